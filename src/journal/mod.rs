@@ -1,0 +1,280 @@
+//! The worker's own memory: runs, their steps, leases and pauses. It never holds a password, and
+//! losing it loses history only: what a run does next is decided from the store and the database.
+//!
+//! What can go wrong, and what prevents it:
+//! - two processes run one rotation at once: a run is claimed with a lease in one transaction;
+//! - a worker dies in the middle: its lease runs out, and the next claim takes the run over, under
+//!   the same version id;
+//! - a row says `running` for ever: only a live lease makes it so.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::code::{Code, Problem};
+use crate::schedule::Window;
+use crate::store::VersionId;
+
+/// One attempt to rotate one secret, as the contract shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: Uuid,
+    pub rotation: String,
+    pub trigger: Trigger,
+    pub reason: Option<String>,
+    pub window: Option<Window>,
+    pub state: RunState,
+    pub worker: String,
+    pub version_id: VersionId,
+    pub from_user: Option<String>,
+    pub to_user: Option<String>,
+    pub started: DateTime<Utc>,
+    pub finished: Option<DateTime<Utc>>,
+    /// 1 for the first try in a window.
+    pub attempt: u32,
+    pub steps: Vec<Step>,
+    pub error: Option<Problem>,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    Schedule,
+    Manual,
+    /// A run that another process, now gone, had begun.
+    Recovery,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    Running,
+    Succeeded,
+    Failed,
+    /// Its window went by.
+    Missed,
+    /// Waiting for another try inside the window.
+    Deferred,
+}
+
+/// One of AWS's four steps in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub name: StepName,
+    pub state: StepState,
+    pub started: DateTime<Utc>,
+    pub finished: Option<DateTime<Utc>>,
+    pub detail: Option<String>,
+}
+
+/// The steps, as AWS names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepName {
+    Create,
+    Set,
+    Test,
+    Finish,
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// What a claim asks for.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    pub rotation: String,
+    pub trigger: Trigger,
+    pub reason: Option<String>,
+    pub window: Option<Window>,
+    pub version_id: VersionId,
+    pub worker: String,
+    pub now: DateTime<Utc>,
+    /// How long the claim holds without being renewed.
+    pub lease: Duration,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// A new run, or another attempt of one that was deferred or whose worker is gone (same id, same
+    /// version id, next attempt): it is the caller's now.
+    Claimed(Box<Run>),
+    /// This rotation has a run with a live lease.
+    Running(Box<Run>),
+    /// This window's run (same version id) has ended as succeeded, failed or missed.
+    Over(Box<Run>),
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub state: RunState,
+    pub error: Option<Problem>,
+    pub now: DateTime<Utc>,
+}
+
+/// Which runs to list, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunQuery {
+    pub rotation: Option<String>,
+    pub state: Option<RunState>,
+    /// Runs that started before this one.
+    pub before: Option<Uuid>,
+    pub limit: u32,
+}
+
+/// What is remembered of a rotation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RotationMemory {
+    pub paused: bool,
+    /// When the worker first saw it in a config.
+    pub first_seen: Option<DateTime<Utc>>,
+    pub last_success: Option<DateTime<Utc>>,
+    /// When AWSCURRENT last moved: a successful run or a rollback.
+    pub last_flip: Option<DateTime<Utc>>,
+    pub last_run: Option<Run>,
+    /// What the last run or check saw, for `status`.
+    pub seen: Option<Seen>,
+}
+
+/// What was last seen of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    pub engine: String,
+    pub host: Option<String>,
+    pub active_user: String,
+    pub standby_user: String,
+}
+
+/// The journal. Every method is one transaction.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Claims a run, or says why not. A running row whose lease has run out is taken over when its
+    /// version id is the request's, else ended as failed (`internal`, "its worker is gone").
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError>;
+
+    /// Holds a claim for another `lease` from `now`. `false`: it is no longer this worker's.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn renew(
+        &self,
+        run: Uuid,
+        worker: &str,
+        now: DateTime<Utc>,
+        lease: Duration,
+    ) -> Result<bool, JournalError>;
+
+    /// Records where a step stands; the last word on a step of one attempt counts.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn step(&self, run: Uuid, step: &Step) -> Result<(), JournalError>;
+
+    /// Records what a run saw of its secret.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn seen(
+        &self,
+        run: Option<Uuid>,
+        rotation: &str,
+        seen: &Seen,
+    ) -> Result<(), JournalError>;
+
+    /// Ends a run, or (`Deferred`) frees it for another attempt. A success also sets the rotation's
+    /// last success and last flip.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn finish(&self, run: Uuid, outcome: &Outcome) -> Result<(), JournalError>;
+
+    /// Records a window that went by without a run, once.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn missed(&self, request: &ClaimRequest, why: &Problem) -> Result<(), JournalError>;
+
+    /// Records that AWSCURRENT was moved outside a run (rollback).
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+
+    /// One run.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError>;
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, JournalError>;
+
+    /// Everything remembered, by rotation.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn memory(&self) -> Result<HashMap<String, RotationMemory>, JournalError>;
+
+    /// Remembers when these rotations were first seen, where it is not remembered yet.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn first_seen(
+        &self,
+        rotations: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// Pauses or resumes a rotation's schedule.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn set_paused(&self, rotation: &str, paused: bool) -> Result<(), JournalError>;
+
+    /// Whether the journal can be read and written.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn ping(&self) -> Result<(), JournalError>;
+}
+
+/// The journal cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the journal cannot be used: {reason}")]
+pub struct JournalError {
+    pub reason: String,
+}
+
+impl JournalError {
+    /// Always `journal_unavailable`.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::JournalUnavailable
+    }
+
+    /// What to do now.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        "check journal.url: the file must be writable by this user, on a disk with room, and made by this version or an older one".into()
+    }
+}

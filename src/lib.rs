@@ -1,0 +1,19 @@
+//! twinkey rotates database credentials without downtime.
+//!
+//! Each secret has two database users. Applications read the one in AWSCURRENT; a run gives the
+//! other, the standby, a new password and exactly the active user's privileges, signs in with it,
+//! and only then moves AWSCURRENT. `docs/architecture.md` is the map of this crate.
+
+pub mod admin;
+pub mod cli;
+pub mod code;
+pub mod config;
+pub mod demo;
+pub mod engine;
+pub mod journal;
+pub mod rotation;
+pub mod schedule;
+pub mod secret;
+pub mod store;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,1 @@
+//! What engines store of a password.

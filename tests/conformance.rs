@@ -1,0 +1,3 @@
+//! The sentences that every engine passes, each against its real server.
+
+mod support;

@@ -1,0 +1,3 @@
+//! One conformance suite over every secret store.
+
+mod support;

@@ -1,0 +1,1 @@
+//! A strict AWS stand-in over HTTP.

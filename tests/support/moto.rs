@@ -1,0 +1,1 @@
+//! moto, as a second opinion.
