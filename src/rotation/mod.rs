@@ -1,1 +1,5 @@
-//! rotation
+//! A rotation is a reconciliation: observe, decide, act, until there is nothing left to do.
+
+pub mod decide;
+#[cfg(test)]
+mod model;
