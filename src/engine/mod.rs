@@ -335,7 +335,7 @@ pub trait Engine: Send + Sync {
 
 /// One connection of the master. Dropping it ends the connection and frees the lock.
 #[async_trait]
-pub trait Admin: Send {
+pub trait Admin: Send + Sync {
     /// What tells this server from every other one, as in [`SignedIn::server_identity`].
     fn server_identity(&self) -> Option<&str>;
 

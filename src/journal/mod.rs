@@ -205,6 +205,13 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn finish(&self, run: Uuid, outcome: &Outcome) -> Result<(), JournalError>;
 
+    /// Ends what nobody works on any more: runs that are running without a live lease, or deferred, and
+    /// whose window has closed (missed) or who have none (failed). Gives what it ended.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError>;
+
     /// Records a window that went by without a run, once.
     ///
     /// # Errors
@@ -234,6 +241,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`JournalError`]
     async fn memory(&self) -> Result<HashMap<String, RotationMemory>, JournalError>;
+
+    /// What is remembered of one rotation.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn memory_of(&self, rotation: &str) -> Result<Option<RotationMemory>, JournalError>;
 
     /// Remembers when these rotations were first seen, where it is not remembered yet.
     ///

@@ -1,5 +1,21 @@
-//! A rotation is a reconciliation: observe, decide, act, until there is nothing left to do.
+//! A rotation is a reconciliation, not a script: observe, decide, act, until there is nothing left
+//! to do. [`decide`] says what can go wrong and is proved over every state; everything else here is
+//! the I/O around it.
 
+mod act;
+pub mod attempt;
+pub mod check;
 pub mod decide;
+pub mod error;
+pub mod event;
+pub mod explain;
+pub mod identity;
+mod locate;
 #[cfg(test)]
 mod model;
+mod observe;
+pub mod plan;
+pub mod rollback;
+pub mod run;
+pub mod scene;
+pub mod site;

@@ -36,6 +36,9 @@ impl Schedule {
         }
     }
 
+    pub fn aws_refuses(&self, _window: std::time::Duration) -> Option<String> {
+        None
+    }
     /// The first opening strictly after `after`; `anchor` is where `rate` counts from (the last
     /// success, else when the rotation was first seen). `None`: never again.
     #[must_use]

@@ -30,6 +30,9 @@ impl WindowPlan {
         None
     }
 
+    pub fn starts(&self, w: &Window) -> DateTime<Utc> {
+        w.opens
+    }
     /// The window that is open at `at`, if one is.
     #[must_use]
     pub fn open_window(&self, _at: DateTime<Utc>, _anchor: DateTime<Utc>) -> Option<Window> {

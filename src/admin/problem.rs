@@ -1,0 +1,112 @@
+//! Errors as `application/problem+json` (RFC 9457), with the code of the contract where there is one.
+
+use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::code::{Code, Problem};
+use crate::rotation::error::RotationError;
+
+/// A problem with the status it is answered with.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: StatusCode,
+    code: Option<Code>,
+    detail: String,
+    hint: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
+    detail: &'a str,
+    hint: &'a str,
+}
+
+impl Answer {
+    /// A problem of the request itself, which has no code in the contract.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: None,
+            detail: detail.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// There is nothing by this name.
+    #[must_use]
+    pub fn nothing_called(what: &str, name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no {what} {name:?}"),
+            "GET /v1/rotations lists what there is",
+        )
+    }
+}
+
+impl From<RotationError> for Answer {
+    fn from(error: RotationError) -> Self {
+        let Problem {
+            code,
+            message,
+            hint,
+        } = error.problem();
+        let status = match code {
+            Code::AlreadyRunning | Code::TooSoon => StatusCode::CONFLICT,
+            Code::JournalUnavailable | Code::StoreUnavailable | Code::StoreThrottled => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self {
+            status,
+            code: Some(code),
+            detail: message,
+            hint,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            hint: &self.hint,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+}
+
+/// For every path that is no route.
+pub async fn not_found(uri: Uri) -> Answer {
+    Answer::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no route {}", uri.path()),
+        "see the list of routes in docs/admin.md",
+    )
+}
+
+/// For a route that does not have this method.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Answer {
+    Answer::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{} has no method {method}", uri.path()),
+        "see the list of routes in docs/admin.md",
+    )
+}

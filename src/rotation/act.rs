@@ -1,0 +1,229 @@
+//! One action, one effect. What it did is put into the scene, so that the next decision sees it;
+//! a store that says that somebody else was there first sends the run back to looking.
+
+use crate::engine::EngineError;
+use crate::rotation::decide::{Action, Content, Elsewhere, Own};
+use crate::rotation::error::{Role, RotationError};
+use crate::rotation::locate::credentials;
+use crate::rotation::observe::{database, look_at_labels};
+use crate::rotation::scene::{Scene, Task};
+use crate::secret::Sensitive;
+use crate::secret::document::Document;
+use crate::store::{SecretStore, StoreError, stage};
+
+/// Carries out an action that has an effect (or, for `Prove`, looks closely), and says in a few words
+/// what was done.
+///
+/// # Errors
+/// What the store or the database answered; nothing is lost by it, the next attempt goes on from there.
+pub(crate) async fn act(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+    action: Action,
+) -> Result<String, RotationError> {
+    match action {
+        Action::PutPending { carry } => put_pending(store, task, scene, carry).await,
+        Action::LabelPending => label_pending(store, task, scene).await,
+        Action::DropPending => drop_pending(store, task, scene).await,
+        Action::Converge => converge(task, scene).await,
+        Action::Prove => prove(task, scene).await,
+        Action::Promote => promote(store, task, scene).await,
+        Action::Refuse(_) | Action::Done => Ok(String::new()),
+    }
+}
+
+fn store_error(task: &Task<'_>, source: StoreError) -> RotationError {
+    RotationError::Store {
+        secret: task.rotation.secret.clone(),
+        source,
+    }
+}
+
+fn internal(what: &str) -> RotationError {
+    RotationError::Internal(what.to_owned())
+}
+
+async fn put_pending(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+    carry: bool,
+) -> Result<String, RotationError> {
+    let (password, how): (Sensitive, &str) = match (carry, &scene.carried) {
+        (true, Some(document)) => (
+            document.password().clone(),
+            "the pending password of an earlier run, carried on",
+        ),
+        (false, _) => (
+            task.rotation
+                .password
+                .generate()
+                .map_err(|_| internal("the operating system gave no randomness"))?,
+            "a new password",
+        ),
+        (true, None) => return Err(internal("a password to carry on is not there")),
+    };
+    let standby = scene.located.pair.standby_user();
+    let document: Document = scene
+        .located
+        .document
+        .with_credentials(standby, &password)
+        .map_err(|source| RotationError::Document {
+            what: "secret",
+            secret: task.rotation.secret.clone(),
+            source,
+        })?;
+    let secret = &task.rotation.secret;
+    match store
+        .put(secret, &task.own, document.text(), stage::PENDING)
+        .await
+    {
+        Ok(()) => {
+            let done = format!("{how} for {standby:?} is AWSPENDING");
+            scene.own_document = Some(document);
+            scene.observed.own = Own::Pending(Content::Fits);
+            scene.observed.elsewhere = Elsewhere::Nothing;
+            scene.observed.standby.has_password = false;
+            Ok(done)
+        }
+        Err(StoreError::VersionExists { .. }) => {
+            let task = Task {
+                may_exist: true,
+                ..task.clone()
+            };
+            look_at_labels(store, &task, scene).await?;
+            Ok("another attempt of this run has written AWSPENDING already".into())
+        }
+        Err(error) => Err(store_error(task, error)),
+    }
+}
+
+async fn label_pending(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<String, RotationError> {
+    let from = scene.description.labelled(stage::PENDING).cloned();
+    let secret = &task.rotation.secret;
+    match store
+        .move_stage(secret, stage::PENDING, from.as_ref(), Some(&task.own))
+        .await
+    {
+        Ok(()) => {
+            scene.observed.own = Own::Pending(Content::Fits);
+            scene.observed.elsewhere = Elsewhere::Nothing;
+            Ok("AWSPENDING is back on the version that this run had written".into())
+        }
+        Err(StoreError::StageMoved { .. }) => {
+            look_at_labels(store, task, scene).await?;
+            Ok("AWSPENDING was moved by somebody else".into())
+        }
+        Err(error) => Err(store_error(task, error)),
+    }
+}
+
+async fn drop_pending(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<String, RotationError> {
+    let secret = &task.rotation.secret;
+    match store
+        .move_stage(secret, stage::PENDING, Some(&task.own), None)
+        .await
+    {
+        Ok(()) => {
+            scene.observed.own = Own::Unlabelled(Content::Foreign);
+            Ok("AWSPENDING is taken off: the secret was changed since it was written".into())
+        }
+        Err(StoreError::StageMoved { .. }) => {
+            look_at_labels(store, task, scene).await?;
+            Ok("AWSPENDING was moved by somebody else".into())
+        }
+        Err(error) => Err(store_error(task, error)),
+    }
+}
+
+async fn converge(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationError> {
+    let changes = scene.changes();
+    let (Some(admin), Some(document)) = (&mut scene.admin, &scene.own_document) else {
+        return Err(internal("there is nothing to converge to"));
+    };
+    let password = document.password().clone();
+    admin
+        .apply(&changes, &password)
+        .await
+        .map_err(|source| RotationError::Engine {
+            role: Role::Master,
+            source,
+        })?;
+    scene.observed.converged = true;
+    scene.observed.standby.has_password = true;
+    database(task, scene).await?;
+    let what = if changes.len() == 1 {
+        "1 change"
+    } else {
+        &format!("{} changes", changes.len())
+    };
+    Ok(format!("{what} of {:?}", scene.located.pair.standby_user()))
+}
+
+async fn prove(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationError> {
+    let Some(document) = &scene.own_document else {
+        return Err(internal("there is nothing to prove"));
+    };
+    let located = &scene.located;
+    let who = credentials(document);
+    match located
+        .engine
+        .sign_in(&located.target, &who, &task.rotation.probe)
+        .await
+    {
+        Ok(_) => {
+            scene.observed.proof = Some(true);
+            Ok(format!(
+                "{:?} signs in and differs in nothing from {:?}",
+                who.username,
+                located.pair.active_user()
+            ))
+        }
+        Err(refused @ EngineError::SignIn { .. }) => {
+            scene.observed.proof = Some(false);
+            let said = refused.to_string();
+            scene.pending_error = Some(refused);
+            Ok(said)
+        }
+        Err(source) => Err(RotationError::Engine {
+            role: Role::Pending,
+            source,
+        }),
+    }
+}
+
+async fn promote(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<String, RotationError> {
+    let from = &scene.located.version_id;
+    let secret = &task.rotation.secret;
+    match store
+        .move_stage(secret, stage::CURRENT, Some(from), Some(&task.own))
+        .await
+    {
+        Ok(()) => {
+            scene.observed.own = Own::Current;
+            Ok(format!(
+                "AWSCURRENT moved from {:?} to {:?}",
+                scene.located.pair.active_user(),
+                scene.located.pair.standby_user()
+            ))
+        }
+        Err(StoreError::StageMoved { .. }) => {
+            look_at_labels(store, task, scene).await?;
+            Ok("another worker had moved AWSCURRENT to this run's version".into())
+        }
+        Err(error) => Err(store_error(task, error)),
+    }
+}

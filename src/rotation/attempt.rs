@@ -1,0 +1,123 @@
+//! The loop: observe, decide, act, until there is nothing left to do.
+
+use async_trait::async_trait;
+
+use crate::journal::{Seen, StepName};
+use crate::rotation::act::act;
+use crate::rotation::decide::{Action, Own, decide};
+use crate::rotation::error::RotationError;
+use crate::rotation::explain::explain;
+use crate::rotation::observe::{look_at_clock, look_at_labels, observe};
+use crate::rotation::scene::{Scene, Task};
+use crate::rotation::site::Site;
+
+/// More actions than any run takes (the model proves fewer); only a defect gets here.
+const MOST_ACTIONS: usize = 24;
+/// How often an answer from the store may be lost before the attempt is given up.
+const LOST_ANSWERS: usize = 3;
+
+/// Who follows an attempt as it happens.
+#[async_trait]
+pub trait Progress: Send + Sync {
+    /// What is known of the secret before the run, once it is.
+    async fn seen(&self, seen: Seen);
+    /// A step begins.
+    async fn began(&self, step: StepName);
+    /// A step is done, or failed.
+    async fn ended(&self, step: StepName, result: Result<&str, &RotationError>);
+}
+
+impl Action {
+    /// The step of AWS's that the action is shown as.
+    #[must_use]
+    pub const fn step(self) -> Option<StepName> {
+        match self {
+            Self::PutPending { .. } | Self::LabelPending | Self::DropPending => {
+                Some(StepName::Create)
+            }
+            Self::Converge => Some(StepName::Set),
+            Self::Prove => Some(StepName::Test),
+            Self::Promote => Some(StepName::Finish),
+            Self::Refuse(_) | Self::Done => None,
+        }
+    }
+}
+
+/// One attempt of one run.
+///
+/// Gives what is known of the secret after it.
+///
+/// # Errors
+/// Why it stopped. AWSCURRENT is then as it was, or already what this run wanted.
+pub async fn attempt(
+    site: &Site,
+    task: &Task<'_>,
+    progress: &dyn Progress,
+) -> Result<Seen, RotationError> {
+    let mut scene = observe(site, task).await?;
+    let before = before(&scene);
+    progress.seen(before.clone()).await;
+    let mut lost_answers = 0;
+    for _ in 0..MOST_ACTIONS {
+        look_at_clock(task, &mut scene, site.clock.now());
+        let action = decide(&scene.observed);
+        let step = match action {
+            Action::Done => {
+                return Ok(Seen {
+                    active_user: before.standby_user,
+                    standby_user: before.active_user,
+                    ..before
+                });
+            }
+            Action::Refuse(refusal) => return Err(explain(refusal, task, &scene)),
+            _ => action.step(),
+        };
+        if let Some(step) = step {
+            progress.began(step).await;
+        }
+        let result = act(&*site.store, task, &mut scene, action).await;
+        if let Some(step) = step {
+            progress.ended(step, result.as_deref()).await;
+        }
+        match result {
+            Ok(_) => {}
+            // The answer may be lost and the effect not: look before giving up.
+            Err(error @ RotationError::Store { .. })
+                if error.retryable() && lost_answers < LOST_ANSWERS =>
+            {
+                lost_answers += 1;
+                let task = Task {
+                    may_exist: true,
+                    ..task.clone()
+                };
+                if look_at_labels(&*site.store, &task, &mut scene)
+                    .await
+                    .is_err()
+                {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(RotationError::Internal(format!(
+        "the run of {:?} does not end",
+        task.rotation.name
+    )))
+}
+
+/// The pair as it was before this run, also where an earlier attempt has moved AWSCURRENT already.
+fn before(scene: &Scene) -> Seen {
+    let pair = &scene.located.pair;
+    let (active, standby) = if scene.observed.own == Own::Current {
+        (pair.standby_user(), pair.active_user())
+    } else {
+        (pair.active_user(), pair.standby_user())
+    };
+    Seen {
+        engine: scene.located.kind.to_string(),
+        host: Some(scene.located.target.host.clone()),
+        active_user: active.to_owned(),
+        standby_user: standby.to_owned(),
+    }
+}

@@ -1,0 +1,187 @@
+//! Which database a secret leads to, and as whom: the first, read-only part of an observation.
+
+use crate::config::settings::Rotation;
+use crate::engine::{Credentials, Engine, EngineKind, Target, Tls, TlsMode};
+use crate::rotation::error::RotationError;
+use crate::secret::document::{Document, Fields};
+use crate::secret::pair::Pair;
+use crate::store::{SecretStore, SecretVersion, Selector, VersionId, stage};
+
+/// The current document and where it leads.
+pub(crate) struct Located {
+    pub version_id: VersionId,
+    pub created: Option<chrono::DateTime<chrono::Utc>>,
+    pub document: Document,
+    pub pair: Pair,
+    pub kind: EngineKind,
+    pub engine: Box<dyn Engine>,
+    pub target: Target,
+}
+
+impl Located {
+    /// The credentials in AWSCURRENT.
+    pub fn current(&self) -> Credentials {
+        credentials(&self.document)
+    }
+}
+
+/// The master's credentials and where they are to be used.
+pub(crate) struct Master {
+    pub version_id: VersionId,
+    pub credentials: Credentials,
+    pub target: Target,
+}
+
+pub(crate) fn credentials(document: &Document) -> Credentials {
+    Credentials {
+        username: document.fields().username.clone(),
+        password: document.password().clone(),
+    }
+}
+
+/// Reads a version and its document.
+///
+/// # Errors
+/// The store's, or `secret_malformed`.
+pub(crate) async fn read(
+    store: &dyn SecretStore,
+    what: &'static str,
+    secret: &str,
+    which: Selector<'_>,
+) -> Result<(SecretVersion, Document), RotationError> {
+    let version = store
+        .get(secret, which)
+        .await
+        .map_err(|source| RotationError::Store {
+            secret: secret.to_owned(),
+            source,
+        })?;
+    let document =
+        Document::parse(version.value.clone()).map_err(|source| RotationError::Document {
+            what,
+            secret: secret.to_owned(),
+            source,
+        })?;
+    Ok((version, document))
+}
+
+/// Reads AWSCURRENT and works out the pair, the engine and the target.
+///
+/// # Errors
+/// `secret_not_found`, `secret_malformed`, `unsupported_engine`, `username_too_long`, or the store's.
+pub(crate) async fn locate(
+    store: &dyn SecretStore,
+    rotation: &Rotation,
+) -> Result<Located, RotationError> {
+    let current = Selector::Stage(stage::CURRENT);
+    let (version, document) = read(store, "secret", &rotation.secret, current).await?;
+    let fields = document.fields();
+    let kind = engine_kind(rotation, fields)?;
+    let engine =
+        kind.engine(&rotation.options)
+            .ok_or_else(|| RotationError::UnsupportedEngine {
+                secret: rotation.secret.clone(),
+                engine: kind.to_string(),
+            })?;
+    let pair = Pair::of(&fields.username, &rotation.clone_suffix);
+    for user in [&pair.base, &pair.clone] {
+        engine
+            .check_user_name(user)
+            .map_err(|source| RotationError::Engine {
+                role: super::error::Role::Current,
+                source,
+            })?;
+    }
+    let host = fields
+        .host
+        .clone()
+        .ok_or_else(|| RotationError::Incomplete {
+            secret: rotation.secret.clone(),
+            field: "host",
+        })?;
+    let target = Target {
+        host,
+        port: fields.port,
+        dbname: fields.dbname.clone(),
+        tls: tls(rotation, fields),
+    };
+    Ok(Located {
+        version_id: version.version_id,
+        created: version.created,
+        pair,
+        kind,
+        engine,
+        target,
+        document,
+    })
+}
+
+fn engine_kind(rotation: &Rotation, fields: &Fields) -> Result<EngineKind, RotationError> {
+    if let Some(kind) = rotation.engine {
+        return Ok(kind);
+    }
+    let Some(name) = &fields.engine else {
+        return Err(RotationError::Incomplete {
+            secret: rotation.secret.clone(),
+            field: "engine",
+        });
+    };
+    name.parse().map_err(|()| RotationError::UnsupportedEngine {
+        secret: rotation.secret.clone(),
+        engine: name.clone(),
+    })
+}
+
+/// The config decides; only under `mode = "secret"` does the secret's own `ssl`.
+fn tls(rotation: &Rotation, fields: &Fields) -> Tls {
+    let by_secret = if fields.ssl == Some(false) {
+        TlsMode::Disable
+    } else {
+        TlsMode::VerifyFull
+    };
+    Tls {
+        mode: rotation.tls.mode.unwrap_or(by_secret),
+        ca_file: rotation.tls.ca_file.clone(),
+    }
+}
+
+/// Reads the master secret. What it does not say of host and port comes from the secret; the database
+/// is the secret's own, because that is where the privileges are.
+///
+/// # Errors
+/// `secret_malformed` where none is named, or as [`read`].
+pub(crate) async fn master(
+    store: &dyn SecretStore,
+    rotation: &Rotation,
+    located: &Located,
+) -> Result<Master, RotationError> {
+    let name = rotation
+        .master_secret
+        .clone()
+        .or_else(|| located.document.fields().master_arn.clone())
+        .ok_or_else(|| RotationError::Incomplete {
+            secret: rotation.secret.clone(),
+            field: "masterarn",
+        })?;
+    let current = Selector::Stage(stage::CURRENT);
+    let (version, document) = read(store, "master secret", &name, current).await?;
+    let fields = document.fields();
+    let target = Target {
+        host: fields
+            .host
+            .clone()
+            .unwrap_or_else(|| located.target.host.clone()),
+        port: fields.port.or(located.target.port),
+        dbname: located
+            .target
+            .dbname
+            .clone()
+            .or_else(|| fields.dbname.clone()),
+        tls: located.target.tls.clone(),
+    };
+    Ok(Master {
+        version_id: version.version_id,
+        credentials: credentials(&document),
+        target,
+    })
+}

@@ -1,0 +1,124 @@
+//! Back to AWSPREVIOUS, after proving that it still signs in and can do all that AWSCURRENT can.
+
+use crate::code::Code;
+use crate::engine::ChangeKind;
+use crate::rotation::decide::Refusal;
+use crate::rotation::error::{Role, RotationError};
+use crate::rotation::explain::explain;
+use crate::rotation::locate::{credentials, read};
+use crate::rotation::observe::observe;
+use crate::rotation::scene::Task;
+use crate::rotation::site::Site;
+use crate::store::{Selector, StoreError, stage};
+
+/// Who was put back in the place of whom.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RolledBack {
+    pub from_user: String,
+    pub to_user: String,
+}
+
+/// Moves AWSCURRENT back to AWSPREVIOUS. `task.own` is not used: no version is made.
+///
+/// # Errors
+/// Why not; nothing was changed then.
+pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, RotationError> {
+    let store = &*site.store;
+    let secret = &task.rotation.secret;
+    let scene = observe(site, task).await?;
+    let pair = &scene.located.pair;
+    for refusal in scene.observed.guards.refusals() {
+        // A broken AWSCURRENT is a reason to go back, not one to stay.
+        if matches!(
+            refusal,
+            Refusal::ManagedElsewhere
+                | Refusal::MasterRefused
+                | Refusal::OtherServer
+                | Refusal::Locked
+                | Refusal::Unfit
+        ) {
+            return Err(explain(refusal, task, &scene));
+        }
+    }
+    let Some(previous_id) = scene.description.labelled(stage::PREVIOUS).cloned() else {
+        return Err(refused(
+            Code::SecretNotFound,
+            format!("secret {secret:?} has no AWSPREVIOUS to go back to"),
+            "there was no rotation yet; set the password by hand, or run `twinkey rotate`",
+        ));
+    };
+    let by_id = Selector::Version(&previous_id);
+    let (_, previous) = read(store, "AWSPREVIOUS of secret", secret, by_id).await?;
+    if previous.fields().username != pair.standby_user()
+        || !previous.same_but_for_credentials(&scene.located.document)
+    {
+        return Err(refused(
+            Code::PendingConflict,
+            format!(
+                "AWSPREVIOUS of {secret:?} is not AWSCURRENT with the user {:?}: the secret was edited since",
+                pair.standby_user()
+            ),
+            "look at both versions (`twinkey secret versions`, aws secretsmanager list-secret-version-ids) and store the right document by hand",
+        ));
+    }
+    let located = &scene.located;
+    located
+        .engine
+        .sign_in(
+            &located.target,
+            &credentials(&previous),
+            &task.rotation.probe,
+        )
+        .await
+        .map_err(|source| RotationError::Engine {
+            role: Role::Previous,
+            source,
+        })?;
+    let lacks: Vec<String> = scene
+        .inspection
+        .iter()
+        .flat_map(|i| &i.differences)
+        .filter(|c| c.kind != ChangeKind::Revoke)
+        .map(|c| c.statement.to_string())
+        .collect();
+    if !lacks.is_empty() {
+        return Err(refused(
+            Code::PrivilegesDiffer,
+            format!(
+                "{:?} lacks what {:?} has: {}",
+                pair.standby_user(),
+                pair.active_user(),
+                lacks.join("; ")
+            ),
+            "carry out the statements listed, then roll back; or `twinkey rotate`, which makes the pair equal",
+        ));
+    }
+    store
+        .move_stage(
+            secret,
+            stage::CURRENT,
+            Some(&located.version_id),
+            Some(&previous_id),
+        )
+        .await
+        .map_err(|source| match source {
+            StoreError::StageMoved { .. } => explain(Refusal::LostRace, task, &scene),
+            source => RotationError::Store {
+                secret: secret.clone(),
+                source,
+            },
+        })?;
+    Ok(RolledBack {
+        from_user: pair.active_user().to_owned(),
+        to_user: pair.standby_user().to_owned(),
+    })
+}
+
+fn refused(code: Code, message: String, hint: &str) -> RotationError {
+    RotationError::Refused {
+        code,
+        message,
+        hint: hint.into(),
+        passes: false,
+    }
+}

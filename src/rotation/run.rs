@@ -1,0 +1,333 @@
+//! A run, from its claim in the journal to its outcome.
+//!
+//! What can go wrong, and what prevents it:
+//! - the journal goes away in the middle: it is history, so the run goes on and the log says so;
+//! - this process loses its lease (it was suspended, the journal was cut off): the attempt is dropped
+//!   where it stands, which is as safe as a crash;
+//! - the window closes in the middle, or the worker is told to stop: likewise.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::code::Code;
+use crate::config::settings::Rotation;
+use crate::journal::{
+    Claim, ClaimRequest, Journal, Outcome, Run, RunState, Seen, Step, StepName, StepState, Trigger,
+};
+use crate::rotation::attempt::{Progress, attempt};
+use crate::rotation::error::RotationError;
+use crate::rotation::event::{Event, Events};
+use crate::rotation::scene::Task;
+use crate::rotation::site::Site;
+use crate::schedule::Window;
+use crate::store::VersionId;
+
+/// How long a claim holds without being renewed.
+pub const LEASE: Duration = Duration::from_secs(15);
+const RENEWAL: Duration = Duration::from_secs(5);
+
+/// What carries runs out: the site, with the journal and the events.
+#[derive(Clone)]
+pub struct Rotator {
+    pub site: Site,
+    pub journal: Arc<dyn Journal>,
+    pub events: Events,
+    /// This process, for the journal.
+    pub worker: String,
+}
+
+/// A run that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub trigger: Trigger,
+    pub reason: Option<String>,
+    pub window: Option<Window>,
+    pub version_id: VersionId,
+    pub force: bool,
+}
+
+impl Rotator {
+    /// What a claim of this order says to the journal.
+    #[must_use]
+    pub fn claim_request(&self, rotation: &Rotation, order: &Order) -> ClaimRequest {
+        ClaimRequest {
+            rotation: rotation.name.clone(),
+            trigger: order.trigger,
+            reason: order.reason.clone(),
+            window: order.window,
+            version_id: order.version_id.clone(),
+            worker: self.worker.clone(),
+            now: self.site.clock.now(),
+            lease: LEASE,
+        }
+    }
+
+    /// Claims a run for this process.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn claim(&self, rotation: &Rotation, order: &Order) -> Result<Claim, RotationError> {
+        Ok(self
+            .journal
+            .claim(&self.claim_request(rotation, order))
+            .await?)
+    }
+
+    /// When AWSCURRENT last moved, as far as the journal knows.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn last_flip(&self, rotation: &str) -> Result<Option<DateTime<Utc>>, RotationError> {
+        let mut memory = self.journal.memory_of(rotation).await?;
+        Ok(memory.take().and_then(|m| m.last_flip))
+    }
+
+    /// Carries out a claimed run, once, and records how it ended. `stop` parks it where it stands.
+    pub async fn carry_out(
+        &self,
+        rotation: &Rotation,
+        order: &Order,
+        run: Run,
+        stop: &CancellationToken,
+    ) -> Run {
+        self.events.send(Event::RunStarted {
+            run: Box::new(run.clone()),
+        });
+        tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = ?run.trigger, "run started");
+        let recorder = Recorder::new(self, run);
+        let result = self.guarded(rotation, order, &recorder, stop).await;
+        let run = recorder.into_run();
+        self.conclude(run, order, result).await
+    }
+
+    /// The attempt, as long as the lease holds, the window is open and nobody says stop.
+    async fn guarded(
+        &self,
+        rotation: &Rotation,
+        order: &Order,
+        recorder: &Recorder<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Seen, RotationError> {
+        let (id, started_again, closes) =
+            recorder.with(|run| (run.id, run.attempt > 1, order.window.map(|w| w.closes)));
+        let task = Task {
+            rotation,
+            own: order.version_id.clone(),
+            may_exist: started_again,
+            force: order.force,
+            window: order.window,
+            last_flip: self.last_flip(&rotation.name).await?,
+            lock: true,
+        };
+        let closing = async {
+            match closes {
+                Some(closes) => self.site.clock.sleep_until(closes).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = attempt(&self.site, &task, recorder) => result,
+            () = self.lease_lost(id) => Err(refused(
+                Code::LostRace,
+                "this worker lost its claim on the run",
+                "another worker goes on with it; if there is none, look at the journal's disk",
+                true,
+            )),
+            () = closing => Err(refused(
+                Code::WindowClosed,
+                "the window closed before the run was done; AWSCURRENT is as it was",
+                "the next window goes on from here; make `window` longer if runs take that long",
+                false,
+            )),
+            () = stop.cancelled() => Err(refused(
+                Code::Internal,
+                "the worker was stopped in the middle of the run; AWSCURRENT is as it was",
+                "start the worker again inside the window, or run `twinkey rotate`",
+                true,
+            )),
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    async fn lease_lost(&self, run: Uuid) {
+        let mut held_until = self.site.clock.now() + LEASE;
+        loop {
+            let next = self.site.clock.now() + RENEWAL;
+            self.site.clock.sleep_until(next).await;
+            let now = self.site.clock.now();
+            match self.journal.renew(run, &self.worker, now, LEASE).await {
+                Ok(true) => held_until = now + LEASE,
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%run, %error, "the run's lease could not be renewed");
+                    if now >= held_until {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn conclude(
+        &self,
+        mut run: Run,
+        order: &Order,
+        result: Result<Seen, RotationError>,
+    ) -> Run {
+        let now = self.site.clock.now();
+        let open = order.window.is_some_and(|w| now < w.closes);
+        run.error = result.as_ref().err().map(RotationError::problem);
+        run.state = match &result {
+            Ok(_) => RunState::Succeeded,
+            Err(error) if open && error.retryable() => RunState::Deferred,
+            Err(_) if order.window.is_some() && !open => RunState::Missed,
+            Err(_) => RunState::Failed,
+        };
+        run.finished = Some(now);
+        let outcome = Outcome {
+            state: run.state,
+            error: run.error.clone(),
+            now,
+        };
+        if let Err(error) = self.journal.finish(run.id, &outcome).await {
+            tracing::error!(run = %run.id, %error, "the run's end could not be recorded");
+        }
+        if let Ok(seen) = &result
+            && let Err(error) = self.journal.seen(None, &run.rotation, seen).await
+        {
+            tracing::warn!(run = %run.id, %error, "the new active user could not be recorded");
+        }
+        match &run.error {
+            None => {
+                tracing::info!(rotation = %run.rotation, run = %run.id, from = ?run.from_user, to = ?run.to_user, "run succeeded")
+            }
+            Some(problem) if run.state == RunState::Deferred => {
+                tracing::warn!(rotation = %run.rotation, run = %run.id, code = %problem.code, message = %problem.message, "run waits for another try");
+            }
+            Some(problem) => {
+                tracing::error!(rotation = %run.rotation, run = %run.id, code = %problem.code, message = %problem.message, hint = %problem.hint, "run failed");
+            }
+        }
+        self.events.send(Event::RunFinished {
+            run: Box::new(run.clone()),
+        });
+        run
+    }
+}
+
+fn refused(code: Code, message: &str, hint: &str, passes: bool) -> RotationError {
+    RotationError::Refused {
+        code,
+        message: message.into(),
+        hint: hint.into(),
+        passes,
+    }
+}
+
+/// Writes a run's progress into the journal and tells the subscribers.
+struct Recorder<'a> {
+    rotator: &'a Rotator,
+    run: Mutex<Run>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(rotator: &'a Rotator, mut run: Run) -> Self {
+        run.steps.clear();
+        run.error = None;
+        Self {
+            rotator,
+            run: Mutex::new(run),
+        }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Run) -> T) -> T {
+        look(&mut self.run.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn into_run(self) -> Run {
+        self.run
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn record(&self, step: Step) {
+        let (id, rotation) = self.with(|run| {
+            match run.steps.iter_mut().find(|s| s.name == step.name) {
+                Some(there) => *there = step.clone(),
+                None => run.steps.push(step.clone()),
+            }
+            (run.id, run.rotation.clone())
+        });
+        if let Err(error) = self.rotator.journal.step(id, &step).await {
+            tracing::warn!(run = %id, %error, "a step could not be recorded");
+        }
+        tracing::info!(%rotation, run = %id, step = ?step.name, state = ?step.state, detail = step.detail.as_deref().unwrap_or_default(), "step");
+        self.rotator.events.send(Event::Step {
+            run: id,
+            rotation,
+            step,
+        });
+    }
+}
+
+#[async_trait]
+impl Progress for Recorder<'_> {
+    async fn seen(&self, seen: Seen) {
+        let (id, rotation) = self.with(|run| {
+            run.from_user = Some(seen.active_user.clone());
+            run.to_user = Some(seen.standby_user.clone());
+            (run.id, run.rotation.clone())
+        });
+        if let Err(error) = self.rotator.journal.seen(Some(id), &rotation, &seen).await {
+            tracing::warn!(run = %id, %error, "what the run saw could not be recorded");
+        }
+    }
+
+    async fn began(&self, step: StepName) {
+        let now = self.rotator.site.clock.now();
+        let started = self.with(|run| {
+            run.steps
+                .iter()
+                .find(|s| s.name == step)
+                .map_or(now, |s| s.started)
+        });
+        self.record(Step {
+            name: step,
+            state: StepState::Running,
+            started,
+            finished: None,
+            detail: None,
+        })
+        .await;
+    }
+
+    async fn ended(&self, step: StepName, result: Result<&str, &RotationError>) {
+        let now = self.rotator.site.clock.now();
+        let started = self.with(|run| {
+            run.steps
+                .iter()
+                .find(|s| s.name == step)
+                .map_or(now, |s| s.started)
+        });
+        self.record(Step {
+            name: step,
+            state: if result.is_ok() {
+                StepState::Succeeded
+            } else {
+                StepState::Failed
+            },
+            started,
+            finished: Some(now),
+            detail: Some(match result {
+                Ok(done) => done.to_owned(),
+                Err(error) => error.to_string(),
+            }),
+        })
+        .await;
+    }
+}

@@ -1,0 +1,66 @@
+//! What one observation found: the plain facts that `decide` reads, and beside them what `act` and the
+//! messages need (documents, connections, details).
+
+use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::config::settings::Rotation;
+use crate::engine::{Admin, Change, EngineError, Inspection, Session};
+use crate::rotation::decide::Observed;
+use crate::rotation::locate::{Located, Master};
+use crate::schedule::Window;
+use crate::secret::document::Document;
+use crate::store::{Description, VersionId};
+
+/// What is asked of an observation or a run.
+#[derive(Debug, Clone)]
+pub struct Task<'a> {
+    pub rotation: &'a Rotation,
+    /// The version that this run makes.
+    pub own: VersionId,
+    /// An earlier attempt may have made it already.
+    pub may_exist: bool,
+    /// Overrides `min_interval` and the standby-in-use guard.
+    pub force: bool,
+    /// `None`: a manual run, which has no window to keep.
+    pub window: Option<Window>,
+    /// When AWSCURRENT last moved, as far as the journal knows.
+    pub last_flip: Option<DateTime<Utc>>,
+    /// Whether to take the pair's lock: a run does, a preview does not.
+    pub lock: bool,
+}
+
+/// What one observation found.
+pub(crate) struct Scene {
+    pub located: Located,
+    pub master: Master,
+    /// `None` where the master was refused.
+    pub admin: Option<Box<dyn Admin>>,
+    pub description: Description,
+    /// The document of the version of this run, once it has one that fits.
+    pub own_document: Option<Document>,
+    /// The pending document of another run, whose password is to be carried on.
+    pub carried: Option<Document>,
+    /// `None` where the master was refused.
+    pub inspection: Option<Inspection>,
+    pub sessions: Option<Vec<Session>>,
+    pub current_error: Option<EngineError>,
+    pub master_error: Option<EngineError>,
+    pub pending_error: Option<EngineError>,
+    /// When the run may start at the earliest, where `min_interval` says so.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Keeps the number of runs at one host within its limit.
+    #[expect(dead_code, reason = "held, not read")]
+    pub place: Option<OwnedSemaphorePermit>,
+    pub observed: Observed,
+}
+
+impl Scene {
+    /// What `set` carries out: the differences, then the password. `plan` prints this list.
+    pub fn changes(&self) -> Vec<Change> {
+        self.inspection
+            .as_ref()
+            .map(|i| [i.differences.as_slice(), i.set_password.as_slice()].concat())
+            .unwrap_or_default()
+    }
+}

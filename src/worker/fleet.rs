@@ -1,0 +1,173 @@
+//! What the scheduler, the admin endpoint and the signals share: the rotations of the config in force,
+//! and the runs in flight.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+use tokio_util::task::TaskTracker;
+
+use crate::code::Code;
+use crate::config::settings::{Rotation, Settings};
+use crate::journal::{Claim, Run, Trigger};
+use crate::rotation::error::RotationError;
+use crate::rotation::identity;
+use crate::rotation::run::Order;
+use crate::worker::views::{RotationView, view};
+use crate::worker::windows::Crew;
+
+/// The running worker, seen from outside the scheduler.
+#[derive(Clone)]
+pub struct Fleet {
+    pub crew: Crew,
+    pub tasks: TaskTracker,
+    rotations: Arc<RwLock<Arc<[Arc<Rotation>]>>>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Fleet {
+    #[must_use]
+    pub fn new(crew: Crew, settings: &Settings) -> Self {
+        Self {
+            crew,
+            tasks: TaskTracker::new(),
+            rotations: Arc::new(RwLock::new(shared(settings))),
+            armed: Arc::default(),
+        }
+    }
+
+    /// The rotations of the config in force, in its order.
+    #[must_use]
+    pub fn rotations(&self) -> Arc<[Arc<Rotation>]> {
+        let rotations = self.rotations.read();
+        Arc::clone(&rotations.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts a new config in force. Runs in flight go on under the old one.
+    pub fn replace(&self, settings: &Settings) {
+        let mut rotations = self
+            .rotations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *rotations = shared(settings);
+    }
+
+    /// One rotation by its name.
+    #[must_use]
+    pub fn rotation(&self, name: &str) -> Option<Arc<Rotation>> {
+        self.rotations().iter().find(|r| r.name == name).cloned()
+    }
+
+    /// Whether the schedules have been armed.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_armed(&self) {
+        self.armed.store(true, Ordering::Release);
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.crew.rotator.site.clock.now()
+    }
+
+    /// Every rotation, as `status` shows it.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
+        let memory = self.crew.rotator.journal.memory().await?;
+        let now = self.now();
+        let nothing = crate::journal::RotationMemory::default();
+        Ok(self
+            .rotations()
+            .iter()
+            .map(|r| view(r, memory.get(&r.name).unwrap_or(&nothing), now))
+            .collect())
+    }
+
+    /// One rotation, as `status` shows it.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn view(&self, rotation: &Rotation) -> Result<RotationView, RotationError> {
+        let memory = self.crew.rotator.journal.memory_of(&rotation.name).await?;
+        Ok(view(rotation, &memory.unwrap_or_default(), self.now()))
+    }
+
+    /// Begins a run on demand and lets it go on by itself. The same idempotency key gives the same run.
+    ///
+    /// # Errors
+    /// `already_running`, `too_soon`, `journal_unavailable`; nothing was begun then.
+    pub async fn rotate(
+        &self,
+        rotation: Arc<Rotation>,
+        force: bool,
+        reason: Option<String>,
+        key: Option<&str>,
+    ) -> Result<Run, RotationError> {
+        let order = Order {
+            trigger: Trigger::Manual,
+            reason,
+            window: None,
+            version_id: key.map_or_else(identity::manual, |k| identity::keyed(&rotation.name, k)),
+            force,
+        };
+        let rotator = &self.crew.rotator;
+        if !force && key.is_none() {
+            let last_flip = rotator.last_flip(&rotation.name).await?;
+            too_soon(&rotation, last_flip, self.now())?;
+        }
+        match rotator.claim(&rotation, &order).await? {
+            Claim::Claimed(run) => {
+                let crew = self.crew.clone();
+                let begun = (*run).clone();
+                self.tasks.spawn(async move {
+                    crew.rotator
+                        .carry_out(&rotation, &order, *run, &crew.stop.park)
+                        .await
+                });
+                Ok(begun)
+            }
+            Claim::Over(run) => Ok(*run),
+            Claim::Running(run) if run.version_id == order.version_id => Ok(*run),
+            Claim::Running(run) => Err(RotationError::Refused {
+                code: Code::AlreadyRunning,
+                message: format!("run {} of rotation {:?} is on", run.id, run.rotation),
+                hint: format!("wait for it: GET /v1/runs/{}", run.id),
+                passes: true,
+            }),
+        }
+    }
+}
+
+fn shared(settings: &Settings) -> Arc<[Arc<Rotation>]> {
+    settings.rotations.iter().cloned().map(Arc::new).collect()
+}
+
+/// What the journal alone says about `min_interval`; the run itself also asks the store.
+fn too_soon(
+    rotation: &Rotation,
+    last_flip: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), RotationError> {
+    let interval = chrono::TimeDelta::from_std(rotation.min_interval).unwrap_or_default();
+    match last_flip.map(|flip| flip + interval).filter(|at| *at > now) {
+        None => Ok(()),
+        Some(at) => Err(RotationError::Refused {
+            code: Code::TooSoon,
+            message: format!(
+                "AWSCURRENT of rotation {:?} moved less than min_interval ago; applications may still hold the old credentials",
+                rotation.name
+            ),
+            hint: format!(
+                "wait until {}, or force it if no application caches credentials",
+                at.format("%Y-%m-%dT%H:%M:%SZ")
+            ),
+            passes: true,
+        }),
+    }
+}

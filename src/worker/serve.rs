@@ -1,0 +1,198 @@
+//! The worker's life: start, sleep to the next window, hand it over, until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::mpsc;
+
+use crate::config::settings::{Rotation, Settings};
+use crate::journal::Trigger;
+use crate::rotation::error::RotationError;
+use crate::schedule::Window;
+use crate::worker::agenda::Agenda;
+use crate::worker::fleet::Fleet;
+use crate::worker::recover::{Found, find};
+use crate::worker::views::anchor;
+
+/// How long tries that are on are left to end by themselves when the worker stops.
+pub const GRACE: Duration = Duration::from_secs(20);
+/// A wake-up this much after its time means that the machine slept or the clock was set.
+const NAP: TimeDelta = TimeDelta::seconds(5);
+
+/// Word from outside to the scheduler.
+#[derive(Debug)]
+pub enum Word {
+    /// A new config, valid already.
+    Reload(Box<Settings>),
+    /// Wind down.
+    Stop,
+}
+
+/// Arms every rotation and works their windows through until told to stop; then lets the tries that
+/// are on end, parks what does not end in [`GRACE`], and returns.
+///
+/// # Errors
+/// `journal_unavailable` at the start. Later it only costs history.
+pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<(), RotationError> {
+    let mut scheduler = Scheduler {
+        fleet: fleet.clone(),
+        agenda: Agenda::default(),
+        done: mpsc::unbounded_channel(),
+    };
+    scheduler.start().await?;
+    loop {
+        let clock = &fleet.crew.rotator.site.clock;
+        let next = scheduler.agenda.next();
+        let due = async {
+            match next {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => scheduler.hand_over(),
+            Some(name) = scheduler.done.1.recv() => scheduler.arm_again(&name).await,
+            word = words.recv() => match word {
+                Some(Word::Reload(settings)) => {
+                    fleet.replace(&settings);
+                    if let Err(error) = scheduler.start().await {
+                        tracing::error!(%error, "the reloaded config's rotations could not be armed");
+                    }
+                }
+                Some(Word::Stop) | None => break,
+            }
+        }
+    }
+    wind_down(fleet).await;
+    Ok(())
+}
+
+async fn wind_down(fleet: &Fleet) {
+    let stop = &fleet.crew.stop;
+    stop.winding_down.cancel();
+    fleet.tasks.close();
+    let clock = &fleet.crew.rotator.site.clock;
+    let patience = clock.now() + GRACE;
+    tokio::select! {
+        () = fleet.tasks.wait() => return,
+        () = clock.sleep_until(patience) => {}
+    }
+    tracing::warn!("parking the runs that are still on");
+    stop.park.cancel();
+    fleet.tasks.wait().await;
+}
+
+struct Scheduler {
+    fleet: Fleet,
+    agenda: Agenda,
+    /// Names of rotations whose window has been worked through.
+    done: (
+        mpsc::UnboundedSender<String>,
+        mpsc::UnboundedReceiver<String>,
+    ),
+}
+
+impl Scheduler {
+    /// Takes up what is open, records what was missed, and arms what comes.
+    async fn start(&mut self) -> Result<(), RotationError> {
+        let now = self.fleet.now();
+        let rotations = self.fleet.rotations();
+        let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
+        let journal = &self.fleet.crew.rotator.journal;
+        journal.first_seen(&names, now).await?;
+        for run in journal.sweep(now).await? {
+            tracing::warn!(rotation = %run.rotation, run = %run.id, state = ?run.state, "a run whose worker is gone was ended");
+        }
+        let memory = journal.memory().await?;
+        self.agenda = Agenda::default();
+        for rotation in rotations.iter() {
+            let Some(memory) = memory.get(&rotation.name) else {
+                continue;
+            };
+            match find(rotation, memory, now) {
+                Found::Nothing => {}
+                Found::Begun(window) => self.work(rotation, window, Trigger::Recovery),
+                Found::Open(window) => self.work(rotation, window, Trigger::Schedule),
+                Found::Missed(window) => {
+                    self.fleet.crew.missed(rotation, window, None, None).await;
+                }
+            }
+            self.arm(rotation, now, anchor(memory, now));
+        }
+        self.fleet.set_armed();
+        tracing::info!(
+            rotations = rotations.len(),
+            armed = self.agenda.len(),
+            next = ?self.agenda.next(),
+            "schedules are armed"
+        );
+        Ok(())
+    }
+
+    fn arm(&mut self, rotation: &Rotation, after: DateTime<Utc>, anchor: DateTime<Utc>) {
+        let Some(windows) = &rotation.windows else {
+            return;
+        };
+        match windows.next_window(after, anchor) {
+            Some(window) => self
+                .agenda
+                .arm(&rotation.name, windows.starts(&window), window),
+            None => self.agenda.disarm(&rotation.name),
+        }
+    }
+
+    /// Hands over every window that is due.
+    fn hand_over(&mut self) {
+        let now = self.fleet.now();
+        while let Some((name, window)) = self.agenda.take_due(now) {
+            let Some(rotation) = self.fleet.rotation(&name) else {
+                continue;
+            };
+            if now - window.opens > NAP {
+                tracing::warn!(rotation = %name, opens = %window.opens, "a window is begun late: the machine slept, the clock was set, or `spread` says so");
+            }
+            self.work(&rotation, window, Trigger::Schedule);
+            // `rate` counts from a success that is yet to come: it is armed anew when that has.
+            self.arm(&rotation, window.opens.max(now), window.opens);
+        }
+    }
+
+    fn work(&self, rotation: &Arc<Rotation>, window: Window, trigger: Trigger) {
+        let crew = self.fleet.crew.clone();
+        let rotation = Arc::clone(rotation);
+        let done = self.done.0.clone();
+        self.fleet.tasks.spawn(async move {
+            match crew.rotator.journal.memory_of(&rotation.name).await {
+                Ok(Some(memory)) if memory.paused => {
+                    tracing::info!(rotation = %rotation.name, "window passed over: paused");
+                }
+                Ok(_) if crew.rotator.site.clock.now() >= window.closes => {
+                    crew.missed(&rotation, window, None, None).await;
+                }
+                // Without the journal the claim fails and is tried again inside the window.
+                Ok(_) | Err(_) => crew.work(&rotation, window, trigger).await,
+            }
+            // The scheduler may be gone already when the worker stops.
+            let _ = done.send(rotation.name.clone());
+        });
+    }
+
+    /// Arms a rotation anew after its window: for `rate`, a success has moved where it counts from.
+    async fn arm_again(&mut self, name: &str) {
+        // Whatever is due already must not be armed away.
+        self.hand_over();
+        let Some(rotation) = self.fleet.rotation(name) else {
+            return;
+        };
+        match self.fleet.crew.rotator.journal.memory_of(name).await {
+            Ok(memory) => {
+                let now = self.fleet.now();
+                self.arm(&rotation, now, anchor(&memory.unwrap_or_default(), now));
+            }
+            Err(error) => {
+                tracing::warn!(rotation = %name, %error, "the next window is counted from the last opening");
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One window of one rotation: tries inside it only, waits between tries, and says in the end what
+//! became of it.
+//!
+//! What can go wrong, and what prevents it:
+//! - a store that is down keeps the secret's ARN, and so the version id, from being known: it is asked
+//!   for again until the window closes, and the window is then recorded as missed with that reason;
+//! - tries come too fast: a back-off with jitter, and a place among `limits.concurrency` is held only
+//!   while a try is on;
+//! - the worker is told to stop: a wait ends at once, a try is left time, then parked.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::code::{Code, Problem};
+use crate::config::settings::Rotation;
+use crate::journal::{Claim, Outcome, Run, RunState, Trigger};
+use crate::rotation::error::RotationError;
+use crate::rotation::event::Event;
+use crate::rotation::identity;
+use crate::rotation::run::{Order, Rotator};
+use crate::schedule::Window;
+use crate::store::VersionId;
+use crate::worker::backoff::Backoff;
+
+/// When and how a worker stops.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Nothing new is begun, and nobody waits for another try.
+    pub winding_down: CancellationToken,
+    /// Tries that are still on are parked where they stand.
+    pub park: CancellationToken,
+}
+
+/// What a window's tries need.
+#[derive(Clone)]
+pub struct Crew {
+    pub rotator: Rotator,
+    pub places: Arc<Semaphore>,
+    pub stop: Stop,
+}
+
+impl Crew {
+    /// Works one window through. Ends when the rotation has run, has failed for good, the window has
+    /// closed, or the worker winds down.
+    pub async fn work(&self, rotation: &Rotation, window: Window, trigger: Trigger) {
+        let mut attempt = 0;
+        let mut open: Option<Run> = None;
+        let mut problem = None;
+        loop {
+            attempt += 1;
+            match self.try_once(rotation, window, trigger).await {
+                Try::Over => return,
+                Try::Deferred(run) => {
+                    problem.clone_from(&run.error);
+                    open = Some(*run);
+                }
+                Try::NotBegun(error) => {
+                    tracing::warn!(rotation = %rotation.name, code = %error.code(), message = %error, "the run could not begin");
+                    problem = Some(error.problem());
+                }
+            }
+            let clock = &self.rotator.site.clock;
+            let wait = clock.now() + Backoff::RUNS.jittered(attempt);
+            tokio::select! {
+                () = clock.sleep_until(wait.min(window.closes)) => {}
+                () = self.stop.winding_down.cancelled() => return,
+            }
+            if clock.now() >= window.closes {
+                self.missed(rotation, window, open, problem).await;
+                return;
+            }
+        }
+    }
+
+    async fn try_once(&self, rotation: &Rotation, window: Window, trigger: Trigger) -> Try {
+        let place = tokio::select! {
+            place = self.places.acquire() => place,
+            () = self.stop.winding_down.cancelled() => return Try::Over,
+        };
+        if place.is_err() {
+            return Try::Over;
+        }
+        let version_id = match self.version_id(rotation, window).await {
+            Ok(id) => id,
+            Err(error) => return Try::NotBegun(error),
+        };
+        let order = Order {
+            trigger,
+            reason: None,
+            window: Some(window),
+            version_id,
+            force: false,
+        };
+        match self.rotator.claim(rotation, &order).await {
+            Ok(Claim::Claimed(run)) => {
+                let run = self
+                    .rotator
+                    .carry_out(rotation, &order, *run, &self.stop.park)
+                    .await;
+                if run.state == RunState::Deferred {
+                    Try::Deferred(Box::new(run))
+                } else {
+                    Try::Over
+                }
+            }
+            Ok(Claim::Over(_)) => Try::Over,
+            Ok(Claim::Running(other)) => Try::NotBegun(RotationError::Refused {
+                code: Code::AlreadyRunning,
+                message: format!(
+                    "run {} of this rotation is on, in worker {}",
+                    other.id, other.worker
+                ),
+                hint: "it is waited for while the window is open".into(),
+                passes: true,
+            }),
+            Err(error) => Try::NotBegun(error),
+        }
+    }
+
+    async fn version_id(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+    ) -> Result<VersionId, RotationError> {
+        let description = self
+            .rotator
+            .site
+            .store
+            .describe(&rotation.secret)
+            .await
+            .map_err(|source| RotationError::Store {
+                secret: rotation.secret.clone(),
+                source,
+            })?;
+        Ok(identity::scheduled(&description.arn, window.opens))
+    }
+
+    /// Records a window that went by.
+    pub async fn missed(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+        run: Option<Run>,
+        problem: Option<Problem>,
+    ) {
+        let now = self.rotator.site.clock.now();
+        let problem = problem.unwrap_or_else(|| Problem {
+            code: Code::WindowClosed,
+            message: "no worker ran while the window was open".into(),
+            hint: "the next window takes it up; `twinkey rotate` does it at once".into(),
+        });
+        let recorded = match run {
+            Some(run) => {
+                let outcome = Outcome {
+                    state: RunState::Missed,
+                    error: Some(problem.clone()),
+                    now,
+                };
+                self.rotator.journal.finish(run.id, &outcome).await
+            }
+            None => {
+                let order = Order {
+                    trigger: Trigger::Schedule,
+                    reason: None,
+                    window: Some(window),
+                    // The secret's ARN may not be known; a missed window makes no version.
+                    version_id: identity::scheduled(&rotation.secret, window.opens),
+                    force: false,
+                };
+                let request = self.rotator.claim_request(rotation, &order);
+                self.rotator.journal.missed(&request, &problem).await
+            }
+        };
+        if let Err(error) = recorded {
+            tracing::error!(rotation = %rotation.name, %error, "a missed window could not be recorded");
+        }
+        tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, message = %problem.message, "window missed");
+        self.rotator.events.send(Event::WindowMissed {
+            rotation: rotation.name.clone(),
+            window,
+            problem,
+        });
+    }
+}
+
+enum Try {
+    /// Nothing more to do in this window.
+    Over,
+    /// The run waits for another try.
+    Deferred(Box<Run>),
+    /// There is no run yet.
+    NotBegun(RotationError),
+}
