@@ -1,0 +1,101 @@
+//! `twinkey check`: the read-only preflight, one line a finding, each with the fix.
+
+use std::path::Path;
+
+use crate::engine::{Finding, Severity};
+use crate::rotation::check::{Report, check, offline};
+
+use super::context::{Context, find, settings};
+use super::failure::Failure;
+use super::output::{self, BAD, DIM, GOOD, STRONG, WARN};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The rotations; all of them when none is named
+    names: Vec<String>,
+    /// Look at the config alone
+    #[arg(long)]
+    offline: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
+    let reports = if args.offline {
+        offline_reports(config, &args.names)?
+    } else {
+        reports(config, &args.names).await?
+    };
+    if args.json {
+        output::json(&reports)?;
+    } else {
+        for report in &reports {
+            print(report);
+        }
+    }
+    if reports.iter().any(Report::failed) {
+        return Err(Failure::Printed);
+    }
+    Ok(())
+}
+
+fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
+    let settings = settings(config)?;
+    for name in names {
+        find(&settings, name)?;
+    }
+    Ok(settings
+        .rotations
+        .iter()
+        .filter(|r| names.is_empty() || names.contains(&r.name))
+        .map(|r| Report {
+            rotation: r.name.clone(),
+            passed: vec!["the config is valid".into()],
+            findings: offline(r),
+            standby_sessions: None,
+        })
+        .collect())
+}
+
+async fn reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
+    let context = Context::open(config).await?;
+    for name in names {
+        context.rotation(name)?;
+    }
+    let mut reports = Vec::new();
+    for rotation in &context.settings.rotations {
+        if names.is_empty() || names.contains(&rotation.name) {
+            let task = context.preview(rotation).await?;
+            reports.push(check(&context.rotator.site, &task).await);
+        }
+    }
+    Ok(reports)
+}
+
+fn print(report: &Report) {
+    anstream::println!("{STRONG}{}{STRONG:#}", report.rotation);
+    for passed in &report.passed {
+        anstream::println!("  {GOOD}ok{GOOD:#}       {passed}");
+    }
+    for finding in &report.findings {
+        anstream::println!("  {}", severity(finding));
+    }
+}
+
+/// A finding as one line, with its fix under it.
+pub(super) fn severity(finding: &Finding) -> String {
+    let (style, word) = match finding.severity {
+        Severity::Note => (DIM, "note"),
+        Severity::Warning => (WARN, "warning"),
+        Severity::Error => (BAD, "error"),
+    };
+    let code = finding
+        .code
+        .map_or_else(String::new, |code| format!(" {DIM}[{code}]{DIM:#}"));
+    let fix = finding
+        .fix
+        .as_ref()
+        .map_or_else(String::new, |fix| format!("\n           {DIM}fix:{DIM:#} {fix}"));
+    format!("{style}{word:<7}{style:#}  {}{code}{fix}", finding.what)
+}

@@ -1,0 +1,113 @@
+//! What most commands start with: the config, the store, the journal.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::settings::{JournalLocation, Rotation, Settings};
+use crate::journal::{Journal, SqliteJournal};
+use crate::rotation::event::Events;
+use crate::rotation::identity;
+use crate::rotation::run::Rotator;
+use crate::rotation::scene::Task;
+use crate::rotation::site::{HostLimits, Site};
+use crate::store::SecretStore;
+use crate::telemetry::Clock;
+
+use super::failure::Failure;
+
+/// Everything that a command works with.
+pub(super) struct Context {
+    pub settings: Settings,
+    pub rotator: Rotator,
+}
+
+/// Loads the config, from where the contract says.
+pub(super) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    Ok(crate::config::load(config, &environment)?)
+}
+
+impl Context {
+    /// Loads the config and opens what it names.
+    pub(super) async fn open(config: Option<&Path>) -> Result<Self, Failure> {
+        Self::of(settings(config)?).await
+    }
+
+    /// Opens what a config names.
+    pub(super) async fn of(settings: Settings) -> Result<Self, Failure> {
+        let store = crate::store::open(&settings.secrets, &settings.limits).await?;
+        let journal = open_journal(&settings.journal).await?;
+        Ok(Self {
+            rotator: Rotator {
+                site: site(&settings, store),
+                journal,
+                events: Events::default(),
+                worker: format!("{}-{}", hostname(), std::process::id()),
+            },
+            settings,
+        })
+    }
+
+    /// The rotation of that name.
+    pub(super) fn rotation(&self, name: &str) -> Result<&Rotation, Failure> {
+        find(&self.settings, name)
+    }
+
+    /// A task that only looks.
+    pub(super) async fn preview<'a>(&self, rotation: &'a Rotation) -> Result<Task<'a>, Failure> {
+        Ok(Task {
+            rotation,
+            own: identity::manual(),
+            may_exist: false,
+            force: false,
+            window: None,
+            last_flip: self.rotator.last_flip(&rotation.name).await?,
+            lock: false,
+        })
+    }
+}
+
+/// The rotation of that name in a config.
+pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotation, Failure> {
+    settings
+        .rotations
+        .iter()
+        .find(|r| r.name == name)
+        .ok_or_else(|| {
+            let nearest = settings
+                .rotations
+                .iter()
+                .map(|r| (strsim::damerau_levenshtein(&r.name, name), &r.name))
+                .min();
+            Failure::usage(
+                format!("there is no rotation {name:?} in the config"),
+                nearest.map_or_else(
+                    || "the config has no [[rotation]] yet".into(),
+                    |(_, near)| format!("did you mean {near:?}?"),
+                ),
+            )
+        })
+}
+
+/// The site of a config's runs.
+pub(super) fn site(settings: &Settings, store: Arc<dyn SecretStore>) -> Site {
+    Site {
+        store,
+        clock: Clock::system(),
+        hosts: HostLimits::new(settings.limits.per_host),
+    }
+}
+
+/// Opens the journal.
+pub(super) async fn open_journal(location: &JournalLocation) -> Result<Arc<dyn Journal>, Failure> {
+    let JournalLocation::Sqlite(path) = location;
+    Ok(Arc::new(SqliteJournal::open(path).await?))
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "worker".into())
+}

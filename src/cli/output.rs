@@ -1,0 +1,106 @@
+//! What people read: aligned tables, colours where standard output is a terminal, short times.
+
+use anstyle::{AnsiColor, Style};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::failure::Failure;
+use crate::code::Code;
+
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const STRONG: Style = Style::new().bold();
+
+/// Prints data as JSON, for programs.
+pub(super) fn json(data: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(data).map_err(|error| {
+        Failure::problem(
+            Code::Internal,
+            format!("the result cannot be written as JSON: {error}"),
+            "this is a defect of twinkey: please report it",
+        )
+    })?;
+    anstream::println!("{text}");
+    Ok(())
+}
+
+/// A time to the second, in UTC; `-` for none.
+pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".into(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+/// A text, or `-` for none.
+pub(super) fn or_dash(text: Option<&str>) -> &str {
+    text.unwrap_or("-")
+}
+
+/// A cell and how it is to look.
+pub(super) struct Cell(pub String, pub Style);
+
+impl Cell {
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        Self(text.into(), Style::new())
+    }
+}
+
+/// Prints rows under headings, each column as wide as its widest cell; the last one is not padded.
+pub(super) fn table(headings: &[&str], rows: &[Vec<Cell>]) {
+    for line in lines(headings, rows) {
+        anstream::println!("{line}");
+    }
+}
+
+fn lines(headings: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
+    let widths: Vec<usize> = headings
+        .iter()
+        .enumerate()
+        .map(|(i, heading)| {
+            rows.iter()
+                .filter_map(|row| row.get(i))
+                .map(|cell| cell.0.chars().count())
+                .chain([heading.chars().count()])
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let last = headings.len().saturating_sub(1);
+    let pad = |i: usize, text: &str| {
+        let room = widths.get(i).copied().unwrap_or(0);
+        let fill = room.saturating_sub(text.chars().count());
+        " ".repeat(if i == last { 0 } else { fill + 2 })
+    };
+    let mut out = Vec::with_capacity(rows.len() + 1);
+    let mut head = String::new();
+    for (i, heading) in headings.iter().enumerate() {
+        head.push_str(&format!("{DIM}{heading}{DIM:#}{}", pad(i, heading)));
+    }
+    out.push(head);
+    for row in rows {
+        let mut line = String::new();
+        for (i, Cell(text, style)) in row.iter().enumerate() {
+            line.push_str(&format!("{style}{text}{style:#}{}", pad(i, text)));
+        }
+        out.push(line.trim_end().to_owned());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_by_characters_not_bytes() {
+        let rows = vec![
+            vec![Cell::plain("ä"), Cell::plain("x")],
+            vec![Cell::plain("long"), Cell::plain("y")],
+        ];
+        let plain: Vec<String> = lines(&["A", "B"], &rows)
+            .iter()
+            .map(|l| anstream::adapter::strip_str(l).to_string())
+            .collect();
+        assert_eq!(plain, ["A     B", "ä     x", "long  y"]);
+    }
+}

@@ -1,0 +1,33 @@
+//! `twinkey pause` and `twinkey resume`.
+
+use std::path::Path;
+
+use super::context::{find, open_journal, settings};
+use super::failure::Failure;
+use super::output;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The rotation
+    name: String,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: Option<&Path>, args: Args, paused: bool) -> Result<(), Failure> {
+    let settings = settings(config)?;
+    find(&settings, &args.name)?;
+    let journal = open_journal(&settings.journal).await?;
+    journal.set_paused(&args.name, paused).await?;
+    tracing::info!(rotation = %args.name, paused, "a schedule was paused or resumed");
+    if args.json {
+        return output::json(&serde_json::json!({"rotation": args.name, "paused": paused}));
+    }
+    if paused {
+        anstream::println!("{}: paused; `twinkey rotate` still works", args.name);
+    } else {
+        anstream::println!("{}: its schedule is armed again", args.name);
+    }
+    Ok(())
+}

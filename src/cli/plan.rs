@@ -1,0 +1,59 @@
+//! `twinkey plan`: the exact statements that `set` would carry out now.
+
+use std::path::Path;
+
+use crate::rotation::plan::{Plan, plan};
+
+use super::check::severity;
+use super::context::Context;
+use super::failure::Failure;
+use super::output::{self, DIM, STRONG};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The rotation
+    name: String,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
+    let context = Context::open(config).await?;
+    let rotation = context.rotation(&args.name)?;
+    let task = context.preview(rotation).await?;
+    let plan = plan(&context.rotator.site, &task).await?;
+    if args.json {
+        output::json(&plan)?;
+    } else {
+        print(&plan);
+    }
+    match plan.refused {
+        None => Ok(()),
+        Some(_) if args.json => Err(Failure::Printed),
+        Some(problem) => Err(Failure::Problem(problem)),
+    }
+}
+
+fn print(plan: &Plan) {
+    anstream::println!(
+        "{STRONG}{}{STRONG:#}: {} -> {STRONG}{}{STRONG:#}  {DIM}{}{DIM:#}",
+        plan.rotation,
+        plan.active_user,
+        plan.standby_user,
+        plan.server
+    );
+    for change in &plan.changes {
+        let place = change
+            .database
+            .as_ref()
+            .map_or_else(String::new, |db| format!(" (in database {db:?})"));
+        anstream::println!("\n{DIM}-- {}{place}{DIM:#}\n{};", change.why, change.statement);
+    }
+    if !plan.findings.is_empty() {
+        anstream::println!();
+    }
+    for finding in &plan.findings {
+        anstream::println!("{}", severity(finding));
+    }
+}

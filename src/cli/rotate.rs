@@ -1,0 +1,122 @@
+//! `twinkey rotate`: one run now, in this process, with its steps shown as they happen.
+
+use std::path::Path;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::code::Code;
+use crate::journal::{Claim, Run, RunState, Step, StepName, StepState, Trigger};
+use crate::rotation::event::Event;
+use crate::rotation::identity;
+use crate::rotation::run::Order;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::output::{self, BAD, DIM, GOOD, STRONG};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The rotation
+    name: String,
+    /// Rotate even inside min_interval or while the standby is in use
+    #[arg(long)]
+    force: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print the run as JSON when it has ended
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
+    let context = Context::open(config).await?;
+    let rotation = context.rotation(&args.name)?;
+    let rotator = &context.rotator;
+    let order = Order {
+        trigger: Trigger::Manual,
+        reason: args.reason,
+        window: None,
+        version_id: identity::manual(),
+        force: args.force,
+    };
+    let run = match rotator.claim(rotation, &order).await? {
+        Claim::Claimed(run) => *run,
+        Claim::Running(run) | Claim::Over(run) => {
+            return Err(Failure::problem(
+                Code::AlreadyRunning,
+                format!("run {} of this rotation is on, in worker {}", run.id, run.worker),
+                "wait for it: `twinkey status` shows it",
+            ));
+        }
+    };
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let show = tokio::spawn(follow(rotator.events.subscribe(), args.json));
+    let run = rotator.carry_out(rotation, &order, run, &stop).await;
+    // Showing ends with the run's last event; a lost display is no failure of the run.
+    let _ = show.await;
+    if args.json {
+        output::json(&run)?;
+    } else {
+        conclusion(&run);
+    }
+    match run.error {
+        None => Ok(()),
+        Some(_) if args.json => Err(Failure::Printed),
+        Some(problem) => Err(Failure::Problem(problem)),
+    }
+}
+
+async fn follow(mut events: Receiver<Event>, quiet: bool) {
+    loop {
+        match events.recv().await {
+            Ok(Event::Step { step, .. }) if !quiet => show(&step),
+            Ok(Event::RunFinished { .. }) | Err(RecvError::Closed) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+        }
+    }
+}
+
+fn show(step: &Step) {
+    let name = step_name(step.name);
+    let detail = step.detail.as_deref().unwrap_or_default();
+    let took = step.finished.map_or(0, |end| (end - step.started).num_milliseconds());
+    match step.state {
+        StepState::Running => {}
+        StepState::Succeeded => {
+            anstream::println!("  {GOOD}✓{GOOD:#} {name:<6}  {detail} {DIM}({took} ms){DIM:#}");
+        }
+        StepState::Failed => anstream::println!("  {BAD}✗{BAD:#} {name:<6}  {detail}"),
+    }
+}
+
+/// A step as AWS names it.
+pub(super) const fn step_name(step: StepName) -> &'static str {
+    match step {
+        StepName::Create => "create",
+        StepName::Set => "set",
+        StepName::Test => "test",
+        StepName::Finish => "finish",
+    }
+}
+
+fn conclusion(run: &Run) {
+    let (Some(from), Some(to), Some(finished)) = (&run.from_user, &run.to_user, run.finished) else {
+        return;
+    };
+    let took = (finished - run.started).as_seconds_f64();
+    if run.state == RunState::Succeeded {
+        anstream::println!(
+            "{GOOD}{STRONG}{}{STRONG:#}{GOOD:#}: {from} -> {STRONG}{to}{STRONG:#} in {took:.2} s; {from} goes on signing in until the next rotation",
+            run.rotation
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! `twinkey serve`: the worker, until SIGTERM; SIGHUP reloads the config.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::admin;
+use crate::admin::auth::Token;
+use crate::code::Code;
+use crate::worker::fleet::Fleet;
+use crate::worker::serve::{Word, schedule};
+use crate::worker::windows::{Crew, Stop};
+
+use super::context::{Context, settings};
+use super::failure::Failure;
+
+pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
+    let context = Context::open(config).await?;
+    let server = &context.settings.server;
+    let token = server
+        .admin_token
+        .as_ref()
+        .map(Token::read)
+        .transpose()
+        .map_err(|error| {
+            Failure::usage(error.to_string(), "see [server] admin_token_file in the config")
+        })?;
+    let listener = TcpListener::bind(server.listen).await.map_err(|error| {
+        Failure::problem(
+            Code::Internal,
+            format!("the admin endpoint cannot listen on {}: {error}", server.listen),
+            "another worker may be running here; set server.listen to a free address",
+        )
+    })?;
+    let fleet = Fleet::new(
+        Crew {
+            rotator: context.rotator.clone(),
+            places: Arc::new(Semaphore::new(context.settings.limits.concurrency)),
+            stop: Stop::default(),
+        },
+        &context.settings,
+    );
+    tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
+
+    let (words, heard) = mpsc::channel(4);
+    tokio::spawn(signals(config.map(Path::to_owned), words));
+    let router = admin::router(fleet.clone(), token.map(Arc::new));
+    let winding_down = fleet.crew.stop.winding_down.clone();
+    let endpoint = tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(winding_down.cancelled_owned())
+            .await
+    });
+    schedule(&fleet, heard).await?;
+    endpoint.abort();
+    tracing::info!("worker stopped");
+    Ok(())
+}
+
+/// Turns signals into words for the scheduler, until the first that says stop.
+async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) {
+    let kinds = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = kinds else {
+        tracing::error!("signals cannot be listened to; the worker stops");
+        return;
+    };
+    loop {
+        let word = tokio::select! {
+            _ = terminate.recv() => Word::Stop,
+            _ = interrupt.recv() => Word::Stop,
+            _ = hangup.recv() => match settings(config.as_deref()) {
+                Ok(settings) => {
+                    tracing::info!("config reloaded; [server], [journal], [secrets] and [limits] take a restart");
+                    Word::Reload(Box::new(settings))
+                }
+                Err(failure) => {
+                    tracing::error!("the new config is refused, the old one stays in force");
+                    failure.report();
+                    continue;
+                }
+            },
+        };
+        let last = matches!(word, Word::Stop);
+        if words.send(word).await.is_err() || last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `twinkey status`: a line a rotation, from the config and the journal.
+
+use std::path::Path;
+
+use crate::journal::RotationMemory;
+use crate::worker::views::{RotationState, RotationView, view};
+
+use super::context::{find, open_journal, settings};
+use super::failure::Failure;
+use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
+use crate::telemetry::Clock;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The rotation; all of them when none is named
+    name: Option<String>,
+    /// Print the rotations as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
+    let settings = settings(config)?;
+    if let Some(name) = &args.name {
+        find(&settings, name)?;
+    }
+    let memory = open_journal(&settings.journal).await?.memory().await?;
+    let now = Clock::system().now();
+    let nothing = RotationMemory::default();
+    let views: Vec<RotationView> = settings
+        .rotations
+        .iter()
+        .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
+        .map(|r| view(r, memory.get(&r.name).unwrap_or(&nothing), now))
+        .collect();
+    if args.json {
+        return output::json(&views);
+    }
+    let rows: Vec<Vec<Cell>> = views.iter().map(row).collect();
+    let headings = ["ROTATION", "STATE", "ACTIVE", "LAST SUCCESS", "NEXT WINDOW", "HINT"];
+    output::table(&headings, &rows);
+    Ok(())
+}
+
+fn row(view: &RotationView) -> Vec<Cell> {
+    let style = match view.state {
+        RotationState::Idle => DIM,
+        RotationState::Running => GOOD,
+        RotationState::Waiting | RotationState::Paused => WARN,
+        RotationState::Failed | RotationState::Missed => BAD,
+    };
+    vec![
+        Cell(view.name.clone(), STRONG),
+        Cell(view.state.as_str().into(), style),
+        Cell::plain(or_dash(view.active_user.as_deref())),
+        Cell::plain(time(view.last_success)),
+        Cell::plain(time(view.next_window.map(|w| w.opens))),
+        Cell(hint(view), DIM),
+    ]
+}
+
+fn hint(view: &RotationView) -> String {
+    let problem = view.last_run.as_ref().and_then(|run| run.error.as_ref());
+    match view.state {
+        RotationState::Idle | RotationState::Running => String::new(),
+        RotationState::Paused => format!("`twinkey resume {}` arms its schedule again", view.name),
+        RotationState::Waiting | RotationState::Failed | RotationState::Missed => {
+            problem.map_or_else(String::new, ToString::to_string)
+        }
+    }
+}

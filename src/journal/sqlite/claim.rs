@@ -1,0 +1,140 @@
+//! Who may run: leases. Everything here happens inside the caller's writing transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::{Reason, record, rows};
+use crate::code::{Code, Problem};
+use crate::journal::{Claim, ClaimRequest, Outcome, Run, RunState, Trigger};
+
+/// Claims a run, or says why not.
+pub(super) async fn claim(
+    db: &mut SqliteConnection,
+    request: &ClaimRequest,
+) -> Result<Claim, Reason> {
+    if let Some(claim) = running(db, request).await? {
+        return Ok(claim);
+    }
+    let known = rows::by_version(db, &request.rotation, &request.version_id).await?;
+    match known {
+        None => insert(db, request).await,
+        Some(run) => match run.state {
+            RunState::Deferred => again(db, &run, request, run.trigger).await,
+            RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Missed => {
+                Ok(Claim::Over(Box::new(run)))
+            }
+        },
+    }
+}
+
+/// The answer where this rotation has a run in state running and that settles it; `None` where it
+/// has none, or has one no longer.
+async fn running(
+    db: &mut SqliteConnection,
+    request: &ClaimRequest,
+) -> Result<Option<Claim>, Reason> {
+    let Some((run, lease_until)) = rows::running(db, &request.rotation).await? else {
+        return Ok(None);
+    };
+    if request.now < lease_until {
+        return Ok(Some(Claim::Running(Box::new(run))));
+    }
+    if run.version_id == request.version_id {
+        return again(db, &run, request, Trigger::Recovery).await.map(Some);
+    }
+    let gone = Outcome {
+        state: RunState::Failed,
+        error: Some(Problem {
+            code: Code::Internal,
+            message: format!("its worker is gone: {}", run.worker),
+            hint: "nothing is lost: the next run starts from what the store and the database hold"
+                .into(),
+        }),
+        now: request.now,
+    };
+    record::finish(db, run.id, &gone).await?;
+    Ok(None)
+}
+
+/// The next attempt of a run that is there. When it started stays what it was: the time that a
+/// window's rotation takes counts from its first attempt.
+async fn again(
+    db: &mut SqliteConnection,
+    run: &Run,
+    request: &ClaimRequest,
+    trigger: Trigger,
+) -> Result<Claim, Reason> {
+    sqlx::query(
+        r#"UPDATE runs SET state = 'running', attempt = attempt + 1, worker = ?2, lease_until = ?3,
+                  "trigger" = ?4, finished = NULL,
+                  error_code = NULL, error_message = NULL, error_hint = NULL
+            WHERE id = ?1"#,
+    )
+    .bind(run.id.to_string())
+    .bind(&request.worker)
+    .bind(lease_end(request.now, request.lease)?)
+    .bind(trigger)
+    .execute(&mut *db)
+    .await?;
+    claimed(db, run.id).await
+}
+
+async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claim, Reason> {
+    record::know(db, &request.rotation).await?;
+    let id = Uuid::new_v4();
+    sqlx::query(
+        r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
+                             version_id, started, attempt, lease_until)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9, 1, ?10)"#,
+    )
+    .bind(id.to_string())
+    .bind(&request.rotation)
+    .bind(request.trigger)
+    .bind(&request.reason)
+    .bind(request.window.map(|w| w.opens.timestamp_micros()))
+    .bind(request.window.map(|w| w.closes.timestamp_micros()))
+    .bind(&request.worker)
+    .bind(&request.version_id.0)
+    .bind(request.now.timestamp_micros())
+    .bind(lease_end(request.now, request.lease)?)
+    .execute(&mut *db)
+    .await?;
+    claimed(db, id).await
+}
+
+async fn claimed(db: &mut SqliteConnection, id: Uuid) -> Result<Claim, Reason> {
+    let run = rows::run(db, id)
+        .await?
+        .ok_or_else(|| Reason::run(id, "is gone"))?;
+    Ok(Claim::Claimed(Box::new(run)))
+}
+
+/// Holds a claim for longer. `false`: it is no longer this worker's.
+pub(super) async fn renew(
+    db: &mut SqliteConnection,
+    run: Uuid,
+    worker: &str,
+    now: DateTime<Utc>,
+    lease: Duration,
+) -> Result<bool, Reason> {
+    let done = sqlx::query(
+        "UPDATE runs SET lease_until = ?3 WHERE id = ?1 AND worker = ?2 AND state = 'running'",
+    )
+    .bind(run.to_string())
+    .bind(worker)
+    .bind(lease_end(now, lease)?)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Microseconds since 1970 at which a lease ends.
+fn lease_end(now: DateTime<Utc>, lease: Duration) -> Result<i64, Reason> {
+    i64::try_from(lease.as_micros())
+        .ok()
+        .and_then(|lease| now.timestamp_micros().checked_add(lease))
+        .ok_or_else(|| Reason(format!("a lease of {lease:?} has no end")))
+}

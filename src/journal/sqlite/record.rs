@@ -1,0 +1,239 @@
+//! What happened: steps, sightings, endings, pauses. Everything here happens inside the caller's
+//! writing transaction.
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::Reason;
+use crate::code::Problem;
+use crate::journal::{ClaimRequest, Outcome, RunState, Seen, Step, StepState};
+
+/// Makes sure that a rotation has a row.
+pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<(), Reason> {
+    sqlx::query("INSERT INTO rotations (name) VALUES (?1) ON CONFLICT (name) DO NOTHING")
+        .bind(rotation)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Records where a step of the run's current attempt stands.
+pub(super) async fn step(db: &mut SqliteConnection, run: Uuid, step: &Step) -> Result<(), Reason> {
+    let done = sqlx::query(
+        "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
+         SELECT id, attempt, ?2, ?3, ?4, ?5, ?6 FROM runs WHERE id = ?1
+         ON CONFLICT (run, attempt, name) DO UPDATE SET
+             state = excluded.state, started = excluded.started,
+             finished = excluded.finished, detail = excluded.detail",
+    )
+    .bind(run.to_string())
+    .bind(step.name)
+    .bind(step.state)
+    .bind(step.started.timestamp_micros())
+    .bind(step.finished.map(|at| at.timestamp_micros()))
+    .bind(&step.detail)
+    .execute(db)
+    .await?;
+    known(done.rows_affected(), run, "is not there")
+}
+
+/// Records what a run saw of its secret. The first sighting of a run counts for whom it goes from
+/// and to: after the flip, the two users have changed places.
+pub(super) async fn seen(
+    db: &mut SqliteConnection,
+    run: Option<Uuid>,
+    rotation: &str,
+    seen: &Seen,
+) -> Result<(), Reason> {
+    sqlx::query(
+        "INSERT INTO rotations (name, engine, host, active_user, standby_user)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (name) DO UPDATE SET
+             engine = excluded.engine, host = excluded.host,
+             active_user = excluded.active_user, standby_user = excluded.standby_user",
+    )
+    .bind(rotation)
+    .bind(&seen.engine)
+    .bind(&seen.host)
+    .bind(&seen.active_user)
+    .bind(&seen.standby_user)
+    .execute(&mut *db)
+    .await?;
+    let Some(run) = run else { return Ok(()) };
+    let done = sqlx::query(
+        "UPDATE runs SET from_user = COALESCE(from_user, ?2), to_user = COALESCE(to_user, ?3)
+          WHERE id = ?1",
+    )
+    .bind(run.to_string())
+    .bind(&seen.active_user)
+    .bind(&seen.standby_user)
+    .execute(db)
+    .await?;
+    known(done.rows_affected(), run, "is not there")
+}
+
+/// Ends a run, or frees it for another attempt. Steps that are still running end with it.
+pub(super) async fn finish(
+    db: &mut SqliteConnection,
+    run: Uuid,
+    outcome: &Outcome,
+) -> Result<(), Reason> {
+    if outcome.state == RunState::Running {
+        return Err(Reason::run(run, "cannot end as running"));
+    }
+    let now = outcome.now.timestamp_micros();
+    let (code, message, hint) = parts(outcome.error.as_ref());
+    let done = sqlx::query(
+        "UPDATE runs SET state = ?2, finished = ?3, lease_until = NULL,
+                error_code = ?4, error_message = ?5, error_hint = ?6
+          WHERE id = ?1 AND state IN ('running', 'deferred')",
+    )
+    .bind(run.to_string())
+    .bind(outcome.state)
+    // A deferred run is not over.
+    .bind((outcome.state != RunState::Deferred).then_some(now))
+    .bind(code)
+    .bind(message)
+    .bind(hint)
+    .execute(&mut *db)
+    .await?;
+    known(done.rows_affected(), run, "is not running")?;
+
+    let success = outcome.state == RunState::Succeeded;
+    let left_over = if success {
+        StepState::Succeeded
+    } else {
+        StepState::Failed
+    };
+    sqlx::query("UPDATE steps SET state = ?2, finished = ?3 WHERE run = ?1 AND state = 'running'")
+        .bind(run.to_string())
+        .bind(left_over)
+        .bind(now)
+        .execute(&mut *db)
+        .await?;
+    if success {
+        sqlx::query(
+            "UPDATE rotations SET last_success = ?2, last_flip = ?2
+              WHERE name = (SELECT rotation FROM runs WHERE id = ?1)",
+        )
+        .bind(run.to_string())
+        .bind(now)
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Records a window that went by: once, and never over a run that ended or is still held.
+pub(super) async fn missed(
+    db: &mut SqliteConnection,
+    request: &ClaimRequest,
+    why: &Problem,
+) -> Result<(), Reason> {
+    know(db, &request.rotation).await?;
+    sqlx::query(
+        r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
+                             version_id, started, finished, attempt,
+                             error_code, error_message, error_hint)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'missed', ?7, ?8, ?9, ?9, 1, ?10, ?11, ?12)
+           ON CONFLICT (rotation, version_id) DO UPDATE SET
+               state = 'missed', finished = excluded.finished, lease_until = NULL,
+               error_code = excluded.error_code, error_message = excluded.error_message,
+               error_hint = excluded.error_hint
+           WHERE state = 'deferred' OR (state = 'running' AND lease_until <= excluded.finished)"#,
+    )
+    .bind(Uuid::new_v4().to_string())
+    .bind(&request.rotation)
+    .bind(request.trigger)
+    .bind(&request.reason)
+    .bind(request.window.map(|w| w.opens.timestamp_micros()))
+    .bind(request.window.map(|w| w.closes.timestamp_micros()))
+    .bind(&request.worker)
+    .bind(&request.version_id.0)
+    .bind(request.now.timestamp_micros())
+    .bind(why.code.as_str())
+    .bind(&why.message)
+    .bind(&why.hint)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "UPDATE steps SET state = 'failed', finished = ?3
+          WHERE state = 'running' AND run =
+                (SELECT id FROM runs WHERE rotation = ?1 AND version_id = ?2 AND state = 'missed')",
+    )
+    .bind(&request.rotation)
+    .bind(&request.version_id.0)
+    .bind(request.now.timestamp_micros())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that AWSCURRENT was moved outside a run.
+pub(super) async fn flipped(
+    db: &mut SqliteConnection,
+    rotation: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Reason> {
+    sqlx::query(
+        "INSERT INTO rotations (name, last_flip) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip",
+    )
+    .bind(rotation)
+    .bind(at.timestamp_micros())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Remembers when rotations were first seen, in one statement however many there are.
+pub(super) async fn first_seen(
+    db: &mut SqliteConnection,
+    rotations: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), Reason> {
+    sqlx::query(
+        "INSERT INTO rotations (name, first_seen) SELECT value, ?2 FROM json_each(?1) WHERE true
+         ON CONFLICT (name) DO UPDATE SET first_seen = COALESCE(first_seen, excluded.first_seen)",
+    )
+    .bind(serde_json::json!(rotations).to_string())
+    .bind(now.timestamp_micros())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Pauses or resumes a rotation's schedule.
+pub(super) async fn set_paused(
+    db: &mut SqliteConnection,
+    rotation: &str,
+    paused: bool,
+) -> Result<(), Reason> {
+    sqlx::query(
+        "INSERT INTO rotations (name, paused) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
+    )
+    .bind(rotation)
+    .bind(paused)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn parts(problem: Option<&Problem>) -> (Option<&str>, Option<&str>, Option<&str>) {
+    (
+        problem.map(|p| p.code.as_str()),
+        problem.map(|p| p.message.as_str()),
+        problem.map(|p| p.hint.as_str()),
+    )
+}
+
+/// Writing about a run that is not there (or not running) is never passed over in silence.
+fn known(rows: u64, run: Uuid, otherwise: &str) -> Result<(), Reason> {
+    if rows == 1 {
+        Ok(())
+    } else {
+        Err(Reason::run(run, otherwise))
+    }
+}

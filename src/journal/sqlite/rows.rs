@@ -1,0 +1,228 @@
+//! Rows read back as the journal's plain data. A `run`, whatever the query, comes with the steps of
+//! its current attempt; a list of any length takes two queries, the whole memory three.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use uuid::Uuid;
+
+use crate::code::{Code, Problem};
+use crate::journal::{RotationMemory, Run, RunQuery, Seen, Step};
+use crate::schedule::Window;
+use crate::store::VersionId;
+
+/// One run.
+pub(super) async fn run(db: &mut SqliteConnection, id: Uuid) -> sqlx::Result<Option<Run>> {
+    let row = sqlx::query("SELECT * FROM runs WHERE id = ?1")
+        .bind(id.to_string())
+        .fetch_optional(&mut *db)
+        .await?;
+    one(db, row).await
+}
+
+/// The run of a rotation that has this version id.
+pub(super) async fn by_version(
+    db: &mut SqliteConnection,
+    rotation: &str,
+    version: &VersionId,
+) -> sqlx::Result<Option<Run>> {
+    let row = sqlx::query("SELECT * FROM runs WHERE rotation = ?1 AND version_id = ?2")
+        .bind(rotation)
+        .bind(&version.0)
+        .fetch_optional(&mut *db)
+        .await?;
+    one(db, row).await
+}
+
+/// The run of a rotation that is in state running, and until when its claim holds.
+pub(super) async fn running(
+    db: &mut SqliteConnection,
+    rotation: &str,
+) -> sqlx::Result<Option<(Run, DateTime<Utc>)>> {
+    let row = sqlx::query("SELECT * FROM runs WHERE rotation = ?1 AND state = 'running'")
+        .bind(rotation)
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let until = time(&row, "lease_until")?;
+    Ok(one(db, Some(row)).await?.map(|run| (run, until)))
+}
+
+/// Runs, newest first. `before` a run that is not there: none.
+pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::Result<Vec<Run>> {
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE true");
+    if let Some(rotation) = &query.rotation {
+        sql.push(" AND rotation = ").push_bind(rotation);
+    }
+    if let Some(state) = query.state {
+        sql.push(" AND state = ").push_bind(state);
+    }
+    if let Some(before) = query.before {
+        sql.push(" AND (started, seq) < (SELECT started, seq FROM runs WHERE id = ")
+            .push_bind(before.to_string())
+            .push(")");
+    }
+    sql.push(" ORDER BY started DESC, seq DESC LIMIT ")
+        .push_bind(query.limit);
+    let rows = sql.build().fetch_all(&mut *db).await?;
+    with_steps(db, &rows).await
+}
+
+/// Everything remembered, by rotation.
+pub(super) async fn memory(
+    db: &mut SqliteConnection,
+) -> sqlx::Result<HashMap<String, RotationMemory>> {
+    let newest = sqlx::query(
+        "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
+             (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1)",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut newest: HashMap<String, Run> = with_steps(db, &newest)
+        .await?
+        .into_iter()
+        .map(|run| (run.rotation.clone(), run))
+        .collect();
+    sqlx::query("SELECT * FROM rotations")
+        .fetch_all(db)
+        .await?
+        .iter()
+        .map(|row| {
+            let name: String = row.try_get("name")?;
+            let memory = RotationMemory {
+                paused: row.try_get("paused")?,
+                first_seen: time_or_none(row, "first_seen")?,
+                last_success: time_or_none(row, "last_success")?,
+                last_flip: time_or_none(row, "last_flip")?,
+                last_run: newest.remove(&name),
+                seen: seen(row)?,
+            };
+            Ok((name, memory))
+        })
+        .collect()
+}
+
+async fn one(db: &mut SqliteConnection, row: Option<SqliteRow>) -> sqlx::Result<Option<Run>> {
+    Ok(with_steps(db, row.as_slice()).await?.pop())
+}
+
+async fn with_steps(db: &mut SqliteConnection, rows: &[SqliteRow]) -> sqlx::Result<Vec<Run>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get("id"))
+        .collect::<sqlx::Result<_>>()?;
+    let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
+    let found = sqlx::query(
+        "SELECT steps.* FROM json_each(?1) JOIN runs ON runs.id = json_each.value
+           JOIN steps ON steps.run = runs.id AND steps.attempt = runs.attempt",
+    )
+    .bind(serde_json::json!(ids).to_string())
+    .fetch_all(db)
+    .await?;
+    for row in &found {
+        steps
+            .entry(row.try_get("run")?)
+            .or_default()
+            .push(step(row)?);
+    }
+    rows.iter()
+        .zip(ids)
+        .map(|(row, id)| {
+            let mut steps = steps.remove(&id).unwrap_or_default();
+            steps.sort_by_key(|step| step.name);
+            decode_run(row, &id, steps)
+        })
+        .collect()
+}
+
+fn decode_run(row: &SqliteRow, id: &str, steps: Vec<Step>) -> sqlx::Result<Run> {
+    Ok(Run {
+        id: Uuid::try_parse(id).map_err(|error| corrupt("id", error))?,
+        rotation: row.try_get("rotation")?,
+        trigger: row.try_get("trigger")?,
+        reason: row.try_get("reason")?,
+        window: window(row)?,
+        state: row.try_get("state")?,
+        worker: row.try_get("worker")?,
+        version_id: VersionId(row.try_get("version_id")?),
+        from_user: row.try_get("from_user")?,
+        to_user: row.try_get("to_user")?,
+        started: time(row, "started")?,
+        finished: time_or_none(row, "finished")?,
+        attempt: row.try_get("attempt")?,
+        steps,
+        error: problem(row)?,
+    })
+}
+
+fn step(row: &SqliteRow) -> sqlx::Result<Step> {
+    Ok(Step {
+        name: row.try_get("name")?,
+        state: row.try_get("state")?,
+        started: time(row, "started")?,
+        finished: time_or_none(row, "finished")?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+fn window(row: &SqliteRow) -> sqlx::Result<Option<Window>> {
+    let (opens, closes) = (time_or_none(row, "opens")?, time_or_none(row, "closes")?);
+    Ok(opens
+        .zip(closes)
+        .map(|(opens, closes)| Window { opens, closes }))
+}
+
+fn problem(row: &SqliteRow) -> sqlx::Result<Option<Problem>> {
+    let Some(text) = row.try_get::<Option<String>, _>("error_code")? else {
+        return Ok(None);
+    };
+    let code = Code::ALL
+        .into_iter()
+        .find(|code| code.as_str() == text)
+        .ok_or_else(|| corrupt("error_code", format!("{text:?} is no code")))?;
+    Ok(Some(Problem {
+        code,
+        message: row.try_get("error_message")?,
+        hint: row.try_get("error_hint")?,
+    }))
+}
+
+fn seen(row: &SqliteRow) -> sqlx::Result<Option<Seen>> {
+    let Some(engine) = row.try_get("engine")? else {
+        return Ok(None);
+    };
+    Ok(Some(Seen {
+        engine,
+        host: row.try_get("host")?,
+        active_user: row.try_get("active_user")?,
+        standby_user: row.try_get("standby_user")?,
+    }))
+}
+
+fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
+    let micros: i64 = row.try_get(column)?;
+    DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| corrupt(column, format!("{micros} is no time")))
+}
+
+fn time_or_none(row: &SqliteRow, column: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+    match row.try_get::<Option<i64>, _>(column)? {
+        None => Ok(None),
+        Some(_) => time(row, column).map(Some),
+    }
+}
+
+fn corrupt(
+    column: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.into(),
+        source: source.into(),
+    }
+}
