@@ -1,1 +1,110 @@
-//! cli
+//! The command line: one file a command. Each parses, calls, and prints, as text or as JSON.
+//!
+//! Exit status: 0 done; 1 it failed; 2 the command line or the config is wrong. Errors go to standard
+//! error as `error[CODE]: what` and a `hint:` line.
+
+mod check;
+mod context;
+mod demo;
+mod failure;
+mod history;
+mod output;
+mod pause;
+mod plan;
+mod rollback;
+mod rotate;
+mod schedule;
+mod secret;
+mod serve;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+use failure::Failure;
+
+/// Rotates database credentials without downtime: two users, one secret, proven before every flip.
+#[derive(Debug, Parser)]
+#[command(name = "twinkey", version, propagate_version = true)]
+pub struct Cli {
+    /// The config; else ./twinkey.toml, else /etc/twinkey/twinkey.toml
+    #[arg(long, global = true, value_name = "FILE", env = "TWINKEY_CONFIG")]
+    config: Option<PathBuf>,
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// Say more in the log; twice for more still
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the worker: scheduler and admin endpoint, until SIGTERM
+    Serve,
+    /// Look for everything that speaks against a rotation; changes nothing
+    Check(check::Args),
+    /// Show the exact statements that a rotation would carry out now; changes nothing
+    Plan(plan::Args),
+    /// Rotate one secret now, and show its steps
+    Rotate(rotate::Args),
+    /// Move AWSCURRENT back to AWSPREVIOUS, after proving that it still signs in
+    Rollback(rollback::Args),
+    /// Show where the rotations stand
+    Status(status::Args),
+    /// Show the runs, newest first
+    History(history::Args),
+    /// Let no scheduled run of a rotation begin
+    Pause(pause::Args),
+    /// Let scheduled runs of a rotation begin again
+    Resume(pause::Args),
+    /// Show the next windows of a schedule, or what is wrong with it
+    Schedule(schedule::Args),
+    /// Read and write secrets in the embedded store
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// Show the main job: a real PostgreSQL, rotations every few seconds, and an application that never notices
+    Demo(demo::Args),
+}
+
+/// Reads the command line and carries it out.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() { 2 } else { 0 };
+            // Nothing is left to be done where standard error itself is gone.
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let quiet = !matches!(cli.command, Command::Serve);
+    crate::telemetry::init(cli.log_format, cli.verbose, quiet)?;
+    let config = cli.config.as_deref();
+    match cli.command {
+        Command::Serve => serve::run(config).await,
+        Command::Check(args) => check::run(config, args).await,
+        Command::Plan(args) => plan::run(config, args).await,
+        Command::Rotate(args) => rotate::run(config, args).await,
+        Command::Rollback(args) => rollback::run(config, args).await,
+        Command::Status(args) => status::run(config, args).await,
+        Command::History(args) => history::run(config, args).await,
+        Command::Pause(args) => pause::run(config, args, true).await,
+        Command::Resume(args) => pause::run(config, args, false).await,
+        Command::Schedule(args) => schedule::run(&args),
+        Command::Secret(command) => secret::run(config, command).await,
+        Command::Demo(args) => demo::run(args).await,
+    }
+}

@@ -257,9 +257,26 @@ impl Journal for SqliteJournal {
 
     async fn memory(&self) -> Result<HashMap<String, RotationMemory>, JournalError> {
         let mut tx = self.read().await?;
-        rows::memory(&mut tx)
+        rows::memory(&mut tx, None)
             .await
             .map_err(|error| self.fault(error))
+    }
+
+    async fn memory_of(&self, rotation: &str) -> Result<Option<RotationMemory>, JournalError> {
+        let mut tx = self.read().await?;
+        let mut memory = rows::memory(&mut tx, Some(rotation))
+            .await
+            .map_err(|error| self.fault(error))?;
+        Ok(memory.remove(rotation))
+    }
+
+    async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {
+        let mut tx = self.write().await?;
+        let ended = record::sweep(&mut tx, now)
+            .await
+            .map_err(|error| self.fault(error))?;
+        self.commit(tx).await?;
+        Ok(ended)
     }
 
     async fn first_seen(

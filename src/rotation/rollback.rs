@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::engine::ChangeKind;
+use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::explain::explain;
@@ -16,6 +17,9 @@ use crate::store::{Selector, StoreError, stage};
 pub struct RolledBack {
     pub from_user: String,
     pub to_user: String,
+    /// What is known of the secret now.
+    #[serde(skip)]
+    pub seen: Seen,
 }
 
 /// Moves AWSCURRENT back to AWSPREVIOUS. `task.own` is not used: no version is made.
@@ -111,6 +115,12 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
     Ok(RolledBack {
         from_user: pair.active_user().to_owned(),
         to_user: pair.standby_user().to_owned(),
+        seen: Seen {
+            engine: located.kind.to_string(),
+            host: Some(located.target.host.clone()),
+            active_user: pair.standby_user().to_owned(),
+            standby_user: pair.active_user().to_owned(),
+        },
     })
 }
 

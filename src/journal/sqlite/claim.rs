@@ -7,7 +7,6 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Reason, record, rows};
-use crate::code::{Code, Problem};
 use crate::journal::{Claim, ClaimRequest, Outcome, Run, RunState, Trigger};
 
 /// Claims a run, or says why not.
@@ -47,12 +46,7 @@ async fn running(
     }
     let gone = Outcome {
         state: RunState::Failed,
-        error: Some(Problem {
-            code: Code::Internal,
-            message: format!("its worker is gone: {}", run.worker),
-            hint: "nothing is lost: the next run starts from what the store and the database hold"
-                .into(),
-        }),
+        error: Some(record::worker_gone(&run)),
         now: request.now,
     };
     record::finish(db, run.id, &gone).await?;

@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::Reason;
-use crate::code::Problem;
-use crate::journal::{ClaimRequest, Outcome, RunState, Seen, Step, StepState};
+use super::{Reason, rows};
+use crate::code::{Code, Problem};
+use crate::journal::{ClaimRequest, Outcome, Run, RunState, Seen, Step, StepState};
 
 /// Makes sure that a rotation has a row.
 pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<(), Reason> {
@@ -123,6 +123,48 @@ pub(super) async fn finish(
         .await?;
     }
     Ok(())
+}
+
+/// Ends what nobody works on any more and whose time is over; gives it as it is then.
+pub(super) async fn sweep(
+    db: &mut SqliteConnection,
+    now: DateTime<Utc>,
+) -> Result<Vec<Run>, Reason> {
+    let mut ended = Vec::new();
+    for run in rows::abandoned(db, now).await? {
+        let outcome = match run.window {
+            Some(window) => Outcome {
+                state: RunState::Missed,
+                error: Some(run.error.clone().unwrap_or_else(|| Problem {
+                    code: Code::WindowClosed,
+                    message: format!(
+                        "its worker is gone ({}), and the window closed at {}; AWSCURRENT is as it was",
+                        run.worker, window.closes
+                    ),
+                    hint: "the next window goes on from here; `twinkey rotate` does it at once".into(),
+                })),
+                now,
+            },
+            None => Outcome {
+                state: RunState::Failed,
+                error: Some(worker_gone(&run)),
+                now,
+            },
+        };
+        finish(db, run.id, &outcome).await?;
+        ended.extend(rows::run(db, run.id).await?);
+    }
+    Ok(ended)
+}
+
+/// Why a run ended whose worker did not end it.
+pub(super) fn worker_gone(run: &Run) -> Problem {
+    Problem {
+        code: Code::Internal,
+        message: format!("its worker is gone: {}", run.worker),
+        hint: "nothing is lost: the next run starts from what the store and the database hold"
+            .into(),
+    }
 }
 
 /// Records a window that went by: once, and never over a run that ended or is still held.

@@ -70,14 +70,34 @@ pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::R
     with_steps(db, &rows).await
 }
 
-/// Everything remembered, by rotation.
+/// Runs that nobody works on any more and whose time is over: without a live lease or deferred, and
+/// without a window or with one that has closed.
+pub(super) async fn abandoned(
+    db: &mut SqliteConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Run>> {
+    let rows = sqlx::query(
+        "SELECT * FROM runs
+          WHERE (state = 'deferred' OR (state = 'running' AND lease_until <= ?1))
+            AND (closes IS NULL OR closes <= ?1)",
+    )
+    .bind(now.timestamp_micros())
+    .fetch_all(&mut *db)
+    .await?;
+    with_steps(db, &rows).await
+}
+
+/// What is remembered, by rotation: of one, or of all.
 pub(super) async fn memory(
     db: &mut SqliteConnection,
+    only: Option<&str>,
 ) -> sqlx::Result<HashMap<String, RotationMemory>> {
     let newest = sqlx::query(
         "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
-             (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1)",
+             (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1)
+          WHERE ?1 IS NULL OR name = ?1",
     )
+    .bind(only)
     .fetch_all(&mut *db)
     .await?;
     let mut newest: HashMap<String, Run> = with_steps(db, &newest)
@@ -85,7 +105,8 @@ pub(super) async fn memory(
         .into_iter()
         .map(|run| (run.rotation.clone(), run))
         .collect();
-    sqlx::query("SELECT * FROM rotations")
+    sqlx::query("SELECT * FROM rotations WHERE ?1 IS NULL OR name = ?1")
+        .bind(only)
         .fetch_all(db)
         .await?
         .iter()
