@@ -5,7 +5,17 @@
 //!   `put` of other content under the same id is refused;
 //! - a run overtakes another: AWSCURRENT moves only from the version that was observed;
 //! - a read without a stage gets what somebody else thinks is the default: every read names a
-//!   stage or a version id.
+//!   stage or a version id;
+//! - the two stores understand one answer differently: [`answer`] alone maps AWS's error names.
+
+mod answer;
+pub mod aws;
+pub mod local;
+mod open;
+mod own_writes;
+pub mod throttle;
+
+pub use open::open;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,6 +171,13 @@ pub enum StoreError {
         secret: String,
         reason: String,
     },
+    /// The embedded store cannot be opened with this key file.
+    #[error("the key file {path} {reason}")]
+    KeyFile {
+        path: String,
+        reason: String,
+        fix: String,
+    },
     /// No answer, or an answer that says to come back later.
     #[error("the store cannot be reached: {reason}")]
     Unavailable { reason: String },
@@ -175,7 +192,9 @@ impl StoreError {
             Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
             Self::Throttled { .. } => Code::StoreThrottled,
             Self::Denied { .. } => Code::StoreDenied,
-            Self::Refused { .. } | Self::Unavailable { .. } => Code::StoreUnavailable,
+            Self::Refused { .. } | Self::KeyFile { .. } | Self::Unavailable { .. } => {
+                Code::StoreUnavailable
+            }
         }
     }
 
@@ -188,6 +207,7 @@ impl StoreError {
             Self::Throttled { .. } => "it is tried again while the window is open; lower limits.store_writes_per_second or spread the windows".into(),
             Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
             Self::Refused { .. } => "read the reason; a secret marked for deletion must be restored first".into(),
+            Self::KeyFile { fix, .. } => fix.clone(),
             Self::Unavailable { .. } => "check the network path and the endpoint of the store; it is tried again while the window is open".into(),
         }
     }

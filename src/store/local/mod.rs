@@ -1,0 +1,299 @@
+//! The embedded store: Secrets Manager's semantics over one SQLite file of sealed values.
+//!
+//! What can go wrong, and what prevents it:
+//! - two processes (a command and `serve`) change one secret at once: every change is one
+//!   transaction that holds the file's write lock from before its first read;
+//! - the wrong key file: a text of our own is sealed in the file, and opened before anything else;
+//! - a new key is made for an old file because the key file is out of place: a key is made only
+//!   while the file has no sealed text yet;
+//! - it behaves unlike AWS: the rules are pure functions ([`labels`]), and one conformance suite runs
+//!   over this store and over AWS's SDK.
+
+mod api;
+mod labels;
+mod naming;
+mod operations;
+mod random;
+mod refusal;
+mod rows;
+mod sealed;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+use uuid::Uuid;
+
+use self::operations::{NewSecret, Value, stages_of};
+use self::refusal::{Kind, Refusal};
+use self::sealed::{Belongs, Key, key_file};
+use super::answer::{About, Asked};
+use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::secret::Sensitive;
+
+pub use self::api::router;
+
+/// How long a connection waits for another process's write to end.
+const BUSY: Duration = Duration::from_secs(10);
+const CHECK: Belongs<'_> = Belongs {
+    arn: "twinkey",
+    version: "key check",
+};
+
+/// An open store. Clones of what it holds are cheap; share it in an `Arc`.
+pub struct LocalStore {
+    /// One connection: writes of this process queue here and not in SQLite's busy loop.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    key: Key,
+}
+
+/// One line of `twinkey secret versions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionEntry {
+    pub id: VersionId,
+    pub stages: Vec<String>,
+    pub created: Option<DateTime<Utc>>,
+}
+
+impl LocalStore {
+    /// Opens the file, and makes it and the key file when they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyFile`] for a key file that is missing, malformed, readable by others, or not
+    /// this store's; [`StoreError::Unavailable`] when the file cannot be opened.
+    pub async fn open(path: &Path, key_path: &Path) -> Result<Self, StoreError> {
+        let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable {
+            reason: format!("{}: {e}", path.display()),
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A promoted password that a power cut takes back would lock every application out.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|e| unavailable(&e))?;
+        sqlx::migrate!("migrations/store")
+            .run(&writer)
+            .await
+            .map_err(|e| unavailable(&e))?;
+        let key = unlock(&writer, key_path, &unavailable).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_lazy_with(options);
+        Ok(Self {
+            writer,
+            readers,
+            key,
+        })
+    }
+
+    /// Makes the secret with this value, or gives it a new AWSCURRENT. Returns the version's id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn create_or_put(
+        &self,
+        name: &str,
+        value: &Sensitive,
+    ) -> Result<VersionId, StoreError> {
+        let id = VersionId(Uuid::new_v4().to_string());
+        let value = Value::Text(value.clone());
+        let put = match self.put_value(name, &id, &value, None).await {
+            Err(refusal) if refusal.kind == Kind::ResourceNotFound => self
+                .create_secret(NewSecret {
+                    name,
+                    description: None,
+                    tags: std::collections::BTreeMap::new(),
+                    first: Some((&id, &value)),
+                })
+                .await
+                .map(drop),
+            put => put.map(drop),
+        };
+        put.map_err(told("PutSecretValue", name, About::Secret))?;
+        Ok(id)
+    }
+
+    /// The names of all secrets that are not marked for deletion, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let all = self.all_details().await;
+        Ok(all
+            .map_err(told("ListSecrets", "*", About::Secret))?
+            .into_iter()
+            .filter(|d| d.secret.deleted.is_none())
+            .map(|d| d.secret.name)
+            .collect())
+    }
+
+    /// All versions of a secret, newest first, unlabelled ones included.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn versions(&self, secret: &str) -> Result<Vec<VersionEntry>, StoreError> {
+        let details = self.details(secret).await;
+        let details = details.map_err(told("ListSecretVersionIds", secret, About::Secret))?;
+        Ok(details
+            .versions
+            .into_iter()
+            .map(|(id, created)| VersionEntry {
+                stages: stages_of(&details.labels, &id),
+                created: DateTime::from_timestamp_millis(created),
+                id,
+            })
+            .collect())
+    }
+
+    /// A transaction that holds the file's write lock from its beginning.
+    async fn write(&self) -> Result<Transaction<'static, Sqlite>, Refusal> {
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let now = rows::now(&mut tx).await?;
+        rows::purge(&mut tx, now).await?;
+        Ok(tx)
+    }
+}
+
+async fn unlock(
+    writer: &SqlitePool,
+    key_path: &Path,
+    unavailable: &(dyn Fn(&dyn std::fmt::Display) -> StoreError + Sync),
+) -> Result<Key, StoreError> {
+    // The lock is held while a key file is made: of two processes that open a new store, the second
+    // finds the first one's key.
+    let mut tx = writer
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(|e| unavailable(&e))?;
+    let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM key_check")
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(|e| unavailable(&e))?;
+    if let Some(check) = check {
+        let key = Key::read(key_path)?;
+        return match key.open(CHECK, &check) {
+            Ok(_) => Ok(key),
+            Err(_) => Err(key_file(
+                key_path,
+                "is not the key that this store was made with".into(),
+                "restore the store's own key file, or point secrets.path at the file it belongs to",
+            )),
+        };
+    }
+    let key = Key::read_or_make(key_path)?;
+    let check = key.seal(CHECK, b"twinkey").map_err(|e| unavailable(&e))?;
+    sqlx::query("INSERT INTO key_check (id, sealed) VALUES (1, ?1)")
+        .bind(check)
+        .execute(&mut *tx)
+        .await
+        .map_err(|e| unavailable(&e))?;
+    tx.commit().await.map_err(|e| unavailable(&e))?;
+    Ok(key)
+}
+
+/// Turns a refusal into the trait's error, through the same function as AWS's answers.
+fn told<'a>(
+    operation: &'static str,
+    secret: &'a str,
+    about: About<'a>,
+) -> impl FnOnce(Refusal) -> StoreError + 'a {
+    let asked = Asked {
+        operation,
+        secret,
+        about,
+    };
+    move |refusal| asked.failed(refusal.kind.name(), &refusal.message)
+}
+
+#[async_trait]
+impl SecretStore for LocalStore {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        let details = self.details(secret).await;
+        let details = details.map_err(told("DescribeSecret", secret, About::Secret))?;
+        Ok(Description {
+            arn: details.secret.arn,
+            name: details.secret.name,
+            versions: details
+                .labels
+                .into_iter()
+                .filter(|(_, on_it)| !on_it.is_empty())
+                .map(|(id, on_it)| (id, on_it.into_iter().collect()))
+                .collect(),
+            // Nothing but twinkey rotates here.
+            rotation_enabled: false,
+            owning_service: None,
+            deleted: details.secret.deleted.is_some(),
+        })
+    }
+
+    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        let (version, label, about) = match which {
+            Selector::Stage(label) => (None, Some(label), About::Stage(label)),
+            Selector::Version(id) => (Some(id), None, About::Version(id)),
+        };
+        let found = self.read_value(secret, version, label).await;
+        let found = found.map_err(told("GetSecretValue", secret, about))?;
+        match found.value {
+            Value::Text(value) => Ok(SecretVersion {
+                arn: found.secret.arn,
+                version_id: found.id,
+                value,
+                stages: found.stages,
+                created: DateTime::from_timestamp_millis(found.created),
+            }),
+            Value::Binary(_) => Err(super::answer::binary(secret)),
+        }
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> Result<(), StoreError> {
+        let value = Value::Text(value.clone());
+        self.put_value(secret, id, &value, Some(&[stage.to_owned()]))
+            .await
+            .map(drop)
+            .map_err(told("PutSecretValue", secret, About::Version(id)))
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        self.update_stage(secret, stage, from, to)
+            .await
+            .map(drop)
+            .map_err(told(
+                "UpdateSecretVersionStage",
+                secret,
+                About::Stage(stage),
+            ))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1 FROM key_check")
+            .execute(&self.readers)
+            .await
+            .map(drop)
+            .map_err(|e| told("ListSecrets", "*", About::Secret)(e.into()))
+    }
+}

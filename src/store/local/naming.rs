@@ -1,0 +1,118 @@
+//! Names and ARNs, and which of them mean the same secret.
+//!
+//! What can go wrong: a partial ARN finds the wrong secret. As in AWS, an ARN that ends in a hyphen
+//! and six letters or digits is taken for a complete one, and only ever matches as a whole.
+
+use aws_lc_rs::rand;
+
+use super::refusal::{Kind, Refusal};
+
+/// What stands before the name in this store's ARNs.
+const PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
+const SUFFIX_LENGTH: usize = 6;
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// How a request names a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SecretId<'a> {
+    Name(&'a str),
+    Arn(&'a str),
+}
+
+impl<'a> SecretId<'a> {
+    /// Reads a SecretId: a name, an ARN, or an ARN without its six last characters.
+    pub(super) fn parse(text: &'a str) -> Self {
+        if !text.starts_with("arn:") {
+            return Self::Name(text);
+        }
+        match text.strip_prefix(PREFIX) {
+            Some(rest) if !has_suffix(rest) => Self::Name(rest),
+            _ => Self::Arn(text),
+        }
+    }
+}
+
+fn has_suffix(rest: &str) -> bool {
+    rest.rsplit_once('-').is_some_and(|(_, end)| {
+        end.len() == SUFFIX_LENGTH && end.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
+/// A new secret's ARN: six random letters and digits tell it from an earlier one of the same name.
+pub(super) fn new_arn(name: &str) -> Result<String, Refusal> {
+    let mut suffix = String::with_capacity(SUFFIX_LENGTH);
+    while suffix.len() < SUFFIX_LENGTH {
+        let mut byte = [0_u8; 1];
+        rand::fill(&mut byte).map_err(|_| {
+            Refusal::new(Kind::Internal, "the operating system gave no random bytes")
+        })?;
+        // 248 is the largest multiple of 62 in a byte: each character is equally likely.
+        if byte[0] < 248 {
+            suffix.push(char::from(ALPHABET[usize::from(byte[0]) % ALPHABET.len()]));
+        }
+    }
+    Ok(format!("{PREFIX}{name}-{suffix}"))
+}
+
+/// Refuses a name that AWS would refuse.
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-/_+=.@!".contains(c);
+    if (1..=512).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Kind::Validation,
+        "Invalid name. Must be a valid name containing alphanumeric characters, or any of the \
+         following: -/_+=.@! (at most 512 of them)",
+    ))
+}
+
+/// Refuses a ClientRequestToken that AWS would refuse.
+pub(super) fn check_token(token: &str) -> Result<(), Refusal> {
+    if (32..=64).contains(&token.chars().count()) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Kind::InvalidParameter,
+        "ClientRequestToken must be 32-64 characters long.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_an_arn_and_a_partial_arn_are_told_apart() {
+        let partial = format!("{PREFIX}prod/db");
+        let whole = format!("{PREFIX}prod/db-a1B2c3");
+        assert_eq!(SecretId::parse("prod/db"), SecretId::Name("prod/db"));
+        assert_eq!(SecretId::parse("db-a1B2c3"), SecretId::Name("db-a1B2c3"));
+        assert_eq!(SecretId::parse(&partial), SecretId::Name("prod/db"));
+        assert_eq!(SecretId::parse(&whole), SecretId::Arn(&whole));
+        let elsewhere = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:prod/db";
+        assert_eq!(SecretId::parse(elsewhere), SecretId::Arn(elsewhere));
+    }
+
+    #[test]
+    fn an_arn_ends_in_a_hyphen_and_six_characters() {
+        let arn = new_arn("prod/db").unwrap();
+        assert!(arn.starts_with(&format!("{PREFIX}prod/db-")));
+        assert_eq!(SecretId::parse(&arn), SecretId::Arn(&arn));
+        assert_ne!(arn, new_arn("prod/db").unwrap());
+    }
+
+    #[test]
+    fn names_and_tokens_keep_awss_rules() {
+        for good in ["a", "prod/orders/db", "A_1+=.@-!", &"x".repeat(512)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "ü", "a\0", "a:b", &"x".repeat(513)] {
+            assert_eq!(check_name(bad).unwrap_err().kind, Kind::Validation);
+        }
+        assert!(check_token(&"x".repeat(31)).is_err());
+        assert!(check_token(&"x".repeat(32)).is_ok());
+        assert!(check_token(&"x".repeat(64)).is_ok());
+        assert!(check_token(&"x".repeat(65)).is_err());
+    }
+}
