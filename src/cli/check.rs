@@ -93,9 +93,8 @@ pub(super) fn severity(finding: &Finding) -> String {
     let code = finding
         .code
         .map_or_else(String::new, |code| format!(" {DIM}[{code}]{DIM:#}"));
-    let fix = finding
-        .fix
-        .as_ref()
-        .map_or_else(String::new, |fix| format!("\n           {DIM}fix:{DIM:#} {fix}"));
+    let fix = finding.fix.as_ref().map_or_else(String::new, |fix| {
+        format!("\n           {DIM}fix:{DIM:#} {fix}")
+    });
     format!("{style}{word:<7}{style:#}  {}{code}{fix}", finding.what)
 }

@@ -54,11 +54,7 @@ impl Failure {
     }
 
     /// A failure with a code.
-    pub(super) fn problem(
-        code: Code,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
+    pub(super) fn problem(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Problem(Problem {
             code,
             message: message.into(),

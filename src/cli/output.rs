@@ -28,7 +28,10 @@ pub(super) fn json(data: &impl Serialize) -> Result<(), Failure> {
 
 /// A time to the second, in UTC; `-` for none.
 pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "-".into(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string())
+    at.map_or_else(
+        || "-".into(),
+        |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+    )
 }
 
 /// A text, or `-` for none.

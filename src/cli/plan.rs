@@ -48,7 +48,11 @@ fn print(plan: &Plan) {
             .database
             .as_ref()
             .map_or_else(String::new, |db| format!(" (in database {db:?})"));
-        anstream::println!("\n{DIM}-- {}{place}{DIM:#}\n{};", change.why, change.statement);
+        anstream::println!(
+            "\n{DIM}-- {}{place}{DIM:#}\n{};",
+            change.why,
+            change.statement
+        );
     }
     if !plan.findings.is_empty() {
         anstream::println!();

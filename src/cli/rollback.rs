@@ -33,7 +33,10 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
     let done = rollback(&rotator.site, &task).await?;
     let now = rotator.site.clock.now();
     rotator.journal.flipped(&rotation.name, now).await?;
-    rotator.journal.seen(None, &rotation.name, &done.seen).await?;
+    rotator
+        .journal
+        .seen(None, &rotation.name, &done.seen)
+        .await?;
     tracing::warn!(rotation = %rotation.name, from = %done.from_user, to = %done.to_user, reason = args.reason.as_deref().unwrap_or_default(), "rolled back");
     rotator.events.send(Event::RolledBack {
         rotation: rotation.name.clone(),

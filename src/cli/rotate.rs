@@ -47,7 +47,10 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         Claim::Running(run) | Claim::Over(run) => {
             return Err(Failure::problem(
                 Code::AlreadyRunning,
-                format!("run {} of this rotation is on, in worker {}", run.id, run.worker),
+                format!(
+                    "run {} of this rotation is on, in worker {}",
+                    run.id, run.worker
+                ),
                 "wait for it: `twinkey status` shows it",
             ));
         }
@@ -88,7 +91,9 @@ async fn follow(mut events: Receiver<Event>, quiet: bool) {
 fn show(step: &Step) {
     let name = step_name(step.name);
     let detail = step.detail.as_deref().unwrap_or_default();
-    let took = step.finished.map_or(0, |end| (end - step.started).num_milliseconds());
+    let took = step
+        .finished
+        .map_or(0, |end| (end - step.started).num_milliseconds());
     match step.state {
         StepState::Running => {}
         StepState::Succeeded => {
@@ -109,7 +114,8 @@ pub(super) const fn step_name(step: StepName) -> &'static str {
 }
 
 fn conclusion(run: &Run) {
-    let (Some(from), Some(to), Some(finished)) = (&run.from_user, &run.to_user, run.finished) else {
+    let (Some(from), Some(to), Some(finished)) = (&run.from_user, &run.to_user, run.finished)
+    else {
         return;
     };
     let took = (finished - run.started).as_seconds_f64();

@@ -26,12 +26,18 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         .map(Token::read)
         .transpose()
         .map_err(|error| {
-            Failure::usage(error.to_string(), "see [server] admin_token_file in the config")
+            Failure::usage(
+                error.to_string(),
+                "see [server] admin_token_file in the config",
+            )
         })?;
     let listener = TcpListener::bind(server.listen).await.map_err(|error| {
         Failure::problem(
             Code::Internal,
-            format!("the admin endpoint cannot listen on {}: {error}", server.listen),
+            format!(
+                "the admin endpoint cannot listen on {}: {error}",
+                server.listen
+            ),
             "another worker may be running here; set server.listen to a free address",
         )
     })?;

@@ -37,7 +37,14 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         return output::json(&views);
     }
     let rows: Vec<Vec<Cell>> = views.iter().map(row).collect();
-    let headings = ["ROTATION", "STATE", "ACTIVE", "LAST SUCCESS", "NEXT WINDOW", "HINT"];
+    let headings = [
+        "ROTATION",
+        "STATE",
+        "ACTIVE",
+        "LAST SUCCESS",
+        "NEXT WINDOW",
+        "HINT",
+    ];
     output::table(&headings, &rows);
     Ok(())
 }

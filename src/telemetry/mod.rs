@@ -56,21 +56,26 @@ const CAPS: [(&str, LevelFilter); 12] = [
 
 /// Logs to standard error from now on. `verbosity` is how often `-v` was given: 0 is `info` from
 /// twinkey and `warn` from others, 1 `debug` from twinkey, 2 `trace` from twinkey and `debug` from
-/// others.
+/// others. `quiet` is for commands whose own output tells what happens: 0 is then `error` from all.
 ///
 /// # Errors
 /// [`TelemetryError`] when it was called before in this process.
-pub fn init(format: LogFormat, verbosity: u8) -> Result<(), TelemetryError> {
+pub fn init(format: LogFormat, verbosity: u8, quiet: bool) -> Result<(), TelemetryError> {
     let colour = std::io::stderr().is_terminal()
         // https://no-color.org: present and not empty.
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing::subscriber::set_global_default(subscriber(format, verbosity, colour, std::io::stderr))
+    let levels = if quiet && verbosity == 0 {
+        Targets::new().with_default(LevelFilter::ERROR)
+    } else {
+        levels(verbosity)
+    };
+    tracing::subscriber::set_global_default(subscriber(format, levels, colour, std::io::stderr))
         .map_err(|_| TelemetryError)
 }
 
 fn subscriber<W>(
     format: LogFormat,
-    verbosity: u8,
+    levels: Targets,
     colour: bool,
     writer: W,
 ) -> impl Subscriber + Send + Sync
@@ -86,7 +91,7 @@ where
             .with_span_list(false)
             .boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(levels(verbosity)))
+    tracing_subscriber::registry().with(layer.with_filter(levels))
 }
 
 /// Which target may log what. The longest matching name counts, so that a cap holds for all below.

@@ -29,7 +29,7 @@ fn logged(format: LogFormat, verbosity: u8, colour: bool, what: impl FnOnce()) -
     let page = Page::default();
     let writer = page.clone();
     tracing::subscriber::with_default(
-        subscriber(format, verbosity, colour, move || writer.clone()),
+        subscriber(format, levels(verbosity), colour, move || writer.clone()),
         what,
     );
     page.text()
