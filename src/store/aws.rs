@@ -2,13 +2,15 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a call hangs until the window has closed: connects, tries and whole calls have time limits, and
-//!   the SDK tries at most [`TRIES`] times;
+//!   the SDK tries at most five times;
 //! - a compare-and-swap that took effect, but whose answer was lost, is sent again and reports a lost
 //!   race: moves are not sent again unless AWS said that it did nothing (throttling); the caller gets
 //!   `Unavailable` and observes again;
-//! - a read lags behind our own write: it is tried again, briefly ([`super::own_writes`]);
+//! - a read lags behind our own write: it is tried again, briefly (`own_writes.rs`);
 //! - a value ends up in an error: of an answer only its error name and message are used, and of a
 //!   failed transmission only its kind.
+
+mod failure;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +21,11 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
-use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use chrono::DateTime;
 use secrecy::{ExposeSecret, SecretString};
 
+use self::failure::failure;
 use super::answer::{About, Asked, binary};
 use super::own_writes::OwnWrites;
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
@@ -290,41 +293,5 @@ impl SecretStore for AwsStore {
             }
             Err(e) => Err(failure(asked, &e)),
         }
-    }
-}
-
-/// What became of a call. Bodies are never quoted.
-fn failure<E>(asked: Asked<'_>, error: &SdkError<E>) -> StoreError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let unavailable = |reason: String| StoreError::Unavailable { reason };
-    match error {
-        SdkError::ServiceError(e) => {
-            let status = e.raw().status().as_u16();
-            let message = e.err().message().unwrap_or("no message");
-            match e.err().code() {
-                Some(name) => match asked.failed(name, message) {
-                    StoreError::Refused { reason, .. } if status >= 500 => unavailable(reason),
-                    error => error,
-                },
-                None if status == 429 => StoreError::Throttled {
-                    reason: format!("HTTP status {status}"),
-                },
-                None if status >= 500 => unavailable(format!("HTTP status {status}")),
-                None => asked.failed("an answer without a name", &format!("HTTP status {status}")),
-            }
-        }
-        SdkError::TimeoutError(_) => unavailable(format!("{} took too long", asked.operation)),
-        SdkError::DispatchFailure(e) => unavailable(match e.as_connector_error() {
-            Some(e) => format!("{}", DisplayErrorContext(e)),
-            None => "the request could not be sent".into(),
-        }),
-        SdkError::ResponseError(_) => unavailable("the answer broke off or made no sense".into()),
-        SdkError::ConstructionFailure(_) => asked.failed(
-            "the request could not be made",
-            "is a region set (secrets.region or AWS_REGION)?",
-        ),
-        _ => unavailable("the request failed".into()),
     }
 }

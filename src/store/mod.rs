@@ -6,7 +6,7 @@
 //! - a run overtakes another: AWSCURRENT moves only from the version that was observed;
 //! - a read without a stage gets what somebody else thinks is the default: every read names a
 //!   stage or a version id;
-//! - the two stores understand one answer differently: [`answer`] alone maps AWS's error names.
+//! - the two stores understand one answer differently: `answer.rs` alone maps AWS's error names.
 
 mod answer;
 pub mod aws;

@@ -2,7 +2,7 @@
 //! AWS's refusal out.
 //!
 //! What can go wrong, and what prevents it:
-//! - a label on two versions, or AWSCURRENT on none: every change goes through [`attach`] or is
+//! - a label on two versions, or AWSCURRENT on none: every change goes through `attach` or is
 //!   refused, and a secret's first version always is AWSCURRENT;
 //! - somebody moves a label that has moved meanwhile: a move names the version that it moves from;
 //! - the way back is lost: AWSPREVIOUS follows whenever AWSCURRENT moves.

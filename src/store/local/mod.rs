@@ -6,7 +6,7 @@
 //! - the wrong key file: a text of our own is sealed in the file, and opened before anything else;
 //! - a new key is made for an old file because the key file is out of place: a key is made only
 //!   while the file has no sealed text yet;
-//! - it behaves unlike AWS: the rules are pure functions ([`labels`]), and one conformance suite runs
+//! - it behaves unlike AWS: the rules are pure functions (`labels.rs`), and one conformance suite runs
 //!   over this store and over AWS's SDK.
 
 mod api;
@@ -17,6 +17,7 @@ mod random;
 mod refusal;
 mod rows;
 mod sealed;
+mod versions;
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,9 +30,10 @@ use sqlx::sqlite::{
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use self::operations::{NewSecret, Value, stages_of};
+use self::operations::NewSecret;
 use self::refusal::{Kind, Refusal};
 use self::sealed::{Belongs, Key, key_file};
+use self::versions::{Value, stages_of};
 use super::answer::{About, Asked};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use crate::secret::Sensitive;

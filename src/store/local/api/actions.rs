@@ -1,116 +1,19 @@
-//! The shapes of the actions' requests and answers, as the API reference gives them.
-
-use std::collections::BTreeMap;
+//! The actions: a request's JSON in, the answer's JSON or a refusal out, as the API reference gives
+//! their shapes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::{ExposeSecret, SecretBox, SecretString};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value as Json, json};
 
-use super::super::operations::{Details, NewSecret, Value, stages_of};
+use super::super::operations::{Details, NewSecret};
 use super::super::refusal::{Kind, Refusal};
+use super::super::versions::{Value, stages_of};
 use super::super::{LocalStore, random};
-use crate::secret::Sensitive;
+use super::request::{Request, read};
 use crate::store::VersionId;
 
 type Answer = Result<Json, Refusal>;
-
-/// Every parameter that the actions here share; an action reads its own.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Request {
-    name: String,
-    secret_id: String,
-    description: Option<String>,
-    client_request_token: Option<String>,
-    #[serde(deserialize_with = "sensitive")]
-    secret_string: Option<Sensitive>,
-    #[serde(deserialize_with = "sensitive")]
-    secret_binary: Option<Sensitive>,
-    version_stages: Option<Vec<String>>,
-    version_id: Option<String>,
-    version_stage: Option<String>,
-    move_to_version_id: Option<String>,
-    remove_from_version_id: Option<String>,
-    include_deprecated: bool,
-    include_planned_deletion: bool,
-    max_results: Option<usize>,
-    next_token: Option<String>,
-    filters: Vec<Filter>,
-    recovery_window_in_days: Option<i64>,
-    force_delete_without_recovery: bool,
-    tags: Vec<Tag>,
-    tag_keys: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tag {
-    key: String,
-    value: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Filter {
-    key: String,
-    values: Vec<String>,
-}
-
-impl Request {
-    /// The new value and its id, if the request has one.
-    fn value(&mut self) -> Result<Option<(VersionId, Value)>, Refusal> {
-        let value = match (self.secret_string.take(), self.secret_binary.take()) {
-            (Some(_), Some(_)) => {
-                return Err(Refusal::new(
-                    Kind::InvalidParameter,
-                    "You can't specify both a binary secret value and a string secret value in the \
-                     same secret.",
-                ));
-            }
-            (None, None) => return Ok(None),
-            (Some(text), None) => Value::Text(text),
-            (None, Some(encoded)) => {
-                let bytes = STANDARD.decode(encoded.expose_secret()).map_err(|_| {
-                    Refusal::new(Kind::Serialization, "SecretBinary is not base64.")
-                })?;
-                Value::Binary(SecretBox::new(Box::new(bytes)))
-            }
-        };
-        let token = self.client_request_token.take().ok_or_else(|| {
-            Refusal::new(
-                Kind::InvalidParameter,
-                "You must provide a ClientRequestToken value. We recommend a UUID-type value.",
-            )
-        })?;
-        Ok(Some((VersionId(token), value)))
-    }
-
-    fn tags(&self) -> BTreeMap<String, String> {
-        let pairs = self.tags.iter();
-        pairs.map(|t| (t.key.clone(), t.value.clone())).collect()
-    }
-}
-
-fn sensitive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sensitive>, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|e| {
-        // serde's own message may quote the request, and with it a value.
-        Refusal::new(
-            Kind::Serialization,
-            format!(
-                "The request is not as expected (line {}, column {}).",
-                e.line(),
-                e.column()
-            ),
-        )
-    })
-}
 
 fn seconds(milliseconds: i64) -> Json {
     json!(milliseconds as f64 / 1000.0)

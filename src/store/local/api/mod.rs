@@ -2,13 +2,14 @@
 //! `{"__type", "Message"}` with the API's status codes.
 //!
 //! What can go wrong, and what prevents it:
-//! - an answer has another shape than AWS's: shapes are in `actions.rs` only, and the AWS SDK itself
+//! - an answer has another shape than AWS's: shapes are in `request.rs` and `actions.rs` only, and the AWS SDK itself
 //!   reads them in the tests;
 //! - an action that this store does not have looks as if it had worked: UnknownOperationException;
 //! - somebody who may not is served: requests are not authenticated here, so whoever binds this
 //!   router decides who can reach it.
 
 mod actions;
+mod request;
 
 use std::sync::Arc;
 
