@@ -1,11 +1,31 @@
-//! AWS's schedule expressions.
+//! AWS's schedule expressions: `cron(…)` and `rate(…)`.
+
+use std::ops::Range;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+
+use super::cron::Cron;
+use super::rate::{self, Rate};
+use super::window::Overlap;
+use super::{aws, fields};
+
+/// AWS's limit on the length of an expression, in characters (`RotationRulesType`, Secrets Manager API).
+const MAX_LENGTH: usize = 256;
 
 /// A parsed schedule. `Display` gives the text it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     text: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Cron(Box<Cron>),
+    Rate(Rate),
+    /// Seconds, at least 1, counted from the epoch.
+    Every(i64),
 }
 
 /// Why a text is not a schedule.
@@ -18,21 +38,78 @@ pub struct ScheduleError {
     pub hint: String,
 }
 
+impl ScheduleError {
+    pub(super) fn new(
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            message: message.into(),
+            span: (span.start, span.end),
+            hint: hint.into(),
+        }
+    }
+
+    /// Always `config_invalid`.
+    #[must_use]
+    pub const fn code(&self) -> crate::code::Code {
+        crate::code::Code::ConfigInvalid
+    }
+}
+
+/// The `hint` of an error that is about the expression as a whole.
+const SHAPE: &str = "write cron(minutes hours day-of-month month day-of-week year), such as \
+    cron(0 7 * * ? *), or rate(30 days); all times are UTC";
+
 impl Schedule {
-    /// Reads `cron(…)` or `rate(…)`.
+    /// Reads `cron(…)` or `rate(…)`. White space around the expression is ignored.
     ///
     /// # Errors
     /// [`ScheduleError`] points at the bad field.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
-        Ok(Self { text: text.into() })
+        let start = text.len() - text.trim_start().len();
+        let trimmed = text.trim();
+        let whole = start..start + trimmed.len();
+        if trimmed.is_empty() {
+            return Err(ScheduleError::new(
+                0..text.len(),
+                "the schedule is empty",
+                SHAPE,
+            ));
+        }
+        if trimmed.chars().count() > MAX_LENGTH {
+            return Err(ScheduleError::new(
+                whole,
+                format!("the schedule is longer than {MAX_LENGTH} characters"),
+                "split it into ranges and steps, such as MON-FRI or 0/6",
+            ));
+        }
+        let kind = if let Some(body) = body(trimmed, "cron(", start)? {
+            Kind::Cron(Box::new(fields::parse(text, body)?))
+        } else if let Some(body) = body(trimmed, "rate(", start)? {
+            Kind::Rate(rate::parse(text, body)?)
+        } else {
+            return Err(ScheduleError::new(
+                whole,
+                "a schedule is cron(…) or rate(…), in lower case",
+                SHAPE,
+            ));
+        };
+        Ok(Self {
+            text: trimmed.into(),
+            kind,
+        })
     }
 
-    /// Opens every `seconds` seconds, aligned to the epoch: for the demo and for tests only, not
-    /// reachable from a config.
+    /// Opens every `seconds` seconds (0 counts as 1), aligned to the epoch: for the demo and for tests
+    /// only, not reachable from a config.
     #[must_use]
     pub fn every_seconds(seconds: u32) -> Self {
+        let seconds = seconds.max(1);
         Self {
-            text: format!("{seconds}"),
+            text: format!("every {seconds} s"),
+            kind: Kind::Every(i64::from(seconds)),
         }
     }
 
@@ -40,14 +117,62 @@ impl Schedule {
         None
     }
     /// The first opening strictly after `after`; `anchor` is where `rate` counts from (the last
-    /// success, else when the rotation was first seen). `None`: never again.
+    /// success, else when the rotation was first seen), in whole seconds. `None`: never again.
     #[must_use]
-    pub fn next_after(
-        &self,
-        _after: DateTime<Utc>,
-        _anchor: DateTime<Utc>,
-    ) -> Option<DateTime<Utc>> {
-        None
+    pub fn next_after(&self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.kind {
+            Kind::Cron(cron) => cron.next_after(after),
+            Kind::Rate(rate) => rate.next_after(after, anchor),
+            Kind::Every(seconds) => DateTime::from_timestamp(
+                after.timestamp().div_euclid(*seconds).checked_add(1)? * seconds,
+                0,
+            ),
+        }
+    }
+
+    /// Why AWS Secrets Manager would not take this schedule with windows of this length, as one
+    /// sentence; `None` where it would. Sources: the API's `RotationRulesType` and the user guide's
+    /// "Schedule expressions in Secrets Manager rotation".
+    #[must_use]
+    pub fn aws_refuses(&self, window: Duration) -> Option<String> {
+        match &self.kind {
+            Kind::Cron(cron) => aws::refuses_cron(&self.text, cron, window),
+            Kind::Rate(rate) => aws::refuses_rate(rate, window),
+            Kind::Every(_) => Some("AWS has no schedules of seconds".into()),
+        }
+    }
+
+    /// Two consecutive openings that are less than `length` apart, if there are any.
+    pub(super) fn closer_than(&self, length: Duration) -> Option<Overlap> {
+        match &self.kind {
+            Kind::Cron(cron) => cron.closer_than(length),
+            Kind::Rate(rate) => (rate.period() < length).then(|| Overlap::Every(rate.period())),
+            Kind::Every(seconds) => {
+                let period = Duration::from_secs(seconds.unsigned_abs());
+                (period < length).then_some(Overlap::Every(period))
+            }
+        }
+    }
+}
+
+/// What stands between `opening` and the closing parenthesis; `None` if the text does not begin so.
+fn body(trimmed: &str, opening: &str, start: usize) -> Result<Option<Range<usize>>, ScheduleError> {
+    let Some(rest) = trimmed.strip_prefix(opening) else {
+        return Ok(None);
+    };
+    let from = start + opening.len();
+    match rest.find(')') {
+        Some(end) if end + 1 == rest.len() => Ok(Some(from..from + end)),
+        Some(end) => Err(ScheduleError::new(
+            from + end + 1..start + trimmed.len(),
+            "something follows the closing parenthesis",
+            "remove it: a rotation has one expression",
+        )),
+        None => Err(ScheduleError::new(
+            start..start + trimmed.len(),
+            "the closing parenthesis is missing",
+            format!("end it with `)`: {opening}…)"),
+        )),
     }
 }
 

@@ -1,11 +1,23 @@
 //! Windows: the spans in which a rotation may start and must end.
+//!
+//! What can go wrong, and what prevents it:
+//! - one instant lies in two windows, and two runs believe that it is theirs: a [`WindowPlan`] whose
+//!   windows overlap cannot be made;
+//! - a run starts when its window is already closed: the offset is shorter than the window.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use aws_lc_rs::digest;
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
+use crate::code::Code;
+
+/// The shortest window that a config may ask for.
+pub const SHORTEST: Duration = Duration::from_secs(5 * 60);
+/// The longest window, as in AWS.
+pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The span in which a rotation may start and must end. `opens` is in it, `closes` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,8 +26,17 @@ pub struct Window {
     pub closes: DateTime<Utc>,
 }
 
-/// A schedule with the length of its windows.
+impl Window {
+    /// Whether the window is open at `at`.
+    #[must_use]
+    pub fn contains(&self, at: DateTime<Utc>) -> bool {
+        self.opens <= at && at < self.closes
+    }
+}
+
+/// A schedule with the length of its windows. Windows never overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WindowPlan {
     pub schedule: Schedule,
     pub length: Duration,
@@ -23,11 +44,130 @@ pub struct WindowPlan {
     pub offset: Duration,
 }
 
-impl WindowPlan {
-    /// The first window that opens strictly after `after`.
+/// Why a schedule and a length make no windows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WindowError {
+    #[error("a window is 5m to 24h long, in whole seconds")]
+    Length,
+    #[error("the run would start {} after the opening of a window of {}", seconds(.offset), seconds(.length))]
+    Offset { offset: Duration, length: Duration },
+    #[error("a window of {} is still open when the next one opens: {overlap}", seconds(.length))]
+    Overlap { length: Duration, overlap: Overlap },
+}
+
+/// Two consecutive openings of one schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    SameDay(NaiveTime, NaiveTime),
+    /// The last opening of a day and the first one of the next day.
+    NextDay(NaiveTime, NaiveTime),
+    /// Openings follow each other at this distance.
+    Every(Duration),
+}
+
+impl std::fmt::Display for Overlap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SameDay(first, second) => write!(
+                f,
+                "one opens at {} and the next at {}",
+                first.format("%H:%M"),
+                second.format("%H:%M")
+            ),
+            Self::NextDay(first, second) => write!(
+                f,
+                "one opens at {} and the next at {} of the following day",
+                first.format("%H:%M"),
+                second.format("%H:%M")
+            ),
+            Self::Every(period) => write!(f, "one opens every {}", seconds(period)),
+        }
+    }
+}
+
+/// A length of time for a message, in the config's own units.
+fn seconds(length: &Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        s if s > 0 && s.is_multiple_of(3600) => format!("{}h", s / 3600),
+        s if s > 0 && s.is_multiple_of(60) => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
+}
+
+impl WindowError {
+    /// Always `config_invalid`.
     #[must_use]
-    pub fn next_window(&self, _after: DateTime<Utc>, _anchor: DateTime<Utc>) -> Option<Window> {
-        None
+    pub const fn code(&self) -> Code {
+        Code::ConfigInvalid
+    }
+
+    /// What to do now.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Length => "give a window such as \"1h\"",
+            Self::Offset { .. } => "make the spread shorter than the window",
+            Self::Overlap { .. } => "make the window shorter, or the openings rarer",
+        }
+    }
+}
+
+impl WindowPlan {
+    /// Windows of `length`, 5 minutes to 24 hours in whole seconds, whose runs start `offset` after the
+    /// opening.
+    ///
+    /// # Errors
+    /// [`WindowError`]: a length out of bounds, an offset that is not shorter than the length, or a
+    /// window that would still be open when the next one opens.
+    pub fn new(
+        schedule: Schedule,
+        length: Duration,
+        offset: Duration,
+    ) -> Result<Self, WindowError> {
+        check_length(length)?;
+        Self::unbounded(schedule, length, offset)
+    }
+
+    /// As [`WindowPlan::new`], for windows of seconds: for the demo and for tests only, not reachable
+    /// from a config. Runs start at the opening.
+    ///
+    /// # Errors
+    /// As [`WindowPlan::new`], but for the least length, which is a second.
+    pub fn for_demo(schedule: Schedule, length: Duration) -> Result<Self, WindowError> {
+        if length.as_secs() == 0 || length > LONGEST {
+            return Err(WindowError::Length);
+        }
+        Self::unbounded(schedule, length, Duration::ZERO)
+    }
+
+    fn unbounded(
+        schedule: Schedule,
+        length: Duration,
+        offset: Duration,
+    ) -> Result<Self, WindowError> {
+        if offset >= length {
+            return Err(WindowError::Offset { offset, length });
+        }
+        if let Some(overlap) = schedule.closer_than(length) {
+            return Err(WindowError::Overlap { length, overlap });
+        }
+        Ok(Self {
+            schedule,
+            length,
+            offset,
+        })
+    }
+
+    /// The first window that opens strictly after `after`. `anchor` as in [`Schedule::next_after`].
+    #[must_use]
+    pub fn next_window(&self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<Window> {
+        let opens = self.schedule.next_after(after, anchor)?;
+        Some(Window {
+            opens,
+            closes: opens.checked_add_signed(self.delta()?)?,
+        })
     }
 
     pub fn starts(&self, w: &Window) -> DateTime<Utc> {
@@ -35,7 +175,47 @@ impl WindowPlan {
     }
     /// The window that is open at `at`, if one is.
     #[must_use]
-    pub fn open_window(&self, _at: DateTime<Utc>, _anchor: DateTime<Utc>) -> Option<Window> {
-        None
+    pub fn open_window(&self, at: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<Window> {
+        // Windows do not overlap: only the first that closes after `at` can be open at `at`.
+        self.next_window(at.checked_sub_signed(self.delta()?)?, anchor)
+            .filter(|window| window.contains(at))
     }
+
+    /// When the run of a window starts: `offset` after its opening.
+    #[must_use]
+    pub fn starts(&self, window: &Window) -> DateTime<Utc> {
+        // The offset is shorter than the window, so that the sum is between two valid times.
+        TimeDelta::from_std(self.offset)
+            .ok()
+            .and_then(|offset| window.opens.checked_add_signed(offset))
+            .unwrap_or(window.opens)
+    }
+
+    fn delta(&self) -> Option<TimeDelta> {
+        TimeDelta::from_std(self.length).ok()
+    }
+}
+
+/// Whether a config may ask for windows of this length.
+///
+/// # Errors
+/// [`WindowError::Length`]
+pub fn check_length(length: Duration) -> Result<(), WindowError> {
+    if length < SHORTEST || length > LONGEST || length.subsec_nanos() != 0 {
+        return Err(WindowError::Length);
+    }
+    Ok(())
+}
+
+/// Where in `0..spread` the runs of the rotation `name` start: the same for ever, spread evenly over
+/// names, in whole seconds.
+#[must_use]
+pub fn spread_offset(name: &str, spread: Duration) -> Duration {
+    let hash = digest::digest(&digest::SHA256, name.as_bytes());
+    let number = hash
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    Duration::from_secs(number.checked_rem(spread.as_secs()).unwrap_or(0))
 }
