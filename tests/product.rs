@@ -1,0 +1,14 @@
+//! The product from the outside: the binary, real PostgreSQL servers, AWS-shaped stores.
+
+mod support;
+
+#[path = "product/commands.rs"]
+mod commands;
+#[path = "product/failures.rs"]
+mod failures;
+#[path = "product/leaks.rs"]
+mod leaks;
+#[path = "product/rotations.rs"]
+mod rotations;
+#[path = "product/serving.rs"]
+mod serving;
