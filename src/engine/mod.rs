@@ -14,6 +14,7 @@
 //!   wherever the engine takes one; what is shown has `***` there.
 
 pub mod postgres;
+pub mod tls;
 
 use std::fmt;
 use std::str::FromStr;

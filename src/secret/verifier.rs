@@ -1,1 +1,126 @@
-//! What engines store of a password.
+//! What engines store of a password, so that the password itself never is in a statement.
+//!
+//! What can go wrong, and what prevents it:
+//! - the stored form is not the one the server would have made, and the password does not sign in:
+//!   the forms are pure functions of their inputs, compared with what real servers store;
+//! - clients and we prepare the password differently: as PostgreSQL does (src/common/saslprep.c),
+//!   SASLprep is tried, and a password that it refuses is taken byte by byte;
+//! - one salt for two passwords: each verifier draws its own.
+
+use std::num::NonZeroU32;
+
+use aws_lc_rs::{digest, hmac, pbkdf2, rand};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::Sensitive;
+
+/// PostgreSQL's `scram_iterations`, whose default RFC 7677 names as the least.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+/// SCRAM_DEFAULT_SALT_LEN in PostgreSQL's src/include/common/scram-common.h, in bytes.
+const SALT_LEN: usize = 16;
+
+/// A SCRAM-SHA-256 verifier on a salt of its own, as `pg_authid.rolpassword` holds it.
+///
+/// # Errors
+/// [`rand::fill`]'s, when the operating system gives no randomness.
+pub fn scram_sha_256(password: &Sensitive) -> Result<Sensitive, aws_lc_rs::error::Unspecified> {
+    let mut salt = [0_u8; SALT_LEN];
+    rand::fill(&mut salt)?;
+    Ok(scram_sha_256_with(password, &salt, ITERATIONS))
+}
+
+/// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>` (RFC 5803, RFC 5802 section 3).
+#[must_use]
+pub fn scram_sha_256_with(password: &Sensitive, salt: &[u8], iterations: NonZeroU32) -> Sensitive {
+    let prepared = prepare(password.expose_secret());
+    let mut salted = Zeroizing::new([0_u8; digest::SHA256_OUTPUT_LEN]);
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA256,
+        iterations,
+        salt,
+        prepared.as_bytes(),
+        salted.as_mut(),
+    );
+    let key = hmac::Key::new(hmac::HMAC_SHA256, salted.as_ref());
+    let client_key = hmac::sign(&key, b"Client Key");
+    let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
+    let server_key = hmac::sign(&key, b"Server Key");
+    SecretString::from(format!(
+        "SCRAM-SHA-256${iterations}:{}${}:{}",
+        BASE64_STANDARD.encode(salt),
+        BASE64_STANDARD.encode(stored_key.as_ref()),
+        BASE64_STANDARD.encode(server_key.as_ref()),
+    ))
+}
+
+/// `md5` and the hexadecimal MD5 of password and user name: PostgreSQL's old form, and Redshift's.
+#[must_use]
+pub fn md5(password: &Sensitive, username: &str) -> Sensitive {
+    let salted = Zeroizing::new(format!("{}{username}", password.expose_secret()));
+    SecretString::from(format!("md5{:x}", md5::compute(salted.as_bytes())))
+}
+
+fn prepare(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(match stringprep::saslprep(password) {
+        Ok(prepared) => prepared.into_owned(),
+        Err(_) => password.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> Sensitive {
+        SecretString::from(text)
+    }
+
+    #[test]
+    fn the_scram_verifier_is_the_one_of_a_known_vector() {
+        // Password, salt and iterations of the example exchange in RFC 7677, section 3. The two
+        // keys follow from it: the client's proof and the server's signature there fit them.
+        let salt = BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let verifier = scram_sha_256_with(&secret("pencil"), &salt, ITERATIONS);
+        assert_eq!(
+            verifier.expose_secret(),
+            "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+        );
+    }
+
+    #[test]
+    fn passwords_are_prepared_as_clients_prepare_them() {
+        let salt = [7; 16];
+        let of = |password| {
+            scram_sha_256_with(&secret(password), &salt, ITERATIONS)
+                .expose_secret()
+                .to_owned()
+        };
+        // A no-break space is a space, and a soft hyphen nothing, to SASLprep (RFC 4013).
+        assert_eq!(of("a\u{a0}b"), of("a b"));
+        assert_eq!(of("a\u{ad}b"), of("ab"));
+        // A control character is refused by it, and taken as it is.
+        assert_ne!(of("a\u{7}b"), of("ab"));
+    }
+
+    #[test]
+    fn no_two_verifiers_of_one_password_are_equal() {
+        let (one, two) = (scram_sha_256(&secret("x")), scram_sha_256(&secret("x")));
+        assert_ne!(one.unwrap().expose_secret(), two.unwrap().expose_secret());
+    }
+
+    #[test]
+    fn the_md5_form_is_salted_with_the_user_name() {
+        // `SELECT 'md5' || md5('secret' || 'app')`
+        assert_eq!(
+            md5(&secret("secret"), "app").expose_secret(),
+            "md56a422f785c9e20873908ce25d1736ae2"
+        );
+        assert_ne!(
+            md5(&secret("secret"), "app").expose_secret(),
+            md5(&secret("secret"), "app_clone").expose_secret()
+        );
+    }
+}

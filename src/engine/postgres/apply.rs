@@ -1,0 +1,75 @@
+//! Changes are carried out as planned, to the letter; only the password's slot is filled here.
+//!
+//! What can go wrong, and what prevents it:
+//! - a cut leaves half of it: changes of one database are one transaction, and the password is in
+//!   the last one;
+//! - a retry finds other statements in the way: nothing here reads or decides;
+//! - the verifier leaks: it is put into the text just before it is sent, by the simple protocol
+//!   (so that the server's log shows the planned statement), and the driver's log is off.
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+
+use super::connect::Peer;
+use crate::engine::{Change, EngineError, Slot};
+use crate::secret::{Sensitive, verifier};
+
+/// Carries `changes` out in order, each run of changes in one database as one transaction.
+pub(super) async fn apply(
+    own: &mut PgConnection,
+    peer: &Peer,
+    changes: &[Change],
+    password: &Sensitive,
+) -> Result<(), EngineError> {
+    for group in changes.chunk_by(|one, next| one.database == next.database) {
+        match group.first().and_then(|change| change.database.as_ref()) {
+            None => transaction(own, peer, group, password).await?,
+            Some(database) => {
+                let mut other = peer.in_database(database).connect().await?;
+                transaction(&mut other, peer, group, password).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn transaction(
+    connection: &mut PgConnection,
+    peer: &Peer,
+    changes: &[Change],
+    password: &Sensitive,
+) -> Result<(), EngineError> {
+    let failed = |error| peer.explain("a transaction", false, error);
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    for change in changes {
+        let secret = change.statement.slot().is_some();
+        let statement = match change.statement.slot() {
+            None => change.statement.to_string(),
+            Some(slot) => {
+                let filling = fill(slot, password)?;
+                change.statement.filled(&filling).expose_secret().to_owned()
+            }
+        };
+        let done = sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *transaction)
+            .await;
+        if let Err(error) = done {
+            let explained = peer.explain(&change.statement.to_string(), secret, error);
+            // If even this fails, the connection is gone, and the transaction with it.
+            let _ = transaction.rollback().await;
+            return Err(explained);
+        }
+    }
+    transaction.commit().await.map_err(failed)
+}
+
+fn fill(slot: &Slot, password: &Sensitive) -> Result<Sensitive, EngineError> {
+    match slot {
+        Slot::PostgresMd5 { username } => Ok(verifier::md5(password, username)),
+        Slot::ScramSha256 => verifier::scram_sha_256(password).map_err(|_| EngineError::Busy {
+            what: "making a SCRAM verifier".into(),
+            reason: "the operating system gives no randomness".into(),
+        }),
+    }
+}

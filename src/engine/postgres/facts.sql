@@ -1,0 +1,99 @@
+-- $1: the base user, $2: the clone. One JSON document; the fields are those of `Facts`.
+WITH me AS (
+    SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = session_user
+), pair AS (
+    SELECT r.*, r.rolname = $2::text AS is_clone
+    FROM pg_catalog.pg_roles r WHERE r.rolname IN ($1::text, $2::text)
+), config AS (
+    SELECT p.rolname, d.datname, s.setdatabase, s.setconfig
+    FROM pg_catalog.pg_db_role_setting s
+    JOIN pair p ON p.oid = s.setrole
+    LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+    WHERE s.setdatabase = 0 OR d.oid IS NOT NULL
+), role AS (
+    SELECT r.oid, json_build_object(
+        'name', r.rolname, 'superuser', r.rolsuper, 'inherit', r.rolinherit,
+        'createrole', r.rolcreaterole, 'createdb', r.rolcreatedb, 'login', r.rolcanlogin,
+        'replication', r.rolreplication, 'bypassrls', r.rolbypassrls,
+        'connection_limit', r.rolconnlimit,
+        'valid_until', nullif(r.rolvaliduntil, 'infinity')::text
+    ) AS doc
+    FROM pg_catalog.pg_roles r
+    WHERE r.oid IN (SELECT oid FROM pair UNION SELECT oid FROM me)
+), power AS (
+    SELECT p.is_clone, json_build_object(
+        'admin', pg_has_role(p.oid, 'MEMBER WITH ADMIN OPTION'),
+        'usage', pg_has_role(p.oid, 'USAGE'),
+        'set', pg_has_role(p.oid, '{set_mode}'),
+        'own_grant', (
+            SELECT json_build_object(
+                'inherit', coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true),
+                'set', coalesce((to_jsonb(m) ->> 'set_option')::boolean, true))
+            FROM pg_catalog.pg_auth_members m, me
+            WHERE m.roleid = p.oid AND m.member = me.oid AND m.grantor = me.oid)
+    ) AS doc
+    FROM pair p
+), dependency AS (
+    SELECT d.dbid, d.classid, d.deptype::text,
+        coalesce(b.datname, current_database()) AS datname
+    FROM pg_catalog.pg_shdepend d
+    JOIN pair p ON p.is_clone AND d.refobjid = p.oid
+    LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid
+    WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
+)
+SELECT json_build_object(
+    'version', current_setting('server_version_num')::int,
+    'version_text', current_setting('server_version'),
+    'database', current_database(),
+    'master', (SELECT doc FROM role JOIN me USING (oid)),
+    'over_base', coalesce((SELECT doc FROM power WHERE NOT is_clone),
+        '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
+    'over_clone', coalesce((SELECT doc FROM power WHERE is_clone),
+        '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
+    'base', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE NOT pair.is_clone),
+    'clone', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE pair.is_clone),
+    'password_encryption', current_setting('password_encryption'),
+    'password_commands_denied',
+        coalesce(current_setting('rds.restrict_password_commands', true), 'off') IN ('on', '1', 'true')
+        AND NOT coalesce((SELECT pg_has_role(oid, 'MEMBER') FROM pg_catalog.pg_roles
+            WHERE rolname = 'rds_password'), false),
+    'sees_sessions', pg_has_role('pg_read_all_stats', 'USAGE'),
+    'authid_readable', has_table_privilege('pg_catalog.pg_authid', 'SELECT'),
+    'memberships', coalesce((
+        SELECT json_agg(json_build_object(
+            'role', r.rolname, 'member', p.rolname, 'grantor', coalesce(g.rolname, ''),
+            'inherit', (to_jsonb(m) ->> 'inherit_option')::boolean,
+            'set', (to_jsonb(m) ->> 'set_option')::boolean,
+            'revocable', CASE
+                WHEN (SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid = me.oid) THEN true
+                WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
+                ELSE g.oid IS NOT NULL AND pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')
+                    AND pg_has_role(g.oid, 'USAGE') END)
+            ORDER BY p.rolname, r.rolname, g.rolname)
+        FROM pg_catalog.pg_auth_members m
+        JOIN pair p ON p.oid = m.member
+        JOIN pg_catalog.pg_roles r ON r.oid = m.roleid
+        LEFT JOIN pg_catalog.pg_roles g ON g.oid = m.grantor
+        CROSS JOIN me), '[]'),
+    'settings', coalesce((
+        SELECT json_agg(json_build_object(
+            'role', rolname, 'database', CASE WHEN setdatabase <> 0 THEN datname END,
+            'values', setconfig) ORDER BY rolname, datname NULLS FIRST)
+        FROM config), '[]'),
+    'unsettable', coalesce((
+        SELECT json_agg(s.name ORDER BY s.name)
+        FROM pg_catalog.pg_settings s
+        WHERE s.context IN ('superuser', 'superuser-backend')
+            AND NOT {may_set}
+            AND lower(s.name) IN (SELECT lower(split_part(unnest(setconfig), '=', 1)) FROM config)),
+        '[]'),
+    -- REASSIGN OWNED leaves default privileges and user mappings alone: they go with their user.
+    'owned', coalesce((
+        SELECT json_agg(o ORDER BY o.database)
+        FROM (SELECT datname AS database, count(*) AS count FROM dependency
+            WHERE deptype = 'o' AND classid NOT IN (
+                'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
+            GROUP BY datname) o), '[]'),
+    'granted_in', coalesce((
+        SELECT json_agg(DISTINCT datname) FROM dependency WHERE deptype = 'a'), '[]')
+)::text
