@@ -1,1 +1,146 @@
+//! What every journal promises ([`sentences`]), run on each; and what only the SQLite file must do.
 
+mod sentences;
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+async fn fresh() -> (tempfile::TempDir, SqliteJournal) {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(&folder.path().join("j.db"))
+        .await
+        .unwrap();
+    (folder, journal)
+}
+
+/// One test a sentence and a journal, so that a failure names both.
+macro_rules! on_sqlite {
+    ($($sentence:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $sentence() {
+                    let (_folder, journal) = super::fresh().await;
+                    super::sentences::$sentence(&journal).await;
+                }
+            )*
+        }
+    };
+}
+
+on_sqlite! {
+    a_claim_is_granted_and_reads_back_as_it_was_given,
+    a_second_claim_is_told_that_a_run_is_running,
+    a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_attempt,
+    a_lost_claim_cannot_be_renewed,
+    a_dead_workers_run_of_another_version_ends_as_failed,
+    a_run_that_ended_is_over_for_its_version_and_not_for_another,
+    a_deferred_run_is_claimed_again_under_the_same_id,
+    steps_are_those_of_the_current_attempt_in_their_order,
+    steps_left_running_end_with_their_run,
+    the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
+    a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
+    a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
+    a_missed_window_ends_a_run_that_nobody_holds,
+    two_rotations_of_one_secret_do_not_get_in_each_others_way,
+    runs_are_listed_newest_first_by_rotation_state_and_page,
+    writing_about_a_run_that_is_not_there_or_is_over_is_an_error,
+    the_memory_holds_pauses_and_first_sightings,
+}
+
+#[tokio::test]
+async fn the_file_and_its_companions_are_readable_by_their_owner_alone() {
+    let (folder, journal) = fresh().await;
+    journal.set_paused("orders", true).await.unwrap();
+    let mut modes = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        modes.push((
+            entry.file_name(),
+            entry.metadata().unwrap().permissions().mode() & 0o777,
+        ));
+    }
+    assert_eq!(modes.len(), 3, "{modes:?}");
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+}
+
+#[tokio::test]
+async fn many_that_open_a_new_file_at_once_all_get_a_journal() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j.db");
+        let openers: Vec<_> = (0..8)
+            .map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move { SqliteJournal::open(&path).await })
+            })
+            .collect();
+        for opener in openers {
+            opener.await.unwrap().unwrap().ping().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_process_writes_another_reads_and_a_reopened_file_still_holds() {
+    let (folder, journal) = fresh().await;
+    let other = SqliteJournal::open(&folder.path().join("j.db"))
+        .await
+        .unwrap();
+    let run = sentences::claimed(&journal, &sentences::request("orders", 1)).await;
+    assert_eq!(other.run(run.id).await.unwrap(), Some(run.clone()));
+    assert_eq!(
+        other.claim(&sentences::request("orders", 2)).await.unwrap(),
+        Claim::Running(Box::new(run.clone()))
+    );
+    drop((journal, other));
+    let again = SqliteJournal::open(&folder.path().join("j.db"))
+        .await
+        .unwrap();
+    assert_eq!(again.run(run.id).await.unwrap(), Some(run));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_claims_at_once_through_two_openings_exactly_one_is_granted() {
+    let (folder, first) = fresh().await;
+    let second = SqliteJournal::open(&folder.path().join("j.db"))
+        .await
+        .unwrap();
+    let claims: Vec<_> = (0..64)
+        .map(|n| {
+            let journal = [&first, &second][n as usize % 2].clone();
+            let request = sentences::request("orders", n % 3);
+            tokio::spawn(async move { journal.claim(&request).await.unwrap() })
+        })
+        .collect();
+    let mut granted = 0;
+    for claim in claims {
+        match claim.await.unwrap() {
+            Claim::Claimed(_) => granted += 1,
+            Claim::Running(_) => {}
+            Claim::Over(run) => panic!("over: {run:?}"),
+        }
+    }
+    assert_eq!(granted, 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_journal_or_cannot_be_made_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database, however long one looks at it").unwrap();
+    let error = SqliteJournal::open(&text).await.unwrap_err();
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+    let nowhere = folder.path().join("missing/j.db");
+    let error = SqliteJournal::open(&nowhere).await.unwrap_err();
+    assert!(error.to_string().contains("missing/j.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_journal_whose_file_was_deleted_does_not_answer_a_ping() {
+    let (folder, journal) = fresh().await;
+    journal.ping().await.unwrap();
+    std::fs::remove_file(folder.path().join("j.db")).unwrap();
+    journal.ping().await.unwrap_err();
+}

@@ -1,0 +1,423 @@
+//! The sentences that every journal passes. Each takes an empty one.
+
+use chrono::TimeDelta;
+
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// `seconds` after an instant with microseconds in it.
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(1_795_000_000_123_457).unwrap() + TimeDelta::seconds(seconds)
+}
+
+/// What worker `a` asks for at second 0, under the `n`th version id.
+pub fn request(rotation: &str, n: u32) -> ClaimRequest {
+    ClaimRequest {
+        rotation: rotation.into(),
+        trigger: Trigger::Schedule,
+        reason: Some("because".into()),
+        window: Some(Window {
+            opens: at(-1),
+            closes: at(3600),
+        }),
+        version_id: VersionId(format!("{n:0>36}")),
+        worker: "a".into(),
+        now: at(0),
+        lease: LEASE,
+    }
+}
+
+fn by(worker: &str, now: DateTime<Utc>, mut request: ClaimRequest) -> ClaimRequest {
+    request.worker = worker.into();
+    request.now = now;
+    request
+}
+
+fn problem(code: Code) -> Problem {
+    Problem {
+        code,
+        message: "it rained".into(),
+        hint: "wait for the sun".into(),
+    }
+}
+
+fn step(name: StepName, state: StepState, detail: &str) -> Step {
+    Step {
+        name,
+        state,
+        started: at(2),
+        finished: (state != StepState::Running).then(|| at(3)),
+        detail: Some(detail.into()),
+    }
+}
+
+pub async fn claimed(journal: &dyn Journal, request: &ClaimRequest) -> Run {
+    match journal.claim(request).await.unwrap() {
+        Claim::Claimed(run) => *run,
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTime<Utc>) {
+    let error = (state != RunState::Succeeded).then(|| problem(Code::DbUnreachable));
+    let outcome = Outcome { state, error, now };
+    journal.finish(run.id, &outcome).await.unwrap();
+}
+
+async fn read(journal: &dyn Journal, run: &Run) -> Run {
+    journal.run(run.id).await.unwrap().unwrap()
+}
+
+pub async fn a_claim_is_granted_and_reads_back_as_it_was_given(journal: &dyn Journal) {
+    let mut manual = request("other", 2);
+    manual.trigger = Trigger::Manual;
+    manual.window = None;
+    manual.reason = None;
+    for request in [request("orders", 1), manual] {
+        let run = claimed(journal, &request).await;
+        let expected = Run {
+            id: run.id,
+            rotation: request.rotation,
+            trigger: request.trigger,
+            reason: request.reason,
+            window: request.window,
+            state: RunState::Running,
+            worker: "a".into(),
+            version_id: request.version_id,
+            from_user: None,
+            to_user: None,
+            started: at(0),
+            finished: None,
+            attempt: 1,
+            steps: vec![],
+            error: None,
+        };
+        assert_eq!(run, expected);
+        assert_eq!(read(journal, &run).await, expected);
+    }
+}
+
+pub async fn a_second_claim_is_told_that_a_run_is_running(journal: &dyn Journal) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    let last_moment = at(60) - TimeDelta::microseconds(1);
+    for second in [
+        request("orders", 1),
+        by("b", last_moment, request("orders", 1)),
+        by("b", last_moment, request("orders", 2)),
+    ] {
+        assert_eq!(
+            journal.claim(&second).await.unwrap(),
+            Claim::Running(Box::new(run.clone()))
+        );
+    }
+}
+
+pub async fn a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_attempt(
+    journal: &dyn Journal,
+) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    assert!(journal.renew(run.id, "a", at(50), LEASE).await.unwrap());
+    let early = by("b", at(109), request("orders", 1));
+    assert!(matches!(
+        journal.claim(&early).await.unwrap(),
+        Claim::Running(_)
+    ));
+    let taken = claimed(journal, &by("b", at(110), request("orders", 1))).await;
+    let expected = Run {
+        worker: "b".into(),
+        attempt: 2,
+        trigger: Trigger::Recovery,
+        ..run
+    };
+    assert_eq!(taken, expected);
+}
+
+pub async fn a_lost_claim_cannot_be_renewed(journal: &dyn Journal) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    assert!(!journal.renew(run.id, "b", at(1), LEASE).await.unwrap());
+    claimed(journal, &by("b", at(60), request("orders", 1))).await;
+    assert!(!journal.renew(run.id, "a", at(61), LEASE).await.unwrap());
+    assert!(journal.renew(run.id, "b", at(61), LEASE).await.unwrap());
+    end(journal, &run, RunState::Succeeded, at(62)).await;
+    assert!(!journal.renew(run.id, "b", at(63), LEASE).await.unwrap());
+    assert!(
+        !journal
+            .renew(Uuid::nil(), "b", at(63), LEASE)
+            .await
+            .unwrap()
+    );
+}
+
+pub async fn a_dead_workers_run_of_another_version_ends_as_failed(journal: &dyn Journal) {
+    let dead = claimed(journal, &request("orders", 1)).await;
+    let open = step(StepName::Set, StepState::Running, "x");
+    journal.step(dead.id, &open).await.unwrap();
+    let next = claimed(journal, &by("b", at(60), request("orders", 2))).await;
+    assert_ne!(next.id, dead.id);
+    let dead = read(journal, &dead).await;
+    assert_eq!(dead.state, RunState::Failed);
+    assert_eq!(dead.finished, Some(at(60)));
+    assert_eq!(dead.steps[0].state, StepState::Failed);
+    let error = dead.error.unwrap();
+    assert_eq!(error.code, Code::Internal);
+    assert!(error.message.contains("its worker is gone"));
+}
+
+pub async fn a_run_that_ended_is_over_for_its_version_and_not_for_another(journal: &dyn Journal) {
+    for (n, state) in [
+        (1, RunState::Succeeded),
+        (2, RunState::Failed),
+        (3, RunState::Missed),
+    ] {
+        let run = claimed(journal, &request("orders", n)).await;
+        end(journal, &run, state, at(5)).await;
+        let over = read(journal, &run).await;
+        assert_eq!((over.state, over.finished), (state, Some(at(5))));
+        assert_eq!(
+            over.error.map(|e| e.code),
+            (state != RunState::Succeeded).then_some(Code::DbUnreachable)
+        );
+        let again = journal.claim(&request("orders", n)).await.unwrap();
+        assert!(matches!(again, Claim::Over(r) if r.id == run.id));
+    }
+}
+
+pub async fn a_deferred_run_is_claimed_again_under_the_same_id(journal: &dyn Journal) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    end(journal, &run, RunState::Deferred, at(5)).await;
+    let waiting = read(journal, &run).await;
+    assert_eq!(
+        (waiting.state, waiting.finished),
+        (RunState::Deferred, None)
+    );
+    assert_eq!(waiting.error, Some(problem(Code::DbUnreachable)));
+    let again = claimed(journal, &by("b", at(10), request("orders", 1))).await;
+    let expected = Run {
+        worker: "b".into(),
+        attempt: 2,
+        ..run
+    };
+    assert_eq!(again, expected);
+}
+
+pub async fn steps_are_those_of_the_current_attempt_in_their_order(journal: &dyn Journal) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    let first = step(StepName::Create, StepState::Succeeded, "first attempt");
+    journal.step(run.id, &first).await.unwrap();
+    end(journal, &run, RunState::Deferred, at(4)).await;
+    assert_eq!(read(journal, &run).await.steps, [first]);
+    claimed(journal, &request("orders", 1)).await;
+    assert_eq!(read(journal, &run).await.steps, []);
+    let test = step(StepName::Test, StepState::Failed, "t");
+    let set = step(StepName::Set, StepState::Succeeded, "s");
+    for said in [
+        &step(StepName::Set, StepState::Running, "not the last word"),
+        &test,
+        &set,
+    ] {
+        journal.step(run.id, said).await.unwrap();
+    }
+    assert_eq!(read(journal, &run).await.steps, [set, test]);
+}
+
+pub async fn steps_left_running_end_with_their_run(journal: &dyn Journal) {
+    for (n, ending, expected) in [
+        (1, RunState::Succeeded, StepState::Succeeded),
+        (2, RunState::Failed, StepState::Failed),
+        (3, RunState::Deferred, StepState::Failed),
+    ] {
+        let run = claimed(journal, &request("orders", n)).await;
+        let open = step(StepName::Set, StepState::Running, "x");
+        journal.step(run.id, &open).await.unwrap();
+        end(journal, &run, ending, at(9)).await;
+        let closed = Step {
+            state: expected,
+            finished: Some(at(9)),
+            ..open
+        };
+        assert_eq!(read(journal, &run).await.steps, [closed]);
+    }
+}
+
+pub async fn the_first_sighting_of_a_run_says_whom_it_goes_from_and_to(journal: &dyn Journal) {
+    let sight = |active: &str, standby: &str| Seen {
+        engine: "postgres".into(),
+        host: None,
+        active_user: active.into(),
+        standby_user: standby.into(),
+    };
+    let run = claimed(journal, &request("orders", 1)).await;
+    let (before, after) = (sight("app", "app_clone"), sight("app_clone", "app"));
+    journal.seen(Some(run.id), "orders", &before).await.unwrap();
+    journal.seen(Some(run.id), "orders", &after).await.unwrap();
+    let run = read(journal, &run).await;
+    assert_eq!(run.from_user.as_deref(), Some("app"));
+    assert_eq!(run.to_user.as_deref(), Some("app_clone"));
+    journal.seen(None, "never run", &before).await.unwrap();
+    let memory = journal.memory().await.unwrap();
+    assert_eq!(memory["orders"].seen, Some(after));
+    assert_eq!(memory["never run"].seen, Some(before));
+    assert_eq!(memory["never run"].last_run, None);
+}
+
+pub async fn a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not(
+    journal: &dyn Journal,
+) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    end(journal, &run, RunState::Failed, at(1)).await;
+    assert_eq!(journal.memory().await.unwrap()["orders"].last_flip, None);
+    let run = claimed(journal, &request("orders", 2)).await;
+    end(journal, &run, RunState::Succeeded, at(2)).await;
+    let memory = journal.memory().await.unwrap().remove("orders").unwrap();
+    assert_eq!(
+        (memory.last_success, memory.last_flip),
+        (Some(at(2)), Some(at(2)))
+    );
+    journal.flipped("orders", at(3)).await.unwrap();
+    let memory = journal.memory().await.unwrap().remove("orders").unwrap();
+    assert_eq!(
+        (memory.last_success, memory.last_flip),
+        (Some(at(2)), Some(at(3)))
+    );
+    assert_eq!(memory.last_run, Some(read(journal, &run).await));
+}
+
+pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held(
+    journal: &dyn Journal,
+) {
+    let why = problem(Code::WindowClosed);
+    for _ in 0..2 {
+        journal.missed(&request("orders", 1), &why).await.unwrap();
+    }
+    let runs = journal
+        .runs(&RunQuery {
+            limit: 10,
+            ..RunQuery::default()
+        })
+        .await
+        .unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].state, RunState::Missed);
+    assert_eq!(runs[0].error, Some(why.clone()));
+    assert_eq!(runs[0].window, request("orders", 1).window);
+
+    let held = claimed(journal, &request("orders", 2)).await;
+    journal.missed(&request("orders", 2), &why).await.unwrap();
+    assert_eq!(read(journal, &held).await, held);
+    end(journal, &held, RunState::Succeeded, at(1)).await;
+    let ended = read(journal, &held).await;
+    let late = by("b", at(9000), request("orders", 2));
+    journal.missed(&late, &why).await.unwrap();
+    assert_eq!(read(journal, &held).await, ended);
+}
+
+pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal) {
+    let why = problem(Code::WindowClosed);
+    let deferred = claimed(journal, &request("orders", 1)).await;
+    end(journal, &deferred, RunState::Deferred, at(1)).await;
+    let dead = claimed(journal, &request("orders", 2)).await;
+    let open = step(StepName::Set, StepState::Running, "x");
+    journal.step(dead.id, &open).await.unwrap();
+    for (n, run) in [(1, deferred), (2, dead)] {
+        let late = by("b", at(4000), request("orders", n));
+        journal.missed(&late, &why).await.unwrap();
+        let run = read(journal, &run).await;
+        assert_eq!(
+            (run.state, run.finished),
+            (RunState::Missed, Some(at(4000)))
+        );
+        assert_eq!(run.error, Some(why.clone()));
+        assert!(run.steps.iter().all(|s| s.state == StepState::Failed));
+        assert!(matches!(
+            journal.claim(&late).await.unwrap(),
+            Claim::Over(_)
+        ));
+    }
+}
+
+pub async fn two_rotations_of_one_secret_do_not_get_in_each_others_way(journal: &dyn Journal) {
+    let orders = claimed(journal, &request("orders", 1)).await;
+    let copy = claimed(journal, &request("copy", 1)).await;
+    assert_ne!(orders.id, copy.id);
+}
+
+pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &dyn Journal) {
+    let mut ids = Vec::new();
+    for n in 0..5_u32 {
+        let rotation = if n == 2 { "other" } else { "orders" };
+        // 3 and 4 start in the same microsecond.
+        let now = at(i64::from(n.min(3)));
+        let run = claimed(journal, &by("a", now, request(rotation, n))).await;
+        let state = if n == 1 {
+            RunState::Failed
+        } else {
+            RunState::Succeeded
+        };
+        end(journal, &run, state, now).await;
+        ids.push(run.id);
+    }
+    let list = async |rotation: Option<&str>, state, before: Option<usize>, limit| {
+        let query = RunQuery {
+            rotation: rotation.map(Into::into),
+            state,
+            before: before.map(|n| ids[n]),
+            limit,
+        };
+        let runs = journal.runs(&query).await.unwrap();
+        runs.iter()
+            .map(|run| ids.iter().position(|id| *id == run.id).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, None, None, 10).await, [4, 3, 2, 1, 0]);
+    assert_eq!(list(None, None, None, 2).await, [4, 3]);
+    assert_eq!(list(None, None, Some(4), 2).await, [3, 2]);
+    assert_eq!(list(Some("orders"), None, Some(3), 10).await, [1, 0]);
+    assert_eq!(list(None, Some(RunState::Failed), None, 10).await, [1]);
+    assert_eq!(list(Some("nobody"), None, None, 10).await, []);
+    assert_eq!(list(None, None, None, 0).await, []);
+    let unknown = RunQuery {
+        before: Some(Uuid::nil()),
+        limit: 10,
+        ..RunQuery::default()
+    };
+    assert_eq!(journal.runs(&unknown).await.unwrap(), []);
+}
+
+pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journal: &dyn Journal) {
+    let nothing = Uuid::nil();
+    let word = step(StepName::Set, StepState::Running, "x");
+    journal.step(nothing, &word).await.unwrap_err();
+    let done = Outcome {
+        state: RunState::Succeeded,
+        error: None,
+        now: at(1),
+    };
+    journal.finish(nothing, &done).await.unwrap_err();
+    let run = claimed(journal, &request("orders", 1)).await;
+    let still = Outcome {
+        state: RunState::Running,
+        ..done.clone()
+    };
+    journal.finish(run.id, &still).await.unwrap_err();
+    journal.finish(run.id, &done).await.unwrap();
+    journal.finish(run.id, &done).await.unwrap_err();
+    assert_eq!(journal.run(nothing).await.unwrap(), None);
+}
+
+pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) {
+    assert_eq!(journal.memory().await.unwrap(), HashMap::new());
+    let names = ["orders".to_owned(), "a \"b' \\ ü".to_owned()];
+    journal.first_seen(&names[..1], at(1)).await.unwrap();
+    journal.first_seen(&names, at(2)).await.unwrap();
+    journal.first_seen(&[], at(3)).await.unwrap();
+    journal.set_paused("orders", true).await.unwrap();
+    let memory = journal.memory().await.unwrap();
+    assert_eq!(memory.len(), 2);
+    assert_eq!(memory["orders"].first_seen, Some(at(1)));
+    assert_eq!(memory[&names[1]].first_seen, Some(at(2)));
+    assert!(memory["orders"].paused);
+    assert!(!memory[&names[1]].paused);
+    journal.set_paused("orders", false).await.unwrap();
+    assert!(!journal.memory().await.unwrap()["orders"].paused);
+}
