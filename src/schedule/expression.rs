@@ -113,9 +113,6 @@ impl Schedule {
         }
     }
 
-    pub fn aws_refuses(&self, _window: std::time::Duration) -> Option<String> {
-        None
-    }
     /// The first opening strictly after `after`; `anchor` is where `rate` counts from (the last
     /// success, else when the rotation was first seen), in whole seconds. `None`: never again.
     #[must_use]

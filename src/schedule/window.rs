@@ -170,9 +170,6 @@ impl WindowPlan {
         })
     }
 
-    pub fn starts(&self, w: &Window) -> DateTime<Utc> {
-        w.opens
-    }
     /// The window that is open at `at`, if one is.
     #[must_use]
     pub fn open_window(&self, at: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<Window> {
