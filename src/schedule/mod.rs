@@ -9,13 +9,14 @@
 //!   overlapping windows cannot be made;
 //! - the search for the next opening does not end: it walks at most the months of 230 years.
 //!
-//! [`expression`] is the schedule itself; `cron` and `rate` are its two kinds, `fields` reads the text
-//! of the former; [`window`] turns openings into windows; `aws` says what AWS would not take.
+//! [`expression`] is the schedule itself; `cron` and `rate` are its two kinds, `fields` and `items`
+//! read the text of the former; [`window`] turns openings into windows; `aws` says what AWS would not take.
 
 mod aws;
 mod cron;
 pub mod expression;
 mod fields;
+mod items;
 mod rate;
 pub mod window;
 

@@ -1,0 +1,115 @@
+//! Environment variables over the file: `TWINKEY__SECTION__KEY`, and so on inside tables
+//! (`TWINKEY__DEFAULTS__PASSWORD__LENGTH`).
+//!
+//! A rotation of the file is addressed by its name in upper case with `_` for `-`:
+//! `TWINKEY__ROTATION__ORDERS_EU__WINDOW` is `window` of `orders-eu`. Variables make no rotations.
+//!
+//! What can go wrong: a variable with a slip in its name does nothing. Each one that begins with
+//! `TWINKEY__` is either a known key, or an error.
+
+use std::collections::BTreeMap;
+
+use config::{Map, Value, ValueKind};
+
+use super::ConfigError;
+use super::raw::Errors;
+
+/// What the variables begin with that are keys.
+pub(super) const PREFIX: &str = "TWINKEY__";
+
+/// Lays the variables over `root`.
+pub(super) fn overlay(
+    root: &mut Map<String, Value>,
+    environment: &BTreeMap<String, String>,
+    errors: &Errors,
+) {
+    for (variable, value) in environment {
+        let Some(name) = variable.strip_prefix(PREFIX) else {
+            continue;
+        };
+        if let Err(message) = set(root, variable, name, value) {
+            errors.push(ConfigError {
+                key: String::new(),
+                variable: Some(variable.clone()),
+                message,
+            });
+        }
+    }
+}
+
+fn set(
+    root: &mut Map<String, Value>,
+    variable: &str,
+    name: &str,
+    value: &str,
+) -> Result<(), String> {
+    if name != name.to_ascii_uppercase() {
+        return Err("must be in upper case".into());
+    }
+    let value = Value::new(
+        Some(&variable.to_owned()),
+        ValueKind::String(value.to_owned()),
+    );
+    let (table, rest) = match name.strip_prefix("ROTATION__") {
+        Some(rest) => rotation(root, rest)?,
+        None => (root, name),
+    };
+    let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
+    match path.split_last() {
+        Some((key, tables)) if path.iter().all(|part| !part.is_empty()) => {
+            insert(table, tables, key, value)
+        }
+        _ => Err(format!("names no key: the form is {PREFIX}SECTION__KEY")),
+    }
+}
+
+/// The rotation that `rest` begins with, and what follows its name.
+fn rotation<'a, 'n>(
+    root: &'a mut Map<String, Value>,
+    rest: &'n str,
+) -> Result<(&'a mut Map<String, Value>, &'n str), String> {
+    let rotations = match root.get_mut("rotation") {
+        Some(Value {
+            kind: ValueKind::Array(rotations),
+            ..
+        }) => rotations.as_mut_slice(),
+        _ => &mut [],
+    };
+    // `a--b` also begins with `a` and the separator: the longest name is meant.
+    rotations
+        .iter_mut()
+        .filter_map(|rotation| {
+            let ValueKind::Table(table) = &mut rotation.kind else {
+                return None;
+            };
+            let ValueKind::String(name) = &table.get("name")?.kind else {
+                return None;
+            };
+            let begin = format!("{}__", name.to_ascii_uppercase().replace('-', "_"));
+            let rest = rest.strip_prefix(&begin)?;
+            Some((table, rest))
+        })
+        .min_by_key(|(_, rest)| rest.len())
+        .ok_or_else(|| {
+            format!("names no rotation of the file: the form is {PREFIX}ROTATION__NAME__KEY, with the name in upper case and _ for -")
+        })
+}
+
+fn insert(
+    table: &mut Map<String, Value>,
+    tables: &[String],
+    key: &str,
+    value: Value,
+) -> Result<(), String> {
+    let Some((first, tables)) = tables.split_first() else {
+        table.insert(key.to_owned(), value);
+        return Ok(());
+    };
+    let next = table
+        .entry(first.clone())
+        .or_insert_with(|| Value::new(None, ValueKind::Table(Map::new())));
+    match &mut next.kind {
+        ValueKind::Table(next) => insert(next, tables, key, value),
+        _ => Err(format!("`{first}` is not a table")),
+    }
+}

@@ -1,0 +1,103 @@
+//! Every key there is, and those that this version does not carry out yet.
+//!
+//! What can go wrong: a key is known to the documentation and not to the program, or the other way
+//! round. A test holds [`KEYS`] against the annotated reference.
+
+use crate::engine::{EngineKind, EngineOptions};
+
+/// The keys of each table. `[defaults]` has those of `rotation` but for [`NO_DEFAULT`].
+pub(super) const KEYS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "server", "journal", "secrets", "limits", "defaults", "rotation",
+        ],
+    ),
+    ("server", &["listen", "admin_token", "admin_token_file"]),
+    ("journal", &["url"]),
+    (
+        "secrets",
+        &["backend", "region", "endpoint_url", "path", "key_file"],
+    ),
+    (
+        "limits",
+        &["concurrency", "per_host", "store_writes_per_second"],
+    ),
+    (
+        "rotation",
+        &[
+            "name",
+            "secret",
+            "schedule",
+            "window",
+            "master_secret",
+            "engine",
+            "clone_suffix",
+            "standby",
+            "grants",
+            "min_interval",
+            "in_use",
+            "missed",
+            "spread",
+            "probe",
+            "password",
+            "tls",
+            "postgres",
+        ],
+    ),
+    ("rotation.password", &["length", "symbols"]),
+    ("rotation.tls", &["mode", "ca_file"]),
+    ("rotation.postgres", &["set_role"]),
+];
+
+/// The keys of a rotation that belong to it alone.
+pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
+
+// What the contract has and this version does not: refused, never silently accepted. A version that
+// carries one of these out deletes its line here (and adds the key above).
+
+/// (table, key)
+const UNSUPPORTED_KEYS: &[(&str, &str)] = &[
+    ("", "notify"),
+    ("server", "tls"),
+    ("secrets", "serve"),
+    ("rotation", "retire_after"),
+    ("rotation", "redshift"),
+];
+
+/// Beginnings of `journal.url`.
+const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];
+
+/// Whether a key is one of a later version.
+pub(super) fn is_unsupported_key(table: &str, key: &str) -> bool {
+    UNSUPPORTED_KEYS.contains(&(table, key))
+}
+
+/// Whether a journal is one of a later version.
+pub(super) fn is_unsupported_journal(url: &str) -> bool {
+    UNSUPPORTED_JOURNALS
+        .iter()
+        .any(|begin| url.starts_with(begin))
+}
+
+/// Whether an engine is one of a later version: the engines themselves know.
+pub(super) fn is_unsupported_engine(engine: EngineKind) -> bool {
+    engine.engine(&EngineOptions::default()).is_none()
+}
+
+/// The keys of a table.
+pub(super) fn keys(table: &str) -> &'static [&'static str] {
+    KEYS.iter()
+        .find(|(name, _)| *name == table)
+        .map_or(&[], |(_, keys)| keys)
+}
+
+/// The one of `names` that `text` was most likely meant to be, if any is close.
+pub(super) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&text.to_lowercase(), name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}

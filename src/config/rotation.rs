@@ -1,0 +1,266 @@
+//! `[[rotation]]` and `[defaults]`, and what is valid in them.
+//!
+//! What can go wrong: a mistake in `[defaults]` is reported again for each rotation. Both are read by
+//! themselves, and laid over each other as values that are already valid: key by key, inside
+//! `password`, `tls` and `postgres` too.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::known;
+use super::raw::Table;
+use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+use crate::engine::{EngineKind, EngineOptions, PostgresOptions, TlsMode};
+use crate::schedule::window::{WindowPlan, check_length, spread_offset};
+use crate::schedule::{Schedule, WindowError};
+use crate::secret::password::PasswordPolicy;
+
+/// The folder of the config file, in which relative paths begin.
+#[derive(Clone, Copy)]
+pub(super) struct Folder<'a>(pub &'a Path);
+
+impl Folder<'_> {
+    pub(super) fn join(self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+}
+
+/// What stands in one table.
+#[derive(Debug, Default)]
+pub(super) struct RawRotation {
+    pub(super) name: Option<String>,
+    pub(super) secret: Option<String>,
+    schedule: Option<Schedule>,
+    window: Option<Duration>,
+    master_secret: Option<String>,
+    engine: Option<EngineKind>,
+    clone_suffix: Option<String>,
+    standby: Option<StandbyMode>,
+    grants: Option<GrantsMode>,
+    min_interval: Option<Duration>,
+    in_use: Option<InUse>,
+    missed: Option<Missed>,
+    spread: Option<Duration>,
+    probe: Option<Vec<String>>,
+    length: Option<u32>,
+    symbols: Option<String>,
+    /// `Some(None)`: `mode = "secret"`.
+    tls_mode: Option<Option<TlsMode>>,
+    ca_file: Option<PathBuf>,
+    set_role: Option<bool>,
+}
+
+impl RawRotation {
+    /// Reads `[defaults]`.
+    pub(super) fn defaults(table: &Table<'_>, folder: Folder<'_>) -> Self {
+        for key in known::NO_DEFAULT.iter().filter(|key| table.has(key)) {
+            table.error(key, "cannot have a default: give it in each [[rotation]]");
+        }
+        let mut raw = Self::common(table, folder);
+        if raw.password(&Self::default(), table).is_none() {
+            raw.length = None;
+            raw.symbols = None;
+        }
+        raw
+    }
+
+    /// Reads one `[[rotation]]`.
+    pub(super) fn rotation(table: &Table<'_>, folder: Folder<'_>) -> Self {
+        for key in ["name", "secret"].iter().filter(|key| !table.has(key)) {
+            table.error(key, "is missing");
+        }
+        let name = table.text("name").map(str::to_owned);
+        if let Some(name) = &name
+            && !name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        {
+            table.error("name", format!("{name:?} holds more than a-z, 0-9 and -"));
+        }
+        let schedule = table.text("schedule").and_then(|text| {
+            Schedule::parse(text)
+                .map_err(|e| {
+                    let column = text.get(..e.span.0).map_or(1, |t| t.chars().count() + 1);
+                    table.error(
+                        "schedule",
+                        format!(
+                            "{} (at character {column} of {text:?}); {}",
+                            e.message, e.hint
+                        ),
+                    );
+                })
+                .ok()
+        });
+        Self {
+            name,
+            secret: table.text("secret").map(str::to_owned),
+            schedule,
+            ..Self::common(table, folder)
+        }
+    }
+
+    fn common(table: &Table<'_>, folder: Folder<'_>) -> Self {
+        let engine = table.choice(
+            "engine",
+            &[
+                EngineKind::Postgres,
+                EngineKind::Mysql,
+                EngineKind::Mariadb,
+                EngineKind::Documentdb,
+                EngineKind::Redshift,
+            ]
+            .map(|kind| (kind.as_str(), kind)),
+        );
+        if engine.is_some_and(known::is_unsupported_engine) {
+            table.error("engine", "this engine is not supported by this version");
+        }
+        let window = table.duration("window").filter(|length| {
+            check_length(*length)
+                .map_err(|e| table.error("window", e.to_string()))
+                .is_ok()
+        });
+        let password = table.table("password", "rotation.password");
+        let tls = table.table("tls", "rotation.tls");
+        let postgres = table.table("postgres", "rotation.postgres");
+        Self {
+            window,
+            master_secret: table.text("master_secret").map(str::to_owned),
+            engine,
+            clone_suffix: table.text("clone_suffix").map(str::to_owned),
+            standby: table.choice(
+                "standby",
+                &[
+                    ("create", StandbyMode::Create),
+                    ("existing", StandbyMode::Existing),
+                ],
+            ),
+            grants: table.choice(
+                "grants",
+                &[("sync", GrantsMode::Sync), ("verify", GrantsMode::Verify)],
+            ),
+            min_interval: table.duration("min_interval"),
+            in_use: table.choice(
+                "in_use",
+                &[
+                    ("wait", InUse::Wait),
+                    ("refuse", InUse::Refuse),
+                    ("ignore", InUse::Ignore),
+                ],
+            ),
+            missed: table.choice("missed", &[("skip", Missed::Skip), ("run", Missed::Run)]),
+            spread: table.duration("spread"),
+            probe: table.texts("probe"),
+            length: password.as_ref().and_then(|t| t.number("length", 1, 1000)),
+            symbols: password
+                .as_ref()
+                .and_then(|t| t.any_text("symbols"))
+                .map(str::to_owned),
+            tls_mode: tls.as_ref().and_then(|t| {
+                t.choice(
+                    "mode",
+                    &[
+                        ("verify-full", Some(TlsMode::VerifyFull)),
+                        ("verify-ca", Some(TlsMode::VerifyCa)),
+                        ("require", Some(TlsMode::Require)),
+                        ("disable", Some(TlsMode::Disable)),
+                        ("secret", None),
+                    ],
+                )
+            }),
+            ca_file: tls
+                .as_ref()
+                .and_then(|t| t.text("ca_file"))
+                .map(|path| folder.join(path)),
+            set_role: postgres.as_ref().and_then(|t| t.boolean("set_role")),
+            ..Self::default()
+        }
+    }
+
+    /// The password policy; `None` where it is wrong, which has been reported.
+    fn password(&self, defaults: &Self, table: &Table<'_>) -> Option<PasswordPolicy> {
+        let length = self.length.or(defaults.length).unwrap_or(32) as usize;
+        let symbols = self.symbols.as_ref().or(defaults.symbols.as_ref());
+        PasswordPolicy::new(length, symbols.map_or("-_.~", String::as_str))
+            .map_err(|e| table.error("password", e.to_string()))
+            .ok()
+    }
+
+    /// The windows; `Err` where they are wrong, which has been reported.
+    fn windows(
+        &self,
+        defaults: &Self,
+        name: &str,
+        table: &Table<'_>,
+    ) -> Result<Option<WindowPlan>, ()> {
+        let Some(schedule) = self.schedule.clone() else {
+            return Ok(None);
+        };
+        let wrong = |key, read: Option<Duration>| table.has(key) && read.is_none();
+        if wrong("window", self.window) || wrong("spread", self.spread) {
+            return Err(());
+        }
+        let length = self
+            .window
+            .or(defaults.window)
+            .unwrap_or(Duration::from_secs(3600));
+        let spread = self.spread.or(defaults.spread).unwrap_or(Duration::ZERO);
+        if spread >= length {
+            table.error("spread", "must be shorter than the window");
+            return Err(());
+        }
+        WindowPlan::new(schedule, length, spread_offset(name, spread))
+            .map(Some)
+            .map_err(|e: WindowError| table.error("window", format!("{e}; {}", e.hint())))
+    }
+
+    /// The rotation, with `defaults` filled in; `None` where it is wrong, which has been reported.
+    pub(super) fn validate(self, defaults: &Self, table: &Table<'_>) -> Option<Rotation> {
+        let password = self.password(defaults, table);
+        let windows = self.windows(defaults, self.name.as_deref().unwrap_or_default(), table);
+        let master_secret = self
+            .master_secret
+            .or_else(|| defaults.master_secret.clone());
+        if master_secret.is_some() && master_secret == self.secret {
+            table.error(
+                "master_secret",
+                "is the secret itself: a master cannot rotate its own user",
+            );
+        }
+        Some(Rotation {
+            name: self.name?,
+            secret: self.secret?,
+            windows: windows.ok()?,
+            master_secret,
+            engine: self.engine.or(defaults.engine),
+            clone_suffix: (self.clone_suffix)
+                .or_else(|| defaults.clone_suffix.clone())
+                .unwrap_or_else(|| "_clone".into()),
+            standby: self
+                .standby
+                .or(defaults.standby)
+                .unwrap_or(StandbyMode::Create),
+            grants: self.grants.or(defaults.grants).unwrap_or(GrantsMode::Sync),
+            min_interval: (self.min_interval)
+                .or(defaults.min_interval)
+                .unwrap_or(Duration::from_secs(15 * 60)),
+            in_use: self.in_use.or(defaults.in_use).unwrap_or(InUse::Wait),
+            missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),
+            probe: self
+                .probe
+                .or_else(|| defaults.probe.clone())
+                .unwrap_or_default(),
+            password: password?,
+            tls: TlsSettings {
+                mode: (self.tls_mode)
+                    .or(defaults.tls_mode)
+                    .unwrap_or(Some(TlsMode::VerifyFull)),
+                ca_file: self.ca_file.or_else(|| defaults.ca_file.clone()),
+            },
+            options: EngineOptions {
+                postgres: PostgresOptions {
+                    set_role: self.set_role.or(defaults.set_role).unwrap_or(true),
+                },
+            },
+        })
+    }
+}

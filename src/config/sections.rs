@@ -1,0 +1,211 @@
+//! The sections but for the rotations, and what is valid in them.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::known;
+use super::raw::Table;
+use super::rotation::{Folder, RawRotation};
+use super::settings::{
+    JournalLocation, Limits, Rotation, SecretsBackend, Server, Settings, TokenSource,
+};
+
+const MOST: u32 = 1_000_000;
+
+/// Everything. `None`, or errors in the table, where something is wrong.
+pub(super) fn settings(root: &Table<'_>, folder: &Path) -> Option<Settings> {
+    let folder = Folder(folder);
+    let server = server(root.table("server", "server").as_ref(), folder);
+    let journal = journal(root.table("journal", "journal").as_ref(), folder);
+    let secrets = match (root.table("secrets", "secrets"), root.has("secrets")) {
+        (Some(table), _) => secrets(&table, folder),
+        (None, true) => None,
+        (None, false) => {
+            root.error("secrets.backend", "is missing: \"aws\" or \"local\"");
+            None
+        }
+    };
+    let limits = limits(root.table("limits", "limits").as_ref());
+    let rotations = rotations(root, folder);
+    Some(Settings {
+        server: server?,
+        journal: journal?,
+        secrets: secrets?,
+        limits,
+        rotations,
+    })
+}
+
+fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8321));
+    let Some(table) = table else {
+        return Some(Server {
+            listen: default,
+            admin_token: None,
+        });
+    };
+    let listen = match table.text("listen") {
+        None => default,
+        Some(text) => match text.parse() {
+            Ok(address) => address,
+            Err(_) => {
+                table.error(
+                    "listen",
+                    format!("{text:?} is not an IP address and port, such as \"127.0.0.1:8321\""),
+                );
+                return None;
+            }
+        },
+    };
+    if table.has("admin_token") && table.has("admin_token_file") {
+        table.error(
+            "admin_token",
+            "stands beside admin_token_file: keep one of them",
+        );
+        return None;
+    }
+    let file = table.text("admin_token_file");
+    let admin_token = match (file, table.text("admin_token")) {
+        (Some(path), _) => Some(TokenSource::File(folder.join(path))),
+        (None, Some(text)) => Some(token(table, text, folder)?),
+        (None, None) => None,
+    };
+    let wanted = table.has("admin_token") || table.has("admin_token_file");
+    if admin_token.is_none() && !wanted && !listen.ip().is_loopback() {
+        table.error(
+            "admin_token_file",
+            format!("is missing: {listen} can be reached from other machines"),
+        );
+        return None;
+    }
+    Some(Server {
+        listen,
+        admin_token,
+    })
+}
+
+fn token(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<TokenSource> {
+    match text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Some(TokenSource::Env(name.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Some(TokenSource::File(folder.join(path))),
+        _ => {
+            // Never quoted: people put the token itself here.
+            table.error(
+                "admin_token",
+                "must be \"env:NAME\" or \"file:PATH\": the token itself never stands in the config",
+            );
+            None
+        }
+    }
+}
+
+fn journal(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<JournalLocation> {
+    let Some(table) = table.filter(|table| table.has("url")) else {
+        return Some(JournalLocation::Sqlite(folder.join("twinkey.db")));
+    };
+    let url = table.text("url")?;
+    if known::is_unsupported_journal(url) {
+        // Never quoted: it may hold a password.
+        table.error(
+            "url",
+            "PostgreSQL as a journal is not supported by this version; use sqlite://PATH",
+        );
+        return None;
+    }
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() && !path.contains('?') => {
+            Some(JournalLocation::Sqlite(folder.join(path)))
+        }
+        _ => {
+            table.error("url", "must be sqlite://PATH, without options");
+            None
+        }
+    }
+}
+
+fn secrets(table: &Table<'_>, folder: Folder<'_>) -> Option<SecretsBackend> {
+    #[derive(Clone, Copy)]
+    enum Backend {
+        Aws,
+        Local,
+    }
+    if !table.has("backend") {
+        table.error("backend", "is missing: \"aws\" or \"local\"");
+        return None;
+    }
+    let backend = table.choice(
+        "backend",
+        &[("aws", Backend::Aws), ("local", Backend::Local)],
+    )?;
+    let (name, others) = match backend {
+        Backend::Aws => ("local", ["path", "key_file"]),
+        Backend::Local => ("aws", ["region", "endpoint_url"]),
+    };
+    for key in others.into_iter().filter(|key| table.has(key)) {
+        table.error(key, format!("is only for backend = {name:?}"));
+    }
+    let path = |key, default| -> PathBuf { folder.join(table.text(key).unwrap_or(default)) };
+    Some(match backend {
+        Backend::Aws => SecretsBackend::Aws {
+            region: table.text("region").map(str::to_owned),
+            endpoint_url: endpoint(table),
+        },
+        Backend::Local => SecretsBackend::Local {
+            path: path("path", "secrets.db"),
+            key_file: path("key_file", "secrets.key"),
+        },
+    })
+}
+
+fn endpoint(table: &Table<'_>) -> Option<String> {
+    let url = table.text("endpoint_url")?;
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    if rest.is_none_or(str::is_empty) {
+        table.error(
+            "endpoint_url",
+            "must begin with http:// or https:// and name a host",
+        );
+    }
+    Some(url.to_owned())
+}
+
+fn limits(table: Option<&Table<'_>>) -> Limits {
+    let number = |key, default| {
+        table
+            .and_then(|table| table.number(key, 1, MOST))
+            .unwrap_or(default)
+    };
+    Limits {
+        concurrency: number("concurrency", 16) as usize,
+        per_host: number("per_host", 4) as usize,
+        store_writes_per_second: number("store_writes_per_second", 40),
+    }
+}
+
+fn rotations(root: &Table<'_>, folder: Folder<'_>) -> Vec<Rotation> {
+    let defaults = root
+        .table("defaults", "rotation")
+        .map(|table| RawRotation::defaults(&table, folder))
+        .unwrap_or_default();
+    let mut names = BTreeMap::new();
+    let mut secrets = BTreeMap::new();
+    let mut rotations = Vec::new();
+    for (n, table) in root.tables("rotation", "rotation").iter().enumerate() {
+        let raw = RawRotation::rotation(table, folder);
+        let taken = |seen: &mut BTreeMap<String, usize>, text: &Option<String>| {
+            text.as_ref()
+                .and_then(|text| seen.insert(text.clone(), n + 1))
+        };
+        if let Some(other) = taken(&mut names, &raw.name) {
+            table.error("name", format!("is already the name of rotation #{other}"));
+        }
+        if let Some(other) = taken(&mut secrets, &raw.secret) {
+            table.error("secret", format!("is already rotated by rotation #{other}"));
+        }
+        rotations.extend(raw.validate(&defaults, table));
+    }
+    rotations
+}

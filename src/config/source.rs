@@ -1,0 +1,109 @@
+//! Where the config is, and what format it has.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use config::{FileFormat, Format, Map, Value};
+
+use super::environment::PREFIX;
+use super::{ConfigError, ConfigErrors};
+
+/// The variable that names the file.
+const VARIABLE: &str = "TWINKEY_CONFIG";
+/// Where the file is looked for, in this order, if nobody says where it is.
+const PLACES: [&str; 2] = ["./twinkey.toml", "/etc/twinkey/twinkey.toml"];
+
+/// The config file: `explicit` (`--config`), else `$TWINKEY_CONFIG`, else `./twinkey.toml`, else
+/// `/etc/twinkey/twinkey.toml`. A file that is named need not exist: reading it says so.
+///
+/// # Errors
+/// [`ConfigErrors`] if none is named and none is there.
+pub fn find(
+    explicit: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<PathBuf, ConfigErrors> {
+    find_in(explicit, environment, &PLACES.map(Path::new))
+}
+
+pub(super) fn find_in(
+    explicit: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    places: &[&Path],
+) -> Result<PathBuf, ConfigErrors> {
+    let named = explicit.or_else(|| {
+        let variable = environment.get(VARIABLE).filter(|v| !v.is_empty());
+        variable.map(Path::new)
+    });
+    if let Some(file) = named {
+        return Ok(file.to_owned());
+    }
+    let there = places.iter().find(|place| place.exists());
+    there.map(|place| place.to_path_buf()).ok_or_else(|| {
+        let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+        ConfigErrors {
+            file: None,
+            errors: vec![ConfigError {
+                key: String::new(),
+                variable: None,
+                message: format!("there is no config file: neither {}", places.join(" nor ")),
+            }],
+        }
+    })
+}
+
+/// The variables of this process that concern the config.
+///
+/// # Errors
+/// [`ConfigErrors`] if one of them is not Unicode.
+pub fn process_environment() -> Result<BTreeMap<String, String>, ConfigErrors> {
+    let mut all = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        if name != VARIABLE && !name.starts_with(PREFIX) {
+            continue;
+        }
+        match value.into_string() {
+            Ok(value) => {
+                all.insert(name, value);
+            }
+            Err(_) => errors.push(ConfigError {
+                key: String::new(),
+                variable: Some(name),
+                message: "is not Unicode".into(),
+            }),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(all);
+    }
+    Err(ConfigErrors { file: None, errors })
+}
+
+/// Reads TOML, YAML or JSON, by the file's extension.
+pub(super) fn values(file: &Path, text: &str) -> Result<Map<String, Value>, ConfigErrors> {
+    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let format = match extension.as_deref() {
+        Some("toml") => FileFormat::Toml,
+        Some("yaml" | "yml") => FileFormat::Yaml,
+        Some("json") => FileFormat::Json,
+        _ => {
+            return Err(ConfigErrors::of_file(
+                file,
+                "its name must end in .toml, .yaml, .yml or .json",
+            ));
+        }
+    };
+    format.parse(None, text).map_err(|e| {
+        // TOML's message quotes the line between its first and last lines: one line is enough.
+        let message = e.to_string();
+        let mut lines = message.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.next().unwrap_or("it cannot be read").to_owned();
+        let message = lines
+            .next_back()
+            .map_or_else(|| first.clone(), |last| format!("{first}: {last}"));
+        ConfigErrors::of_file(file, message)
+    })
+}

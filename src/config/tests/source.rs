@@ -1,0 +1,71 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::super::{load, parse, source};
+use super::none;
+
+#[test]
+fn the_file_is_the_one_named_else_the_first_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
+    let places = [first.as_path(), second.as_path()];
+    let variable = BTreeMap::from([("TWINKEY_CONFIG".to_owned(), "named.toml".to_owned())]);
+    let message = source::find_in(None, &none(), &places).unwrap_err();
+    assert!(
+        message
+            .to_string()
+            .starts_with("there is no config file: neither ")
+    );
+    std::fs::write(&second, "").unwrap();
+    assert_eq!(source::find_in(None, &none(), &places).unwrap(), second);
+    std::fs::write(&first, "").unwrap();
+    assert_eq!(source::find_in(None, &none(), &places).unwrap(), first);
+    assert_eq!(
+        source::find_in(None, &variable, &places).unwrap(),
+        Path::new("named.toml")
+    );
+    let explicit = Some(Path::new("x.toml"));
+    assert_eq!(
+        source::find_in(explicit, &variable, &places).unwrap(),
+        Path::new("x.toml")
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_has_no_known_format_is_named() {
+    let missing = load(Some(Path::new("no-such/file.toml")), &none()).unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .starts_with("no-such/file.toml: cannot be read: ")
+    );
+    for (file, text, message) in [
+        (
+            "a.ini",
+            "",
+            "a.ini: its name must end in .toml, .yaml, .yml or .json",
+        ),
+        (
+            "a",
+            "",
+            "a: its name must end in .toml, .yaml, .yml or .json",
+        ),
+        (
+            "a.json",
+            "{\"server\": }",
+            "a.json: expected value at line 1 column 12",
+        ),
+        (
+            "a.yaml",
+            "secrets:\n  backend:\n",
+            "a.yaml: secrets.backend: must be one of \"aws\", \"local\"",
+        ),
+    ] {
+        assert_eq!(
+            parse(Path::new(file), text, &none())
+                .unwrap_err()
+                .to_string(),
+            message
+        );
+    }
+}
