@@ -433,7 +433,7 @@ impl EngineError {
             Self::SignIn { .. } => "make the secret's user name and password those that the database knows".into(),
             Self::Busy { .. } => "it is tried again while the window is open; find the session that holds the lock".into(),
             Self::Refused { hint, .. } => hint.clone(),
-            Self::UserName { .. } => "use a shorter user name, or a shorter clone_suffix".into(),
+            Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
             Self::Roots { .. } => "make tls.ca_file a readable PEM file with at least one certificate".into(),
         }
     }

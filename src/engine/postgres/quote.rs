@@ -25,6 +25,11 @@ pub(super) fn check_user_name(name: &str) -> Result<(), EngineError> {
             name.len()
         ));
     }
+    // The driver sends the name inside the SCRAM exchange too, prepared and unescaped (RFC 5802,
+    // section 5.1, would have it escaped): the server refuses a comma there, the driver the rest.
+    if name.contains(',') || stringprep::saslprep(&format!("n={name}")).is_err() {
+        return refuse("it holds a comma or a character that SCRAM cannot carry".into());
+    }
     Ok(())
 }
 
@@ -103,6 +108,13 @@ mod tests {
         assert!(check_user_name(&"ü".repeat(32)).is_err(), "64 bytes");
         assert!(check_user_name("a\0b").is_err());
         assert!(check_user_name("").is_err());
+    }
+
+    #[test]
+    fn a_name_that_could_never_sign_in_is_refused() {
+        assert!(check_user_name("a,b").is_err());
+        assert!(check_user_name("a\u{7}b").is_err());
+        assert!(check_user_name("a=b").is_ok());
     }
 
     #[test]
