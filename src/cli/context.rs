@@ -23,8 +23,8 @@ pub(super) struct Context {
 
 /// Loads the config, from where the contract says.
 pub(super) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
-    Ok(crate::config::load(config, &environment)?)
+    let environment = crate::config::process_environment();
+    Ok(crate::config::load(config, &environment?)?)
 }
 
 impl Context {

@@ -27,21 +27,12 @@ pub(super) enum Failure {
 impl Failure {
     /// Prints the failure and gives the exit status.
     pub(super) fn report(&self) -> ExitCode {
-        let (problems, status) = match self {
-            Self::Problem(problem) => (vec![problem.clone()], 1),
-            Self::Usage(problem) => (vec![problem.clone()], 2),
-            Self::Config(errors) => (errors.problems(), 2),
-            Self::Printed => (Vec::new(), 1),
-        };
-        for problem in problems {
-            anstream::eprintln!(
-                "{BAD}error[{}]{BAD:#}: {}\n  {DIM}hint:{DIM:#} {}",
-                problem.code,
-                problem.message,
-                problem.hint
-            );
+        match self {
+            Self::Problem(problem) => say(problem.code, &problem.message, &problem.hint, 1),
+            Self::Usage(problem) => say(problem.code, &problem.message, &problem.hint, 2),
+            Self::Config(errors) => say(errors.code(), &errors.to_string(), errors.hint(), 2),
+            Self::Printed => ExitCode::FAILURE,
         }
-        ExitCode::from(status)
     }
 
     /// The command line is wrong.
@@ -61,6 +52,15 @@ impl Failure {
             hint: hint.into(),
         })
     }
+}
+
+/// One error a line, then the hint.
+fn say(code: Code, messages: &str, hint: &str, status: u8) -> ExitCode {
+    for message in messages.lines() {
+        anstream::eprintln!("{BAD}error[{code}]{BAD:#}: {message}");
+    }
+    anstream::eprintln!("  {DIM}hint:{DIM:#} {hint}");
+    ExitCode::from(status)
 }
 
 impl From<RotationError> for Failure {

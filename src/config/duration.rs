@@ -13,7 +13,10 @@ pub(super) const FORM: &str =
     "a length of time: a whole number and a unit, such as \"90s\", \"15m\", \"1h\" or \"30d\"";
 
 /// Reads `90s`, `15m`, `1h` or `30d`, at most 1000 days.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is wrong with the text, in one sentence.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not {FORM}");
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

@@ -12,7 +12,7 @@
 //! `source` finds the file and knows its format, `environment` lays the variables over it, `raw` reads
 //! typed values and collects errors, `sections` and `rotation` say what is valid.
 
-mod duration;
+pub mod duration;
 mod environment;
 mod error;
 mod known;

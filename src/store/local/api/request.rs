@@ -44,15 +44,15 @@ pub(super) struct Request {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Tag {
-    key: String,
+    pub(super) key: String,
     value: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Filter {
-    key: String,
-    values: Vec<String>,
+    pub(super) key: String,
+    pub(super) values: Vec<String>,
 }
 
 impl Request {
