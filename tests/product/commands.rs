@@ -31,26 +31,46 @@ fn masked(statement: &str) -> String {
 }
 
 fn changes_anything(statement: &str) -> bool {
-    ["ALTER ", "CREATE ", "GRANT ", "REVOKE ", "REASSIGN ", "DROP "]
-        .iter()
-        .any(|verb| statement.starts_with(verb))
+    [
+        "ALTER ",
+        "CREATE ",
+        "GRANT ",
+        "REVOKE ",
+        "REASSIGN ",
+        "DROP ",
+    ]
+    .iter()
+    .any(|verb| statement.starts_with(verb))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
     let shop = Shop::open(Plan::default()).await;
     let mut root = shop.root("shop").await;
-    run(&mut root, "ALTER ROLE app CONNECTION LIMIT 9 VALID UNTIL '2040-01-01 00:00:00+00'").await;
+    run(
+        &mut root,
+        "ALTER ROLE app CONNECTION LIMIT 9 VALID UNTIL '2040-01-01 00:00:00+00'",
+    )
+    .await;
     run(&mut root, "ALTER ROLE app SET search_path = work, public").await;
-    run(&mut root, "ALTER ROLE app IN DATABASE shop SET lock_timeout = '5s'").await;
+    run(
+        &mut root,
+        "ALTER ROLE app IN DATABASE shop SET lock_timeout = '5s'",
+    )
+    .await;
     for round in 0..3 {
         if round == 2 {
             // Something to take away: a hand-made grant, and an object that the clone owns.
             run(&mut root, "GRANT pg_monitor TO app_clone").await;
-            run(&mut root, "CREATE TABLE work.astray (id int); ALTER TABLE work.astray OWNER TO app_clone").await;
+            run(
+                &mut root,
+                "CREATE TABLE work.astray (id int); ALTER TABLE work.astray OWNER TO app_clone",
+            )
+            .await;
         }
         let before = shop.state().await;
-        let plan: Json = serde_json::from_str(&shop.good(&["plan", "shop", "--json"]).await).unwrap();
+        let plan: Json =
+            serde_json::from_str(&shop.good(&["plan", "shop", "--json"]).await).unwrap();
         assert_eq!(shop.state().await, before, "plan changes nothing");
         let planned: Vec<String> = plan["changes"]
             .as_array()
@@ -58,8 +78,17 @@ async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
             .iter()
             .map(|c| c["statement"].as_str().unwrap().to_owned())
             .collect();
-        assert!(planned.last().unwrap().contains("PASSWORD '***'"), "{planned:?}");
-        assert!(plan["changes"].as_array().unwrap().iter().all(|c| !c["why"].as_str().unwrap().is_empty()));
+        assert!(
+            planned.last().unwrap().contains("PASSWORD '***'"),
+            "{planned:?}"
+        );
+        assert!(
+            plan["changes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|c| !c["why"].as_str().unwrap().is_empty())
+        );
 
         let from = shop.log().len();
         shop.good(&["rotate", "shop"]).await;
@@ -78,7 +107,8 @@ async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_goes_back_to_a_user_that_signs_in_and_only_then() {
     let shop = Shop::open(Plan::default()).await;
-    shop.fails(&["rollback", "shop"], 1, "secret_not_found").await;
+    shop.fails(&["rollback", "shop"], 1, "secret_not_found")
+        .await;
     shop.good(&["rotate", "shop"]).await;
     assert_eq!(shop.read(stage::CURRENT).await.0["username"], "app_clone");
     let said = shop.good(&["rollback", "shop", "--reason", "a test"]).await;
@@ -88,37 +118,57 @@ async fn rollback_goes_back_to_a_user_that_signs_in_and_only_then() {
     shop.signed_in(stage::PREVIOUS).await;
 
     let mut root = shop.root("shop").await;
-    run(&mut root, "ALTER ROLE app_clone PASSWORD 'changed-behind-our-back'").await;
+    run(
+        &mut root,
+        "ALTER ROLE app_clone PASSWORD 'changed-behind-our-back'",
+    )
+    .await;
     let before = shop.state().await;
-    shop.fails(&["rollback", "shop"], 1, "pending_signin_failed").await;
+    shop.fails(&["rollback", "shop"], 1, "pending_signin_failed")
+        .await;
     assert_eq!(shop.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_verify_fails_on_a_difference_and_lists_it() {
-    let shop = Shop::open(Plan { rotation: "grants = \"verify\"".into(), ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        rotation: "grants = \"verify\"".into(),
+        ..Plan::default()
+    })
+    .await;
     shop.good(&["rotate", "shop"]).await;
     shop.good(&["rotate", "shop"]).await;
     let mut root = shop.root("shop").await;
     run(&mut root, "ALTER ROLE app CONNECTION LIMIT 3").await;
     let before = shop.state().await;
-    let said = shop.fails(&["rotate", "shop"], 1, "privileges_differ").await;
+    let said = shop
+        .fails(&["rotate", "shop"], 1, "privileges_differ")
+        .await;
     assert!(said.contains("CONNECTION LIMIT 3"), "{said}");
     assert_eq!(shop.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standby_existing_never_creates_a_user() {
-    let shop = Shop::open(Plan { rotation: "standby = \"existing\"".into(), ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        rotation: "standby = \"existing\"".into(),
+        ..Plan::default()
+    })
+    .await;
     let before = shop.state().await;
-    let said = shop.fails(&["rotate", "shop"], 1, "privileges_differ").await;
+    let said = shop
+        .fails(&["rotate", "shop"], 1, "privileges_differ")
+        .await;
     assert!(said.contains("app_clone"), "{said}");
     assert_eq!(shop.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_that_fails_stops_the_run_before_the_flip() {
-    let plan = Plan { rotation: "probe = [\"SELECT 1\", \"SELECT 1 FROM nowhere\"]".into(), ..Plan::default() };
+    let plan = Plan {
+        rotation: "probe = [\"SELECT 1\", \"SELECT 1 FROM nowhere\"]".into(),
+        ..Plan::default()
+    };
     let shop = Shop::open(plan).await;
     let before = shop.read(stage::CURRENT).await;
     shop.fails(&["rotate", "shop"], 1, "db_refused").await;
@@ -128,11 +178,20 @@ async fn a_probe_that_fails_stops_the_run_before_the_flip() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn status_history_pause_and_resume_tell_what_is() {
-    let plan = Plan { rotation: "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"".into(), ..Plan::default() };
+    let plan = Plan {
+        rotation: "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"".into(),
+        ..Plan::default()
+    };
     let shop = Shop::open(plan).await;
-    let status = async || -> Json { serde_json::from_str(&shop.good(&["status", "--json"]).await).unwrap() };
+    let status =
+        async || -> Json { serde_json::from_str(&shop.good(&["status", "--json"]).await).unwrap() };
     assert_eq!(status().await[0]["state"], "idle");
-    assert!(status().await[0]["next_window"]["opens"].as_str().unwrap().ends_with("07:00:00Z"));
+    assert!(
+        status().await[0]["next_window"]["opens"]
+            .as_str()
+            .unwrap()
+            .ends_with("07:00:00Z")
+    );
 
     shop.good(&["rotate", "shop"]).await;
     let after = status().await;
@@ -150,11 +209,18 @@ async fn status_history_pause_and_resume_tell_what_is() {
     assert_eq!(status().await[0]["state"], "idle");
 
     let text = shop.good(&["status"]).await;
-    assert!(text.contains("ROTATION") && text.contains("app_clone"), "{text}");
+    assert!(
+        text.contains("ROTATION") && text.contains("app_clone"),
+        "{text}"
+    );
     let text = shop.good(&["history"]).await;
     assert!(text.contains("app -> app_clone"), "{text}");
     shop.fails(&["status", "shup"], 2, "config_invalid").await;
-    assert!(shop.fails(&["plan", "shup"], 2, "config_invalid").await.contains("\"shop\""));
+    assert!(
+        shop.fails(&["plan", "shup"], 2, "config_invalid")
+            .await
+            .contains("\"shop\"")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,11 +228,18 @@ async fn check_is_content_with_a_shop_in_order() {
     let shop = Shop::open(Plan::default()).await;
     let said = shop.good(&["check"]).await;
     assert!(said.contains("\"app\" signs in"), "{said}");
-    assert!(said.contains("the master may do all that is needed"), "{said}");
+    assert!(
+        said.contains("the master may do all that is needed"),
+        "{said}"
+    );
     shop.good(&["check", "--offline"]).await;
     shop.good(&["rotate", "shop"]).await;
     let mut root = shop.root("shop").await;
-    run(&mut root, &format!("GRANT SELECT ON work.orders TO {}", quoted("app_clone"))).await;
+    run(
+        &mut root,
+        &format!("GRANT SELECT ON work.orders TO {}", quoted("app_clone")),
+    )
+    .await;
     shop.good(&["rotate", "shop"]).await;
     let said = shop.good(&["check"]).await;
     assert!(said.contains("app_clone"), "{said}");
@@ -177,16 +250,34 @@ async fn a_wrong_command_line_or_config_ends_with_status_2() {
     let folder = tempfile::tempdir().unwrap();
     let twinkey = async |args: &[&str]| {
         let program = env!("CARGO_BIN_EXE_twinkey");
-        tokio::process::Command::new(program).args(args).current_dir(folder.path()).env_remove("TWINKEY_CONFIG").output().await.unwrap()
+        tokio::process::Command::new(program)
+            .args(args)
+            .current_dir(folder.path())
+            .env_remove("TWINKEY_CONFIG")
+            .output()
+            .await
+            .unwrap()
     };
-    for args in [&["rotate"][..], &["nonsense"], &["schedule", "cron(0 25 * * ? *)"], &["status", "--config", "no.toml"]] {
+    for args in [
+        &["rotate"][..],
+        &["nonsense"],
+        &["schedule", "cron(0 25 * * ? *)"],
+        &["status", "--config", "no.toml"],
+    ] {
         assert_eq!(twinkey(args).await.status.code(), Some(2), "{args:?}");
     }
-    std::fs::write(folder.path().join("bad.toml"), "[[rotation]]\nnaem = \"x\"\n[limits]\nconcurrency = 0\n").unwrap();
+    std::fs::write(
+        folder.path().join("bad.toml"),
+        "[[rotation]]\nnaem = \"x\"\n[limits]\nconcurrency = 0\n",
+    )
+    .unwrap();
     let output = twinkey(&["check", "--offline", "--config", "bad.toml"]).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("naem") && said.contains("name") && said.contains("concurrency"), "all errors at once: {said}");
+    assert!(
+        said.contains("naem") && said.contains("name") && said.contains("concurrency"),
+        "all errors at once: {said}"
+    );
     assert!(said.contains("bad.toml"), "{said}");
     for args in [&["--help"][..], &["--version"], &["rotate", "--help"]] {
         assert_eq!(twinkey(args).await.status.code(), Some(0));
@@ -198,9 +289,23 @@ async fn schedule_shows_the_next_windows_or_points_at_the_bad_field() {
     let folder = tempfile::tempdir().unwrap();
     let twinkey = async |args: &[&str]| {
         let program = env!("CARGO_BIN_EXE_twinkey");
-        tokio::process::Command::new(program).args(args).current_dir(folder.path()).output().await.unwrap()
+        tokio::process::Command::new(program)
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .await
+            .unwrap()
     };
-    let output = twinkey(&["schedule", "cron(0 18 ? * SAT *)", "--from", "2026-11-23T00:00:00Z", "--count", "2", "--json"]).await;
+    let output = twinkey(&[
+        "schedule",
+        "cron(0 18 ? * SAT *)",
+        "--from",
+        "2026-11-23T00:00:00Z",
+        "--count",
+        "2",
+        "--json",
+    ])
+    .await;
     let answer: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["windows"][0]["opens"], "2026-11-28T18:00:00Z");
     assert_eq!(answer["windows"][1]["closes"], "2026-12-05T19:00:00Z");
@@ -216,17 +321,50 @@ async fn the_embedded_store_is_filled_and_read_from_the_shell() {
     let shop = Shop::open_with(Plan::default(), Backend::Local).await;
     let file = shop.folder.path().join("new.json");
     std::fs::write(&file, r#"{"username":"u","password":"p","port":5432}"#).unwrap();
-    shop.good(&["secret", "put", "new/one", "--file", file.to_str().unwrap()]).await;
-    assert_eq!(shop.good(&["secret", "get", "new/one", "--field", "username"]).await, "u\n");
-    assert_eq!(shop.good(&["secret", "get", "new/one", "--field", "port"]).await, "5432\n");
-    assert_eq!(shop.good(&["secret", "list"]).await, "new/one\nprod/master\nprod/shop\n");
+    shop.good(&["secret", "put", "new/one", "--file", file.to_str().unwrap()])
+        .await;
+    assert_eq!(
+        shop.good(&["secret", "get", "new/one", "--field", "username"])
+            .await,
+        "u\n"
+    );
+    assert_eq!(
+        shop.good(&["secret", "get", "new/one", "--field", "port"])
+            .await,
+        "5432\n"
+    );
+    assert_eq!(
+        shop.good(&["secret", "list"]).await,
+        "new/one\nprod/master\nprod/shop\n"
+    );
     shop.good(&["rotate", "shop"]).await;
-    let versions: Json = serde_json::from_str(&shop.good(&["secret", "versions", "prod/shop", "--json"]).await).unwrap();
+    let versions: Json = serde_json::from_str(
+        &shop
+            .good(&["secret", "versions", "prod/shop", "--json"])
+            .await,
+    )
+    .unwrap();
     assert_eq!(versions.as_array().unwrap().len(), 2);
-    let get = |stage| ["secret", "get", "prod/shop", "--stage", stage, "--field", "username"];
+    let get = |stage| {
+        [
+            "secret",
+            "get",
+            "prod/shop",
+            "--stage",
+            stage,
+            "--field",
+            "username",
+        ]
+    };
     assert_eq!(shop.good(&get("AWSPREVIOUS")).await, "app\n");
     assert_eq!(shop.good(&get("AWSCURRENT")).await, "app_clone\n");
-    shop.fails(&["secret", "get", "nothing"], 1, "secret_not_found").await;
+    shop.fails(&["secret", "get", "nothing"], 1, "secret_not_found")
+        .await;
     std::fs::write(&file, r#"{"username":"u"}"#).unwrap();
-    shop.fails(&["secret", "put", "new/two", "--file", file.to_str().unwrap()], 1, "secret_malformed").await;
+    shop.fails(
+        &["secret", "put", "new/two", "--file", file.to_str().unwrap()],
+        1,
+        "secret_malformed",
+    )
+    .await;
 }

@@ -17,7 +17,10 @@ async fn is_refused(shop: &Shop, code: &str) -> String {
     let findings = reports[0]["findings"].as_array().unwrap();
     let found = findings.iter().find(|f| f["code"] == code);
     let found = found.unwrap_or_else(|| panic!("check does not say {code}: {findings:#?}"));
-    assert!(found["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{found}");
+    assert!(
+        found["fix"].as_str().is_some_and(|fix| !fix.is_empty()),
+        "{found}"
+    );
     assert_eq!(shop.state().await, before, "{code}");
     assert!(!said.contains("0123456789"), "a password is in: {said}");
     said
@@ -57,27 +60,47 @@ async fn each_broken_secret_has_its_own_code_and_names_what_is_wrong() {
     }
     shop.put_text(SECRET, "no JSON 0123456789").await;
     is_refused(&shop, "secret_malformed").await;
-    shop.put(SECRET, &with(current.clone(), "engine", json!("oracle"))).await;
+    shop.put(SECRET, &with(current.clone(), "engine", json!("oracle")))
+        .await;
     is_refused(&shop, "unsupported_engine").await;
-    shop.put(SECRET, &with(current.clone(), "password", json!("Wrong-0123456789"))).await;
+    shop.put(
+        SECRET,
+        &with(current.clone(), "password", json!("Wrong-0123456789")),
+    )
+    .await;
     is_refused(&shop, "current_signin_failed").await;
     shop.put(SECRET, &current).await;
 
-    shop.put(MASTER_SECRET, &with(master.clone(), "password", json!("Wrong-0123456789"))).await;
+    shop.put(
+        MASTER_SECRET,
+        &with(master.clone(), "password", json!("Wrong-0123456789")),
+    )
+    .await;
     is_refused(&shop, "master_signin_failed").await;
-    shop.put(MASTER_SECRET, &without(master.clone(), "username")).await;
+    shop.put(MASTER_SECRET, &without(master.clone(), "username"))
+        .await;
     is_refused(&shop, "secret_malformed").await;
     // A managed master secret holds nothing but the credentials.
-    shop.put(MASTER_SECRET, &json!({"username": "rdsmaster", "password": master["password"]})).await;
+    shop.put(
+        MASTER_SECRET,
+        &json!({"username": "rdsmaster", "password": master["password"]}),
+    )
+    .await;
     shop.good(&["rotate", "shop"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_and_an_unreachable_host_have_their_own_codes() {
-    let shop = Shop::open(Plan { rotation: String::new(), ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        rotation: String::new(),
+        ..Plan::default()
+    })
+    .await;
     let (current, _) = shop.read(stage::CURRENT).await;
-    shop.put(SECRET, &with(current.clone(), "port", json!(1))).await;
-    shop.put(MASTER_SECRET, &with(current.clone(), "port", json!(1))).await;
+    shop.put(SECRET, &with(current.clone(), "port", json!(1)))
+        .await;
+    shop.put(MASTER_SECRET, &with(current.clone(), "port", json!(1)))
+        .await;
     is_refused(&shop, "db_unreachable").await;
 
     let config = std::fs::read_to_string(shop.config()).unwrap();
@@ -92,7 +115,10 @@ async fn another_rotator_on_the_secret_is_left_alone() {
     let shop = Shop::open(Plan::default()).await;
     let arn = "arn:aws:lambda:eu-west-1:000000000000:function:rotate";
     let faults = shop.stand_in().faults();
-    faults.patch_description(SECRET, json!({"RotationEnabled": true, "RotationLambdaARN": arn}));
+    faults.patch_description(
+        SECRET,
+        json!({"RotationEnabled": true, "RotationLambdaARN": arn}),
+    );
     let said = is_refused(&shop, "managed_elsewhere").await;
     assert!(said.contains("cancel-rotate-secret"), "{said}");
     faults.patch_description(SECRET, json!({"OwningService": "rds"}));
@@ -111,7 +137,8 @@ async fn a_store_that_denies_or_is_gone_has_its_own_code() {
     let config = std::fs::read_to_string(shop.config()).unwrap();
     let gone = config.replace(&shop.stand_in().url(), "http://127.0.0.1:1");
     std::fs::write(shop.config(), gone).unwrap();
-    shop.fails(&["rotate", "shop"], 1, "store_unavailable").await;
+    shop.fails(&["rotate", "shop"], 1, "store_unavailable")
+        .await;
     assert_eq!(shop.state().await, before);
 }
 
@@ -119,9 +146,14 @@ async fn a_store_that_denies_or_is_gone_has_its_own_code() {
 async fn a_pending_version_that_is_not_the_standbys_is_refused_and_kept() {
     let shop = Shop::open(Plan::default()).await;
     let theirs = twinkey::store::VersionId(uuid::Uuid::new_v4().to_string());
-    let foreign = secrecy::SecretString::from(shop.document("app", "Another-0123456789").to_string());
+    let foreign =
+        secrecy::SecretString::from(shop.document("app", "Another-0123456789").to_string());
     use twinkey::store::SecretStore;
-    shop.stand_in().store().put(SECRET, &theirs, &foreign, stage::PENDING).await.unwrap();
+    shop.stand_in()
+        .store()
+        .put(SECRET, &theirs, &foreign, stage::PENDING)
+        .await
+        .unwrap();
     let before = shop.state().await;
     let said = shop.fails(&["rotate", "shop"], 1, "pending_conflict").await;
     assert!(said.contains(&theirs.0), "{said}");
@@ -131,7 +163,11 @@ async fn a_pending_version_that_is_not_the_standbys_is_refused_and_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_without_admin_option_is_told_the_statement_that_mends_it() {
     for (version, _) in LocalPostgres::installed() {
-        let shop = Shop::open(Plan { version: Some(version), ..Plan::default() }).await;
+        let shop = Shop::open(Plan {
+            version: Some(version),
+            ..Plan::default()
+        })
+        .await;
         let mut root = shop.root("postgres").await;
         if version < 16 {
             // There CREATEROLE is all that is needed.
@@ -153,7 +189,11 @@ async fn a_master_without_admin_option_is_told_the_statement_that_mends_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_min_interval_holds_for_a_second_rotation_and_force_overrides_it() {
-    let shop = Shop::open(Plan { rotation: "min_interval = \"1h\"".into(), ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        rotation: "min_interval = \"1h\"".into(),
+        ..Plan::default()
+    })
+    .await;
     shop.good(&["rotate", "shop"]).await;
     let before = shop.state().await;
     let said = shop.fails(&["rotate", "shop"], 1, "too_soon").await;
@@ -204,19 +244,31 @@ async fn tls_is_verified_and_never_given_up() {
 
     let (current, _) = shop.read(stage::CURRENT).await;
     let master = shop.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
-    shop.put(SECRET, &with(current.clone(), "host", json!("localhost"))).await;
-    shop.put(MASTER_SECRET, &with(master.clone(), "host", json!("localhost"))).await;
+    shop.put(SECRET, &with(current.clone(), "host", json!("localhost")))
+        .await;
+    shop.put(
+        MASTER_SECRET,
+        &with(master.clone(), "host", json!("localhost")),
+    )
+    .await;
     shop.good(&["rotate", "shop"]).await;
 
     let (stranger, _, _) = certificate("localhost");
     std::fs::write(shop.folder.path().join("ca.pem"), stranger).unwrap();
     is_refused(&shop, "tls_failed").await;
-    assert!(!shop.log().contains("no encryption"), "nobody tried plain text");
+    assert!(
+        !shop.log().contains("no encryption"),
+        "nobody tried plain text"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_tls_is_refused_by_default() {
-    let shop = Shop::open(Plan { rotation: "tls = { mode = \"verify-full\" }".into(), ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        rotation: "tls = { mode = \"verify-full\" }".into(),
+        ..Plan::default()
+    })
+    .await;
     is_refused(&shop, "tls_failed").await;
 }
 
@@ -224,7 +276,11 @@ async fn a_server_without_tls_is_refused_by_default() {
 async fn a_master_on_another_server_is_refused() {
     let shop = Shop::open(Plan::default()).await;
     let other = Shop::open(Plan::default()).await;
-    shop.put(MASTER_SECRET, &other.document("rdsmaster", "Master-0123456789-abcdef-XYZ")).await;
+    shop.put(
+        MASTER_SECRET,
+        &other.document("rdsmaster", "Master-0123456789-abcdef-XYZ"),
+    )
+    .await;
     is_refused(&shop, "host_mismatch").await;
 }
 
@@ -232,6 +288,7 @@ async fn a_master_on_another_server_is_refused() {
 async fn a_master_that_reaches_the_same_server_by_another_name_is_taken() {
     let shop = Shop::open(Plan::default()).await;
     let master = shop.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
-    shop.put(MASTER_SECRET, &with(master, "host", json!("localhost"))).await;
+    shop.put(MASTER_SECRET, &with(master, "host", json!("localhost")))
+        .await;
     shop.good(&["rotate", "shop"]).await;
 }

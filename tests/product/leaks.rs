@@ -10,14 +10,21 @@ use crate::support::shop::{Plan, Shop, free_address, until};
 fn pieces(passwords: &BTreeSet<String>) -> BTreeSet<String> {
     passwords
         .iter()
-        .flat_map(|p| p.as_bytes().windows(8).map(|w| String::from_utf8_lossy(w).into_owned()))
+        .flat_map(|p| {
+            p.as_bytes()
+                .windows(8)
+                .map(|w| String::from_utf8_lossy(w).into_owned())
+        })
         .collect()
 }
 
 fn assert_clean(what: &str, text: &str, pieces: &BTreeSet<String>) {
     assert!(!text.is_empty(), "{what} is empty: nothing was looked at");
     for piece in pieces {
-        assert!(!text.contains(piece.as_str()), "a piece of a password is in {what}");
+        assert!(
+            !text.contains(piece.as_str()),
+            "a piece of a password is in {what}"
+        );
     }
 }
 
@@ -54,7 +61,10 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
         said.push_str(&String::from_utf8_lossy(&output.stderr));
         note(&mut passwords).await;
     }
-    assert!(passwords.len() >= 4, "three rotations made three new passwords");
+    assert!(
+        passwords.len() >= 4,
+        "three rotations made three new passwords"
+    );
 
     let mut serve = shop.serve(&[], &address).await;
     let pid = serve.id().unwrap();
@@ -63,7 +73,9 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
     assert_eq!(answer.status(), 202);
     said.push_str(&answer.text().await.unwrap());
     until("the run is over", async || {
-        shop.good(&["history", "--json", "--limit", "1"]).await.contains("\"succeeded\"")
+        shop.good(&["history", "--json", "--limit", "1"])
+            .await
+            .contains("\"succeeded\"")
     })
     .await;
     note(&mut passwords).await;
@@ -76,7 +88,11 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
     let serve_log = std::fs::read_to_string(shop.folder.path().join("serve.log")).unwrap();
     assert_clean("the worker's log", &serve_log, &pieces);
     assert_clean("the command line", &cmdline, &pieces);
-    assert_clean("the environment", &String::from_utf8_lossy(&environ), &pieces);
+    assert_clean(
+        "the environment",
+        &String::from_utf8_lossy(&environ),
+        &pieces,
+    );
     for file in ["journal.db", "journal.db-wal"] {
         if let Ok(bytes) = std::fs::read(shop.folder.path().join(file))
             && !bytes.is_empty()
@@ -85,6 +101,9 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
         }
     }
     let log = shop.log();
-    assert!(log[from..].contains("SCRAM-SHA-256$"), "the server logs statements");
+    assert!(
+        log[from..].contains("SCRAM-SHA-256$"),
+        "the server logs statements"
+    );
     assert_clean("the server's log", &log[from..], &pieces);
 }

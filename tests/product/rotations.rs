@@ -15,14 +15,29 @@ async fn both_users_are_equal(shop: &Shop, round: usize, before: &Json) {
 
     let made = format!("work.made_{round}");
     run(&mut current, &format!("CREATE TABLE {made} (id int)")).await;
-    run(&mut previous, &format!("ALTER TABLE {made} ADD COLUMN by_previous int")).await;
-    run(&mut current, &format!("ALTER TABLE {made} ADD COLUMN by_current int")).await;
+    run(
+        &mut previous,
+        &format!("ALTER TABLE {made} ADD COLUMN by_previous int"),
+    )
+    .await;
+    run(
+        &mut current,
+        &format!("ALTER TABLE {made} ADD COLUMN by_current int"),
+    )
+    .await;
     run(&mut previous, &format!("CREATE TABLE {made}_back (id int)")).await;
-    run(&mut current, &format!("ALTER TABLE {made}_back ADD COLUMN by_current int")).await;
+    run(
+        &mut current,
+        &format!("ALTER TABLE {made}_back ADD COLUMN by_current int"),
+    )
+    .await;
 
     for setting in ["search_path", "statement_timeout", "work_mem"] {
         let sql = format!("SELECT current_setting('{setting}')");
-        let (a, b): (String, String) = (value(&mut current, &sql).await, value(&mut previous, &sql).await);
+        let (a, b): (String, String) = (
+            value(&mut current, &sql).await,
+            value(&mut previous, &sql).await,
+        );
         assert_eq!(a, b, "{setting}");
         assert_ne!(a, "\"$user\", public", "{setting} was set for the role");
     }
@@ -43,30 +58,66 @@ async fn both_users_are_equal(shop: &Shop, round: usize, before: &Json) {
         fields.remove("password");
         serde_json::to_string(&fields).unwrap()
     };
-    assert_eq!(strip(&after), strip(before), "the other fields, their order and their form");
+    assert_eq!(
+        strip(&after),
+        strip(before),
+        "the other fields, their order and their form"
+    );
     assert_ne!(after["username"], before["username"]);
     assert_ne!(after["password"], before["password"]);
 }
 
 async fn may_read(shop: &Shop, label: &str, table: &str) -> bool {
     let mut who = shop.signed_in(label).await;
-    value(&mut who, &format!("SELECT has_table_privilege('{table}', 'SELECT')")).await
+    value(
+        &mut who,
+        &format!("SELECT has_table_privilege('{table}', 'SELECT')"),
+    )
+    .await
 }
 
 async fn three_rotations(shop: Shop) {
     let user = quoted(&shop.user);
     let mut root = shop.root("shop").await;
-    run(&mut root, &format!("ALTER ROLE {user} CONNECTION LIMIT 7 CREATEDB")).await;
-    run(&mut root, &format!("ALTER ROLE {user} SET search_path = work, \"Odd, name\"")).await;
-    run(&mut root, &format!("ALTER ROLE {user} IN DATABASE shop SET statement_timeout = '77s'")).await;
-    run(&mut root, &format!("ALTER ROLE {user} SET work_mem = '5MB'")).await;
+    run(
+        &mut root,
+        &format!("ALTER ROLE {user} CONNECTION LIMIT 7 CREATEDB"),
+    )
+    .await;
+    run(
+        &mut root,
+        &format!("ALTER ROLE {user} SET search_path = work, \"Odd, name\""),
+    )
+    .await;
+    run(
+        &mut root,
+        &format!("ALTER ROLE {user} IN DATABASE shop SET statement_timeout = '77s'"),
+    )
+    .await;
+    run(
+        &mut root,
+        &format!("ALTER ROLE {user} SET work_mem = '5MB'"),
+    )
+    .await;
     run(&mut root, "CREATE TABLE public.ledger (id int)").await;
 
     for round in 1..=3 {
         let (before, replaced) = shop.read(stage::CURRENT).await;
         match round {
-            2 => run(&mut root, &format!("GRANT SELECT ON public.ledger TO {user}")).await,
-            3 => run(&mut root, &format!("REVOKE SELECT ON public.ledger FROM {user}")).await,
+            2 => {
+                run(
+                    &mut root,
+                    &format!("GRANT SELECT ON public.ledger TO {user}"),
+                )
+                .await
+            }
+            3 => {
+                run(
+                    &mut root,
+                    &format!("REVOKE SELECT ON public.ledger FROM {user}"),
+                )
+                .await
+            }
             _ => {}
         }
         let said = shop.good(&["rotate", "shop", "--reason", "a test"]).await;
@@ -77,18 +128,34 @@ async fn three_rotations(shop: Shop) {
         assert_eq!(previous, replaced);
         both_users_are_equal(&shop, round, &before).await;
         for label in [stage::CURRENT, stage::PREVIOUS] {
-            assert_eq!(may_read(&shop, label, "public.ledger").await, round == 2, "{label}, round {round}");
+            assert_eq!(
+                may_read(&shop, label, "public.ledger").await,
+                round == 2,
+                "{label}, round {round}"
+            );
         }
     }
     let history: Json = serde_json::from_str(&shop.good(&["history", "--json"]).await).unwrap();
     assert_eq!(history.as_array().unwrap().len(), 3);
-    assert!(history.as_array().unwrap().iter().all(|r| r["state"] == "succeeded" && r["reason"] == "a test"));
+    assert!(
+        history
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|r| r["state"] == "succeeded" && r["reason"] == "a test")
+    );
 }
 
 /// `make test` installs all four; a machine with fewer tests what it has, and says so.
 fn versions() -> Vec<u32> {
-    let versions: Vec<u32> = LocalPostgres::installed().into_iter().map(|(v, _)| v).collect();
-    assert!(!versions.is_empty(), "no PostgreSQL is installed: run scripts/setup");
+    let versions: Vec<u32> = LocalPostgres::installed()
+        .into_iter()
+        .map(|(v, _)| v)
+        .collect();
+    assert!(
+        !versions.is_empty(),
+        "no PostgreSQL is installed: run scripts/setup"
+    );
     println!("on PostgreSQL {versions:?}");
     versions
 }
@@ -96,14 +163,18 @@ fn versions() -> Vec<u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_rotations_in_a_row_keep_the_pair_equal_on_every_postgresql() {
     for version in versions() {
-        let plan = Plan { version: Some(version), ..Plan::default() };
+        let plan = Plan {
+            version: Some(version),
+            ..Plan::default()
+        };
         three_rotations(Shop::open(plan).await).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_rotations_in_a_row_keep_the_pair_equal_on_moto() {
-    three_rotations(Shop::open_with(Plan::default(), Backend::Moto(Moto::start().await)).await).await;
+    three_rotations(Shop::open_with(Plan::default(), Backend::Moto(Moto::start().await)).await)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,17 +187,37 @@ async fn a_rotation_writes_to_the_store_twice() {
     let shop = Shop::open_with(Plan::default(), Backend::StandIn(StandIn::start().await)).await;
     shop.good(&["rotate", "shop"]).await;
     let calls = shop.stand_in().faults().calls();
-    let on_secret: Vec<&str> = calls.iter().filter(|c| c.secret == SECRET).map(|c| c.action.as_str()).collect();
+    let on_secret: Vec<&str> = calls
+        .iter()
+        .filter(|c| c.secret == SECRET)
+        .map(|c| c.action.as_str())
+        .collect();
     assert_eq!(
         on_secret,
-        ["GetSecretValue", "DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage"]
+        [
+            "GetSecretValue",
+            "DescribeSecret",
+            "PutSecretValue",
+            "UpdateSecretVersionStage"
+        ]
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_user_names_are_only_names() {
-    for user in ["a\"b'; DROP ROLE x; --", "Upper Case", "ünïcødé", "semi;colon", "dollar$1", "back\\slash"] {
-        let shop = Shop::open(Plan { user, ..Plan::default() }).await;
+    for user in [
+        "a\"b'; DROP ROLE x; --",
+        "Upper Case",
+        "ünïcødé",
+        "semi;colon",
+        "dollar$1",
+        "back\\slash",
+    ] {
+        let shop = Shop::open(Plan {
+            user,
+            ..Plan::default()
+        })
+        .await;
         for _ in 0..2 {
             shop.good(&["rotate", "shop"]).await;
             shop.signed_in(stage::CURRENT).await;
@@ -139,14 +230,24 @@ async fn hostile_user_names_are_only_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_name_of_63_bytes_is_refused_unless_the_clone_fits_too() {
     let long = "x".repeat(63).leak();
-    let shop = Shop::open(Plan { user: long, ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        user: long,
+        ..Plan::default()
+    })
+    .await;
     let before = shop.state().await;
-    let said = shop.fails(&["rotate", "shop"], 1, "username_too_long").await;
+    let said = shop
+        .fails(&["rotate", "shop"], 1, "username_too_long")
+        .await;
     assert!(said.contains("63"), "{said}");
     assert_eq!(shop.state().await, before);
 
     let fits = "y".repeat(63 - "_clone".len()).leak();
-    let shop = Shop::open(Plan { user: fits, ..Plan::default() }).await;
+    let shop = Shop::open(Plan {
+        user: fits,
+        ..Plan::default()
+    })
+    .await;
     shop.good(&["rotate", "shop"]).await;
     shop.signed_in(stage::CURRENT).await;
 }

@@ -1,0 +1,378 @@
+//! The worker as a process: on demand, inside windows, and killed in the middle.
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use reqwest::StatusCode;
+use serde_json::Value as Json;
+use sqlx::PgConnection;
+use twinkey::rotation::identity;
+use twinkey::store::stage;
+use twinkey::store::{SecretStore, VersionId};
+
+use crate::support::shop::{Plan, SECRET, Shop, free_address, run, until, value};
+
+const TOKEN: &str = "an-admin-token-of-some-length";
+
+fn guarded(address: &str) -> String {
+    format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"")
+}
+
+async fn runs(shop: &Shop) -> Json {
+    serde_json::from_str(&shop.good(&["history", "--json"]).await).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoint_rotates_on_demand_with_the_token_and_does_nothing_without_it() {
+    let address = free_address();
+    let shop = Shop::open(Plan {
+        config: guarded(&address),
+        ..Plan::default()
+    })
+    .await;
+    std::fs::write(shop.folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    let mut serve = shop.serve(&[], &address).await;
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("http://{address}{path}");
+    let before = shop.state().await;
+
+    for token in [None, Some("a-wrong-token-of-some-length"), Some("")] {
+        for (method, path) in [
+            ("POST", "/v1/rotations/shop/rotate"),
+            ("GET", "/v1/rotations"),
+            ("GET", "/v1/rotations/shop"),
+            ("GET", "/v1/runs/00000000-0000-0000-0000-000000000000"),
+            ("GET", "/v1/nothing"),
+        ] {
+            let mut request = client.request(method.parse().unwrap(), url(path));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(
+                answer.status(),
+                StatusCode::UNAUTHORIZED,
+                "{method} {path} with {token:?}"
+            );
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        }
+    }
+    assert_eq!(shop.state().await, before, "nothing happened");
+    assert_eq!(runs(&shop).await, Json::Array(Vec::new()));
+
+    let post = async |name: &str, body: &str, key: Option<&str>| {
+        let mut request = client
+            .post(url(&format!("/v1/rotations/{name}/rotate")))
+            .bearer_auth(TOKEN)
+            .body(body.to_owned());
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        request.send().await.unwrap()
+    };
+    let answer = post("shop", r#"{"reason":"a test"}"#, Some("one")).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let location = answer.headers()["location"].to_str().unwrap().to_owned();
+    let begun: Json = answer.json().await.unwrap();
+    assert_eq!(
+        location,
+        format!("/v1/runs/{}", begun["id"].as_str().unwrap())
+    );
+    let get = async |path: &str| {
+        client
+            .get(url(path))
+            .bearer_auth(TOKEN)
+            .send()
+            .await
+            .unwrap()
+    };
+    until("the run is over", async || {
+        get(&location).await.json::<Json>().await.unwrap()["state"] != "running"
+    })
+    .await;
+    let ended: Json = get(&location).await.json().await.unwrap();
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+    let steps: Vec<&str> = ended["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(steps, ["create", "set", "test", "finish"]);
+    assert_eq!(
+        (ended["trigger"].as_str(), ended["reason"].as_str()),
+        (Some("manual"), Some("a test"))
+    );
+    assert_eq!(
+        shop.read(stage::CURRENT).await.1.0,
+        ended["version_id"].as_str().unwrap()
+    );
+
+    let again: Json = post("shop", "", Some("one")).await.json().await.unwrap();
+    assert_eq!(again["id"], ended["id"], "the same key is the same run");
+    let rotation: Json = get("/v1/rotations/shop").await.json().await.unwrap();
+    assert_eq!(rotation["active_user"], "app_clone");
+    assert_eq!(
+        get("/v1/rotations").await.json::<Json>().await.unwrap()[0],
+        rotation
+    );
+
+    for (answer, status) in [
+        (post("nobody", "", None).await, 404),
+        (post("shop", "{\"fource\":true}", None).await, 400),
+        (post("shop", &"x".repeat(20_000), None).await, 413),
+        (get("/v1/nothing").await, 404),
+        (get("/v1/runs/not-a-uuid").await, 404),
+        (
+            client
+                .delete(url("/v1/rotations"))
+                .bearer_auth(TOKEN)
+                .send()
+                .await
+                .unwrap(),
+            405,
+        ),
+    ] {
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert_eq!(answer.json::<Json>().await.unwrap()["status"], status);
+    }
+    assert_eq!(
+        reqwest::get(url("/healthz")).await.unwrap().status(),
+        StatusCode::OK
+    );
+
+    terminate(&serve);
+    assert!(
+        serve.wait().await.unwrap().success(),
+        "SIGTERM ends the worker with status 0"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_rotation_inside_min_interval_is_answered_409() {
+    let address = free_address();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: "min_interval = \"1h\"".into(),
+        ..Plan::default()
+    })
+    .await;
+    shop.good(&["rotate", "shop"]).await;
+    let _serve = shop.serve(&[], &address).await;
+    let url = format!("http://{address}/v1/rotations/shop/rotate");
+    let answer = reqwest::Client::new().post(url).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    assert_eq!(answer.json::<Json>().await.unwrap()["code"], "too_soon");
+}
+
+fn terminate(child: &tokio::process::Child) {
+    let pid = child.id().unwrap().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// A daily window that opened a few minutes ago and stays open for two hours (or wraps to be so).
+fn open_now() -> (String, DateTime<Utc>) {
+    let opens = Utc::now() - TimeDelta::minutes(5);
+    let opens = opens.with_second(0).unwrap().with_nanosecond(0).unwrap();
+    let text = format!(
+        "schedule = \"cron({} {} * * ? *)\"\nwindow = \"2h\"",
+        opens.minute(),
+        opens.hour()
+    );
+    (text, opens)
+}
+
+async fn scheduled_id(shop: &Shop, opens: DateTime<Utc>) -> VersionId {
+    let description = shop.stand_in().store().describe(SECRET).await.unwrap();
+    identity::scheduled(&description.arn, opens)
+}
+
+/// A shop in whose open window `serve` has been killed while the run was in its step `set`.
+async fn killed_in_the_middle(address: &str) -> (Shop, DateTime<Utc>) {
+    let (schedule, opens) = open_now();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: format!("{schedule}\nmissed = \"run\""),
+        ..Plan::default()
+    })
+    .await;
+    shop.good(&["rotate", "shop"]).await;
+    shop.good(&["rotate", "shop"]).await;
+    // The journal must know the rotation from before the window, else nothing was missed.
+    let journal = shop.folder.path().join("journal.db");
+    let url = format!("sqlite://{}", journal.display());
+    let mut db = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE rotations SET first_seen = ?1")
+        .bind((opens - TimeDelta::days(1)).timestamp_micros())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    <sqlx::SqliteConnection as sqlx::Connection>::close(db)
+        .await
+        .unwrap();
+
+    // Whoever alters the standby waits for this transaction: the run cannot get past `set`.
+    let mut root: PgConnection = shop.root("postgres").await;
+    run(&mut root, "BEGIN").await;
+    run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
+    let mut serve = shop.serve(&[], address).await;
+    let mut look = shop.root("postgres").await;
+    until("the run waits in `set`", async || {
+        value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
+    })
+    .await;
+    serve.kill().await.unwrap();
+    run(&mut root, "ROLLBACK").await;
+    until(
+        "the server has let go of the killed worker's session",
+        async || {
+            value::<i64>(
+                &mut look,
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey'",
+            )
+            .await
+                == 0
+        },
+    )
+    .await;
+    (shop, opens)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_in_the_middle_finishes_its_run_inside_the_window_under_the_same_version_id()
+ {
+    let address = free_address();
+    let (shop, opens) = killed_in_the_middle(&address).await;
+    let id = scheduled_id(&shop, opens).await;
+    let (pending, pending_id) = shop.read(stage::PENDING).await;
+    assert_eq!(pending_id, id);
+    let before = shop.read(stage::CURRENT).await;
+    shop.signed_in(stage::CURRENT).await;
+    shop.signed_in(stage::PREVIOUS).await;
+
+    let mut serve = shop.serve(&[], &address).await;
+    until("the run is finished", async || {
+        shop.read(stage::CURRENT).await != before
+    })
+    .await;
+    assert_eq!(
+        shop.read(stage::CURRENT).await,
+        (pending, id),
+        "the same version, the same password"
+    );
+    shop.signed_in(stage::CURRENT).await;
+    until("the journal says so", async || {
+        runs(&shop).await[0]["state"] == "succeeded"
+    })
+    .await;
+    let run = &runs(&shop).await[0];
+    assert_eq!(run["trigger"], "recovery");
+    assert!(run["attempt"].as_u64().unwrap() >= 2);
+    serve.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_comes_back_after_the_window_leaves_awscurrent_alone_and_says_missed() {
+    let address = free_address();
+    let (shop, _) = killed_in_the_middle(&address).await;
+    let before = shop.state().await;
+    let later = ["faketime", "-f", "+3h"];
+    let mut serve = shop
+        .command("env")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .args(later)
+        .arg(env!("CARGO_BIN_EXE_twinkey"))
+        .arg("serve")
+        .spawn()
+        .unwrap();
+    until("the journal says missed", async || {
+        runs(&shop).await[0]["state"] == "missed"
+    })
+    .await;
+    assert_eq!(runs(&shop).await[0]["error"]["code"], "window_closed");
+    assert_eq!(shop.state().await, before);
+    let status: Json = serde_json::from_str(&shop.good(&["status", "--json"]).await).unwrap();
+    assert_eq!(status[0]["state"], "missed");
+    serve.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_rotates_because_the_worker_started() {
+    let address = free_address();
+    let (schedule, _) = open_now();
+    // The window is open, but nobody had asked for it when it opened, and `missed` is "skip".
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: schedule,
+        ..Plan::default()
+    })
+    .await;
+    let before = shop.state().await;
+    let mut serve = shop.serve(&[], &address).await;
+    terminate(&serve);
+    assert!(serve.wait().await.unwrap().success());
+    assert_eq!(shop.state().await, before);
+    assert_eq!(shop.stand_in().faults().count("PutSecretValue"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reloads_a_good_config_and_refuses_a_bad_one() {
+    let address = free_address();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Plan::default()
+    })
+    .await;
+    let serve = shop.serve(&[], &address).await;
+    let pid = serve.id().unwrap().to_string();
+    let hangup = || {
+        assert!(
+            std::process::Command::new("kill")
+                .args(["-HUP", &pid])
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    let names = async || -> Vec<String> {
+        let all: Json = reqwest::get(format!("http://{address}/v1/rotations"))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let good = std::fs::read_to_string(shop.config()).unwrap();
+    let log = async || std::fs::read_to_string(shop.folder.path().join("serve.log")).unwrap();
+
+    std::fs::write(shop.config(), format!("{good}\nnonsense = 1\n")).unwrap();
+    hangup();
+    until("the bad config is refused", async || {
+        log().await.contains("nonsense")
+    })
+    .await;
+    assert_eq!(names().await, ["shop"]);
+
+    std::fs::write(
+        shop.config(),
+        good.replace("name = \"shop\"", "name = \"store\""),
+    )
+    .unwrap();
+    hangup();
+    until("the good config is in force", async || {
+        names().await == ["store"]
+    })
+    .await;
+}
