@@ -51,8 +51,8 @@ pub(super) struct Tag {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Filter {
-    key: String,
-    values: Vec<String>,
+    pub key: String,
+    pub values: Vec<String>,
 }
 
 impl Request {
