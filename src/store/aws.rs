@@ -32,6 +32,9 @@ use super::{Description, SecretStore, SecretVersion, Selector, StoreError, Versi
 use crate::secret::Sensitive;
 
 const TRIES: u32 = 5;
+/// The SDK's back-off doubles, with jitter: at most 7.5 s over all tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const CONNECT: Duration = Duration::from_secs(3);
 const ONE_TRY: Duration = Duration::from_secs(10);
 const ALL_TRIES: Duration = Duration::from_secs(30);
@@ -69,7 +72,15 @@ impl AwsStore {
     #[must_use]
     pub fn from_config(config: &SdkConfig) -> Self {
         let config = Builder::from(config)
-            .retry_config(RetryConfig::adaptive().with_max_attempts(TRIES))
+            // Not `adaptive`: after a throttled call it holds back every call of the client, a
+            // promotion too, and a few in a row used up the time of the whole call. The pace is kept
+            // by our own bucket (`throttle.rs`).
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(TRIES)
+                    .with_initial_backoff(FIRST_PAUSE)
+                    .with_max_backoff(LONGEST_PAUSE),
+            )
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT)

@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use self::operations::NewSecret;
@@ -86,11 +86,19 @@ impl LocalStore {
             .connect_with(options.clone())
             .await
             .map_err(|e| unavailable(&e))?;
-        sqlx::migrate!("migrations/store")
-            .run(&writer)
+        // The write lock is held while tables and a key file are made (sqlx itself takes none on
+        // SQLite): of two processes that open a new store, the second finds what the first one made.
+        let mut tx = writer
+            .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(|e| unavailable(&e))?;
-        let key = unlock(&writer, key_path, &unavailable).await?;
+        sqlx::migrate!("migrations/store")
+            // `run` makes the future impossible to spawn (its bound on Acquire is too narrow).
+            .run_direct(None, &mut *tx, false)
+            .await
+            .map_err(|e| unavailable(&e))?;
+        let key = unlock(&mut tx, key_path, &unavailable).await?;
+        tx.commit().await.map_err(|e| unavailable(&e))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_lazy_with(options);
@@ -169,19 +177,14 @@ impl LocalStore {
     }
 }
 
+/// The key, proven on the file's own sealed text; a file without one gets it.
 async fn unlock(
-    writer: &SqlitePool,
+    db: &mut SqliteConnection,
     key_path: &Path,
     unavailable: &(dyn Fn(&dyn std::fmt::Display) -> StoreError + Sync),
 ) -> Result<Key, StoreError> {
-    // The lock is held while a key file is made: of two processes that open a new store, the second
-    // finds the first one's key.
-    let mut tx = writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(|e| unavailable(&e))?;
     let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM key_check")
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut *db)
         .await
         .map_err(|e| unavailable(&e))?;
     if let Some(check) = check {
@@ -199,10 +202,9 @@ async fn unlock(
     let check = key.seal(CHECK, b"twinkey").map_err(|e| unavailable(&e))?;
     sqlx::query("INSERT INTO key_check (id, sealed) VALUES (1, ?1)")
         .bind(check)
-        .execute(&mut *tx)
+        .execute(&mut *db)
         .await
         .map_err(|e| unavailable(&e))?;
-    tx.commit().await.map_err(|e| unavailable(&e))?;
     Ok(key)
 }
 

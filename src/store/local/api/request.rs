@@ -44,15 +44,15 @@ pub(super) struct Request {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Tag {
-    pub(super) key: String,
+    key: String,
     value: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Filter {
-    pub(super) key: String,
-    pub(super) values: Vec<String>,
+    pub key: String,
+    pub values: Vec<String>,
 }
 
 impl Request {
