@@ -73,12 +73,11 @@ impl Server {
             engine: Postgres::new(PostgresOptions::default()),
             _files: files,
         };
-        // The log is searched for passwords: those that the fixture itself sets stay out of it.
         server
-            .sql(
+            .quietly(
                 "postgres",
                 &format!(
-                    "SET log_statement = none; CREATE ROLE rdsmaster LOGIN CREATEROLE CREATEDB PASSWORD '{}'",
+                    "CREATE ROLE rdsmaster LOGIN CREATEROLE CREATEDB PASSWORD '{}'",
                     server.master.password.expose_secret()
                 ),
             )
@@ -106,6 +105,13 @@ impl Server {
         run(&mut self.connect(database).await, sql).await;
     }
 
+    /// The log is searched for passwords: those that the fixture itself sets stay out of it.
+    pub async fn quietly(&self, database: &str, sql: &str) {
+        let mut connection = self.connect(database).await;
+        run(&mut connection, "SET log_statement = none").await;
+        run(&mut connection, sql).await;
+    }
+
     pub fn target(&self, database: &str) -> Target {
         Target {
             host: "localhost".into(),
@@ -122,10 +128,10 @@ impl Server {
     pub async fn case(&self, base: &str, database: &str) -> Case<'_> {
         let password = new_password();
         let user = quoted(base);
-        self.sql(
+        self.quietly(
             "postgres",
             &format!(
-                "SET log_statement = none; CREATE ROLE {user} LOGIN PASSWORD '{}'",
+                "CREATE ROLE {user} LOGIN PASSWORD '{}'",
                 password.expose_secret()
             ),
         )
