@@ -11,17 +11,21 @@
 //! - it is reachable by others: it listens on 127.0.0.1 only, every sign-in needs a password, and
 //!   the folder is its user's alone.
 
+mod account;
+mod find;
+
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 
+use self::account::Account;
 use crate::engine::Credentials;
 use crate::secret::password::PasswordPolicy;
 
@@ -104,43 +108,6 @@ pub struct LocalPostgres {
 }
 
 impl LocalPostgres {
-    /// The servers on this machine as (major version, folder of binaries), lowest version first.
-    /// Looked for in `$TWINKEY_POSTGRES_BIN`, `.cache/node/node_modules/pg*` of the current folder,
-    /// `/usr/lib/postgresql` and `$PATH`; of one version, the first.
-    #[must_use]
-    pub fn installed() -> Vec<(u32, PathBuf)> {
-        let mut found: Vec<(u32, PathBuf)> = Vec::new();
-        for bin in candidates() {
-            if let Some(major) = major_version(&bin)
-                && !found.iter().any(|(known, _)| *known == major)
-            {
-                found.push((major, bin));
-            }
-        }
-        found.sort();
-        found
-    }
-
-    /// The folder of binaries of that major version; without one, of `$TWINKEY_POSTGRES_BIN`, else
-    /// of the newest.
-    ///
-    /// # Errors
-    /// [`LaunchError::NotInstalled`]
-    pub fn find(version: Option<u32>) -> Result<PathBuf, LaunchError> {
-        let preferred = std::env::var_os(BIN_ENV)
-            .map(PathBuf::from)
-            .filter(|bin| version.is_none() && major_version(bin).is_some());
-        preferred
-            .or_else(|| {
-                Self::installed()
-                    .into_iter()
-                    .rev()
-                    .find(|(major, _)| version.is_none_or(|wanted| wanted == *major))
-                    .map(|(_, bin)| bin)
-            })
-            .ok_or(LaunchError::NotInstalled)
-    }
-
     /// Makes a cluster and starts it; returns when it takes connections. Blocks for a second or two.
     ///
     /// # Errors
@@ -251,95 +218,6 @@ impl Drop for LocalPostgres {
     }
 }
 
-/// Who runs the server: ourselves, or an ordinary user where we are root.
-struct Account(Option<(u32, u32)>);
-
-impl Account {
-    fn to_run_as() -> Result<Self, LaunchError> {
-        let me = fs::metadata("/proc/self").map_err(io_error("/proc/self cannot be read"))?;
-        if me.uid() != 0 {
-            return Ok(Self(None));
-        }
-        let passwd =
-            fs::read_to_string("/etc/passwd").map_err(io_error("/etc/passwd cannot be read"))?;
-        ["postgres", "nobody"]
-            .iter()
-            .find_map(|name| ids_of(&passwd, name))
-            .map(|ids| Self(Some(ids)))
-            .ok_or(LaunchError::NoUser)
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        // A PG* variable of the caller must not reach into the server; `/` is a folder for everybody.
-        command
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("LC_ALL", "C.UTF-8")
-            .current_dir("/");
-        if let Some((uid, gid)) = self.0 {
-            command.uid(uid).gid(gid);
-        }
-        command
-    }
-
-    fn own(&self, path: &Path) -> Result<(), LaunchError> {
-        match self.0 {
-            Some((uid, gid)) => chown(path, Some(uid), Some(gid))
-                .map_err(io_error("the server's files cannot be handed over")),
-            None => Ok(()),
-        }
-    }
-
-    /// `bin` itself, or a copy of its installation in `dir` if the account cannot reach it.
-    fn reachable(&self, bin: &Path, dir: &Path) -> Result<PathBuf, LaunchError> {
-        let bin =
-            fs::canonicalize(bin).map_err(io_error("the server's binaries cannot be read"))?;
-        let reached = self
-            .command(bin.join("postgres"))
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if reached {
-            return Ok(bin);
-        }
-        let installation = bin.parent().unwrap_or(&bin);
-        let copy = dir.join("installation");
-        let output = Command::new("cp")
-            .arg("-RL")
-            .arg(installation)
-            .arg(&copy)
-            .output();
-        succeeded("copying the server's binaries", output)?;
-        if let Some((uid, gid)) = self.0 {
-            let output = Command::new("chown")
-                .arg("-R")
-                .arg(format!("{uid}:{gid}"))
-                .arg(&copy)
-                .output();
-            succeeded("handing the server's binaries over", output)?;
-        }
-        Ok(copy.join(bin.file_name().unwrap_or_default()))
-    }
-
-    fn write(&self, path: &Path, text: &str) -> Result<(), LaunchError> {
-        let failed = || io_error("the server's files cannot be written");
-        // Empty and closed to others first, so that no secret is readable even for an instant.
-        fs::write(path, "").map_err(failed())?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed())?;
-        fs::write(path, text).map_err(failed())?;
-        self.own(path)
-    }
-}
-
-fn ids_of(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    let line = passwd
-        .lines()
-        .find(|line| line.split(':').next() == Some(name))?;
-    let mut ids = line.split(':').skip(2);
-    Some((ids.next()?.parse().ok()?, ids.next()?.parse().ok()?))
-}
-
 fn initdb(bin: &Path, account: &Account, dir: &Path, password: &str) -> Result<(), LaunchError> {
     let file = dir.join("password");
     account.write(&file, password)?;
@@ -418,43 +296,6 @@ fn free_port() -> Result<u16, LaunchError> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(io_error("no port is free on 127.0.0.1"))
-}
-
-fn candidates() -> Vec<PathBuf> {
-    let below = |folder: &str, rest: &str| -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(folder) else {
-            return Vec::new();
-        };
-        entries
-            .flatten()
-            .map(|entry| entry.path().join(rest))
-            .collect()
-    };
-    let mut all: Vec<PathBuf> = std::env::var_os(BIN_ENV)
-        .map(PathBuf::from)
-        .into_iter()
-        .collect();
-    all.extend(below(".cache/node/node_modules", "native/bin"));
-    all.extend(below("/usr/lib/postgresql", "bin"));
-    if let Some(path) = std::env::var_os("PATH") {
-        all.extend(std::env::split_paths(&path));
-    }
-    all.retain(|bin| bin.join("initdb").exists() && bin.join("postgres").exists());
-    all.iter()
-        .filter_map(|bin| fs::canonicalize(bin).ok())
-        .collect()
-}
-
-/// `15` of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
-fn major_version(bin: &Path) -> Option<u32> {
-    let output = Command::new(bin.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let version = text.split("(PostgreSQL) ").nth(1)?;
-    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
 }
 
 fn succeeded(what: &str, output: io::Result<Output>) -> Result<(), LaunchError> {

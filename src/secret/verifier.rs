@@ -4,7 +4,8 @@
 //! - the stored form is not the one the server would have made, and the password does not sign in:
 //!   the forms are pure functions of their inputs, compared with what real servers store;
 //! - clients and we prepare the password differently: as PostgreSQL does (src/common/saslprep.c),
-//!   SASLprep is tried, and a password that it refuses is taken byte by byte;
+//!   SASLprep is tried, and a password that it refuses, or of which it leaves nothing, is taken byte
+//!   by byte;
 //! - one salt for two passwords: each verifier draws its own.
 
 use std::num::NonZeroU32;
@@ -65,8 +66,8 @@ pub fn md5(password: &Sensitive, username: &str) -> Sensitive {
 
 fn prepare(password: &str) -> Zeroizing<String> {
     Zeroizing::new(match stringprep::saslprep(password) {
-        Ok(prepared) => prepared.into_owned(),
-        Err(_) => password.to_owned(),
+        Ok(prepared) if !prepared.is_empty() => prepared.into_owned(),
+        _ => password.to_owned(),
     })
 }
 

@@ -175,10 +175,15 @@ async fn a_standby_without_its_password_cannot_sign_in_wherever_the_run_is_cut(s
 async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
     let mut case = server.case("adopted", "adopted_db").await;
     let password = new_password();
-    server.sql("postgres", &format!(
-        "SET log_statement = none; CREATE ROLE adopted_clone LOGIN PASSWORD '{}'; GRANT adopted TO adopted_clone",
-        password.expose_secret()
-    )).await;
+    server
+        .quietly(
+            "postgres",
+            &format!(
+                "CREATE ROLE adopted_clone LOGIN PASSWORD '{}'; GRANT adopted TO adopted_clone",
+                password.expose_secret()
+            ),
+        )
+        .await;
     server
         .sql("postgres", "CREATE DATABASE adopted_too OWNER adopted")
         .await;

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use twinkey::demo::postgres::{LocalPostgres, Options};
 use twinkey::engine::postgres::Postgres;
 use twinkey::engine::{
-    Admin, Credentials, Engine, InspectRequest, Inspection, PostgresOptions, Severity, Target, Tls,
-    TlsMode,
+    Admin, Change, Credentials, Engine, InspectRequest, Inspection, PostgresOptions, Severity,
+    Target, Tls, TlsMode,
 };
 use twinkey::secret::ExposeSecret;
 use twinkey::secret::pair::{Pair, Which};
@@ -73,12 +73,11 @@ impl Server {
             engine: Postgres::new(PostgresOptions::default()),
             _files: files,
         };
-        // The log is searched for passwords: those that the fixture itself sets stay out of it.
         server
-            .sql(
+            .quietly(
                 "postgres",
                 &format!(
-                    "SET log_statement = none; CREATE ROLE rdsmaster LOGIN CREATEROLE CREATEDB PASSWORD '{}'",
+                    "CREATE ROLE rdsmaster LOGIN CREATEROLE CREATEDB PASSWORD '{}'",
                     server.master.password.expose_secret()
                 ),
             )
@@ -106,6 +105,13 @@ impl Server {
         run(&mut self.connect(database).await, sql).await;
     }
 
+    /// The log is searched for passwords: those that the fixture itself sets stay out of it.
+    pub async fn quietly(&self, database: &str, sql: &str) {
+        let mut connection = self.connect(database).await;
+        run(&mut connection, "SET log_statement = none").await;
+        run(&mut connection, sql).await;
+    }
+
     pub fn target(&self, database: &str) -> Target {
         Target {
             host: "localhost".into(),
@@ -122,10 +128,10 @@ impl Server {
     pub async fn case(&self, base: &str, database: &str) -> Case<'_> {
         let password = new_password();
         let user = quoted(base);
-        self.sql(
+        self.quietly(
             "postgres",
             &format!(
-                "SET log_statement = none; CREATE ROLE {user} LOGIN PASSWORD '{}'",
+                "CREATE ROLE {user} LOGIN PASSWORD '{}'",
                 password.expose_secret()
             ),
         )
@@ -227,6 +233,7 @@ impl Case<'_> {
         let mut changes = before.differences.clone();
         changes.extend(before.set_password.clone());
         admin.apply(&changes, &next.password).await.unwrap();
+        self.the_log_shows_what_was_planned(&changes);
         let after = admin.inspect(&request).await.unwrap();
         assert_eq!(after.differences, [], "a second look finds nothing to do");
         assert!(after.standby_exists);
@@ -245,6 +252,22 @@ impl Case<'_> {
         self.current = next;
         self.pair.active = self.pair.active.other();
         before
+    }
+
+    fn the_log_shows_what_was_planned(&self, changes: &[Change]) {
+        let log = std::fs::read_to_string(self.server.postgres.log_path()).unwrap();
+        for change in changes {
+            let planned = format!("LOG:  statement: {}", change.statement);
+            let shown = match planned.split_once("***'") {
+                None => log.contains(&format!("{planned}\n")),
+                Some((before, after)) => log.lines().any(|line| {
+                    after.is_empty()
+                        && line.contains(&format!("{before}SCRAM-SHA-256$4096:"))
+                        && line.ends_with("='")
+                }),
+            };
+            assert!(shown, "{planned} is not in the log");
+        }
     }
 
     /// A session of the application.

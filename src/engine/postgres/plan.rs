@@ -140,10 +140,10 @@ fn foreign_memberships(
     differences: &mut Vec<Change>,
     findings: &mut Vec<Finding>,
 ) {
-    let (of_clone, _): (Vec<_>, Vec<_>) = facts
+    let of_clone = facts
         .memberships
         .iter()
-        .partition(|m| m.member == pair.clone && m.role != pair.base);
+        .filter(|m| m.member == pair.clone && m.role != pair.base);
     for m in of_clone {
         let by = if facts.version >= 160_000 {
             format!(" GRANTED BY {}", ident(&m.grantor))
