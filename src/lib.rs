@@ -4,6 +4,9 @@
 //! other, the standby, a new password and exactly the active user's privileges, signs in with it,
 //! and only then moves AWSCURRENT. `docs/architecture.md` is the map of this crate.
 
+// A worker that holds credentials half-way ends in an error that says what to do, not in a panic.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 pub mod admin;
 pub mod cli;
 pub mod code;

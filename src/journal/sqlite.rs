@@ -89,7 +89,7 @@ impl SqliteJournal {
     async fn migrate(&self) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
         MIGRATIONS
-            .run(&mut *tx)
+            .run_direct(None, &mut *tx, false)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await

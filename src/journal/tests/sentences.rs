@@ -319,9 +319,9 @@ pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal)
     let dead = claimed(journal, &request("orders", 2)).await;
     let open = step(StepName::Set, StepState::Running, "x");
     journal.step(dead.id, &open).await.unwrap();
+    let late = |n| by("b", at(4000), request("orders", n));
     for (n, run) in [(1, deferred), (2, dead)] {
-        let late = by("b", at(4000), request("orders", n));
-        journal.missed(&late, &why).await.unwrap();
+        journal.missed(&late(n), &why).await.unwrap();
         let run = read(journal, &run).await;
         assert_eq!(
             (run.state, run.finished),
@@ -329,10 +329,10 @@ pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal)
         );
         assert_eq!(run.error, Some(why.clone()));
         assert!(run.steps.iter().all(|s| s.state == StepState::Failed));
-        assert!(matches!(
-            journal.claim(&late).await.unwrap(),
-            Claim::Over(_)
-        ));
+    }
+    for n in [1, 2] {
+        let answer = journal.claim(&late(n)).await.unwrap();
+        assert!(matches!(answer, Claim::Over(_)));
     }
 }
 
@@ -374,8 +374,8 @@ pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &d
     assert_eq!(list(None, None, Some(4), 2).await, [3, 2]);
     assert_eq!(list(Some("orders"), None, Some(3), 10).await, [1, 0]);
     assert_eq!(list(None, Some(RunState::Failed), None, 10).await, [1]);
-    assert_eq!(list(Some("nobody"), None, None, 10).await, []);
-    assert_eq!(list(None, None, None, 0).await, []);
+    assert_eq!(list(Some("nobody"), None, None, 10).await, [0_usize; 0]);
+    assert_eq!(list(None, None, None, 0).await, [0_usize; 0]);
     let unknown = RunQuery {
         before: Some(Uuid::nil()),
         limit: 10,
