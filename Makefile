@@ -19,7 +19,7 @@ demo: ## Rotate a real PostgreSQL's credentials under load, for about a minute
 
 test: ## Run every test, against real servers
 	scripts/setup test
-	cargo test --locked --all-targets
+	TWINKEY_ALL_ENGINES=1 cargo test --locked --all-targets
 
 ci: ## All that a change must pass
 	scripts/setup test
