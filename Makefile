@@ -40,4 +40,4 @@ fmt: ## Format the code
 	cargo fmt
 
 doc: ## Build the crate's documentation; a broken link is an error
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

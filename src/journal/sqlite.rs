@@ -17,7 +17,9 @@ mod rows;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +39,9 @@ use crate::code::Problem;
 /// How long a write waits for another process to let go of the file. Every transaction here is
 /// over in milliseconds; this is for a machine that is paging.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// Between two tries to open a file that another process is making.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// Connections that only read.
 const READERS: u32 = 4;
@@ -59,9 +64,7 @@ impl SqliteJournal {
     /// [`JournalError`] when the file cannot be made, read or written, is no journal, or was made
     /// by a newer version.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
-        create_private(path)
-            .await
-            .map_err(|error| fault(path, error))?;
+        create_private(path).map_err(|error| fault(path, error))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY)
@@ -70,9 +73,7 @@ impl SqliteJournal {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .disable_statement_logging();
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
+        let writer = first_connection(&options)
             .await
             .map_err(|error| fault(path, error))?;
         let journal = Self {
@@ -95,7 +96,7 @@ impl SqliteJournal {
         self.commit(tx).await
     }
 
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
+    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
         self.writer
             .begin_with("BEGIN IMMEDIATE")
             .await
@@ -156,18 +157,48 @@ fn fault(path: &Path, error: impl Into<Reason>) -> JournalError {
 
 /// Makes the file readable by its owner alone; SQLite gives its companions (`-wal`, `-shm`) the
 /// same mode. A file that is there keeps the mode it has.
-async fn create_private(path: &Path) -> std::io::Result<()> {
-    let made = tokio::fs::OpenOptions::new()
+fn create_private(path: &Path) -> std::io::Result<()> {
+    // Closing a file drops all of this process's POSIX locks on it, SQLite's too. One at a time,
+    // nobody can have opened the new file as a database before it is closed here.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
-        .await;
+        .open(path);
     match made {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// The writer. SQLite does not wait, as it does everywhere else, where two connections turn a new
+/// file into a write-ahead-logged one at once: one of them is told at once that it is busy.
+async fn first_connection(options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let mut tries = BUSY.as_millis() / TRY_AGAIN.as_millis();
+    loop {
+        let connected = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await;
+        match connected {
+            Err(error) if tries > 0 && is_busy(&error) => {
+                tries -= 1;
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            settled => return settled,
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, or one of its extended codes: <https://www.sqlite.org/rescode.html#busy>.
+fn is_busy(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
 
 #[async_trait]

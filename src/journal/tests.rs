@@ -4,6 +4,9 @@ mod sentences;
 
 use std::os::unix::fs::PermissionsExt;
 
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
 use super::*;
 
 async fn fresh() -> (tempfile::TempDir, SqliteJournal) {
@@ -65,9 +68,9 @@ async fn the_file_and_its_companions_are_readable_by_their_owner_alone() {
     assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_that_open_a_new_file_at_once_all_get_a_journal() {
-    for _ in 0..5 {
+    for _ in 0..50 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j.db");
         let openers: Vec<_> = (0..8)
@@ -123,6 +126,23 @@ async fn of_many_claims_at_once_through_two_openings_exactly_one_is_granted() {
         }
     }
     assert_eq!(granted, 1);
+}
+
+#[tokio::test]
+async fn a_writing_method_holds_the_file_before_it_reads() {
+    let (folder, journal) = fresh().await;
+    let _tx = journal.write().await.unwrap();
+    let mut impatient = SqliteConnectOptions::new()
+        .filename(folder.path().join("j.db"))
+        .busy_timeout(Duration::ZERO)
+        .connect()
+        .await
+        .unwrap();
+    let refused = sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut impatient)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("locked"), "{refused}");
 }
 
 #[tokio::test]

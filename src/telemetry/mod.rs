@@ -3,7 +3,7 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a library prints a secret once somebody turns the log up: what may do so is capped in
-//!   [`CAPS`], in code; no flag and no environment variable lifts a cap;
+//!   `CAPS`, in code; no flag and no environment variable lifts a cap;
 //! - a log file fills with colour codes: colour only where standard error is a terminal.
 
 pub mod clock;

@@ -211,14 +211,16 @@ pub async fn steps_are_those_of_the_current_attempt_in_their_order(journal: &dyn
     assert_eq!(read(journal, &run).await.steps, []);
     let test = step(StepName::Test, StepState::Failed, "t");
     let set = step(StepName::Set, StepState::Succeeded, "s");
+    let finish = step(StepName::Finish, StepState::Succeeded, "f");
     for said in [
         &step(StepName::Set, StepState::Running, "not the last word"),
+        &finish,
         &test,
         &set,
     ] {
         journal.step(run.id, said).await.unwrap();
     }
-    assert_eq!(read(journal, &run).await.steps, [set, test]);
+    assert_eq!(read(journal, &run).await.steps, [set, test, finish]);
 }
 
 pub async fn steps_left_running_end_with_their_run(journal: &dyn Journal) {
