@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
@@ -113,11 +114,18 @@ pub async fn rotate(
     State(fleet): State<Fleet>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Answer> {
     let rotation = fleet
         .rotation(&name)
         .ok_or_else(|| Answer::nothing_called("rotation", &name))?;
+    let body = body.map_err(|refused| {
+        Answer::new(
+            refused.status(),
+            refused.body_text(),
+            "send {\"force\":false,\"reason\":\"…\"}, or nothing",
+        )
+    })?;
     let wish: Wish = if body.is_empty() {
         Wish::default()
     } else {

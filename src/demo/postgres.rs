@@ -264,6 +264,10 @@ fn configure(options: &Options, account: &Account, dir: &Path) -> Result<(), Lau
     account.write(&dir.join("log"), "")
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "starting a server blocks; callers hand it to a thread for that"
+)]
 fn wait_until_ready(dir: &Path, port: u16) -> Result<(), String> {
     let log = || fs::read_to_string(dir.join("log")).unwrap_or_default();
     let deadline = Instant::now() + START_LIMIT;

@@ -5,8 +5,10 @@ use crate::engine::EngineError;
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::credentials;
-use crate::rotation::observe::{database, look_at_labels};
+
+use crate::rotation::labels::look_at_labels;
 use crate::rotation::scene::{Scene, Task};
+use crate::rotation::standby::database;
 use crate::secret::Sensitive;
 use crate::secret::document::Document;
 use crate::store::{SecretStore, StoreError, stage};
@@ -175,11 +177,7 @@ async fn prove(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationErr
     };
     let located = &scene.located;
     let who = credentials(document);
-    match located
-        .engine
-        .sign_in(&located.target, &who, &task.rotation.probe)
-        .await
-    {
+    match located.sign_in(&who, &task.rotation.probe).await {
         Ok(_) => {
             scene.observed.proof = Some(true);
             Ok(format!(

@@ -7,7 +7,8 @@ use crate::rotation::act::act;
 use crate::rotation::decide::{Action, Own, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::explain;
-use crate::rotation::observe::{look_at_clock, look_at_labels, observe};
+use crate::rotation::labels::look_at_labels;
+use crate::rotation::observe::{look_at_clock, observe};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 

@@ -1,7 +1,7 @@
 //! Which database a secret leads to, and as whom: the first, read-only part of an observation.
 
 use crate::config::settings::Rotation;
-use crate::engine::{Credentials, Engine, EngineKind, Target, Tls, TlsMode};
+use crate::engine::{Credentials, Engine, EngineError, EngineKind, SignedIn, Target, Tls, TlsMode};
 use crate::rotation::error::RotationError;
 use crate::secret::document::{Document, Fields};
 use crate::secret::pair::Pair;
@@ -22,6 +22,28 @@ impl Located {
     /// The credentials in AWSCURRENT.
     pub fn current(&self) -> Credentials {
         credentials(&self.document)
+    }
+
+    /// Signs in and makes sure that the server knows the user by the same name (`pg_ident.conf` and
+    /// the like can make somebody else of it).
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn sign_in(
+        &self,
+        who: &Credentials,
+        probes: &[String],
+    ) -> Result<SignedIn, EngineError> {
+        let signed_in = self.engine.sign_in(&self.target, who, probes).await?;
+        if signed_in.user == who.username {
+            return Ok(signed_in);
+        }
+        Err(EngineError::SignIn {
+            host: self.target.host.clone(),
+            port: self.target.port.unwrap_or_default(),
+            user: who.username.clone(),
+            reason: format!("the server says that this is {:?}", signed_in.user),
+        })
     }
 }
 

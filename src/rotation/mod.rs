@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod explain;
 pub mod identity;
+mod labels;
 mod locate;
 #[cfg(test)]
 mod model;
@@ -19,3 +20,4 @@ pub mod rollback;
 pub mod run;
 pub mod scene;
 pub mod site;
+mod standby;

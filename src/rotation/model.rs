@@ -604,7 +604,7 @@ fn no_guard_lets_an_effect_through() {
                                     | Action::Converge
                                     | Action::Promote
                             );
-                            assert!(!(effect && !always.is_empty()), "{own:?} {guards:?}");
+                            assert!(!effect || always.is_empty(), "{own:?} {guards:?}");
                             let takes = matches!(action, Action::PutPending { .. })
                                 || (action == Action::Converge && !has_password);
                             assert!(

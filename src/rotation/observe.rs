@@ -4,16 +4,16 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::config::settings::{GrantsMode, InUse, StandbyMode};
-use crate::engine::{Admin, Credentials, EngineError, InspectRequest, Severity, SignedIn};
-use crate::rotation::decide::{Content, Elsewhere, Guards, Observed, Own, Standby};
+use crate::config::settings::InUse;
+use crate::engine::{Admin, EngineError, SignedIn};
+use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::{Role, RotationError};
+use crate::rotation::labels::{describe, labels};
 use crate::rotation::locate::{Located, Master, locate, master};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::secret::ExposeSecret;
-use crate::secret::document::Document;
-use crate::store::{Description, SecretStore, Selector, StoreError, VersionId, stage};
+use crate::rotation::standby::{database, pending_password};
+use crate::store::{SecretStore, stage};
 
 /// How often the secret may change under an observation before it gives up.
 const PATIENCE: usize = 3;
@@ -30,7 +30,7 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
         let place = site.hosts.place(&located.target.host).await;
         let active = located.current();
         let (current, admin) = tokio::join!(
-            located.engine.sign_in(&located.target, &active, &[]),
+            located.sign_in(&active, &[]),
             connect(store, task, &located, master),
         );
         let (master, admin) = admin?;
@@ -159,205 +159,6 @@ fn other_server(scene: &Scene, admin: &dyn Admin, identity: Option<String>) -> b
         return false;
     }
     identity.is_none() || identity.as_deref() != admin.server_identity()
-}
-
-async fn describe(store: &dyn SecretStore, task: &Task<'_>) -> Result<Description, RotationError> {
-    store
-        .describe(&task.rotation.secret)
-        .await
-        .map_err(|source| store_error(task, source))
-}
-
-fn store_error(task: &Task<'_>, source: StoreError) -> RotationError {
-    RotationError::Store {
-        secret: task.rotation.secret.clone(),
-        source,
-    }
-}
-
-/// Reads the labels anew after a conflict, and what they are on.
-///
-/// # Errors
-/// `lost_race` when AWSCURRENT is no longer where it was; the store's.
-pub(crate) async fn look_at_labels(
-    store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
-) -> Result<(), RotationError> {
-    scene.description = describe(store, task).await?;
-    let current = scene.description.labelled(stage::CURRENT);
-    if current != Some(&scene.located.version_id) && current != Some(&task.own) {
-        return Err(RotationError::refused(
-            super::decide::Refusal::LostRace,
-            format!(
-                "AWSCURRENT of {:?} was moved by somebody else during the run",
-                task.rotation.secret
-            ),
-            "nothing is to be done: the next run starts from where the secret stands now".into(),
-        ));
-    }
-    labels(store, task, scene).await?;
-    pending_password(scene).await
-}
-
-/// Where the version of this run and AWSPENDING stand, with the documents behind them.
-async fn labels(
-    store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
-) -> Result<(), RotationError> {
-    let description = &scene.description;
-    let on = |label| description.labelled(label);
-    let pending = on(stage::PENDING)
-        .filter(|id| Some(*id) != on(stage::CURRENT) && Some(*id) != on(stage::PREVIOUS))
-        .cloned();
-    scene.own_document = None;
-    scene.carried = None;
-
-    let own_is = |label| description.labelled(label) == Some(&task.own);
-    if own_is(stage::CURRENT) {
-        scene.observed.own = Own::Current;
-        return Ok(());
-    }
-    if own_is(stage::PREVIOUS) {
-        scene.observed.own = Own::Previous;
-        return Ok(());
-    }
-    let labelled = pending.as_ref() == Some(&task.own);
-    scene.observed.own = if labelled || task.may_exist {
-        match content(store, task, scene, &task.own).await? {
-            Read::Nothing if labelled => Own::Pending(Content::Empty),
-            Read::Nothing => Own::NotThere,
-            Read::Version(content, document) => {
-                scene.own_document = document.filter(|_| content == Content::Fits);
-                if labelled {
-                    Own::Pending(content)
-                } else {
-                    Own::Unlabelled(content)
-                }
-            }
-        }
-    } else {
-        Own::NotThere
-    };
-    scene.observed.elsewhere = match pending.filter(|id| *id != task.own) {
-        None => Elsewhere::Nothing,
-        Some(id) => match content(store, task, scene, &id).await? {
-            Read::Nothing => Elsewhere::Pending {
-                content: Content::Empty,
-                same_password: false,
-            },
-            Read::Version(content, document) => {
-                let theirs = document.as_ref().map(|d| d.password().expose_secret());
-                let ours = scene
-                    .own_document
-                    .as_ref()
-                    .map(|d| d.password().expose_secret());
-                let same_password = ours.is_some() && ours == theirs;
-                scene.carried =
-                    document.filter(|_| matches!(content, Content::Fits | Content::Outdated));
-                Elsewhere::Pending {
-                    content,
-                    same_password,
-                }
-            }
-        },
-    };
-    Ok(())
-}
-
-enum Read {
-    Nothing,
-    Version(Content, Option<Document>),
-}
-
-/// What a version holds, seen from the current document.
-async fn content(
-    store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &Scene,
-    id: &VersionId,
-) -> Result<Read, RotationError> {
-    let secret = &task.rotation.secret;
-    let version = match store.get(secret, Selector::Version(id)).await {
-        Ok(version) => version,
-        Err(StoreError::NotFound { .. }) => return Ok(Read::Nothing),
-        Err(source) => return Err(store_error(task, source)),
-    };
-    let Ok(document) = Document::parse(version.value) else {
-        return Ok(Read::Version(Content::Foreign, None));
-    };
-    let content = if document.fields().username != scene.located.pair.standby_user() {
-        Content::Foreign
-    } else if document.same_but_for_credentials(&scene.located.document) {
-        Content::Fits
-    } else {
-        Content::Outdated
-    };
-    Ok(Read::Version(content, Some(document)))
-}
-
-/// How the standby differs, and who lives on it.
-///
-/// # Errors
-/// The engine's.
-pub(crate) async fn database(task: &Task<'_>, scene: &mut Scene) -> Result<(), RotationError> {
-    let as_master = |source| RotationError::Engine {
-        role: Role::Master,
-        source,
-    };
-    let Some(admin) = &mut scene.admin else {
-        return Ok(());
-    };
-    let pair = &scene.located.pair;
-    let request = InspectRequest {
-        pair,
-        dbname: scene.located.target.dbname.as_deref(),
-    };
-    let inspection = admin.inspect(&request).await.map_err(as_master)?;
-    if inspection.standby_exists && !scene.observed.converged {
-        let standby = pair.standby_user();
-        scene.sessions = admin.sessions(standby).await.map_err(as_master)?;
-    } else if !inspection.standby_exists {
-        scene.sessions = Some(Vec::new());
-    }
-    scene.observed.standby.equal = inspection.standby_exists && inspection.differences.is_empty();
-    let hands_off = task.rotation.grants == GrantsMode::Verify
-        || task.rotation.standby == StandbyMode::Existing;
-    let guards = &mut scene.observed.guards;
-    guards.unfit = inspection
-        .findings
-        .iter()
-        .any(|f| f.severity == Severity::Error);
-    guards.standby_missing =
-        !inspection.standby_exists && task.rotation.standby == StandbyMode::Existing;
-    guards.master_lacks = !inspection.missing.is_empty();
-    guards.differs = hands_off && inspection.standby_exists && !inspection.differences.is_empty();
-    scene.inspection = Some(inspection);
-    Ok(())
-}
-
-/// Whether the standby signs in with the password of this run's document, if there is one already.
-async fn pending_password(scene: &mut Scene) -> Result<(), RotationError> {
-    let exists = scene.inspection.as_ref().is_some_and(|i| i.standby_exists);
-    scene.observed.standby.has_password = match &scene.own_document {
-        Some(document) if exists => {
-            let who: Credentials = super::locate::credentials(document);
-            let located = &scene.located;
-            match located.engine.sign_in(&located.target, &who, &[]).await {
-                Ok(_) => true,
-                Err(EngineError::SignIn { .. }) => false,
-                Err(source) => {
-                    return Err(RotationError::Engine {
-                        role: Role::Pending,
-                        source,
-                    });
-                }
-            }
-        }
-        _ => false,
-    };
-    Ok(())
 }
 
 /// The guards that rest on the config, the labels and the time.

@@ -67,12 +67,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
     }
     let located = &scene.located;
     located
-        .engine
-        .sign_in(
-            &located.target,
-            &credentials(&previous),
-            &task.rotation.probe,
-        )
+        .sign_in(&credentials(&previous), &task.rotation.probe)
         .await
         .map_err(|source| RotationError::Engine {
             role: Role::Previous,

@@ -66,7 +66,7 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
         "three rotations made three new passwords"
     );
 
-    let mut serve = shop.serve(&[], &address).await;
+    let mut serve = shop.serve(&address).await;
     let pid = serve.id().unwrap();
     let url = format!("http://{address}/v1/rotations/shop/rotate");
     let answer = reqwest::Client::new().post(url).send().await.unwrap();

@@ -290,18 +290,16 @@ impl Shop {
     }
 
     /// Starts `serve` and waits until its endpoint at `address` answers.
-    pub async fn serve(&self, program: &[&str], address: &str) -> Child {
-        let mut words = program.to_vec();
-        words.push(env!("CARGO_BIN_EXE_twinkey"));
+    pub async fn serve(&self, address: &str) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join("serve.log"))
             .unwrap();
         let mut child = self
-            .command(words[0])
-            .args(&words[1..])
+            .command(env!("CARGO_BIN_EXE_twinkey"))
             .arg("serve")
+            .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
@@ -326,10 +324,9 @@ impl Shop {
             .get(SECRET, Selector::Stage(label))
             .await
             .unwrap();
-        (
-            serde_json::from_str(version.value.expose_secret()).unwrap(),
-            version.version_id,
-        )
+        let text = version.value.expose_secret();
+        let document = serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()));
+        (document, version.version_id)
     }
 
     /// Where every label is.
