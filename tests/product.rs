@@ -4,6 +4,8 @@ mod support;
 
 #[path = "product/commands.rs"]
 mod commands;
+#[path = "product/cuts.rs"]
+mod cuts;
 #[path = "product/failures.rs"]
 mod failures;
 #[path = "product/leaks.rs"]

@@ -118,6 +118,11 @@ impl Faults {
         state.cuts.push((at, when));
     }
 
+    /// Cuts that no call has met are taken back.
+    pub fn forget_cuts(&self) {
+        self.lock().cuts.clear();
+    }
+
     /// DescribeSecret of this secret (named as the caller will) answers with these fields besides:
     /// `json!({"RotationEnabled": true, "RotationLambdaARN": "…"})`, `json!({"OwningService": "rds"})`.
     pub fn patch_description(&self, secret: &str, fields: Json) {
