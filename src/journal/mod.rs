@@ -242,6 +242,16 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError>;
 
+    /// The run of a rotation that has this version id.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn run_of(
+        &self,
+        rotation: &str,
+        version: &VersionId,
+    ) -> Result<Option<Run>, JournalError>;
+
     /// Runs, newest first.
     ///
     /// # Errors

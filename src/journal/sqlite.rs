@@ -35,6 +35,7 @@ use super::{
     Claim, ClaimRequest, Journal, JournalError, Outcome, RotationMemory, Run, RunQuery, Seen, Step,
 };
 use crate::code::Problem;
+use crate::store::VersionId;
 
 /// How long a write waits for another process to let go of the file. Every transaction here is
 /// over in milliseconds; this is for a machine that is paging.
@@ -275,6 +276,17 @@ impl Journal for SqliteJournal {
     async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError> {
         let mut tx = self.read().await?;
         rows::run(&mut tx, id)
+            .await
+            .map_err(|error| self.fault(error))
+    }
+
+    async fn run_of(
+        &self,
+        rotation: &str,
+        version: &VersionId,
+    ) -> Result<Option<Run>, JournalError> {
+        let mut tx = self.read().await?;
+        rows::by_version(&mut tx, rotation, version)
             .await
             .map_err(|error| self.fault(error))
     }

@@ -1,5 +1,6 @@
 //! What every journal promises ([`sentences`]), run on each; and what only the SQLite file must do.
 
+mod memory;
 mod sentences;
 
 use std::os::unix::fs::PermissionsExt;
@@ -19,13 +20,13 @@ async fn fresh() -> (tempfile::TempDir, SqliteJournal) {
 
 /// One test a sentence and a journal, so that a failure names both.
 macro_rules! on_sqlite {
-    ($($sentence:ident),* $(,)?) => {
+    ($($room:ident::$sentence:ident),* $(,)?) => {
         mod on_sqlite {
             $(
                 #[tokio::test]
                 async fn $sentence() {
                     let (_folder, journal) = super::fresh().await;
-                    super::sentences::$sentence(&journal).await;
+                    super::$room::$sentence(&journal).await;
                 }
             )*
         }
@@ -33,23 +34,25 @@ macro_rules! on_sqlite {
 }
 
 on_sqlite! {
-    a_claim_is_granted_and_reads_back_as_it_was_given,
-    a_second_claim_is_told_that_a_run_is_running,
-    a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_attempt,
-    a_lost_claim_cannot_be_renewed,
-    a_dead_workers_run_of_another_version_ends_as_failed,
-    a_run_that_ended_is_over_for_its_version_and_not_for_another,
-    a_deferred_run_is_claimed_again_under_the_same_id,
-    steps_are_those_of_the_current_attempt_in_their_order,
-    steps_left_running_end_with_their_run,
-    the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
-    a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
-    a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
-    a_missed_window_ends_a_run_that_nobody_holds,
-    two_rotations_of_one_secret_do_not_get_in_each_others_way,
-    runs_are_listed_newest_first_by_rotation_state_and_page,
-    writing_about_a_run_that_is_not_there_or_is_over_is_an_error,
-    the_memory_holds_pauses_and_first_sightings,
+    sentences::a_claim_is_granted_and_reads_back_as_it_was_given,
+    sentences::a_second_claim_is_told_that_a_run_is_running,
+    sentences::a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_attempt,
+    sentences::a_lost_claim_cannot_be_renewed,
+    sentences::a_dead_workers_run_of_another_version_ends_as_failed,
+    sentences::a_run_that_ended_is_over_for_its_version_and_not_for_another,
+    sentences::a_deferred_run_is_claimed_again_under_the_same_id,
+    sentences::steps_are_those_of_the_current_attempt_in_their_order,
+    sentences::steps_left_running_end_with_their_run,
+    sentences::the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
+    sentences::a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
+    sentences::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
+    sentences::a_missed_window_ends_a_run_that_nobody_holds,
+    memory::two_rotations_of_one_secret_do_not_get_in_each_others_way,
+    memory::runs_are_listed_newest_first_by_rotation_state_and_page,
+    memory::writing_about_a_run_that_is_not_there_or_is_over_is_an_error,
+    memory::the_memory_holds_pauses_and_first_sightings,
+    memory::what_nobody_works_on_any_more_is_swept_up,
+    memory::a_run_is_found_by_its_version_and_a_memory_by_its_rotation,
 }
 
 #[tokio::test]

@@ -287,3 +287,40 @@ fn finish(o: &Observed) -> Action {
         (true, Some(_)) => Action::Promote,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_that_was_made_equal_and_still_differs_ends_the_run() {
+        let mut observed = Observed {
+            own: Own::Pending(Content::Fits),
+            elsewhere: Elsewhere::Nothing,
+            guards: Guards::default(),
+            standby: Standby {
+                equal: false,
+                has_password: true,
+            },
+            proof: None,
+            converged: false,
+        };
+        assert_eq!(decide(&observed), Action::Converge);
+        observed.converged = true;
+        assert_eq!(decide(&observed), Action::Refuse(Refusal::StillDiffers));
+    }
+
+    #[test]
+    fn every_refusal_has_a_code_and_only_what_passes_is_waited_for() {
+        for (refusal, code, passes) in [
+            (Refusal::Locked, Code::AlreadyRunning, true),
+            (Refusal::TooSoon, Code::TooSoon, true),
+            (Refusal::StandbyInUse, Code::StandbyInUse, true),
+            (Refusal::LostRace, Code::LostRace, false),
+            (Refusal::PendingConflict, Code::PendingConflict, false),
+            (Refusal::MasterLacks, Code::PrivilegesMissing, false),
+        ] {
+            assert_eq!((refusal.code(), refusal.passes()), (code, passes));
+        }
+    }
+}

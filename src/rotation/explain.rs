@@ -1,5 +1,6 @@
 //! A refusal in words: what happened, to whom, and what to do now.
 
+use crate::config::settings::InUse;
 use crate::engine::{Finding, Session, Severity};
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
@@ -128,7 +129,13 @@ pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> Rotat
             "see `twinkey check`".to_owned(),
         ),
     };
-    RotationError::refused(refusal, message, hint)
+    let waits = refusal != Refusal::StandbyInUse || task.rotation.in_use == InUse::Wait;
+    RotationError::Refused {
+        code: refusal.code(),
+        message,
+        hint,
+        passes: refusal.passes() && waits,
+    }
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {

@@ -117,18 +117,32 @@ impl Fleet {
             force,
         };
         let rotator = &self.crew.rotator;
-        if !force && key.is_none() {
+        if key.is_some()
+            && let Some(run) = rotator
+                .journal
+                .run_of(&rotation.name, &order.version_id)
+                .await?
+        {
+            return Ok(run);
+        }
+        if !force {
             let last_flip = rotator.last_flip(&rotation.name).await?;
             too_soon(&rotation, last_flip, self.now())?;
         }
+        let Ok(place) = Arc::clone(&self.crew.places).acquire_owned().await else {
+            return Err(RotationError::Internal("the worker is gone".into()));
+        };
         match rotator.claim(&rotation, &order).await? {
             Claim::Claimed(run) => {
                 let crew = self.crew.clone();
                 let begun = (*run).clone();
                 self.tasks.spawn(async move {
-                    crew.rotator
+                    let run = crew
+                        .rotator
                         .carry_out(&rotation, &order, *run, &crew.stop.park)
-                        .await
+                        .await;
+                    drop(place);
+                    run
                 });
                 Ok(begun)
             }

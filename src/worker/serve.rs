@@ -19,6 +19,8 @@ use crate::worker::views::anchor;
 pub const GRACE: Duration = Duration::from_secs(20);
 /// A wake-up this much after its time means that the machine slept or the clock was set.
 const NAP: TimeDelta = TimeDelta::seconds(5);
+/// How often runs are looked for whose process is gone, and how long they are left before that.
+const BEAT: TimeDelta = TimeDelta::seconds(60);
 
 /// Word from outside to the scheduler.
 #[derive(Debug)]
@@ -41,8 +43,9 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
         done: mpsc::unbounded_channel(),
     };
     scheduler.start().await?;
+    let clock = &fleet.crew.rotator.site.clock;
+    let mut beat = clock.now() + BEAT;
     loop {
-        let clock = &fleet.crew.rotator.site.clock;
         let next = scheduler.agenda.next();
         let due = async {
             match next {
@@ -52,6 +55,10 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
         };
         tokio::select! {
             () = due => scheduler.hand_over(),
+            () = clock.sleep_until(beat) => {
+                beat = clock.now() + BEAT;
+                scheduler.sweep(clock.now() - BEAT).await;
+            }
             Some(name) = scheduler.done.1.recv() => scheduler.arm_again(&name).await,
             word = words.recv() => match word {
                 Some(Word::Reload(settings)) => {
@@ -101,9 +108,7 @@ impl Scheduler {
         let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
         let journal = &self.fleet.crew.rotator.journal;
         journal.first_seen(&names, now).await?;
-        for run in journal.sweep(now).await? {
-            tracing::warn!(rotation = %run.rotation, run = %run.id, state = ?run.state, "a run whose worker is gone was ended");
-        }
+        self.sweep(now).await;
         let memory = journal.memory().await?;
         self.agenda = Agenda::default();
         for rotation in rotations.iter() {
@@ -128,6 +133,18 @@ impl Scheduler {
             "schedules are armed"
         );
         Ok(())
+    }
+
+    /// Ends runs that nobody works on any more, as of `at`.
+    async fn sweep(&self, at: DateTime<Utc>) {
+        match self.fleet.crew.rotator.journal.sweep(at).await {
+            Ok(ended) => {
+                for run in ended {
+                    tracing::warn!(rotation = %run.rotation, run = %run.id, state = ?run.state, "a run whose worker is gone was ended");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the journal could not be swept"),
+        }
     }
 
     fn arm(&mut self, rotation: &Rotation, after: DateTime<Utc>, anchor: DateTime<Utc>) {

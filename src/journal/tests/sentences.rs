@@ -7,7 +7,7 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(60);
 
 /// `seconds` after an instant with microseconds in it.
-fn at(seconds: i64) -> DateTime<Utc> {
+pub fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(1_795_000_000_123_457).unwrap() + TimeDelta::seconds(seconds)
 }
 
@@ -28,13 +28,13 @@ pub fn request(rotation: &str, n: u32) -> ClaimRequest {
     }
 }
 
-fn by(worker: &str, now: DateTime<Utc>, mut request: ClaimRequest) -> ClaimRequest {
+pub fn by(worker: &str, now: DateTime<Utc>, mut request: ClaimRequest) -> ClaimRequest {
     request.worker = worker.into();
     request.now = now;
     request
 }
 
-fn problem(code: Code) -> Problem {
+pub fn problem(code: Code) -> Problem {
     Problem {
         code,
         message: "it rained".into(),
@@ -42,7 +42,7 @@ fn problem(code: Code) -> Problem {
     }
 }
 
-fn step(name: StepName, state: StepState, detail: &str) -> Step {
+pub fn step(name: StepName, state: StepState, detail: &str) -> Step {
     Step {
         name,
         state,
@@ -59,13 +59,13 @@ pub async fn claimed(journal: &dyn Journal, request: &ClaimRequest) -> Run {
     }
 }
 
-async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTime<Utc>) {
+pub async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTime<Utc>) {
     let error = (state != RunState::Succeeded).then(|| problem(Code::DbUnreachable));
     let outcome = Outcome { state, error, now };
     journal.finish(run.id, &outcome).await.unwrap();
 }
 
-async fn read(journal: &dyn Journal, run: &Run) -> Run {
+pub async fn read(journal: &dyn Journal, run: &Run) -> Run {
     journal.run(run.id).await.unwrap().unwrap()
 }
 
@@ -336,90 +336,4 @@ pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal)
         let answer = journal.claim(&late(n)).await.unwrap();
         assert!(matches!(answer, Claim::Over(_)));
     }
-}
-
-pub async fn two_rotations_of_one_secret_do_not_get_in_each_others_way(journal: &dyn Journal) {
-    let orders = claimed(journal, &request("orders", 1)).await;
-    let copy = claimed(journal, &request("copy", 1)).await;
-    assert_ne!(orders.id, copy.id);
-}
-
-pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &dyn Journal) {
-    let mut ids = Vec::new();
-    for n in 0..5_u32 {
-        let rotation = if n == 2 { "other" } else { "orders" };
-        // 3 and 4 start in the same microsecond.
-        let now = at(i64::from(n.min(3)));
-        let run = claimed(journal, &by("a", now, request(rotation, n))).await;
-        let state = if n == 1 {
-            RunState::Failed
-        } else {
-            RunState::Succeeded
-        };
-        end(journal, &run, state, now).await;
-        ids.push(run.id);
-    }
-    let list = async |rotation: Option<&str>, state, before: Option<usize>, limit| {
-        let query = RunQuery {
-            rotation: rotation.map(Into::into),
-            state,
-            before: before.map(|n| ids[n]),
-            limit,
-        };
-        let runs = journal.runs(&query).await.unwrap();
-        runs.iter()
-            .map(|run| ids.iter().position(|id| *id == run.id).unwrap())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(list(None, None, None, 10).await, [4, 3, 2, 1, 0]);
-    assert_eq!(list(None, None, None, 2).await, [4, 3]);
-    assert_eq!(list(None, None, Some(4), 2).await, [3, 2]);
-    assert_eq!(list(Some("orders"), None, Some(3), 10).await, [1, 0]);
-    assert_eq!(list(None, Some(RunState::Failed), None, 10).await, [1]);
-    assert_eq!(list(Some("nobody"), None, None, 10).await, [0_usize; 0]);
-    assert_eq!(list(None, None, None, 0).await, [0_usize; 0]);
-    let unknown = RunQuery {
-        before: Some(Uuid::nil()),
-        limit: 10,
-        ..RunQuery::default()
-    };
-    assert_eq!(journal.runs(&unknown).await.unwrap(), []);
-}
-
-pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journal: &dyn Journal) {
-    let nothing = Uuid::nil();
-    let word = step(StepName::Set, StepState::Running, "x");
-    journal.step(nothing, &word).await.unwrap_err();
-    let done = Outcome {
-        state: RunState::Succeeded,
-        error: None,
-        now: at(1),
-    };
-    journal.finish(nothing, &done).await.unwrap_err();
-    let run = claimed(journal, &request("orders", 1)).await;
-    let still = Outcome {
-        state: RunState::Running,
-        ..done.clone()
-    };
-    journal.finish(run.id, &still).await.unwrap_err();
-    journal.finish(run.id, &done).await.unwrap();
-    journal.finish(run.id, &done).await.unwrap_err();
-    assert_eq!(journal.run(nothing).await.unwrap(), None);
-}
-
-pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) {
-    assert_eq!(journal.memory().await.unwrap(), HashMap::new());
-    let names = ["orders".to_owned(), "a \"b' \\ ü".to_owned()];
-    journal.first_seen(&names[..1], at(1)).await.unwrap();
-    journal.first_seen(&names, at(2)).await.unwrap();
-    journal.first_seen(&[], at(3)).await.unwrap();
-    journal.set_paused("orders", true).await.unwrap();
-    let memory = journal.memory().await.unwrap();
-    assert_eq!(memory.len(), 2);
-    assert_eq!(memory["orders"].first_seen, Some(at(1)));
-    assert_eq!(memory[&names[1]].first_seen, Some(at(2)));
-    assert!(memory["orders"].paused);
-    assert!(!memory[&names[1]].paused);
-    journal.set_paused("orders", false).await.unwrap();
-    assert!(!journal.memory().await.unwrap()["orders"].paused);
 }

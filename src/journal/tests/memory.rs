@@ -1,0 +1,154 @@
+//! Sentences about what is remembered and listed, and about what nobody works on any more.
+
+use super::sentences::*;
+use super::*;
+
+pub async fn two_rotations_of_one_secret_do_not_get_in_each_others_way(journal: &dyn Journal) {
+    let orders = claimed(journal, &request("orders", 1)).await;
+    let copy = claimed(journal, &request("copy", 1)).await;
+    assert_ne!(orders.id, copy.id);
+}
+
+pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &dyn Journal) {
+    let mut ids = Vec::new();
+    for n in 0..5_u32 {
+        let rotation = if n == 2 { "other" } else { "orders" };
+        // 3 and 4 start in the same microsecond.
+        let now = at(i64::from(n.min(3)));
+        let run = claimed(journal, &by("a", now, request(rotation, n))).await;
+        let state = if n == 1 {
+            RunState::Failed
+        } else {
+            RunState::Succeeded
+        };
+        end(journal, &run, state, now).await;
+        ids.push(run.id);
+    }
+    let list = async |rotation: Option<&str>, state, before: Option<usize>, limit| {
+        let query = RunQuery {
+            rotation: rotation.map(Into::into),
+            state,
+            before: before.map(|n| ids[n]),
+            limit,
+        };
+        let runs = journal.runs(&query).await.unwrap();
+        runs.iter()
+            .map(|run| ids.iter().position(|id| *id == run.id).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, None, None, 10).await, [4, 3, 2, 1, 0]);
+    assert_eq!(list(None, None, None, 2).await, [4, 3]);
+    assert_eq!(list(None, None, Some(4), 2).await, [3, 2]);
+    assert_eq!(list(Some("orders"), None, Some(3), 10).await, [1, 0]);
+    assert_eq!(list(None, Some(RunState::Failed), None, 10).await, [1]);
+    assert_eq!(list(Some("nobody"), None, None, 10).await, [0_usize; 0]);
+    assert_eq!(list(None, None, None, 0).await, [0_usize; 0]);
+    let unknown = RunQuery {
+        before: Some(Uuid::nil()),
+        limit: 10,
+        ..RunQuery::default()
+    };
+    assert_eq!(journal.runs(&unknown).await.unwrap(), []);
+}
+
+pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journal: &dyn Journal) {
+    let nothing = Uuid::nil();
+    let word = step(StepName::Set, StepState::Running, "x");
+    journal.step(nothing, &word).await.unwrap_err();
+    let done = Outcome {
+        state: RunState::Succeeded,
+        error: None,
+        now: at(1),
+    };
+    journal.finish(nothing, &done).await.unwrap_err();
+    let run = claimed(journal, &request("orders", 1)).await;
+    let still = Outcome {
+        state: RunState::Running,
+        ..done.clone()
+    };
+    journal.finish(run.id, &still).await.unwrap_err();
+    journal.finish(run.id, &done).await.unwrap();
+    journal.finish(run.id, &done).await.unwrap_err();
+    assert_eq!(journal.run(nothing).await.unwrap(), None);
+}
+
+pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) {
+    assert_eq!(journal.memory().await.unwrap(), HashMap::new());
+    let names = ["orders".to_owned(), "a \"b' \\ ü".to_owned()];
+    journal.first_seen(&names[..1], at(1)).await.unwrap();
+    journal.first_seen(&names, at(2)).await.unwrap();
+    journal.first_seen(&[], at(3)).await.unwrap();
+    journal.set_paused("orders", true).await.unwrap();
+    let memory = journal.memory().await.unwrap();
+    assert_eq!(memory.len(), 2);
+    assert_eq!(memory["orders"].first_seen, Some(at(1)));
+    assert_eq!(memory[&names[1]].first_seen, Some(at(2)));
+    assert!(memory["orders"].paused);
+    assert!(!memory[&names[1]].paused);
+    journal.set_paused("orders", false).await.unwrap();
+    assert!(!journal.memory().await.unwrap()["orders"].paused);
+}
+
+pub async fn what_nobody_works_on_any_more_is_swept_up(journal: &dyn Journal) {
+    let closed = claimed(journal, &request("closed", 1)).await;
+    end(journal, &closed, RunState::Deferred, at(1)).await;
+    let dead = claimed(journal, &request("dead", 1)).await;
+    let mut by_hand = request("by-hand", 1);
+    by_hand.window = None;
+    let by_hand = claimed(journal, &by_hand).await;
+
+    assert_eq!(journal.sweep(at(30)).await.unwrap(), [by_hand.clone()][..0]);
+    let ended = journal.sweep(at(61)).await.unwrap();
+    assert_eq!(
+        ended.len(),
+        1,
+        "only the manual run has neither a lease nor a window: {ended:?}"
+    );
+    assert_eq!(
+        (ended[0].id, ended[0].state),
+        (by_hand.id, RunState::Failed)
+    );
+    let mut states: Vec<(Uuid, RunState)> = journal
+        .sweep(at(3600))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|run| (run.id, run.state))
+        .collect();
+    states.sort_by_key(|(id, _)| *id);
+    let mut expected = [(closed.id, RunState::Missed), (dead.id, RunState::Missed)];
+    expected.sort_by_key(|(id, _)| *id);
+    assert_eq!(states, expected);
+    let why = |run: Run| run.error.unwrap().code;
+    assert_eq!(
+        why(read(journal, &closed).await),
+        Code::DbUnreachable,
+        "its own reason is kept"
+    );
+    assert_eq!(why(read(journal, &dead).await), Code::WindowClosed);
+    assert!(journal.sweep(at(9999)).await.unwrap().is_empty());
+}
+
+pub async fn a_run_is_found_by_its_version_and_a_memory_by_its_rotation(journal: &dyn Journal) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    journal.set_paused("copy", true).await.unwrap();
+    let version = |n| request("orders", n).version_id;
+    assert_eq!(
+        journal.run_of("orders", &version(1)).await.unwrap(),
+        Some(run.clone())
+    );
+    assert_eq!(journal.run_of("orders", &version(2)).await.unwrap(), None);
+    assert_eq!(journal.run_of("copy", &version(1)).await.unwrap(), None);
+    let all = journal.memory().await.unwrap();
+    for name in ["orders", "copy"] {
+        assert_eq!(
+            journal.memory_of(name).await.unwrap().as_ref(),
+            all.get(name)
+        );
+    }
+    assert_eq!(
+        journal.memory_of("orders").await.unwrap().unwrap().last_run,
+        Some(run)
+    );
+    assert_eq!(journal.memory_of("nobody").await.unwrap(), None);
+}
