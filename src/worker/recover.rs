@@ -66,3 +66,127 @@ pub fn find(rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) ->
     }
     missed.map_or(Found::Nothing, Found::Missed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Run, Trigger};
+    use crate::store::VersionId;
+
+    const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
+
+    fn rotation(more: &str) -> Rotation {
+        let text = format!(
+            "[secrets]\nbackend = \"local\"\n[[rotation]]\nname = \"orders\"\nsecret = \"orders\"\n{more}\n"
+        );
+        let file = std::path::Path::new("twinkey.toml");
+        let mut settings = crate::config::parse(file, &text, &Default::default()).unwrap();
+        settings.rotations.remove(0)
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-{text}Z").parse().unwrap()
+    }
+
+    fn window(day: u32) -> Window {
+        Window {
+            opens: at(&format!("{day}T07:00:00")),
+            closes: at(&format!("{day}T08:00:00")),
+        }
+    }
+
+    fn seen_since(first_seen: &str) -> RotationMemory {
+        RotationMemory {
+            first_seen: Some(at(first_seen)),
+            ..RotationMemory::default()
+        }
+    }
+
+    fn run(day: u32, state: RunState) -> Option<Run> {
+        Some(Run {
+            id: uuid::Uuid::nil(),
+            rotation: "orders".into(),
+            trigger: Trigger::Schedule,
+            reason: None,
+            window: Some(window(day)),
+            state,
+            worker: "w".into(),
+            version_id: VersionId("v".into()),
+            from_user: None,
+            to_user: None,
+            started: window(day).opens,
+            finished: None,
+            attempt: 1,
+            steps: Vec::new(),
+            error: None,
+        })
+    }
+
+    #[test]
+    fn a_rotation_on_demand_or_never_seen_before_has_missed_nothing() {
+        let now = at("23T07:30:00");
+        assert_eq!(
+            find(&rotation(""), &seen_since("01T00:00:00"), now),
+            Found::Nothing
+        );
+        let daily = rotation(&format!("{DAILY}\nmissed = \"run\""));
+        assert_eq!(
+            find(&daily, &RotationMemory::default(), now),
+            Found::Nothing
+        );
+        assert_eq!(
+            find(&daily, &seen_since("23T07:10:00"), now),
+            Found::Nothing,
+            "the window was open before anybody asked for it"
+        );
+    }
+
+    #[test]
+    fn an_open_window_is_taken_up_where_a_run_was_begun_or_missed_says_run() {
+        let now = at("23T07:30:00");
+        let (skip, run_it) = (
+            rotation(DAILY),
+            rotation(&format!("{DAILY}\nmissed = \"run\"")),
+        );
+        let mut memory = seen_since("01T00:00:00");
+        memory.last_run = run(22, RunState::Succeeded);
+        assert_eq!(find(&run_it, &memory, now), Found::Open(window(23)));
+        assert_eq!(find(&skip, &memory, now), Found::Missed(window(23)));
+        for state in [RunState::Running, RunState::Deferred] {
+            memory.last_run = run(23, state);
+            assert_eq!(find(&skip, &memory, now), Found::Begun(window(23)));
+        }
+        for state in [RunState::Succeeded, RunState::Failed, RunState::Missed] {
+            memory.last_run = run(23, state);
+            assert_eq!(find(&run_it, &memory, now), Found::Nothing);
+        }
+    }
+
+    #[test]
+    fn of_the_windows_that_went_by_the_last_is_reported_once() {
+        let daily = rotation(DAILY);
+        let mut memory = seen_since("01T00:00:00");
+        let now = at("23T09:00:00");
+        assert_eq!(find(&daily, &memory, now), Found::Missed(window(23)));
+        memory.last_run = run(22, RunState::Succeeded);
+        assert_eq!(find(&daily, &memory, now), Found::Missed(window(23)));
+        memory.last_run = run(23, RunState::Missed);
+        assert_eq!(find(&daily, &memory, now), Found::Nothing);
+        assert_eq!(
+            find(&daily, &seen_since("23T07:10:00"), now),
+            Found::Nothing
+        );
+    }
+
+    #[test]
+    fn a_paused_rotation_has_missed_nothing() {
+        let daily = rotation(&format!("{DAILY}\nmissed = \"run\""));
+        let memory = RotationMemory {
+            paused: true,
+            ..seen_since("01T00:00:00")
+        };
+        for now in ["23T07:30:00", "23T09:00:00"] {
+            assert_eq!(find(&daily, &memory, at(now)), Found::Nothing);
+        }
+    }
+}

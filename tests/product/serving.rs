@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use reqwest::StatusCode;
 use serde_json::Value as Json;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection, SqliteConnection};
 use twinkey::rotation::identity;
 use twinkey::store::stage;
 use twinkey::store::{SecretStore, VersionId};
@@ -192,6 +192,35 @@ async fn scheduled_id(shop: &Shop, opens: DateTime<Utc>) -> VersionId {
     identity::scheduled(&description.arn, opens)
 }
 
+/// A pair whose standby is being altered by somebody else until the connection's transaction ends:
+/// whoever alters it meanwhile waits. The rotation was known before the window opened.
+async fn busy_standby(shop: &Shop, opens: DateTime<Utc>) -> PgConnection {
+    shop.good(&["rotate", "shop"]).await;
+    shop.good(&["rotate", "shop"]).await;
+    let journal = shop.folder.path().join("journal.db");
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", journal.display()))
+        .await
+        .unwrap();
+    sqlx::query("UPDATE rotations SET first_seen = ?1")
+        .bind((opens - TimeDelta::days(1)).timestamp_micros())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    db.close().await.unwrap();
+    let mut root = shop.root("postgres").await;
+    run(&mut root, "BEGIN").await;
+    run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
+    root
+}
+
+async fn waits_in_set(shop: &Shop) {
+    let mut look = shop.root("postgres").await;
+    until("the run waits in `set`", async || {
+        value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
+    })
+    .await;
+}
+
 /// A shop in whose open window `serve` has been killed while the run was in its step `set`.
 async fn killed_in_the_middle(address: &str) -> (Shop, DateTime<Utc>) {
     let (schedule, opens) = open_now();
@@ -201,35 +230,12 @@ async fn killed_in_the_middle(address: &str) -> (Shop, DateTime<Utc>) {
         ..Plan::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
-    // The journal must know the rotation from before the window, else nothing was missed.
-    let journal = shop.folder.path().join("journal.db");
-    let url = format!("sqlite://{}", journal.display());
-    let mut db = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url)
-        .await
-        .unwrap();
-    sqlx::query("UPDATE rotations SET first_seen = ?1")
-        .bind((opens - TimeDelta::days(1)).timestamp_micros())
-        .execute(&mut db)
-        .await
-        .unwrap();
-    <sqlx::SqliteConnection as sqlx::Connection>::close(db)
-        .await
-        .unwrap();
-
-    // Whoever alters the standby waits for this transaction: the run cannot get past `set`.
-    let mut root: PgConnection = shop.root("postgres").await;
-    run(&mut root, "BEGIN").await;
-    run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
+    let mut root = busy_standby(&shop, opens).await;
     let mut serve = shop.serve(address).await;
-    let mut look = shop.root("postgres").await;
-    until("the run waits in `set`", async || {
-        value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
-    })
-    .await;
+    waits_in_set(&shop).await;
     serve.kill().await.unwrap();
     run(&mut root, "ROLLBACK").await;
+    let mut look = shop.root("postgres").await;
     until(
         "the server has let go of the killed worker's session",
         async || {
@@ -275,6 +281,37 @@ async fn a_worker_killed_in_the_middle_finishes_its_run_inside_the_window_under_
     let run = &runs(&shop).await[0];
     assert_eq!(run["trigger"], "recovery");
     assert!(run["attempt"].as_u64().unwrap() >= 2);
+    serve.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_in_the_middle_of_a_run_parks_it_ends_well_and_the_next_worker_finishes_it() {
+    let address = free_address();
+    let (schedule, opens) = open_now();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: format!("{schedule}\nmissed = \"run\""),
+        ..Plan::default()
+    })
+    .await;
+    let mut root = busy_standby(&shop, opens).await;
+    let mut serve = shop.serve(&address).await;
+    waits_in_set(&shop).await;
+    terminate(&serve);
+    assert!(serve.wait().await.unwrap().success(), "status 0");
+    assert_eq!(runs(&shop).await[0]["state"], "deferred");
+    run(&mut root, "ROLLBACK").await;
+
+    let before = shop.read(stage::CURRENT).await;
+    let mut serve = shop.serve(&address).await;
+    until("the run is finished", async || {
+        shop.read(stage::CURRENT).await != before
+    })
+    .await;
+    assert_eq!(
+        shop.read(stage::CURRENT).await.1,
+        scheduled_id(&shop, opens).await
+    );
     serve.kill().await.unwrap();
 }
 
