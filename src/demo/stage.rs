@@ -28,7 +28,8 @@ use crate::telemetry::Clock;
 
 /// The application's secret.
 pub const SECRET: &str = "demo/shop";
-const MASTER_SECRET: &str = "demo/master";
+/// The master's.
+pub const MASTER_SECRET: &str = "demo/master";
 
 /// Why there is no stage.
 #[derive(Debug, thiserror::Error)]
