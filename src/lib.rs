@@ -17,6 +17,7 @@ pub mod journal;
 pub mod rotation;
 pub mod schedule;
 pub mod secret;
+mod sqlite;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

@@ -4,48 +4,31 @@
 //! What can go wrong, and what prevents it:
 //! - a read and the write that follows from it are torn apart by another process: every writing
 //!   method is one `BEGIN IMMEDIATE` transaction, and every reading one a snapshot;
-//! - many tasks of one process poll for the file's lock and starve: writes go through one
-//!   connection, where they queue in order; other processes are waited for (`BUSY`);
-//! - two processes make the tables at once: migrations run inside such a transaction too;
 //! - a time is not the same after it was read back: microseconds here, and the worker's clock gives
-//!   no finer ones;
-//! - somebody else on the machine reads who rotates what: the file is made with mode 0600.
+//!   no finer ones.
+//!
+//! How the file is opened, and what is prevented there: [`crate::sqlite`].
 
 mod claim;
 mod record;
 mod rows;
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Transaction};
+use sqlx::Transaction;
+use sqlx::sqlite::{Sqlite, SqliteSynchronous};
 use uuid::Uuid;
 
 use super::{
     Claim, ClaimRequest, Journal, JournalError, Outcome, RotationMemory, Run, RunQuery, Seen, Step,
 };
 use crate::code::Problem;
+use crate::sqlite::Database;
 use crate::store::VersionId;
-
-/// How long a write waits for another process to let go of the file. Every transaction here is
-/// over in milliseconds; this is for a machine that is paging.
-const BUSY: Duration = Duration::from_secs(10);
-
-/// Between two tries to open a file that another process is making.
-const TRY_AGAIN: Duration = Duration::from_millis(10);
-
-/// Connections that only read.
-const READERS: u32 = 4;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -53,8 +36,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite")
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
     path: PathBuf,
-    writer: SqlitePool,
-    readers: SqlitePool,
+    database: Database,
 }
 
 impl SqliteJournal {
@@ -65,47 +47,26 @@ impl SqliteJournal {
     /// [`JournalError`] when the file cannot be made, read or written, is no journal, or was made
     /// by a newer version.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
-        create_private(path).map_err(|error| fault(path, error))?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY)
-            .foreign_keys(true)
-            // A power cut may lose the last transactions but never tears one: history, no more.
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .disable_statement_logging();
-        let writer = first_connection(&options)
+        // A power cut may lose the last transactions but never tears one: history, no more.
+        let database = Database::open(path, SqliteSynchronous::Normal, &MIGRATIONS)
             .await
             .map_err(|error| fault(path, error))?;
-        let journal = Self {
+        Ok(Self {
             path: path.to_owned(),
-            writer,
-            readers: SqlitePoolOptions::new()
-                .max_connections(READERS)
-                .connect_lazy_with(options),
-        };
-        journal.migrate().await?;
-        Ok(journal)
-    }
-
-    async fn migrate(&self) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
-        MIGRATIONS
-            .run_direct(None, &mut *tx, false)
-            .await
-            .map_err(|error| self.fault(error))?;
-        self.commit(tx).await
+            database,
+        })
     }
 
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
-        self.writer
-            .begin_with("BEGIN IMMEDIATE")
+        self.database
+            .write()
             .await
             .map_err(|error| self.fault(error))
     }
 
     async fn read(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
-        self.readers
+        self.database
+            .readers
             .begin()
             .await
             .map_err(|error| self.fault(error))
@@ -138,12 +99,6 @@ impl From<sqlx::Error> for Reason {
     }
 }
 
-impl From<sqlx::migrate::MigrateError> for Reason {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self(error.to_string())
-    }
-}
-
 impl From<std::io::Error> for Reason {
     fn from(error: std::io::Error) -> Self {
         Self(error.to_string())
@@ -154,52 +109,6 @@ fn fault(path: &Path, error: impl Into<Reason>) -> JournalError {
     JournalError {
         reason: format!("{}: {}", path.display(), error.into().0),
     }
-}
-
-/// Makes the file readable by its owner alone; SQLite gives its companions (`-wal`, `-shm`) the
-/// same mode. A file that is there keeps the mode it has.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    // Closing a file drops all of this process's POSIX locks on it, SQLite's too. One at a time,
-    // nobody can have opened the new file as a database before it is closed here.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    match made {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The writer. SQLite does not wait, as it does everywhere else, where two connections turn a new
-/// file into a write-ahead-logged one at once: one of them is told at once that it is busy.
-async fn first_connection(options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
-    let mut tries = BUSY.as_millis() / TRY_AGAIN.as_millis();
-    loop {
-        let connected = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await;
-        match connected {
-            Err(error) if tries > 0 && is_busy(&error) => {
-                tries -= 1;
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
-            settled => return settled,
-        }
-    }
-}
-
-/// `SQLITE_BUSY`, or one of its extended codes: <https://www.sqlite.org/rescode.html#busy>.
-fn is_busy(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok())
-        .is_some_and(|code| code & 0xff == 5)
 }
 
 #[async_trait]

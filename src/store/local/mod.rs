@@ -20,13 +20,10 @@ mod sealed;
 mod versions;
 
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::SqliteSynchronous;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
@@ -37,11 +34,12 @@ use self::versions::{Value, stages_of};
 use super::answer::{About, Asked};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use crate::secret::Sensitive;
+use crate::sqlite::Database;
 
 pub use self::api::router;
 
-/// How long a connection waits for another process's write to end.
-const BUSY: Duration = Duration::from_secs(10);
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/store");
+
 const CHECK: Belongs<'_> = Belongs {
     arn: "twinkey",
     version: "key check",
@@ -49,9 +47,7 @@ const CHECK: Belongs<'_> = Belongs {
 
 /// An open store. Clones of what it holds are cheap; share it in an `Arc`.
 pub struct LocalStore {
-    /// One connection: writes of this process queue here and not in SQLite's busy loop.
-    writer: SqlitePool,
-    readers: SqlitePool,
+    database: Database,
     key: Key,
 }
 
@@ -73,40 +69,16 @@ impl LocalStore {
         let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable {
             reason: format!("{}: {e}", path.display()),
         };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A promoted password that a power cut takes back would lock every application out.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
+        // A promoted password that a power cut takes back would lock every application out.
+        let database = Database::open(path, SqliteSynchronous::Full, &MIGRATIONS)
             .await
             .map_err(|e| unavailable(&e))?;
-        // The write lock is held while tables and a key file are made (sqlx itself takes none on
-        // SQLite): of two processes that open a new store, the second finds what the first one made.
-        let mut tx = writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|e| unavailable(&e))?;
-        sqlx::migrate!("migrations/store")
-            // `run` makes the future impossible to spawn (its bound on Acquire is too narrow).
-            .run_direct(None, &mut *tx, false)
-            .await
-            .map_err(|e| unavailable(&e))?;
+        // The write lock is held while a key file is made: of two processes that open a new store,
+        // the second finds the first one's.
+        let mut tx = database.write().await.map_err(|e| unavailable(&e))?;
         let key = unlock(&mut tx, key_path, &unavailable).await?;
         tx.commit().await.map_err(|e| unavailable(&e))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_lazy_with(options);
-        Ok(Self {
-            writer,
-            readers,
-            key,
-        })
+        Ok(Self { database, key })
     }
 
     /// Makes the secret with this value, or gives it a new AWSCURRENT. Returns the version's id.
@@ -170,7 +142,7 @@ impl LocalStore {
 
     /// A transaction that holds the file's write lock from its beginning.
     async fn write(&self) -> Result<Transaction<'static, Sqlite>, Refusal> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.write().await?;
         let now = rows::now(&mut tx).await?;
         rows::purge(&mut tx, now).await?;
         Ok(tx)
@@ -295,7 +267,7 @@ impl SecretStore for LocalStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM key_check")
-            .execute(&self.readers)
+            .execute(&self.database.readers)
             .await
             .map(drop)
             .map_err(|e| told("ListSecrets", "*", About::Secret)(e.into()))

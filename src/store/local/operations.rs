@@ -102,14 +102,14 @@ impl LocalStore {
     }
 
     pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
-        let mut tx = self.readers.begin().await?;
+        let mut tx = self.database.readers.begin().await?;
         let row = rows::find(&mut tx, secret).await?;
         details_of(&mut tx, row.ok_or_else(Refusal::no_secret)?).await
     }
 
     /// Every secret, those marked for deletion included, by name.
     pub(super) async fn all_details(&self) -> Result<Vec<Details>, Refusal> {
-        let mut tx = self.readers.begin().await?;
+        let mut tx = self.database.readers.begin().await?;
         let mut all = Vec::new();
         for row in rows::all(&mut tx).await? {
             all.push(details_of(&mut tx, row).await?);

@@ -72,7 +72,7 @@ impl LocalStore {
         version: Option<&VersionId>,
         label: Option<&str>,
     ) -> Result<Found, Refusal> {
-        let mut tx = self.readers.begin().await?;
+        let mut tx = self.database.readers.begin().await?;
         let row = live(rows::find(&mut tx, secret).await?)?;
         let labels = rows::labels(&mut tx, &row.arn).await?;
         let not_found = |what: String| {
