@@ -20,6 +20,7 @@ demo: ## Rotate a real PostgreSQL's credentials under load, for about a minute
 test: ## Run every test, against real servers
 	scripts/setup test
 	TWINKEY_ALL_ENGINES=1 cargo test --locked --lib --bins --tests
+	scripts/readme-walk
 	@# How far the proof of the decisions reaches is worth seeing each time.
 	cargo test --locked --lib rotation::model -- --nocapture
 

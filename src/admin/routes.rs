@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::admin::problem::Answer;
 use crate::journal::Run;
 use crate::rotation::error::RotationError;
+use crate::telemetry::AUDIT;
 use crate::worker::fleet::Fleet;
 use crate::worker::views::RotationView;
 
@@ -138,7 +139,7 @@ pub async fn rotate(
         })?
     };
     let key = idempotency_key(&headers)?;
-    tracing::info!(rotation = %name, force = wish.force, reason = wish.reason.as_deref().unwrap_or_default(), "rotation asked for through the admin endpoint");
+    tracing::info!(target: AUDIT, rotation = %name, force = wish.force, reason = wish.reason.as_deref().unwrap_or_default(), "rotation asked for through the admin endpoint");
     let run = fleet.rotate(rotation, wish.force, wish.reason, key).await?;
     let location = format!("/v1/runs/{}", run.id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(run)).into_response())

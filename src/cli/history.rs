@@ -41,12 +41,10 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
 }
 
 fn row(run: &Run) -> Vec<Cell> {
-    let (state, style) = match run.state {
-        RunState::Running => ("running", GOOD),
-        RunState::Succeeded => ("succeeded", GOOD),
-        RunState::Failed => ("failed", BAD),
-        RunState::Missed => ("missed", BAD),
-        RunState::Deferred => ("deferred", WARN),
+    let style = match run.state {
+        RunState::Running | RunState::Succeeded => GOOD,
+        RunState::Failed | RunState::Missed => BAD,
+        RunState::Deferred => WARN,
     };
     let by = match run.trigger {
         Trigger::Schedule => "schedule",
@@ -69,7 +67,7 @@ fn row(run: &Run) -> Vec<Cell> {
     vec![
         Cell::plain(time(Some(run.started))),
         Cell(run.rotation.clone(), STRONG),
-        Cell(state.into(), style),
+        Cell(run.state.as_str().into(), style),
         Cell::plain(by),
         Cell::plain(users),
         Cell::plain(took),

@@ -20,7 +20,7 @@ pub(super) async fn run(config: Option<&Path>, args: Args, paused: bool) -> Resu
     find(&settings, &args.name)?;
     let journal = open_journal(&settings.journal).await?;
     journal.set_paused(&args.name, paused).await?;
-    tracing::info!(rotation = %args.name, paused, "a schedule was paused or resumed");
+    tracing::debug!(rotation = %args.name, paused, "a schedule was paused or resumed");
     if args.json {
         return output::json(&serde_json::json!({"rotation": args.name, "paused": paused}));
     }

@@ -6,6 +6,8 @@ use crate::rotation::event::Event;
 use crate::rotation::rollback::rollback;
 use crate::rotation::scene::Task;
 
+use crate::telemetry::AUDIT;
+
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{self, GOOD, STRONG};
@@ -37,7 +39,7 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         .journal
         .seen(None, &rotation.name, &done.seen)
         .await?;
-    tracing::warn!(rotation = %rotation.name, from = %done.from_user, to = %done.to_user, reason = args.reason.as_deref().unwrap_or_default(), "rolled back");
+    tracing::warn!(target: AUDIT, rotation = %rotation.name, from = %done.from_user, to = %done.to_user, reason = args.reason.as_deref().unwrap_or_default(), "rolled back");
     rotator.events.send(Event::RolledBack {
         rotation: rotation.name.clone(),
         from_user: done.from_user.clone(),

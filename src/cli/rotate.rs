@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::code::Code;
-use crate::journal::{Claim, Run, RunState, Step, StepName, StepState, Trigger};
+use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
 use crate::rotation::event::Event;
 use crate::rotation::identity;
 use crate::rotation::run::Order;
@@ -42,6 +42,7 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         version_id: identity::manual(),
         force: args.force,
     };
+    rotator.not_too_soon(rotation, &order).await?;
     let run = match rotator.claim(rotation, &order).await? {
         Claim::Claimed(run) => *run,
         Claim::Running(run) | Claim::Over(run) => {
@@ -89,7 +90,7 @@ async fn follow(mut events: Receiver<Event>, quiet: bool) {
 }
 
 fn show(step: &Step) {
-    let name = step_name(step.name);
+    let name = step.name.as_str();
     let detail = step.detail.as_deref().unwrap_or_default();
     let took = step
         .finished
@@ -100,16 +101,6 @@ fn show(step: &Step) {
             anstream::println!("  {GOOD}✓{GOOD:#} {name:<6}  {detail} {DIM}({took} ms){DIM:#}");
         }
         StepState::Failed => anstream::println!("  {BAD}✗{BAD:#} {name:<6}  {detail}"),
-    }
-}
-
-/// A step as AWS names it.
-pub(super) const fn step_name(step: StepName) -> &'static str {
-    match step {
-        StepName::Create => "create",
-        StepName::Set => "set",
-        StepName::Test => "test",
-        StepName::Finish => "finish",
     }
 }
 

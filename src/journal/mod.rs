@@ -57,6 +57,18 @@ pub enum Trigger {
     Recovery,
 }
 
+impl Trigger {
+    /// As the contract writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Manual => "manual",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
@@ -69,6 +81,20 @@ pub enum RunState {
     Missed,
     /// Waiting for another try inside the window.
     Deferred,
+}
+
+impl RunState {
+    /// As the contract writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Missed => "missed",
+            Self::Deferred => "deferred",
+        }
+    }
 }
 
 /// One of AWS's four steps in a run.
@@ -94,6 +120,19 @@ pub enum StepName {
     Finish,
 }
 
+impl StepName {
+    /// As the contract writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Set => "set",
+            Self::Test => "test",
+            Self::Finish => "finish",
+        }
+    }
+}
+
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
@@ -102,6 +141,18 @@ pub enum StepState {
     Running,
     Succeeded,
     Failed,
+}
+
+impl StepState {
+    /// As the contract writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What a claim asks for.

@@ -14,7 +14,7 @@
 //!   refused with `pending_conflict` and left where it is.
 //! - A guard is skipped on a retry: guards are facts like any other and are asked every time.
 //!
-//! `model.rs` beside this file enumerates every combination of facts and every crash between two
+//! `model/` beside this file enumerates every combination of facts and every crash between two
 //! effects, and proves the promises over all of them.
 
 use crate::code::Code;

@@ -31,7 +31,7 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {
-    #[error("secret {secret:?}: {source}")]
+    #[error("{}{source}", .source.unnamed(.secret))]
     Store { secret: String, source: StoreError },
     #[error("{what} {secret:?}: {source}")]
     Document {

@@ -24,6 +24,10 @@ pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> Rotat
         return RotationError::Engine { role, source };
     }
 
+    if let (Refusal::TooSoon, Some(at)) = (refusal, scene.not_before) {
+        return too_soon(secret, at);
+    }
+
     let (message, hint) = match refusal {
         Refusal::ManagedElsewhere => {
             let who = scene.description.owning_service.as_deref().map_or_else(
@@ -42,18 +46,6 @@ pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> Rotat
             },
             "the next window takes it up; `twinkey rotate` does it at once".to_owned(),
         ),
-        Refusal::TooSoon => {
-            let at = scene.not_before.map_or_else(
-                || "later".to_owned(),
-                |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            );
-            (
-                format!(
-                    "AWSCURRENT of {secret:?} moved less than min_interval ago; applications may still hold the credentials of {standby:?}"
-                ),
-                format!("wait until {at}, or use --force if no application caches the old credentials"),
-            )
-        }
         Refusal::OtherServer => (
             format!(
                 "the master secret leads to {}, the secret to {}, and they are not shown to be one server",
@@ -124,8 +116,12 @@ pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> Rotat
             format!("secret {secret:?} moved on without this run"),
             "nothing is to be done: the next run starts from where the secret stands now".to_owned(),
         ),
-        Refusal::CurrentRefused | Refusal::MasterRefused | Refusal::PendingRefused => (
-            "a sign-in was refused".to_owned(),
+        // Told above, with what was observed.
+        Refusal::TooSoon
+        | Refusal::CurrentRefused
+        | Refusal::MasterRefused
+        | Refusal::PendingRefused => (
+            "the run was refused".to_owned(),
             "see `twinkey check`".to_owned(),
         ),
     };
@@ -136,6 +132,20 @@ pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> Rotat
         hint,
         passes: refusal.passes() && waits,
     }
+}
+
+/// `min_interval` has not passed since AWSCURRENT moved; it has at `at`.
+pub(crate) fn too_soon(secret: &str, at: chrono::DateTime<chrono::Utc>) -> RotationError {
+    RotationError::refused(
+        Refusal::TooSoon,
+        format!(
+            "AWSCURRENT of {secret:?} moved less than min_interval ago; applications may still hold the credentials that the next run would replace"
+        ),
+        format!(
+            "wait until {}, or force it (--force) if no application caches the old credentials",
+            at.format("%Y-%m-%dT%H:%M:%SZ")
+        ),
+    )
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {

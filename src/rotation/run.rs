@@ -22,10 +22,12 @@ use crate::journal::{
 use crate::rotation::attempt::{Progress, attempt};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
+use crate::rotation::explain::too_soon;
 use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
 use crate::schedule::Window;
 use crate::store::VersionId;
+use crate::telemetry::OUTCOME;
 
 /// How long a claim holds without being renewed.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -87,6 +89,29 @@ impl Rotator {
         Ok(memory.take().and_then(|m| m.last_flip))
     }
 
+    /// Whether `min_interval` lets the order begin now, as far as the journal knows; the run itself
+    /// asks the store too. Asked before a claim, so that a refusal is no failed run.
+    ///
+    /// # Errors
+    /// `too_soon`, `journal_unavailable`
+    pub async fn not_too_soon(
+        &self,
+        rotation: &Rotation,
+        order: &Order,
+    ) -> Result<(), RotationError> {
+        let interval = chrono::TimeDelta::from_std(rotation.min_interval).unwrap_or_default();
+        let now = self.site.clock.now();
+        let not_before = self
+            .last_flip(&rotation.name)
+            .await?
+            .map(|flip| flip + interval)
+            .filter(|at| *at > now && !order.force);
+        match not_before {
+            None => Ok(()),
+            Some(at) => Err(too_soon(&rotation.secret, at)),
+        }
+    }
+
     /// Carries out a claimed run, once, and records how it ended. `stop` parks it where it stands.
     pub async fn carry_out(
         &self,
@@ -98,7 +123,7 @@ impl Rotator {
         self.events.send(Event::RunStarted {
             run: Box::new(run.clone()),
         });
-        tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = ?run.trigger, "run started");
+        tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), "run started");
         let recorder = Recorder::new(self, run);
         let result = self.guarded(rotation, order, &recorder, stop).await;
         let run = recorder.into_run();
@@ -202,21 +227,28 @@ impl Rotator {
         {
             tracing::warn!(run = %run.id, %error, "the new active user could not be recorded");
         }
-        match &run.error {
-            None => {
-                tracing::info!(rotation = %run.rotation, run = %run.id, from = ?run.from_user, to = ?run.to_user, "run succeeded")
-            }
-            Some(problem) if run.state == RunState::Deferred => {
-                tracing::warn!(rotation = %run.rotation, run = %run.id, code = %problem.code, message = %problem.message, "run waits for another try");
-            }
-            Some(problem) => {
-                tracing::error!(rotation = %run.rotation, run = %run.id, code = %problem.code, message = %problem.message, hint = %problem.hint, "run failed");
-            }
-        }
+        log_outcome(&run);
         self.events.send(Event::RunFinished {
             run: Box::new(run.clone()),
         });
         run
+    }
+}
+
+fn log_outcome(run: &Run) {
+    let (rotation, id) = (&run.rotation, run.id);
+    match &run.error {
+        None => {
+            let from = run.from_user.as_deref().unwrap_or("-");
+            let to = run.to_user.as_deref().unwrap_or("-");
+            tracing::info!(target: OUTCOME, %rotation, run = %id, from, to, "run succeeded");
+        }
+        Some(why) if run.state == RunState::Deferred => {
+            tracing::warn!(target: OUTCOME, %rotation, run = %id, code = %why.code, error = %why.message, "run waits for another try");
+        }
+        Some(why) => {
+            tracing::error!(target: OUTCOME, %rotation, run = %id, code = %why.code, error = %why.message, hint = %why.hint, "run failed");
+        }
     }
 }
 
@@ -266,7 +298,7 @@ impl<'a> Recorder<'a> {
         if let Err(error) = self.rotator.journal.step(id, &step).await {
             tracing::warn!(run = %id, %error, "a step could not be recorded");
         }
-        tracing::info!(%rotation, run = %id, step = ?step.name, state = ?step.state, detail = step.detail.as_deref().unwrap_or_default(), "step");
+        tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
         self.rotator.events.send(Event::Step {
             run: id,
             rotation,

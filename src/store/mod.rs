@@ -212,6 +212,14 @@ impl StoreError {
         }
     }
 
+    /// What names the secret in front of the message, where the message itself does not.
+    pub(crate) fn unnamed(&self, secret: &str) -> String {
+        match self {
+            Self::Throttled { .. } | Self::Unavailable { .. } => format!("secret {secret:?}: "),
+            _ => String::new(),
+        }
+    }
+
     /// Whether another try inside the window may succeed without anybody doing anything.
     #[must_use]
     pub const fn retryable(&self) -> bool {

@@ -33,6 +33,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// How runs end: what the commands print themselves.
+pub const OUTCOME: &str = "twinkey::outcome";
+/// What somebody did by hand, and why: always logged.
+pub const AUDIT: &str = "twinkey::audit";
+
 /// The most that a target may log, whatever the verbosity, and why.
 const CAPS: [(&str, LevelFilter); 12] = [
     // Requests, responses and signing material, `SecretString` included.
@@ -56,7 +61,8 @@ const CAPS: [(&str, LevelFilter); 12] = [
 
 /// Logs to standard error from now on. `verbosity` is how often `-v` was given: 0 is `info` from
 /// twinkey and `warn` from others, 1 `debug` from twinkey, 2 `trace` from twinkey and `debug` from
-/// others. `quiet` is for commands whose own output tells what happens: 0 is then `error` from all.
+/// others. `quiet` is for commands whose own output tells what happens: 0 is then `error` from all,
+/// nothing of [`OUTCOME`], and all of [`AUDIT`].
 ///
 /// # Errors
 /// [`TelemetryError`] when it was called before in this process.
@@ -65,7 +71,10 @@ pub fn init(format: LogFormat, verbosity: u8, quiet: bool) -> Result<(), Telemet
         // https://no-color.org: present and not empty.
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let levels = if quiet && verbosity == 0 {
-        Targets::new().with_default(LevelFilter::ERROR)
+        Targets::new()
+            .with_default(LevelFilter::ERROR)
+            .with_target(OUTCOME, LevelFilter::OFF)
+            .with_target(AUDIT, LevelFilter::INFO)
     } else {
         levels(verbosity)
     };

@@ -125,10 +125,7 @@ impl Fleet {
         {
             return Ok(run);
         }
-        if !force {
-            let last_flip = rotator.last_flip(&rotation.name).await?;
-            too_soon(&rotation, last_flip, self.now())?;
-        }
+        rotator.not_too_soon(&rotation, &order).await?;
         let Ok(place) = Arc::clone(&self.crew.places).acquire_owned().await else {
             return Err(RotationError::Internal("the worker is gone".into()));
         };
@@ -160,28 +157,4 @@ impl Fleet {
 
 fn shared(settings: &Settings) -> Arc<[Arc<Rotation>]> {
     settings.rotations.iter().cloned().map(Arc::new).collect()
-}
-
-/// What the journal alone says about `min_interval`; the run itself also asks the store.
-fn too_soon(
-    rotation: &Rotation,
-    last_flip: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<(), RotationError> {
-    let interval = chrono::TimeDelta::from_std(rotation.min_interval).unwrap_or_default();
-    match last_flip.map(|flip| flip + interval).filter(|at| *at > now) {
-        None => Ok(()),
-        Some(at) => Err(RotationError::Refused {
-            code: Code::TooSoon,
-            message: format!(
-                "AWSCURRENT of rotation {:?} moved less than min_interval ago; applications may still hold the old credentials",
-                rotation.name
-            ),
-            hint: format!(
-                "wait until {}, or force it if no application caches credentials",
-                at.format("%Y-%m-%dT%H:%M:%SZ")
-            ),
-            passes: true,
-        }),
-    }
 }

@@ -129,7 +129,7 @@ impl Scheduler {
         tracing::info!(
             rotations = rotations.len(),
             armed = self.agenda.len(),
-            next = ?self.agenda.next(),
+            next = self.agenda.next().map(|at| at.to_rfc3339()),
             "schedules are armed"
         );
         Ok(())
@@ -140,7 +140,7 @@ impl Scheduler {
         match self.fleet.crew.rotator.journal.sweep(at).await {
             Ok(ended) => {
                 for run in ended {
-                    tracing::warn!(rotation = %run.rotation, run = %run.id, state = ?run.state, "a run whose worker is gone was ended");
+                    tracing::warn!(rotation = %run.rotation, run = %run.id, state = run.state.as_str(), "a run whose worker is gone was ended");
                 }
             }
             Err(error) => tracing::warn!(%error, "the journal could not be swept"),

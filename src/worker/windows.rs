@@ -57,7 +57,7 @@ impl Crew {
                     open = Some(*run);
                 }
                 Try::NotBegun(error) => {
-                    tracing::warn!(rotation = %rotation.name, code = %error.code(), message = %error, "the run could not begin");
+                    tracing::warn!(rotation = %rotation.name, code = %error.code(), error = %error, "the run could not begin");
                     problem = Some(error.problem());
                 }
             }
@@ -176,7 +176,7 @@ impl Crew {
         if let Err(error) = recorded {
             tracing::error!(rotation = %rotation.name, %error, "a missed window could not be recorded");
         }
-        tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, message = %problem.message, "window missed");
+        tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, error = %problem.message, "window missed");
         self.rotator.events.send(Event::WindowMissed {
             rotation: rotation.name.clone(),
             window,
