@@ -16,6 +16,7 @@ mod locate;
 mod model;
 mod observe;
 pub mod plan;
+mod recorder;
 pub mod rollback;
 pub mod run;
 pub mod scene;

@@ -6,23 +6,21 @@
 //!   where it stands, which is as safe as a crash;
 //! - the window closes in the middle, or the worker is told to stop: likewise.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::code::Code;
 use crate::config::settings::Rotation;
-use crate::journal::{
-    Claim, ClaimRequest, Journal, Outcome, Run, RunState, Seen, Step, StepName, StepState, Trigger,
-};
-use crate::rotation::attempt::{Progress, attempt};
+use crate::journal::{Claim, ClaimRequest, Journal, Outcome, Run, RunState, Seen, Trigger};
+use crate::rotation::attempt::attempt;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::rotation::explain::too_soon;
+use crate::rotation::recorder::Recorder;
 use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
 use crate::schedule::Window;
@@ -258,108 +256,5 @@ fn refused(code: Code, message: &str, hint: &str, passes: bool) -> RotationError
         message: message.into(),
         hint: hint.into(),
         passes,
-    }
-}
-
-/// Writes a run's progress into the journal and tells the subscribers.
-struct Recorder<'a> {
-    rotator: &'a Rotator,
-    run: Mutex<Run>,
-}
-
-impl<'a> Recorder<'a> {
-    fn new(rotator: &'a Rotator, mut run: Run) -> Self {
-        run.steps.clear();
-        run.error = None;
-        Self {
-            rotator,
-            run: Mutex::new(run),
-        }
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut Run) -> T) -> T {
-        look(&mut self.run.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn into_run(self) -> Run {
-        self.run
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn record(&self, step: Step) {
-        let (id, rotation) = self.with(|run| {
-            match run.steps.iter_mut().find(|s| s.name == step.name) {
-                Some(there) => *there = step.clone(),
-                None => run.steps.push(step.clone()),
-            }
-            (run.id, run.rotation.clone())
-        });
-        if let Err(error) = self.rotator.journal.step(id, &step).await {
-            tracing::warn!(run = %id, %error, "a step could not be recorded");
-        }
-        tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
-        self.rotator.events.send(Event::Step {
-            run: id,
-            rotation,
-            step,
-        });
-    }
-}
-
-#[async_trait]
-impl Progress for Recorder<'_> {
-    async fn seen(&self, seen: Seen) {
-        let (id, rotation) = self.with(|run| {
-            run.from_user = Some(seen.active_user.clone());
-            run.to_user = Some(seen.standby_user.clone());
-            (run.id, run.rotation.clone())
-        });
-        if let Err(error) = self.rotator.journal.seen(Some(id), &rotation, &seen).await {
-            tracing::warn!(run = %id, %error, "what the run saw could not be recorded");
-        }
-    }
-
-    async fn began(&self, step: StepName) {
-        let now = self.rotator.site.clock.now();
-        let started = self.with(|run| {
-            run.steps
-                .iter()
-                .find(|s| s.name == step)
-                .map_or(now, |s| s.started)
-        });
-        self.record(Step {
-            name: step,
-            state: StepState::Running,
-            started,
-            finished: None,
-            detail: None,
-        })
-        .await;
-    }
-
-    async fn ended(&self, step: StepName, result: Result<&str, &RotationError>) {
-        let now = self.rotator.site.clock.now();
-        let started = self.with(|run| {
-            run.steps
-                .iter()
-                .find(|s| s.name == step)
-                .map_or(now, |s| s.started)
-        });
-        self.record(Step {
-            name: step,
-            state: if result.is_ok() {
-                StepState::Succeeded
-            } else {
-                StepState::Failed
-            },
-            started,
-            finished: Some(now),
-            detail: Some(match result {
-                Ok(done) => done.to_owned(),
-                Err(error) => error.to_string(),
-            }),
-        })
-        .await;
     }
 }

@@ -1,0 +1,83 @@
+//! Which engines there are, and what a rotation's config says to its engine.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::{Engine, postgres};
+
+/// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    Postgres,
+    Mysql,
+    Mariadb,
+    Documentdb,
+    Redshift,
+}
+
+impl EngineKind {
+    /// As the config and the metrics write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+            Self::Documentdb => "documentdb",
+            Self::Redshift => "redshift",
+        }
+    }
+
+    /// The engine itself, or `None` where this build cannot rotate it.
+    #[must_use]
+    pub fn engine(self, options: &EngineOptions) -> Option<Box<dyn Engine>> {
+        match self {
+            Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
+            Self::Mysql | Self::Mariadb | Self::Documentdb | Self::Redshift => None,
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = ();
+
+    /// Reads the config's names and those that AWS writes into secrets (`aurora-postgresql`, `mongo`, …).
+    fn from_str(s: &str) -> Result<Self, ()> {
+        match s {
+            "postgres" | "postgresql" | "aurora-postgresql" => Ok(Self::Postgres),
+            "mysql" | "aurora-mysql" => Ok(Self::Mysql),
+            "mariadb" => Ok(Self::Mariadb),
+            "documentdb" | "docdb" | "mongo" | "mongodb" => Ok(Self::Documentdb),
+            "redshift" => Ok(Self::Redshift),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What a rotation's config says to its engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EngineOptions {
+    pub postgres: PostgresOptions,
+}
+
+/// `postgres = { … }`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PostgresOptions {
+    /// Every session of the clone becomes the base user (`ALTER ROLE clone SET role = base`).
+    pub set_role: bool,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { set_role: true }
+    }
+}

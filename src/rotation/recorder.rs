@@ -1,0 +1,94 @@
+//! A run's progress, into the journal and to the subscribers. The journal is history: what it cannot
+//! take down costs a warning, not the run.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::journal::{Run, Seen, Step, StepName, StepState};
+use crate::rotation::attempt::Progress;
+use crate::rotation::error::RotationError;
+use crate::rotation::event::Event;
+use crate::rotation::run::Rotator;
+
+/// Writes a run's progress into the journal and tells the subscribers.
+pub(super) struct Recorder<'a> {
+    rotator: &'a Rotator,
+    run: Mutex<Run>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(rotator: &'a Rotator, mut run: Run) -> Self {
+        run.steps.clear();
+        run.error = None;
+        Self {
+            rotator,
+            run: Mutex::new(run),
+        }
+    }
+
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Run) -> T) -> T {
+        look(&mut self.run.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn into_run(self) -> Run {
+        self.run
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records where a step stands; `detail` is there once it has ended.
+    async fn record(&self, name: StepName, state: StepState, detail: Option<String>) {
+        let now = self.rotator.site.clock.now();
+        let (id, rotation, step) = self.with(|run| {
+            let place = run.steps.iter().position(|step| step.name == name);
+            let step = Step {
+                name,
+                state,
+                started: place.map_or(now, |at| run.steps[at].started),
+                finished: detail.is_some().then_some(now),
+                detail,
+            };
+            match place {
+                Some(at) => run.steps[at] = step.clone(),
+                None => run.steps.push(step.clone()),
+            }
+            (run.id, run.rotation.clone(), step)
+        });
+        if let Err(error) = self.rotator.journal.step(id, &step).await {
+            tracing::warn!(run = %id, %error, "a step could not be recorded");
+        }
+        tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
+        self.rotator.events.send(Event::Step {
+            run: id,
+            rotation,
+            step,
+        });
+    }
+}
+
+#[async_trait]
+impl Progress for Recorder<'_> {
+    async fn seen(&self, seen: Seen) {
+        let (id, rotation) = self.with(|run| {
+            run.from_user = Some(seen.active_user.clone());
+            run.to_user = Some(seen.standby_user.clone());
+            (run.id, run.rotation.clone())
+        });
+        if let Err(error) = self.rotator.journal.seen(Some(id), &rotation, &seen).await {
+            tracing::warn!(run = %id, %error, "what the run saw could not be recorded");
+        }
+    }
+
+    async fn began(&self, step: StepName) {
+        self.record(step, StepState::Running, None).await;
+    }
+
+    async fn ended(&self, step: StepName, result: Result<&str, &RotationError>) {
+        let (state, detail) = match result {
+            Ok(done) => (StepState::Succeeded, done.to_owned()),
+            Err(error) => (StepState::Failed, error.to_string()),
+        };
+        self.record(step, state, Some(detail)).await;
+    }
+}
