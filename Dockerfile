@@ -6,6 +6,7 @@ FROM ${RUST} AS build
 WORKDIR /src
 # Dependencies first, against an empty crate: the layer holds until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
+COPY benches benches
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
