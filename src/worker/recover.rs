@@ -1,5 +1,8 @@
-//! What a worker finds when it starts: pure. Windows that went by while no worker ran, windows that
-//! are open, and runs that a worker now gone had begun.
+//! What a worker finds when it starts or reloads, and what it arms: pure. Windows that went by while
+//! no worker ran, windows that are open, and runs that a worker now gone had begun.
+//!
+//! What can go wrong: with `spread`, a window is open before its run is due. Such a window is neither
+//! missed nor passed over: it is armed.
 
 use chrono::{DateTime, Utc};
 
@@ -43,6 +46,7 @@ pub fn find(rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) ->
             }
             Some(_) => return Found::Nothing,
             None if memory.paused || open.opens < first_seen => return Found::Nothing,
+            None if now < windows.starts(&open) => return Found::Nothing,
             None if rotation.missed == Missed::Run => return Found::Open(open),
             None => return Found::Missed(open),
         }
@@ -65,6 +69,34 @@ pub fn find(rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) ->
         }
     }
     missed.map_or(Found::Nothing, Found::Missed)
+}
+
+/// The window to arm, with the time at which its run is due: one that is open already and whose run is
+/// still to come, if the rotation was known when it opened; else the next one.
+#[must_use]
+pub fn next_due(
+    rotation: &Rotation,
+    memory: &RotationMemory,
+    now: DateTime<Utc>,
+) -> Option<(DateTime<Utc>, Window)> {
+    let windows = rotation.windows.as_ref()?;
+    let anchor = anchor(memory, now);
+    let known_at = |at: DateTime<Utc>| memory.first_seen.is_some_and(|seen| seen <= at);
+    let window = windows
+        .open_window(now, anchor)
+        .filter(|open| now < windows.starts(open) && known_at(open.opens))
+        .or_else(|| windows.next_window(now, anchor))?;
+    Some((windows.starts(&window), window))
+}
+
+/// Whether a window that was armed still is one: a success since then has moved where `rate` counts from.
+#[must_use]
+pub fn still_due(rotation: &Rotation, memory: &RotationMemory, window: Window) -> bool {
+    let anchor = anchor(memory, window.opens);
+    rotation
+        .windows
+        .as_ref()
+        .is_some_and(|windows| windows.open_window(window.opens, anchor) == Some(window))
 }
 
 #[cfg(test)]
@@ -176,6 +208,47 @@ mod tests {
             find(&daily, &seen_since("23T07:10:00"), now),
             Found::Nothing
         );
+    }
+
+    #[test]
+    fn a_window_whose_run_is_not_due_yet_is_armed_and_not_missed() {
+        // The name puts the start some minutes into the window.
+        let spread = rotation(&format!("{DAILY}\nspread = \"40m\""));
+        let plan = spread.windows.as_ref().unwrap();
+        let starts = plan.starts(&window(23));
+        assert!(starts > window(23).opens, "this name has an offset");
+        let memory = seen_since("01T00:00:00");
+        let just_before = starts - chrono::TimeDelta::seconds(1);
+        assert_eq!(find(&spread, &memory, just_before), Found::Nothing);
+        assert_eq!(
+            next_due(&spread, &memory, just_before),
+            Some((starts, window(23)))
+        );
+        assert_eq!(find(&spread, &memory, starts), Found::Missed(window(23)));
+        let tomorrow = plan.starts(&window(24));
+        assert_eq!(
+            next_due(&spread, &memory, starts),
+            Some((tomorrow, window(24)))
+        );
+        let new = seen_since("23T07:00:01");
+        assert_eq!(
+            next_due(&spread, &new, just_before),
+            Some((tomorrow, window(24)))
+        );
+    }
+
+    #[test]
+    fn a_success_by_hand_moves_the_window_of_a_rate_and_not_that_of_a_cron() {
+        let rate = rotation("schedule = \"rate(10 days)\"\nwindow = \"1h\"");
+        let mut memory = seen_since("01T00:00:00");
+        let now = at("02T00:00:00");
+        let (_, armed) = next_due(&rate, &memory, now).unwrap();
+        assert_eq!(armed.opens, at("11T00:00:00"));
+        assert!(still_due(&rate, &memory, armed));
+        memory.last_success = Some(at("05T12:00:00"));
+        assert!(!still_due(&rate, &memory, armed));
+        assert_eq!(next_due(&rate, &memory, now).unwrap().0, at("15T12:00:00"));
+        assert!(still_due(&rotation(DAILY), &memory, window(23)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The worker's life: start, sleep to the next window, hand it over, until told to stop.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use crate::config::settings::{Rotation, Settings};
-use crate::journal::Trigger;
+use crate::journal::{RotationMemory, Trigger};
 use crate::rotation::error::RotationError;
 use crate::schedule::Window;
 use crate::worker::agenda::Agenda;
 use crate::worker::fleet::Fleet;
-use crate::worker::recover::{Found, find};
-use crate::worker::views::anchor;
+use crate::worker::recover::{Found, find, next_due, still_due};
 
 /// How long tries that are on are left to end by themselves when the worker stops.
 pub const GRACE: Duration = Duration::from_secs(20);
@@ -40,6 +40,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
     let mut scheduler = Scheduler {
         fleet: fleet.clone(),
         agenda: Agenda::default(),
+        working: HashSet::new(),
         done: mpsc::unbounded_channel(),
     };
     scheduler.start().await?;
@@ -59,7 +60,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
                 beat = clock.now() + BEAT;
                 scheduler.sweep(clock.now() - BEAT).await;
             }
-            Some(name) = scheduler.done.1.recv() => scheduler.arm_again(&name).await,
+            Some(worked) = scheduler.done.1.recv() => scheduler.arm_again(worked).await,
             word = words.recv() => match word {
                 Some(Word::Reload(settings)) => {
                     fleet.replace(&settings);
@@ -90,13 +91,18 @@ async fn wind_down(fleet: &Fleet) {
     fleet.tasks.wait().await;
 }
 
+/// A rotation's name and a window of its.
+type Worked = (String, Window);
+
 struct Scheduler {
     fleet: Fleet,
     agenda: Agenda,
-    /// Names of rotations whose window has been worked through.
+    /// Windows that are being worked through.
+    working: HashSet<Worked>,
+    /// Those that have been.
     done: (
-        mpsc::UnboundedSender<String>,
-        mpsc::UnboundedReceiver<String>,
+        mpsc::UnboundedSender<Worked>,
+        mpsc::UnboundedReceiver<Worked>,
     ),
 }
 
@@ -115,6 +121,11 @@ impl Scheduler {
             let Some(memory) = memory.get(&rotation.name) else {
                 continue;
             };
+            self.arm(rotation, memory, now);
+            // After a reload, a window that is being worked through is neither begun again nor missed.
+            if self.working.iter().any(|(name, _)| *name == rotation.name) {
+                continue;
+            }
             match find(rotation, memory, now) {
                 Found::Nothing => {}
                 Found::Begun(window) => self.work(rotation, window, Trigger::Recovery),
@@ -123,7 +134,6 @@ impl Scheduler {
                     self.fleet.crew.missed(rotation, window, None, None).await;
                 }
             }
-            self.arm(rotation, now, anchor(memory, now));
         }
         self.fleet.set_armed();
         tracing::info!(
@@ -147,14 +157,9 @@ impl Scheduler {
         }
     }
 
-    fn arm(&mut self, rotation: &Rotation, after: DateTime<Utc>, anchor: DateTime<Utc>) {
-        let Some(windows) = &rotation.windows else {
-            return;
-        };
-        match windows.next_window(after, anchor) {
-            Some(window) => self
-                .agenda
-                .arm(&rotation.name, windows.starts(&window), window),
+    fn arm(&mut self, rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) {
+        match next_due(rotation, memory, now) {
+            Some((due, window)) => self.agenda.arm(&rotation.name, due, window),
             None => self.agenda.disarm(&rotation.name),
         }
     }
@@ -171,18 +176,28 @@ impl Scheduler {
             }
             self.work(&rotation, window, Trigger::Schedule);
             // `rate` counts from a success that is yet to come: it is armed anew when that has.
-            self.arm(&rotation, window.opens.max(now), window.opens);
+            let as_if_done = RotationMemory {
+                last_success: Some(window.opens),
+                ..RotationMemory::default()
+            };
+            self.arm(&rotation, &as_if_done, now);
         }
     }
 
-    fn work(&self, rotation: &Arc<Rotation>, window: Window, trigger: Trigger) {
+    fn work(&mut self, rotation: &Arc<Rotation>, window: Window, trigger: Trigger) {
         let crew = self.fleet.crew.clone();
         let rotation = Arc::clone(rotation);
         let done = self.done.0.clone();
+        self.working.insert((rotation.name.clone(), window));
         self.fleet.tasks.spawn(async move {
             match crew.rotator.journal.memory_of(&rotation.name).await {
                 Ok(Some(memory)) if memory.paused => {
                     tracing::info!(rotation = %rotation.name, "window passed over: paused");
+                }
+                Ok(Some(memory))
+                    if trigger == Trigger::Schedule && !still_due(&rotation, &memory, window) =>
+                {
+                    tracing::info!(rotation = %rotation.name, "window passed over: a success since has moved it");
                 }
                 Ok(_) if crew.rotator.site.clock.now() >= window.closes => {
                     crew.missed(&rotation, window, None, None).await;
@@ -191,12 +206,14 @@ impl Scheduler {
                 Ok(_) | Err(_) => crew.work(&rotation, window, trigger).await,
             }
             // The scheduler may be gone already when the worker stops.
-            let _ = done.send(rotation.name.clone());
+            let _ = done.send((rotation.name.clone(), window));
         });
     }
 
     /// Arms a rotation anew after its window: for `rate`, a success has moved where it counts from.
-    async fn arm_again(&mut self, name: &str) {
+    async fn arm_again(&mut self, worked: Worked) {
+        self.working.remove(&worked);
+        let name = worked.0.as_str();
         // Whatever is due already must not be armed away.
         self.hand_over();
         let Some(rotation) = self.fleet.rotation(name) else {
@@ -205,7 +222,7 @@ impl Scheduler {
         match self.fleet.crew.rotator.journal.memory_of(name).await {
             Ok(memory) => {
                 let now = self.fleet.now();
-                self.arm(&rotation, now, anchor(&memory.unwrap_or_default(), now));
+                self.arm(&rotation, &memory.unwrap_or_default(), now);
             }
             Err(error) => {
                 tracing::warn!(rotation = %name, %error, "the next window is counted from the last opening");
