@@ -123,10 +123,8 @@ async fn rollback_goes_back_to_a_user_that_signs_in_and_only_then() {
         "ALTER ROLE app_clone PASSWORD 'changed-behind-our-back'",
     )
     .await;
-    let before = shop.state().await;
-    shop.fails(&["rollback", "shop"], 1, "pending_signin_failed")
+    shop.refuses(&["rollback", "shop"], "pending_signin_failed")
         .await;
-    assert_eq!(shop.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,12 +138,8 @@ async fn grants_verify_fails_on_a_difference_and_lists_it() {
     shop.good(&["rotate", "shop"]).await;
     let mut root = shop.root("shop").await;
     run(&mut root, "ALTER ROLE app CONNECTION LIMIT 3").await;
-    let before = shop.state().await;
-    let said = shop
-        .fails(&["rotate", "shop"], 1, "privileges_differ")
-        .await;
+    let said = shop.refuses(&["rotate", "shop"], "privileges_differ").await;
     assert!(said.contains("CONNECTION LIMIT 3"), "{said}");
-    assert_eq!(shop.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,12 +149,8 @@ async fn standby_existing_never_creates_a_user() {
         ..Plan::default()
     })
     .await;
-    let before = shop.state().await;
-    let said = shop
-        .fails(&["rotate", "shop"], 1, "privileges_differ")
-        .await;
+    let said = shop.refuses(&["rotate", "shop"], "privileges_differ").await;
     assert!(said.contains("app_clone"), "{said}");
-    assert_eq!(shop.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -192,6 +192,18 @@ async fn scheduled_id(shop: &Shop, opens: DateTime<Utc>) -> VersionId {
     identity::scheduled(&description.arn, opens)
 }
 
+/// A shop whose window is open, and whose worker takes it up when it starts.
+async fn shop_in_its_window(address: &str) -> (Shop, DateTime<Utc>) {
+    let (schedule, opens) = open_now();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: format!("{schedule}\nmissed = \"run\""),
+        ..Plan::default()
+    })
+    .await;
+    (shop, opens)
+}
+
 /// A pair whose standby is being altered by somebody else until the connection's transaction ends:
 /// whoever alters it meanwhile waits. The rotation was known before the window opened.
 async fn busy_standby(shop: &Shop, opens: DateTime<Utc>) -> PgConnection {
@@ -223,13 +235,7 @@ async fn waits_in_set(shop: &Shop) {
 
 /// A shop in whose open window `serve` has been killed while the run was in its step `set`.
 async fn killed_in_the_middle(address: &str) -> (Shop, DateTime<Utc>) {
-    let (schedule, opens) = open_now();
-    let shop = Shop::open(Plan {
-        config: format!("[server]\nlisten = \"{address}\""),
-        rotation: format!("{schedule}\nmissed = \"run\""),
-        ..Plan::default()
-    })
-    .await;
+    let (shop, opens) = shop_in_its_window(address).await;
     let mut root = busy_standby(&shop, opens).await;
     let mut serve = shop.serve(address).await;
     waits_in_set(&shop).await;
@@ -287,13 +293,7 @@ async fn a_worker_killed_in_the_middle_finishes_its_run_inside_the_window_under_
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_in_the_middle_of_a_run_parks_it_ends_well_and_the_next_worker_finishes_it() {
     let address = free_address();
-    let (schedule, opens) = open_now();
-    let shop = Shop::open(Plan {
-        config: format!("[server]\nlisten = \"{address}\""),
-        rotation: format!("{schedule}\nmissed = \"run\""),
-        ..Plan::default()
-    })
-    .await;
+    let (shop, opens) = shop_in_its_window(&address).await;
     let mut root = busy_standby(&shop, opens).await;
     let mut serve = shop.serve(&address).await;
     waits_in_set(&shop).await;

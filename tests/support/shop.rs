@@ -289,6 +289,14 @@ impl Shop {
         said
     }
 
+    /// Runs the binary; it must end with status 1 and this code, and have changed nothing.
+    pub async fn refuses(&self, args: &[&str], code: &str) -> String {
+        let before = self.state().await;
+        let said = self.fails(args, 1, code).await;
+        assert_eq!(self.state().await, before, "{args:?}: {code}");
+        said
+    }
+
     /// Starts `serve` and waits until its endpoint at `address` answers.
     pub async fn serve(&self, address: &str) -> Child {
         let log = std::fs::OpenOptions::new()
