@@ -165,14 +165,14 @@ async fn a_second_rotation_inside_min_interval_is_answered_409() {
 }
 
 fn terminate(child: &tokio::process::Child) {
-    let pid = child.id().unwrap().to_string();
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(child, "TERM");
+}
+
+/// The shell's own `kill`: a small system has no program of that name.
+fn signal(child: &tokio::process::Child, name: &str) {
+    let command = format!("kill -{name} {}", child.id().unwrap());
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.args(["-c", &command]).status().unwrap().success());
 }
 
 /// A daily window that opened a few minutes ago and stays open for two hours (or wraps to be so).
@@ -376,16 +376,7 @@ async fn sighup_reloads_a_good_config_and_refuses_a_bad_one() {
     })
     .await;
     let serve = shop.serve(&address).await;
-    let pid = serve.id().unwrap().to_string();
-    let hangup = || {
-        assert!(
-            std::process::Command::new("kill")
-                .args(["-HUP", &pid])
-                .status()
-                .unwrap()
-                .success()
-        )
-    };
+    let hangup = || signal(&serve, "HUP");
     let names = async || -> Vec<String> {
         let all: Json = reqwest::get(format!("http://{address}/v1/rotations"))
             .await
