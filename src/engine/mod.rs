@@ -137,8 +137,6 @@ pub struct Session {
 #[derive(Debug, Clone)]
 pub struct InspectRequest<'a> {
     pub pair: &'a Pair,
-    /// The database of the secret, in which unqualified changes take place.
-    pub dbname: Option<&'a str>,
 }
 
 /// One engine. Holds no connection.

@@ -4,9 +4,8 @@
 use crate::engine::EngineError;
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{Role, RotationError};
-use crate::rotation::locate::credentials;
-
 use crate::rotation::labels::look_at_labels;
+use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::standby::database;
 use crate::secret::Sensitive;
@@ -32,13 +31,6 @@ pub(crate) async fn act(
         Action::Prove => prove(task, scene).await,
         Action::Promote => promote(store, task, scene).await,
         Action::Refuse(_) | Action::Done => Ok(String::new()),
-    }
-}
-
-fn store_error(task: &Task<'_>, source: StoreError) -> RotationError {
-    RotationError::Store {
-        secret: task.rotation.secret.clone(),
-        source,
     }
 }
 
@@ -77,6 +69,8 @@ async fn put_pending(
             source,
         })?;
     let secret = &task.rotation.secret;
+    // Also where the answer is lost or says no.
+    scene.may_exist = true;
     match store
         .put(secret, &task.own, document.text(), stage::PENDING)
         .await
@@ -90,14 +84,10 @@ async fn put_pending(
             Ok(done)
         }
         Err(StoreError::VersionExists { .. }) => {
-            let task = Task {
-                may_exist: true,
-                ..task.clone()
-            };
-            look_at_labels(store, &task, scene).await?;
+            look_at_labels(store, task, scene).await?;
             Ok("another attempt of this run has written AWSPENDING already".into())
         }
-        Err(error) => Err(store_error(task, error)),
+        Err(error) => Err(task.store_error(error)),
     }
 }
 
@@ -121,7 +111,7 @@ async fn label_pending(
             look_at_labels(store, task, scene).await?;
             Ok("AWSPENDING was moved by somebody else".into())
         }
-        Err(error) => Err(store_error(task, error)),
+        Err(error) => Err(task.store_error(error)),
     }
 }
 
@@ -143,7 +133,7 @@ async fn drop_pending(
             look_at_labels(store, task, scene).await?;
             Ok("AWSPENDING was moved by somebody else".into())
         }
-        Err(error) => Err(store_error(task, error)),
+        Err(error) => Err(task.store_error(error)),
     }
 }
 
@@ -156,10 +146,7 @@ async fn converge(task: &Task<'_>, scene: &mut Scene) -> Result<String, Rotation
     admin
         .apply(&changes, &password)
         .await
-        .map_err(|source| RotationError::Engine {
-            role: Role::Master,
-            source,
-        })?;
+        .map_err(Role::Master.error())?;
     scene.observed.converged = true;
     scene.observed.standby.has_password = true;
     database(task, scene).await?;
@@ -192,10 +179,7 @@ async fn prove(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationErr
             scene.pending_error = Some(refused);
             Ok(said)
         }
-        Err(source) => Err(RotationError::Engine {
-            role: Role::Pending,
-            source,
-        }),
+        Err(error) => Err(Role::Pending.error()(error)),
     }
 }
 
@@ -222,6 +206,6 @@ async fn promote(
             look_at_labels(store, task, scene).await?;
             Ok("another worker had moved AWSCURRENT to this run's version".into())
         }
-        Err(error) => Err(store_error(task, error)),
+        Err(error) => Err(task.store_error(error)),
     }
 }

@@ -87,11 +87,7 @@ pub async fn attempt(
                 if error.retryable() && lost_answers < LOST_ANSWERS =>
             {
                 lost_answers += 1;
-                let task = Task {
-                    may_exist: true,
-                    ..task.clone()
-                };
-                if look_at_labels(&*site.store, &task, &mut scene)
+                if look_at_labels(&*site.store, task, &mut scene)
                     .await
                     .is_err()
                 {

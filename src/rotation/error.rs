@@ -17,6 +17,11 @@ pub enum Role {
 }
 
 impl Role {
+    /// Makes an engine's error one of this role.
+    pub(crate) fn error(self) -> impl Fn(EngineError) -> RotationError {
+        move |source| RotationError::Engine { role: self, source }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Master => "master secret",

@@ -16,14 +16,7 @@ pub(crate) async fn describe(
     store
         .describe(&task.rotation.secret)
         .await
-        .map_err(|source| store_error(task, source))
-}
-
-fn store_error(task: &Task<'_>, source: StoreError) -> RotationError {
-    RotationError::Store {
-        secret: task.rotation.secret.clone(),
-        source,
-    }
+        .map_err(|source| task.store_error(source))
 }
 
 /// Reads the labels anew after a conflict, and what they are on.
@@ -75,7 +68,7 @@ pub(crate) async fn labels(
         return Ok(());
     }
     let labelled = pending.as_ref() == Some(&task.own);
-    scene.observed.own = if labelled || task.may_exist {
+    scene.observed.own = if labelled || scene.may_exist {
         match content(store, task, scene, &task.own).await? {
             None if labelled => Own::Pending(Content::Empty),
             None => Own::NotThere,
@@ -128,7 +121,7 @@ async fn content(
     let version = match store.get(secret, Selector::Version(id)).await {
         Ok(version) => version,
         Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(source) => return Err(store_error(task, source)),
+        Err(source) => return Err(task.store_error(source)),
     };
     let Ok(document) = Document::parse(version.value) else {
         return Ok(Some((Content::Foreign, None)));

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::config::settings::InUse;
+use crate::config::settings::{InUse, Rotation};
 use crate::engine::{Admin, EngineError, SignedIn};
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::{Role, RotationError};
@@ -37,6 +37,7 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
         let mut scene = Scene {
             observed: blank(),
             description: describe(store, task).await?,
+            may_exist: task.may_exist,
             master,
             admin: None,
             own_document: None,
@@ -109,10 +110,6 @@ async fn connect(
     mut master: Master,
 ) -> Result<(Master, Connected), RotationError> {
     let engine = &located.engine;
-    let as_master = |source| RotationError::Engine {
-        role: Role::Master,
-        source,
-    };
     let mut admin = engine.admin(&master.target, &master.credentials).await;
     if matches!(admin, Err(EngineError::SignIn { .. })) {
         let again = self::master(store, task.rotation, located).await?;
@@ -123,11 +120,15 @@ async fn connect(
     }
     match admin {
         Ok(mut admin) => {
-            let locked = !task.lock || admin.lock(&located.pair).await.map_err(as_master)?;
+            let locked = !task.lock
+                || admin
+                    .lock(&located.pair)
+                    .await
+                    .map_err(Role::Master.error())?;
             Ok((master, Ok((admin, locked))))
         }
         Err(refused @ EngineError::SignIn { .. }) => Ok((master, Err(refused))),
-        Err(error) => Err(as_master(error)),
+        Err(error) => Err(Role::Master.error()(error)),
     }
 }
 
@@ -143,10 +144,7 @@ fn signed_in(
             scene.current_error = Some(refused);
             Ok(None)
         }
-        Err(source) => Err(RotationError::Engine {
-            role: Role::Current,
-            source,
-        }),
+        Err(error) => Err(Role::Current.error()(error)),
     }
 }
 
@@ -172,26 +170,29 @@ fn guards(task: &Task<'_>, scene: &mut Scene, now: DateTime<Utc>) {
     .into_iter()
     .flatten()
     .max();
-    scene.not_before = last_flip
-        .and_then(|flip| {
-            let interval = chrono::TimeDelta::from_std(task.rotation.min_interval).ok()?;
-            flip.checked_add_signed(interval)
-        })
-        .filter(|at| *at > now);
+    scene.not_before = not_before(task.rotation, last_flip, now);
     let guards = &mut scene.observed.guards;
     guards.managed_elsewhere = description.rotation_enabled || description.owning_service.is_some();
     guards.too_soon = scene.not_before.is_some() && !task.force;
     guards.standby_in_use = task.rotation.in_use != InUse::Ignore
         && !task.force
         && scene.sessions.as_ref().is_some_and(|s| !s.is_empty());
-    guards.window_closed = task
-        .window
-        .is_some_and(|w| now >= w.closes || now < w.opens);
+    look_at_clock(task, scene, now);
 }
 
-/// Asks the clock's guard again before an effect.
+/// Until when `min_interval` forbids another flip, if it does `now`.
+pub(crate) fn not_before(
+    rotation: &Rotation,
+    last_flip: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let interval = chrono::TimeDelta::from_std(rotation.min_interval).ok()?;
+    last_flip?
+        .checked_add_signed(interval)
+        .filter(|at| *at > now)
+}
+
+/// Asks the clock's guard, at first and again before every effect before an effect.
 pub(crate) fn look_at_clock(task: &Task<'_>, scene: &mut Scene, now: DateTime<Utc>) {
-    scene.observed.guards.window_closed = task
-        .window
-        .is_some_and(|w| now >= w.closes || now < w.opens);
+    scene.observed.guards.window_closed = task.window.is_some_and(|w| !w.contains(now));
 }

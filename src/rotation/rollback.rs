@@ -69,10 +69,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
     located
         .sign_in(&credentials(&previous), &task.rotation.probe)
         .await
-        .map_err(|source| RotationError::Engine {
-            role: Role::Previous,
-            source,
-        })?;
+        .map_err(Role::Previous.error())?;
     let lacks: Vec<String> = scene
         .inspection
         .iter()
@@ -102,10 +99,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
         .await
         .map_err(|source| match source {
             StoreError::StageMoved { .. } => explain(Refusal::LostRace, task, &scene),
-            source => RotationError::Store {
-                secret: secret.clone(),
-                source,
-            },
+            source => task.store_error(source),
         })?;
     Ok(RolledBack {
         from_user: pair.active_user().to_owned(),

@@ -20,6 +20,7 @@ use crate::rotation::attempt::attempt;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::rotation::explain::too_soon;
+use crate::rotation::observe::not_before;
 use crate::rotation::recorder::Recorder;
 use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
@@ -97,16 +98,10 @@ impl Rotator {
         rotation: &Rotation,
         order: &Order,
     ) -> Result<(), RotationError> {
-        let interval = chrono::TimeDelta::from_std(rotation.min_interval).unwrap_or_default();
-        let now = self.site.clock.now();
-        let not_before = self
-            .last_flip(&rotation.name)
-            .await?
-            .map(|flip| flip + interval)
-            .filter(|at| *at > now && !order.force);
-        match not_before {
-            None => Ok(()),
-            Some(at) => Err(too_soon(&rotation.secret, at)),
+        let last_flip = self.last_flip(&rotation.name).await?;
+        match not_before(rotation, last_flip, self.site.clock.now()) {
+            Some(at) if !order.force => Err(too_soon(&rotation.secret, at)),
+            _ => Ok(()),
         }
     }
 

@@ -7,10 +7,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::config::settings::Rotation;
 use crate::engine::{Admin, Change, EngineError, Inspection, Session};
 use crate::rotation::decide::Observed;
+use crate::rotation::error::RotationError;
 use crate::rotation::locate::{Located, Master};
 use crate::schedule::Window;
 use crate::secret::document::Document;
-use crate::store::{Description, VersionId};
+use crate::store::{Description, StoreError, VersionId};
 
 /// What is asked of an observation or a run.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub(crate) struct Scene {
     /// `None` where the master was refused.
     pub admin: Option<Box<dyn Admin>>,
     pub description: Description,
+    /// The version of this run may be there without a label: an earlier attempt, or this one, has put it.
+    pub may_exist: bool,
     /// The document of the version of this run, once it has one that fits.
     pub own_document: Option<Document>,
     /// The pending document of another run, whose password is to be carried on.
@@ -53,6 +56,16 @@ pub(crate) struct Scene {
     #[expect(dead_code, reason = "held, not read")]
     pub place: Option<OwnedSemaphorePermit>,
     pub observed: Observed,
+}
+
+impl Task<'_> {
+    /// What the store answered about the rotation's secret.
+    pub(crate) fn store_error(&self, source: StoreError) -> RotationError {
+        RotationError::Store {
+            secret: self.rotation.secret.clone(),
+            source,
+        }
+    }
 }
 
 impl Scene {

@@ -11,22 +11,21 @@ use crate::rotation::scene::{Scene, Task};
 /// # Errors
 /// The engine's.
 pub(crate) async fn database(task: &Task<'_>, scene: &mut Scene) -> Result<(), RotationError> {
-    let as_master = |source| RotationError::Engine {
-        role: Role::Master,
-        source,
-    };
     let Some(admin) = &mut scene.admin else {
         return Ok(());
     };
     let pair = &scene.located.pair;
-    let request = InspectRequest {
-        pair,
-        dbname: scene.located.target.dbname.as_deref(),
-    };
-    let inspection = admin.inspect(&request).await.map_err(as_master)?;
+    let request = InspectRequest { pair };
+    let inspection = admin
+        .inspect(&request)
+        .await
+        .map_err(Role::Master.error())?;
     if inspection.standby_exists && !scene.observed.converged {
         let standby = pair.standby_user();
-        scene.sessions = admin.sessions(standby).await.map_err(as_master)?;
+        scene.sessions = admin
+            .sessions(standby)
+            .await
+            .map_err(Role::Master.error())?;
     } else if !inspection.standby_exists {
         scene.sessions = Some(Vec::new());
     }
@@ -55,12 +54,7 @@ pub(crate) async fn pending_password(scene: &mut Scene) -> Result<(), RotationEr
             match scene.located.sign_in(&who, &[]).await {
                 Ok(_) => true,
                 Err(EngineError::SignIn { .. }) => false,
-                Err(source) => {
-                    return Err(RotationError::Engine {
-                        role: Role::Pending,
-                        source,
-                    });
-                }
+                Err(error) => return Err(Role::Pending.error()(error)),
             }
         }
         _ => false,

@@ -197,10 +197,7 @@ impl Case<'_> {
     }
 
     pub async fn inspect(&self) -> Inspection {
-        let request = InspectRequest {
-            pair: &self.pair,
-            dbname: Some(&self.database),
-        };
+        let request = InspectRequest { pair: &self.pair };
         self.admin().await.inspect(&request).await.unwrap()
     }
 
@@ -216,10 +213,7 @@ impl Case<'_> {
 
     /// What a run does with the database, from the lock to the proof; then the pair is flipped.
     pub async fn rotate(&mut self) -> Inspection {
-        let request = InspectRequest {
-            pair: &self.pair,
-            dbname: Some(&self.database),
-        };
+        let request = InspectRequest { pair: &self.pair };
         let mut admin = self.admin().await;
         assert!(admin.lock(&self.pair).await.unwrap());
         let before = admin.inspect(&request).await.unwrap();
