@@ -49,6 +49,12 @@ pub enum Slot {
     ScramSha256,
     /// PostgreSQL's `md5…` of the password and this user name.
     PostgresMd5 { username: String },
+    /// `*` and 40 hexadecimal digits: `mysql_native_password`.
+    MysqlNative,
+    /// What `caching_sha2_password` stores, as `0x…`: the digest in this many thousands of rounds.
+    CachingSha2 { thousands: u16 },
+    /// The public key that MariaDB's `ed25519` stores.
+    MariadbEd25519,
 }
 
 impl Statement {

@@ -93,6 +93,10 @@ pub struct Inspection {
     pub differences: Vec<Change>,
     /// Gives the standby the pending password and, if it could not, lets it sign in. Always last.
     pub set_password: Vec<Change>,
+    /// Whether all that the server stores for the standby is made of the password that was asked about.
+    /// A sign-in proves one account; where a user has several, only this tells that none was left out.
+    /// `None` where the stored form cannot be read, or no password was asked about.
+    pub holds_password: Option<bool>,
     /// What a person should know, for `check` and `plan`.
     pub findings: Vec<Finding>,
     /// What the master lacks to carry out the changes; each with the statement that mends it.
@@ -133,10 +137,15 @@ pub struct Session {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Who is asked to be made equal, and how far it may go.
+/// What is asked of an inspection.
 #[derive(Debug, Clone)]
 pub struct InspectRequest<'a> {
     pub pair: &'a Pair,
+    /// The pending password, where there is one already: see [`Inspection::holds_password`].
+    pub password: Option<&'a Sensitive>,
+    /// Look too at what no run depends on and may take a while to find (who is named in DEFINER
+    /// clauses): for `check`.
+    pub thorough: bool,
 }
 
 /// One engine. Holds no connection.

@@ -148,8 +148,9 @@ async fn converge(task: &Task<'_>, scene: &mut Scene) -> Result<String, Rotation
         .await
         .map_err(Role::Master.error())?;
     scene.observed.converged = true;
-    scene.observed.standby.has_password = true;
     database(task, scene).await?;
+    let held = scene.inspection.as_ref().and_then(|i| i.holds_password);
+    scene.observed.standby.has_password = held != Some(false);
     let what = if changes.len() == 1 {
         "1 change"
     } else {

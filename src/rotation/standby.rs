@@ -5,6 +5,7 @@ use crate::engine::{EngineError, InspectRequest, Severity};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
+use crate::secret::document::Document;
 
 /// How the standby differs, and who lives on it.
 ///
@@ -15,7 +16,12 @@ pub(crate) async fn database(task: &Task<'_>, scene: &mut Scene) -> Result<(), R
         return Ok(());
     };
     let pair = &scene.located.pair;
-    let request = InspectRequest { pair };
+    let request = InspectRequest {
+        pair,
+        password: scene.own_document.as_ref().map(Document::password),
+        // A preview has the time that a run has not.
+        thorough: !task.lock,
+    };
     let inspection = admin
         .inspect(&request)
         .await
@@ -45,11 +51,15 @@ pub(crate) async fn database(task: &Task<'_>, scene: &mut Scene) -> Result<(), R
     Ok(())
 }
 
-/// Whether the standby signs in with the password of this run's document, if there is one already.
+/// Whether the standby signs in with the password of this run's document, if there is one already,
+/// and holds it in all of its accounts.
 pub(crate) async fn pending_password(scene: &mut Scene) -> Result<(), RotationError> {
-    let exists = scene.inspection.as_ref().is_some_and(|i| i.standby_exists);
+    let may_hold = scene
+        .inspection
+        .as_ref()
+        .is_some_and(|i| i.standby_exists && i.holds_password != Some(false));
     scene.observed.standby.has_password = match &scene.own_document {
-        Some(document) if exists => {
+        Some(document) if may_hold => {
             let who = credentials(document);
             match scene.located.sign_in(&who, &[]).await {
                 Ok(_) => true,

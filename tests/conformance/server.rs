@@ -197,7 +197,11 @@ impl Case<'_> {
     }
 
     pub async fn inspect(&self) -> Inspection {
-        let request = InspectRequest { pair: &self.pair };
+        let request = InspectRequest {
+            pair: &self.pair,
+            password: None,
+            thorough: true,
+        };
         self.admin().await.inspect(&request).await.unwrap()
     }
 
@@ -213,7 +217,11 @@ impl Case<'_> {
 
     /// What a run does with the database, from the lock to the proof; then the pair is flipped.
     pub async fn rotate(&mut self) -> Inspection {
-        let request = InspectRequest { pair: &self.pair };
+        let request = InspectRequest {
+            pair: &self.pair,
+            password: None,
+            thorough: true,
+        };
         let mut admin = self.admin().await;
         assert!(admin.lock(&self.pair).await.unwrap());
         let before = admin.inspect(&request).await.unwrap();

@@ -67,6 +67,13 @@ async fn transaction(
 fn fill(slot: &Slot, password: &Sensitive) -> Result<Sensitive, EngineError> {
     match slot {
         Slot::PostgresMd5 { username } => Ok(verifier::md5(password, username)),
+        Slot::MysqlNative | Slot::CachingSha2 { .. } | Slot::MariadbEd25519 => {
+            Err(EngineError::Refused {
+                what: "filling in the password".into(),
+                reason: "PostgreSQL does not store it in this form".into(),
+                hint: "this is a defect of twinkey: please report it".into(),
+            })
+        }
         Slot::ScramSha256 => verifier::scram_sha_256(password).map_err(|_| EngineError::Busy {
             what: "making a SCRAM verifier".into(),
             reason: "the operating system gives no randomness".into(),

@@ -51,6 +51,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         standby_exists: role(facts, standby).is_some(),
         differences,
         set_password: vec![set_password(facts, pair)],
+        // A role has one password, and who signs in has proved it.
+        holds_password: None,
         findings,
         missing: preflight::missing(facts, pair, options),
     }
