@@ -1,9 +1,9 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test ci lint bench fmt doc
+.PHONY: help setup build demo test test-mysql ci lint bench fmt doc
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what the other targets need besides Rust
 	scripts/setup test
@@ -12,7 +12,7 @@ build: ## Build target/debug/twinkey
 	scripts/setup build
 	cargo build --locked
 
-demo: ## Rotate a real PostgreSQL's credentials under load, for about a minute
+demo: ## Rotate the credentials of a real PostgreSQL and a real MariaDB under load, for about a minute
 	scripts/setup demo
 	cargo build --locked
 	target/debug/twinkey demo
@@ -24,10 +24,20 @@ test: ## Run every test, against real servers
 	@# How far the proof of the decisions reaches is worth seeing each time.
 	cargo test --locked --lib rotation::model -- --nocapture
 
+# Status 3 is "cannot be had here", which the script has said loudly.
+test-mysql: ## Run the tests that need a MySQL, which is downloaded first; skipped where that cannot be
+	scripts/setup test
+	@scripts/setup-mysql && { \
+	    export TWINKEY_ALL_ENGINES=1 TWINKEY_MYSQL=1 && \
+	    cargo test --locked --lib mysql && \
+	    cargo test --locked --test conformance mysql; \
+	} || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the tests on MySQL ***' >&2; }
+
 ci: ## All that a change must pass
 	scripts/setup test
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) test-mysql
 	$(MAKE) doc
 
 lint: ## Formatting, clippy, dependencies
