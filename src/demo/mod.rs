@@ -3,7 +3,9 @@
 //! the length of the windows is what `twinkey serve` runs.
 
 pub mod consumer;
+pub mod mysql;
 pub mod postgres;
+mod server;
 pub mod stage;
 
 use std::sync::Arc;

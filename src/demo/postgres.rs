@@ -1,40 +1,21 @@
-//! A PostgreSQL server of our own, in a temporary folder.
-//!
-//! What can go wrong, and what prevents it:
-//! - a server outlives whoever started it (a panic, a kill, a closed terminal): the server is the
-//!   child of a small shell that reads a pipe of which we hold the other end. The pipe closes when
-//!   we drop it and when we die, whatever we die of; then the shell stops the server and removes
-//!   the folder. There is no other way to stop it, so that this one is always the one in use;
-//! - the server refuses to run as root: then it runs as an ordinary user, and binaries that this
-//!   user cannot reach (a checkout below a private home) are copied into its folder;
-//! - somebody takes the port between our choosing it and the server's binding it: another try;
-//! - it is reachable by others: it listens on 127.0.0.1 only, every sign-in needs a password, and
-//!   the folder is its user's alone.
+//! A PostgreSQL server of our own, in a temporary folder. What can go wrong is the same for every
+//! server: [`super::server`].
 
-mod account;
 mod find;
 
+use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::net::TcpListener;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use secrecy::ExposeSecret;
 
-use self::account::Account;
+pub use super::server::LaunchError;
+use super::server::{Account, Recipe, SUPERUSER, Server, State, io_error, succeeded};
 use crate::engine::Credentials;
-use crate::secret::password::PasswordPolicy;
 
 /// Names a folder with `initdb` and `postgres`, to be preferred to what is found.
 pub const BIN_ENV: &str = "TWINKEY_POSTGRES_BIN";
-const SUPERUSER: &str = "root_admin";
-const START_LIMIT: Duration = Duration::from_secs(60);
-/// Stops the server as soon as standard input ends. An immediate stop: nobody reads the data again.
-const KEEPER: &str = r#"dir=$1; shift; "$@" & server=$!; cat >/dev/null; kill -QUIT $server; wait $server; rm -rf -- "$dir""#;
 
 /// What a server is started with.
 #[derive(Debug, Clone)]
@@ -62,50 +43,9 @@ impl Options {
     }
 }
 
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LaunchError {
-    #[error("no PostgreSQL server was found on this machine")]
-    NotInstalled,
-    #[error("{what}: {source}")]
-    Io { what: String, source: io::Error },
-    #[error("{what} failed: {output}")]
-    Failed { what: String, output: String },
-    #[error("there is neither a user postgres nor a user nobody to run the server as")]
-    NoUser,
-    #[error("no password could be drawn from the operating system's generator")]
-    Random,
-}
-
-impl LaunchError {
-    /// What to do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NotInstalled => format!(
-                "install PostgreSQL 15 or later (Debian: apt-get install postgresql), or name the folder of its `postgres` binary in {BIN_ENV}"
-            ),
-            Self::Io { .. } => {
-                "see that the temporary folder is writable and has 100 MB left".into()
-            }
-            Self::Failed { .. } => {
-                "the server's own words above say why; TMPDIR chooses another folder".into()
-            }
-            Self::NoUser => "run as an ordinary user: PostgreSQL refuses to run as root".into(),
-            Self::Random => "try again".into(),
-        }
-    }
-}
-
 /// A running server; dropping it stops it and removes its folder.
 #[derive(Debug)]
-pub struct LocalPostgres {
-    keeper: Child,
-    dir: PathBuf,
-    port: u16,
-    superuser: Credentials,
-}
+pub struct LocalPostgres(Server);
 
 impl LocalPostgres {
     /// Makes a cluster and starts it; returns when it takes connections. Blocks for a second or two.
@@ -113,77 +53,7 @@ impl LocalPostgres {
     /// # Errors
     /// [`LaunchError`]
     pub fn start(options: &Options) -> Result<Self, LaunchError> {
-        let account = Account::to_run_as()?;
-        let dir = std::env::temp_dir().join(format!("twinkey-pg-{}", uuid::Uuid::new_v4()));
-        let result = Self::start_in(options, &account, &dir);
-        if result.is_err() {
-            // The first error is the one to report.
-            let _ = fs::remove_dir_all(&dir);
-        }
-        result
-    }
-
-    fn start_in(options: &Options, account: &Account, dir: &Path) -> Result<Self, LaunchError> {
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(dir)
-            .map_err(io_error("the server's folder cannot be made"))?;
-        account.own(dir)?;
-        let bin = account.reachable(&options.bin, dir)?;
-        let password = PasswordPolicy::default()
-            .generate()
-            .map_err(|_| LaunchError::Random)?;
-        initdb(&bin, account, dir, password.expose_secret())?;
-        configure(options, account, dir)?;
-        let superuser = Credentials {
-            username: SUPERUSER.into(),
-            password,
-        };
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let port = free_port()?;
-            let mut keeper = account
-                .command("sh")
-                .arg("-c")
-                .arg(KEEPER)
-                .arg("keeper")
-                .arg(dir)
-                .arg(bin.join("postgres"))
-                .arg("-D")
-                .arg(dir.join("data"))
-                .args(["-p", &port.to_string()])
-                // Out of the terminal's reach: its Ctrl-C is for us, who then close the pipe.
-                .process_group(0)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(log_file(dir)?)
-                .spawn()
-                .map_err(io_error("the server cannot be started"))?;
-            match wait_until_ready(dir, port) {
-                Ok(()) => {
-                    return Ok(Self {
-                        keeper,
-                        dir: dir.to_owned(),
-                        port,
-                        superuser,
-                    });
-                }
-                Err(output) if attempt < 3 && output.contains("Address already in use") => {
-                    // Its shell would remove the folder that the next try needs.
-                    let _ = keeper.kill();
-                    let _ = keeper.wait();
-                }
-                Err(output) => {
-                    drop(keeper.stdin.take());
-                    let _ = keeper.wait();
-                    return Err(LaunchError::Failed {
-                        what: "the start of the server".into(),
-                        output,
-                    });
-                }
-            }
-        }
+        Server::start(options).map(Self)
     }
 
     /// Where it listens, with [`Self::port`].
@@ -194,27 +64,67 @@ impl LocalPostgres {
 
     #[must_use]
     pub const fn port(&self) -> u16 {
-        self.port
+        self.0.port
     }
 
     /// The cluster's superuser, who on RDS would be out of reach.
     #[must_use]
     pub const fn superuser(&self) -> &Credentials {
-        &self.superuser
+        &self.0.superuser
     }
 
     /// The server's log.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
-        self.dir.join("log")
+        self.0.dir.join("log")
     }
 }
 
-impl Drop for LocalPostgres {
-    fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        // Nothing is left to do about a shell that cannot be waited for.
-        let _ = self.keeper.wait();
+impl Recipe for Options {
+    const FOLDER: &'static str = "twinkey-pg";
+    const USERS: &'static [&'static str] = &["postgres", "nobody"];
+    /// An immediate shutdown, of the children too.
+    const STOP: &'static str = "QUIT";
+
+    fn prepare(
+        &self,
+        account: &Account,
+        dir: &Path,
+        superuser: &Credentials,
+    ) -> Result<Vec<OsString>, LaunchError> {
+        let bin = fs::canonicalize(&self.bin)
+            .map_err(io_error("the server's binaries cannot be read"))?;
+        let name = bin.file_name().unwrap_or_default();
+        let installation = bin.parent().unwrap_or(&bin);
+        let installation = account.reachable(installation, dir, |installation| {
+            let mut command = Command::new(installation.join(name).join("postgres"));
+            command.arg("--version");
+            command
+        })?;
+        let bin = installation.join(name);
+        initdb(&bin, account, dir, superuser.password.expose_secret())?;
+        configure(self, account, &dir.join("data"))?;
+        Ok(vec![
+            bin.join("postgres").into(),
+            "-D".into(),
+            dir.join("data").into(),
+        ])
+    }
+
+    fn state(&self, dir: &Path, log: &str, port: u16) -> State {
+        // The eighth line of postmaster.pid is the postmaster's state (src/include/utils/pidfile.h).
+        let pid = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
+        let mut lines = pid.lines();
+        let same_port = lines.nth(3) == Some(port.to_string().as_str());
+        if same_port && lines.nth(3).is_some_and(|state| state.trim() == "ready") {
+            return State::Ready;
+        }
+        match log {
+            // Said before the FATAL that ends it.
+            log if log.contains("Address already in use") => State::PortTaken,
+            log if log.contains("FATAL:") => State::Failed,
+            _ => State::Starting,
+        }
     }
 }
 
@@ -234,8 +144,7 @@ fn initdb(bin: &Path, account: &Account, dir: &Path, password: &str) -> Result<(
     fs::remove_file(&file).map_err(io_error("the first password's file cannot be removed"))
 }
 
-fn configure(options: &Options, account: &Account, dir: &Path) -> Result<(), LaunchError> {
-    let data = dir.join("data");
+fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), LaunchError> {
     let hba = format!(
         "{}\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n",
         options.hba.join("\n")
@@ -260,78 +169,25 @@ fn configure(options: &Options, account: &Account, dir: &Path) -> Result<(), Lau
     account.write(
         &data.join("postgresql.auto.conf"),
         &(settings.join("\n") + "\n"),
-    )?;
-    account.write(&dir.join("log"), "")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "starting a server blocks; callers hand it to a thread for that"
-)]
-fn wait_until_ready(dir: &Path, port: u16) -> Result<(), String> {
-    let log = || fs::read_to_string(dir.join("log")).unwrap_or_default();
-    let deadline = Instant::now() + START_LIMIT;
-    loop {
-        // The eighth line of postmaster.pid is the postmaster's state (src/include/utils/pidfile.h).
-        let pid = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
-        let mut lines = pid.lines();
-        let same_port = lines.nth(3) == Some(port.to_string().as_str());
-        if same_port && lines.nth(3).is_some_and(|state| state.trim() == "ready") {
-            return Ok(());
-        }
-        let text = log();
-        if text.contains("FATAL:") || text.contains("keeper: ") || Instant::now() > deadline {
-            return Err(text);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn log_file(dir: &Path) -> Result<fs::File, LaunchError> {
-    fs::OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(dir.join("log"))
-        .map_err(io_error("the server's log cannot be opened"))
-}
-
-fn free_port() -> Result<u16, LaunchError> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(io_error("no port is free on 127.0.0.1"))
-}
-
-fn succeeded(what: &str, output: io::Result<Output>) -> Result<(), LaunchError> {
-    let output = output.map_err(io_error(what))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(LaunchError::Failed {
-        what: what.to_owned(),
-        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
-}
-
-fn io_error(what: &str) -> impl FnOnce(io::Error) -> LaunchError {
-    let what = what.to_owned();
-    move |source| LaunchError::Io { what, source }
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::server::tests::{leaves_nothing_behind, moves_to_another_port};
     use super::*;
 
     #[test]
     fn every_installed_server_starts_and_leaves_nothing_behind() {
         for (version, bin) in LocalPostgres::installed() {
-            let server = LocalPostgres::start(&Options::new(bin)).unwrap();
-            let (dir, port) = (server.dir.clone(), server.port());
-            std::net::TcpStream::connect((server.host(), port)).unwrap();
-            drop(server);
-            assert!(!dir.exists(), "PostgreSQL {version} left {dir:?} behind");
-            std::net::TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+            eprintln!("PostgreSQL {version}");
+            leaves_nothing_behind(LocalPostgres::start(&Options::new(bin)).unwrap().0);
         }
+    }
+
+    #[test]
+    fn where_the_port_is_taken_the_server_comes_up_on_another() {
+        moves_to_another_port(&Options::new(LocalPostgres::find(None).unwrap()));
     }
 
     #[test]

@@ -41,7 +41,12 @@ impl LocalPostgres {
                     .find(|(major, _)| version.is_none_or(|wanted| wanted == *major))
                     .map(|(_, bin)| bin)
             })
-            .ok_or(LaunchError::NotInstalled)
+            .ok_or_else(|| LaunchError::NotInstalled {
+                server: "PostgreSQL",
+                hint: format!(
+                    "install PostgreSQL 15 or later (Debian: apt-get install postgresql), or name the folder of its `postgres` binary in {BIN_ENV}"
+                ),
+            })
     }
 }
 

@@ -9,26 +9,27 @@ use std::process::Command;
 use super::{LaunchError, io_error, succeeded};
 
 /// Who runs the server: ourselves, or an ordinary user where we are root.
-pub(super) struct Account(Option<(u32, u32)>);
+pub(in crate::demo) struct Account(Option<(u32, u32)>);
 
 impl Account {
-    pub(super) fn to_run_as() -> Result<Self, LaunchError> {
+    /// `users` is who to be where we are root: the first that exists.
+    pub(in crate::demo) fn to_run_as(users: &'static [&'static str]) -> Result<Self, LaunchError> {
         let me = fs::metadata("/proc/self").map_err(io_error("/proc/self cannot be read"))?;
         if me.uid() != 0 {
             return Ok(Self(None));
         }
         let passwd =
             fs::read_to_string("/etc/passwd").map_err(io_error("/etc/passwd cannot be read"))?;
-        ["postgres", "nobody"]
+        users
             .iter()
             .find_map(|name| ids_of(&passwd, name))
             .map(|ids| Self(Some(ids)))
-            .ok_or(LaunchError::NoUser)
+            .ok_or(LaunchError::NoUser(users))
     }
 
-    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(in crate::demo) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        // A PG* variable of the caller must not reach into the server; `/` is a folder for everybody.
+        // A PG* or MYSQL_* variable of the caller must not reach into the server; `/` is a folder for everybody.
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -40,7 +41,7 @@ impl Account {
         command
     }
 
-    pub(super) fn own(&self, path: &Path) -> Result<(), LaunchError> {
+    pub(in crate::demo) fn own(&self, path: &Path) -> Result<(), LaunchError> {
         match self.0 {
             Some((uid, gid)) => chown(path, Some(uid), Some(gid))
                 .map_err(io_error("the server's files cannot be handed over")),
@@ -48,23 +49,29 @@ impl Account {
         }
     }
 
-    /// `bin` itself, or a copy of its installation in `dir` if the account cannot reach it.
-    pub(super) fn reachable(&self, bin: &Path, dir: &Path) -> Result<PathBuf, LaunchError> {
-        let bin =
-            fs::canonicalize(bin).map_err(io_error("the server's binaries cannot be read"))?;
+    /// `installation` itself, or a copy of it in `dir` if the account cannot run what is in it.
+    /// `version` gives the command, on an installation, that only shows the server's version.
+    pub(in crate::demo) fn reachable(
+        &self,
+        installation: &Path,
+        dir: &Path,
+        version: impl Fn(&Path) -> Command,
+    ) -> Result<PathBuf, LaunchError> {
+        let installation = fs::canonicalize(installation)
+            .map_err(io_error("the server's binaries cannot be read"))?;
+        let probe = version(&installation);
         let reached = self
-            .command(bin.join("postgres"))
-            .arg("--version")
+            .command(probe.get_program())
+            .args(probe.get_args())
             .output()
             .is_ok_and(|output| output.status.success());
         if reached {
-            return Ok(bin);
+            return Ok(installation);
         }
-        let installation = bin.parent().unwrap_or(&bin);
         let copy = dir.join("installation");
         let output = Command::new("cp")
             .arg("-RL")
-            .arg(installation)
+            .arg(&installation)
             .arg(&copy)
             .output();
         succeeded("copying the server's binaries", output)?;
@@ -76,10 +83,10 @@ impl Account {
                 .output();
             succeeded("handing the server's binaries over", output)?;
         }
-        Ok(copy.join(bin.file_name().unwrap_or_default()))
+        Ok(copy)
     }
 
-    pub(super) fn write(&self, path: &Path, text: &str) -> Result<(), LaunchError> {
+    pub(in crate::demo) fn write(&self, path: &Path, text: &str) -> Result<(), LaunchError> {
         let failed = || io_error("the server's files cannot be written");
         // Empty and closed to others first, so that no secret is readable even for an instant.
         fs::write(path, "").map_err(failed())?;
