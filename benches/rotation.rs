@@ -7,7 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tokio_util::sync::CancellationToken;
-use twinkey::demo::stage::{MASTER_SECRET, SECRET, Stage};
+use twinkey::demo::shop::Shop;
+use twinkey::demo::stage::Stage;
 use twinkey::journal::{Claim, RunState, Trigger};
 use twinkey::rotation::identity;
 use twinkey::rotation::run::Order;
@@ -15,6 +16,7 @@ use twinkey::secret::document::Document;
 use twinkey::secret::verifier;
 use twinkey::store::{SecretStore, Selector, stage};
 
+const SHOP: Shop = Shop::Postgres;
 const WARM_UP: usize = 3;
 const ROUNDS: usize = 40;
 
@@ -23,7 +25,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[tokio::main]
 async fn main() -> Result<()> {
     let hour = Duration::from_secs(3600);
-    let stage = Stage::set(Duration::ZERO, hour, Duration::from_secs(1)).await?;
+    let stage = Stage::set(&[SHOP], Duration::ZERO, hour, Duration::from_secs(1)).await?;
     for _ in 0..WARM_UP {
         rotate(&stage).await?;
         bare(&stage).await?;
@@ -73,10 +75,12 @@ async fn rotate(stage: &Stage) -> Result<()> {
 
 async fn bare(stage: &Stage) -> Result<()> {
     let store = &stage.rotator.site.store;
-    let current = store.get(SECRET, Selector::Stage(stage::CURRENT)).await?;
+    let current = store
+        .get(SHOP.secret(), Selector::Stage(stage::CURRENT))
+        .await?;
     let app = Document::parse(current.value.clone())?;
     let master = store
-        .get(MASTER_SECRET, Selector::Stage(stage::CURRENT))
+        .get(SHOP.master_secret(), Selector::Stage(stage::CURRENT))
         .await?;
     let master = Document::parse(master.value)?;
 
@@ -101,11 +105,11 @@ async fn bare(stage: &Stage) -> Result<()> {
 /// A new pending version with what AWSCURRENT holds already, and AWSCURRENT moved to it.
 async fn write_twice(store: &dyn SecretStore, value: &SecretString) -> Result<()> {
     let id = identity::manual();
-    store.put(SECRET, &id, value, stage::PENDING).await?;
-    let description = store.describe(SECRET).await?;
+    store.put(SHOP.secret(), &id, value, stage::PENDING).await?;
+    let description = store.describe(SHOP.secret()).await?;
     let from = description.labelled(stage::CURRENT);
     store
-        .move_stage(SECRET, stage::CURRENT, from, Some(&id))
+        .move_stage(SHOP.secret(), stage::CURRENT, from, Some(&id))
         .await?;
     Ok(())
 }

@@ -6,14 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, Row};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::demo::CACHE;
-use crate::demo::stage::SECRET;
+use crate::demo::shop::Shop;
 use crate::secret::document::Document;
 use crate::store::{SecretStore, Selector, stage};
 use crate::telemetry::Clock;
@@ -39,12 +36,12 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Starts it.
+    /// Starts it, on that shop.
     #[must_use]
-    pub fn start(store: Arc<dyn SecretStore>, clock: Clock) -> Self {
+    pub fn start(shop: Shop, store: Arc<dyn SecretStore>, clock: Clock) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let stop = CancellationToken::new();
-        let work = work(store, clock, Arc::clone(&tally), stop.clone());
+        let work = work(shop, store, clock, Arc::clone(&tally), stop.clone());
         Self {
             tally,
             task: tokio::spawn(work),
@@ -72,6 +69,7 @@ impl Consumer {
 }
 
 async fn work(
+    shop: Shop,
     store: Arc<dyn SecretStore>,
     clock: Clock,
     tally: Arc<Mutex<Tally>>,
@@ -79,7 +77,7 @@ async fn work(
 ) {
     let mut cache: Option<(Document, DateTime<Utc>)> = None;
     while !stop.is_cancelled() {
-        let result = once(&*store, &clock, &mut cache).await;
+        let result = once(shop, &*store, &clock, &mut cache).await;
         {
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             match result {
@@ -99,6 +97,7 @@ async fn work(
 
 /// One connection with the secret, from the cache if that is fresh; gives the user that signed in.
 async fn once(
+    shop: Shop,
     store: &dyn SecretStore,
     clock: &Clock,
     cache: &mut Option<(Document, DateTime<Utc>)>,
@@ -109,7 +108,7 @@ async fn once(
         Some(cached) => cached,
         None => {
             let version = store
-                .get(SECRET, Selector::Stage(stage::CURRENT))
+                .get(shop.secret(), Selector::Stage(stage::CURRENT))
                 .await
                 .map_err(|e| e.to_string())?;
             (
@@ -118,26 +117,7 @@ async fn once(
             )
         }
     };
-    let user = write_a_row(&document).await.map_err(|e| e.to_string());
+    let user = shop.write_a_row(&document).await.map_err(|e| e.to_string());
     *cache = Some((document, fetched));
     user
-}
-
-async fn write_a_row(document: &Document) -> Result<String, sqlx::Error> {
-    let fields = document.fields();
-    let mut connection = PgConnectOptions::new_without_pgpass()
-        .host(fields.host.as_deref().unwrap_or("127.0.0.1"))
-        .port(fields.port.unwrap_or(5432))
-        .database(fields.dbname.as_deref().unwrap_or("postgres"))
-        .username(&fields.username)
-        .password(document.password().expose_secret())
-        .ssl_mode(PgSslMode::Disable)
-        .disable_statement_logging()
-        .connect()
-        .await?;
-    let row = sqlx::query("INSERT INTO app.orders DEFAULT VALUES RETURNING made_by::text")
-        .fetch_one(&mut connection)
-        .await?;
-    connection.close().await?;
-    row.try_get(0)
 }

@@ -1,13 +1,15 @@
-//! The experiment that this product exists for: a real PostgreSQL, the embedded store, the worker with
-//! a window every few seconds, and an application that opens connections all the time. Everything but
-//! the length of the windows is what `twinkey serve` runs.
+//! The experiment that this product exists for: a real PostgreSQL and a real MariaDB, the embedded
+//! store, one worker with a window every few seconds for each, and an application on each that opens
+//! connections all the time. Everything but the length of the windows is what `twinkey serve` runs.
 
 pub mod consumer;
 pub mod mysql;
 pub mod postgres;
 mod server;
+pub mod shop;
 pub mod stage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::demo::consumer::{Consumer, Tally};
+use crate::demo::shop::Shop;
 use crate::demo::stage::{Stage, StageError};
 use crate::journal::{Run, RunState};
 use crate::rotation::event::Event;
@@ -35,50 +38,91 @@ pub const MIN_INTERVAL: Duration = Duration::from_secs(2);
 /// What the demo showed.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Runs that moved AWSCURRENT, each inside its window.
-    pub rotations: usize,
+    pub shops: BTreeMap<Shop, Showing>,
     /// Runs that failed, windows that were missed, runs outside their window: in words.
     pub faults: Vec<String>,
+}
+
+/// What the demo showed on one shop.
+#[derive(Debug, Clone, Default)]
+pub struct Showing {
+    /// Runs that moved AWSCURRENT, each inside its window.
+    pub rotations: usize,
     pub tally: Tally,
 }
 
 impl Outcome {
-    /// Whether the demo shows what it is to show.
+    /// Whether the demo shows what it is to show, on every shop.
     #[must_use]
     pub fn holds(&self, wanted: usize) -> bool {
-        self.rotations >= wanted && self.faults.is_empty() && self.tally.failed == 0
+        let unharmed = |showing: &Showing| showing.tally.failed == 0;
+        self.rotated(wanted) && self.faults.is_empty() && self.shops.values().all(unharmed)
+    }
+
+    fn rotated(&self, wanted: usize) -> bool {
+        Shop::ALL.iter().all(|shop| {
+            let showing = self.shops.get(shop);
+            showing.is_some_and(|showing| showing.rotations >= wanted)
+        })
+    }
+
+    fn count(&mut self, shop: Shop, run: &Run) {
+        let inside = run
+            .window
+            .zip(run.finished)
+            .is_some_and(|(w, end)| w.opens <= run.started && end < w.closes);
+        match (run.state, inside) {
+            (RunState::Succeeded, true) => self.shops.entry(shop).or_default().rotations += 1,
+            (RunState::Succeeded, false) => {
+                self.faults.push(format!(
+                    "{}: run {} was not inside its window",
+                    run.rotation, run.id
+                ));
+            }
+            (RunState::Deferred, _) => {}
+            _ => {
+                let why = run.error.as_ref().map(ToString::to_string);
+                let why = why.unwrap_or_else(|| format!("run {} failed", run.id));
+                self.faults.push(format!("{}: {why}", run.rotation));
+            }
+        }
     }
 }
 
-/// Runs the demo until `rotations` have happened, or it is clear that they will not. `show` gets every
-/// run that ended, with the application's tally so far.
+/// Runs the demo until every shop has had so many `rotations`, or it is clear that they will not
+/// come. `show` gets every run that ended, with the tally so far of the shop's application.
 ///
 /// # Errors
 /// [`StageError`] when there is nothing to show it on.
-pub async fn run(rotations: usize, show: impl Fn(&Run, &Tally)) -> Result<Outcome, StageError> {
-    let stage = Stage::set(MIN_INTERVAL, EVERY, WINDOW).await?;
+pub async fn run(
+    rotations: usize,
+    show: impl Fn(Shop, &Run, &Tally),
+) -> Result<Outcome, StageError> {
+    let stage = Stage::set(&Shop::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
     let rotator = stage.rotator.clone();
     let mut events = rotator.events.subscribe();
-    let stop = Stop::default();
     let fleet = Fleet::new(
         Crew {
             places: Arc::new(Semaphore::new(stage.settings.limits.concurrency)),
             rotator: rotator.clone(),
-            stop,
+            stop: Stop::default(),
         },
         &stage.settings,
     );
-    let consumer = Consumer::start(Arc::clone(&rotator.site.store), rotator.site.clock.clone());
+    let clock = &rotator.site.clock;
+    let consumers = Shop::ALL.map(|shop| {
+        let store = Arc::clone(&rotator.site.store);
+        (shop, Consumer::start(shop, store, clock.clone()))
+    });
     let (words, heard) = mpsc::channel(1);
     let worker = tokio::spawn(async move { schedule(&fleet, heard).await });
 
-    let clock = &rotator.site.clock;
     let windows = u32::try_from(rotations)
         .unwrap_or(u32::MAX)
         .saturating_add(4);
     let deadline = clock.now() + EVERY * windows;
     let mut outcome = Outcome::default();
-    while outcome.rotations < rotations {
+    while !outcome.rotated(rotations) {
         let event = tokio::select! {
             event = events.recv() => event,
             () = clock.sleep_until(deadline) => {
@@ -88,13 +132,18 @@ pub async fn run(rotations: usize, show: impl Fn(&Run, &Tally)) -> Result<Outcom
         };
         match event {
             Ok(Event::RunFinished { run }) => {
-                outcome.count(&run);
-                show(&run, &consumer.tally());
+                let of_run = |(shop, _): &&(Shop, Consumer)| shop.rotation() == run.rotation;
+                if let Some((shop, consumer)) = consumers.iter().find(of_run) {
+                    outcome.count(*shop, &run);
+                    show(*shop, &run, &consumer.tally());
+                }
             }
-            Ok(Event::WindowMissed { problem, .. }) => {
+            Ok(Event::WindowMissed {
+                rotation, problem, ..
+            }) => {
                 outcome
                     .faults
-                    .push(format!("a window was missed: {problem}"));
+                    .push(format!("{rotation}: a window was missed: {problem}"));
             }
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => break,
@@ -109,28 +158,8 @@ pub async fn run(rotations: usize, show: impl Fn(&Run, &Tally)) -> Result<Outcom
         Ok(Err(error)) => outcome.faults.push(format!("the worker failed: {error}")),
         Err(error) => outcome.faults.push(format!("the worker ended: {error}")),
     }
-    outcome.tally = consumer.stop().await;
-    Ok(outcome)
-}
-
-impl Outcome {
-    fn count(&mut self, run: &Run) {
-        let inside = run
-            .window
-            .zip(run.finished)
-            .is_some_and(|(w, end)| w.opens <= run.started && end < w.closes);
-        match (run.state, inside) {
-            (RunState::Succeeded, true) => self.rotations += 1,
-            (RunState::Succeeded, false) => {
-                self.faults
-                    .push(format!("run {} was not inside its window", run.id));
-            }
-            (RunState::Deferred, _) => {}
-            _ => self.faults.push(
-                run.error
-                    .as_ref()
-                    .map_or_else(|| format!("run {} failed", run.id), ToString::to_string),
-            ),
-        }
+    for (shop, consumer) in consumers {
+        outcome.shops.entry(shop).or_default().tally = consumer.stop().await;
     }
+    Ok(outcome)
 }

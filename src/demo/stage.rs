@@ -1,35 +1,26 @@
-//! What the demo is shown on: a PostgreSQL with a master that is no superuser (as on RDS), an
-//! application's user with a table, and both secrets in an embedded store.
+//! What the demo is shown on: its shops, their secrets in an embedded store, and the settings of one
+//! worker for all of them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
-
 use crate::config::settings::{
     GrantsMode, InUse, JournalLocation, Limits, Missed, Rotation, SecretsBackend, Server, Settings,
     StandbyMode, TlsSettings,
 };
-use crate::demo::postgres::{LaunchError, LocalPostgres, Options};
+use crate::demo::server::LaunchError;
+use crate::demo::shop::{Premises, Shop};
 use crate::engine::{EngineOptions, TlsMode};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
 use crate::schedule::{Schedule, WindowPlan};
-use crate::secret::Sensitive;
 use crate::secret::password::PasswordPolicy;
 use crate::store::StoreError;
 use crate::store::local::LocalStore;
 use crate::telemetry::Clock;
-
-/// The application's secret.
-pub const SECRET: &str = "demo/shop";
-/// The master's.
-pub const MASTER_SECRET: &str = "demo/master";
 
 /// Why there is no stage.
 #[derive(Debug, thiserror::Error)]
@@ -65,51 +56,43 @@ impl StageError {
     }
 }
 
-/// A set stage. Dropping it stops the server and removes its files.
+/// A set stage. Dropping it stops the servers and removes their files.
 pub struct Stage {
     pub settings: Settings,
     pub rotator: Rotator,
-    _server: LocalPostgres,
+    _shops: Vec<Premises>,
     _folder: Folder,
 }
 
 impl Stage {
-    /// Starts the server, makes the users and a table, and stores both secrets.
+    /// Opens the shops and stores their secrets. A server that is not installed is an error before
+    /// any is started.
     ///
     /// # Errors
     /// [`StageError`]
     pub async fn set(
+        shops: &[Shop],
         min_interval: Duration,
         every: Duration,
         window: Duration,
     ) -> Result<Self, StageError> {
-        let options = Options::new(LocalPostgres::find(None)?);
-        let server = tokio::task::spawn_blocking(move || LocalPostgres::start(&options))
-            .await
-            .map_err(|e| StageError::Other(e.to_string()))??;
+        for shop in shops {
+            shop.look_for_server()?;
+        }
         let folder = Folder::make()?;
-        let master = password()?;
-        let app = password()?;
-        populate(&server, &master, &app).await?;
-
         let store =
             LocalStore::open(&folder.file("secrets.db"), &folder.file("secrets.key")).await?;
-        let document = |user: &str, password: &Sensitive| {
-            SecretString::from(
-                serde_json::json!({
-                    "engine": "postgres", "host": server.host(), "port": server.port(),
-                    "username": user, "password": password.expose_secret(), "dbname": "shop",
-                    "note": "fields that twinkey does not know survive",
-                })
-                .to_string(),
-            )
-        };
-        store
-            .create_or_put(MASTER_SECRET, &document("rdsmaster", &master))
-            .await?;
-        store.create_or_put(SECRET, &document("app", &app)).await?;
+        let mut premises = Vec::new();
+        for shop in shops {
+            let open = shop.open().await?;
+            store
+                .create_or_put(shop.master_secret(), &open.master)
+                .await?;
+            store.create_or_put(shop.secret(), &open.app).await?;
+            premises.push(open);
+        }
         let journal = SqliteJournal::open(&folder.file("journal.db")).await?;
-        let settings = settings(&folder, min_interval, every, window)?;
+        let settings = settings(shops, &folder, min_interval, every, window)?;
         Ok(Self {
             rotator: Rotator {
                 site: Site {
@@ -122,58 +105,14 @@ impl Stage {
                 worker: "demo".into(),
             },
             settings,
-            _server: server,
+            _shops: premises,
             _folder: folder,
         })
     }
 }
 
-fn password() -> Result<Sensitive, StageError> {
-    PasswordPolicy::default()
-        .generate()
-        .map_err(|_| StageError::Other("the operating system gave no randomness".into()))
-}
-
-/// As on RDS: the superuser stays out of it, the master is made with CREATEROLE, and it makes the
-/// application's user.
-async fn populate(
-    server: &LocalPostgres,
-    master: &Sensitive,
-    app: &Sensitive,
-) -> Result<(), StageError> {
-    let superuser = server.superuser();
-    let connect = |user: &str, password: &Sensitive, database: &str| {
-        PgConnectOptions::new_without_pgpass()
-            .host(server.host())
-            .port(server.port())
-            .username(user)
-            .password(password.expose_secret())
-            .database(database)
-            .ssl_mode(PgSslMode::Disable)
-            .disable_statement_logging()
-    };
-    let quoted = |p: &Sensitive| format!("'{}'", p.expose_secret().replace('\'', "''"));
-    let mut root = connect(&superuser.username, &superuser.password, "postgres")
-        .connect()
-        .await?;
-    let master_sql = format!(
-        "CREATE ROLE rdsmaster LOGIN CREATEROLE CREATEDB PASSWORD {}",
-        quoted(master)
-    );
-    root.execute(AssertSqlSafe(master_sql)).await?;
-    let mut rds = connect("rdsmaster", master, "postgres").connect().await?;
-    let app_sql = format!("CREATE ROLE app LOGIN PASSWORD {}", quoted(app));
-    rds.execute(AssertSqlSafe(app_sql)).await?;
-    rds.execute("CREATE DATABASE shop").await?;
-    rds.execute("GRANT CREATE ON DATABASE shop TO app").await?;
-    let mut shop = connect("app", app, "shop").connect().await?;
-    shop.execute("CREATE SCHEMA app").await?;
-    shop.execute("CREATE TABLE app.orders (id bigserial PRIMARY KEY, made_by name NOT NULL DEFAULT session_user)")
-        .await?;
-    Ok(())
-}
-
 fn settings(
+    shops: &[Shop],
     folder: &Folder,
     min_interval: Duration,
     every: Duration,
@@ -197,28 +136,35 @@ fn settings(
             per_host: 4,
             store_writes_per_second: 40,
         },
-        rotations: vec![Rotation {
-            name: "shop".into(),
-            secret: SECRET.into(),
-            windows: Some(windows),
-            master_secret: Some(MASTER_SECRET.into()),
-            engine: None,
-            clone_suffix: "_clone".into(),
-            standby: StandbyMode::Create,
-            grants: GrantsMode::Sync,
-            min_interval,
-            in_use: InUse::Wait,
-            missed: Missed::Skip,
-            probe: vec!["SELECT count(*) FROM app.orders WHERE false".into()],
-            password: PasswordPolicy::default(),
-            tls: TlsSettings {
-                // The server is this machine's own, on loopback.
-                mode: Some(TlsMode::Disable),
-                ca_file: None,
-            },
-            options: EngineOptions::default(),
-        }],
+        rotations: shops
+            .iter()
+            .map(|shop| rotation(*shop, &windows, min_interval))
+            .collect(),
     })
+}
+
+fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotation {
+    Rotation {
+        name: shop.rotation().into(),
+        secret: shop.secret().into(),
+        windows: Some(windows.clone()),
+        master_secret: Some(shop.master_secret().into()),
+        engine: None,
+        clone_suffix: "_clone".into(),
+        standby: StandbyMode::Create,
+        grants: GrantsMode::Sync,
+        min_interval,
+        in_use: InUse::Wait,
+        missed: Missed::Skip,
+        probe: vec![shop.probe().into()],
+        password: PasswordPolicy::default(),
+        tls: TlsSettings {
+            // The server is this machine's own, on loopback.
+            mode: Some(TlsMode::Disable),
+            ca_file: None,
+        },
+        options: EngineOptions::default(),
+    }
 }
 
 /// A private temporary folder, removed in the end.
