@@ -1,16 +1,23 @@
 //! The sentences that every engine passes, each against its real server: PostgreSQL in every
-//! version that is installed, one server a version.
+//! version that is installed, one server a version. `harness.rs` says what an engine's fixture
+//! offers, `sentences/` what is asked of all of them, an engine's folder what is its own.
 
-#[path = "conformance/sentences.rs"]
+#[path = "conformance/case.rs"]
+mod case;
+#[path = "conformance/harness.rs"]
+mod harness;
+#[path = "conformance/passwords.rs"]
+mod passwords;
+#[path = "conformance/pki.rs"]
+mod pki;
+#[path = "conformance/postgres/mod.rs"]
+mod postgres;
+#[path = "conformance/sentences/mod.rs"]
 mod sentences;
-#[path = "conformance/server.rs"]
-mod server;
-#[path = "conformance/transport.rs"]
-mod transport;
 
 use twinkey::demo::postgres::LocalPostgres;
 
-fn on(version: u32) {
+fn on_postgres(version: u32) {
     let Ok(bin) = LocalPostgres::find(Some(version)) else {
         assert!(
             std::env::var_os("TWINKEY_ALL_ENGINES").is_none(),
@@ -21,29 +28,29 @@ fn on(version: u32) {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let server = server::Server::start(version, bin).await;
+        let server = postgres::Server::start(version, bin).await;
         sentences::all(&server).await;
-        transport::all(&server).await;
+        postgres::sentences::all(&server).await;
         sentences::the_log_holds_no_password(&server);
     });
 }
 
 #[test]
 fn postgres_15_passes_every_sentence() {
-    on(15);
+    on_postgres(15);
 }
 
 #[test]
 fn postgres_16_passes_every_sentence() {
-    on(16);
+    on_postgres(16);
 }
 
 #[test]
 fn postgres_17_passes_every_sentence() {
-    on(17);
+    on_postgres(17);
 }
 
 #[test]
 fn postgres_18_passes_every_sentence() {
-    on(18);
+    on_postgres(18);
 }

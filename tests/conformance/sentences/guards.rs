@@ -1,0 +1,112 @@
+//! Names, the master's powers, locks, sessions, and whom nobody rotates.
+
+use twinkey::engine::{EngineError, InspectRequest};
+use twinkey::secret::pair::Pair;
+
+use crate::case::{Case, refusal};
+use crate::harness::Harness;
+
+pub async fn all(harness: &dyn Harness) {
+    a_hostile_name_is_only_a_name(harness).await;
+    an_impossible_name_is_refused(harness);
+    what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harness).await;
+    only_one_connection_holds_the_lock_of_a_pair(harness).await;
+    sessions_of_the_standby_are_seen(harness).await;
+    a_mighty_user_and_the_master_itself_are_refused(harness).await;
+}
+
+async fn a_hostile_name_is_only_a_name(harness: &dyn Harness) {
+    for name in harness.hostile_names() {
+        let mut case = Case::new(harness, &name).await;
+        let engine = harness.engine();
+        engine.check_user_name(&case.pair.base).unwrap();
+        engine.check_user_name(&case.pair.clone).unwrap();
+        for privilege in harness.privileges() {
+            case.grant(privilege).await;
+        }
+        for _ in 0..2 {
+            case.rotate().await;
+            case.work().await;
+            let session = harness.open(&case.place, &case.current).await;
+            let mut admin = case.admin().await;
+            let sessions = admin.sessions(case.pair.active_user()).await.unwrap();
+            assert!(!sessions.unwrap().is_empty(), "{name:?}");
+            drop(session);
+        }
+    }
+}
+
+fn an_impossible_name_is_refused(harness: &dyn Harness) {
+    for name in harness.impossible_names() {
+        let error = harness.engine().check_user_name(&name).unwrap_err();
+        assert!(matches!(error, EngineError::UserName { .. }), "{error}");
+    }
+}
+
+async fn what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harness: &dyn Harness) {
+    let mut case = Case::new(harness, "lacking").await;
+    let expected = harness.break_master(&case.place, "lacking").await;
+    let missing = case.inspect().await.missing;
+    assert_eq!(missing.len(), expected, "{missing:#?}");
+    for lack in missing {
+        harness.mend(&case.place, &lack.fix.unwrap()).await;
+    }
+    case.rotate().await;
+    case.rotate().await;
+}
+
+async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
+    let case = Case::new(harness, "locked").await;
+    let (mut one, mut two) = (case.admin().await, case.admin().await);
+    assert!(one.lock(&case.pair).await.unwrap());
+    assert!(!two.lock(&case.pair).await.unwrap());
+    let mut flipped = case.pair.clone();
+    flipped.active = flipped.active.other();
+    assert!(
+        !two.lock(&flipped).await.unwrap(),
+        "a pair's lock is one, whoever is active"
+    );
+    let another = Pair::of("lockee", "_clone");
+    assert!(two.lock(&another).await.unwrap(), "another pair is free");
+    drop(one);
+    while !two.lock(&case.pair).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {
+    let mut case = Case::new(harness, "seen").await;
+    case.rotate().await;
+    let mut admin = case.admin().await;
+    let standby = case.previous.clone().unwrap();
+    let session = harness.open(&case.place, &standby).await;
+    let _active = harness.open(&case.place, &case.current).await;
+    let mut seen = admin.sessions(&standby.username).await.unwrap().unwrap();
+    // Those that worked before may be about to end.
+    while seen.len() > 1 {
+        seen = admin.sessions(&standby.username).await.unwrap().unwrap();
+    }
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(seen[0].user, standby.username);
+    drop(session);
+    while !seen.is_empty() {
+        seen = admin.sessions(&standby.username).await.unwrap().unwrap();
+    }
+}
+
+async fn a_mighty_user_and_the_master_itself_are_refused(harness: &dyn Harness) {
+    let target = harness.target(harness.home());
+    let mut names = harness.mighty_users().await;
+    assert!(!names.is_empty());
+    names.push(harness.master().username.clone());
+    for name in names {
+        let request = InspectRequest {
+            pair: &Pair::of(&name, "_clone"),
+            password: None,
+            thorough: true,
+        };
+        let admin = harness.engine().admin(&target, harness.master()).await;
+        let inspection = admin.unwrap().inspect(&request).await.unwrap();
+        assert!(refusal(&inspection).is_some(), "{name:?}: {inspection:#?}");
+    }
+}

@@ -1,0 +1,22 @@
+//! What is asked of every engine. Each sentence has users and a place of its own.
+
+mod cuts;
+mod guards;
+mod pairs;
+mod transport;
+
+use super::harness::Harness;
+use super::passwords::leaked;
+
+pub async fn all(harness: &dyn Harness) {
+    pairs::all(harness).await;
+    cuts::all(harness).await;
+    guards::all(harness).await;
+    transport::all(harness).await;
+}
+
+/// To be asked last: the server noted every statement, and no password nor 8 characters of one.
+pub fn the_log_holds_no_password(harness: &dyn Harness) {
+    let log = std::fs::read(harness.log_path()).unwrap();
+    assert_eq!(leaked(&log), None, "a part of a password is in the log");
+}
