@@ -5,6 +5,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use super::Slot;
 use crate::secret::Sensitive;
 
 /// One change of the standby, and why.
@@ -40,21 +41,6 @@ pub enum ChangeKind {
 pub struct Statement {
     before: String,
     slot: Option<(Slot, String)>,
-}
-
-/// In which form a statement takes the password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Slot {
-    /// A SCRAM-SHA-256 verifier as PostgreSQL stores it.
-    ScramSha256,
-    /// PostgreSQL's `md5…` of the password and this user name.
-    PostgresMd5 { username: String },
-    /// `*` and 40 hexadecimal digits: `mysql_native_password`.
-    MysqlNative,
-    /// What `caching_sha2_password` stores, as `0x…`: the digest in this many thousands of rounds.
-    CachingSha2 { thousands: u16 },
-    /// The public key that MariaDB's `ed25519` stores.
-    MariadbEd25519,
 }
 
 impl Statement {

@@ -17,11 +17,13 @@ mod change;
 mod error;
 mod kind;
 pub mod postgres;
+mod slot;
 pub mod tls;
 
-pub use change::{Change, ChangeKind, Slot, Statement};
+pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
 pub use kind::{EngineKind, EngineOptions, PostgresOptions};
+pub use slot::Slot;
 
 use std::path::PathBuf;
 

@@ -12,8 +12,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::connect::Peer;
-use crate::engine::{Change, EngineError, Slot};
-use crate::secret::{Sensitive, verifier};
+use crate::engine::{Change, EngineError};
+use crate::secret::Sensitive;
 
 /// Carries `changes` out in order, each run of changes in one database as one transaction.
 pub(super) async fn apply(
@@ -47,7 +47,7 @@ async fn transaction(
         let statement = match change.statement.slot() {
             None => change.statement.to_string(),
             Some(slot) => {
-                let filling = fill(slot, password)?;
+                let filling = slot.fill(password)?;
                 change.statement.filled(&filling).expose_secret().to_owned()
             }
         };
@@ -62,21 +62,4 @@ async fn transaction(
         }
     }
     transaction.commit().await.map_err(failed)
-}
-
-fn fill(slot: &Slot, password: &Sensitive) -> Result<Sensitive, EngineError> {
-    match slot {
-        Slot::PostgresMd5 { username } => Ok(verifier::md5(password, username)),
-        Slot::MysqlNative | Slot::CachingSha2 { .. } | Slot::MariadbEd25519 => {
-            Err(EngineError::Refused {
-                what: "filling in the password".into(),
-                reason: "PostgreSQL does not store it in this form".into(),
-                hint: "this is a defect of twinkey: please report it".into(),
-            })
-        }
-        Slot::ScramSha256 => verifier::scram_sha_256(password).map_err(|_| EngineError::Busy {
-            what: "making a SCRAM verifier".into(),
-            reason: "the operating system gives no randomness".into(),
-        }),
-    }
 }

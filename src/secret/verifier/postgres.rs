@@ -1,12 +1,9 @@
-//! What engines store of a password, so that the password itself never is in a statement.
+//! What PostgreSQL stores.
 //!
 //! What can go wrong, and what prevents it:
-//! - the stored form is not the one the server would have made, and the password does not sign in:
-//!   the forms are pure functions of their inputs, compared with what real servers store;
 //! - clients and we prepare the password differently: as PostgreSQL does (src/common/saslprep.c),
 //!   SASLprep is tried, and a password that it refuses, or of which it leaves nothing, is taken byte
-//!   by byte;
-//! - one salt for two passwords: each verifier draws its own.
+//!   by byte.
 
 use std::num::NonZeroU32;
 
@@ -16,7 +13,8 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::Sensitive;
+use super::VerifierError;
+use crate::secret::Sensitive;
 
 /// PostgreSQL's `scram_iterations`, whose default RFC 7677 names as the least.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
@@ -26,10 +24,10 @@ const SALT_LEN: usize = 16;
 /// A SCRAM-SHA-256 verifier on a salt of its own, as `pg_authid.rolpassword` holds it.
 ///
 /// # Errors
-/// [`rand::fill`]'s, when the operating system gives no randomness.
-pub fn scram_sha_256(password: &Sensitive) -> Result<Sensitive, aws_lc_rs::error::Unspecified> {
+/// [`VerifierError::NoRandomness`]
+pub fn scram_sha_256(password: &Sensitive) -> Result<Sensitive, VerifierError> {
     let mut salt = [0_u8; SALT_LEN];
-    rand::fill(&mut salt)?;
+    rand::fill(&mut salt).map_err(|_| VerifierError::NoRandomness)?;
     Ok(scram_sha_256_with(password, &salt, ITERATIONS))
 }
 
