@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Engine, postgres};
+use super::{Engine, mysql, postgres};
 
 /// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -36,7 +36,9 @@ impl EngineKind {
     pub fn engine(self, options: &EngineOptions) -> Option<Box<dyn Engine>> {
         match self {
             Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
-            Self::Mysql | Self::Mariadb | Self::Documentdb | Self::Redshift => None,
+            Self::Mysql => Some(Box::new(mysql::Mysql::of_mysql())),
+            Self::Mariadb => Some(Box::new(mysql::Mysql::of_mariadb())),
+            Self::Documentdb | Self::Redshift => None,
         }
     }
 }

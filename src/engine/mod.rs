@@ -16,7 +16,9 @@
 mod change;
 mod error;
 mod kind;
+pub mod mysql;
 pub mod postgres;
+mod proxy;
 mod slot;
 pub mod tls;
 
@@ -114,6 +116,28 @@ pub struct Finding {
     pub what: String,
     /// What to do, as one statement or sentence.
     pub fix: Option<String>,
+}
+
+impl Finding {
+    /// A finding; one that fails a run does so with `db_refused`.
+    pub(crate) fn new(severity: Severity, what: String, fix: Option<String>) -> Self {
+        Self {
+            severity,
+            code: (severity == Severity::Error).then_some(Code::DbRefused),
+            what,
+            fix,
+        }
+    }
+
+    /// A privilege that the master lacks, and the statement that gives it.
+    pub(crate) fn lacks(what: String, fix: String) -> Self {
+        Self {
+            severity: Severity::Error,
+            code: Some(Code::PrivilegesMissing),
+            what,
+            fix: Some(fix),
+        }
+    }
 }
 
 /// How bad a finding is.

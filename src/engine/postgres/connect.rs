@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
-use crate::engine::{Credentials, EngineError, Target, TlsMode, tls};
+use crate::engine::{Credentials, EngineError, Target, TlsMode, proxy, tls};
 
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
@@ -66,13 +66,7 @@ impl Peer {
 
     /// For the master: never through a proxy, and never in the application's way.
     pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
-        if is_proxy(&target.host) {
-            return Err(EngineError::Refused {
-                what: format!("an admin connection to {}", target.host),
-                reason: "it is an RDS Proxy endpoint".into(),
-                hint: "give the master secret the host of the cluster or instance itself; applications may go on using the proxy".into(),
-            });
-        }
+        proxy::refuse(&target.host)?;
         let mut peer = Self::new(target, master)?;
         peer.options = peer.options.options([
             ("lock_timeout", "2s"),
@@ -197,43 +191,6 @@ impl Peer {
             host: self.host.clone(),
             port: self.port,
             reason,
-        }
-    }
-}
-
-/// `name.proxy-abc.region.rds.amazonaws.com`, endpoints of their own and China's included
-/// (Amazon RDS user guide, "Connecting to a database through RDS Proxy").
-fn is_proxy(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let on_rds = [".rds.amazonaws.com", ".rds.amazonaws.com.cn"]
-        .iter()
-        .any(|end| host.ends_with(end));
-    on_rds
-        && host
-            .split('.')
-            .skip(1)
-            .any(|label| label.starts_with("proxy-"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn proxy_endpoints_are_told_from_clusters_and_instances() {
-        for host in [
-            "p.proxy-c0ffee.eu-west-1.rds.amazonaws.com",
-            "ro.endpoint.proxy-c0ffee.eu-west-1.rds.amazonaws.com.",
-            "p.proxy-c0ffee.cn-north-1.rds.amazonaws.com.cn",
-        ] {
-            assert!(is_proxy(host), "{host}");
-        }
-        for host in [
-            "proxy-db.c0ffee.eu-west-1.rds.amazonaws.com",
-            "db.cluster-ro-c0ffee.eu-west-1.rds.amazonaws.com",
-            "db.proxy-x.example.com",
-        ] {
-            assert!(!is_proxy(host), "{host}");
         }
     }
 }

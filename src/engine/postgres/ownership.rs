@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 
 use super::inspect::{Facts, Grant, Owned, Power};
 use super::plan::{becomes_base, change};
-use super::preflight::finding;
 use super::quote::ident;
 use crate::code::Code;
 use crate::engine::{Change, ChangeKind, Finding, Severity};
@@ -51,7 +50,7 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             .iter()
             .filter(|grant| !revocable(grant, facts, pair))
             .map(|grant| {
-                finding(
+                Finding::new(
                     Severity::Warning,
                     format!(
                         "{} in {:?} was granted to the clone itself, and the master cannot revoke it",
@@ -77,7 +76,7 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     of_its_own
         .map(|what| {
             if inert {
-                finding(
+                Finding::new(
                     Severity::Note,
                     format!("the clone has {what} of its own; it is not in use, and goes when the clone is the standby"),
                     None,
@@ -85,7 +84,7 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             } else {
                 Finding {
                     code: Some(Code::PrivilegesDiffer),
-                    ..finding(
+                    ..Finding::new(
                         Severity::Error,
                         format!("the clone is active and has {what} of its own, which the base user lacks"),
                         Some(format!("grant the same to {}, then try again", ident(&pair.base))),

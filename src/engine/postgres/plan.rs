@@ -168,7 +168,7 @@ fn foreign_memberships(
             } else {
                 Severity::Error
             };
-            findings.push(preflight::finding(
+            findings.push(Finding::new(
                 severity,
                 format!(
                     "the clone is a member of {:?} itself, which the master cannot revoke{}",
@@ -214,7 +214,7 @@ fn attributes(
             if wanted { "" } else { "NO" }
         );
         if options.set_role && !preflight::may_set_attribute(facts, name) {
-            findings.push(preflight::finding(
+            findings.push(Finding::new(
                 Severity::Note,
                 format!("the master may not set {name} on the clone; its sessions have the base user's all the same"),
                 Some(text),

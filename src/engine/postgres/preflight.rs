@@ -7,24 +7,6 @@ use crate::code::Code;
 use crate::engine::{Finding, PostgresOptions, Severity};
 use crate::secret::pair::{Pair, Which};
 
-pub(super) fn finding(severity: Severity, what: String, fix: Option<String>) -> Finding {
-    Finding {
-        severity,
-        code: (severity == Severity::Error).then_some(Code::DbRefused),
-        what,
-        fix,
-    }
-}
-
-fn lacks(what: String, fix: String) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code: Some(Code::PrivilegesMissing),
-        what,
-        fix: Some(fix),
-    }
-}
-
 /// Whether the master may give this attribute to another role.
 pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
     let master = &facts.master;
@@ -45,7 +27,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
     }
     unlike_pair(facts, pair, options, &mut all);
     if facts.memberships.iter().any(|m| m.role == "rds_iam") {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Error,
             "a user of the pair is a member of rds_iam, which signs in with tokens only: no password would work".into(),
             Some(format!("REVOKE rds_iam FROM {}", ident(&pair.base))),
@@ -53,7 +35,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
     }
     let stored_md5 = facts.active_is_md5 == Some(true);
     if stored_md5 || facts.password_encryption == "md5" {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Warning,
             if stored_md5 {
                 "the active user's password is stored as md5; the standby's will be too".into()
@@ -64,7 +46,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
         ));
     }
     if !facts.sees_sessions {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Note,
             "the master sees that the standby has sessions, but not from where and since when"
                 .into(),
@@ -83,7 +65,7 @@ fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
         return;
     };
     let mut refuse = |what: &str, fix: String| {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Error,
             format!("{name:?} {what}, and is not rotated as an application's user"),
             Some(fix),
@@ -110,7 +92,7 @@ fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
 
 fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut Vec<Finding>) {
     if facts.base.is_none() {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Error,
             format!("the base user {:?} does not exist", pair.base),
             Some(format!(
@@ -124,7 +106,7 @@ fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut 
         return;
     }
     if facts.clone.is_none() {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Error,
             format!("the active user {:?} does not exist", pair.clone),
             Some("make the secret's user name that of a user of this server".into()),
@@ -138,7 +120,7 @@ fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut 
     if !member {
         all.push(Finding {
             code: Some(Code::PrivilegesDiffer),
-            ..finding(
+            ..Finding::new(
                 Severity::Error,
                 format!(
                     "{:?} is active and not a member of {:?}: the two are no pair",
@@ -152,7 +134,7 @@ fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut 
             )
         });
     } else if options.set_role && !becomes_base(facts, pair) {
-        all.push(finding(
+        all.push(Finding::new(
             Severity::Note,
             "sessions of the clone do not become the base user yet; they will when the clone is the standby again".into(),
             None,
@@ -169,7 +151,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
     }
     let name = ident(&master.name);
     if !master.createrole {
-        all.push(lacks(
+        all.push(Finding::lacks(
             format!("the master {:?} may not create or alter users", master.name),
             format!("ALTER ROLE {name} CREATEROLE"),
         ));
@@ -181,20 +163,20 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
         ] {
             if role(facts, which).is_some() && !power.admin {
                 let user = pair.name(which);
-                all.push(lacks(
+                all.push(Finding::lacks(
                     format!("the master {:?} has no ADMIN OPTION on {user:?}, without which it can neither grant nor alter it", master.name),
                     format!("GRANT {} TO {name} WITH ADMIN OPTION", ident(user)),
                 ));
             }
         }
     } else if !master.inherit && !facts.owned.is_empty() {
-        all.push(lacks(
+        all.push(Finding::lacks(
             format!("the master {:?} does not inherit the privileges of roles that it is a member of, which handing objects over takes", master.name),
             format!("ALTER ROLE {name} INHERIT"),
         ));
     }
     if facts.password_commands_denied {
-        all.push(lacks(
+        all.push(Finding::lacks(
             "rds.restrict_password_commands is on, and the master is not a member of rds_password: it may set no password".into(),
             format!("GRANT rds_password TO {name}"),
         ));
@@ -203,7 +185,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
         all.extend(missing_attributes(facts, pair));
     }
     all.extend(facts.unsettable.iter().map(|setting| {
-        lacks(
+        Finding::lacks(
             format!("the pair's users have a setting {setting:?}, which the master may not set"),
             format!("GRANT SET ON PARAMETER {} TO {name}", ident(setting)),
         )
@@ -225,7 +207,7 @@ fn missing_attributes(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     .into_iter()
     .filter(|(attribute, differs)| *differs && !may_set_attribute(facts, attribute))
     .map(|(attribute, _)| {
-        lacks(
+        Finding::lacks(
             format!("the active user has {attribute}, the standby has not (or the other way round), and the master may not set it"),
             format!("ALTER ROLE {} {attribute}", ident(&facts.master.name)),
         )

@@ -1,0 +1,191 @@
+use super::super::dialect::Family;
+use super::super::parse;
+use super::*;
+
+fn dialect(family: Family) -> Dialect {
+    let version = match family {
+        Family::Mysql => "9.7.4",
+        Family::Mariadb => "10.11.19-MariaDB",
+    };
+    Dialect::of(version).unwrap()
+}
+
+fn read(lines: &[&str]) -> Grants {
+    let mut grants = Grants::default();
+    for line in lines {
+        parse::line(&format!("{line} TO `a`@`%`"), &mut grants).unwrap();
+    }
+    grants
+}
+
+fn texts(family: Family, has: &[&str], wanted: &[&str]) -> Vec<String> {
+    let to = Account::new("b", "%");
+    steps(&dialect(family), &to, &read(has), &read(wanted))
+        .into_iter()
+        .map(|step| step.text)
+        .collect()
+}
+
+#[test]
+fn equal_sets_need_no_statement() {
+    let grants = [
+        "GRANT SELECT, INSERT (`x`) ON `s`.`t`",
+        "GRANT `r`",
+        "GRANT PROXY ON `p`@`%`",
+    ];
+    assert!(texts(Family::Mariadb, &grants, &grants).is_empty());
+}
+
+#[test]
+fn what_differs_on_one_object_is_one_grant_and_one_revoke() {
+    assert_eq!(
+        texts(
+            Family::Mariadb,
+            &["GRANT DELETE, DROP, SELECT, INSERT (`x`, `y`) ON `s`.`t`"],
+            &["GRANT SELECT, CREATE, INSERT (`y`, `z`) ON `s`.`t`"],
+        ),
+        [
+            "REVOKE DELETE, DROP, INSERT (`x`) ON `s`.`t` FROM `b`@`%`",
+            "GRANT CREATE, INSERT (`z`) ON `s`.`t` TO `b`@`%`",
+        ]
+    );
+}
+
+#[test]
+fn a_grant_option_is_given_and_taken_alone() {
+    let with = ["GRANT SELECT ON `s`.*", "GRANT USAGE ON `s`.*"];
+    let mut grants = read(&with);
+    grants
+        .on
+        .get_mut(&Object::Schema("s".into()))
+        .unwrap()
+        .names
+        .insert(GRANT_OPTION.into());
+    let without = read(&["GRANT SELECT ON `s`.*"]);
+    let to = Account::new("b", "%");
+    let dialect = dialect(Family::Mysql);
+    assert_eq!(
+        steps(&dialect, &to, &without, &grants)[0].text,
+        "GRANT USAGE ON `s`.* TO `b`@`%` WITH GRANT OPTION"
+    );
+    assert_eq!(
+        steps(&dialect, &to, &grants, &without)[0].text,
+        "REVOKE GRANT OPTION ON `s`.* FROM `b`@`%`"
+    );
+}
+
+#[test]
+fn all_privileges_are_given_as_such_and_taken_as_the_list_they_stand_for() {
+    assert_eq!(
+        texts(
+            Family::Mysql,
+            &["GRANT SELECT ON `s`.`t`"],
+            &["GRANT ALL PRIVILEGES ON `s`.`t`"]
+        ),
+        ["GRANT ALL PRIVILEGES ON `s`.`t` TO `b`@`%`"]
+    );
+    assert_eq!(
+        texts(
+            Family::Mysql,
+            &["GRANT ALL PRIVILEGES ON `s`.`t`"],
+            &["GRANT SELECT, INSERT ON `s`.`t`"]
+        ),
+        [
+            "REVOKE ALTER, CREATE, CREATE VIEW, DELETE, DROP, INDEX, REFERENCES, SHOW VIEW, TRIGGER, UPDATE ON `s`.`t` FROM `b`@`%`"
+        ]
+    );
+}
+
+#[test]
+fn a_privilege_taken_from_the_table_is_given_back_to_the_columns_that_keep_it() {
+    assert_eq!(
+        texts(
+            Family::Mariadb,
+            &["GRANT SELECT, SELECT (`x`) ON `s`.`t`"],
+            &["GRANT SELECT (`x`) ON `s`.`t`"]
+        ),
+        [
+            "REVOKE SELECT ON `s`.`t` FROM `b`@`%`",
+            "GRANT SELECT (`x`) ON `s`.`t` TO `b`@`%`",
+        ]
+    );
+}
+
+#[test]
+fn the_grant_option_that_comes_with_a_proxy_is_taken_away_again() {
+    let mut wanted = Grants::default();
+    wanted.proxies.insert(Account::new("p", "%"), true);
+    let steps = steps(
+        &dialect(Family::Mariadb),
+        &Account::new("b", "%"),
+        &Grants::default(),
+        &wanted,
+    );
+    let texts: Vec<&str> = steps.iter().map(|step| step.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "GRANT PROXY ON `p`@`%` TO `b`@`%` WITH GRANT OPTION",
+            "REVOKE GRANT OPTION ON *.* FROM `b`@`%`",
+        ]
+    );
+}
+
+#[test]
+fn an_admin_option_is_taken_by_each_dialect_in_its_way() {
+    let mut has = read(&["GRANT `r`@`%`"]);
+    let wanted = has.clone();
+    has.roles.insert(Account::new("r", "%"), true);
+    let to = Account::new("b", "%");
+    let texts = |family| {
+        steps(&dialect(family), &to, &has, &wanted)
+            .into_iter()
+            .map(|step| step.text)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        texts(Family::Mariadb),
+        ["REVOKE ADMIN OPTION FOR `r`@`%` FROM `b`@`%`"]
+    );
+    assert_eq!(
+        texts(Family::Mysql),
+        ["REVOKE `r`@`%` FROM `b`@`%`", "GRANT `r`@`%` TO `b`@`%`"]
+    );
+}
+
+#[test]
+fn every_step_says_what_its_executor_must_have() {
+    let to = Account::new("b", "%");
+    let wanted = read(&[
+        "GRANT SELECT, UPDATE (`x`) ON `s`.`t`",
+        "GRANT BACKUP_ADMIN ON *.*",
+        "GRANT `r`",
+        "GRANT PROXY ON `p`@`%`",
+    ]);
+    let needs: BTreeSet<Need> = steps(&dialect(Family::Mysql), &to, &Grants::default(), &wanted)
+        .into_iter()
+        .flat_map(|step| step.needs)
+        .collect();
+    let table = Object::Table {
+        schema: "s".into(),
+        table: "t".into(),
+    };
+    let to_grant = |name: &str| Need::ToGrant {
+        object: table.clone(),
+        name: name.into(),
+    };
+    let role = Account {
+        user: "r".into(),
+        host: None,
+    };
+    assert_eq!(
+        needs,
+        BTreeSet::from([
+            to_grant("SELECT"),
+            to_grant("UPDATE"),
+            Need::Dynamic("BACKUP_ADMIN".into()),
+            Need::Role(role),
+            Need::Proxy(Account::new("p", "%")),
+        ])
+    );
+}

@@ -1,0 +1,247 @@
+//! MySQL and MariaDB on RDS, and Aurora MySQL: one folder, two dialects.
+//!
+//! `plan.rs` says how the pair works. What else can go wrong, and what prevents it:
+//! - two runs at once: a named lock (`GET_LOCK`) of the session that applies the changes. It is the
+//!   server's, so workers with different journals meet there too, and it ends with its connection;
+//! - the server takes one user for another (a proxy user, an anonymous account that matches first): a
+//!   sign-in tells the name that signed in, and what every account stores is compared besides.
+
+mod account;
+mod apply;
+mod connect;
+mod dialect;
+mod diff;
+mod grants;
+mod inspect;
+mod parse;
+mod plan;
+mod preflight;
+mod quote;
+#[cfg(test)]
+mod roundtrip_tests;
+#[cfg(test)]
+mod servers;
+mod sessions;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Connection, Row};
+
+use self::connect::Peer;
+use self::dialect::Dialect;
+use self::grants::Account;
+use super::{
+    Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, Session, SignedIn,
+    Target,
+};
+use crate::secret::Sensitive;
+use crate::secret::pair::Pair;
+
+/// For everything that a proof of a sign-in asks, the probes included.
+const PROOF_LIMIT: Duration = Duration::from_secs(30);
+
+/// The engine, as a secret names it. Which of the two a server is, it says itself.
+#[derive(Debug, Clone)]
+pub struct Mysql {
+    /// In characters.
+    name_limit: usize,
+}
+
+impl Mysql {
+    /// User names have at most 32 characters (MySQL manual, "Access Control, Stage 1", since 5.7.8).
+    #[must_use]
+    pub const fn of_mysql() -> Self {
+        Self { name_limit: 32 }
+    }
+
+    /// User names have at most 80 characters (MariaDB, "Identifier Names", "Maximum Length").
+    #[must_use]
+    pub const fn of_mariadb() -> Self {
+        Self { name_limit: 80 }
+    }
+}
+
+#[async_trait]
+impl Engine for Mysql {
+    fn check_user_name(&self, name: &str) -> Result<(), EngineError> {
+        quote::check_user_name(name, self.name_limit)
+    }
+
+    async fn sign_in(
+        &self,
+        target: &Target,
+        credentials: &Credentials,
+        probes: &[String],
+    ) -> Result<SignedIn, EngineError> {
+        let peer = Peer::new(target, credentials)?;
+        match tokio::time::timeout(PROOF_LIMIT, prove(&peer, probes)).await {
+            Ok(result) => result,
+            Err(_) => Err(peer.unreachable(format!(
+                "no answer within {} seconds of the sign-in",
+                PROOF_LIMIT.as_secs()
+            ))),
+        }
+    }
+
+    async fn admin(
+        &self,
+        target: &Target,
+        master: &Credentials,
+    ) -> Result<Box<dyn Admin>, EngineError> {
+        let peer = Peer::admin(target, master)?;
+        let mut connection = peer.connect().await?;
+        let greeting = greet(&mut connection, &peer).await?;
+        peer.settle(&mut connection, &greeting.dialect).await?;
+        let mut look = inspect::Look {
+            connection: &mut connection,
+            peer: &peer,
+        };
+        let show = match &greeting.roles {
+            // MySQL shows what active roles give only where they are named.
+            Some(roles) => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
+            None => "SHOW GRANTS".to_owned(),
+        };
+        let master = inspect::Master {
+            grants: look.grants(&show).await?,
+            account: greeting.account,
+        };
+        Ok(Box::new(Master {
+            connection,
+            peer,
+            dialect: greeting.dialect,
+            server_identity: greeting.signed_in.server_identity,
+            master,
+        }))
+    }
+}
+
+async fn prove(peer: &Peer, probes: &[String]) -> Result<SignedIn, EngineError> {
+    let mut connection = peer.connect().await?;
+    let greeting = greet(&mut connection, peer).await?;
+    for probe in probes {
+        sqlx::raw_sql(AssertSqlSafe(probe.clone()))
+            .execute(&mut connection)
+            .await
+            .map_err(|error| peer.explain(&format!("the probe {probe:?}"), false, error))?;
+    }
+    // What was asked is answered; how the connection ends changes nothing.
+    let _ = connection.close().await;
+    Ok(greeting.signed_in)
+}
+
+/// MySQL's, and MariaDB's since 10.5.26, 10.6.19 and 10.11.9; before that there is none, and hosts must
+/// be equal by name.
+const IDENTITY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')";
+
+struct Greeting {
+    dialect: Dialect,
+    /// Whose privileges the session has.
+    account: Account,
+    /// MySQL's active roles, as SQL takes them.
+    roles: Option<String>,
+    signed_in: SignedIn,
+}
+
+/// Who we are, and where.
+async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting, EngineError> {
+    let explain = |error| peer.explain("asking who has signed in", false, error);
+    let row = sqlx::query("SELECT VERSION(), USER(), CURRENT_USER()")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(explain)?;
+    let dialect = Dialect::of(&row.try_get::<String, _>(0).map_err(explain)?)?;
+    let who: String = row.try_get(1).map_err(explain)?;
+    let account: String = row.try_get(2).map_err(explain)?;
+    // Neither an address nor an account's host part holds an `@`.
+    let (user, _) = who.rsplit_once('@').unwrap_or((&who, ""));
+    let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
+    let account = Account::new(account, host);
+    let server_identity = sqlx::query(IDENTITY)
+        .fetch_optional(&mut *connection)
+        .await
+        .and_then(|row| row.map(|row| row.try_get(1)).transpose())
+        .map_err(explain)?;
+    let roles = if dialect.is_mariadb() {
+        None
+    } else {
+        sqlx::query_scalar::<_, Option<String>>("SELECT CAST(CURRENT_ROLE() AS CHAR)")
+            .fetch_one(connection)
+            .await
+            .map_err(explain)?
+    };
+    Ok(Greeting {
+        dialect,
+        account,
+        roles: roles.filter(|roles| roles != "NONE"),
+        signed_in: SignedIn {
+            user: user.to_owned(),
+            server_identity,
+        },
+    })
+}
+
+/// The master's connection.
+struct Master {
+    connection: MySqlConnection,
+    peer: Peer,
+    dialect: Dialect,
+    server_identity: Option<String>,
+    master: inspect::Master,
+}
+
+#[async_trait]
+impl Admin for Master {
+    fn server_identity(&self) -> Option<&str> {
+        self.server_identity.as_deref()
+    }
+
+    async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
+        sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, 0)")
+            .bind(lock_name(&pair.base))
+            .fetch_one(&mut self.connection)
+            .await
+            .map(|taken| taken == Some(1))
+            .map_err(|error| self.peer.explain("taking the pair's lock", false, error))
+    }
+
+    async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
+        let facts = inspect::facts(
+            &mut self.connection,
+            &self.peer,
+            &self.dialect,
+            &self.master,
+            request,
+        )
+        .await?;
+        Ok(plan::plan(&facts, request.pair, request.password))
+    }
+
+    async fn apply(&mut self, changes: &[Change], password: &Sensitive) -> Result<(), EngineError> {
+        apply::apply(&mut self.connection, &self.peer, changes, password).await
+    }
+
+    async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
+        if !preflight::sees_sessions(&self.master.grants) {
+            return Ok(None);
+        }
+        sessions::of_user(&mut self.connection, &self.peer, user)
+            .await
+            .map(Some)
+    }
+}
+
+/// One lock a pair and server. A lock's name has at most 64 characters (MySQL manual, "Locking
+/// Functions"), a user's may have more.
+fn lock_name(base: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, base.as_bytes());
+    let mut name = "twinkey/pair/".to_owned();
+    for byte in hash.as_ref().iter().take(16) {
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}

@@ -1,0 +1,78 @@
+use super::super::parse;
+use super::*;
+
+fn read(lines: &[&str]) -> Grants {
+    let mut grants = Grants::default();
+    for line in lines {
+        parse::line(line, &mut grants).unwrap();
+    }
+    grants
+}
+
+fn table(schema: &str) -> Object {
+    Object::Table {
+        schema: schema.into(),
+        table: "t".into(),
+    }
+}
+
+#[test]
+fn a_privilege_on_a_schema_is_one_on_its_tables_and_routines_and_on_nothing_else() {
+    let master = read(&["GRANT SELECT ON `shop`.* TO `m`@`%` WITH GRANT OPTION"]);
+    assert!(has(&master, &table("shop"), "SELECT"));
+    assert!(has(&master, &table("shop"), GRANT_OPTION));
+    assert!(!has(&master, &table("shop"), "INSERT"));
+    assert!(!has(&master, &table("shopping"), "SELECT"));
+    assert!(!has(&master, &Object::Global, "SELECT"));
+}
+
+#[test]
+fn wild_cards_of_the_master_reach_the_schemas_that_they_match() {
+    let master = read(&[r"GRANT SELECT ON `shop\_%`.* TO `m`@`%`"]);
+    for (schema, reached) in [("shop_eu", true), ("shop_", true), ("shopxeu", false)] {
+        assert_eq!(has(&master, &table(schema), "SELECT"), reached, "{schema}");
+    }
+    // A grant on a pattern needs the same pattern; one on a name without wild cards is a name.
+    for (pattern, reached) in [
+        (r"shop\_%", true),
+        (r"shop\_eu", true),
+        ("shop_eu", false),
+        (r"shop\_e%", false),
+    ] {
+        let object = Object::Schema(pattern.into());
+        assert_eq!(has(&master, &object, "SELECT"), reached, "{pattern}");
+    }
+}
+
+#[test]
+fn a_partial_revoke_of_the_master_counts() {
+    let master = read(&[
+        "GRANT SELECT ON *.* TO `m`@`%`",
+        "REVOKE SELECT ON `shop`.* FROM `m`@`%`",
+    ]);
+    assert!(!has(&master, &table("shop"), "SELECT"));
+    assert!(has(&master, &table("other"), "SELECT"));
+}
+
+#[test]
+fn all_privileges_are_every_privilege_but_not_the_grant_option() {
+    let master = read(&["GRANT ALL PRIVILEGES ON `shop`.* TO `m`@`%`"]);
+    assert!(has(&master, &table("shop"), "TRIGGER"));
+    assert!(!has(&master, &table("shop"), GRANT_OPTION));
+}
+
+#[test]
+fn patterns_match_as_sqls_like_does() {
+    for (pattern, text, matches) in [
+        ("", "", true),
+        ("%", "", true),
+        ("a%c", "abbc", true),
+        ("a%c", "abb", false),
+        ("a_c", "aüc", true),
+        (r"a\_c", "abc", false),
+        (r"a\_c", "a_c", true),
+        ("%b%", "abc", true),
+    ] {
+        assert_eq!(like(pattern, text), matches, "{pattern} {text}");
+    }
+}

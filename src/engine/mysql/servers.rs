@@ -1,0 +1,63 @@
+//! Real servers for this folder's own tests.
+
+use sqlx::mysql::MySqlConnection;
+
+use super::connect::Peer;
+use super::dialect::Dialect;
+use crate::demo::mysql::{Flavor, LocalMysql, Options};
+use crate::engine::{Target, Tls, TlsMode};
+
+/// `None`, said loudly, where it is not installed and need not be.
+pub(super) fn start(flavor: Flavor) -> Option<LocalMysql> {
+    let wanted = match flavor {
+        Flavor::Mariadb => "TWINKEY_ALL_ENGINES",
+        Flavor::Mysql => "TWINKEY_MYSQL",
+    };
+    match LocalMysql::find(flavor) {
+        Ok(program) => Some(LocalMysql::start(&Options::new(program)).unwrap()),
+        Err(error) => {
+            let needed = std::env::var_os(wanted).is_some();
+            assert!(!needed, "{error}: {}", error.hint());
+            eprintln!("{error}: nothing was tested on it");
+            None
+        }
+    }
+}
+
+/// How the master's connection is made; MySQL's passwords need TLS.
+pub(super) fn target(server: &LocalMysql) -> Target {
+    Target {
+        host: server.host().to_owned(),
+        port: Some(server.port()),
+        dbname: None,
+        tls: Tls {
+            mode: match server.flavor() {
+                Flavor::Mariadb => TlsMode::Disable,
+                Flavor::Mysql => TlsMode::Require,
+            },
+            ca_file: None,
+        },
+    }
+}
+
+/// As the superuser, who may grant PROXY too.
+pub(super) async fn root(server: &LocalMysql) -> (Peer, MySqlConnection, Dialect) {
+    let peer = Peer::new(&target(server), server.superuser()).unwrap();
+    let mut connection = peer.connect().await.unwrap();
+    let version: String = sqlx::query_scalar("SELECT VERSION()")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let dialect = Dialect::of(&version).unwrap();
+    peer.settle(&mut connection, &dialect).await.unwrap();
+    let proxy = format!(
+        "INSERT IGNORE INTO mysql.proxies_priv VALUES ('%', '{}', '', '', 1, '', NOW())",
+        server.superuser().username
+    );
+    for text in [proxy.as_str(), "FLUSH PRIVILEGES"] {
+        peer.run(&mut connection, text, text.to_owned(), false)
+            .await
+            .unwrap();
+    }
+    (peer, connection, dialect)
+}
