@@ -192,7 +192,7 @@ fn first_statements(flavor: Flavor, superuser: &Credentials) -> String {
     let name = &superuser.username;
     let password = text_literal(superuser.password.expose_secret());
     let nobody_else = match flavor {
-        // Made are root and the anonymous user, on this machine's names. mariadb.sys owns views.
+        // root is made without a password, on each of this machine's names; mariadb.sys owns views.
         Flavor::Mariadb => {
             "DELETE FROM mysql.global_priv WHERE User <> 'mariadb.sys';\nFLUSH PRIVILEGES;"
         }
