@@ -7,7 +7,9 @@
 //! - somebody signs in without a password: the accounts that an installation makes by itself are
 //!   gone before the server listens, and there is no Unix socket;
 //! - a server of the system, or its configuration, is in the way: `--no-defaults`, and every path is
-//!   in the folder.
+//!   in the folder;
+//! - two servers share a `tmpdir`: each removes what it takes for an older server's temporary tables
+//!   when it starts, under the other's feet. Theirs is the folder too.
 //!
 //! `skip_name_resolve` is off, as both servers come: a client on 127.0.0.1 is `localhost` to the
 //! server without any DNS, and the accounts `'x'@'%'`, `'x'@'localhost'` and `'x'@'127.0.0.1'` all
@@ -147,10 +149,9 @@ impl Recipe for Options {
         fs::remove_file(&first).map_err(io_error("the first password's file cannot be removed"))?;
 
         let mut command = place.server();
-        command.push(path_option("--datadir", &dir.join("data")));
+        command.extend(common_options(dir));
         command.push(path_option("--pid-file", &dir.join("pid")));
         command.push(path_option("--general-log-file", &dir.join("general.log")));
-        command.extend(SMALL_AND_FAST.map(OsString::from));
         command.extend(
             ["--bind-address=127.0.0.1", "--socket=", "--skip-log-bin"].map(OsString::from),
         );
@@ -192,7 +193,7 @@ fn first_statements(flavor: Flavor, superuser: &Credentials) -> String {
     let name = &superuser.username;
     let password = text_literal(superuser.password.expose_secret());
     let nobody_else = match flavor {
-        // Made are root and the anonymous user, on this machine's names. mariadb.sys owns views.
+        // root is made without a password, on each of this machine's names; mariadb.sys owns views.
         Flavor::Mariadb => {
             "DELETE FROM mysql.global_priv WHERE User <> 'mariadb.sys';\nFLUSH PRIVILEGES;"
         }
@@ -216,7 +217,6 @@ fn make_data(
     dir: &Path,
     first: &Path,
 ) -> Result<(), LaunchError> {
-    let data = path_option("--datadir", &dir.join("data"));
     let (mut arguments, what) = match place {
         Place::Mariadb { install_db, .. } => (
             vec![
@@ -237,11 +237,20 @@ fn make_data(
             (command, "mysqld --initialize-insecure")
         }
     };
-    arguments.push(data);
-    arguments.extend(SMALL_AND_FAST.map(OsString::from));
+    arguments.extend(common_options(dir));
     let mut arguments = arguments.into_iter();
     let program = arguments.next().unwrap_or_default();
     succeeded(what, account.command(program).args(arguments).output())
+}
+
+/// For making the data, and for serving it.
+fn common_options(dir: &Path) -> Vec<OsString> {
+    let mut options = vec![
+        path_option("--datadir", &dir.join("data")),
+        path_option("--tmpdir", dir),
+    ];
+    options.extend(SMALL_AND_FAST.map(OsString::from));
+    options
 }
 
 fn path_option(name: &str, path: &Path) -> OsString {

@@ -235,14 +235,14 @@ pub(super) fn io_error(what: &str) -> impl FnOnce(io::Error) -> LaunchError {
 pub(super) mod tests {
     use super::*;
 
-    /// Starts a server whose first port is taken, and signs that it listens on another.
+    /// Starts a server whose first port is taken, and finds it on another.
     pub fn moves_to_another_port<R: Recipe>(recipe: &R) {
-        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let taken = (taken.local_addr().unwrap().port(), taken);
-        let mut first = Some(taken.0);
+        let somebody = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let taken = somebody.local_addr().unwrap().port();
+        let mut first = Some(taken);
         let server = Server::start_on(recipe, || first.take().map_or_else(free_port, Ok)).unwrap();
-        assert_eq!(first, None);
-        assert_ne!(server.port, taken.0);
+        assert_eq!(first, None, "the taken port was not tried");
+        assert_ne!(server.port, taken);
         std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     }
 
