@@ -38,6 +38,16 @@ const PRIVILEGES: [(&str, &str, &str); 5] = [
     ("a role", "{readers}", "SELECT * FROM shared.for_readers"),
 ];
 
+const NAMES: [&str; PRIVILEGES.len()] = {
+    let mut names = [""; PRIVILEGES.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = PRIVILEGES[at].0;
+        at += 1;
+    }
+    names
+};
+
 /// Made by the master, in each place.
 const SHARED: &str = "CREATE SCHEMA shared; GRANT USAGE ON SCHEMA shared TO PUBLIC; \
      CREATE TABLE shared.whole (n int); CREATE TABLE shared.part (seen int, unseen int); \
@@ -127,15 +137,6 @@ impl Harness for Server {
     }
 
     fn privileges(&self) -> &'static [&'static str] {
-        const NAMES: [&str; PRIVILEGES.len()] = {
-            let mut names = [""; PRIVILEGES.len()];
-            let mut at = 0;
-            while at < names.len() {
-                names[at] = PRIVILEGES[at].0;
-                at += 1;
-            }
-            names
-        };
         &NAMES
     }
 
