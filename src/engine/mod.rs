@@ -16,6 +16,7 @@
 mod change;
 mod error;
 mod kind;
+mod mysql;
 pub mod postgres;
 mod slot;
 pub mod tls;
