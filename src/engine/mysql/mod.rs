@@ -11,6 +11,7 @@ mod apply;
 mod connect;
 mod dialect;
 mod diff;
+mod ed25519;
 mod grants;
 mod inspect;
 mod parse;
