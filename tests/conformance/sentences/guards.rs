@@ -1,10 +1,15 @@
 //! Names, the master's powers, locks, sessions, and whom nobody rotates.
 
-use twinkey::engine::{EngineError, InspectRequest};
+use std::time::Duration;
+
+use twinkey::engine::{Admin, EngineError, InspectRequest, Session};
 use twinkey::secret::pair::Pair;
 
 use crate::case::{Case, refusal};
 use crate::harness::Harness;
+
+/// What did not happen by now never will.
+const HANGS: Duration = Duration::from_secs(60);
 
 pub async fn all(harness: &dyn Harness) {
     a_hostile_name_is_only_a_name(harness).await;
@@ -69,9 +74,13 @@ async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
     let another = Pair::of("lockee", "_clone");
     assert!(two.lock(&another).await.unwrap(), "another pair is free");
     drop(one);
-    while !two.lock(&case.pair).await.unwrap() {
-        tokio::task::yield_now().await;
-    }
+    let freed = async {
+        while !two.lock(&case.pair).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let freed = tokio::time::timeout(HANGS, freed).await;
+    freed.expect("the lock ends with its connection");
 }
 
 async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {
@@ -81,17 +90,24 @@ async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {
     let standby = case.previous.clone().unwrap();
     let session = harness.open(&case.place, &standby).await;
     let _active = harness.open(&case.place, &case.current).await;
-    let mut seen = admin.sessions(&standby.username).await.unwrap().unwrap();
-    // Those that worked before may be about to end.
-    while seen.len() > 1 {
-        seen = admin.sessions(&standby.username).await.unwrap().unwrap();
-    }
-    assert_eq!(seen.len(), 1, "{seen:?}");
+    let seen = sessions_become(admin.as_mut(), &standby.username, 1).await;
     assert_eq!(seen[0].user, standby.username);
     drop(session);
-    while !seen.is_empty() {
-        seen = admin.sessions(&standby.username).await.unwrap().unwrap();
-    }
+    sessions_become(admin.as_mut(), &standby.username, 0).await;
+}
+
+/// Connections that were dropped end a little later.
+async fn sessions_become(admin: &mut dyn Admin, user: &str, wanted: usize) -> Vec<Session> {
+    let become_so = async {
+        loop {
+            let seen = admin.sessions(user).await.unwrap().unwrap();
+            if seen.len() == wanted {
+                return seen;
+            }
+        }
+    };
+    let seen = tokio::time::timeout(HANGS, become_so).await;
+    seen.unwrap_or_else(|_| panic!("{user:?} never has {wanted} session(s)"))
 }
 
 async fn a_mighty_user_and_the_master_itself_are_refused(harness: &dyn Harness) {
