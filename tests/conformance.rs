@@ -1,11 +1,13 @@
 //! The sentences that every engine passes, each against its real server: PostgreSQL in every
-//! version that is installed, one server a version. `harness.rs` says what an engine's fixture
+//! version that is installed, MariaDB, and MySQL where it is asked for; one server a version. `harness.rs` says what an engine's fixture
 //! offers, `sentences/` what is asked of all of them, an engine's folder what is its own.
 
 #[path = "conformance/case.rs"]
 mod case;
 #[path = "conformance/harness.rs"]
 mod harness;
+#[path = "conformance/mysql/mod.rs"]
+mod mysql;
 #[path = "conformance/passwords.rs"]
 mod passwords;
 #[path = "conformance/pki.rs"]
@@ -15,6 +17,7 @@ mod postgres;
 #[path = "conformance/sentences/mod.rs"]
 mod sentences;
 
+use twinkey::demo::mysql::{Flavor, LocalMysql};
 use twinkey::demo::postgres::LocalPostgres;
 
 fn on_postgres(version: u32) {
@@ -53,4 +56,34 @@ fn postgres_17_passes_every_sentence() {
 #[test]
 fn postgres_18_passes_every_sentence() {
     on_postgres(18);
+}
+
+/// `needed`: the variable of the environment with which it must be there.
+fn on_mysql(flavor: Flavor, needed: &str) {
+    let program = match LocalMysql::find(flavor) {
+        Ok(program) => program,
+        Err(error) => {
+            let needed = std::env::var_os(needed).is_some();
+            assert!(!needed, "{error}: {}", error.hint());
+            eprintln!("{error}: nothing was tested on it");
+            return;
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = mysql::Server::start(program).await;
+        sentences::all(&server).await;
+        mysql::sentences::all(&server).await;
+        sentences::the_log_holds_no_password(&server);
+    });
+}
+
+#[test]
+fn mariadb_passes_every_sentence() {
+    on_mysql(Flavor::Mariadb, "TWINKEY_ALL_ENGINES");
+}
+
+#[test]
+fn mysql_passes_every_sentence() {
+    on_mysql(Flavor::Mysql, "TWINKEY_MYSQL");
 }

@@ -21,6 +21,10 @@ use crate::engine::{Credentials, EngineError, Target, TlsMode, proxy, tls};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// What the driver says to a server that asks for the signature of MariaDB's ed25519.
+const UNKNOWN_TO_THE_DRIVER: &str = "unknown authentication plugin: client_ed25519";
+/// Why the driver cannot sign a user in that `ed25519.rs` can.
+const ED25519: &str = "this user signs in with MariaDB's ed25519";
 /// For one statement, beside what the server itself is told.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -182,6 +186,14 @@ impl Peer {
             sqlx::Error::Configuration(_) => self.tls(
                 "after a change of password caching_sha2_password takes the first sign-in over TLS only",
             ),
+            sqlx::Error::Protocol(said) if said.contains(UNKNOWN_TO_THE_DRIVER) => {
+                EngineError::Refused {
+                    what: "the sign-in".into(),
+                    reason: ED25519.into(),
+                    hint: "the pair may sign in so, the master may not: give it mysql_native_password"
+                        .into(),
+                }
+            }
             error => self.explain("the sign-in", false, error),
         }
     }
@@ -256,6 +268,11 @@ fn quotes_no_statement(number: u16) -> bool {
         number,
         1044 | 1045 | 1142 | 1227 | 1290 | 1396 | 1819 | 1205 | 1969 | 3024 | 1317
     )
+}
+
+/// Whether the sign-in failed only because the driver does not know MariaDB's ed25519.
+pub(super) fn needs_ed25519(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { reason, .. } if reason == ED25519)
 }
 
 fn number_and_message(error: &(dyn sqlx::error::DatabaseError + 'static)) -> (u16, String) {

@@ -4,6 +4,7 @@
 //! The underscores in the names of schemas are escaped where a grant takes them for wildcards.
 
 mod harness;
+pub mod sentences;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Connection};
@@ -65,8 +66,8 @@ impl Server {
                 password: new_password(),
             },
             engine: match flavor {
-                Flavor::Mariadb => Mysql::mariadb(),
-                Flavor::Mysql => Mysql::mysql(),
+                Flavor::Mariadb => Mysql::of_mariadb(),
+                Flavor::Mysql => Mysql::of_mysql(),
             },
             pki,
         };

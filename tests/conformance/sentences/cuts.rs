@@ -39,7 +39,7 @@ async fn a_standbys_old_password_signs_in_until_the_new_one_is_set(harness: &dyn
             harness.grant(&case.place, standby, privilege).await;
         }
         let Some(next) = cut_off(&case, cut).await else {
-            assert!(cut > harness.privileges().len(), "nothing came apart");
+            assert!(cut > 2, "nothing came apart");
             break;
         };
         case.work().await;

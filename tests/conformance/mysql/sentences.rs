@@ -1,0 +1,3 @@
+use super::Server;
+
+pub async fn all(_server: &Server) {}
