@@ -9,8 +9,10 @@
 //! - a weaker connection than asked for: without TLS on the server nothing is sent but the end of
 //!   the connection, and nothing that came in clear is believed afterwards but what the server can do;
 //! - another method lets the user in, and the password is not proved: the server's "OK" counts only
-//!   after the signature of its nonce. No other method is answered, so the password is never sent,
-//!   nor a hash of it;
+//!   after the signature of its nonce. No other method is answered, so neither the password nor a
+//!   hash of it is ever sent. For a user that does not exist the server asks for some method: if
+//!   that is another one, the error is not [`EngineError::SignIn`]. The driver is asked first, and
+//!   comes here only where the server asks for ed25519;
 //! - a name with a NUL is cut off there, and is somebody else: refused;
 //! - the server asks for a local file: we do not offer it, and it is a protocol error;
 //! - an answer that fills the memory: only the beginning of each packet is kept;

@@ -22,6 +22,10 @@ fn user(name: &str, password: &str) -> Credentials {
     }
 }
 
+/// How a server without TLS begins.
+const GREETING: &[u8] = b"\x25\0\0\0\x0a10.11.0-MariaDB\0\
+    \x01\0\0\0nonce678\0\x01\x82\x2d\0\0\x08\0";
+
 async fn sign_in(target: &Target, who: &Credentials) -> Result<SignedIn, EngineError> {
     super::sign_in(target, who, "@@version_comment", &[], LIMIT).await
 }
@@ -59,10 +63,6 @@ async fn an_ed25519_user_signs_in_and_only_with_the_password() {
         let error = sign_in(&target, &user(&name, &wrong)).await.unwrap_err();
         assert!(matches!(error, EngineError::SignIn { .. }), "{error}");
     }
-    let error = sign_in(&target, &user("nobody", "right"))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, EngineError::SignIn { .. }), "{error}");
     server.sql("ALTER USER app ACCOUNT LOCK");
     let error = sign_in(&target, &user("app", "right")).await.unwrap_err();
     assert!(matches!(error, EngineError::SignIn { .. }), "{error}");
@@ -79,6 +79,12 @@ async fn another_method_that_lets_the_user_in_is_no_proof() {
         let error = sign_in(&target, &user(name, "right")).await.unwrap_err();
         assert!(matches!(error, EngineError::Refused { .. }), "{error}");
     }
+    // No MariaDB does this, but what says it is one may.
+    let (port, _) = answer_once([GREETING, b"\x07\0\0\x02\0\0\0\x02\0\0\0"].concat());
+    let error = sign_in(&local(port, TlsMode::Disable), &user("app", "right"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("without a proof"), "{error}");
     server.sql(
         "ALTER USER app IDENTIFIED VIA ed25519 USING PASSWORD('right') OR mysql_native_password USING PASSWORD('other')",
     );
@@ -133,12 +139,8 @@ async fn a_server_without_tls_is_refused_and_hears_nothing() {
     let plain = server.target(TlsMode::Disable);
     let signed_in = super::sign_in(&plain, &who, CIPHER, &[], LIMIT).await;
     assert_eq!(signed_in.unwrap().server_identity.as_deref(), Some(""));
-    // A greeting of a server without TLS, from a listener that tells all that it hears.
-    let mut greeting = b"\x2c\0\0\0\x0a10.11.0-MariaDB\0".to_vec();
-    greeting.extend([0; 4 + 8 + 1]);
-    greeting.extend([0x01, 0x82, 45, 0, 0, 0x08, 0]);
-    greeting.extend([0; 7]);
-    let (port, heard) = answer_once(greeting);
+    // A listener that tells all that it hears.
+    let (port, heard) = answer_once(GREETING.to_vec());
     let error = sign_in(&local(port, TlsMode::Require), &who)
         .await
         .unwrap_err();
@@ -154,7 +156,7 @@ async fn probes_run_to_their_end_and_a_refused_one_is_named() {
         &[
             "SELECT 1; SELECT 'two' UNION SELECT NULL; DO 3",
             "SELECT REPEAT('x', 100000), 1",
-            "SELECT seq FROM seq_1_to_10000",
+            "SELECT * FROM information_schema.columns",
             "SET @x = 1",
         ],
     )
@@ -172,7 +174,11 @@ async fn probes_run_to_their_end_and_a_refused_one_is_named() {
         assert!(matches!(error, EngineError::Refused { .. }), "{error}");
         assert!(error.to_string().contains(probe), "{error}");
     }
-    let busy = probed(&server, &["SET STATEMENT max_statement_time=0.01 FOR SELECT COUNT(*) FROM seq_1_to_100000 a, seq_1_to_100000 b"]).await.unwrap_err();
+    let columns = "information_schema.columns";
+    let slow = format!(
+        "SET STATEMENT max_statement_time=0.01 FOR SELECT COUNT(*) FROM {columns} a, {columns} b"
+    );
+    let busy = probed(&server, &[&slow]).await.unwrap_err();
     assert!(busy.retryable(), "{busy}");
 }
 
@@ -180,9 +186,10 @@ async fn probes_run_to_their_end_and_a_refused_one_is_named() {
 async fn a_packet_of_any_length_is_read_whole() {
     let server = server_with_app(true);
     server.sql("SET GLOBAL max_allowed_packet = 64 * 1024 * 1024");
-    // With the four bytes of its own length before it, the middle one fills a packet to the last byte.
+    // What continues a packet looks like an error. With the four bytes of its own length before it,
+    // the second one fills a packet to the last byte.
     for len in [0xFF_FFFF - 5, 0xFF_FFFF - 4, 0xFF_FFFF, 40_000_000] {
-        let probe = format!("SELECT REPEAT('x', {len}); SELECT 1; DO 1");
+        let probe = format!("SELECT REPEAT(x'FF', {len}); SELECT 1; DO 1");
         let signed_in = probed(&server, &[&probe, "DO 1"]).await.unwrap();
         assert_eq!(signed_in.user, "app");
     }

@@ -26,15 +26,11 @@ impl Drop for Server {
     }
 }
 
-fn run(program: &str, arguments: &[String]) -> bool {
-    let quiet = || Stdio::null();
-    Command::new(program)
-        .args(arguments)
-        .stdout(quiet())
-        .stderr(quiet())
-        .status()
-        .unwrap()
-        .success()
+fn run(program: &str, arguments: &[String]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    output.status.success().then_some(()).ok_or(told)
 }
 
 impl Server {
@@ -45,14 +41,17 @@ impl Server {
         // Where we are root the server refuses to be; elsewhere this changes nothing.
         let user = "--user=mysql".to_owned();
         let data = format!("--datadir={}", path("data"));
+        // A server that starts removes the temporary tables in its tmpdir, another server's too.
+        let temporary = format!("--tmpdir={}", dir.path().display());
         let install = [
             "--no-defaults".into(),
             user.clone(),
             data.clone(),
+            temporary.clone(),
             "--auth-root-authentication-method=normal".into(),
             "--skip-test-db".into(),
         ];
-        assert!(run("mariadb-install-db", &install));
+        run("mariadb-install-db", &install).unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -62,6 +61,7 @@ impl Server {
             "--no-defaults".to_owned(),
             user,
             data,
+            temporary,
             format!("--port={port}"),
             "--bind-address=127.0.0.1".into(),
             format!("--socket={}", path("s.sock")),
@@ -92,7 +92,7 @@ impl Server {
             .spawn()
             .unwrap();
         let ping = [format!("--socket={}", path("s.sock")), "ping".into()];
-        while !run("mariadb-admin", &ping) {
+        while run("mariadb-admin", &ping).is_err() {
             assert!(process.try_wait().unwrap().is_none(), "it gave up");
         }
         Self { process, port, dir }
@@ -104,7 +104,7 @@ impl Server {
             "--default-character-set=utf8mb4".into(),
             format!("--execute={statements}"),
         ];
-        assert!(run("mariadb", &arguments), "{statements}");
+        run("mariadb", &arguments).expect(statements);
     }
 
     /// Makes a user that signs in with this password by ed25519. The name must need no escape.
