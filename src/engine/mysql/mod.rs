@@ -80,6 +80,9 @@ impl Engine for Mysql {
     ) -> Result<SignedIn, EngineError> {
         let peer = Peer::new(target, credentials)?;
         match tokio::time::timeout(PROOF_LIMIT, prove(&peer, probes)).await {
+            Ok(Err(error)) if connect::needs_ed25519(&error) => {
+                ed25519::sign_in(target, credentials, MARIADB_IDENTITY, probes, PROOF_LIMIT).await
+            }
             Ok(result) => result,
             Err(_) => Err(peer.unreachable(format!(
                 "no answer within {} seconds of the sign-in",
@@ -137,6 +140,9 @@ async fn prove(peer: &Peer, probes: &[String]) -> Result<SignedIn, EngineError> 
 /// MySQL's, and MariaDB's since 10.5.26, 10.6.19 and 10.11.9; before that there is none, and hosts must
 /// be equal by name.
 const IDENTITY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')";
+
+/// The same for MariaDB alone, as an expression.
+const MARIADB_IDENTITY: &str = "(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'SERVER_UID')";
 
 struct Greeting {
     dialect: Dialect,
