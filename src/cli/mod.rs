@@ -68,7 +68,7 @@ enum Command {
     /// Read and write secrets in the embedded store
     #[command(subcommand)]
     Secret(secret::Command),
-    /// Show the main job: a real PostgreSQL, rotations every few seconds, and an application that never notices
+    /// Show the main job: a real PostgreSQL and a real MariaDB, rotations every few seconds, and applications that never notice
     Demo(demo::Args),
 }
 

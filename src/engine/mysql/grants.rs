@@ -127,4 +127,9 @@ impl Grants {
     pub(super) fn has(&self, object: &Object, name: &str) -> bool {
         self.names(object).any(|n| n == name)
     }
+
+    /// Whether these are what no application's user has.
+    pub(super) fn is_mighty(&self) -> bool {
+        self.has(&Object::Global, ALL) || self.has(&Object::Global, "SUPER")
+    }
 }

@@ -10,16 +10,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::DeserializeOwned;
 use sqlx::mysql::MySqlConnection;
-use sqlx::{AssertSqlSafe, Row};
 
-use super::account::{Definition, MariadbRow, MysqlRow};
+use super::account::Definition;
 use super::connect::Peer;
 use super::dialect::Dialect;
 use super::grants::{Account, Grants, Object};
-use super::{parse, preflight};
-use crate::engine::{EngineError, InspectRequest};
+use super::look::Look;
+use crate::engine::{EngineError, InspectRequest, Slot};
 
 /// The server as the plan needs it.
 #[derive(Debug, Clone)]
@@ -44,6 +42,8 @@ pub(super) struct Master {
     pub account: Account,
     /// Its own and its active roles'.
     pub grants: Grants,
+    /// MySQL's partial_revokes is on: `%`, `_` and `\` in the names of schemas mean only themselves.
+    pub schemas_are_literal: bool,
 }
 
 /// One account of a user.
@@ -85,7 +85,7 @@ pub(super) async fn facts(
     let mut facts = Facts {
         dialect: dialect.clone(),
         master: master.clone(),
-        readable: preflight::reads_accounts(&master.grants),
+        readable: master.reads_accounts(),
         active: Vec::new(),
         standby: Vec::new(),
         digest_thousands: 5,
@@ -100,12 +100,9 @@ pub(super) async fn facts(
     facts.active = look.users(dialect, pair.active_user()).await?;
     facts.standby = look.users(dialect, pair.standby_user()).await?;
     if dialect.is_mariadb() {
-        facts.hashes_refused = look.number(HASHES_REFUSED).await? == Some(1);
-    } else {
-        let rounds = look.number(DIGEST_ROUNDS).await?;
-        facts.digest_thousands = rounds
-            .and_then(|rounds| u16::try_from(rounds / 1000).ok())
-            .unwrap_or(facts.digest_thousands);
+        facts.hashes_refused = look.hashes_refused().await?;
+    } else if let Some(thousands) = look.digest_thousands().await? {
+        facts.digest_thousands = thousands;
     }
     for schema in to_look_into(&facts) {
         look.schema(&schema, &mut facts.existing).await?;
@@ -123,6 +120,25 @@ impl Facts {
         self.standby
             .iter()
             .find(|user| user.account.host.as_ref() == host)
+    }
+
+    /// In which form an account with this plugin takes its password; `None`: it takes none from us.
+    pub(super) fn slot(&self, plugin: &str) -> Option<Slot> {
+        match (plugin, self.dialect.is_mariadb()) {
+            ("mysql_native_password", _) => Some(Slot::MysqlNative),
+            ("caching_sha2_password", false) => Some(Slot::CachingSha2 {
+                thousands: self.digest_thousands,
+            }),
+            ("ed25519", true) => Some(Slot::MariadbEd25519),
+            _ => None,
+        }
+    }
+
+    /// Whether an object runs as this account.
+    pub(super) fn is_definer(&self, account: &Account) -> bool {
+        self.definers
+            .iter()
+            .any(|d| d.user == account.user && Some(&d.host) == account.host.as_ref())
     }
 
     /// The standby's accounts at hosts where the active user has none.
@@ -152,171 +168,4 @@ fn to_look_into(facts: &Facts) -> BTreeSet<String> {
         }));
     }
     schemas
-}
-
-const MARIADB_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(Priv AS CHAR) FROM mysql.global_priv WHERE User = ? ORDER BY Host";
-
-const MYSQL_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(JSON_OBJECT(\
-     'plugin', plugin, 'stored', HEX(authentication_string), 'ssl_type', ssl_type, \
-     'ssl_cipher', CONVERT(ssl_cipher USING utf8mb4), \
-     'x509_issuer', CONVERT(x509_issuer USING utf8mb4), \
-     'x509_subject', CONVERT(x509_subject USING utf8mb4), \
-     'max_questions', max_questions, 'max_updates', max_updates, \
-     'max_connections', max_connections, 'max_user_connections', max_user_connections, \
-     'expired', password_expired = 'Y', 'lifetime', password_lifetime, \
-     'locked', account_locked = 'Y', 'history', Password_reuse_history, \
-     'reuse_days', Password_reuse_time, 'require_current', Password_require_current, \
-     'attributes', User_attributes) AS CHAR) FROM mysql.user WHERE User = ? ORDER BY Host";
-
-const MYSQL_DEFAULT_ROLES: &str = "SELECT CAST(DEFAULT_ROLE_USER AS CHAR), CAST(DEFAULT_ROLE_HOST AS CHAR) \
-     FROM mysql.default_roles WHERE USER = ? AND HOST = ?";
-
-const HASHES_REFUSED: &str = "SELECT CAST(@@strict_password_validation = 1 AND EXISTS (\
-     SELECT 1 FROM information_schema.PLUGINS \
-     WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE') AS SIGNED)";
-
-/// The variable came with 8.0.24.
-const DIGEST_ROUNDS: &str = "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM performance_schema.global_variables \
-     WHERE VARIABLE_NAME = 'caching_sha2_password_digest_rounds'";
-
-const COLUMNS: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(LOWER(COLUMN_NAME) AS CHAR) \
-     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ?";
-
-const ROUTINES: &str = "SELECT CAST(ROUTINE_TYPE AS CHAR), CAST(ROUTINE_NAME AS CHAR) \
-     FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?";
-
-/// `DEFINER` is `user@host` without quotes; a host holds no `@`.
-const DEFINERS: &str = "SELECT CAST(o.what AS CHAR), CAST(o.definer AS CHAR) FROM (\
-     SELECT CONCAT('view ', TABLE_SCHEMA, '.', TABLE_NAME) AS what, DEFINER AS definer FROM information_schema.VIEWS \
-     UNION ALL SELECT CONCAT('trigger ', TRIGGER_SCHEMA, '.', TRIGGER_NAME), DEFINER FROM information_schema.TRIGGERS \
-     UNION ALL SELECT CONCAT('event ', EVENT_SCHEMA, '.', EVENT_NAME), DEFINER FROM information_schema.EVENTS \
-     UNION ALL SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_SCHEMA, '.', ROUTINE_NAME), DEFINER FROM information_schema.ROUTINES\
-     ) o WHERE LEFT(o.definer, CHAR_LENGTH(o.definer) - LOCATE('@', REVERSE(o.definer))) IN (?, ?) ORDER BY 1";
-
-pub(super) struct Look<'a> {
-    pub connection: &'a mut MySqlConnection,
-    pub peer: &'a Peer,
-}
-
-impl Look<'_> {
-    async fn users(&mut self, dialect: &Dialect, name: &str) -> Result<Vec<User>, EngineError> {
-        let sql = if dialect.is_mariadb() {
-            MARIADB_ACCOUNTS
-        } else {
-            MYSQL_ACCOUNTS
-        };
-        let mut users = Vec::new();
-        for (host, json) in self
-            .pairs("reading the pair's accounts", sql, &[name])
-            .await?
-        {
-            let account = Account::new(name, &host);
-            let (definition, default_roles) = if dialect.is_mariadb() {
-                let mut row: MariadbRow = read(&json)?;
-                if row.is_role {
-                    continue;
-                }
-                let role = std::mem::take(&mut row.default_role);
-                let role = (!role.is_empty()).then_some(Account {
-                    user: role,
-                    host: None,
-                });
-                (row.definition(), role.into_iter().collect())
-            } else {
-                let row: MysqlRow = read(&json)?;
-                let roles = self
-                    .pairs("reading default roles", MYSQL_DEFAULT_ROLES, &[name, &host])
-                    .await?;
-                let roles = roles.iter().map(|(user, host)| Account::new(user, host));
-                (row.definition(), roles.collect())
-            };
-            users.push(User {
-                grants: self.grants(&format!("SHOW GRANTS FOR {account}")).await?,
-                account,
-                definition,
-                default_roles,
-            });
-        }
-        Ok(users)
-    }
-
-    /// Carries out `SHOW GRANTS` and reads every line of it.
-    pub(super) async fn grants(&mut self, show: &str) -> Result<Grants, EngineError> {
-        const WHAT: &str = "reading grants";
-        let rows = sqlx::raw_sql(AssertSqlSafe(show.to_owned()))
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(|error| self.peer.explain(WHAT, false, error))?;
-        let mut grants = Grants::default();
-        for row in rows {
-            let line: String = row
-                .try_get(0)
-                .map_err(|error| self.peer.explain(WHAT, false, error))?;
-            parse::line(&line, &mut grants).map_err(|_| not_understood(WHAT))?;
-        }
-        Ok(grants)
-    }
-
-    async fn schema(&mut self, schema: &str, into: &mut Existing) -> Result<(), EngineError> {
-        for (table, column) in self.pairs("reading tables", COLUMNS, &[schema]).await? {
-            let key = (schema.to_owned(), table);
-            into.tables.entry(key).or_default().insert(column);
-        }
-        for (kind, name) in self.pairs("reading routines", ROUTINES, &[schema]).await? {
-            into.routines.insert((kind, schema.to_owned(), name));
-        }
-        into.schemas.insert(schema.to_owned());
-        Ok(())
-    }
-
-    async fn definers(&mut self, one: &str, other: &str) -> Result<Vec<Definer>, EngineError> {
-        let rows = self
-            .pairs("looking for DEFINER clauses", DEFINERS, &[one, other])
-            .await?;
-        let read = |(object, definer): (String, String)| {
-            let (user, host) = definer.rsplit_once('@')?;
-            // The comparison in SQL ignores case.
-            (user == one || user == other).then(|| Definer {
-                object,
-                user: user.to_owned(),
-                host: host.to_owned(),
-            })
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
-    }
-
-    async fn number(&mut self, sql: &'static str) -> Result<Option<i64>, EngineError> {
-        sqlx::query_scalar(sql)
-            .fetch_optional(&mut *self.connection)
-            .await
-            .map_err(|error| self.peer.explain("asking for a variable", false, error))
-    }
-
-    async fn pairs(
-        &mut self,
-        what: &str,
-        sql: &'static str,
-        values: &[&str],
-    ) -> Result<Vec<(String, String)>, EngineError> {
-        let query = values
-            .iter()
-            .fold(sqlx::query_as(sql), |query, value| query.bind(*value));
-        query
-            .fetch_all(&mut *self.connection)
-            .await
-            .map_err(|error| self.peer.explain(what, false, error))
-    }
-}
-
-fn read<T: DeserializeOwned>(json: &str) -> Result<T, EngineError> {
-    // What serde says of a wrong value may quote it.
-    serde_json::from_str(json).map_err(|_| not_understood("reading the pair's accounts"))
-}
-
-fn not_understood(what: &str) -> EngineError {
-    EngineError::Refused {
-        what: what.to_owned(),
-        reason: "the server's answer is not understood".into(),
-        hint: "this server may be a fork of MySQL or MariaDB, or a version that is not supported: please report it with the output of SHOW GRANTS and SHOW CREATE USER, hashes left out".into(),
-    }
 }

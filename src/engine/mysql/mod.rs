@@ -14,8 +14,10 @@ mod diff;
 mod ed25519;
 mod grants;
 mod inspect;
+mod look;
 mod parse;
 mod plan;
+mod powers;
 mod preflight;
 mod quote;
 #[cfg(test)]
@@ -100,7 +102,7 @@ impl Engine for Mysql {
         let mut connection = peer.connect().await?;
         let greeting = greet(&mut connection, &peer).await?;
         peer.settle(&mut connection, &greeting.dialect).await?;
-        let mut look = inspect::Look {
+        let mut look = look::Look {
             connection: &mut connection,
             peer: &peer,
         };
@@ -112,6 +114,7 @@ impl Engine for Mysql {
         let master = inspect::Master {
             grants: look.grants(&show).await?,
             account: greeting.account,
+            schemas_are_literal: greeting.schemas_are_literal,
         };
         Ok(Box::new(Master {
             connection,
@@ -137,11 +140,12 @@ async fn prove(peer: &Peer, probes: &[String]) -> Result<SignedIn, EngineError> 
     Ok(greeting.signed_in)
 }
 
-/// MySQL's, and MariaDB's since 10.5.26, 10.6.19 and 10.11.9; before that there is none, and hosts must
-/// be equal by name.
-const IDENTITY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')";
+/// The identity is MySQL's `server_uuid`, or MariaDB's `server_uid` since 10.5.26, 10.6.19 and 10.11.9;
+/// before that there is none, and hosts must be equal by name.
+const VARIABLES: &str = "SHOW GLOBAL VARIABLES \
+     WHERE Variable_name IN ('server_uuid', 'server_uid', 'partial_revokes')";
 
-/// The same for MariaDB alone, as an expression.
+/// MariaDB's identity as an expression.
 const MARIADB_IDENTITY: &str = "(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'SERVER_UID')";
 
 struct Greeting {
@@ -150,6 +154,7 @@ struct Greeting {
     account: Account,
     /// MySQL's active roles, as SQL takes them.
     roles: Option<String>,
+    schemas_are_literal: bool,
     signed_in: SignedIn,
 }
 
@@ -167,11 +172,19 @@ async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting
     let (user, _) = who.rsplit_once('@').unwrap_or((&who, ""));
     let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
     let account = Account::new(account, host);
-    let server_identity = sqlx::query(IDENTITY)
-        .fetch_optional(&mut *connection)
+    let variables: Vec<(String, String)> = sqlx::query_as(VARIABLES)
+        .fetch_all(&mut *connection)
         .await
-        .and_then(|row| row.map(|row| row.try_get(1)).transpose())
         .map_err(explain)?;
+    let mut server_identity = None;
+    let mut schemas_are_literal = false;
+    for (name, value) in variables {
+        if name == "partial_revokes" {
+            schemas_are_literal = value == "ON";
+        } else {
+            server_identity = Some(value);
+        }
+    }
     let roles = if dialect.is_mariadb() {
         None
     } else {
@@ -184,6 +197,7 @@ async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting
         dialect,
         account,
         roles: roles.filter(|roles| roles != "NONE"),
+        schemas_are_literal,
         signed_in: SignedIn {
             user: user.to_owned(),
             server_identity,
@@ -232,7 +246,7 @@ impl Admin for Master {
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
-        if !preflight::sees_sessions(&self.master.grants) {
+        if !self.master.sees_sessions() {
             return Ok(None);
         }
         sessions::of_user(&mut self.connection, &self.peer, user)

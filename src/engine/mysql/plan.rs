@@ -15,10 +15,10 @@
 
 use super::dialect::Dialect;
 use super::diff::{self, Need, Step};
-use super::grants::{ALL, Account, Grants, Object};
+use super::grants::{Account, Grants};
 use super::inspect::{Facts, User};
-use super::preflight;
 use super::quote::{ident, literal};
+use super::{powers, preflight};
 use crate::engine::{Change, ChangeKind, Inspection, Slot, Statement};
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
@@ -36,7 +36,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> 
         server: facts.dialect.text.clone(),
         // Nothing is known of it where nothing may be read; the run is refused then.
         standby_exists: !facts.readable || !facts.standby.is_empty(),
-        missing: preflight::missing(facts, &steps),
+        missing: powers::missing(facts, &steps),
         differences: steps.into_iter().map(change).collect(),
         set_password: facts
             .active
@@ -55,7 +55,7 @@ fn steps(facts: &Facts, pair: &Pair) -> Vec<Step> {
         account(facts, pair, active, &mut all);
     }
     for surplus in facts.surplus() {
-        if !preflight::is_definer(facts, &surplus.account) {
+        if !facts.is_definer(&surplus.account) {
             all.push(of_users(
                 ChangeKind::Revoke,
                 format!("DROP USER {}", surplus.account),
@@ -185,21 +185,9 @@ fn change(step: Step) -> Change {
     }
 }
 
-/// In which form an account with this plugin takes its password; `None`: it takes none from us.
-pub(super) fn slot(facts: &Facts, plugin: &str) -> Option<Slot> {
-    match (plugin, facts.dialect.is_mariadb()) {
-        ("mysql_native_password", _) => Some(Slot::MysqlNative),
-        ("caching_sha2_password", false) => Some(Slot::CachingSha2 {
-            thousands: facts.digest_thousands,
-        }),
-        ("ed25519", true) => Some(Slot::MariadbEd25519),
-        _ => None,
-    }
-}
-
 fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
     let plugin = &active.definition.plugin;
-    let slot = slot(facts, plugin)?;
+    let slot = facts.slot(plugin)?;
     let to = Account {
         user: pair.standby_user().to_owned(),
         host: active.account.host.clone(),
@@ -243,7 +231,8 @@ fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
                 if standby.definition.plugin == active.definition.plugin
                     && standby.definition.locked == active.definition.locked =>
             {
-                slot(facts, &active.definition.plugin)?
+                facts
+                    .slot(&active.definition.plugin)?
                     .holds(standby.definition.stored.bytes(), password)
             }
             _ => Some(false),
@@ -251,11 +240,6 @@ fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
         all = all.zip(held).map(|(all, held)| all && held);
     }
     all
-}
-
-/// Whether an account may do what no application's user may.
-pub(super) fn is_mighty(grants: &Grants) -> bool {
-    grants.has(&Object::Global, ALL) || grants.has(&Object::Global, "SUPER")
 }
 
 #[cfg(test)]

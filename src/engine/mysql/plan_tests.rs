@@ -43,6 +43,7 @@ fn facts(active: Vec<User>, standby: Vec<User>) -> Facts {
             grants: grants(&[
                 "GRANT SELECT, INSERT, PROCESS, CREATE USER ON *.* TO `master`@`%` WITH GRANT OPTION",
             ]),
+            schemas_are_literal: false,
         },
         readable: true,
         active,

@@ -1,27 +1,11 @@
 //! What a person should know before a run, and what the master lacks: pure.
 
-use std::collections::BTreeSet;
-
-use super::dialect::Dialect;
-use super::diff::{self, Need, Step};
-use super::grants::{ALL, Account, GRANT_OPTION, Grants, Object, Privileges};
+use super::grants::{ALL, Grants, Object, Privileges};
 use super::inspect::{Facts, User};
-use super::plan;
 use super::quote::ident;
 use crate::code::Code;
 use crate::engine::{Finding, Severity};
 use crate::secret::pair::{Pair, Which};
-
-/// Whether somebody with these grants may read accounts and what was granted to them.
-pub(super) fn reads_accounts(grants: &Grants) -> bool {
-    let mysql = Object::Schema("mysql".to_owned());
-    has(grants, &mysql, "SELECT")
-}
-
-/// Whether somebody with these grants sees the sessions of others.
-pub(super) fn sees_sessions(grants: &Grants) -> bool {
-    has(grants, &Object::Global, "PROCESS")
-}
 
 /// What is refused, and what is worth knowing.
 pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
@@ -45,7 +29,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         inert(facts, user, &mut all);
     }
     for surplus in facts.surplus() {
-        if is_definer(facts, &surplus.account) {
+        if facts.is_definer(&surplus.account) {
             all.push(Finding {
                 code: Some(Code::PrivilegesDiffer),
                 ..Finding::new(
@@ -57,7 +41,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         }
     }
     definers(facts, pair, &mut all);
-    if !sees_sessions(&facts.master.grants) {
+    if !facts.master.sees_sessions() {
         all.push(Finding::new(
             Severity::Note,
             "the master does not see who is signed in: a consumer that still lives on the standby goes unnoticed".into(),
@@ -81,7 +65,7 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
             "is the master itself",
             "give a master secret with another user, or rotate the master by its own managed rotation".into(),
         );
-    } else if plan::is_mighty(&user.grants) {
+    } else if user.grants.is_mighty() {
         refuse(
             "has SUPER or ALL PRIVILEGES on everything",
             format!(
@@ -105,7 +89,7 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
             ),
             "leave it one way to sign in, a password",
         );
-    } else if plan::slot(facts, &definition.plugin).is_none() {
+    } else if facts.slot(&definition.plugin).is_none() {
         refuse(
             format!(
                 "{name} signs in with the plugin {:?}, which takes no password that could be rotated here",
@@ -164,7 +148,7 @@ pub(super) fn without_inert(
                 .collect(),
         };
         // What the master has no rights on is hidden from it, and not to be taken for gone.
-        let visible = |name: &String| may_grant(facts, object, name);
+        let visible = |name: &String| facts.master.may_grant(&facts.dialect, object, name);
         gone.names.retain(visible);
         gone.columns.retain(|(name, _)| visible(name));
         retain_gone(facts, object, &mut gone);
@@ -212,14 +196,6 @@ fn retain_gone(facts: &Facts, object: &Object, gone: &mut Privileges) {
     }
 }
 
-/// Whether an object runs as this account.
-pub(super) fn is_definer(facts: &Facts, account: &Account) -> bool {
-    facts
-        .definers
-        .iter()
-        .any(|d| d.user == account.user && Some(&d.host) == account.host.as_ref())
-}
-
 fn definers(facts: &Facts, pair: &Pair, all: &mut Vec<Finding>) {
     for (which, severity) in [
         (Which::Base, Severity::Note),
@@ -249,183 +225,3 @@ fn definers(facts: &Facts, pair: &Pair, all: &mut Vec<Finding>) {
         ));
     }
 }
-
-/// What the master lacks to carry the steps out, each with the statement that mends it.
-pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
-    let master = &facts.master.account;
-    if !facts.readable {
-        return vec![Finding::lacks(
-            format!("the master {master} may not read accounts and their grants"),
-            format!("GRANT SELECT ON `mysql`.* TO {master}"),
-        )];
-    }
-    let mut needs: BTreeSet<&Need> = steps.iter().flat_map(|step| &step.needs).collect();
-    // The password's own statement.
-    needs.insert(&Need::Global("CREATE USER"));
-    let mut all: Vec<Finding> = Vec::new();
-    let mut on: Vec<(&Object, Vec<&str>)> = Vec::new();
-    for need in needs.into_iter().filter(|need| !has_need(facts, need)) {
-        let (what, fix) = match need {
-            Need::ToGrant { object, name } => {
-                match on.last_mut() {
-                    Some((last, names)) if *last == object => names.push(name),
-                    _ => on.push((object, vec![name])),
-                }
-                continue;
-            }
-            Need::Global(name) => (
-                format!("has no {name}"),
-                format!("GRANT {name} ON *.* TO {master}"),
-            ),
-            Need::Dynamic(name) => (
-                format!("may not grant {name}"),
-                format!("GRANT {name} ON *.* TO {master} WITH GRANT OPTION"),
-            ),
-            Need::Role(role) => (
-                format!("may not grant the role {role}"),
-                format!("GRANT {role} TO {master} WITH ADMIN OPTION"),
-            ),
-            Need::Proxy(of) => (
-                format!("may not grant PROXY on {of}"),
-                format!("GRANT PROXY ON {of} TO {master} WITH GRANT OPTION"),
-            ),
-            Need::SystemTables => (
-                "may not set another user's default role, which MariaDB takes for writing to its own tables".to_owned(),
-                format!("GRANT UPDATE ON `mysql`.* TO {master}"),
-            ),
-        };
-        all.push(Finding::lacks(format!("the master {master} {what}"), fix));
-    }
-    for (object, names) in on {
-        let list: Vec<&str> = names
-            .iter()
-            .copied()
-            .filter(|n| *n != GRANT_OPTION)
-            .collect();
-        let list = if list.is_empty() {
-            "USAGE".to_owned()
-        } else {
-            list.join(", ")
-        };
-        all.push(Finding::lacks(
-            format!(
-                "the master {master} may not grant or revoke {} on {object}",
-                names.join(", ")
-            ),
-            format!("GRANT {list} ON {object} TO {master} WITH GRANT OPTION"),
-        ));
-    }
-    if facts.hashes_refused {
-        all.push(Finding::lacks(
-            "strict_password_validation is on, with a plugin that validates passwords: the server takes none as a hash".into(),
-            "SET GLOBAL strict_password_validation = OFF".into(),
-        ));
-    }
-    all
-}
-
-fn has_need(facts: &Facts, need: &Need) -> bool {
-    let grants = &facts.master.grants;
-    match need {
-        Need::ToGrant { object, name } => may_grant(facts, object, name),
-        Need::Global(name) => has(grants, &Object::Global, name),
-        Need::Dynamic(name) => grants.dynamic.get(name) == Some(&true),
-        Need::Role(role) => {
-            grants.roles.get(role) == Some(&true)
-                || grants.dynamic.contains_key("ROLE_ADMIN")
-                || (!facts.dialect.is_mariadb() && has(grants, &Object::Global, "SUPER"))
-        }
-        Need::Proxy(of) => {
-            let anybody = Account::new("", "");
-            [of, &anybody]
-                .iter()
-                .any(|of| grants.proxies.get(of) == Some(&true))
-        }
-        Need::SystemTables => has(grants, &Object::Schema("mysql".to_owned()), "UPDATE"),
-    }
-}
-
-/// Whether the master has the privilege and GRANT OPTION, on the object or above it.
-fn may_grant(facts: &Facts, object: &Object, name: &str) -> bool {
-    let grants = &facts.master.grants;
-    let all_of = |dialect: &Dialect| diff::all(dialect, object).all(|one| has(grants, object, one));
-    let has_it = match name {
-        ALL => has(grants, object, ALL) || all_of(&facts.dialect),
-        name => has(grants, object, name),
-    };
-    has_it && has(grants, object, GRANT_OPTION)
-}
-
-/// Whether a privilege is there on the object or above it.
-fn has(grants: &Grants, object: &Object, name: &str) -> bool {
-    let schema = match object {
-        Object::Global => None,
-        Object::Schema(schema) | Object::Table { schema, .. } | Object::Routine { schema, .. } => {
-            Some(schema)
-        }
-    };
-    let restricted = schema.is_some_and(|schema| {
-        grants
-            .restrictions
-            .contains(&(schema.clone(), name.to_owned()))
-    });
-    grants.on.iter().any(|(level, privileges)| {
-        let covers = match (level, object) {
-            (Object::Global, _) => !restricted,
-            (Object::Schema(pattern), Object::Schema(wanted)) => {
-                pattern == wanted || literal_name(wanted).is_some_and(|name| like(pattern, &name))
-            }
-            (
-                Object::Schema(pattern),
-                Object::Table { schema, .. } | Object::Routine { schema, .. },
-            ) => like(pattern, schema),
-            (level, object) => level == object,
-        };
-        let named = privileges.names.contains(name)
-            || (name != GRANT_OPTION && privileges.names.contains(ALL));
-        covers && named
-    })
-}
-
-/// The one schema that a pattern without wild cards means.
-fn literal_name(pattern: &str) -> Option<String> {
-    let mut name = String::new();
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '%' | '_' => return None,
-            '\\' => name.push(chars.next().unwrap_or('\\')),
-            c => name.push(c),
-        }
-    }
-    Some(name)
-}
-
-/// SQL's LIKE, with `\` as escape.
-fn like(pattern: &str, text: &str) -> bool {
-    let mut rest = pattern.chars();
-    match rest.next() {
-        None => text.is_empty(),
-        Some('%') => {
-            let tails = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-            tails
-                .filter_map(|at| text.get(at..))
-                .any(|tail| like(rest.as_str(), tail))
-        }
-        Some(c) => {
-            let wanted = match c {
-                '_' => None,
-                '\\' => rest.next().or(Some('\\')),
-                c => Some(c),
-            };
-            let mut text = text.chars();
-            text.next()
-                .is_some_and(|first| wanted.is_none_or(|wanted| wanted == first))
-                && like(rest.as_str(), text.as_str())
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "preflight_tests.rs"]
-mod tests;

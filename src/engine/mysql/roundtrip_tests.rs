@@ -12,7 +12,7 @@ use super::connect::Peer;
 use super::dialect::{Dialect, Family};
 use super::diff;
 use super::grants::{ALL, Account, GRANT_OPTION, Grants, Object, Privileges};
-use super::inspect::Look;
+use super::look::Look;
 use super::servers;
 use crate::demo::mysql::Flavor;
 

@@ -72,6 +72,12 @@ impl Server {
             pki,
         };
         server.make_user(&server.master).await;
+        // So that the superuser may grant PROXY, as the one of an installation may.
+        let proxy = format!(
+            "INSERT INTO mysql.proxies_priv VALUES ('%', '{}', '', '', 1, '', NOW()); FLUSH PRIVILEGES",
+            server.superuser().username
+        );
+        server.sql(&proxy).await;
         let master = account(MASTER);
         server
             .sql(&format!(
@@ -98,18 +104,23 @@ impl Server {
         run(&mut connection, sql).await;
     }
 
+    pub fn superuser(&self) -> &Credentials {
+        self.mysql.superuser()
+    }
+
     /// The log is searched for passwords: those that the fixture itself sets stay out of it.
+    pub async fn quietly(&self, sql: &str) {
+        // One batch would be logged as a whole before its first statement is carried out.
+        let mut connection = self.connect_as("mysql", self.superuser()).await;
+        run(&mut connection, "SET sql_log_off = ON").await;
+        run(&mut connection, sql).await;
+    }
+
     async fn make_user(&self, user: &Credentials) {
         let name = account(&user.username);
         let password = user.password.expose_secret().replace('\\', "\\\\");
         let password = password.replace('\'', "''");
-        // One batch would be logged as a whole before its first statement is carried out.
-        let mut connection = self.connect_as("mysql", self.mysql.superuser()).await;
-        run(&mut connection, "SET sql_log_off = ON").await;
-        run(
-            &mut connection,
-            &format!("CREATE USER {name} IDENTIFIED BY '{password}'"),
-        )
-        .await;
+        self.quietly(&format!("CREATE USER {name} IDENTIFIED BY '{password}'"))
+            .await;
     }
 }

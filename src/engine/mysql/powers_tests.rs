@@ -1,12 +1,17 @@
+use super::super::grants::Grants;
 use super::super::parse;
 use super::*;
 
-fn read(lines: &[&str]) -> Grants {
+fn master(lines: &[&str]) -> Master {
     let mut grants = Grants::default();
     for line in lines {
         parse::line(line, &mut grants).unwrap();
     }
-    grants
+    Master {
+        account: Account::new("m", "%"),
+        grants,
+        schemas_are_literal: false,
+    }
 }
 
 fn table(schema: &str) -> Object {
@@ -18,19 +23,19 @@ fn table(schema: &str) -> Object {
 
 #[test]
 fn a_privilege_on_a_schema_is_one_on_its_tables_and_routines_and_on_nothing_else() {
-    let master = read(&["GRANT SELECT ON `shop`.* TO `m`@`%` WITH GRANT OPTION"]);
-    assert!(has(&master, &table("shop"), "SELECT"));
-    assert!(has(&master, &table("shop"), GRANT_OPTION));
-    assert!(!has(&master, &table("shop"), "INSERT"));
-    assert!(!has(&master, &table("shopping"), "SELECT"));
-    assert!(!has(&master, &Object::Global, "SELECT"));
+    let master = master(&["GRANT SELECT ON `shop`.* TO `m`@`%` WITH GRANT OPTION"]);
+    assert!(master.has(&table("shop"), "SELECT"));
+    assert!(master.has(&table("shop"), GRANT_OPTION));
+    assert!(!master.has(&table("shop"), "INSERT"));
+    assert!(!master.has(&table("shopping"), "SELECT"));
+    assert!(!master.has(&Object::Global, "SELECT"));
 }
 
 #[test]
 fn wild_cards_of_the_master_reach_the_schemas_that_they_match() {
-    let master = read(&[r"GRANT SELECT ON `shop\_%`.* TO `m`@`%`"]);
+    let master = master(&[r"GRANT SELECT ON `shop\_%`.* TO `m`@`%`"]);
     for (schema, reached) in [("shop_eu", true), ("shop_", true), ("shopxeu", false)] {
-        assert_eq!(has(&master, &table(schema), "SELECT"), reached, "{schema}");
+        assert_eq!(master.has(&table(schema), "SELECT"), reached, "{schema}");
     }
     // A grant on a pattern needs the same pattern; one on a name without wild cards is a name.
     for (pattern, reached) in [
@@ -40,25 +45,34 @@ fn wild_cards_of_the_master_reach_the_schemas_that_they_match() {
         (r"shop\_e%", false),
     ] {
         let object = Object::Schema(pattern.into());
-        assert_eq!(has(&master, &object, "SELECT"), reached, "{pattern}");
+        assert_eq!(master.has(&object, "SELECT"), reached, "{pattern}");
     }
 }
 
 #[test]
+fn with_partial_revokes_wild_cards_are_letters() {
+    let mut master = master(&[r"GRANT SELECT ON `shop\_eu`.* TO `m`@`%`"]);
+    assert!(master.has(&table("shop_eu"), "SELECT"));
+    master.schemas_are_literal = true;
+    assert!(!master.has(&table("shop_eu"), "SELECT"));
+    assert!(master.has(&table(r"shop\_eu"), "SELECT"));
+}
+
+#[test]
 fn a_partial_revoke_of_the_master_counts() {
-    let master = read(&[
+    let master = master(&[
         "GRANT SELECT ON *.* TO `m`@`%`",
         "REVOKE SELECT ON `shop`.* FROM `m`@`%`",
     ]);
-    assert!(!has(&master, &table("shop"), "SELECT"));
-    assert!(has(&master, &table("other"), "SELECT"));
+    assert!(!master.has(&table("shop"), "SELECT"));
+    assert!(master.has(&table("other"), "SELECT"));
 }
 
 #[test]
 fn all_privileges_are_every_privilege_but_not_the_grant_option() {
-    let master = read(&["GRANT ALL PRIVILEGES ON `shop`.* TO `m`@`%`"]);
-    assert!(has(&master, &table("shop"), "TRIGGER"));
-    assert!(!has(&master, &table("shop"), GRANT_OPTION));
+    let master = master(&["GRANT ALL PRIVILEGES ON `shop`.* TO `m`@`%`"]);
+    assert!(master.has(&table("shop"), "TRIGGER"));
+    assert!(!master.has(&table("shop"), GRANT_OPTION));
 }
 
 #[test]
