@@ -21,6 +21,9 @@ use crate::engine::{Credentials, EngineError, Target, TlsMode, proxy, tls};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// More than a session of ours ever has: closing one takes no answer, and the driver's next packet then
+/// waits 40 ms for the acknowledgement of it (Nagle's algorithm against delayed ones).
+const STATEMENTS: usize = 64;
 /// What the driver says to a server that asks for the signature of MariaDB's ed25519.
 const UNKNOWN_TO_THE_DRIVER: &str = "unknown authentication plugin: client_ed25519";
 /// Why the driver cannot sign a user in that `ed25519.rs` can.
@@ -46,7 +49,7 @@ impl Peer {
             .port(port)
             .username(&who.username)
             .password(who.password.expose_secret())
-            .statement_cache_capacity(0)
+            .statement_cache_capacity(STATEMENTS)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
