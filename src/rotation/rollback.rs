@@ -1,7 +1,7 @@
 //! Back to AWSPREVIOUS, after proving that it still signs in and can do all that AWSCURRENT can.
 
 use crate::code::Code;
-use crate::engine::ChangeKind;
+use crate::engine::{ChangeKind, InspectRequest};
 use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
@@ -29,8 +29,8 @@ pub struct RolledBack {
 pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, RotationError> {
     let store = &*site.store;
     let secret = &task.rotation.secret;
-    let scene = observe(site, task).await?;
-    let pair = &scene.located.pair;
+    let mut scene = observe(site, task).await?;
+    let pair = &scene.located.pair.clone();
     for refusal in scene.observed.guards.refusals() {
         // A broken AWSCURRENT is a reason to go back, not one to stay.
         if matches!(
@@ -65,13 +65,34 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
             "look at both versions (`twinkey secret versions`, aws secretsmanager list-secret-version-ids) and store the right document by hand",
         ));
     }
-    let located = &scene.located;
-    located
+    scene
+        .located
         .sign_in(&credentials(&previous), &task.rotation.probe)
         .await
         .map_err(Role::Previous.error())?;
-    let lacks: Vec<String> = scene
-        .inspection
+    let inspection = match &mut scene.admin {
+        Some(admin) => {
+            let request = InspectRequest {
+                pair,
+                password: Some(previous.password()),
+                thorough: false,
+            };
+            let inspected = admin.inspect(&request).await;
+            Some(inspected.map_err(Role::Master.error())?)
+        }
+        None => None,
+    };
+    if inspection.as_ref().and_then(|i| i.holds_password) == Some(false) {
+        return Err(refused(
+            Code::PendingSigninFailed,
+            format!(
+                "AWSPREVIOUS of {secret:?} signs in, but not every account of {:?} has its password",
+                pair.standby_user()
+            ),
+            "a run was cut off while it gave them a new one: `twinkey rotate` finishes it",
+        ));
+    }
+    let lacks: Vec<String> = inspection
         .iter()
         .flat_map(|i| &i.differences)
         .filter(|c| c.kind != ChangeKind::Revoke)
@@ -93,7 +114,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
         .move_stage(
             secret,
             stage::CURRENT,
-            Some(&located.version_id),
+            Some(&scene.located.version_id),
             Some(&previous_id),
         )
         .await
@@ -105,8 +126,8 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
         from_user: pair.active_user().to_owned(),
         to_user: pair.standby_user().to_owned(),
         seen: Seen {
-            engine: located.kind.to_string(),
-            host: Some(located.target.host.clone()),
+            engine: scene.located.kind.to_string(),
+            host: Some(scene.located.target.host.clone()),
             active_user: pair.standby_user().to_owned(),
             standby_user: pair.active_user().to_owned(),
         },

@@ -231,7 +231,8 @@ impl Peer {
         }
     }
 
-    fn answer(&self, what: &str, number: u16, reason: String) -> EngineError {
+    /// What the server's answer to a statement means, by its number.
+    pub(super) fn answer(&self, what: &str, number: u16, reason: String) -> EngineError {
         let what = what.to_owned();
         match number {
             // Lock wait; deadlock; statement time (MariaDB, MySQL); interrupted.

@@ -29,8 +29,9 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use self::failure::{Failure, Peer};
+use self::failure::{Failure, explain, explain_sign_in};
 use self::wire::Wire;
+use super::connect::Peer;
 use crate::engine::{Credentials, EngineError, SignedIn, Target};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ pub(super) async fn sign_in(
     limit: Duration,
 ) -> Result<SignedIn, EngineError> {
     let peer = Peer::new(target, credentials)?;
+    no_nul(target, credentials)?;
     let proof = async {
         let mut wire = connect(&peer, target, credentials).await?;
         let what = "asking who has signed in";
@@ -56,9 +58,13 @@ pub(super) async fn sign_in(
             .query(&format!("SELECT USER(), {identity}"))
             .await
             .and_then(|row| row.map_or(Ok(Vec::new()), |row| row.texts()))
-            .map_err(|failure| peer.explain(what, failure))?;
+            .map_err(|failure| explain(&peer, what, failure))?;
         let [Some(user), server_identity] = greeting.as_slice() else {
-            return Err(peer.explain(what, Failure::Protocol("it is a row of two texts")));
+            return Err(explain(
+                &peer,
+                what,
+                Failure::Protocol("it is a row of two texts"),
+            ));
         };
         let signed_in = SignedIn {
             // `name@host`, of which the name can hold an `@`, and the host cannot.
@@ -71,7 +77,7 @@ pub(super) async fn sign_in(
         for probe in probes {
             wire.query(probe)
                 .await
-                .map_err(|failure| peer.explain(&format!("the probe {probe:?}"), failure))?;
+                .map_err(|failure| explain(&peer, &format!("the probe {probe:?}"), failure))?;
         }
         // What was asked is answered; how the connection ends changes nothing.
         let _ = wire.quit().await;
@@ -81,6 +87,19 @@ pub(super) async fn sign_in(
         Ok(result) => result,
         Err(_) => Err(peer.unreachable(no_answer(limit))),
     }
+}
+
+/// A name is sent up to its first NUL: what follows would be cut off in silence.
+fn no_nul(target: &Target, who: &Credentials) -> Result<(), EngineError> {
+    let database = target.dbname.as_deref().unwrap_or_default();
+    if !who.username.contains('\0') && !database.contains('\0') {
+        return Ok(());
+    }
+    Err(EngineError::Refused {
+        what: "the sign-in".into(),
+        reason: "the user name or dbname holds a NUL character".into(),
+        hint: "make them those of a user and a schema on this server".into(),
+    })
 }
 
 async fn connect(
@@ -102,7 +121,7 @@ async fn connect(
         .await
     };
     match tokio::time::timeout(CONNECT_LIMIT, signing_in).await {
-        Ok(result) => result.map_err(|failure| peer.explain_sign_in(failure)),
+        Ok(result) => result.map_err(|failure| explain_sign_in(peer, failure)),
         Err(_) => Err(peer.unreachable(no_answer(CONNECT_LIMIT))),
     }
 }

@@ -69,7 +69,7 @@ async fn an_ed25519_user_signs_in_and_only_with_the_password() {
     let error = sign_in(&target, &user("app", "right")).await.unwrap_err();
     assert!(matches!(error, EngineError::SignIn { .. }), "{error}");
     let error = sign_in(&target, &user("app\0", "right")).await.unwrap_err();
-    assert!(matches!(error, EngineError::UserName { .. }), "{error}");
+    assert!(matches!(error, EngineError::Refused { .. }), "{error}");
 }
 
 #[tokio::test]
