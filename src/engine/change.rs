@@ -18,6 +18,18 @@ pub struct Change {
     pub why: String,
 }
 
+impl Change {
+    /// One statement without a password, in the rotation's own database.
+    pub(crate) fn plain(kind: ChangeKind, text: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            kind,
+            database: None,
+            statement: Statement::plain(text),
+            why: why.into(),
+        }
+    }
+}
+
 /// What a change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

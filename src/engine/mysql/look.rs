@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Row};
 use super::account::{MariadbRow, MysqlRow};
 use super::connect::Peer;
 use super::dialect::Dialect;
+use super::facts::{Definer, Existing, User};
 use super::grants::{Account, Grants};
-use super::inspect::{Definer, Existing, User};
 use super::parse;
 use crate::engine::EngineError;
 

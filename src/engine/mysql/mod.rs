@@ -12,6 +12,7 @@ mod connect;
 mod dialect;
 mod diff;
 mod ed25519;
+mod facts;
 mod grants;
 mod inspect;
 mod look;
@@ -111,7 +112,7 @@ impl Engine for Mysql {
             Some(roles) => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
             None => "SHOW GRANTS".to_owned(),
         };
-        let master = inspect::Master {
+        let master = facts::Master {
             grants: look.grants(&show).await?,
             account: greeting.account,
             schemas_are_literal: greeting.schemas_are_literal,
@@ -211,7 +212,7 @@ struct Master {
     peer: Peer,
     dialect: Dialect,
     server_identity: Option<String>,
-    master: inspect::Master,
+    master: facts::Master,
 }
 
 #[async_trait]

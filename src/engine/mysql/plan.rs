@@ -15,8 +15,8 @@
 
 use super::dialect::Dialect;
 use super::diff::{self, Need, Step};
+use super::facts::{Facts, User};
 use super::grants::{Account, Grants};
-use super::inspect::{Facts, User};
 use super::quote::{ident, literal};
 use super::{powers, preflight};
 use crate::engine::{Change, ChangeKind, Inspection, Slot, Statement};
@@ -37,7 +37,10 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> 
         // Nothing is known of it where nothing may be read; the run is refused then.
         standby_exists: !facts.readable || !facts.standby.is_empty(),
         missing: powers::missing(facts, &steps),
-        differences: steps.into_iter().map(change).collect(),
+        differences: steps
+            .into_iter()
+            .map(|step| Change::plain(step.kind, step.text, step.why))
+            .collect(),
         set_password: facts
             .active
             .iter()
@@ -174,15 +177,6 @@ fn default_roles(
         why: "the roles that are active from the sign-in on, as the active user's".to_owned(),
         needs: vec![need],
     })
-}
-
-fn change(step: Step) -> Change {
-    Change {
-        kind: step.kind,
-        database: None,
-        statement: Statement::plain(step.text),
-        why: step.why,
-    }
 }
 
 fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {

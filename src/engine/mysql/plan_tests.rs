@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use secrecy::SecretString;
 
 use super::super::account::{MariadbRow, MysqlRow};
-use super::super::inspect::{Definer, Existing, Master};
+use super::super::facts::{Definer, Existing, Master};
 use super::super::parse;
 use super::*;
 use crate::code::Code;

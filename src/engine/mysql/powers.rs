@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use super::dialect::Dialect;
 use super::diff::{self, Need, Step};
+use super::facts::{Facts, Master};
 use super::grants::{ALL, Account, GRANT_OPTION, Object};
-use super::inspect::{Facts, Master};
 use crate::engine::Finding;
 
 impl Master {

@@ -1,7 +1,7 @@
 //! What a person should know before a run, and what the master lacks: pure.
 
+use super::facts::{Facts, User};
 use super::grants::{ALL, Grants, Object, Privileges};
-use super::inspect::{Facts, User};
 use super::quote::ident;
 use crate::code::Code;
 use crate::engine::{Finding, Severity};

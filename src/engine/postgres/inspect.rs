@@ -10,13 +10,15 @@
 //! The answer is one JSON document, so that a version's columns (`inherit_option` and `set_option`
 //! came with 16) may be missing from it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::Peer;
 use crate::engine::EngineError;
-use crate::secret::pair::Pair;
+use crate::secret::pair::{Pair, Which};
 
 /// The cluster as the plan needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -131,6 +133,40 @@ pub(super) struct Grant {
     pub by_owner: bool,
     /// The master has the owner's privileges.
     pub as_owner: bool,
+}
+
+/// (database, name in lower case) -> value
+pub(super) type Values = BTreeMap<(Option<String>, String), String>;
+
+impl Facts {
+    pub(super) const fn role(&self, which: Which) -> Option<&Role> {
+        match which {
+            Which::Base => self.base.as_ref(),
+            Which::Clone => self.clone.as_ref(),
+        }
+    }
+
+    /// A user's login-time settings.
+    pub(super) fn settings_of(&self, user: &str) -> Values {
+        self.settings
+            .iter()
+            .filter(|settings| settings.role == user)
+            .flat_map(|settings| {
+                settings.values.iter().filter_map(|pair| {
+                    let (name, value) = pair.split_once('=')?;
+                    let key = (settings.database.clone(), name.to_ascii_lowercase());
+                    Some((key, value.to_owned()))
+                })
+            })
+            .collect()
+    }
+
+    /// Every session of the clone becomes the base user already.
+    pub(super) fn becomes_base(&self, pair: &Pair) -> bool {
+        self.settings_of(&pair.clone)
+            .get(&(None, "role".to_owned()))
+            == Some(&pair.base)
+    }
 }
 
 const FACTS: &str = include_str!("facts.sql");

@@ -13,7 +13,6 @@
 use std::collections::BTreeSet;
 
 use super::inspect::{Facts, Grant, Owned, Power};
-use super::plan::{becomes_base, change};
 use super::quote::ident;
 use crate::code::Code;
 use crate::engine::{Change, ChangeKind, Finding, Severity};
@@ -72,7 +71,7 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
                 .filter(|m| m.member == pair.clone && m.role != pair.base)
                 .map(|m| format!("membership in {:?}", m.role)),
         );
-    let inert = becomes_base(facts, pair);
+    let inert = facts.becomes_base(pair);
     of_its_own
         .map(|what| {
             if inert {
@@ -106,7 +105,7 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
         for grant in grants.filter(|grant| revocable(grant, facts, pair)) {
             if let Some(object) = &grant.object {
                 needs_base |= !grant.as_owner;
-                changes.push(change(
+                changes.push(Change::plain(
                     ChangeKind::Revoke,
                     revoke(object, pair),
                     "it was granted to the clone itself, not to the base user",
@@ -117,7 +116,7 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
     if let Some(Owned { count, .. }) = facts.owned.iter().find(|owned| owned.database == database) {
         (needs_base, needs_clone) = (true, true);
         let (base, clone) = (ident(&pair.base), ident(&pair.clone));
-        changes.push(change(
+        changes.push(Change::plain(
             ChangeKind::Ownership,
             format!("REASSIGN OWNED BY {clone} TO {base}"),
             format!("{count} object(s) belong to the clone; the base user could not alter them"),
@@ -158,8 +157,8 @@ fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: Power) {
         )
     };
     let why = "the master may do this only as a member";
-    changes.insert(0, change(ChangeKind::Ownership, give, why));
-    changes.push(change(
+    changes.insert(0, Change::plain(ChangeKind::Ownership, give, why));
+    changes.push(Change::plain(
         ChangeKind::Ownership,
         take,
         "and is one for no longer than that",

@@ -15,8 +15,6 @@
 //! - two of our own transactions wait for each other: what takes place in other databases comes
 //!   first and is committed before the rotation's own transaction opens.
 
-use std::collections::BTreeMap;
-
 use super::inspect::{Facts, Role};
 use super::quote::{ident, literal, setting_value};
 use super::{ownership, preflight};
@@ -30,8 +28,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
     let standby = pair.active.other();
     let mut findings = preflight::findings(facts, pair, options);
     let mut differences = ownership::in_other_databases(facts, pair);
-    if role(facts, standby).is_none() && standby == Which::Clone {
-        differences.push(change(
+    if facts.role(standby).is_none() && standby == Which::Clone {
+        differences.push(Change::plain(
             ChangeKind::Create,
             format!("CREATE ROLE {} NOLOGIN", ident(&pair.clone)),
             "the clone does not exist; it cannot sign in until it is complete",
@@ -48,7 +46,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
     findings.extend(ownership::left_alone(facts, pair));
     Inspection {
         server: format!("PostgreSQL {}", facts.version_text),
-        standby_exists: role(facts, standby).is_some(),
+        standby_exists: facts.role(standby).is_some(),
         differences,
         set_password: vec![set_password(facts, pair)],
         // A role has one password, and who signs in has proved it.
@@ -56,27 +54,6 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         findings,
         missing: preflight::missing(facts, pair, options),
     }
-}
-
-pub(super) const fn role(facts: &Facts, which: Which) -> Option<&Role> {
-    match which {
-        Which::Base => facts.base.as_ref(),
-        Which::Clone => facts.clone.as_ref(),
-    }
-}
-
-pub(super) fn change(kind: ChangeKind, text: String, why: impl Into<String>) -> Change {
-    Change {
-        kind,
-        database: None,
-        statement: Statement::plain(text),
-        why: why.into(),
-    }
-}
-
-/// Every session of the clone becomes the base user already.
-pub(super) fn becomes_base(facts: &Facts, pair: &Pair) -> bool {
-    values(facts, &pair.clone).get(&(None, "role".to_owned())) == Some(&pair.base)
 }
 
 fn set_password(facts: &Facts, pair: &Pair) -> Change {
@@ -119,14 +96,14 @@ fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
             ""
         };
         let (base, clone) = (ident(&pair.base), ident(&pair.clone));
-        differences.push(change(
+        differences.push(Change::plain(
             ChangeKind::Grant,
             format!("GRANT {base} TO {clone}{options}"),
             "the clone has the base user's privileges by membership",
         ));
     }
     if facts.clone.as_ref().is_some_and(|clone| !clone.inherit) {
-        differences.push(change(
+        differences.push(Change::plain(
             ChangeKind::Setting,
             format!("ALTER ROLE {} INHERIT", ident(&pair.clone)),
             "without it the membership gives the clone nothing",
@@ -154,7 +131,7 @@ fn foreign_memberships(
         };
         let text = format!("REVOKE {} FROM {}{by}", ident(&m.role), ident(&pair.clone));
         if m.revocable {
-            differences.push(change(
+            differences.push(Change::plain(
                 ChangeKind::Revoke,
                 text,
                 format!(
@@ -197,11 +174,11 @@ fn attributes(
     if options.set_role && standby == Which::Base {
         return;
     }
-    let Some(source) = role(facts, pair.active) else {
+    let Some(source) = facts.role(pair.active) else {
         return;
     };
     let none = Role::default();
-    let target = role(facts, standby).unwrap_or(&none);
+    let target = facts.role(standby).unwrap_or(&none);
     let pairs = [
         ("CREATEDB", source.createdb, target.createdb),
         ("CREATEROLE", source.createrole, target.createrole),
@@ -220,7 +197,7 @@ fn attributes(
                 Some(text),
             ));
         } else {
-            differences.push(change(
+            differences.push(Change::plain(
                 ChangeKind::Setting,
                 text,
                 format!("{name} is as the active user's"),
@@ -232,13 +209,13 @@ fn attributes(
 /// What counts for the user who signs in.
 fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
     let standby = pair.active.other();
-    let Some(source) = role(facts, pair.active) else {
+    let Some(source) = facts.role(pair.active) else {
         return;
     };
     let name = ident(pair.standby_user());
-    let is = role(facts, standby);
+    let is = facts.role(standby);
     if is.map_or(-1, |role| role.connection_limit) != source.connection_limit {
-        differences.push(change(
+        differences.push(Change::plain(
             ChangeKind::Setting,
             format!(
                 "ALTER ROLE {name} CONNECTION LIMIT {}",
@@ -249,7 +226,7 @@ fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
     }
     if is.and_then(|role| role.valid_until.as_ref()) != source.valid_until.as_ref() {
         let until = source.valid_until.as_deref().unwrap_or("infinity");
-        differences.push(change(
+        differences.push(Change::plain(
             ChangeKind::Setting,
             format!("ALTER ROLE {name} VALID UNTIL {}", literal(until)),
             "the password expires as the active user's",
@@ -257,28 +234,10 @@ fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
     }
 }
 
-type Values = BTreeMap<(Option<String>, String), String>;
-
-/// (database, name in lower case) -> value
-fn values(facts: &Facts, user: &str) -> Values {
-    facts
-        .settings
-        .iter()
-        .filter(|settings| settings.role == user)
-        .flat_map(|settings| {
-            settings.values.iter().filter_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                let key = (settings.database.clone(), name.to_ascii_lowercase());
-                Some((key, value.to_owned()))
-            })
-        })
-        .collect()
-}
-
 fn settings(facts: &Facts, pair: &Pair, options: &PostgresOptions, differences: &mut Vec<Change>) {
     let is_role = |key: &(Option<String>, String)| key.1 == "role";
-    let mut wanted = values(facts, pair.active_user());
-    let mut has = values(facts, pair.standby_user());
+    let mut wanted = facts.settings_of(pair.active_user());
+    let mut has = facts.settings_of(pair.standby_user());
     wanted.retain(|key, _| !is_role(key));
     if pair.active == Which::Base {
         if options.set_role {
@@ -317,7 +276,7 @@ fn setting(pair: &Pair, key: &(Option<String>, String), what: &str, why: String)
         .map(|database| format!(" IN DATABASE {}", ident(database)))
         .unwrap_or_default();
     let user = ident(pair.standby_user());
-    change(
+    Change::plain(
         ChangeKind::Setting,
         format!("ALTER ROLE {user}{database} {what}"),
         why,

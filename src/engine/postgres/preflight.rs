@@ -1,7 +1,6 @@
 //! What a person should know before a run, and what the master lacks: pure.
 
 use super::inspect::Facts;
-use super::plan::{becomes_base, role};
 use super::quote::ident;
 use crate::code::Code;
 use crate::engine::{Finding, PostgresOptions, Severity};
@@ -61,7 +60,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
 
 fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
     let name = pair.name(which);
-    let Some(user) = role(facts, which) else {
+    let Some(user) = facts.role(which) else {
         return;
     };
     let mut refuse = |what: &str, fix: String| {
@@ -133,7 +132,7 @@ fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut 
                 )),
             )
         });
-    } else if options.set_role && !becomes_base(facts, pair) {
+    } else if options.set_role && !facts.becomes_base(pair) {
         all.push(Finding::new(
             Severity::Note,
             "sessions of the clone do not become the base user yet; they will when the clone is the standby again".into(),
@@ -161,7 +160,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
             (Which::Base, facts.over_base),
             (Which::Clone, facts.over_clone),
         ] {
-            if role(facts, which).is_some() && !power.admin {
+            if facts.role(which).is_some() && !power.admin {
                 let user = pair.name(which);
                 all.push(Finding::lacks(
                     format!("the master {:?} has no ADMIN OPTION on {user:?}, without which it can neither grant nor alter it", master.name),
@@ -194,12 +193,10 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
 }
 
 fn missing_attributes(facts: &Facts, pair: &Pair) -> Vec<Finding> {
-    let Some(active) = role(facts, pair.active) else {
+    let Some(active) = facts.role(pair.active) else {
         return Vec::new();
     };
-    let standby = role(facts, pair.active.other())
-        .cloned()
-        .unwrap_or_default();
+    let standby = facts.role(pair.active.other()).cloned().unwrap_or_default();
     [
         ("CREATEDB", active.createdb != standby.createdb),
         ("BYPASSRLS", active.bypassrls != standby.bypassrls),
