@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
@@ -435,11 +436,20 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     panic!("waited for a minute, and never: {what}");
 }
 
-/// A port that is free now.
+/// A port that is free now, and stays so: one below those that the system gives to outgoing
+/// connections, and in this process only once.
 pub fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    let begin = std::process::id().wrapping_mul(101);
+    loop {
+        let next = TAKEN.fetch_add(1, Ordering::Relaxed);
+        assert!(next < COUNT, "no port is free");
+        let port = FIRST + begin.wrapping_add(next) % COUNT;
+        let address = format!("127.0.0.1:{port}");
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
