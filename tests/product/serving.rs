@@ -176,7 +176,7 @@ fn signal(child: &tokio::process::Child, name: &str) {
 }
 
 /// A daily window that opened a few minutes ago and stays open for two hours (or wraps to be so).
-fn open_now() -> (String, DateTime<Utc>) {
+pub fn open_now() -> (String, DateTime<Utc>) {
     let opens = twinkey::telemetry::Clock::system().now() - TimeDelta::minutes(5);
     let opens = opens.with_second(0).unwrap().with_nanosecond(0).unwrap();
     let text = format!(
@@ -209,7 +209,15 @@ async fn shop_in_its_window(address: &str) -> (Shop, DateTime<Utc>) {
 async fn busy_standby(shop: &Shop, opens: DateTime<Utc>) -> PgConnection {
     shop.good(&["rotate", "shop"]).await;
     shop.good(&["rotate", "shop"]).await;
-    let journal = shop.folder.path().join("journal.db");
+    known_before(&shop.folder.path().join("journal.db"), opens).await;
+    let mut root = shop.root("postgres").await;
+    run(&mut root, "BEGIN").await;
+    run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
+    root
+}
+
+/// Lets the journal know the rotation since before the window opened.
+pub async fn known_before(journal: &std::path::Path, opens: DateTime<Utc>) {
     let mut db = SqliteConnection::connect(&format!("sqlite://{}", journal.display()))
         .await
         .unwrap();
@@ -219,10 +227,6 @@ async fn busy_standby(shop: &Shop, opens: DateTime<Utc>) -> PgConnection {
         .await
         .unwrap();
     db.close().await.unwrap();
-    let mut root = shop.root("postgres").await;
-    run(&mut root, "BEGIN").await;
-    run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
-    root
 }
 
 async fn waits_in_set(shop: &Shop) {
