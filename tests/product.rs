@@ -1,4 +1,4 @@
-//! The product from the outside: the binary, real PostgreSQL servers, AWS-shaped stores.
+//! The product from the outside: the binary, real PostgreSQL and MariaDB servers, AWS-shaped stores.
 
 mod support;
 
@@ -10,6 +10,8 @@ mod cuts;
 mod failures;
 #[path = "product/leaks.rs"]
 mod leaks;
+#[path = "product/mariadb/mod.rs"]
+mod mariadb;
 #[path = "product/rotations.rs"]
 mod rotations;
 #[path = "product/serving.rs"]
