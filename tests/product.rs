@@ -10,7 +10,7 @@ mod cuts;
 mod failures;
 #[path = "product/leaks.rs"]
 mod leaks;
-#[path = "product/mariadb.rs"]
+#[path = "product/mariadb/mod.rs"]
 mod mariadb;
 #[path = "product/rotations.rs"]
 mod rotations;

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::config::settings::InUse;
-use crate::engine::{Finding, Session, Severity, TlsMode};
+use crate::engine::{Change, Finding, Session, Severity, TlsMode};
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::{described, explain};
@@ -131,10 +131,10 @@ fn look(task: &Task<'_>, scene: &Scene, report: &mut Report) {
                 severity: Severity::Note,
                 code: None,
                 what: format!(
-                    "{:?} differs from {:?} in {} respects; the next run makes it equal",
+                    "{:?} differs from {:?}, and the next run makes it equal: {}",
                     pair.standby_user(),
                     pair.active_user(),
-                    inspection.differences.len()
+                    first_of(&inspection.differences)
                 ),
                 fix: Some(format!("see `twinkey plan {}`", task.rotation.name)),
             });
@@ -150,6 +150,20 @@ fn look(task: &Task<'_>, scene: &Scene, report: &mut Report) {
     }
     report.findings.extend(sessions(task, scene));
     report.standby_sessions.clone_from(&scene.sessions);
+}
+
+/// The first few changes, and how many more there are.
+fn first_of(changes: &[Change]) -> String {
+    const SHOWN: usize = 5;
+    let mut all: Vec<String> = changes
+        .iter()
+        .take(SHOWN)
+        .map(|change| change.statement.to_string())
+        .collect();
+    if let Some(more) = changes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        all.push(format!("and {more} more"));
+    }
+    all.join("; ")
 }
 
 fn sessions(task: &Task<'_>, scene: &Scene) -> Option<Finding> {

@@ -6,20 +6,19 @@ use std::collections::BTreeSet;
 use twinkey::store::stage;
 
 use crate::support::aws::faults::Cut;
-use crate::support::shop::{Plan, Shop};
+use crate::support::shop::mariadb::MariadbShop;
+use crate::support::shop::{Database, Plan, Shop};
 
 /// More than any run makes.
 const MOST_CALLS: usize = 40;
 
 /// What must hold at every instant.
-async fn promises_hold(shop: &Shop, seen: &mut BTreeSet<String>) {
+async fn promises_hold<D: Database>(shop: &Shop<D>, seen: &mut BTreeSet<String>) {
     let mut current = shop.signed_in(stage::CURRENT).await;
-    let may: bool = crate::support::shop::value(
-        &mut current,
-        "SELECT has_table_privilege('work.orders', 'INSERT') AND has_schema_privilege('work', 'CREATE')",
-    )
-    .await;
-    assert!(may, "AWSCURRENT has its privileges");
+    assert!(
+        D::may_work(&mut current).await,
+        "AWSCURRENT has its privileges"
+    );
     for label in [stage::CURRENT, stage::PENDING] {
         if shop
             .labels()
@@ -35,7 +34,7 @@ async fn promises_hold(shop: &Shop, seen: &mut BTreeSet<String>) {
 
 /// One run with these cuts ordered, then, if it failed, one without. Says whether the run came as far
 /// as the first cut, and whether it failed.
-async fn one_run(shop: &Shop, cuts: &[(usize, Cut)]) -> (bool, bool) {
+async fn one_run<D: Database>(shop: &Shop<D>, cuts: &[(usize, Cut)]) -> (bool, bool) {
     let faults = shop.stand_in().faults();
     let (_, before) = shop.read(stage::CURRENT).await;
     let already = faults.calls().len();
@@ -59,9 +58,7 @@ async fn one_run(shop: &Shop, cuts: &[(usize, Cut)]) -> (bool, bool) {
     (reached, failed)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_at_any_call_to_the_store_harms_nobody_and_is_got_over() {
-    let shop = Shop::open(Plan::default()).await;
+async fn is_cut_at_every_call<D: Database>(shop: Shop<D>) {
     shop.good(&["rotate", "shop"]).await;
     let mut cuts = 0;
     for when in [Cut::Before, Cut::After] {
@@ -81,9 +78,7 @@ async fn a_cut_at_any_call_to_the_store_harms_nobody_and_is_got_over() {
     println!("{cuts} single cuts at calls to the store: 0 violations, 0 failed runs");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_in_the_middle_of_a_run_harms_nobody_and_the_next_run_succeeds() {
-    let shop = Shop::open(Plan::default()).await;
+async fn loses_the_store_at_every_call<D: Database>(shop: Shop<D>) {
     shop.good(&["rotate", "shop"]).await;
     let (mut outages, mut failures) = (0, 0);
     for when in [Cut::Before, Cut::After] {
@@ -104,4 +99,24 @@ async fn a_store_that_goes_away_in_the_middle_of_a_run_harms_nobody_and_the_next
     println!(
         "{outages} outages, each from another call on: 0 violations, {failures} failed runs made good"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_at_any_call_to_the_store_harms_nobody_and_is_got_over() {
+    is_cut_at_every_call(Shop::open(Plan::default()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_at_any_call_to_the_store_harms_nobody_on_mariadb() {
+    is_cut_at_every_call(MariadbShop::on_mariadb(Plan::default()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_in_the_middle_of_a_run_harms_nobody_and_the_next_run_succeeds() {
+    loses_the_store_at_every_call(Shop::open(Plan::default()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_in_the_middle_of_a_run_harms_nobody_on_mariadb() {
+    loses_the_store_at_every_call(MariadbShop::on_mariadb(Plan::default()).await).await;
 }

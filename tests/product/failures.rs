@@ -5,10 +5,10 @@ use serde_json::{Value as Json, json};
 use twinkey::demo::postgres::LocalPostgres;
 use twinkey::store::stage;
 
-use crate::support::shop::{MASTER_SECRET, Plan, SECRET, Shop, run};
+use crate::support::shop::{Database, MASTER_SECRET, Plan, SECRET, Shop, run};
 
 /// Runs `rotate` and `check`; both must say the code, and change nothing.
-async fn is_refused(shop: &Shop, code: &str) -> String {
+pub async fn is_refused<D: Database>(shop: &Shop<D>, code: &str) -> String {
     let before = shop.state().await;
     let said = shop.fails(&["rotate", "shop"], 1, code).await;
     let check = shop.twinkey(&["check", "--json"]).await;
@@ -26,7 +26,7 @@ async fn is_refused(shop: &Shop, code: &str) -> String {
     said
 }
 
-fn with(mut document: Json, field: &str, value: Json) -> Json {
+pub fn with(mut document: Json, field: &str, value: Json) -> Json {
     document[field] = value;
     document
 }

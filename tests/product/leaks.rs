@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use twinkey::store::stage;
 
-use crate::support::shop::{Plan, Shop, free_address, until};
+use crate::support::shop::mariadb::MariadbShop;
+use crate::support::shop::{Database, Plan, Shop, free_address, until};
 
 /// Every run of eight characters of every password.
 fn pieces(passwords: &BTreeSet<String>) -> BTreeSet<String> {
@@ -28,14 +29,21 @@ fn assert_clean(what: &str, text: &str, pieces: &BTreeSet<String>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() {
-    let address = free_address();
-    let shop = Shop::open(Plan {
+/// A plan whose worker listens at `address`.
+fn listening(address: &str) -> Plan {
+    Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
-    })
-    .await;
+    }
+}
+
+/// Rotates in every way there is and looks everywhere; `hashed` is what the server's log must hold, so
+/// that it is known to log the statement with the password. Gives the pieces that must be nowhere.
+async fn keeps_its_passwords<D: Database>(
+    shop: &Shop<D>,
+    address: &str,
+    hashed: &str,
+) -> BTreeSet<String> {
     let mut passwords = BTreeSet::new();
     let note = async |passwords: &mut BTreeSet<String>| {
         let (document, _) = shop.read(stage::CURRENT).await;
@@ -66,7 +74,7 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
         "three rotations made three new passwords"
     );
 
-    let mut serve = shop.serve(&address).await;
+    let mut serve = shop.serve(address).await;
     let pid = serve.id().unwrap();
     let url = format!("http://{address}/v1/rotations/shop/rotate");
     let answer = reqwest::Client::new().post(url).send().await.unwrap();
@@ -101,9 +109,24 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() 
         }
     }
     let log = shop.log();
-    assert!(
-        log[from..].contains("SCRAM-SHA-256$"),
-        "the server logs statements"
-    );
+    assert!(log[from..].contains(hashed), "the server logs statements");
     assert_clean("the server's log", &log[from..], &pieces);
+    pieces
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line() {
+    let address = free_address();
+    let shop = Shop::open(listening(&address)).await;
+    keeps_its_passwords(&shop, &address, "SCRAM-SHA-256$").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line_on_mariadb() {
+    let address = free_address();
+    let shop = MariadbShop::on_mariadb(listening(&address)).await;
+    let hashed = "IDENTIFIED VIA `mysql_native_password` USING '*";
+    let pieces = keeps_its_passwords(&shop, &address, hashed).await;
+    let errors = std::fs::read_to_string(shop.server.error_log_path()).unwrap();
+    assert_clean("the server's error log", &errors, &pieces);
 }

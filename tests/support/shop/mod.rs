@@ -1,26 +1,60 @@
-//! A shop to rotate: a PostgreSQL with a master as on RDS, the application's user with a table, both
-//! secrets in a store, a config, and the twinkey binary to run on it.
+//! A shop to rotate: a database server with a master as on RDS, the application's user with a table,
+//! both secrets in a store, a config, and the twinkey binary to run on it.
+
+mod binary;
+pub mod mariadb;
+pub mod postgres;
 
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use twinkey::demo::postgres::{LocalPostgres, Options};
+use twinkey::demo::postgres::LocalPostgres;
+use twinkey::engine::Credentials;
 use twinkey::store::aws::AwsStore;
 use twinkey::store::local::LocalStore;
 use twinkey::store::{SecretStore, Selector, VersionId, stage};
 
+#[allow(
+    unused_imports,
+    reason = "not every test target that has a shop asks it in SQL"
+)]
+pub use self::postgres::{quoted, run, value};
 use super::aws::{StandIn, sdk_config};
 use super::moto::Moto;
 
 pub const SECRET: &str = "prod/shop";
 pub const MASTER_SECRET: &str = "prod/master";
+/// The application's first password.
+pub const FIRST: &str = "First-0123456789-abcdef-XYZ";
+
+/// What a shop needs of its server; the rest of it is the same for all.
+pub trait Database: Sized + Send + 'static {
+    /// As the secrets' field `engine` names it.
+    const ENGINE: &'static str;
+    type Connection;
+
+    /// Blocks until it takes connections.
+    fn start(plan: &Plan) -> Self;
+    fn port(&self) -> u16;
+    fn superuser(&self) -> &Credentials;
+    /// Where the statements are logged.
+    fn log_path(&self) -> PathBuf;
+    /// The master `rdsmaster`, the user with the password [`FIRST`], and the schema `shop` to work in.
+    async fn populate(&self, master: &SecretString, user: &str);
+    async fn connect(
+        &self,
+        user: &str,
+        password: &SecretString,
+        database: &str,
+    ) -> Result<Self::Connection, sqlx::Error>;
+    /// Whether this connection of the application may do what the first user may.
+    async fn may_work(connection: &mut Self::Connection) -> bool;
+    /// Every user and what is stored of it, as text to compare.
+    async fn users(&self) -> String;
+}
 
 /// Where the secrets of a shop are.
 pub enum Backend {
@@ -31,12 +65,14 @@ pub enum Backend {
 
 /// What differs from the usual shop.
 pub struct Plan {
+    /// Of PostgreSQL; the newest unless told.
     pub version: Option<u32>,
     pub user: &'static str,
     /// More keys of `[[rotation]]`, as TOML lines.
     pub rotation: String,
     /// More sections of the config, as TOML.
     pub config: String,
+    /// More settings of the server, `name=value`.
     pub settings: Vec<String>,
     /// Certificate chain and key of the server.
     pub tls: Option<(String, String)>,
@@ -49,14 +85,14 @@ impl Default for Plan {
             user: "app",
             rotation: String::new(),
             config: String::new(),
-            settings: vec!["log_statement=all".into(), "fsync=off".into()],
+            settings: Vec::new(),
             tls: None,
         }
     }
 }
 
-pub struct Shop {
-    pub server: LocalPostgres,
+pub struct Shop<D: Database = LocalPostgres> {
+    pub server: D,
     pub backend: Backend,
     pub folder: TempDir,
     pub user: String,
@@ -65,16 +101,19 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// A shop on the strict stand-in.
+    /// A shop on PostgreSQL and the strict stand-in.
     pub async fn open(plan: Plan) -> Self {
         Self::open_with(plan, Backend::StandIn(StandIn::start().await)).await
     }
 
     pub async fn open_with(plan: Plan, backend: Backend) -> Self {
-        let mut options = Options::new(LocalPostgres::find(plan.version).unwrap());
-        options.settings.clone_from(&plan.settings);
-        options.tls.clone_from(&plan.tls);
-        let server = tokio::task::spawn_blocking(move || LocalPostgres::start(&options).unwrap())
+        Self::build(plan, backend).await
+    }
+}
+
+impl<D: Database> Shop<D> {
+    async fn build(plan: Plan, backend: Backend) -> Self {
+        let (server, plan) = tokio::task::spawn_blocking(move || (D::start(&plan), plan))
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -106,50 +145,19 @@ impl Shop {
     }
 
     async fn populate(&self) {
-        let user = quoted(&self.user);
-        let mut root = self.root("postgres").await;
-        run(
-            &mut root,
-            &format!(
-                "CREATE ROLE rdsmaster LOGIN CREATEROLE CREATEDB PASSWORD '{}'",
-                self.master.expose_secret()
-            ),
-        )
-        .await;
-        let mut master = self
-            .connect("rdsmaster", &self.master, "postgres")
-            .await
-            .unwrap();
-        let first = "First-0123456789-abcdef-XYZ";
-        run(
-            &mut master,
-            &format!("CREATE ROLE {user} LOGIN PASSWORD '{first}'"),
-        )
-        .await;
-        run(&mut master, "CREATE DATABASE shop").await;
-        run(
-            &mut root,
-            &format!("GRANT CREATE ON DATABASE shop TO {user}"),
-        )
-        .await;
-        let mut app = self
-            .connect(&self.user, &SecretString::from(first), "shop")
-            .await
-            .unwrap();
-        run(&mut app, "CREATE SCHEMA work").await;
-        run(&mut app, "CREATE TABLE work.orders (id int PRIMARY KEY)").await;
+        self.server.populate(&self.master, &self.user).await;
         self.put(
             MASTER_SECRET,
             &self.document("rdsmaster", self.master.expose_secret()),
         )
         .await;
-        self.put(SECRET, &self.document(&self.user, first)).await;
+        self.put(SECRET, &self.document(&self.user, FIRST)).await;
     }
 
     /// A secret document with fields that twinkey does not know.
     pub fn document(&self, user: &str, password: &str) -> Json {
         json!({
-            "engine": "postgres", "host": self.server.host(), "port": self.server.port(),
+            "engine": D::ENGINE, "host": "127.0.0.1", "port": self.server.port(),
             "username": user, "password": password, "dbname": "shop",
             "zeta": {"kept": [1, 2.50, null]}, "alpha": "kept too",
         })
@@ -242,90 +250,6 @@ impl Shop {
         }
     }
 
-    /// The binary with the shop's config, ready to be given arguments.
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("TWINKEY_CONFIG", self.config())
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env_remove("RUST_BACKTRACE")
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        command
-    }
-
-    /// Runs the binary to its end.
-    pub async fn twinkey(&self, args: &[&str]) -> Output {
-        self.command(env!("CARGO_BIN_EXE_twinkey"))
-            .args(args)
-            .output()
-            .await
-            .unwrap()
-    }
-
-    /// Runs the binary to its end, which must be good; gives what it printed.
-    pub async fn good(&self, args: &[&str]) -> String {
-        let output = self.twinkey(args).await;
-        assert!(
-            output.status.success(),
-            "twinkey {args:?}: {}\n{}",
-            String::from_utf8_lossy(&output.stderr),
-            String::from_utf8_lossy(&output.stdout)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs the binary; it must end with status 1 (or `status`) and this code, and a hint.
-    pub async fn fails(&self, args: &[&str], status: i32, code: &str) -> String {
-        let output = self.twinkey(args).await;
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
-        assert!(
-            said.contains(&format!("error[{code}]: ")),
-            "{args:?}: {said}"
-        );
-        assert!(said.contains("hint: "), "{args:?}: {said}");
-        said
-    }
-
-    /// Runs the binary; it must end with status 1 and this code, and have changed nothing.
-    pub async fn refuses(&self, args: &[&str], code: &str) -> String {
-        let before = self.state().await;
-        let said = self.fails(args, 1, code).await;
-        assert_eq!(self.state().await, before, "{args:?}: {code}");
-        said
-    }
-
-    /// Starts `serve` and waits until its endpoint at `address` answers.
-    pub async fn serve(&self, address: &str) -> Child {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("serve.log"))
-            .unwrap();
-        let mut child = self
-            .command(env!("CARGO_BIN_EXE_twinkey"))
-            .arg("serve")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let url = format!("http://{address}/readyz");
-        until("the worker is ready", async || {
-            if let Some(status) = child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(self.folder.path().join("serve.log")).unwrap();
-                panic!("serve ended: {status}\n{log}");
-            }
-            reqwest::get(&url)
-                .await
-                .is_ok_and(|r| r.status().is_success())
-        })
-        .await;
-        child
-    }
-
     /// The document with a label, and its version id.
     pub async fn read(&self, label: &str) -> (Json, VersionId) {
         let version = self
@@ -349,7 +273,7 @@ impl Shop {
     }
 
     /// A connection as the superuser, who on RDS would not be there.
-    pub async fn root(&self, database: &str) -> PgConnection {
+    pub async fn root(&self, database: &str) -> D::Connection {
         let root = self.server.superuser();
         self.connect(&root.username, &root.password, database)
             .await
@@ -361,21 +285,12 @@ impl Shop {
         user: &str,
         password: &SecretString,
         database: &str,
-    ) -> Result<PgConnection, sqlx::Error> {
-        PgConnectOptions::new_without_pgpass()
-            .host(self.server.host())
-            .port(self.server.port())
-            .username(user)
-            .password(password.expose_secret())
-            .database(database)
-            .ssl_mode(PgSslMode::Prefer)
-            .disable_statement_logging()
-            .connect()
-            .await
+    ) -> Result<D::Connection, sqlx::Error> {
+        self.server.connect(user, password, database).await
     }
 
     /// A connection with the credentials under a label.
-    pub async fn signed_in(&self, label: &str) -> PgConnection {
+    pub async fn signed_in(&self, label: &str) -> D::Connection {
         let (document, _) = self.read(label).await;
         let password = SecretString::from(document["password"].as_str().unwrap());
         self.connect(document["username"].as_str().unwrap(), &password, "shop")
@@ -383,46 +298,17 @@ impl Shop {
             .unwrap_or_else(|e| panic!("{label} does not sign in: {e}"))
     }
 
-    /// What must not have changed by a run that failed: the labels, the current document, the roles.
+    /// What must not have changed by a run that failed: the labels, the current document, the users.
     pub async fn state(&self) -> String {
         let current = self.read(stage::CURRENT).await;
-        let mut root = self.root("postgres").await;
-        let roles: Vec<(String, Option<String>)> =
-            sqlx::query_as("SELECT rolname::text, rolpassword FROM pg_authid ORDER BY 1")
-                .fetch_all(&mut root)
-                .await
-                .unwrap();
-        format!("{current:?} {:?} {roles:?}", self.labels().await)
+        let users = self.server.users().await;
+        format!("{current:?} {:?} {users}", self.labels().await)
     }
 
-    /// The server's log so far.
+    /// The server's log of statements so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.server.log_path()).unwrap()).into_owned()
     }
-}
-
-/// Carries out SQL.
-pub async fn run(connection: &mut PgConnection, sql: &str) {
-    connection
-        .execute(AssertSqlSafe(sql.to_owned()))
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"));
-}
-
-/// One value.
-pub async fn value<T>(connection: &mut PgConnection, sql: &str) -> T
-where
-    T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
-{
-    sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
-        .fetch_one(connection)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
-}
-
-/// A quoted identifier.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Waits for a condition; gives up after a minute.
