@@ -101,10 +101,10 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     if definition.expired {
         all.push(Finding::new(
             Severity::Warning,
-            format!("the password of {name} has been expired by hand; its twin's will not be"),
-            Some(format!(
-                "ALTER USER {name} PASSWORD EXPIRE DEFAULT does not undo it: the next rotation does"
-            )),
+            format!(
+                "the password of {name} has been expired by hand; its twin's will not be, nor its own after its next turn"
+            ),
+            None,
         ));
     }
 }
