@@ -99,12 +99,28 @@ async fn told(server: &Server, user: &str, host: &str) -> Vec<String> {
     for show in ["SHOW CREATE USER", "SHOW GRANTS FOR"] {
         lines.extend(texts(&mut connection, &format!("{show} '{user}'@'{host}'")).await);
     }
-    lines
+    let mut lines: Vec<String> = lines
         .into_iter()
         .map(|line| without_hash(&line.replace(&format!("`{user}`"), "`-`")))
         // MySQL now and then prints a limit that is none.
-        .map(|line| line.replace(" MAX_USER_CONNECTIONS 0", ""))
-        .collect()
+        .map(|line| with_columns_in_order(&line.replace(" MAX_USER_CONNECTIONS 0", "")))
+        .collect();
+    // The order is that of the server's hash tables, and says nothing.
+    lines.sort();
+    lines
+}
+
+/// Puts the names between parentheses in order.
+fn with_columns_in_order(line: &str) -> String {
+    let mut parts = line.split('(');
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (columns, rest) = part.split_once(')').unwrap();
+        let mut columns: Vec<&str> = columns.split(", ").collect();
+        columns.sort_unstable();
+        all += &format!("({}){rest}", columns.join(", "));
+    }
+    all
 }
 
 async fn texts(connection: &mut MySqlConnection, sql: &str) -> Vec<String> {
