@@ -177,15 +177,10 @@ impl MariadbRow {
             _ => specified(&self.ssl_cipher, &self.x509_issuer, &self.x509_subject),
         };
         let seconds = (self.max_statement_time != 0.0).then(|| self.max_statement_time.to_string());
-        let mut limits = limits([
-            ("MAX_QUERIES_PER_HOUR", self.max_questions.to_string()),
-            ("MAX_UPDATES_PER_HOUR", self.max_updates.to_string()),
-            ("MAX_CONNECTIONS_PER_HOUR", self.max_connections.to_string()),
-            (
-                "MAX_USER_CONNECTIONS",
-                self.max_user_connections.to_string(),
-            ),
-        ]);
+        let mut limits = limits(
+            [self.max_questions, self.max_updates, self.max_connections],
+            self.max_user_connections,
+        );
         limits.extend(seconds.map(|s| ("MAX_STATEMENT_TIME", s)));
         let lifetime = u64::try_from(self.password_lifetime).ok();
         Definition {
@@ -219,7 +214,7 @@ pub(super) struct MysqlRow {
     max_questions: u64,
     max_updates: u64,
     max_connections: u64,
-    max_user_connections: u64,
+    max_user_connections: i64,
     expired: bool,
     lifetime: Option<u64>,
     locked: bool,
@@ -297,15 +292,10 @@ impl MysqlRow {
             second_password: attributes.additional_password.is_some(),
             settings: Settings {
                 require,
-                limits: limits([
-                    ("MAX_QUERIES_PER_HOUR", self.max_questions.to_string()),
-                    ("MAX_UPDATES_PER_HOUR", self.max_updates.to_string()),
-                    ("MAX_CONNECTIONS_PER_HOUR", self.max_connections.to_string()),
-                    (
-                        "MAX_USER_CONNECTIONS",
-                        self.max_user_connections.to_string(),
-                    ),
-                ]),
+                limits: limits(
+                    [self.max_questions, self.max_updates, self.max_connections],
+                    self.max_user_connections,
+                ),
                 policies,
                 attribute: attributes.metadata,
             },
@@ -313,8 +303,18 @@ impl MysqlRow {
     }
 }
 
-fn limits<const N: usize>(all: [(&'static str, String); N]) -> BTreeMap<&'static str, String> {
-    all.into_iter().filter(|(_, value)| value != "0").collect()
+/// Those that are set: 0 is no limit.
+fn limits(per_hour: [u64; 3], at_once: i64) -> BTreeMap<&'static str, String> {
+    let [queries, updates, connections] = per_hour.map(|limit| limit.to_string());
+    [
+        ("MAX_QUERIES_PER_HOUR", queries),
+        ("MAX_UPDATES_PER_HOUR", updates),
+        ("MAX_CONNECTIONS_PER_HOUR", connections),
+        ("MAX_USER_CONNECTIONS", at_once.to_string()),
+    ]
+    .into_iter()
+    .filter(|(_, value)| value != "0")
+    .collect()
 }
 
 fn specified(cipher: &str, issuer: &str, subject: &str) -> String {

@@ -124,17 +124,13 @@ impl Work<'_> {
             }
         }
         let missing = Privileges {
-            names: if now.names.contains(ALL) {
-                // It has all; only the grant option is not among them.
-                wanted
-                    .names
-                    .difference(&now.names)
-                    .filter(|n| *n == GRANT_OPTION)
-                    .cloned()
-                    .collect()
-            } else {
-                wanted.names.difference(&now.names).cloned().collect()
-            },
+            // Who has all lacks at most the grant option, which is not among them.
+            names: wanted
+                .names
+                .difference(&now.names)
+                .filter(|name| !now.names.contains(ALL) || *name == GRANT_OPTION)
+                .cloned()
+                .collect(),
             columns: wanted.columns.difference(&now.columns).cloned().collect(),
         };
         if !missing.is_empty() {
