@@ -13,10 +13,10 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value as Json;
 
 use super::connect::{ADMIN, Connection, homes};
-use super::facts::{Facts, Master, User, Users};
+use super::facts::{Facts, Master, Unknown, User, Users};
 use super::greeting::{documents, roles};
-use crate::engine::EngineError;
-use crate::secret::pair::Pair;
+use super::sessions;
+use crate::engine::{EngineError, InspectRequest};
 
 /// Looks the pair up; `own` is the rotation's database.
 ///
@@ -27,8 +27,9 @@ pub(super) async fn facts(
     version: &str,
     master: &Master,
     own: Option<&str>,
-    pair: &Pair,
+    request: &InspectRequest<'_>,
 ) -> Result<Facts, EngineError> {
+    let pair = request.pair;
     let mut facts = Facts {
         version: version.to_owned(),
         home: ADMIN.to_owned(),
@@ -36,8 +37,12 @@ pub(super) async fn facts(
         master: master.clone(),
         users: Some(Users::default()),
         doubles: Vec::new(),
-        tells_restrictions: true,
+        unknown: BTreeSet::new(),
     };
+    // A run asks for the sessions themselves, and takes no answer for one.
+    if request.thorough && !sessions::are_told(connection).await? {
+        facts.unknown.insert(Unknown::CurrentOp);
+    }
     let mut found: Vec<(&str, Users)> = Vec::new();
     for home in homes(own) {
         let active = look_up(connection, home, pair.active_user(), &mut facts).await?;
@@ -76,11 +81,13 @@ async fn look_up(
     let who = doc! { "user": name, "db": home };
     let plain = doc! { "usersInfo": who };
     let mut answer = None;
-    if facts.tells_restrictions {
+    if !facts.unknown.contains(&Unknown::Restrictions) {
         let mut full = plain.clone();
         full.insert("showAuthenticationRestrictions", true);
         match connection.ask(home, full).await {
-            Err(failure) if failure.is_unknown() => facts.tells_restrictions = false,
+            Err(failure) if failure.is_unknown() => {
+                facts.unknown.insert(Unknown::Restrictions);
+            }
             other => answer = Some(other),
         }
     }

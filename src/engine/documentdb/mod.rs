@@ -11,6 +11,7 @@
 mod apply;
 mod connect;
 mod facts;
+mod failure;
 mod greeting;
 mod inspect;
 mod lock;
@@ -228,7 +229,7 @@ impl Admin for Master {
             &self.version,
             &self.master,
             self.own.as_deref(),
-            request.pair,
+            request,
         )
         .await?;
         Ok(plan::plan(&facts, request.pair))

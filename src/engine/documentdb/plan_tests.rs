@@ -1,4 +1,4 @@
-use super::super::facts::Master;
+use super::super::facts::{Master, Unknown};
 use super::super::powers::Powers;
 use super::*;
 use crate::code::Code;
@@ -31,7 +31,7 @@ fn facts(active: Option<User>, standby: Option<User>) -> Facts {
         },
         users: Some(Users { active, standby }),
         doubles: Vec::new(),
-        tells_restrictions: true,
+        unknown: BTreeSet::new(),
     }
 }
 
@@ -226,4 +226,17 @@ fn a_master_that_may_not_read_users_is_told_so_and_nothing_is_planned() {
             r#"db.getSiblingDB("admin").runCommand({"grantRolesToUser":"boss","roles":[{"role":"userAdmin","db":"admin"}],"writeConcern":{"w":"majority"}})"#
         )
     );
+}
+
+#[test]
+fn what_a_version_does_not_know_is_told_with_the_version() {
+    let mut facts = facts(Some(user("app", &[])), None);
+    facts.unknown = BTreeSet::from([Unknown::Restrictions, Unknown::CurrentOp]);
+    let plan = plan(&facts, &pair());
+    let named = |word: &str| {
+        plan.findings
+            .iter()
+            .any(|f| f.what.contains("5.0.0") && f.what.contains(word))
+    };
+    assert!(named("showAuthenticationRestrictions") && named("currentOp"));
 }
