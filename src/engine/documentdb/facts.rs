@@ -46,6 +46,8 @@ pub(super) struct Master {
     pub powers: Powers,
     /// The server refused the pair's lock.
     pub lock_denied: bool,
+    /// What it sends is not encrypted.
+    pub plain_text: bool,
 }
 
 /// A user as the server tells of it.

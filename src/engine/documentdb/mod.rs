@@ -153,6 +153,7 @@ impl Engine for Documentdb {
                 home,
                 powers: who.powers,
                 lock_denied: false,
+                plain_text: far.connector.is_none(),
             },
             lock: None,
         }))

@@ -28,6 +28,7 @@ fn facts(active: Option<User>, standby: Option<User>) -> Facts {
             home: "admin".into(),
             powers: Powers::Roles(roles_of(&[("root", "admin")])),
             lock_denied: false,
+            plain_text: false,
         },
         users: Some(Users { active, standby }),
         doubles: Vec::new(),
@@ -239,4 +240,16 @@ fn what_a_version_does_not_know_is_told_with_the_version() {
             .any(|f| f.what.contains("5.0.0") && f.what.contains(word))
     };
     assert!(named("showAuthenticationRestrictions") && named("currentOp"));
+}
+
+#[test]
+fn a_password_that_is_about_to_cross_the_network_in_clear_is_warned_of() {
+    let mut facts = facts(Some(user("app", &[])), None);
+    let warns = |facts: &Facts| {
+        let plan = plan(facts, &pair());
+        plan.findings.iter().any(|f| f.what.contains("in clear"))
+    };
+    assert!(!warns(&facts));
+    facts.master.plain_text = true;
+    assert!(warns(&facts));
 }

@@ -62,6 +62,13 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
     if let Some(active) = &users.active {
         broad(active, &mut all);
     }
+    if facts.master.plain_text {
+        all.push(Finding::new(
+            Severity::Warning,
+            "the new password itself will cross the network in clear: the server takes no hash of it, and there is no TLS".into(),
+            Some("set tls.mode = \"verify-full\"".into()),
+        ));
+    }
     all.extend(facts.unknown.iter().map(|what| unknown(facts, *what)));
     if !facts.master.powers.have(&Need::Sessions) {
         all.push(Finding::new(
