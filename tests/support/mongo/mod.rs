@@ -3,6 +3,7 @@
 //! The server is SecantusDB, for no package ships MongoDB's own: users, roles that are enforced, both
 //! SCRAM mechanisms, TLS. It says nothing of what it is told, so the witness does.
 
+pub mod client;
 pub mod noted;
 pub mod server;
 pub mod wire;

@@ -135,6 +135,10 @@ impl MongoServer {
     }
 
     /// Waits until it has begun to listen for the `nth` time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "starting a server blocks; callers hand it to a thread for that"
+    )]
     fn wait_for_start(&self, nth: usize) -> Result<(), String> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
