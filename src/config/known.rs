@@ -43,11 +43,13 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "password",
             "tls",
             "postgres",
+            "documentdb",
         ],
     ),
     ("rotation.password", &["length", "symbols"]),
     ("rotation.tls", &["mode", "ca_file"]),
     ("rotation.postgres", &["set_role"]),
+    ("rotation.documentdb", &["reader"]),
 ];
 
 /// The keys of a rotation that belong to it alone.

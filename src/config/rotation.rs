@@ -2,7 +2,7 @@
 //!
 //! What can go wrong: a mistake in `[defaults]` is reported again for each rotation. Both are read by
 //! themselves, and laid over each other as values that are already valid: key by key, inside
-//! `password`, `tls` and `postgres` too.
+//! `password`, `tls`, `postgres` and `documentdb` too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::known;
 use super::raw::Table;
 use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
-use crate::engine::{EngineKind, EngineOptions, PostgresOptions, TlsMode};
+use crate::engine::{DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, TlsMode};
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
 use crate::secret::password::PasswordPolicy;
@@ -48,6 +48,7 @@ pub(super) struct RawRotation {
     tls_mode: Option<Option<TlsMode>>,
     ca_file: Option<PathBuf>,
     set_role: Option<bool>,
+    reader: Option<String>,
 }
 
 impl RawRotation {
@@ -122,6 +123,7 @@ impl RawRotation {
         let password = table.table("password", "rotation.password");
         let tls = table.table("tls", "rotation.tls");
         let postgres = table.table("postgres", "rotation.postgres");
+        let documentdb = table.table("documentdb", "rotation.documentdb");
         Self {
             window,
             master_secret: table.text("master_secret").map(str::to_owned),
@@ -172,6 +174,10 @@ impl RawRotation {
                 .and_then(|t| t.text("ca_file"))
                 .map(|path| folder.join(path)),
             set_role: postgres.as_ref().and_then(|t| t.boolean("set_role")),
+            reader: documentdb
+                .as_ref()
+                .and_then(|t| t.text("reader"))
+                .map(str::to_owned),
             ..Self::default()
         }
     }
@@ -259,6 +265,9 @@ impl RawRotation {
             options: EngineOptions {
                 postgres: PostgresOptions {
                     set_role: self.set_role.or(defaults.set_role).unwrap_or(true),
+                },
+                documentdb: DocumentdbOptions {
+                    reader: self.reader.or_else(|| defaults.reader.clone()),
                 },
             },
         })

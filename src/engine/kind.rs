@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Engine, mysql, postgres};
+use super::{Engine, documentdb, mysql, postgres};
 
 /// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -38,7 +38,10 @@ impl EngineKind {
             Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
             Self::Mysql => Some(Box::new(mysql::Mysql::of_mysql())),
             Self::Mariadb => Some(Box::new(mysql::Mysql::of_mariadb())),
-            Self::Documentdb | Self::Redshift => None,
+            Self::Documentdb => Some(Box::new(documentdb::Documentdb::new(
+                options.documentdb.clone(),
+            ))),
+            Self::Redshift => None,
         }
     }
 }
@@ -69,6 +72,7 @@ impl FromStr for EngineKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
+    pub documentdb: DocumentdbOptions,
 }
 
 /// `postgres = { … }`
@@ -82,4 +86,11 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self { set_role: true }
     }
+}
+
+/// `documentdb = { … }`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DocumentdbOptions {
+    /// A reader endpoint at which every sign-in is proved too, at the secret's port.
+    pub reader: Option<String>,
 }

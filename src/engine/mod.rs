@@ -14,6 +14,7 @@
 //!   wherever the engine takes one; what is shown has `***` there.
 
 mod change;
+pub mod documentdb;
 mod error;
 mod kind;
 pub mod mysql;
@@ -24,7 +25,7 @@ pub mod tls;
 
 pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
-pub use kind::{EngineKind, EngineOptions, PostgresOptions};
+pub use kind::{DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions};
 pub use slot::Slot;
 
 use std::path::PathBuf;
@@ -206,7 +207,8 @@ pub trait Engine: Send + Sync {
     ) -> Result<Box<dyn Admin>, EngineError>;
 }
 
-/// One connection of the master. Dropping it ends the connection and frees the lock.
+/// What the master is signed in with. Dropping it ends the connection and frees the lock; where the lock is
+/// no connection's, [`Admin::close`] frees it at once, and a while after it was dropped it is free too.
 #[async_trait]
 pub trait Admin: Send + Sync {
     /// What tells this server from every other one, as in [`SignedIn::server_identity`].
@@ -235,4 +237,7 @@ pub trait Admin: Send + Sync {
     /// # Errors
     /// [`EngineError`]
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError>;
+
+    /// Ends it, and frees the lock. What fails of that is made good by the lock's own end.
+    async fn close(self: Box<Self>) {}
 }

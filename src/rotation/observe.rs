@@ -64,11 +64,13 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             }
         }
         if scene.description.labelled(stage::CURRENT) != Some(&scene.located.version_id) {
+            scene.close().await;
             continue;
         }
-        labels(store, task, &mut scene).await?;
-        database(task, &mut scene).await?;
-        pending_password(&mut scene).await?;
+        if let Err(error) = look(store, task, &mut scene).await {
+            scene.close().await;
+            return Err(error);
+        }
         guards(task, &mut scene, site.clock.now());
         return Ok(scene);
     }
@@ -82,6 +84,17 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             .into(),
         passes: true,
     })
+}
+
+/// The labels first, and then what they are to be compared with.
+async fn look(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<(), RotationError> {
+    labels(store, task, scene).await?;
+    database(task, scene).await?;
+    pending_password(scene).await
 }
 
 /// Nothing known yet: what no fact has been found for stands in nobody's way.

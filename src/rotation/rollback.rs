@@ -8,9 +8,9 @@ use crate::rotation::error::{Role, RotationError};
 use crate::rotation::explain::explain;
 use crate::rotation::locate::{credentials, read};
 use crate::rotation::observe::observe;
-use crate::rotation::scene::Task;
+use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::store::{Selector, StoreError, stage};
+use crate::store::{SecretStore, Selector, StoreError, stage};
 
 /// Who was put back in the place of whom.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -27,9 +27,18 @@ pub struct RolledBack {
 /// # Errors
 /// Why not; nothing was changed then.
 pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, RotationError> {
-    let store = &*site.store;
-    let secret = &task.rotation.secret;
     let mut scene = observe(site, task).await?;
+    let result = go_back(&*site.store, task, &mut scene).await;
+    scene.close().await;
+    result
+}
+
+async fn go_back(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<RolledBack, RotationError> {
+    let secret = &task.rotation.secret;
     let pair = &scene.located.pair.clone();
     for refusal in scene.observed.guards.refusals() {
         // A broken AWSCURRENT is a reason to go back, not one to stay.
@@ -41,7 +50,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
                 | Refusal::Locked
                 | Refusal::Unfit
         ) {
-            return Err(explain(refusal, task, &scene));
+            return Err(explain(refusal, task, scene));
         }
     }
     let Some(previous_id) = scene.description.labelled(stage::PREVIOUS).cloned() else {
@@ -119,7 +128,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
         )
         .await
         .map_err(|source| match source {
-            StoreError::StageMoved { .. } => explain(Refusal::LostRace, task, &scene),
+            StoreError::StageMoved { .. } => explain(Refusal::LostRace, task, scene),
             source => task.store_error(source),
         })?;
     Ok(RolledBack {

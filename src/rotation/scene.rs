@@ -69,6 +69,13 @@ impl Task<'_> {
 }
 
 impl Scene {
+    /// Ends the master's connection, and with it the pair's lock.
+    pub async fn close(&mut self) {
+        if let Some(admin) = self.admin.take() {
+            admin.close().await;
+        }
+    }
+
     /// What `set` carries out: the differences, then the password. `plan` prints this list.
     pub fn changes(&self) -> Vec<Change> {
         self.inspection
