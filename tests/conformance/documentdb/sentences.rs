@@ -1,0 +1,5 @@
+//! What is DocumentDB's and MongoDB's own.
+
+use super::Server;
+
+pub async fn all(_server: &Server) {}
