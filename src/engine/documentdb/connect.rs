@@ -51,9 +51,9 @@ pub(super) fn far(target: &Target) -> Result<Far, EngineError> {
 }
 
 impl Connection {
-    /// Signs in with exactly these credentials. The user lives in the target's own database or, as all
-    /// users of DocumentDB, in `admin`; and a server that does not tell which mechanisms a user has is asked
-    /// for SCRAM-SHA-1 too. Gives the database besides.
+    /// Signs in with exactly these credentials. The user lives in `admin`, as all users of DocumentDB do, or in
+    /// the target's own database; and a server that does not tell which mechanisms a user has is asked for
+    /// SCRAM-SHA-1 by name. Gives the database besides.
     ///
     /// # Errors
     /// [`EngineError::SignIn`] where none of these ways is taken.
@@ -63,9 +63,9 @@ impl Connection {
         dbname: Option<&str>,
     ) -> Result<(Self, String), EngineError> {
         let mut refused = None;
-        for source in homes(dbname) {
-            for mechanism in [None, Some(AuthMechanism::ScramSha1)] {
-                match Self::sign_in(far, who, source, mechanism).await {
+        for mechanism in [None, Some(AuthMechanism::ScramSha1)] {
+            for source in homes(dbname) {
+                match Self::sign_in(far, who, source, mechanism.clone()).await {
                     Ok(connection) => return Ok((connection, source.to_owned())),
                     Err(error @ EngineError::SignIn { .. }) => {
                         refused.get_or_insert(error);
@@ -161,10 +161,11 @@ impl Connection {
     }
 }
 
-/// The databases in which the users of a target may live, the first to be asked first.
+/// The databases in which the users of a target may live, the likeliest first: a sign-in that is refused
+/// is noted by somebody.
 pub(super) fn homes(dbname: Option<&str>) -> Vec<&str> {
     match dbname {
         None | Some(ADMIN) => vec![ADMIN],
-        Some(own) => vec![own, ADMIN],
+        Some(own) => vec![ADMIN, own],
     }
 }

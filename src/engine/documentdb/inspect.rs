@@ -2,7 +2,7 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a user of the pair's name in another database is taken for the pair's: a pair lives where its active
-//!   user does, in the secret's own database or in `admin`, and a double in the other one is told;
+//!   user does, in `admin` or in the secret's own database, and a double in the other one is told;
 //! - a version does not know what restricts a user's sign-in: it is asked, and where it refuses the question
 //!   it is asked without it;
 //! - the master may not read users, and the answer is an error in the middle: it is a power that it lacks.
@@ -44,20 +44,24 @@ pub(super) async fn facts(
         facts.unknown.insert(Unknown::CurrentOp);
     }
     let mut found: Vec<(&str, Users)> = Vec::new();
+    let mut closed = None;
     for home in homes(own) {
         let active = look_up(connection, home, pair.active_user(), &mut facts).await?;
         let standby = look_up(connection, home, pair.standby_user(), &mut facts).await?;
-        if let (Some(active), Some(standby)) = (active, standby) {
-            found.push((home, Users { active, standby }));
-        } else {
-            // Who may not look into one of two databases may still work in the other.
-            home.clone_into(&mut facts.home);
+        match (active, standby) {
+            (Some(active), Some(standby)) => found.push((home, Users { active, standby })),
+            _ => closed = Some(home),
         }
     }
     let lives = found.iter().position(|(_, users)| users.active.is_some());
-    let Some(at) = lives.or_else(|| found.len().checked_sub(1)) else {
-        facts.users = None;
-        return Ok(facts);
+    // Who may not look into one of two databases may still work in the other.
+    let at = match (lives, closed) {
+        (None, Some(closed)) => {
+            closed.clone_into(&mut facts.home);
+            facts.users = None;
+            return Ok(facts);
+        }
+        (lives, _) => lives.unwrap_or_default(),
     };
     let (home, users) = found.swap_remove(at);
     home.clone_into(&mut facts.home);
@@ -102,6 +106,8 @@ async fn look_up(
                 .map(|user| read(user, name, home)),
         )),
         Err(failure) if failure.is_unauthorized() => Ok(None),
+        // A server whose users all live in `admin` need not know the question.
+        Err(failure) if failure.is_unknown() && home != ADMIN => Ok(Some(None)),
         Err(failure) => Err(connection.explain(what, false, failure)),
     }
 }
