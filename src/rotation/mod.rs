@@ -17,6 +17,7 @@ mod model;
 mod observe;
 pub mod plan;
 mod recorder;
+pub mod repair;
 pub mod rollback;
 pub mod run;
 pub mod scene;
