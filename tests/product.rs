@@ -14,6 +14,8 @@ mod leaks;
 mod mariadb;
 #[path = "product/repair.rs"]
 mod repair;
+#[path = "product/retire.rs"]
+mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
 #[path = "product/serving.rs"]
