@@ -158,6 +158,12 @@ impl Witness {
         self.order(commands, nth, fate, Client::Held)
     }
 
+    /// All that came as `pwd`, whosever it is.
+    pub fn passwords(&self) -> Vec<SecretString> {
+        let all = self.state.passwords.lock().unwrap();
+        all.iter().map(|(_, password)| password.clone()).collect()
+    }
+
     fn order(
         &self,
         commands: &'static [&'static str],
