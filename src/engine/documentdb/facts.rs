@@ -20,8 +20,15 @@ pub(super) struct Facts {
     pub users: Option<Users>,
     /// Users of the pair's names that live in another database than the pair.
     pub doubles: Vec<User>,
-    /// The server tells what restricts the sign-in of a user.
-    pub tells_restrictions: bool,
+    /// What this version does not know, and what follows from it.
+    pub unknown: BTreeSet<Unknown>,
+}
+
+/// What a version may not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unknown {
+    Restrictions,
+    CurrentOp,
 }
 
 /// The pair, as far as it is there.
@@ -39,6 +46,8 @@ pub(super) struct Master {
     pub powers: Powers,
     /// The server refused the pair's lock.
     pub lock_denied: bool,
+    /// What it sends is not encrypted.
+    pub plain_text: bool,
 }
 
 /// A user as the server tells of it.

@@ -2,7 +2,7 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a user of the pair's name in another database is taken for the pair's: a pair lives where its active
-//!   user does, in the secret's own database or in `admin`, and a double in the other one is told;
+//!   user does, in `admin` or in the secret's own database, and a double in the other one is told;
 //! - a version does not know what restricts a user's sign-in: it is asked, and where it refuses the question
 //!   it is asked without it;
 //! - the master may not read users, and the answer is an error in the middle: it is a power that it lacks.
@@ -13,10 +13,10 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value as Json;
 
 use super::connect::{ADMIN, Connection, homes};
-use super::facts::{Facts, Master, User, Users};
+use super::facts::{Facts, Master, Unknown, User, Users};
 use super::greeting::{documents, roles};
-use crate::engine::EngineError;
-use crate::secret::pair::Pair;
+use super::sessions;
+use crate::engine::{EngineError, InspectRequest};
 
 /// Looks the pair up; `own` is the rotation's database.
 ///
@@ -27,8 +27,9 @@ pub(super) async fn facts(
     version: &str,
     master: &Master,
     own: Option<&str>,
-    pair: &Pair,
+    request: &InspectRequest<'_>,
 ) -> Result<Facts, EngineError> {
+    let pair = request.pair;
     let mut facts = Facts {
         version: version.to_owned(),
         home: ADMIN.to_owned(),
@@ -36,23 +37,31 @@ pub(super) async fn facts(
         master: master.clone(),
         users: Some(Users::default()),
         doubles: Vec::new(),
-        tells_restrictions: true,
+        unknown: BTreeSet::new(),
     };
+    // A run asks for the sessions themselves, and takes no answer for one.
+    if request.thorough && !sessions::are_told(connection).await? {
+        facts.unknown.insert(Unknown::CurrentOp);
+    }
     let mut found: Vec<(&str, Users)> = Vec::new();
+    let mut closed = None;
     for home in homes(own) {
         let active = look_up(connection, home, pair.active_user(), &mut facts).await?;
         let standby = look_up(connection, home, pair.standby_user(), &mut facts).await?;
-        if let (Some(active), Some(standby)) = (active, standby) {
-            found.push((home, Users { active, standby }));
-        } else {
-            // Who may not look into one of two databases may still work in the other.
-            home.clone_into(&mut facts.home);
+        match (active, standby) {
+            (Some(active), Some(standby)) => found.push((home, Users { active, standby })),
+            _ => closed = Some(home),
         }
     }
     let lives = found.iter().position(|(_, users)| users.active.is_some());
-    let Some(at) = lives.or_else(|| found.len().checked_sub(1)) else {
-        facts.users = None;
-        return Ok(facts);
+    // Who may not look into one of two databases may still work in the other.
+    let at = match (lives, closed) {
+        (None, Some(closed)) => {
+            closed.clone_into(&mut facts.home);
+            facts.users = None;
+            return Ok(facts);
+        }
+        (lives, _) => lives.unwrap_or_default(),
     };
     let (home, users) = found.swap_remove(at);
     home.clone_into(&mut facts.home);
@@ -76,11 +85,13 @@ async fn look_up(
     let who = doc! { "user": name, "db": home };
     let plain = doc! { "usersInfo": who };
     let mut answer = None;
-    if facts.tells_restrictions {
+    if !facts.unknown.contains(&Unknown::Restrictions) {
         let mut full = plain.clone();
         full.insert("showAuthenticationRestrictions", true);
         match connection.ask(home, full).await {
-            Err(failure) if failure.is_unknown() => facts.tells_restrictions = false,
+            Err(failure) if failure.is_unknown() => {
+                facts.unknown.insert(Unknown::Restrictions);
+            }
             other => answer = Some(other),
         }
     }
@@ -95,6 +106,8 @@ async fn look_up(
                 .map(|user| read(user, name, home)),
         )),
         Err(failure) if failure.is_unauthorized() => Ok(None),
+        // A server whose users all live in `admin` need not know the question.
+        Err(failure) if failure.is_unknown() && home != ADMIN => Ok(Some(None)),
         Err(failure) => Err(connection.explain(what, false, failure)),
     }
 }

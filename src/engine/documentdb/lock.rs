@@ -20,7 +20,8 @@ use mongodb::bson::{DateTime, Document, doc};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::connect::{Connection, Failure};
+use super::connect::Connection;
+use super::failure::Failure;
 use super::greeting;
 use crate::engine::EngineError;
 

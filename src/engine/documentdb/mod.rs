@@ -11,6 +11,7 @@
 mod apply;
 mod connect;
 mod facts;
+mod failure;
 mod greeting;
 mod inspect;
 mod lock;
@@ -152,6 +153,7 @@ impl Engine for Documentdb {
                 home,
                 powers: who.powers,
                 lock_denied: false,
+                plain_text: far.connector.is_none(),
             },
             lock: None,
         }))
@@ -228,7 +230,7 @@ impl Admin for Master {
             &self.version,
             &self.master,
             self.own.as_deref(),
-            request.pair,
+            request,
         )
         .await?;
         Ok(plan::plan(&facts, request.pair))

@@ -1,4 +1,4 @@
-use super::super::facts::Master;
+use super::super::facts::{Master, Unknown};
 use super::super::powers::Powers;
 use super::*;
 use crate::code::Code;
@@ -28,10 +28,11 @@ fn facts(active: Option<User>, standby: Option<User>) -> Facts {
             home: "admin".into(),
             powers: Powers::Roles(roles_of(&[("root", "admin")])),
             lock_denied: false,
+            plain_text: false,
         },
         users: Some(Users { active, standby }),
         doubles: Vec::new(),
-        tells_restrictions: true,
+        unknown: BTreeSet::new(),
     }
 }
 
@@ -226,4 +227,29 @@ fn a_master_that_may_not_read_users_is_told_so_and_nothing_is_planned() {
             r#"db.getSiblingDB("admin").runCommand({"grantRolesToUser":"boss","roles":[{"role":"userAdmin","db":"admin"}],"writeConcern":{"w":"majority"}})"#
         )
     );
+}
+
+#[test]
+fn what_a_version_does_not_know_is_told_with_the_version() {
+    let mut facts = facts(Some(user("app", &[])), None);
+    facts.unknown = BTreeSet::from([Unknown::Restrictions, Unknown::CurrentOp]);
+    let plan = plan(&facts, &pair());
+    let named = |word: &str| {
+        plan.findings
+            .iter()
+            .any(|f| f.what.contains("5.0.0") && f.what.contains(word))
+    };
+    assert!(named("showAuthenticationRestrictions") && named("currentOp"));
+}
+
+#[test]
+fn a_password_that_is_about_to_cross_the_network_in_clear_is_warned_of() {
+    let mut facts = facts(Some(user("app", &[])), None);
+    let warns = |facts: &Facts| {
+        let plan = plan(facts, &pair());
+        plan.findings.iter().any(|f| f.what.contains("in clear"))
+    };
+    assert!(!warns(&facts));
+    facts.master.plain_text = true;
+    assert!(warns(&facts));
 }

@@ -1,6 +1,6 @@
 //! What a person should know before a run: pure.
 
-use super::facts::{Facts, Role, User, Users};
+use super::facts::{Facts, Role, Unknown, User, Users};
 use super::powers::{self, Need};
 use crate::engine::{Finding, Severity};
 use crate::secret::pair::Pair;
@@ -61,17 +61,15 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
     }
     if let Some(active) = &users.active {
         broad(active, &mut all);
-        if !facts.tells_restrictions {
-            all.push(Finding::new(
-                Severity::Note,
-                format!(
-                    "version {} does not tell from where a user may sign in: that is not compared",
-                    facts.version
-                ),
-                None,
-            ));
-        }
     }
+    if facts.master.plain_text {
+        all.push(Finding::new(
+            Severity::Warning,
+            "the new password itself will cross the network in clear: the server takes no hash of it, and there is no TLS".into(),
+            Some("set tls.mode = \"verify-full\"".into()),
+        ));
+    }
+    all.extend(facts.unknown.iter().map(|what| unknown(facts, *what)));
     if !facts.master.powers.have(&Need::Sessions) {
         all.push(Finding::new(
             Severity::Note,
@@ -80,6 +78,19 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
         ));
     }
     all
+}
+
+fn unknown(facts: &Facts, what: Unknown) -> Finding {
+    let what = match what {
+        Unknown::Restrictions => {
+            "from where a user may sign in (showAuthenticationRestrictions): that is not compared"
+        }
+        Unknown::CurrentOp => {
+            "who is signed in (currentOp): a consumer that still lives on the standby goes unnoticed"
+        }
+    };
+    let text = format!("version {} does not tell {what}", facts.version);
+    Finding::new(Severity::Note, text, None)
 }
 
 fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {

@@ -9,6 +9,7 @@
 use mongodb::bson::{Document, doc};
 
 use super::connect::{ADMIN, APPLICATION, Connection};
+use super::failure::Failure;
 use super::greeting::documents;
 use crate::engine::{EngineError, Session};
 
@@ -17,13 +18,28 @@ pub(super) async fn of_user(
     connection: &Connection,
     user: &str,
 ) -> Result<Option<Vec<Session>>, EngineError> {
-    // With `$all`, connections that do nothing now are told too.
-    let everything = doc! { "currentOp": 1, "$all": true };
-    match connection.ask(ADMIN, everything).await {
+    match list(connection).await {
         Ok(answer) => Ok(read(&documents(&answer, "inprog"), user)),
         Err(failure) if failure.is_unauthorized() || failure.is_unknown() => Ok(None),
         Err(failure) => Err(connection.explain("listing sessions", false, failure)),
     }
+}
+
+/// Whether the server knows the question.
+pub(super) async fn are_told(connection: &Connection) -> Result<bool, EngineError> {
+    match list(connection).await {
+        Err(failure) if failure.is_unknown() => Ok(false),
+        Err(failure) if !failure.is_unauthorized() => {
+            Err(connection.explain("listing sessions", false, failure))
+        }
+        _ => Ok(true),
+    }
+}
+
+async fn list(connection: &Connection) -> Result<Document, Failure> {
+    // With `$all`, connections that do nothing now are told too.
+    let everything = doc! { "currentOp": 1, "$all": true };
+    connection.ask(ADMIN, everything).await
 }
 
 /// Our own connection at least must be there with its user, or users are not told.
