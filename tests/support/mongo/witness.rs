@@ -27,6 +27,9 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 use super::noted::Noted;
 use super::wire::Message;
 
+/// How a message that is none is noted.
+pub const UNREADABLE: &str = "a message that cannot be read";
+
 /// The commands that change a user or a role, or the lock of a pair.
 pub const WRITES: &[&str] = &[
     "createUser",
@@ -235,7 +238,7 @@ impl State {
     fn note(&self, message: &Message) -> Option<String> {
         let mut log = self.log.lock().unwrap();
         let Some(command) = message.document() else {
-            writeln!(log, "a message that cannot be read").unwrap();
+            writeln!(log, "{UNREADABLE}").unwrap();
             return None;
         };
         let noted = Noted::of(command);
