@@ -155,15 +155,20 @@ async fn a_master_that_may_not_even_look_is_told_what_it_lacks(server: &Server) 
     case.rotate().await;
     let mighty = [role("userAdminAnyDatabase", "admin")];
     server.take(MASTER, &mighty).await;
-    let inspection = case.inspect().await;
-    assert_eq!(inspection.missing.len(), 1, "{:#?}", inspection.missing);
-    assert_eq!(inspection.missing[0].code, Some(Code::PrivilegesMissing));
-    assert_eq!(inspection.differences, []);
-    let fix = inspection.missing[0].fix.as_ref().unwrap();
-    server.mend(&case.place, fix).await;
-    let again = case.inspect().await;
-    assert_eq!(again.missing, []);
-    assert_eq!(again.set_password[0].kind, ChangeKind::Password);
+    // The pair may live in either of two databases: what it takes to look may be told for one at a time.
+    let mut mended = 0;
+    loop {
+        let inspection = case.inspect().await;
+        let Some(lack) = inspection.missing.first() else {
+            assert_eq!(inspection.set_password[0].kind, ChangeKind::Password);
+            break;
+        };
+        assert_eq!(lack.code, Some(Code::PrivilegesMissing));
+        assert_eq!(inspection.differences, []);
+        server.mend(&case.place, lack.fix.as_ref().unwrap()).await;
+        mended += 1;
+    }
+    assert!((1..=2).contains(&mended), "{mended}");
     case.rotate().await;
 }
 
