@@ -3,14 +3,14 @@
 use secrecy::SecretString;
 use twinkey::store::stage;
 
-use crate::support::shop::documentdb::DocumentdbShop;
+use crate::support::shop::documentdb::MongoShop;
 use crate::support::shop::mariadb::MariadbShop;
 use crate::support::shop::{Database, Plan, Shop, free_address, until};
 
 fn plan(address: &str) -> Plan {
     Plan {
         config: format!("[server]\nlisten = \"{address}\"\n"),
-        rotation: "retire_after = \"1s\"".into(),
+        rotation: "retire_after = \"0s\"".into(),
         ..Plan::default()
     }
 }
@@ -25,7 +25,7 @@ async fn previous_signs_in<D: Database>(shop: &Shop<D>) -> bool {
 async fn is_locked_and_comes_back<D: Database>(shop: Shop<D>, address: &str) {
     shop.good(&["rotate", "shop"]).await;
     assert!(previous_signs_in(&shop).await);
-    // Its time is over within a second; then a worker comes.
+    // Its time is over at once; then a worker comes.
     let worker = shop.serve(address).await;
     until("AWSPREVIOUS is locked", async || {
         !previous_signs_in(&shop).await
@@ -58,7 +58,7 @@ async fn awsprevious_is_locked_when_its_time_is_over_and_a_rollback_unlocks_it_o
 #[tokio::test(flavor = "multi_thread")]
 async fn awsprevious_is_locked_when_its_time_is_over_and_a_rollback_unlocks_it_on_documentdb() {
     let address = free_address();
-    let shop = DocumentdbShop::on_documentdb(plan(&address)).await;
+    let shop = MongoShop::on_mongo(plan(&address)).await;
     is_locked_and_comes_back(shop, &address).await;
 }
 
