@@ -91,6 +91,6 @@ impl Default for PostgresOptions {
 /// `documentdb = { … }`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DocumentdbOptions {
-    /// A reader endpoint at which every sign-in is proved too, at the secret's port.
+    /// A reader endpoint at which every sign-in is proved too: `host:port`, or a host with the secret's port.
     pub reader: Option<String>,
 }
