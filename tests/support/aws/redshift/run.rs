@@ -158,6 +158,11 @@ fn message(error: &sqlx::Error) -> String {
         return format!("ERROR: {error}");
     };
     let message = error.message().replacen("role \"", "user \"", 1);
+    let message = message.replacen(
+        "permission denied for table",
+        "permission denied for relation",
+        1,
+    );
     let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
     let detail = error.detail().map(|detail| format!("\n  Detail: {detail}"));
     format!("ERROR: {message}{}", detail.unwrap_or_default())

@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 use twinkey::secret::ExposeSecret;
 use twinkey::store::stage::CURRENT;
-use twinkey::store::{SecretStore, Selector};
+use twinkey::store::{SecretStore, Selector, StoreError};
 
 use super::refusal::Refusal;
 use super::request::Place;
@@ -33,8 +33,11 @@ impl Redshift {
             return Ok(SignIn::Identity);
         };
         let version = self.store.get(secret, Selector::Stage(CURRENT)).await;
-        let version = version.map_err(|error| {
-            Refusal::invalid(format!("Secrets Manager does not give the secret: {error}"))
+        let version = version.map_err(|error| match error {
+            StoreError::NotFound { .. } => {
+                Refusal::invalid("Secrets Manager can't find the specified secret.")
+            }
+            other => Refusal::invalid(format!("Secrets Manager: {other}")),
         })?;
         let document: Json = serde_json::from_str(version.value.expose_secret())
             .map_err(|_| Refusal::invalid("The secret is no JSON"))?;

@@ -171,6 +171,16 @@ CREATE VIEW pg_catalog.stv_sessions AS
         ON id::text = CASE WHEN application_name LIKE 'data api: %' THEN substr(application_name, 11) ELSE usesysid::text END
     WHERE backend_type = 'client backend' AND (pg_stand_in.sees_all() OR name = session_user);
 
+-- The sessions of now: none is remembered.
+CREATE VIEW pg_catalog.sys_session_history AS
+    SELECT id::text::char(50) AS user_id, pid AS session_id, datname::char(50) AS database_name,
+        'active'::text AS status, coalesce((note ->> 'timeout')::int, 0) AS session_timeout,
+        backend_start AT TIME ZONE 'UTC' AS start_time, NULL::timestamp AS end_time
+    FROM pg_stat_activity
+    JOIN pg_stand_in.identities
+        ON id::text = CASE WHEN application_name LIKE 'data api: %' THEN substr(application_name, 11) ELSE usesysid::text END
+    WHERE backend_type = 'client backend' AND (pg_stand_in.sees_all() OR name = session_user);
+
 -- Of what PostgreSQL has nothing, there is none.
 CREATE VIEW pg_catalog.svv_datashare_privileges AS
     SELECT ''::text AS datashare_name, ''::text AS datashare_type, ''::text AS privilege_type, 0 AS identity_id,
@@ -193,7 +203,7 @@ DECLARE
 BEGIN
     FOR name IN SELECT relname FROM pg_class
         WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'v'
-            AND (relname LIKE 'svv\_%' OR relname IN ('stv_sessions', 'pg_user', 'pg_group', 'pg_proc_info'))
+            AND (relname LIKE 'svv\_%' OR relname IN ('stv_sessions', 'sys_session_history', 'pg_user', 'pg_group', 'pg_proc_info'))
     LOOP
         EXECUTE format('GRANT SELECT ON pg_catalog.%I TO PUBLIC', name);
     END LOOP;

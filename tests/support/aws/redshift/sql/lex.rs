@@ -126,8 +126,15 @@ fn dollar(rest: &str) -> Cut<'_> {
 /// As PostgreSQL reads it, names folded as Redshift does: in quotes too.
 pub fn render(tokens: &[Token]) -> String {
     let mut sql = String::new();
-    for token in tokens {
+    for (at, token) in tokens.iter().enumerate() {
         match token {
+            // A function of PostgreSQL's own cannot be made to say that it is Redshift.
+            Token::Word(word)
+                if word.eq_ignore_ascii_case("version")
+                    && tokens.get(at + 1) == Some(&Token::Symbol("(".into())) =>
+            {
+                sql.push_str("redshift_version");
+            }
             Token::Word(word) | Token::Symbol(word) | Token::Dollar(word) => sql.push_str(word),
             Token::Quoted(name) => sql.push_str(&quote(&name.to_ascii_lowercase())),
             Token::Text(text) => sql.push_str(&literal(text)),

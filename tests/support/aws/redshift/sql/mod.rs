@@ -136,8 +136,12 @@ fn plain(all: &[Token]) -> Translated {
                 rest = &rest[keywords + 1..];
             }
             _ => {
-                sql.push_str(&render(&rest[..1]));
-                rest = &rest[1..];
+                let until = rest[1..]
+                    .iter()
+                    .position(|t| is(Some(t), "owner") || is(Some(t), "authorization"));
+                let (now, later) = rest.split_at(until.map_or(rest.len(), |at| at + 1));
+                sql.push_str(&render(now));
+                rest = later;
             }
         }
     }

@@ -176,6 +176,15 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
         ));
         return Ok(steps);
     }
+    if cursor.eat("reset session timeout") {
+        cursor.end()?;
+        steps.push(may_alter(&name));
+        steps.push(note(
+            &name,
+            Map::from_iter([("timeout".into(), Json::Null)]),
+        ));
+        return Ok(steps);
+    }
     if cursor.sees("set") || cursor.sees("reset") {
         let sets = cursor.eat("set");
         let _ = sets || cursor.eat("reset");
