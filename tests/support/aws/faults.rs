@@ -110,7 +110,13 @@ impl Faults {
     }
 
     /// So is every call of an action for a while from now on.
-    pub fn answer_for(&self, action: &'static str, long: Duration, status: u16, name: &'static str) {
+    pub fn answer_for(
+        &self,
+        action: &'static str,
+        long: Duration,
+        status: u16,
+        name: &'static str,
+    ) {
         self.order(action, Left::Until(Instant::now() + long), status, name);
     }
 
@@ -203,12 +209,11 @@ impl Faults {
                 Cut::After => Verdict::CutAfter,
             };
         }
-        if let Some(ordered) = state
-            .answers
-            .iter_mut()
-            .find(|o| o.action == call.action && o.left.take())
-        {
-            return Verdict::Answer(ordered.status, ordered.name);
+        let for_it = |ordered: &&mut Ordered| ordered.action == call.action;
+        for ordered in state.answers.iter_mut().filter(for_it) {
+            if ordered.left.take() {
+                return Verdict::Answer(ordered.status, ordered.name);
+            }
         }
         if call.writes() {
             return state.judge_rate();
