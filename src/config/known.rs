@@ -3,7 +3,7 @@
 //! What can go wrong: a key is known to the documentation and not to the program, or the other way
 //! round. A test holds [`KEYS`] against the annotated reference.
 
-use crate::engine::{EngineKind, EngineOptions};
+use crate::engine::{EngineKind, EngineOptions, Surroundings};
 
 /// The keys of each table. `[defaults]` has those of `rotation` but for [`NO_DEFAULT`].
 pub(super) const KEYS: &[(&str, &[&str])] = &[
@@ -43,11 +43,16 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "password",
             "tls",
             "postgres",
+            "redshift",
         ],
     ),
     ("rotation.password", &["length", "symbols"]),
     ("rotation.tls", &["mode", "ca_file"]),
     ("rotation.postgres", &["set_role"]),
+    (
+        "rotation.redshift",
+        &["cluster", "workgroup", "db_user", "probe"],
+    ),
 ];
 
 /// The keys of a rotation that belong to it alone.
@@ -62,7 +67,6 @@ const UNSUPPORTED_KEYS: &[(&str, &str)] = &[
     ("server", "tls"),
     ("secrets", "serve"),
     ("rotation", "retire_after"),
-    ("rotation", "redshift"),
 ];
 
 /// Beginnings of `journal.url`.
@@ -82,7 +86,9 @@ pub(super) fn is_unsupported_journal(url: &str) -> bool {
 
 /// Whether an engine is one of a later version: the engines themselves know.
 pub(super) fn is_unsupported_engine(engine: EngineKind) -> bool {
-    engine.engine(&EngineOptions::default()).is_none()
+    engine
+        .engine(&EngineOptions::default(), &Surroundings::default())
+        .is_none()
 }
 
 /// The keys of a table.

@@ -2,15 +2,16 @@
 //!
 //! What can go wrong: a mistake in `[defaults]` is reported again for each rotation. Both are read by
 //! themselves, and laid over each other as values that are already valid: key by key, inside
-//! `password`, `tls` and `postgres` too.
+//! `password`, `tls`, `postgres` and `redshift` too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::known;
 use super::raw::Table;
+use super::redshift::RawRedshift;
 use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
-use crate::engine::{EngineKind, EngineOptions, PostgresOptions, TlsMode};
+use crate::engine::{EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode};
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
 use crate::secret::password::PasswordPolicy;
@@ -48,6 +49,7 @@ pub(super) struct RawRotation {
     tls_mode: Option<Option<TlsMode>>,
     ca_file: Option<PathBuf>,
     set_role: Option<bool>,
+    redshift: RawRedshift,
 }
 
 impl RawRotation {
@@ -172,6 +174,7 @@ impl RawRotation {
                 .and_then(|t| t.text("ca_file"))
                 .map(|path| folder.join(path)),
             set_role: postgres.as_ref().and_then(|t| t.boolean("set_role")),
+            redshift: RawRedshift::read(table),
             ..Self::default()
         }
     }
@@ -226,6 +229,7 @@ impl RawRotation {
                 "is the secret itself: a master cannot rotate its own user",
             );
         }
+        let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);
         Some(Rotation {
             name: self.name?,
             secret: self.secret?,
@@ -260,6 +264,7 @@ impl RawRotation {
                 postgres: PostgresOptions {
                     set_role: self.set_role.or(defaults.set_role).unwrap_or(true),
                 },
+                redshift,
             },
         })
     }

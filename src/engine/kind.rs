@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Engine, mysql, postgres};
+use super::{Engine, Surroundings, mysql, postgres, redshift};
 
 /// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -33,12 +33,20 @@ impl EngineKind {
 
     /// The engine itself, or `None` where this build cannot rotate it.
     #[must_use]
-    pub fn engine(self, options: &EngineOptions) -> Option<Box<dyn Engine>> {
+    pub fn engine(
+        self,
+        options: &EngineOptions,
+        surroundings: &Surroundings,
+    ) -> Option<Box<dyn Engine>> {
         match self {
             Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
             Self::Mysql => Some(Box::new(mysql::Mysql::of_mysql())),
             Self::Mariadb => Some(Box::new(mysql::Mysql::of_mariadb())),
-            Self::Documentdb | Self::Redshift => None,
+            Self::Documentdb => None,
+            Self::Redshift => Some(Box::new(redshift::Redshift::new(
+                options.redshift.clone(),
+                surroundings,
+            ))),
         }
     }
 }
@@ -69,6 +77,7 @@ impl FromStr for EngineKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
+    pub redshift: RedshiftOptions,
 }
 
 /// `postgres = { … }`
@@ -82,4 +91,35 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self { set_role: true }
     }
+}
+
+/// `redshift = { … }`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RedshiftOptions {
+    /// `cluster` or `workgroup`; `None`: what the secret says.
+    pub target: Option<RedshiftTarget>,
+    /// The database user as whom the Data API is asked for temporary credentials; provisioned only.
+    pub db_user: Option<String>,
+    pub probe: RedshiftProbe,
+}
+
+/// Where the Data API carries statements out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedshiftTarget {
+    /// A provisioned cluster's identifier.
+    Cluster(String),
+    /// The name of a workgroup of Redshift Serverless.
+    Workgroup(String),
+}
+
+/// How a password is proved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedshiftProbe {
+    /// By a short-lived secret that the Data API signs in with.
+    #[default]
+    Secret,
+    /// By a connection to the secret's host and port.
+    Wire,
 }

@@ -19,13 +19,18 @@ mod kind;
 pub mod mysql;
 pub mod postgres;
 mod proxy;
+pub mod redshift;
 mod slot;
+mod surroundings;
 pub mod tls;
 
 pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
-pub use kind::{EngineKind, EngineOptions, PostgresOptions};
+pub use kind::{
+    EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe, RedshiftTarget,
+};
 pub use slot::Slot;
+pub use surroundings::{MasterNeeds, Surroundings};
 
 use std::path::PathBuf;
 
@@ -183,6 +188,11 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::UserName`], which names the limit.
     fn check_user_name(&self, name: &str) -> Result<(), EngineError>;
 
+    /// Who signs in as the admin: the user of the master secret, unless the engine needs none.
+    fn master(&self) -> MasterNeeds {
+        MasterNeeds::Secret
+    }
+
     /// Opens a new connection with exactly these credentials, asks who it is, runs the `probes`,
     /// and closes it.
     ///
@@ -206,7 +216,8 @@ pub trait Engine: Send + Sync {
     ) -> Result<Box<dyn Admin>, EngineError>;
 }
 
-/// One connection of the master. Dropping it ends the connection and frees the lock.
+/// One connection of the master. Dropping it ends the connection and frees the lock, at once where the
+/// lock is the connection's; [`Admin::close`] frees it at once everywhere.
 #[async_trait]
 pub trait Admin: Send + Sync {
     /// What tells this server from every other one, as in [`SignedIn::server_identity`].
@@ -235,4 +246,8 @@ pub trait Admin: Send + Sync {
     /// # Errors
     /// [`EngineError`]
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError>;
+
+    /// Ends the connection and frees the lock, also where the lock is no connection's. What fails in
+    /// it harms nobody: such a lock runs out by itself.
+    async fn close(self: Box<Self>) {}
 }

@@ -1,7 +1,7 @@
 //! In which form a statement takes the password.
 //!
 //! What can go wrong, and what prevents it:
-//! - a form breaks out of the statement around it: all are made of letters, digits and `$*+-/:=`,
+//! - a form breaks out of the statement around it: all are made of letters, digits and `$*+-/:=|`,
 //!   and the one whose statement takes it without quotes is hexadecimal;
 //! - one engine is asked for another's form: a slot makes its own, whoever fills it.
 
@@ -24,6 +24,10 @@ pub enum Slot {
     CachingSha2 { thousands: u16 },
     /// The public key that MariaDB's `ed25519` stores.
     MariadbEd25519,
+    /// Redshift's `md5…` of the password and this user name, as Redshift stores the name.
+    RedshiftMd5 { username: String },
+    /// Redshift's `sha256|…|…`, on a salt of its own.
+    RedshiftSha256,
 }
 
 impl Slot {
@@ -41,15 +45,20 @@ impl Slot {
                 .map(|stored| hexadecimal(&stored))
                 .map_err(explain),
             Self::MariadbEd25519 => Ok(verifier::mariadb_ed25519(password)),
+            Self::RedshiftMd5 { username } => Ok(verifier::md5(password, username)),
+            Self::RedshiftSha256 => verifier::redshift_sha256(password).map_err(explain),
         }
     }
 
     /// Whether `stored`, as the server has it and in this form, was made of `password`. `None` for
-    /// PostgreSQL's, which no master can read on RDS.
+    /// PostgreSQL's, which no master can read on RDS, and for Redshift's, which is not read.
     #[must_use]
     pub fn holds(&self, stored: &[u8], password: &Sensitive) -> Option<bool> {
         match self {
-            Self::ScramSha256 | Self::PostgresMd5 { .. } => None,
+            Self::ScramSha256
+            | Self::PostgresMd5 { .. }
+            | Self::RedshiftMd5 { .. }
+            | Self::RedshiftSha256 => None,
             // The server reads the digits in either case.
             Self::MysqlNative => Some(equal(
                 &stored.to_ascii_uppercase(),

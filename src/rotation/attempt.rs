@@ -8,7 +8,7 @@ use crate::rotation::decide::{Action, Own, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::explain;
 use crate::rotation::labels::look_at_labels;
-use crate::rotation::observe::{look_at_clock, observe};
+use crate::rotation::observe::{close, look_at_clock, observe};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 
@@ -56,11 +56,23 @@ pub async fn attempt(
     progress: &dyn Progress,
 ) -> Result<Seen, RotationError> {
     let mut scene = observe(site, task).await?;
-    let before = before(&scene);
+    let result = steps(site, task, progress, &mut scene).await;
+    close(scene.admin.take()).await;
+    result
+}
+
+/// The actions, one after the other.
+async fn steps(
+    site: &Site,
+    task: &Task<'_>,
+    progress: &dyn Progress,
+    scene: &mut Scene,
+) -> Result<Seen, RotationError> {
+    let before = before(scene);
     progress.seen(before.clone()).await;
     let mut lost_answers = 0;
     for _ in 0..MOST_ACTIONS {
-        look_at_clock(task, &mut scene, site.clock.now());
+        look_at_clock(task, scene, site.clock.now());
         let action = decide(&scene.observed);
         let step = match action {
             Action::Done => {
@@ -70,13 +82,13 @@ pub async fn attempt(
                     ..before
                 });
             }
-            Action::Refuse(refusal) => return Err(explain(refusal, task, &scene)),
+            Action::Refuse(refusal) => return Err(explain(refusal, task, scene)),
             _ => action.step(),
         };
         if let Some(step) = step {
             progress.began(step).await;
         }
-        let result = act(&*site.store, task, &mut scene, action).await;
+        let result = act(&*site.store, task, scene, action).await;
         if let Some(step) = step {
             progress.ended(step, result.as_deref()).await;
         }
@@ -87,10 +99,7 @@ pub async fn attempt(
                 if error.retryable() && lost_answers < LOST_ANSWERS =>
             {
                 lost_answers += 1;
-                if look_at_labels(&*site.store, task, &mut scene)
-                    .await
-                    .is_err()
-                {
+                if look_at_labels(&*site.store, task, scene).await.is_err() {
                     return Err(error);
                 }
             }

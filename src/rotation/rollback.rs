@@ -7,8 +7,8 @@ use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::explain::explain;
 use crate::rotation::locate::{credentials, read};
-use crate::rotation::observe::observe;
-use crate::rotation::scene::Task;
+use crate::rotation::observe::{close, observe};
+use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 use crate::store::{Selector, StoreError, stage};
 
@@ -27,9 +27,19 @@ pub struct RolledBack {
 /// # Errors
 /// Why not; nothing was changed then.
 pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, RotationError> {
+    let mut scene = observe(site, task).await?;
+    let result = go_back(site, task, &mut scene).await;
+    close(scene.admin.take()).await;
+    result
+}
+
+async fn go_back(
+    site: &Site,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<RolledBack, RotationError> {
     let store = &*site.store;
     let secret = &task.rotation.secret;
-    let mut scene = observe(site, task).await?;
     let pair = &scene.located.pair.clone();
     for refusal in scene.observed.guards.refusals() {
         // A broken AWSCURRENT is a reason to go back, not one to stay.
@@ -41,7 +51,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
                 | Refusal::Locked
                 | Refusal::Unfit
         ) {
-            return Err(explain(refusal, task, &scene));
+            return Err(explain(refusal, task, scene));
         }
     }
     let Some(previous_id) = scene.description.labelled(stage::PREVIOUS).cloned() else {
@@ -119,7 +129,7 @@ pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, Rotati
         )
         .await
         .map_err(|source| match source {
-            StoreError::StageMoved { .. } => explain(Refusal::LostRace, task, &scene),
+            StoreError::StageMoved { .. } => explain(Refusal::LostRace, task, scene),
             source => task.store_error(source),
         })?;
     Ok(RolledBack {
