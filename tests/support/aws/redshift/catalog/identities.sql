@@ -18,7 +18,7 @@ CREATE VIEW pg_stand_in.identities AS
 -- Adds to the note of a role. Only the stand-in itself may.
 CREATE FUNCTION pg_stand_in.note(who text, more jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    merged jsonb := (SELECT note FROM pg_stand_in.identities WHERE name = who) || more;
+    merged jsonb := coalesce((SELECT note FROM pg_stand_in.identities WHERE name = who), '{}') || more;
 BEGIN
     -- "kind" first: the text is recognised by its beginning.
     EXECUTE format('COMMENT ON ROLE %I IS %L', who,

@@ -87,7 +87,7 @@ CREATE VIEW pg_stand_in.granted AS
     SELECT 'language', NULL, lanname, NULL, a.*
     FROM pg_language, aclexplode(lanacl) a
     UNION ALL
-    SELECT class, coalesce(n.nspname, m.schema), coalesce(c.relname::text, object), NULL, 10::oid, grantee, privilege, grantable
+    SELECT class, CASE class WHEN 'schema' THEN object ELSE coalesce(n.nspname, m.schema) END, coalesce(c.relname::text, object), NULL, 10::oid, grantee, privilege, grantable
     FROM pg_stand_in.extra
     LEFT JOIN pg_class c ON class = 'table' AND c.oid::text = object
     LEFT JOIN pg_namespace n ON n.oid = relnamespace

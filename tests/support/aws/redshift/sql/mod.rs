@@ -115,7 +115,9 @@ pub fn translate(sql: &str, parameters: &[(String, String)]) -> Result<Translate
         {
             Err("syntax error at or near \"in\"".into())
         }
-        "set" if ["session", "role"].iter().any(|word| cursor.sees(word)) => Err(cursor.error()),
+        "set" | "reset" if ["session", "role"].iter().any(|word| cursor.sees(word)) => {
+            Err(cursor.error())
+        }
         "lock" | "truncate" | "set" | "reset" | "comment" | "analyze" => Ok(plain(&all)),
         _ => Err(Cursor::new(&all).error()),
     }
