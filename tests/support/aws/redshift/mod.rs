@@ -19,11 +19,15 @@ mod sql;
 mod statement;
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection};
+use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
 use twinkey::demo::postgres::{LocalPostgres, Options};
 use twinkey::secret::ExposeSecret;
@@ -53,6 +57,8 @@ pub struct Redshift {
     held: watch::Sender<bool>,
     /// How many statements run at once; the others stay SUBMITTED.
     slots: Semaphore,
+    /// With the log in it.
+    folder: TempDir,
 }
 
 struct Knobs {
@@ -110,7 +116,9 @@ impl Redshift {
             changes: watch::channel(0).0,
             held: watch::channel(false).0,
             slots: Semaphore::new(40),
+            folder: tempfile::tempdir().unwrap(),
         };
+        std::fs::File::create(redshift.log_path()).unwrap();
         redshift.make_catalogue().await;
         Arc::new(redshift)
     }
@@ -137,6 +145,21 @@ impl Redshift {
     /// The PostgreSQL behind it, for what needs a connection of its own.
     pub fn server(&self) -> &LocalPostgres {
         &self.server
+    }
+
+    /// The file that holds every statement as it was submitted, a line each behind `statement: `.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn note(&self, sqls: &[String]) {
+        let mut log = OpenOptions::new()
+            .append(true)
+            .open(self.log_path())
+            .unwrap();
+        for sql in sqls {
+            writeln!(log, "statement: {sql}").unwrap();
+        }
     }
 
     /// As the server's superuser, past the Data API: for what a test makes and looks at.
