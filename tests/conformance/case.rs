@@ -166,6 +166,7 @@ impl<'a> Case<'a> {
             admin.server_identity(),
             "a run asks on both connections whether this is one server"
         );
+        admin.close().await;
         let replaced = self.sign_in(&self.current).await;
         replaced.expect("the credentials just replaced go on signing in");
         self.previous = Some(std::mem::replace(&mut self.current, next));

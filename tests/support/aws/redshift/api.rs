@@ -122,6 +122,7 @@ impl Redshift {
             let why = "Active statements exceeded the allowed quota";
             return Err(Refusal::new(400, "ActiveStatementsExceededException", why));
         }
+        self.note(&submission.sqls);
         let id = Uuid::new_v4().to_string();
         if let Some(token) = submission.token.clone() {
             book.tokens.insert(token, (same, id.clone()));

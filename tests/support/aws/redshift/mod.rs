@@ -19,11 +19,15 @@ mod sql;
 mod statement;
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection};
+use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
 use twinkey::demo::postgres::{LocalPostgres, Options};
 use twinkey::secret::ExposeSecret;
@@ -53,6 +57,10 @@ pub struct Redshift {
     held: watch::Sender<bool>,
     /// How many statements run at once; the others stay SUBMITTED.
     slots: Semaphore,
+    /// With the log in it.
+    folder: TempDir,
+    /// Connections that nobody uses now, by database: a new one would read the catalogue anew.
+    idle: Mutex<HashMap<String, Vec<PgConnection>>>,
 }
 
 struct Knobs {
@@ -93,6 +101,8 @@ impl Redshift {
     /// A server with Redshift's catalogue in every database that is and will be. Blocks for a second
     /// or two.
     pub async fn start(store: Arc<LocalStore>, mut options: Options) -> Arc<Self> {
+        // Many small questions, each planned anew.
+        options.settings.push("jit=off".into());
         // md5 is Redshift's own way; for other passwords the server falls back to SCRAM.
         options.hba.push("host all all 127.0.0.1/32 md5".into());
         let server = tokio::task::spawn_blocking(move || LocalPostgres::start(&options));
@@ -110,7 +120,10 @@ impl Redshift {
             changes: watch::channel(0).0,
             held: watch::channel(false).0,
             slots: Semaphore::new(40),
+            folder: tempfile::tempdir().unwrap(),
+            idle: Mutex::default(),
         };
+        std::fs::File::create(redshift.log_path()).unwrap();
         redshift.make_catalogue().await;
         Arc::new(redshift)
     }
@@ -139,6 +152,21 @@ impl Redshift {
         &self.server
     }
 
+    /// The file that holds every statement as it was submitted, a line each behind `statement: `.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn note(&self, sqls: &[String]) {
+        let mut log = OpenOptions::new()
+            .append(true)
+            .open(self.log_path())
+            .unwrap();
+        for sql in sqls {
+            writeln!(log, "statement: {sql}").unwrap();
+        }
+    }
+
     /// As the server's superuser, past the Data API: for what a test makes and looks at.
     ///
     /// # Errors
@@ -153,6 +181,34 @@ impl Redshift {
             .database(database)
             .ssl_mode(PgSslMode::Disable);
         PgConnection::connect_with(&options).await
+    }
+
+    /// One that was given back, or a new one.
+    async fn take(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
+        let idle = self.idle().get_mut(database).and_then(Vec::pop);
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.root(database).await,
+        }
+    }
+
+    /// As good as new, or not at all.
+    async fn give_back(&self, database: &str, mut connection: PgConnection) {
+        // Not DISCARD ALL, which takes the driver's prepared statements too.
+        let clean = "ROLLBACK; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP";
+        for sql in clean.split("; ") {
+            if execute(&mut connection, sql).await.is_err() {
+                return;
+            }
+        }
+        let mut idle = self.idle();
+        idle.entry(database.to_owned())
+            .or_default()
+            .push(connection);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<String, Vec<PgConnection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Statements in Redshift's SQL, one after the other, as the server's superuser and past the

@@ -89,6 +89,9 @@ pub async fn run(redshift: Arc<Redshift>, id: String, sign_in: SignIn) {
             .map(drop)
             .map_err(|e| message(&e));
     }
+    redshift
+        .give_back(&submission.place.database, connection)
+        .await;
     redshift.end(&id, outcome);
 }
 
@@ -210,9 +213,11 @@ impl Redshift {
 
     /// One statement of a DBA, past the API.
     pub(super) async fn as_root(&self, database: &str, sql: &str) -> Result<(), String> {
-        let mut root = self.root(database).await.unwrap();
+        let mut root = self.take(database).await.unwrap();
         let user = self.server().superuser().username.clone();
-        carry_out(&mut root, &user, sql, &[], false).await.map(drop)
+        let done = carry_out(&mut root, &user, sql, &[], false).await;
+        self.give_back(database, root).await;
+        done.map(drop)
     }
 
     pub(super) async fn databases(

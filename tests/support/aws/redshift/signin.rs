@@ -63,7 +63,7 @@ impl Redshift {
         database: &str,
         sign_in: &SignIn,
     ) -> Result<(PgConnection, String), String> {
-        let mut connection = match self.root(database).await {
+        let mut connection = match self.take(database).await {
             Ok(connection) => connection,
             Err(sqlx::Error::Database(error)) => return Err(format!("FATAL: {}", error.message())),
             Err(error) => panic!("{error}"),

@@ -9,7 +9,7 @@ CREATE VIEW pg_catalog.svv_user_info AS
         coalesce((note ->> 'timeout')::int, 0) AS session_timeout,
         NULL::text AS external_user_id
     FROM pg_stand_in.identities JOIN pg_authid ON oid = id
-    WHERE kind = 'user' AND (pg_stand_in.sees_all() OR name = session_user);
+    WHERE kind = 'user' AND ((SELECT pg_stand_in.sees_all()) OR name = session_user);
 
 -- What PostgreSQL's own columns are called stays; Redshift's usecatupd comes last.
 CREATE OR REPLACE VIEW pg_catalog.pg_user AS
@@ -42,7 +42,7 @@ CREATE OR REPLACE VIEW pg_catalog.pg_group AS
 CREATE VIEW pg_catalog.svv_roles AS
     SELECT id::int AS role_id, name AS role_name, note ->> 'owner' AS role_owner, NULL::text AS external_id
     FROM pg_stand_in.identities
-    WHERE kind = 'role' AND (pg_stand_in.sees_all() OR pg_stand_in.sees(id) OR note ->> 'owner' = session_user);
+    WHERE kind = 'role' AND ((SELECT pg_stand_in.sees_all()) OR pg_stand_in.sees(id) OR note ->> 'owner' = session_user);
 
 CREATE VIEW pg_catalog.svv_user_grants AS
     SELECT u.id::int AS user_id, u.name AS user_name, r.id::int AS role_id, r.name AS role_name,
@@ -50,19 +50,19 @@ CREATE VIEW pg_catalog.svv_user_grants AS
     FROM pg_auth_members m
     JOIN pg_stand_in.identities r ON r.id = m.roleid AND r.kind = 'role'
     JOIN pg_stand_in.identities u ON u.id = m.member AND u.kind = 'user'
-    WHERE pg_stand_in.sees_all() OR u.name = session_user;
+    WHERE (SELECT pg_stand_in.sees_all()) OR u.name = session_user;
 
 CREATE VIEW pg_catalog.svv_role_grants AS
     SELECT u.id::int AS role_id, u.name AS role_name, r.id::int AS granted_role_id, r.name AS granted_role_name
     FROM pg_auth_members m
     JOIN pg_stand_in.identities r ON r.id = m.roleid AND r.kind = 'role'
     JOIN pg_stand_in.identities u ON u.id = m.member AND u.kind = 'role'
-    WHERE pg_stand_in.sees_all() OR pg_stand_in.sees(u.id);
+    WHERE (SELECT pg_stand_in.sees_all()) OR pg_stand_in.sees(u.id);
 
 CREATE VIEW pg_catalog.svv_system_privileges AS
     SELECT privilege AS system_privilege, id::int AS identity_id, name AS identity_name, kind AS identity_type
     FROM pg_stand_in.identities, jsonb_array_elements_text(note -> 'system') privilege
-    WHERE pg_stand_in.sees_all() OR pg_stand_in.sees(id);
+    WHERE (SELECT pg_stand_in.sees_all()) OR pg_stand_in.sees(id);
 
 -- Every privilege in this database, and the cluster's, as it was granted.
 CREATE VIEW pg_stand_in.granted AS
@@ -99,7 +99,7 @@ CREATE VIEW pg_stand_in.seen AS
         kind AS identity_type, is_grantable AS admin_option
     FROM pg_stand_in.granted JOIN pg_stand_in.identities ON id = grantee
     WHERE coalesce(schema, '') NOT IN ('pg_stand_in', 'pg_catalog', 'information_schema', 'pg_toast')
-        AND (pg_stand_in.sees_all() OR pg_stand_in.sees(id));
+        AND ((SELECT pg_stand_in.sees_all()) OR pg_stand_in.sees(id));
 
 CREATE VIEW pg_catalog.svv_database_privileges AS
     SELECT object AS database_name, privilege_type, identity_id, identity_name, identity_type, admin_option,
@@ -149,7 +149,7 @@ CREATE VIEW pg_catalog.svv_default_privileges AS
     JOIN pg_stand_in.identities g ON g.id = grantee
     WHERE grantee <> defaclrole AND defaclobjtype IN ('r', 'f', 'S')
         AND privilege_type NOT IN ('TRIGGER', 'MAINTAIN')
-        AND (pg_stand_in.sees_all() OR pg_stand_in.sees(grantee));
+        AND ((SELECT pg_stand_in.sees_all()) OR pg_stand_in.sees(grantee));
 
 CREATE VIEW pg_catalog.svv_redshift_databases AS
     SELECT datname::text AS database_name, datdba::int AS database_owner, 'local'::text AS database_type,
@@ -169,7 +169,7 @@ CREATE VIEW pg_catalog.stv_sessions AS
     FROM pg_stat_activity
     JOIN pg_stand_in.identities
         ON id::text = CASE WHEN application_name LIKE 'data api: %' THEN substr(application_name, 11) ELSE usesysid::text END
-    WHERE backend_type = 'client backend' AND (pg_stand_in.sees_all() OR name = session_user);
+    WHERE backend_type = 'client backend' AND ((SELECT pg_stand_in.sees_all()) OR name = session_user);
 
 -- The sessions of now: none is remembered.
 CREATE VIEW pg_catalog.sys_session_history AS
@@ -179,7 +179,7 @@ CREATE VIEW pg_catalog.sys_session_history AS
     FROM pg_stat_activity
     JOIN pg_stand_in.identities
         ON id::text = CASE WHEN application_name LIKE 'data api: %' THEN substr(application_name, 11) ELSE usesysid::text END
-    WHERE backend_type = 'client backend' AND (pg_stand_in.sees_all() OR name = session_user);
+    WHERE backend_type = 'client backend' AND ((SELECT pg_stand_in.sees_all()) OR name = session_user);
 
 -- Of what PostgreSQL has nothing, there is none.
 CREATE VIEW pg_catalog.svv_datashare_privileges AS
