@@ -14,12 +14,15 @@ use twinkey::store::{SecretStore, Selector, stage};
 
 use crate::support::aws::redshift::{CLUSTER, HOME, Redshift, WORKGROUP};
 use crate::support::aws::{StandIn, sdk_config};
+use crate::support::shop::run;
 
 pub const SECRET: &str = "prod/house";
 pub const MASTER_SECRET: &str = "prod/master";
 /// The application's first password.
 pub const FIRST: &str = "First0123456789abcdefXYZ";
 pub const MASTER: &str = "Master0123456789abcdefXYZ";
+/// A test's own secret, to sign in with past twinkey.
+const INDEPENDENT: &str = "independent";
 /// The second database.
 pub const OTHER: &str = "other";
 
@@ -49,10 +52,7 @@ impl House {
         let admin = format!("CREATE USER admin PASSWORD '{MASTER}' CREATEUSER");
         let app = format!("CREATE USER app PASSWORD '{FIRST}'");
         house
-            .dba(
-                HOME,
-                &[&admin, &app, &format!("CREATE DATABASE {OTHER}")],
-            )
+            .dba(HOME, &[&admin, &app, &format!("CREATE DATABASE {OTHER}")])
             .await;
         let master = json!({"username": "admin", "password": MASTER});
         house.put(MASTER_SECRET, &master).await;
@@ -129,18 +129,71 @@ impl House {
         printed
     }
 
-    /// Carries one statement out as the user of a label, by its secret itself and past twinkey.
-    pub async fn as_user(&self, label: &str, database: &str, sql: &str) -> Result<(), String> {
+    /// The next run is another worker's, with a journal of its own.
+    pub fn forget_the_journal(&self) {
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_string_lossy().contains("journal.db") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    /// Whether there is a version with the label.
+    pub async fn has(&self, label: &str) -> bool {
+        let store = self.stand_in.store();
+        store.get(SECRET, Selector::Stage(label)).await.is_ok()
+    }
+
+    /// Carries statements out as the user of a label, by a secret of the test's own and past twinkey.
+    pub async fn as_user(&self, label: &str, database: &str, sqls: &[&str]) -> Result<(), String> {
         let document = self.read(label).await;
-        let name = format!("independent/{}", uuid::Uuid::new_v4());
-        self.put(&name, &document).await;
+        self.put(INDEPENDENT, &document).await;
+        self.by_secret(INDEPENDENT, database, sqls).await
+    }
+
+    pub async fn as_admin(&self, database: &str, sqls: &[&str]) -> Result<(), String> {
+        self.by_secret(MASTER_SECRET, database, sqls).await
+    }
+
+    /// The base user is active again, and the clone was never there.
+    pub async fn forget_the_clone(&self) {
+        let store = self.stand_in.store();
+        let mut document = self.read(stage::CURRENT).await;
+        document["username"] = json!("app");
+        document["password"] = json!(FIRST);
+        if self.has(stage::PENDING).await {
+            let description = store.describe(SECRET).await.unwrap();
+            let pending = description.labelled(stage::PENDING).cloned();
+            let taken = store.move_stage(SECRET, stage::PENDING, pending.as_ref(), None);
+            taken.await.unwrap();
+        }
+        self.put(SECRET, &document).await;
+        let first = format!("ALTER USER app PASSWORD '{FIRST}'");
+        self.dba(HOME, &[&first]).await;
+        for database in [OTHER, HOME] {
+            let mut root = self.redshift().root(database).await.unwrap();
+            let there = sqlx::query("SELECT FROM pg_user WHERE usename = 'app_clone'");
+            if there.fetch_optional(&mut root).await.unwrap().is_none() {
+                continue;
+            }
+            run(&mut root, "DROP OWNED BY app_clone").await;
+            if database == HOME {
+                run(&mut root, "DROP ROLE app_clone").await;
+            }
+        }
+    }
+
+    async fn by_secret(&self, name: &str, database: &str, sqls: &[&str]) -> Result<(), String> {
         let client = Client::new(&sdk_config(&self.stand_in.url()));
-        let call = client.execute_statement().database(database).sql(sql);
+        let sqls = sqls.iter().map(|sql| (*sql).to_owned()).collect();
+        let call = client.batch_execute_statement().database(database);
+        let call = call.set_sqls(Some(sqls));
         let call = match self.on {
             On::Cluster => call.cluster_identifier(CLUSTER),
             On::Workgroup => call.workgroup_name(WORKGROUP),
         };
-        let submitted = call.secret_arn(&name).send().await.unwrap();
+        let submitted = call.secret_arn(name).send().await.unwrap();
         let id = submitted.id().unwrap();
         let ended = client.describe_statement().id(id).wait_time_seconds(30);
         let ended = ended.send().await.unwrap();
