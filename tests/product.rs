@@ -1,4 +1,5 @@
-//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, AWS-shaped stores.
+//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, a
+//! stand-in for Redshift's Data API, AWS-shaped stores.
 
 mod support;
 
@@ -14,6 +15,8 @@ mod failures;
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/redshift/mod.rs"]
+mod redshift;
 #[path = "product/repair.rs"]
 mod repair;
 #[path = "product/retire.rs"]
