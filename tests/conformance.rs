@@ -9,18 +9,10 @@ mod case;
 mod documentdb;
 #[path = "conformance/harness.rs"]
 mod harness;
-#[allow(
-    dead_code,
-    reason = "each test binary uses its own part of the support code"
-)]
-#[path = "support/mongo/mod.rs"]
-mod mongo;
 #[path = "conformance/mysql/mod.rs"]
 mod mysql;
 #[path = "conformance/passwords.rs"]
 mod passwords;
-#[path = "support/pki.rs"]
-mod pki;
 #[path = "conformance/postgres/mod.rs"]
 mod postgres;
 #[path = "conformance/redshift/mod.rs"]

@@ -11,8 +11,8 @@ use twinkey::engine::{Change, Credentials, Engine, Target, Tls, TlsMode};
 
 use super::{MASTER, Server, powers, role};
 use crate::harness::Harness;
-use crate::mongo::client::{code, run};
 use crate::passwords::new_password;
+use crate::support::mongo::client::{code, run};
 
 const NOT_ALLOWED: i32 = 13;
 

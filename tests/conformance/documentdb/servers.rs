@@ -11,9 +11,9 @@ use twinkey::secret::ExposeSecret;
 use super::Server;
 use crate::case::{Case, all_changes};
 use crate::harness::Harness;
-use crate::mongo::server::MongoServer;
-use crate::mongo::witness::{Fate, WRITES, Witness};
 use crate::passwords::leaked;
+use crate::support::mongo::server::MongoServer;
+use crate::support::mongo::witness::{Fate, WRITES, Witness};
 
 pub async fn all(server: &Server) {
     a_server_or_a_master_without_current_op_leaves_sessions_unknown(server).await;
