@@ -1,4 +1,5 @@
-//! The product from the outside: the binary, real PostgreSQL and MariaDB servers, AWS-shaped stores.
+//! The product from the outside: the binary, real PostgreSQL and MariaDB servers, a
+//! stand-in for Redshift's Data API, AWS-shaped stores.
 
 mod support;
 
@@ -12,6 +13,8 @@ mod failures;
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/redshift/mod.rs"]
+mod redshift;
 #[path = "product/rotations.rs"]
 mod rotations;
 #[path = "product/serving.rs"]

@@ -69,8 +69,8 @@ async fn submit(
     batch: &[Line],
 ) -> Result<(), EngineError> {
     let lines = [before, batch].concat();
-    let done = master.client.run(&master.login, database, &lines).await;
-    done.map(drop).map_err(|failed| {
+    let done = master.client.change(&master.login, database, &lines).await;
+    done.map_err(|failed| {
         let lost = failed.kind == Kind::DivisionByZero && failed.statement == Some(FENCE);
         if lost && !before.is_empty() {
             return master.peer.explain(

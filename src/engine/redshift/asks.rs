@@ -17,22 +17,14 @@ const OWN_SCHEMAS: &str = "left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'informa
 /// Between the settings of a user, which hold anything else.
 pub(super) const SEPARATOR: char = '\u{1f}';
 
-/// Who the admin is.
-pub(super) fn greeting() -> Line {
-    Line::plain("SELECT usename, usesuper, version() FROM pg_user WHERE usename = current_user")
-}
-
-/// What the admin may see, and its roles.
-pub(super) fn of_admin(user: &str) -> [Line; 2] {
-    let user = literal(user);
+/// Who the admin is, what it may see, and its roles.
+pub(super) fn greeting() -> [Line; 3] {
     [
-        Line::plain(format!(
-            "SELECT syslog_access FROM svv_user_info WHERE user_name = {user}"
-        )),
-        Line::plain(format!(
-            "SELECT role_name FROM svv_user_grants WHERE user_name = {user}"
-        )),
+        "SELECT usename, usesuper, version() FROM pg_user WHERE usename = current_user",
+        "SELECT syslog_access FROM svv_user_info WHERE user_name = current_user",
+        "SELECT role_name FROM svv_user_grants WHERE user_name = current_user",
     ]
+    .map(Line::plain)
 }
 
 fn both(pair: &Pair) -> String {

@@ -94,18 +94,32 @@ impl Client {
         self.id
     }
 
-    /// Carries the lines out in one transaction, and waits for its end.
-    pub(super) async fn run(
+    /// Carries the lines out in one transaction, and waits for its end. Their rows can be had.
+    pub(super) async fn ask(
         &self,
         login: &Login,
         database: &str,
         lines: &[Line],
     ) -> Result<Done, Failed> {
-        let number = self.submitted.fetch_add(1, Ordering::Relaxed);
-        let token = token(self.id, number, database, lines);
-        let statement = self.submit(login, database, lines, &token).await?;
+        let (statement, _) = self.submit(login, database, lines, None).await?;
         let ended = self.ended(&statement).await?;
         done(&ended, lines)
+    }
+
+    /// Carries the lines out in one transaction, and waits for its end. One call, where it is short.
+    pub(super) async fn change(
+        &self,
+        login: &Login,
+        database: &str,
+        lines: &[Line],
+    ) -> Result<(), Failed> {
+        let wait = Some(WAIT_SECONDS);
+        let (statement, finished) = self.submit(login, database, lines, wait).await?;
+        if finished {
+            return Ok(());
+        }
+        let ended = self.ended(&statement).await?;
+        done(&ended, lines).map(drop)
     }
 
     /// The rows of one of a batch's statements.
@@ -134,8 +148,10 @@ impl Client {
         login: &Login,
         database: &str,
         lines: &[Line],
-        token: &str,
-    ) -> Result<String, Failed> {
+        wait: Option<i32>,
+    ) -> Result<(String, bool), Failed> {
+        let number = self.submitted.fetch_add(1, Ordering::Relaxed);
+        let token = token(self.id, number, database, lines);
         let (cluster, workgroup) = match &self.target {
             RedshiftTarget::Cluster(name) => (Some(name.clone()), None),
             RedshiftTarget::Workgroup(name) => (None, Some(name.clone())),
@@ -156,14 +172,20 @@ impl Client {
                 .set_secret_arn(secret.clone())
                 .set_db_user(user.clone())
                 .database(database)
-                .client_token(token)
+                .client_token(&token)
+                .set_wait_time_seconds(wait)
                 .set_sqls(Some(sqls.clone()))
                 .send()
         };
         let answer = patiently(call).await?;
-        answer
-            .id
-            .ok_or_else(|| Failed::new(Kind::Unreachable, "the answer names no statement"))
+        let finished = answer.status == Some(StatementStatusString::Finished);
+        match answer.id {
+            Some(id) => Ok((id, finished)),
+            None => Err(Failed::new(
+                Kind::Unreachable,
+                "the answer names no statement",
+            )),
+        }
     }
 
     /// How a statement ended. One that takes too long is cancelled.

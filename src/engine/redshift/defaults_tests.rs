@@ -104,6 +104,7 @@ fn a_surplus_grant_option_is_taken_with_its_privilege_which_is_then_given_withou
 #[test]
 fn nothing_between_the_two_comes_and_goes_with_who_is_active() {
     let extra = row("app", Some("s"), user("app_clone"), "SELECT");
-    assert_eq!(texts(&[extra.clone()], "app"), [""; 0]);
-    assert_eq!(texts(&[extra], "app_clone"), [""; 0]);
+    let extra = [extra];
+    assert_eq!(texts(&extra, "app"), [""; 0]);
+    assert_eq!(texts(&extra, "app_clone"), [""; 0]);
 }

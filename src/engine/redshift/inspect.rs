@@ -17,8 +17,8 @@ use crate::secret::pair::Pair;
 
 /// What the admin learns of itself as it comes.
 pub(super) async fn greet(admin: &mut Master) -> Result<(), EngineError> {
-    let who = admin.read(&[asks::greeting()]).await?;
-    let Some(row) = who.first().and_then(|rows| rows.first()) else {
+    let answers = admin.read(&asks::greeting()).await?;
+    let Some(row) = answers[0].first() else {
         return Err(EngineError::Refused {
             what: "asking who has signed in".into(),
             reason: "the database knows no such user".into(),
@@ -28,11 +28,9 @@ pub(super) async fn greet(admin: &mut Master) -> Result<(), EngineError> {
     };
     let read = || -> Result<_, Strange> { Ok((row.text(0)?, row.truth(1)?, row.text(2)?)) };
     let (user, superuser, version) = read().map_err(|strange| explain(&strange))?;
-    let asks = asks::of_admin(&user);
-    let of_itself = admin.read(&asks).await?;
-    let syslog = of_itself[0].first().and_then(|row| row.text(0).ok());
+    let syslog = answers[1].first().and_then(|row| row.text(0).ok());
     admin.sees_all = superuser || syslog.is_some_and(|text| text.trim() == "UNRESTRICTED");
-    admin.has_roles = !of_itself[1].is_empty();
+    admin.has_roles = !answers[2].is_empty();
     (admin.user, admin.superuser) = (user, superuser);
     admin.server = server(&version);
     Ok(())

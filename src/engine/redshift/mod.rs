@@ -29,12 +29,14 @@ mod rows;
 mod sessions;
 mod wire;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use self::batch::{Line, cut};
 use self::client::{Client, Login};
 use self::connect::Peer;
-use self::failure::Kind;
+use self::failure::{Failed, Kind};
 use self::lock::Lease;
 use self::rows::Row;
 use super::{
@@ -139,6 +141,7 @@ impl Engine for Redshift {
             has_roles: false,
             sees_all: false,
             server: String::new(),
+            numbers: BTreeMap::new(),
             leases: Vec::new(),
         };
         inspect::greet(&mut admin).await?;
@@ -159,6 +162,8 @@ struct Master {
     /// Whether it sees all rows of svv_* views, and all sessions.
     sees_all: bool,
     server: String,
+    /// Those of the pair's users that the last look found.
+    numbers: BTreeMap<String, i64>,
     /// Taken, the last one last.
     leases: Vec<Lease>,
 }
@@ -179,7 +184,7 @@ impl Master {
             let what = format!("looking into {database:?}");
             self.peer.explain(&what, lines, failed)
         };
-        let done = self.client.run(&self.login, database, lines).await;
+        let done = self.client.ask(&self.login, database, lines).await;
         let done = done.map_err(explain)?;
         let mut all = Vec::new();
         for statement in 0..lines.len() {
@@ -190,9 +195,17 @@ impl Master {
     }
 
     /// Carries lines out in the secret's database that are no changes of the pair.
-    async fn keep_house(&self, lines: &[Line]) -> Result<client::Done, failure::Failed> {
+    async fn keep_house(&self, lines: &[Line]) -> Result<(), Failed> {
         let database = &self.peer.database;
-        self.client.run(&self.login, database, lines).await
+        self.client.change(&self.login, database, lines).await
+    }
+
+    /// Takes the lease if it is free; gives the number of who has it.
+    async fn take(&self, lease: &[Line]) -> Result<Option<String>, Failed> {
+        let database = &self.peer.database;
+        let taken = self.client.ask(&self.login, database, lease).await?;
+        let rows = self.client.rows(&taken, lease.len() - 1).await?;
+        Ok(rows.first().and_then(|row| row.text(0).ok()))
     }
 }
 
@@ -203,28 +216,36 @@ impl Admin for Master {
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
+        // Who may change nothing needs no lock: the look tells what it lacks, and the run ends there.
+        if !self.superuser && !self.has_roles {
+            return Ok(true);
+        }
         let lease = Lease {
             pair: pair.base.clone(),
             holder: self.client.id(),
         };
         let take = lease.take();
-        let mut taken = self.keep_house(&take).await;
+        let mut taken = self.take(&take).await;
         if matches!(&taken, Err(failed) if failed.kind == Kind::NoRelation) {
             let made = self.keep_house(&lock::set_up()).await;
             // Where another has made it at the same moment, it is there all the same.
             if let Err(failed) = made
                 && failed.kind == Kind::Permission
             {
-                let what = "making the table of locks, twinkey.locks";
-                return Err(self.peer.explain(what, &lock::set_up(), failed));
+                return Err(EngineError::Refused {
+                    what: "making the table of locks, twinkey.locks".into(),
+                    reason: failed.reason,
+                    hint: format!(
+                        "GRANT CREATE ON DATABASE {} TO {}",
+                        quote::ident(&self.peer.database),
+                        quote::ident(&self.user)
+                    ),
+                });
             }
-            taken = self.keep_house(&take).await;
+            taken = self.take(&take).await;
         }
         let explain = |failed| self.peer.explain("taking the pair's lock", &take, failed);
-        let taken = taken.map_err(explain)?;
-        let rows = self.client.rows(&taken, take.len() - 1).await;
-        let rows = rows.map_err(explain)?;
-        let holder = rows.first().and_then(|row| row.text(0).ok());
+        let holder = taken.map_err(explain)?;
         let ours = holder.is_some_and(|holder| holder.trim() == lease.holder.to_string());
         if ours {
             self.leases.retain(|other| *other != lease);
@@ -236,6 +257,15 @@ impl Admin for Master {
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
         let facts = inspect::facts(self, request.pair).await?;
         self.sees_all = facts.sees_all;
+        let pair = request.pair;
+        let users = [
+            (pair.active_user(), &facts.active),
+            (pair.standby_user(), &facts.standby),
+        ];
+        let found = users.into_iter();
+        self.numbers = found
+            .filter_map(|(name, user)| Some((name.to_owned(), user.as_ref()?.id)))
+            .collect();
         Ok(plan::plan(&facts, request.pair))
     }
 

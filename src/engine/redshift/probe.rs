@@ -112,7 +112,7 @@ async fn first_cell(data: &DataApi, peer: &Peer, name: &str, batches: &[&[Line]]
     for (at, lines) in batches.iter().enumerate() {
         let failed = |failed| (Some(at), failed);
         let done = data
-            .run(&login, &peer.database, lines)
+            .ask(&login, &peer.database, lines)
             .await
             .map_err(failed)?;
         if at == 0 {

@@ -28,13 +28,7 @@ pub(super) async fn of_user(
     if !master.sees_all {
         return Ok(None);
     }
-    let who = Line::plain(format!(
-        "SELECT usesysid FROM pg_user WHERE usename = {}",
-        literal(user)
-    ));
-    let found = master.read(&[who]).await?;
-    let number = found[0].first().and_then(|row| row.number(0).ok()?);
-    let Some(number) = number else {
+    let Some(number) = number(master, user).await? else {
         return Ok(Some(Vec::new()));
     };
     let sessions = read(master, user, number).await?;
@@ -43,6 +37,19 @@ pub(super) async fn of_user(
     }
     sleep(A_MOMENT).await;
     read(master, user, number).await.map(Some)
+}
+
+/// The user's number: known from the last look, as a rule.
+async fn number(master: &Master, user: &str) -> Result<Option<i64>, EngineError> {
+    if let Some(number) = master.numbers.get(user) {
+        return Ok(Some(*number));
+    }
+    let who = Line::plain(format!(
+        "SELECT usesysid FROM pg_user WHERE usename = {}",
+        literal(user)
+    ));
+    let found = master.read(&[who]).await?;
+    Ok(found[0].first().and_then(|row| row.number(0).ok()?))
 }
 
 async fn read(master: &Master, user: &str, number: i64) -> Result<Vec<Session>, EngineError> {
