@@ -149,12 +149,19 @@ async fn connect(
     }
     match admin {
         Ok(mut admin) => {
-            let locked = !task.lock
-                || admin
-                    .lock(&located.pair)
-                    .await
-                    .map_err(Role::Master.error())?;
-            Ok((master, Ok((admin, locked))))
+            let locked = if task.lock {
+                admin.lock(&located.pair).await
+            } else {
+                Ok(true)
+            };
+            match locked {
+                Ok(locked) => Ok((master, Ok((admin, locked)))),
+                Err(error) => {
+                    // It may have been taken, and only the answer lost.
+                    admin.close().await;
+                    Err(Role::Master.error()(error))
+                }
+            }
         }
         Err(refused @ EngineError::SignIn { .. }) => Ok((master, Err(refused))),
         Err(error) => Err(Role::Master.error()(error)),
