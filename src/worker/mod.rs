@@ -13,3 +13,6 @@ pub mod recover;
 pub mod serve;
 pub mod views;
 pub mod windows;
+
+#[cfg(test)]
+mod tests;
