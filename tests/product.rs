@@ -8,10 +8,16 @@ mod commands;
 mod cuts;
 #[path = "product/failures.rs"]
 mod failures;
+#[path = "product/hosts.rs"]
+mod hosts;
+#[path = "product/kills.rs"]
+mod kills;
 #[path = "product/leaks.rs"]
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/races/mod.rs"]
+mod races;
 #[path = "product/repair.rs"]
 mod repair;
 #[path = "product/rotations.rs"]
