@@ -11,10 +11,16 @@ mod cuts;
 mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
+#[path = "product/hosts.rs"]
+mod hosts;
+#[path = "product/kills.rs"]
+mod kills;
 #[path = "product/leaks.rs"]
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/races/mod.rs"]
+mod races;
 #[path = "product/redshift/mod.rs"]
 mod redshift;
 #[path = "product/repair.rs"]

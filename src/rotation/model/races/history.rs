@@ -1,0 +1,319 @@
+//! One history: who takes the next step is chance, from a seed.
+
+use super::worker::{End, Fate, Hold, Worker};
+use crate::rotation::decide::Content;
+use crate::rotation::model::world::{Id, Late, Password, UNKNOWN, User, Value, World};
+
+pub(super) const VERSIONS: usize = 16;
+const WINDOW: Id = 2;
+const OTHER_WINDOW: Id = 3;
+const FIRST_MANUAL: Id = 4;
+/// The versions from here on are strangers'.
+pub(super) const FIRST_STRANGER: Id = 9;
+const LAST_RUN: Id = 15;
+const MOST_STEPS: u64 = 400;
+
+/// The one kind of trouble, beside crashes and lost answers, that a history has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Disturbance {
+    /// None.
+    Crashes,
+    /// A write to the store arrives when its sender is gone.
+    LateWrite,
+    /// The holder of the lock loses it, and goes on until it notices.
+    LostLock,
+    /// People edit the secret and move its labels; another rotator writes AWSPENDING.
+    Strangers,
+}
+
+/// A small generator (SplitMix64): the same seed is the same history.
+pub(super) struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() % n as u64).unwrap()
+    }
+
+    pub(super) fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// What all share.
+pub(super) struct Town {
+    pub(super) world: World<VERSIONS>,
+    /// Which worker holds the pair's lock; it may be dead, and nobody know yet.
+    pub(super) lock: Option<usize>,
+    /// Who took it last: whose name the lease's document bears.
+    pub(super) last_holder: Option<usize>,
+    /// The lock is a document with a lease, not a connection's.
+    pub(super) lease: bool,
+    passwords: Password,
+    /// When each version was made, in versions.
+    created: [u8; VERSIONS],
+    versions: u8,
+    pub(super) promotions: [u8; VERSIONS],
+}
+
+impl Town {
+    pub(super) fn new_password(&mut self) -> Password {
+        self.passwords += 1;
+        assert!(self.passwords < UNKNOWN);
+        self.passwords
+    }
+
+    /// A version is there: since now, if it was not before.
+    pub(super) fn made(&mut self, id: Id) {
+        if self.created[id] == 0 {
+            self.versions += 1;
+            self.created[id] = self.versions;
+        }
+    }
+
+    /// Whether AWSCURRENT was made after a version.
+    pub(super) fn has_moved_on_since(&self, id: Id) -> bool {
+        self.created[self.world.current] > self.created[id]
+    }
+
+    /// Whether the credentials in a version sign in, with full privileges.
+    pub(super) fn works(&self, id: Id) -> bool {
+        match self.world.versions[id] {
+            Value::Doc {
+                clone, password, ..
+            } => {
+                self.world.users[usize::from(clone)]
+                    == User::There {
+                        signs_in: true,
+                        password,
+                        full: true,
+                    }
+            }
+            _ => false,
+        }
+    }
+}
+
+pub(super) struct History {
+    pub(super) disturbance: Disturbance,
+    pub(super) town: Town,
+    pub(super) workers: Vec<Worker>,
+    pub(super) chance: Chance,
+    pub(super) steps: u64,
+    pub(super) trace: Vec<String>,
+    tracing: bool,
+    lock_was_lost: bool,
+}
+
+impl History {
+    pub(super) fn new(seed: u64, tracing: bool) -> Self {
+        let mut chance = Chance(seed);
+        let disturbance = [
+            Disturbance::Crashes,
+            Disturbance::LateWrite,
+            Disturbance::LostLock,
+            Disturbance::Strangers,
+        ][chance.below(4)];
+        let clone = chance.one_in(2);
+        let doc = |clone, password| Value::Doc {
+            clone,
+            password,
+            fields: 0,
+        };
+        let mut versions = [Value::None; VERSIONS];
+        versions[0] = doc(clone, 0);
+        versions[1] = doc(!clone, 1);
+        let there = |password, full| User::There {
+            signs_in: true,
+            password,
+            full,
+        };
+        let standby = [User::Absent, there(1, true), there(1, false)][chance.below(3)];
+        let mut users = [there(0, true), standby];
+        if clone {
+            users.swap(0, 1);
+        }
+        let world = World {
+            versions,
+            current: 0,
+            previous: (standby != User::Absent).then_some(1),
+            pending: None,
+            users,
+            late: Late::NotYet,
+        };
+        let workers = (0..2 + chance.below(4))
+            .map(|n| match (n, chance.below(10)) {
+                (0, _) | (_, 0..=4) => Worker::scheduled(WINDOW),
+                (_, 5..=6) => Worker::scheduled(OTHER_WINDOW),
+                _ => Worker::manual(FIRST_MANUAL + n),
+            })
+            .collect();
+        Self {
+            disturbance,
+            town: Town {
+                world,
+                lock: None,
+                last_holder: None,
+                lease: chance.one_in(2),
+                passwords: 1,
+                created: [0; VERSIONS],
+                versions: 0,
+                promotions: [0; VERSIONS],
+            },
+            workers,
+            chance,
+            steps: 0,
+            trace: Vec::new(),
+            tracing,
+            lock_was_lost: false,
+        }
+    }
+
+    pub(super) fn ends(&self) -> impl Iterator<Item = &'static str> {
+        self.workers.iter().filter_map(Worker::end).map(End::as_str)
+    }
+
+    /// Runs to the end of all workers, and then one more that nobody disturbs.
+    pub(super) fn run(&mut self) -> Result<(), String> {
+        while self.workers.iter().any(|w| w.end().is_none()) {
+            self.steps += 1;
+            if self.steps > MOST_STEPS {
+                return Err("the workers do not end".into());
+            }
+            self.step()?;
+        }
+        if let Late::InFlight(_) = self.town.world.late {
+            self.land()?;
+        }
+        self.last_run()
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let alive: Vec<usize> = (0..self.workers.len())
+            .filter(|at| self.workers[*at].end().is_none())
+            .collect();
+        let at = alive[self.chance.below(alive.len())];
+        match self.chance.below(100) {
+            0..=2 => self.crash(at),
+            3..=6 if self.disturbance == Disturbance::Strangers => self.stranger()?,
+            3..=6 if self.disturbance == Disturbance::LostLock => self.lose_lock(),
+            7..=12 => self.free_dead_lock(),
+            13..=16 => {
+                if let Late::InFlight(_) = self.town.world.late {
+                    self.land()?;
+                }
+            }
+            _ => self.work(at)?,
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, at: usize) -> Result<(), String> {
+        let may_be_late =
+            self.disturbance == Disturbance::LateWrite && self.town.world.late == Late::NotYet;
+        let fate = match self.chance.below(40) {
+            0 => Fate::AnswerLost,
+            1 => Fate::NeverSent,
+            2..=7 if may_be_late => Fate::Late,
+            _ => Fate::Fine,
+        };
+        let may_exist = self.chance.one_in(2);
+        let worker = &mut self.workers[at];
+        let did = worker.step(at, &mut self.town, fate, may_exist)?;
+        self.note(|| format!("worker {at}: {did}"))
+    }
+
+    fn crash(&mut self, at: usize) {
+        let worker = &mut self.workers[at];
+        // The server may hear of it later.
+        if worker.hold() == Hold::Ours && self.chance.one_in(2) {
+            self.town.lock = None;
+        }
+        worker.crash();
+        if self.tracing {
+            self.trace.push(format!("worker {at} crashes"));
+        }
+    }
+
+    /// The server finds out that the lock's holder is gone.
+    fn free_dead_lock(&mut self) {
+        if let Some(holder) = self.town.lock
+            && self.workers[holder].hold() != Hold::Ours
+        {
+            self.town.lock = None;
+        }
+    }
+
+    fn lose_lock(&mut self) {
+        if let Some(holder) = self.town.lock
+            && self.workers[holder].hold() == Hold::Ours
+            && !self.lock_was_lost
+        {
+            self.lock_was_lost = true;
+            self.town.lock = None;
+            self.workers[holder].lose_lock();
+            if self.tracing {
+                self.trace.push(format!("worker {holder} loses the lock"));
+            }
+        }
+    }
+
+    /// The late write arrives.
+    fn land(&mut self) -> Result<(), String> {
+        let Late::InFlight(write) = self.town.world.late else {
+            return Ok(());
+        };
+        self.town.world.late = Late::Landed;
+        Worker::land(&mut self.town, write);
+        self.note(|| format!("{write:?} lands late"))
+    }
+
+    /// Takes note of a step, and sees whether AWSCURRENT still signs in.
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) -> Result<(), String> {
+        if self.tracing {
+            self.trace.push(what());
+        }
+        if !self.town.world.holds() {
+            return Err("AWSCURRENT does not sign in with full privileges".into());
+        }
+        if let Some(id) = self.town.promotions.iter().position(|n| *n > 1) {
+            return Err(format!("version {id} was promoted twice"));
+        }
+        Ok(())
+    }
+
+    fn last_run(&mut self) -> Result<(), String> {
+        let world = &self.town.world;
+        let foreign = world.pending.is_some_and(|id| {
+            id != world.current
+                && Some(id) != world.previous
+                && world.content(id) == Content::Foreign
+        });
+        self.town.lock = None;
+        self.workers.push(Worker::manual(LAST_RUN));
+        let at = self.workers.len() - 1;
+        while self.workers[at].end().is_none() {
+            self.steps += 1;
+            let did = self.workers[at].step(at, &mut self.town, Fate::Fine, false)?;
+            self.note(|| format!("the last run: {did}"))?;
+        }
+        let end = self.workers.pop().and_then(|w| w.end());
+        let expected = if foreign {
+            End::PendingConflict
+        } else {
+            End::Won
+        };
+        if end == Some(expected) {
+            Ok(())
+        } else {
+            Err(format!("the last run ended as {end:?}, not {expected:?}"))
+        }
+    }
+}
