@@ -12,6 +12,8 @@ mod failures;
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/meanwhile.rs"]
+mod meanwhile;
 #[path = "product/repair.rs"]
 mod repair;
 #[path = "product/rotations.rs"]
