@@ -1,4 +1,4 @@
-//! The product from the outside: the binary, real PostgreSQL and MariaDB servers, AWS-shaped stores.
+//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, AWS-shaped stores.
 
 mod support;
 
@@ -6,6 +6,8 @@ mod support;
 mod commands;
 #[path = "product/cuts.rs"]
 mod cuts;
+#[path = "product/documentdb/mod.rs"]
+mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
 #[path = "product/leaks.rs"]
@@ -16,6 +18,8 @@ mod mariadb;
 mod meanwhile;
 #[path = "product/repair.rs"]
 mod repair;
+#[path = "product/retire.rs"]
+mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
 #[path = "product/serving.rs"]

@@ -37,6 +37,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "grants",
             "min_interval",
             "in_use",
+            "retire_after",
             "missed",
             "spread",
             "probe",
@@ -63,7 +64,6 @@ const UNSUPPORTED_KEYS: &[(&str, &str)] = &[
     ("", "notify"),
     ("server", "tls"),
     ("secrets", "serve"),
-    ("rotation", "retire_after"),
     ("rotation", "redshift"),
 ];
 

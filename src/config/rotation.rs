@@ -39,6 +39,7 @@ pub(super) struct RawRotation {
     grants: Option<GrantsMode>,
     min_interval: Option<Duration>,
     in_use: Option<InUse>,
+    retire_after: Option<Duration>,
     missed: Option<Missed>,
     spread: Option<Duration>,
     probe: Option<Vec<String>>,
@@ -149,6 +150,7 @@ impl RawRotation {
                     ("ignore", InUse::Ignore),
                 ],
             ),
+            retire_after: table.duration("retire_after"),
             missed: table.choice("missed", &[("skip", Missed::Skip), ("run", Missed::Run)]),
             spread: table.duration("spread"),
             probe: table.texts("probe"),
@@ -232,6 +234,16 @@ impl RawRotation {
                 "is the secret itself: a master cannot rotate its own user",
             );
         }
+        let min_interval = (self.min_interval)
+            .or(defaults.min_interval)
+            .unwrap_or(Duration::from_secs(15 * 60));
+        let retire_after = self.retire_after.or(defaults.retire_after);
+        if retire_after.is_some_and(|after| after < min_interval) {
+            table.error(
+                "retire_after",
+                "must not be shorter than min_interval: applications may hold credentials that long",
+            );
+        }
         Some(Rotation {
             name: self.name?,
             secret: self.secret?,
@@ -246,10 +258,9 @@ impl RawRotation {
                 .or(defaults.standby)
                 .unwrap_or(StandbyMode::Create),
             grants: self.grants.or(defaults.grants).unwrap_or(GrantsMode::Sync),
-            min_interval: (self.min_interval)
-                .or(defaults.min_interval)
-                .unwrap_or(Duration::from_secs(15 * 60)),
+            min_interval,
             in_use: self.in_use.or(defaults.in_use).unwrap_or(InUse::Wait),
+            retire_after,
             missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),
             probe: self
                 .probe

@@ -98,6 +98,9 @@ pub struct Inspection {
     pub differences: Vec<Change>,
     /// Gives the standby the pending password and, if it could not, lets it sign in. Always last.
     pub set_password: Vec<Change>,
+    /// Takes the standby's sign-in away until it is given a password again: nothing else changes, and
+    /// sessions go on. Empty: there is no standby, or it cannot sign in already.
+    pub retire: Vec<Change>,
     /// Whether all that the server stores for the standby is made of the password that was asked about.
     /// A sign-in proves one account; where a user has several, only this tells that none was left out.
     /// `None` where the stored form cannot be read, or no password was asked about.

@@ -27,6 +27,9 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 use super::noted::Noted;
 use super::wire::Message;
 
+/// How a message that is none is noted.
+pub const UNREADABLE: &str = "a message that cannot be read";
+
 /// The commands that change a user or a role, or the lock of a pair.
 pub const WRITES: &[&str] = &[
     "createUser",
@@ -158,6 +161,12 @@ impl Witness {
         self.order(commands, nth, fate, Client::Held)
     }
 
+    /// All that came as `pwd`, whosever it is.
+    pub fn passwords(&self) -> Vec<SecretString> {
+        let all = self.state.passwords.lock().unwrap();
+        all.iter().map(|(_, password)| password.clone()).collect()
+    }
+
     fn order(
         &self,
         commands: &'static [&'static str],
@@ -229,7 +238,7 @@ impl State {
     fn note(&self, message: &Message) -> Option<String> {
         let mut log = self.log.lock().unwrap();
         let Some(command) = message.document() else {
-            writeln!(log, "a message that cannot be read").unwrap();
+            writeln!(log, "{UNREADABLE}").unwrap();
             return None;
         };
         let noted = Noted::of(command);
