@@ -10,7 +10,7 @@ mod cuts;
 mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
-#[path = "product/leaks.rs"]
+#[path = "product/leaks/mod.rs"]
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
