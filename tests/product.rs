@@ -1,4 +1,5 @@
-//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, AWS-shaped stores.
+//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, a
+//! stand-in for Redshift's Data API, AWS-shaped stores.
 
 mod support;
 
@@ -16,6 +17,8 @@ mod leaks;
 mod mariadb;
 #[path = "product/meanwhile.rs"]
 mod meanwhile;
+#[path = "product/redshift/mod.rs"]
+mod redshift;
 #[path = "product/repair.rs"]
 mod repair;
 #[path = "product/retire.rs"]

@@ -2,15 +2,18 @@
 //!
 //! What can go wrong: a mistake in `[defaults]` is reported again for each rotation. Both are read by
 //! themselves, and laid over each other as values that are already valid: key by key, inside
-//! `password`, `tls`, `postgres` and `documentdb` too.
+//! `password`, `tls`, `postgres`, `documentdb` and `redshift` too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::known;
 use super::raw::Table;
+use super::redshift::RawRedshift;
 use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
-use crate::engine::{DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, TlsMode};
+use crate::engine::{
+    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,
+};
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
 use crate::secret::password::PasswordPolicy;
@@ -50,6 +53,7 @@ pub(super) struct RawRotation {
     ca_file: Option<PathBuf>,
     set_role: Option<bool>,
     reader: Option<String>,
+    redshift: RawRedshift,
 }
 
 impl RawRotation {
@@ -180,6 +184,7 @@ impl RawRotation {
                 .as_ref()
                 .and_then(|t| t.text("reader"))
                 .map(str::to_owned),
+            redshift: RawRedshift::read(table),
             ..Self::default()
         }
     }
@@ -244,6 +249,7 @@ impl RawRotation {
                 "must not be shorter than min_interval: applications may hold credentials that long",
             );
         }
+        let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);
         Some(Rotation {
             name: self.name?,
             secret: self.secret?,
@@ -280,6 +286,7 @@ impl RawRotation {
                 documentdb: DocumentdbOptions {
                     reader: self.reader.or_else(|| defaults.reader.clone()),
                 },
+                redshift,
             },
         })
     }

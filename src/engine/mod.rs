@@ -20,13 +20,19 @@ mod kind;
 pub mod mysql;
 pub mod postgres;
 mod proxy;
+pub mod redshift;
 mod slot;
+mod surroundings;
 pub mod tls;
 
 pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
-pub use kind::{DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions};
+pub use kind::{
+    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
+    RedshiftTarget,
+};
 pub use slot::Slot;
+pub use surroundings::{MasterNeeds, Surroundings};
 
 use std::path::PathBuf;
 
@@ -186,6 +192,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::UserName`], which names the limit.
     fn check_user_name(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Who signs in as the admin: the user of the master secret, unless the engine needs none.
+    fn master(&self) -> MasterNeeds {
+        MasterNeeds::Secret
+    }
 
     /// Opens a new connection with exactly these credentials, asks who it is, runs the `probes`,
     /// and closes it.

@@ -15,11 +15,11 @@ use twinkey::engine::Credentials;
 use twinkey::engine::documentdb::Documentdb;
 use twinkey::secret::ExposeSecret;
 
-use crate::mongo::client::{Door, run};
-use crate::mongo::server::MongoServer;
-use crate::mongo::witness::Witness;
 use crate::passwords::new_password;
-use crate::pki::Pki;
+use crate::support::mongo::client::{Door, run};
+use crate::support::mongo::server::MongoServer;
+use crate::support::mongo::witness::Witness;
+use crate::support::pki::Pki;
 
 pub const MASTER: &str = "rdsmaster";
 

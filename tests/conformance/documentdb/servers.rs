@@ -1,22 +1,27 @@
 //! Other servers' answers, which the witness plays; and the server without the witness.
 
+use std::time::Duration;
+
 use mongodb::bson::{DateTime, Document, doc};
 use twinkey::code::Code;
-use twinkey::engine::{Engine, EngineError, TlsMode};
+use twinkey::engine::documentdb::Documentdb;
+use twinkey::engine::{DocumentdbOptions, Engine, EngineError, TlsMode};
 use twinkey::secret::ExposeSecret;
 
 use super::Server;
 use crate::case::{Case, all_changes};
 use crate::harness::Harness;
-use crate::mongo::server::MongoServer;
-use crate::mongo::witness::{Fate, WRITES, Witness};
 use crate::passwords::leaked;
+use crate::support::mongo::server::MongoServer;
+use crate::support::mongo::witness::{Fate, WRITES, Witness};
 
 pub async fn all(server: &Server) {
     a_server_or_a_master_without_current_op_leaves_sessions_unknown(server).await;
     a_refused_command_is_explained_and_quotes_no_password(server).await;
     a_connection_that_is_cut_is_worth_another_try(server).await;
     an_admin_goes_from_a_reader_to_the_primary_that_it_names(server).await;
+    a_server_that_tells_no_mechanisms_is_asked_for_each_by_name(server).await;
+    a_reader_that_lags_is_waited_for(server).await;
     a_server_without_tls_is_used_where_the_config_says_so(server).await;
     the_servers_own_tls_is_as_good_as_the_witnesses(server).await;
 }
@@ -91,16 +96,58 @@ async fn a_connection_that_is_cut_is_worth_another_try(server: &Server) {
 }
 
 /// What a reader says of itself, and of its users.
-fn reader(primary: Option<String>, mechanisms: &[&str]) -> Document {
+fn reader(primary: Option<String>, mechanisms: Option<&[&str]>) -> Document {
     let mut hello = doc! {
         "ok": 1.0, "isWritablePrimary": false, "ismaster": false, "secondary": true,
         "setName": "rs0", "hosts": ["localhost:1"], "me": "localhost:1",
         "minWireVersion": 0, "maxWireVersion": 21, "localTime": DateTime::now(),
         "maxBsonObjectSize": 16_777_216, "maxMessageSizeBytes": 48_000_000,
-        "maxWriteBatchSize": 100_000, "readOnly": false, "saslSupportedMechs": mechanisms,
+        "maxWriteBatchSize": 100_000, "readOnly": false,
     };
+    hello.extend(mechanisms.map(|all| ("saslSupportedMechs".to_owned(), all.into())));
     hello.extend(primary.map(|primary| ("primary".to_owned(), primary.into())));
     hello
+}
+
+/// From now on the witness greets so.
+fn greet(witness: &Witness, hello: &Document) {
+    for name in ["hello", "isMaster", "ismaster"] {
+        witness.answer(name, hello.clone());
+    }
+}
+
+async fn a_server_that_tells_no_mechanisms_is_asked_for_each_by_name(server: &Server) {
+    let case = Case::new(server, "untold").await;
+    let silent = Witness::start(server.mongo.port(), Some(&server.pki.server)).await;
+    greet(&silent, &reader(None, None));
+    let mut target = case.target();
+    target.port = Some(silent.port());
+    let signed_in = server.engine.sign_in(&target, &case.current, &[]).await;
+    assert_eq!(signed_in.unwrap().user, "untold");
+}
+
+async fn a_reader_that_lags_is_waited_for(server: &Server) {
+    let case = Case::new(server, "lagged").await;
+    let lagging = Witness::start(server.mongo.port(), Some(&server.pki.server)).await;
+    let engine = Documentdb::new(DocumentdbOptions {
+        reader: Some(format!("localhost:{}", lagging.port())),
+    });
+    for name in ["saslStart", "saslContinue"] {
+        lagging.refuse(name, 18, "AuthenticationFailed", "Authentication failed.");
+    }
+    let (target, who) = (case.target(), case.current.clone());
+    let proof = tokio::spawn(async move { engine.sign_in(&target, &who, &[]).await });
+    let refused_twice = async {
+        // Each try asks for all mechanisms in both databases.
+        while lagging.log().matches("saslContinue").count() < 12 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let tried = tokio::time::timeout(Duration::from_secs(60), refused_twice);
+    tried.await.expect("the reader is asked again");
+    assert!(!proof.is_finished(), "the writer's yes is not enough");
+    lagging.let_through();
+    assert_eq!(proof.await.unwrap().unwrap().user, "lagged");
 }
 
 async fn an_admin_goes_from_a_reader_to_the_primary_that_it_names(server: &Server) {
@@ -108,13 +155,8 @@ async fn an_admin_goes_from_a_reader_to_the_primary_that_it_names(server: &Serve
     let before = Witness::start(server.mongo.port(), Some(&server.pki.server)).await;
     let mut target = case.target();
     target.port = Some(before.port());
-    let say = |hello: &Document| {
-        for name in ["hello", "isMaster", "ismaster"] {
-            before.answer(name, hello.clone());
-        }
-    };
     let primary = format!("localhost:{}", server.witness.port());
-    say(&reader(Some(primary), server.mechanisms));
+    greet(&before, &reader(Some(primary), Some(server.mechanisms)));
     let admin = server.engine.admin(&target, &server.master).await;
     let mut admin = admin.unwrap();
     assert!(admin.lock(&case.pair).await.unwrap());
@@ -122,7 +164,7 @@ async fn an_admin_goes_from_a_reader_to_the_primary_that_it_names(server: &Serve
     assert!(!before.log().contains("findAndModify"), "{}", before.log());
     admin.close().await;
 
-    say(&reader(None, server.mechanisms));
+    greet(&before, &reader(None, Some(server.mechanisms)));
     let Err(error) = server.engine.admin(&target, &server.master).await else {
         panic!("a reader is no place for a master");
     };

@@ -109,14 +109,14 @@ async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
     );
     let another = Pair::of("lockee", "_clone");
     assert!(two.lock(&another).await.unwrap(), "another pair is free");
-    drop(one);
+    one.close().await;
     let freed = async {
         while !two.lock(&case.pair).await.unwrap() {
             tokio::task::yield_now().await;
         }
     };
     let freed = tokio::time::timeout(HANGS, freed).await;
-    freed.expect("the lock ends with its connection");
+    freed.expect("the lock ends when its holder closes");
 }
 
 async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {
