@@ -15,10 +15,12 @@ mod failures;
 mod hosts;
 #[path = "product/kills.rs"]
 mod kills;
-#[path = "product/leaks.rs"]
+#[path = "product/leaks/mod.rs"]
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/meanwhile.rs"]
+mod meanwhile;
 #[path = "product/races/mod.rs"]
 mod races;
 #[path = "product/redshift/mod.rs"]
