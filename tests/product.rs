@@ -1,4 +1,5 @@
-//! The product from the outside: the binary, real PostgreSQL and MariaDB servers, AWS-shaped stores.
+//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, a
+//! stand-in for Redshift's Data API, AWS-shaped stores.
 
 mod support;
 
@@ -6,20 +7,28 @@ mod support;
 mod commands;
 #[path = "product/cuts.rs"]
 mod cuts;
+#[path = "product/documentdb/mod.rs"]
+mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
 #[path = "product/hosts.rs"]
 mod hosts;
 #[path = "product/kills.rs"]
 mod kills;
-#[path = "product/leaks.rs"]
+#[path = "product/leaks/mod.rs"]
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/meanwhile.rs"]
+mod meanwhile;
 #[path = "product/races/mod.rs"]
 mod races;
+#[path = "product/redshift/mod.rs"]
+mod redshift;
 #[path = "product/repair.rs"]
 mod repair;
+#[path = "product/retire.rs"]
+mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
 #[path = "product/serving.rs"]

@@ -6,6 +6,8 @@ mod aws;
 mod local;
 #[path = "stores/protocol.rs"]
 mod protocol;
+#[path = "stores/redshift/mod.rs"]
+mod redshift;
 #[path = "stores/sentences.rs"]
 mod sentences;
 #[path = "stores/subject.rs"]

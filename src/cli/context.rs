@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::settings::{JournalLocation, Rotation, Settings};
+use crate::aws::Aws;
+use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::journal::{Journal, SqliteJournal};
 use crate::rotation::event::Events;
 use crate::rotation::identity;
@@ -35,11 +36,12 @@ impl Context {
 
     /// Opens what a config names.
     pub(super) async fn of(settings: Settings) -> Result<Self, Failure> {
-        let store = crate::store::open(&settings.secrets, &settings.limits).await?;
+        let aws = aws(&settings.secrets);
+        let store = crate::store::open(&settings.secrets, &settings.limits, &aws).await?;
         let journal = open_journal(&settings.journal).await?;
         Ok(Self {
             rotator: Rotator {
-                site: site(&settings, store),
+                site: site(&settings, store, aws),
                 journal,
                 events: Events::default(),
                 worker: format!("{}-{}", hostname(), std::process::id()),
@@ -55,13 +57,16 @@ impl Context {
 
     /// A task that only looks.
     pub(super) async fn preview<'a>(&self, rotation: &'a Rotation) -> Result<Task<'a>, Failure> {
+        let memory = self.rotator.journal.memory_of(&rotation.name).await?;
+        let memory = memory.unwrap_or_default();
         Ok(Task {
             rotation,
             own: identity::manual(),
             may_exist: false,
             force: false,
             window: None,
-            last_flip: self.rotator.last_flip(&rotation.name).await?,
+            last_flip: memory.last_flip,
+            retired: memory.retired.is_some(),
             lock: false,
         })
     }
@@ -90,11 +95,23 @@ pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotatio
 }
 
 /// The site of a config's runs.
-pub(super) fn site(settings: &Settings, store: Arc<dyn SecretStore>) -> Site {
+pub(super) fn site(settings: &Settings, store: Arc<dyn SecretStore>, aws: Aws) -> Site {
     Site {
         store,
+        aws,
         clock: Clock::system(),
         hosts: HostLimits::new(settings.limits.per_host),
+    }
+}
+
+/// How AWS is reached, whether it keeps the secrets or not.
+fn aws(backend: &SecretsBackend) -> Aws {
+    match backend {
+        SecretsBackend::Aws {
+            region,
+            endpoint_url,
+        } => Aws::of_store(region.as_deref(), endpoint_url.as_deref()),
+        SecretsBackend::Local { .. } => Aws::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! What can go wrong: a key is known to the documentation and not to the program, or the other way
 //! round. A test holds [`KEYS`] against the annotated reference.
 
-use crate::engine::{EngineKind, EngineOptions};
+use crate::engine::{EngineKind, EngineOptions, Surroundings};
 
 /// The keys of each table. `[defaults]` has those of `rotation` but for [`NO_DEFAULT`].
 pub(super) const KEYS: &[(&str, &[&str])] = &[
@@ -37,6 +37,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "grants",
             "min_interval",
             "in_use",
+            "retire_after",
             "missed",
             "spread",
             "probe",
@@ -44,12 +45,17 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "tls",
             "postgres",
             "documentdb",
+            "redshift",
         ],
     ),
     ("rotation.password", &["length", "symbols"]),
     ("rotation.tls", &["mode", "ca_file"]),
     ("rotation.postgres", &["set_role"]),
     ("rotation.documentdb", &["reader"]),
+    (
+        "rotation.redshift",
+        &["cluster", "workgroup", "db_user", "probe"],
+    ),
 ];
 
 /// The keys of a rotation that belong to it alone.
@@ -59,13 +65,8 @@ pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 // carries one of these out deletes its line here (and adds the key above).
 
 /// (table, key)
-const UNSUPPORTED_KEYS: &[(&str, &str)] = &[
-    ("", "notify"),
-    ("server", "tls"),
-    ("secrets", "serve"),
-    ("rotation", "retire_after"),
-    ("rotation", "redshift"),
-];
+const UNSUPPORTED_KEYS: &[(&str, &str)] =
+    &[("", "notify"), ("server", "tls"), ("secrets", "serve")];
 
 /// Beginnings of `journal.url`.
 const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];
@@ -84,7 +85,9 @@ pub(super) fn is_unsupported_journal(url: &str) -> bool {
 
 /// Whether an engine is one of a later version: the engines themselves know.
 pub(super) fn is_unsupported_engine(engine: EngineKind) -> bool {
-    engine.engine(&EngineOptions::default()).is_none()
+    engine
+        .engine(&EngineOptions::default(), &Surroundings::default())
+        .is_none()
 }
 
 /// The keys of a table.

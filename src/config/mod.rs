@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod known;
 mod raw;
+mod redshift;
 mod rotation;
 mod sections;
 pub mod settings;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::aws::Aws;
 use crate::config::settings::{
     GrantsMode, InUse, JournalLocation, Limits, Missed, Rotation, SecretsBackend, Server, Settings,
     StandbyMode, TlsSettings,
@@ -97,6 +98,7 @@ impl Stage {
             rotator: Rotator {
                 site: Site {
                     store: Arc::new(store),
+                    aws: Aws::default(),
                     clock: Clock::system(),
                     hosts: HostLimits::new(settings.limits.per_host),
                 },
@@ -155,6 +157,7 @@ fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotatio
         grants: GrantsMode::Sync,
         min_interval,
         in_use: InUse::Wait,
+        retire_after: None,
         missed: Missed::Skip,
         probe: vec![shop.probe().into()],
         password: PasswordPolicy::default(),

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Engine, documentdb, mysql, postgres};
+use super::{Engine, Surroundings, documentdb, mysql, postgres, redshift};
 
 /// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -33,7 +33,11 @@ impl EngineKind {
 
     /// The engine itself, or `None` where this build cannot rotate it.
     #[must_use]
-    pub fn engine(self, options: &EngineOptions) -> Option<Box<dyn Engine>> {
+    pub fn engine(
+        self,
+        options: &EngineOptions,
+        surroundings: &Surroundings,
+    ) -> Option<Box<dyn Engine>> {
         match self {
             Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
             Self::Mysql => Some(Box::new(mysql::Mysql::of_mysql())),
@@ -41,7 +45,10 @@ impl EngineKind {
             Self::Documentdb => Some(Box::new(documentdb::Documentdb::new(
                 options.documentdb.clone(),
             ))),
-            Self::Redshift => None,
+            Self::Redshift => Some(Box::new(redshift::Redshift::new(
+                options.redshift.clone(),
+                surroundings,
+            ))),
         }
     }
 }
@@ -73,6 +80,7 @@ impl FromStr for EngineKind {
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
     pub documentdb: DocumentdbOptions,
+    pub redshift: RedshiftOptions,
 }
 
 /// `postgres = { … }`
@@ -91,6 +99,37 @@ impl Default for PostgresOptions {
 /// `documentdb = { … }`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DocumentdbOptions {
-    /// A reader endpoint at which every sign-in is proved too, at the secret's port.
+    /// A reader endpoint at which every sign-in is proved too: `host:port`, or a host with the secret's port.
     pub reader: Option<String>,
+}
+
+/// `redshift = { … }`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RedshiftOptions {
+    /// `cluster` or `workgroup`; `None`: what the secret says.
+    pub target: Option<RedshiftTarget>,
+    /// The database user as whom the Data API is asked for temporary credentials; provisioned only.
+    pub db_user: Option<String>,
+    pub probe: RedshiftProbe,
+}
+
+/// Where the Data API carries statements out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedshiftTarget {
+    /// A provisioned cluster's identifier.
+    Cluster(String),
+    /// The name of a workgroup of Redshift Serverless.
+    Workgroup(String),
+}
+
+/// How a password is proved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedshiftProbe {
+    /// By a short-lived secret that the Data API signs in with.
+    #[default]
+    Secret,
+    /// By a connection to the secret's host and port.
+    Wire,
 }

@@ -20,13 +20,19 @@ mod kind;
 pub mod mysql;
 pub mod postgres;
 mod proxy;
+pub mod redshift;
 mod slot;
+mod surroundings;
 pub mod tls;
 
 pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
-pub use kind::{DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions};
+pub use kind::{
+    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
+    RedshiftTarget,
+};
 pub use slot::Slot;
+pub use surroundings::{MasterNeeds, Surroundings};
 
 use std::path::PathBuf;
 
@@ -98,6 +104,9 @@ pub struct Inspection {
     pub differences: Vec<Change>,
     /// Gives the standby the pending password and, if it could not, lets it sign in. Always last.
     pub set_password: Vec<Change>,
+    /// Takes the standby's sign-in away until it is given a password again: nothing else changes, and
+    /// sessions go on. Empty: there is no standby, or it cannot sign in already.
+    pub retire: Vec<Change>,
     /// Whether all that the server stores for the standby is made of the password that was asked about.
     /// A sign-in proves one account; where a user has several, only this tells that none was left out.
     /// `None` where the stored form cannot be read, or no password was asked about.
@@ -183,6 +192,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::UserName`], which names the limit.
     fn check_user_name(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Who signs in as the admin: the user of the master secret, unless the engine needs none.
+    fn master(&self) -> MasterNeeds {
+        MasterNeeds::Secret
+    }
 
     /// Opens a new connection with exactly these credentials, asks who it is, runs the `probes`,
     /// and closes it.

@@ -2,7 +2,7 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a form breaks out of the statement around it: all but the clear one are made of letters, digits
-//!   and `$*+-/:=`, the one whose statement takes it without quotes is hexadecimal, and the clear one
+//!   and `$*+-/:=|`, the one whose statement takes it without quotes is hexadecimal, and the clear one
 //!   is escaped as JSON has it;
 //! - one engine is asked for another's form: a slot makes its own, whoever fills it.
 
@@ -32,6 +32,10 @@ pub enum Slot {
     Clear,
     /// A password that nobody knows, drawn anew each time: for a user that must not sign in yet.
     Throwaway,
+    /// Redshift's `md5…` of the password and this user name, as Redshift stores the name.
+    RedshiftMd5 { username: String },
+    /// Redshift's `sha256|…|…`, on a salt of its own.
+    RedshiftSha256,
 }
 
 impl Slot {
@@ -53,15 +57,23 @@ impl Slot {
             Self::Throwaway => PasswordPolicy::default()
                 .generate()
                 .map_err(|_| explain(VerifierError::NoRandomness)),
+            Self::RedshiftMd5 { username } => Ok(verifier::md5(password, username)),
+            Self::RedshiftSha256 => verifier::redshift_sha256(password).map_err(explain),
         }
     }
 
     /// Whether `stored`, as the server has it and in this form, was made of `password`. `None` where no
-    /// master can read what is stored: PostgreSQL's on RDS, DocumentDB's.
+    /// master can read what is stored (PostgreSQL's on RDS, DocumentDB's), and for Redshift's, which is not
+    /// read.
     #[must_use]
     pub fn holds(&self, stored: &[u8], password: &Sensitive) -> Option<bool> {
         match self {
-            Self::ScramSha256 | Self::PostgresMd5 { .. } | Self::Clear | Self::Throwaway => None,
+            Self::ScramSha256
+            | Self::PostgresMd5 { .. }
+            | Self::Clear
+            | Self::Throwaway
+            | Self::RedshiftMd5 { .. }
+            | Self::RedshiftSha256 => None,
             // The server reads the digits in either case.
             Self::MysqlNative => Some(equal(
                 &stored.to_ascii_uppercase(),

@@ -80,6 +80,8 @@ pub struct RotationMemory {
     pub last_success: Option<DateTime<Utc>>,
     /// When AWSCURRENT last moved: a successful run or a rollback.
     pub last_flip: Option<DateTime<Utc>>,
+    /// When the user of AWSPREVIOUS was locked, where that was since the last flip.
+    pub retired: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
     /// The last run that had a window.
     pub last_in_window: Option<Run>,
@@ -157,6 +159,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`JournalError`]
     async fn missed(&self, request: &ClaimRequest, why: &Problem) -> Result<(), JournalError>;
+
+    /// Records that the user of AWSPREVIOUS was locked. The next flip makes that past.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
 
     /// Records that AWSCURRENT was moved outside a run (rollback).
     ///

@@ -1,8 +1,13 @@
 //! Which database a secret leads to, and as whom: the first, read-only part of an observation.
 
 use crate::config::settings::Rotation;
-use crate::engine::{Credentials, Engine, EngineError, EngineKind, SignedIn, Target, Tls, TlsMode};
+use crate::engine::{
+    Credentials, Engine, EngineError, EngineKind, MasterNeeds, SignedIn, Surroundings, Target, Tls,
+    TlsMode,
+};
 use crate::rotation::error::RotationError;
+use crate::rotation::site::Site;
+use crate::secret::Sensitive;
 use crate::secret::document::{Document, Fields};
 use crate::secret::pair::Pair;
 use crate::store::{SecretStore, SecretVersion, Selector, VersionId, stage};
@@ -91,20 +96,21 @@ pub(crate) async fn read(
 ///
 /// # Errors
 /// `secret_not_found`, `secret_malformed`, `unsupported_engine`, `username_too_long`, or the store's.
-pub(crate) async fn locate(
-    store: &dyn SecretStore,
-    rotation: &Rotation,
-) -> Result<Located, RotationError> {
+pub(crate) async fn locate(site: &Site, rotation: &Rotation) -> Result<Located, RotationError> {
+    let store = &*site.store;
     let current = Selector::Stage(stage::CURRENT);
     let (version, document) = read(store, "secret", &rotation.secret, current).await?;
     let fields = document.fields();
     let kind = engine_kind(rotation, fields)?;
-    let engine =
-        kind.engine(&rotation.options)
-            .ok_or_else(|| RotationError::UnsupportedEngine {
-                secret: rotation.secret.clone(),
-                engine: kind.to_string(),
-            })?;
+    let engine = kind
+        .engine(
+            &rotation.options,
+            &surroundings(site, rotation, &version.arn, fields),
+        )
+        .ok_or_else(|| RotationError::UnsupportedEngine {
+            secret: rotation.secret.clone(),
+            engine: kind.to_string(),
+        })?;
     let pair = Pair::of(&fields.username, &rotation.clone_suffix);
     for user in [&pair.base, &pair.clone] {
         engine
@@ -138,6 +144,28 @@ pub(crate) async fn locate(
     })
 }
 
+/// What the engine may know besides its options.
+fn surroundings(site: &Site, rotation: &Rotation, arn: &str, fields: &Fields) -> Surroundings {
+    Surroundings {
+        secret: if arn.is_empty() {
+            rotation.secret.clone()
+        } else {
+            arn.to_owned()
+        },
+        master_secret: master_name(rotation, fields).filter(|_| site.aws.keeps_secrets()),
+        cluster: fields.db_cluster_identifier.clone(),
+        workgroup: fields.workgroup_name.clone(),
+        aws: site.aws.clone(),
+    }
+}
+
+fn master_name(rotation: &Rotation, fields: &Fields) -> Option<String> {
+    rotation
+        .master_secret
+        .clone()
+        .or_else(|| fields.master_arn.clone())
+}
+
 fn engine_kind(rotation: &Rotation, fields: &Fields) -> Result<EngineKind, RotationError> {
     if let Some(kind) = rotation.engine {
         return Ok(kind);
@@ -168,7 +196,8 @@ fn tls(rotation: &Rotation, fields: &Fields) -> Tls {
 }
 
 /// Reads the master secret. What it does not say of host and port comes from the secret; the database
-/// is the secret's own, because that is where the privileges are.
+/// is the secret's own, because that is where the privileges are. An engine whose master needs no
+/// password has none read.
 ///
 /// # Errors
 /// `secret_malformed` where none is named, or as [`read`].
@@ -177,14 +206,22 @@ pub(crate) async fn master(
     rotation: &Rotation,
     located: &Located,
 ) -> Result<Master, RotationError> {
-    let name = rotation
-        .master_secret
-        .clone()
-        .or_else(|| located.document.fields().master_arn.clone())
-        .ok_or_else(|| RotationError::Incomplete {
+    if let MasterNeeds::NoSecret { name } = located.engine.master() {
+        return Ok(Master {
+            version_id: VersionId(String::new()),
+            credentials: Credentials {
+                username: name,
+                password: Sensitive::default(),
+            },
+            target: located.target.clone(),
+        });
+    }
+    let name = master_name(rotation, located.document.fields()).ok_or_else(|| {
+        RotationError::Incomplete {
             secret: rotation.secret.clone(),
             field: "masterarn",
-        })?;
+        }
+    })?;
     let current = Selector::Stage(stage::CURRENT);
     let (version, document) = read(store, "master secret", &name, current).await?;
     let fields = document.fields();

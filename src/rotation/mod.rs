@@ -18,6 +18,7 @@ mod observe;
 pub mod plan;
 mod recorder;
 pub mod repair;
+pub mod retire;
 pub mod rollback;
 pub mod run;
 pub mod scene;

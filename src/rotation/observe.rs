@@ -25,7 +25,7 @@ const PATIENCE: usize = 3;
 pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, RotationError> {
     let store = &*site.store;
     for _ in 0..PATIENCE {
-        let located = locate(store, task.rotation).await?;
+        let located = locate(site, task.rotation).await?;
         let master = master(store, task.rotation, &located).await?;
         let Some(place) = site.hosts.place(&located.target.host).await else {
             return Err(Role::Current.error()(down(&located)));
@@ -41,9 +41,18 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             Err(_) => {}
         }
         let (master, admin) = admin?;
+        let description = match describe(store, task).await {
+            Ok(description) => description,
+            Err(error) => {
+                if let Ok((admin, _)) = admin {
+                    admin.close().await;
+                }
+                return Err(error);
+            }
+        };
         let mut scene = Scene {
             observed: blank(),
-            description: describe(store, task).await?,
+            description,
             may_exist: task.may_exist,
             master,
             admin: None,
@@ -58,28 +67,17 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             place,
             located,
         };
-        let identity = signed_in(&mut scene, current)?;
-        match admin {
-            Ok((admin, locked)) => {
-                scene.observed.guards.other_server = other_server(&scene, &*admin, identity);
-                scene.observed.guards.locked = !locked;
-                scene.admin = Some(admin);
+        match look(store, task, &mut scene, current, admin).await {
+            Ok(true) => {
+                guards(task, &mut scene, site.clock.now());
+                return Ok(scene);
             }
+            Ok(false) => scene.close().await,
             Err(error) => {
-                scene.observed.guards.master_refused = true;
-                scene.master_error = Some(error);
+                scene.close().await;
+                return Err(error);
             }
         }
-        if scene.description.labelled(stage::CURRENT) != Some(&scene.located.version_id) {
-            scene.close().await;
-            continue;
-        }
-        if let Err(error) = look(store, task, &mut scene).await {
-            scene.close().await;
-            return Err(error);
-        }
-        guards(task, &mut scene, site.clock.now());
-        return Ok(scene);
     }
     Err(RotationError::Refused {
         code: crate::code::Code::LostRace,
@@ -102,15 +100,33 @@ fn down(located: &Located) -> EngineError {
     }
 }
 
-/// The labels first, and then what they are to be compared with.
+/// Looks from both connections. `false`: AWSCURRENT is another version by now.
 async fn look(
     store: &dyn SecretStore,
     task: &Task<'_>,
     scene: &mut Scene,
-) -> Result<(), RotationError> {
+    current: Result<SignedIn, EngineError>,
+    admin: Connected,
+) -> Result<bool, RotationError> {
+    match admin {
+        Ok((admin, locked)) => {
+            scene.observed.guards.locked = !locked;
+            scene.admin = Some(admin);
+        }
+        Err(error) => {
+            scene.observed.guards.master_refused = true;
+            scene.master_error = Some(error);
+        }
+    }
+    let identity = signed_in(scene, current)?;
+    scene.observed.guards.other_server = other_server(scene, identity);
+    if scene.description.labelled(stage::CURRENT) != Some(&scene.located.version_id) {
+        return Ok(false);
+    }
     labels(store, task, scene).await?;
     database(task, scene).await?;
-    pending_password(scene).await
+    pending_password(scene).await?;
+    Ok(true)
 }
 
 /// Nothing known yet: what no fact has been found for stands in nobody's way.
@@ -149,12 +165,19 @@ async fn connect(
     }
     match admin {
         Ok(mut admin) => {
-            let locked = !task.lock
-                || admin
-                    .lock(&located.pair)
-                    .await
-                    .map_err(Role::Master.error())?;
-            Ok((master, Ok((admin, locked))))
+            let locked = if task.lock {
+                admin.lock(&located.pair).await
+            } else {
+                Ok(true)
+            };
+            match locked {
+                Ok(locked) => Ok((master, Ok((admin, locked)))),
+                Err(error) => {
+                    // It may have been taken, and only the answer lost.
+                    admin.close().await;
+                    Err(Role::Master.error()(error))
+                }
+            }
         }
         Err(refused @ EngineError::SignIn { .. }) => Ok((master, Err(refused))),
         Err(error) => Err(Role::Master.error()(error)),
@@ -179,7 +202,10 @@ fn signed_in(
 
 /// Whether the master is signed in to another server than the active user: told by the names where
 /// they are equal, else by what the servers say of themselves.
-fn other_server(scene: &Scene, admin: &dyn Admin, identity: Option<String>) -> bool {
+fn other_server(scene: &Scene, identity: Option<String>) -> bool {
+    let Some(admin) = &scene.admin else {
+        return false;
+    };
     let (secret, master) = (&scene.located.target, &scene.master.target);
     let same_name = secret.host.eq_ignore_ascii_case(&master.host) && secret.port == master.port;
     if same_name || scene.observed.guards.current_refused {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::aws::Aws;
 use crate::store::SecretStore;
 use crate::telemetry::clock::Clock;
 
@@ -18,6 +19,8 @@ use crate::telemetry::clock::Clock;
 #[derive(Clone)]
 pub struct Site {
     pub store: Arc<dyn SecretStore>,
+    /// For engines that speak to AWS; keeps no secrets where the store is not AWS's.
+    pub aws: Aws,
     pub clock: Clock,
     pub hosts: HostLimits,
 }

@@ -45,6 +45,8 @@ pub struct Fields {
     pub ssl: Option<bool>,
     pub db_instance_identifier: Option<String>,
     pub db_cluster_identifier: Option<String>,
+    /// `workgroupName`: Redshift Serverless.
+    pub workgroup_name: Option<String>,
 }
 
 /// Why a text is not a secret document. Names fields, never values.
@@ -113,6 +115,7 @@ impl Document {
             ssl: raw.boolean("ssl")?,
             db_instance_identifier: raw.string("dbInstanceIdentifier")?,
             db_cluster_identifier: raw.string("dbClusterIdentifier")?,
+            workgroup_name: raw.string("workgroupName")?,
         };
         let spans = ["username", "password"].map(|f| raw.span(text.expose_secret(), f));
         Ok(Self {

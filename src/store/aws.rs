@@ -16,9 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
@@ -55,19 +55,6 @@ pub struct AwsStore {
 }
 
 impl AwsStore {
-    /// Uses the SDK's default chain (environment, profile, ECS, IMDS) for all that is not given.
-    /// Connects with the first call.
-    pub async fn connect(region: Option<&str>, endpoint_url: Option<&str>) -> Self {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        if let Some(url) = endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        Self::from_config(&loader.load().await)
-    }
-
     /// Over a ready SDK config; its retries and time limits are replaced by this store's.
     #[must_use]
     pub fn from_config(config: &SdkConfig) -> Self {

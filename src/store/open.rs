@@ -7,6 +7,7 @@ use super::aws::AwsStore;
 use super::local::LocalStore;
 use super::throttle::Throttled;
 use super::{SecretStore, StoreError};
+use crate::aws::Aws;
 use crate::config::settings::{Limits, SecretsBackend};
 
 /// Opens the store of a config. AWS's writes are throttled; the embedded store's need not be.
@@ -16,13 +17,11 @@ use crate::config::settings::{Limits, SecretsBackend};
 pub async fn open(
     backend: &SecretsBackend,
     limits: &Limits,
+    aws: &Aws,
 ) -> Result<Arc<dyn SecretStore>, StoreError> {
     match backend {
-        SecretsBackend::Aws {
-            region,
-            endpoint_url,
-        } => {
-            let store = AwsStore::connect(region.as_deref(), endpoint_url.as_deref()).await;
+        SecretsBackend::Aws { .. } => {
+            let store = AwsStore::from_config(aws.config().await);
             // The config refuses 0; the slowest rate is the safe reading of it.
             let rate = NonZeroU32::new(limits.store_writes_per_second).unwrap_or(NonZeroU32::MIN);
             Ok(Arc::new(Throttled::new(store, rate)))

@@ -81,6 +81,12 @@ pub trait Harness: Sync {
     /// Whether this part of the log shows the change, word for word but for the password's hash.
     fn is_logged(&self, log: &str, change: &Change) -> bool;
 
+    /// Whether the engine opens connections to the server itself: without any, there is no TLS to be
+    /// asked about, and nobody who could be unreachable there.
+    fn connects(&self) -> bool {
+        true
+    }
+
     /// Plays a server without TLS until the client hangs up; gives back all that it was told
     /// besides the question for TLS.
     fn plain_server(&self) -> fn(TcpStream) -> Vec<u8>;

@@ -53,7 +53,7 @@ pub(super) fn far(target: &Target) -> Result<Far, EngineError> {
 impl Connection {
     /// Signs in with exactly these credentials. The user lives in `admin`, as all users of DocumentDB do, or in
     /// the target's own database; and a server that does not tell which mechanisms a user has is asked for
-    /// SCRAM-SHA-1 by name. Gives the database besides.
+    /// each by name. Gives the database besides.
     ///
     /// # Errors
     /// [`EngineError::SignIn`] where none of these ways is taken.
@@ -63,7 +63,8 @@ impl Connection {
         dbname: Option<&str>,
     ) -> Result<(Self, String), EngineError> {
         let mut refused = None;
-        for mechanism in [None, Some(AuthMechanism::ScramSha1)] {
+        let named = [AuthMechanism::ScramSha256, AuthMechanism::ScramSha1];
+        for mechanism in [None].into_iter().chain(named.map(Some)) {
             for source in homes(dbname) {
                 match Self::sign_in(far, who, source, mechanism.clone()).await {
                     Ok(connection) => return Ok((connection, source.to_owned())),

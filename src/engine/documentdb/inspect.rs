@@ -50,7 +50,9 @@ pub(super) async fn facts(
         let standby = look_up(connection, home, pair.standby_user(), &mut facts).await?;
         match (active, standby) {
             (Some(active), Some(standby)) => found.push((home, Users { active, standby })),
-            _ => closed = Some(home),
+            _ => {
+                closed.get_or_insert(home);
+            }
         }
     }
     let lives = found.iter().position(|(_, users)| users.active.is_some());

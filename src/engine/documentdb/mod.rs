@@ -65,10 +65,7 @@ impl Documentdb {
         let Some(reader) = &self.options.reader else {
             return Ok(());
         };
-        let far = Far {
-            host: reader.clone(),
-            ..writer.clone()
-        };
+        let far = at(writer, reader);
         let learned = async {
             loop {
                 match prove(&far, target, credentials, &[]).await {
@@ -80,7 +77,7 @@ impl Documentdb {
         match tokio::time::timeout(READER_LAG, learned).await {
             Ok(result) => result,
             Err(_) => Err(EngineError::SignIn {
-                host: reader.clone(),
+                host: far.host.clone(),
                 port: far.port,
                 user: credentials.username.clone(),
                 reason: format!(
@@ -160,7 +157,7 @@ impl Engine for Documentdb {
     }
 }
 
-/// The same, at `host:port`.
+/// The same, at `host:port`, or at another host and the same port.
 fn at(far: &Far, address: &str) -> Far {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     Far {

@@ -35,6 +35,9 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         missing: powers::missing(facts, needs(facts, &users)),
         differences,
         set_password,
+        retire: (users.standby.iter())
+            .map(|standby| retire(facts, standby))
+            .collect(),
         holds_password: lacks_a_mechanism(&users).then_some(false),
         findings: preflight::findings(facts, pair, &users),
     }
@@ -120,8 +123,19 @@ fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Change {
     )
 }
 
-fn mechanisms(active: &User) -> Option<(&'static str, Json)> {
-    let all = active.mechanisms.as_ref().filter(|all| !all.is_empty())?;
+fn retire(facts: &Facts, standby: &User) -> Change {
+    let fields = mechanisms(standby).into_iter().collect();
+    change(
+        facts,
+        ChangeKind::Retire,
+        command_with_password("updateUser", &standby.name, Slot::Throwaway, fields),
+        "nobody lives on it any more, and nobody knows this password; the server locks no users"
+            .to_owned(),
+    )
+}
+
+fn mechanisms(user: &User) -> Option<(&'static str, Json)> {
+    let all = user.mechanisms.as_ref().filter(|all| !all.is_empty())?;
     Some(("mechanisms", all.iter().map(String::as_str).collect()))
 }
 

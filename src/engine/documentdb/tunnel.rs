@@ -165,7 +165,10 @@ impl Far {
             io::ErrorKind::UnexpectedEof => {
                 self.tls("the server ended the connection: it may have no TLS".into())
             }
-            _ => self.unreachable(error.to_string()),
+            // Or so; but a server that goes down does it too, and comes back.
+            _ => self.unreachable(format!(
+                "{error} in the TLS handshake: the server may have no TLS"
+            )),
         }
     }
 

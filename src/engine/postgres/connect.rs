@@ -25,7 +25,7 @@ pub(super) const APPLICATION: &str = "twinkey";
 
 /// A server and who signs in there: what errors name, and what further connections need.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
+pub(in crate::engine) struct Peer {
     pub host: String,
     pub port: u16,
     pub user: String,
@@ -35,7 +35,7 @@ pub(super) struct Peer {
 impl Peer {
     /// For the pair's users: exactly the secret's fields, and no start-up parameter that a pooler
     /// or RDS Proxy would refuse.
-    pub(super) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
+    pub(in crate::engine) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
         let port = target.port.unwrap_or(DEFAULT_PORT);
         let mut options = PgConnectOptions::new_without_pgpass()
             .host(&target.host)
@@ -86,7 +86,7 @@ impl Peer {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<PgConnection, EngineError> {
+    pub(in crate::engine) async fn connect(&self) -> Result<PgConnection, EngineError> {
         match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.options)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.explain("the sign-in", false, error)),
@@ -97,7 +97,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn unreachable(&self, reason: impl Into<String>) -> EngineError {
+    pub(in crate::engine) fn unreachable(&self, reason: impl Into<String>) -> EngineError {
         EngineError::Unreachable {
             host: self.host.clone(),
             port: self.port,
@@ -106,7 +106,12 @@ impl Peer {
     }
 
     /// What `error` means; `secret`: the statement held a password.
-    pub(super) fn explain(&self, what: &str, secret: bool, error: sqlx::Error) -> EngineError {
+    pub(in crate::engine) fn explain(
+        &self,
+        what: &str,
+        secret: bool,
+        error: sqlx::Error,
+    ) -> EngineError {
         match error {
             sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default().into_owned();

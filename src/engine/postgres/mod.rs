@@ -20,7 +20,8 @@ use aws_lc_rs::digest;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-use self::connect::Peer;
+pub(super) use self::connect::Peer;
+pub(super) use self::quote::list_elements;
 use super::{
     Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, PostgresOptions,
     Session, SignedIn, Target,

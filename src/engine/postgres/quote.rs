@@ -65,7 +65,7 @@ pub(super) fn setting_value(name: &str, value: &str) -> String {
 }
 
 /// The names in `"$user", public, "a, ""b"`. Never empty: an empty list is one empty name.
-fn list_elements(value: &str) -> Vec<String> {
+pub(in crate::engine) fn list_elements(value: &str) -> Vec<String> {
     let mut elements = vec![String::new()];
     let mut quoted = false;
     let mut chars = value.chars().peekable();

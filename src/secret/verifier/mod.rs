@@ -11,10 +11,12 @@
 mod ed25519;
 mod mysql;
 mod postgres;
+mod redshift;
 
 pub use ed25519::{mariadb_ed25519, mariadb_ed25519_signature};
 pub use mysql::{caching_sha2, caching_sha2_holds, mysql_native};
 pub use postgres::{md5, scram_sha_256, scram_sha_256_with};
+pub use redshift::{redshift_sha256, redshift_sha256_with};
 
 /// Why a stored form cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -123,6 +123,7 @@ impl Shift {
                     store: Arc::clone(&store) as Arc<dyn SecretStore>,
                     clock,
                     hosts: HostLimits::new(4),
+                    aws: crate::aws::Aws::default(),
                 },
                 journal: Arc::clone(&journal) as Arc<dyn Journal>,
                 events: Events::default(),

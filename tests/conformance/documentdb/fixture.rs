@@ -6,12 +6,12 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, doc};
 use twinkey::secret::ExposeSecret;
 
-use crate::mongo::client::{Door, code, run};
-use crate::mongo::noted::Noted;
-use crate::mongo::server::{MongoServer, ask, free_port};
-use crate::mongo::witness::{Fate, WRITES, Witness};
 use crate::passwords::new_password;
-use crate::pki::Pki;
+use crate::support::mongo::client::{Door, code, run};
+use crate::support::mongo::noted::Noted;
+use crate::support::mongo::server::{MongoServer, ask, free_port};
+use crate::support::mongo::witness::{Fate, WRITES, Witness};
+use crate::support::pki::Pki;
 
 #[test]
 fn a_server_moves_to_another_port_asks_who_one_is_and_leaves_nothing_behind() {

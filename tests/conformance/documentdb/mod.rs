@@ -4,7 +4,9 @@
 
 mod fixture;
 mod harness;
+mod locks;
 pub mod sentences;
+mod servers;
 
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
@@ -13,11 +15,11 @@ use twinkey::engine::Credentials;
 use twinkey::engine::documentdb::Documentdb;
 use twinkey::secret::ExposeSecret;
 
-use crate::mongo::client::{Door, run};
-use crate::mongo::server::MongoServer;
-use crate::mongo::witness::Witness;
 use crate::passwords::new_password;
-use crate::pki::Pki;
+use crate::support::mongo::client::{Door, run};
+use crate::support::mongo::server::MongoServer;
+use crate::support::mongo::witness::Witness;
+use crate::support::pki::Pki;
 
 pub const MASTER: &str = "rdsmaster";
 
@@ -88,17 +90,24 @@ impl Server {
         self.run("admin", command).await;
     }
 
-    /// Somebody who lives in `admin`, past the witness.
-    pub async fn sign_in(&self, who: &Credentials) -> Client {
-        let mut door = Door::at(self.mongo.port());
+    /// Past the witness, for users who live in this database.
+    pub fn door<'a>(&self, users_in: &'a str) -> Door<'a> {
         // This server tells nobody which mechanisms a user has, and drivers then take SCRAM-SHA-256.
         let is_named = !self.mechanisms.contains(&SHA_256);
-        door.mechanism = is_named.then_some(AuthMechanism::ScramSha1);
-        let client = door.sign_in(who).await;
+        Door {
+            users_in,
+            mechanism: is_named.then_some(AuthMechanism::ScramSha1),
+            ..Door::at(self.mongo.port())
+        }
+    }
+
+    /// Somebody who lives in `admin`.
+    pub async fn sign_in(&self, who: &Credentials) -> Client {
+        let client = self.door("admin").sign_in(who).await;
         client.unwrap_or_else(|error| panic!("{:?}: {error}", who.username))
     }
 
-    /// What the server tells of a user but for the name.
+    /// What the server tells of a user but for the name; the order of roles says nothing.
     pub async fn told(&self, database: &str, user: &str) -> Document {
         let who = doc! { "usersInfo": { "user": user, "db": database } };
         let answer = self.run(database, who).await;
@@ -107,6 +116,8 @@ impl Server {
         for name in ["_id", "user", "userId"] {
             told.remove(name);
         }
+        let roles = told.get_array_mut("roles").unwrap();
+        roles.sort_by_key(ToString::to_string);
         told
     }
 }

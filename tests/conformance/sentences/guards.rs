@@ -18,6 +18,41 @@ pub async fn all(harness: &dyn Harness) {
     only_one_connection_holds_the_lock_of_a_pair(harness).await;
     sessions_of_the_standby_are_seen(harness).await;
     a_mighty_user_and_the_master_itself_are_refused(harness).await;
+    a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness).await;
+}
+
+async fn a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness: &dyn Harness) {
+    let mut case = Case::new(harness, "retired").await;
+    case.rotate().await;
+    for _ in 0..2 {
+        let previous = case.previous.clone().unwrap();
+        let mut admin = case.admin().await;
+        let inspection = case.inspect().await;
+        assert!(!inspection.retire.is_empty(), "it signs in");
+        for _ in 0..2 {
+            admin
+                .apply(&inspection.retire, &previous.password)
+                .await
+                .unwrap();
+        }
+        let refused = case.sign_in(&previous).await.unwrap_err();
+        assert!(matches!(refused, EngineError::SignIn { .. }), "{refused}");
+        case.sign_in(&case.current).await.unwrap();
+        // What a rollback does.
+        let again = case.inspect().await;
+        admin
+            .apply(&again.set_password, &previous.password)
+            .await
+            .unwrap();
+        case.sign_in(&previous).await.unwrap();
+        let inspection = case.inspect().await;
+        admin
+            .apply(&inspection.retire, &previous.password)
+            .await
+            .unwrap();
+        case.rotate().await;
+        case.work().await;
+    }
 }
 
 async fn a_hostile_name_is_only_a_name(harness: &dyn Harness) {
@@ -73,14 +108,14 @@ async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
     );
     let another = Pair::of("lockee", "_clone");
     assert!(two.lock(&another).await.unwrap(), "another pair is free");
-    drop(one);
+    one.close().await;
     let freed = async {
         while !two.lock(&case.pair).await.unwrap() {
             tokio::task::yield_now().await;
         }
     };
     let freed = tokio::time::timeout(HANGS, freed).await;
-    freed.expect("the lock ends with its connection");
+    freed.expect("the lock ends when its holder closes");
 }
 
 async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {

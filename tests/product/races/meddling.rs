@@ -83,6 +83,7 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
             )))),
             clock: Clock::system(),
             hosts: HostLimits::new(1),
+            aws: twinkey::aws::Aws::default(),
         },
         journal: Arc::new(journal.unwrap()),
         events: Events::default(),

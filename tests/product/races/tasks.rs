@@ -99,6 +99,7 @@ impl Track {
                     store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
                     clock: Clock::system(),
                     hosts: HostLimits::new(PAIRS),
+                    aws: twinkey::aws::Aws::default(),
                 },
                 journal: Arc::new(journal.unwrap()),
                 events: Events::default(),
@@ -174,6 +175,7 @@ impl Track {
                     force: false,
                     window: None,
                     last_flip: None,
+                    retired: false,
                     lock: true,
                 };
                 // It may be refused: there is nothing to go back to, or a run is on.

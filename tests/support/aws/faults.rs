@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 /// One request, without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// For example `PutSecretValue`.
+    /// For example `PutSecretValue`, or `ExecuteStatement`.
     pub action: String,
-    /// As the caller named it.
+    /// As the caller named it; of Redshift's Data API, the secret that it signs in with.
     pub secret: String,
 }
 
@@ -78,18 +78,52 @@ impl Drop for Old {
 
 struct Ordered {
     action: &'static str,
-    times: usize,
+    left: Left,
     status: u16,
     name: &'static str,
+}
+
+/// For how long an answer is ordered.
+enum Left {
+    Times(usize),
+    Until(Instant),
+}
+
+impl Left {
+    fn take(&mut self) -> bool {
+        match self {
+            Self::Times(0) => false,
+            Self::Times(times) => {
+                *times = times.saturating_sub(1);
+                true
+            }
+            Self::Until(end) => Instant::now() < *end,
+        }
+    }
 }
 
 impl Faults {
     /// The next `times` calls of an action are answered with an error of this status and name, and
     /// have no effect.
     pub fn answer(&self, action: &'static str, times: usize, status: u16, name: &'static str) {
+        self.order(action, Left::Times(times), status, name);
+    }
+
+    /// So is every call of an action for a while from now on.
+    pub fn answer_for(
+        &self,
+        action: &'static str,
+        long: Duration,
+        status: u16,
+        name: &'static str,
+    ) {
+        self.order(action, Left::Until(Instant::now() + long), status, name);
+    }
+
+    fn order(&self, action: &'static str, left: Left, status: u16, name: &'static str) {
         self.lock().answers.push(Ordered {
             action,
-            times,
+            left,
             status,
             name,
         });
@@ -175,13 +209,11 @@ impl Faults {
                 Cut::After => Verdict::CutAfter,
             };
         }
-        if let Some(ordered) = state
-            .answers
-            .iter_mut()
-            .find(|o| o.action == call.action && o.times > 0)
-        {
-            ordered.times = ordered.times.saturating_sub(1);
-            return Verdict::Answer(ordered.status, ordered.name);
+        let for_it = |ordered: &&mut Ordered| ordered.action == call.action;
+        for ordered in state.answers.iter_mut().filter(for_it) {
+            if ordered.left.take() {
+                return Verdict::Answer(ordered.status, ordered.name);
+            }
         }
         if call.writes() {
             return state.judge_rate();

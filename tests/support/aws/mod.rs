@@ -1,15 +1,16 @@
-//! A strict AWS stand-in over HTTP: twinkey's own embedded store behind Secrets Manager's protocol,
-//! with faults to order.
+//! A strict AWS stand-in over HTTP: twinkey's own embedded store behind Secrets Manager's protocol and,
+//! where a test asks for it, Redshift's Data API over a real PostgreSQL, with faults to order.
 //!
 //! What can go wrong: a fault that a test orders hits another call than the one it means. Every fault
 //! names the actions that it is for, or how many calls it waits, and the calls are recorded.
 
 pub mod faults;
+pub mod redshift;
 mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
@@ -22,17 +23,26 @@ use sqlx::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use twinkey::demo::postgres::Options;
 use twinkey::store::local::{LocalStore, router};
 
 use faults::{Call, Faults, Verdict};
+use redshift::Redshift;
 
 /// A running stand-in; it ends, and its files go, when it is dropped.
 pub struct StandIn {
     store: Arc<LocalStore>,
-    faults: Arc<Faults>,
+    desk: Arc<Desk>,
     address: SocketAddr,
     server: JoinHandle<()>,
     folder: TempDir,
+}
+
+/// What every request passes.
+#[derive(Default)]
+struct Desk {
+    faults: Faults,
+    redshift: OnceLock<Arc<Redshift>>,
 }
 
 impl StandIn {
@@ -40,9 +50,9 @@ impl StandIn {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), "secrets.db").await;
-        let faults = Arc::new(Faults::default());
+        let desk = Arc::new(Desk::default());
         let app = router(Arc::clone(&store))
-            .layer(middleware::from_fn_with_state(Arc::clone(&faults), disturb));
+            .layer(middleware::from_fn_with_state(Arc::clone(&desk), disturb));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = app.into_make_service_with_connect_info::<wire::Line>();
@@ -53,11 +63,24 @@ impl StandIn {
         });
         Self {
             store,
-            faults,
+            desk,
             address,
             server,
             folder,
         }
+    }
+
+    /// One with a Redshift cluster and workgroup too, on a server that is started with these options.
+    pub async fn with_redshift(options: Options) -> Self {
+        let stand_in = Self::start().await;
+        let redshift = Redshift::start(Arc::clone(&stand_in.store), options).await;
+        assert!(stand_in.desk.redshift.set(redshift).is_ok());
+        stand_in
+    }
+
+    /// Of one that was started with it.
+    pub fn redshift(&self) -> &Arc<Redshift> {
+        self.desk.redshift.get().expect("started with Redshift")
     }
 
     /// For `secrets.endpoint_url`.
@@ -71,7 +94,7 @@ impl StandIn {
     }
 
     pub fn faults(&self) -> &Faults {
-        &self.faults
+        &self.desk.faults
     }
 
     /// From now on reads see the state of now: for `reads` of them, or until
@@ -92,7 +115,7 @@ impl StandIn {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, old).await.unwrap() });
-        self.faults.hold_reads(address, server, reads);
+        self.desk.faults.hold_reads(address, server, reads);
     }
 }
 
@@ -119,7 +142,7 @@ async fn open(folder: &Path, name: &str) -> Arc<LocalStore> {
 }
 
 async fn disturb(
-    State(faults): State<Arc<Faults>>,
+    State(desk): State<Arc<Desk>>,
     ConnectInfo(line): ConnectInfo<wire::Line>,
     request: Request,
     next: Next,
@@ -129,26 +152,54 @@ async fn disturb(
     let target = parts.headers.get("x-amz-target").unwrap();
     let action = target.to_str().unwrap().rsplit('.').next().unwrap();
     let asked: Json = serde_json::from_slice(&body).unwrap_or_default();
-    let secret = asked["SecretId"].as_str().or(asked["Name"].as_str());
+    let names = ["SecretId", "Name", "SecretArn"];
+    let secret = names.iter().find_map(|name| asked[*name].as_str());
     let call = Call {
         action: action.to_owned(),
         secret: secret.unwrap_or_default().to_owned(),
     };
     let forward = Request::from_parts(parts, Body::from(body));
+    let faults = &desk.faults;
     match faults.judge(&call) {
         Verdict::CutBefore => {
             line.cut();
             error(500, "InternalServiceError")
         }
         Verdict::CutAfter => {
-            let answer = next.run(forward).await;
+            let answer = serve(&desk, forward, next).await;
             line.cut();
             answer
         }
         Verdict::Answer(status, name) => error(status, name),
-        Verdict::FromOld(old) => patched(&faults, &call, old_answer(old, forward).await).await,
-        Verdict::Pass => patched(&faults, &call, next.run(forward).await).await,
+        Verdict::FromOld(old) => patched(faults, &call, old_answer(old, forward).await).await,
+        Verdict::Pass => patched(faults, &call, serve(&desk, forward, next).await).await,
     }
+}
+
+/// By the service that the target names.
+async fn serve(desk: &Desk, request: Request, next: Next) -> Response<Body> {
+    let target = header(&request, "x-amz-target");
+    let (Some(action), Some(redshift)) =
+        (target.strip_prefix("RedshiftData."), desk.redshift.get())
+    else {
+        return next.run(request).await;
+    };
+    let authorization = header(&request, "authorization");
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let (status, answer) = redshift.answer(action, &authorization, &body).await;
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(Body::from(answer.to_string()))
+        .unwrap()
+}
+
+fn header(request: &Request, name: &str) -> String {
+    let value = request
+        .headers()
+        .get(name)
+        .and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
 }
 
 async fn patched(faults: &Faults, call: &Call, answer: Response<Body>) -> Response<Body> {

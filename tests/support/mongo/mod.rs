@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod noted;
+mod relay;
 pub mod server;
 pub mod wire;
 pub mod witness;

@@ -149,7 +149,10 @@ impl MongoServer {
             if log.contains("Address already in use") {
                 return Err(log);
             }
-            let over = log.contains("Traceback") || Instant::now() > deadline;
+            // Python's last line is what went wrong; above it is where.
+            let last = log.lines().last().unwrap_or_default();
+            let has_failed = log.ends_with('\n') && last.contains("Error: ");
+            let over = has_failed || Instant::now() > deadline;
             assert!(!over, "the server does not start:\n{log}");
             std::thread::sleep(Duration::from_millis(20));
         }

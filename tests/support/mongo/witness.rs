@@ -3,20 +3,16 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a command goes by unnoted: whatever cannot be read ends the connection and is noted as such, and
-//!   a note is written before its command is passed on;
-//! - "cut off after a command" is before it: the server's answer is awaited, and then kept back;
-//! - an answer of our own gets into the middle of one of the server's: both are written whole, one
-//!   after the other.
+//!   a note is written before its command is passed on (`relay.rs`);
+//! - a password is looked for in the notes and left out of them: the few that are, are kept here.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use mongodb::bson::{Document, doc};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
@@ -25,7 +21,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use super::noted::Noted;
+use super::relay::relay;
 use super::wire::Message;
+
+/// How a message that is none is noted.
+pub const UNREADABLE: &str = "a message that cannot be read";
 
 /// The commands that change a user or a role, or the lock of a pair.
 pub const WRITES: &[&str] = &[
@@ -58,7 +58,7 @@ pub enum Fate {
 
 /// What becomes of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Client {
+pub(super) enum Client {
     /// It waits for an answer that never comes.
     Held,
     /// Its connection is closed.
@@ -66,10 +66,10 @@ enum Client {
 }
 
 #[derive(Clone)]
-struct Cut {
-    fate: Fate,
-    client: Client,
-    reached: Arc<Notify>,
+pub(super) struct Cut {
+    pub fate: Fate,
+    pub client: Client,
+    pub reached: Arc<Notify>,
 }
 
 struct Order {
@@ -85,7 +85,7 @@ struct Played {
     answer: Document,
 }
 
-struct State {
+pub(super) struct State {
     log: Mutex<File>,
     /// With the name of the command that carried it.
     passwords: Mutex<Vec<(String, SecretString)>>,
@@ -158,6 +158,12 @@ impl Witness {
         self.order(commands, nth, fate, Client::Held)
     }
 
+    /// All that came as `pwd`, whosever it is.
+    pub fn passwords(&self) -> Vec<SecretString> {
+        let all = self.state.passwords.lock().unwrap();
+        all.iter().map(|(_, password)| password.clone()).collect()
+    }
+
     fn order(
         &self,
         commands: &'static [&'static str],
@@ -226,10 +232,10 @@ async fn serve(client: TcpStream, server: u16, tls: Option<TlsAcceptor>, state: 
 
 impl State {
     /// Notes what a client sends; gives the command's name.
-    fn note(&self, message: &Message) -> Option<String> {
+    pub fn note(&self, message: &Message) -> Option<String> {
         let mut log = self.log.lock().unwrap();
         let Some(command) = message.document() else {
-            writeln!(log, "a message that cannot be read").unwrap();
+            writeln!(log, "{UNREADABLE}").unwrap();
             return None;
         };
         let noted = Noted::of(command);
@@ -242,7 +248,7 @@ impl State {
     }
 
     /// What is ordered for this command.
-    fn cut_at(&self, command: &str) -> Option<Cut> {
+    pub fn cut_at(&self, command: &str) -> Option<Cut> {
         let mut order = self.order.lock().unwrap();
         let now = order.as_mut()?;
         if !now.commands.contains(&command) {
@@ -256,68 +262,9 @@ impl State {
         order.take().map(|order| order.cut)
     }
 
-    fn played(&self, command: &str) -> Option<Document> {
+    pub fn played(&self, command: &str) -> Option<Document> {
         let all = self.played.lock().unwrap();
         let found = all.iter().find(|played| played.command == command);
         found.map(|played| played.answer.clone())
     }
-}
-
-/// Passes on one connection, until either side is gone.
-async fn relay(client: impl AsyncRead + AsyncWrite, server: u16, state: &State) -> io::Result<()> {
-    let server = TcpStream::connect(("127.0.0.1", server)).await?;
-    let (mut from_client, to_client) = tokio::io::split(client);
-    let (from_server, mut to_server) = server.into_split();
-    let to_client = tokio::sync::Mutex::new(to_client);
-    // The answer to this message is kept back, and told of.
-    let kept_back: Mutex<Option<(i32, Arc<Notify>)>> = Mutex::default();
-    let commands = async {
-        while let Some(message) = Message::read(&mut from_client).await? {
-            let Some(command) = state.note(&message) else {
-                return Ok(());
-            };
-            if let Some(answer) = state.played(&command) {
-                let answer = message.answered_with(&answer);
-                to_client.lock().await.write_all(answer.bytes()).await?;
-                continue;
-            }
-            let Some(cut) = state.cut_at(&command) else {
-                to_server.write_all(message.bytes()).await?;
-                continue;
-            };
-            if cut.fate == Fate::CarriedOut {
-                let answered = Arc::new(Notify::new());
-                *kept_back.lock().unwrap() = Some((message.id(), answered.clone()));
-                to_server.write_all(message.bytes()).await?;
-                answered.notified().await;
-            }
-            cut.reached.notify_one();
-            if cut.client == Client::Held {
-                // Until the client is gone.
-                let _ = from_client.read_u8().await;
-            }
-            return Ok(());
-        }
-        Ok(())
-    };
-    tokio::select! {
-        done = commands => done,
-        done = answers(from_server, &to_client, &kept_back) => done,
-    }
-}
-
-/// Passes on what the server answers, but for one message that is kept back.
-async fn answers(
-    mut from: OwnedReadHalf,
-    to: &tokio::sync::Mutex<impl AsyncWrite + Unpin>,
-    kept_back: &Mutex<Option<(i32, Arc<Notify>)>>,
-) -> io::Result<()> {
-    while let Some(message) = Message::read(&mut from).await? {
-        let kept = kept_back.lock().unwrap().clone();
-        match kept {
-            Some((id, answered)) if id == message.answers() => answered.notify_one(),
-            _ => to.lock().await.write_all(message.bytes()).await?,
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,236 @@
+//! Runs what was submitted.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::pool::execute;
+use super::request::Place;
+use super::signin::SignIn;
+use super::sql::{Translated, literal, translate};
+use super::statement::{ResultSet, Statement, Status};
+use super::{Redshift, rows};
+
+/// From SUBMITTED to the end.
+pub async fn run(redshift: Arc<Redshift>, id: String, sign_in: SignIn) {
+    let mut held = redshift.held.subscribe();
+    let _ = held.wait_for(|held| !held).await;
+    let _slot = redshift.slots.acquire().await.unwrap();
+    redshift.change(&id, |statement| statement.status = Status::Picked);
+    let Ok(submission) = redshift.look(&id, |statement| Ok(statement.submission.clone())) else {
+        return;
+    };
+    let signed_in = redshift.connect(&submission.place.database, &sign_in).await;
+    let (mut connection, user) = match signed_in {
+        Ok(signed_in) => signed_in,
+        Err(error) => return redshift.end(&id, Err(error)),
+    };
+    let pid = sqlx::query("SELECT pg_backend_pid()")
+        .fetch_one(&mut connection)
+        .await;
+    let pid: i32 = pid.unwrap().get(0);
+    redshift.change(&id, |statement| {
+        statement.user = Some(user.clone());
+        statement.pid = pid.into();
+        statement.status = Status::Started;
+    });
+    let mut outcome = Ok(());
+    let one_transaction = !submission.auto_commit;
+    if one_transaction {
+        begin(&mut connection).await;
+    }
+    for (at, sql) in submission.sqls.iter().enumerate() {
+        redshift.change(&id, |statement| {
+            statement.parts[at].status = Status::Started
+        });
+        let done = match redshift.ordered_failure(sql) {
+            Some(message) => Err(format!("ERROR: {message}")),
+            None => {
+                carry_out(
+                    &mut connection,
+                    &user,
+                    sql,
+                    &submission.parameters,
+                    one_transaction,
+                )
+                .await
+            }
+        };
+        let failed = done.is_err();
+        redshift.change(&id, |statement| {
+            let part = &mut statement.parts[at];
+            match &done {
+                Ok((result, affected)) => {
+                    part.status = Status::Finished;
+                    part.result.clone_from(result);
+                    part.affected = *affected;
+                }
+                Err(error) => {
+                    part.status = Status::Failed;
+                    part.error = Some(error.clone());
+                }
+            }
+        });
+        if let (Err(error), Ok(())) = (done, &outcome) {
+            let number = at + 1;
+            outcome = Err(if submission.is_batch {
+                format!("Query #{number} failed with {error}")
+            } else {
+                error
+            });
+        }
+        if failed && one_transaction {
+            break;
+        }
+    }
+    if one_transaction && outcome.is_ok() {
+        outcome = execute(&mut connection, "COMMIT")
+            .await
+            .map(drop)
+            .map_err(|e| message(&e));
+    }
+    redshift
+        .give_back(&submission.place.database, connection)
+        .await;
+    redshift.end(&id, outcome);
+}
+
+async fn begin(connection: &mut PgConnection) {
+    execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        .await
+        .unwrap();
+}
+
+type Done = Result<(Option<ResultSet>, i64), String>;
+
+/// One statement of a submission; in a transaction of its own, unless there is one already.
+async fn carry_out(
+    connection: &mut PgConnection,
+    user: &str,
+    sql: &str,
+    parameters: &[(String, String)],
+    in_transaction: bool,
+) -> Done {
+    let translated = translate(sql, parameters).map_err(|error| format!("ERROR: {error}"))?;
+    if in_transaction && translated.alone {
+        return Err("ERROR: CREATE or DROP DATABASE cannot run inside a transaction block".into());
+    }
+    if in_transaction || translated.alone {
+        return steps(connection, user, &translated)
+            .await
+            .map_err(|e| message(&e));
+    }
+    begin(connection).await;
+    let done = steps(connection, user, &translated).await;
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = execute(connection, end).await;
+    done.and_then(|done| ended.map(|_| done))
+        .map_err(|e| message(&e))
+}
+
+async fn steps(
+    connection: &mut PgConnection,
+    user: &str,
+    translated: &Translated,
+) -> Result<(Option<ResultSet>, i64), sqlx::Error> {
+    let mut affected = -1;
+    for step in &translated.steps {
+        if translated.has_rows {
+            let result = rows::fetch(connection, &step.sql).await?;
+            return Ok((Some(result), -1));
+        }
+        if step.as_root {
+            execute(connection, "RESET SESSION AUTHORIZATION").await?;
+        }
+        let count = execute(connection, &step.sql).await?;
+        affected = i64::try_from(count).unwrap();
+        if step.as_root {
+            execute(
+                connection,
+                &format!("SET SESSION AUTHORIZATION {}", literal(user)),
+            )
+            .await?;
+        }
+    }
+    Ok((None, affected))
+}
+
+/// The server's, in Redshift's words.
+fn message(error: &sqlx::Error) -> String {
+    let sqlx::Error::Database(error) = error else {
+        return format!("ERROR: {error}");
+    };
+    let message = error.message().replacen("role \"", "user \"", 1);
+    let message = message.replacen(
+        "permission denied for table",
+        "permission denied for relation",
+        1,
+    );
+    let error = error.downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    let detail = error.detail().map(|detail| format!("\n  Detail: {detail}"));
+    format!("ERROR: {message}{}", detail.unwrap_or_default())
+}
+
+impl Redshift {
+    /// Nothing changes what has ended.
+    fn change(&self, id: &str, change: impl FnOnce(&mut Statement)) {
+        let now = self.now();
+        let _ = self.look(id, |statement| {
+            if !statement.status.is_final() {
+                change(statement);
+                statement.updated = now;
+            }
+            Ok(())
+        });
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn end(&self, id: &str, outcome: Result<(), String>) {
+        self.change(id, |statement| {
+            statement.status = if outcome.is_ok() {
+                Status::Finished
+            } else {
+                Status::Failed
+            };
+            statement.error = outcome.err();
+            let unfinished = statement
+                .parts
+                .iter_mut()
+                .filter(|part| !part.status.is_final());
+            for part in unfinished {
+                part.status = if statement.submission.is_batch {
+                    Status::Aborted
+                } else {
+                    Status::Failed
+                };
+                if !statement.submission.is_batch {
+                    part.error.clone_from(&statement.error);
+                }
+            }
+        });
+        self.book().tasks.remove(id);
+    }
+
+    /// One statement of a DBA, past the API.
+    pub(super) async fn as_root(&self, database: &str, sql: &str) -> Result<(), String> {
+        let mut root = self.take(database).await.unwrap();
+        let user = self.server().superuser().username.clone();
+        let done = carry_out(&mut root, &user, sql, &[], false).await;
+        self.give_back(database, root).await;
+        done.map(drop)
+    }
+
+    pub(super) async fn databases(
+        &self,
+        place: &Place,
+        sign_in: SignIn,
+    ) -> Result<Vec<String>, String> {
+        let (mut connection, _) = self.connect(&place.database, &sign_in).await?;
+        let sql = "SELECT database_name FROM svv_redshift_databases ORDER BY 1";
+        let rows = sqlx::query(AssertSqlSafe(sql.to_owned()))
+            .fetch_all(&mut connection)
+            .await;
+        Ok(rows.unwrap().iter().map(|row| row.get(0)).collect())
+    }
+}
