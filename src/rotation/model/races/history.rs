@@ -1,10 +1,10 @@
 //! One history: who takes the next step is chance, from a seed.
 
+use super::town::{Chance, Town, VERSIONS};
 use super::worker::{End, Fate, Hold, Worker};
 use crate::rotation::decide::Content;
-use crate::rotation::model::world::{Id, Late, Password, UNKNOWN, User, Value, World};
+use crate::rotation::model::world::{Id, Late, User, Value, World};
 
-pub(super) const VERSIONS: usize = 16;
 const WINDOW: Id = 2;
 const OTHER_WINDOW: Id = 3;
 const FIRST_MANUAL: Id = 4;
@@ -20,85 +20,12 @@ pub(super) enum Disturbance {
     Crashes,
     /// A write to the store arrives when its sender is gone.
     LateWrite,
+    /// The lock is a lease, and a change of the standby arrives when its sender has lost it.
+    LateChange,
     /// The holder of the lock loses it, and goes on until it notices.
     LostLock,
     /// People edit the secret and move its labels; another rotator writes AWSPENDING.
     Strangers,
-}
-
-/// A small generator (SplitMix64): the same seed is the same history.
-pub(super) struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).unwrap()
-    }
-
-    pub(super) fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
-
-/// What all share.
-pub(super) struct Town {
-    pub(super) world: World<VERSIONS>,
-    /// Which worker holds the pair's lock; it may be dead, and nobody know yet.
-    pub(super) lock: Option<usize>,
-    /// Who took it last: whose name the lease's document bears.
-    pub(super) last_holder: Option<usize>,
-    /// The lock is a document with a lease, not a connection's.
-    pub(super) lease: bool,
-    passwords: Password,
-    /// When each version was made, in versions.
-    created: [u8; VERSIONS],
-    versions: u8,
-    pub(super) promotions: [u8; VERSIONS],
-}
-
-impl Town {
-    pub(super) fn new_password(&mut self) -> Password {
-        self.passwords += 1;
-        assert!(self.passwords < UNKNOWN);
-        self.passwords
-    }
-
-    /// A version is there: since now, if it was not before.
-    pub(super) fn made(&mut self, id: Id) {
-        if self.created[id] == 0 {
-            self.versions += 1;
-            self.created[id] = self.versions;
-        }
-    }
-
-    /// Whether AWSCURRENT was made after a version.
-    pub(super) fn has_moved_on_since(&self, id: Id) -> bool {
-        self.created[self.world.current] > self.created[id]
-    }
-
-    /// Whether the credentials in a version sign in, with full privileges.
-    pub(super) fn works(&self, id: Id) -> bool {
-        match self.world.versions[id] {
-            Value::Doc {
-                clone, password, ..
-            } => {
-                self.world.users[usize::from(clone)]
-                    == User::There {
-                        signs_in: true,
-                        password,
-                        full: true,
-                    }
-            }
-            _ => false,
-        }
-    }
 }
 
 pub(super) struct History {
@@ -110,6 +37,7 @@ pub(super) struct History {
     pub(super) trace: Vec<String>,
     tracing: bool,
     lock_was_lost: bool,
+    change_was_late: bool,
 }
 
 impl History {
@@ -118,9 +46,10 @@ impl History {
         let disturbance = [
             Disturbance::Crashes,
             Disturbance::LateWrite,
+            Disturbance::LateChange,
             Disturbance::LostLock,
             Disturbance::Strangers,
-        ][chance.below(4)];
+        ][chance.below(5)];
         let clone = chance.one_in(2);
         let doc = |clone, password| Value::Doc {
             clone,
@@ -148,6 +77,7 @@ impl History {
             users,
             late: Late::NotYet,
         };
+        let lease = disturbance == Disturbance::LateChange || chance.one_in(2);
         let workers = (0..2 + chance.below(4))
             .map(|n| match (n, chance.below(10)) {
                 (0, _) | (_, 0..=4) => Worker::scheduled(WINDOW),
@@ -157,22 +87,14 @@ impl History {
             .collect();
         Self {
             disturbance,
-            town: Town {
-                world,
-                lock: None,
-                last_holder: None,
-                lease: chance.one_in(2),
-                passwords: 1,
-                created: [0; VERSIONS],
-                versions: 0,
-                promotions: [0; VERSIONS],
-            },
+            town: Town::new(world, lease),
             workers,
             chance,
             steps: 0,
             trace: Vec::new(),
             tracing,
             lock_was_lost: false,
+            change_was_late: false,
         }
     }
 
@@ -189,9 +111,7 @@ impl History {
             }
             self.step()?;
         }
-        if let Late::InFlight(_) = self.town.world.late {
-            self.land()?;
-        }
+        self.land()?;
         self.last_run()
     }
 
@@ -205,28 +125,28 @@ impl History {
             3..=6 if self.disturbance == Disturbance::Strangers => self.stranger()?,
             3..=6 if self.disturbance == Disturbance::LostLock => self.lose_lock(),
             7..=12 => self.free_dead_lock(),
-            13..=16 => {
-                if let Late::InFlight(_) = self.town.world.late {
-                    self.land()?;
-                }
-            }
+            13..=16 => self.land()?,
             _ => self.work(at)?,
         }
         Ok(())
     }
 
     fn work(&mut self, at: usize) -> Result<(), String> {
-        let may_be_late =
-            self.disturbance == Disturbance::LateWrite && self.town.world.late == Late::NotYet;
+        let late = match self.disturbance {
+            Disturbance::LateWrite if self.town.world.late == Late::NotYet => Fate::LateWrite,
+            Disturbance::LateChange if !self.change_was_late => Fate::LateChange,
+            _ => Fate::Fine,
+        };
         let fate = match self.chance.below(40) {
             0 => Fate::AnswerLost,
             1 => Fate::NeverSent,
-            2..=7 if may_be_late => Fate::Late,
+            2..=7 => late,
             _ => Fate::Fine,
         };
         let may_exist = self.chance.one_in(2);
         let worker = &mut self.workers[at];
         let did = worker.step(at, &mut self.town, fate, may_exist)?;
+        self.change_was_late |= self.town.change_under_way.is_some();
         self.note(|| format!("worker {at}: {did}"))
     }
 
@@ -265,8 +185,12 @@ impl History {
         }
     }
 
-    /// The late write arrives.
+    /// What is late arrives.
     fn land(&mut self) -> Result<(), String> {
+        if let Some(run) = self.town.change_under_way.take() {
+            Worker::arrive(&mut self.town, &run);
+            self.note(|| format!("part {} of Converge arrives late", run.converging))?;
+        }
         let Late::InFlight(write) = self.town.world.late else {
             return Ok(());
         };

@@ -6,9 +6,10 @@
 //! reads the labels anew. Between any two of its steps the others may do anything.
 //!
 //! After every step AWSCURRENT signs in with full privileges, and a run changes a user only while it
-//! holds the lock, and only to a password that the store has. In the end every
-//! version was promoted at most once, whoever did not win says `lost_race`, `already_running` or
-//! `pending_conflict`, and a run that nobody disturbs succeeds, or stops at a foreign AWSPENDING.
+//! holds the lock, and only to a password that the store has. In the end every version was promoted at
+//! most once (since a person last moved AWSCURRENT by hand), whoever did not win says `lost_race`,
+//! `already_running` or `pending_conflict`, and a run that nobody disturbs succeeds, or stops at a
+//! foreign AWSPENDING.
 //!
 //! Not in these histories, beside what `model/mod.rs` says, because no call ties the store to the
 //! database, or one label of the store to another:
@@ -18,6 +19,7 @@
 
 mod history;
 mod strangers;
+mod town;
 mod worker;
 
 use std::collections::BTreeMap;

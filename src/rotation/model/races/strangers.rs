@@ -100,6 +100,8 @@ impl History {
         }
         let (moved, _) = self.town.world.write(Write::Promote { from, to });
         self.town.world = moved;
+        // What was promoted since may be taken back, and may be promoted again.
+        self.town.promotions.fill(0);
         format!("a person moves AWSCURRENT from {from} to {to}")
     }
 
