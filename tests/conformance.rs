@@ -5,14 +5,14 @@
 
 #[path = "conformance/case.rs"]
 mod case;
+#[path = "conformance/documentdb/mod.rs"]
+mod documentdb;
 #[path = "conformance/harness.rs"]
 mod harness;
 #[path = "conformance/mysql/mod.rs"]
 mod mysql;
 #[path = "conformance/passwords.rs"]
 mod passwords;
-#[path = "conformance/pki.rs"]
-mod pki;
 #[path = "conformance/postgres/mod.rs"]
 mod postgres;
 #[path = "conformance/redshift/mod.rs"]
@@ -90,6 +90,32 @@ fn mariadb_passes_every_sentence() {
 #[test]
 fn mysql_passes_every_sentence() {
     on_mysql(Flavor::Mysql, "TWINKEY_MYSQL");
+}
+
+/// `mechanisms`: what the users have. DocumentDB before 5.0.1 has SCRAM-SHA-1 only.
+fn on_documentdb(mechanisms: &'static [&'static str]) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = documentdb::Server::start(mechanisms).await;
+        sentences::all(&server).await;
+        documentdb::sentences::all(&server).await;
+        sentences::the_log_holds_no_password(&server);
+    });
+}
+
+#[test]
+fn documentdb_with_scram_sha_1_passes_every_sentence() {
+    on_documentdb(&[documentdb::SHA_1]);
+}
+
+#[test]
+fn documentdb_with_scram_sha_256_passes_every_sentence() {
+    on_documentdb(&[documentdb::SHA_256]);
+}
+
+#[test]
+fn documentdb_with_both_mechanisms_passes_every_sentence() {
+    on_documentdb(&[documentdb::SHA_1, documentdb::SHA_256]);
 }
 
 fn on_redshift(form: redshift::Form) {

@@ -1,4 +1,4 @@
-//! The product from the outside: the binary, real PostgreSQL and MariaDB servers, a
+//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, a
 //! stand-in for Redshift's Data API, AWS-shaped stores.
 
 mod support;
@@ -7,6 +7,8 @@ mod support;
 mod commands;
 #[path = "product/cuts.rs"]
 mod cuts;
+#[path = "product/documentdb/mod.rs"]
+mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
 #[path = "product/leaks.rs"]
@@ -15,6 +17,10 @@ mod leaks;
 mod mariadb;
 #[path = "product/redshift/mod.rs"]
 mod redshift;
+#[path = "product/repair.rs"]
+mod repair;
+#[path = "product/retire.rs"]
+mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
 #[path = "product/serving.rs"]

@@ -57,13 +57,16 @@ impl Context {
 
     /// A task that only looks.
     pub(super) async fn preview<'a>(&self, rotation: &'a Rotation) -> Result<Task<'a>, Failure> {
+        let memory = self.rotator.journal.memory_of(&rotation.name).await?;
+        let memory = memory.unwrap_or_default();
         Ok(Task {
             rotation,
             own: identity::manual(),
             may_exist: false,
             force: false,
             window: None,
-            last_flip: self.rotator.last_flip(&rotation.name).await?,
+            last_flip: memory.last_flip,
+            retired: memory.retired.is_some(),
             lock: false,
         })
     }

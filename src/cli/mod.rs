@@ -11,6 +11,7 @@ mod history;
 mod output;
 mod pause;
 mod plan;
+mod repair;
 mod rollback;
 mod rotate;
 mod schedule;
@@ -55,6 +56,8 @@ enum Command {
     Rotate(rotate::Args),
     /// Move AWSCURRENT back to AWSPREVIOUS, after proving that it still signs in
     Rollback(rollback::Args),
+    /// Explain what is stuck about a secret, and put it right with --apply
+    Repair(repair::Args),
     /// Show where the rotations stand
     Status(status::Args),
     /// Show the runs, newest first
@@ -99,6 +102,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Plan(args) => plan::run(config, args).await,
         Command::Rotate(args) => rotate::run(config, args).await,
         Command::Rollback(args) => rollback::run(config, args).await,
+        Command::Repair(args) => repair::run(config, args).await,
         Command::Status(args) => status::run(config, args).await,
         Command::History(args) => history::run(config, args).await,
         Command::Pause(args) => pause::run(config, args, true).await,

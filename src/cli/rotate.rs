@@ -7,6 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::code::Code;
+use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
 use crate::rotation::event::Event;
 use crate::rotation::identity;
@@ -34,7 +35,6 @@ pub(super) struct Args {
 pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
     let context = Context::open(config).await?;
     let rotation = context.rotation(&args.name)?;
-    let rotator = &context.rotator;
     let order = Order {
         trigger: Trigger::Manual,
         reason: args.reason,
@@ -42,6 +42,25 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         version_id: identity::manual(),
         force: args.force,
     };
+    let run = now(&context, rotation, order, args.json).await?;
+    if args.json {
+        output::json(&run)?;
+    }
+    match run.error {
+        None => Ok(()),
+        Some(_) if args.json => Err(Failure::Printed),
+        Some(problem) => Err(Failure::Problem(problem)),
+    }
+}
+
+/// Carries the order out in this process, and shows its steps unless `quiet`.
+pub(super) async fn now(
+    context: &Context,
+    rotation: &Rotation,
+    order: Order,
+    quiet: bool,
+) -> Result<Run, Failure> {
+    let rotator = &context.rotator;
     rotator.not_too_soon(rotation, &order).await?;
     let run = match rotator.claim(rotation, &order).await? {
         Claim::Claimed(run) => *run,
@@ -63,20 +82,14 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
             interrupted.cancel();
         }
     });
-    let show = tokio::spawn(follow(rotator.events.subscribe(), args.json));
+    let show = tokio::spawn(follow(rotator.events.subscribe(), quiet));
     let run = rotator.carry_out(rotation, &order, run, &stop).await;
     // Showing ends with the run's last event; a lost display is no failure of the run.
     let _ = show.await;
-    if args.json {
-        output::json(&run)?;
-    } else {
+    if !quiet {
         conclusion(&run);
     }
-    match run.error {
-        None => Ok(()),
-        Some(_) if args.json => Err(Failure::Printed),
-        Some(problem) => Err(Failure::Problem(problem)),
-    }
+    Ok(run)
 }
 
 async fn follow(mut events: Receiver<Event>, quiet: bool) {

@@ -37,18 +37,21 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "grants",
             "min_interval",
             "in_use",
+            "retire_after",
             "missed",
             "spread",
             "probe",
             "password",
             "tls",
             "postgres",
+            "documentdb",
             "redshift",
         ],
     ),
     ("rotation.password", &["length", "symbols"]),
     ("rotation.tls", &["mode", "ca_file"]),
     ("rotation.postgres", &["set_role"]),
+    ("rotation.documentdb", &["reader"]),
     (
         "rotation.redshift",
         &["cluster", "workgroup", "db_user", "probe"],
@@ -62,12 +65,8 @@ pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 // carries one of these out deletes its line here (and adds the key above).
 
 /// (table, key)
-const UNSUPPORTED_KEYS: &[(&str, &str)] = &[
-    ("", "notify"),
-    ("server", "tls"),
-    ("secrets", "serve"),
-    ("rotation", "retire_after"),
-];
+const UNSUPPORTED_KEYS: &[(&str, &str)] =
+    &[("", "notify"), ("server", "tls"), ("secrets", "serve")];
 
 /// Beginnings of `journal.url`.
 const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];

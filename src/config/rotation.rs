@@ -2,7 +2,7 @@
 //!
 //! What can go wrong: a mistake in `[defaults]` is reported again for each rotation. Both are read by
 //! themselves, and laid over each other as values that are already valid: key by key, inside
-//! `password`, `tls`, `postgres` and `redshift` too.
+//! `password`, `tls`, `postgres`, `documentdb` and `redshift` too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,9 @@ use super::known;
 use super::raw::Table;
 use super::redshift::RawRedshift;
 use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
-use crate::engine::{EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode};
+use crate::engine::{
+    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,
+};
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
 use crate::secret::password::PasswordPolicy;
@@ -40,6 +42,7 @@ pub(super) struct RawRotation {
     grants: Option<GrantsMode>,
     min_interval: Option<Duration>,
     in_use: Option<InUse>,
+    retire_after: Option<Duration>,
     missed: Option<Missed>,
     spread: Option<Duration>,
     probe: Option<Vec<String>>,
@@ -49,6 +52,7 @@ pub(super) struct RawRotation {
     tls_mode: Option<Option<TlsMode>>,
     ca_file: Option<PathBuf>,
     set_role: Option<bool>,
+    reader: Option<String>,
     redshift: RawRedshift,
 }
 
@@ -124,6 +128,7 @@ impl RawRotation {
         let password = table.table("password", "rotation.password");
         let tls = table.table("tls", "rotation.tls");
         let postgres = table.table("postgres", "rotation.postgres");
+        let documentdb = table.table("documentdb", "rotation.documentdb");
         Self {
             window,
             master_secret: table.text("master_secret").map(str::to_owned),
@@ -149,6 +154,7 @@ impl RawRotation {
                     ("ignore", InUse::Ignore),
                 ],
             ),
+            retire_after: table.duration("retire_after"),
             missed: table.choice("missed", &[("skip", Missed::Skip), ("run", Missed::Run)]),
             spread: table.duration("spread"),
             probe: table.texts("probe"),
@@ -174,6 +180,10 @@ impl RawRotation {
                 .and_then(|t| t.text("ca_file"))
                 .map(|path| folder.join(path)),
             set_role: postgres.as_ref().and_then(|t| t.boolean("set_role")),
+            reader: documentdb
+                .as_ref()
+                .and_then(|t| t.text("reader"))
+                .map(str::to_owned),
             redshift: RawRedshift::read(table),
             ..Self::default()
         }
@@ -229,6 +239,16 @@ impl RawRotation {
                 "is the secret itself: a master cannot rotate its own user",
             );
         }
+        let min_interval = (self.min_interval)
+            .or(defaults.min_interval)
+            .unwrap_or(Duration::from_secs(15 * 60));
+        let retire_after = self.retire_after.or(defaults.retire_after);
+        if retire_after.is_some_and(|after| after < min_interval) {
+            table.error(
+                "retire_after",
+                "must not be shorter than min_interval: applications may hold credentials that long",
+            );
+        }
         let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);
         Some(Rotation {
             name: self.name?,
@@ -244,10 +264,9 @@ impl RawRotation {
                 .or(defaults.standby)
                 .unwrap_or(StandbyMode::Create),
             grants: self.grants.or(defaults.grants).unwrap_or(GrantsMode::Sync),
-            min_interval: (self.min_interval)
-                .or(defaults.min_interval)
-                .unwrap_or(Duration::from_secs(15 * 60)),
+            min_interval,
             in_use: self.in_use.or(defaults.in_use).unwrap_or(InUse::Wait),
+            retire_after,
             missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),
             probe: self
                 .probe
@@ -263,6 +282,9 @@ impl RawRotation {
             options: EngineOptions {
                 postgres: PostgresOptions {
                     set_role: self.set_role.or(defaults.set_role).unwrap_or(true),
+                },
+                documentdb: DocumentdbOptions {
+                    reader: self.reader.or_else(|| defaults.reader.clone()),
                 },
                 redshift,
             },

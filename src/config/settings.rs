@@ -86,6 +86,8 @@ pub struct Rotation {
     pub grants: GrantsMode,
     pub min_interval: Duration,
     pub in_use: InUse,
+    /// How long after a flip the user of AWSPREVIOUS is locked; `None`: never.
+    pub retire_after: Option<Duration>,
     pub missed: Missed,
     pub probe: Vec<String>,
     pub password: PasswordPolicy,

@@ -157,6 +157,7 @@ fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotatio
         grants: GrantsMode::Sync,
         min_interval,
         in_use: InUse::Wait,
+        retire_after: None,
         missed: Missed::Skip,
         probe: vec![shop.probe().into()],
         password: PasswordPolicy::default(),

@@ -46,6 +46,8 @@ pub enum ChangeKind {
     Ownership,
     /// The pending password; permission to sign in.
     Password,
+    /// The standby's sign-in is taken away.
+    Retire,
 }
 
 /// One statement or command, with at most one slot for a password.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Engine, Surroundings, mysql, postgres, redshift};
+use super::{Engine, Surroundings, documentdb, mysql, postgres, redshift};
 
 /// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -42,7 +42,9 @@ impl EngineKind {
             Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
             Self::Mysql => Some(Box::new(mysql::Mysql::of_mysql())),
             Self::Mariadb => Some(Box::new(mysql::Mysql::of_mariadb())),
-            Self::Documentdb => None,
+            Self::Documentdb => Some(Box::new(documentdb::Documentdb::new(
+                options.documentdb.clone(),
+            ))),
             Self::Redshift => Some(Box::new(redshift::Redshift::new(
                 options.redshift.clone(),
                 surroundings,
@@ -77,6 +79,7 @@ impl FromStr for EngineKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
+    pub documentdb: DocumentdbOptions,
     pub redshift: RedshiftOptions,
 }
 
@@ -91,6 +94,13 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self { set_role: true }
     }
+}
+
+/// `documentdb = { … }`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DocumentdbOptions {
+    /// A reader endpoint at which every sign-in is proved too: `host:port`, or a host with the secret's port.
+    pub reader: Option<String>,
 }
 
 /// `redshift = { … }`

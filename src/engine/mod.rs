@@ -14,6 +14,7 @@
 //!   wherever the engine takes one; what is shown has `***` there.
 
 mod change;
+pub mod documentdb;
 mod error;
 mod kind;
 pub mod mysql;
@@ -27,7 +28,8 @@ pub mod tls;
 pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
 pub use kind::{
-    EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe, RedshiftTarget,
+    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
+    RedshiftTarget,
 };
 pub use slot::Slot;
 pub use surroundings::{MasterNeeds, Surroundings};
@@ -102,6 +104,9 @@ pub struct Inspection {
     pub differences: Vec<Change>,
     /// Gives the standby the pending password and, if it could not, lets it sign in. Always last.
     pub set_password: Vec<Change>,
+    /// Takes the standby's sign-in away until it is given a password again: nothing else changes, and
+    /// sessions go on. Empty: there is no standby, or it cannot sign in already.
+    pub retire: Vec<Change>,
     /// Whether all that the server stores for the standby is made of the password that was asked about.
     /// A sign-in proves one account; where a user has several, only this tells that none was left out.
     /// `None` where the stored form cannot be read, or no password was asked about.
@@ -216,8 +221,8 @@ pub trait Engine: Send + Sync {
     ) -> Result<Box<dyn Admin>, EngineError>;
 }
 
-/// One connection of the master. Dropping it ends the connection and frees the lock, at once where the
-/// lock is the connection's; [`Admin::close`] frees it at once everywhere.
+/// What the master is signed in with. Dropping it ends the connection and frees the lock; where the lock is
+/// no connection's, [`Admin::close`] frees it at once, and a while after it was dropped it is free too.
 #[async_trait]
 pub trait Admin: Send + Sync {
     /// What tells this server from every other one, as in [`SignedIn::server_identity`].
@@ -247,7 +252,6 @@ pub trait Admin: Send + Sync {
     /// [`EngineError`]
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError>;
 
-    /// Ends the connection and frees the lock, also where the lock is no connection's. What fails in
-    /// it harms nobody: such a lock runs out by itself.
+    /// Ends it, and frees the lock. What fails of that is made good by the lock's own end.
     async fn close(self: Box<Self>) {}
 }

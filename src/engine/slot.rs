@@ -1,14 +1,17 @@
 //! In which form a statement takes the password.
 //!
 //! What can go wrong, and what prevents it:
-//! - a form breaks out of the statement around it: all are made of letters, digits and `$*+-/:=|`,
-//!   and the one whose statement takes it without quotes is hexadecimal;
+//! - a form breaks out of the statement around it: all but the clear one are made of letters, digits
+//!   and `$*+-/:=|`, the one whose statement takes it without quotes is hexadecimal, and the clear one
+//!   is escaped as JSON has it;
 //! - one engine is asked for another's form: a slot makes its own, whoever fills it.
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroize;
 
 use super::EngineError;
 use crate::secret::Sensitive;
+use crate::secret::password::PasswordPolicy;
 use crate::secret::verifier::{self, VerifierError};
 
 /// In which form a statement takes the password.
@@ -24,6 +27,11 @@ pub enum Slot {
     CachingSha2 { thousands: u16 },
     /// The public key that MariaDB's `ed25519` stores.
     MariadbEd25519,
+    /// The password itself, as it stands between the quotes of a JSON string: for the engine that takes
+    /// no other form.
+    Clear,
+    /// A password that nobody knows, drawn anew each time: for a user that must not sign in yet.
+    Throwaway,
     /// Redshift's `md5…` of the password and this user name, as Redshift stores the name.
     RedshiftMd5 { username: String },
     /// Redshift's `sha256|…|…`, on a salt of its own.
@@ -45,18 +53,25 @@ impl Slot {
                 .map(|stored| hexadecimal(&stored))
                 .map_err(explain),
             Self::MariadbEd25519 => Ok(verifier::mariadb_ed25519(password)),
+            Self::Clear => Ok(in_json(password)),
+            Self::Throwaway => PasswordPolicy::default()
+                .generate()
+                .map_err(|_| explain(VerifierError::NoRandomness)),
             Self::RedshiftMd5 { username } => Ok(verifier::md5(password, username)),
             Self::RedshiftSha256 => verifier::redshift_sha256(password).map_err(explain),
         }
     }
 
-    /// Whether `stored`, as the server has it and in this form, was made of `password`. `None` for
-    /// PostgreSQL's, which no master can read on RDS, and for Redshift's, which is not read.
+    /// Whether `stored`, as the server has it and in this form, was made of `password`. `None` where no
+    /// master can read what is stored (PostgreSQL's on RDS, DocumentDB's), and for Redshift's, which is not
+    /// read.
     #[must_use]
     pub fn holds(&self, stored: &[u8], password: &Sensitive) -> Option<bool> {
         match self {
             Self::ScramSha256
             | Self::PostgresMd5 { .. }
+            | Self::Clear
+            | Self::Throwaway
             | Self::RedshiftMd5 { .. }
             | Self::RedshiftSha256 => None,
             // The server reads the digits in either case.
@@ -73,6 +88,14 @@ impl Slot {
 fn equal(stored: &[u8], made: &Sensitive) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(stored, made.expose_secret().as_bytes())
         .is_ok()
+}
+
+fn in_json(password: &Sensitive) -> Sensitive {
+    let mut quoted = serde_json::Value::from(password.expose_secret()).to_string();
+    let between = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+    let between = SecretString::from(between);
+    quoted.zeroize();
+    between
 }
 
 fn hexadecimal(stored: &Sensitive) -> Sensitive {
@@ -144,6 +167,25 @@ mod tests {
             let harmless = |c: char| c.is_ascii_alphanumeric() || "$*+-/:=".contains(c);
             assert!(text.chars().all(harmless) && !text.contains("--"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_clear_password_is_only_a_string_in_its_command() {
+        for password in ["plain", "\"}, \"pwd\": \"", "\\", "\u{7}☃\n"] {
+            let filling = Slot::Clear.fill(&secret(password)).unwrap();
+            let json = format!("{{\"pwd\":\"{}\"}}", filling.expose_secret());
+            let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(read, serde_json::json!({"pwd": password}));
+        }
+    }
+
+    #[test]
+    fn a_throwaway_password_is_another_one_each_time_and_never_the_pending_one() {
+        let pending = secret("pending");
+        let [one, two] = [(); 2].map(|()| Slot::Throwaway.fill(&pending).unwrap());
+        assert_ne!(one.expose_secret(), two.expose_secret());
+        assert!(one.expose_secret().len() >= 32);
+        assert!(!one.expose_secret().contains("pending"));
     }
 
     #[test]

@@ -9,7 +9,9 @@
 //!   cannot use are left out, as every TLS library does. One in `ca_file` is an error: somebody
 //!   meant it.
 //!
-//! The driver trusts Mozilla's roots besides (`webpki-roots`), which it has no option to leave out.
+//! sqlx trusts Mozilla's roots besides (`webpki-roots`), which it has no option to leave out.
+
+pub(super) mod connector;
 
 use std::path::Path;
 use std::sync::OnceLock;

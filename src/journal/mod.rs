@@ -80,6 +80,8 @@ pub struct RotationMemory {
     pub last_success: Option<DateTime<Utc>>,
     /// When AWSCURRENT last moved: a successful run or a rollback.
     pub last_flip: Option<DateTime<Utc>>,
+    /// When the user of AWSPREVIOUS was locked, where that was since the last flip.
+    pub retired: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
     /// What the last run or check saw, for `status`.
     pub seen: Option<Seen>,
@@ -152,6 +154,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`JournalError`]
     async fn missed(&self, request: &ClaimRequest, why: &Problem) -> Result<(), JournalError>;
+
+    /// Records that the user of AWSPREVIOUS was locked. The next flip makes that past.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
 
     /// Records that AWSCURRENT was moved outside a run (rollback).
     ///

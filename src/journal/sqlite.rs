@@ -174,6 +174,14 @@ impl Journal for SqliteJournal {
         self.commit(tx).await
     }
 
+    async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
+        let mut tx = self.write().await?;
+        record::retired(&mut tx, rotation, at)
+            .await
+            .map_err(|error| self.fault(error))?;
+        self.commit(tx).await
+    }
+
     async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
         record::flipped(&mut tx, rotation, at)

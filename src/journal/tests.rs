@@ -51,6 +51,7 @@ on_sqlite! {
     memory::runs_are_listed_newest_first_by_rotation_state_and_page,
     memory::writing_about_a_run_that_is_not_there_or_is_over_is_an_error,
     memory::the_memory_holds_pauses_and_first_sightings,
+    memory::a_retirement_is_remembered_until_the_next_flip,
     memory::what_nobody_works_on_any_more_is_swept_up,
     memory::a_run_is_found_by_its_version_and_a_memory_by_its_rotation,
 }

@@ -8,7 +8,7 @@ use crate::rotation::decide::{Action, Own, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::explain;
 use crate::rotation::labels::look_at_labels;
-use crate::rotation::observe::{close, look_at_clock, observe};
+use crate::rotation::observe::{look_at_clock, observe};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 
@@ -56,13 +56,12 @@ pub async fn attempt(
     progress: &dyn Progress,
 ) -> Result<Seen, RotationError> {
     let mut scene = observe(site, task).await?;
-    let result = steps(site, task, progress, &mut scene).await;
-    close(scene.admin.take()).await;
+    let result = go_on(site, task, progress, &mut scene).await;
+    scene.close().await;
     result
 }
 
-/// The actions, one after the other.
-async fn steps(
+async fn go_on(
     site: &Site,
     task: &Task<'_>,
     progress: &dyn Progress,

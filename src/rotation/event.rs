@@ -30,6 +30,11 @@ pub enum Event {
         window: Window,
         problem: Problem,
     },
+    /// The user of AWSPREVIOUS was locked (`retire_after`).
+    Retired {
+        rotation: String,
+        user: String,
+    },
     RolledBack {
         rotation: String,
         from_user: String,

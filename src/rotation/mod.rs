@@ -17,6 +17,8 @@ mod model;
 mod observe;
 pub mod plan;
 mod recorder;
+pub mod repair;
+pub mod retire;
 pub mod rollback;
 pub mod run;
 pub mod scene;

@@ -37,7 +37,9 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
         let description = match describe(store, task).await {
             Ok(description) => description,
             Err(error) => {
-                close(admin.ok().map(|(admin, _)| admin)).await;
+                if let Ok((admin, _)) = admin {
+                    admin.close().await;
+                }
                 return Err(error);
             }
         };
@@ -63,9 +65,9 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
                 guards(task, &mut scene, site.clock.now());
                 return Ok(scene);
             }
-            Ok(false) => close(scene.admin.take()).await,
+            Ok(false) => scene.close().await,
             Err(error) => {
-                close(scene.admin.take()).await;
+                scene.close().await;
                 return Err(error);
             }
         }
@@ -111,13 +113,6 @@ async fn look(
     Ok(true)
 }
 
-/// Ends an admin connection, and with it the pair's lock, before it is dropped.
-pub(crate) async fn close(admin: Option<Box<dyn Admin>>) {
-    if let Some(admin) = admin {
-        admin.close().await;
-    }
-}
-
 /// Nothing known yet: what no fact has been found for stands in nobody's way.
 fn blank() -> Observed {
     Observed {
@@ -154,12 +149,19 @@ async fn connect(
     }
     match admin {
         Ok(mut admin) => {
-            let locked = !task.lock
-                || admin
-                    .lock(&located.pair)
-                    .await
-                    .map_err(Role::Master.error())?;
-            Ok((master, Ok((admin, locked))))
+            let locked = if task.lock {
+                admin.lock(&located.pair).await
+            } else {
+                Ok(true)
+            };
+            match locked {
+                Ok(locked) => Ok((master, Ok((admin, locked)))),
+                Err(error) => {
+                    // It may have been taken, and only the answer lost.
+                    admin.close().await;
+                    Err(Role::Master.error()(error))
+                }
+            }
         }
         Err(refused @ EngineError::SignIn { .. }) => Ok((master, Err(refused))),
         Err(error) => Err(Role::Master.error()(error)),

@@ -1,16 +1,19 @@
-//! Back to AWSPREVIOUS, after proving that it still signs in and can do all that AWSCURRENT can.
+//! Back to AWSPREVIOUS, after proving that it still signs in and can do all that AWSCURRENT can. Where
+//! `retire_after` has locked its user, it gets the password of AWSPREVIOUS again first.
 
 use crate::code::Code;
-use crate::engine::{ChangeKind, InspectRequest};
+use crate::engine::{ChangeKind, EngineError, InspectRequest, Inspection, SignedIn};
 use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::explain::explain;
 use crate::rotation::locate::{credentials, read};
-use crate::rotation::observe::{close, observe};
+use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::store::{Selector, StoreError, stage};
+use crate::secret::document::Document;
+use crate::secret::pair::Pair;
+use crate::store::{SecretStore, Selector, StoreError, stage};
 
 /// Who was put back in the place of whom.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -28,17 +31,16 @@ pub struct RolledBack {
 /// Why not; nothing was changed then.
 pub async fn rollback(site: &Site, task: &Task<'_>) -> Result<RolledBack, RotationError> {
     let mut scene = observe(site, task).await?;
-    let result = go_back(site, task, &mut scene).await;
-    close(scene.admin.take()).await;
+    let result = go_back(&*site.store, task, &mut scene).await;
+    scene.close().await;
     result
 }
 
 async fn go_back(
-    site: &Site,
+    store: &dyn SecretStore,
     task: &Task<'_>,
     scene: &mut Scene,
 ) -> Result<RolledBack, RotationError> {
-    let store = &*site.store;
     let secret = &task.rotation.secret;
     let pair = &scene.located.pair.clone();
     for refusal in scene.observed.guards.refusals() {
@@ -75,23 +77,13 @@ async fn go_back(
             "look at both versions (`twinkey secret versions`, aws secretsmanager list-secret-version-ids) and store the right document by hand",
         ));
     }
-    scene
-        .located
-        .sign_in(&credentials(&previous), &task.rotation.probe)
-        .await
-        .map_err(Role::Previous.error())?;
-    let inspection = match &mut scene.admin {
-        Some(admin) => {
-            let request = InspectRequest {
-                pair,
-                password: Some(previous.password()),
-                thorough: false,
-            };
-            let inspected = admin.inspect(&request).await;
-            Some(inspected.map_err(Role::Master.error())?)
-        }
-        None => None,
-    };
+    let mut proof = prove(task, scene, &previous).await;
+    if matches!(proof, Err(EngineError::SignIn { .. })) && task.retired {
+        restore(task, scene, &previous).await?;
+        proof = prove(task, scene, &previous).await;
+    }
+    proof.map_err(Role::Previous.error())?;
+    let inspection = inspect(scene, &previous).await?;
     if inspection.as_ref().and_then(|i| i.holds_password) == Some(false) {
         return Err(refused(
             Code::PendingSigninFailed,
@@ -102,24 +94,7 @@ async fn go_back(
             "a run was cut off while it gave them a new one: `twinkey rotate` finishes it",
         ));
     }
-    let lacks: Vec<String> = inspection
-        .iter()
-        .flat_map(|i| &i.differences)
-        .filter(|c| c.kind != ChangeKind::Revoke)
-        .map(|c| c.statement.to_string())
-        .collect();
-    if !lacks.is_empty() {
-        return Err(refused(
-            Code::PrivilegesDiffer,
-            format!(
-                "{:?} lacks what {:?} has: {}",
-                pair.standby_user(),
-                pair.active_user(),
-                lacks.join("; ")
-            ),
-            "carry out the statements listed, then roll back; or `twinkey rotate`, which makes the pair equal",
-        ));
-    }
+    lacks_nothing(pair, inspection.as_ref())?;
     store
         .move_stage(
             secret,
@@ -142,6 +117,71 @@ async fn go_back(
             standby_user: pair.active_user().to_owned(),
         },
     })
+}
+
+async fn prove(
+    task: &Task<'_>,
+    scene: &Scene,
+    previous: &Document,
+) -> Result<SignedIn, EngineError> {
+    let who = credentials(previous);
+    scene.located.sign_in(&who, &task.rotation.probe).await
+}
+
+/// Unlocks the user of AWSPREVIOUS, which `retire_after` has locked, with the password that it had.
+async fn restore(
+    task: &Task<'_>,
+    scene: &mut Scene,
+    previous: &Document,
+) -> Result<(), RotationError> {
+    let inspection = inspect(scene, previous).await?;
+    lacks_nothing(&scene.located.pair, inspection.as_ref())?;
+    if scene.observed.guards.master_lacks {
+        return Err(explain(Refusal::MasterLacks, task, scene));
+    }
+    if let (Some(admin), Some(inspection)) = (&mut scene.admin, inspection) {
+        let done = admin.apply(&inspection.set_password, previous.password());
+        done.await.map_err(Role::Previous.error())?;
+    }
+    Ok(())
+}
+
+async fn inspect(
+    scene: &mut Scene,
+    previous: &Document,
+) -> Result<Option<Inspection>, RotationError> {
+    let Some(admin) = &mut scene.admin else {
+        return Ok(None);
+    };
+    let request = InspectRequest {
+        pair: &scene.located.pair,
+        password: Some(previous.password()),
+        thorough: false,
+    };
+    let inspected = admin.inspect(&request).await;
+    Ok(Some(inspected.map_err(Role::Master.error())?))
+}
+
+fn lacks_nothing(pair: &Pair, inspection: Option<&Inspection>) -> Result<(), RotationError> {
+    let lacks: Vec<String> = inspection
+        .iter()
+        .flat_map(|i| &i.differences)
+        .filter(|c| c.kind != ChangeKind::Revoke)
+        .map(|c| c.statement.to_string())
+        .collect();
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(refused(
+        Code::PrivilegesDiffer,
+        format!(
+            "{:?} lacks what {:?} has: {}",
+            pair.standby_user(),
+            pair.active_user(),
+            lacks.join("; ")
+        ),
+        "carry out the statements listed, then roll back; or `twinkey rotate`, which makes the pair equal",
+    ))
 }
 
 fn refused(code: Code, message: String, hint: &str) -> RotationError {

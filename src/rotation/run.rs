@@ -140,6 +140,7 @@ impl Rotator {
             force: order.force,
             window: order.window,
             last_flip: self.last_flip(&rotation.name).await?,
+            retired: false,
             lock: true,
         };
         let closing = async {

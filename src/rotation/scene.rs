@@ -27,6 +27,8 @@ pub struct Task<'a> {
     pub window: Option<Window>,
     /// When AWSCURRENT last moved, as far as the journal knows.
     pub last_flip: Option<DateTime<Utc>>,
+    /// The user of AWSPREVIOUS was locked since (`retire_after`), as far as the journal knows.
+    pub retired: bool,
     /// Whether to take the pair's lock: a run does, a preview does not.
     pub lock: bool,
 }
@@ -69,6 +71,13 @@ impl Task<'_> {
 }
 
 impl Scene {
+    /// Ends the master's connection, and with it the pair's lock.
+    pub async fn close(&mut self) {
+        if let Some(admin) = self.admin.take() {
+            admin.close().await;
+        }
+    }
+
     /// What `set` carries out: the differences, then the password. `plan` prints this list.
     pub fn changes(&self) -> Vec<Change> {
         self.inspection

@@ -10,6 +10,7 @@ pub mod agenda;
 pub mod backoff;
 pub mod fleet;
 pub mod recover;
+mod retire;
 pub mod serve;
 pub mod views;
 pub mod windows;

@@ -14,12 +14,14 @@ use crate::schedule::Window;
 use crate::worker::agenda::Agenda;
 use crate::worker::fleet::Fleet;
 use crate::worker::recover::{Found, find, next_due, still_due};
+use crate::worker::retire::Retirements;
 
 /// How long tries that are on are left to end by themselves when the worker stops.
 pub const GRACE: Duration = Duration::from_secs(20);
 /// A wake-up this much after its time means that the machine slept or the clock was set.
 const NAP: TimeDelta = TimeDelta::seconds(5);
-/// How often runs are looked for whose process is gone, and how long they are left before that.
+/// How often runs are looked for whose process is gone, and how long they are left before that; and users
+/// that are to be locked.
 const BEAT: TimeDelta = TimeDelta::seconds(60);
 
 /// Word from outside to the scheduler.
@@ -41,6 +43,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
         fleet: fleet.clone(),
         agenda: Agenda::default(),
         working: HashSet::new(),
+        retirements: Retirements::default(),
         done: mpsc::unbounded_channel(),
     };
     scheduler.start().await?;
@@ -59,6 +62,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
             () = clock.sleep_until(beat) => {
                 beat = clock.now() + BEAT;
                 scheduler.sweep(clock.now() - BEAT).await;
+                scheduler.retire().await;
             }
             Some(worked) = scheduler.done.1.recv() => scheduler.arm_again(worked).await,
             word = words.recv() => match word {
@@ -99,6 +103,8 @@ struct Scheduler {
     agenda: Agenda,
     /// Windows that are being worked through.
     working: HashSet<Worked>,
+    /// Users of AWSPREVIOUS that are to be locked.
+    retirements: Retirements,
     /// Those that have been.
     done: (
         mpsc::UnboundedSender<Worked>,
@@ -135,6 +141,7 @@ impl Scheduler {
                 }
             }
         }
+        self.retire().await;
         self.fleet.set_armed();
         tracing::info!(
             rotations = rotations.len(),
@@ -154,6 +161,33 @@ impl Scheduler {
                 }
             }
             Err(error) => tracing::warn!(%error, "the journal could not be swept"),
+        }
+    }
+
+    /// Locks the users of AWSPREVIOUS whose time is over.
+    async fn retire(&mut self) {
+        let rotations = self.fleet.rotations();
+        if rotations.iter().all(|r| r.retire_after.is_none()) {
+            return;
+        }
+        let mut memory = match self.fleet.crew.rotator.journal.memory().await {
+            Ok(memory) => memory,
+            Err(error) => {
+                tracing::warn!(%error, "which users are to be locked cannot be known");
+                return;
+            }
+        };
+        let now = self.fleet.now();
+        for rotation in rotations.iter() {
+            let Some(memory) = memory.remove(&rotation.name) else {
+                continue;
+            };
+            if self.retirements.take_due(rotation, &memory, now) {
+                let (crew, rotation) = (self.fleet.crew.clone(), Arc::clone(rotation));
+                self.fleet
+                    .tasks
+                    .spawn(async move { crew.retire(&rotation, &memory).await });
+            }
         }
     }
 

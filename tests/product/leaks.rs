@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use twinkey::store::stage;
 
+use crate::support::shop::documentdb::MongoShop;
 use crate::support::shop::mariadb::MariadbShop;
 use crate::support::shop::{Database, Plan, Shop, free_address, until};
 
@@ -129,4 +130,11 @@ async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line_on
     let pieces = keeps_its_passwords(&shop, &address, hashed).await;
     let errors = std::fs::read_to_string(shop.server.error_log_path()).unwrap();
     assert_clean("the server's error log", &errors, &pieces);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_piece_of_a_password_is_in_any_log_the_journal_or_the_command_line_on_documentdb() {
+    let address = free_address();
+    let shop = MongoShop::on_mongo(listening(&address)).await;
+    keeps_its_passwords(&shop, &address, "\"pwd\":\"***\"").await;
 }

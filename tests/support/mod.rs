@@ -5,5 +5,7 @@
 )]
 
 pub mod aws;
+pub mod mongo;
 pub mod moto;
+pub mod pki;
 pub mod shop;

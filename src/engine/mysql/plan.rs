@@ -46,6 +46,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> 
             .iter()
             .filter_map(|active| set_password(facts, pair, active))
             .collect(),
+        retire: facts.standby.iter().filter_map(retire).collect(),
         holds_password: password.and_then(|password| holds(facts, password)),
         findings: preflight::findings(facts, pair),
     }
@@ -212,6 +213,17 @@ fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
         why: format!(
             "the pending password, as the hash that {plugin} stores; last, so that whoever signs in is complete"
         ),
+    })
+}
+
+fn retire(standby: &User) -> Option<Change> {
+    let to = &standby.account;
+    (!standby.definition.locked).then(|| {
+        Change::plain(
+            ChangeKind::Retire,
+            format!("ALTER USER {to} ACCOUNT LOCK"),
+            "nobody lives on it any more; the next password unlocks it",
+        )
     })
 }
 

@@ -49,11 +49,25 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         standby_exists: facts.role(standby).is_some(),
         differences,
         set_password: vec![set_password(facts, pair)],
+        retire: retire(facts, pair),
         // A role has one password, and who signs in has proved it.
         holds_password: None,
         findings,
         missing: preflight::missing(facts, pair, options),
     }
+}
+
+fn retire(facts: &Facts, pair: &Pair) -> Vec<Change> {
+    let standby = facts.role(pair.active.other());
+    let signs_in = standby.filter(|role| role.login);
+    let locked = signs_in.map(|role| {
+        Change::plain(
+            ChangeKind::Retire,
+            format!("ALTER ROLE {} NOLOGIN", ident(&role.name)),
+            "nobody lives on it any more; the next password lets it sign in again",
+        )
+    });
+    locked.into_iter().collect()
 }
 
 fn set_password(facts: &Facts, pair: &Pair) -> Change {

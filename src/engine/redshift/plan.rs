@@ -19,6 +19,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         standby_exists: facts.standby.is_some(),
         differences: differences(facts, pair),
         set_password: vec![set_password(facts, pair)],
+        retire: (facts.standby.iter()).map(|_| retire(pair)).collect(),
         // A user has one password, and who signs in has proved it.
         holds_password: None,
         findings: preflight::findings(facts, pair),
@@ -59,6 +60,14 @@ fn differences(facts: &Facts, pair: &Pair) -> Vec<Change> {
         all.extend(defaults::changes(&place.defaults, pair));
     }
     all
+}
+
+fn retire(pair: &Pair) -> Change {
+    Change::plain(
+        ChangeKind::Retire,
+        format!("ALTER USER {} PASSWORD DISABLE", ident(pair.standby_user())),
+        "nobody lives on it any more; the next password lets it sign in again",
+    )
 }
 
 fn set_password(facts: &Facts, pair: &Pair) -> Change {

@@ -114,7 +114,7 @@ pub(super) async fn finish(
         .await?;
     if success {
         sqlx::query(
-            "UPDATE rotations SET last_success = ?2, last_flip = ?2
+            "UPDATE rotations SET last_success = ?2, last_flip = ?2, retired = NULL
               WHERE name = (SELECT rotation FROM runs WHERE id = ?1)",
         )
         .bind(run.to_string())
@@ -220,7 +220,24 @@ pub(super) async fn flipped(
 ) -> Result<(), Reason> {
     sqlx::query(
         "INSERT INTO rotations (name, last_flip) VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip",
+         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip, retired = NULL",
+    )
+    .bind(rotation)
+    .bind(at.timestamp_micros())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that the user of AWSPREVIOUS was locked.
+pub(super) async fn retired(
+    db: &mut SqliteConnection,
+    rotation: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Reason> {
+    sqlx::query(
+        "INSERT INTO rotations (name, retired) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET retired = excluded.retired",
     )
     .bind(rotation)
     .bind(at.timestamp_micros())

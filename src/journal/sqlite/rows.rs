@@ -117,6 +117,7 @@ pub(super) async fn memory(
                 first_seen: time_or_none(row, "first_seen")?,
                 last_success: time_or_none(row, "last_success")?,
                 last_flip: time_or_none(row, "last_flip")?,
+                retired: time_or_none(row, "retired")?,
                 last_run: newest.remove(&name),
                 seen: seen(row)?,
             };

@@ -89,6 +89,24 @@ pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) 
     assert!(!journal.memory().await.unwrap()["orders"].paused);
 }
 
+pub async fn a_retirement_is_remembered_until_the_next_flip(journal: &dyn Journal) {
+    let retired = async || journal.memory_of("orders").await.unwrap().unwrap().retired;
+    let run = claimed(journal, &request("orders", 1)).await;
+    end(journal, &run, RunState::Succeeded, at(1)).await;
+    assert_eq!(retired().await, None);
+    journal.retired("orders", at(2)).await.unwrap();
+    assert_eq!(retired().await, Some(at(2)));
+    journal.flipped("orders", at(3)).await.unwrap();
+    assert_eq!(retired().await, None);
+    journal.retired("orders", at(4)).await.unwrap();
+    let failed = claimed(journal, &request("orders", 2)).await;
+    end(journal, &failed, RunState::Failed, at(5)).await;
+    assert_eq!(retired().await, Some(at(4)), "nothing was flipped");
+    let run = claimed(journal, &request("orders", 3)).await;
+    end(journal, &run, RunState::Succeeded, at(6)).await;
+    assert_eq!(retired().await, None);
+}
+
 pub async fn what_nobody_works_on_any_more_is_swept_up(journal: &dyn Journal) {
     let closed = claimed(journal, &request("closed", 1)).await;
     end(journal, &closed, RunState::Deferred, at(1)).await;

@@ -14,7 +14,7 @@ use twinkey::engine::mysql::Mysql;
 use twinkey::secret::ExposeSecret;
 
 use crate::passwords::new_password;
-use crate::pki::Pki;
+use crate::support::pki::Pki;
 
 pub const MASTER: &str = "rdsmaster";
 

@@ -15,7 +15,7 @@ use twinkey::engine::{Credentials, PostgresOptions};
 use twinkey::secret::ExposeSecret;
 
 use crate::passwords::new_password;
-use crate::pki::Pki;
+use crate::support::pki::Pki;
 
 pub const MASTER: &str = "rdsmaster";
 

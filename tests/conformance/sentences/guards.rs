@@ -18,6 +18,42 @@ pub async fn all(harness: &dyn Harness) {
     only_one_connection_holds_the_lock_of_a_pair(harness).await;
     sessions_of_the_standby_are_seen(harness).await;
     a_mighty_user_and_the_master_itself_are_refused(harness).await;
+    a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness).await;
+}
+
+async fn a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness: &dyn Harness) {
+    let mut case = Case::new(harness, "retired").await;
+    case.rotate().await;
+    for _ in 0..2 {
+        let previous = case.previous.clone().unwrap();
+        let mut admin = case.admin().await;
+        let inspection = case.inspect().await;
+        assert!(!inspection.retire.is_empty(), "it signs in");
+        for _ in 0..2 {
+            admin
+                .apply(&inspection.retire, &previous.password)
+                .await
+                .unwrap();
+        }
+        let refused = case.sign_in(&previous).await.unwrap_err();
+        assert!(matches!(refused, EngineError::SignIn { .. }), "{refused}");
+        case.sign_in(&case.current).await.unwrap();
+        // What a rollback does.
+        let again = case.inspect().await;
+        assert_eq!(again.differences, []);
+        admin
+            .apply(&again.set_password, &previous.password)
+            .await
+            .unwrap();
+        case.sign_in(&previous).await.unwrap();
+        let inspection = case.inspect().await;
+        admin
+            .apply(&inspection.retire, &previous.password)
+            .await
+            .unwrap();
+        case.rotate().await;
+        case.work().await;
+    }
 }
 
 async fn a_hostile_name_is_only_a_name(harness: &dyn Harness) {

@@ -45,6 +45,7 @@ impl MariadbShop {
 impl Database for LocalMysql {
     const ENGINE: &'static str = "mariadb";
     type Connection = MySqlConnection;
+    type Error = sqlx::Error;
 
     fn start(plan: &Plan) -> Self {
         let program = Self::find(Flavor::Mariadb).unwrap_or_else(|e| panic!("{e}: {}", e.hint()));

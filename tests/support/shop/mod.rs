@@ -2,6 +2,7 @@
 //! both secrets in a store, a config, and the twinkey binary to run on it.
 
 mod binary;
+pub mod documentdb;
 pub mod mariadb;
 pub mod postgres;
 
@@ -35,6 +36,8 @@ pub trait Database: Sized + Send + 'static {
     /// As the secrets' field `engine` names it.
     const ENGINE: &'static str;
     type Connection;
+    /// Why somebody cannot connect.
+    type Error: std::error::Error;
 
     /// Blocks until it takes connections.
     fn start(plan: &Plan) -> Self;
@@ -49,7 +52,7 @@ pub trait Database: Sized + Send + 'static {
         user: &str,
         password: &SecretString,
         database: &str,
-    ) -> Result<Self::Connection, sqlx::Error>;
+    ) -> Result<Self::Connection, Self::Error>;
     /// Whether this connection of the application may do what the first user may.
     async fn may_work(connection: &mut Self::Connection) -> bool;
     /// Every user and what is stored of it, as text to compare.
@@ -285,7 +288,7 @@ impl<D: Database> Shop<D> {
         user: &str,
         password: &SecretString,
         database: &str,
-    ) -> Result<D::Connection, sqlx::Error> {
+    ) -> Result<D::Connection, D::Error> {
         self.server.connect(user, password, database).await
     }
 

@@ -13,6 +13,7 @@ use super::{Database, FIRST, Plan};
 impl Database for LocalPostgres {
     const ENGINE: &'static str = "postgres";
     type Connection = PgConnection;
+    type Error = sqlx::Error;
 
     fn start(plan: &Plan) -> Self {
         let mut options = Options::new(Self::find(plan.version).unwrap());

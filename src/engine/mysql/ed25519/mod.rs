@@ -22,7 +22,6 @@ mod failure;
 mod handshake;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod wire;
 
 use std::time::Duration;
@@ -32,6 +31,7 @@ use tokio::net::TcpStream;
 use self::failure::{Failure, explain, explain_sign_in};
 use self::wire::Wire;
 use super::connect::Peer;
+use crate::engine::tls::connector::connector;
 use crate::engine::{Credentials, EngineError, SignedIn, Target};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -107,7 +107,7 @@ async fn connect(
     target: &Target,
     credentials: &Credentials,
 ) -> Result<Wire, EngineError> {
-    let connector = tls::connector(&target.tls)?;
+    let connector = connector(&target.tls)?;
     let signing_in = async {
         let tcp = TcpStream::connect((peer.host.as_str(), peer.port)).await?;
         tcp.set_nodelay(true)?;

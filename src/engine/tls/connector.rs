@@ -1,7 +1,7 @@
-//! TLS as the config asks for it.
+//! TLS as the config asks for it, for the connections that are ours and not a driver's.
 //!
-//! Mozilla's roots are trusted besides ours, because the driver trusts them: whom a connection
-//! trusts must not depend on how its user signs in.
+//! Mozilla's roots are trusted besides ours, because sqlx trusts them: whom a connection trusts
+//! must not depend on which engine it leads to, or on how its user signs in.
 
 use std::sync::Arc;
 
@@ -18,10 +18,11 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::engine::{EngineError, Tls, TlsMode, tls};
+use super::roots_pem;
+use crate::engine::{EngineError, Tls, TlsMode};
 
 /// What protects a connection; `None` for plain text. Blocks for the time of reading files.
-pub(super) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, EngineError> {
+pub(in crate::engine) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, EngineError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match tls.mode {
         TlsMode::Disable => return Ok(None),
@@ -49,7 +50,7 @@ fn chain(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, EngineError> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    for root in CertificateDer::pem_slice_iter(&tls::roots_pem(tls)?) {
+    for root in CertificateDer::pem_slice_iter(&roots_pem(tls)?) {
         roots.add(root.map_err(unusable)?).map_err(unusable)?;
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))

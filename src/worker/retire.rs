@@ -1,0 +1,162 @@
+//! Locking the users of AWSPREVIOUS when their time is over (`retire_after`), between the windows.
+//!
+//! What can go wrong, and what prevents it:
+//! - one that cannot be locked now is tried again and again: not more often than every ten minutes;
+//! - thousands become due at once: each takes a place among `limits.concurrency`, like a run;
+//! - the journal is lost: then nothing is locked until the next flip is known.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::settings::Rotation;
+use crate::journal::RotationMemory;
+use crate::rotation::event::Event;
+use crate::rotation::explain::described;
+use crate::rotation::identity;
+use crate::rotation::retire::{Retirement, due, retire};
+use crate::rotation::scene::Task;
+use crate::telemetry::AUDIT;
+use crate::worker::windows::Crew;
+
+const AGAIN: TimeDelta = TimeDelta::minutes(10);
+
+/// When each was tried last.
+#[derive(Debug, Default)]
+pub(super) struct Retirements(HashMap<String, DateTime<Utc>>);
+
+impl Retirements {
+    /// Whether it is to be tried `now`; then that is remembered.
+    pub(super) fn take_due(
+        &mut self,
+        rotation: &Rotation,
+        memory: &RotationMemory,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let over = due(rotation, memory.last_flip).is_some_and(|at| at <= now);
+        if !over || memory.retired.is_some() || memory.paused {
+            self.0.remove(&rotation.name);
+            return false;
+        }
+        let tried = self.0.get(&rotation.name);
+        if tried.is_some_and(|at| now - *at < AGAIN) {
+            return false;
+        }
+        self.0.insert(rotation.name.clone(), now);
+        true
+    }
+}
+
+impl Crew {
+    /// Locks the user of AWSPREVIOUS of a rotation whose time for it has come, and says what came of it.
+    pub(super) async fn retire(&self, rotation: &Rotation, memory: &RotationMemory) {
+        let place = tokio::select! {
+            place = self.places.acquire() => place,
+            () = self.stop.winding_down.cancelled() => return,
+        };
+        if place.is_err() {
+            return;
+        }
+        let task = Task {
+            rotation,
+            own: identity::manual(),
+            may_exist: false,
+            force: false,
+            window: None,
+            last_flip: memory.last_flip,
+            retired: false,
+            lock: true,
+        };
+        let result = tokio::select! {
+            result = retire(&self.rotator.site, &task) => result,
+            () = self.stop.park.cancelled() => return,
+        };
+        let name = &rotation.name;
+        match result {
+            Ok(Retirement::Done { user }) => {
+                let now = self.rotator.site.clock.now();
+                if let Err(error) = self.rotator.journal.retired(name, now).await {
+                    tracing::warn!(rotation = %name, %error, "that AWSPREVIOUS was retired could not be recorded");
+                }
+                tracing::warn!(target: AUDIT, rotation = %name, %user, "the user of AWSPREVIOUS was locked");
+                self.rotator.events.send(Event::Retired {
+                    rotation: name.clone(),
+                    user,
+                });
+            }
+            Ok(Retirement::InUse { user, sessions }) => {
+                let who: Vec<String> = sessions.iter().take(5).map(described).collect();
+                tracing::warn!(rotation = %name, %user, sessions = sessions.len(), who = %who.join("; "), "AWSPREVIOUS is not locked: somebody is still signed in as its user");
+            }
+            Ok(Retirement::NotNow(why)) => {
+                tracing::info!(rotation = %name, why, "AWSPREVIOUS is not locked now");
+            }
+            Err(error) => {
+                tracing::warn!(rotation = %name, code = %error.code(), %error, hint = %error.hint(), "AWSPREVIOUS could not be locked");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+
+    fn rotation(keys: &str) -> Rotation {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        let text = format!(
+            "[secrets]\nbackend = \"local\"\n[[rotation]]\nname = \"app\"\nsecret = \"app/db\"\n{keys}\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        let path: &Path = file.path();
+        let settings = crate::config::load(Some(path), &BTreeMap::new()).unwrap();
+        settings.rotations.into_iter().next().unwrap()
+    }
+
+    fn at(hour: u32) -> DateTime<Utc> {
+        let at = format!("2026-11-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24);
+        at.parse().unwrap()
+    }
+
+    fn flipped() -> RotationMemory {
+        RotationMemory {
+            last_flip: Some(at(0)),
+            ..RotationMemory::default()
+        }
+    }
+
+    #[test]
+    fn it_is_due_so_long_after_the_flip_once_and_not_where_nobody_asks_for_it() {
+        let day = rotation("retire_after = \"24h\"");
+        let mut retirements = Retirements::default();
+        assert!(!retirements.take_due(&day, &flipped(), at(23)));
+        assert!(retirements.take_due(&day, &flipped(), at(24)));
+        let done = RotationMemory {
+            retired: Some(at(24)),
+            ..flipped()
+        };
+        assert!(!retirements.take_due(&day, &done, at(48)));
+        assert!(!retirements.take_due(&rotation(""), &flipped(), at(48)));
+        let never = RotationMemory::default();
+        assert!(!retirements.take_due(&day, &never, at(48)));
+    }
+
+    #[test]
+    fn what_could_not_be_locked_is_tried_again_after_ten_minutes_and_a_paused_one_is_left() {
+        let day = rotation("retire_after = \"24h\"");
+        let mut retirements = Retirements::default();
+        assert!(retirements.take_due(&day, &flipped(), at(30)));
+        let soon = at(30) + TimeDelta::minutes(9);
+        assert!(!retirements.take_due(&day, &flipped(), soon));
+        let later = at(30) + TimeDelta::minutes(10);
+        assert!(retirements.take_due(&day, &flipped(), later));
+        let paused = RotationMemory {
+            paused: true,
+            ..flipped()
+        };
+        assert!(!retirements.take_due(&day, &paused, at(48)));
+    }
+}

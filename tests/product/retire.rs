@@ -1,0 +1,80 @@
+//! `retire_after`: the user of AWSPREVIOUS is locked when its time is over, and a rollback brings it back.
+
+use secrecy::SecretString;
+use twinkey::store::stage;
+
+use crate::support::shop::documentdb::MongoShop;
+use crate::support::shop::mariadb::MariadbShop;
+use crate::support::shop::{Database, Plan, Shop, free_address, until};
+
+fn plan(address: &str) -> Plan {
+    Plan {
+        config: format!("[server]\nlisten = \"{address}\"\n"),
+        rotation: "retire_after = \"0s\"".into(),
+        ..Plan::default()
+    }
+}
+
+async fn previous_signs_in<D: Database>(shop: &Shop<D>) -> bool {
+    let (document, _) = shop.read(stage::PREVIOUS).await;
+    let password = SecretString::from(document["password"].as_str().unwrap());
+    let user = document["username"].as_str().unwrap();
+    shop.connect(user, &password, "shop").await.is_ok()
+}
+
+async fn is_locked_and_comes_back<D: Database>(shop: Shop<D>, address: &str) {
+    shop.good(&["rotate", "shop"]).await;
+    assert!(previous_signs_in(&shop).await);
+    // Its time is over at once; then a worker comes.
+    let worker = shop.serve(address).await;
+    until("AWSPREVIOUS is locked", async || {
+        !previous_signs_in(&shop).await
+    })
+    .await;
+    drop(worker);
+    shop.signed_in(stage::CURRENT).await;
+    shop.good(&["rollback", "shop"]).await;
+    shop.signed_in(stage::CURRENT).await;
+    shop.signed_in(stage::PREVIOUS).await;
+    shop.good(&["rotate", "shop"]).await;
+    shop.good(&["rotate", "shop"]).await;
+    shop.signed_in(stage::CURRENT).await;
+    assert!(previous_signs_in(&shop).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awsprevious_is_locked_when_its_time_is_over_and_a_rollback_unlocks_it() {
+    let address = free_address();
+    is_locked_and_comes_back(Shop::open(plan(&address)).await, &address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awsprevious_is_locked_when_its_time_is_over_and_a_rollback_unlocks_it_on_mariadb() {
+    let address = free_address();
+    let shop = MariadbShop::on_mariadb(plan(&address)).await;
+    is_locked_and_comes_back(shop, &address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awsprevious_is_locked_when_its_time_is_over_and_a_rollback_unlocks_it_on_documentdb() {
+    let address = free_address();
+    let shop = MongoShop::on_mongo(plan(&address)).await;
+    is_locked_and_comes_back(shop, &address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awsprevious_is_left_alone_while_somebody_is_signed_in_as_its_user() {
+    let address = free_address();
+    let shop = Shop::open(plan(&address)).await;
+    shop.good(&["rotate", "shop"]).await;
+    let consumer = shop.signed_in(stage::PREVIOUS).await;
+    let _worker = shop.serve(&address).await;
+    let log = shop.folder.path().join("serve.log");
+    until("the worker says why not", async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("AWSPREVIOUS is not locked: somebody is still signed in")
+    })
+    .await;
+    assert!(previous_signs_in(&shop).await);
+    drop(consumer);
+}
