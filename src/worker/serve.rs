@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use crate::config::settings::{Rotation, Settings};
-use crate::journal::{RotationMemory, Trigger};
+use crate::journal::{RotationMemory, RunState, Trigger};
 use crate::rotation::error::RotationError;
 use crate::schedule::Window;
 use crate::worker::agenda::Agenda;
@@ -101,6 +101,13 @@ async fn wind_down(fleet: &Fleet) {
     tracing::warn!("parking the runs that are still on");
     stop.park.cancel();
     fleet.tasks.wait().await;
+}
+
+/// Whether a window's run is over.
+fn worked_through(memory: &RotationMemory, window: Window) -> bool {
+    memory.last_in_window.as_ref().is_some_and(|run| {
+        run.window == Some(window) && !matches!(run.state, RunState::Running | RunState::Deferred)
+    })
 }
 
 /// A rotation's name and a window of its.
@@ -235,6 +242,9 @@ impl Scheduler {
             match crew.rotator.journal.memory_of(&rotation.name).await {
                 Ok(Some(memory)) if memory.paused => {
                     tracing::info!(rotation = %rotation.name, "window passed over: paused");
+                }
+                Ok(Some(memory)) if worked_through(&memory, window) => {
+                    tracing::info!(rotation = %rotation.name, opens = %window.opens, "window passed over: it was worked through before the clock was set");
                 }
                 Ok(Some(memory))
                     if trigger == Trigger::Schedule
