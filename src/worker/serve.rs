@@ -277,11 +277,14 @@ impl Scheduler {
             Ok(memory) => {
                 let (memory, now) = (memory.unwrap_or_default(), self.fleet.now());
                 self.arm(&rotation, &memory, now);
+                let taken = |window| {
+                    window == worked.1 || self.working.contains(&(worked.0.clone(), window))
+                };
                 match find(&rotation, &memory, now) {
-                    Found::Begun(window) | Found::Open(window) if window != worked.1 => {
+                    Found::Begun(window) | Found::Open(window) if !taken(window) => {
                         self.work(&rotation, window, Trigger::Schedule);
                     }
-                    Found::Missed(window) if window != worked.1 => {
+                    Found::Missed(window) if !taken(window) => {
                         self.fleet.crew.missed(&rotation, window, None, None).await;
                     }
                     _ => {}
