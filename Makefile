@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql ci lint bench fmt doc
+.PHONY: help setup build demo test test-mysql ci lint bench fuzz fmt doc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ lint: ## Formatting, clippy, dependencies
 bench: ## Run the benchmarks
 	scripts/setup test
 	cargo bench --locked
+
+fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz, and says so
+	scripts/fuzz
 
 fmt: ## Format the code
 	cargo fmt

@@ -83,8 +83,9 @@ pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Rate, ScheduleErro
             HINT,
         ));
     };
+    // Where it stands, and not where its text stands first: `rate(11 1)`.
     let span = |word: &str| {
-        let at = body.start + inner.find(word).unwrap_or(0);
+        let at = body.start + (word.as_ptr() as usize - inner.as_ptr() as usize);
         at..at + word.len()
     };
     let number = match number_text.parse::<u64>() {

@@ -88,9 +88,9 @@ fn a_wrong_variable_is_named_and_none_is_ignored() {
             "TWINKEY__DEFAULTS__TLS__MODE: defaults.tls.mode: must be one of \"verify-full\", \"verify-ca\", \"require\", \"disable\", \"secret\"",
         ),
         (
-            "TWINKEY__DEFAULTS__RETIRE_AFTER",
-            "1d",
-            "TWINKEY__DEFAULTS__RETIRE_AFTER: defaults.retire_after: is not supported by this version",
+            "TWINKEY__SERVER__TLS",
+            "x",
+            "TWINKEY__SERVER__TLS: server.tls: is not supported by this version",
         ),
     ] {
         let text = APP.replace("backend", "path = \"p\"\nbackend");

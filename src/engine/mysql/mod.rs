@@ -27,6 +27,9 @@ mod roundtrip_tests;
 mod servers;
 mod sessions;
 
+#[cfg(fuzzing)]
+pub use self::parse::fuzzing;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

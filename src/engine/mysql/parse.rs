@@ -174,12 +174,13 @@ impl Reader {
             kind.push(self.word()?);
         }
         if self.sign('*') {
-            return (self.sign('.') && self.sign('*')).then_some(Object::Global);
+            let all = kind.is_empty() && self.sign('.') && self.sign('*');
+            return all.then_some(Object::Global);
         }
         let schema = self.name()?;
         self.sign('.').then_some(())?;
         if self.sign('*') {
-            return Some(Object::Schema(schema));
+            return kind.is_empty().then_some(Object::Schema(schema));
         }
         let name = self.name()?;
         let kind = kind.join(" ");
@@ -213,8 +214,8 @@ fn read(line: &str, into: &mut Grants) -> Option<()> {
         "GRANT" if reader.keyword("PROXY") => proxy(reader, into),
         "GRANT" => privileges(reader, into),
         "REVOKE" => restriction(reader, into),
-        // MariaDB's `SET DEFAULT ROLE`, which is read with the account's other settings.
-        "SET" => Some(()),
+        // MariaDB's own, which is read with the account's other settings.
+        "SET" => (reader.keyword("DEFAULT") && reader.keyword("ROLE")).then_some(()),
         _ => None,
     }
 }
@@ -256,6 +257,8 @@ fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
             .collect();
         // The two kinds never share a line, and each dynamic privilege has a grant option of its own.
         if !dynamic.is_empty() {
+            let alone = dynamic.len() == found.names.len() && found.columns.is_empty();
+            alone.then_some(())?;
             into.dynamic
                 .extend(dynamic.into_iter().map(|name| (name, grant_option)));
             return Some(());
@@ -284,10 +287,18 @@ fn restriction(mut reader: Reader, into: &mut Grants) -> Option<()> {
     let Object::Schema(schema) = reader.object()? else {
         return None;
     };
+    reader.keyword("FROM").then_some(())?;
+    reader.account()?;
+    // A partial revoke is of privileges on a whole schema.
+    found.columns.is_empty().then_some(())?;
     into.restrictions
         .extend(found.names.into_iter().map(|name| (schema.clone(), name)));
     Some(())
 }
+
+#[cfg(fuzzing)]
+#[path = "parse_fuzzing.rs"]
+pub mod fuzzing;
 
 #[cfg(test)]
 #[path = "parse_tests.rs"]

@@ -162,6 +162,14 @@ fn a_line_that_is_not_understood_is_an_error() {
         "REVOKE INSERT ON *.* FROM `app`@`%`",
         "DENY SELECT ON *.* TO `app`@`%`",
         "GRANT SELECT ON `shop`.* TO 'app",
+        // What would be read in part, and the rest dropped.
+        "GRANT SELECT, BACKUP_ADMIN ON *.* TO `app`@`%`",
+        "GRANT BACKUP_ADMIN, SELECT (`a`) ON *.* TO `app`@`%`",
+        "GRANT EXECUTE ON FUNCTION `shop`.* TO `app`@`%`",
+        "GRANT EXECUTE ON FUNCTION *.* TO `app`@`%`",
+        "REVOKE SELECT (`a`) ON `shop`.* FROM `app`@`%`",
+        "REVOKE SELECT ON `shop`.*",
+        "SET PASSWORD FOR `app`@`%` = ''",
     ] {
         assert_eq!(line(text, &mut Grants::default()), Err(Unknown), "{text}");
     }

@@ -176,4 +176,6 @@ fn every_mistake_is_pointed_at() {
     }
     let error = Schedule::parse("cron(0 7 * * * *)").unwrap_err();
     assert_eq!(error.span, (13, 14), "the second star is the one to change");
+    let error = Schedule::parse("rate(11 1)").unwrap_err();
+    assert_eq!(error.span, (8, 9), "the unit, not a part of the number");
 }

@@ -5,27 +5,23 @@
 
 mod commands;
 mod demo;
+mod place;
 mod scan;
 mod serving;
 
 use secrecy::ExposeSecret;
-use twinkey::store::stage;
 
+use self::place::Place;
 use self::scan::Scan;
+use crate::redshift::house::{self, House, On};
 use crate::support::shop::documentdb::MongoShop;
 use crate::support::shop::mariadb::MariadbShop;
 use crate::support::shop::{Backend, Database, FIRST, Plan, Shop, free_address};
 
 /// Notes the passwords that there are now.
-async fn note<D: Database>(shop: &Shop<D>, scan: &mut Scan) {
-    for (id, labels) in shop.labels().await {
-        for label in [stage::CURRENT, stage::PENDING, stage::PREVIOUS] {
-            if labels.iter().any(|l| l == label) {
-                let (document, _) = shop.read(label).await;
-                let password = document["password"].as_str();
-                scan.knows(password.unwrap_or_else(|| panic!("{label} of {id} has none")));
-            }
-        }
+async fn note<P: Place>(place: &P, scan: &mut Scan) {
+    for document in place.documents().await {
+        scan.knows(document["password"].as_str().expect("a password"));
     }
 }
 
@@ -48,45 +44,51 @@ fn listening(address: &str, file: &std::path::Path) -> Plan {
     }
 }
 
-/// Does everything there is to do and looks everywhere; `hashed` is what the server's log must hold, so
-/// that it is known to log what changes a password.
-async fn keeps_its_passwords<D: Database>(shop: &Shop<D>, address: &str, hashed: &str) -> Scan {
+/// Does everything there is to do and looks everywhere. `known` are passwords of the beginning; `hashed`
+/// is what the server's log must hold, so that it is known to log what changes a password.
+async fn keeps_its_passwords<P: Place>(
+    place: &P,
+    known: &[&str],
+    address: &str,
+    hashed: &str,
+) -> Scan {
     let mut scan = Scan::default();
-    for password in [
-        FIRST,
-        serving::TOKEN,
-        shop.master.expose_secret(),
-        shop.server.superuser().password.expose_secret(),
-    ] {
-        scan.knows(password);
-    }
-    note(shop, &mut scan).await;
+    known.iter().for_each(|password| scan.knows(password));
+    scan.knows(serving::TOKEN);
+    scan.knows(place.master()["password"].as_str().unwrap());
+    note(place, &mut scan).await;
     let known = scan.passwords();
     // The fixture itself sets the first passwords in clear: the server's log is looked at from here.
-    let from = shop.log().len();
+    let from = place.log().await.len();
 
-    commands::run_every_command(shop, &mut scan).await;
-    commands::run_in_distress(shop, &mut scan).await;
+    commands::run_every_command(place, &mut scan).await;
+    commands::run_in_distress(place, &mut scan).await;
     for logged in commands::LOGGED {
-        serving::ask_every_route(shop, &mut scan, address, logged).await;
+        serving::ask_every_route(place, &mut scan, address, logged).await;
     }
     assert!(
         scan.passwords() >= known + 7,
         "six rotations made six new passwords, and there is a wrong one"
     );
-    scan.keep_files(shop.folder.path());
-    let log = &shop.log()[from..];
+    scan.keep_files(place.folder());
+    let log = &place.log().await[from..];
     assert!(log.contains(hashed), "the server logs what changes");
     scan.keep_some("the server's log", log);
     scan.assert_clean();
     scan
 }
 
+/// The same in a shop, whose superuser twinkey never hears of.
+async fn of_shop<D: Database>(shop: &Shop<D>, address: &str, hashed: &str) -> Scan {
+    let root = shop.server.superuser().password.expose_secret();
+    keeps_its_passwords(shop, &[FIRST, root], address, hashed).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_leaves_the_process_on_postgresql() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let shop = Shop::open(listening(&address, token.path())).await;
-    keeps_its_passwords(&shop, &address, "SCRAM-SHA-256$").await;
+    of_shop(&shop, &address, "SCRAM-SHA-256$").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +97,7 @@ async fn no_piece_of_a_password_leaves_the_process_or_its_embedded_store_and_one
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let plan = listening(&address, token.path());
     let shop = Shop::open_with(plan, Backend::Local).await;
-    let mut scan = keeps_its_passwords(&shop, &address, "SCRAM-SHA-256$").await;
+    let mut scan = of_shop(&shop, &address, "SCRAM-SHA-256$").await;
     commands::the_scan_finds(&shop, &mut scan).await;
     scan.assert_clean();
 }
@@ -105,7 +107,7 @@ async fn no_piece_of_a_password_leaves_the_process_on_mariadb() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let shop = MariadbShop::on_mariadb(listening(&address, token.path())).await;
     let hashed = "IDENTIFIED VIA `mysql_native_password` USING '*";
-    let mut scan = keeps_its_passwords(&shop, &address, hashed).await;
+    let mut scan = of_shop(&shop, &address, hashed).await;
     let errors = std::fs::read(shop.server.error_log_path()).unwrap();
     scan.keep_some("the server's error log", errors);
     scan.assert_clean();
@@ -115,5 +117,14 @@ async fn no_piece_of_a_password_leaves_the_process_on_mariadb() {
 async fn no_piece_of_a_password_leaves_the_process_on_documentdb() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let shop = MongoShop::on_mongo(listening(&address, token.path())).await;
-    keeps_its_passwords(&shop, &address, "updateUser").await;
+    of_shop(&shop, &address, "updateUser").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_piece_of_a_password_leaves_the_process_on_redshift() {
+    let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
+    let server = listening(&address, token.path()).config;
+    let more = format!("master_secret = \"{}\"\n{server}", house::MASTER_SECRET);
+    let house = House::open(On::Cluster, "", &more).await;
+    keeps_its_passwords(&house, &[house::FIRST], &address, " PASSWORD 'md5").await;
 }

@@ -4,33 +4,25 @@ use std::process::Stdio;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
-use twinkey::store::stage;
 
+use super::place::Place;
 use super::scan::Scan;
 use super::{in_proc, note};
-use crate::support::shop::{Database, Shop, until};
+use crate::support::shop::until;
 
 pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
 
 /// Serves with everything logged, asks every route, and keeps every answer, file and log.
-pub async fn ask_every_route<D: Database>(
-    shop: &Shop<D>,
-    scan: &mut Scan,
-    address: &str,
-    logged: &[&str],
-) {
-    let log = shop
-        .folder
-        .path()
-        .join(format!("serve{}.log", logged.len()));
+pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str, logged: &[&str]) {
+    let log = place.folder().join(format!("serve{}.log", logged.len()));
     let file = || {
         std::fs::File::options()
             .create(true)
             .append(true)
             .open(&log)
     };
-    let mut serve = shop
-        .command(env!("CARGO_BIN_EXE_twinkey"))
+    let mut serve = place
+        .command()
         .args(logged)
         .arg("serve")
         .stdout(Stdio::from(file().unwrap()))
@@ -47,14 +39,14 @@ pub async fn ask_every_route<D: Database>(
 
     let client = Client::new();
     for (method, path) in twinkey::admin::every_route() {
-        let id = last_run(shop).await["id"].as_str().unwrap().to_owned();
-        let there = path.replace("{name}", "shop").replace("{id}", &id);
+        let id = last_run(place).await["id"].as_str().unwrap().to_owned();
+        let there = path.replace("{name}", P::ROTATION).replace("{id}", &id);
         assert!(!there.contains('{'), "{path}: say here what stands for it");
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let ask = |path: &str| client.request(method.clone(), format!("{url}{path}"));
         let answer = kept(scan, body_of(ask(&there), path).bearer_auth(TOKEN)).await;
         assert!(answer.is_success(), "{method} {path}: {answer}");
-        over(shop).await;
+        over(place).await;
         // What it says to those who may not, and of what is not there or not understood.
         kept(scan, ask(&there)).await;
         kept(scan, ask(&there).bearer_auth("Wrong")).await;
@@ -63,10 +55,10 @@ pub async fn ask_every_route<D: Database>(
         kept(scan, ask(&there).bearer_auth(TOKEN).body("no JSON")).await;
         let other = client.delete(format!("{url}{there}"));
         kept(scan, other.bearer_auth(TOKEN)).await;
-        note(shop, scan).await;
+        note(place, scan).await;
     }
     in_proc(scan, serve.id().unwrap(), "serve");
-    let files = scan.keep_files(shop.folder.path());
+    let files = scan.keep_files(place.folder());
     for name in ["journal.db", "journal.db-wal"] {
         assert!(files.contains(name), "{name} is not among {files:?}");
     }
@@ -97,18 +89,19 @@ async fn kept(scan: &mut Scan, request: RequestBuilder) -> StatusCode {
     status
 }
 
-async fn last_run<D: Database>(shop: &Shop<D>) -> Json {
-    let runs = shop.good(&["history", "--json", "--limit", "1"]).await;
-    serde_json::from_str::<Json>(&runs).unwrap()[0].clone()
+async fn last_run<P: Place>(place: &P) -> Json {
+    let mut command = place.command();
+    let history = command.args(["history", "--json", "--limit", "1"]);
+    let runs = history.output().await.unwrap().stdout;
+    serde_json::from_slice::<Json>(&runs).unwrap()[0].clone()
 }
 
 /// Waits until no run is on.
-async fn over<D: Database>(shop: &Shop<D>) {
+async fn over<P: Place>(place: &P) {
     until("the run is over", async || {
-        let run = last_run(shop).await;
+        let run = last_run(place).await;
         // Somebody may be signed in as the standby until the server has noticed that they are not.
         run["state"] == "succeeded" || run["state"] == "failed"
     })
     .await;
-    shop.read(stage::CURRENT).await;
 }

@@ -1,6 +1,7 @@
 //! A warehouse to rotate: the stand-in's Redshift with an admin and the application's user, both
 //! secrets in its Secrets Manager, a config, and the twinkey binary to run on it.
 
+use std::path::Path;
 use std::process::Output;
 
 use aws_sdk_redshiftdata::Client;
@@ -94,6 +95,10 @@ impl House {
              min_interval = \"0s\"\nredshift = {{ {redshift} }}\n"
         );
         std::fs::write(path("twinkey.toml"), text).unwrap();
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn redshift(&self) -> &Redshift {

@@ -80,7 +80,7 @@ async fn no_part_of_a_password_is_in_any_statement_log_or_error() {
 }
 
 /// As anybody with the worker's role would ask.
-async fn told_by_the_api(house: &House) -> Vec<String> {
+pub async fn told_by_the_api(house: &House) -> Vec<String> {
     let client = Client::new(&sdk_config(&house.stand_in.url()));
     let mut pages = client
         .list_statements()

@@ -1,0 +1,118 @@
+//! Where the scan is done: a shop on any engine, or a warehouse.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value as Json, json};
+use tokio::process::Command;
+use twinkey::store::stage;
+
+use crate::redshift::house::{self, House};
+use crate::redshift::secrecy::told_by_the_api;
+use crate::support::shop::{Backend, Database, MASTER_SECRET, SECRET, Shop};
+
+const LABELS: [&str; 3] = [stage::CURRENT, stage::PENDING, stage::PREVIOUS];
+
+pub trait Place {
+    /// The rotation's name.
+    const ROTATION: &'static str;
+    const SECRET: &'static str;
+    const MASTER_SECRET: &'static str;
+
+    /// The binary, ready to be given arguments.
+    fn command(&self) -> Command;
+    /// Where its config, its journal and its other files are.
+    fn folder(&self) -> &Path;
+    /// Whether its store is the embedded one.
+    fn is_local(&self) -> bool;
+    /// The documents under the labels that there are, AWSCURRENT's first.
+    async fn documents(&self) -> Vec<Json>;
+    fn master(&self) -> Json;
+    async fn put_text(&self, name: &str, text: &str);
+    /// What the server tells of the statements that it was sent.
+    async fn log(&self) -> String;
+}
+
+impl<D: Database> Place for Shop<D> {
+    const ROTATION: &'static str = "shop";
+    const SECRET: &'static str = SECRET;
+    const MASTER_SECRET: &'static str = MASTER_SECRET;
+
+    fn command(&self) -> Command {
+        Self::command(self, env!("CARGO_BIN_EXE_twinkey"))
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.backend, Backend::Local)
+    }
+
+    async fn documents(&self) -> Vec<Json> {
+        let there = self.labels().await;
+        let mut all = Vec::new();
+        for label in LABELS {
+            if there.iter().any(|(_, on)| on.iter().any(|l| l == label)) {
+                all.push(self.read(label).await.0);
+            }
+        }
+        all
+    }
+
+    fn master(&self) -> Json {
+        self.document("rdsmaster", self.master.expose_secret())
+    }
+
+    async fn put_text(&self, name: &str, text: &str) {
+        Self::put_text(self, name, text).await;
+    }
+
+    async fn log(&self) -> String {
+        Self::log(self)
+    }
+}
+
+impl Place for House {
+    const ROTATION: &'static str = "house";
+    const SECRET: &'static str = house::SECRET;
+    const MASTER_SECRET: &'static str = house::MASTER_SECRET;
+
+    fn command(&self) -> Command {
+        Self::command(self)
+    }
+
+    fn folder(&self) -> &Path {
+        Self::folder(self)
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    async fn documents(&self) -> Vec<Json> {
+        let mut all = Vec::new();
+        for label in LABELS {
+            if self.has(label).await {
+                all.push(self.read(label).await);
+            }
+        }
+        all
+    }
+
+    fn master(&self) -> Json {
+        json!({"username": "admin", "password": house::MASTER})
+    }
+
+    async fn put_text(&self, name: &str, text: &str) {
+        let text = SecretString::from(text.to_owned());
+        let store = self.stand_in.store();
+        store.create_or_put(name, &text).await.unwrap();
+    }
+
+    /// As anybody with the worker's role would ask the Data API, which tells it for a day.
+    async fn log(&self) -> String {
+        told_by_the_api(self).await.join("\n")
+    }
+}
