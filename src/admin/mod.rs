@@ -24,26 +24,53 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::admin::auth::Token;
 use crate::worker::fleet::Fleet;
 
 const MAX_BODY: usize = 16 * 1024;
 
+/// A method, a path, and what answers there.
+type Route = (&'static str, &'static str, MethodRouter<Fleet>);
+
+/// The routes that are open to all.
+fn open() -> Vec<Route> {
+    vec![
+        ("GET", "/healthz", get(routes::healthz)),
+        ("GET", "/readyz", get(routes::readyz)),
+    ]
+}
+
+/// The routes for those who have the token.
+fn guarded() -> Vec<Route> {
+    vec![
+        ("GET", "/v1/rotations", get(routes::rotations)),
+        ("GET", "/v1/rotations/{name}", get(routes::rotation)),
+        ("POST", "/v1/rotations/{name}/rotate", post(routes::rotate)),
+        ("GET", "/v1/runs/{id}", get(routes::run)),
+    ]
+}
+
+/// The method and the path of every route there is.
+#[must_use]
+pub fn every_route() -> Vec<(&'static str, &'static str)> {
+    let all = open().into_iter().chain(guarded());
+    all.map(|(method, path, _)| (method, path)).collect()
+}
+
+fn of(routes: Vec<Route>) -> Router<Fleet> {
+    let add = |router: Router<Fleet>, (_, path, answer): Route| router.route(path, answer);
+    routes.into_iter().fold(Router::new(), add)
+}
+
 /// The endpoint's routes. `token` is `None` only where it listens on loopback alone.
 pub fn router(fleet: Fleet, token: Option<Arc<Token>>) -> Router {
-    let guarded = Router::new()
-        .route("/v1/rotations", get(routes::rotations))
-        .route("/v1/rotations/{name}", get(routes::rotation))
-        .route("/v1/rotations/{name}/rotate", post(routes::rotate))
-        .route("/v1/runs/{id}", get(routes::run))
+    let guarded = of(guarded())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(token, auth::require));
-    Router::new()
-        .route("/healthz", get(routes::healthz))
-        .route("/readyz", get(routes::readyz))
+    of(open())
         .merge(guarded)
         .layer(middleware::from_fn(routes::limit_time))
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -11,7 +11,7 @@ use super::look::{identifier, page_start};
 use super::refusal::Refusal;
 use super::request::{Place, Submission, number};
 use super::statement::{Statement, Status};
-use super::{CLUSTER, Redshift, WORKGROUP};
+use super::{Book, CLUSTER, Redshift, WORKGROUP};
 
 pub type Answer = Result<Json, Refusal>;
 
@@ -76,7 +76,7 @@ impl Redshift {
         Self::check_place(&submission.place)?;
         let same = json!({"action": action, "asked": Submission::without_wait(asked)});
         let wait = submission.wait;
-        let known = self.known(submission.token.as_deref(), &same)?;
+        let known = known(&self.book(), submission.token.as_deref(), &same)?;
         let id = if let Some(id) = known {
             id
         } else {
@@ -85,18 +85,6 @@ impl Redshift {
         };
         self.wait_for(&id, wait).await;
         self.look(&id, |statement| Ok(statement.submitted()))
-    }
-
-    /// The statement that this token became; it is an error where something else was asked.
-    fn known(&self, token: Option<&str>, same: &Json) -> Result<Option<String>, Refusal> {
-        let book = self.book();
-        match token.and_then(|token| book.tokens.get(token)) {
-            None => Ok(None),
-            Some((asked, id)) if asked == same => Ok(Some(id.clone())),
-            Some(_) => Err(Refusal::invalid(
-                "The ClientToken was used before with other parameters",
-            )),
-        }
     }
 
     fn enter(
@@ -109,11 +97,11 @@ impl Redshift {
             let knobs = self.knobs();
             (knobs.active, knobs.late)
         };
+        let mut book = self.book();
         // Two calls with one token at once become one statement.
-        if let Some(id) = self.known(submission.token.as_deref(), &same)? {
+        if let Some(id) = known(&book, submission.token.as_deref(), &same)? {
             return Ok(id);
         }
-        let mut book = self.book();
         let active = book
             .statements
             .iter()
@@ -216,5 +204,16 @@ impl Redshift {
             shown["NextToken"] = json!(format!("from:{end}"));
         }
         Ok(shown)
+    }
+}
+
+/// The statement that this token became; it is an error where something else was asked.
+fn known(book: &Book, token: Option<&str>, same: &Json) -> Result<Option<String>, Refusal> {
+    match token.and_then(|token| book.tokens.get(token)) {
+        None => Ok(None),
+        Some((asked, id)) if asked == same => Ok(Some(id.clone())),
+        Some(_) => Err(Refusal::invalid(
+            "The ClientToken was used before with other parameters",
+        )),
     }
 }

@@ -7,6 +7,18 @@
 //! - a statement has rights that its user does not have: it runs under that user's name on a real
 //!   server, and the secret's password is compared with the stored hash (`signin.rs`);
 //! - a password in a statement goes unseen: every text is kept as it came, for tests to search.
+//!
+//! What of Redshift it does not show:
+//! - DROP and ALTER on tables, schemas and databases, models, CREATE MODEL and default privileges on
+//!   procedures are in the catalogue only: nobody is kept from anything by them. Of ALL TABLES IN SCHEMA,
+//!   ALL leaves DROP and ALTER out;
+//! - datashares, IAM roles, row policies, masking, scoped grants and external schemas are views without
+//!   rows, and statements about them are syntax errors;
+//! - names of 64 to 127 bytes, which the server behind it cuts off: they are a panic here;
+//! - users, groups and roles share one space of names; roles are granted without an order of owners;
+//! - sessions of the API, results as CSV, and what is kept after a session has ended;
+//! - how long Redshift takes, its queues, and its conflicts of serializable transactions: a transaction
+//!   here is PostgreSQL's REPEATABLE READ, whose snapshot is taken after LOCK TABLE as well.
 
 mod api;
 mod look;

@@ -1,0 +1,13 @@
+mod hints;
+mod pages;
+
+use super::*;
+
+#[test]
+fn the_text_form_is_the_serialised_form_and_unique() {
+    let mut seen = std::collections::BTreeSet::new();
+    for code in Code::ALL {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        assert!(seen.insert(code.as_str()), "{code} is there twice");
+    }
+}

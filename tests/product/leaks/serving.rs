@@ -1,0 +1,114 @@
+//! The worker, and every route of its endpoint.
+
+use std::process::Stdio;
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::Value as Json;
+use twinkey::store::stage;
+
+use super::scan::Scan;
+use super::{in_proc, note};
+use crate::support::shop::{Database, Shop, until};
+
+pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
+
+/// Serves with everything logged, asks every route, and keeps every answer, file and log.
+pub async fn ask_every_route<D: Database>(
+    shop: &Shop<D>,
+    scan: &mut Scan,
+    address: &str,
+    logged: &[&str],
+) {
+    let log = shop
+        .folder
+        .path()
+        .join(format!("serve{}.log", logged.len()));
+    let file = || {
+        std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+    };
+    let mut serve = shop
+        .command(env!("CARGO_BIN_EXE_twinkey"))
+        .args(logged)
+        .arg("serve")
+        .stdout(Stdio::from(file().unwrap()))
+        .stderr(Stdio::from(file().unwrap()))
+        .spawn()
+        .unwrap();
+    let url = format!("http://{address}");
+    until("the worker is ready", async || {
+        assert_eq!(serve.try_wait().unwrap(), None, "serve ended");
+        let ready = reqwest::get(format!("{url}/readyz")).await;
+        ready.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
+
+    let client = Client::new();
+    for (method, path) in twinkey::admin::every_route() {
+        let id = last_run(shop).await["id"].as_str().unwrap().to_owned();
+        let there = path.replace("{name}", "shop").replace("{id}", &id);
+        assert!(!there.contains('{'), "{path}: say here what stands for it");
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let ask = |path: &str| client.request(method.clone(), format!("{url}{path}"));
+        let answer = kept(scan, body_of(ask(&there), path).bearer_auth(TOKEN)).await;
+        assert!(answer.is_success(), "{method} {path}: {answer}");
+        over(shop).await;
+        // What it says to those who may not, and of what is not there or not understood.
+        kept(scan, ask(&there)).await;
+        kept(scan, ask(&there).bearer_auth("Wrong")).await;
+        let nowhere = path.replace("{name}", "shup").replace("{id}", "none");
+        kept(scan, ask(&nowhere).bearer_auth(TOKEN)).await;
+        kept(scan, ask(&there).bearer_auth(TOKEN).body("no JSON")).await;
+        let other = client.delete(format!("{url}{there}"));
+        kept(scan, other.bearer_auth(TOKEN)).await;
+        note(shop, scan).await;
+    }
+    in_proc(scan, serve.id().unwrap(), "serve");
+    let files = scan.keep_files(shop.folder.path());
+    for name in ["journal.db", "journal.db-wal"] {
+        assert!(files.contains(name), "{name} is not among {files:?}");
+    }
+    serve.kill().await.unwrap();
+    scan.keep_some("the worker's log", std::fs::read(log).unwrap());
+}
+
+/// A route that changes something gets what it asks for. A new one has to be added, or the scan fails.
+fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
+    match path {
+        "/v1/rotations/{name}/rotate" => request.body(r#"{"force":true,"reason":"the scan"}"#),
+        _ => request,
+    }
+}
+
+/// Keeps an answer whole.
+async fn kept(scan: &mut Scan, request: RequestBuilder) -> StatusCode {
+    let answer = request.send().await.unwrap();
+    let (url, status) = (answer.url().clone(), answer.status());
+    scan.keep(
+        format!("the head from {url}"),
+        format!("{:?}", answer.headers()),
+    );
+    scan.keep(
+        format!("the body from {url}"),
+        answer.bytes().await.unwrap(),
+    );
+    status
+}
+
+async fn last_run<D: Database>(shop: &Shop<D>) -> Json {
+    let runs = shop.good(&["history", "--json", "--limit", "1"]).await;
+    serde_json::from_str::<Json>(&runs).unwrap()[0].clone()
+}
+
+/// Waits until no run is on.
+async fn over<D: Database>(shop: &Shop<D>) {
+    until("the run is over", async || {
+        let run = last_run(shop).await;
+        // Somebody may be signed in as the standby until the server has noticed that they are not.
+        run["state"] == "succeeded" || run["state"] == "failed"
+    })
+    .await;
+    shop.read(stage::CURRENT).await;
+}
