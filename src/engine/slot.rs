@@ -157,14 +157,18 @@ mod tests {
         let username = "a'b".to_owned();
         for slot in [
             Slot::ScramSha256,
-            Slot::PostgresMd5 { username },
+            Slot::PostgresMd5 {
+                username: username.clone(),
+            },
             Slot::MysqlNative,
             Slot::CachingSha2 { thousands: 5 },
             Slot::MariadbEd25519,
+            Slot::RedshiftMd5 { username },
+            Slot::RedshiftSha256,
         ] {
             let filling = slot.fill(&password).unwrap();
             let text = filling.expose_secret();
-            let harmless = |c: char| c.is_ascii_alphanumeric() || "$*+-/:=".contains(c);
+            let harmless = |c: char| c.is_ascii_alphanumeric() || "$*+-/:=|".contains(c);
             assert!(text.chars().all(harmless) && !text.contains("--"), "{text}");
         }
     }

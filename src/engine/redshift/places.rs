@@ -259,3 +259,72 @@ fn defaults(place: &mut Place, rows: &[Row]) -> Result<(), Strange> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_redshiftdata::types::Field;
+
+    use super::*;
+
+    fn row(cells: &[&str]) -> Row {
+        let cells = cells.iter();
+        let cells: Vec<Field> = cells
+            .map(|cell| match *cell {
+                "" => Field::IsNull(true),
+                text => Field::StringValue(text.to_owned()),
+            })
+            .collect();
+        Row::new(&cells)
+    }
+
+    fn answers() -> Vec<Vec<Row>> {
+        let mut answers = vec![Vec::new(); asks::OF_PLACE];
+        answers[0] = vec![
+            row(&["app", "s", "USAGE", "f", "SCHEMA"]),
+            row(&["app", "s", "SELECT", "f", "TABLES"]),
+        ];
+        answers[1] = vec![
+            row(&["app", "s", "t", "SELECT", "t"]),
+            row(&["app_clone", "s", "t", "TRIGGER", "f"]),
+            row(&["app_clone", "s", "t", "FLY", "f"]),
+        ];
+        answers[3] = vec![
+            row(&["app", "s", "act", "", "EXECUTE", "f"]),
+            row(&["app", "s", "act", "integer", "EXECUTE", "f"]),
+        ];
+        answers[9] = vec![row(&["admin", "s", "act", "", "p"])];
+        answers
+    }
+
+    #[test]
+    fn a_procedure_is_told_from_a_function_of_its_name_and_a_scoped_privilege_from_a_schemas() {
+        let place = read("dev", &answers(), &Pair::of("app", "_clone")).unwrap();
+        let objects: Vec<&Object> = place.active.granted.keys().collect();
+        assert!(matches!(
+            objects[..],
+            [
+                Object::Schema(_),
+                Object::InSchema { .. },
+                Object::Relation { .. },
+                Object::Function { .. },
+                Object::Procedure { .. }
+            ]
+        ));
+    }
+
+    #[test]
+    fn what_means_nothing_is_left_out_and_what_is_not_known_is_told() {
+        let place = read("dev", &answers(), &Pair::of("app", "_clone")).unwrap();
+        assert!(place.standby.granted.is_empty());
+        assert_eq!(place.standby.unknown.len(), 1);
+        assert!(place.standby.unknown[0].contains("\"FLY\""));
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_an_error() {
+        let mut answers = answers();
+        answers[1] = vec![row(&["app", "s"])];
+        let error = read("dev", &answers, &Pair::of("app", "_clone")).unwrap_err();
+        assert!(error.to_string().contains("column"), "{error}");
+    }
+}

@@ -107,7 +107,10 @@ async fn a_worker_that_dies_at_any_call_of_a_first_run_harms_nobody_and_the_next
         may_work(&house, stage::PREVIOUS).await;
     }
     assert!(deaths * stride() > 40, "a run makes more calls: {deaths}");
-    println!("a first run dies at each of {deaths} calls: 0 violations, all converge");
+    println!(
+        "a first run dies {deaths} times, at every {}. call: 0 violations",
+        stride()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +143,10 @@ async fn a_worker_that_dies_at_any_call_of_a_later_run_harms_nobody_and_the_next
         [""; 0],
         "the last run has swept"
     );
-    println!("a later run dies at each of {deaths} calls: 0 violations, all converge");
+    println!(
+        "a later run dies {deaths} times, at every {}. call: 0 violations",
+        stride()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ async fn a_superuser_is_not_rotated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_lock_another_has_taken_can_change_nothing_more() {
+async fn a_pair_that_another_worker_works_on_is_left_alone_until_its_lease_runs_out() {
     let house = a_house().await;
     house.good(&["rotate", "house"]).await;
     let taken =
