@@ -3,8 +3,6 @@
 //! What can go wrong: a key is known to the documentation and not to the program, or the other way
 //! round. A test holds [`KEYS`] against the annotated reference.
 
-use crate::engine::{EngineKind, EngineOptions, Surroundings};
-
 /// The keys of each table. `[defaults]` has those of `rotation` but for [`NO_DEFAULT`].
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     (
@@ -81,13 +79,6 @@ pub(super) fn is_unsupported_journal(url: &str) -> bool {
     UNSUPPORTED_JOURNALS
         .iter()
         .any(|begin| url.starts_with(begin))
-}
-
-/// Whether an engine is one of a later version: the engines themselves know.
-pub(super) fn is_unsupported_engine(engine: EngineKind) -> bool {
-    engine
-        .engine(&EngineOptions::default(), &Surroundings::default())
-        .is_none()
 }
 
 /// The keys of a table.

@@ -117,9 +117,6 @@ impl RawRotation {
             ]
             .map(|kind| (kind.as_str(), kind)),
         );
-        if engine.is_some_and(known::is_unsupported_engine) {
-            table.error("engine", "this engine is not supported by this version");
-        }
         let window = table.duration("window").filter(|length| {
             check_length(*length)
                 .map_err(|e| table.error("window", e.to_string()))

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Engine, Surroundings, documentdb, mysql, postgres, redshift};
 
-/// The engines that twinkey knows by name. Which of them this build can rotate: [`EngineKind::engine`].
+/// The engines that twinkey rotates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
@@ -31,24 +31,18 @@ impl EngineKind {
         }
     }
 
-    /// The engine itself, or `None` where this build cannot rotate it.
+    /// The engine itself.
     #[must_use]
-    pub fn engine(
-        self,
-        options: &EngineOptions,
-        surroundings: &Surroundings,
-    ) -> Option<Box<dyn Engine>> {
+    pub fn engine(self, options: &EngineOptions, surroundings: &Surroundings) -> Box<dyn Engine> {
         match self {
-            Self::Postgres => Some(Box::new(postgres::Postgres::new(options.postgres.clone()))),
-            Self::Mysql => Some(Box::new(mysql::Mysql::of_mysql())),
-            Self::Mariadb => Some(Box::new(mysql::Mysql::of_mariadb())),
-            Self::Documentdb => Some(Box::new(documentdb::Documentdb::new(
-                options.documentdb.clone(),
-            ))),
-            Self::Redshift => Some(Box::new(redshift::Redshift::new(
+            Self::Postgres => Box::new(postgres::Postgres::new(options.postgres.clone())),
+            Self::Mysql => Box::new(mysql::Mysql::of_mysql()),
+            Self::Mariadb => Box::new(mysql::Mysql::of_mariadb()),
+            Self::Documentdb => Box::new(documentdb::Documentdb::new(options.documentdb.clone())),
+            Self::Redshift => Box::new(redshift::Redshift::new(
                 options.redshift.clone(),
                 surroundings,
-            ))),
+            )),
         }
     }
 }

@@ -111,7 +111,7 @@ impl RotationError {
                 format!("add `{field}` to the secret and store it again")
             }
             Self::UnsupportedEngine { .. } => {
-                "this version rotates the engines postgres, mysql, mariadb and documentdb; set `engine` in the config if the secret's own is wrong".into()
+                "this version rotates the engines postgres, mysql, mariadb, documentdb (mongo) and redshift; set `engine` in the config if the secret's own is wrong".into()
             }
             Self::Engine { role, source } => match (role, source) {
                 (Role::Master, EngineError::SignIn { .. }) => "store the master's current password in the master secret; it is read afresh in every run".into(),

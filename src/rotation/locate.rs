@@ -102,15 +102,8 @@ pub(crate) async fn locate(site: &Site, rotation: &Rotation) -> Result<Located, 
     let (version, document) = read(store, "secret", &rotation.secret, current).await?;
     let fields = document.fields();
     let kind = engine_kind(rotation, fields)?;
-    let engine = kind
-        .engine(
-            &rotation.options,
-            &surroundings(site, rotation, &version.arn, fields),
-        )
-        .ok_or_else(|| RotationError::UnsupportedEngine {
-            secret: rotation.secret.clone(),
-            engine: kind.to_string(),
-        })?;
+    let around = surroundings(site, rotation, &version.arn, fields);
+    let engine = kind.engine(&rotation.options, &around);
     let pair = Pair::of(&fields.username, &rotation.clone_suffix);
     for user in [&pair.base, &pair.clone] {
         engine
