@@ -11,12 +11,18 @@ mod cuts;
 mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
+#[path = "product/hosts.rs"]
+mod hosts;
+#[path = "product/kills.rs"]
+mod kills;
 #[path = "product/leaks/mod.rs"]
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
 #[path = "product/meanwhile.rs"]
 mod meanwhile;
+#[path = "product/races/mod.rs"]
+mod races;
 #[path = "product/redshift/mod.rs"]
 mod redshift;
 #[path = "product/repair.rs"]

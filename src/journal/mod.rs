@@ -83,6 +83,8 @@ pub struct RotationMemory {
     /// When the user of AWSPREVIOUS was locked, where that was since the last flip.
     pub retired: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
+    /// The last run that had a window.
+    pub last_in_window: Option<Run>,
     /// What the last run or check saw, for `status`.
     pub seen: Option<Seen>,
 }
@@ -100,7 +102,9 @@ pub struct Seen {
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Claims a run, or says why not. A running row whose lease has run out is taken over when its
-    /// version id is the request's, else ended as failed (`internal`, "its worker is gone").
+    /// version id is the request's, else ended as failed (`internal`, "its worker is gone"). So is one
+    /// whose lease ends later than any that could be granted now: the clock has been set back since, and
+    /// whoever is alive renews.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -136,7 +140,8 @@ pub trait Journal: Send + Sync {
     ) -> Result<(), JournalError>;
 
     /// Ends a run, or (`Deferred`) frees it for another attempt. A success also sets the rotation's
-    /// last success and last flip.
+    /// last success and last flip; so does, for the flip alone, the end of a run that was cut off in its
+    /// step `finish`, for it may have moved AWSCURRENT.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -201,7 +206,8 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn memory_of(&self, rotation: &str) -> Result<Option<RotationMemory>, JournalError>;
 
-    /// Remembers when these rotations were first seen, where it is not remembered yet.
+    /// Remembers when these rotations were first seen, where it is not remembered yet, or was by a clock
+    /// that was ahead.
     ///
     /// # Errors
     /// [`JournalError`]

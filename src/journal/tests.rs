@@ -45,6 +45,7 @@ on_sqlite! {
     sentences::steps_left_running_end_with_their_run,
     sentences::the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
     sentences::a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
+    sentences::a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_flip,
     sentences::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
     sentences::a_missed_window_ends_a_run_that_nobody_holds,
     memory::two_rotations_of_one_secret_do_not_get_in_each_others_way,

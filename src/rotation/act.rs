@@ -4,7 +4,7 @@
 use crate::engine::EngineError;
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{Role, RotationError};
-use crate::rotation::labels::look_at_labels;
+use crate::rotation::labels::{look_at_current, look_at_labels};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::standby::database;
@@ -27,7 +27,7 @@ pub(crate) async fn act(
         Action::PutPending { carry } => put_pending(store, task, scene, carry).await,
         Action::LabelPending => label_pending(store, task, scene).await,
         Action::DropPending => drop_pending(store, task, scene).await,
-        Action::Converge => converge(task, scene).await,
+        Action::Converge => converge(store, task, scene).await,
         Action::Prove => prove(task, scene).await,
         Action::Promote => promote(store, task, scene).await,
         Action::Refuse(_) | Action::Done => Ok(String::new()),
@@ -81,6 +81,9 @@ async fn put_pending(
             scene.observed.own = Own::Pending(Content::Fits);
             scene.observed.elsewhere = Elsewhere::Nothing;
             scene.observed.standby.has_password = false;
+            // What was made equal and proved before was another document.
+            scene.observed.converged = false;
+            scene.observed.proof = None;
             Ok(done)
         }
         Err(StoreError::VersionExists { .. }) => {
@@ -137,7 +140,14 @@ async fn drop_pending(
     }
 }
 
-async fn converge(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationError> {
+async fn converge(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<String, RotationError> {
+    if !look_at_current(store, task, scene).await? {
+        return Ok("another worker had moved AWSCURRENT to this run's version".into());
+    }
     let changes = scene.changes();
     let (Some(admin), Some(document)) = (&mut scene.admin, &scene.own_document) else {
         return Err(internal("there is nothing to converge to"));

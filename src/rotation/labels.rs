@@ -1,5 +1,7 @@
 //! Where the labels are, and what is behind them: the store's part of an observation.
 
+use chrono::{DateTime, Utc};
+
 use crate::rotation::decide::{Content, Elsewhere, Own, Refusal};
 use crate::rotation::error::RotationError;
 use crate::rotation::scene::{Scene, Task};
@@ -29,19 +31,49 @@ pub(crate) async fn look_at_labels(
     scene: &mut Scene,
 ) -> Result<(), RotationError> {
     scene.description = describe(store, task).await?;
-    let current = scene.description.labelled(stage::CURRENT);
-    if current != Some(&scene.located.version_id) && current != Some(&task.own) {
-        return Err(RotationError::refused(
-            Refusal::LostRace,
-            format!(
-                "AWSCURRENT of {:?} was moved by somebody else during the run",
-                task.rotation.secret
-            ),
-            "nothing is to be done: the next run starts from where the secret stands now".into(),
-        ));
+    if !stands(task, scene) {
+        return Err(lost_race(task));
     }
     labels(store, task, scene).await?;
     pending_password(scene).await
+}
+
+/// Looks whether AWSCURRENT is still where it was: the last thing before the standby is changed, for
+/// by now somebody may have moved it there. Says no if it is on this run's version already.
+///
+/// # Errors
+/// `lost_race` when it is on any other; the store's.
+pub(crate) async fn look_at_current(
+    store: &dyn SecretStore,
+    task: &Task<'_>,
+    scene: &mut Scene,
+) -> Result<bool, RotationError> {
+    scene.description = describe(store, task).await?;
+    if !stands(task, scene) {
+        return Err(lost_race(task));
+    }
+    let done = scene.description.labelled(stage::CURRENT) == Some(&task.own);
+    if done {
+        scene.observed.own = Own::Current;
+    }
+    Ok(!done)
+}
+
+/// Whether AWSCURRENT is where it was observed, or where this run wants it.
+fn stands(task: &Task<'_>, scene: &Scene) -> bool {
+    let current = scene.description.labelled(stage::CURRENT);
+    current == Some(&scene.located.version_id) || current == Some(&task.own)
+}
+
+fn lost_race(task: &Task<'_>) -> RotationError {
+    RotationError::refused(
+        Refusal::LostRace,
+        format!(
+            "AWSCURRENT of {:?} was moved by somebody else during the run",
+            task.rotation.secret
+        ),
+        "nothing is to be done: the next run starts from where the secret stands now".into(),
+    )
 }
 
 /// Where the version of this run and AWSPENDING stand, with the documents behind them.
@@ -68,12 +100,22 @@ pub(crate) async fn labels(
         return Ok(());
     }
     let labelled = pending.as_ref() == Some(&task.own);
+    // Also once its label has gone elsewhere.
+    scene.may_exist |= labelled;
     scene.observed.own = if labelled || scene.may_exist {
         match content(store, task, scene, &task.own).await? {
             None if labelled => Own::Pending(Content::Empty),
             None => Own::NotThere,
-            Some((content, document)) => {
-                scene.own_document = document.filter(|_| content == Content::Fits);
+            Some(mut seen) => {
+                // AWSCURRENT is younger than a version that has no label (any more): the secret has moved
+                // on since, perhaps from this very version, and must not go back to it.
+                let ages = scene.located.created.zip(seen.created);
+                let over = !labelled && ages.is_some_and(|(current, own)| current > own);
+                if over && seen.content == Content::Fits {
+                    seen.content = Content::Outdated;
+                }
+                let content = seen.content;
+                scene.own_document = seen.document.filter(|_| content == Content::Fits);
                 if labelled {
                     Own::Pending(content)
                 } else {
@@ -91,7 +133,9 @@ pub(crate) async fn labels(
                 content: Content::Empty,
                 same_password: false,
             },
-            Some((content, document)) => {
+            Some(Seen {
+                content, document, ..
+            }) => {
                 let theirs = document.as_ref().map(|d| d.password().expose_secret());
                 let ours = scene
                     .own_document
@@ -110,21 +154,33 @@ pub(crate) async fn labels(
     Ok(())
 }
 
-/// What a version holds, seen from the current document; `None`: there is no value.
+/// A version, seen from the current document.
+struct Seen {
+    content: Content,
+    document: Option<Document>,
+    created: Option<DateTime<Utc>>,
+}
+
+/// What a version holds; `None`: there is no value.
 async fn content(
     store: &dyn SecretStore,
     task: &Task<'_>,
     scene: &Scene,
     id: &VersionId,
-) -> Result<Option<(Content, Option<Document>)>, RotationError> {
+) -> Result<Option<Seen>, RotationError> {
     let secret = &task.rotation.secret;
     let version = match store.get(secret, Selector::Version(id)).await {
         Ok(version) => version,
         Err(StoreError::NotFound { .. }) => return Ok(None),
         Err(source) => return Err(task.store_error(source)),
     };
+    let created = version.created;
     let Ok(document) = Document::parse(version.value) else {
-        return Ok(Some((Content::Foreign, None)));
+        return Ok(Some(Seen {
+            content: Content::Foreign,
+            document: None,
+            created,
+        }));
     };
     let content = if document.fields().username != scene.located.pair.standby_user() {
         Content::Foreign
@@ -133,5 +189,9 @@ async fn content(
     } else {
         Content::Outdated
     };
-    Ok(Some((content, Some(document))))
+    Ok(Some(Seen {
+        content,
+        document: Some(document),
+        created,
+    }))
 }

@@ -27,12 +27,19 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
     for _ in 0..PATIENCE {
         let located = locate(site, task.rotation).await?;
         let master = master(store, task.rotation, &located).await?;
-        let place = site.hosts.place(&located.target.host).await;
+        let Some(place) = site.hosts.place(&located.target.host).await else {
+            return Err(Role::Current.error()(down(&located)));
+        };
         let active = located.current();
         let (current, admin) = tokio::join!(
             located.sign_in(&active, &[]),
             connect(store, task, &located, master),
         );
+        match &current {
+            Ok(_) | Err(EngineError::SignIn { .. }) => place.reached(true),
+            Err(EngineError::Unreachable { .. }) => place.reached(false),
+            Err(_) => {}
+        }
         let (master, admin) = admin?;
         let description = match describe(store, task).await {
             Ok(description) => description,
@@ -82,6 +89,15 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             .into(),
         passes: true,
     })
+}
+
+/// The host was not reached a moment ago, and another run is trying it.
+fn down(located: &Located) -> EngineError {
+    EngineError::Unreachable {
+        host: located.target.host.clone(),
+        port: located.target.port.unwrap_or_default(),
+        reason: "another run could not reach it, or is trying to at this moment".into(),
+    }
 }
 
 /// Looks from both connections. `false`: AWSCURRENT is another version by now.
@@ -149,12 +165,19 @@ async fn connect(
     }
     match admin {
         Ok(mut admin) => {
-            let locked = !task.lock
-                || admin
-                    .lock(&located.pair)
-                    .await
-                    .map_err(Role::Master.error())?;
-            Ok((master, Ok((admin, locked))))
+            let locked = if task.lock {
+                admin.lock(&located.pair).await
+            } else {
+                Ok(true)
+            };
+            match locked {
+                Ok(locked) => Ok((master, Ok((admin, locked)))),
+                Err(error) => {
+                    // It may have been taken, and only the answer lost.
+                    admin.close().await;
+                    Err(Role::Master.error()(error))
+                }
+            }
         }
         Err(refused @ EngineError::SignIn { .. }) => Ok((master, Err(refused))),
         Err(error) => Err(Role::Master.error()(error)),
@@ -224,7 +247,8 @@ pub(crate) fn not_before(
         .filter(|at| *at > now)
 }
 
-/// Asks the clock's guard, at first and again before every effect before an effect.
+/// Asks the clock's guard, at first and again before every effect. A run begins when its window has
+/// opened; a clock that is set back in the middle of it does not open the window anew.
 pub(crate) fn look_at_clock(task: &Task<'_>, scene: &mut Scene, now: DateTime<Utc>) {
-    scene.observed.guards.window_closed = task.window.is_some_and(|w| !w.contains(now));
+    scene.observed.guards.window_closed = task.window.is_some_and(|w| now >= w.closes);
 }

@@ -176,8 +176,7 @@ impl Rotator {
     async fn lease_lost(&self, run: Uuid) {
         let mut held_until = self.site.clock.now() + LEASE;
         loop {
-            let next = self.site.clock.now() + RENEWAL;
-            self.site.clock.sleep_until(next).await;
+            self.site.clock.pass(RENEWAL).await;
             let now = self.site.clock.now();
             match self.journal.renew(run, &self.worker, now, LEASE).await {
                 Ok(true) => held_until = now + LEASE,

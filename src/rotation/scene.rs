@@ -1,17 +1,16 @@
 //! What one observation found: the plain facts that `decide` reads, and beside them what `act` and the
 //! messages need (documents, connections, details).
 
-use chrono::{DateTime, Utc};
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::config::settings::Rotation;
 use crate::engine::{Admin, Change, EngineError, Inspection, Session};
 use crate::rotation::decide::Observed;
 use crate::rotation::error::RotationError;
 use crate::rotation::locate::{Located, Master};
+use crate::rotation::site::Place;
 use crate::schedule::Window;
 use crate::secret::document::Document;
 use crate::store::{Description, StoreError, VersionId};
+use chrono::{DateTime, Utc};
 
 /// What is asked of an observation or a run.
 #[derive(Debug, Clone)]
@@ -56,7 +55,7 @@ pub(crate) struct Scene {
     pub not_before: Option<DateTime<Utc>>,
     /// Keeps the number of runs at one host within its limit.
     #[expect(dead_code, reason = "held, not read")]
-    pub place: Option<OwnedSemaphorePermit>,
+    pub place: Place,
     pub observed: Observed,
 }
 

@@ -3,6 +3,8 @@
 //! What can go wrong, and what prevents it:
 //! - the wall clock is set while a task sleeps to a window: the sleep looks at the wall clock again
 //!   at least every second;
+//! - it is set back, and who waits a few seconds waits for hours: such waits are for a span of time, not
+//!   for a time of the day ([`Clock::pass`]), and who plans by the clock is told ([`Clock::set_back`]);
 //! - a time read here differs from itself after it went through the journal: it is cut to
 //!   microseconds, the precision of the journal and of PostgreSQL;
 //! - a test depends on how fast it runs: a manual clock stands still until its hand is moved.
@@ -14,6 +16,8 @@ use tokio::sync::watch;
 
 /// The longest sleep before the wall clock is read again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A clock that goes back by less is being adjusted, not set.
+const ADJUSTMENT: TimeDelta = TimeDelta::seconds(5);
 
 /// Tells the time, in UTC and whole microseconds. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -76,6 +80,63 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Returns once `span` has gone by, or the wall clock says so: setting it back makes no wait longer,
+    /// and after a suspension none goes on.
+    pub async fn pass(&self, span: Duration) {
+        let deadline = TimeDelta::from_std(span)
+            .ok()
+            .and_then(|span| self.now().checked_add_signed(span))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC);
+        match &self.0 {
+            Source::System => tokio::select! {
+                () = self.sleep_until(deadline) => {}
+                () = tokio::time::sleep(span) => {}
+            },
+            Source::Manual(time) => {
+                let (mut last, mut deadline) = (self.now(), deadline);
+                // As in `sleep_until`.
+                let _ = time
+                    .subscribe()
+                    .wait_for(|now| {
+                        if *now < last {
+                            deadline -= last - *now;
+                        }
+                        last = *now;
+                        last >= deadline
+                    })
+                    .await;
+            }
+        }
+    }
+
+    /// Returns when the wall clock has been set back.
+    pub async fn set_back(&self) {
+        let mut last = self.now();
+        match &self.0 {
+            Source::System => loop {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                let now = self.now();
+                if now + ADJUSTMENT < last {
+                    return;
+                }
+                last = now;
+            },
+            Source::Manual(time) => {
+                // As in `sleep_until`.
+                let _ = time
+                    .subscribe()
+                    .wait_for(|now| {
+                        let back = *now + ADJUSTMENT < last;
+                        last = *now;
+                        back
+                    })
+                    .await;
+            }
+        }
+    }
+}
+
 impl Hand {
     /// Sets the clock, forwards or backwards, and wakes who sleeps.
     pub fn set(&self, to: DateTime<Utc>) {
@@ -85,6 +146,12 @@ impl Hand {
     /// Moves the clock forwards and wakes who sleeps.
     pub fn advance(&self, by: TimeDelta) {
         self.0.send_modify(|now| *now = whole_micros(*now + by));
+    }
+
+    /// How many wait for the clock to move.
+    #[cfg(test)]
+    pub(crate) fn sleepers(&self) -> usize {
+        self.0.receiver_count()
     }
 }
 
@@ -142,6 +209,28 @@ mod tests {
         clock
             .sleep_until(DateTime::UNIX_EPOCH + TimeDelta::hours(1))
             .await;
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_makes_no_wait_longer_and_is_told_of() {
+        let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        let waiting = |clock: Clock| async move { clock.pass(Duration::from_secs(10)).await };
+        let told = |clock: Clock| async move { clock.set_back().await };
+        let (waiter, watcher) = (
+            tokio::spawn(waiting(clock.clone())),
+            tokio::spawn(told(clock.clone())),
+        );
+        // Until both have looked at the clock.
+        while hand.sleepers() < 2 {
+            tokio::task::yield_now().await;
+        }
+        hand.advance(TimeDelta::seconds(6));
+        tokio::task::yield_now().await;
+        hand.set(DateTime::UNIX_EPOCH);
+        watcher.await.unwrap();
+        assert!(!waiter.is_finished());
+        hand.advance(TimeDelta::seconds(4));
+        waiter.await.unwrap();
     }
 
     #[test]

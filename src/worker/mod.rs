@@ -14,3 +14,6 @@ mod retire;
 pub mod serve;
 pub mod views;
 pub mod windows;
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub fn find(rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) ->
         return Found::Nothing;
     };
     let anchor = anchor(memory, now);
-    let last = memory.last_run.as_ref();
+    let last = memory.last_in_window.as_ref();
     if let Some(open) = windows.open_window(now, anchor) {
         match last.filter(|run| run.window == Some(open)) {
             Some(run) if matches!(run.state, RunState::Running | RunState::Deferred) => {
@@ -89,10 +89,16 @@ pub fn next_due(
     Some((windows.starts(&window), window))
 }
 
-/// Whether a window that was armed still is one: a success since then has moved where `rate` counts from.
+/// Whether a window that was armed still is one `now`: a success since then has moved where `rate` counts
+/// from.
 #[must_use]
-pub fn still_due(rotation: &Rotation, memory: &RotationMemory, window: Window) -> bool {
-    let anchor = anchor(memory, window.opens);
+pub fn still_due(
+    rotation: &Rotation,
+    memory: &RotationMemory,
+    window: Window,
+    now: DateTime<Utc>,
+) -> bool {
+    let anchor = anchor(memory, now);
     rotation
         .windows
         .as_ref()
@@ -181,15 +187,15 @@ mod tests {
             rotation(&format!("{DAILY}\nmissed = \"run\"")),
         );
         let mut memory = seen_since("01T00:00:00");
-        memory.last_run = run(22, RunState::Succeeded);
+        memory.last_in_window = run(22, RunState::Succeeded);
         assert_eq!(find(&run_it, &memory, now), Found::Open(window(23)));
         assert_eq!(find(&skip, &memory, now), Found::Missed(window(23)));
         for state in [RunState::Running, RunState::Deferred] {
-            memory.last_run = run(23, state);
+            memory.last_in_window = run(23, state);
             assert_eq!(find(&skip, &memory, now), Found::Begun(window(23)));
         }
         for state in [RunState::Succeeded, RunState::Failed, RunState::Missed] {
-            memory.last_run = run(23, state);
+            memory.last_in_window = run(23, state);
             assert_eq!(find(&run_it, &memory, now), Found::Nothing);
         }
     }
@@ -200,9 +206,9 @@ mod tests {
         let mut memory = seen_since("01T00:00:00");
         let now = at("23T09:00:00");
         assert_eq!(find(&daily, &memory, now), Found::Missed(window(23)));
-        memory.last_run = run(22, RunState::Succeeded);
+        memory.last_in_window = run(22, RunState::Succeeded);
         assert_eq!(find(&daily, &memory, now), Found::Missed(window(23)));
-        memory.last_run = run(23, RunState::Missed);
+        memory.last_in_window = run(23, RunState::Missed);
         assert_eq!(find(&daily, &memory, now), Found::Nothing);
         assert_eq!(
             find(&daily, &seen_since("23T07:10:00"), now),
@@ -244,11 +250,20 @@ mod tests {
         let now = at("02T00:00:00");
         let (_, armed) = next_due(&rate, &memory, now).unwrap();
         assert_eq!(armed.opens, at("11T00:00:00"));
-        assert!(still_due(&rate, &memory, armed));
+        assert!(still_due(&rate, &memory, armed, armed.opens));
         memory.last_success = Some(at("05T12:00:00"));
-        assert!(!still_due(&rate, &memory, armed));
-        assert_eq!(next_due(&rate, &memory, now).unwrap().0, at("15T12:00:00"));
-        assert!(still_due(&rotation(DAILY), &memory, window(23)));
+        assert!(!still_due(&rate, &memory, armed, armed.opens));
+        let later = at("06T00:00:00");
+        assert_eq!(
+            next_due(&rate, &memory, later).unwrap().0,
+            at("15T12:00:00")
+        );
+        assert!(still_due(
+            &rotation(DAILY),
+            &memory,
+            window(23),
+            window(23).opens
+        ));
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
     scheduler.start().await?;
     let clock = &fleet.crew.rotator.site.clock;
     let mut beat = clock.now() + BEAT;
+    let mut set_back = Box::pin(clock.set_back());
     loop {
         let next = scheduler.agenda.next();
         let due = async {
@@ -63,6 +64,14 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
                 beat = clock.now() + BEAT;
                 scheduler.sweep(clock.now() - BEAT).await;
                 scheduler.retire().await;
+            }
+            () = &mut set_back => {
+                set_back = Box::pin(clock.set_back());
+                beat = clock.now() + BEAT;
+                tracing::warn!(now = %clock.now(), "the clock was set back: the schedules are armed anew");
+                if let Err(error) = scheduler.start().await {
+                    tracing::error!(%error, "the rotations could not be armed anew");
+                }
             }
             Some(worked) = scheduler.done.1.recv() => scheduler.arm_again(worked).await,
             word = words.recv() => match word {
@@ -85,10 +94,9 @@ async fn wind_down(fleet: &Fleet) {
     stop.winding_down.cancel();
     fleet.tasks.close();
     let clock = &fleet.crew.rotator.site.clock;
-    let patience = clock.now() + GRACE;
     tokio::select! {
         () = fleet.tasks.wait() => return,
-        () = clock.sleep_until(patience) => {}
+        () = clock.pass(GRACE) => {}
     }
     tracing::warn!("parking the runs that are still on");
     stop.park.cancel();
@@ -229,7 +237,8 @@ impl Scheduler {
                     tracing::info!(rotation = %rotation.name, "window passed over: paused");
                 }
                 Ok(Some(memory))
-                    if trigger == Trigger::Schedule && !still_due(&rotation, &memory, window) =>
+                    if trigger == Trigger::Schedule
+                        && !still_due(&rotation, &memory, window, crew.rotator.site.clock.now()) =>
                 {
                     tracing::info!(rotation = %rotation.name, "window passed over: a success since has moved it");
                 }
@@ -244,7 +253,8 @@ impl Scheduler {
         });
     }
 
-    /// Arms a rotation anew after its window: for `rate`, a success has moved where it counts from.
+    /// Arms a rotation anew after its window: for `rate`, a success has moved where it counts from. Where
+    /// the machine slept or the clock was set, more windows may have gone by than the one that was armed.
     async fn arm_again(&mut self, worked: Worked) {
         self.working.remove(&worked);
         let name = worked.0.as_str();
@@ -255,8 +265,17 @@ impl Scheduler {
         };
         match self.fleet.crew.rotator.journal.memory_of(name).await {
             Ok(memory) => {
-                let now = self.fleet.now();
-                self.arm(&rotation, &memory.unwrap_or_default(), now);
+                let (memory, now) = (memory.unwrap_or_default(), self.fleet.now());
+                self.arm(&rotation, &memory, now);
+                match find(&rotation, &memory, now) {
+                    Found::Begun(window) | Found::Open(window) if window != worked.1 => {
+                        self.work(&rotation, window, Trigger::Schedule);
+                    }
+                    Found::Missed(window) if window != worked.1 => {
+                        self.fleet.crew.missed(&rotation, window, None, None).await;
+                    }
+                    _ => {}
+                }
             }
             Err(error) => {
                 tracing::warn!(rotation = %name, %error, "the next window is counted from the last opening");

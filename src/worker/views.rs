@@ -53,10 +53,15 @@ impl RotationState {
     }
 }
 
-/// Where `rate` counts from.
+/// Where `rate` counts from. What a clock that was ahead has left in the journal does not count: nothing
+/// would be due until then.
 #[must_use]
 pub fn anchor(memory: &RotationMemory, now: DateTime<Utc>) -> DateTime<Utc> {
-    memory.last_success.or(memory.first_seen).unwrap_or(now)
+    [memory.last_success, memory.first_seen]
+        .into_iter()
+        .flatten()
+        .find(|at| *at <= now)
+        .unwrap_or(now)
 }
 
 /// What is to be shown of a rotation.

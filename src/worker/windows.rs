@@ -6,6 +6,8 @@
 //!   for again until the window closes, and the window is then recorded as missed with that reason;
 //! - tries come too fast: a back-off with jitter, and a place among `limits.concurrency` is held only
 //!   while a try is on;
+//! - tries go on for ever: after [`MOST_FAILURES`] the run has failed until the next window;
+//! - the clock is set back to before the opening: the next try waits for it;
 //! - the worker is told to stop: a wait ends at once, a try is left time, then parked.
 
 use std::sync::Arc;
@@ -23,6 +25,12 @@ use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
 use crate::store::VersionId;
 use crate::worker::backoff::Backoff;
+
+/// How often a run may fail in its window: for more than an hour at the back-off's pace, the default window,
+/// so that an outage which ends inside it is got over; and less than 100, the number of broken connections
+/// after which a MySQL shuts a host out (`max_connect_errors`). Waiting for a guard that passes by
+/// itself (`min_interval`, a standby in use, another run) is no failure.
+pub const MOST_FAILURES: u32 = 90;
 
 /// When and how a worker stops.
 #[derive(Debug, Clone, Default)]
@@ -45,10 +53,15 @@ impl Crew {
     /// Works one window through. Ends when the rotation has run, has failed for good, the window has
     /// closed, or the worker winds down.
     pub async fn work(&self, rotation: &Rotation, window: Window, trigger: Trigger) {
-        let mut attempt = 0;
+        let clock = &self.rotator.site.clock;
+        let (mut attempt, mut failures) = (0, 0);
         let mut open: Option<Run> = None;
         let mut problem = None;
         loop {
+            tokio::select! {
+                () = clock.sleep_until(window.opens) => {}
+                () = self.stop.winding_down.cancelled() => return,
+            }
             attempt += 1;
             match self.try_once(rotation, window, trigger).await {
                 Try::Over => return,
@@ -61,10 +74,14 @@ impl Crew {
                     problem = Some(error.problem());
                 }
             }
-            let clock = &self.rotator.site.clock;
-            let wait = clock.now() + Backoff::RUNS.jittered(attempt);
+            failures += u32::from(problem.as_ref().is_some_and(is_failure));
+            if failures >= MOST_FAILURES {
+                self.give_up(rotation, window, open, problem).await;
+                return;
+            }
             tokio::select! {
-                () = clock.sleep_until(wait.min(window.closes)) => {}
+                () = clock.pass(Backoff::RUNS.jittered(attempt)) => {}
+                () = clock.sleep_until(window.closes) => {}
                 () = self.stop.winding_down.cancelled() => return,
             }
             if clock.now() >= window.closes {
@@ -137,6 +154,63 @@ impl Crew {
         Ok(identity::scheduled(&description.arn, window.opens))
     }
 
+    /// Ends a run for good that has failed too often.
+    async fn give_up(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+        run: Option<Run>,
+        problem: Option<Problem>,
+    ) {
+        let journal = &self.rotator.journal;
+        let run = match run {
+            Some(run) => Ok(Some(run)),
+            None => {
+                let order = Self::unnamed(rotation, window);
+                let request = self.rotator.claim_request(rotation, &order);
+                journal.claim(&request).await.map(|claim| match claim {
+                    Claim::Claimed(run) => Some(*run),
+                    Claim::Running(_) | Claim::Over(_) => None,
+                })
+            }
+        };
+        let outcome = Outcome {
+            state: RunState::Failed,
+            error: problem.clone(),
+            now: self.rotator.site.clock.now(),
+        };
+        let recorded = match run {
+            Ok(Some(mut run)) => {
+                let recorded = journal.finish(run.id, &outcome).await;
+                run.state = outcome.state;
+                run.error.clone_from(&outcome.error);
+                run.finished = Some(outcome.now);
+                let run = Box::new(run);
+                self.rotator.events.send(Event::RunFinished { run });
+                recorded
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            tracing::error!(rotation = %rotation.name, %error, "a failed window could not be recorded");
+        }
+        if let Some(why) = &problem {
+            tracing::error!(rotation = %rotation.name, opens = %window.opens, code = %why.code, error = %why.message, hint = %why.hint, failures = MOST_FAILURES, "the run has failed too often, and is left until the next window");
+        }
+    }
+
+    /// The order of a window whose secret's ARN may not be known: it makes no version.
+    fn unnamed(rotation: &Rotation, window: Window) -> Order {
+        Order {
+            trigger: Trigger::Schedule,
+            reason: None,
+            window: Some(window),
+            version_id: identity::scheduled(&rotation.secret, window.opens),
+            force: false,
+        }
+    }
+
     /// Records a window that went by.
     pub async fn missed(
         &self,
@@ -161,14 +235,7 @@ impl Crew {
                 self.rotator.journal.finish(run.id, &outcome).await
             }
             None => {
-                let order = Order {
-                    trigger: Trigger::Schedule,
-                    reason: None,
-                    window: Some(window),
-                    // The secret's ARN may not be known; a missed window makes no version.
-                    version_id: identity::scheduled(&rotation.secret, window.opens),
-                    force: false,
-                };
+                let order = Self::unnamed(rotation, window);
                 let request = self.rotator.claim_request(rotation, &order);
                 self.rotator.journal.missed(&request, &problem).await
             }
@@ -183,6 +250,14 @@ impl Crew {
             problem,
         });
     }
+}
+
+/// Whether an end of a try is a failure, or a wait that passes by itself.
+fn is_failure(problem: &Problem) -> bool {
+    !matches!(
+        problem.code,
+        Code::TooSoon | Code::StandbyInUse | Code::AlreadyRunning
+    )
 }
 
 enum Try {

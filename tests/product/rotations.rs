@@ -198,6 +198,7 @@ async fn a_rotation_writes_to_the_store_twice() {
             "GetSecretValue",
             "DescribeSecret",
             "PutSecretValue",
+            "DescribeSecret",
             "UpdateSecretVersionStage"
         ]
     );

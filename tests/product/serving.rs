@@ -169,7 +169,7 @@ fn terminate(child: &tokio::process::Child) {
 }
 
 /// The shell's own `kill`: a small system has no program of that name.
-fn signal(child: &tokio::process::Child, name: &str) {
+pub fn signal(child: &tokio::process::Child, name: &str) {
     let command = format!("kill -{name} {}", child.id().unwrap());
     let mut shell = std::process::Command::new("sh");
     assert!(shell.args(["-c", &command]).status().unwrap().success());
@@ -344,7 +344,7 @@ async fn a_worker_that_comes_back_after_the_window_leaves_awscurrent_alone_and_s
 }
 
 /// Debian's libfaketime. Its wrapper program would leave the worker behind as an orphan.
-fn libfaketime() -> std::path::PathBuf {
+pub fn libfaketime() -> std::path::PathBuf {
     std::fs::read_dir("/usr/lib")
         .unwrap()
         .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))

@@ -5,6 +5,7 @@
 )]
 
 pub mod aws;
+pub mod chance;
 pub mod mongo;
 pub mod moto;
 pub mod pki;

@@ -11,8 +11,9 @@ use super::batch::Line;
 use super::quote::literal;
 use crate::secret::pair::Pair;
 
-/// Schemas that are Redshift's own. No backslash and no LIKE: both are read differently.
-const OWN_SCHEMAS: &str = "left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'";
+/// Not in schemas that are Redshift's own. No backslash and no LIKE: both are read differently.
+const OWN_SCHEMAS: &str =
+    "substring(n.nspname, 1, 3) <> 'pg_' AND n.nspname <> 'information_schema'";
 
 /// Between the settings of a user, which hold anything else.
 pub(super) const SEPARATOR: char = '\u{1f}';
@@ -31,7 +32,7 @@ fn both(pair: &Pair) -> String {
     format!("({}, {})", literal(&pair.base), literal(&pair.clone))
 }
 
-/// What all databases share; the last is for superusers alone.
+/// What all databases share; the last three are for superusers alone.
 pub(super) fn of_cluster(pair: &Pair, superuser: bool) -> Vec<Line> {
     let both = both(pair);
     let mut all = vec![
@@ -63,21 +64,32 @@ pub(super) fn of_cluster(pair: &Pair, superuser: bool) -> Vec<Line> {
         ),
     ];
     if superuser {
-        all.push(format!(
-            "SELECT usename, substring(passwd, 1, 6) FROM pg_shadow WHERE usename IN {both}"
-        ));
+        let of_user = format!("identity_type = 'user' AND identity_name IN {both}");
+        all.extend([
+            format!(
+                "SELECT usename, substring(passwd, 1, 6) FROM pg_shadow WHERE usename IN {both}"
+            ),
+            format!(
+                "SELECT identity_name, 'ASSUMEROLE on ' || iam_arn || ' for ' || command_type \
+                 FROM svv_iam_privileges WHERE {of_user}"
+            ),
+            format!(
+                "SELECT identity_name, privilege_type || ' on datashare ' || datashare_name \
+                 FROM svv_datashare_privileges WHERE {of_user}"
+            ),
+        ]);
     }
     all.into_iter().map(Line::plain).collect()
 }
 
-/// How many lines [`of_cluster`] has without the last.
+/// How many lines [`of_cluster`] has without those for superusers.
 pub(super) const OF_CLUSTER: usize = 7;
 
-/// What one database has of its own.
-pub(super) fn of_place(pair: &Pair) -> Vec<Line> {
+/// What one database has of its own; the last two are for superusers alone.
+pub(super) fn of_place(pair: &Pair, superuser: bool) -> Vec<Line> {
     let both = both(pair);
     let of_user = format!("identity_type = 'user' AND identity_name IN {both}");
-    [
+    let mut all = vec![
         format!(
             "SELECT identity_name, namespace_name, privilege_type, admin_option, privilege_scope \
              FROM svv_schema_privileges WHERE {of_user}"
@@ -111,7 +123,7 @@ pub(super) fn of_place(pair: &Pair) -> Vec<Line> {
             "SELECT u.usename, n.nspname, c.relname, c.relkind FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_user u ON u.usesysid = c.relowner \
              WHERE u.usename IN {both} AND c.relkind IN ('r', 'v', 'm') AND {OWN_SCHEMAS} \
-             AND left(c.relname, 8) <> 'mv_tbl__'"
+             AND substring(c.relname, 1, 8) <> 'mv_tbl__'"
         ),
         format!(
             "SELECT u.usename, n.nspname FROM pg_namespace n JOIN pg_user u \
@@ -123,11 +135,26 @@ pub(super) fn of_place(pair: &Pair) -> Vec<Line> {
              JOIN pg_user u ON u.usesysid = p.proowner \
              WHERE (u.usename IN {both} OR p.prokind = 'p') AND {OWN_SCHEMAS}"
         ),
-    ]
-    .into_iter()
-    .map(Line::plain)
-    .collect()
+    ];
+    if superuser {
+        all.extend([
+            format!(
+                "SELECT grantee, 'the row-level security policy ' || polname || ' on ' || \
+                 relschema || '.' || relname FROM svv_rls_attached_policy \
+                 WHERE granteekind = 'user' AND grantee IN {both}"
+            ),
+            format!(
+                "SELECT grantee, 'the masking policy ' || policy_name || ' on ' || \
+                 schema_name || '.' || table_name FROM svv_attached_masking_policy \
+                 WHERE grantee_type = 'user' AND grantee IN {both}"
+            ),
+        ]);
+    }
+    all.into_iter().map(Line::plain).collect()
 }
+
+/// How many lines [`of_place`] has without those for superusers.
+pub(super) const OF_PLACE: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -137,8 +164,9 @@ mod tests {
     #[test]
     fn a_look_into_the_secrets_database_is_one_batch() {
         let pair = Pair::of("a'b", "_clone");
-        let (cluster, place) = (of_cluster(&pair, true), of_place(&pair));
-        assert_eq!(cluster.len(), OF_CLUSTER + 1);
+        let (cluster, place) = (of_cluster(&pair, true), of_place(&pair, true));
+        assert_eq!(of_cluster(&pair, false).len(), OF_CLUSTER);
+        assert_eq!(of_place(&pair, false).len(), OF_PLACE);
         assert!(cluster.len() + place.len() <= MOST_STATEMENTS);
         for line in cluster.iter().chain(&place) {
             assert!(line.shown.starts_with("SELECT "));

@@ -30,7 +30,7 @@ fn rights(granted: &[(Object, &[(&str, bool)])], owned: &[Object]) -> Rights {
             .map(|(o, all)| (o.clone(), held(all)))
             .collect(),
         owned: owned.iter().map(|object| (object.clone(), false)).collect(),
-        unknown: Vec::new(),
+        ..Rights::default()
     }
 }
 

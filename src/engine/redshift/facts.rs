@@ -40,6 +40,8 @@ pub(super) struct User {
     pub groups: BTreeSet<String>,
     /// With ADMIN OPTION or without.
     pub roles: BTreeMap<String, bool>,
+    /// What it has that no statement of ours copies, as text.
+    pub beyond: BTreeSet<String>,
     /// In which form its password is stored, where that may be read.
     pub form: Option<Form>,
 }
@@ -79,6 +81,8 @@ pub(super) struct Rights {
     pub granted: Grants,
     /// Whether it is a view.
     pub owned: BTreeMap<Object, bool>,
+    /// What it has that no statement of ours copies, as text.
+    pub beyond: BTreeSet<String>,
     /// Privileges that are granted and not known here.
     pub unknown: Vec<String>,
 }

@@ -142,7 +142,7 @@ pub(super) fn of_message(message: &str) -> Kind {
         "not authorized",
     ]) {
         Kind::Permission
-    } else if lower.contains("database") && lower.contains("does not exist") {
+    } else if lower.contains("database \"") && lower.contains("does not exist") {
         Kind::NoDatabase
     } else if has(&["relation", "schema"]) && lower.contains("does not exist") {
         Kind::NoRelation
@@ -246,6 +246,10 @@ mod tests {
             ("ERROR: permission denied for relation t", Kind::Permission),
             ("FATAL: database \"x\" does not exist", Kind::NoDatabase),
             ("ERROR: schema \"twinkey\" does not exist", Kind::NoRelation),
+            (
+                "ERROR: schema \"twinkey\" does not exist in the database.",
+                Kind::NoRelation,
+            ),
             ("ERROR: division by zero", Kind::DivisionByZero),
             ("ERROR: syntax error at or near \"x\"", Kind::Other),
         ] {

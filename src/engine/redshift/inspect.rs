@@ -59,7 +59,8 @@ pub(super) fn explain(strange: &Strange) -> EngineError {
 /// Everything that the plan rests on.
 pub(super) async fn facts(admin: &Master, pair: &Pair) -> Result<Facts, EngineError> {
     let of_cluster = asks::of_cluster(pair, admin.superuser);
-    let own = [of_cluster.clone(), asks::of_place(pair)].concat();
+    let superuser = admin.superuser;
+    let own = [of_cluster.clone(), asks::of_place(pair, superuser)].concat();
     let mut answers = admin.read(&own).await?;
     let of_place = answers.split_off(of_cluster.len());
     let mut facts = Facts {
@@ -75,7 +76,8 @@ pub(super) async fn facts(admin: &Master, pair: &Pair) -> Result<Facts, EngineEr
     let others = cluster(&mut facts, &mut own_place, &answers, pair).map_err(|s| explain(&s))?;
     facts.places.push(own_place);
     for database in others {
-        let answers = admin.read_in(&database, &asks::of_place(pair)).await?;
+        let asks = asks::of_place(pair, superuser);
+        let answers = admin.read_in(&database, &asks).await?;
         facts.places.push(places::read(&database, &answers, pair)?);
     }
     // Who sees the active user's row, which is not its own, sees all.
@@ -159,6 +161,11 @@ fn cluster(
                 Some(form) if form.starts_with("md5") => Some(Form::Md5),
                 _ => None,
             };
+        }
+    }
+    for row in answers.iter().skip(asks::OF_CLUSTER + 1).flatten() {
+        if let Some(user) = side(facts, &row.text(0)?, pair) {
+            user.beyond.insert(row.text(1)?);
         }
     }
     let mut others = Vec::new();

@@ -225,6 +225,9 @@ impl Admin for Master {
             holder: self.client.id(),
         };
         let take = lease.take();
+        // Given back also where the answer is lost.
+        self.leases.retain(|other| *other != lease);
+        self.leases.push(lease.clone());
         let mut taken = self.take(&take).await;
         if matches!(&taken, Err(failed) if failed.kind == Kind::NoRelation) {
             let made = self.keep_house(&lock::set_up()).await;
@@ -247,9 +250,8 @@ impl Admin for Master {
         let explain = |failed| self.peer.explain("taking the pair's lock", &take, failed);
         let holder = taken.map_err(explain)?;
         let ours = holder.is_some_and(|holder| holder.trim() == lease.holder.to_string());
-        if ours {
+        if !ours {
             self.leases.retain(|other| *other != lease);
-            self.leases.push(lease);
         }
         Ok(ours)
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::asks;
 use super::defaults::{DefaultPrivilege, Grantee, Kind, NewObjects};
 use super::facts::{Place, Rights};
 use super::grants::{Object, Read, is_words};
@@ -26,7 +27,8 @@ pub(super) fn read(
     };
     let done = owners(&mut place, answers, pair)
         .and_then(|procedures| privileges(&mut place, answers, pair, &procedures))
-        .and_then(|()| defaults(&mut place, &answers[6]));
+        .and_then(|()| defaults(&mut place, &answers[6]))
+        .and_then(|()| beyond(&mut place, answers, pair));
     done.map_err(|strange| explain(&strange))?;
     Ok(place)
 }
@@ -209,6 +211,14 @@ fn privileges(
             &privilege,
             row.truth(4)?,
         );
+    }
+    Ok(())
+}
+
+fn beyond(place: &mut Place, answers: &[Vec<Row>], pair: &Pair) -> Result<(), Strange> {
+    for row in answers.iter().skip(asks::OF_PLACE).flatten() {
+        let what = row.text(1)?;
+        side(place, &row.text(0)?, pair).beyond.insert(what);
     }
     Ok(())
 }

@@ -133,6 +133,31 @@ fn a_privilege_that_is_not_known_is_told() {
 }
 
 #[test]
+fn what_cannot_be_copied_and_differs_is_refused_both_ways() {
+    let refused = |facts: &Facts| {
+        let findings = plan(facts, &pair()).findings;
+        let errors = findings.iter().filter(|f| f.severity == Severity::Error);
+        errors.map(|f| f.what.clone()).collect::<Vec<String>>()
+    };
+    let mut facts = facts();
+    let policy = "the masking policy m on s.t".to_owned();
+    facts.places[1].active.beyond.insert(policy.clone());
+    assert_eq!(
+        refused(&facts),
+        [
+            "\"app\" has the masking policy m on s.t in other, \"app_clone\" has not, and it is not copied"
+        ]
+    );
+    facts.places[1].standby.beyond.insert(policy);
+    assert_eq!(refused(&facts), [""; 0]);
+    facts.standby = Some(User {
+        beyond: ["ASSUMEROLE on x for COPY".to_owned()].into(),
+        ..user()
+    });
+    assert_eq!(refused(&facts).len(), 1);
+}
+
+#[test]
 fn an_equal_standby_needs_its_password_alone() {
     let mut facts = facts();
     facts.standby = Some(user());

@@ -1,7 +1,9 @@
 //! What a person should know before a run, and what the admin lacks: pure.
 
+use std::collections::BTreeSet;
+
 use super::account;
-use super::facts::Facts;
+use super::facts::{Facts, User};
 use super::quote::ident;
 use crate::code::Code;
 use crate::engine::{Finding, Severity};
@@ -53,6 +55,47 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         }));
     }
     all.extend(account::findings(facts));
+    all.extend(beyond(facts, pair));
+    all
+}
+
+/// What one of the two has and the other has not, and no statement of ours copies: a run would make
+/// them unequal without a word, and a missing policy shows rows, or hides them.
+fn beyond(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    let of = |user: &Option<User>| -> BTreeSet<String> {
+        user.as_ref()
+            .map(|user| user.beyond.clone())
+            .unwrap_or_default()
+    };
+    let cluster = ("the cluster", of(&facts.active), of(&facts.standby));
+    let places = facts.places.iter().map(|place| {
+        let (active, standby) = (&place.active, &place.standby);
+        (
+            place.database.as_str(),
+            active.beyond.clone(),
+            standby.beyond.clone(),
+        )
+    });
+    let mut all = Vec::new();
+    for (place, active, standby) in places.chain([cluster]) {
+        let sides = [
+            (pair.active_user(), pair.standby_user(), &active, &standby),
+            (pair.standby_user(), pair.active_user(), &standby, &active),
+        ];
+        for (has, lacks, one, other) in sides {
+            all.extend(one.difference(other).map(|what| Finding {
+                code: Some(Code::PrivilegesDiffer),
+                ..Finding::new(
+                    Severity::Error,
+                    format!("{has:?} has {what} in {place}, {lacks:?} has not, and it is not copied"),
+                    Some(format!(
+                        "give it to both by hand, or take it; where {lacks:?} is not there yet: CREATE USER {} PASSWORD DISABLE",
+                        ident(lacks)
+                    )),
+                )
+            }));
+        }
+    }
     all
 }
 

@@ -38,7 +38,9 @@ async fn running(
     let Some((run, lease_until)) = rows::running(db, &request.rotation).await? else {
         return Ok(None);
     };
-    if request.now < lease_until {
+    // Twice, because a lease may be granted while this claim waits for the file.
+    let longest = request.now + request.lease * 2;
+    if request.now < lease_until && lease_until <= longest {
         return Ok(Some(Claim::Running(Box::new(run))));
     }
     if run.version_id == request.version_id {

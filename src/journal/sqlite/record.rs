@@ -101,6 +101,19 @@ pub(super) async fn finish(
     known(done.rows_affected(), run, "is not running")?;
 
     let success = outcome.state == RunState::Succeeded;
+    if !success {
+        // It may have moved AWSCURRENT, and nobody was left to hear so: `min_interval` counts from now.
+        sqlx::query(
+            "UPDATE rotations SET last_flip = ?2
+              WHERE name = (SELECT rotation FROM runs WHERE id = ?1)
+                AND EXISTS (SELECT 1 FROM steps
+                             WHERE run = ?1 AND name = 'finish' AND state <> 'succeeded')",
+        )
+        .bind(run.to_string())
+        .bind(now)
+        .execute(&mut *db)
+        .await?;
+    }
     let left_over = if success {
         StepState::Succeeded
     } else {
@@ -254,7 +267,8 @@ pub(super) async fn first_seen(
 ) -> Result<(), Reason> {
     sqlx::query(
         "INSERT INTO rotations (name, first_seen) SELECT value, ?2 FROM json_each(?1) WHERE true
-         ON CONFLICT (name) DO UPDATE SET first_seen = COALESCE(first_seen, excluded.first_seen)",
+         ON CONFLICT (name) DO UPDATE
+            SET first_seen = MIN(COALESCE(first_seen, excluded.first_seen), excluded.first_seen)",
     )
     .bind(serde_json::json!(rotations).to_string())
     .bind(now.timestamp_micros())

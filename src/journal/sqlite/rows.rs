@@ -92,19 +92,23 @@ pub(super) async fn memory(
     db: &mut SqliteConnection,
     only: Option<&str>,
 ) -> sqlx::Result<HashMap<String, RotationMemory>> {
-    let newest = sqlx::query(
+    let mut newest = by_rotation(
+        db,
         "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
              (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1)
           WHERE ?1 IS NULL OR name = ?1",
+        only,
     )
-    .bind(only)
-    .fetch_all(&mut *db)
     .await?;
-    let mut newest: HashMap<String, Run> = with_steps(db, &newest)
-        .await?
-        .into_iter()
-        .map(|run| (run.rotation.clone(), run))
-        .collect();
+    let mut in_window = by_rotation(
+        db,
+        "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
+             (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
+               ORDER BY seq DESC LIMIT 1)
+          WHERE ?1 IS NULL OR name = ?1",
+        only,
+    )
+    .await?;
     sqlx::query("SELECT * FROM rotations WHERE ?1 IS NULL OR name = ?1")
         .bind(only)
         .fetch_all(db)
@@ -119,11 +123,25 @@ pub(super) async fn memory(
                 last_flip: time_or_none(row, "last_flip")?,
                 retired: time_or_none(row, "retired")?,
                 last_run: newest.remove(&name),
+                last_in_window: in_window.remove(&name),
                 seen: seen(row)?,
             };
             Ok((name, memory))
         })
         .collect()
+}
+
+async fn by_rotation(
+    db: &mut SqliteConnection,
+    query: &'static str,
+    only: Option<&str>,
+) -> sqlx::Result<HashMap<String, Run>> {
+    let rows = sqlx::query(query).bind(only).fetch_all(&mut *db).await?;
+    let runs = with_steps(db, &rows).await?;
+    Ok(runs
+        .into_iter()
+        .map(|run| (run.rotation.clone(), run))
+        .collect())
 }
 
 async fn one(db: &mut SqliteConnection, row: Option<SqliteRow>) -> sqlx::Result<Option<Run>> {

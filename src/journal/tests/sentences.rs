@@ -285,6 +285,24 @@ pub async fn a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not(
     assert_eq!(memory.last_run, Some(read(journal, &run).await));
 }
 
+pub async fn a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_flip(
+    journal: &dyn Journal,
+) {
+    for (rotation, step_name, flip) in [
+        ("orders", StepName::Finish, Some(at(3601))),
+        ("bills", StepName::Test, None),
+    ] {
+        let run = claimed(journal, &request(rotation, 1)).await;
+        let open = step(step_name, StepState::Running, "x");
+        journal.step(run.id, &open).await.unwrap();
+        // Another attempt begins, and does not come that far.
+        claimed(journal, &by("b", at(60), request(rotation, 1))).await;
+        journal.sweep(at(3601)).await.unwrap();
+        assert_eq!(read(journal, &run).await.state, RunState::Missed);
+        assert_eq!(journal.memory().await.unwrap()[rotation].last_flip, flip);
+    }
+}
+
 pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held(
     journal: &dyn Journal,
 ) {

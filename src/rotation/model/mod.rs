@@ -16,6 +16,7 @@
 //! the network while later runs come and go. With two, a late AWSPENDING can slip under a run whose
 //! own promotion is late too; no sequence of single calls to Secrets Manager could rule that out.
 
+mod races;
 mod world;
 
 use std::collections::HashSet;
@@ -27,15 +28,15 @@ use world::*;
 fn starts() -> Vec<World> {
     let mut all = Vec::new();
     for active_clone in [false, true] {
-        let standby = |password, old_fields| Value::Doc {
+        let standby = |password, fields| Value::Doc {
             clone: !active_clone,
             password,
-            old_fields,
+            fields,
         };
         let wrong_user = Value::Doc {
             clone: active_clone,
             password: 7,
-            old_fields: false,
+            fields: 0,
         };
         let contents = |password| {
             [
@@ -43,9 +44,9 @@ fn starts() -> Vec<World> {
                 Value::Empty,
                 Value::Foreign,
                 wrong_user,
-                standby(password, false),
-                standby(password, true),
-                standby(2, false),
+                standby(password, 0),
+                standby(password, 1),
+                standby(2, 0),
             ]
         };
         let mut users = vec![User::Absent];
@@ -81,9 +82,9 @@ fn starts() -> Vec<World> {
                                     Value::Doc {
                                         clone: active_clone,
                                         password: 0,
-                                        old_fields: false,
+                                        fields: 0,
                                     },
-                                    standby(1, false),
+                                    standby(1, 0),
                                     other,
                                     this,
                                     Value::None,

@@ -21,7 +21,8 @@ pub(super) enum Value {
     Doc {
         clone: bool,
         password: Password,
-        old_fields: bool,
+        /// Which of its other fields' editions it has.
+        fields: u8,
     },
 }
 
@@ -36,8 +37,8 @@ pub(super) enum User {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct World {
-    pub(super) versions: [Value; 6],
+pub(super) struct World<const VERSIONS: usize = 6> {
+    pub(super) versions: [Value; VERSIONS],
     pub(super) current: Id,
     pub(super) previous: Option<Id>,
     pub(super) pending: Option<Id>,
@@ -69,6 +70,8 @@ pub(super) struct Run {
     pub(super) own: Id,
     pub(super) from: Id,
     pub(super) clone_is_standby: bool,
+    /// The edition of the current document that this run saw.
+    pub(super) fields: u8,
     /// The password in the document that this run works for.
     pub(super) password: Password,
     pub(super) observed: Observed,
@@ -77,7 +80,7 @@ pub(super) struct Run {
     pub(super) steps: u8,
 }
 
-impl World {
+impl<const VERSIONS: usize> World<VERSIONS> {
     pub(super) fn active_is_clone(&self) -> bool {
         matches!(self.versions[self.current], Value::Doc { clone: true, .. })
     }
@@ -87,10 +90,15 @@ impl World {
             Value::None | Value::Empty => Content::Empty,
             Value::Foreign => Content::Foreign,
             Value::Doc { clone, .. } if clone == self.active_is_clone() => Content::Foreign,
-            Value::Doc {
-                old_fields: true, ..
-            } => Content::Outdated,
+            Value::Doc { fields, .. } if fields != self.fields() => Content::Outdated,
             Value::Doc { .. } => Content::Fits,
+        }
+    }
+
+    pub(super) fn fields(&self) -> u8 {
+        match self.versions[self.current] {
+            Value::Doc { fields, .. } => fields,
+            _ => 0,
         }
     }
 
@@ -151,14 +159,14 @@ impl World {
     }
 }
 
-pub(super) fn observe(world: &World, own: Id) -> Run {
+pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -> Run {
     let standby_is_clone = !world.active_is_clone();
     let own_state = if world.current == own {
         Own::Current
-    } else if world.pending == Some(own) {
-        Own::Pending(world.content(own))
     } else if world.previous == Some(own) {
         Own::Previous
+    } else if world.pending == Some(own) {
+        Own::Pending(world.content(own))
     } else if world.versions[own] == Value::None {
         Own::NotThere
     } else {
@@ -177,6 +185,7 @@ pub(super) fn observe(world: &World, own: Id) -> Run {
         own,
         from: world.current,
         clone_is_standby: standby_is_clone,
+        fields: world.fields(),
         password: world.password(own),
         observed: Observed {
             own: own_state,
@@ -196,7 +205,7 @@ pub(super) fn observe(world: &World, own: Id) -> Run {
     run
 }
 
-pub(super) fn look_at_standby(world: &World, run: &mut Run) {
+pub(super) fn look_at_standby<const VERSIONS: usize>(world: &World<VERSIONS>, run: &mut Run) {
     run.observed.standby = match world.users[usize::from(run.clone_is_standby)] {
         User::Absent => Standby {
             equal: false,
@@ -214,7 +223,7 @@ pub(super) fn look_at_standby(world: &World, run: &mut Run) {
 }
 
 /// One Converge cut into its parts, as an engine without transactions carries it out.
-pub(super) fn converge(world: &mut World, run: &Run, part: u8) {
+pub(super) fn converge<const VERSIONS: usize>(world: &mut World<VERSIONS>, run: &Run, part: u8) {
     let user = &mut world.users[usize::from(run.clone_is_standby)];
     *user = match (part, *user) {
         (0, User::Absent) => User::There {
@@ -294,7 +303,7 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
             let value = Value::Doc {
                 clone: run.clone_is_standby,
                 password,
-                old_fields: false,
+                fields: run.fields,
             };
             next.extend(store(
                 Write::Put { id: run.own, value },

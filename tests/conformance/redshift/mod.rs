@@ -4,6 +4,7 @@
 //! The Data API is asked by the engine alone: what the fixture does as a DBA or as an application goes to
 //! the server behind it.
 
+mod copies;
 mod harness;
 pub mod sentences;
 

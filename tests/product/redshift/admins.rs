@@ -23,7 +23,6 @@ fn with_master() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_user_is_the_admin_and_no_master_secret_is_read() {
     let house = House::open(On::Cluster, "db_user = \"admin\"", "").await;
-    house.stand_in.store(); // there, and not read
     rotates_twice(&house).await;
     let calls = house.stand_in.faults().calls();
     let of_master = calls.iter().filter(|call| call.secret == MASTER_SECRET);
@@ -39,6 +38,21 @@ async fn the_workers_iam_identity_is_the_admin_of_a_workgroup() {
     let calls = house.stand_in.faults().calls();
     let of_master = calls.iter().filter(|call| call.secret == MASTER_SECRET);
     assert_eq!(of_master.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_the_embedded_store_is_rotated_too_and_the_probe_secret_is_in_aws() {
+    let house = House::open(On::Cluster, "", "").await;
+    furnish(&house).await;
+    house.keep_secrets_here("db_user = \"admin\"").await;
+    for user in ["app_clone", "app"] {
+        house.good(&["rotate", "house"]).await;
+        let current = house.good(&["secret", "get", super::house::SECRET]).await;
+        let document: serde_json::Value = serde_json::from_str(&current).unwrap();
+        assert_eq!(document["username"], user);
+    }
+    assert!(house.count("CreateSecret") > 0);
+    assert_eq!(house.probe_secrets().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -151,9 +151,15 @@ async fn one_lost_answer_at_any_call_is_asked_for_again_and_nothing_is_done_twic
     let mut lost = 0;
     for k in 1..MOST_CALLS {
         let (user, calls) = (house.current_user().await, faults.calls().len());
+        let statements = house.redshift().history().len();
         faults.cut(k, Cut::After);
         house.good(&["rotate", "house"]).await;
         assert_ne!(house.current_user().await, user, "call {k}");
+        let history = house.redshift().history();
+        let set = history[statements..]
+            .iter()
+            .filter(|seen| seen.sql.contains(" PASSWORD 'md5"));
+        assert_eq!(set.count(), 1, "call {k}: one token, one statement");
         let reached = faults.calls().len() >= calls + k;
         faults.forget_cuts();
         if !reached {

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 use twinkey::demo::postgres::{LocalPostgres, Options};
+use twinkey::store::local::LocalStore;
 use twinkey::store::{SecretStore, Selector, stage};
 
 use crate::support::aws::redshift::{CLUSTER, HOME, Redshift, WORKGROUP};
@@ -84,6 +85,22 @@ impl House {
         self.folder.path()
     }
 
+    /// The secret is in the embedded store from now on, and AWS is where the environment says.
+    pub async fn keep_secrets_here(&self, redshift: &str) {
+        let path = |file| self.folder.path().join(file);
+        let store = LocalStore::open(&path("secrets.db"), &path("secrets.key"))
+            .await
+            .unwrap();
+        let document = SecretString::from(self.read(stage::CURRENT).await.to_string());
+        store.create_or_put(SECRET, &document).await.unwrap();
+        let text = format!(
+            "[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\npath = \"secrets.db\"\n\
+             key_file = \"secrets.key\"\n[[rotation]]\nname = \"house\"\nsecret = \"{SECRET}\"\n\
+             min_interval = \"0s\"\nredshift = {{ {redshift} }}\n"
+        );
+        std::fs::write(path("twinkey.toml"), text).unwrap();
+    }
+
     pub fn redshift(&self) -> &Redshift {
         self.stand_in.redshift()
     }
@@ -116,6 +133,8 @@ impl House {
             .env("TWINKEY_CONFIG", self.folder.path().join("twinkey.toml"))
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ENDPOINT_URL", self.stand_in.url())
             .env_remove("RUST_BACKTRACE")
             .current_dir(self.folder.path())
             .kill_on_drop(true);

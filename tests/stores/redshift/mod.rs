@@ -3,6 +3,7 @@
 
 mod api;
 mod catalogue;
+mod refusals;
 mod signins;
 mod users;
 

@@ -5,6 +5,7 @@ mod binary;
 pub mod documentdb;
 pub mod mariadb;
 pub mod postgres;
+pub mod street;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

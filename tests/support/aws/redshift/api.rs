@@ -7,12 +7,13 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::look::{identifier, page_start};
 use super::refusal::Refusal;
-use super::request::{Place, Submission, number, text, wait};
+use super::request::{Place, Submission, number};
 use super::statement::{Statement, Status};
-use super::{CLUSTER, Redshift, WORKGROUP};
+use super::{Book, CLUSTER, Redshift, WORKGROUP};
 
-type Answer = Result<Json, Refusal>;
+pub type Answer = Result<Json, Refusal>;
 
 impl Redshift {
     /// Answers one call: HTTP status and body.
@@ -75,7 +76,7 @@ impl Redshift {
         Self::check_place(&submission.place)?;
         let same = json!({"action": action, "asked": Submission::without_wait(asked)});
         let wait = submission.wait;
-        let known = self.known(submission.token.as_deref(), &same)?;
+        let known = known(&self.book(), submission.token.as_deref(), &same)?;
         let id = if let Some(id) = known {
             id
         } else {
@@ -84,18 +85,6 @@ impl Redshift {
         };
         self.wait_for(&id, wait).await;
         self.look(&id, |statement| Ok(statement.submitted()))
-    }
-
-    /// The statement that this token became; it is an error where something else was asked.
-    fn known(&self, token: Option<&str>, same: &Json) -> Result<Option<String>, Refusal> {
-        let book = self.book();
-        match token.and_then(|token| book.tokens.get(token)) {
-            None => Ok(None),
-            Some((asked, id)) if asked == same => Ok(Some(id.clone())),
-            Some(_) => Err(Refusal::invalid(
-                "The ClientToken was used before with other parameters",
-            )),
-        }
     }
 
     fn enter(
@@ -108,11 +97,11 @@ impl Redshift {
             let knobs = self.knobs();
             (knobs.active, knobs.late)
         };
+        let mut book = self.book();
         // Two calls with one token at once become one statement.
-        if let Some(id) = self.known(submission.token.as_deref(), &same)? {
+        if let Some(id) = known(&book, submission.token.as_deref(), &same)? {
             return Ok(id);
         }
-        let mut book = self.book();
         let active = book
             .statements
             .iter()
@@ -135,7 +124,7 @@ impl Redshift {
     }
 
     /// Until the statement has ended, or so many seconds.
-    async fn wait_for(&self, id: &str, seconds: Option<u64>) {
+    pub(super) async fn wait_for(&self, id: &str, seconds: Option<u64>) {
         let Some(seconds) = seconds else { return };
         let deadline = Instant::now() + Duration::from_secs(seconds);
         let mut changes = self.changes.subscribe();
@@ -166,109 +155,6 @@ impl Redshift {
         see(found.ok_or_else(|| Refusal::missing(id, format!("Query {id} does not exist.")))?)
     }
 
-    async fn describe(&self, asked: &Json) -> Answer {
-        let (id, number) = identifier(asked)?;
-        let waits = wait(asked)?;
-        self.wait_for(&id, waits).await;
-        self.look(&id, |statement| {
-            let mut shown = match number {
-                None => statement.described(),
-                Some(number) => part_of(statement, number).map(|_| statement.sub(number))?,
-            };
-            if waits.is_none() && statement.late > 0 && statement.status.is_final() {
-                statement.late -= 1;
-                let still = shown.as_object_mut().unwrap();
-                still.retain(|key, _| !["Error", "SubStatements"].contains(&key.as_str()));
-                shown["Status"] = json!(Status::Started.name());
-                shown["HasResultSet"] = json!(false);
-            }
-            Ok(shown)
-        })
-    }
-
-    async fn get_result(&self, asked: &Json) -> Answer {
-        let (id, number) = identifier(asked)?;
-        self.wait_for(&id, wait(asked)?).await;
-        let page = self.knobs().page_rows;
-        let start = page_start(asked)?;
-        self.look(&id, |statement| {
-            let number = match number {
-                None if statement.submission.is_batch => {
-                    return Err(Refusal::invalid(
-                        "A batch has results by statement: name one as id:number",
-                    ));
-                }
-                None => 1,
-                Some(number) => number,
-            };
-            let ended = statement.status == Status::Finished
-                || statement.submission.auto_commit && statement.status.is_final();
-            let part = part_of(statement, number)?;
-            let Some(result) = part.result.as_ref().filter(|_| ended) else {
-                let why =
-                    "Query does not have result. Please check query status with DescribeStatement.";
-                return Err(Refusal::missing(&id, why));
-            };
-            if start > result.rows.len() {
-                return Err(Refusal::invalid("NextToken is not one of this result's"));
-            }
-            let end = result.rows.len().min(start + page);
-            let mut shown = json!({
-                "Records": result.rows[start..end], "ColumnMetadata": result.columns,
-                "TotalNumRows": result.rows.len(),
-            });
-            if end < result.rows.len() {
-                shown["NextToken"] = json!(format!("from:{end}"));
-            }
-            Ok(shown)
-        })
-    }
-
-    fn list_statements(&self, asked: &Json) -> Answer {
-        let most = number(asked, "MaxResults", 0..=100)?
-            .filter(|most| *most > 0)
-            .unwrap_or(100);
-        let status = text(asked, "Status")?.unwrap_or_else(|| "FINISHED".into());
-        let prefix = text(asked, "StatementName")?.unwrap_or_default();
-        let cluster = text(asked, "ClusterIdentifier")?;
-        let workgroup = text(asked, "WorkgroupName")?;
-        let database = text(asked, "Database")?;
-        if cluster.is_some() && workgroup.is_some() {
-            return Err(Refusal::invalid(
-                "ClusterIdentifier and WorkgroupName exclude each other",
-            ));
-        }
-        if database.is_some() && cluster.is_none() && workgroup.is_none() {
-            return Err(Refusal::invalid(
-                "Database is of a ClusterIdentifier or a WorkgroupName",
-            ));
-        }
-        let start = page_start(asked)?;
-        let book = self.book();
-        let newest_first = book.statements.iter().rev().filter(|statement| {
-            let place = &statement.submission.place;
-            (status == "ALL" || status == statement.status.name())
-                && statement
-                    .submission
-                    .name
-                    .as_deref()
-                    .unwrap_or_default()
-                    .starts_with(&prefix)
-                && (cluster.is_none() || cluster == place.cluster)
-                && (workgroup.is_none() || workgroup == place.workgroup)
-                && database
-                    .as_ref()
-                    .is_none_or(|database| *database == place.database)
-        });
-        let all: Vec<Json> = newest_first.map(Statement::listed).collect();
-        let end = all.len().min(start + usize::try_from(most).unwrap());
-        let mut shown = json!({"Statements": all.get(start..end).unwrap_or_default()});
-        if end < all.len() {
-            shown["NextToken"] = json!(format!("from:{end}"));
-        }
-        Ok(shown)
-    }
-
     async fn cancel(&self, asked: &Json) -> Answer {
         let (id, _) = identifier(asked)?;
         let now = self.now();
@@ -296,7 +182,7 @@ impl Redshift {
         if pid != 0 {
             let mut root = self.root("postgres").await.unwrap();
             let stop = format!("SELECT pg_terminate_backend({pid})");
-            super::execute(&mut root, &stop).await.unwrap();
+            super::pool::execute(&mut root, &stop).await.unwrap();
         }
         self.changes.send_modify(|count| *count += 1);
         Ok(json!({"Status": true}))
@@ -321,32 +207,13 @@ impl Redshift {
     }
 }
 
-/// A statement's id and, behind a colon, the number of one of its batch.
-fn identifier(asked: &Json) -> Result<(String, Option<usize>), Refusal> {
-    let id = text(asked, "Id")?.unwrap_or_default();
-    let (base, number) = id
-        .split_once(':')
-        .map_or((id.as_str(), None), |(b, n)| (b, Some(n)));
-    let number = number.map(str::parse).transpose();
-    match (Uuid::try_parse(base), number) {
-        (Ok(_), Ok(number)) => Ok((base.to_owned(), number)),
-        _ => Err(Refusal::invalid(format!(
-            "id must satisfy regex pattern: {id}"
-        ))),
-    }
-}
-
-fn part_of(statement: &Statement, number: usize) -> Result<&super::statement::Part, Refusal> {
-    let part = number.checked_sub(1).and_then(|at| statement.parts.get(at));
-    part.ok_or_else(|| Refusal::missing(&statement.id, format!("there is no statement {number}")))
-}
-
-fn page_start(asked: &Json) -> Result<usize, Refusal> {
-    let token = text(asked, "NextToken")?.filter(|token| !token.is_empty());
-    let start = token.map(|token| token.strip_prefix("from:").and_then(|at| at.parse().ok()));
-    match start {
-        None => Ok(0),
-        Some(Some(start)) => Ok(start),
-        Some(None) => Err(Refusal::invalid("NextToken is not one of ours")),
+/// The statement that this token became; it is an error where something else was asked.
+fn known(book: &Book, token: Option<&str>, same: &Json) -> Result<Option<String>, Refusal> {
+    match token.and_then(|token| book.tokens.get(token)) {
+        None => Ok(None),
+        Some((asked, id)) if asked == same => Ok(Some(id.clone())),
+        Some(_) => Err(Refusal::invalid(
+            "The ClientToken was used before with other parameters",
+        )),
     }
 }

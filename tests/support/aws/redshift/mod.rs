@@ -7,9 +7,23 @@
 //! - a statement has rights that its user does not have: it runs under that user's name on a real
 //!   server, and the secret's password is compared with the stored hash (`signin.rs`);
 //! - a password in a statement goes unseen: every text is kept as it came, for tests to search.
+//!
+//! What of Redshift it does not show:
+//! - DROP and ALTER on tables, schemas and databases, models, CREATE MODEL and default privileges on
+//!   procedures are in the catalogue only: nobody is kept from anything by them. Of ALL TABLES IN SCHEMA,
+//!   ALL leaves DROP and ALTER out;
+//! - datashares, IAM roles, row policies, masking, scoped grants and external schemas are views without
+//!   rows, and statements about them are syntax errors;
+//! - names of 64 to 127 bytes, which the server behind it cuts off: they are a panic here;
+//! - users, groups and roles share one space of names; roles are granted without an order of owners;
+//! - sessions of the API, results as CSV, and what is kept after a session has ended;
+//! - how long Redshift takes, its queues, and its conflicts of serializable transactions: a transaction
+//!   here is PostgreSQL's REPEATABLE READ, whose snapshot is taken after LOCK TABLE as well.
 
 mod api;
+mod look;
 mod password;
+mod pool;
 mod refusal;
 mod request;
 mod rows;
@@ -25,15 +39,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
 use twinkey::demo::postgres::{LocalPostgres, Options};
-use twinkey::secret::ExposeSecret;
 use twinkey::store::local::LocalStore;
 use twinkey::telemetry::Clock;
 
+use pool::execute;
 use statement::Statement;
 
 /// The provisioned cluster that there is.
@@ -167,50 +181,6 @@ impl Redshift {
         }
     }
 
-    /// As the server's superuser, past the Data API: for what a test makes and looks at.
-    ///
-    /// # Errors
-    /// The server's.
-    pub async fn root(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
-        let root = self.server.superuser();
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(self.server.host())
-            .port(self.server.port())
-            .username(&root.username)
-            .password(root.password.expose_secret())
-            .database(database)
-            .ssl_mode(PgSslMode::Disable);
-        PgConnection::connect_with(&options).await
-    }
-
-    /// One that was given back, or a new one.
-    async fn take(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
-        let idle = self.idle().get_mut(database).and_then(Vec::pop);
-        match idle {
-            Some(connection) => Ok(connection),
-            None => self.root(database).await,
-        }
-    }
-
-    /// As good as new, or not at all.
-    async fn give_back(&self, database: &str, mut connection: PgConnection) {
-        // Not DISCARD ALL, which takes the driver's prepared statements too.
-        let clean = "ROLLBACK; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP";
-        for sql in clean.split("; ") {
-            if execute(&mut connection, sql).await.is_err() {
-                return;
-            }
-        }
-        let mut idle = self.idle();
-        idle.entry(database.to_owned())
-            .or_default()
-            .push(connection);
-    }
-
-    fn idle(&self) -> MutexGuard<'_, HashMap<String, Vec<PgConnection>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Statements in Redshift's SQL, one after the other, as the server's superuser and past the
     /// API: a DBA's. What a fixture sets so is in no history.
     pub async fn dba(&self, database: &str, statements: &[&str]) {
@@ -295,11 +265,4 @@ impl Redshift {
     fn now(&self) -> f64 {
         self.clock.now().timestamp_millis() as f64 / 1000.0
     }
-}
-
-async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
-    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await;
-    done.map(|done| done.rows_affected())
 }

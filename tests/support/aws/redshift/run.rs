@@ -5,11 +5,12 @@ use std::sync::Arc;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::pool::execute;
 use super::request::Place;
 use super::signin::SignIn;
 use super::sql::{Translated, literal, translate};
 use super::statement::{ResultSet, Statement, Status};
-use super::{Redshift, execute, rows};
+use super::{Redshift, rows};
 
 /// From SUBMITTED to the end.
 pub async fn run(redshift: Arc<Redshift>, id: String, sign_in: SignIn) {

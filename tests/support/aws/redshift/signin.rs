@@ -7,10 +7,11 @@ use twinkey::secret::ExposeSecret;
 use twinkey::store::stage::CURRENT;
 use twinkey::store::{SecretStore, Selector, StoreError};
 
+use super::pool::execute;
 use super::refusal::Refusal;
 use super::request::Place;
 use super::sql::{literal, quote};
-use super::{IDENTITY, Redshift, execute, password};
+use super::{IDENTITY, Redshift, password};
 
 /// As whom, before the database was asked.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ mod cursor;
 mod defaults;
 mod dialect;
 mod grant;
+mod group;
 mod lex;
 mod privilege;
 mod user;
@@ -178,10 +179,10 @@ fn create(all: &[Token], cursor: &mut Cursor<'_>) -> Result<Translated, String> 
         return user::create(cursor).map(Into::into);
     }
     if cursor.eat("group") {
-        return user::create_group(cursor).map(Into::into);
+        return group::create_group(cursor).map(Into::into);
     }
     if cursor.eat("role") {
-        return user::create_role(cursor).map(Into::into);
+        return group::create_role(cursor).map(Into::into);
     }
     if cursor.eat("model") {
         return privilege::create_model(cursor).map(Into::into);
@@ -213,7 +214,7 @@ fn alter(all: &[Token], cursor: &mut Cursor<'_>) -> Result<Translated, String> {
         return user::alter(cursor).map(Into::into);
     }
     if cursor.eat("group") {
-        return user::alter_group(cursor).map(Into::into);
+        return group::alter_group(cursor).map(Into::into);
     }
     if cursor.eat("default privileges") {
         return defaults::alter(cursor).map(Into::into);
@@ -239,7 +240,7 @@ fn drop_it(all: &[Token], cursor: &mut Cursor<'_>) -> Result<Translated, String>
         ("role", "DROP ROLE"),
     ] {
         if cursor.eat(kind) {
-            return user::drop_some(cursor, kind, privilege).map(Into::into);
+            return group::drop_some(cursor, kind, privilege).map(Into::into);
         }
     }
     let known = [

@@ -1,0 +1,210 @@
+//! The worker by a clock that the tests move: no database, and a store that answers as it is told.
+
+mod clock;
+mod retries;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::code::Code;
+use crate::config::settings::Settings;
+use crate::journal::{Journal, Run, RunQuery, RunState, SqliteJournal};
+use crate::rotation::error::RotationError;
+use crate::rotation::event::Events;
+use crate::rotation::run::Rotator;
+use crate::rotation::site::{HostLimits, Site};
+use crate::secret::Sensitive;
+use crate::store::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::telemetry::clock::{Clock, Hand};
+use crate::worker::fleet::Fleet;
+use crate::worker::serve::{Word, schedule};
+use crate::worker::windows::{Crew, Stop};
+
+/// How the store answers when a secret is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Not at all: it is tried again.
+    Down,
+    /// That there is no such secret: the run has failed.
+    Empty,
+}
+
+struct MoodyStore {
+    mood: Mutex<Mood>,
+    reads: AtomicUsize,
+}
+
+#[async_trait]
+impl SecretStore for MoodyStore {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        Ok(Description {
+            arn: format!("arn:{secret}"),
+            name: secret.into(),
+            versions: Default::default(),
+            rotation_enabled: false,
+            owning_service: None,
+            deleted: false,
+        })
+    }
+
+    async fn get(&self, secret: &str, _: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        match *self.mood.lock().unwrap() {
+            Mood::Down => Err(StoreError::Unavailable {
+                reason: "it rains".into(),
+            }),
+            Mood::Empty => Err(StoreError::NotFound {
+                what: secret.into(),
+            }),
+        }
+    }
+
+    async fn put(&self, _: &str, _: &VersionId, _: &Sensitive, _: &str) -> Result<(), StoreError> {
+        unreachable!("nothing can be read, so nothing is written")
+    }
+
+    async fn move_stage(
+        &self,
+        _: &str,
+        _: &str,
+        _: Option<&VersionId>,
+        _: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        unreachable!("nothing can be read, so nothing is moved")
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A worker with one rotation, `orders`.
+struct Shift {
+    fleet: Fleet,
+    hand: Hand,
+    store: Arc<MoodyStore>,
+    journal: Arc<SqliteJournal>,
+    words: mpsc::Sender<Word>,
+    worker: tokio::task::JoinHandle<Result<(), RotationError>>,
+    _folder: tempfile::TempDir,
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    format!("{text}Z").parse().unwrap()
+}
+
+fn settings(keys: &str) -> Settings {
+    let text = format!(
+        "[secrets]\nbackend = \"local\"\n[[rotation]]\nname = \"orders\"\nsecret = \"orders\"\n{keys}\n"
+    );
+    let file = std::path::Path::new("twinkey.toml");
+    crate::config::parse(file, &text, &Default::default()).unwrap()
+}
+
+impl Shift {
+    /// Begins at `now`.
+    async fn begin(keys: &str, now: &str, mood: Mood) -> Self {
+        let settings = settings(keys);
+        let folder = tempfile::tempdir().unwrap();
+        let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
+        let journal = Arc::new(journal.unwrap());
+        let (clock, hand) = Clock::manual(at(now));
+        let store = Arc::new(MoodyStore {
+            mood: Mutex::new(mood),
+            reads: AtomicUsize::new(0),
+        });
+        let crew = Crew {
+            rotator: Rotator {
+                site: Site {
+                    store: Arc::clone(&store) as Arc<dyn SecretStore>,
+                    clock,
+                    hosts: HostLimits::new(4),
+                    aws: crate::aws::Aws::default(),
+                },
+                journal: Arc::clone(&journal) as Arc<dyn Journal>,
+                events: Events::default(),
+                worker: "worker".into(),
+            },
+            places: Arc::new(Semaphore::new(4)),
+            stop: Stop::default(),
+        };
+        let fleet = Fleet::new(crew, &settings);
+        let (words, heard) = mpsc::channel(1);
+        let worker = tokio::spawn({
+            let fleet = fleet.clone();
+            async move { schedule(&fleet, heard).await }
+        });
+        let shift = Self {
+            fleet,
+            hand,
+            store,
+            journal,
+            words,
+            worker,
+            _folder: folder,
+        };
+        shift
+            .until("the schedules are armed", async || shift.fleet.is_armed())
+            .await;
+        shift
+    }
+
+    /// The runs, the first window first.
+    async fn runs(&self) -> Vec<Run> {
+        let everything = RunQuery {
+            limit: 1000,
+            ..RunQuery::default()
+        };
+        let mut runs = self.journal.runs(&everything).await.unwrap();
+        runs.sort_by_key(|run| run.window.map(|w| w.opens));
+        runs
+    }
+
+    /// What became of each window: when it opened, the state, and the reason.
+    async fn windows(&self) -> Vec<(String, RunState, Option<Code>)> {
+        let runs = self.runs().await;
+        runs.iter()
+            .map(|run| {
+                let opens = run.window.unwrap().opens;
+                let why = run.error.as_ref().map(|e| e.code);
+                (opens.format("%Y-%m-%dT%H:%M").to_string(), run.state, why)
+            })
+            .collect()
+    }
+
+    async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        for _ in 0..2000 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("never: {what}; {:?}", self.windows().await);
+    }
+
+    async fn until_windows(&self, expected: &[(&str, RunState, Option<Code>)]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(opens, state, why)| ((*opens).to_owned(), *state, *why))
+            .collect();
+        self.until(&format!("{expected:?}"), async || {
+            self.windows().await == expected
+        })
+        .await;
+    }
+
+    /// Ends the worker, and gives what became of each window.
+    async fn end(self) -> Vec<(String, RunState, Option<Code>)> {
+        self.words.send(Word::Stop).await.unwrap();
+        while !self.fleet.tasks.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let windows = self.windows().await;
+        self.worker.await.unwrap().unwrap();
+        windows
+    }
+}

@@ -1,0 +1,110 @@
+//! Somebody's hand in the store at the worst moment: just after the pending password is written.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use twinkey::code::Code;
+use twinkey::journal::{Claim, SqliteJournal, Trigger};
+use twinkey::rotation::event::Events;
+use twinkey::rotation::identity;
+use twinkey::rotation::run::{Order, Rotator};
+use twinkey::rotation::site::{HostLimits, Site};
+use twinkey::secret::Sensitive;
+use twinkey::store::aws::AwsStore;
+use twinkey::store::{
+    Description, SecretStore, SecretVersion, Selector, StoreError, VersionId, stage,
+};
+use twinkey::telemetry::Clock;
+
+use crate::support::aws::sdk_config;
+use crate::support::shop::{Plan, Shop};
+
+/// A store in which a person moves AWSCURRENT back to AWSPREVIOUS as soon as something is put.
+struct Meddled(AwsStore);
+
+#[async_trait]
+impl SecretStore for Meddled {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        self.0.describe(secret).await
+    }
+
+    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        self.0.get(secret, which).await
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> Result<(), StoreError> {
+        self.0.put(secret, id, value, stage).await?;
+        let description = self.0.describe(secret).await?;
+        let on = |label| description.labelled(label);
+        self.0
+            .move_stage(
+                secret,
+                stage::CURRENT,
+                on(stage::CURRENT),
+                on(stage::PREVIOUS),
+            )
+            .await
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        self.0.move_stage(secret, stage, from, to).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.ping().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_it() {
+    let shop = Shop::open(Plan::default()).await;
+    shop.good(&["rotate", "shop"]).await;
+    let (previous, _) = shop.read(stage::PREVIOUS).await;
+    let text = std::fs::read_to_string(shop.config()).unwrap();
+    let settings = twinkey::config::parse(&shop.config(), &text, &Default::default()).unwrap();
+    let journal = SqliteJournal::open(&shop.folder.path().join("another.db")).await;
+    let rotator = Rotator {
+        site: Site {
+            store: Arc::new(Meddled(AwsStore::from_config(&sdk_config(
+                &shop.stand_in().url(),
+            )))),
+            clock: Clock::system(),
+            hosts: HostLimits::new(1),
+            aws: twinkey::aws::Aws::default(),
+        },
+        journal: Arc::new(journal.unwrap()),
+        events: Events::default(),
+        worker: "worker".into(),
+    };
+    let order = Order {
+        trigger: Trigger::Manual,
+        reason: None,
+        window: None,
+        version_id: identity::manual(),
+        force: false,
+    };
+    let rotation = &settings.rotations[0];
+    let Claim::Claimed(run) = rotator.claim(rotation, &order).await.unwrap() else {
+        panic!("the run is not ours");
+    };
+    let never = CancellationToken::new();
+    let run = rotator.carry_out(rotation, &order, *run, &never).await;
+    assert_eq!(run.error.unwrap().code, Code::LostRace);
+    let (current, _) = shop.read(stage::CURRENT).await;
+    assert_eq!(current, previous, "it is where the person has moved it");
+    shop.signed_in(stage::CURRENT).await;
+    shop.signed_in(stage::PREVIOUS).await;
+}

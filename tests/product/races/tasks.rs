@@ -1,0 +1,334 @@
+//! Workers as tasks of one process, each with its own client of the store and its own journal.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use twinkey::config::settings::Rotation;
+use twinkey::journal::{Claim, Run, RunState, SqliteJournal, Trigger};
+use twinkey::rotation::event::Events;
+use twinkey::rotation::identity;
+use twinkey::rotation::rollback::rollback;
+use twinkey::rotation::run::{Order, Rotator};
+use twinkey::rotation::scene::Task;
+use twinkey::rotation::site::{HostLimits, Site};
+use twinkey::schedule::Window;
+use twinkey::store::aws::AwsStore;
+use twinkey::store::{SecretStore, VersionId, stage};
+use twinkey::telemetry::Clock;
+
+use super::{Checker, LOSERS_SAY};
+use crate::support::aws::{StandIn, sdk_config};
+use crate::support::chance::Chance;
+use crate::support::shop::Backend;
+use crate::support::shop::street::{Street, secret};
+
+const PAIRS: usize = 16;
+const ROUNDS: usize = 10;
+const WORKERS: usize = 5;
+/// Races that are on at once: enough to keep two processors busy.
+const AT_ONCE: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    TwoOnAWindow,
+    FiveOnAWindow,
+    ByHandAgainstTheSchedule,
+    AnEditInTheMiddle,
+    ARollbackInTheMiddle,
+    APendingTakenOff,
+    AnotherRotatorsPending,
+}
+
+impl Kind {
+    const ALL: [Self; 7] = [
+        Self::TwoOnAWindow,
+        Self::FiveOnAWindow,
+        Self::ByHandAgainstTheSchedule,
+        Self::AnEditInTheMiddle,
+        Self::ARollbackInTheMiddle,
+        Self::APendingTakenOff,
+        Self::AnotherRotatorsPending,
+    ];
+
+    const fn workers(self) -> usize {
+        match self {
+            Self::FiveOnAWindow | Self::AnEditInTheMiddle => WORKERS,
+            _ => 2,
+        }
+    }
+
+    const fn has_stranger(self) -> bool {
+        !matches!(
+            self,
+            Self::TwoOnAWindow | Self::FiveOnAWindow | Self::ByHandAgainstTheSchedule
+        )
+    }
+}
+
+/// What all races share.
+struct Track {
+    street: Arc<Street>,
+    rotations: Vec<Rotation>,
+    workers: Vec<Rotator>,
+    chance: Chance,
+    /// The races' windows open one second after the other, all within the last hour.
+    opens: DateTime<Utc>,
+}
+
+impl Track {
+    async fn open() -> Self {
+        let backend = Backend::StandIn(StandIn::start().await);
+        let street = Arc::new(Street::open(PAIRS, backend).await);
+        let url = street.shop.stand_in().url();
+        let folder = street.shop.folder.path();
+        let text = street.config(
+            "[secrets]\nbackend = \"aws\"",
+            "min_interval = \"0s\"\nin_use = \"ignore\"",
+        );
+        let settings =
+            twinkey::config::parse(Path::new("twinkey.toml"), &text, &BTreeMap::new()).unwrap();
+        let mut workers = Vec::new();
+        for n in 0..WORKERS {
+            let journal = SqliteJournal::open(&folder.join(format!("journal-{n}.db"))).await;
+            workers.push(Rotator {
+                site: Site {
+                    store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
+                    clock: Clock::system(),
+                    hosts: HostLimits::new(PAIRS),
+                    aws: twinkey::aws::Aws::default(),
+                },
+                journal: Arc::new(journal.unwrap()),
+                events: Events::default(),
+                worker: format!("worker-{n}"),
+            });
+        }
+        let now = Clock::system().now();
+        Self {
+            rotations: settings.rotations,
+            workers,
+            chance: Chance::new(6),
+            opens: now.with_nanosecond(0).unwrap() - TimeDelta::minutes(50),
+            street,
+        }
+    }
+
+    fn store(&self) -> &dyn SecretStore {
+        self.street.shop.stand_in().store()
+    }
+
+    async fn labelled(&self, pair: usize, label: &str) -> Option<VersionId> {
+        let description = self.store().describe(&secret(pair)).await.unwrap();
+        description.labelled(label).cloned()
+    }
+
+    async fn scheduled(&self, pair: usize, race: usize) -> Order {
+        let opens = self.opens + TimeDelta::seconds(race as i64);
+        let description = self.store().describe(&secret(pair)).await.unwrap();
+        Order {
+            trigger: Trigger::Schedule,
+            reason: None,
+            window: Some(Window {
+                opens,
+                closes: opens + TimeDelta::hours(2),
+            }),
+            version_id: identity::scheduled(&description.arn, opens),
+            force: false,
+        }
+    }
+
+    /// One worker's try, some time after the start of the race.
+    async fn runs(&self, worker: usize, pair: usize, order: &Order) -> Run {
+        tokio::time::sleep(self.chance.millis(0..80)).await;
+        let (rotator, rotation) = (&self.workers[worker], &self.rotations[pair]);
+        match rotator.claim(rotation, order).await.unwrap() {
+            Claim::Claimed(run) => {
+                let never = CancellationToken::new();
+                rotator.carry_out(rotation, order, *run, &never).await
+            }
+            Claim::Running(run) | Claim::Over(run) => *run,
+        }
+    }
+
+    /// What a stranger does to the secret, some time after the start of the race.
+    async fn stranger(&self, kind: Kind, pair: usize) {
+        if !kind.has_stranger() {
+            return;
+        }
+        tokio::time::sleep(self.chance.millis(0..250)).await;
+        let (secret, store) = (secret(pair), self.street.shop.stand_in().store());
+        match kind {
+            Kind::AnEditInTheMiddle => {
+                let current = self.street.read(store, pair, stage::CURRENT).await;
+                let (mut document, _) = current.unwrap();
+                document["edited"] = self.chance.below(1000).into();
+                self.street.shop.put(&secret, &document).await;
+            }
+            Kind::ARollbackInTheMiddle => {
+                let task = Task {
+                    rotation: &self.rotations[pair],
+                    own: identity::manual(),
+                    may_exist: false,
+                    force: false,
+                    window: None,
+                    last_flip: None,
+                    retired: false,
+                    lock: true,
+                };
+                // It may be refused: there is nothing to go back to, or a run is on.
+                let _ = rollback(&self.workers[0].site, &task).await;
+            }
+            Kind::APendingTakenOff => {
+                let pending = self.labelled(pair, stage::PENDING).await;
+                // It may have moved meanwhile.
+                let _ = store
+                    .move_stage(&secret, stage::PENDING, pending.as_ref(), None)
+                    .await;
+            }
+            Kind::AnotherRotatorsPending => {
+                let user = ["somebody", "else"][self.chance.below(2) as usize];
+                let document = self
+                    .street
+                    .shop
+                    .document(user, "Another-0123456789-rotators");
+                let text = document.to_string().into();
+                store
+                    .put(&secret, &identity::manual(), &text, stage::PENDING)
+                    .await
+                    .unwrap();
+            }
+            Kind::TwoOnAWindow | Kind::FiveOnAWindow | Kind::ByHandAgainstTheSchedule => {}
+        }
+    }
+
+    /// One race; gives how its workers ended.
+    async fn race(self: &Arc<Self>, race: usize, pair: usize, kind: Kind) -> Vec<String> {
+        let before = self.labelled(pair, stage::CURRENT).await.unwrap();
+        let window = self.scheduled(pair, race).await;
+        let by_hand = Order {
+            trigger: Trigger::Manual,
+            window: None,
+            version_id: identity::manual(),
+            ..window.clone()
+        };
+        let order = |worker| match (kind, worker) {
+            (Kind::ByHandAgainstTheSchedule, 0) => by_hand.clone(),
+            _ => window.clone(),
+        };
+        let tries: Vec<_> = (0..kind.workers())
+            .map(|worker| {
+                let (track, order) = (Arc::clone(self), order(worker));
+                tokio::spawn(async move { track.runs(worker, pair, &order).await })
+            })
+            .collect();
+        self.stranger(kind, pair).await;
+        let mut runs = Vec::new();
+        for one in tries {
+            runs.push(one.await.unwrap());
+        }
+
+        let mut ends = Vec::new();
+        for run in &runs {
+            let code = run.error.as_ref().map(|e| e.code.as_str());
+            assert!(
+                run.state == RunState::Succeeded || code.is_some_and(|c| LOSERS_SAY.contains(&c)),
+                "{kind:?} {race}: {run:?}"
+            );
+            ends.push(code.unwrap_or("succeeded").to_owned());
+        }
+        let current = self.labelled(pair, stage::CURRENT).await.unwrap();
+        let previous = self.labelled(pair, stage::PREVIOUS).await;
+        let winners: Vec<&VersionId> = runs
+            .iter()
+            .filter(|run| run.state == RunState::Succeeded)
+            .map(|run| &run.version_id)
+            .collect();
+        if !kind.has_stranger() {
+            assert!(winners.contains(&&current), "{kind:?} {race}: {runs:?}");
+            let both =
+                winners.contains(&&by_hand.version_id) && winners.contains(&&window.version_id);
+            // One flip for every version that won.
+            let left = if !both {
+                &before
+            } else if current == window.version_id {
+                &by_hand.version_id
+            } else {
+                &window.version_id
+            };
+            assert_eq!(previous.as_ref(), Some(left), "{kind:?} {race}: {runs:?}");
+        }
+        self.street.check(self.store(), pair).await.unwrap();
+        ends
+    }
+
+    /// After strangers: whatever they left, a run brings the pair into order.
+    async fn settle(&self, race: usize, pair: usize) {
+        let pending = self.labelled(pair, stage::PENDING).await;
+        let by_hand = |version_id| Order {
+            trigger: Trigger::Manual,
+            reason: None,
+            window: None,
+            version_id,
+            force: false,
+        };
+        let run = self.runs(0, pair, &by_hand(identity::manual())).await;
+        if let Some(why) = &run.error {
+            assert_eq!(
+                why.code.as_str(),
+                "pending_conflict",
+                "race {race}: {run:?}"
+            );
+            self.store()
+                .move_stage(&secret(pair), stage::PENDING, pending.as_ref(), None)
+                .await
+                .unwrap();
+            let run = self.runs(0, pair, &by_hand(identity::manual())).await;
+            assert_eq!(run.state, RunState::Succeeded, "race {race}: {run:?}");
+        }
+        self.street.check(self.store(), pair).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_workers_that_race_for_a_secret_one_wins_and_nobody_is_harmed() {
+    let track = Arc::new(Track::open().await);
+    let checker = Checker::start(Arc::clone(&track.street), 0..PAIRS);
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let pairs: Vec<_> = (0..PAIRS)
+        .map(|pair| {
+            let (track, places) = (Arc::clone(&track), Arc::clone(&places));
+            tokio::spawn(async move {
+                let mut tally: BTreeMap<(Kind, String), u32> = BTreeMap::new();
+                for round in 0..ROUNDS {
+                    let _place = places.acquire().await.unwrap();
+                    let race = pair * ROUNDS + round;
+                    let kind = Kind::ALL[race % Kind::ALL.len()];
+                    for end in track.race(race, pair, kind).await {
+                        *tally.entry((kind, end)).or_default() += 1;
+                    }
+                    if kind.has_stranger() {
+                        track.settle(race, pair).await;
+                    }
+                }
+                tally
+            })
+        })
+        .collect();
+    let mut tally: BTreeMap<(Kind, String), u32> = BTreeMap::new();
+    for pair in pairs {
+        for (end, count) in pair.await.unwrap() {
+            *tally.entry(end).or_default() += count;
+        }
+    }
+    let sign_ins = checker.end().await;
+    for ((kind, end), count) in &tally {
+        println!("{kind:?}: {count} x {end}");
+    }
+    println!(
+        "{} races of tasks: 0 violations, AWSCURRENT signed in {sign_ins} times out of {sign_ins}",
+        PAIRS * ROUNDS
+    );
+}

@@ -1,0 +1,26 @@
+//! Chance from a seed (SplitMix64): the same seed gives the same numbers.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+pub struct Chance(Mutex<u64>);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+
+    /// A number from 0 up to, and without, `n`.
+    pub fn below(&self, n: u64) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    pub fn millis(&self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(range.start + self.below(range.end - range.start))
+    }
+}
