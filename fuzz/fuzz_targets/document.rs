@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use libfuzzer_sys::fuzz_target;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::de::IoRead;
+use serde_json::value::RawValue;
 use twinkey::secret::document::{Document, DocumentError};
 
 fuzz_target!(|input: &str| {
@@ -52,6 +52,13 @@ fn changes_two_values(document: &Document, text: &str, user: &str, password: &st
     assert_eq!(next.fields().username, user);
     assert_eq!(next.password().expose_secret(), password);
     assert!(next.same_but_for_credentials(document));
+    let edited = text.replacen('{', "{\"edited here\":1,", 1);
+    if let Ok(edited) = Document::parse(SecretString::from(edited)) {
+        assert!(
+            !edited.same_but_for_credentials(document),
+            "an edit is seen"
+        );
+    }
     let mut wanted = text.to_owned();
     let mut values = [
         (value_of(text, "username"), user),
@@ -82,9 +89,8 @@ fn value_of(text: &str, wanted: &str) -> Range<usize> {
         let mut key = serde_json::Deserializer::from_str(&text[at..]).into_iter::<String>();
         let name = key.next().expect("a field").expect("its name");
         let from = skip(at + key.byte_offset(), ":");
-        let rest = IoRead::new(&text.as_bytes()[from..]);
-        let mut value = serde_json::Deserializer::new(rest).into_iter::<serde_json::Value>();
-        value.next().expect("a value").expect("a right one");
+        let mut value = serde_json::Deserializer::from_str(&text[from..]).into_iter();
+        let _: &RawValue = value.next().expect("a value").expect("a right one");
         let to = from + value.byte_offset();
         if name == wanted {
             return from..to;

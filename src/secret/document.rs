@@ -172,21 +172,15 @@ impl Document {
         Self::parse(SecretString::from(text))
     }
 
-    /// Whether the two agree in everything but `username` and `password`, compared as JSON values.
+    /// Whether the two agree in everything but `username` and `password`, compared as JSON values; where
+    /// one is none that can be held (a number out of range), as it stands.
     #[must_use]
     pub fn same_but_for_credentials(&self, other: &Self) -> bool {
-        let read = |d: &Self| {
-            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(
-                d.text.expose_secret(),
-            )
-            .map(|mut m| {
-                m.remove("username");
-                m.remove("password");
-                m
-            })
-            .ok()
-        };
-        read(self) == read(other)
+        let [one, two] = [self, other].map(|d| RawFields::read(d.text.expose_secret()));
+        match (one, two) {
+            (Ok(one), Ok(two)) => one.other_values() == two.other_values(),
+            _ => false,
+        }
     }
 }
 
@@ -210,6 +204,19 @@ impl<'a> RawFields<'a> {
                 },
             }),
         }
+    }
+
+    fn other_values(&self) -> BTreeMap<&str, Result<serde_json::Value, &str>> {
+        let others = self.0.iter().filter(|(name, _)| {
+            let name = name.as_str();
+            name != "username" && name != "password"
+        });
+        others
+            .map(|(name, raw)| {
+                let value = serde_json::from_str(raw.get()).map_err(|_| raw.get());
+                (name.as_str(), value)
+            })
+            .collect()
     }
 
     /// A string that may be absent, null or (as consoles leave it) empty: all three are `None`.

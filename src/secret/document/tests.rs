@@ -87,6 +87,17 @@ fn a_port_may_be_a_number_or_a_string_and_ssl_a_boolean_or_a_string() {
 }
 
 #[test]
+fn an_edit_is_seen_also_beside_a_number_that_no_type_holds() {
+    let of = |host: &str| {
+        let text = format!(r#"{{"username":"a","password":"b","n":1e99999,"host":"{host}"}}"#);
+        parse(&text).unwrap()
+    };
+    assert!(!of("one").same_but_for_credentials(&of("other")));
+    let next = of("one").with_credentials("c", &SecretString::from("d"));
+    assert!(next.unwrap().same_but_for_credentials(&of("one")));
+}
+
+#[test]
 fn debug_shows_no_password() {
     let d = parse(r#"{"username":"a","password":"hunter2"}"#).unwrap();
     assert!(!format!("{d:?}").contains("hunter2"));

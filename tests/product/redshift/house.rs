@@ -81,6 +81,10 @@ impl House {
         std::fs::write(self.folder.path().join("twinkey.toml"), text).unwrap();
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The secret is in the embedded store from now on, and AWS is where the environment says.
     pub async fn keep_secrets_here(&self, redshift: &str) {
         let path = |file| self.folder.path().join(file);
@@ -95,10 +99,6 @@ impl House {
              min_interval = \"0s\"\nredshift = {{ {redshift} }}\n"
         );
         std::fs::write(path("twinkey.toml"), text).unwrap();
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn redshift(&self) -> &Redshift {
