@@ -32,13 +32,11 @@ use self::lock::{Held, Taken};
 use self::tunnel::Far;
 use super::{
     Admin, Change, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
-    Session, SignedIn, Target,
+    Session, SignedIn, Target, proof,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
 
-/// For everything that a proof of a sign-in asks, the probes included.
-const PROOF_LIMIT: Duration = Duration::from_secs(30);
 /// How long a reader may take to learn of a new password.
 const READER_LAG: Duration = Duration::from_secs(10);
 const READER_PAUSE: Duration = Duration::from_millis(250);
@@ -107,13 +105,7 @@ impl Engine for Documentdb {
             self.prove_at_reader(&far, target, credentials).await?;
             Ok(signed_in)
         };
-        match tokio::time::timeout(PROOF_LIMIT, proof).await {
-            Ok(result) => result,
-            Err(_) => Err(far.unreachable(format!(
-                "no answer within {} seconds of the sign-in",
-                PROOF_LIMIT.as_secs()
-            ))),
-        }
+        proof::in_time(&far.host, far.port, proof).await
     }
 
     async fn admin(

@@ -3,32 +3,14 @@
 use serde_json::{Value as Json, json};
 
 use super::facts::Role;
-use crate::engine::{EngineError, Slot, Statement};
+use crate::engine::{EngineError, Slot, Statement, name};
 
 /// What a document of `system.users` may hold is far more; a longer name is a mistake.
 const NAME_LIMIT: usize = 1024;
 
 /// Whether this can be a user's name here.
 pub(super) fn check_user_name(name: &str) -> Result<(), EngineError> {
-    let refuse = |reason: String| {
-        Err(EngineError::UserName {
-            name: name.to_owned(),
-            reason,
-        })
-    };
-    if name.is_empty() {
-        return refuse("it is empty".into());
-    }
-    if name.contains('\0') {
-        return refuse("it holds a NUL character".into());
-    }
-    if name.len() > NAME_LIMIT {
-        return refuse(format!(
-            "it has {} bytes, and twinkey takes at most {NAME_LIMIT}",
-            name.len()
-        ));
-    }
-    Ok(())
+    name::check(name, NAME_LIMIT, "twinkey")
 }
 
 /// A command about a user, with `fields` in their order. The majority of the members has carried it out

@@ -30,26 +30,21 @@ mod sessions;
 #[cfg(fuzzing)]
 pub use self::parse::fuzzing;
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
+use std::fmt::Write as _;
 
 use self::connect::Peer;
 use self::dialect::Dialect;
 use self::grants::Account;
 use super::{
     Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, Session, SignedIn,
-    Target,
+    Target, proof,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
-
-/// For everything that a proof of a sign-in asks, the probes included.
-const PROOF_LIMIT: Duration = Duration::from_secs(30);
 
 /// The engine, as a secret names it. Which of the two a server is, it says itself.
 #[derive(Debug, Clone)]
@@ -85,15 +80,13 @@ impl Engine for Mysql {
         probes: &[String],
     ) -> Result<SignedIn, EngineError> {
         let peer = Peer::new(target, credentials)?;
-        match tokio::time::timeout(PROOF_LIMIT, prove(&peer, probes)).await {
-            Ok(Err(error)) if connect::needs_ed25519(&error) => {
-                ed25519::sign_in(target, credentials, MARIADB_IDENTITY, probes, PROOF_LIMIT).await
+        let proof = proof::in_time(&peer.host, peer.port, prove(&peer, probes));
+        match proof.await {
+            Err(error) if connect::needs_ed25519(&error) => {
+                let who = MARIADB_IDENTITY;
+                ed25519::sign_in(target, credentials, who, probes, proof::LIMIT).await
             }
-            Ok(result) => result,
-            Err(_) => Err(peer.unreachable(format!(
-                "no answer within {} seconds of the sign-in",
-                PROOF_LIMIT.as_secs()
-            ))),
+            result => result,
         }
     }
 

@@ -13,8 +13,6 @@ mod preflight;
 mod quote;
 mod sessions;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use sqlx::postgres::PgConnection;
@@ -24,13 +22,10 @@ pub(super) use self::connect::Peer;
 pub(super) use self::quote::list_elements;
 use super::{
     Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, PostgresOptions,
-    Session, SignedIn, Target,
+    Session, SignedIn, Target, proof,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
-
-/// For everything that a proof of a sign-in asks, the probes included.
-const PROOF_LIMIT: Duration = Duration::from_secs(30);
 
 /// The engine, with the rotation's options.
 #[derive(Debug, Clone)]
@@ -71,13 +66,7 @@ impl Engine for Postgres {
             let _ = connection.close().await;
             Ok(greeting.signed_in)
         };
-        match tokio::time::timeout(PROOF_LIMIT, proof).await {
-            Ok(result) => result,
-            Err(_) => Err(peer.unreachable(format!(
-                "no answer within {} seconds of the sign-in",
-                PROOF_LIMIT.as_secs()
-            ))),
-        }
+        proof::in_time(&peer.host, peer.port, proof).await
     }
 
     async fn admin(

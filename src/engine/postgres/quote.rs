@@ -1,34 +1,20 @@
 //! Names and values in SQL text. Everything is quoted always: what needs no quotes is not ours to know.
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, name};
 
 /// NAMEDATALEN - 1 in bytes; a longer name would be cut off silently and be somebody else's.
 const NAME_LIMIT: usize = 63;
 
 /// Whether this can be a user's name here.
 pub(super) fn check_user_name(name: &str) -> Result<(), EngineError> {
-    let refuse = |reason: String| {
-        Err(EngineError::UserName {
-            name: name.to_owned(),
-            reason,
-        })
-    };
-    if name.is_empty() {
-        return refuse("it is empty".into());
-    }
-    if name.contains('\0') {
-        return refuse("it holds a NUL character".into());
-    }
-    if name.len() > NAME_LIMIT {
-        return refuse(format!(
-            "it has {} bytes, and PostgreSQL takes at most {NAME_LIMIT}",
-            name.len()
-        ));
-    }
+    name::check(name, NAME_LIMIT, "PostgreSQL")?;
     // The driver sends the name inside the SCRAM exchange too, prepared and unescaped (RFC 5802,
     // section 5.1, would have it escaped): the server refuses a comma there, the driver the rest.
     if name.contains(',') || stringprep::saslprep(&format!("n={name}")).is_err() {
-        return refuse("it holds a comma or a character that SCRAM cannot carry".into());
+        return name::refuse(
+            name,
+            "it holds a comma or a character that SCRAM cannot carry",
+        );
     }
     Ok(())
 }

@@ -7,33 +7,16 @@
 //! - a backslash begins an escape on one server and is a character on another: none ever stands in a
 //!   text of ours, it is written as `chr(92)`.
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, name};
 
 /// "Names and identifiers" in the Redshift developer guide, in bytes.
 const NAME_LIMIT: usize = 127;
 
 /// Whether this can be a user's name here.
 pub(super) fn check_user_name(name: &str) -> Result<(), EngineError> {
-    let refuse = |reason: String| {
-        Err(EngineError::UserName {
-            name: name.to_owned(),
-            reason,
-        })
-    };
-    if name.is_empty() {
-        return refuse("it is empty".into());
-    }
-    if name.contains('\0') {
-        return refuse("it holds a NUL character".into());
-    }
-    if name.len() > NAME_LIMIT {
-        return refuse(format!(
-            "it has {} bytes, and Redshift takes at most {NAME_LIMIT}",
-            name.len()
-        ));
-    }
+    name::check(name, NAME_LIMIT, "Redshift")?;
     if name.eq_ignore_ascii_case("public") {
-        return refuse("PUBLIC is everybody".into());
+        return name::refuse(name, "PUBLIC is everybody");
     }
     Ok(())
 }

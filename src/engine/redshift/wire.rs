@@ -4,16 +4,11 @@
 //! - the driver asks what only PostgreSQL knows: nothing but `current_user` and the probes is asked;
 //! - a sha256 password has a sign-in of Redshift's own, which the driver does not know: the error says so.
 
-use std::time::Duration;
-
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::connect::Peer;
 use crate::engine::postgres::Peer as Postgres;
-use crate::engine::{Credentials, EngineError, Target};
-
-/// For everything that a proof of a sign-in asks, the probes included.
-const PROOF_LIMIT: Duration = Duration::from_secs(30);
+use crate::engine::{Credentials, EngineError, Target, proof};
 
 /// Signs in, runs the probes, and tells who it is.
 pub(super) async fn sign_in(
@@ -46,13 +41,7 @@ pub(super) async fn sign_in(
         let _ = connection.close().await;
         Ok(user)
     };
-    match tokio::time::timeout(PROOF_LIMIT, proof).await {
-        Ok(result) => result,
-        Err(_) => Err(postgres.unreachable(format!(
-            "no answer within {} seconds of the sign-in",
-            PROOF_LIMIT.as_secs()
-        ))),
-    }
+    proof::in_time(&postgres.host, postgres.port, proof).await
 }
 
 /// The hints are Redshift's.
