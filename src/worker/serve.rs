@@ -59,7 +59,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
             }
         };
         tokio::select! {
-            () = due => scheduler.hand_over(),
+            () = due => scheduler.hand_over(clock.now()),
             () = clock.sleep_until(beat) => {
                 beat = clock.now() + BEAT;
                 scheduler.sweep(clock.now() - BEAT).await;
@@ -213,9 +213,8 @@ impl Scheduler {
         }
     }
 
-    /// Hands over every window that is due.
-    fn hand_over(&mut self) {
-        let now = self.fleet.now();
+    /// Hands over every window that is due `now`.
+    fn hand_over(&mut self, now: DateTime<Utc>) {
         while let Some((name, window)) = self.agenda.take_due(now) {
             let Some(rotation) = self.fleet.rotation(&name) else {
                 continue;
@@ -268,14 +267,15 @@ impl Scheduler {
     async fn arm_again(&mut self, worked: Worked) {
         self.working.remove(&worked);
         let name = worked.0.as_str();
-        // Whatever is due already must not be armed away.
-        self.hand_over();
+        // Whatever is due already must not be armed away, nor what opens from now on be called missed.
+        let now = self.fleet.now();
+        self.hand_over(now);
         let Some(rotation) = self.fleet.rotation(name) else {
             return;
         };
         match self.fleet.crew.rotator.journal.memory_of(name).await {
             Ok(memory) => {
-                let (memory, now) = (memory.unwrap_or_default(), self.fleet.now());
+                let memory = memory.unwrap_or_default();
                 self.arm(&rotation, &memory, now);
                 let taken = |window| {
                     window == worked.1 || self.working.contains(&(worked.0.clone(), window))
