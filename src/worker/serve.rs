@@ -46,8 +46,8 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
         retirements: Retirements::default(),
         done: mpsc::unbounded_channel(),
     };
-    scheduler.start().await?;
     let clock = &fleet.crew.rotator.site.clock;
+    scheduler.start(clock.now()).await?;
     let mut beat = clock.now() + BEAT;
     let mut set_back = Box::pin(clock.set_back());
     loop {
@@ -69,15 +69,18 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
                 set_back = Box::pin(clock.set_back());
                 beat = clock.now() + BEAT;
                 tracing::warn!(now = %clock.now(), "the clock was set back: the schedules are armed anew");
-                if let Err(error) = scheduler.start().await {
+                if let Err(error) = scheduler.start(clock.now()).await {
                     tracing::error!(%error, "the rotations could not be armed anew");
                 }
             }
             Some(worked) = scheduler.done.1.recv() => scheduler.arm_again(worked).await,
             word = words.recv() => match word {
                 Some(Word::Reload(settings)) => {
+                    // A window that opens at this very moment is not gone by without a run.
+                    let now = clock.now();
+                    scheduler.hand_over(now);
                     fleet.replace(&settings);
-                    if let Err(error) = scheduler.start().await {
+                    if let Err(error) = scheduler.start(now).await {
                         tracing::error!(%error, "the reloaded config's rotations could not be armed");
                     }
                 }
@@ -128,9 +131,8 @@ struct Scheduler {
 }
 
 impl Scheduler {
-    /// Takes up what is open, records what was missed, and arms what comes.
-    async fn start(&mut self) -> Result<(), RotationError> {
-        let now = self.fleet.now();
+    /// Takes up what is open `now`, records what was missed, and arms what comes.
+    async fn start(&mut self, now: DateTime<Utc>) -> Result<(), RotationError> {
         let rotations = self.fleet.rotations();
         let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
         let journal = &self.fleet.crew.rotator.journal;

@@ -204,13 +204,37 @@ async fn a_run_by_hand_in_a_window_that_was_worked_through_does_not_make_it_a_mi
         .await;
     shift.hand.set(at("2026-11-21T07:00:00"));
     shift
-        .until("the next day's run", async || shift.runs().await.len() == 3)
+        .until("the next day's run has ended", async || {
+            let runs = shift.runs().await;
+            runs.len() == 3 && runs.iter().all(|run| run.state == Failed)
+        })
         .await;
-    assert!(shift.runs().await.iter().all(|run| run.state == Failed));
     while let Ok(event) = events.try_recv() {
         assert!(
             !matches!(event, crate::rotation::event::Event::WindowMissed { .. }),
             "{event:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_config_that_is_read_again_at_the_moment_of_an_opening_makes_no_window_missed() {
+    let shift = Shift::begin(DAILY, "2026-11-20T06:00:00", Mood::Empty).await;
+    let mut told = Vec::new();
+    for day in 20..28 {
+        told.push(format!("2026-11-{day}T07:00"));
+        let again = Box::new(settings(DAILY));
+        // Both are there when the worker looks.
+        shift.words.send(Word::Reload(again)).await.unwrap();
+        shift.hand.set(at(&format!("2026-11-{day}T07:00:00")));
+        let expected: Vec<_> = told
+            .iter()
+            .map(|opens| (opens.as_str(), Failed, MISSING))
+            .collect();
+        shift.until_windows(&expected).await;
+        shift
+            .until("the config is read", async || shift.words.capacity() == 1)
+            .await;
+    }
+    shift.end().await;
 }

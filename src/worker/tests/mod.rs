@@ -177,7 +177,7 @@ impl Shift {
     }
 
     async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        for _ in 0..2000 {
+        for _ in 0..12_000 {
             if holds().await {
                 return;
             }
