@@ -134,6 +134,22 @@ pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> Rotat
     }
 }
 
+/// Whether none of these guards stands in the way.
+///
+/// # Errors
+/// The first of them that does, in the order of [`crate::rotation::decide::Guards::refusals`].
+pub(crate) fn free_of(
+    guards: &[Refusal],
+    task: &Task<'_>,
+    scene: &Scene,
+) -> Result<(), RotationError> {
+    let mut standing = scene.observed.guards.refusals().into_iter();
+    match standing.find(|refusal| guards.contains(refusal)) {
+        Some(refusal) => Err(explain(refusal, task, scene)),
+        None => Ok(()),
+    }
+}
+
 /// `min_interval` has not passed since AWSCURRENT moved; it has at `at`.
 pub(crate) fn too_soon(secret: &str, at: chrono::DateTime<chrono::Utc>) -> RotationError {
     RotationError::refused(

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::rotation::decide::{Content, Elsewhere, Refusal};
 use crate::rotation::error::RotationError;
-use crate::rotation::explain::explain;
+use crate::rotation::explain::{explain, free_of};
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
@@ -123,15 +123,7 @@ async fn look_and_take_off(
 }
 
 fn look(task: &Task<'_>, scene: &Scene) -> Result<Diagnosis, RotationError> {
-    let guards = scene.observed.guards;
-    for (stands, refusal) in [
-        (guards.managed_elsewhere, Refusal::ManagedElsewhere),
-        (guards.locked, Refusal::Locked),
-    ] {
-        if stands {
-            return Err(explain(refusal, task, scene));
-        }
-    }
+    free_of(&[Refusal::ManagedElsewhere, Refusal::Locked], task, scene)?;
     let pending = pending(scene);
     let standby = match &scene.inspection {
         None => StandbyState::Unknown,

@@ -16,7 +16,7 @@ use crate::config::settings::{InUse, Rotation};
 use crate::engine::Session;
 use crate::rotation::decide::{Elsewhere, Refusal};
 use crate::rotation::error::{Role, RotationError};
-use crate::rotation::explain::explain;
+use crate::rotation::explain::free_of;
 use crate::rotation::locate::read;
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
@@ -60,19 +60,15 @@ async fn lock(
     task: &Task<'_>,
     scene: &mut Scene,
 ) -> Result<Retirement, RotationError> {
-    for refusal in scene.observed.guards.refusals() {
-        if matches!(
-            refusal,
-            Refusal::ManagedElsewhere
-                | Refusal::CurrentRefused
-                | Refusal::MasterRefused
-                | Refusal::OtherServer
-                | Refusal::Locked
-                | Refusal::Unfit
-        ) {
-            return Err(explain(refusal, task, scene));
-        }
-    }
+    let in_the_way = [
+        Refusal::ManagedElsewhere,
+        Refusal::CurrentRefused,
+        Refusal::MasterRefused,
+        Refusal::OtherServer,
+        Refusal::Locked,
+        Refusal::Unfit,
+    ];
+    free_of(&in_the_way, task, scene)?;
     let moved = scene.located.created.max(task.last_flip);
     if due(task.rotation, moved).is_none_or(|at| site.clock.now() < at) {
         return Ok(Retirement::NotNow("AWSCURRENT moved since"));

@@ -6,7 +6,7 @@ use crate::engine::{ChangeKind, EngineError, InspectRequest, Inspection, SignedI
 use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
-use crate::rotation::explain::explain;
+use crate::rotation::explain::{explain, free_of};
 use crate::rotation::locate::{credentials, read};
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
@@ -43,19 +43,15 @@ async fn go_back(
 ) -> Result<RolledBack, RotationError> {
     let secret = &task.rotation.secret;
     let pair = &scene.located.pair.clone();
-    for refusal in scene.observed.guards.refusals() {
-        // A broken AWSCURRENT is a reason to go back, not one to stay.
-        if matches!(
-            refusal,
-            Refusal::ManagedElsewhere
-                | Refusal::MasterRefused
-                | Refusal::OtherServer
-                | Refusal::Locked
-                | Refusal::Unfit
-        ) {
-            return Err(explain(refusal, task, scene));
-        }
-    }
+    // A broken AWSCURRENT is a reason to go back, not one to stay.
+    let in_the_way = [
+        Refusal::ManagedElsewhere,
+        Refusal::MasterRefused,
+        Refusal::OtherServer,
+        Refusal::Locked,
+        Refusal::Unfit,
+    ];
+    free_of(&in_the_way, task, scene)?;
     let Some(previous_id) = scene.description.labelled(stage::PREVIOUS).cloned() else {
         return Err(refused(
             Code::SecretNotFound,
