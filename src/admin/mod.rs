@@ -18,6 +18,7 @@
 pub mod auth;
 pub mod problem;
 pub mod routes;
+pub mod session;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
-use crate::admin::auth::Token;
+use crate::admin::auth::Gate;
 use crate::worker::fleet::Fleet;
 
 const MAX_BODY: usize = 16 * 1024;
@@ -64,12 +65,12 @@ fn of(routes: Vec<Route>) -> Router<Fleet> {
     routes.into_iter().fold(Router::new(), add)
 }
 
-/// The endpoint's routes. `token` is `None` only where it listens on loopback alone.
-pub fn router(fleet: Fleet, token: Option<Arc<Token>>) -> Router {
+/// The endpoint's routes.
+pub fn router(fleet: Fleet, gate: Arc<Gate>) -> Router {
     let guarded = of(guarded())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn_with_state(token, auth::require));
+        .layer(middleware::from_fn_with_state(gate, auth::require));
     of(open())
         .merge(guarded)
         .layer(middleware::from_fn(routes::limit_time))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::engine::{Finding, Severity};
-use crate::rotation::check::{Report, check, offline};
+use crate::rotation::check::{Report, offline};
 
 use super::context::{Context, find, settings};
 use super::failure::Failure;
@@ -66,8 +66,7 @@ async fn reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>,
     let mut reports = Vec::new();
     for rotation in &context.settings.rotations {
         if names.is_empty() || names.contains(&rotation.name) {
-            let task = context.preview(rotation).await?;
-            reports.push(check(&context.rotator.site, &task).await);
+            reports.push(context.rotator.check(rotation).await?);
         }
     }
     Ok(reports)

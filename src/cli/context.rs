@@ -7,9 +7,7 @@ use crate::aws::Aws;
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::journal::{Journal, SqliteJournal};
 use crate::rotation::event::Events;
-use crate::rotation::identity;
 use crate::rotation::run::Rotator;
-use crate::rotation::scene::Task;
 use crate::rotation::site::{HostLimits, Site};
 use crate::store::SecretStore;
 use crate::telemetry::Clock;
@@ -53,22 +51,6 @@ impl Context {
     /// The rotation of that name.
     pub(super) fn rotation(&self, name: &str) -> Result<&Rotation, Failure> {
         find(&self.settings, name)
-    }
-
-    /// A task that only looks.
-    pub(super) async fn preview<'a>(&self, rotation: &'a Rotation) -> Result<Task<'a>, Failure> {
-        let memory = self.rotator.journal.memory_of(&rotation.name).await?;
-        let memory = memory.unwrap_or_default();
-        Ok(Task {
-            rotation,
-            own: identity::manual(),
-            may_exist: false,
-            force: false,
-            window: None,
-            last_flip: memory.last_flip,
-            retired: memory.retired.is_some(),
-            lock: false,
-        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::rotation::plan::{Plan, plan};
+use crate::rotation::plan::Plan;
 
 use super::check::severity;
 use super::context::Context;
@@ -21,8 +21,7 @@ pub(super) struct Args {
 pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
     let context = Context::open(config).await?;
     let rotation = context.rotation(&args.name)?;
-    let task = context.preview(rotation).await?;
-    let plan = plan(&context.rotator.site, &task).await?;
+    let plan = context.rotator.plan(rotation).await?;
     if args.json {
         output::json(&plan)?;
     } else {

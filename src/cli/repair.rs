@@ -44,7 +44,7 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
     let site = &context.rotator.site;
     let task = Task {
         lock: args.apply,
-        ..context.preview(rotation).await?
+        ..context.rotator.preview(rotation).await?
     };
     let found = if args.apply {
         take_off(site, &task).await?

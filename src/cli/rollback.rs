@@ -2,12 +2,6 @@
 
 use std::path::Path;
 
-use crate::rotation::event::Event;
-use crate::rotation::rollback::rollback;
-use crate::rotation::scene::Task;
-
-use crate::telemetry::AUDIT;
-
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{self, GOOD, STRONG};
@@ -27,25 +21,7 @@ pub(super) struct Args {
 pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
     let context = Context::open(config).await?;
     let rotation = context.rotation(&args.name)?;
-    let rotator = &context.rotator;
-    let task = Task {
-        lock: true,
-        ..context.preview(rotation).await?
-    };
-    let done = rollback(&rotator.site, &task).await?;
-    let now = rotator.site.clock.now();
-    rotator.journal.flipped(&rotation.name, now).await?;
-    rotator
-        .journal
-        .seen(None, &rotation.name, &done.seen)
-        .await?;
-    tracing::warn!(target: AUDIT, rotation = %rotation.name, from = %done.from_user, to = %done.to_user, reason = args.reason.as_deref().unwrap_or_default(), "rolled back");
-    rotator.events.send(Event::RolledBack {
-        rotation: rotation.name.clone(),
-        from_user: done.from_user.clone(),
-        to_user: done.to_user.clone(),
-        reason: args.reason,
-    });
+    let done = context.rotator.roll_back(rotation, args.reason).await?;
     if args.json {
         output::json(&done)
     } else {

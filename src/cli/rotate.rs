@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::code::Code;
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
-use crate::rotation::event::Event;
+use crate::rotation::event::{Event, Subscription};
 use crate::rotation::identity;
 use crate::rotation::run::Order;
 
@@ -92,12 +90,12 @@ pub(super) async fn now(
     Ok(run)
 }
 
-async fn follow(mut events: Receiver<Event>, quiet: bool) {
+async fn follow(mut events: Subscription, quiet: bool) {
     loop {
-        match events.recv().await {
-            Ok(Event::Step { step, .. }) if !quiet => show(&step),
-            Ok(Event::RunFinished { .. }) | Err(RecvError::Closed) => return,
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
+        match &events.next_event().await.event {
+            Event::Step { step, .. } if !quiet => show(step),
+            Event::RunFinished { .. } => return,
+            _ => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admin;
-use crate::admin::auth::Token;
+use crate::admin::auth::Gate;
 use crate::code::Code;
 use crate::worker::fleet::Fleet;
 use crate::worker::serve::{Word, schedule};
@@ -20,17 +20,13 @@ use super::failure::Failure;
 pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let context = Context::open(config).await?;
     let server = &context.settings.server;
-    let token = server
-        .admin_token
-        .as_ref()
-        .map(Token::read)
-        .transpose()
-        .map_err(|error| {
-            Failure::usage(
-                error.to_string(),
-                "see [server] admin_token_file in the config",
-            )
-        })?;
+    let gate = Gate::new(server.admin_token.clone()).map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "see [server] admin_token_file in the config",
+        )
+    })?;
+    let gate = Arc::new(gate);
     let listener = TcpListener::bind(server.listen).await.map_err(|error| {
         Failure::problem(
             Code::Internal,
@@ -53,7 +49,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
 
     let (words, heard) = mpsc::channel(4);
     tokio::spawn(signals(config.map(Path::to_owned), words));
-    let router = admin::router(fleet.clone(), token.map(Arc::new));
+    let router = admin::router(fleet.clone(), gate);
     let winding_down = fleet.crew.stop.winding_down.clone();
     let endpoint = tokio::spawn(async move {
         axum::serve(listener, router)

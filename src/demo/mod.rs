@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::demo::consumer::{Consumer, Tally};
@@ -123,30 +122,29 @@ pub async fn run(
     let deadline = clock.now() + EVERY * windows;
     let mut outcome = Outcome::default();
     while !outcome.rotated(rotations) {
-        let event = tokio::select! {
-            event = events.recv() => event,
+        let happened = tokio::select! {
+            happened = events.next_event() => happened,
             () = clock.sleep_until(deadline) => {
                 outcome.faults.push("the rotations did not come in time".into());
                 break;
             }
         };
-        match event {
-            Ok(Event::RunFinished { run }) => {
+        match &happened.event {
+            Event::RunFinished { run } => {
                 let of_run = |(shop, _): &&(Shop, Consumer)| shop.rotation() == run.rotation;
                 if let Some((shop, consumer)) = consumers.iter().find(of_run) {
-                    outcome.count(*shop, &run);
-                    show(*shop, &run, &consumer.tally());
+                    outcome.count(*shop, run);
+                    show(*shop, run, &consumer.tally());
                 }
             }
-            Ok(Event::WindowMissed {
+            Event::WindowMissed {
                 rotation, problem, ..
-            }) => {
+            } => {
                 outcome
                     .faults
                     .push(format!("{rotation}: a window was missed: {problem}"));
             }
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => break,
+            _ => {}
         }
     }
     // The last flip is not survived until the application has met it.

@@ -4,6 +4,7 @@
 
 mod act;
 pub mod attempt;
+mod by_hand;
 pub mod check;
 pub mod decide;
 pub mod error;

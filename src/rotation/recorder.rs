@@ -59,11 +59,14 @@ impl<'a> Recorder<'a> {
             tracing::warn!(run = %id, %error, "a step could not be recorded");
         }
         tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
-        self.rotator.events.send(Event::Step {
-            run: id,
-            rotation,
-            step,
-        });
+        self.rotator.events.send(
+            now,
+            Event::Step {
+                run: id,
+                rotation,
+                step,
+            },
+        );
     }
 }
 

@@ -113,9 +113,9 @@ impl Rotator {
         run: Run,
         stop: &CancellationToken,
     ) -> Run {
-        self.events.send(Event::RunStarted {
-            run: Box::new(run.clone()),
-        });
+        let started = Box::new(run.clone());
+        self.events
+            .send(self.site.clock.now(), Event::RunStarted { run: started });
         tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), "run started");
         let recorder = Recorder::new(self, run);
         let result = self.guarded(rotation, order, &recorder, stop).await;
@@ -221,9 +221,8 @@ impl Rotator {
             tracing::warn!(run = %run.id, %error, "the new active user could not be recorded");
         }
         log_outcome(&run);
-        self.events.send(Event::RunFinished {
-            run: Box::new(run.clone()),
-        });
+        let finished = Box::new(run.clone());
+        self.events.send(now, Event::RunFinished { run: finished });
         run
     }
 }

@@ -79,10 +79,10 @@ impl Crew {
                     tracing::warn!(rotation = %name, %error, "that AWSPREVIOUS was retired could not be recorded");
                 }
                 tracing::warn!(target: AUDIT, rotation = %name, %user, "the user of AWSPREVIOUS was locked");
-                self.rotator.events.send(Event::Retired {
-                    rotation: name.clone(),
-                    user,
-                });
+                let rotation = name.clone();
+                self.rotator
+                    .events
+                    .send(now, Event::Retired { rotation, user });
             }
             Ok(Retirement::InUse { user, sessions }) => {
                 let who: Vec<String> = sessions.iter().take(5).map(described).collect();

@@ -186,7 +186,9 @@ impl Crew {
                 run.error.clone_from(&outcome.error);
                 run.finished = Some(outcome.now);
                 let run = Box::new(run);
-                self.rotator.events.send(Event::RunFinished { run });
+                self.rotator
+                    .events
+                    .send(outcome.now, Event::RunFinished { run });
                 recorded
             }
             Ok(None) => Ok(()),
@@ -244,11 +246,15 @@ impl Crew {
             tracing::error!(rotation = %rotation.name, %error, "a missed window could not be recorded");
         }
         tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, error = %problem.message, "window missed");
-        self.rotator.events.send(Event::WindowMissed {
-            rotation: rotation.name.clone(),
-            window,
-            problem,
-        });
+        let rotation = rotation.name.clone();
+        self.rotator.events.send(
+            now,
+            Event::WindowMissed {
+                rotation,
+                window,
+                problem,
+            },
+        );
     }
 }
 
