@@ -25,6 +25,8 @@ mod meanwhile;
 mod races;
 #[path = "product/redshift/mod.rs"]
 mod redshift;
+#[path = "product/remote.rs"]
+mod remote;
 #[path = "product/repair.rs"]
 mod repair;
 #[path = "product/retire.rs"]

@@ -16,7 +16,9 @@
 //! - an error that a program cannot read: every error is `application/problem+json` (RFC 9457).
 
 pub mod auth;
+pub mod listen;
 pub mod problem;
+pub mod renew;
 pub mod routes;
 pub mod session;
 

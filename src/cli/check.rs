@@ -4,10 +4,12 @@ use std::path::Path;
 
 use crate::engine::{Finding, Severity};
 use crate::rotation::check::{Report, offline};
+use crate::worker::views::RotationView;
 
 use super::context::{Context, find, settings};
 use super::failure::Failure;
 use super::output::{self, BAD, DIM, GOOD, STRONG, WARN};
+use super::remote::{Remote, Whom};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,11 +23,17 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let reports = if args.offline {
-        offline_reports(config, &args.names)?
-    } else {
-        reports(config, &args.names).await?
+pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
+    let reports = match whom {
+        Whom::Here(config) if args.offline => offline_reports(*config, &args.names)?,
+        Whom::Here(config) => reports(*config, &args.names).await?,
+        Whom::There(_) if args.offline => {
+            return Err(Failure::usage(
+                "--offline looks at a config here, and --server at a worker's",
+                "leave out one of them",
+            ));
+        }
+        Whom::There(worker) => there(worker, &args.names).await?,
     };
     if args.json {
         output::json(&reports)?;
@@ -68,6 +76,20 @@ async fn reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>,
         if names.is_empty() || names.contains(&rotation.name) {
             reports.push(context.rotator.check(rotation).await?);
         }
+    }
+    Ok(reports)
+}
+
+async fn there(worker: &Remote, names: &[String]) -> Result<Vec<Report>, Failure> {
+    let names = if names.is_empty() {
+        let all: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
+        all.into_iter().map(|rotation| rotation.name).collect()
+    } else {
+        names.to_vec()
+    };
+    let mut reports = Vec::new();
+    for name in &names {
+        reports.push(worker.get(&["rotations", name, "check"], &[]).await?);
     }
     Ok(reports)
 }

@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use crate::journal::{Run, RunQuery, RunState, Trigger};
+use crate::worker::views::RotationView;
 
 use super::context::{find, open_journal, settings};
 use super::failure::Failure;
 use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
+use super::remote::{Remote, Whom};
+
+/// The most runs that are asked for at once.
+const MOST_RUNS: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,17 +25,11 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let settings = settings(config)?;
-    if let Some(name) = &args.name {
-        find(&settings, name)?;
-    }
-    let query = RunQuery {
-        rotation: args.name,
-        limit: args.limit,
-        ..RunQuery::default()
+pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
+    let runs = match whom {
+        Whom::Here(config) => here(*config, &args).await?,
+        Whom::There(worker) => there(worker, &args).await?,
     };
-    let runs = open_journal(&settings.journal).await?.runs(&query).await?;
     if args.json {
         return output::json(&runs);
     }
@@ -38,6 +37,43 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
     let rows: Vec<Vec<Cell>> = runs.iter().map(row).collect();
     output::table(&headings, &rows);
     Ok(())
+}
+
+async fn here(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Failure> {
+    let settings = settings(config)?;
+    if let Some(name) = &args.name {
+        find(&settings, name)?;
+    }
+    let query = RunQuery {
+        rotation: args.name.clone(),
+        limit: args.limit,
+        ..RunQuery::default()
+    };
+    Ok(open_journal(&settings.journal).await?.runs(&query).await?)
+}
+
+/// In pages of what the endpoint gives at once.
+async fn there(worker: &Remote, args: &Args) -> Result<Vec<Run>, Failure> {
+    if let Some(name) = &args.name {
+        worker
+            .get::<RotationView>(&["rotations", name], &[])
+            .await?;
+    }
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut runs: Vec<Run> = Vec::new();
+    while runs.len() < limit {
+        let wanted = (limit - runs.len()).min(MOST_RUNS);
+        let mut query = vec![("limit", wanted.to_string())];
+        query.extend(args.name.iter().map(|name| ("rotation", name.clone())));
+        query.extend(runs.last().map(|run| ("before", run.id.to_string())));
+        let page: Vec<Run> = worker.get(&["runs"], &query).await?;
+        let last = page.len() < wanted;
+        runs.extend(page);
+        if last {
+            break;
+        }
+    }
+    Ok(runs)
 }
 
 fn row(run: &Run) -> Vec<Cell> {

@@ -11,6 +11,7 @@ mod history;
 mod output;
 mod pause;
 mod plan;
+mod remote;
 mod repair;
 mod rollback;
 mod rotate;
@@ -26,6 +27,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::telemetry::LogFormat;
 use failure::Failure;
+use remote::Whom;
 
 /// Rotates database credentials without downtime: two users, one secret, proven before every flip.
 #[derive(Debug, Parser)]
@@ -40,6 +42,8 @@ pub struct Cli {
     /// Say more in the log; twice for more still
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
+    #[command(flatten)]
+    remote: remote::Args,
     #[command(subcommand)]
     command: Command,
 }
@@ -96,19 +100,27 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let quiet = !matches!(cli.command, Command::Serve);
     crate::telemetry::init(cli.log_format, cli.verbose, quiet)?;
     let config = cli.config.as_deref();
-    match cli.command {
-        Command::Serve => serve::run(config).await,
-        Command::Check(args) => check::run(config, args).await,
-        Command::Plan(args) => plan::run(config, args).await,
-        Command::Rotate(args) => rotate::run(config, args).await,
-        Command::Rollback(args) => rollback::run(config, args).await,
-        Command::Repair(args) => repair::run(config, args).await,
-        Command::Status(args) => status::run(config, args).await,
-        Command::History(args) => history::run(config, args).await,
-        Command::Pause(args) => pause::run(config, args, true).await,
-        Command::Resume(args) => pause::run(config, args, false).await,
-        Command::Schedule(args) => schedule::run(&args),
-        Command::Secret(command) => secret::run(config, command).await,
-        Command::Demo(args) => demo::run(args).await,
+    let whom = match cli.remote.remote()? {
+        Some(remote) => Whom::There(remote),
+        None => Whom::Here(config),
+    };
+    match (cli.command, &whom) {
+        (Command::Check(args), _) => check::run(&whom, args).await,
+        (Command::Plan(args), _) => plan::run(&whom, args).await,
+        (Command::Rotate(args), _) => rotate::run(&whom, args).await,
+        (Command::Rollback(args), _) => rollback::run(&whom, args).await,
+        (Command::Status(args), _) => status::run(&whom, args).await,
+        (Command::History(args), _) => history::run(&whom, args).await,
+        (Command::Pause(args), _) => pause::run(&whom, args, true).await,
+        (Command::Resume(args), _) => pause::run(&whom, args, false).await,
+        (_, Whom::There(_)) => Err(Failure::usage(
+            "a worker cannot be asked for this command",
+            "leave out --server; check, plan, rotate, rollback, status, history, pause and resume take it",
+        )),
+        (Command::Serve, _) => serve::run(config).await,
+        (Command::Repair(args), _) => repair::run(config, args).await,
+        (Command::Schedule(args), _) => schedule::run(&args),
+        (Command::Secret(command), _) => secret::run(config, command).await,
+        (Command::Demo(args), _) => demo::run(args).await,
     }
 }

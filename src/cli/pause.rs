@@ -1,10 +1,9 @@
 //! `twinkey pause` and `twinkey resume`.
 
-use std::path::Path;
-
 use super::context::{find, open_journal, settings};
 use super::failure::Failure;
 use super::output;
+use super::remote::Whom;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -15,12 +14,23 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args, paused: bool) -> Result<(), Failure> {
-    let settings = settings(config)?;
-    find(&settings, &args.name)?;
-    let journal = open_journal(&settings.journal).await?;
-    journal.set_paused(&args.name, paused).await?;
-    tracing::debug!(rotation = %args.name, paused, "a schedule was paused or resumed");
+pub(super) async fn run(whom: &Whom<'_>, args: Args, paused: bool) -> Result<(), Failure> {
+    match whom {
+        Whom::Here(config) => {
+            let settings = settings(*config)?;
+            find(&settings, &args.name)?;
+            let journal = open_journal(&settings.journal).await?;
+            journal.set_paused(&args.name, paused).await?;
+            tracing::debug!(rotation = %args.name, paused, "a schedule was paused or resumed");
+        }
+        Whom::There(worker) => {
+            let action = if paused { "pause" } else { "resume" };
+            let nothing = serde_json::json!({});
+            worker
+                .post::<serde_json::Value>(&["rotations", &args.name, action], &nothing)
+                .await?;
+        }
+    }
     if args.json {
         return output::json(&serde_json::json!({"rotation": args.name, "paused": paused}));
     }

@@ -1,13 +1,12 @@
 //! `twinkey plan`: the exact statements that `set` would carry out now.
 
-use std::path::Path;
-
 use crate::rotation::plan::Plan;
 
 use super::check::severity;
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{self, DIM, STRONG};
+use super::remote::Whom;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,10 +17,18 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let context = Context::open(config).await?;
-    let rotation = context.rotation(&args.name)?;
-    let plan = context.rotator.plan(rotation).await?;
+pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
+    let plan: Plan = match whom {
+        Whom::Here(config) => {
+            let context = Context::open(*config).await?;
+            let rotation = context.rotation(&args.name)?;
+            context.rotator.plan(rotation).await?
+        }
+        Whom::There(worker) => {
+            let path = ["rotations", args.name.as_str(), "plan"];
+            worker.get(&path, &[]).await?
+        }
+    };
     if args.json {
         output::json(&plan)?;
     } else {

@@ -1,10 +1,11 @@
 //! `twinkey rollback`: AWSCURRENT back to AWSPREVIOUS, once that is proved to sign in.
 
-use std::path::Path;
+use crate::rotation::rollback::Swapped;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{self, GOOD, STRONG};
+use super::remote::Whom;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,16 +19,29 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let context = Context::open(config).await?;
-    let rotation = context.rotation(&args.name)?;
-    let done = context.rotator.roll_back(rotation, args.reason).await?;
+pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
+    let done = match whom {
+        Whom::Here(config) => {
+            let context = Context::open(*config).await?;
+            let rotation = context.rotation(&args.name)?;
+            context
+                .rotator
+                .roll_back(rotation, args.reason)
+                .await?
+                .users
+        }
+        Whom::There(worker) => {
+            let wish = serde_json::json!({ "reason": args.reason });
+            let path = ["rotations", args.name.as_str(), "rollback"];
+            worker.post::<Swapped>(&path, &wish).await?
+        }
+    };
     if args.json {
         output::json(&done)
     } else {
         anstream::println!(
             "{GOOD}{}{GOOD:#}: back from {} to {STRONG}{}{STRONG:#}",
-            rotation.name,
+            args.name,
             done.from_user,
             done.to_user
         );

@@ -1,6 +1,7 @@
 //! `twinkey rotate`: one run now, in this process, with its steps shown as they happen.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,10 +11,15 @@ use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
 use crate::rotation::event::{Event, Subscription};
 use crate::rotation::identity;
 use crate::rotation::run::Order;
+use crate::telemetry::Clock;
 
 use super::context::Context;
 use super::failure::Failure;
 use super::output::{self, BAD, DIM, GOOD, STRONG};
+use super::remote::{Remote, Whom};
+
+/// How often a worker is asked how far it is.
+const PACE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,17 +36,22 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let context = Context::open(config).await?;
-    let rotation = context.rotation(&args.name)?;
-    let order = Order {
-        trigger: Trigger::Manual,
-        reason: args.reason,
-        window: None,
-        version_id: identity::manual(),
-        force: args.force,
+pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
+    let run = match whom {
+        Whom::Here(config) => {
+            let context = Context::open(*config).await?;
+            let rotation = context.rotation(&args.name)?;
+            let order = Order {
+                trigger: Trigger::Manual,
+                reason: args.reason,
+                window: None,
+                version_id: identity::manual(),
+                force: args.force,
+            };
+            now(&context, rotation, order, args.json).await?
+        }
+        Whom::There(worker) => there(worker, &args).await?,
     };
-    let run = now(&context, rotation, order, args.json).await?;
     if args.json {
         output::json(&run)?;
     }
@@ -85,6 +96,32 @@ pub(super) async fn now(
     // Showing ends with the run's last event; a lost display is no failure of the run.
     let _ = show.await;
     if !quiet {
+        conclusion(&run);
+    }
+    Ok(run)
+}
+
+/// Has a worker carry it out, and shows its steps as they are there. Interrupting this does not stop the run.
+async fn there(worker: &Remote, args: &Args) -> Result<Run, Failure> {
+    let wish = serde_json::json!({ "force": args.force, "reason": args.reason });
+    let path = ["rotations", args.name.as_str(), "rotate"];
+    let mut run: Run = worker.post(&path, &wish).await?;
+    let id = run.id.to_string();
+    let clock = Clock::system();
+    let mut shown = HashSet::new();
+    loop {
+        for step in &run.steps {
+            if !args.json && step.finished.is_some() && shown.insert(step.name) {
+                show(step);
+            }
+        }
+        if run.state != RunState::Running {
+            break;
+        }
+        clock.pass(PACE).await;
+        run = worker.get(&["runs", &id], &[]).await?;
+    }
+    if !args.json {
         conclusion(&run);
     }
     Ok(run)

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admin;
 use crate::admin::auth::Gate;
+use crate::admin::listen::{Identity, Listener, Peer};
+use crate::admin::renew::renew;
 use crate::code::Code;
 use crate::worker::fleet::Fleet;
 use crate::worker::serve::{Word, schedule};
@@ -27,16 +28,26 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         )
     })?;
     let gate = Arc::new(gate);
-    let listener = TcpListener::bind(server.listen).await.map_err(|error| {
-        Failure::problem(
-            Code::Internal,
-            format!(
-                "the admin endpoint cannot listen on {}: {error}",
-                server.listen
-            ),
-            "another worker may be running here; set server.listen to a free address",
+    let identity = server.tls.clone().map(Identity::read).transpose();
+    let identity = identity.map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "see [server] tls in the config: PEM files, a certificate with its chain and its key",
         )
     })?;
+    let identity = identity.map(Arc::new);
+    let listener = Listener::bind(server.listen, identity.clone())
+        .await
+        .map_err(|error| {
+            Failure::problem(
+                Code::Internal,
+                format!(
+                    "the admin endpoint cannot listen on {}: {error}",
+                    server.listen
+                ),
+                "another worker may be running here; set server.listen to a free address",
+            )
+        })?;
     let fleet = Fleet::new(
         Crew {
             rotator: context.rotator.clone(),
@@ -49,15 +60,19 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
 
     let (words, heard) = mpsc::channel(4);
     tokio::spawn(signals(config.map(Path::to_owned), words));
-    let router = admin::router(fleet.clone(), gate);
+    let router = admin::router(fleet.clone(), Arc::clone(&gate));
+    let clock = context.rotator.site.clock.clone();
+    let renewal = tokio::spawn(renew(gate, identity, clock));
     let winding_down = fleet.crew.stop.winding_down.clone();
     let endpoint = tokio::spawn(async move {
-        axum::serve(listener, router)
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        axum::serve(listener, service)
             .with_graceful_shutdown(winding_down.cancelled_owned())
             .await
     });
     schedule(&fleet, heard).await?;
     endpoint.abort();
+    renewal.abort();
     tracing::info!("worker stopped");
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::worker::views::{RotationState, RotationView, view};
 use super::context::{find, open_journal, settings};
 use super::failure::Failure;
 use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
+use super::remote::Whom;
 use crate::telemetry::Clock;
 
 #[derive(Debug, clap::Args)]
@@ -19,20 +20,12 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let settings = settings(config)?;
-    if let Some(name) = &args.name {
-        find(&settings, name)?;
-    }
-    let memory = open_journal(&settings.journal).await?.memory().await?;
-    let now = Clock::system().now();
-    let nothing = RotationMemory::default();
-    let views: Vec<RotationView> = settings
-        .rotations
-        .iter()
-        .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
-        .map(|r| view(r, memory.get(&r.name).unwrap_or(&nothing), now))
-        .collect();
+pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
+    let views = match (whom, &args.name) {
+        (Whom::Here(config), _) => views(*config, &args).await?,
+        (Whom::There(worker), None) => worker.get(&["rotations"], &[]).await?,
+        (Whom::There(worker), Some(name)) => vec![worker.get(&["rotations", name], &[]).await?],
+    };
     if args.json {
         return output::json(&views);
     }
@@ -47,6 +40,22 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
     ];
     output::table(&headings, &rows);
     Ok(())
+}
+
+async fn views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, Failure> {
+    let settings = settings(config)?;
+    if let Some(name) = &args.name {
+        find(&settings, name)?;
+    }
+    let memory = open_journal(&settings.journal).await?.memory().await?;
+    let now = Clock::system().now();
+    let nothing = RotationMemory::default();
+    Ok(settings
+        .rotations
+        .iter()
+        .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
+        .map(|r| view(r, memory.get(&r.name).unwrap_or(&nothing), now))
+        .collect())
 }
 
 fn row(view: &RotationView) -> Vec<Cell> {

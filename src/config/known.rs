@@ -11,7 +11,11 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "server", "journal", "secrets", "limits", "defaults", "rotation",
         ],
     ),
-    ("server", &["listen", "admin_token", "admin_token_file"]),
+    (
+        "server",
+        &["listen", "admin_token", "admin_token_file", "tls"],
+    ),
+    ("server.tls", &["cert", "key"]),
     ("journal", &["url"]),
     (
         "secrets",
@@ -63,8 +67,7 @@ pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 // carries one of these out deletes its line here (and adds the key above).
 
 /// (table, key)
-const UNSUPPORTED_KEYS: &[(&str, &str)] =
-    &[("", "notify"), ("server", "tls"), ("secrets", "serve")];
+const UNSUPPORTED_KEYS: &[(&str, &str)] = &[("", "notify"), ("secrets", "serve")];
 
 /// Beginnings of `journal.url`.
 const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];

@@ -8,7 +8,7 @@ use super::known;
 use super::raw::Table;
 use super::rotation::{Folder, RawRotation};
 use super::settings::{
-    JournalLocation, Limits, Rotation, SecretsBackend, Server, Settings, TokenSource,
+    JournalLocation, Limits, Rotation, SecretsBackend, Server, ServerTls, Settings, TokenSource,
 };
 
 const MOST: u32 = 1_000_000;
@@ -43,6 +43,7 @@ fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
         return Some(Server {
             listen: default,
             admin_token: None,
+            tls: None,
         });
     };
     let listen = match table.text("listen") {
@@ -79,9 +80,26 @@ fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
         );
         return None;
     }
+    let tls = match table.table("tls", "server.tls") {
+        Some(tls) => Some(server_tls(&tls, folder)?),
+        None if table.has("tls") => return None,
+        None => None,
+    };
     Some(Server {
         listen,
         admin_token,
+        tls,
+    })
+}
+
+fn server_tls(table: &Table<'_>, folder: Folder<'_>) -> Option<ServerTls> {
+    for key in ["cert", "key"].iter().filter(|key| !table.has(key)) {
+        table.error(key, "is missing: a PEM file");
+    }
+    let file = |key| table.text(key).map(|path| folder.join(path));
+    Some(ServerTls {
+        cert: file("cert")?,
+        key: file("key")?,
     })
 }
 

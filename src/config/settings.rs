@@ -26,6 +26,16 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where the bearer token comes from; `None` only where `listen` is loopback.
     pub admin_token: Option<TokenSource>,
+    /// `None`: plain HTTP.
+    pub tls: Option<ServerTls>,
+}
+
+/// `server.tls`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The certificate, and what leads from it to a root.
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// `admin_token_file`, or `admin_token = "env:NAME" | "file:PATH"`.

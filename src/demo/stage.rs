@@ -127,6 +127,7 @@ fn settings(
         server: Server {
             listen: ([127, 0, 0, 1], 0).into(),
             admin_token: None,
+            tls: None,
         },
         journal: JournalLocation::Sqlite(folder.file("journal.db")),
         secrets: SecretsBackend::Local {

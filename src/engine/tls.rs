@@ -13,6 +13,8 @@
 
 pub(super) mod connector;
 
+pub use connector::client_config;
+
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -22,18 +24,18 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{EngineError, Tls};
+use super::EngineError;
 
 const RDS_ROOTS: &str = include_str!("rds-roots.pem");
 
-/// All roots that `tls` trusts, as PEM. Blocks for the time of reading files.
+/// All roots that are trusted, those of `ca_file` among them, as PEM. Blocks for the time of reading files.
 ///
 /// # Errors
 /// [`EngineError::Roots`] if `ca_file` is not a readable PEM file with at least one certificate.
-pub fn roots_pem(tls: &Tls) -> Result<Vec<u8>, EngineError> {
+pub fn roots_pem(ca_file: Option<&Path>) -> Result<Vec<u8>, EngineError> {
     let mut pem = RDS_ROOTS.as_bytes().to_vec();
     pem.extend_from_slice(system_roots().as_bytes());
-    if let Some(file) = &tls.ca_file {
+    if let Some(file) = ca_file {
         pem.extend_from_slice(read_roots(file)?.as_bytes());
     }
     Ok(pem)
@@ -90,7 +92,6 @@ fn to_pem(root: &CertificateDer<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::TlsMode;
 
     fn rds_roots() -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(RDS_ROOTS.as_bytes())
@@ -127,11 +128,7 @@ mod tests {
 
     #[test]
     fn the_driver_can_read_what_it_is_given() {
-        let tls = Tls {
-            mode: TlsMode::VerifyFull,
-            ca_file: None,
-        };
-        let pem = roots_pem(&tls).unwrap();
+        let pem = roots_pem(None).unwrap();
         let mut store = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(&pem) {
             store.add(root.unwrap()).unwrap();
@@ -143,11 +140,7 @@ mod tests {
     fn a_ca_file_that_is_missing_or_holds_no_certificate_is_an_error_that_names_it() {
         let empty = tempfile::NamedTempFile::new().unwrap();
         for file in [Path::new("/nonexistent/ca.pem"), empty.path()] {
-            let tls = Tls {
-                mode: TlsMode::VerifyFull,
-                ca_file: Some(file.to_owned()),
-            };
-            let error = roots_pem(&tls).unwrap_err();
+            let error = roots_pem(Some(file)).unwrap_err();
             assert!(
                 error.to_string().contains(file.to_str().unwrap()),
                 "{error}"

@@ -62,13 +62,13 @@ impl Rotator {
         };
         let done = rollback(&self.site, &task).await?;
         let (name, now) = (&rotation.name, self.site.clock.now());
-        tracing::warn!(target: AUDIT, rotation = %name, from = %done.from_user, to = %done.to_user, reason = reason.as_deref().unwrap_or_default(), "rolled back");
+        tracing::warn!(target: AUDIT, rotation = %name, from = %done.users.from_user, to = %done.users.to_user, reason = reason.as_deref().unwrap_or_default(), "rolled back");
         self.events.send(
             now,
             Event::RolledBack {
                 rotation: name.clone(),
-                from_user: done.from_user.clone(),
-                to_user: done.to_user.clone(),
+                from_user: done.users.from_user.clone(),
+                to_user: done.users.to_user.clone(),
                 reason,
             },
         );

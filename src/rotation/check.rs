@@ -1,7 +1,7 @@
 //! The preflight: everything that speaks against a run, and everything that a person should know,
 //! found without changing anything.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::settings::InUse;
 use crate::engine::{Change, Finding, Session, Severity, TlsMode};
@@ -13,7 +13,7 @@ use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 
 /// What a preflight of one rotation found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub rotation: String,
     /// What was looked at and is in order.

@@ -1,7 +1,7 @@
 //! The dry run: what `set` would carry out now, and what would stop it. The same observation and the
 //! same list of changes as a run; only nothing is done with them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Problem;
 use crate::engine::{Change, ChangeKind, Finding};
@@ -13,7 +13,7 @@ use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
 
 /// What a run would do now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub rotation: String,
     pub engine: String,
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 /// One statement of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedChange {
     pub kind: ChangeKind,
     /// The database in which it is carried out, where that is not the rotation's own.

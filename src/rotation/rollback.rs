@@ -1,6 +1,8 @@
 //! Back to AWSPREVIOUS, after proving that it still signs in and can do all that AWSCURRENT can. Where
 //! `retire_after` has locked its user, it gets the password of AWSPREVIOUS again first.
 
+use serde::{Deserialize, Serialize};
+
 use crate::code::Code;
 use crate::engine::{ChangeKind, EngineError, InspectRequest, Inspection, SignedIn};
 use crate::journal::Seen;
@@ -16,12 +18,17 @@ use crate::secret::pair::Pair;
 use crate::store::{SecretStore, Selector, StoreError, stage};
 
 /// Who was put back in the place of whom.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct RolledBack {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
     pub from_user: String,
     pub to_user: String,
+}
+
+/// What a rollback did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolledBack {
+    pub users: Swapped,
     /// What is known of the secret now.
-    #[serde(skip)]
     pub seen: Seen,
 }
 
@@ -104,8 +111,10 @@ async fn go_back(
             source => task.store_error(source),
         })?;
     Ok(RolledBack {
-        from_user: pair.active_user().to_owned(),
-        to_user: pair.standby_user().to_owned(),
+        users: Swapped {
+            from_user: pair.active_user().to_owned(),
+            to_user: pair.standby_user().to_owned(),
+        },
         seen: Seen {
             engine: scene.located.kind.to_string(),
             host: Some(scene.located.target.host.clone()),

@@ -2,7 +2,7 @@
 //! that it is quick for thousands and needs no database.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
 use crate::engine::Session;
@@ -10,7 +10,7 @@ use crate::journal::{RotationMemory, Run, RunState};
 use crate::schedule::Window;
 
 /// A rotation as the contract shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotationView {
     pub name: String,
     pub secret: String,
@@ -27,7 +27,7 @@ pub struct RotationView {
 }
 
 /// Where a rotation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RotationState {
     Idle,

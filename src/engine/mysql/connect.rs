@@ -65,7 +65,7 @@ impl Peer {
             options = options.database(database);
         }
         if matches!(target.tls.mode, TlsMode::VerifyFull | TlsMode::VerifyCa) {
-            options = options.ssl_ca_from_pem(tls::roots_pem(&target.tls)?);
+            options = options.ssl_ca_from_pem(tls::roots_pem(target.tls.ca_file.as_deref())?);
         }
         Ok(Self {
             host: target.host.clone(),

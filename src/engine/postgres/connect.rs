@@ -54,7 +54,8 @@ impl Peer {
             })
             .disable_statement_logging();
         if matches!(target.tls.mode, TlsMode::VerifyFull | TlsMode::VerifyCa) {
-            options = options.ssl_root_cert_from_pem(tls::roots_pem(&target.tls)?);
+            options =
+                options.ssl_root_cert_from_pem(tls::roots_pem(target.tls.ca_file.as_deref())?);
         }
         Ok(Self {
             host: target.host.clone(),

@@ -3,6 +3,7 @@
 //! Mozilla's roots are trusted besides ours, because sqlx trusts them: whom a connection trusts
 //! must not depend on which engine it leads to, or on how its user signs in.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -26,9 +27,9 @@ pub(in crate::engine) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, En
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match tls.mode {
         TlsMode::Disable => return Ok(None),
-        TlsMode::VerifyFull => chain(tls, &provider)?,
+        TlsMode::VerifyFull => chain(tls.ca_file.as_deref(), &provider)?,
         TlsMode::VerifyCa => Arc::new(Lenient {
-            chain: Some(chain(tls, &provider)?),
+            chain: Some(chain(tls.ca_file.as_deref(), &provider)?),
             algorithms: provider.signature_verification_algorithms,
         }),
         TlsMode::Require => Arc::new(Lenient {
@@ -36,21 +37,39 @@ pub(in crate::engine) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, En
             algorithms: provider.signature_verification_algorithms,
         }),
     };
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = config(provider, verifier)?;
+    Ok(Some(TlsConnector::from(Arc::new(config))))
+}
+
+/// How a client of HTTP verifies whom it speaks to: chain and name, as `verify-full` does. Blocks for the
+/// time of reading files.
+///
+/// # Errors
+/// [`EngineError::Roots`]
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, EngineError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = chain(ca_file, &provider)?;
+    config(provider, verifier)
+}
+
+fn config(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<ClientConfig, EngineError> {
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(Some(TlsConnector::from(Arc::new(config))))
+        .with_no_client_auth())
 }
 
 fn chain(
-    tls: &Tls,
+    ca_file: Option<&Path>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, EngineError> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    for root in CertificateDer::pem_slice_iter(&roots_pem(tls)?) {
+    for root in CertificateDer::pem_slice_iter(&roots_pem(ca_file)?) {
         roots.add(root.map_err(unusable)?).map_err(unusable)?;
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))

@@ -1,0 +1,66 @@
+//! Takes up a token or a certificate that was renewed while the worker runs.
+//!
+//! What can go wrong: a file is read while it is being written. It is then refused, the old one stays in
+//! force, and the next look takes the whole one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+
+use crate::admin::auth::Gate;
+use crate::admin::listen::Identity;
+use crate::telemetry::Clock;
+
+/// How often the files are looked at.
+const PACE: Duration = Duration::from_secs(5);
+
+/// Looks at the files of the token and of the certificate for as long as it is not dropped.
+pub async fn renew(gate: Arc<Gate>, identity: Option<Arc<Identity>>, clock: Clock) {
+    let token: Vec<PathBuf> = gate.file().map(Into::into).into_iter().collect();
+    let certificate: Vec<PathBuf> = identity
+        .iter()
+        .flat_map(|identity| identity.files().map(Into::into))
+        .collect();
+    let (mut token_was, mut certificate_was) = (hash(&token), hash(&certificate));
+    loop {
+        clock.pass(PACE).await;
+        if changed(&token, &mut token_was) {
+            match gate.reload() {
+                Ok(()) => tracing::info!("the admin token was read again"),
+                Err(error) => {
+                    tracing::error!(%error, "the new admin token is refused, the old one stays in force");
+                }
+            }
+        }
+        if let Some(identity) = &identity
+            && changed(&certificate, &mut certificate_was)
+        {
+            match identity.reload() {
+                Ok(()) => tracing::info!("the endpoint's certificate was read again"),
+                Err(error) => {
+                    tracing::error!(%error, "the new certificate is refused, the old one stays in force");
+                }
+            }
+        }
+    }
+}
+
+fn changed(files: &[PathBuf], was: &mut Option<Vec<u8>>) -> bool {
+    let is = hash(files);
+    let changed = is != *was;
+    *was = is;
+    changed
+}
+
+/// What the files hold, as a hash; `None` where one cannot be read.
+fn hash(files: &[PathBuf]) -> Option<Vec<u8>> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for file in files {
+        let held = zeroize::Zeroizing::new(std::fs::read(file).ok()?);
+        context.update(&held.len().to_le_bytes());
+        context.update(&held);
+    }
+    Some(context.finish().as_ref().to_vec())
+}
