@@ -4,7 +4,19 @@
 use serde::{Deserialize, Serialize};
 
 /// Why something was refused or failed. The text form (`config_invalid`, …) is stable and documented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     ConfigInvalid,
@@ -107,7 +119,7 @@ impl std::fmt::Display for Code {
 }
 
 /// What every failure tells a person: a code, what happened, and what to do now. Never a password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     pub code: Code,
     pub message: String,

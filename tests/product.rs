@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "product/admin/mod.rs"]
+mod admin;
 #[path = "product/commands.rs"]
 mod commands;
 #[path = "product/cuts.rs"]

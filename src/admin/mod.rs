@@ -4,19 +4,26 @@
 //! | --- | --- |
 //! | `GET /healthz` | this process is alive; open to all |
 //! | `GET /readyz` | journal and store answer, schedules are armed; open to all |
+//! | `GET /openapi.json` | what this table says, for programs; open to all |
 //! | `GET /v1/rotations`, `GET /v1/rotations/{name}` | as `status --json` |
 //! | `POST /v1/rotations/{name}/rotate` | begins a run |
-//! | `GET /v1/runs/{id}` | a run with its steps |
+//! | `POST /v1/rotations/{name}/rollback` | back to AWSPREVIOUS |
+//! | `POST /v1/rotations/{name}/pause`, `…/resume` | its schedule |
+//! | `GET /v1/rotations/{name}/plan`, `…/check` | as the commands |
+//! | `GET /v1/runs`, `GET /v1/runs/{id}` | runs with their steps |
+//! | `GET /v1/events` | every step of every run, as it happens |
 //!
 //! What can go wrong, and what prevents it:
 //! - somebody without the token does something: the token is asked for in one layer around every
 //!   route under `/v1`, the unknown ones too, and compared in constant time;
 //! - a token is guessable or empty: refused at the start;
 //! - a huge or slow request: bodies are limited to 16 KiB and requests to 30 seconds;
-//! - an error that a program cannot read: every error is `application/problem+json` (RFC 9457).
+//! - an error that a program cannot read: every error is `application/problem+json` (RFC 9457);
+//! - a route and its description drift apart: a test holds the two together.
 
 pub mod auth;
 pub mod listen;
+pub mod openapi;
 pub mod problem;
 pub mod renew;
 pub mod routes;
@@ -30,6 +37,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::admin::auth::Gate;
+use crate::admin::routes::{events, health, rotations, runs};
 use crate::worker::fleet::Fleet;
 
 const MAX_BODY: usize = 16 * 1024;
@@ -40,18 +48,38 @@ type Route = (&'static str, &'static str, MethodRouter<Fleet>);
 /// The routes that are open to all.
 fn open() -> Vec<Route> {
     vec![
-        ("GET", "/healthz", get(routes::healthz)),
-        ("GET", "/readyz", get(routes::readyz)),
+        ("GET", "/healthz", get(health::healthz)),
+        ("GET", "/readyz", get(health::readyz)),
+        ("GET", "/openapi.json", get(openapi::document)),
     ]
 }
 
 /// The routes for those who have the token.
 fn guarded() -> Vec<Route> {
     vec![
-        ("GET", "/v1/rotations", get(routes::rotations)),
-        ("GET", "/v1/rotations/{name}", get(routes::rotation)),
-        ("POST", "/v1/rotations/{name}/rotate", post(routes::rotate)),
-        ("GET", "/v1/runs/{id}", get(routes::run)),
+        ("GET", "/v1/rotations", get(rotations::rotations)),
+        ("GET", "/v1/rotations/{name}", get(rotations::rotation)),
+        (
+            "POST",
+            "/v1/rotations/{name}/rotate",
+            post(rotations::rotate),
+        ),
+        (
+            "POST",
+            "/v1/rotations/{name}/rollback",
+            post(rotations::rollback),
+        ),
+        ("POST", "/v1/rotations/{name}/pause", post(rotations::pause)),
+        (
+            "POST",
+            "/v1/rotations/{name}/resume",
+            post(rotations::resume),
+        ),
+        ("GET", "/v1/rotations/{name}/plan", get(rotations::plan)),
+        ("GET", "/v1/rotations/{name}/check", get(rotations::check)),
+        ("GET", "/v1/runs", get(runs::runs)),
+        ("GET", "/v1/runs/{id}", get(runs::run)),
+        ("GET", "/v1/events", get(events::events)),
     ]
 }
 

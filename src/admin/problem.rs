@@ -1,10 +1,13 @@
 //! Errors as `application/problem+json` (RFC 9457), with the code of the contract where there is one.
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::code::{Code, Problem};
 use crate::rotation::error::RotationError;
@@ -18,8 +21,10 @@ pub struct Answer {
     hint: String,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// RFC 9457, with the code of the contract where there is one.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProblemDetails)]
+pub struct Body<'a> {
     r#type: &'a str,
     title: &'a str,
     status: u16,
@@ -52,6 +57,15 @@ impl Answer {
     }
 }
 
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "{code}: {}", self.detail),
+            None => f.write_str(&self.detail),
+        }
+    }
+}
+
 impl From<RotationError> for Answer {
     fn from(error: RotationError) -> Self {
         let Problem {
@@ -60,10 +74,15 @@ impl From<RotationError> for Answer {
             hint,
         } = error.problem();
         let status = match code {
-            Code::AlreadyRunning | Code::TooSoon => StatusCode::CONFLICT,
-            Code::JournalUnavailable | Code::StoreUnavailable | Code::StoreThrottled => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Code::AlreadyRunning
+            | Code::TooSoon
+            | Code::StandbyInUse
+            | Code::PendingConflict
+            | Code::LostRace => StatusCode::CONFLICT,
+            Code::JournalUnavailable
+            | Code::StoreUnavailable
+            | Code::StoreThrottled
+            | Code::DbUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
@@ -17,6 +18,9 @@ use crate::worker::windows::{Crew, Stop};
 
 use super::context::{Context, settings};
 use super::failure::Failure;
+
+/// How long answers have that are under way when the worker stops.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let context = Context::open(config).await?;
@@ -62,16 +66,20 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     tokio::spawn(signals(config.map(Path::to_owned), words));
     let router = admin::router(fleet.clone(), Arc::clone(&gate));
     let clock = context.rotator.site.clock.clone();
-    let renewal = tokio::spawn(renew(gate, identity, clock));
+    let renewal = tokio::spawn(renew(gate, identity, clock.clone()));
     let winding_down = fleet.crew.stop.winding_down.clone();
-    let endpoint = tokio::spawn(async move {
+    let mut endpoint = tokio::spawn(async move {
         let service = router.into_make_service_with_connect_info::<Peer>();
         axum::serve(listener, service)
             .with_graceful_shutdown(winding_down.cancelled_owned())
             .await
     });
     schedule(&fleet, heard).await?;
-    endpoint.abort();
+    // Answers that are under way end by themselves, and readers of events are told the end.
+    tokio::select! {
+        _ = &mut endpoint => {}
+        () = clock.pass(FAREWELL) => endpoint.abort(),
+    }
     renewal.abort();
     tracing::info!("worker stopped");
     Ok(())

@@ -13,7 +13,7 @@ use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 
 /// What a preflight of one rotation found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Report {
     pub rotation: String,
     /// What was looked at and is in order.

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -26,7 +26,7 @@ use crate::schedule::Window;
 pub const KEPT: usize = 4096;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     RunStarted {
@@ -143,6 +143,28 @@ pub struct Happened {
     pub id: EventId,
     pub at: DateTime<Utc>,
     pub event: Event,
+    json: OnceLock<String>,
+}
+
+impl Happened {
+    /// The event as JSON, with its time as `at`: written once, however many read it.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`], which no event should give.
+    pub fn json(&self) -> Result<&str, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            at: DateTime<Utc>,
+            #[serde(flatten)]
+            event: &'a Event,
+        }
+        if let Some(json) = self.json.get() {
+            return Ok(json);
+        }
+        let (at, event) = (self.at, &self.event);
+        let json = serde_json::to_string(&Told { at, event })?;
+        Ok(self.json.get_or_init(|| json))
+    }
 }
 
 /// Where events are sent, and the last of them remembered. Cheap to clone.
@@ -180,7 +202,12 @@ impl Events {
         if kept.len() == KEPT {
             kept.pop_front();
         }
-        kept.push_back(Arc::new(Happened { id, at, event }));
+        kept.push_back(Arc::new(Happened {
+            id,
+            at,
+            event,
+            json: OnceLock::new(),
+        }));
         memory.newest.send_replace(number);
     }
 

@@ -13,7 +13,7 @@ use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
 
 /// What a run would do now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     pub rotation: String,
     pub engine: String,
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 /// One statement of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlannedChange {
     pub kind: ChangeKind,
     /// The database in which it is carried out, where that is not the rotation's own.

@@ -18,7 +18,7 @@ use crate::secret::pair::Pair;
 use crate::store::{SecretStore, Selector, StoreError, stage};
 
 /// Who was put back in the place of whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Swapped {
     pub from_user: String,
     pub to_user: String,

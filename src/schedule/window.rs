@@ -20,7 +20,7 @@ pub const SHORTEST: Duration = Duration::from_secs(5 * 60);
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The span in which a rotation may start and must end. `opens` is in it, `closes` is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Window {
     pub opens: DateTime<Utc>,
     pub closes: DateTime<Utc>,

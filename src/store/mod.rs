@@ -35,7 +35,9 @@ pub mod stage {
 }
 
 /// A version's id: the ClientRequestToken that made it (32 to 64 characters).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct VersionId(pub String);
 

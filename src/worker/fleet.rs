@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::code::Code;
@@ -12,15 +13,25 @@ use crate::config::settings::{Rotation, Settings};
 use crate::journal::{Claim, Run, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::identity;
+use crate::rotation::rollback::Swapped;
 use crate::rotation::run::Order;
 use crate::worker::views::{RotationView, view};
 use crate::worker::windows::Crew;
+
+/// How many may read events at once.
+pub const READERS: usize = 1024;
+/// How many may look at databases at once besides the runs.
+const LOOKS: usize = 8;
 
 /// The running worker, seen from outside the scheduler.
 #[derive(Clone)]
 pub struct Fleet {
     pub crew: Crew,
     pub tasks: TaskTracker,
+    /// Places for those who read events.
+    pub readers: Arc<Semaphore>,
+    /// Places for looks at databases besides the runs.
+    looks: Arc<Semaphore>,
     rotations: Arc<RwLock<Arc<[Arc<Rotation>]>>>,
     armed: Arc<AtomicBool>,
 }
@@ -31,6 +42,8 @@ impl Fleet {
         Self {
             crew,
             tasks: TaskTracker::new(),
+            readers: Arc::new(Semaphore::new(READERS)),
+            looks: Arc::new(Semaphore::new(LOOKS)),
             rotations: Arc::new(RwLock::new(shared(settings))),
             armed: Arc::default(),
         }
@@ -98,6 +111,34 @@ impl Fleet {
         Ok(view(rotation, &memory.unwrap_or_default(), self.now()))
     }
 
+    /// Waits for a place to look at a database.
+    ///
+    /// # Errors
+    /// `internal` where the worker is gone.
+    pub async fn look(&self) -> Result<OwnedSemaphorePermit, RotationError> {
+        let place = Arc::clone(&self.looks).acquire_owned().await;
+        place.map_err(|_| gone())
+    }
+
+    /// Moves AWSCURRENT back to AWSPREVIOUS. Goes on to its end even if nobody waits for it.
+    ///
+    /// # Errors
+    /// Why not; nothing was changed then, unless it is `journal_unavailable`.
+    pub async fn roll_back(
+        &self,
+        rotation: Arc<Rotation>,
+        reason: Option<String>,
+    ) -> Result<Swapped, RotationError> {
+        let place = self.look().await?;
+        let rotator = self.crew.rotator.clone();
+        let done = self.tasks.spawn(async move {
+            let done = rotator.roll_back(&rotation, reason).await;
+            drop(place);
+            done
+        });
+        Ok(done.await.map_err(|_| gone())??.users)
+    }
+
     /// Begins a run on demand and lets it go on by itself. The same idempotency key gives the same run.
     ///
     /// # Errors
@@ -127,7 +168,7 @@ impl Fleet {
         }
         rotator.not_too_soon(&rotation, &order).await?;
         let Ok(place) = Arc::clone(&self.crew.places).acquire_owned().await else {
-            return Err(RotationError::Internal("the worker is gone".into()));
+            return Err(gone());
         };
         match rotator.claim(&rotation, &order).await? {
             Claim::Claimed(run) => {
@@ -153,6 +194,10 @@ impl Fleet {
             }),
         }
     }
+}
+
+fn gone() -> RotationError {
+    RotationError::Internal("the worker is gone".into())
 }
 
 fn shared(settings: &Settings) -> Arc<[Arc<Rotation>]> {

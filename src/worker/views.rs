@@ -10,7 +10,7 @@ use crate::journal::{RotationMemory, Run, RunState};
 use crate::schedule::Window;
 
 /// A rotation as the contract shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RotationView {
     pub name: String,
     pub secret: String,
@@ -27,7 +27,7 @@ pub struct RotationView {
 }
 
 /// Where a rotation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RotationState {
     Idle,

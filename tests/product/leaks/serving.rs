@@ -69,6 +69,8 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
 /// A route that changes something gets what it asks for. A new one has to be added, or the scan fails.
 fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
     match path {
+        // An id of another worker is answered with all that is remembered.
+        "/v1/events" => request.header("Last-Event-ID", format!("{:032}-1", 0)),
         "/v1/rotations/{name}/rotate" => request.body(r#"{"force":true,"reason":"the scan"}"#),
         _ => request,
     }
@@ -76,17 +78,26 @@ fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
 
 /// Keeps an answer whole.
 async fn kept(scan: &mut Scan, request: RequestBuilder) -> StatusCode {
-    let answer = request.send().await.unwrap();
+    let mut answer = request.send().await.unwrap();
     let (url, status) = (answer.url().clone(), answer.status());
     scan.keep(
         format!("the head from {url}"),
         format!("{:?}", answer.headers()),
     );
-    scan.keep(
-        format!("the body from {url}"),
-        answer.bytes().await.unwrap(),
-    );
+    let mut body = Vec::new();
+    // The stream of events has no end.
+    while !(url.path() == "/v1/events" && body.ends_with(b"\n\n") && body_tells_of_a_run(&body)) {
+        match answer.chunk().await.unwrap() {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    scan.keep(format!("the body from {url}"), body);
     status
+}
+
+fn body_tells_of_a_run(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("event: run_finished")
 }
 
 async fn last_run<P: Place>(place: &P) -> Json {

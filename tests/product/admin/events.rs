@@ -1,0 +1,161 @@
+//! The stream of events.
+
+use reqwest::Response;
+use serde_json::Value as Json;
+
+use super::Endpoint;
+use crate::serving::signal;
+use crate::support::shop::Plan;
+
+/// One event as it was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    pub id: String,
+    pub name: String,
+    pub data: Json,
+}
+
+/// Reads a stream event by event.
+pub struct Stream {
+    answer: Response,
+    text: String,
+}
+
+impl Stream {
+    pub async fn open(endpoint: &Endpoint, query: &str, after: Option<&str>) -> Self {
+        let mut request = endpoint.get(&format!("/v1/events{query}"));
+        if let Some(id) = after {
+            request = request.header("Last-Event-ID", id);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self {
+            answer,
+            text: String::new(),
+        }
+    }
+
+    /// `None`: the stream has ended.
+    pub async fn next(&mut self) -> Option<Sent> {
+        loop {
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let prefix = format!("{name}: ");
+                    let mut lines = block.lines().filter_map(|line| line.strip_prefix(&prefix));
+                    lines.next().unwrap_or_default().to_owned()
+                };
+                let (id, name, data) = (field("id"), field("event"), field("data"));
+                self.text = rest.to_owned();
+                // Comments keep the connection alive, and say nothing.
+                if !name.is_empty() {
+                    let data = serde_json::from_str(&data).unwrap();
+                    return Some(Sent { id, name, data });
+                }
+            }
+            let chunk = self.answer.chunk().await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// All events up to the end of the next run, that one included.
+    pub async fn run(&mut self) -> Vec<Sent> {
+        let mut events = Vec::new();
+        while events
+            .last()
+            .is_none_or(|sent: &Sent| sent.name != "run_finished")
+        {
+            events.push(self.next().await.unwrap());
+        }
+        events
+    }
+}
+
+async fn rotate(endpoint: &Endpoint) {
+    let body = r#"{"force":true}"#;
+    let (status, run) = endpoint
+        .answer(endpoint.post("/v1/rotations/shop/rotate", body))
+        .await;
+    assert_eq!(status, 202, "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_step_of_a_run_is_told_in_order_as_it_happens() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    let mut stream = Stream::open(&endpoint, "", None).await;
+    rotate(&endpoint).await;
+    let events = stream.run().await;
+    let told: Vec<String> = events
+        .iter()
+        .map(|sent| {
+            assert_eq!(sent.data["event"], sent.name.as_str());
+            assert!(sent.data["at"].is_string());
+            let text = |pointer: &str| {
+                sent.data
+                    .pointer(pointer)
+                    .and_then(Json::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            format!(
+                "{} {} {}",
+                sent.name,
+                text("/step/name"),
+                text("/step/state")
+            )
+            .trim()
+            .to_owned()
+        })
+        .collect();
+    let mut expected = vec!["run_started".to_owned()];
+    for step in ["create", "set", "test", "finish"] {
+        expected.extend([
+            format!("step {step} running"),
+            format!("step {step} succeeded"),
+        ]);
+    }
+    expected.push("run_finished".into());
+    assert_eq!(told, expected);
+    assert_eq!(events.last().unwrap().data["run"]["state"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_was_cut_off_gets_exactly_what_it_has_not_read() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    let mut whole = Stream::open(&endpoint, "", None).await;
+    rotate(&endpoint).await;
+    let first = whole.run().await;
+    rotate(&endpoint).await;
+    let second = whole.run().await;
+    let all = [first, second].concat();
+    for seen in [0, 4, all.len() - 2] {
+        let mut again = Stream::open(&endpoint, "?rotation=shop", Some(&all[seen].id)).await;
+        for expected in &all[seen + 1..] {
+            assert_eq!(again.next().await.as_ref(), Some(expected));
+        }
+    }
+    let stranger = format!("{:032}-9", 0);
+    let mut stranger = Stream::open(&endpoint, "", Some(&stranger)).await;
+    let gap = stranger.next().await.unwrap();
+    assert_eq!((gap.name.as_str(), &gap.data["lost"]), ("gap", &Json::Null));
+    assert_eq!(stranger.next().await.as_ref(), Some(&all[0]));
+    for (query, id) in [("", Some("none")), ("?rotations=shop", None)] {
+        let mut request = endpoint.get(&format!("/v1/events{query}"));
+        if let Some(id) = id {
+            request = request.header("Last-Event-ID", id);
+        }
+        assert_eq!(endpoint.answer(request).await.0, 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_another_rotation_hears_nothing_and_a_worker_that_stops_ends_the_streams() {
+    let mut endpoint = Endpoint::open(Plan::default()).await;
+    let mut other = Stream::open(&endpoint, "?rotation=other", None).await;
+    let mut all = Stream::open(&endpoint, "", None).await;
+    rotate(&endpoint).await;
+    all.run().await;
+    signal(&endpoint.serve, "TERM");
+    assert_eq!(other.next().await, None);
+    assert!(endpoint.serve.wait().await.unwrap().success());
+}

@@ -1,0 +1,68 @@
+//! The admin endpoint, from the outside.
+
+mod events;
+mod readers;
+mod routes;
+mod tokens;
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::Value as Json;
+use tokio::process::Child;
+
+use crate::support::shop::{Plan, Shop, free_address};
+
+pub const TOKEN: &str = "an-admin-token-of-some-length";
+
+/// A worker on a shop, with a token.
+pub struct Endpoint {
+    pub shop: Shop,
+    pub url: String,
+    pub client: Client,
+    pub serve: Child,
+}
+
+impl Endpoint {
+    pub async fn open(plan: Plan) -> Self {
+        let address = free_address();
+        let server = format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"");
+        let shop = Shop::open(Plan {
+            config: format!("{}\n{server}", plan.config),
+            ..plan
+        })
+        .await;
+        std::fs::write(shop.folder.path().join("token"), TOKEN).unwrap();
+        Self {
+            serve: shop.serve(&address).await,
+            shop,
+            url: format!("http://{address}"),
+            client: Client::new(),
+        }
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.client.get(url).bearer_auth(TOKEN)
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        let request = self.client.post(url).bearer_auth(TOKEN);
+        request.body(body.to_owned())
+    }
+
+    /// The status and the JSON of an answer.
+    pub async fn answer(&self, request: RequestBuilder) -> (u16, Json) {
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    pub async fn json(&self, path: &str) -> Json {
+        let (status, json) = self.answer(self.get(path)).await;
+        assert_eq!(status, 200, "{path}: {json}");
+        json
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.shop.folder.path().join("serve.log")).unwrap()
+    }
+}

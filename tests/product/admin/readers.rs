@@ -1,0 +1,103 @@
+//! Many readers of events, some of them stuck, beside runs.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::events::Stream;
+use super::{Endpoint, TOKEN};
+use crate::support::shop::Plan;
+
+const RUNS: usize = 100;
+const READERS: usize = 200;
+const STUCK: usize = 50;
+/// Of one run: its start, four steps that begin and end, its end.
+const EVENTS: usize = 10;
+
+/// How long so many runs take, one after the other, as the runs themselves tell.
+async fn rotate(endpoint: &Endpoint) -> (Duration, f64) {
+    let mut stream = Stream::open(endpoint, "", None).await;
+    let begun = Instant::now();
+    let mut slowest: f64 = 0.0;
+    for _ in 0..RUNS {
+        let body = r#"{"force":true}"#;
+        let (status, run) = endpoint
+            .answer(endpoint.post("/v1/rotations/shop/rotate", body))
+            .await;
+        assert_eq!(status, 202, "{run}");
+        let finished = stream.run().await.pop().unwrap();
+        let run = &finished.data["run"];
+        assert_eq!(run["state"], "succeeded", "{run}");
+        let at = |name: &str| {
+            run[name]
+                .as_str()
+                .unwrap()
+                .parse::<chrono::DateTime<chrono::Utc>>()
+                .unwrap()
+        };
+        slowest = slowest.max((at("finished") - at("started")).as_seconds_f64());
+    }
+    (begun.elapsed(), slowest)
+}
+
+/// The worker's resident memory, in KiB.
+fn memory(endpoint: &Endpoint) -> u64 {
+    let path = format!("/proc/{}/status", endpoint.serve.id().unwrap());
+    let status = std::fs::read_to_string(path).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_readers_fifty_of_them_stuck_slow_no_run_and_take_no_memory_to_speak_of() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    rotate(&endpoint).await;
+    let (alone, slowest_alone) = rotate(&endpoint).await;
+    let before = memory(&endpoint);
+
+    let address = endpoint.url.trim_start_matches("http://").to_owned();
+    let mut stuck = Vec::new();
+    for _ in 0..STUCK {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!(
+            "GET /v1/events HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // Asked, and never read from.
+        stuck.push(stream);
+    }
+    let mut reading = Vec::new();
+    for _ in STUCK..READERS {
+        let mut stream = endpoint.get("/v1/events").send().await.unwrap();
+        // Counted and not parsed: the readers are on the same machine as the worker.
+        reading.push(tokio::spawn(async move {
+            let mut lines = 0;
+            while lines < RUNS * EVENTS {
+                let chunk = stream.chunk().await.unwrap().unwrap();
+                lines += chunk.windows(7).filter(|bytes| bytes == b"event: ").count();
+            }
+        }));
+    }
+    let (with, slowest_with) = rotate(&endpoint).await;
+    for reader in reading {
+        reader
+            .await
+            .expect("every reader that reads gets every event");
+    }
+    let grown = memory(&endpoint).saturating_sub(before);
+    println!(
+        "{RUNS} runs beside {READERS} readers ({STUCK} stuck): ratio of their time {:.2}, of the slowest run {:.2}; {} KiB a reader",
+        with.as_secs_f64() / alone.as_secs_f64(),
+        slowest_with / slowest_alone,
+        grown / READERS as u64,
+    );
+    assert!(
+        grown < 100 * READERS as u64,
+        "{grown} KiB for {READERS} readers"
+    );
+    drop(stuck);
+}
