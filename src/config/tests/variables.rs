@@ -90,7 +90,12 @@ fn a_wrong_variable_is_named_and_none_is_ignored() {
         (
             "TWINKEY__SERVER__TLS",
             "x",
-            "TWINKEY__SERVER__TLS: server.tls: is not supported by this version",
+            "TWINKEY__SERVER__TLS: server.tls: must be a table",
+        ),
+        (
+            "TWINKEY__SECRETS__SERVE",
+            "x",
+            "TWINKEY__SECRETS__SERVE: secrets.serve: is not supported by this version",
         ),
     ] {
         let text = APP.replace("backend", "path = \"p\"\nbackend");
