@@ -23,6 +23,8 @@ mod leaks;
 mod mariadb;
 #[path = "product/meanwhile.rs"]
 mod meanwhile;
+#[path = "product/metrics.rs"]
+mod metrics;
 #[path = "product/races/mod.rs"]
 mod races;
 #[path = "product/redshift/mod.rs"]

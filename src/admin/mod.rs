@@ -5,6 +5,7 @@
 //! | `GET /healthz` | this process is alive; open to all |
 //! | `GET /readyz` | journal and store answer, schedules are armed; open to all |
 //! | `GET /openapi.json` | what this table says, for programs; open to all |
+//! | `GET /metrics` | for Prometheus |
 //! | `GET /v1/rotations`, `GET /v1/rotations/{name}` | as `status --json` |
 //! | `POST /v1/rotations/{name}/rotate` | begins a run |
 //! | `POST /v1/rotations/{name}/rollback` | back to AWSPREVIOUS |
@@ -15,7 +16,7 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - somebody without the token does something: the token is asked for in one layer around every
-//!   route under `/v1`, the unknown ones too, and compared in constant time;
+//!   route but the three that are open, the unknown ones too, and compared in constant time;
 //! - a token is guessable or empty: refused at the start;
 //! - a huge or slow request: bodies are limited to 16 KiB and requests to 30 seconds;
 //! - an error that a program cannot read: every error is `application/problem+json` (RFC 9457);
@@ -23,6 +24,7 @@
 
 pub mod auth;
 pub mod listen;
+pub mod metrics;
 pub mod openapi;
 pub mod problem;
 pub mod renew;
@@ -57,6 +59,7 @@ fn open() -> Vec<Route> {
 /// The routes for those who have the token.
 fn guarded() -> Vec<Route> {
     vec![
+        ("GET", "/metrics", get(metrics::metrics)),
         ("GET", "/v1/rotations", get(rotations::rotations)),
         ("GET", "/v1/rotations/{name}", get(rotations::rotation)),
         (

@@ -10,7 +10,9 @@ use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
 use crate::store::SecretStore;
+use crate::store::measured::Measured;
 use crate::telemetry::Clock;
+use crate::telemetry::metrics::Metrics;
 
 use super::failure::Failure;
 
@@ -18,6 +20,7 @@ use super::failure::Failure;
 pub(super) struct Context {
     pub settings: Settings,
     pub rotator: Rotator,
+    pub metrics: Metrics,
 }
 
 /// Loads the config, from where the contract says.
@@ -36,8 +39,11 @@ impl Context {
     pub(super) async fn of(settings: Settings) -> Result<Self, Failure> {
         let aws = aws(&settings.secrets);
         let store = crate::store::open(&settings.secrets, &settings.limits, &aws).await?;
+        let metrics = Metrics::default();
+        let store = Arc::new(Measured::new(store, metrics.clone()));
         let journal = open_journal(&settings.journal).await?;
         Ok(Self {
+            metrics,
             rotator: Rotator {
                 site: site(&settings, store, aws),
                 journal,

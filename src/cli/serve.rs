@@ -13,6 +13,7 @@ use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
 use crate::code::Code;
 use crate::worker::fleet::Fleet;
+use crate::worker::measure::measure;
 use crate::worker::serve::{Word, schedule};
 use crate::worker::windows::{Crew, Stop};
 
@@ -59,7 +60,9 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             stop: Stop::default(),
         },
         &context.settings,
+        context.metrics,
     );
+    let counting = tokio::spawn(measure(fleet.clone(), context.rotator.events.subscribe()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
     let (words, heard) = mpsc::channel(4);
@@ -81,6 +84,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         () = clock.pass(FAREWELL) => endpoint.abort(),
     }
     renewal.abort();
+    counting.abort();
     tracing::info!("worker stopped");
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::demo::shop::Shop;
 use crate::demo::stage::{Stage, StageError};
 use crate::journal::{Run, RunState};
 use crate::rotation::event::Event;
+use crate::telemetry::metrics::Metrics;
 use crate::worker::fleet::Fleet;
 use crate::worker::serve::{Word, schedule};
 use crate::worker::windows::{Crew, Stop};
@@ -107,6 +108,7 @@ pub async fn run(
             stop: Stop::default(),
         },
         &stage.settings,
+        Metrics::default(),
     );
     let clock = &rotator.site.clock;
     let consumers = Shop::ALL.map(|shop| {

@@ -1,4 +1,5 @@
-//! How long a proof of a sign-in may take, on every engine that is spoken to over a connection.
+//! How long a proof of a sign-in may take, and a farewell, on every engine that is spoken to over a
+//! connection.
 
 use std::time::Duration;
 
@@ -6,6 +7,15 @@ use super::EngineError;
 
 /// For everything that a proof of a sign-in asks, the probes included.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+/// For the last words on a connection, which nobody may have to wait for.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Says the last words on a connection, if the server hears them in time: what they free is free a moment
+/// later too, when the server notices that the connection is gone.
+pub(super) async fn farewell(words: impl Future) {
+    let _ = tokio::time::timeout(FAREWELL, words).await;
+}
 
 /// The proof, or that the server at `host` and `port` did not answer in time.
 pub(super) async fn in_time<T>(

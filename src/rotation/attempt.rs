@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::engine::Session;
 use crate::journal::{Seen, StepName};
 use crate::rotation::act::act;
 use crate::rotation::decide::{Action, Own, decide};
@@ -22,6 +23,8 @@ const LOST_ANSWERS: usize = 3;
 pub trait Progress: Send + Sync {
     /// What is known of the secret before the run, once it is.
     async fn seen(&self, seen: Seen);
+    /// Who is signed in as the standby before it is changed, where that can be known.
+    async fn sessions(&self, sessions: &[Session]);
     /// A step begins.
     async fn began(&self, step: StepName);
     /// A step is done, or failed.
@@ -69,6 +72,13 @@ async fn go_on(
 ) -> Result<Seen, RotationError> {
     let before = before(scene);
     progress.seen(before.clone()).await;
+    if let Some(sessions) = scene
+        .sessions
+        .as_ref()
+        .filter(|_| scene.observed.own != Own::Current)
+    {
+        progress.sessions(sessions).await;
+    }
     let mut lost_answers = 0;
     for _ in 0..MOST_ACTIONS {
         look_at_clock(task, scene, site.clock.now());

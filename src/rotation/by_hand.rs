@@ -44,7 +44,15 @@ impl Rotator {
     /// # Errors
     /// `journal_unavailable`; everything else is a finding.
     pub async fn check(&self, rotation: &Rotation) -> Result<Report, RotationError> {
-        Ok(check(&self.site, &self.preview(rotation).await?).await)
+        let report = check(&self.site, &self.preview(rotation).await?).await;
+        if let Some(sessions) = report.standby_sessions.clone() {
+            let rotation = rotation.name.clone();
+            self.events.send(
+                self.site.clock.now(),
+                Event::StandbySessions { rotation, sessions },
+            );
+        }
+        Ok(report)
     }
 
     /// Moves AWSCURRENT back to AWSPREVIOUS, records that, and tells.

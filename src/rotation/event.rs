@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::code::Problem;
+use crate::engine::Session;
 use crate::journal::{Run, Step};
 use crate::schedule::Window;
 
@@ -58,6 +59,11 @@ pub enum Event {
         to_user: String,
         reason: Option<String>,
     },
+    /// A run or a check has looked who is signed in as the standby; that may be nobody.
+    StandbySessions {
+        rotation: String,
+        sessions: Vec<Session>,
+    },
     /// A rotation's schedule was paused or resumed.
     Paused {
         rotation: String,
@@ -85,6 +91,7 @@ impl Event {
             Self::WindowMissed { .. } => "window_missed",
             Self::Retired { .. } => "retired",
             Self::RolledBack { .. } => "rolled_back",
+            Self::StandbySessions { .. } => "standby_sessions",
             Self::Paused { .. } => "paused",
             Self::CurrentRefused { .. } => "current_refused",
             Self::CurrentAccepted { .. } => "current_accepted",
@@ -100,6 +107,7 @@ impl Event {
             | Self::WindowMissed { rotation, .. }
             | Self::Retired { rotation, .. }
             | Self::RolledBack { rotation, .. }
+            | Self::StandbySessions { rotation, .. }
             | Self::Paused { rotation, .. }
             | Self::CurrentRefused { rotation, .. }
             | Self::CurrentAccepted { rotation } => rotation,

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::engine::Session;
 use crate::journal::{Run, Seen, Step, StepName, StepState};
 use crate::rotation::attempt::Progress;
 use crate::rotation::error::RotationError;
@@ -81,6 +82,15 @@ impl Progress for Recorder<'_> {
         if let Err(error) = self.rotator.journal.seen(Some(id), &rotation, &seen).await {
             tracing::warn!(run = %id, %error, "what the run saw could not be recorded");
         }
+    }
+
+    async fn sessions(&self, sessions: &[Session]) {
+        let rotation = self.with(|run| run.rotation.clone());
+        let sessions = sessions.to_vec();
+        self.rotator.events.send(
+            self.rotator.site.clock.now(),
+            Event::StandbySessions { rotation, sessions },
+        );
     }
 
     async fn began(&self, step: StepName) {

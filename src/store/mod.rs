@@ -11,6 +11,7 @@
 mod answer;
 pub mod aws;
 pub mod local;
+pub mod measured;
 mod open;
 mod own_writes;
 pub mod throttle;

@@ -7,6 +7,7 @@
 //! - a log file fills with colour codes: colour only where standard error is a terminal.
 
 pub mod clock;
+pub mod metrics;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! What the scheduler, the admin endpoint and the signals share: the rotations of the config in force,
 //! and the runs in flight.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,6 +16,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::identity;
 use crate::rotation::rollback::Swapped;
 use crate::rotation::run::Order;
+use crate::telemetry::metrics::Metrics;
 use crate::worker::views::{RotationView, view};
 use crate::worker::windows::Crew;
 
@@ -28,24 +30,29 @@ const LOOKS: usize = 8;
 pub struct Fleet {
     pub crew: Crew,
     pub tasks: TaskTracker,
+    pub metrics: Metrics,
     /// Places for those who read events.
     pub readers: Arc<Semaphore>,
     /// Places for looks at databases besides the runs.
     looks: Arc<Semaphore>,
     rotations: Arc<RwLock<Arc<[Arc<Rotation>]>>>,
     armed: Arc<AtomicBool>,
+    /// How many were signed in as each standby when somebody last looked.
+    sessions: Arc<RwLock<HashMap<String, usize>>>,
 }
 
 impl Fleet {
     #[must_use]
-    pub fn new(crew: Crew, settings: &Settings) -> Self {
+    pub fn new(crew: Crew, settings: &Settings, metrics: Metrics) -> Self {
         Self {
             crew,
             tasks: TaskTracker::new(),
+            metrics,
             readers: Arc::new(Semaphore::new(READERS)),
             looks: Arc::new(Semaphore::new(LOOKS)),
             rotations: Arc::new(RwLock::new(shared(settings))),
             armed: Arc::default(),
+            sessions: Arc::default(),
         }
     }
 
@@ -79,6 +86,20 @@ impl Fleet {
 
     pub(super) fn set_armed(&self) {
         self.armed.store(true, Ordering::Release);
+    }
+
+    /// How many were signed in as a rotation's standby when somebody last looked.
+    #[must_use]
+    pub fn sessions_of(&self, rotation: &str) -> Option<usize> {
+        let sessions = self.sessions.read();
+        let sessions = sessions.unwrap_or_else(PoisonError::into_inner);
+        sessions.get(rotation).copied()
+    }
+
+    pub(super) fn remember_sessions(&self, rotation: &str, count: usize) {
+        let sessions = self.sessions.write();
+        let mut sessions = sessions.unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(rotation.to_owned(), count);
     }
 
     /// Now.

@@ -39,6 +39,16 @@ pub enum RotationState {
 }
 
 impl RotationState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Idle,
+        Self::Running,
+        Self::Waiting,
+        Self::Failed,
+        Self::Missed,
+        Self::Paused,
+    ];
+
     /// As the contract writes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

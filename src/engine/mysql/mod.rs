@@ -119,6 +119,7 @@ impl Engine for Mysql {
             dialect: greeting.dialect,
             server_identity: greeting.signed_in.server_identity,
             master,
+            lock: None,
         }))
     }
 }
@@ -209,6 +210,8 @@ struct Master {
     dialect: Dialect,
     server_identity: Option<String>,
     master: facts::Master,
+    /// The name of the lock that is held.
+    lock: Option<String>,
 }
 
 #[async_trait]
@@ -224,6 +227,7 @@ impl Admin for Master {
             .await
             .map(|taken| taken == Some(1))
             .map_err(|error| self.peer.explain("taking the pair's lock", false, error))
+            .inspect(|taken| self.lock = taken.then(|| lock_name(&pair.base)))
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
@@ -249,6 +253,19 @@ impl Admin for Master {
         sessions::of_user(&mut self.connection, &self.peer, user)
             .await
             .map(Some)
+    }
+
+    /// The server frees the lock only when it has noticed the end of the connection, which may be after
+    /// the next run has asked for it: so it is given back first.
+    async fn close(mut self: Box<Self>) {
+        proof::farewell(async {
+            if let Some(lock) = self.lock.take() {
+                let free = sqlx::query("DO RELEASE_LOCK(?)").bind(lock);
+                let _ = free.execute(&mut self.connection).await;
+            }
+            self.connection.close().await
+        })
+        .await;
     }
 }
 

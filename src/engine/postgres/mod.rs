@@ -166,6 +166,17 @@ impl Admin for Master {
             .await
             .map(Some)
     }
+
+    /// The server frees the lock only when it has noticed the end of the connection, which may be after
+    /// the next run has asked for it: so it is given back first.
+    async fn close(mut self: Box<Self>) {
+        proof::farewell(async {
+            let free = sqlx::query("SELECT pg_catalog.pg_advisory_unlock_all()");
+            let freed = free.execute(&mut self.connection).await;
+            (freed, self.connection.close().await)
+        })
+        .await;
+    }
 }
 
 /// One lock a pair and cluster of databases: advisory locks are a database's, and a pair's workers

@@ -20,6 +20,7 @@ use crate::rotation::site::{HostLimits, Site};
 use crate::secret::Sensitive;
 use crate::store::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use crate::telemetry::clock::{Clock, Hand};
+use crate::telemetry::metrics::Metrics;
 use crate::worker::fleet::Fleet;
 use crate::worker::serve::{Word, schedule};
 use crate::worker::windows::{Crew, Stop};
@@ -132,7 +133,7 @@ impl Shift {
             places: Arc::new(Semaphore::new(4)),
             stop: Stop::default(),
         };
-        let fleet = Fleet::new(crew, &settings);
+        let fleet = Fleet::new(crew, &settings, Metrics::default());
         let (words, heard) = mpsc::channel(1);
         let worker = tokio::spawn({
             let fleet = fleet.clone();

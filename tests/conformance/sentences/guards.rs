@@ -16,6 +16,7 @@ pub async fn all(harness: &dyn Harness) {
     an_impossible_name_is_refused(harness);
     what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harness).await;
     only_one_connection_holds_the_lock_of_a_pair(harness).await;
+    a_lock_that_is_given_back_is_free_at_once(harness).await;
     sessions_of_the_standby_are_seen(harness).await;
     a_mighty_user_and_the_master_itself_are_refused(harness).await;
     a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness).await;
@@ -94,6 +95,19 @@ async fn what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harn
     }
     case.rotate().await;
     case.rotate().await;
+}
+
+async fn a_lock_that_is_given_back_is_free_at_once(harness: &dyn Harness) {
+    let case = Case::new(harness, "freed").await;
+    let mut next = case.admin().await;
+    for _ in 0..20 {
+        let mut one = std::mem::replace(&mut next, case.admin().await);
+        assert!(one.lock(&case.pair).await.unwrap());
+        one.close().await;
+        assert!(next.lock(&case.pair).await.unwrap());
+        next.close().await;
+        next = case.admin().await;
+    }
 }
 
 async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {

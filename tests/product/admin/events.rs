@@ -107,7 +107,7 @@ async fn every_step_of_a_run_is_told_in_order_as_it_happens() {
             .to_owned()
         })
         .collect();
-    let mut expected = vec!["run_started".to_owned()];
+    let mut expected = vec!["run_started".to_owned(), "standby_sessions".to_owned()];
     for step in ["create", "set", "test", "finish"] {
         expected.extend([
             format!("step {step} running"),

@@ -12,8 +12,8 @@ use crate::support::shop::Plan;
 const RUNS: usize = 100;
 const READERS: usize = 200;
 const STUCK: usize = 50;
-/// Of one run: its start, four steps that begin and end, its end.
-const EVENTS: usize = 10;
+/// Of one run: its start, a look at sessions, four steps that begin and end, its end.
+const EVENTS: usize = 11;
 
 /// How long so many runs take, one after the other, as the runs themselves tell.
 async fn rotate(endpoint: &Endpoint) -> (Duration, f64) {
