@@ -13,6 +13,8 @@ mod cuts;
 mod documentdb;
 #[path = "product/failures.rs"]
 mod failures;
+#[path = "product/heartbeat.rs"]
+mod heartbeat;
 #[path = "product/hosts.rs"]
 mod hosts;
 #[path = "product/kills.rs"]

@@ -40,19 +40,28 @@ struct Stands {
 )]
 pub async fn metrics(State(fleet): State<Fleet>) -> Result<Response, Answer> {
     let views = fleet.views().await?;
-    let gauges = gauges(&views, |rotation| fleet.sessions_of(rotation));
+    let gauges = gauges(
+        &views,
+        |rotation| fleet.sessions_of(rotation),
+        |rotation| fleet.hearts.refused(rotation),
+    );
     let text = fleet.metrics.text(&gauges);
     let text = text.map_err(|error| RotationError::Internal(error.to_string()))?;
     Ok(([(CONTENT_TYPE, KIND)], text).into_response())
 }
 
 /// Where every rotation stands. `sessions`: how many were signed in as a rotation's standby, where that was
-/// looked at.
-fn gauges(views: &[RotationView], sessions: impl Fn(&str) -> Option<usize>) -> Registry {
+/// looked at. `refused`: whether its AWSCURRENT was, where the heartbeat tries it.
+fn gauges(
+    views: &[RotationView],
+    sessions: impl Fn(&str) -> Option<usize>,
+    refused: impl Fn(&str) -> Option<bool>,
+) -> Registry {
     let mut registry = Registry::with_prefix("twinkey");
     let success = Family::<Of, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     let next = Family::<Of, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     let standby = Family::<Of, Gauge>::default();
+    let current = Family::<Of, Gauge>::default();
     let state = Family::<Stands, Gauge>::default();
     for view in views {
         let of = Of {
@@ -67,6 +76,9 @@ fn gauges(views: &[RotationView], sessions: impl Fn(&str) -> Option<usize>) -> R
         if let Some(sessions) = sessions(&view.name) {
             let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
             standby.get_or_create(&of).set(sessions);
+        }
+        if let Some(refused) = refused(&view.name) {
+            current.get_or_create(&of).set(i64::from(refused));
         }
         for possible in RotationState::ALL {
             let stands = Stands {
@@ -94,6 +106,11 @@ fn gauges(views: &[RotationView], sessions: impl Fn(&str) -> Option<usize>) -> R
         "standby_sessions",
         "Who was signed in as the standby when a run or a check last looked",
         standby,
+    );
+    registry.register(
+        "current_refused",
+        "1 where AWSCURRENT did not sign in when the heartbeat last tried it",
+        current,
     );
     registry.register(
         "rotation_state",

@@ -13,6 +13,7 @@ use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
 use crate::code::Code;
 use crate::worker::fleet::Fleet;
+use crate::worker::heartbeat::keep;
 use crate::worker::measure::measure;
 use crate::worker::serve::{Word, schedule};
 use crate::worker::windows::{Crew, Stop};
@@ -63,6 +64,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         context.metrics,
     );
     let counting = tokio::spawn(measure(fleet.clone(), context.rotator.events.subscribe()));
+    let beating = tokio::spawn(keep(fleet.clone()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
     let (words, heard) = mpsc::channel(4);
@@ -84,6 +86,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         () = clock.pass(FAREWELL) => endpoint.abort(),
     }
     renewal.abort();
+    beating.abort();
     counting.abort();
     tracing::info!("worker stopped");
     Ok(())

@@ -40,6 +40,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "min_interval",
             "in_use",
             "retire_after",
+            "heartbeat",
             "missed",
             "spread",
             "probe",

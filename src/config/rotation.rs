@@ -28,6 +28,9 @@ impl Folder<'_> {
     }
 }
 
+/// The shortest `heartbeat`.
+const LEAST_HEARTBEAT: Duration = Duration::from_secs(10);
+
 /// What stands in one table.
 #[derive(Debug, Default)]
 pub(super) struct RawRotation {
@@ -43,6 +46,7 @@ pub(super) struct RawRotation {
     min_interval: Option<Duration>,
     in_use: Option<InUse>,
     retire_after: Option<Duration>,
+    heartbeat: Option<Duration>,
     missed: Option<Missed>,
     spread: Option<Duration>,
     probe: Option<Vec<String>>,
@@ -152,6 +156,13 @@ impl RawRotation {
                 ],
             ),
             retire_after: table.duration("retire_after"),
+            heartbeat: table.duration("heartbeat").filter(|pace| {
+                let slow = *pace >= LEAST_HEARTBEAT;
+                if !slow {
+                    table.error("heartbeat", "must not be shorter than 10s: each beat is a sign-in and a call to the store");
+                }
+                slow
+            }),
             missed: table.choice("missed", &[("skip", Missed::Skip), ("run", Missed::Run)]),
             spread: table.duration("spread"),
             probe: table.texts("probe"),
@@ -264,6 +275,7 @@ impl RawRotation {
             min_interval,
             in_use: self.in_use.or(defaults.in_use).unwrap_or(InUse::Wait),
             retire_after,
+            heartbeat: self.heartbeat.or(defaults.heartbeat),
             missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),
             probe: self
                 .probe

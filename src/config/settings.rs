@@ -98,6 +98,8 @@ pub struct Rotation {
     pub in_use: InUse,
     /// How long after a flip the user of AWSPREVIOUS is locked; `None`: never.
     pub retire_after: Option<Duration>,
+    /// How long after one try of AWSCURRENT the next one comes, between the windows; `None`: never.
+    pub heartbeat: Option<Duration>,
     pub missed: Missed,
     pub probe: Vec<String>,
     pub password: PasswordPolicy,

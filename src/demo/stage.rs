@@ -159,6 +159,7 @@ fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotatio
         min_interval,
         in_use: InUse::Wait,
         retire_after: None,
+        heartbeat: None,
         missed: Missed::Skip,
         probe: vec![shop.probe().into()],
         password: PasswordPolicy::default(),

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod error;
 pub mod event;
 pub mod explain;
+pub mod heartbeat;
 pub mod identity;
 mod labels;
 mod locate;

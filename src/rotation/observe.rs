@@ -16,7 +16,7 @@ use crate::rotation::standby::{database, pending_password};
 use crate::store::{SecretStore, stage};
 
 /// How often the secret may change under an observation before it gives up.
-const PATIENCE: usize = 3;
+pub(crate) const PATIENCE: usize = 3;
 
 /// Observes everything that a run's first decision rests on.
 ///
@@ -35,11 +35,7 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             located.sign_in(&active, &[]),
             connect(store, task, &located, master),
         );
-        match &current {
-            Ok(_) | Err(EngineError::SignIn { .. }) => place.reached(true),
-            Err(EngineError::Unreachable { .. }) => place.reached(false),
-            Err(_) => {}
-        }
+        place.heard(&current);
         let (master, admin) = admin?;
         let description = match describe(store, task).await {
             Ok(description) => description,
@@ -79,20 +75,22 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             }
         }
     }
-    Err(RotationError::Refused {
+    Err(keeps_moving(&task.rotation.secret))
+}
+
+/// AWSCURRENT was another version each time.
+pub(crate) fn keeps_moving(secret: &str) -> RotationError {
+    RotationError::Refused {
         code: crate::code::Code::LostRace,
-        message: format!(
-            "AWSCURRENT of {:?} keeps moving while it is looked at",
-            task.rotation.secret
-        ),
+        message: format!("AWSCURRENT of {secret:?} keeps moving while it is looked at"),
         hint: "something else rotates this secret now; switch it off, or remove the rotation here"
             .into(),
         passes: true,
-    })
+    }
 }
 
 /// The host was not reached a moment ago, and another run is trying it.
-fn down(located: &Located) -> EngineError {
+pub(crate) fn down(located: &Located) -> EngineError {
     EngineError::Unreachable {
         host: located.target.host.clone(),
         port: located.target.port.unwrap_or_default(),

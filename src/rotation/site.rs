@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::aws::Aws;
+use crate::engine::EngineError;
 use crate::store::SecretStore;
 use crate::telemetry::clock::Clock;
 
@@ -104,8 +105,16 @@ impl Host {
 }
 
 impl Place {
-    /// Says whether the host was reached.
-    pub fn reached(&self, yes: bool) {
+    /// Learns from an answer whether the host was reached.
+    pub fn heard<T>(&self, answer: &Result<T, EngineError>) {
+        match answer {
+            Ok(_) | Err(EngineError::SignIn { .. }) => self.reached(true),
+            Err(EngineError::Unreachable { .. }) => self.reached(false),
+            Err(_) => {}
+        }
+    }
+
+    fn reached(&self, yes: bool) {
         self.host.down.store(!yes, Ordering::Release);
     }
 }

@@ -17,6 +17,7 @@ use crate::rotation::identity;
 use crate::rotation::rollback::Swapped;
 use crate::rotation::run::Order;
 use crate::telemetry::metrics::Metrics;
+use crate::worker::heartbeat::Hearts;
 use crate::worker::views::{RotationView, view};
 use crate::worker::windows::Crew;
 
@@ -31,6 +32,8 @@ pub struct Fleet {
     pub crew: Crew,
     pub tasks: TaskTracker,
     pub metrics: Metrics,
+    /// Whether each AWSCURRENT signed in when it was last tried between the windows.
+    pub hearts: Hearts,
     /// Places for those who read events.
     pub readers: Arc<Semaphore>,
     /// Places for looks at databases besides the runs.
@@ -48,6 +51,7 @@ impl Fleet {
             crew,
             tasks: TaskTracker::new(),
             metrics,
+            hearts: Hearts::default(),
             readers: Arc::new(Semaphore::new(READERS)),
             looks: Arc::new(Semaphore::new(LOOKS)),
             rotations: Arc::new(RwLock::new(shared(settings))),

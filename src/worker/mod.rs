@@ -9,6 +9,7 @@
 pub mod agenda;
 pub mod backoff;
 pub mod fleet;
+pub mod heartbeat;
 pub mod measure;
 pub mod recover;
 mod retire;

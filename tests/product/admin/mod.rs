@@ -1,6 +1,6 @@
 //! The admin endpoint, from the outside.
 
-mod events;
+pub mod events;
 mod readers;
 mod routes;
 mod tokens;

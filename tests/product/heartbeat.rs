@@ -1,0 +1,163 @@
+//! The heartbeat: a password that was changed behind AWSCURRENT's back is told of, and nothing else is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use twinkey::rotation::heartbeat::{Heartbeat, beat};
+use twinkey::rotation::site::{HostLimits, Site};
+use twinkey::secret::Sensitive;
+use twinkey::store::aws::AwsStore;
+use twinkey::store::{
+    Description, SecretStore, SecretVersion, Selector, StoreError, VersionId, stage,
+};
+use twinkey::telemetry::Clock;
+
+use crate::admin::Endpoint;
+use crate::admin::events::Stream;
+use crate::support::aws::sdk_config;
+use crate::support::shop::{Plan, SECRET, Shop, until};
+
+fn plan() -> Plan {
+    Plan {
+        rotation: "heartbeat = \"10s\"\nmin_interval = \"0s\"".into(),
+        ..Plan::default()
+    }
+}
+
+/// Sets the password of AWSCURRENT's user, as somebody with a database console would.
+async fn set_password(shop: &Shop, password: &str) {
+    let (current, _) = shop.read(stage::CURRENT).await;
+    let user = current["username"].as_str().unwrap();
+    let statement = format!("ALTER ROLE {user} PASSWORD '{password}'");
+    let mut root = shop.root("shop").await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut root)
+        .await
+        .unwrap();
+}
+
+async fn metric(endpoint: &Endpoint) -> Option<String> {
+    let text = endpoint.get("/metrics").send().await.unwrap();
+    let text = text.text().await.unwrap();
+    let prefix = "twinkey_current_refused{rotation=\"shop\"} ";
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
+    lines.next().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_changed_behind_our_back_is_an_event_a_metric_and_an_error_until_it_is_right_again()
+ {
+    let endpoint = Endpoint::open(plan()).await;
+    let shop = &endpoint.shop;
+    let mut events = Stream::open(&endpoint, "", None).await;
+    until("AWSCURRENT was tried", async || {
+        metric(&endpoint).await.as_deref() == Some("0")
+    })
+    .await;
+    set_password(shop, "Somebody-elses-0123456789").await;
+    let told = events.next().await.unwrap();
+    assert_eq!(told.name, "current_refused");
+    assert_eq!(told.data["rotation"], "shop");
+    assert_eq!(told.data["problem"]["code"], "current_signin_failed");
+    assert!(
+        told.data["problem"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("twinkey rollback")
+    );
+    assert_eq!(metric(&endpoint).await.as_deref(), Some("1"));
+    let log = endpoint.log();
+    assert!(log.contains("AWSCURRENT does not sign in"), "{log}");
+    assert!(!log.contains("Somebody-elses"), "{log}");
+
+    let (current, _) = shop.read(stage::CURRENT).await;
+    set_password(shop, current["password"].as_str().unwrap()).await;
+    let told = events.next().await.unwrap();
+    assert_eq!(told.name, "current_accepted", "and it was told only once");
+    assert_eq!(metric(&endpoint).await.as_deref(), Some("0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_down_is_no_changed_password() {
+    let mut endpoint = Endpoint::open(plan()).await;
+    let (mut document, _) = endpoint.shop.read(stage::CURRENT).await;
+    document["port"] = 1.into();
+    endpoint.shop.put(SECRET, &document).await;
+    until("it is said that nothing is known", async || {
+        endpoint
+            .log()
+            .contains("whether AWSCURRENT signs in cannot be known")
+    })
+    .await;
+    let log = endpoint.log();
+    assert!(log.contains("db_unreachable"), "{log}");
+    assert!(!log.contains("AWSCURRENT does not sign in"), "{log}");
+    endpoint.serve.kill().await.unwrap();
+}
+
+/// A store whose first read is answered from before: it lags, or AWSCURRENT moves just then.
+struct Behind {
+    store: AwsStore,
+    old: Mutex<Option<SecretVersion>>,
+}
+
+#[async_trait]
+impl SecretStore for Behind {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        self.store.describe(secret).await
+    }
+
+    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        let old = self.old.lock().unwrap().take();
+        match old {
+            Some(old) => Ok(old),
+            None => self.store.get(secret, which).await,
+        }
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> Result<(), StoreError> {
+        self.store.put(secret, id, value, stage).await
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        self.store.move_stage(secret, stage, from, to).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_before_a_flip_and_is_refused_after_it_is_no_changed_password() {
+    let shop = Shop::open(plan()).await;
+    let store = AwsStore::from_config(&sdk_config(&shop.stand_in().url()));
+    let current = Selector::Stage(stage::CURRENT);
+    let old = store.get(SECRET, current).await.unwrap();
+    // Its user has another password after the second.
+    shop.good(&["rotate", "shop"]).await;
+    shop.good(&["rotate", "shop"]).await;
+    let old = Mutex::new(Some(old));
+    let site = Site {
+        store: Arc::new(Behind { store, old }),
+        clock: Clock::system(),
+        hosts: HostLimits::new(1),
+        aws: twinkey::aws::Aws::default(),
+    };
+    let settings = twinkey::config::load(Some(&shop.config()), &BTreeMap::new()).unwrap();
+    let said = beat(&site, &settings.rotations[0]).await;
+    assert_eq!(said, Ok(Heartbeat::Accepted));
+}
