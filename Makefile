@@ -1,9 +1,9 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql ci lint bench fuzz fmt doc
+.PHONY: help setup build demo test test-mysql check-alerts ci lint bench fuzz fmt doc
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what the other targets need besides Rust
 	scripts/setup test
@@ -38,6 +38,7 @@ ci: ## All that a change must pass
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-mysql
+	$(MAKE) check-alerts
 	$(MAKE) doc
 
 lint: ## Formatting, clippy, dependencies
@@ -48,6 +49,9 @@ lint: ## Formatting, clippy, dependencies
 bench: ## Run the benchmarks
 	scripts/setup test
 	cargo bench --locked
+
+check-alerts: ## Check the alert rules and run their tests, with Prometheus's promtool
+	scripts/check-alerts
 
 fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz, and says so
 	scripts/fuzz

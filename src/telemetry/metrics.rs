@@ -15,8 +15,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::journal::{Run, Step};
-
 /// `rotation`, `engine`, `outcome`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
@@ -119,21 +117,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A run has ended, or waits for another try.
-    pub fn run(&self, run: &Run, engine: &str) {
-        self.ended(&run.rotation, engine, run.state.as_str());
-        if let Some(finished) = run.finished {
-            let took = finished - run.started;
-            self.0.run_seconds.observe(took.as_seconds_f64());
-        }
-    }
-
-    /// A window went by without a run.
-    pub fn missed(&self, rotation: &str, engine: &str) {
-        self.ended(rotation, engine, "missed");
-    }
-
-    fn ended(&self, rotation: &str, engine: &str, outcome: &'static str) {
+    /// A run has ended or waits for another try, or a window went by without one.
+    pub fn ended(&self, rotation: &str, engine: &str, outcome: &'static str) {
         let labels = Ended {
             rotation: rotation.to_owned(),
             engine: engine.to_owned(),
@@ -142,15 +127,15 @@ impl Metrics {
         self.0.runs.get_or_create(&labels).inc();
     }
 
-    /// A step has ended, or only begun, which says nothing yet.
-    pub fn step(&self, step: &Step) {
-        if let Some(finished) = step.finished {
-            let labels = Stepped {
-                step: step.name.as_str(),
-            };
-            let seconds = (finished - step.started).as_seconds_f64();
-            self.0.step_seconds.get_or_create(&labels).observe(seconds);
-        }
+    /// A run took so many seconds.
+    pub fn run_took(&self, seconds: f64) {
+        self.0.run_seconds.observe(seconds);
+    }
+
+    /// A step took so many seconds.
+    pub fn step_took(&self, step: &'static str, seconds: f64) {
+        let labels = Stepped { step };
+        self.0.step_seconds.get_or_create(&labels).observe(seconds);
     }
 
     /// A window's run has begun, so many seconds after it was due.

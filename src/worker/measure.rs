@@ -23,12 +23,21 @@ pub async fn measure(fleet: Fleet, mut events: Subscription) {
                     metrics.lag(seconds);
                 }
             }
-            Event::Step { step, .. } => metrics.step(step),
+            Event::Step { step, .. } => {
+                if let Some(finished) = step.finished {
+                    let took = finished - step.started;
+                    metrics.step_took(step.name.as_str(), took.as_seconds_f64());
+                }
+            }
             Event::RunFinished { run } => {
-                metrics.run(run, &engine(&fleet, &run.rotation).await);
+                let engine = engine(&fleet, &run.rotation).await;
+                metrics.ended(&run.rotation, &engine, run.state.as_str());
+                if let Some(finished) = run.finished {
+                    metrics.run_took((finished - run.started).as_seconds_f64());
+                }
             }
             Event::WindowMissed { rotation, .. } => {
-                metrics.missed(rotation, &engine(&fleet, rotation).await);
+                metrics.ended(rotation, &engine(&fleet, rotation).await, "missed");
             }
             Event::StandbySessions { rotation, sessions } => {
                 fleet.remember_sessions(rotation, sessions.len());

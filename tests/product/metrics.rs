@@ -1,6 +1,6 @@
 //! What Prometheus gets from a worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::CONTENT_TYPE;
@@ -44,7 +44,7 @@ async fn rotate(endpoint: &Endpoint, state: &str) {
 async fn every_metric_of_the_contract_tells_what_happened() {
     let (schedule, opens) = open_now();
     let endpoint = Endpoint::open(Plan {
-        rotation: schedule,
+        rotation: format!("{schedule}\nheartbeat = \"10s\""),
         ..Plan::default()
     })
     .await;
@@ -68,6 +68,7 @@ async fn every_metric_of_the_contract_tells_what_happened() {
         let now = scrape(&endpoint).await;
         now.get(&ended("failed")) == Some(&1.0)
             && now.get("twinkey_standby_sessions{rotation=\"shop\"}") == Some(&1.0)
+            && now.get("twinkey_current_refused{rotation=\"shop\"}") == Some(&0.0)
     })
     .await;
     let now = scrape(&endpoint).await;
@@ -110,6 +111,47 @@ async fn every_metric_of_the_contract_tells_what_happened() {
             format!("twinkey_store_requests_total{{operation=\"{operation}\",outcome=\"ok\"}}");
         assert!(value(&name) >= calls, "{name}: {}", value(&name));
     }
+    let served: BTreeSet<&str> = now.keys().map(|sample| name_of(sample)).collect();
+    for (file, text) in [
+        (
+            "alerts.yml",
+            include_str!("../../deploy/prometheus/alerts.yml"),
+        ),
+        (
+            "alerts.test.yml",
+            include_str!("../../deploy/prometheus/alerts.test.yml"),
+        ),
+        (
+            "twinkey.json",
+            include_str!("../../deploy/grafana/twinkey.json"),
+        ),
+        ("metrics.md", include_str!("../../docs/metrics.md")),
+    ] {
+        let named: Vec<&str> = text
+            .match_indices("twinkey_")
+            .map(|(at, _)| name_of(&text[at..]))
+            .collect();
+        assert!(named.len() >= 7, "{file}: {named:?}");
+        for name in named {
+            let histogram = format!("{name}_bucket");
+            let is = served.contains(name) || served.contains(histogram.as_str());
+            assert!(is, "{file} names {name}, and a worker serves {served:#?}");
+        }
+    }
+    let documented = include_str!("../../docs/metrics.md");
+    for name in served {
+        let family = ["_bucket", "_count", "_sum"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name);
+        assert!(documented.contains(&format!("`{family}`")), "{family}");
+    }
+}
+
+/// The name in front of labels, or of anything else that is no part of a name.
+fn name_of(sample: &str) -> &str {
+    let end = sample.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+    &sample[..end.unwrap_or(sample.len())]
 }
 
 #[tokio::test(flavor = "multi_thread")]
