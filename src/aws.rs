@@ -4,13 +4,21 @@
 //! - each run asks for credentials anew: the config is loaded once, with the first call, and its
 //!   credentials are cached by the SDK;
 //! - a rotation that needs nothing of AWS waits for its metadata service: nothing is loaded before it
-//!   is asked for.
+//!   is asked for;
+//! - an endpoint falls silent and a call never ends: every call has a time limit.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use tokio::sync::OnceCell;
+
+/// For clients that set no limits of their own.
+const CONNECT: Duration = Duration::from_secs(3);
+const ONE_TRY: Duration = Duration::from_secs(10);
+const ALL_TRIES: Duration = Duration::from_secs(30);
 
 /// A handle, cheap to clone.
 #[derive(Clone, Default)]
@@ -56,7 +64,12 @@ impl Aws {
     /// The SDK's config, loaded at the first call.
     pub async fn config(&self) -> &SdkConfig {
         let load = || async {
-            let mut loader = aws_config::defaults(BehaviorVersion::latest());
+            let limits = TimeoutConfig::builder()
+                .connect_timeout(CONNECT)
+                .operation_attempt_timeout(ONE_TRY)
+                .operation_timeout(ALL_TRIES);
+            let mut loader =
+                aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits.build());
             if let Some(region) = &self.0.region {
                 loader = loader.region(Region::new(region.clone()));
             }

@@ -10,7 +10,7 @@ use super::dialect::Dialect;
 use super::facts::{Definer, Existing, User};
 use super::grants::{Account, Grants};
 use super::parse;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, proof};
 
 const MARIADB_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(Priv AS CHAR) FROM mysql.global_priv WHERE User = ? ORDER BY Host";
 
@@ -104,8 +104,8 @@ impl Look<'_> {
     /// Carries out `SHOW GRANTS` and reads every line of it.
     pub(super) async fn grants(&mut self, show: &str) -> Result<Grants, EngineError> {
         const WHAT: &str = "reading grants";
-        let rows = sqlx::raw_sql(AssertSqlSafe(show.to_owned()))
-            .fetch_all(&mut *self.connection)
+        let asked = sqlx::raw_sql(AssertSqlSafe(show.to_owned())).fetch_all(&mut *self.connection);
+        let rows = proof::answer(asked)
             .await
             .map_err(|error| self.peer.explain(WHAT, false, error))?;
         let mut grants = Grants::default();
@@ -156,8 +156,9 @@ impl Look<'_> {
 
     /// Whether MariaDB takes passwords in clear only.
     pub(super) async fn hashes_refused(&mut self) -> Result<bool, EngineError> {
-        sqlx::query_scalar::<_, Option<i64>>(HASHES_REFUSED)
-            .fetch_one(&mut *self.connection)
+        let asked =
+            sqlx::query_scalar::<_, Option<i64>>(HASHES_REFUSED).fetch_one(&mut *self.connection);
+        proof::answer(asked)
             .await
             .map(|refused| refused == Some(1))
             .map_err(|error| {
@@ -186,8 +187,7 @@ impl Look<'_> {
         let query = values
             .iter()
             .fold(sqlx::query_as(sql), |query, value| query.bind(*value));
-        query
-            .fetch_all(&mut *self.connection)
+        proof::answer(query.fetch_all(&mut *self.connection))
             .await
             .map_err(|error| self.peer.explain(what, false, error))
     }

@@ -159,10 +159,8 @@ struct Greeting {
 /// Who we are, and where.
 async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting, EngineError> {
     let explain = |error| peer.explain("asking who has signed in", false, error);
-    let row = sqlx::query("SELECT VERSION(), USER(), CURRENT_USER()")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(explain)?;
+    let asked = sqlx::query("SELECT VERSION(), USER(), CURRENT_USER()").fetch_one(&mut *connection);
+    let row = proof::answer(asked).await.map_err(explain)?;
     let dialect = Dialect::of(&row.try_get::<String, _>(0).map_err(explain)?)?;
     let who: String = row.try_get(1).map_err(explain)?;
     let account: String = row.try_get(2).map_err(explain)?;
@@ -170,10 +168,8 @@ async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting
     let (user, _) = who.rsplit_once('@').unwrap_or((&who, ""));
     let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
     let account = Account::new(account, host);
-    let variables: Vec<(String, String)> = sqlx::query_as(VARIABLES)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(explain)?;
+    let asked = sqlx::query_as(VARIABLES).fetch_all(&mut *connection);
+    let variables: Vec<(String, String)> = proof::answer(asked).await.map_err(explain)?;
     let mut server_identity = None;
     let mut schemas_are_literal = false;
     for (name, value) in variables {
@@ -186,10 +182,9 @@ async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting
     let roles = if dialect.is_mariadb() {
         None
     } else {
-        sqlx::query_scalar::<_, Option<String>>("SELECT CAST(CURRENT_ROLE() AS CHAR)")
-            .fetch_one(connection)
-            .await
-            .map_err(explain)?
+        let asked = sqlx::query_scalar::<_, Option<String>>("SELECT CAST(CURRENT_ROLE() AS CHAR)")
+            .fetch_one(connection);
+        proof::answer(asked).await.map_err(explain)?
     };
     Ok(Greeting {
         dialect,
@@ -221,9 +216,10 @@ impl Admin for Master {
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, 0)")
+        let asked = sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, 0)")
             .bind(lock_name(&pair.base))
-            .fetch_one(&mut self.connection)
+            .fetch_one(&mut self.connection);
+        proof::answer(asked)
             .await
             .map(|taken| taken == Some(1))
             .map_err(|error| self.peer.explain("taking the pair's lock", false, error))

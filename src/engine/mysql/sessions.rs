@@ -13,7 +13,7 @@ use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 
 use super::connect::Peer;
-use crate::engine::{EngineError, Session};
+use crate::engine::{EngineError, Session, proof};
 
 const A_MOMENT: Duration = Duration::from_millis(50);
 
@@ -60,6 +60,7 @@ async fn read(
             })
             .collect::<Result<Vec<_>, sqlx::Error>>()
     };
-    read.await
+    proof::answer(read)
+        .await
         .map_err(|error| peer.explain("listing sessions", false, error))
 }

@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::connect::Peer;
+use crate::engine::proof::{answer, farewell};
 use crate::engine::{Change, EngineError};
 use crate::secret::Sensitive;
 
@@ -41,7 +42,7 @@ async fn transaction(
     password: &Sensitive,
 ) -> Result<(), EngineError> {
     let failed = |error| peer.explain("a transaction", false, error);
-    let mut transaction = connection.begin().await.map_err(failed)?;
+    let mut transaction = answer(connection.begin()).await.map_err(failed)?;
     for change in changes {
         let secret = change.statement.slot().is_some();
         let statement = match change.statement.slot() {
@@ -51,15 +52,13 @@ async fn transaction(
                 change.statement.filled(&filling).expose_secret().to_owned()
             }
         };
-        let done = sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut *transaction)
-            .await;
-        if let Err(error) = done {
+        let asked = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction);
+        if let Err(error) = answer(asked).await {
             let explained = peer.explain(&change.statement.to_string(), secret, error);
             // If even this fails, the connection is gone, and the transaction with it.
-            let _ = transaction.rollback().await;
+            farewell(transaction.rollback()).await;
             return Err(explained);
         }
     }
-    transaction.commit().await.map_err(failed)
+    answer(transaction.commit()).await.map_err(failed)
 }

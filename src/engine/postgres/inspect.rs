@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::Peer;
 use crate::engine::EngineError;
+use crate::engine::proof::answer;
 use crate::secret::pair::{Pair, Which};
 
 /// The cluster as the plan needs it.
@@ -186,10 +187,11 @@ pub(super) async fn facts(
         "{set_mode}",
         if version >= 160_000 { "SET" } else { "MEMBER" },
     );
-    let row = sqlx::query(AssertSqlSafe(sql))
+    let asked = sqlx::query(AssertSqlSafe(sql))
         .bind(&pair.base)
         .bind(&pair.clone)
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *connection);
+    let row = answer(asked)
         .await
         .and_then(|row| row.try_get::<String, _>(0))
         .map_err(|error| peer.explain("reading the pair's roles", false, error))?;
@@ -215,10 +217,11 @@ async fn grants(
     clone: &str,
     shared: bool,
 ) -> Result<Vec<Grant>, EngineError> {
-    let text = sqlx::query(GRANTS)
+    let asked = sqlx::query(GRANTS)
         .bind(clone)
         .bind(shared)
-        .fetch_one(connection)
+        .fetch_one(connection);
+    let text = answer(asked)
         .await
         .and_then(|row| row.try_get::<String, _>(0))
         .map_err(|error| peer.explain("reading the grants to the clone", false, error))?;
@@ -230,9 +233,11 @@ async fn stored_as_md5(
     peer: &Peer,
     user: &str,
 ) -> Result<Option<bool>, EngineError> {
-    sqlx::query("SELECT rolpassword LIKE 'md5%' FROM pg_catalog.pg_authid WHERE rolname = $1")
-        .bind(user)
-        .fetch_optional(connection)
+    let asked =
+        sqlx::query("SELECT rolpassword LIKE 'md5%' FROM pg_catalog.pg_authid WHERE rolname = $1")
+            .bind(user)
+            .fetch_optional(connection);
+    answer(asked)
         .await
         .and_then(|row| row.map_or(Ok(None), |row| row.try_get(0)))
         .map_err(|error| peer.explain("reading the stored form of the password", false, error))

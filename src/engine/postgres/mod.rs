@@ -95,20 +95,18 @@ struct Greeting {
 /// Who we are, and where.
 async fn greet(connection: &mut PgConnection, peer: &Peer) -> Result<Greeting, EngineError> {
     let explain = |error| peer.explain("asking who has signed in", false, error);
-    let row = sqlx::query(
+    let asked = sqlx::query(
         "SELECT session_user::text, current_setting('server_version_num')::int, \
          has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')",
     )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(explain)?;
+    .fetch_one(&mut *connection);
+    let row = proof::answer(asked).await.map_err(explain)?;
     let may_identify: bool = row.try_get(2).map_err(explain)?;
     let server_identity = if may_identify {
-        let identity =
+        let asked =
             sqlx::query("SELECT system_identifier::text FROM pg_catalog.pg_control_system()")
-                .fetch_one(connection)
-                .await;
-        match identity {
+                .fetch_one(connection);
+        match proof::answer(asked).await {
             Ok(row) => row.try_get(0).map_err(explain)?,
             // Some services have no control file to show.
             Err(sqlx::Error::Database(_)) => None,
@@ -143,9 +141,10 @@ impl Admin for Master {
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        sqlx::query("SELECT pg_catalog.pg_try_advisory_lock($1)")
+        let asked = sqlx::query("SELECT pg_catalog.pg_try_advisory_lock($1)")
             .bind(lock_key(&pair.base))
-            .fetch_one(&mut self.connection)
+            .fetch_one(&mut self.connection);
+        proof::answer(asked)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(|error| self.peer.explain("taking the pair's lock", false, error))

@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::connect::{APPLICATION, Peer};
-use crate::engine::{EngineError, Session};
+use crate::engine::{EngineError, Session, proof};
 
 const SESSIONS: &str = "SELECT host(client_addr), nullif(application_name, ''), \
      (extract(epoch FROM backend_start) * 1000)::bigint \
@@ -43,7 +43,7 @@ pub(super) async fn of_user(
             })
             .collect::<Result<Vec<_>, sqlx::Error>>()
     };
-    read()
+    proof::answer(read())
         .await
         .map_err(|error| peer.explain("listing sessions", false, error))
 }
