@@ -15,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod journal;
+pub mod notify;
 pub mod rotation;
 pub mod schedule;
 pub mod secret;

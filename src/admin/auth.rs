@@ -18,12 +18,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
-use secrecy::SecretString;
 
 use crate::admin::problem::Answer;
 use crate::admin::session;
-use crate::config::settings::TokenSource;
-use crate::secret::Sensitive;
+use crate::config::settings::{SourceError, TokenSource};
 
 /// The shortest token that is taken: 16 bytes of randomness are 22 characters of base64.
 const MIN_LENGTH: usize = 16;
@@ -36,14 +34,10 @@ pub struct Token(digest::Digest);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    #[error("the environment variable {0} for the admin token is not set")]
-    NoVariable(String),
-    #[error("the admin token file {0:?} cannot be read: {1}")]
-    NoFile(std::path::PathBuf, String),
+    #[error("the admin token: {0}")]
+    Source(#[from] SourceError),
     #[error("the system gives no random numbers")]
     NoRandomness,
-    #[error("the admin token is shorter than {MIN_LENGTH} characters")]
-    TooShort,
 }
 
 impl Token {
@@ -52,20 +46,8 @@ impl Token {
     /// # Errors
     /// [`TokenError`]
     pub fn read(source: &TokenSource) -> Result<Self, TokenError> {
-        let token: Sensitive = match source {
-            TokenSource::Value(token) => token.clone(),
-            TokenSource::Env(name) => std::env::var(name)
-                .map(SecretString::from)
-                .map_err(|_| TokenError::NoVariable(name.clone()))?,
-            TokenSource::File(path) => std::fs::read_to_string(path)
-                .map(SecretString::from)
-                .map_err(|e| TokenError::NoFile(path.clone(), e.to_string()))?,
-        };
-        let token = token.expose_secret().trim();
-        if token.len() < MIN_LENGTH {
-            return Err(TokenError::TooShort);
-        }
-        Ok(Self(hash(token.as_bytes())))
+        let token = source.read(MIN_LENGTH)?;
+        Ok(Self(hash(token.expose_secret().as_bytes())))
     }
 
     fn is(&self, given: &[u8]) -> bool {
@@ -220,6 +202,8 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
 
     #[test]
@@ -237,12 +221,12 @@ mod tests {
         }
         assert_eq!(
             Token::read(&source("short")).err(),
-            Some(TokenError::TooShort)
+            Some(SourceError::TooShort(MIN_LENGTH).into())
         );
         let nowhere = TokenSource::Env("TWINKEY_TEST_NO_SUCH_VARIABLE".into());
         assert!(matches!(
             Token::read(&nowhere),
-            Err(TokenError::NoVariable(_))
+            Err(TokenError::Source(SourceError::NoVariable(_)))
         ));
     }
 
@@ -253,7 +237,7 @@ mod tests {
         let gate = Gate::new(Some(TokenSource::File(file.path().to_owned()))).unwrap();
         let sealed = gate.seal("text");
         std::fs::write(file.path(), "short").unwrap();
-        assert_eq!(gate.reload(), Err(TokenError::TooShort));
+        assert_eq!(gate.reload(), Err(SourceError::TooShort(MIN_LENGTH).into()));
         assert!(gate.admits(b"the-first-token-0123"));
         assert_eq!(gate.seal("text").as_ref(), sealed.as_ref());
         std::fs::write(file.path(), "the-second-token-0123").unwrap();

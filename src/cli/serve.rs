@@ -4,14 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
+
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::admin::auth::Gate;
 use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
 use crate::code::Code;
+use crate::notify;
 use crate::worker::fleet::Fleet;
 use crate::worker::heartbeat::keep;
 use crate::worker::measure::measure;
@@ -64,6 +68,14 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         context.metrics,
     );
     let counting = tokio::spawn(measure(fleet.clone(), context.rotator.events.subscribe()));
+    let closing = CancellationToken::new();
+    let told = notify::start(&context.settings.notify, &fleet, &closing);
+    let told = told.map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "see [[notify]] in the config: a key has at least 16 characters",
+        )
+    })?;
     let beating = tokio::spawn(keep(fleet.clone()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
@@ -80,11 +92,18 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             .await
     });
     schedule(&fleet, heard).await?;
-    // Answers that are under way end by themselves, and readers of events are told the end.
+    closing.cancel();
+    // Answers that are under way end by themselves, and readers of events are told the end;
+    // and what has just happened is still told.
+    let farewell = async {
+        let _ = (&mut endpoint).await;
+        join_all(told).await
+    };
     tokio::select! {
-        _ = &mut endpoint => {}
-        () = clock.pass(FAREWELL) => endpoint.abort(),
+        _ = farewell => {}
+        () = clock.pass(FAREWELL) => {}
     }
+    endpoint.abort();
     renewal.abort();
     beating.abort();
     counting.abort();
@@ -109,7 +128,7 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
             _ = interrupt.recv() => Word::Stop,
             _ = hangup.recv() => match settings(config.as_deref()) {
                 Ok(settings) => {
-                    tracing::info!("config reloaded; [server], [journal], [secrets] and [limits] take a restart");
+                    tracing::info!("config reloaded; [server], [journal], [secrets], [limits] and [[notify]] take a restart");
                     Word::Reload(Box::new(settings))
                 }
                 Err(failure) => {

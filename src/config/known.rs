@@ -8,7 +8,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "server", "journal", "secrets", "limits", "defaults", "rotation",
+            "server", "journal", "secrets", "limits", "notify", "defaults", "rotation",
         ],
     ),
     (
@@ -51,6 +51,18 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "redshift",
         ],
     ),
+    (
+        "notify",
+        &[
+            "kind",
+            "events",
+            "url",
+            "key",
+            "ca_file",
+            "topic_arn",
+            "bus",
+        ],
+    ),
     ("rotation.password", &["length", "symbols"]),
     ("rotation.tls", &["mode", "ca_file"]),
     ("rotation.postgres", &["set_role"]),
@@ -68,7 +80,7 @@ pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 // carries one of these out deletes its line here (and adds the key above).
 
 /// (table, key)
-const UNSUPPORTED_KEYS: &[(&str, &str)] = &[("", "notify"), ("secrets", "serve")];
+const UNSUPPORTED_KEYS: &[(&str, &str)] = &[("secrets", "serve")];
 
 /// Beginnings of `journal.url`.
 const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];

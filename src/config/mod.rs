@@ -16,6 +16,7 @@ pub mod duration;
 mod environment;
 mod error;
 mod known;
+mod notify;
 mod raw;
 mod redshift;
 mod rotation;

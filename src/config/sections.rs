@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::known;
+use super::notify;
 use super::raw::Table;
 use super::rotation::{Folder, RawRotation};
 use super::settings::{
@@ -27,12 +28,14 @@ pub(super) fn settings(root: &Table<'_>, folder: &Path) -> Option<Settings> {
         }
     };
     let limits = limits(root.table("limits", "limits").as_ref());
+    let notify = notify::notify(root, folder);
     let rotations = rotations(root, folder);
     Some(Settings {
         server: server?,
         journal: journal?,
         secrets: secrets?,
         limits,
+        notify,
         rotations,
     })
 }
@@ -69,7 +72,7 @@ fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
     let file = table.text("admin_token_file");
     let admin_token = match (file, table.text("admin_token")) {
         (Some(path), _) => Some(TokenSource::File(folder.join(path))),
-        (None, Some(text)) => Some(token(table, text, folder)?),
+        (None, Some(text)) => Some(source(table, "admin_token", text, folder)?),
         (None, None) => None,
     };
     let wanted = table.has("admin_token") || table.has("admin_token_file");
@@ -103,15 +106,22 @@ fn server_tls(table: &Table<'_>, folder: Folder<'_>) -> Option<ServerTls> {
     })
 }
 
-fn token(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<TokenSource> {
+/// Where a token or a key is, which never stands in the config itself.
+pub(super) fn source(
+    table: &Table<'_>,
+    key: &str,
+    text: &str,
+    folder: Folder<'_>,
+) -> Option<TokenSource> {
     match text.split_once(':') {
         Some(("env", name)) if !name.is_empty() => Some(TokenSource::Env(name.to_owned())),
         Some(("file", path)) if !path.is_empty() => Some(TokenSource::File(folder.join(path))),
         _ => {
-            // Never quoted: people put the token itself here.
+            // Never quoted: people put the secret itself here.
+            let what = if key == "admin_token" { "token" } else { key };
             table.error(
-                "admin_token",
-                "must be \"env:NAME\" or \"file:PATH\": the token itself never stands in the config",
+                key,
+                format!("must be \"env:NAME\" or \"file:PATH\": the {what} itself never stands in the config"),
             );
             None
         }

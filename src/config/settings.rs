@@ -1,8 +1,13 @@
 //! The config as the rest of the program sees it: valid, typed, defaults filled in.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::ExposeSecret;
+use serde::Serialize;
 
 use crate::engine::{EngineKind, EngineOptions, TlsMode};
 use crate::schedule::WindowPlan;
@@ -16,6 +21,8 @@ pub struct Settings {
     pub journal: JournalLocation,
     pub secrets: SecretsBackend,
     pub limits: Limits,
+    /// Who is told of what happens.
+    pub notify: Vec<Notify>,
     /// In the order of the file; names are unique.
     pub rotations: Vec<Rotation>,
 }
@@ -47,11 +54,132 @@ pub enum TokenSource {
     Value(Sensitive),
 }
 
+/// What a [`TokenSource`] names is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    #[error("the environment variable {0} is not set")]
+    NoVariable(String),
+    #[error("the file {0:?} cannot be read: {1}")]
+    NoFile(PathBuf, String),
+    #[error("it is shorter than {0} characters")]
+    TooShort(usize),
+}
+
+impl TokenSource {
+    /// The token or key itself, without white space around it, of at least `least` characters.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub fn read(&self, least: usize) -> Result<Sensitive, SourceError> {
+        let text = match self {
+            Self::Value(token) => token.clone(),
+            Self::Env(name) => std::env::var(name)
+                .map(Sensitive::from)
+                .map_err(|_| SourceError::NoVariable(name.clone()))?,
+            Self::File(path) => std::fs::read_to_string(path)
+                .map(Sensitive::from)
+                .map_err(|error| SourceError::NoFile(path.clone(), error.to_string()))?,
+        };
+        let text = text.expose_secret().trim();
+        if text.len() < least {
+            return Err(SourceError::TooShort(least));
+        }
+        Ok(Sensitive::from(text))
+    }
+}
+
 /// `[journal]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalLocation {
     /// `sqlite://PATH`
     Sqlite(PathBuf),
+}
+
+/// One `[[notify]]`.
+#[derive(Debug, Clone)]
+pub struct Notify {
+    pub events: Vec<NotifyEvent>,
+    pub to: Destination,
+}
+
+/// Where notifications go.
+#[derive(Clone)]
+pub enum Destination {
+    /// `kind = "webhook"`: posted and signed.
+    Webhook {
+        /// Often a secret itself: only its host is ever shown.
+        url: Url,
+        /// Of the signature.
+        key: TokenSource,
+        /// Further roots, PEM.
+        ca_file: Option<PathBuf>,
+    },
+    /// `kind = "sns"`
+    Sns { topic_arn: String },
+    /// `kind = "eventbridge"`: a bus's name or ARN.
+    EventBridge { bus: String },
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook { url, .. } => {
+                write!(f, "webhook {}", url.host_str().unwrap_or_default())
+            }
+            Self::Sns { topic_arn } => write!(f, "sns {topic_arn}"),
+            Self::EventBridge { bus } => write!(f, "eventbridge {bus}"),
+        }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What may be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifyEvent {
+    Started,
+    Succeeded,
+    Failed,
+    Missed,
+    RolledBack,
+    Retired,
+    StandbyInUse,
+    CurrentRefused,
+}
+
+impl NotifyEvent {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Started,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Missed,
+        Self::RolledBack,
+        Self::Retired,
+        Self::StandbyInUse,
+        Self::CurrentRefused,
+    ];
+
+    /// As the config and the messages write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Missed => "missed",
+            Self::RolledBack => "rolled_back",
+            Self::Retired => "retired",
+            Self::StandbyInUse => "standby_in_use",
+            Self::CurrentRefused => "current_refused",
+        }
+    }
 }
 
 /// `[secrets]`

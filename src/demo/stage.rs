@@ -124,6 +124,7 @@ fn settings(
     let windows = WindowPlan::for_demo(Schedule::every_seconds(seconds), window)
         .map_err(|e| StageError::Other(e.to_string()))?;
     Ok(Settings {
+        notify: Vec::new(),
         server: Server {
             listen: ([127, 0, 0, 1], 0).into(),
             admin_token: None,

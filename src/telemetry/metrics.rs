@@ -36,6 +36,13 @@ struct Asked {
     outcome: &'static str,
 }
 
+/// `kind`, `outcome`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Told {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
 /// The counters and histograms of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Kept>);
@@ -48,6 +55,7 @@ struct Kept {
     lag_seconds: Histogram,
     store: Family<Asked, Counter>,
     lost: Counter,
+    notifications: Family<Told, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -72,6 +80,7 @@ impl Default for Metrics {
         let runs = Family::default();
         let store = Family::default();
         let lost = Counter::default();
+        let notifications = Family::default();
         let (run_seconds, lag_seconds) = (long(), lag());
         let step_seconds = Family::new_with_constructor(long as fn() -> Histogram);
         // The library adds `_total` to counters and the unit to the name.
@@ -104,6 +113,11 @@ impl Default for Metrics {
             "Events that came too fast to be counted here",
             lost.clone(),
         );
+        registry.register(
+            "notifications",
+            "Notifications that were delivered or given up",
+            notifications.clone(),
+        );
         Self(Arc::new(Kept {
             registry,
             runs,
@@ -112,6 +126,7 @@ impl Default for Metrics {
             lag_seconds,
             store,
             lost,
+            notifications,
         }))
     }
 }
@@ -152,6 +167,12 @@ impl Metrics {
     /// Events were lost on the way here; 1 where it is not known how many.
     pub fn lost(&self, events: Option<u64>) {
         self.0.lost.inc_by(events.unwrap_or(1));
+    }
+
+    /// A notification was delivered, or given up.
+    pub fn notified(&self, kind: &'static str, outcome: &'static str) {
+        let labels = Told { kind, outcome };
+        self.0.notifications.get_or_create(&labels).inc();
     }
 
     /// All of it, and what `others` holds, in the OpenMetrics text format.

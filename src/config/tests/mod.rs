@@ -78,10 +78,11 @@ fn every_known_key_stands_in_the_reference_under_its_table() {
     let mut found = Vec::new();
     let mut section = String::new();
     for line in text.lines() {
-        if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']).to_owned();
+        let bare = line.trim_start_matches('#');
+        if bare.starts_with('[') {
+            section = bare.trim_matches(['[', ']']).to_owned();
             found.push((String::new(), section.clone()));
-        } else if let Some((key, value)) = line.trim_start_matches('#').split_once(" = ") {
+        } else if let Some((key, value)) = bare.split_once(" = ") {
             found.push((section.clone(), key.to_owned()));
             for inner in value
                 .split(['{', '}', ','])

@@ -1,0 +1,103 @@
+//! A webhook: the message as JSON, posted, and signed with HMAC-SHA256.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode, Url};
+use secrecy::ExposeSecret;
+
+use super::message::Message;
+use super::{NotifyError, Undelivered};
+use crate::config::settings::{Destination, TokenSource};
+use crate::engine::tls::client_config;
+
+/// For one try, from the connection to the end of the answer.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// `t=UNIX SECONDS,v1=HEX`: the HMAC of the seconds, a full stop, and the body.
+const SIGNATURE: &str = "Twinkey-Signature";
+/// The shortest key, in characters.
+const LEAST_KEY: usize = 16;
+/// The message's id.
+const ID: &str = "Twinkey-Event-Id";
+
+pub(super) struct Webhook {
+    url: Url,
+    key: hmac::Key,
+    client: Client,
+}
+
+impl Webhook {
+    pub(super) fn new(
+        to: &Destination,
+        url: &Url,
+        key: &TokenSource,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, NotifyError> {
+        let to = || to.to_string();
+        let key = key
+            .read(LEAST_KEY)
+            .map_err(|source| NotifyError::Key { to: to(), source })?;
+        let tls =
+            client_config(ca_file).map_err(|source| NotifyError::Roots { to: to(), source })?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .timeout(TIME_LIMIT)
+            .build();
+        let client = client.map_err(|source| NotifyError::Client {
+            to: to(),
+            source: source.without_url(),
+        })?;
+        Ok(Self {
+            url: url.clone(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()),
+            client,
+        })
+    }
+
+    pub(super) async fn deliver(&self, message: &Message) -> Result<(), Undelivered> {
+        let body = message.json()?;
+        let signature = signature(&self.key, chrono::Utc::now().timestamp(), &body);
+        let request = self.client.post(self.url.clone());
+        let request = request
+            .header(CONTENT_TYPE, "application/json")
+            .header(SIGNATURE, signature)
+            .header(ID, &message.id)
+            .body(body);
+        let answer = request.send().await.map_err(|error| Undelivered {
+            // The address may be a secret.
+            why: error.without_url().to_string(),
+            again: true,
+            after: None,
+        })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let after = answer.headers().get(RETRY_AFTER);
+        let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+        Err(Undelivered {
+            why: format!("the receiver answers {status}"),
+            again: status.is_server_error()
+                || matches!(
+                    status,
+                    StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+                ),
+            after: after.map(Duration::from_secs),
+        })
+    }
+}
+
+/// Signed together with the time, so that an old message cannot be sent again by somebody else.
+fn signature(key: &hmac::Key, seconds: i64, body: &str) -> String {
+    let tag = hmac::sign(key, format!("{seconds}.{body}").as_bytes());
+    let hex: String = tag
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("t={seconds},v1={hex}")
+}
