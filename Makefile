@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql check-alerts ci lint bench fuzz fmt doc
+.PHONY: help setup build demo test test-mysql test-api check-alerts ci lint bench fuzz fmt doc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ ci: ## All that a change must pass
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-mysql
+	$(MAKE) test-api
 	$(MAKE) check-alerts
 	$(MAKE) doc
 
@@ -49,6 +50,11 @@ lint: ## Formatting, clippy, dependencies
 bench: ## Run the benchmarks
 	scripts/setup test
 	cargo bench --locked
+
+test-api: ## Fuzz the admin endpoint by its OpenAPI document
+	scripts/setup test
+	scripts/setup api
+	cargo test --locked --test product -- --ignored a_fuzzer_finds
 
 check-alerts: ## Check the alert rules and run their tests, with Prometheus's promtool
 	scripts/check-alerts

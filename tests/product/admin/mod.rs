@@ -1,6 +1,7 @@
 //! The admin endpoint, from the outside.
 
 pub mod events;
+mod fuzzed;
 mod readers;
 mod routes;
 mod tokens;

@@ -1,0 +1,62 @@
+//! What a schema-based fuzzer makes of the endpoint: nothing that its document does not describe, and no 5xx.
+//!
+//! The stream of events has no end, which the fuzzer cannot read; `events.rs` tests it.
+
+use std::path::PathBuf;
+
+use tokio::process::Command;
+
+use super::{Endpoint, TOKEN};
+use crate::support::shop::Plan;
+
+/// How many requests the fuzzer makes up for each operation.
+const EXAMPLES: &str = "100";
+
+fn fuzzer() -> PathBuf {
+    let cache = std::env::var_os("TWINKEY_CACHE").unwrap_or_else(|| ".cache".into());
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.join(cache).join("venv-api/bin/schemathesis")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: make test-api"]
+async fn a_fuzzer_finds_no_5xx_and_no_answer_that_the_document_does_not_describe() {
+    let endpoint = Endpoint::open(Plan {
+        rotation: "in_use = \"ignore\"".into(),
+        ..Plan::default()
+    })
+    .await;
+    // So that there is something to roll back to.
+    endpoint.shop.good(&["rotate", "shop"]).await;
+    let config = endpoint.shop.folder.path().join("schemathesis.toml");
+    // Most of what is asked for is there.
+    let text = format!(
+        "headers = {{ Authorization = \"Bearer {TOKEN}\" }}\n[dictionaries.names]\nvalues = [\"shop\"]\n[parameters]\n\"path.name\" = {{ dictionary = \"names\", probability = 0.7 }}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let output = Command::new(fuzzer())
+        .arg("--config-file")
+        .arg(&config)
+        .args(["run", "--no-color"])
+        .args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1"])
+        .args(["--exclude-path", "/v1/events", "--continue-on-failure"])
+        .args(["--request-timeout", "60"])
+        .arg(format!("{}/openapi.json", endpoint.url))
+        .current_dir(endpoint.shop.folder.path())
+        .output()
+        .await
+        .expect("schemathesis is installed by make test-api");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}");
+    // It has reached what is behind the document, too.
+    let runs = endpoint
+        .json("/v1/runs?rotation=shop&state=succeeded")
+        .await;
+    assert!(runs.as_array().unwrap().len() > 1, "it has rotated: {runs}");
+    let log = endpoint.log();
+    for asked in ["rollback", "pause", "resume"] {
+        assert!(log.contains(asked), "{asked}");
+    }
+    assert!(!log.contains(TOKEN));
+}
