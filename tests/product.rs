@@ -7,8 +7,8 @@ mod support;
 mod admin;
 #[path = "product/commands.rs"]
 mod commands;
-#[path = "product/cuts.rs"]
-mod cuts;
+#[path = "product/cut_table/mod.rs"]
+mod cut_table;
 #[path = "product/documentdb/mod.rs"]
 mod documentdb;
 #[path = "product/failures.rs"]
@@ -27,6 +27,8 @@ mod mariadb;
 mod meanwhile;
 #[path = "product/metrics.rs"]
 mod metrics;
+#[path = "product/notify.rs"]
+mod notify;
 #[path = "product/races/mod.rs"]
 mod races;
 #[path = "product/redshift/mod.rs"]

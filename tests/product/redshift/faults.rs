@@ -1,16 +1,15 @@
-//! The worker dies at every single call, or one answer is lost, or AWS turns it away for half a minute:
-//! AWSCURRENT signs in with all its privileges, and the next run ends what was begun.
+//! The worker dies at every single call of a first run, or AWS turns it away for half a minute:
+//! AWSCURRENT signs in with all its privileges, and the next run ends what was begun. Cuts of later runs are in
+//! `cut_table/redshift.rs`.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use twinkey::store::stage;
 
 use super::house::{House, MASTER_SECRET, On};
 use super::rotations::{furnish, may_work};
-use crate::support::aws::faults::Cut;
+use crate::cut_table::redshift::dies_at;
 use crate::support::aws::redshift::HOME;
-use crate::support::shop::until;
 
 /// More than any run makes.
 const MOST_CALLS: usize = 150;
@@ -24,42 +23,15 @@ fn stride() -> usize {
 /// What AWS says for so long, the run waits out.
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
-async fn a_house() -> House {
+pub async fn a_house() -> House {
     let master = format!("master_secret = \"{MASTER_SECRET}\"");
     let house = House::open(On::Cluster, "", &master).await;
     furnish(&house).await;
     house
 }
 
-/// Starts a run, and kills it when its k-th call has taken effect. `false`: it made fewer.
-async fn dies_at(house: &House, k: usize) -> bool {
-    let faults = house.stand_in.faults();
-    let before = faults.calls().len();
-    // Nobody hears the answer, and whatever the dying worker still sends has no effect.
-    faults.cut(k, Cut::After);
-    for later in k + 1..k + 20 {
-        faults.cut(later, Cut::Before);
-    }
-    let mut command = house.command();
-    command
-        .args(["rotate", "house"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut run = command.spawn().unwrap();
-    let mut ended = false;
-    until("the run comes to its end or to the call", async || {
-        ended = run.try_wait().unwrap().is_some();
-        ended || faults.calls().len() >= before + k
-    })
-    .await;
-    let _ = run.kill().await;
-    let reached = faults.calls().len() >= before + k;
-    faults.forget_cuts();
-    reached
-}
-
 /// Who was cut off keeps the lock until its lease runs out: here, at once. Another worker goes on.
-async fn the_lease_runs_out(house: &House) {
+pub async fn the_lease_runs_out(house: &House) {
     house.forget_the_journal();
     let there = "SELECT 1 FROM twinkey.locks";
     if house.as_admin(HOME, &[there]).await.is_ok() {
@@ -111,71 +83,6 @@ async fn a_worker_that_dies_at_any_call_of_a_first_run_harms_nobody_and_the_next
         "a first run dies {deaths} times, at every {}. call: 0 violations",
         stride()
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_dies_at_any_call_of_a_later_run_harms_nobody_and_the_next_run_converges() {
-    let house = a_house().await;
-    house.good(&["rotate", "house"]).await;
-    let mut deaths = 0;
-    for k in (1..MOST_CALLS).step_by(stride()) {
-        let before = house.current_user().await;
-        let reached = dies_at(&house, k).await;
-        the_promises_hold(&house).await;
-        if !reached {
-            break;
-        }
-        deaths += 1;
-        the_lease_runs_out(&house).await;
-        if house.current_user().await == before {
-            house.good(&["rotate", "house"]).await;
-        }
-        assert_ne!(
-            house.current_user().await,
-            before,
-            "after a death at call {k}"
-        );
-        may_work(&house, stage::CURRENT).await;
-    }
-    assert!(deaths * stride() > 40, "a run makes more calls: {deaths}");
-    assert_eq!(
-        house.probe_secrets().await,
-        [""; 0],
-        "the last run has swept"
-    );
-    println!(
-        "a later run dies {deaths} times, at every {}. call: 0 violations",
-        stride()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_lost_answer_at_any_call_is_asked_for_again_and_nothing_is_done_twice() {
-    let house = a_house().await;
-    house.good(&["rotate", "house"]).await;
-    let faults = house.stand_in.faults();
-    let mut lost = 0;
-    for k in 1..MOST_CALLS {
-        let (user, calls) = (house.current_user().await, faults.calls().len());
-        let statements = house.redshift().history().len();
-        faults.cut(k, Cut::After);
-        house.good(&["rotate", "house"]).await;
-        assert_ne!(house.current_user().await, user, "call {k}");
-        let history = house.redshift().history();
-        let set = history[statements..]
-            .iter()
-            .filter(|seen| seen.sql.contains(" PASSWORD 'md5"));
-        assert_eq!(set.count(), 1, "call {k}: one token, one statement");
-        let reached = faults.calls().len() >= calls + k;
-        faults.forget_cuts();
-        if !reached {
-            break;
-        }
-        lost += 1;
-    }
-    may_work(&house, stage::CURRENT).await;
-    assert_eq!(house.probe_secrets().await, [""; 0]);
-    println!("{lost} lost answers, one a run: 0 failed runs");
 }
 
 /// Both at once, so that the test takes as long as the longer.

@@ -2,9 +2,9 @@
 
 mod admins;
 mod drift;
-mod faults;
+pub mod faults;
 mod guards;
 pub mod house;
-mod rotations;
+pub mod rotations;
 mod scale;
 pub mod secrecy;

@@ -63,6 +63,16 @@ pub async fn may_work(house: &House, label: &str) {
     }
 }
 
+/// Whether that goes well.
+pub async fn works(house: &House, label: &str) -> bool {
+    for database in [HOME, OTHER] {
+        if house.as_user(label, database, &MAY).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 async fn rotates_three_times(house: &House) {
     furnish(house).await;
     for user in ["app_clone", "app", "app_clone"] {

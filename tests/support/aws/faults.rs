@@ -33,11 +33,15 @@ impl Call {
     }
 }
 
-/// Whether a cut call has taken effect.
+/// How a call is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
+    /// The connection is, before the call takes effect.
     Before,
+    /// The connection is, after it.
     After,
+    /// It is answered with an error of this HTTP status and `__type`, and has no effect.
+    Answer(u16, &'static str),
 }
 
 pub enum Verdict {
@@ -144,8 +148,7 @@ impl Faults {
         self.lock().writes_per_second = Some(per_second);
     }
 
-    /// The connection of the k-th call from now on (1 is the next one) is cut, before or after the
-    /// call takes effect.
+    /// The k-th call from now on (1 is the next one) is cut.
     pub fn cut(&self, k: usize, when: Cut) {
         let mut state = self.lock();
         let at = state.calls.len() + k;
@@ -207,6 +210,7 @@ impl Faults {
             return match when {
                 Cut::Before => Verdict::CutBefore,
                 Cut::After => Verdict::CutAfter,
+                Cut::Answer(status, name) => Verdict::Answer(*status, name),
             };
         }
         let for_it = |ordered: &&mut Ordered| ordered.action == call.action;
