@@ -19,6 +19,7 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
+use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -86,7 +87,7 @@ impl Undelivered {
 }
 
 enum Courier {
-    Webhook(webhook::Webhook),
+    Webhook(Box<webhook::Webhook>),
     Sns(sns::Sns),
     EventBridge(eventbridge::EventBridge),
 }
@@ -96,7 +97,8 @@ impl Courier {
         let aws = fleet.crew.rotator.site.aws.clone();
         Ok(match to {
             Destination::Webhook { url, key, ca_file } => {
-                Self::Webhook(webhook::Webhook::new(to, url, key, ca_file.as_deref())?)
+                let webhook = webhook::Webhook::new(to, url, key, ca_file.as_deref())?;
+                Self::Webhook(Box::new(webhook))
             }
             Destination::Sns { topic_arn } => Self::Sns(sns::Sns::new(aws, topic_arn)),
             Destination::EventBridge { bus } => {
@@ -113,9 +115,9 @@ impl Courier {
         }
     }
 
-    async fn deliver(&self, message: &Message) -> Result<(), Undelivered> {
+    async fn deliver(&self, message: &Message, now: DateTime<Utc>) -> Result<(), Undelivered> {
         match self {
-            Self::Webhook(webhook) => webhook.deliver(message).await,
+            Self::Webhook(webhook) => webhook.deliver(message, now).await,
             Self::Sns(sns) => sns.deliver(message).await,
             Self::EventBridge(bus) => bus.deliver(message).await,
         }
@@ -183,7 +185,7 @@ impl Post {
     async fn tell(&self, message: &Message) {
         let kind = self.courier.kind();
         for attempt in 1.. {
-            let Err(undelivered) = self.courier.deliver(message).await else {
+            let Err(undelivered) = self.courier.deliver(message, self.fleet.now()).await else {
                 self.fleet.metrics.notified(kind, "delivered");
                 return;
             };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
@@ -58,9 +59,13 @@ impl Webhook {
         })
     }
 
-    pub(super) async fn deliver(&self, message: &Message) -> Result<(), Undelivered> {
+    pub(super) async fn deliver(
+        &self,
+        message: &Message,
+        now: DateTime<Utc>,
+    ) -> Result<(), Undelivered> {
         let body = message.json()?;
-        let signature = signature(&self.key, chrono::Utc::now().timestamp(), &body);
+        let signature = signature(&self.key, now.timestamp(), &body);
         let request = self.client.post(self.url.clone());
         let request = request
             .header(CONTENT_TYPE, "application/json")
