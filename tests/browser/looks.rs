@@ -43,12 +43,12 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
     scene.sign_in().await;
     for name in [
         "billing",
-        "inventory",
-        "orders",
         "reporting",
         "orders",
         "billing",
         "sessions",
+        "inventory",
+        "billing",
     ] {
         scene.rotated(name).await;
     }
@@ -62,7 +62,7 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
     for (path, shown, name) in [
         ("/", "paused", ""),
         (
-            "/rotations/orders",
+            "/rotations/billing",
             "Nobody is signed in as the standby.",
             "-rotation",
         ),

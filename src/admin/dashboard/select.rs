@@ -162,7 +162,7 @@ mod tests {
         };
         let both = wanted(" R1", "paused").unwrap();
         assert_eq!(shown(&both, &views), (vec!["r12".into()], 1, 1));
-        let none = wanted("x", "").unwrap();
+        let none = wanted("nowhere", "").unwrap();
         assert_eq!(shown(&none, &views), (vec![], 1, 1));
         assert!(
             wanted("", "sleeping")

@@ -95,8 +95,8 @@ fn lanes(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Option<Vec<usize>> {
             (Label::After, room) => (span.from, span.from + span.length + room),
             (Label::Before, room) => (span.from - room, span.from + span.length),
         };
-        let free = |lane: &&mut Vec<(f64, f64)>| lane.iter().all(|(f, t)| to <= *f || from >= *t);
-        let (number, lane) = taken.iter_mut().enumerate().find(|(_, lane)| free(&lane))?;
+        let free = |lane: &[(f64, f64)]| lane.iter().all(|(f, t)| to <= *f || from >= *t);
+        let (number, lane) = taken.iter_mut().enumerate().find(|(_, lane)| free(lane))?;
         lane.push((from, to));
         lanes.push(number);
     }
@@ -143,11 +143,11 @@ fn hours(now: DateTime<Utc>, height: usize) -> Markup {
         @for hour in 1..=24 {
             @let at = first + TimeDelta::hours(hour);
             @let x = percent(at, now);
-            @if at.hour() % 3 == 0 && x < 100.0 {
+            @if at.hour().is_multiple_of(3) && x < 100.0 {
                 line.tick x1={ (x) "%" } x2={ (x) "%" } y1="0" y2=(height) {}
                 // The names at the ends would be cut off.
                 @if (3.0..97.0).contains(&x) {
-                    text.hour .minor[at.hour() % 6 != 0] x={ (x) "%" } y=(height + 16) text-anchor="middle" {
+                    text.hour .minor[!at.hour().is_multiple_of(6)] x={ (x) "%" } y=(height + 16) text-anchor="middle" {
                         @if at.hour() == 0 { (at.format("%a %-d")) } @else { (at.format("%H:%M")) }
                     }
                 }
@@ -198,13 +198,16 @@ fn told(name: &str, block: &Block) -> String {
 
 /// How many windows are open in each quarter of an hour.
 fn quarters(blocks: &[(&str, Block)], now: DateTime<Utc>) -> [usize; COLUMNS as usize] {
-    let column = |at: f64| at * f64::from(COLUMNS) / 100.0;
+    const QUARTER: i64 = 15 * 60;
+    let seconds = |at: DateTime<Utc>| (at - now).num_seconds().clamp(0, AHEAD.num_seconds());
     let mut open = [0; COLUMNS as usize];
     for (_, block) in blocks {
-        let from = column(percent(block.opens, now)) as usize;
-        let to = (column(percent(block.closes, now)).ceil() as usize).max(from + 1);
-        for quarter in open.iter_mut().take(to).skip(from) {
-            *quarter += 1;
+        let from = seconds(block.opens) / QUARTER;
+        let to = (seconds(block.closes) + QUARTER - 1) / QUARTER;
+        for (place, quarter) in (0..).zip(&mut open) {
+            if place >= from && place < to.max(from + 1) {
+                *quarter += 1;
+            }
         }
     }
     open
