@@ -134,14 +134,8 @@ impl Gate {
 /// carries the session of somebody who gave the token on the dashboard.
 pub async fn require(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let strange_name = gate.is_open() && !names_this_machine(headers);
-    if strange_name || (request.method() != Method::GET && from_elsewhere(headers)) {
-        return Answer::new(
-            StatusCode::FORBIDDEN,
-            "a page of another site asks for this in somebody's browser",
-            "call it from a program, or from the dashboard",
-        )
-        .into_response();
+    if let Some(refused) = from_another_site(&gate, request.method(), headers) {
+        return refused.into_response();
     }
     let given = headers
         .get(AUTHORIZATION)
@@ -164,6 +158,22 @@ pub async fn require(State(gate): State<Arc<Gate>>, request: Request, next: Next
     response
 }
 
+/// Why a request is refused whoever asks: a page of another site has made somebody's browser send it.
+pub(super) fn from_another_site(
+    gate: &Gate,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Option<Answer> {
+    let strange_name = gate.is_open() && !names_this_machine(headers);
+    (strange_name || (*method != Method::GET && from_elsewhere(headers))).then(|| {
+        Answer::new(
+            StatusCode::FORBIDDEN,
+            "a page of another site asks for this in somebody's browser",
+            "call it from a program, or from the dashboard",
+        )
+    })
+}
+
 /// Whether the request's Host is an address or `localhost`, as of who calls a worker on loopback; or there
 /// is none, as of no browser.
 fn names_this_machine(headers: &HeaderMap) -> bool {
@@ -179,7 +189,7 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 
 /// Whether a browser says that a page of another site has made this request. Programs that are no
 /// browsers say nothing of the kind.
-pub(super) fn from_elsewhere(headers: &HeaderMap) -> bool {
+fn from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name| {
         headers
             .get(name)

@@ -13,6 +13,7 @@
 //! | `GET /v1/rotations/{name}/plan`, `…/check` | as the commands |
 //! | `GET /v1/runs`, `GET /v1/runs/{id}` | runs with their steps |
 //! | `GET /v1/events` | every step of every run, as it happens |
+//! | `GET /` and what is below it | the [`dashboard`], which lists its own |
 //!
 //! What can go wrong, and what prevents it:
 //! - somebody without the token does something: the token is asked for in one layer around every
@@ -23,6 +24,7 @@
 //! - a route and its description drift apart: a test holds the two together.
 
 pub mod auth;
+pub mod dashboard;
 pub mod listen;
 pub mod metrics;
 pub mod openapi;
@@ -86,11 +88,12 @@ fn guarded() -> Vec<Route> {
     ]
 }
 
-/// The method and the path of every route there is.
+/// The method and the path of every route there is, the dashboard's included.
 #[must_use]
 pub fn every_route() -> Vec<(&'static str, &'static str)> {
     let all = open().into_iter().chain(guarded());
-    all.map(|(method, path, _)| (method, path)).collect()
+    let all = all.map(|(method, path, _)| (method, path));
+    all.chain(dashboard::every_route()).collect()
 }
 
 fn of(routes: Vec<Route>) -> Router<Fleet> {
@@ -103,9 +106,13 @@ pub fn router(fleet: Fleet, gate: Arc<Gate>) -> Router {
     let guarded = of(guarded())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn_with_state(gate, auth::require));
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&gate),
+            auth::require,
+        ));
     of(open())
         .merge(guarded)
+        .merge(dashboard::router(&gate))
         .layer(middleware::from_fn(routes::limit_time))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(fleet)

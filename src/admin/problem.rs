@@ -55,6 +55,36 @@ impl Answer {
             "GET /v1/rotations lists what there is",
         )
     }
+
+    /// The status it is answered with.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The code of the contract, where there is one.
+    #[must_use]
+    pub const fn code(&self) -> Option<Code> {
+        self.code
+    }
+
+    /// The status in words.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("error")
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What to do now.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
 }
 
 impl fmt::Display for Answer {
@@ -99,7 +129,7 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let body = Body {
             r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("error"),
+            title: self.title(),
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,

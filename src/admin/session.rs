@@ -43,6 +43,13 @@ impl Session {
         &self.0
     }
 
+    /// What tells this session from others in the log; it opens nothing.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let id = self.0.split('.').nth(1).unwrap_or_default();
+        id.get(..8).unwrap_or(id)
+    }
+
     /// What every form of this session carries.
     #[must_use]
     pub fn form_mark(&self, gate: &Gate) -> String {
@@ -123,5 +130,7 @@ mod tests {
         assert!(one.marked(&gate, &one.form_mark(&gate)));
         assert!(!one.marked(&gate, &two.form_mark(&gate)));
         assert!(!one.marked(&gate, ""));
+        assert_eq!(one.name().len(), 8);
+        assert_ne!(one.name(), two.name());
     }
 }

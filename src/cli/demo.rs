@@ -1,5 +1,7 @@
 //! `twinkey demo`: the main job, shown on two real databases, in about a minute.
 
+use std::net::SocketAddr;
+
 use crate::code::Code;
 use crate::demo::consumer::Tally;
 use crate::demo::shop::Shop;
@@ -25,7 +27,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         CACHE.as_secs()
     );
     let wanted = usize::from(args.rotations);
-    let outcome = crate::demo::run(wanted, show)
+    let outcome = crate::demo::run(wanted, begun, show)
         .await
         .map_err(|error| Failure::problem(Code::Internal, error.to_string(), error.hint()))?;
 
@@ -55,6 +57,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     } else {
         Err(Failure::Printed)
     }
+}
+
+fn begun(dashboard: SocketAddr) {
+    anstream::println!(
+        "The worker's dashboard, as long as this lasts: {STRONG}http://{dashboard}/{STRONG:#}\n"
+    );
 }
 
 fn show(shop: Shop, run: &Run, tally: &Tally) {

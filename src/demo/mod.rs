@@ -1,6 +1,7 @@
 //! The experiment that this product exists for: a real PostgreSQL and a real MariaDB, the embedded
 //! store, one worker with a window every few seconds for each, and an application on each that opens
-//! connections all the time. Everything but the length of the windows is what `twinkey serve` runs.
+//! connections all the time. Everything but the length of the windows is what `twinkey serve` runs, its
+//! endpoint with the dashboard included.
 
 pub mod consumer;
 pub mod mysql;
@@ -10,11 +11,17 @@ pub mod shop;
 pub mod stage;
 
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
+use crate::admin;
+use crate::admin::auth::Gate;
+use crate::admin::listen::{Listener, Peer};
 use crate::demo::consumer::{Consumer, Tally};
 use crate::demo::shop::Shop;
 use crate::demo::stage::{Stage, StageError};
@@ -90,12 +97,14 @@ impl Outcome {
 }
 
 /// Runs the demo until every shop has had so many `rotations`, or it is clear that they will not
-/// come. `show` gets every run that ended, with the tally so far of the shop's application.
+/// come. `begun` gets the address of the dashboard, which is there as long as the demo runs; `show` every run
+/// that ended, with the tally so far of the shop's application.
 ///
 /// # Errors
 /// [`StageError`] when there is nothing to show it on.
 pub async fn run(
     rotations: usize,
+    begun: impl FnOnce(SocketAddr),
     show: impl Fn(Shop, &Run, &Tally),
 ) -> Result<Outcome, StageError> {
     let stage = Stage::set(&Shop::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
@@ -115,6 +124,7 @@ pub async fn run(
         let store = Arc::clone(&rotator.site.store);
         (shop, Consumer::start(shop, store, clock.clone()))
     });
+    let endpoint = open_endpoint(&fleet, stage.settings.server.listen, begun).await?;
     let (words, heard) = mpsc::channel(1);
     let worker = tokio::spawn(async move { schedule(&fleet, heard).await });
 
@@ -132,7 +142,8 @@ pub async fn run(
             }
         };
         match &happened.event {
-            Event::RunFinished { run } => {
+            // What somebody has asked for on the dashboard is not what is counted here.
+            Event::RunFinished { run } if run.window.is_some() => {
                 let of_run = |(shop, _): &&(Shop, Consumer)| shop.rotation() == run.rotation;
                 if let Some((shop, consumer)) = consumers.iter().find(of_run) {
                     outcome.count(*shop, run);
@@ -158,8 +169,24 @@ pub async fn run(
         Ok(Err(error)) => outcome.faults.push(format!("the worker failed: {error}")),
         Err(error) => outcome.faults.push(format!("the worker ended: {error}")),
     }
+    endpoint.abort();
     for (shop, consumer) in consumers {
         outcome.shops.entry(shop).or_default().tally = consumer.stop().await;
     }
     Ok(outcome)
+}
+
+/// Opens the worker's endpoint, for everybody on this machine: there is nothing to keep in a demo.
+async fn open_endpoint(
+    fleet: &Fleet,
+    listen: SocketAddr,
+    begun: impl FnOnce(SocketAddr),
+) -> Result<JoinHandle<std::io::Result<()>>, StageError> {
+    let gate = Gate::new(None).map_err(|error| StageError::Other(error.to_string()))?;
+    let listener = Listener::bind(listen, None).await;
+    let listener = listener.map_err(StageError::Endpoint)?;
+    begun(listener.address());
+    let service =
+        admin::router(fleet.clone(), Arc::new(gate)).into_make_service_with_connect_info::<Peer>();
+    Ok(tokio::spawn(axum::serve(listener, service).into_future()))
 }

@@ -37,6 +37,8 @@ pub enum StageError {
     Database(#[from] sqlx::Error),
     #[error("the demo's folder cannot be made: {0}")]
     Folder(#[from] std::io::Error),
+    #[error("the demo's dashboard cannot listen on this machine: {0}")]
+    Endpoint(std::io::Error),
     #[error("{0}")]
     Other(String),
 }
@@ -52,6 +54,7 @@ impl StageError {
             Self::Database(_) | Self::Other(_) => {
                 "this is a defect of the demo: please report it".into()
             }
+            Self::Endpoint(_) => "is the loopback interface up? `ip addr show lo` tells".into(),
             Self::Folder(_) => "make the temporary folder writable (TMPDIR chooses another)".into(),
         }
     }

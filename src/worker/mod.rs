@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod fleet;
 pub mod heartbeat;
 pub mod measure;
+pub mod outlook;
 pub mod recover;
 mod retire;
 pub mod serve;

@@ -4,7 +4,7 @@ pub mod events;
 pub mod health;
 pub mod rotations;
 pub mod runs;
-mod wish;
+pub mod wish;
 
 use std::time::Duration;
 

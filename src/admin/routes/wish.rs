@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::admin::listen::Peer;
 use crate::admin::problem::Answer;
+use crate::admin::session::Session;
 use crate::config::settings::Rotation;
 use crate::telemetry::AUDIT;
 use crate::worker::fleet::Fleet;
@@ -103,15 +104,49 @@ pub fn read<T: DeserializeOwned + Default + Reasoned>(body: Body) -> Result<T, A
         })
         .map_err(|error| wrong(format!("the body is not what is asked for: {error}")))?;
     let wish = wish.unwrap_or_default();
-    if wish
-        .reason()
-        .is_some_and(|r| r.chars().count() > MAX_REASON)
-    {
-        return Err(wrong(format!(
-            "the reason is longer than {MAX_REASON} characters"
-        )));
-    }
+    check_reason(wish.reason())?;
     Ok(wish)
+}
+
+/// Whether a reason may be kept.
+///
+/// # Errors
+/// 400 where it is too long.
+pub fn check_reason(reason: Option<&str>) -> Result<(), Answer> {
+    if reason.is_some_and(|r| r.chars().count() > MAX_REASON) {
+        return Err(Answer::new(
+            StatusCode::BAD_REQUEST,
+            format!("the reason is longer than {MAX_REASON} characters"),
+            "say it in fewer words; every field is optional",
+        ));
+    }
+    Ok(())
+}
+
+/// Who asks: from which address, and in which session of the dashboard.
+pub struct Caller {
+    peer: Peer,
+    session: Option<String>,
+}
+
+impl From<Peer> for Caller {
+    fn from(peer: Peer) -> Self {
+        Self {
+            peer,
+            session: None,
+        }
+    }
+}
+
+impl Caller {
+    /// Somebody on the dashboard.
+    #[must_use]
+    pub fn session(peer: Peer, session: &Session) -> Self {
+        Self {
+            peer,
+            session: Some(session.name().to_owned()),
+        }
+    }
 }
 
 /// The request's `Idempotency-Key`.
@@ -134,12 +169,13 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Answer> {
 
 /// Logs who asked for what, why, and whether it was granted.
 pub fn audit<T>(
-    peer: Peer,
+    caller: impl Into<Caller>,
     asked: &'static str,
     rotation: &Rotation,
     reason: Option<&str>,
     result: &Result<T, Answer>,
 ) {
     let refused = result.as_ref().err().map(ToString::to_string);
-    tracing::info!(target: AUDIT, rotation = %rotation.name, asked, peer = %peer.0, reason = reason.unwrap_or_default(), refused = refused.as_deref().unwrap_or_default(), "asked for through the admin endpoint");
+    let Caller { peer, session } = caller.into();
+    tracing::info!(target: AUDIT, rotation = %rotation.name, asked, peer = %peer.0, session = session.as_deref().unwrap_or_default(), reason = reason.unwrap_or_default(), refused = refused.as_deref().unwrap_or_default(), "asked for through the admin endpoint");
 }

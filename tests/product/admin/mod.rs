@@ -1,5 +1,6 @@
 //! The admin endpoint, from the outside.
 
+pub mod dashboard;
 pub mod events;
 mod fuzzed;
 mod readers;

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::place::Place;
 use super::scan::Scan;
 use super::{in_proc, note};
+use crate::admin::dashboard::Visitor;
 use crate::support::shop::until;
 
 pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
@@ -38,27 +39,40 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
     .await;
 
     let client = Client::new();
+    let pages = twinkey::admin::dashboard::every_route();
+    let visitor = Visitor::signed_in(&url, TOKEN).await;
+    let mark = visitor.get("/").await.field("mark");
     for (method, path) in twinkey::admin::every_route() {
         let id = last_run(place).await["id"].as_str().unwrap().to_owned();
         let there = path.replace("{name}", P::ROTATION).replace("{id}", &id);
         assert!(!there.contains('{'), "{path}: say here what stands for it");
+        let page = pages.contains(&(method, path));
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let ask = |path: &str| {
             let request = client.request(method.clone(), format!("{url}{path}"));
             // An id of another worker is answered with all the events that are remembered.
             request.header("Last-Event-ID", format!("{:032}-1", 0))
         };
-        let answer = kept(scan, body_of(ask(&there), path).bearer_auth(TOKEN)).await;
+        // Pages know people by their session, and forms by its mark; the rest knows the token.
+        let allowed = |request: RequestBuilder| match page {
+            true => request.header("Cookie", &visitor.cookie),
+            false => request.bearer_auth(TOKEN),
+        };
+        let asked = match (page, &method) {
+            (true, &Method::POST) => form(ask(&there), &mark),
+            _ => body_of(ask(&there), path),
+        };
+        let answer = kept(scan, allowed(asked)).await;
         assert!(answer.is_success(), "{method} {path}: {answer}");
         over(place).await;
         // What it says to those who may not, and of what is not there or not understood.
         kept(scan, ask(&there)).await;
         kept(scan, ask(&there).bearer_auth("Wrong")).await;
         let nowhere = path.replace("{name}", "shup").replace("{id}", "none");
-        kept(scan, ask(&nowhere).bearer_auth(TOKEN)).await;
-        kept(scan, ask(&there).bearer_auth(TOKEN).body("no JSON")).await;
+        kept(scan, allowed(ask(&nowhere))).await;
+        kept(scan, allowed(ask(&there)).body("no JSON")).await;
         let other = client.delete(format!("{url}{there}"));
-        kept(scan, other.bearer_auth(TOKEN)).await;
+        kept(scan, allowed(other)).await;
         note(place, scan).await;
     }
     in_proc(scan, serve.id().unwrap(), "serve");
@@ -76,6 +90,13 @@ fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
         "/v1/rotations/{name}/rotate" => request.body(r#"{"force":true,"reason":"the scan"}"#),
         _ => request,
     }
+}
+
+/// The form of a page, with all that any of them sends.
+fn form(request: RequestBuilder, mark: &str) -> RequestBuilder {
+    let kind = "application/x-www-form-urlencoded";
+    let fields = format!("mark={mark}&token={TOKEN}&force=yes&reason=the+scan");
+    request.header("Content-Type", kind).body(fields)
 }
 
 /// Keeps an answer whole.

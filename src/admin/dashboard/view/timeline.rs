@@ -1,0 +1,162 @@
+//! The history of a rotation: its runs, newest first.
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+use super::standing::badge;
+use super::time::{instant, length, when};
+use super::{Tone, notice, steps};
+use crate::journal::{Run, RunState, Trigger};
+
+/// How many runs a page has.
+pub(in crate::admin::dashboard) const RUNS: usize = 20;
+
+/// The runs; one more than [`RUNS`] says that there are older ones.
+pub(super) fn history(
+    runs: &[Run],
+    name: &str,
+    now: DateTime<Utc>,
+    from_the_newest: bool,
+) -> Markup {
+    let older = runs.get(RUNS).and_then(|_| runs.get(RUNS - 1));
+    html! {
+        section #history data-live[from_the_newest] aria-labelledby="history-heading" {
+            h2 #history-heading { "History" }
+            @if runs.is_empty() {
+                p.empty { @if from_the_newest { "No run yet." } @else { "No older runs." } }
+            }
+            ol.timeline {
+                @for run in runs.iter().take(RUNS) { (entry(run, now)) }
+            }
+            nav.pages aria-label="Pages of the history" {
+                @if !from_the_newest { a.button href={ "/rotations/" (name) "#history" } { "Newest" } }
+                @if let Some(last) = older {
+                    a #history-older .button href={ "/rotations/" (name) "?before=" (last.id) "#history" } { "Older" }
+                }
+            }
+        }
+    }
+}
+
+fn entry(run: &Run, now: DateTime<Utc>) -> Markup {
+    html! {
+        li.run data-state=(run.state.as_str()) {
+            div.run-head {
+                (badge(run.state.as_str()))
+                span { (when(run.started, now)) }
+                @if let (Some(from), Some(to)) = (&run.from_user, &run.to_user) {
+                    span.flip {
+                        span.user-name { (from) }
+                        span aria-hidden="true" { " → " } span.unseen { " to " }
+                        span.user-name { (to) }
+                    }
+                }
+                @if let Some(finished) = run.finished { span.far { "took " (length(finished - run.started)) } }
+            }
+            p.why {
+                (match run.trigger {
+                    Trigger::Schedule => "by schedule",
+                    Trigger::Manual => "on demand",
+                    Trigger::Recovery => "went on after a crash",
+                })
+                @if let Some(window) = run.window {
+                    ", window " (instant(window.opens, now)) " to " (instant(window.closes, now))
+                }
+                @if run.attempt > 1 { ", attempt " (run.attempt) }
+                @if let Some(reason) = run.reason.as_deref().filter(|r| !r.is_empty()) { ": " q { (reason) } }
+            }
+            @if let Some(error) = &run.error {
+                (notice(
+                    if run.state == RunState::Deferred { Tone::Warning } else { Tone::Bad },
+                    &error.message, Some(error.code.as_str()), Some(&error.hint),
+                ))
+            }
+            @if !run.steps.is_empty() {
+                details id={ "steps-" (run.id) } {
+                    summary { "Steps" }
+                    (steps::list(run, now))
+                    p.faint { "run " code { (run.id) } ", worker " (run.worker) }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::code::{Code, Problem};
+    use crate::journal::{Step, StepName, StepState};
+    use crate::store::VersionId;
+
+    pub(in crate::admin::dashboard) fn now() -> DateTime<Utc> {
+        "2026-11-25T10:00:00Z".parse().unwrap()
+    }
+
+    /// A run that failed in its step `test`.
+    pub(in crate::admin::dashboard) fn failed() -> Run {
+        let step = |name, state, detail: &str| Step {
+            name,
+            state,
+            started: now(),
+            finished: Some(now()),
+            detail: Some(detail.into()),
+        };
+        Run {
+            id: uuid::Uuid::nil(),
+            rotation: "orders".into(),
+            trigger: Trigger::Manual,
+            reason: Some("<deploy>".into()),
+            window: None,
+            state: RunState::Failed,
+            worker: "w-1".into(),
+            version_id: VersionId("v".into()),
+            from_user: Some("app".into()),
+            to_user: Some("app_clone".into()),
+            started: now(),
+            finished: Some(now()),
+            attempt: 2,
+            steps: vec![
+                step(StepName::Create, StepState::Succeeded, "a new password"),
+                step(StepName::Test, StepState::Failed, "refused"),
+            ],
+            error: Some(Problem {
+                code: Code::DbRefused,
+                message: "the probe failed".into(),
+                hint: "mend the probe".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_run_is_told_with_its_reason_its_error_its_hint_and_its_steps() {
+        let html = history(&[failed()], "orders", now(), true).into_string();
+        for part in [
+            "&lt;deploy&gt;",
+            "db_refused",
+            "the probe failed",
+            "mend the probe",
+            "attempt 2",
+            "a new password",
+            "data-step=\"test\" data-state=\"failed\"",
+            "data-step=\"finish\" data-state=\"waiting\"",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+        assert!(!html.contains("?before="), "there is nothing older");
+    }
+
+    #[test]
+    fn a_page_of_runs_leads_to_older_ones_where_there_are_some() {
+        let runs: Vec<Run> = (0..=RUNS)
+            .map(|n| Run {
+                id: uuid::Uuid::from_u128(n as u128),
+                ..failed()
+            })
+            .collect();
+        let html = history(&runs, "orders", now(), true).into_string();
+        assert_eq!(html.matches("<li class=\"run\"").count(), RUNS);
+        let last = runs[RUNS - 1].id;
+        assert!(html.contains(&format!("?before={last}#history")), "{html}");
+    }
+}

@@ -1,0 +1,135 @@
+//! How the pages look: to the accessibility checker, on a phone, and in the pictures of `docs/`.
+
+use std::path::{Path, PathBuf};
+
+use super::scene::Scene;
+use crate::support::shop::until;
+
+/// WebDriver's code point of the tabulator key.
+const TAB: &str = "\u{e004}";
+
+fn axe() -> String {
+    let cache = std::env::var_os("TWINKEY_CACHE").unwrap_or_else(|| ".cache".into());
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let file = manifest
+        .join(cache)
+        .join("axe/node_modules/axe-core/axe.min.js");
+    std::fs::read_to_string(file).expect("axe-core is installed by make test-browser")
+}
+
+/// Writes a picture into `docs/` where that is asked for.
+async fn picture(scene: &Scene, name: &str) {
+    if std::env::var_os("TWINKEY_WRITE_PICTURES").is_some() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        scene
+            .browser
+            .picture(&docs.join(format!("dashboard-{name}.png")))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a browser: make test-browser"]
+async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_schemes() {
+    let (scene, axe) = (Scene::open().await, axe());
+    let browser = &scene.browser;
+    browser.go(&scene.url).await;
+    browser.shows("Admin token").await;
+    assert_eq!(
+        scene.faults(&axe).await,
+        Vec::<String>::new(),
+        "the sign-in"
+    );
+    scene.sign_in().await;
+    for name in [
+        "billing",
+        "reporting",
+        "orders",
+        "billing",
+        "sessions",
+        "inventory",
+        "billing",
+    ] {
+        scene.rotated(name).await;
+    }
+    let failed = scene.rotated("payments").await;
+    assert_eq!(
+        failed["state"], "failed",
+        "its probe asks a table that is not there: {failed}"
+    );
+    scene.post("/v1/rotations/sessions/pause").await;
+
+    for (path, shown, name) in [
+        ("/", "paused", ""),
+        (
+            "/rotations/billing",
+            "Nobody is signed in as the standby.",
+            "-rotation",
+        ),
+        ("/rotations/payments", "db_refused", "-failed"),
+        (
+            "/rotations/orders/rotate",
+            "gets a new password",
+            "-confirm",
+        ),
+        ("/rotations/none", "there is no rotation", "-none"),
+    ] {
+        for (scheme, width) in [
+            ("light", 1280),
+            ("dark", 1280),
+            ("light", 390),
+            ("dark", 390),
+        ] {
+            browser.prefers(scheme).await;
+            browser.width(width).await;
+            browser.go(&format!("{}{path}", scene.url)).await;
+            browser.shows(shown).await;
+            if path == "/" {
+                browser.shows("Live").await;
+            }
+            let what = format!("{path} {scheme} at {width}");
+            assert_eq!(scene.faults(&axe).await, Vec::<String>::new(), "{what}");
+            let wide = browser
+                .script("return document.documentElement.scrollWidth")
+                .await;
+            assert!(
+                wide.as_u64().unwrap() <= u64::from(width),
+                "{what}: {wide} px wide"
+            );
+            match (name, scheme, width) {
+                ("" | "-rotation", _, 1280) => picture(&scene, &format!("{scheme}{name}")).await,
+                ("" | "-rotation", "light", 390) => picture(&scene, &format!("390{name}")).await,
+                _ => {}
+            }
+        }
+    }
+
+    browser.width(1280).await;
+    browser.go(&format!("{}/", scene.url)).await;
+    browser.shows("Live").await;
+    let others = "return performance.getEntriesByType('resource').map((r) => r.name).filter((name) => !name.startsWith(location.origin))";
+    assert_eq!(
+        browser.script(others).await,
+        serde_json::json!([]),
+        "nobody else is asked"
+    );
+    browser.press(TAB).await;
+    let focused = "return document.activeElement.innerText";
+    assert_eq!(browser.script(focused).await, "Skip to the content");
+    // Every rotation is reached by the keyboard alone, and what has the focus keeps it when the page moves.
+    until("a rotation has the focus", async || {
+        browser.press(TAB).await;
+        browser.script("return document.activeElement.id").await == "to-inventory"
+    })
+    .await;
+    scene.rotated("inventory").await;
+    until("the row is new", async || {
+        let text = "return document.querySelector('[data-rotation=inventory] .user.active')?.innerText ?? ''";
+        !browser.script(text).await.as_str().unwrap().contains("_clone")
+    })
+    .await;
+    assert_eq!(
+        browser.script("return document.activeElement.id").await,
+        "to-inventory"
+    );
+}

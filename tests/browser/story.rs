@@ -1,0 +1,167 @@
+//! What an operator does, from the sign-in on.
+
+use serde_json::Value as Json;
+use twinkey::store::Selector;
+use twinkey::store::aws::AwsStore;
+use twinkey::store::{SecretStore, stage};
+
+use super::scene::{Scene, TOKEN, last_success, secret};
+use crate::support::aws::sdk_config;
+use crate::support::shop::until;
+
+/// Notes in the page every state that a step of a rotation takes, and that the page is still the same one.
+const WATCH: &str = r#"
+window.seen = [];
+const note = (step) => window.seen.push(`${step.dataset.step} ${step.dataset.state}`);
+new MutationObserver((changes) => {
+  for (const {target, type} of changes) {
+    if (type === "attributes" && target.closest("[data-rotation='orders']")) note(target);
+  }
+}).observe(document.body, {subtree: true, attributes: true, attributeFilter: ["data-state"]});
+"#;
+
+async fn badge(scene: &Scene) -> String {
+    let text = "return document.querySelector('#standing .badge').innerText.trim()";
+    scene
+        .browser
+        .script(text)
+        .await
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+async fn active(scene: &Scene) -> String {
+    let text = "return document.querySelector('#standing .user.active .user-name').innerText";
+    scene
+        .browser
+        .script(text)
+        .await
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// The user in AWSCURRENT of `orders`, as the store has it.
+async fn current(scene: &Scene) -> String {
+    let store = AwsStore::from_config(&sdk_config(&scene.shop.stand_in().url()));
+    let version = store
+        .get(&secret("orders"), Selector::Stage(stage::CURRENT))
+        .await
+        .unwrap();
+    let document: Json =
+        serde_json::from_str(secrecy::ExposeSecret::expose_secret(&version.value)).unwrap();
+    document["username"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a browser: make test-browser"]
+async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_and_rolls_back() {
+    let scene = Scene::open().await;
+    let browser = &scene.browser;
+
+    browser.go(&format!("{}/rotations/orders", scene.url)).await;
+    browser.shows("Sign in").await;
+    browser
+        .write("#token", "a-wrong-token-of-some-length")
+        .await;
+    browser.click("main button").await;
+    browser.shows("That is not the admin token.").await;
+    browser.write("#token", TOKEN).await;
+    browser.click("main button").await;
+    browser.shows("At least between two flips").await;
+    assert_eq!(
+        browser.path().await,
+        "/rotations/orders",
+        "it leads to where one wanted to go"
+    );
+    let cookies = browser.script("return document.cookie").await;
+    assert_eq!(cookies, "", "no script can read the session");
+
+    // The steps arrive while the run is on, in a page that is not loaded again.
+    browser.go(&format!("{}/", scene.url)).await;
+    browser.shows("Live").await;
+    browser.script(WATCH).await;
+    let run = scene.rotated("orders").await;
+    assert_eq!(run["state"], "succeeded", "{run}");
+    let wanted: Vec<String> = ["create", "set", "test", "finish"]
+        .iter()
+        .flat_map(|step| [format!("{step} running"), format!("{step} succeeded")])
+        .collect();
+    until("every step was seen", async || {
+        let seen = browser.script("return window.seen").await;
+        let seen: Vec<String> = serde_json::from_value(seen).unwrap();
+        let steps: Vec<&String> = seen.iter().filter(|s| wanted.contains(s)).collect();
+        steps.len() >= wanted.len() && wanted.iter().zip(steps).all(|(a, b)| a == b)
+    })
+    .await;
+    until("the row says who is active now", async || {
+        let text =
+            "return document.querySelector('[data-rotation=orders] .user.active')?.innerText ?? ''";
+        browser
+            .script(text)
+            .await
+            .as_str()
+            .unwrap()
+            .contains("orders_clone")
+    })
+    .await;
+    let announced = browser
+        .script("return document.getElementById('announcer').textContent")
+        .await;
+    assert_eq!(
+        announced, "orders: run succeeded",
+        "those who see nothing are told"
+    );
+
+    // Refused inside min_interval, with the reason and what to do; by force it goes.
+    browser.click("#to-orders").await;
+    browser.shows("At least between two flips").await;
+    browser.shows("Nobody is signed in as the standby.").await;
+    browser.click("#do-rotate").await;
+    browser
+        .shows("gets a new password and exactly the privileges of")
+        .await;
+    browser.write("#reason", "deploy 4711").await;
+    browser.click("#confirm").await;
+    browser.shows("moved less than min_interval ago").await;
+    browser.shows("wait until ").await;
+    assert_eq!(current(&scene).await, "orders_clone", "nothing was done");
+    browser.click("#force").await;
+    browser.click("#confirm").await;
+    browser.shows("A run has begun.").await;
+    until("the page says who is active now", async || {
+        active(&scene).await == "orders"
+    })
+    .await;
+    assert_eq!(current(&scene).await, "orders");
+    browser.shows("deploy 4711").await;
+
+    for (button, asked, state) in [
+        ("pause", "No scheduled run begins until", "paused"),
+        ("resume", "begin again", "idle"),
+    ] {
+        browser.click(&format!("#do-{button}")).await;
+        browser.shows(asked).await;
+        browser.click("#confirm").await;
+        until(state, async || {
+            browser.path().await == "/rotations/orders" && badge(&scene).await == state
+        })
+        .await;
+        assert_eq!(scene.get("/v1/rotations/orders").await["state"], state);
+    }
+
+    browser.click("#do-rollback").await;
+    browser.shows("No password changes.").await;
+    browser.click("#confirm").await;
+    browser.shows("Rolled back").await;
+    assert_eq!(
+        (active(&scene).await, current(&scene).await),
+        ("orders_clone".into(), "orders_clone".into())
+    );
+    let view = scene.get("/v1/rotations/orders").await;
+    assert!(last_success(&view).is_some());
+
+    browser.click(".top button").await;
+    browser.shows("Admin token").await;
+}

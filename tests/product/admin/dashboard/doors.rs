@@ -1,0 +1,197 @@
+//! Who comes in, by every route there is.
+
+use reqwest::Method;
+use reqwest::header::{HOST, ORIGIN};
+
+use super::{Visitor, read};
+use crate::admin::{Endpoint, TOKEN};
+use crate::support::shop::{Plan, Shop, free_address};
+
+/// Where nobody is asked for a session.
+const OPEN: [(&str, &str); 5] = [
+    ("GET", "/assets/dashboard.css"),
+    ("GET", "/assets/dashboard.js"),
+    ("GET", "/assets/icon.svg"),
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+];
+
+/// The routes that ask for a session: all but those that are named here.
+fn guarded() -> Vec<(Method, String)> {
+    let all = twinkey::admin::dashboard::every_route();
+    let open = all.iter().filter(|route| OPEN.contains(route)).count();
+    assert_eq!(open, OPEN.len(), "{all:?}");
+    all.into_iter()
+        .filter(|route| !OPEN.contains(route))
+        .map(|(method, path)| (method.parse().unwrap(), path.replace("{name}", "shop")))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    let before = endpoint.shop.state().await;
+    let nobody = Visitor::new(&endpoint.url);
+    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
+    let other = Visitor::signed_in(&endpoint.url, TOKEN).await;
+    let (mark, others) = (visitor.mark().await, other.mark().await);
+    assert_ne!(mark, others);
+    let made_up = "twinkey_session=99999999999.0123456789abcdef.AAAA";
+    let routes = guarded();
+    assert!(routes.len() >= 12, "{routes:?}");
+    for (method, path) in &routes {
+        let asks = [
+            nobody.ask(method.clone(), path),
+            nobody.ask(method.clone(), path).bearer_auth(TOKEN),
+            nobody.ask(method.clone(), path).header("Cookie", made_up),
+            nobody
+                .ask(method.clone(), path)
+                .header("Cookie", format!("{}x", visitor.cookie)),
+        ];
+        for ask in asks {
+            let page = read(ask.send().await.unwrap()).await;
+            assert_eq!(page.status, 401, "{method} {path}");
+            page.has("<h1>Sign in</h1>");
+        }
+        if *method == Method::POST {
+            for fields in [
+                &[][..],
+                &[("mark", "")],
+                &[("mark", "x")],
+                &[("mark", others.as_str())],
+            ] {
+                let page = visitor.post(path, fields).await;
+                assert_eq!(page.status, 403, "{path} {fields:?}");
+                page.has("this is no form of the session that sends it");
+            }
+            let elsewhere = visitor
+                .ask(Method::POST, path)
+                .header(ORIGIN, "https://evil.example")
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(format!("mark={mark}"));
+            assert_eq!(elsewhere.send().await.unwrap().status(), 403, "{path}");
+        }
+    }
+    assert_eq!(endpoint.shop.state().await, before, "nothing happened");
+    for (method, path) in &routes {
+        let page = match *method {
+            Method::POST => visitor.post(path, &[("mark", &mark)]).await,
+            _ => visitor.get(path).await,
+        };
+        assert!(
+            ![401, 403, 404, 405, 500].contains(&page.status),
+            "{method} {path}: {}",
+            page.status
+        );
+    }
+    let (status, _) = endpoint
+        .answer(
+            endpoint
+                .client
+                .get(format!("{}/v1/rotations", endpoint.url))
+                .header("Cookie", &visitor.cookie),
+        )
+        .await;
+    assert_eq!(status, 200, "a session may read what its page follows");
+    let by_cookie = endpoint
+        .client
+        .post(format!("{}/v1/rotations/shop/rotate", endpoint.url));
+    let (status, _) = endpoint
+        .answer(by_cookie.header("Cookie", &visitor.cookie))
+        .await;
+    assert_eq!(status, 401, "and changes nothing but by a form");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
+    let nobody = Visitor::new(&endpoint.url);
+    let paths = [
+        "/",
+        "/rotations/shop",
+        "/rotations/none",
+        "/assets/dashboard.js",
+        "/sign-in",
+    ];
+    for asked in paths
+        .iter()
+        .flat_map(|p| [visitor.ask(Method::GET, p), nobody.ask(Method::GET, p)])
+    {
+        let answer = asked.send().await.unwrap();
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(header("referrer-policy"), "same-origin");
+    }
+    let missing = visitor.get("/rotations/none").await;
+    assert_eq!(missing.status, 404);
+    missing.has("there is no rotation &quot;none&quot;");
+    assert_eq!(visitor.get("/?state=sleeping").await.status, 400);
+    assert_eq!(visitor.get("/rotations/shop?before=1").await.status, 400);
+    assert_eq!(
+        visitor
+            .ask(Method::DELETE, "/")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        405
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_other_site() {
+    let address = free_address();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Plan::default()
+    })
+    .await;
+    let _serve = shop.serve(&address).await;
+    let mut visitor = Visitor::new(&format!("http://{address}"));
+    let first = visitor.get("/").await;
+    assert_eq!(first.status, 200, "{}", first.html);
+    first.has("href=\"/rotations/shop\"");
+    assert!(
+        !first.html.contains("Sign out"),
+        "there is nothing to sign out of"
+    );
+    // A session begins by itself, so that forms carry a mark here too.
+    assert!(
+        first.cookie.contains("HttpOnly; SameSite=Strict"),
+        "{}",
+        first.cookie
+    );
+    let before = shop.state().await;
+    assert_eq!(
+        visitor.post("/rotations/shop/rotate", &[]).await.status,
+        403
+    );
+    for (header, value) in [(HOST, "evil.example"), (HOST, "evil.example:8321")] {
+        let rebound = visitor.ask(Method::GET, "/").header(header, value);
+        assert_eq!(rebound.send().await.unwrap().status(), 403, "{value}");
+    }
+    visitor.cookie = first.cookie.split(';').next().unwrap().to_owned();
+    let mark = visitor.mark().await;
+    for origin in ["https://evil.example", "null"] {
+        let form = visitor
+            .ask(Method::POST, "/rotations/shop/pause")
+            .header(ORIGIN, origin)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(format!("mark={mark}"));
+        assert_eq!(form.send().await.unwrap().status(), 403, "{origin}");
+    }
+    assert_eq!(shop.state().await, before, "nothing happened");
+    assert_eq!(visitor.act("rotate", &[]).await.status, 303);
+}

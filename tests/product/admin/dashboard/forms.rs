@@ -1,0 +1,209 @@
+//! What the forms do, and what is told of it.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use twinkey::store::stage;
+
+use super::Visitor;
+use crate::admin::{Endpoint, TOKEN};
+use crate::support::shop::{Plan, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    let nobody = Visitor::new(&endpoint.url);
+    for wrong in [
+        &[("token", "a-wrong-token-of-some-length")][..],
+        &[("token", "")],
+        &[],
+    ] {
+        let page = nobody.post("/sign-in", wrong).await;
+        assert_eq!((page.status, page.cookie.as_str()), (401, ""));
+        page.has("That is not the admin token.");
+    }
+    let back = [("token", TOKEN), ("back", "/rotations/shop")];
+    let page = nobody.post("/sign-in", &back).await;
+    assert_eq!(
+        (page.status, page.location.as_str()),
+        (303, "/rotations/shop")
+    );
+    let elsewhere = [("token", TOKEN), ("back", "//evil.example")];
+    assert_eq!(nobody.post("/sign-in", &elsewhere).await.location, "/");
+    assert!(
+        page.cookie.contains("; HttpOnly; SameSite=Strict"),
+        "{}",
+        page.cookie
+    );
+    assert!(!page.cookie.contains(TOKEN) && !endpoint.log().contains(TOKEN));
+
+    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
+    let mark = visitor.mark().await;
+    let gone = visitor.post("/sign-out", &[("mark", &mark)]).await;
+    assert!(gone.cookie.starts_with("twinkey_session=; ") && gone.cookie.contains("Max-Age=0"));
+    std::fs::write(
+        endpoint.shop.folder.path().join("token"),
+        "another-token-of-some-length",
+    )
+    .unwrap();
+    until("the sessions of the old token are over", async || {
+        visitor.get("/").await.status == 401
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_who() {
+    let endpoint = Endpoint::open(Plan {
+        rotation: "min_interval = \"1h\"\nschedule = \"cron(0 3 * * ? *)\"".into(),
+        ..Plan::default()
+    })
+    .await;
+    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
+    let refused = visitor.act("rollback", &[("reason", "too early")]).await;
+    assert_eq!(refused.status, 422);
+    refused.has("secret_not_found");
+    refused.has("there was no rotation yet");
+    refused.has("value=\"too early\"");
+
+    let done = visitor.act("rotate", &[("reason", "first <of> all")]).await;
+    assert_eq!(
+        (done.status, done.location.as_str()),
+        (303, "/rotations/shop?done=rotate")
+    );
+    until("the run is over", async || {
+        endpoint.json("/v1/rotations/shop").await["last_run"]["state"] == "succeeded"
+    })
+    .await;
+    let page = visitor.get(&done.location).await;
+    page.has("A run has begun.");
+    page.has("<q>first &lt;of&gt; all</q>");
+    page.has("data-step=\"finish\" data-state=\"succeeded\"");
+    // The same form sent twice is one run.
+    let asked = visitor.get("/rotations/shop/rotate").await;
+    let (mark, key) = (asked.field("mark"), asked.field("key"));
+    let forced = [("mark", mark.as_str()), ("key", &key), ("force", "yes")];
+    for _ in 0..2 {
+        assert_eq!(
+            visitor.post("/rotations/shop/rotate", &forced).await.status,
+            303
+        );
+        until("the run is over", async || {
+            endpoint.json("/v1/rotations/shop").await["state"] == "idle"
+        })
+        .await;
+    }
+    assert_eq!(endpoint.json("/v1/runs").await.as_array().unwrap().len(), 2);
+
+    let soon = visitor.act("rotate", &[("reason", "again")]).await;
+    assert_eq!(soon.status, 409);
+    soon.has("<code>too_soon</code>");
+    soon.has("moved less than min_interval ago");
+    soon.has("wait until ");
+    let long = "x".repeat(1001);
+    assert_eq!(visitor.act("pause", &[("reason", &long)]).await.status, 400);
+
+    for (action, state) in [("pause", "paused"), ("resume", "idle")] {
+        assert_eq!(
+            visitor.act(action, &[("reason", "tonight")]).await.status,
+            303
+        );
+        assert_eq!(endpoint.json("/v1/rotations/shop").await["state"], state);
+        visitor
+            .get("/")
+            .await
+            .has(&format!("<span class=\"word\">{state}</span>"));
+    }
+    assert_eq!(
+        visitor
+            .act("rollback", &[("reason", "back again")])
+            .await
+            .status,
+        303
+    );
+    let current = endpoint.shop.read(stage::CURRENT).await.0;
+    assert_eq!(current["username"], "app_clone");
+
+    let log = endpoint.log();
+    for (asked, reason, refused) in [
+        ("rollback", "too early", "secret_not_found"),
+        ("rotate", "first <of> all", ""),
+        ("rotate, by force", "", ""),
+        ("rotate", "again", "too_soon"),
+        ("pause", "tonight", ""),
+        ("resume", "tonight", ""),
+        ("rollback", "back again", ""),
+    ] {
+        let told = |line: &str| {
+            line.contains(&format!("asked=\"{asked}\""))
+                && line.contains("peer=127.0.0.1:")
+                && line.contains(reason)
+                && line.contains(refused)
+                && line
+                    .split("session=\"")
+                    .nth(1)
+                    .is_some_and(|rest| !rest.starts_with('"'))
+        };
+        assert!(log.lines().any(told), "{asked} {reason}: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_database_shows_what_check_and_plan_say() {
+    let endpoint = Endpoint::open(Plan::default()).await;
+    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
+    let page = visitor.get("/rotations/shop/look").await;
+    assert_eq!(page.status, 200, "{}", page.html);
+    let plan = endpoint.json("/v1/rotations/shop/plan").await;
+    let changes = plan["changes"].as_array().unwrap();
+    assert!(changes.len() > 2, "{plan}");
+    for change in changes {
+        let statement = change["statement"].as_str().unwrap();
+        page.has(
+            &statement
+                .replace('&', "&amp;")
+                .replace('"', "&quot;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;"),
+        );
+    }
+    page.has("Nobody is signed in as the standby.");
+    page.has("tls.mode = &quot;disable&quot;");
+    endpoint
+        .shop
+        .put_text(crate::support::shop::SECRET, "no JSON")
+        .await;
+    let broken = visitor.get("/rotations/shop/look").await;
+    assert_eq!(broken.status, 200);
+    broken.has("secret_malformed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_prints_the_address_of_its_dashboard_which_is_there_while_it_runs() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_twinkey"))
+        .args(["demo", "--rotations", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let url = loop {
+        let line = lines
+            .next_line()
+            .await
+            .unwrap()
+            .expect("it prints the address");
+        if let Some((_, rest)) = line.split_once("http://") {
+            break format!("http://{}", rest.trim_end_matches('/'));
+        }
+    };
+    let page = Visitor::new(&url).get("/").await;
+    assert_eq!(page.status, 200);
+    page.has("href=\"/rotations/shop-postgres\"");
+    page.has("href=\"/rotations/shop-mariadb\"");
+    while lines.next_line().await.unwrap().is_some() {}
+    assert!(demo.wait().await.unwrap().success());
+}

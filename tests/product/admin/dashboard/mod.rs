@@ -1,0 +1,112 @@
+//! The dashboard, asked as a browser without script asks it.
+
+mod doors;
+mod forms;
+
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, Response};
+
+/// A browser that keeps the session's cookie and follows no redirect by itself.
+pub struct Visitor {
+    client: Client,
+    url: String,
+    pub cookie: String,
+}
+
+/// An answer, read.
+pub struct Page {
+    pub status: u16,
+    pub location: String,
+    pub cookie: String,
+    pub html: String,
+}
+
+impl Visitor {
+    pub fn new(url: &str) -> Self {
+        let client = Client::builder().redirect(Policy::none()).build().unwrap();
+        Self {
+            client,
+            url: url.to_owned(),
+            cookie: String::new(),
+        }
+    }
+
+    /// Somebody who has signed in.
+    pub async fn signed_in(url: &str, token: &str) -> Self {
+        let mut visitor = Self::new(url);
+        let page = visitor.post("/sign-in", &[("token", token)]).await;
+        assert_eq!((page.status, page.location.as_str()), (303, "/"));
+        visitor.cookie = page.cookie.split(';').next().unwrap().to_owned();
+        visitor
+    }
+
+    /// Asks with the cookie, if there is one.
+    pub fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        if self.cookie.is_empty() {
+            return request;
+        }
+        request.header(COOKIE, &self.cookie)
+    }
+
+    pub async fn get(&self, path: &str) -> Page {
+        read(self.ask(Method::GET, path).send().await.unwrap()).await
+    }
+
+    /// Sends fields as a form, without the mark.
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let url = reqwest::Url::parse_with_params("http://x/", fields).unwrap();
+        let request = self
+            .ask(Method::POST, path)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(url.query().unwrap_or_default().to_owned());
+        read(request.send().await.unwrap()).await
+    }
+
+    /// The mark of this session's forms, as the confirmation has it.
+    pub async fn mark(&self) -> String {
+        let page = self.get("/rotations/shop/pause").await;
+        assert_eq!(page.status, 200, "{}", page.html);
+        page.field("mark")
+    }
+
+    /// Opens the confirmation of an action and sends its form.
+    pub async fn act(&self, action: &str, fields: &[(&str, &str)]) -> Page {
+        let path = format!("/rotations/shop/{action}");
+        let asked = self.get(&path).await;
+        assert_eq!(asked.status, 200, "{}", asked.html);
+        let mark = asked.field("mark");
+        let mut all = vec![("mark", mark.as_str())];
+        all.extend(fields);
+        self.post(&path, &all).await
+    }
+}
+
+async fn read(answer: Response) -> Page {
+    let header = |name| {
+        let value = answer.headers().get(name);
+        value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+    };
+    Page {
+        status: answer.status().as_u16(),
+        location: header(LOCATION),
+        cookie: header(SET_COOKIE),
+        html: answer.text().await.unwrap(),
+    }
+}
+
+impl Page {
+    /// The value of a hidden field.
+    pub fn field(&self, name: &str) -> String {
+        let before = format!("name=\"{name}\" value=\"");
+        let (_, rest) = self.html.split_once(&before).unwrap_or_else(|| {
+            panic!("no field {name}: {}", self.html);
+        });
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    pub fn has(&self, part: &str) {
+        assert!(self.html.contains(part), "{part:?} is not in {}", self.html);
+    }
+}
