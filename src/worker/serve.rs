@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::config::settings::{Rotation, Settings};
 use crate::journal::{RotationMemory, RunState, Trigger};
 use crate::rotation::error::RotationError;
+use crate::rotation::event::Event;
 use crate::schedule::Window;
 use crate::worker::agenda::Agenda;
 use crate::worker::fleet::Fleet;
@@ -153,9 +154,7 @@ impl Scheduler {
                 Found::Nothing => {}
                 Found::Begun(window) => self.work(rotation, window, Trigger::Recovery),
                 Found::Open(window) => self.work(rotation, window, Trigger::Schedule),
-                Found::Missed(window) => {
-                    self.fleet.crew.missed(rotation, window, None, None).await;
-                }
+                Found::Missed(window) => self.missed(rotation, window, now).await,
             }
         }
         self.retire().await;
@@ -169,12 +168,41 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Records a window that went by. One that is still open may be another worker's, where the journal has
+    /// several: then it is waited for how it ends.
+    async fn missed(&mut self, rotation: &Arc<Rotation>, window: Window, now: DateTime<Utc>) {
+        let crew = self.fleet.crew.clone();
+        if window.closes <= now || !crew.rotator.journal.is_shared() {
+            crew.missed(rotation, window, None).await;
+            return;
+        }
+        let (rotation, done) = (Arc::clone(rotation), self.done.0.clone());
+        self.working.insert((rotation.name.clone(), window));
+        self.fleet.tasks.spawn(async move {
+            tokio::select! {
+                () = crew.rotator.site.clock.sleep_until(window.closes) => {
+                    crew.missed(&rotation, window, None).await;
+                }
+                () = crew.stop.winding_down.cancelled() => {}
+            }
+            // As in `work`.
+            let _ = done.send((rotation.name.clone(), window));
+        });
+    }
+
     /// Ends runs that nobody works on any more, as of `at`.
     async fn sweep(&self, at: DateTime<Utc>) {
         match self.fleet.crew.rotator.journal.sweep(at).await {
             Ok(ended) => {
                 for run in ended {
                     tracing::warn!(rotation = %run.rotation, run = %run.id, state = run.state.as_str(), "a run whose worker is gone was ended");
+                    let run = Box::new(run);
+                    let finished = Event::RunFinished { run };
+                    self.fleet
+                        .crew
+                        .rotator
+                        .events
+                        .send(self.fleet.now(), finished);
                 }
             }
             Err(error) => tracing::warn!(%error, "the journal could not be swept"),
@@ -254,7 +282,7 @@ impl Scheduler {
                     tracing::info!(rotation = %rotation.name, "window passed over: a success since has moved it");
                 }
                 Ok(_) if crew.rotator.site.clock.now() >= window.closes => {
-                    crew.missed(&rotation, window, None, None).await;
+                    crew.missed(&rotation, window, None).await;
                 }
                 // Without the journal the claim fails and is tried again inside the window.
                 Ok(_) | Err(_) => crew.work(&rotation, window, trigger).await,
@@ -287,7 +315,7 @@ impl Scheduler {
                         self.work(&rotation, window, Trigger::Schedule);
                     }
                     Found::Missed(window) if !taken(window) => {
-                        self.fleet.crew.missed(&rotation, window, None, None).await;
+                        self.missed(&rotation, window, now).await;
                     }
                     _ => {}
                 }
