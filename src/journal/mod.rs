@@ -30,7 +30,7 @@ pub mod postgres;
 mod run;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use fault::JournalError;
 pub use postgres::PostgresJournal;

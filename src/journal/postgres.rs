@@ -52,6 +52,8 @@ pub struct PostgresJournal {
     /// For messages: host, port and database.
     name: String,
     pool: PgPool,
+    /// For what must not wait in a line with everything else.
+    renewing: PgPool,
     /// How leases are told the caller's time. `None`, but for tests, which move the time: they go by the server's.
     callers_time: Option<fn(DateTime<Utc>) -> String>,
 }
@@ -76,10 +78,11 @@ impl PostgresJournal {
         callers_time: Option<fn(DateTime<Utc>) -> String>,
     ) -> Result<Self, JournalError> {
         let name = location.to_string();
-        let pool = connect::pool(location).map_err(|reason| reason.of(&name))?;
+        let [pool, renewing] = connect::pools(location).map_err(|reason| reason.of(&name))?;
         let journal = Self {
             name,
             pool,
+            renewing,
             callers_time,
         };
         journal
@@ -158,7 +161,7 @@ impl Journal for PostgresJournal {
         lease: Duration,
     ) -> Result<bool, JournalError> {
         let now = self.lease_now(now);
-        self.limited(claim::renew(&self.pool, hold, now, lease))
+        self.limited(claim::renew(&self.renewing, hold, now, lease))
             .await
     }
 

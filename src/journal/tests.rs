@@ -1,10 +1,11 @@
-//! What every journal promises ([`sentences`], [`memory`], [`fencing`]), run on each; what only the SQLite file must
+//! What every journal promises ([`sentences`], [`windows`], [`memory`], [`fencing`]), run on each; what only the SQLite file must
 //! do; and what only a PostgreSQL must ([`postgres`]).
 
 mod fencing;
 mod memory;
-mod postgres;
-mod sentences;
+pub(crate) mod postgres;
+pub(crate) mod sentences;
+mod windows;
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -59,12 +60,12 @@ on_every_journal! {
     sentences::the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
     sentences::a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
     sentences::a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_flip,
-    sentences::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
-    sentences::a_missed_window_ends_a_run_that_nobody_holds,
+    windows::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
+    windows::a_missed_window_ends_a_run_that_nobody_holds,
     fencing::a_worker_whose_run_was_taken_over_writes_nothing_more_about_it,
     fencing::a_run_that_another_version_has_ended_is_written_about_no_more,
     fencing::a_deferred_run_is_ended_by_whom_it_was_last_given_to,
-    fencing::a_window_that_was_worked_is_not_missed_under_another_version,
+    windows::a_window_that_was_worked_is_not_missed_under_another_version,
     fencing::what_is_swept_up_is_given_to_one_sweeper,
     memory::two_rotations_of_one_secret_do_not_get_in_each_others_way,
     memory::runs_are_listed_newest_first_by_rotation_state_and_page,

@@ -85,3 +85,82 @@ impl<'a> Lease<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::journal::tests::sentences::{at, by, claimed, request};
+    use crate::journal::{Run, SqliteJournal};
+    use crate::telemetry::clock::Hand;
+
+    struct Held {
+        journal: SqliteJournal,
+        run: Run,
+        clock: Clock,
+        hand: Hand,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn held() -> Held {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
+        let journal = journal.unwrap();
+        let mut request = request("orders", 1);
+        request.lease = LEASE;
+        let run = claimed(&journal, &request).await;
+        let (clock, hand) = Clock::manual(at(0));
+        Held {
+            journal,
+            run,
+            clock,
+            hand,
+            _folder: folder,
+        }
+    }
+
+    fn poll(work: &mut Pin<&mut impl Future<Output = ()>>) {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(work.as_mut().poll(&mut context).is_pending());
+    }
+
+    #[tokio::test]
+    async fn work_is_not_even_looked_at_once_its_lease_has_run_out_and_goes_on_when_it_is_renewed()
+    {
+        let held = held().await;
+        let lease = Lease::new(held.run.hold(), &held.journal, &held.clock);
+        let polls = AtomicU32::new(0);
+        let mut work = pin!(lease.under(poll_fn(|_| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            Poll::<()>::Pending
+        })));
+        poll(&mut work);
+        tokio::select! {
+            biased;
+            () = lease.lost() => panic!("nobody has taken it"),
+            () = async {
+                held.hand.set(at(15));
+                poll(&mut work);
+                assert_eq!(polls.load(Ordering::Relaxed), 1, "the lease is over");
+                while !lease.holds() {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
+        }
+        poll(&mut work);
+        assert_eq!(polls.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_lost_when_another_worker_has_taken_the_run_over() {
+        let held = held().await;
+        let lease = Lease::new(held.run.hold(), &held.journal, &held.clock);
+        let late = by("b", at(16), request("orders", 1));
+        claimed(&held.journal, &late).await;
+        tokio::join!(lease.lost(), async { held.hand.set(at(17)) });
+        assert!(!lease.holds());
+    }
+}

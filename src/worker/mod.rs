@@ -14,6 +14,7 @@ pub mod measure;
 pub mod recover;
 mod retire;
 pub mod serve;
+mod take_up;
 pub mod views;
 pub mod windows;
 

@@ -8,13 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use crate::config::settings::{Rotation, Settings};
-use crate::journal::{RotationMemory, RunState, Trigger};
+use crate::journal::{RotationMemory, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::schedule::Window;
 use crate::worker::agenda::Agenda;
 use crate::worker::fleet::Fleet;
-use crate::worker::recover::{Found, find, next_due, still_due};
+use crate::worker::recover::{Found, find, next_due};
 use crate::worker::retire::Retirements;
 
 /// How long tries that are on are left to end by themselves when the worker stops.
@@ -107,13 +107,6 @@ async fn wind_down(fleet: &Fleet) {
     fleet.tasks.wait().await;
 }
 
-/// Whether a window's run is over.
-fn worked_through(memory: &RotationMemory, window: Window) -> bool {
-    memory.last_in_window.as_ref().is_some_and(|run| {
-        run.window == Some(window) && !matches!(run.state, RunState::Running | RunState::Deferred)
-    })
-}
-
 /// A rotation's name and a window of its.
 type Worked = (String, Window);
 
@@ -179,12 +172,7 @@ impl Scheduler {
         let (rotation, done) = (Arc::clone(rotation), self.done.0.clone());
         self.working.insert((rotation.name.clone(), window));
         self.fleet.tasks.spawn(async move {
-            tokio::select! {
-                () = crew.rotator.site.clock.sleep_until(window.closes) => {
-                    crew.missed(&rotation, window, None).await;
-                }
-                () = crew.stop.winding_down.cancelled() => {}
-            }
+            crew.leave_to_others(&rotation, window).await;
             // As in `work`.
             let _ = done.send((rotation.name.clone(), window));
         });
@@ -268,25 +256,7 @@ impl Scheduler {
         let done = self.done.0.clone();
         self.working.insert((rotation.name.clone(), window));
         self.fleet.tasks.spawn(async move {
-            match crew.rotator.journal.memory_of(&rotation.name).await {
-                Ok(Some(memory)) if memory.paused => {
-                    tracing::info!(rotation = %rotation.name, "window passed over: paused");
-                }
-                Ok(Some(memory)) if worked_through(&memory, window) => {
-                    tracing::info!(rotation = %rotation.name, opens = %window.opens, "window passed over: it was worked through before the clock was set");
-                }
-                Ok(Some(memory))
-                    if trigger == Trigger::Schedule
-                        && !still_due(&rotation, &memory, window, crew.rotator.site.clock.now()) =>
-                {
-                    tracing::info!(rotation = %rotation.name, "window passed over: a success since has moved it");
-                }
-                Ok(_) if crew.rotator.site.clock.now() >= window.closes => {
-                    crew.missed(&rotation, window, None).await;
-                }
-                // Without the journal the claim fails and is tried again inside the window.
-                Ok(_) | Err(_) => crew.work(&rotation, window, trigger).await,
-            }
+            crew.take_up(&rotation, window, trigger).await;
             // The scheduler may be gone already when the worker stops.
             let _ = done.send((rotation.name.clone(), window));
         });

@@ -4,8 +4,10 @@
 //! - a weaker connection than asked for: the mode is one of four, none of which falls back;
 //! - the password in a log or an error: the driver's statement log is off, and its options, which hold the
 //!   password, are never shown;
-//! - many workers use up the server's connections: each keeps at most [`CONNECTIONS`], and gives back what it does
-//!   not need;
+//! - many workers use up the server's connections: each keeps at most [`CONNECTIONS`] and [`RENEWING`], and gives
+//!   back what it does not need;
+//! - thousands of questions at the opening of a window keep leases from being renewed: renewals have connections of
+//!   their own;
 //! - a statement that hangs holds a row for ever: the server ends it.
 
 use std::time::Duration;
@@ -14,17 +16,30 @@ use secrecy::ExposeSecret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
+use super::LIMIT;
 use crate::config::settings::{JournalPassword, PostgresLocation};
 use crate::engine::{TlsMode, tls};
 use crate::journal::fault::Reason;
 
 /// Of one process.
-const CONNECTIONS: u32 = 8;
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const CONNECTIONS: u32 = 6;
+/// Besides, for renewals.
+const RENEWING: u32 = 2;
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Connects with the first call.
-pub(super) fn pool(location: &PostgresLocation) -> Result<PgPool, Reason> {
+/// One pool for all but renewals, and one for them. They connect with the first call.
+pub(super) fn pools(location: &PostgresLocation) -> Result<[PgPool; 2], Reason> {
+    let options = options(location)?;
+    Ok([CONNECTIONS, RENEWING].map(|most| {
+        PgPoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(LIMIT)
+            .idle_timeout(IDLE)
+            .connect_lazy_with(options.clone())
+    }))
+}
+
+fn options(location: &PostgresLocation) -> Result<PgConnectOptions, Reason> {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&location.host)
         .port(location.port)
@@ -55,15 +70,9 @@ pub(super) fn pool(location: &PostgresLocation) -> Result<PgPool, Reason> {
         }
     };
     let verifies = matches!(location.tls.mode, TlsMode::VerifyFull | TlsMode::VerifyCa);
-    let options = if verifies {
-        let roots = tls::roots_pem(location.tls.ca_file.as_deref());
-        options.ssl_root_cert_from_pem(roots.map_err(|error| Reason::Other(error.to_string()))?)
-    } else {
-        options
-    };
-    Ok(PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(CONNECT_LIMIT)
-        .idle_timeout(IDLE)
-        .connect_lazy_with(options))
+    if !verifies {
+        return Ok(options);
+    }
+    let roots = tls::roots_pem(location.tls.ca_file.as_deref());
+    Ok(options.ssl_root_cert_from_pem(roots.map_err(|error| Reason::Other(error.to_string()))?))
 }

@@ -124,7 +124,7 @@ impl Held {
         )
         .bind(&self.holder)
         .bind(LEASE_SECONDS)
-        .execute(&self.journal.pool);
+        .execute(&self.journal.renewing);
         self.journal
             .limited(async { Ok(statement.await.map(drop)?) })
             .await

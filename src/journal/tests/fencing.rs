@@ -72,17 +72,6 @@ pub async fn a_deferred_run_is_ended_by_whom_it_was_last_given_to(journal: &dyn 
     assert_eq!(read(journal, &first).await.state, RunState::Failed);
 }
 
-pub async fn a_window_that_was_worked_is_not_missed_under_another_version(journal: &dyn Journal) {
-    let run = claimed(journal, &request("orders", 1)).await;
-    end(journal, &run, RunState::Succeeded, at(5)).await;
-    let late = by("b", at(3600), request("orders", 2));
-    for state in [RunState::Missed, RunState::Failed] {
-        let ending = outcome(state, at(3600));
-        assert_eq!(journal.end_window(&late, &ending).await.unwrap(), None);
-    }
-    assert_eq!(read(journal, &run).await.state, RunState::Succeeded);
-}
-
 pub async fn what_is_swept_up_is_given_to_one_sweeper(journal: &dyn Journal) {
     for n in 0..20_u32 {
         claimed(journal, &request(&format!("r{n}"), n)).await;
