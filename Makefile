@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql test-api test-browser check-alerts ci lint bench fuzz fmt doc
+.PHONY: help setup build demo test test-mysql test-api test-browser check-alerts soak ci lint bench fuzz fmt doc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ test-browser: ## Use the dashboard in a headless Chromium, as an operator does
 
 check-alerts: ## Check the alert rules and run their tests, with Prometheus's promtool
 	scripts/check-alerts
+
+soak: ## Rotate a thousand times under an application that opens 200 connections a second; some minutes
+	scripts/setup test
+	cargo test --locked --test product -- --ignored a_thousand_rotations --nocapture
 
 fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz, and says so
 	scripts/fuzz

@@ -21,6 +21,8 @@ mod hosts;
 mod kills;
 #[path = "product/leaks/mod.rs"]
 mod leaks;
+#[path = "product/many_workers/mod.rs"]
+mod many_workers;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
 #[path = "product/meanwhile.rs"]
@@ -43,3 +45,5 @@ mod retire;
 mod rotations;
 #[path = "product/serving.rs"]
 mod serving;
+#[path = "product/soak.rs"]
+mod soak;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::aws::Aws;
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
-use crate::journal::{Journal, SqliteJournal};
+use crate::journal::{Journal, PostgresJournal, SqliteJournal};
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
@@ -38,14 +38,21 @@ impl Context {
     /// Opens what a config names.
     pub(super) async fn of(settings: Settings) -> Result<Self, Failure> {
         let aws = aws(&settings.secrets);
-        let store = crate::store::open(&settings.secrets, &settings.limits, &aws).await?;
+        let journal = open_journal(&settings.journal).await?;
+        let limits = &settings.limits;
+        let shared = journal.shared_limits(limits.store_writes());
+        let pace = shared
+            .as_ref()
+            .map(|shared| Arc::clone(&shared.store_writes));
+        let store = crate::store::open(&settings.secrets, limits, &aws, pace).await?;
         let metrics = Metrics::default();
         let store = Arc::new(Measured::new(store, metrics.clone()));
-        let journal = open_journal(&settings.journal).await?;
+        let mut site = site(&settings, store, aws);
+        site.hosts.share(shared.map(|shared| shared.hosts));
         Ok(Self {
             metrics,
             rotator: Rotator {
-                site: site(&settings, store, aws),
+                site,
                 journal,
                 events: Events::default(),
                 worker: format!("{}-{}", hostname(), std::process::id()),
@@ -105,8 +112,10 @@ fn aws(backend: &SecretsBackend) -> Aws {
 
 /// Opens the journal.
 pub(super) async fn open_journal(location: &JournalLocation) -> Result<Arc<dyn Journal>, Failure> {
-    let JournalLocation::Sqlite(path) = location;
-    Ok(Arc::new(SqliteJournal::open(path).await?))
+    Ok(match location {
+        JournalLocation::Sqlite(path) => Arc::new(SqliteJournal::open(path).await?),
+        JournalLocation::Postgres(location) => Arc::new(PostgresJournal::open(location).await?),
+    })
 }
 
 fn hostname() -> String {

@@ -73,7 +73,7 @@ pub(super) async fn now(
     rotator.not_too_soon(rotation, &order).await?;
     let run = match rotator.claim(rotation, &order).await? {
         Claim::Claimed(run) => *run,
-        Claim::Running(run) | Claim::Over(run) => {
+        Claim::Running { run, .. } | Claim::Over(run) => {
             return Err(Failure::problem(
                 Code::AlreadyRunning,
                 format!(

@@ -30,6 +30,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let context = Context::open(config).await?;
+    let rotator = &context.rotator;
+    rotator.journal.occupy(&rotator.worker).await?;
     let server = &context.settings.server;
     let gate = Gate::new(server.admin_token.clone()).map_err(|error| {
         Failure::usage(

@@ -16,7 +16,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["listen", "admin_token", "admin_token_file", "tls"],
     ),
     ("server.tls", &["cert", "key"]),
-    ("journal", &["url"]),
+    ("journal", &["url", "password"]),
     (
         "secrets",
         &["backend", "region", "endpoint_url", "path", "key_file"],
@@ -82,19 +82,9 @@ pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 /// (table, key)
 const UNSUPPORTED_KEYS: &[(&str, &str)] = &[("secrets", "serve")];
 
-/// Beginnings of `journal.url`.
-const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];
-
 /// Whether a key is one of a later version.
 pub(super) fn is_unsupported_key(table: &str, key: &str) -> bool {
     UNSUPPORTED_KEYS.contains(&(table, key))
-}
-
-/// Whether a journal is one of a later version.
-pub(super) fn is_unsupported_journal(url: &str) -> bool {
-    UNSUPPORTED_JOURNALS
-        .iter()
-        .any(|begin| url.starts_with(begin))
 }
 
 /// The keys of a table.

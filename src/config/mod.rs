@@ -6,8 +6,8 @@
 //! - a key of a later version is accepted and does nothing: those are in [`known`] too, and refused;
 //! - mistakes come to light one restart at a time: everything is read to the end, and all errors are
 //!   reported at once, each with its key, or the environment variable that it came from;
-//! - a secret stands in an error: the config holds no secrets, only where they are, and the one key
-//!   into which people put a token by mistake is never quoted.
+//! - a secret stands in an error: the config need not hold secrets, only where they are, and the keys
+//!   into which people put a token or a password are never quoted.
 //!
 //! `source` finds the file and knows its format, `environment` lays the variables over it, `raw` reads
 //! typed values and collects errors, `sections` and `rotation` say what is valid.
@@ -15,6 +15,7 @@
 pub mod duration;
 mod environment;
 mod error;
+mod journal;
 mod known;
 mod notify;
 mod raw;

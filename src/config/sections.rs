@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::known;
+use super::journal::journal;
 use super::notify;
 use super::raw::Table;
 use super::rotation::{Folder, RawRotation};
-use super::settings::{
-    JournalLocation, Limits, Rotation, SecretsBackend, Server, ServerTls, Settings, TokenSource,
-};
+use super::settings::{Limits, Rotation, SecretsBackend, Server, ServerTls, Settings, TokenSource};
 
 const MOST: u32 = 1_000_000;
 
@@ -123,30 +121,6 @@ pub(super) fn source(
                 key,
                 format!("must be \"env:NAME\" or \"file:PATH\": the {what} itself never stands in the config"),
             );
-            None
-        }
-    }
-}
-
-fn journal(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<JournalLocation> {
-    let Some(table) = table.filter(|table| table.has("url")) else {
-        return Some(JournalLocation::Sqlite(folder.join("twinkey.db")));
-    };
-    let url = table.text("url")?;
-    if known::is_unsupported_journal(url) {
-        // Never quoted: it may hold a password.
-        table.error(
-            "url",
-            "PostgreSQL as a journal is not supported by this version; use sqlite://PATH",
-        );
-        return None;
-    }
-    match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() && !path.contains('?') => {
-            Some(JournalLocation::Sqlite(folder.join(path)))
-        }
-        _ => {
-            table.error("url", "must be sqlite://PATH, without options");
             None
         }
     }

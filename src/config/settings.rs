@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
+pub use super::journal::{JournalLocation, JournalPassword, PostgresLocation};
 use crate::engine::{EngineKind, EngineOptions, TlsMode};
 use crate::schedule::WindowPlan;
 use crate::secret::Sensitive;
@@ -87,13 +89,6 @@ impl TokenSource {
         }
         Ok(Sensitive::from(text))
     }
-}
-
-/// `[journal]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalLocation {
-    /// `sqlite://PATH`
-    Sqlite(PathBuf),
 }
 
 /// One `[[notify]]`.
@@ -204,6 +199,14 @@ pub struct Limits {
     pub per_host: usize,
     /// Writes a second to the store.
     pub store_writes_per_second: u32,
+}
+
+impl Limits {
+    /// [`Self::store_writes_per_second`]; the config refuses 0, and the slowest rate is the safe reading of it.
+    #[must_use]
+    pub fn store_writes(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.store_writes_per_second).unwrap_or(NonZeroU32::MIN)
+    }
 }
 
 /// `[[rotation]]`, with `[defaults]` filled in.

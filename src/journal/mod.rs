@@ -5,9 +5,14 @@
 //! - two processes run one rotation at once: a run is claimed with a lease in one transaction;
 //! - a worker dies in the middle: its lease runs out, and the next claim takes the run over, under
 //!   the same version id;
-//! - a row says `running` for ever: only a live lease makes it so.
+//! - a worker that was suspended beyond its lease goes on writing about a run that is another's by now:
+//!   each claim has a number ([`Hold`]), and every write about a run names it;
+//! - a row says `running` for ever: only a live lease makes it so;
+//! - several workers record the end of one window: the first one does, and the others are told.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,16 +20,21 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::code::{Code, Problem};
+use crate::code::Problem;
 use crate::schedule::Window;
 use crate::store::VersionId;
+use crate::store::throttle::Pace;
 
+mod fault;
+pub mod postgres;
 mod run;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use run::{Run, RunState, Step, StepName, StepState, Trigger};
+pub use fault::JournalError;
+pub use postgres::PostgresJournal;
+pub use run::{Hold, Run, RunState, Step, StepName, StepState, Trigger};
 pub use sqlite::SqliteJournal;
 
 /// What a claim asks for.
@@ -47,8 +57,8 @@ pub enum Claim {
     /// A new run, or another attempt of one that was deferred or whose worker is gone (same id, same
     /// version id, next attempt): it is the caller's now.
     Claimed(Box<Run>),
-    /// This rotation has a run with a live lease.
-    Running(Box<Run>),
+    /// This rotation has a run with a live lease, which holds for so long unless it is renewed.
+    Running { run: Box<Run>, left: Duration },
     /// This window's run (same version id) has ended as succeeded, failed or missed.
     Over(Box<Run>),
 }
@@ -72,7 +82,7 @@ pub struct RunQuery {
 }
 
 /// What is remembered of a rotation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct RotationMemory {
     pub paused: bool,
     /// When the worker first saw it in a config.
@@ -98,9 +108,45 @@ pub struct Seen {
     pub standby_user: String,
 }
 
+/// Limits that all workers of a journal keep together.
+#[derive(Clone)]
+pub struct SharedLimits {
+    pub store_writes: Arc<dyn Pace>,
+    pub hosts: Arc<dyn SharedPlaces>,
+}
+
+/// Places at database hosts that processes share.
+#[async_trait]
+pub trait SharedPlaces: Send + Sync {
+    /// Takes a place at a host, of as many as `per_host`, if one is free. It is free again when what this gives
+    /// is dropped, or this process is gone for as long as a lease.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn take(
+        &self,
+        host: &str,
+        per_host: usize,
+    ) -> Result<Option<Box<dyn Send + Sync>>, JournalError>;
+}
+
 /// The journal. Every method is one transaction.
 #[async_trait]
 pub trait Journal: Send + Sync {
+    /// Makes this process a worker of the journal, for as long as the journal is open.
+    ///
+    /// # Errors
+    /// [`JournalError::Occupied`], where only one may be at work.
+    async fn occupy(&self, worker: &str) -> Result<(), JournalError>;
+
+    /// Whether other workers may be at work on it too.
+    fn is_shared(&self) -> bool;
+
+    /// The limits that its workers share. `None`: each process has its own.
+    fn shared_limits(&self, _writes_per_second: NonZeroU32) -> Option<SharedLimits> {
+        None
+    }
+
     /// Claims a run, or says why not. A running row whose lease has run out is taken over when its
     /// version id is the request's, else ended as failed (`internal`, "its worker is gone"). So is one
     /// whose lease ends later than any that could be granted now: the clock has been set back since, and
@@ -116,8 +162,7 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn renew(
         &self,
-        run: Uuid,
-        worker: &str,
+        hold: Hold,
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError>;
@@ -125,16 +170,16 @@ pub trait Journal: Send + Sync {
     /// Records where a step stands; the last word on a step of one attempt counts.
     ///
     /// # Errors
-    /// [`JournalError`]
-    async fn step(&self, run: Uuid, step: &Step) -> Result<(), JournalError>;
+    /// [`JournalError::Lost`] where the claim is no longer this worker's.
+    async fn step(&self, hold: Hold, step: &Step) -> Result<(), JournalError>;
 
-    /// Records what a run saw of its secret.
+    /// Records what was seen of a secret: by a run, or by hand.
     ///
     /// # Errors
-    /// [`JournalError`]
+    /// [`JournalError::Lost`] where the claim is no longer this worker's; nothing is recorded then.
     async fn seen(
         &self,
-        run: Option<Uuid>,
+        hold: Option<Hold>,
         rotation: &str,
         seen: &Seen,
     ) -> Result<(), JournalError>;
@@ -144,21 +189,27 @@ pub trait Journal: Send + Sync {
     /// step `finish`, for it may have moved AWSCURRENT.
     ///
     /// # Errors
-    /// [`JournalError`]
-    async fn finish(&self, run: Uuid, outcome: &Outcome) -> Result<(), JournalError>;
+    /// [`JournalError::Lost`] where somebody has claimed or ended it since.
+    async fn finish(&self, hold: Hold, outcome: &Outcome) -> Result<(), JournalError>;
 
     /// Ends what nobody works on any more: runs that are running without a live lease, or deferred, and
-    /// whose window has closed (missed) or who have none (failed). Gives what it ended.
+    /// whose window has closed (missed) or who have none (failed). Gives what it ended, which no other
+    /// worker is given.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError>;
 
-    /// Records a window that went by without a run, once.
+    /// Records how a window ended that its worker has no run of: once, and never over a run of that window
+    /// that has ended or is held, whatever its version id. Gives the run if it was recorded now.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn missed(&self, request: &ClaimRequest, why: &Problem) -> Result<(), JournalError>;
+    async fn end_window(
+        &self,
+        request: &ClaimRequest,
+        outcome: &Outcome,
+    ) -> Result<Option<Run>, JournalError>;
 
     /// Records that the user of AWSPREVIOUS was locked. The next flip makes that past.
     ///
@@ -228,25 +279,4 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`JournalError`]
     async fn ping(&self) -> Result<(), JournalError>;
-}
-
-/// The journal cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal cannot be used: {reason}")]
-pub struct JournalError {
-    pub reason: String,
-}
-
-impl JournalError {
-    /// Always `journal_unavailable`.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        Code::JournalUnavailable
-    }
-
-    /// What to do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        "check journal.url: the file must be writable by this user, on a disk with room, and made by this version or an older one".into()
-    }
 }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::code::Problem;
+use super::Outcome;
+use crate::code::{Code, Problem};
 use crate::schedule::Window;
 use crate::store::VersionId;
 
@@ -27,6 +28,61 @@ pub struct Run {
     pub attempt: u32,
     pub steps: Vec<Step>,
     pub error: Option<Problem>,
+}
+
+/// The fencing token of a claim: a later claim of the same run has a higher `attempt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    pub run: Uuid,
+    pub attempt: u32,
+}
+
+impl Run {
+    /// The claim that this run was given with.
+    #[must_use]
+    pub const fn hold(&self) -> Hold {
+        Hold {
+            run: self.id,
+            attempt: self.attempt,
+        }
+    }
+
+    /// How it ends, now that nobody works on it any more and its time is over.
+    #[must_use]
+    pub(super) fn abandoned(&self, now: DateTime<Utc>) -> Outcome {
+        let Some(window) = self.window else {
+            return self.worker_gone(now);
+        };
+        let closed = || Problem {
+            code: Code::WindowClosed,
+            message: format!(
+                "its worker is gone ({}), and the window closed at {}; AWSCURRENT is as it was",
+                self.worker, window.closes
+            ),
+            hint: "the next window goes on from here; `twinkey rotate` does it at once".into(),
+        };
+        Outcome {
+            state: RunState::Missed,
+            error: Some(self.error.clone().unwrap_or_else(closed)),
+            now,
+        }
+    }
+
+    /// How it ends that its worker did not end.
+    #[must_use]
+    pub(super) fn worker_gone(&self, now: DateTime<Utc>) -> Outcome {
+        Outcome {
+            state: RunState::Failed,
+            error: Some(Problem {
+                code: Code::Internal,
+                message: format!("its worker is gone: {}", self.worker),
+                hint:
+                    "nothing is lost: the next run starts from what the store and the database hold"
+                        .into(),
+            }),
+            now,
+        }
+    }
 }
 
 /// What started a run.

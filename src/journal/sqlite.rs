@@ -5,16 +5,21 @@
 //! - a read and the write that follows from it are torn apart by another process: every writing
 //!   method is one `BEGIN IMMEDIATE` transaction, and every reading one a snapshot;
 //! - a time is not the same after it was read back: microseconds here, and the worker's clock gives
-//!   no finer ones.
+//!   no finer ones;
+//! - two workers share the file and believe that their limits are the only ones: a second one is refused
+//!   ([`occupy`]); commands beside a worker are not.
 //!
 //! How the file is opened, and what is prevented there: [`crate::sqlite`].
 
 mod claim;
+mod occupy;
 mod record;
 mod rows;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,10 +28,11 @@ use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqliteSynchronous};
 use uuid::Uuid;
 
+use super::fault::Reason;
 use super::{
-    Claim, ClaimRequest, Journal, JournalError, Outcome, RotationMemory, Run, RunQuery, Seen, Step,
+    Claim, ClaimRequest, Hold, Journal, JournalError, Outcome, RotationMemory, Run, RunQuery, Seen,
+    Step,
 };
-use crate::code::Problem;
 use crate::sqlite::Database;
 use crate::store::VersionId;
 
@@ -37,6 +43,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite")
 pub struct SqliteJournal {
     path: PathBuf,
     database: Database,
+    /// Held while this process is the worker.
+    post: Arc<OnceLock<File>>,
 }
 
 impl SqliteJournal {
@@ -50,10 +58,11 @@ impl SqliteJournal {
         // A power cut may lose the last transactions but never tears one: history, no more.
         let database = Database::open(path, SqliteSynchronous::Normal, &MIGRATIONS)
             .await
-            .map_err(|error| fault(path, error))?;
+            .map_err(|error| Reason::from(error).of(path.display().to_string()))?;
         Ok(Self {
             path: path.to_owned(),
             database,
+            post: Arc::default(),
         })
     }
 
@@ -77,42 +86,23 @@ impl SqliteJournal {
     }
 
     fn fault(&self, error: impl Into<Reason>) -> JournalError {
-        fault(&self.path, error)
-    }
-}
-
-/// Why a journal cannot be used, before it is said which.
-#[derive(Debug)]
-struct Reason(String);
-
-impl Reason {
-    /// A run is not there, or not in the state that the request takes for granted.
-    fn run(id: Uuid, why: &str) -> Self {
-        Self(format!("run {id} {why}"))
-    }
-}
-
-// Neither SQLite's messages nor sqlx's repeat what was bound to a statement.
-impl From<sqlx::Error> for Reason {
-    fn from(error: sqlx::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Reason {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-fn fault(path: &Path, error: impl Into<Reason>) -> JournalError {
-    JournalError {
-        reason: format!("{}: {}", path.display(), error.into().0),
+        error.into().of(self.path.display().to_string())
     }
 }
 
 #[async_trait]
 impl Journal for SqliteJournal {
+    async fn occupy(&self, worker: &str) -> Result<(), JournalError> {
+        let file = occupy::occupy(&self.path, worker)?;
+        // Never set already: that would have held the lock.
+        let _ = self.post.set(file);
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError> {
         let mut tx = self.write().await?;
         let claim = claim::claim(&mut tx, request)
@@ -124,22 +114,21 @@ impl Journal for SqliteJournal {
 
     async fn renew(
         &self,
-        run: Uuid,
-        worker: &str,
+        hold: Hold,
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError> {
         let mut tx = self.write().await?;
-        let held = claim::renew(&mut tx, run, worker, now, lease)
+        let held = claim::renew(&mut tx, hold, now, lease)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await?;
         Ok(held)
     }
 
-    async fn step(&self, run: Uuid, step: &Step) -> Result<(), JournalError> {
+    async fn step(&self, hold: Hold, step: &Step) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
-        record::step(&mut tx, run, step)
+        record::step(&mut tx, hold, step)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await
@@ -147,31 +136,36 @@ impl Journal for SqliteJournal {
 
     async fn seen(
         &self,
-        run: Option<Uuid>,
+        hold: Option<Hold>,
         rotation: &str,
         seen: &Seen,
     ) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
-        record::seen(&mut tx, run, rotation, seen)
+        record::seen(&mut tx, hold, rotation, seen)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await
     }
 
-    async fn finish(&self, run: Uuid, outcome: &Outcome) -> Result<(), JournalError> {
+    async fn finish(&self, hold: Hold, outcome: &Outcome) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
-        record::finish(&mut tx, run, outcome)
+        record::finish(&mut tx, hold, outcome)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await
     }
 
-    async fn missed(&self, request: &ClaimRequest, why: &Problem) -> Result<(), JournalError> {
+    async fn end_window(
+        &self,
+        request: &ClaimRequest,
+        outcome: &Outcome,
+    ) -> Result<Option<Run>, JournalError> {
         let mut tx = self.write().await?;
-        record::missed(&mut tx, request, why)
+        let ended = record::end_window(&mut tx, request, outcome)
             .await
             .map_err(|error| self.fault(error))?;
-        self.commit(tx).await
+        self.commit(tx).await?;
+        Ok(ended)
     }
 
     async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {

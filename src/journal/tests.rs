@@ -1,10 +1,15 @@
-//! What every journal promises ([`sentences`]), run on each; and what only the SQLite file must do.
+//! What every journal promises ([`sentences`], [`windows`], [`memory`], [`fencing`]), run on each; what only the SQLite file must
+//! do; and what only a PostgreSQL must ([`postgres`]).
 
+mod fencing;
 mod memory;
-mod sentences;
+pub(crate) mod postgres;
+pub(crate) mod sentences;
+mod windows;
 
 use std::os::unix::fs::PermissionsExt;
 
+use crate::code::Code;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -19,7 +24,7 @@ async fn fresh() -> (tempfile::TempDir, SqliteJournal) {
 }
 
 /// One test a sentence and a journal, so that a failure names both.
-macro_rules! on_sqlite {
+macro_rules! on_every_journal {
     ($($room:ident::$sentence:ident),* $(,)?) => {
         mod on_sqlite {
             $(
@@ -30,10 +35,19 @@ macro_rules! on_sqlite {
                 }
             )*
         }
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $sentence() {
+                    let journal = super::postgres::by_our_time().await;
+                    super::$room::$sentence(&journal).await;
+                }
+            )*
+        }
     };
 }
 
-on_sqlite! {
+on_every_journal! {
     sentences::a_claim_is_granted_and_reads_back_as_it_was_given,
     sentences::a_second_claim_is_told_that_a_run_is_running,
     sentences::a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_attempt,
@@ -46,8 +60,13 @@ on_sqlite! {
     sentences::the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
     sentences::a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
     sentences::a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_flip,
-    sentences::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
-    sentences::a_missed_window_ends_a_run_that_nobody_holds,
+    windows::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
+    windows::a_missed_window_ends_a_run_that_nobody_holds,
+    fencing::a_worker_whose_run_was_taken_over_writes_nothing_more_about_it,
+    fencing::a_run_that_another_version_has_ended_is_written_about_no_more,
+    fencing::a_deferred_run_is_ended_by_whom_it_was_last_given_to,
+    windows::a_window_that_was_worked_is_not_missed_under_another_version,
+    fencing::what_is_swept_up_is_given_to_one_sweeper,
     memory::two_rotations_of_one_secret_do_not_get_in_each_others_way,
     memory::runs_are_listed_newest_first_by_rotation_state_and_page,
     memory::writing_about_a_run_that_is_not_there_or_is_over_is_an_error,
@@ -100,7 +119,10 @@ async fn what_one_process_writes_another_reads_and_a_reopened_file_still_holds()
     assert_eq!(other.run(run.id).await.unwrap(), Some(run.clone()));
     assert_eq!(
         other.claim(&sentences::request("orders", 2)).await.unwrap(),
-        Claim::Running(Box::new(run.clone()))
+        Claim::Running {
+            run: Box::new(run.clone()),
+            left: sentences::LEASE
+        }
     );
     drop((journal, other));
     let again = SqliteJournal::open(&folder.path().join("j.db"))
@@ -126,7 +148,7 @@ async fn of_many_claims_at_once_through_two_openings_exactly_one_is_granted() {
     for claim in claims {
         match claim.await.unwrap() {
             Claim::Claimed(_) => granted += 1,
-            Claim::Running(_) => {}
+            Claim::Running { .. } => {}
             Claim::Over(run) => panic!("over: {run:?}"),
         }
     }
@@ -160,6 +182,27 @@ async fn a_file_that_is_no_journal_or_cannot_be_made_is_refused_by_name() {
     let nowhere = folder.path().join("missing/j.db");
     let error = SqliteJournal::open(&nowhere).await.unwrap_err();
     assert!(error.to_string().contains("missing/j.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_worker_is_refused_until_the_first_is_gone_and_commands_never_are() {
+    let (folder, journal) = fresh().await;
+    let path = folder.path().join("j.db");
+    journal.occupy("first").await.unwrap();
+    let command = SqliteJournal::open(&path).await.unwrap();
+    command.set_paused("orders", true).await.unwrap();
+    let refused = command.occupy("second").await.unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.contains("worker first") && told.contains("j.db"),
+        "{told}"
+    );
+    assert_eq!(refused.code(), Code::JournalUnavailable);
+    let copy = journal.clone();
+    drop(journal);
+    command.occupy("second").await.unwrap_err();
+    drop(copy);
+    command.occupy("second").await.unwrap();
 }
 
 #[tokio::test]

@@ -25,8 +25,11 @@ pub trait Progress: Send + Sync {
     async fn seen(&self, seen: Seen);
     /// Who is signed in as the standby before it is changed, where that can be known.
     async fn sessions(&self, sessions: &[Session]);
-    /// A step begins.
-    async fn began(&self, step: StepName);
+    /// A step is about to begin.
+    ///
+    /// # Errors
+    /// The run is another worker's by now: the step must not be begun.
+    async fn began(&self, step: StepName) -> Result<(), RotationError>;
     /// A step is done, or failed.
     async fn ended(&self, step: StepName, result: Result<&str, &RotationError>);
 }
@@ -95,7 +98,7 @@ async fn go_on(
             _ => action.step(),
         };
         if let Some(step) = step {
-            progress.began(step).await;
+            progress.began(step).await?;
         }
         let result = act(&*site.store, task, scene, action).await;
         if let Some(step) = step {

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod heartbeat;
 pub mod identity;
 mod labels;
+pub mod lease;
 mod locate;
 #[cfg(test)]
 mod model;

@@ -1,12 +1,12 @@
 //! A run's progress, into the journal and to the subscribers. The journal is history: what it cannot
-//! take down costs a warning, not the run.
+//! take down costs a warning, not the run. Only its word that the run is another worker's ends it.
 
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::engine::Session;
-use crate::journal::{Run, Seen, Step, StepName, StepState};
+use crate::journal::{JournalError, Run, Seen, Step, StepName, StepState};
 use crate::rotation::attempt::Progress;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
@@ -39,9 +39,17 @@ impl<'a> Recorder<'a> {
     }
 
     /// Records where a step stands; `detail` is there once it has ended.
-    async fn record(&self, name: StepName, state: StepState, detail: Option<String>) {
+    ///
+    /// # Errors
+    /// Only [`JournalError::Lost`]; nobody is told of the step then.
+    async fn record(
+        &self,
+        name: StepName,
+        state: StepState,
+        detail: Option<String>,
+    ) -> Result<(), JournalError> {
         let now = self.rotator.site.clock.now();
-        let (id, rotation, step) = self.with(|run| {
+        let (hold, rotation, step) = self.with(|run| {
             let place = run.steps.iter().position(|step| step.name == name);
             let step = Step {
                 name,
@@ -54,10 +62,13 @@ impl<'a> Recorder<'a> {
                 Some(at) => run.steps[at] = step.clone(),
                 None => run.steps.push(step.clone()),
             }
-            (run.id, run.rotation.clone(), step)
+            (run.hold(), run.rotation.clone(), step)
         });
-        if let Err(error) = self.rotator.journal.step(id, &step).await {
-            tracing::warn!(run = %id, %error, "a step could not be recorded");
+        let id = hold.run;
+        match self.rotator.journal.step(hold, &step).await {
+            Ok(()) => {}
+            Err(lost @ JournalError::Lost { .. }) => return Err(lost),
+            Err(error) => tracing::warn!(run = %id, %error, "a step could not be recorded"),
         }
         tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
         self.rotator.events.send(
@@ -68,19 +79,25 @@ impl<'a> Recorder<'a> {
                 step,
             },
         );
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Progress for Recorder<'_> {
     async fn seen(&self, seen: Seen) {
-        let (id, rotation) = self.with(|run| {
+        let (hold, rotation) = self.with(|run| {
             run.from_user = Some(seen.active_user.clone());
             run.to_user = Some(seen.standby_user.clone());
-            (run.id, run.rotation.clone())
+            (run.hold(), run.rotation.clone())
         });
-        if let Err(error) = self.rotator.journal.seen(Some(id), &rotation, &seen).await {
-            tracing::warn!(run = %id, %error, "what the run saw could not be recorded");
+        if let Err(error) = self
+            .rotator
+            .journal
+            .seen(Some(hold), &rotation, &seen)
+            .await
+        {
+            tracing::warn!(run = %hold.run, %error, "what the run saw could not be recorded");
         }
     }
 
@@ -93,8 +110,8 @@ impl Progress for Recorder<'_> {
         );
     }
 
-    async fn began(&self, step: StepName) {
-        self.record(step, StepState::Running, None).await;
+    async fn began(&self, step: StepName) -> Result<(), RotationError> {
+        Ok(self.record(step, StepState::Running, None).await?)
     }
 
     async fn ended(&self, step: StepName, result: Result<&str, &RotationError>) {
@@ -102,6 +119,8 @@ impl Progress for Recorder<'_> {
             Ok(done) => (StepState::Succeeded, done.to_owned()),
             Err(error) => (StepState::Failed, error.to_string()),
         };
-        self.record(step, state, Some(detail)).await;
+        if let Err(lost) = self.record(step, state, Some(detail)).await {
+            tracing::warn!(error = %lost, "how a step ended is not recorded");
+        }
     }
 }

@@ -1,25 +1,27 @@
 //! A run, from its claim in the journal to its outcome.
 //!
 //! What can go wrong, and what prevents it:
-//! - the journal goes away in the middle: it is history, so the run goes on and the log says so;
+//! - the journal goes away in the middle: it is history, so the run goes on for as long as its lease was granted,
+//!   and how it ended is written down when the journal is back;
 //! - this process loses its lease (it was suspended, the journal was cut off): the attempt is dropped
-//!   where it stands, which is as safe as a crash;
+//!   where it stands, which is as safe as a crash ([`lease`](super::lease));
 //! - the window closes in the middle, or the worker is told to stop: likewise.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::code::Code;
 use crate::config::settings::Rotation;
-use crate::journal::{Claim, ClaimRequest, Journal, Outcome, Run, RunState, Seen, Trigger};
+use crate::journal::{
+    Claim, ClaimRequest, Hold, Journal, JournalError, Outcome, Run, RunState, Seen, Trigger,
+};
 use crate::rotation::attempt::attempt;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::rotation::explain::too_soon;
+use crate::rotation::lease::{LEASE, Lease, RENEWAL};
 use crate::rotation::observe::not_before;
 use crate::rotation::recorder::Recorder;
 use crate::rotation::scene::Task;
@@ -27,10 +29,6 @@ use crate::rotation::site::Site;
 use crate::schedule::Window;
 use crate::store::VersionId;
 use crate::telemetry::OUTCOME;
-
-/// How long a claim holds without being renewed.
-pub const LEASE: Duration = Duration::from_secs(15);
-const RENEWAL: Duration = Duration::from_secs(5);
 
 /// What carries runs out: the site, with the journal and the events.
 #[derive(Clone)]
@@ -131,8 +129,11 @@ impl Rotator {
         recorder: &Recorder<'_>,
         stop: &CancellationToken,
     ) -> Result<Seen, RotationError> {
-        let (id, started_again, closes) =
-            recorder.with(|run| (run.id, run.attempt > 1, order.window.map(|w| w.closes)));
+        let (hold, started_again, closes) = recorder.with(|run| {
+            let closes = order.window.map(|w| w.closes);
+            (run.hold(), run.attempt > 1, closes)
+        });
+        let lease = Lease::new(hold, &*self.journal, &self.site.clock);
         let task = Task {
             rotation,
             own: order.version_id.clone(),
@@ -150,8 +151,8 @@ impl Rotator {
             }
         };
         tokio::select! {
-            result = attempt(&self.site, &task, recorder) => result,
-            () = self.lease_lost(id) => Err(refused(
+            biased;
+            () = lease.lost() => Err(refused(
                 Code::LostRace,
                 "this worker lost its claim on the run",
                 "another worker goes on with it; if there is none, look at the journal's disk",
@@ -169,25 +170,7 @@ impl Rotator {
                 "start the worker again inside the window, or run `twinkey rotate`",
                 true,
             )),
-        }
-    }
-
-    /// Renews the lease until it is lost.
-    async fn lease_lost(&self, run: Uuid) {
-        let mut held_until = self.site.clock.now() + LEASE;
-        loop {
-            self.site.clock.pass(RENEWAL).await;
-            let now = self.site.clock.now();
-            match self.journal.renew(run, &self.worker, now, LEASE).await {
-                Ok(true) => held_until = now + LEASE,
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%run, %error, "the run's lease could not be renewed");
-                    if now >= held_until {
-                        return;
-                    }
-                }
-            }
+            result = lease.under(attempt(&self.site, &task, recorder)) => result,
         }
     }
 
@@ -212,10 +195,19 @@ impl Rotator {
             error: run.error.clone(),
             now,
         };
-        if let Err(error) = self.journal.finish(run.id, &outcome).await {
-            tracing::error!(run = %run.id, %error, "the run's end could not be recorded");
+        let recorded = self.journal.finish(run.hold(), &outcome).await;
+        match &recorded {
+            Ok(()) => {}
+            Err(error @ JournalError::Lost { .. }) => {
+                tracing::warn!(run = %run.id, %error, "the run's end is left to the worker that goes on with it");
+            }
+            Err(error) => {
+                tracing::error!(run = %run.id, %error, "the run's end could not be recorded yet");
+                self.record_later(run.hold(), outcome);
+            }
         }
         if let Ok(seen) = &result
+            && recorded.is_ok()
             && let Err(error) = self.journal.seen(None, &run.rotation, seen).await
         {
             tracing::warn!(run = %run.id, %error, "the new active user could not be recorded");
@@ -224,6 +216,24 @@ impl Rotator {
         let finished = Box::new(run.clone());
         self.events.send(now, Event::RunFinished { run: finished });
         run
+    }
+
+    /// Records how a run ended when the journal is back, unless somebody else has ended it by then.
+    fn record_later(&self, hold: Hold, outcome: Outcome) {
+        let (journal, clock) = (Arc::clone(&self.journal), self.site.clock.clone());
+        tokio::spawn(async move {
+            loop {
+                clock.pass(RENEWAL).await;
+                match journal.finish(hold, &outcome).await {
+                    Ok(()) => {
+                        tracing::info!(run = %hold.run, "the run's end was recorded");
+                        return;
+                    }
+                    Err(JournalError::Lost { .. }) => return,
+                    Err(_) => {}
+                }
+            }
+        });
     }
 }
 

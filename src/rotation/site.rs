@@ -4,17 +4,26 @@
 //! to work on it, one after the other, for as long as a connection takes to be given up; and they
 //! keep the worker's places from the rotations of other hosts. So a host that was not reached is
 //! tried by one run at a time, until one reaches it; the others are told at once, and come back later.
+//!
+//! Workers that share a journal share the limit too. One that is waiting for a place asks for all of its runs at that
+//! host, in a line; without the journal the limit is this process's own, for without it no run begins, and those
+//! that are on end with their leases.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::aws::Aws;
 use crate::engine::EngineError;
+use crate::journal::SharedPlaces;
 use crate::store::SecretStore;
 use crate::telemetry::clock::Clock;
+
+/// How long after it was told that no place is free a worker asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Shared by all runs of a process.
 #[derive(Clone)]
@@ -31,6 +40,8 @@ pub struct Site {
 pub struct HostLimits {
     per_host: usize,
     hosts: Arc<Mutex<HashMap<String, Arc<Host>>>>,
+    /// With other workers.
+    shared: Option<Arc<dyn SharedPlaces>>,
 }
 
 struct Host {
@@ -39,6 +50,8 @@ struct Host {
     down: AtomicBool,
     /// The one place there is while it is down.
     scout: Arc<Semaphore>,
+    /// Who asks for a place that is shared with other workers.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// A place at a host; it is free again when this is dropped.
@@ -46,6 +59,7 @@ pub struct Place {
     host: Arc<Host>,
     _place: OwnedSemaphorePermit,
     _scout: Option<OwnedSemaphorePermit>,
+    _shared: Option<Box<dyn Send + Sync>>,
 }
 
 impl HostLimits {
@@ -54,12 +68,19 @@ impl HostLimits {
         Self {
             per_host,
             hosts: Arc::default(),
+            shared: None,
         }
     }
 
+    /// Keeps the limit together with other workers.
+    pub fn share(&mut self, places: Option<Arc<dyn SharedPlaces>>) {
+        self.shared = places;
+    }
+
     /// Waits for a place at `host`. `None`: it is down, and another run is trying it.
-    pub async fn place(&self, host: &str) -> Option<Place> {
-        let host = self.host(host);
+    pub async fn place(&self, name: &str) -> Option<Place> {
+        let name = name.to_ascii_lowercase();
+        let host = self.host(&name);
         let scout = host.scout();
         if scout.is_none() && host.is_down() {
             return None;
@@ -71,20 +92,39 @@ impl HostLimits {
         } else {
             None
         };
+        let shared = self.shared_place(&name, &host).await;
         Some(Place {
             host,
             _place: place,
             _scout: scout,
+            _shared: shared,
         })
+    }
+
+    /// Waits for a place among those that are shared with other workers, if any are.
+    async fn shared_place(&self, name: &str, host: &Host) -> Option<Box<dyn Send + Sync>> {
+        let places = self.shared.as_ref()?;
+        let _asking = host.asking.lock().await;
+        loop {
+            match places.take(name, self.per_host).await {
+                Ok(Some(place)) => return Some(place),
+                Ok(None) => tokio::time::sleep(ASK_AGAIN).await,
+                Err(error) => {
+                    tracing::warn!(host = name, %error, "limits.per_host holds for this worker alone");
+                    return None;
+                }
+            }
+        }
     }
 
     fn host(&self, name: &str) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = hosts.entry(name.to_ascii_lowercase()).or_insert_with(|| {
+        let host = hosts.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(Host {
                 places: Arc::new(Semaphore::new(self.per_host)),
                 down: AtomicBool::new(false),
                 scout: Arc::new(Semaphore::new(1)),
+                asking: tokio::sync::Mutex::default(),
             })
         });
         Arc::clone(host)

@@ -1,10 +1,11 @@
-//! One bucket for all writes of this worker.
+//! One bucket for all writes of this worker, or of all workers that share a journal.
 //!
 //! What can go wrong: many rotations due in one window use up the account's quota (50 writes a second
 //! to Secrets Manager) and get other people's calls refused. Every write waits for a token here, in
 //! the order of arrival; reads have a far higher quota and do not wait.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -12,10 +13,31 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use crate::secret::Sensitive;
 
+/// Says when a write may be made.
+#[async_trait]
+pub trait Pace: Send + Sync {
+    /// Waits for the caller's turn to write.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where nobody can say for long.
+    async fn turn(&self) -> Result<(), StoreError>;
+}
+
+/// A bucket of this process's own.
+struct OwnBucket(DefaultDirectRateLimiter);
+
+#[async_trait]
+impl Pace for OwnBucket {
+    async fn turn(&self) -> Result<(), StoreError> {
+        self.0.until_ready().await;
+        Ok(())
+    }
+}
+
 /// A store whose writes are spaced out.
 pub struct Throttled<S> {
     store: S,
-    bucket: DefaultDirectRateLimiter,
+    pace: Arc<dyn Pace>,
 }
 
 impl<S: SecretStore> Throttled<S> {
@@ -25,10 +47,13 @@ impl<S: SecretStore> Throttled<S> {
     pub fn new(store: S, writes_per_second: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(writes_per_second.get() / 10).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(writes_per_second).allow_burst(burst);
-        Self {
-            store,
-            bucket: RateLimiter::direct(quota),
-        }
+        Self::paced(store, Arc::new(OwnBucket(RateLimiter::direct(quota))))
+    }
+
+    /// As somebody else says.
+    #[must_use]
+    pub fn paced(store: S, pace: Arc<dyn Pace>) -> Self {
+        Self { store, pace }
     }
 }
 
@@ -49,7 +74,7 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
         value: &Sensitive,
         stage: &str,
     ) -> Result<(), StoreError> {
-        self.bucket.until_ready().await;
+        self.pace.turn().await?;
         self.store.put(secret, id, value, stage).await
     }
 
@@ -60,7 +85,7 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
         from: Option<&VersionId>,
         to: Option<&VersionId>,
     ) -> Result<(), StoreError> {
-        self.bucket.until_ready().await;
+        self.pace.turn().await?;
         self.store.move_stage(secret, stage, from, to).await
     }
 

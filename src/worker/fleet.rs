@@ -210,8 +210,8 @@ impl Fleet {
                 Ok(begun)
             }
             Claim::Over(run) => Ok(*run),
-            Claim::Running(run) if run.version_id == order.version_id => Ok(*run),
-            Claim::Running(run) => Err(RotationError::Refused {
+            Claim::Running { run, .. } if run.version_id == order.version_id => Ok(*run),
+            Claim::Running { run, .. } => Err(RotationError::Refused {
                 code: Code::AlreadyRunning,
                 message: format!("run {} of rotation {:?} is on", run.id, run.rotation),
                 hint: format!("wait for it: GET /v1/runs/{}", run.id),

@@ -15,6 +15,7 @@ pub mod outlook;
 pub mod recover;
 mod retire;
 pub mod serve;
+mod take_up;
 pub mod views;
 pub mod windows;
 

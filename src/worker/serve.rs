@@ -8,12 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use crate::config::settings::{Rotation, Settings};
-use crate::journal::{RotationMemory, RunState, Trigger};
+use crate::journal::{RotationMemory, Trigger};
 use crate::rotation::error::RotationError;
+use crate::rotation::event::Event;
 use crate::schedule::Window;
 use crate::worker::agenda::Agenda;
 use crate::worker::fleet::Fleet;
-use crate::worker::recover::{Found, find, next_due, still_due};
+use crate::worker::recover::{Found, find, next_due};
 use crate::worker::retire::Retirements;
 
 /// How long tries that are on are left to end by themselves when the worker stops.
@@ -106,13 +107,6 @@ async fn wind_down(fleet: &Fleet) {
     fleet.tasks.wait().await;
 }
 
-/// Whether a window's run is over.
-fn worked_through(memory: &RotationMemory, window: Window) -> bool {
-    memory.last_in_window.as_ref().is_some_and(|run| {
-        run.window == Some(window) && !matches!(run.state, RunState::Running | RunState::Deferred)
-    })
-}
-
 /// A rotation's name and a window of its.
 type Worked = (String, Window);
 
@@ -153,9 +147,7 @@ impl Scheduler {
                 Found::Nothing => {}
                 Found::Begun(window) => self.work(rotation, window, Trigger::Recovery),
                 Found::Open(window) => self.work(rotation, window, Trigger::Schedule),
-                Found::Missed(window) => {
-                    self.fleet.crew.missed(rotation, window, None, None).await;
-                }
+                Found::Missed(window) => self.missed(rotation, window, now).await,
             }
         }
         self.retire().await;
@@ -169,12 +161,36 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Records a window that went by. One that is still open may be another worker's, where the journal has
+    /// several: then it is waited for how it ends.
+    async fn missed(&mut self, rotation: &Arc<Rotation>, window: Window, now: DateTime<Utc>) {
+        let crew = self.fleet.crew.clone();
+        if window.closes <= now || !crew.rotator.journal.is_shared() {
+            crew.missed(rotation, window, None).await;
+            return;
+        }
+        let (rotation, done) = (Arc::clone(rotation), self.done.0.clone());
+        self.working.insert((rotation.name.clone(), window));
+        self.fleet.tasks.spawn(async move {
+            crew.leave_to_others(&rotation, window).await;
+            // As in `work`.
+            let _ = done.send((rotation.name.clone(), window));
+        });
+    }
+
     /// Ends runs that nobody works on any more, as of `at`.
     async fn sweep(&self, at: DateTime<Utc>) {
         match self.fleet.crew.rotator.journal.sweep(at).await {
             Ok(ended) => {
                 for run in ended {
                     tracing::warn!(rotation = %run.rotation, run = %run.id, state = run.state.as_str(), "a run whose worker is gone was ended");
+                    let run = Box::new(run);
+                    let finished = Event::RunFinished { run };
+                    self.fleet
+                        .crew
+                        .rotator
+                        .events
+                        .send(self.fleet.now(), finished);
                 }
             }
             Err(error) => tracing::warn!(%error, "the journal could not be swept"),
@@ -240,25 +256,7 @@ impl Scheduler {
         let done = self.done.0.clone();
         self.working.insert((rotation.name.clone(), window));
         self.fleet.tasks.spawn(async move {
-            match crew.rotator.journal.memory_of(&rotation.name).await {
-                Ok(Some(memory)) if memory.paused => {
-                    tracing::info!(rotation = %rotation.name, "window passed over: paused");
-                }
-                Ok(Some(memory)) if worked_through(&memory, window) => {
-                    tracing::info!(rotation = %rotation.name, opens = %window.opens, "window passed over: it was worked through before the clock was set");
-                }
-                Ok(Some(memory))
-                    if trigger == Trigger::Schedule
-                        && !still_due(&rotation, &memory, window, crew.rotator.site.clock.now()) =>
-                {
-                    tracing::info!(rotation = %rotation.name, "window passed over: a success since has moved it");
-                }
-                Ok(_) if crew.rotator.site.clock.now() >= window.closes => {
-                    crew.missed(&rotation, window, None, None).await;
-                }
-                // Without the journal the claim fails and is tried again inside the window.
-                Ok(_) | Err(_) => crew.work(&rotation, window, trigger).await,
-            }
+            crew.take_up(&rotation, window, trigger).await;
             // The scheduler may be gone already when the worker stops.
             let _ = done.send((rotation.name.clone(), window));
         });
@@ -287,7 +285,7 @@ impl Scheduler {
                         self.work(&rotation, window, Trigger::Schedule);
                     }
                     Found::Missed(window) if !taken(window) => {
-                        self.fleet.crew.missed(&rotation, window, None, None).await;
+                        self.missed(&rotation, window, now).await;
                     }
                     _ => {}
                 }

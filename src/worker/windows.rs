@@ -8,19 +8,24 @@
 //!   while a try is on;
 //! - tries go on for ever: after [`MOST_FAILURES`] the run has failed until the next window;
 //! - the clock is set back to before the opening: the next try waits for it;
+//! - another worker has the run, and dies: whoever waits for it asks again when its lease has run out, not by
+//!   the back-off;
+//! - several workers tell of one window's end: only the one that has recorded it does;
 //! - the worker is told to stop: a wait ends at once, a try is left time, then parked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::code::{Code, Problem};
 use crate::config::settings::Rotation;
-use crate::journal::{Claim, Outcome, Run, RunState, Trigger};
+use crate::journal::{Claim, JournalError, Outcome, Run, RunState, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::identity;
+use crate::rotation::lease::LEASE;
 use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
 use crate::store::VersionId;
@@ -55,43 +60,58 @@ impl Crew {
     pub async fn work(&self, rotation: &Rotation, window: Window, trigger: Trigger) {
         let clock = &self.rotator.site.clock;
         let (mut attempt, mut failures) = (0, 0);
-        let mut open: Option<Run> = None;
-        let mut problem = None;
+        let mut version_id = None;
         loop {
             tokio::select! {
                 () = clock.sleep_until(window.opens) => {}
                 () = self.stop.winding_down.cancelled() => return,
             }
-            attempt += 1;
-            match self.try_once(rotation, window, trigger).await {
+            let mut elsewhere = None;
+            let tried = self.try_once(rotation, window, trigger, &mut version_id);
+            let problem = match tried.await {
                 Try::Over => return,
-                Try::Deferred(run) => {
-                    problem.clone_from(&run.error);
-                    open = Some(*run);
+                Try::Elsewhere { run, left } => {
+                    elsewhere = Some(left);
+                    Some(is_on(&run).problem())
                 }
+                Try::Deferred(why) => why,
                 Try::NotBegun(error) => {
                     tracing::warn!(rotation = %rotation.name, code = %error.code(), error = %error, "the run could not begin");
-                    problem = Some(error.problem());
+                    Some(error.problem())
                 }
-            }
+            };
             failures += u32::from(problem.as_ref().is_some_and(is_failure));
             if failures >= MOST_FAILURES {
-                self.give_up(rotation, window, open, problem).await;
+                self.give_up(rotation, window, problem).await;
                 return;
             }
+            let wait = match elsewhere {
+                Some(left) => left.min(LEASE) + Backoff::RUNS.jittered(1),
+                None => {
+                    attempt += 1;
+                    Backoff::RUNS.jittered(attempt)
+                }
+            };
             tokio::select! {
-                () = clock.pass(Backoff::RUNS.jittered(attempt)) => {}
+                () = clock.pass(wait) => {}
                 () = clock.sleep_until(window.closes) => {}
                 () = self.stop.winding_down.cancelled() => return,
             }
             if clock.now() >= window.closes {
-                self.missed(rotation, window, open, problem).await;
+                self.missed(rotation, window, problem).await;
                 return;
             }
         }
     }
 
-    async fn try_once(&self, rotation: &Rotation, window: Window, trigger: Trigger) -> Try {
+    /// One try. The version id is asked for once.
+    async fn try_once(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+        trigger: Trigger,
+        version_id: &mut Option<VersionId>,
+    ) -> Try {
         let place = tokio::select! {
             place = self.places.acquire() => place,
             () = self.stop.winding_down.cancelled() => return Try::Over,
@@ -99,9 +119,12 @@ impl Crew {
         if place.is_err() {
             return Try::Over;
         }
-        let version_id = match self.version_id(rotation, window).await {
-            Ok(id) => id,
-            Err(error) => return Try::NotBegun(error),
+        let version_id = match version_id {
+            Some(id) => id.clone(),
+            None => match self.version_id(rotation, window).await {
+                Ok(id) => version_id.insert(id).clone(),
+                Err(error) => return Try::NotBegun(error),
+            },
         };
         let order = Order {
             trigger,
@@ -117,21 +140,13 @@ impl Crew {
                     .carry_out(rotation, &order, *run, &self.stop.park)
                     .await;
                 if run.state == RunState::Deferred {
-                    Try::Deferred(Box::new(run))
+                    Try::Deferred(run.error)
                 } else {
                     Try::Over
                 }
             }
             Ok(Claim::Over(_)) => Try::Over,
-            Ok(Claim::Running(other)) => Try::NotBegun(RotationError::Refused {
-                code: Code::AlreadyRunning,
-                message: format!(
-                    "run {} of this rotation is on, in worker {}",
-                    other.id, other.worker
-                ),
-                hint: "it is waited for while the window is open".into(),
-                passes: true,
-            }),
+            Ok(Claim::Running { run, left }) => Try::Elsewhere { run, left },
             Err(error) => Try::NotBegun(error),
         }
     }
@@ -155,51 +170,38 @@ impl Crew {
     }
 
     /// Ends a run for good that has failed too often.
-    async fn give_up(
-        &self,
-        rotation: &Rotation,
-        window: Window,
-        run: Option<Run>,
-        problem: Option<Problem>,
-    ) {
-        let journal = &self.rotator.journal;
-        let run = match run {
-            Some(run) => Ok(Some(run)),
-            None => {
-                let order = Self::unnamed(rotation, window);
-                let request = self.rotator.claim_request(rotation, &order);
-                journal.claim(&request).await.map(|claim| match claim {
-                    Claim::Claimed(run) => Some(*run),
-                    Claim::Running(_) | Claim::Over(_) => None,
-                })
-            }
-        };
+    async fn give_up(&self, rotation: &Rotation, window: Window, problem: Option<Problem>) {
         let outcome = Outcome {
             state: RunState::Failed,
             error: problem.clone(),
             now: self.rotator.site.clock.now(),
         };
-        let recorded = match run {
-            Ok(Some(mut run)) => {
-                let recorded = journal.finish(run.id, &outcome).await;
-                run.state = outcome.state;
-                run.error.clone_from(&outcome.error);
-                run.finished = Some(outcome.now);
+        match self.end(rotation, window, &outcome).await {
+            Ok(Some(run)) => {
                 let run = Box::new(run);
-                self.rotator
-                    .events
-                    .send(outcome.now, Event::RunFinished { run });
-                recorded
+                let finished = Event::RunFinished { run };
+                self.rotator.events.send(outcome.now, finished);
             }
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = recorded {
-            tracing::error!(rotation = %rotation.name, %error, "a failed window could not be recorded");
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(rotation = %rotation.name, %error, "a failed window could not be recorded");
+            }
         }
         if let Some(why) = &problem {
             tracing::error!(rotation = %rotation.name, opens = %window.opens, code = %why.code, error = %why.message, hint = %why.hint, failures = MOST_FAILURES, "the run has failed too often, and is left until the next window");
         }
+    }
+
+    /// Records how a window ended. `None`: a run of it has ended already, or is on in another worker.
+    async fn end(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+        outcome: &Outcome,
+    ) -> Result<Option<Run>, JournalError> {
+        let order = Self::unnamed(rotation, window);
+        let request = self.rotator.claim_request(rotation, &order);
+        self.rotator.journal.end_window(&request, outcome).await
     }
 
     /// The order of a window whose secret's ARN may not be known: it makes no version.
@@ -214,36 +216,27 @@ impl Crew {
     }
 
     /// Records a window that went by.
-    pub async fn missed(
-        &self,
-        rotation: &Rotation,
-        window: Window,
-        run: Option<Run>,
-        problem: Option<Problem>,
-    ) {
+    pub async fn missed(&self, rotation: &Rotation, window: Window, problem: Option<Problem>) {
         let now = self.rotator.site.clock.now();
         let problem = problem.unwrap_or_else(|| Problem {
             code: Code::WindowClosed,
             message: "no worker ran while the window was open".into(),
             hint: "the next window takes it up; `twinkey rotate` does it at once".into(),
         });
-        let recorded = match run {
-            Some(run) => {
-                let outcome = Outcome {
-                    state: RunState::Missed,
-                    error: Some(problem.clone()),
-                    now,
-                };
-                self.rotator.journal.finish(run.id, &outcome).await
-            }
-            None => {
-                let order = Self::unnamed(rotation, window);
-                let request = self.rotator.claim_request(rotation, &order);
-                self.rotator.journal.missed(&request, &problem).await
-            }
+        let outcome = Outcome {
+            state: RunState::Missed,
+            error: Some(problem.clone()),
+            now,
         };
-        if let Err(error) = recorded {
-            tracing::error!(rotation = %rotation.name, %error, "a missed window could not be recorded");
+        match self.end(rotation, window, &outcome).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                tracing::info!(rotation = %rotation.name, opens = %window.opens, "another worker has recorded what became of the window");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(rotation = %rotation.name, %error, "a missed window could not be recorded");
+            }
         }
         tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, error = %problem.message, "window missed");
         let rotation = rotation.name.clone();
@@ -266,11 +259,25 @@ fn is_failure(problem: &Problem) -> bool {
     )
 }
 
+fn is_on(run: &Run) -> RotationError {
+    RotationError::Refused {
+        code: Code::AlreadyRunning,
+        message: format!(
+            "run {} of this rotation is on, in worker {}",
+            run.id, run.worker
+        ),
+        hint: "it is waited for while the window is open".into(),
+        passes: true,
+    }
+}
+
 enum Try {
     /// Nothing more to do in this window.
     Over,
-    /// The run waits for another try.
-    Deferred(Box<Run>),
+    /// A run of this rotation is on, and its lease has so long left.
+    Elsewhere { run: Box<Run>, left: Duration },
+    /// The run waits for another try, and why.
+    Deferred(Option<Problem>),
     /// There is no run yet.
     NotBegun(RotationError),
 }

@@ -75,6 +75,27 @@ fn of_engines() -> Vec<EngineError> {
     all
 }
 
+fn of_journals() -> Vec<JournalError> {
+    use JournalError::{Lost, Occupied, Unavailable};
+    let (journal, reason, by) = (text(), text(), text());
+    let all = vec![
+        Unavailable {
+            journal: journal.clone(),
+            reason,
+        },
+        Occupied { journal, by },
+        Lost {
+            run: uuid::Uuid::nil(),
+        },
+    ];
+    for error in &all {
+        match error {
+            Unavailable { .. } | Occupied { .. } | Lost { .. } => {}
+        }
+    }
+    all
+}
+
 fn of_stores() -> Vec<StoreError> {
     use StoreError::{
         Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable, VersionExists,
@@ -191,9 +212,9 @@ fn of_rotations() -> Vec<RotationError> {
             hint: text(),
             passes: true,
         },
-        Journal(JournalError { reason: text() }),
         Internal(text()),
     ];
+    all.extend(of_journals().into_iter().map(Journal));
     all.extend(of_stores().into_iter().map(|source| Store {
         secret: secret.clone(),
         source,

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Reason, record, rows};
-use crate::journal::{Claim, ClaimRequest, Outcome, Run, RunState, Trigger};
+use crate::journal::{Claim, ClaimRequest, Hold, Run, RunState, Trigger};
 
 /// Claims a run, or says why not.
 pub(super) async fn claim(
@@ -41,17 +41,15 @@ async fn running(
     // Twice, because a lease may be granted while this claim waits for the file.
     let longest = request.now + request.lease * 2;
     if request.now < lease_until && lease_until <= longest {
-        return Ok(Some(Claim::Running(Box::new(run))));
+        return Ok(Some(Claim::Running {
+            run: Box::new(run),
+            left: (lease_until - request.now).to_std().unwrap_or_default(),
+        }));
     }
     if run.version_id == request.version_id {
         return again(db, &run, request, Trigger::Recovery).await.map(Some);
     }
-    let gone = Outcome {
-        state: RunState::Failed,
-        error: Some(record::worker_gone(&run)),
-        now: request.now,
-    };
-    record::finish(db, run.id, &gone).await?;
+    record::finish(db, run.hold(), &run.worker_gone(request.now)).await?;
     Ok(None)
 }
 
@@ -102,25 +100,22 @@ async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Cla
 }
 
 async fn claimed(db: &mut SqliteConnection, id: Uuid) -> Result<Claim, Reason> {
-    let run = rows::run(db, id)
-        .await?
-        .ok_or_else(|| Reason::run(id, "is gone"))?;
+    let run = rows::run(db, id).await?.ok_or(Reason::Lost(id))?;
     Ok(Claim::Claimed(Box::new(run)))
 }
 
 /// Holds a claim for longer. `false`: it is no longer this worker's.
 pub(super) async fn renew(
     db: &mut SqliteConnection,
-    run: Uuid,
-    worker: &str,
+    hold: Hold,
     now: DateTime<Utc>,
     lease: Duration,
 ) -> Result<bool, Reason> {
     let done = sqlx::query(
-        "UPDATE runs SET lease_until = ?3 WHERE id = ?1 AND worker = ?2 AND state = 'running'",
+        "UPDATE runs SET lease_until = ?3 WHERE id = ?1 AND attempt = ?2 AND state = 'running'",
     )
-    .bind(run.to_string())
-    .bind(worker)
+    .bind(hold.run.to_string())
+    .bind(hold.attempt)
     .bind(lease_end(now, lease)?)
     .execute(db)
     .await?;
@@ -132,5 +127,5 @@ fn lease_end(now: DateTime<Utc>, lease: Duration) -> Result<i64, Reason> {
     i64::try_from(lease.as_micros())
         .ok()
         .and_then(|lease| now.timestamp_micros().checked_add(lease))
-        .ok_or_else(|| Reason(format!("a lease of {lease:?} has no end")))
+        .ok_or_else(|| Reason::Other(format!("a lease of {lease:?} has no end")))
 }

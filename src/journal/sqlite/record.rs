@@ -6,8 +6,8 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Reason, rows};
-use crate::code::{Code, Problem};
-use crate::journal::{ClaimRequest, Outcome, Run, RunState, Seen, Step, StepState};
+use crate::code::Problem;
+use crate::journal::{ClaimRequest, Hold, Outcome, Run, RunState, Seen, Step, StepState};
 
 /// Makes sure that a rotation has a row.
 pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<(), Reason> {
@@ -18,16 +18,18 @@ pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<()
     Ok(())
 }
 
-/// Records where a step of the run's current attempt stands.
-pub(super) async fn step(db: &mut SqliteConnection, run: Uuid, step: &Step) -> Result<(), Reason> {
+/// Records where a step of the claim's attempt stands.
+pub(super) async fn step(db: &mut SqliteConnection, hold: Hold, step: &Step) -> Result<(), Reason> {
     let done = sqlx::query(
         "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
-         SELECT id, attempt, ?2, ?3, ?4, ?5, ?6 FROM runs WHERE id = ?1
+         SELECT id, attempt, ?3, ?4, ?5, ?6, ?7 FROM runs
+          WHERE id = ?1 AND attempt = ?2 AND state = 'running'
          ON CONFLICT (run, attempt, name) DO UPDATE SET
              state = excluded.state, started = excluded.started,
              finished = excluded.finished, detail = excluded.detail",
     )
-    .bind(run.to_string())
+    .bind(hold.run.to_string())
+    .bind(hold.attempt)
     .bind(step.name)
     .bind(step.state)
     .bind(step.started.timestamp_micros())
@@ -35,17 +37,30 @@ pub(super) async fn step(db: &mut SqliteConnection, run: Uuid, step: &Step) -> R
     .bind(&step.detail)
     .execute(db)
     .await?;
-    known(done.rows_affected(), run, "is not there")
+    Reason::held(done.rows_affected(), hold.run)
 }
 
-/// Records what a run saw of its secret. The first sighting of a run counts for whom it goes from
+/// Records what was seen of a secret. The first sighting of a run counts for whom it goes from
 /// and to: after the flip, the two users have changed places.
 pub(super) async fn seen(
     db: &mut SqliteConnection,
-    run: Option<Uuid>,
+    hold: Option<Hold>,
     rotation: &str,
     seen: &Seen,
 ) -> Result<(), Reason> {
+    if let Some(hold) = hold {
+        let done = sqlx::query(
+            "UPDATE runs SET from_user = COALESCE(from_user, ?3), to_user = COALESCE(to_user, ?4)
+              WHERE id = ?1 AND attempt = ?2 AND state = 'running'",
+        )
+        .bind(hold.run.to_string())
+        .bind(hold.attempt)
+        .bind(&seen.active_user)
+        .bind(&seen.standby_user)
+        .execute(&mut *db)
+        .await?;
+        Reason::held(done.rows_affected(), hold.run)?;
+    }
     sqlx::query(
         "INSERT INTO rotations (name, engine, host, active_user, standby_user)
          VALUES (?1, ?2, ?3, ?4, ?5)
@@ -58,38 +73,30 @@ pub(super) async fn seen(
     .bind(&seen.host)
     .bind(&seen.active_user)
     .bind(&seen.standby_user)
-    .execute(&mut *db)
-    .await?;
-    let Some(run) = run else { return Ok(()) };
-    let done = sqlx::query(
-        "UPDATE runs SET from_user = COALESCE(from_user, ?2), to_user = COALESCE(to_user, ?3)
-          WHERE id = ?1",
-    )
-    .bind(run.to_string())
-    .bind(&seen.active_user)
-    .bind(&seen.standby_user)
     .execute(db)
     .await?;
-    known(done.rows_affected(), run, "is not there")
+    Ok(())
 }
 
 /// Ends a run, or frees it for another attempt. Steps that are still running end with it.
 pub(super) async fn finish(
     db: &mut SqliteConnection,
-    run: Uuid,
+    hold: Hold,
     outcome: &Outcome,
 ) -> Result<(), Reason> {
+    let run = hold.run;
     if outcome.state == RunState::Running {
-        return Err(Reason::run(run, "cannot end as running"));
+        return Err(Reason::Other(format!("run {run} cannot end as running")));
     }
     let now = outcome.now.timestamp_micros();
     let (code, message, hint) = parts(outcome.error.as_ref());
     let done = sqlx::query(
-        "UPDATE runs SET state = ?2, finished = ?3, lease_until = NULL,
-                error_code = ?4, error_message = ?5, error_hint = ?6
-          WHERE id = ?1 AND state IN ('running', 'deferred')",
+        "UPDATE runs SET state = ?3, finished = ?4, lease_until = NULL,
+                error_code = ?5, error_message = ?6, error_hint = ?7
+          WHERE id = ?1 AND attempt = ?2 AND state IN ('running', 'deferred')",
     )
     .bind(run.to_string())
+    .bind(hold.attempt)
     .bind(outcome.state)
     // A deferred run is not over.
     .bind((outcome.state != RunState::Deferred).then_some(now))
@@ -98,7 +105,7 @@ pub(super) async fn finish(
     .bind(hint)
     .execute(&mut *db)
     .await?;
-    known(done.rows_affected(), run, "is not running")?;
+    Reason::held(done.rows_affected(), run)?;
 
     let success = outcome.state == RunState::Succeeded;
     if !success {
@@ -145,84 +152,59 @@ pub(super) async fn sweep(
 ) -> Result<Vec<Run>, Reason> {
     let mut ended = Vec::new();
     for run in rows::abandoned(db, now).await? {
-        let outcome = match run.window {
-            Some(window) => Outcome {
-                state: RunState::Missed,
-                error: Some(run.error.clone().unwrap_or_else(|| Problem {
-                    code: Code::WindowClosed,
-                    message: format!(
-                        "its worker is gone ({}), and the window closed at {}; AWSCURRENT is as it was",
-                        run.worker, window.closes
-                    ),
-                    hint: "the next window goes on from here; `twinkey rotate` does it at once".into(),
-                })),
-                now,
-            },
-            None => Outcome {
-                state: RunState::Failed,
-                error: Some(worker_gone(&run)),
-                now,
-            },
-        };
-        finish(db, run.id, &outcome).await?;
+        finish(db, run.hold(), &run.abandoned(now)).await?;
         ended.extend(rows::run(db, run.id).await?);
     }
     Ok(ended)
 }
 
-/// Why a run ended whose worker did not end it.
-pub(super) fn worker_gone(run: &Run) -> Problem {
-    Problem {
-        code: Code::Internal,
-        message: format!("its worker is gone: {}", run.worker),
-        hint: "nothing is lost: the next run starts from what the store and the database hold"
-            .into(),
-    }
-}
-
-/// Records a window that went by: once, and never over a run that ended or is still held.
-pub(super) async fn missed(
+/// Records how a window ended: once, and never over a run of it that ended or is still held.
+pub(super) async fn end_window(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
-    why: &Problem,
-) -> Result<(), Reason> {
+    outcome: &Outcome,
+) -> Result<Option<Run>, Reason> {
+    let id = match rows::of_window(db, request).await? {
+        Some((run, true)) => {
+            finish(db, run.hold(), outcome).await?;
+            run.id
+        }
+        Some((_, false)) => return Ok(None),
+        None => insert_ended(db, request, outcome).await?,
+    };
+    Ok(rows::run(db, id).await?)
+}
+
+async fn insert_ended(
+    db: &mut SqliteConnection,
+    request: &ClaimRequest,
+    outcome: &Outcome,
+) -> Result<Uuid, Reason> {
     know(db, &request.rotation).await?;
+    let id = Uuid::new_v4();
+    let (code, message, hint) = parts(outcome.error.as_ref());
     sqlx::query(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, finished, attempt,
                              error_code, error_message, error_hint)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'missed', ?7, ?8, ?9, ?9, 1, ?10, ?11, ?12)
-           ON CONFLICT (rotation, version_id) DO UPDATE SET
-               state = 'missed', finished = excluded.finished, lease_until = NULL,
-               error_code = excluded.error_code, error_message = excluded.error_message,
-               error_hint = excluded.error_hint
-           WHERE state = 'deferred' OR (state = 'running' AND lease_until <= excluded.finished)"#,
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13)"#,
     )
-    .bind(Uuid::new_v4().to_string())
+    .bind(id.to_string())
     .bind(&request.rotation)
     .bind(request.trigger)
     .bind(&request.reason)
     .bind(request.window.map(|w| w.opens.timestamp_micros()))
     .bind(request.window.map(|w| w.closes.timestamp_micros()))
+    .bind(outcome.state)
     .bind(&request.worker)
     .bind(&request.version_id.0)
-    .bind(request.now.timestamp_micros())
-    .bind(why.code.as_str())
-    .bind(&why.message)
-    .bind(&why.hint)
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
-        "UPDATE steps SET state = 'failed', finished = ?3
-          WHERE state = 'running' AND run =
-                (SELECT id FROM runs WHERE rotation = ?1 AND version_id = ?2 AND state = 'missed')",
-    )
-    .bind(&request.rotation)
-    .bind(&request.version_id.0)
-    .bind(request.now.timestamp_micros())
+    .bind(outcome.now.timestamp_micros())
+    .bind(code)
+    .bind(message)
+    .bind(hint)
     .execute(db)
     .await?;
-    Ok(())
+    Ok(id)
 }
 
 /// Records that AWSCURRENT was moved outside a run.
@@ -300,13 +282,4 @@ fn parts(problem: Option<&Problem>) -> (Option<&str>, Option<&str>, Option<&str>
         problem.map(|p| p.message.as_str()),
         problem.map(|p| p.hint.as_str()),
     )
-}
-
-/// Writing about a run that is not there (or not running) is never passed over in silence.
-fn known(rows: u64, run: Uuid, otherwise: &str) -> Result<(), Reason> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(Reason::run(run, otherwise))
-    }
 }

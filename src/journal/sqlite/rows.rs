@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::code::{Code, Problem};
-use crate::journal::{RotationMemory, Run, RunQuery, Seen, Step};
+use crate::journal::{ClaimRequest, RotationMemory, Run, RunQuery, Seen, Step};
 use crate::schedule::Window;
 use crate::store::VersionId;
 
@@ -48,6 +48,27 @@ pub(super) async fn running(
     let Some(row) = row else { return Ok(None) };
     let until = time(&row, "lease_until")?;
     Ok(one(db, Some(row)).await?.map(|run| (run, until)))
+}
+
+/// A run of the window that a request is about, and whether nobody works on it any more.
+pub(super) async fn of_window(
+    db: &mut SqliteConnection,
+    request: &ClaimRequest,
+) -> sqlx::Result<Option<(Run, bool)>> {
+    let row = sqlx::query(
+        "SELECT *, state = 'deferred' OR (state = 'running' AND lease_until <= ?4) AS given_up
+           FROM runs WHERE rotation = ?1 AND (version_id = ?2 OR opens = ?3)
+          ORDER BY given_up, seq DESC LIMIT 1",
+    )
+    .bind(&request.rotation)
+    .bind(&request.version_id.0)
+    .bind(request.window.map(|w| w.opens.timestamp_micros()))
+    .bind(request.now.timestamp_micros())
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let given_up = row.try_get("given_up")?;
+    Ok(one(db, Some(row)).await?.map(|run| (run, given_up)))
 }
 
 /// Runs, newest first. `before` a run that is not there: none.

@@ -2,6 +2,7 @@
 
 use super::sentences::*;
 use super::*;
+use crate::code::Code;
 
 pub async fn two_rotations_of_one_secret_do_not_get_in_each_others_way(journal: &dyn Journal) {
     let orders = claimed(journal, &request("orders", 1)).await;
@@ -52,7 +53,10 @@ pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &d
 }
 
 pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journal: &dyn Journal) {
-    let nothing = Uuid::nil();
+    let nothing = Hold {
+        run: Uuid::nil(),
+        attempt: 1,
+    };
     let word = step(StepName::Set, StepState::Running, "x");
     journal.step(nothing, &word).await.unwrap_err();
     let done = Outcome {
@@ -66,10 +70,11 @@ pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journa
         state: RunState::Running,
         ..done.clone()
     };
-    journal.finish(run.id, &still).await.unwrap_err();
-    journal.finish(run.id, &done).await.unwrap();
-    journal.finish(run.id, &done).await.unwrap_err();
-    assert_eq!(journal.run(nothing).await.unwrap(), None);
+    journal.finish(run.hold(), &still).await.unwrap_err();
+    journal.finish(run.hold(), &done).await.unwrap();
+    journal.finish(run.hold(), &done).await.unwrap_err();
+    journal.step(run.hold(), &word).await.unwrap_err();
+    assert_eq!(journal.run(nothing.run).await.unwrap(), None);
 }
 
 pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) {

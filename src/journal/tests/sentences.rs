@@ -3,8 +3,9 @@
 use chrono::TimeDelta;
 
 use super::*;
+use crate::code::{Code, Problem};
 
-const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_secs(60);
 
 /// `seconds` after an instant with microseconds in it.
 pub fn at(seconds: i64) -> DateTime<Utc> {
@@ -62,7 +63,7 @@ pub async fn claimed(journal: &dyn Journal, request: &ClaimRequest) -> Run {
 pub async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTime<Utc>) {
     let error = (state != RunState::Succeeded).then(|| problem(Code::DbUnreachable));
     let outcome = Outcome { state, error, now };
-    journal.finish(run.id, &outcome).await.unwrap();
+    journal.finish(run.hold(), &outcome).await.unwrap();
 }
 
 pub async fn read(journal: &dyn Journal, run: &Run) -> Run {
@@ -101,14 +102,23 @@ pub async fn a_claim_is_granted_and_reads_back_as_it_was_given(journal: &dyn Jou
 pub async fn a_second_claim_is_told_that_a_run_is_running(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     let last_moment = at(60) - TimeDelta::microseconds(1);
-    for second in [
-        request("orders", 1),
-        by("b", last_moment, request("orders", 1)),
-        by("b", last_moment, request("orders", 2)),
+    for (second, left) in [
+        (request("orders", 1), LEASE),
+        (
+            by("b", last_moment, request("orders", 1)),
+            Duration::from_micros(1),
+        ),
+        (
+            by("b", last_moment, request("orders", 2)),
+            Duration::from_micros(1),
+        ),
     ] {
         assert_eq!(
             journal.claim(&second).await.unwrap(),
-            Claim::Running(Box::new(run.clone()))
+            Claim::Running {
+                run: Box::new(run.clone()),
+                left
+            }
         );
     }
 }
@@ -117,11 +127,11 @@ pub async fn a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_
     journal: &dyn Journal,
 ) {
     let run = claimed(journal, &request("orders", 1)).await;
-    assert!(journal.renew(run.id, "a", at(50), LEASE).await.unwrap());
+    assert!(journal.renew(run.hold(), at(50), LEASE).await.unwrap());
     let early = by("b", at(109), request("orders", 1));
     assert!(matches!(
         journal.claim(&early).await.unwrap(),
-        Claim::Running(_)
+        Claim::Running { .. }
     ));
     let taken = claimed(journal, &by("b", at(110), request("orders", 1))).await;
     let expected = Run {
@@ -134,25 +144,25 @@ pub async fn a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_
 }
 
 pub async fn a_lost_claim_cannot_be_renewed(journal: &dyn Journal) {
-    let run = claimed(journal, &request("orders", 1)).await;
-    assert!(!journal.renew(run.id, "b", at(1), LEASE).await.unwrap());
-    claimed(journal, &by("b", at(60), request("orders", 1))).await;
-    assert!(!journal.renew(run.id, "a", at(61), LEASE).await.unwrap());
-    assert!(journal.renew(run.id, "b", at(61), LEASE).await.unwrap());
-    end(journal, &run, RunState::Succeeded, at(62)).await;
-    assert!(!journal.renew(run.id, "b", at(63), LEASE).await.unwrap());
-    assert!(
-        !journal
-            .renew(Uuid::nil(), "b", at(63), LEASE)
-            .await
-            .unwrap()
-    );
+    let first = claimed(journal, &request("orders", 1)).await;
+    let again = claimed(journal, &by("b", at(60), request("orders", 1))).await;
+    assert_eq!(again.id, first.id);
+    let renew = async |hold, at| journal.renew(hold, at, LEASE).await.unwrap();
+    assert!(!renew(first.hold(), at(61)).await);
+    assert!(renew(again.hold(), at(61)).await);
+    end(journal, &again, RunState::Succeeded, at(62)).await;
+    assert!(!renew(again.hold(), at(63)).await);
+    let nothing = Hold {
+        run: Uuid::nil(),
+        attempt: 1,
+    };
+    assert!(!renew(nothing, at(63)).await);
 }
 
 pub async fn a_dead_workers_run_of_another_version_ends_as_failed(journal: &dyn Journal) {
     let dead = claimed(journal, &request("orders", 1)).await;
     let open = step(StepName::Set, StepState::Running, "x");
-    journal.step(dead.id, &open).await.unwrap();
+    journal.step(dead.hold(), &open).await.unwrap();
     let next = claimed(journal, &by("b", at(60), request("orders", 2))).await;
     assert_ne!(next.id, dead.id);
     let dead = read(journal, &dead).await;
@@ -204,10 +214,10 @@ pub async fn a_deferred_run_is_claimed_again_under_the_same_id(journal: &dyn Jou
 pub async fn steps_are_those_of_the_current_attempt_in_their_order(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     let first = step(StepName::Create, StepState::Succeeded, "first attempt");
-    journal.step(run.id, &first).await.unwrap();
+    journal.step(run.hold(), &first).await.unwrap();
     end(journal, &run, RunState::Deferred, at(4)).await;
     assert_eq!(read(journal, &run).await.steps, [first]);
-    claimed(journal, &request("orders", 1)).await;
+    let run = claimed(journal, &request("orders", 1)).await;
     assert_eq!(read(journal, &run).await.steps, []);
     let test = step(StepName::Test, StepState::Failed, "t");
     let set = step(StepName::Set, StepState::Succeeded, "s");
@@ -218,7 +228,7 @@ pub async fn steps_are_those_of_the_current_attempt_in_their_order(journal: &dyn
         &test,
         &set,
     ] {
-        journal.step(run.id, said).await.unwrap();
+        journal.step(run.hold(), said).await.unwrap();
     }
     assert_eq!(read(journal, &run).await.steps, [set, test, finish]);
 }
@@ -231,7 +241,7 @@ pub async fn steps_left_running_end_with_their_run(journal: &dyn Journal) {
     ] {
         let run = claimed(journal, &request("orders", n)).await;
         let open = step(StepName::Set, StepState::Running, "x");
-        journal.step(run.id, &open).await.unwrap();
+        journal.step(run.hold(), &open).await.unwrap();
         end(journal, &run, ending, at(9)).await;
         let closed = Step {
             state: expected,
@@ -251,8 +261,14 @@ pub async fn the_first_sighting_of_a_run_says_whom_it_goes_from_and_to(journal: 
     };
     let run = claimed(journal, &request("orders", 1)).await;
     let (before, after) = (sight("app", "app_clone"), sight("app_clone", "app"));
-    journal.seen(Some(run.id), "orders", &before).await.unwrap();
-    journal.seen(Some(run.id), "orders", &after).await.unwrap();
+    journal
+        .seen(Some(run.hold()), "orders", &before)
+        .await
+        .unwrap();
+    journal
+        .seen(Some(run.hold()), "orders", &after)
+        .await
+        .unwrap();
     let run = read(journal, &run).await;
     assert_eq!(run.from_user.as_deref(), Some("app"));
     assert_eq!(run.to_user.as_deref(), Some("app_clone"));
@@ -294,64 +310,11 @@ pub async fn a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_fli
     ] {
         let run = claimed(journal, &request(rotation, 1)).await;
         let open = step(step_name, StepState::Running, "x");
-        journal.step(run.id, &open).await.unwrap();
+        journal.step(run.hold(), &open).await.unwrap();
         // Another attempt begins, and does not come that far.
         claimed(journal, &by("b", at(60), request(rotation, 1))).await;
         journal.sweep(at(3601)).await.unwrap();
         assert_eq!(read(journal, &run).await.state, RunState::Missed);
         assert_eq!(journal.memory().await.unwrap()[rotation].last_flip, flip);
-    }
-}
-
-pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held(
-    journal: &dyn Journal,
-) {
-    let why = problem(Code::WindowClosed);
-    for _ in 0..2 {
-        journal.missed(&request("orders", 1), &why).await.unwrap();
-    }
-    let runs = journal
-        .runs(&RunQuery {
-            limit: 10,
-            ..RunQuery::default()
-        })
-        .await
-        .unwrap();
-    assert_eq!(runs.len(), 1);
-    assert_eq!(runs[0].state, RunState::Missed);
-    assert_eq!(runs[0].error, Some(why.clone()));
-    assert_eq!(runs[0].window, request("orders", 1).window);
-
-    let held = claimed(journal, &request("orders", 2)).await;
-    journal.missed(&request("orders", 2), &why).await.unwrap();
-    assert_eq!(read(journal, &held).await, held);
-    end(journal, &held, RunState::Succeeded, at(1)).await;
-    let ended = read(journal, &held).await;
-    let late = by("b", at(9000), request("orders", 2));
-    journal.missed(&late, &why).await.unwrap();
-    assert_eq!(read(journal, &held).await, ended);
-}
-
-pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal) {
-    let why = problem(Code::WindowClosed);
-    let deferred = claimed(journal, &request("orders", 1)).await;
-    end(journal, &deferred, RunState::Deferred, at(1)).await;
-    let dead = claimed(journal, &request("orders", 2)).await;
-    let open = step(StepName::Set, StepState::Running, "x");
-    journal.step(dead.id, &open).await.unwrap();
-    let late = |n| by("b", at(4000), request("orders", n));
-    for (n, run) in [(1, deferred), (2, dead)] {
-        journal.missed(&late(n), &why).await.unwrap();
-        let run = read(journal, &run).await;
-        assert_eq!(
-            (run.state, run.finished),
-            (RunState::Missed, Some(at(4000)))
-        );
-        assert_eq!(run.error, Some(why.clone()));
-        assert!(run.steps.iter().all(|s| s.state == StepState::Failed));
-    }
-    for n in [1, 2] {
-        let answer = journal.claim(&late(n)).await.unwrap();
-        assert!(matches!(answer, Claim::Over(_)));
     }
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod retries;
+mod shared;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -88,10 +89,10 @@ struct Shift {
     fleet: Fleet,
     hand: Hand,
     store: Arc<MoodyStore>,
-    journal: Arc<SqliteJournal>,
+    journal: Arc<dyn Journal>,
     words: mpsc::Sender<Word>,
     worker: tokio::task::JoinHandle<Result<(), RotationError>>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -109,10 +110,18 @@ fn settings(keys: &str) -> Settings {
 impl Shift {
     /// Begins at `now`.
     async fn begin(keys: &str, now: &str, mood: Mood) -> Self {
-        let settings = settings(keys);
         let folder = tempfile::tempdir().unwrap();
         let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
-        let journal = Arc::new(journal.unwrap());
+        let shift = Self::begin_on(Arc::new(journal.unwrap()), keys, now, mood).await;
+        Self {
+            _folder: Some(folder),
+            ..shift
+        }
+    }
+
+    /// Begins with a journal that others may have too.
+    async fn begin_on(journal: Arc<dyn Journal>, keys: &str, now: &str, mood: Mood) -> Self {
+        let settings = settings(keys);
         let (clock, hand) = Clock::manual(at(now));
         let store = Arc::new(MoodyStore {
             mood: Mutex::new(mood),
@@ -126,7 +135,7 @@ impl Shift {
                     hosts: HostLimits::new(4),
                     aws: crate::aws::Aws::default(),
                 },
-                journal: Arc::clone(&journal) as Arc<dyn Journal>,
+                journal: Arc::clone(&journal),
                 events: Events::default(),
                 worker: "worker".into(),
             },
@@ -146,7 +155,7 @@ impl Shift {
             journal,
             words,
             worker,
-            _folder: folder,
+            _folder: None,
         };
         shift
             .until("the schedules are armed", async || shift.fleet.is_armed())

@@ -149,7 +149,7 @@ impl Track {
                 let never = CancellationToken::new();
                 rotator.carry_out(rotation, order, *run, &never).await
             }
-            Claim::Running(run) | Claim::Over(run) => *run,
+            Claim::Running { run, .. } | Claim::Over(run) => *run,
         }
     }
 

@@ -23,7 +23,11 @@ pub fn secret(pair: usize) -> String {
 
 impl Street {
     pub async fn open(pairs: usize, backend: Backend) -> Self {
-        let shop = Shop::open_with(Plan::default(), backend).await;
+        Self::open_as(Plan::default(), pairs, backend).await
+    }
+
+    pub async fn open_as(plan: Plan, pairs: usize, backend: Backend) -> Self {
+        let shop = Shop::open_with(plan, backend).await;
         let mut root = shop.root("shop").await;
         let mut master = shop
             .connect("rdsmaster", &shop.master, "shop")

@@ -1,0 +1,255 @@
+//! `[journal]`: an SQLite file, or a PostgreSQL.
+//!
+//! What can go wrong, and what prevents it:
+//! - the URL holds a password and is quoted in an error: it never is, nor its user; and the password is kept
+//!   apart as what it is;
+//! - a worker talks in plain text over a network because the URL does not say otherwise: without `sslmode` the
+//!   server is verified, unless it is on this machine; and the modes that fall back are refused;
+//! - an option that is not understood is passed over: it is an error.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+
+use super::raw::Table;
+use super::rotation::Folder;
+use super::sections::source;
+use super::settings::TokenSource;
+use crate::engine::{Tls, TlsMode};
+use crate::secret::Sensitive;
+
+/// `[journal]`
+#[derive(Debug, Clone)]
+pub enum JournalLocation {
+    /// `sqlite://PATH`
+    Sqlite(PathBuf),
+    /// `postgres://…`
+    Postgres(PostgresLocation),
+}
+
+/// A PostgreSQL database, and who signs in there. Shown without user and password.
+#[derive(Debug, Clone)]
+pub struct PostgresLocation {
+    /// A name, an address, or the folder of a Unix socket.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    /// `None`: the server asks for none (peer, trust, a certificate).
+    pub password: Option<JournalPassword>,
+    pub database: String,
+    pub tls: Tls,
+}
+
+/// Where the password is.
+#[derive(Debug, Clone)]
+pub enum JournalPassword {
+    InUrl(Sensitive),
+    /// `journal.password`
+    Source(TokenSource),
+}
+
+impl fmt::Display for PostgresLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "PostgreSQL at {}:{}/{}",
+            self.host, self.port, self.database
+        )
+    }
+}
+
+const FORM: &str = "must be sqlite://PATH without options, or postgres://USER@HOST:PORT/DATABASE";
+
+pub(super) fn journal(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<JournalLocation> {
+    let url = match table.filter(|table| table.has("url")) {
+        Some(table) => Some(table.text("url")?),
+        None => None,
+    };
+    if let Some(url) = url
+        && ["postgres://", "postgresql://"]
+            .iter()
+            .any(|begin| url.starts_with(begin))
+    {
+        return postgres(table?, url, folder).map(JournalLocation::Postgres);
+    }
+    if let Some(table) = table.filter(|table| table.has("password")) {
+        table.error("password", "is only for url = \"postgres://…\"");
+    }
+    let Some(url) = url else {
+        return Some(JournalLocation::Sqlite(folder.join("twinkey.db")));
+    };
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() && !path.contains('?') => {
+            Some(JournalLocation::Sqlite(folder.join(path)))
+        }
+        _ => {
+            table?.error("url", FORM);
+            None
+        }
+    }
+}
+
+fn postgres(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<PostgresLocation> {
+    let refuse = |why: &str| {
+        table.error("url", why);
+        None
+    };
+    let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
+        return refuse(FORM);
+    };
+    let decoded = |text: &str| {
+        percent_decode_str(text)
+            .decode_utf8()
+            .map(String::from)
+            .ok()
+    };
+    let (Some(host), Some(user), Some(database), Some(password)) = (
+        decoded(url.host_str().unwrap_or_default().trim_matches(['[', ']'])),
+        decoded(url.username()).filter(|user| !user.is_empty()),
+        decoded(url.path().trim_start_matches('/'))
+            .filter(|name| !name.is_empty() && !name.contains('/')),
+        url.password()
+            .map_or(Some(None), |text| decoded(text).map(Some)),
+    ) else {
+        return refuse(FORM);
+    };
+    if url.fragment().is_some() {
+        return refuse("holds a #, which must be written %23 in a password");
+    }
+    let (mut mode, mut ca_file) = (None, None);
+    for (key, value) in url.query_pairs() {
+        match (&*key, &*value) {
+            ("sslmode", "disable") => mode = Some(TlsMode::Disable),
+            ("sslmode", "require") => mode = Some(TlsMode::Require),
+            ("sslmode", "verify-ca") => mode = Some(TlsMode::VerifyCa),
+            ("sslmode", "verify-full") => mode = Some(TlsMode::VerifyFull),
+            ("sslmode", _) => {
+                return refuse(
+                    "has an sslmode that is none of disable, require, verify-ca, verify-full",
+                );
+            }
+            ("sslrootcert", file) if !file.is_empty() => ca_file = Some(folder.join(file)),
+            _ => return refuse("has an option that is neither sslmode nor sslrootcert"),
+        }
+    }
+    let password = match (password, table.has("password")) {
+        (Some(_), true) => {
+            table.error(
+                "password",
+                "stands beside a password in url: keep one of them",
+            );
+            return None;
+        }
+        (Some(password), false) => Some(JournalPassword::InUrl(Sensitive::from(password))),
+        (None, true) => {
+            let text = table.text("password")?;
+            Some(JournalPassword::Source(source(
+                table, "password", text, folder,
+            )?))
+        }
+        (None, false) => None,
+    };
+    Some(PostgresLocation {
+        tls: Tls {
+            mode: mode.unwrap_or(if is_here(&host) {
+                TlsMode::Disable
+            } else {
+                TlsMode::VerifyFull
+            }),
+            ca_file,
+        },
+        host,
+        port: url.port().unwrap_or(5432),
+        user,
+        password,
+        database,
+    })
+}
+
+/// Whether a host is this machine: loopback, or the folder of a Unix socket.
+fn is_here(host: &str) -> bool {
+    let address: Result<IpAddr, _> = host.parse();
+    host.starts_with('/') || address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn read(journal: &str) -> JournalLocation {
+        let text = format!("[secrets]\nbackend = \"local\"\n[journal]\n{journal}\n");
+        let file = Path::new("/etc/twinkey/twinkey.toml");
+        let settings = crate::config::parse(file, &text, &Default::default());
+        settings
+            .unwrap_or_else(|e| panic!("{journal}: {e}"))
+            .journal
+    }
+
+    fn postgres(url: &str) -> PostgresLocation {
+        match read(&format!("url = \"{url}\"")) {
+            JournalLocation::Postgres(location) => location,
+            other @ JournalLocation::Sqlite(_) => panic!("{url}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_url_is_read_and_decoded() {
+        let found = postgres(
+            "postgresql://me%40home:p%23ss@[::1]:6543/my%2Ddb?sslmode=verify-ca&sslrootcert=ca.pem",
+        );
+        assert_eq!(
+            (&*found.host, found.port, &*found.user, &*found.database),
+            ("::1", 6543, "me@home", "my-db")
+        );
+        assert_eq!(found.tls.mode, TlsMode::VerifyCa);
+        assert_eq!(
+            found.tls.ca_file.as_deref(),
+            Some(Path::new("/etc/twinkey/ca.pem"))
+        );
+        match &found.password {
+            Some(JournalPassword::InUrl(password)) => assert_eq!(password.expose_secret(), "p#ss"),
+            other => panic!("{other:?}"),
+        }
+        assert!(!format!("{found}{found:?}").contains("p#ss"));
+    }
+
+    #[test]
+    fn a_server_is_verified_unless_it_is_on_this_machine_or_the_url_says_otherwise() {
+        for (url, mode) in [
+            ("postgres://u@db.example/j", TlsMode::VerifyFull),
+            ("postgres://u@10.0.0.1/j", TlsMode::VerifyFull),
+            (
+                "postgres://u@db.example/j?sslmode=disable",
+                TlsMode::Disable,
+            ),
+            ("postgres://u@127.0.0.1/j", TlsMode::Disable),
+            ("postgres://u@localhost/j", TlsMode::Disable),
+            (
+                "postgres://u@localhost/j?sslmode=verify-full",
+                TlsMode::VerifyFull,
+            ),
+            ("postgres://u@%2Fvar%2Frun%2Fpostgresql/j", TlsMode::Disable),
+        ] {
+            assert_eq!(postgres(url).tls.mode, mode, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_password_may_be_in_a_variable_or_a_file() {
+        let keys = "url = \"postgres://u@db.example/j\"\npassword = \"file:journal.key\"";
+        let JournalLocation::Postgres(location) = read(keys) else {
+            panic!("no PostgreSQL");
+        };
+        assert!(matches!(
+            location.password,
+            Some(JournalPassword::Source(TokenSource::File(path))) if path == Path::new("/etc/twinkey/journal.key")
+        ));
+    }
+}

@@ -1,0 +1,89 @@
+//! Sentences about workers that come too late.
+
+use super::sentences::*;
+use super::*;
+use crate::code::Code;
+
+fn seen() -> Seen {
+    Seen {
+        engine: "postgres".into(),
+        host: None,
+        active_user: "app".into(),
+        standby_user: "app_clone".into(),
+    }
+}
+
+fn outcome(state: RunState, now: DateTime<Utc>) -> Outcome {
+    Outcome {
+        state,
+        error: (state != RunState::Succeeded).then(|| problem(Code::WindowClosed)),
+        now,
+    }
+}
+
+/// Every write that names a claim is refused, and changes nothing.
+async fn is_fenced(journal: &dyn Journal, late: &Run) {
+    let before = (
+        read(journal, late).await,
+        journal.memory_of(&late.rotation).await.unwrap(),
+    );
+    let lost = JournalError::Lost { run: late.id };
+    let hold = late.hold();
+    let word = step(StepName::Finish, StepState::Running, "late");
+    assert_eq!(journal.step(hold, &word).await, Err(lost.clone()));
+    let sight = journal.seen(Some(hold), &late.rotation, &seen()).await;
+    assert_eq!(sight, Err(lost.clone()));
+    for state in [RunState::Succeeded, RunState::Failed, RunState::Deferred] {
+        let ending = outcome(state, at(70));
+        assert_eq!(journal.finish(hold, &ending).await, Err(lost.clone()));
+    }
+    assert!(!journal.renew(hold, at(70), LEASE).await.unwrap());
+    let after = (
+        read(journal, late).await,
+        journal.memory_of(&late.rotation).await.unwrap(),
+    );
+    assert_eq!(after, before);
+}
+
+pub async fn a_worker_whose_run_was_taken_over_writes_nothing_more_about_it(journal: &dyn Journal) {
+    let late = claimed(journal, &request("orders", 1)).await;
+    let taken = claimed(journal, &by("b", at(60), request("orders", 1))).await;
+    assert_eq!((taken.id, taken.attempt), (late.id, 2));
+    is_fenced(journal, &late).await;
+    end(journal, &taken, RunState::Succeeded, at(61)).await;
+    is_fenced(journal, &late).await;
+}
+
+pub async fn a_run_that_another_version_has_ended_is_written_about_no_more(journal: &dyn Journal) {
+    let late = claimed(journal, &request("orders", 1)).await;
+    let next = claimed(journal, &by("b", at(60), request("orders", 2))).await;
+    assert_ne!(next.id, late.id);
+    is_fenced(journal, &late).await;
+    assert_eq!(read(journal, &next).await, next);
+}
+
+pub async fn a_deferred_run_is_ended_by_whom_it_was_last_given_to(journal: &dyn Journal) {
+    let first = claimed(journal, &request("orders", 1)).await;
+    end(journal, &first, RunState::Deferred, at(1)).await;
+    let second = claimed(journal, &by("b", at(2), request("orders", 1))).await;
+    end(journal, &second, RunState::Deferred, at(3)).await;
+    is_fenced(journal, &first).await;
+    end(journal, &second, RunState::Failed, at(4)).await;
+    assert_eq!(read(journal, &first).await.state, RunState::Failed);
+}
+
+pub async fn what_is_swept_up_is_given_to_one_sweeper(journal: &dyn Journal) {
+    for n in 0..20_u32 {
+        claimed(journal, &request(&format!("r{n}"), n)).await;
+    }
+    let sweeps = (0..4).map(|_| journal.sweep(at(3600)));
+    let mut swept = Vec::new();
+    for sweep in futures_util::future::join_all(sweeps).await {
+        swept.extend(sweep.unwrap().into_iter().map(|run| run.id));
+    }
+    // What one sweeper passed over because another held it is that one's.
+    swept.sort();
+    let all = swept.len();
+    swept.dedup();
+    assert_eq!((swept.len(), all), (20, 20));
+}

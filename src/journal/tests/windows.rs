@@ -1,0 +1,83 @@
+//! Sentences about the ends of windows.
+
+use super::sentences::*;
+use super::*;
+use crate::code::Code;
+
+fn missed(now: DateTime<Utc>) -> Outcome {
+    Outcome {
+        state: RunState::Missed,
+        error: Some(problem(Code::WindowClosed)),
+        now,
+    }
+}
+
+pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held(
+    journal: &dyn Journal,
+) {
+    let end_window = async |request: &ClaimRequest| {
+        let outcome = missed(request.now);
+        journal.end_window(request, &outcome).await.unwrap()
+    };
+    let told = end_window(&request("orders", 1)).await;
+    assert_eq!(
+        end_window(&by("b", at(1), request("orders", 1))).await,
+        None
+    );
+    let runs = journal
+        .runs(&RunQuery {
+            limit: 10,
+            ..RunQuery::default()
+        })
+        .await
+        .unwrap();
+    assert_eq!(Some(&runs), told.map(|run| vec![run]).as_ref());
+    assert_eq!(runs[0].state, RunState::Missed);
+    assert_eq!(runs[0].error, Some(problem(Code::WindowClosed)));
+    assert_eq!(runs[0].window, request("orders", 1).window);
+
+    let held = claimed(journal, &request("bills", 2)).await;
+    assert_eq!(end_window(&request("bills", 2)).await, None);
+    assert_eq!(read(journal, &held).await, held);
+    end(journal, &held, RunState::Succeeded, at(1)).await;
+    let ended = read(journal, &held).await;
+    let late = by("b", at(9000), request("bills", 2));
+    assert_eq!(end_window(&late).await, None);
+    assert_eq!(read(journal, &held).await, ended);
+}
+
+pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal) {
+    let deferred = claimed(journal, &request("orders", 1)).await;
+    end(journal, &deferred, RunState::Deferred, at(1)).await;
+    let dead = claimed(journal, &request("bills", 2)).await;
+    let open = step(StepName::Set, StepState::Running, "x");
+    journal.step(dead.hold(), &open).await.unwrap();
+    for (rotation, n, run) in [("orders", 1, deferred), ("bills", 2, dead)] {
+        let late = by("b", at(4000), request(rotation, n));
+        let told = journal.end_window(&late, &missed(at(4000))).await.unwrap();
+        let run = read(journal, &run).await;
+        assert_eq!(told.as_ref(), Some(&run));
+        assert_eq!(
+            (run.state, run.finished),
+            (RunState::Missed, Some(at(4000)))
+        );
+        assert_eq!(run.error, Some(problem(Code::WindowClosed)));
+        assert!(run.steps.iter().all(|s| s.state == StepState::Failed));
+        let answer = journal.claim(&late).await.unwrap();
+        assert!(matches!(answer, Claim::Over(_)));
+    }
+}
+
+pub async fn a_window_that_was_worked_is_not_missed_under_another_version(journal: &dyn Journal) {
+    let run = claimed(journal, &request("orders", 1)).await;
+    end(journal, &run, RunState::Succeeded, at(5)).await;
+    let late = by("b", at(3600), request("orders", 2));
+    for state in [RunState::Missed, RunState::Failed] {
+        let ending = Outcome {
+            state,
+            ..missed(at(3600))
+        };
+        assert_eq!(journal.end_window(&late, &ending).await.unwrap(), None);
+    }
+    assert_eq!(read(journal, &run).await.state, RunState::Succeeded);
+}

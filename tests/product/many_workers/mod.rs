@@ -1,0 +1,155 @@
+//! Several `twinkey serve` that share one journal in a PostgreSQL: killed, frozen, without their journal, and with
+//! one that was wiped.
+
+mod outage;
+mod race;
+mod wiped;
+
+use std::process::Stdio;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::ExposeSecret;
+use tokio::process::Child;
+use twinkey::config::settings::{JournalPassword, PostgresLocation};
+use twinkey::demo::postgres::LocalPostgres;
+use twinkey::engine::{Tls, TlsMode};
+use twinkey::journal::{Journal, PostgresJournal, Run, RunQuery};
+use twinkey::rotation::identity;
+use twinkey::store::{SecretStore, VersionId, stage};
+
+use crate::support::shop::street::{Street, name, secret};
+use crate::support::shop::{free_address, run};
+
+/// `journal.url` of a database on a server.
+fn url(server: &LocalPostgres, database: &str) -> String {
+    let who = server.superuser();
+    format!(
+        "postgres://{}:{}@127.0.0.1:{}/{database}",
+        who.username,
+        who.password.expose_secret(),
+        server.port()
+    )
+}
+
+fn location(server: &LocalPostgres, database: &str) -> PostgresLocation {
+    let who = server.superuser();
+    PostgresLocation {
+        host: "127.0.0.1".into(),
+        port: server.port(),
+        user: who.username.clone(),
+        password: Some(JournalPassword::InUrl(who.password.clone())),
+        database: database.into(),
+        tls: Tls {
+            mode: TlsMode::Disable,
+            ca_file: None,
+        },
+    }
+}
+
+/// A street whose window is open and whose journal is a database `journal` on the same server.
+struct Works {
+    street: Street,
+    journal: PostgresJournal,
+    opens: DateTime<Utc>,
+    /// AWSCURRENT of each pair before the window.
+    before: Vec<VersionId>,
+}
+
+impl Works {
+    /// `each`: the schedule of every rotation, whose window opened at `opens`.
+    async fn open(street: Street, limits: &str, each: &str, opens: DateTime<Utc>) -> Self {
+        let shop = &street.shop;
+        run(&mut shop.root("postgres").await, "CREATE DATABASE journal").await;
+        let head = format!(
+            "[limits]\n{limits}\n[journal]\nurl = \"{}\"\n[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"",
+            url(&shop.server, "journal"),
+            shop.stand_in().url()
+        );
+        let each = format!("min_interval = \"0s\"\nin_use = \"ignore\"\nmissed = \"run\"\n{each}");
+        std::fs::write(shop.config(), street.config(&head, &each)).unwrap();
+        let journal = PostgresJournal::open(&location(&shop.server, "journal"))
+            .await
+            .unwrap();
+        let names: Vec<String> = (0..street.pairs).map(name).collect();
+        let yesterday = opens - TimeDelta::days(1);
+        journal.first_seen(&names, yesterday).await.unwrap();
+        let mut works = Self {
+            street,
+            journal,
+            opens,
+            before: Vec::new(),
+        };
+        for pair in 0..works.street.pairs {
+            works
+                .before
+                .push(works.labelled(pair, stage::CURRENT).await);
+        }
+        works
+    }
+
+    fn worker(&self, n: usize) -> Child {
+        let folder = self.street.shop.folder.path();
+        let log = std::fs::File::create(folder.join(format!("serve-{n}.log"))).unwrap();
+        self.street
+            .shop
+            .command(env!("CARGO_BIN_EXE_twinkey"))
+            .env("TWINKEY__SERVER__LISTEN", free_address())
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    fn log(&self, n: usize) -> String {
+        let path = self
+            .street
+            .shop
+            .folder
+            .path()
+            .join(format!("serve-{n}.log"));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    async fn labelled(&self, pair: usize, label: &str) -> VersionId {
+        let store = self.street.shop.stand_in().store();
+        let description = store.describe(&secret(pair)).await.unwrap();
+        description.labelled(label).cloned().unwrap()
+    }
+
+    async fn runs(&self) -> Vec<Run> {
+        let everything = RunQuery {
+            limit: 100_000,
+            ..RunQuery::default()
+        };
+        self.journal.runs(&everything).await.unwrap()
+    }
+
+    /// How many secrets this window's version is AWSCURRENT of.
+    async fn flipped(&self) -> usize {
+        let store = self.street.shop.stand_in().store();
+        let mut flipped = 0;
+        for pair in 0..self.street.pairs {
+            let description = store.describe(&secret(pair)).await.unwrap();
+            let id = identity::scheduled(&description.arn, self.opens);
+            flipped += usize::from(description.labelled(stage::CURRENT) == Some(&id));
+        }
+        flipped
+    }
+
+    /// Each secret has exactly one new version, this window's, and it signs in.
+    async fn each_secret_has_one_new_version(&self) {
+        let store = self.street.shop.stand_in().store();
+        for pair in 0..self.street.pairs {
+            let description = store.describe(&secret(pair)).await.unwrap();
+            let id = identity::scheduled(&description.arn, self.opens);
+            // With those that have no label, which DescribeSecret hides.
+            let versions = store.versions(&secret(pair)).await.unwrap();
+            assert_eq!(versions.len(), 2, "{}: {versions:?}", name(pair));
+            assert_eq!(description.labelled(stage::CURRENT), Some(&id));
+            let previous = description.labelled(stage::PREVIOUS);
+            assert_eq!(previous, Some(&self.before[pair]), "{}", name(pair));
+            self.street.check(store, pair).await.unwrap();
+        }
+    }
+}

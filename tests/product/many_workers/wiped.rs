@@ -1,0 +1,46 @@
+//! A journal that is wiped while two workers are in the middle of a window: version ids and the store's
+//! compare-and-swap are the last line.
+
+use twinkey::journal::RunState;
+
+use super::Works;
+use crate::serving::{open_now, signal};
+use crate::support::aws::StandIn;
+use crate::support::shop::street::Street;
+use crate::support::shop::{Backend, run, until};
+
+const PAIRS: usize = 24;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_wiped_in_the_middle_of_a_window_costs_no_second_version() {
+    let backend = Backend::StandIn(StandIn::start().await);
+    let street = Street::open(PAIRS, backend).await;
+    let (schedule, opens) = open_now();
+    let limits = "concurrency = 4\nper_host = 3\nstore_writes_per_second = 20";
+    let works = Works::open(street, limits, &schedule, opens).await;
+    let mut root = works.street.shop.root("journal").await;
+    let mut workers = [works.worker(0), works.worker(1)];
+    until("some runs are over, and some on", async || {
+        let runs = works.runs().await;
+        let state = |state| runs.iter().filter(|r| r.state == state).count();
+        state(RunState::Succeeded) >= 3 && state(RunState::Running) >= 1
+    })
+    .await;
+    run(
+        &mut root,
+        "TRUNCATE rotations, runs, steps, store_quota, host_places",
+    )
+    .await;
+    let over = works.flipped().await;
+    assert!((3..PAIRS).contains(&over), "{over} of {PAIRS} were over");
+    until("every secret is rotated and no run is on", async || {
+        let on = |state| matches!(state, RunState::Running | RunState::Deferred);
+        works.flipped().await == PAIRS && !works.runs().await.iter().any(|r| on(r.state))
+    })
+    .await;
+    for worker in &mut workers {
+        signal(worker, "TERM");
+        assert!(worker.wait().await.unwrap().success());
+    }
+    works.each_secret_has_one_new_version().await;
+}
