@@ -107,7 +107,7 @@ pub async fn run(
             rotator: rotator.clone(),
             stop: Stop::default(),
         },
-        &stage.settings,
+        stage.settings.rotations.clone(),
         Metrics::default(),
     );
     let clock = &rotator.site.clock;

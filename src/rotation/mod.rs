@@ -14,6 +14,7 @@ pub mod heartbeat;
 pub mod identity;
 mod labels;
 mod locate;
+pub mod masters;
 #[cfg(test)]
 mod model;
 mod observe;

@@ -23,6 +23,7 @@ use crate::rotation::event::Event;
 use crate::rotation::heartbeat::{Heartbeat, beat};
 use crate::schedule::window::spread_offset;
 use crate::worker::fleet::Fleet;
+use crate::worker::roster::Roster;
 
 /// How many beats are on at once.
 const AT_ONCE: usize = 8;
@@ -90,14 +91,14 @@ fn tell(fleet: &Fleet, rotation: &Rotation, said: Result<Heartbeat, RotationErro
 /// When each rotation is due.
 #[derive(Debug, Default)]
 struct Pulse {
-    config: Option<Arc<[Arc<Rotation>]>>,
+    config: Option<Arc<Roster>>,
     due: BTreeMap<(Instant, String), Arc<Rotation>>,
     beating: HashSet<String>,
 }
 
 impl Pulse {
     /// Takes up a config that is new, and says whether it was.
-    fn follow(&mut self, config: &Arc<[Arc<Rotation>]>, now: Instant) -> bool {
+    fn follow(&mut self, config: &Arc<Roster>, now: Instant) -> bool {
         if self
             .config
             .as_ref()
@@ -141,9 +142,8 @@ impl Pulse {
     /// Its beat has ended; the next one is counted from `now`.
     fn done(&mut self, name: &str, now: Instant) {
         self.beating.remove(name);
-        let config = self.config.iter().flat_map(|config| config.iter());
-        let rotation = config.into_iter().find(|rotation| rotation.name == name);
-        if let Some(rotation) = rotation
+        let config = self.config.as_ref();
+        if let Some(rotation) = config.and_then(|config| config.find(name))
             && let Some(pace) = rotation.heartbeat
         {
             let key = (now + pace, name.to_owned());
@@ -218,7 +218,7 @@ mod tests {
 
     const PACE: Duration = Duration::from_secs(300);
 
-    fn config(names: &[&str], keys: &str) -> Arc<[Arc<Rotation>]> {
+    fn config(names: &[&str], keys: &str) -> Arc<Roster> {
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         let mut text = String::from("[secrets]\nbackend = \"local\"\n");
         for name in names {
@@ -226,10 +226,10 @@ mod tests {
         }
         std::fs::write(file.path(), text).unwrap();
         let settings = crate::config::load(Some(file.path()), &Map::new()).unwrap();
-        settings.rotations.into_iter().map(Arc::new).collect()
+        Arc::new(Roster::new(settings.rotations))
     }
 
-    fn beating(names: &[&str]) -> Arc<[Arc<Rotation>]> {
+    fn beating(names: &[&str]) -> Arc<Roster> {
         config(names, "heartbeat = \"5m\"")
     }
 

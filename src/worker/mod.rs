@@ -13,6 +13,7 @@ pub mod heartbeat;
 pub mod measure;
 pub mod recover;
 mod retire;
+pub mod roster;
 pub mod serve;
 pub mod views;
 pub mod windows;

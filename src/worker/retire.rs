@@ -50,13 +50,9 @@ impl Retirements {
 impl Crew {
     /// Locks the user of AWSPREVIOUS of a rotation whose time for it has come, and says what came of it.
     pub(super) async fn retire(&self, rotation: &Rotation, memory: &RotationMemory) {
-        let place = tokio::select! {
-            place = self.places.acquire() => place,
-            () = self.stop.winding_down.cancelled() => return,
-        };
-        if place.is_err() {
+        let Some(_place) = self.place().await else {
             return;
-        }
+        };
         let task = Task {
             rotation,
             own: identity::manual(),

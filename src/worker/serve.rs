@@ -73,13 +73,18 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
                     tracing::error!(%error, "the rotations could not be armed anew");
                 }
             }
-            Some(worked) = scheduler.done.1.recv() => scheduler.arm_again(worked).await,
+            Some(done) = scheduler.done.1.recv() => match done {
+                Done::Worked(worked) => scheduler.arm_again(worked).await,
+                Done::Recorded(missed) => {
+                    scheduler.working.remove(&missed);
+                }
+            },
             word = words.recv() => match word {
                 Some(Word::Reload(settings)) => {
                     // A window that opens at this very moment is not gone by without a run.
                     let now = clock.now();
                     scheduler.hand_over(now);
-                    fleet.replace(&settings);
+                    fleet.replace(settings.rotations);
                     if let Err(error) = scheduler.start(now).await {
                         tracing::error!(%error, "the reloaded config's rotations could not be armed");
                     }
@@ -89,6 +94,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
         }
     }
     wind_down(fleet).await;
+    fleet.crew.rotator.site.masters.close_all().await;
     Ok(())
 }
 
@@ -116,6 +122,14 @@ fn worked_through(memory: &RotationMemory, window: Window) -> bool {
 /// A rotation's name and a window of its.
 type Worked = (String, Window);
 
+/// What has become of a window.
+enum Done {
+    /// It was worked through.
+    Worked(Worked),
+    /// It had gone by, and the journal says so now.
+    Recorded(Worked),
+}
+
 struct Scheduler {
     fleet: Fleet,
     agenda: Agenda,
@@ -124,10 +138,7 @@ struct Scheduler {
     /// Users of AWSPREVIOUS that are to be locked.
     retirements: Retirements,
     /// Those that have been.
-    done: (
-        mpsc::UnboundedSender<Worked>,
-        mpsc::UnboundedReceiver<Worked>,
-    ),
+    done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
 }
 
 impl Scheduler {
@@ -140,24 +151,25 @@ impl Scheduler {
         self.sweep(now).await;
         let memory = journal.memory().await?;
         self.agenda = Agenda::default();
+        let busy: HashSet<String> = self.working.iter().map(|(n, _)| n.clone()).collect();
+        let mut missed = Vec::new();
         for rotation in rotations.iter() {
             let Some(memory) = memory.get(&rotation.name) else {
                 continue;
             };
             self.arm(rotation, memory, now);
             // After a reload, a window that is being worked through is neither begun again nor missed.
-            if self.working.iter().any(|(name, _)| *name == rotation.name) {
+            if busy.contains(&rotation.name) {
                 continue;
             }
             match find(rotation, memory, now) {
                 Found::Nothing => {}
                 Found::Begun(window) => self.work(rotation, window, Trigger::Recovery),
                 Found::Open(window) => self.work(rotation, window, Trigger::Schedule),
-                Found::Missed(window) => {
-                    self.fleet.crew.missed(rotation, window, None, None).await;
-                }
+                Found::Missed(window) => missed.push((Arc::clone(rotation), window)),
             }
         }
+        self.record(missed);
         self.retire().await;
         self.fleet.set_armed();
         tracing::info!(
@@ -208,6 +220,22 @@ impl Scheduler {
         }
     }
 
+    /// Records windows that went by. There may be thousands: what is due meanwhile does not wait for that.
+    fn record(&mut self, missed: Vec<(Arc<Rotation>, Window)>) {
+        let names = missed
+            .iter()
+            .map(|(rotation, w)| (rotation.name.clone(), *w));
+        self.working.extend(names);
+        let (crew, done) = (self.fleet.crew.clone(), self.done.0.clone());
+        self.fleet.tasks.spawn(async move {
+            for (rotation, window) in missed {
+                crew.missed(&rotation, window, None, None).await;
+                // As in `work`.
+                let _ = done.send(Done::Recorded((rotation.name.clone(), window)));
+            }
+        });
+    }
+
     fn arm(&mut self, rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) {
         match next_due(rotation, memory, now) {
             Some((due, window)) => self.agenda.arm(&rotation.name, due, window),
@@ -240,6 +268,10 @@ impl Scheduler {
         let done = self.done.0.clone();
         self.working.insert((rotation.name.clone(), window));
         self.fleet.tasks.spawn(async move {
+            // First a place: of a thousand that are due, sixteen ask the journal, and not all of them at once.
+            let Some(place) = crew.place().await else {
+                return;
+            };
             match crew.rotator.journal.memory_of(&rotation.name).await {
                 Ok(Some(memory)) if memory.paused => {
                     tracing::info!(rotation = %rotation.name, "window passed over: paused");
@@ -257,10 +289,10 @@ impl Scheduler {
                     crew.missed(&rotation, window, None, None).await;
                 }
                 // Without the journal the claim fails and is tried again inside the window.
-                Ok(_) | Err(_) => crew.work(&rotation, window, trigger).await,
+                Ok(_) | Err(_) => crew.work_in(Some(place), &rotation, window, trigger).await,
             }
             // The scheduler may be gone already when the worker stops.
-            let _ = done.send((rotation.name.clone(), window));
+            let _ = done.send(Done::Worked((rotation.name.clone(), window)));
         });
     }
 
