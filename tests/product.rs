@@ -23,6 +23,8 @@ mod kills;
 mod leaks;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/masters.rs"]
+mod masters;
 #[path = "product/meanwhile.rs"]
 mod meanwhile;
 #[path = "product/metrics.rs"]

@@ -10,7 +10,7 @@ use crate::rotation::site::Site;
 use crate::secret::Sensitive;
 use crate::secret::document::{Document, Fields};
 use crate::secret::pair::Pair;
-use crate::store::{SecretStore, SecretVersion, Selector, VersionId, stage};
+use crate::store::{SecretStore, SecretVersion, Selector, StoreError, VersionId, stage};
 
 /// The current document and where it leads.
 pub(crate) struct Located {
@@ -78,13 +78,18 @@ pub(crate) async fn read(
     secret: &str,
     which: Selector<'_>,
 ) -> Result<(SecretVersion, Document), RotationError> {
-    let version = store
-        .get(secret, which)
-        .await
-        .map_err(|source| RotationError::Store {
-            secret: secret.to_owned(),
-            source,
-        })?;
+    parsed(what, secret, store.get(secret, which).await)
+}
+
+fn parsed(
+    what: &'static str,
+    secret: &str,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<(SecretVersion, Document), RotationError> {
+    let version = read.map_err(|source| RotationError::Store {
+        secret: secret.to_owned(),
+        source,
+    })?;
     let document =
         Document::parse(version.value.clone()).map_err(|source| RotationError::Document {
             what,
@@ -101,7 +106,20 @@ pub(crate) async fn read(
 pub(crate) async fn locate(site: &Site, rotation: &Rotation) -> Result<Located, RotationError> {
     let store = &*site.store;
     let current = Selector::Stage(stage::CURRENT);
-    let (version, document) = read(store, "secret", &rotation.secret, current).await?;
+    let read = store.get(&rotation.secret, current).await;
+    located(site, rotation, read)
+}
+
+/// As [`locate`], from AWSCURRENT as it was read.
+///
+/// # Errors
+/// As [`locate`].
+pub(crate) fn located(
+    site: &Site,
+    rotation: &Rotation,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<Located, RotationError> {
+    let (version, document) = parsed("secret", &rotation.secret, read)?;
     let fields = document.fields();
     let kind = engine_kind(rotation, fields)?;
     let around = surroundings(site, rotation, &version.arn, fields);

@@ -213,6 +213,7 @@ pub(super) fn years(piece: &Piece<'_>) -> Result<Vec<u16>, ScheduleError> {
     }
     all.sort_unstable();
     all.dedup();
+    all.shrink_to_fit();
     Ok(all)
 }
 

@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod fleet;
 pub mod heartbeat;
 pub mod measure;
+mod pulse;
 pub mod recover;
 mod retire;
 pub mod roster;

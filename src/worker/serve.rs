@@ -170,6 +170,7 @@ impl Scheduler {
             }
         }
         self.record(missed);
+        self.retirements.forget_plan();
         self.retire().await;
         self.fleet.set_armed();
         tracing::info!(
@@ -196,7 +197,8 @@ impl Scheduler {
     /// Locks the users of AWSPREVIOUS whose time is over.
     async fn retire(&mut self) {
         let rotations = self.fleet.rotations();
-        if rotations.iter().all(|r| r.retire_after.is_none()) {
+        let now = self.fleet.now();
+        if rotations.iter().all(|r| r.retire_after.is_none()) || !self.retirements.may_be_due(now) {
             return;
         }
         let mut memory = match self.fleet.crew.rotator.journal.memory().await {
@@ -206,7 +208,9 @@ impl Scheduler {
                 return;
             }
         };
-        let now = self.fleet.now();
+        let all = rotations.iter();
+        let all = all.filter_map(|r| Some((&**r, memory.get(&r.name)?)));
+        self.retirements.plan(all, now);
         for rotation in rotations.iter() {
             let Some(memory) = memory.remove(&rotation.name) else {
                 continue;

@@ -1,11 +1,11 @@
 //! Rows read back as the journal's plain data. A `run`, whatever the query, comes with the steps of
-//! its current attempt; a list of any length takes two queries, the whole memory three.
+//! its current attempt; a list of any length takes two queries, the whole memory three, and so does that of one rotation.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::code::{Code, Problem};
@@ -92,56 +92,67 @@ pub(super) async fn memory(
     db: &mut SqliteConnection,
     only: Option<&str>,
 ) -> sqlx::Result<HashMap<String, RotationMemory>> {
-    let mut newest = by_rotation(
-        db,
-        "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
-             (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1)
-          WHERE ?1 IS NULL OR name = ?1",
-        only,
-    )
-    .await?;
-    let mut in_window = by_rotation(
-        db,
-        "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
-             (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
-               ORDER BY seq DESC LIMIT 1)
-          WHERE ?1 IS NULL OR name = ?1",
-        only,
-    )
-    .await?;
-    sqlx::query("SELECT * FROM rotations WHERE ?1 IS NULL OR name = ?1")
-        .bind(only)
-        .fetch_all(db)
-        .await?
-        .iter()
+    let rows = match only {
+        None => sqlx::query(AssertSqlSafe(format!("{REMEMBERED} FROM rotations"))),
+        Some(name) => {
+            let sql = format!("{REMEMBERED} FROM rotations WHERE name = ?1");
+            sqlx::query(AssertSqlSafe(sql)).bind(name)
+        }
+    };
+    let rows = rows.fetch_all(&mut *db).await?;
+    let mut runs = last_runs(db, &rows).await?;
+    rows.iter()
         .map(|row| {
-            let name: String = row.try_get("name")?;
+            let last: Option<i64> = row.try_get("last")?;
+            let last_in_window: Option<i64> = row.try_get("last_in_window")?;
+            let in_window = if last == last_in_window {
+                last.and_then(|seq| runs.get(&seq).cloned())
+            } else {
+                last_in_window.and_then(|seq| runs.remove(&seq))
+            };
             let memory = RotationMemory {
                 paused: row.try_get("paused")?,
                 first_seen: time_or_none(row, "first_seen")?,
                 last_success: time_or_none(row, "last_success")?,
                 last_flip: time_or_none(row, "last_flip")?,
                 retired: time_or_none(row, "retired")?,
-                last_run: newest.remove(&name),
-                last_in_window: in_window.remove(&name),
+                last_run: last.and_then(|seq| runs.remove(&seq)),
+                last_in_window: in_window,
                 seen: seen(row)?,
             };
-            Ok((name, memory))
+            Ok((row.try_get("name")?, memory))
         })
         .collect()
 }
 
-async fn by_rotation(
+/// A rotation, with the places of its last run and of the last that had a window.
+const REMEMBERED: &str = "SELECT *,
+    (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1) AS last,
+    (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
+      ORDER BY seq DESC LIMIT 1) AS last_in_window";
+
+/// The runs that these rotations remember, each once, by their places.
+async fn last_runs(
     db: &mut SqliteConnection,
-    query: &'static str,
-    only: Option<&str>,
-) -> sqlx::Result<HashMap<String, Run>> {
-    let rows = sqlx::query(query).bind(only).fetch_all(&mut *db).await?;
+    rotations: &[SqliteRow],
+) -> sqlx::Result<HashMap<i64, Run>> {
+    let mut places = Vec::new();
+    for row in rotations {
+        places.extend(row.try_get::<Option<i64>, _>("last")?);
+        places.extend(row.try_get::<Option<i64>, _>("last_in_window")?);
+    }
+    if places.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query("SELECT * FROM runs WHERE seq IN (SELECT value FROM json_each(?1))")
+        .bind(serde_json::json!(places).to_string())
+        .fetch_all(&mut *db)
+        .await?;
     let runs = with_steps(db, &rows).await?;
-    Ok(runs
-        .into_iter()
-        .map(|run| (run.rotation.clone(), run))
-        .collect())
+    rows.iter()
+        .zip(runs)
+        .map(|(row, run)| Ok((row.try_get("seq")?, run)))
+        .collect()
 }
 
 async fn one(db: &mut SqliteConnection, row: Option<SqliteRow>) -> sqlx::Result<Option<Run>> {

@@ -23,7 +23,11 @@ pub fn secret(pair: usize) -> String {
 
 impl Street {
     pub async fn open(pairs: usize, backend: Backend) -> Self {
-        let shop = Shop::open_with(Plan::default(), backend).await;
+        Self::settle(Shop::open_with(Plan::default(), backend).await, pairs).await
+    }
+
+    /// Makes a shop a street.
+    pub async fn settle(shop: Shop, pairs: usize) -> Self {
         let mut root = shop.root("shop").await;
         let mut master = shop
             .connect("rdsmaster", &shop.master, "shop")
