@@ -25,6 +25,8 @@ mod leaks;
 mod many_workers;
 #[path = "product/mariadb/mod.rs"]
 mod mariadb;
+#[path = "product/masters.rs"]
+mod masters;
 #[path = "product/meanwhile.rs"]
 mod meanwhile;
 #[path = "product/metrics.rs"]

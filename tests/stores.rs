@@ -2,6 +2,8 @@
 
 #[path = "stores/aws.rs"]
 mod aws;
+#[path = "stores/batch.rs"]
+mod batch;
 #[path = "stores/local.rs"]
 mod local;
 #[path = "stores/protocol.rs"]

@@ -7,6 +7,7 @@ use crate::aws::Aws;
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::journal::{Journal, PostgresJournal, SqliteJournal};
 use crate::rotation::event::Events;
+use crate::rotation::masters::Masters;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
 use crate::store::SecretStore;
@@ -96,6 +97,7 @@ pub(super) fn site(settings: &Settings, store: Arc<dyn SecretStore>, aws: Aws) -
         aws,
         clock: Clock::system(),
         hosts: HostLimits::new(settings.limits.per_host),
+        masters: Masters::none(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
 use crate::code::Code;
 use crate::notify;
+use crate::rotation::masters::Masters;
 use crate::worker::fleet::Fleet;
 use crate::worker::heartbeat::keep;
 use crate::worker::measure::measure;
@@ -25,11 +26,15 @@ use crate::worker::windows::{Crew, Stop};
 use super::context::{Context, settings};
 use super::failure::Failure;
 
+/// How long a run's master connection waits for the next run: a window of many is worked through without a pause.
+const MASTER_IDLE: Duration = Duration::from_secs(3);
 /// How long answers have that are under way when the worker stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
-    let context = Context::open(config).await?;
+    let mut context = Context::open(config).await?;
+    let rotations = std::mem::take(&mut context.settings.rotations);
+    context.rotator.site.masters = Masters::new(MASTER_IDLE, context.settings.limits.per_host);
     let rotator = &context.rotator;
     rotator.journal.occupy(&rotator.worker).await?;
     let server = &context.settings.server;
@@ -66,7 +71,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             places: Arc::new(Semaphore::new(context.settings.limits.concurrency)),
             stop: Stop::default(),
         },
-        &context.settings,
+        rotations,
         context.metrics,
     );
     let counting = tokio::spawn(measure(fleet.clone(), context.rotator.events.subscribe()));

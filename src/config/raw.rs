@@ -163,19 +163,16 @@ impl<'a> Table<'a> {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let names: Vec<String> = choices
-            .iter()
-            .map(|(name, _)| format!("{name:?}"))
-            .collect();
-        self.read(key, &format!("one of {}", names.join(", ")), |value| {
-            let ValueKind::String(text) = &value.kind else {
-                return None;
-            };
-            choices
-                .iter()
-                .find(|(name, _)| name == text)
-                .map(|(_, value)| *value)
-        })
+        let text = match &self.values.get(key)?.kind {
+            ValueKind::String(text) => text.as_str(),
+            _ => "",
+        };
+        let chosen = choices.iter().find(|(name, _)| *name == text);
+        if chosen.is_none() {
+            let names: Vec<String> = choices.iter().map(|(n, _)| format!("{n:?}")).collect();
+            self.error(key, format!("must be one of {}", names.join(", ")));
+        }
+        chosen.map(|(_, value)| *value)
     }
 
     /// A list of texts; in a variable, a JSON array.

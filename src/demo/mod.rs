@@ -116,7 +116,7 @@ pub async fn run(
             rotator: rotator.clone(),
             stop: Stop::default(),
         },
-        &stage.settings,
+        stage.settings.rotations.clone(),
         Metrics::default(),
     );
     let clock = &rotator.site.clock;

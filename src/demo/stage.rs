@@ -15,6 +15,7 @@ use crate::demo::shop::{Premises, Shop};
 use crate::engine::{EngineOptions, TlsMode};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::rotation::event::Events;
+use crate::rotation::masters::Masters;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
 use crate::schedule::{Schedule, WindowPlan};
@@ -104,6 +105,7 @@ impl Stage {
                     aws: Aws::default(),
                     clock: Clock::system(),
                     hosts: HostLimits::new(settings.limits.per_host),
+                    masters: Masters::none(),
                 },
                 journal: Arc::new(journal),
                 events: Events::default(),

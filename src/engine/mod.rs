@@ -256,6 +256,12 @@ pub trait Admin: Send + Sync {
     /// [`EngineError`]
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError>;
 
+    /// Frees the lock, and makes the session as it was after its sign-in, so that another run may go on with it.
+    /// `false`: it cannot; then it is to be closed.
+    async fn reset(&mut self) -> bool {
+        false
+    }
+
     /// Ends it, and frees the lock. What fails of that is made good by the lock's own end.
     async fn close(self: Box<Self>) {}
 }

@@ -36,9 +36,9 @@ pub(super) async fn answer<T>(
 }
 
 /// Says the last words on a connection, if the server hears them in time: what they free is free a moment
-/// later too, when the server notices that the connection is gone.
-pub(super) async fn farewell(words: impl Future) {
-    let _ = tokio::time::timeout(FAREWELL, words).await;
+/// later too, when the server notices that the connection is gone. Gives the answer, if there was one in time.
+pub(super) async fn farewell<T>(words: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(FAREWELL, words).await.ok()
 }
 
 /// The proof, or that the server at `host` and `port` did not answer in time.

@@ -63,7 +63,10 @@ pub async fn attempt(
 ) -> Result<Seen, RotationError> {
     let mut scene = observe(site, task).await?;
     let result = go_on(site, task, progress, &mut scene).await;
-    scene.close().await;
+    match result {
+        Ok(_) => scene.hand_on(task.rotation, &site.masters).await,
+        Err(_) => scene.close().await,
+    }
     result
 }
 

@@ -9,10 +9,10 @@
 use crate::config::settings::Rotation;
 use crate::engine::EngineError;
 use crate::rotation::error::{Role, RotationError};
-use crate::rotation::locate::locate;
+use crate::rotation::locate::{locate, located};
 use crate::rotation::observe::{PATIENCE, down, keeps_moving};
 use crate::rotation::site::Site;
-use crate::store::stage;
+use crate::store::{SecretVersion, Selector, StoreError, stage};
 
 /// What the database said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +28,31 @@ pub enum Heartbeat {
 /// # Errors
 /// What keeps the answer from being known: the store's, the document's, or that the database is not reached.
 pub async fn beat(site: &Site, rotation: &Rotation) -> Result<Heartbeat, RotationError> {
+    let current = Selector::Stage(stage::CURRENT);
+    beat_with(
+        site,
+        rotation,
+        site.store.get(&rotation.secret, current).await,
+    )
+    .await
+}
+
+/// As [`beat`], with AWSCURRENT as it was read a moment ago: where that is refused and is no longer AWSCURRENT, it is
+/// read again.
+///
+/// # Errors
+/// As [`beat`].
+pub async fn beat_with(
+    site: &Site,
+    rotation: &Rotation,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<Heartbeat, RotationError> {
+    let mut read = Some(read);
     for _ in 0..PATIENCE {
-        let located = locate(site, rotation).await?;
+        let located = match read.take() {
+            Some(read) => located(site, rotation, read)?,
+            None => locate(site, rotation).await?,
+        };
         let Some(place) = site.hosts.place(&located.target.host).await else {
             return Err(Role::Current.error()(down(&located)));
         };

@@ -10,7 +10,7 @@ use crate::rotation::site::Site;
 use crate::secret::Sensitive;
 use crate::secret::document::{Document, Fields};
 use crate::secret::pair::Pair;
-use crate::store::{SecretStore, SecretVersion, Selector, VersionId, stage};
+use crate::store::{SecretStore, SecretVersion, Selector, StoreError, VersionId, stage};
 
 /// The current document and where it leads.
 pub(crate) struct Located {
@@ -54,6 +54,8 @@ impl Located {
 
 /// The master's credentials and where they are to be used.
 pub(crate) struct Master {
+    /// The ARN, else the name, of the secret that they are from; empty where they are from none.
+    pub secret: String,
     pub version_id: VersionId,
     pub credentials: Credentials,
     pub target: Target,
@@ -76,13 +78,18 @@ pub(crate) async fn read(
     secret: &str,
     which: Selector<'_>,
 ) -> Result<(SecretVersion, Document), RotationError> {
-    let version = store
-        .get(secret, which)
-        .await
-        .map_err(|source| RotationError::Store {
-            secret: secret.to_owned(),
-            source,
-        })?;
+    parsed(what, secret, store.get(secret, which).await)
+}
+
+fn parsed(
+    what: &'static str,
+    secret: &str,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<(SecretVersion, Document), RotationError> {
+    let version = read.map_err(|source| RotationError::Store {
+        secret: secret.to_owned(),
+        source,
+    })?;
     let document =
         Document::parse(version.value.clone()).map_err(|source| RotationError::Document {
             what,
@@ -99,7 +106,20 @@ pub(crate) async fn read(
 pub(crate) async fn locate(site: &Site, rotation: &Rotation) -> Result<Located, RotationError> {
     let store = &*site.store;
     let current = Selector::Stage(stage::CURRENT);
-    let (version, document) = read(store, "secret", &rotation.secret, current).await?;
+    let read = store.get(&rotation.secret, current).await;
+    located(site, rotation, read)
+}
+
+/// As [`locate`], from AWSCURRENT as it was read.
+///
+/// # Errors
+/// As [`locate`].
+pub(crate) fn located(
+    site: &Site,
+    rotation: &Rotation,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<Located, RotationError> {
+    let (version, document) = parsed("secret", &rotation.secret, read)?;
     let fields = document.fields();
     let kind = engine_kind(rotation, fields)?;
     let around = surroundings(site, rotation, &version.arn, fields);
@@ -201,6 +221,7 @@ pub(crate) async fn master(
 ) -> Result<Master, RotationError> {
     if let MasterNeeds::NoSecret { name } = located.engine.master() {
         return Ok(Master {
+            secret: String::new(),
             version_id: VersionId(String::new()),
             credentials: Credentials {
                 username: name,
@@ -215,8 +236,51 @@ pub(crate) async fn master(
             field: "masterarn",
         }
     })?;
+    Ok(in_place(read_master(store, &name).await?, located))
+}
+
+/// Reads the secret and, where the config names it, the master's at the same time.
+///
+/// # Errors
+/// As [`locate`] and [`master`].
+pub(crate) async fn locate_both(
+    site: &Site,
+    rotation: &Rotation,
+) -> Result<(Located, Master), RotationError> {
+    let store = &*site.store;
+    let named = async {
+        let name = rotation.master_secret.as_ref()?;
+        Some(read_master(store, name).await)
+    };
+    let (located, read) = tokio::join!(locate(site, rotation), named);
+    let located = located?;
+    let master = match read {
+        Some(read) if located.engine.master() == MasterNeeds::Secret => in_place(read?, &located),
+        _ => master(store, rotation, &located).await?,
+    };
+    Ok((located, master))
+}
+
+/// What a master secret holds.
+struct MasterSecret {
+    name: String,
+    version: SecretVersion,
+    document: Document,
+}
+
+async fn read_master(store: &dyn SecretStore, name: &str) -> Result<MasterSecret, RotationError> {
     let current = Selector::Stage(stage::CURRENT);
-    let (version, document) = read(store, "master secret", &name, current).await?;
+    let (version, document) = read(store, "master secret", name, current).await?;
+    Ok(MasterSecret {
+        name: name.to_owned(),
+        version,
+        document,
+    })
+}
+
+/// A master secret's credentials, and where they lead for this secret.
+fn in_place(read: MasterSecret, located: &Located) -> Master {
+    let (version, document) = (read.version, read.document);
     let fields = document.fields();
     let target = Target {
         host: fields
@@ -231,9 +295,14 @@ pub(crate) async fn master(
             .or_else(|| fields.dbname.clone()),
         tls: located.target.tls.clone(),
     };
-    Ok(Master {
+    Master {
+        secret: if version.arn.is_empty() {
+            read.name
+        } else {
+            version.arn
+        },
         version_id: version.version_id,
         credentials: credentials(&document),
         target,
-    })
+    }
 }

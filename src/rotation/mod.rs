@@ -15,6 +15,7 @@ pub mod identity;
 mod labels;
 pub mod lease;
 mod locate;
+pub mod masters;
 #[cfg(test)]
 mod model;
 mod observe;

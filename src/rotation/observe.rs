@@ -1,19 +1,21 @@
 //! Looking, without touching: reads the store, signs in as the active user and as the master, takes
-//! the pair's lock, and only then reads the labels, so that whatever another run did before it let
-//! go of the lock is seen.
+//! the pair's lock, and only then reads the labels and compares the pair, so that whatever another run did before it let
+//! go of the lock is seen. What does not wait for each other for that reason goes on at the same time.
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 use crate::config::settings::{InUse, Rotation};
-use crate::engine::{Admin, EngineError, SignedIn};
+use crate::engine::{EngineError, SignedIn};
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{describe, labels};
-use crate::rotation::locate::{Located, Master, locate, master};
+use crate::rotation::locate::{Located, Master, locate_both, master};
+use crate::rotation::masters::{Key, SignedInMaster};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::rotation::standby::{database, pending_password};
-use crate::store::{SecretStore, stage};
+use crate::rotation::standby::{Compared, compare, database, pending_password, request, take_note};
+use crate::store::{Description, SecretStore, stage};
 
 /// How often the secret may change under an observation before it gives up.
 pub(crate) const PATIENCE: usize = 3;
@@ -25,33 +27,24 @@ pub(crate) const PATIENCE: usize = 3;
 pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, RotationError> {
     let store = &*site.store;
     for _ in 0..PATIENCE {
-        let located = locate(site, task.rotation).await?;
-        let master = master(store, task.rotation, &located).await?;
+        let (located, master) = locate_both(site, task.rotation).await?;
         let Some(place) = site.hosts.place(&located.target.host).await else {
             return Err(Role::Current.error()(down(&located)));
         };
         let active = located.current();
-        let (current, admin) = tokio::join!(
+        let (current, entered) = tokio::join!(
             located.sign_in(&active, &[]),
-            connect(store, task, &located, master),
+            enter(site, task, &located, master),
         );
         place.heard(&current);
-        let (master, admin) = admin?;
-        let description = match describe(store, task).await {
-            Ok(description) => description,
-            Err(error) => {
-                if let Ok((admin, _)) = admin {
-                    admin.close().await;
-                }
-                return Err(error);
-            }
-        };
+        let (entered, description) = entered?;
         let mut scene = Scene {
             observed: blank(),
             description,
             may_exist: task.may_exist,
-            master,
+            master: entered.master,
             admin: None,
+            admin_since: Instant::now(),
             own_document: None,
             carried: None,
             inspection: None,
@@ -63,7 +56,7 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             place,
             located,
         };
-        match look(store, task, &mut scene, current, admin).await {
+        match look(store, task, &mut scene, current, entered.admin).await {
             Ok(true) => {
                 guards(task, &mut scene, site.clock.now());
                 return Ok(scene);
@@ -104,25 +97,33 @@ async fn look(
     task: &Task<'_>,
     scene: &mut Scene,
     current: Result<SignedIn, EngineError>,
-    admin: Connected,
+    admin: Result<Entry, EngineError>,
 ) -> Result<bool, RotationError> {
-    match admin {
-        Ok((admin, locked)) => {
-            scene.observed.guards.locked = !locked;
-            scene.admin = Some(admin);
+    let compared = match admin {
+        Ok(entry) => {
+            scene.observed.guards.locked = !entry.locked;
+            scene.admin = Some(entry.master.admin);
+            scene.admin_since = entry.master.since;
+            Some(entry.compared)
         }
         Err(error) => {
             scene.observed.guards.master_refused = true;
             scene.master_error = Some(error);
+            None
         }
-    }
+    };
     let identity = signed_in(scene, current)?;
     scene.observed.guards.other_server = other_server(scene, identity);
     if scene.description.labelled(stage::CURRENT) != Some(&scene.located.version_id) {
         return Ok(false);
     }
     labels(store, task, scene).await?;
-    database(task, scene).await?;
+    match compared {
+        // Now there is a password to ask about.
+        Some(_) if scene.own_document.is_some() => database(task, scene).await?,
+        Some(compared) => take_note(task, scene, compared?),
+        None => {}
+    }
     pending_password(scene).await?;
     Ok(true)
 }
@@ -142,25 +143,83 @@ fn blank() -> Observed {
     }
 }
 
-type Connected = Result<(Box<dyn Admin>, bool), EngineError>;
+/// What the master found.
+struct Entered {
+    master: Master,
+    admin: Result<Entry, EngineError>,
+}
 
-/// Signs in as the master and takes the lock. A master that is refused is read once more, because
-/// managed master secrets rotate too.
+/// The master's connection, and what was seen through it.
+struct Entry {
+    master: SignedInMaster,
+    locked: bool,
+    /// Without a password to ask about.
+    compared: Result<Compared, RotationError>,
+}
+
+/// Signs in as the master and takes the lock; then reads the labels and compares the pair, at the same time.
+async fn enter(
+    site: &Site,
+    task: &Task<'_>,
+    located: &Located,
+    master: Master,
+) -> Result<(Entered, Description), RotationError> {
+    let store = &*site.store;
+    let (master, admin) = connect(site, task, located, master).await?;
+    let (mut signed_in, locked) = match admin {
+        Ok(admin) => admin,
+        Err(refused) => {
+            let admin = Err(refused);
+            return Ok((Entered { master, admin }, describe(store, task).await?));
+        }
+    };
+    let request = request(task, &located.pair, None);
+    let (description, compared) = tokio::join!(
+        describe(store, task),
+        compare(&mut *signed_in.admin, &request, false),
+    );
+    match description {
+        Ok(description) => {
+            let admin = Ok(Entry {
+                master: signed_in,
+                locked,
+                compared,
+            });
+            Ok((Entered { master, admin }, description))
+        }
+        Err(error) => {
+            signed_in.admin.close().await;
+            Err(error)
+        }
+    }
+}
+
+type Connected = Result<(SignedInMaster, bool), EngineError>;
+
+/// Signs in as the master, or goes on with the connection of a run before, and takes the lock. A master that is
+/// refused is read once more, because managed master secrets rotate too.
 async fn connect(
-    store: &dyn SecretStore,
+    site: &Site,
     task: &Task<'_>,
     located: &Located,
     mut master: Master,
 ) -> Result<(Master, Connected), RotationError> {
+    if task.lock
+        && let Some(key) = Key::of(task.rotation, located, &master)
+        && let Some(taken) = site.masters.take(&key, &located.pair).await
+    {
+        return Ok((master, Ok(taken)));
+    }
     let engine = &located.engine;
     let mut admin = engine.admin(&master.target, &master.credentials).await;
     if matches!(admin, Err(EngineError::SignIn { .. })) {
-        let again = self::master(store, task.rotation, located).await?;
+        let again = self::master(&*site.store, task.rotation, located).await?;
         if again.version_id != master.version_id {
             admin = engine.admin(&again.target, &again.credentials).await;
             master = again;
         }
     }
+    let since = Instant::now();
     match admin {
         Ok(mut admin) => {
             let locked = if task.lock {
@@ -169,7 +228,7 @@ async fn connect(
                 Ok(true)
             };
             match locked {
-                Ok(locked) => Ok((master, Ok((admin, locked)))),
+                Ok(locked) => Ok((master, Ok((SignedInMaster { admin, since }, locked)))),
                 Err(error) => {
                     // It may have been taken, and only the answer lost.
                     admin.close().await;

@@ -6,11 +6,13 @@ use crate::engine::{Admin, Change, EngineError, Inspection, Session};
 use crate::rotation::decide::Observed;
 use crate::rotation::error::RotationError;
 use crate::rotation::locate::{Located, Master};
+use crate::rotation::masters::{Key, Masters, SignedInMaster};
 use crate::rotation::site::Place;
 use crate::schedule::Window;
 use crate::secret::document::Document;
 use crate::store::{Description, StoreError, VersionId};
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 /// What is asked of an observation or a run.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub(crate) struct Scene {
     pub master: Master,
     /// `None` where the master was refused.
     pub admin: Option<Box<dyn Admin>>,
+    /// When that connection was opened.
+    pub admin_since: Instant,
     pub description: Description,
     /// The version of this run may be there without a label: an earlier attempt, or this one, has put it.
     pub may_exist: bool,
@@ -74,6 +78,19 @@ impl Scene {
     pub async fn close(&mut self) {
         if let Some(admin) = self.admin.take() {
             admin.close().await;
+        }
+    }
+
+    /// Ends the pair's lock, and leaves the master's connection to the next run, after one that succeeded.
+    pub async fn hand_on(&mut self, rotation: &Rotation, masters: &Masters) {
+        let Some(key) = Key::of(rotation, &self.located, &self.master) else {
+            return self.close().await;
+        };
+        if let Some(admin) = self.admin.take() {
+            let since = self.admin_since;
+            masters
+                .give_back(key, SignedInMaster { admin, since })
+                .await;
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::aws::Aws;
 use crate::engine::EngineError;
 use crate::journal::SharedPlaces;
+use crate::rotation::masters::Masters;
 use crate::store::SecretStore;
 use crate::telemetry::clock::Clock;
 
@@ -33,6 +34,8 @@ pub struct Site {
     pub aws: Aws,
     pub clock: Clock,
     pub hosts: HostLimits,
+    /// Master connections that a run may go on with.
+    pub masters: Masters,
 }
 
 /// At most so many connections' worth of work on one host at once (`limits.per_host`).

@@ -1,11 +1,58 @@
 //! How the standby stands: the database's part of an observation.
 
 use crate::config::settings::{GrantsMode, StandbyMode};
-use crate::engine::{EngineError, InspectRequest, Severity};
+use crate::engine::{Admin, EngineError, InspectRequest, Inspection, Session, Severity};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
+use crate::secret::Sensitive;
 use crate::secret::document::Document;
+use crate::secret::pair::Pair;
+
+/// How the pair compares, and who lives on the standby.
+pub(crate) struct Compared {
+    inspection: Inspection,
+    /// `None`: nobody looked.
+    sessions: Option<Option<Vec<Session>>>,
+}
+
+/// Compares the pair, and looks who lives on the standby; where it was made equal in this attempt, nobody does.
+///
+/// # Errors
+/// The engine's.
+pub(crate) async fn compare(
+    admin: &mut dyn Admin,
+    request: &InspectRequest<'_>,
+    converged: bool,
+) -> Result<Compared, RotationError> {
+    let failed = Role::Master.error();
+    let inspection = admin.inspect(request).await.map_err(&failed)?;
+    let sessions = if !inspection.standby_exists {
+        Some(Some(Vec::new()))
+    } else if converged {
+        None
+    } else {
+        let standby = request.pair.standby_user();
+        Some(admin.sessions(standby).await.map_err(failed)?)
+    };
+    Ok(Compared {
+        inspection,
+        sessions,
+    })
+}
+
+/// What is asked of a comparison. A preview has the time that a run has not.
+pub(crate) const fn request<'a>(
+    task: &Task<'_>,
+    pair: &'a Pair,
+    password: Option<&'a Sensitive>,
+) -> InspectRequest<'a> {
+    InspectRequest {
+        pair,
+        password,
+        thorough: !task.lock,
+    }
+}
 
 /// How the standby differs, and who lives on it.
 ///
@@ -15,25 +62,18 @@ pub(crate) async fn database(task: &Task<'_>, scene: &mut Scene) -> Result<(), R
     let Some(admin) = &mut scene.admin else {
         return Ok(());
     };
-    let pair = &scene.located.pair;
-    let request = InspectRequest {
-        pair,
-        password: scene.own_document.as_ref().map(Document::password),
-        // A preview has the time that a run has not.
-        thorough: !task.lock,
-    };
-    let inspection = admin
-        .inspect(&request)
-        .await
-        .map_err(Role::Master.error())?;
-    if inspection.standby_exists && !scene.observed.converged {
-        let standby = pair.standby_user();
-        scene.sessions = admin
-            .sessions(standby)
-            .await
-            .map_err(Role::Master.error())?;
-    } else if !inspection.standby_exists {
-        scene.sessions = Some(Vec::new());
+    let password = scene.own_document.as_ref().map(Document::password);
+    let request = request(task, &scene.located.pair, password);
+    let compared = compare(&mut **admin, &request, scene.observed.converged).await?;
+    take_note(task, scene, compared);
+    Ok(())
+}
+
+/// Puts a comparison into the scene.
+pub(crate) fn take_note(task: &Task<'_>, scene: &mut Scene, compared: Compared) {
+    let inspection = compared.inspection;
+    if let Some(sessions) = compared.sessions {
+        scene.sessions = sessions;
     }
     scene.observed.standby.equal = inspection.standby_exists && inspection.differences.is_empty();
     let hands_off = task.rotation.grants == GrantsMode::Verify
@@ -48,7 +88,6 @@ pub(crate) async fn database(task: &Task<'_>, scene: &mut Scene) -> Result<(), R
     guards.master_lacks = !inspection.missing.is_empty();
     guards.differs = hands_off && inspection.standby_exists && !inspection.differences.is_empty();
     scene.inspection = Some(inspection);
-    Ok(())
 }
 
 /// Whether the standby signs in with the password of this run's document, if there is one already,

@@ -5,6 +5,7 @@
 //! ends after the 2,760 months from 1970 to 2199 at the latest.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Days as ChronoDays, NaiveDate, NaiveTime, Timelike, Utc};
@@ -25,7 +26,7 @@ pub(super) struct Cron {
     pub days: Days,
     pub months: Bits,
     /// In order, none twice.
-    pub years: Vec<u16>,
+    pub years: Arc<[u16]>,
 }
 
 /// Which days of a month: the union of what is set.

@@ -3,6 +3,7 @@
 //! What can go wrong: an error points at the wrong place. A [`Piece`] of text carries where it stands.
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::{Arc, LazyLock};
 
 use super::ScheduleError;
 use super::cron::{Bits, YEARS};
@@ -206,14 +207,20 @@ pub(super) fn set(field: &Field, piece: &Piece<'_>) -> Result<Bits, ScheduleErro
     Ok(all)
 }
 
-pub(super) fn years(piece: &Piece<'_>) -> Result<Vec<u16>, ScheduleError> {
+/// Every year: so say most schedules, of which there may be thousands.
+static EVERY_YEAR: LazyLock<Arc<[u16]>> = LazyLock::new(|| YEARS.collect());
+
+pub(super) fn years(piece: &Piece<'_>) -> Result<Arc<[u16]>, ScheduleError> {
     let mut all = Vec::new();
     for item in piece.split(',') {
         all.extend(values(&YEAR, &item)?);
     }
     all.sort_unstable();
     all.dedup();
-    Ok(all)
+    if all.len() == EVERY_YEAR.len() {
+        return Ok(Arc::clone(&EVERY_YEAR));
+    }
+    Ok(all.into())
 }
 
 /// The text before a suffix, whatever its case.

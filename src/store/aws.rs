@@ -10,6 +10,7 @@
 //! - a value ends up in an error: of an answer only its error name and message are used, and of a
 //!   failed transmission only its kind.
 
+mod batch;
 mod failure;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -217,6 +218,10 @@ impl SecretStore for AwsStore {
         };
         self.settled(secret, stale, || self.get_once(secret, which))
             .await
+    }
+
+    async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
+        self.batch(secrets).await
     }
 
     async fn put(

@@ -49,6 +49,11 @@ impl SecretStore for Measured {
         self.count("GetSecretValue", self.store.get(secret, which).await)
     }
 
+    async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
+        let answer = self.store.get_batch(secrets).await;
+        self.count("BatchGetSecretValue", answer)
+    }
+
     async fn put(
         &self,
         secret: &str,

@@ -10,6 +10,7 @@
 
 mod answer;
 pub mod aws;
+pub mod batch;
 pub mod local;
 pub mod measured;
 mod open;
@@ -106,6 +107,21 @@ pub trait SecretStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]
     async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError>;
+
+    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MOST`] secrets in one call, in their order. `None`: the answer
+    /// says nothing of that one (it has an error of its own, holds bytes, or lags behind): it is to be asked for alone.
+    /// [`batch::Batches`] does all that.
+    ///
+    /// # Errors
+    /// [`StoreError`], about the call as a whole.
+    async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
+        let mut found = Vec::with_capacity(secrets.len());
+        for secret in secrets {
+            let read = self.get(secret, Selector::Stage(stage::CURRENT)).await;
+            found.push(read.ok());
+        }
+        Ok(found)
+    }
 
     /// PutSecretValue with `id` as ClientRequestToken and exactly one label. The same value again is
     /// no change.

@@ -67,6 +67,10 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
         self.store.get(secret, which).await
     }
 
+    async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
+        self.store.get_batch(secrets).await
+    }
+
     async fn put(
         &self,
         secret: &str,

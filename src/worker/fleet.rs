@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::code::Code;
-use crate::config::settings::{Rotation, Settings};
+use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::identity;
@@ -18,6 +18,7 @@ use crate::rotation::rollback::Swapped;
 use crate::rotation::run::Order;
 use crate::telemetry::metrics::Metrics;
 use crate::worker::heartbeat::Hearts;
+use crate::worker::roster::Roster;
 use crate::worker::views::{RotationView, view};
 use crate::worker::windows::Crew;
 
@@ -38,7 +39,7 @@ pub struct Fleet {
     pub readers: Arc<Semaphore>,
     /// Places for looks at databases besides the runs.
     looks: Arc<Semaphore>,
-    rotations: Arc<RwLock<Arc<[Arc<Rotation>]>>>,
+    rotations: Arc<RwLock<Arc<Roster>>>,
     armed: Arc<AtomicBool>,
     /// How many were signed in as each standby when somebody last looked.
     sessions: Arc<RwLock<HashMap<String, usize>>>,
@@ -46,7 +47,7 @@ pub struct Fleet {
 
 impl Fleet {
     #[must_use]
-    pub fn new(crew: Crew, settings: &Settings, metrics: Metrics) -> Self {
+    pub fn new(crew: Crew, rotations: Vec<Rotation>, metrics: Metrics) -> Self {
         Self {
             crew,
             tasks: TaskTracker::new(),
@@ -54,7 +55,7 @@ impl Fleet {
             hearts: Hearts::default(),
             readers: Arc::new(Semaphore::new(READERS)),
             looks: Arc::new(Semaphore::new(LOOKS)),
-            rotations: Arc::new(RwLock::new(shared(settings))),
+            rotations: Arc::new(RwLock::new(Arc::new(Roster::new(rotations)))),
             armed: Arc::default(),
             sessions: Arc::default(),
         }
@@ -62,24 +63,25 @@ impl Fleet {
 
     /// The rotations of the config in force, in its order.
     #[must_use]
-    pub fn rotations(&self) -> Arc<[Arc<Rotation>]> {
+    pub fn rotations(&self) -> Arc<Roster> {
         let rotations = self.rotations.read();
         Arc::clone(&rotations.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a new config in force. Runs in flight go on under the old one.
-    pub fn replace(&self, settings: &Settings) {
-        let mut rotations = self
+    pub fn replace(&self, rotations: Vec<Rotation>) {
+        let roster = Arc::new(Roster::new(rotations));
+        let mut in_force = self
             .rotations
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *rotations = shared(settings);
+        *in_force = roster;
     }
 
     /// One rotation by its name.
     #[must_use]
     pub fn rotation(&self, name: &str) -> Option<Arc<Rotation>> {
-        self.rotations().iter().find(|r| r.name == name).cloned()
+        self.rotations().find(name).cloned()
     }
 
     /// Whether the schedules have been armed.
@@ -223,8 +225,4 @@ impl Fleet {
 
 fn gone() -> RotationError {
     RotationError::Internal("the worker is gone".into())
-}
-
-fn shared(settings: &Settings) -> Arc<[Arc<Rotation>]> {
-    settings.rotations.iter().cloned().map(Arc::new).collect()
 }

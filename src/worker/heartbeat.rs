@@ -3,12 +3,13 @@
 //! What can go wrong, and what prevents it:
 //! - thousands are due at once: the first beats are spread over the pace by the rotations' names, and [`AT_ONCE`] are
 //!   on at a time; none takes a run's place;
+//! - each is a call to the store, at a price: those that are due within [`GATHER`] are read together;
 //! - beats pile up at a host that is slow: the next one is counted from the end of the last;
 //! - the clock is set, or the machine sleeps: beats are counted by a clock that nobody sets;
 //! - one trouble is told again at every beat: only what is new is told;
 //! - a config that is read again begins every pace anew, and no beat ever comes: what is due stays due.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,38 +21,61 @@ use crate::code::{Code, Problem};
 use crate::config::settings::Rotation;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
-use crate::rotation::heartbeat::{Heartbeat, beat};
-use crate::schedule::window::spread_offset;
+use crate::rotation::heartbeat::{Heartbeat, beat_with};
+use crate::store::batch::Batches;
+use crate::store::{SecretVersion, StoreError};
 use crate::worker::fleet::Fleet;
+use crate::worker::pulse::{GATHER, Pulse};
 
 /// How many beats are on at once.
 const AT_ONCE: usize = 8;
 /// How often a new config is looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// What has come of a part of a beat.
+enum Came {
+    Read(Vec<(Arc<Rotation>, Result<SecretVersion, StoreError>)>),
+    Said(Arc<Rotation>, Result<Heartbeat, RotationError>),
+}
+
 /// Tries every rotation's AWSCURRENT at its pace, until the worker winds down.
 pub async fn keep(fleet: Fleet) {
     let mut pulse = Pulse::default();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut beats = JoinSet::new();
+    let batches = Arc::new(Batches::default());
     loop {
         if pulse.follow(&fleet.rotations(), Instant::now()) {
             fleet.hearts.keep_only(&fleet.rotations());
         }
-        while let Some(rotation) = pulse.take_due(Instant::now()) {
+        loop {
+            let round = pulse.take_round(Instant::now());
+            if round.is_empty() {
+                break;
+            }
             let (site, places) = (fleet.crew.rotator.site.clone(), Arc::clone(&places));
+            let batches = Arc::clone(&batches);
             beats.spawn(async move {
                 let _place = places.acquire().await;
-                let said = beat(&site, &rotation).await;
-                (rotation, said)
+                let secrets: Vec<&str> = round.iter().map(|r| r.secret.as_str()).collect();
+                let read = batches.read(&*site.store, &secrets).await;
+                Came::Read(round.into_iter().zip(read).collect())
             });
         }
         let look = Instant::now() + LOOK;
-        let next = pulse.next().map_or(look, |due| due.min(look));
+        let next = pulse.next().map_or(look, |due| (due + GATHER).min(look));
         tokio::select! {
             () = sleep_until(next) => {}
             Some(done) = beats.join_next() => match done {
-                Ok((rotation, said)) => {
+                Ok(Came::Read(all)) => for (rotation, read) in all {
+                    let (site, places) = (fleet.crew.rotator.site.clone(), Arc::clone(&places));
+                    beats.spawn(async move {
+                        let _place = places.acquire().await;
+                        let said = beat_with(&site, &rotation, read).await;
+                        Came::Said(rotation, said)
+                    });
+                },
+                Ok(Came::Said(rotation, said)) => {
                     tell(&fleet, &rotation, said);
                     pulse.done(&rotation.name, Instant::now());
                 }
@@ -85,71 +109,6 @@ fn tell(fleet: &Fleet, rotation: &Rotation, said: Result<Heartbeat, RotationErro
         }
     };
     fleet.crew.rotator.events.send(fleet.now(), event);
-}
-
-/// When each rotation is due.
-#[derive(Debug, Default)]
-struct Pulse {
-    config: Option<Arc<[Arc<Rotation>]>>,
-    due: BTreeMap<(Instant, String), Arc<Rotation>>,
-    beating: HashSet<String>,
-}
-
-impl Pulse {
-    /// Takes up a config that is new, and says whether it was.
-    fn follow(&mut self, config: &Arc<[Arc<Rotation>]>, now: Instant) -> bool {
-        if self
-            .config
-            .as_ref()
-            .is_some_and(|old| Arc::ptr_eq(old, config))
-        {
-            return false;
-        }
-        let before: HashMap<String, Instant> = std::mem::take(&mut self.due)
-            .into_keys()
-            .map(|(at, name)| (name, at))
-            .collect();
-        for rotation in config.iter() {
-            let name = &rotation.name;
-            if let Some(pace) = rotation.heartbeat
-                && !self.beating.contains(name)
-            {
-                let first = now + spread_offset(name, pace);
-                let at = (before.get(name)).map_or(first, |at| (*at).min(now + pace));
-                self.due.insert((at, name.clone()), Arc::clone(rotation));
-            }
-        }
-        self.config = Some(Arc::clone(config));
-        true
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.due.keys().next().map(|(at, _)| *at)
-    }
-
-    /// One that is due `now`.
-    fn take_due(&mut self, now: Instant) -> Option<Arc<Rotation>> {
-        let first = self
-            .due
-            .first_entry()
-            .filter(|first| first.key().0 <= now)?;
-        let rotation = first.remove();
-        self.beating.insert(rotation.name.clone());
-        Some(rotation)
-    }
-
-    /// Its beat has ended; the next one is counted from `now`.
-    fn done(&mut self, name: &str, now: Instant) {
-        self.beating.remove(name);
-        let config = self.config.iter().flat_map(|config| config.iter());
-        let rotation = config.into_iter().find(|rotation| rotation.name == name);
-        if let Some(rotation) = rotation
-            && let Some(pace) = rotation.heartbeat
-        {
-            let key = (now + pace, name.to_owned());
-            self.due.insert(key, Arc::clone(rotation));
-        }
-    }
 }
 
 /// What is new.
@@ -212,81 +171,8 @@ impl Hearts {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap as Map;
-
     use super::*;
-
-    const PACE: Duration = Duration::from_secs(300);
-
-    fn config(names: &[&str], keys: &str) -> Arc<[Arc<Rotation>]> {
-        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        let mut text = String::from("[secrets]\nbackend = \"local\"\n");
-        for name in names {
-            text += &format!("[[rotation]]\nname = \"{name}\"\nsecret = \"{name}/db\"\n{keys}\n");
-        }
-        std::fs::write(file.path(), text).unwrap();
-        let settings = crate::config::load(Some(file.path()), &Map::new()).unwrap();
-        settings.rotations.into_iter().map(Arc::new).collect()
-    }
-
-    fn beating(names: &[&str]) -> Arc<[Arc<Rotation>]> {
-        config(names, "heartbeat = \"5m\"")
-    }
-
-    fn all_due(pulse: &mut Pulse, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| pulse.take_due(now))
-            .map(|rotation| rotation.name.clone())
-            .collect()
-    }
-
-    #[test]
-    fn the_first_beats_are_spread_over_the_pace_and_each_comes_within_it() {
-        let names: Vec<String> = (0..100).map(|n| format!("app-{n}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (mut pulse, start) = (Pulse::default(), Instant::now());
-        assert!(pulse.follow(&beating(&names), start));
-        let half = all_due(&mut pulse, start + PACE / 2).len();
-        assert!((30..=70).contains(&half), "{half} in the first half");
-        let rest = all_due(&mut pulse, start + PACE).len();
-        assert_eq!(half + rest, 100);
-    }
-
-    #[test]
-    fn the_next_beat_is_counted_from_the_end_of_the_last_and_none_comes_while_one_is_on() {
-        let (mut pulse, start) = (Pulse::default(), Instant::now());
-        pulse.follow(&beating(&["app"]), start);
-        assert_eq!(all_due(&mut pulse, start + PACE), ["app"]);
-        let late = start + PACE * 5;
-        assert_eq!(all_due(&mut pulse, late), [""; 0]);
-        pulse.done("app", late);
-        assert_eq!(all_due(&mut pulse, late + PACE - LOOK), [""; 0]);
-        assert_eq!(all_due(&mut pulse, late + PACE), ["app"]);
-    }
-
-    #[test]
-    fn a_config_that_is_read_again_and_again_keeps_no_beat_from_coming() {
-        let (mut pulse, start) = (Pulse::default(), Instant::now());
-        pulse.follow(&beating(&["app"]), start);
-        all_due(&mut pulse, start + PACE);
-        pulse.done("app", start + PACE);
-        for minute in 5..10 {
-            pulse.follow(&beating(&["app"]), start + Duration::from_secs(60 * minute));
-        }
-        assert_eq!(all_due(&mut pulse, start + PACE * 2), ["app"]);
-    }
-
-    #[test]
-    fn a_rotation_without_the_key_or_gone_from_the_config_is_not_tried() {
-        let (mut pulse, start) = (Pulse::default(), Instant::now());
-        pulse.follow(&config(&["app"], ""), start);
-        assert_eq!(pulse.next(), None);
-        pulse.follow(&beating(&["app", "old"]), start);
-        assert_eq!(all_due(&mut pulse, start + PACE).len(), 2);
-        pulse.follow(&beating(&["app"]), start + PACE);
-        pulse.done("old", start + PACE);
-        pulse.done("app", start + PACE);
-        assert_eq!(all_due(&mut pulse, start + PACE * 3), ["app"]);
-    }
+    use crate::worker::pulse::tests::config;
 
     fn error(code: Code) -> RotationError {
         RotationError::Refused {

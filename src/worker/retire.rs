@@ -23,7 +23,11 @@ const AGAIN: TimeDelta = TimeDelta::minutes(10);
 
 /// When each was tried last.
 #[derive(Debug, Default)]
-pub(super) struct Retirements(HashMap<String, DateTime<Utc>>);
+pub(super) struct Retirements {
+    tried: HashMap<String, DateTime<Utc>>,
+    /// Before that nobody is due, whatever happens.
+    not_before: Option<DateTime<Utc>>,
+}
 
 impl Retirements {
     /// Whether it is to be tried `now`; then that is remembered.
@@ -35,28 +39,49 @@ impl Retirements {
     ) -> bool {
         let over = due(rotation, memory.last_flip).is_some_and(|at| at <= now);
         if !over || memory.retired.is_some() || memory.paused {
-            self.0.remove(&rotation.name);
+            self.tried.remove(&rotation.name);
             return false;
         }
-        let tried = self.0.get(&rotation.name);
+        let tried = self.tried.get(&rotation.name);
         if tried.is_some_and(|at| now - *at < AGAIN) {
             return false;
         }
-        self.0.insert(rotation.name.clone(), now);
+        self.tried.insert(rotation.name.clone(), now);
         true
+    }
+
+    /// Whether anybody can be due `now`. Until then the journal need not be asked about thousands.
+    pub(super) fn may_be_due(&self, now: DateTime<Utc>) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Learns from everything that is remembered `now` when the next one can be due: who flips from now on is not
+    /// due before the shortest `retire_after` has gone by. Of who is due and was not locked nothing is known.
+    pub(super) fn plan<'a>(
+        &mut self,
+        all: impl Iterator<Item = (&'a Rotation, &'a RotationMemory)>,
+        now: DateTime<Utc>,
+    ) {
+        let next = all.filter_map(|(rotation, memory)| {
+            let flip_now = due(rotation, Some(now))?;
+            let known = due(rotation, memory.last_flip).filter(|_| memory.retired.is_none());
+            Some(known.map_or(flip_now, |at| at.min(flip_now)))
+        });
+        self.not_before = next.min();
+    }
+
+    /// A new config, or a clock that was set: all is open again.
+    pub(super) fn forget_plan(&mut self) {
+        self.not_before = None;
     }
 }
 
 impl Crew {
     /// Locks the user of AWSPREVIOUS of a rotation whose time for it has come, and says what came of it.
     pub(super) async fn retire(&self, rotation: &Rotation, memory: &RotationMemory) {
-        let place = tokio::select! {
-            place = self.places.acquire() => place,
-            () = self.stop.winding_down.cancelled() => return,
-        };
-        if place.is_err() {
+        let Some(_place) = self.place().await else {
             return;
-        }
+        };
         let task = Task {
             rotation,
             own: identity::manual(),
@@ -142,6 +167,32 @@ mod tests {
         assert!(!retirements.take_due(&rotation(""), &flipped(), at(48)));
         let never = RotationMemory::default();
         assert!(!retirements.take_due(&day, &never, at(48)));
+    }
+
+    #[test]
+    fn nobody_is_looked_for_before_somebody_can_be_due() {
+        let (day, never) = (rotation("retire_after = \"24h\""), rotation(""));
+        let mut retirements = Retirements::default();
+        assert!(retirements.may_be_due(at(0)), "nothing is known yet");
+        let done = RotationMemory {
+            retired: Some(at(1)),
+            ..flipped()
+        };
+        retirements.plan(
+            [(&day, &flipped()), (&never, &flipped())].into_iter(),
+            at(10),
+        );
+        assert!(!retirements.may_be_due(at(23)));
+        assert!(retirements.may_be_due(at(24)));
+        // Whoever flips a moment later is due in a day.
+        retirements.plan([(&day, &done)].into_iter(), at(10));
+        assert!(!retirements.may_be_due(at(33)) && retirements.may_be_due(at(34)));
+        // Not locked although due: it may be at any time.
+        retirements.plan([(&day, &flipped())].into_iter(), at(30));
+        assert!(retirements.may_be_due(at(30)));
+        retirements.plan([(&day, &done)].into_iter(), at(10));
+        retirements.forget_plan();
+        assert!(retirements.may_be_due(at(11)));
     }
 
     #[test]

@@ -74,13 +74,18 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
                     tracing::error!(%error, "the rotations could not be armed anew");
                 }
             }
-            Some(worked) = scheduler.done.1.recv() => scheduler.arm_again(worked).await,
+            Some(done) = scheduler.done.1.recv() => match done {
+                Done::Worked(worked) => scheduler.arm_again(worked).await,
+                Done::Recorded(missed) => {
+                    scheduler.working.remove(&missed);
+                }
+            },
             word = words.recv() => match word {
                 Some(Word::Reload(settings)) => {
                     // A window that opens at this very moment is not gone by without a run.
                     let now = clock.now();
                     scheduler.hand_over(now);
-                    fleet.replace(&settings);
+                    fleet.replace(settings.rotations);
                     if let Err(error) = scheduler.start(now).await {
                         tracing::error!(%error, "the reloaded config's rotations could not be armed");
                     }
@@ -90,6 +95,7 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
         }
     }
     wind_down(fleet).await;
+    fleet.crew.rotator.site.masters.close_all().await;
     Ok(())
 }
 
@@ -110,6 +116,14 @@ async fn wind_down(fleet: &Fleet) {
 /// A rotation's name and a window of its.
 type Worked = (String, Window);
 
+/// What has become of a window.
+enum Done {
+    /// It was worked through.
+    Worked(Worked),
+    /// It had gone by, and the journal says so now.
+    Recorded(Worked),
+}
+
 struct Scheduler {
     fleet: Fleet,
     agenda: Agenda,
@@ -118,10 +132,7 @@ struct Scheduler {
     /// Users of AWSPREVIOUS that are to be locked.
     retirements: Retirements,
     /// Those that have been.
-    done: (
-        mpsc::UnboundedSender<Worked>,
-        mpsc::UnboundedReceiver<Worked>,
-    ),
+    done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
 }
 
 impl Scheduler {
@@ -134,22 +145,26 @@ impl Scheduler {
         self.sweep(now).await;
         let memory = journal.memory().await?;
         self.agenda = Agenda::default();
+        let busy: HashSet<String> = self.working.iter().map(|(n, _)| n.clone()).collect();
+        let mut missed = Vec::new();
         for rotation in rotations.iter() {
             let Some(memory) = memory.get(&rotation.name) else {
                 continue;
             };
             self.arm(rotation, memory, now);
             // After a reload, a window that is being worked through is neither begun again nor missed.
-            if self.working.iter().any(|(name, _)| *name == rotation.name) {
+            if busy.contains(&rotation.name) {
                 continue;
             }
             match find(rotation, memory, now) {
                 Found::Nothing => {}
                 Found::Begun(window) => self.work(rotation, window, Trigger::Recovery),
                 Found::Open(window) => self.work(rotation, window, Trigger::Schedule),
-                Found::Missed(window) => self.missed(rotation, window, now).await,
+                Found::Missed(window) => missed.push((Arc::clone(rotation), window)),
             }
         }
+        self.missed(missed, now);
+        self.retirements.forget_plan();
         self.retire().await;
         self.fleet.set_armed();
         tracing::info!(
@@ -159,23 +174,6 @@ impl Scheduler {
             "schedules are armed"
         );
         Ok(())
-    }
-
-    /// Records a window that went by. One that is still open may be another worker's, where the journal has
-    /// several: then it is waited for how it ends.
-    async fn missed(&mut self, rotation: &Arc<Rotation>, window: Window, now: DateTime<Utc>) {
-        let crew = self.fleet.crew.clone();
-        if window.closes <= now || !crew.rotator.journal.is_shared() {
-            crew.missed(rotation, window, None).await;
-            return;
-        }
-        let (rotation, done) = (Arc::clone(rotation), self.done.0.clone());
-        self.working.insert((rotation.name.clone(), window));
-        self.fleet.tasks.spawn(async move {
-            crew.leave_to_others(&rotation, window).await;
-            // As in `work`.
-            let _ = done.send((rotation.name.clone(), window));
-        });
     }
 
     /// Ends runs that nobody works on any more, as of `at`.
@@ -200,7 +198,8 @@ impl Scheduler {
     /// Locks the users of AWSPREVIOUS whose time is over.
     async fn retire(&mut self) {
         let rotations = self.fleet.rotations();
-        if rotations.iter().all(|r| r.retire_after.is_none()) {
+        let now = self.fleet.now();
+        if rotations.iter().all(|r| r.retire_after.is_none()) || !self.retirements.may_be_due(now) {
             return;
         }
         let mut memory = match self.fleet.crew.rotator.journal.memory().await {
@@ -210,7 +209,9 @@ impl Scheduler {
                 return;
             }
         };
-        let now = self.fleet.now();
+        let all = rotations.iter();
+        let all = all.filter_map(|r| Some((&**r, memory.get(&r.name)?)));
+        self.retirements.plan(all, now);
         for rotation in rotations.iter() {
             let Some(memory) = memory.remove(&rotation.name) else {
                 continue;
@@ -222,6 +223,34 @@ impl Scheduler {
                     .spawn(async move { crew.retire(&rotation, &memory).await });
             }
         }
+    }
+
+    /// Records windows that went by. There may be thousands: what is due meanwhile does not wait for that. One that
+    /// is still open may be another worker's, where the journal has several: then it is waited for how it ends.
+    fn missed(&mut self, missed: Vec<(Arc<Rotation>, Window)>, now: DateTime<Utc>) {
+        let names = missed
+            .iter()
+            .map(|(rotation, window)| (rotation.name.clone(), *window));
+        self.working.extend(names);
+        let shared = self.fleet.crew.rotator.journal.is_shared();
+        let (open, over): (Vec<_>, Vec<_>) = missed
+            .into_iter()
+            .partition(|(_, window)| shared && window.closes > now);
+        // As in `work`, nobody may be there any more to hear what is done.
+        for (rotation, window) in open {
+            let (crew, done) = (self.fleet.crew.clone(), self.done.0.clone());
+            self.fleet.tasks.spawn(async move {
+                crew.leave_to_others(&rotation, window).await;
+                let _ = done.send(Done::Worked((rotation.name.clone(), window)));
+            });
+        }
+        let (crew, done) = (self.fleet.crew.clone(), self.done.0.clone());
+        self.fleet.tasks.spawn(async move {
+            for (rotation, window) in over {
+                crew.missed(&rotation, window, None).await;
+                let _ = done.send(Done::Recorded((rotation.name.clone(), window)));
+            }
+        });
     }
 
     fn arm(&mut self, rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) {
@@ -258,7 +287,7 @@ impl Scheduler {
         self.fleet.tasks.spawn(async move {
             crew.take_up(&rotation, window, trigger).await;
             // The scheduler may be gone already when the worker stops.
-            let _ = done.send((rotation.name.clone(), window));
+            let _ = done.send(Done::Worked((rotation.name.clone(), window)));
         });
     }
 
@@ -285,7 +314,7 @@ impl Scheduler {
                         self.work(&rotation, window, Trigger::Schedule);
                     }
                     Found::Missed(window) if !taken(window) => {
-                        self.missed(&rotation, window, now).await;
+                        self.missed(vec![(rotation, window)], now);
                     }
                     _ => {}
                 }

@@ -5,6 +5,8 @@
 //! - a worker that starts in an open window which it may not begin calls it missed, while another worker is about to
 //!   work it: it waits for the end.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::config::settings::Rotation;
 use crate::journal::{RotationMemory, RunState, Trigger};
 use crate::schedule::Window;
@@ -15,7 +17,7 @@ use crate::worker::windows::Crew;
 impl Crew {
     /// Works a window through, unless it is paused, over, or no longer one.
     pub(super) async fn take_up(&self, rotation: &Rotation, window: Window, trigger: Trigger) {
-        let Some(memory) = self.remembered(rotation, window).await else {
+        let Some((place, memory)) = self.remembered(rotation, window).await else {
             return;
         };
         match memory {
@@ -34,7 +36,7 @@ impl Crew {
             _ if self.rotator.site.clock.now() >= window.closes => {
                 self.missed(rotation, window, None).await;
             }
-            _ => self.work(rotation, window, trigger).await,
+            _ => self.work_in(Some(place), rotation, window, trigger).await,
         }
     }
 
@@ -49,23 +51,26 @@ impl Crew {
     }
 
     /// What is remembered of a rotation; asked for again while its window is open, so that one that is paused is not
-    /// worked because the journal was down. `None`: the worker winds down.
+    /// worked because the journal was down. First a place: of a thousand that are due, sixteen ask, and not all of
+    /// them at once; the try that follows has it too. `None`: the worker winds down.
     async fn remembered(
         &self,
         rotation: &Rotation,
         window: Window,
-    ) -> Option<Option<RotationMemory>> {
+    ) -> Option<(OwnedSemaphorePermit, Option<RotationMemory>)> {
         let clock = &self.rotator.site.clock;
         let mut tries = 0;
         loop {
+            let place = self.place().await?;
             match self.rotator.journal.memory_of(&rotation.name).await {
-                Ok(memory) => return Some(memory),
-                Err(_) if clock.now() >= window.closes => return Some(None),
+                Ok(memory) => return Some((place, memory)),
+                Err(_) if clock.now() >= window.closes => return Some((place, None)),
                 Err(error) => {
                     tries += 1;
                     tracing::warn!(rotation = %rotation.name, code = %error.code(), %error, "the run could not begin");
                 }
             }
+            drop(place);
             tokio::select! {
                 () = clock.pass(Backoff::RUNS.jittered(tries)) => {}
                 () = clock.sleep_until(window.closes) => {}

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::code::{Code, Problem};
@@ -58,16 +58,30 @@ impl Crew {
     /// Works one window through. Ends when the rotation has run, has failed for good, the window has
     /// closed, or the worker winds down.
     pub async fn work(&self, rotation: &Rotation, window: Window, trigger: Trigger) {
+        self.work_in(None, rotation, window, trigger).await;
+    }
+
+    /// As [`Crew::work`], the first try in a place that is had already.
+    pub(super) async fn work_in(
+        &self,
+        mut place: Option<OwnedSemaphorePermit>,
+        rotation: &Rotation,
+        window: Window,
+        trigger: Trigger,
+    ) {
         let clock = &self.rotator.site.clock;
         let (mut attempt, mut failures) = (0, 0);
         let mut version_id = None;
         loop {
+            if clock.now() < window.opens {
+                place = None;
+            }
             tokio::select! {
                 () = clock.sleep_until(window.opens) => {}
                 () = self.stop.winding_down.cancelled() => return,
             }
             let mut elsewhere = None;
-            let tried = self.try_once(rotation, window, trigger, &mut version_id);
+            let tried = self.try_once(place.take(), rotation, window, trigger, &mut version_id);
             let problem = match tried.await {
                 Try::Over => return,
                 Try::Elsewhere { run, left } => {
@@ -104,21 +118,30 @@ impl Crew {
         }
     }
 
+    /// A place among `limits.concurrency`; `None`: the worker winds down.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            place = Arc::clone(&self.places).acquire_owned() => place.ok(),
+            () = self.stop.winding_down.cancelled() => None,
+        }
+    }
+
     /// One try. The version id is asked for once.
     async fn try_once(
         &self,
+        place: Option<OwnedSemaphorePermit>,
         rotation: &Rotation,
         window: Window,
         trigger: Trigger,
         version_id: &mut Option<VersionId>,
     ) -> Try {
-        let place = tokio::select! {
-            place = self.places.acquire() => place,
-            () = self.stop.winding_down.cancelled() => return Try::Over,
+        let _place = match place {
+            Some(place) => place,
+            None => match self.place().await {
+                Some(place) => place,
+                None => return Try::Over,
+            },
         };
-        if place.is_err() {
-            return Try::Over;
-        }
         let version_id = match version_id {
             Some(id) => id.clone(),
             None => match self.version_id(rotation, window).await {

@@ -87,6 +87,11 @@ pub trait Harness: Sync {
         true
     }
 
+    /// Whether a run can go on with the master's connection of another.
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     /// Plays a server without TLS until the client hangs up; gives back all that it was told
     /// besides the question for TLS.
     fn plain_server(&self) -> fn(TcpStream) -> Vec<u8>;

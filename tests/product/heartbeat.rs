@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use twinkey::rotation::heartbeat::{Heartbeat, beat};
+use twinkey::rotation::masters::Masters;
 use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::secret::Sensitive;
 use twinkey::store::aws::AwsStore;
@@ -155,6 +156,7 @@ async fn what_was_read_before_a_flip_and_is_refused_after_it_is_no_changed_passw
         store: Arc::new(Behind { store, old }),
         clock: Clock::system(),
         hosts: HostLimits::new(1),
+        masters: Masters::none(),
         aws: twinkey::aws::Aws::default(),
     };
     let settings = twinkey::config::load(Some(&shop.config()), &BTreeMap::new()).unwrap();

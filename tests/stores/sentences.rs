@@ -16,6 +16,10 @@ const SENTENCES: &[(&str, Sentence)] = &[
         "a secret is found by its name, its ARN and its partial ARN",
         |s| Box::pin(found(s)),
     ),
+    (
+        "several secrets are read at once, each its AWSCURRENT, and what is not there is left out",
+        |s| Box::pin(batch(s)),
+    ),
     ("what is not there is not found", |s| Box::pin(not_found(s))),
     ("a pending put leaves AWSCURRENT alone", |s| {
         Box::pin(pending(s))
@@ -89,6 +93,21 @@ async fn found(subject: &Subject) {
     }
     let seen = seeded.describe().await;
     assert!(!seen.rotation_enabled && !seen.deleted && seen.owning_service.is_none());
+}
+
+async fn batch(subject: &Subject) {
+    let (one, two) = (subject.seed("one").await, subject.seed("two").await);
+    one.pending("not yet").await;
+    let arn = two.describe().await.arn;
+    let asked = [arn.as_str(), "prod/nowhere", &one.name];
+    let read = subject.store.get_batch(&asked).await.unwrap();
+    let [Some(second), None, Some(first)] = &read[..] else {
+        panic!("{read:?}");
+    };
+    assert_eq!(first.value.expose_secret(), "one");
+    assert_eq!(first.version_id, one.first);
+    assert_eq!(second.value.expose_secret(), "two");
+    assert_eq!((&second.version_id, &second.arn), (&two.first, &arn));
 }
 
 async fn not_found(subject: &Subject) {

@@ -251,6 +251,18 @@ impl Admin for Master {
             .map(Some)
     }
 
+    /// The lock is all that a run leaves in its session: nothing is set there after the sign-in, and every statement
+    /// that changes a user is its own transaction.
+    async fn reset(&mut self) -> bool {
+        let Some(lock) = self.lock.take() else {
+            return false;
+        };
+        let asked = sqlx::query_scalar::<_, Option<i64>>("SELECT RELEASE_LOCK(?)")
+            .bind(lock)
+            .fetch_one(&mut self.connection);
+        matches!(proof::farewell(asked).await, Some(Ok(Some(1))))
+    }
+
     /// The server frees the lock only when it has noticed the end of the connection, which may be after
     /// the next run has asked for it: so it is given back first.
     async fn close(mut self: Box<Self>) {

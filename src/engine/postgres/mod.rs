@@ -166,6 +166,13 @@ impl Admin for Master {
             .map(Some)
     }
 
+    /// `DISCARD ALL` frees all advisory locks too, and what it makes of the settings is what the sign-in asked for
+    /// (PostgreSQL manual, "DISCARD"). It fails inside a transaction, and then the session is no new one.
+    async fn reset(&mut self) -> bool {
+        let asked = sqlx::raw_sql("DISCARD ALL").execute(&mut self.connection);
+        matches!(proof::farewell(asked).await, Some(Ok(_)))
+    }
+
     /// The server frees the lock only when it has noticed the end of the connection, which may be after
     /// the next run has asked for it: so it is given back first.
     async fn close(mut self: Box<Self>) {

@@ -1,11 +1,12 @@
 //! Rows read back as the journal's plain data. A `run`, whatever the query, comes with the steps of
-//! its current attempt; a list of any length takes two queries, the whole memory three.
+//! its current attempt; a list of any length takes two queries, the whole memory three, and so does that of one rotation.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::code::{Code, Problem};
@@ -108,61 +109,116 @@ pub(super) async fn abandoned(
     with_steps(db, &rows).await
 }
 
-/// What is remembered, by rotation: of one, or of all.
+/// What is remembered, by rotation: of one, or of all. There may be ten thousand, with a run and four steps each:
+/// every row is taken as it comes.
 pub(super) async fn memory(
     db: &mut SqliteConnection,
     only: Option<&str>,
 ) -> sqlx::Result<HashMap<String, RotationMemory>> {
-    let mut newest = by_rotation(
-        db,
-        "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
-             (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1)
-          WHERE ?1 IS NULL OR name = ?1",
-        only,
-    )
-    .await?;
-    let mut in_window = by_rotation(
-        db,
-        "SELECT runs.* FROM rotations JOIN runs ON runs.seq =
-             (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
-               ORDER BY seq DESC LIMIT 1)
-          WHERE ?1 IS NULL OR name = ?1",
-        only,
-    )
-    .await?;
-    sqlx::query("SELECT * FROM rotations WHERE ?1 IS NULL OR name = ?1")
-        .bind(only)
-        .fetch_all(db)
-        .await?
-        .iter()
-        .map(|row| {
-            let name: String = row.try_get("name")?;
-            let memory = RotationMemory {
-                paused: row.try_get("paused")?,
-                first_seen: time_or_none(row, "first_seen")?,
-                last_success: time_or_none(row, "last_success")?,
-                last_flip: time_or_none(row, "last_flip")?,
-                retired: time_or_none(row, "retired")?,
-                last_run: newest.remove(&name),
-                last_in_window: in_window.remove(&name),
-                seen: seen(row)?,
+    let filter = if only.is_some() {
+        "WHERE name = ?1"
+    } else {
+        ""
+    };
+    let sql = format!("{REMEMBERED} FROM rotations {filter}");
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    if let Some(name) = only {
+        query = query.bind(name);
+    }
+    let mut known = Vec::new();
+    let mut rows = query.fetch(&mut *db);
+    while let Some(row) = rows.try_next().await? {
+        known.push(remembered(&row)?);
+    }
+    drop(rows);
+    let mut runs = last_runs(db, &known).await?;
+    Ok(known
+        .into_iter()
+        .map(|one| {
+            let mut memory = one.memory;
+            memory.last_in_window = if one.last == one.last_in_window {
+                one.last.and_then(|seq| runs.get(&seq).cloned())
+            } else {
+                one.last_in_window.and_then(|seq| runs.remove(&seq))
             };
-            Ok((name, memory))
+            memory.last_run = one.last.and_then(|seq| runs.remove(&seq));
+            (one.name, memory)
         })
-        .collect()
+        .collect())
 }
 
-async fn by_rotation(
+/// A rotation, with the places of its last run and of the last that had a window.
+const REMEMBERED: &str = "SELECT *,
+    (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1) AS last,
+    (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
+      ORDER BY seq DESC LIMIT 1) AS last_in_window";
+
+/// What is remembered of a rotation, its runs by their places.
+struct Remembered {
+    name: String,
+    /// Without the runs.
+    memory: RotationMemory,
+    last: Option<i64>,
+    last_in_window: Option<i64>,
+}
+
+fn remembered(row: &SqliteRow) -> sqlx::Result<Remembered> {
+    Ok(Remembered {
+        name: row.try_get("name")?,
+        memory: RotationMemory {
+            paused: row.try_get("paused")?,
+            first_seen: time_or_none(row, "first_seen")?,
+            last_success: time_or_none(row, "last_success")?,
+            last_flip: time_or_none(row, "last_flip")?,
+            retired: time_or_none(row, "retired")?,
+            last_run: None,
+            last_in_window: None,
+            seen: seen(row)?,
+        },
+        last: row.try_get("last")?,
+        last_in_window: row.try_get("last_in_window")?,
+    })
+}
+
+/// The runs that these rotations remember, each once, by their places.
+async fn last_runs(
     db: &mut SqliteConnection,
-    query: &'static str,
-    only: Option<&str>,
-) -> sqlx::Result<HashMap<String, Run>> {
-    let rows = sqlx::query(query).bind(only).fetch_all(&mut *db).await?;
-    let runs = with_steps(db, &rows).await?;
-    Ok(runs
-        .into_iter()
-        .map(|run| (run.rotation.clone(), run))
-        .collect())
+    known: &[Remembered],
+) -> sqlx::Result<HashMap<i64, Run>> {
+    let places: Vec<i64> = (known.iter())
+        .flat_map(|one| [one.last, one.last_in_window])
+        .flatten()
+        .collect();
+    if places.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places = serde_json::json!(places).to_string();
+    let mut runs = HashMap::new();
+    let mut rows = sqlx::query("SELECT * FROM runs WHERE seq IN (SELECT value FROM json_each(?1))")
+        .bind(&places)
+        .fetch(&mut *db);
+    while let Some(row) = rows.try_next().await? {
+        let id: String = row.try_get("id")?;
+        let seq: i64 = row.try_get("seq")?;
+        runs.insert(seq, decode_run(&row, &id, Vec::new())?);
+    }
+    drop(rows);
+    let mut rows = sqlx::query(
+        "SELECT seq, steps.* FROM runs JOIN steps ON steps.run = id AND steps.attempt = runs.attempt
+          WHERE seq IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(&places)
+    .fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        let seq: i64 = row.try_get("seq")?;
+        if let Some(run) = runs.get_mut(&seq) {
+            run.steps.push(step(&row)?);
+        }
+    }
+    for run in runs.values_mut() {
+        run.steps.sort_by_key(|step| step.name);
+    }
+    Ok(runs)
 }
 
 async fn one(db: &mut SqliteConnection, row: Option<SqliteRow>) -> sqlx::Result<Option<Run>> {

@@ -16,6 +16,7 @@ use crate::config::settings::Settings;
 use crate::journal::{Journal, Run, RunQuery, RunState, SqliteJournal};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Events;
+use crate::rotation::masters::Masters;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
 use crate::secret::Sensitive;
@@ -133,6 +134,7 @@ impl Shift {
                     store: Arc::clone(&store) as Arc<dyn SecretStore>,
                     clock,
                     hosts: HostLimits::new(4),
+                    masters: Masters::none(),
                     aws: crate::aws::Aws::default(),
                 },
                 journal: Arc::clone(&journal),
@@ -142,7 +144,7 @@ impl Shift {
             places: Arc::new(Semaphore::new(4)),
             stop: Stop::default(),
         };
-        let fleet = Fleet::new(crew, &settings, Metrics::default());
+        let fleet = Fleet::new(crew, settings.rotations, Metrics::default());
         let (words, heard) = mpsc::channel(1);
         let worker = tokio::spawn({
             let fleet = fleet.clone();

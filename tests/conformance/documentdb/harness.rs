@@ -77,6 +77,10 @@ impl Server {
 
 #[async_trait]
 impl Harness for Server {
+    fn hands_on(&self) -> bool {
+        false
+    }
+
     fn engine(&self) -> &dyn Engine {
         &self.engine
     }

@@ -146,6 +146,10 @@ fn is_digest(text: &str) -> bool {
 
 #[async_trait]
 impl Harness for Server {
+    fn hands_on(&self) -> bool {
+        false
+    }
+
     fn engine(&self) -> &dyn Engine {
         &self.engine
     }

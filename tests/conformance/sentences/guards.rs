@@ -17,6 +17,7 @@ pub async fn all(harness: &dyn Harness) {
     what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harness).await;
     only_one_connection_holds_the_lock_of_a_pair(harness).await;
     a_lock_that_is_given_back_is_free_at_once(harness).await;
+    a_connection_that_is_handed_on_keeps_nothing_of_the_run_before(harness).await;
     sessions_of_the_standby_are_seen(harness).await;
     a_mighty_user_and_the_master_itself_are_refused(harness).await;
     a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness).await;
@@ -108,6 +109,27 @@ async fn a_lock_that_is_given_back_is_free_at_once(harness: &dyn Harness) {
         next.close().await;
         next = case.admin().await;
     }
+}
+
+async fn a_connection_that_is_handed_on_keeps_nothing_of_the_run_before(harness: &dyn Harness) {
+    let case = Case::new(harness, "handed").await;
+    let (mut one, mut two) = (case.admin().await, case.admin().await);
+    for _ in 0..3 {
+        assert!(one.lock(&case.pair).await.unwrap());
+        assert_eq!(one.reset().await, harness.hands_on());
+        if !harness.hands_on() {
+            break;
+        }
+        assert!(two.lock(&case.pair).await.unwrap(), "the lock is free");
+        assert!(
+            !one.lock(&case.pair).await.unwrap(),
+            "and not still its own"
+        );
+        two.close().await;
+        two = case.admin().await;
+    }
+    one.close().await;
+    two.close().await;
 }
 
 async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {

@@ -8,6 +8,7 @@ use twinkey::code::Code;
 use twinkey::journal::{Claim, SqliteJournal, Trigger};
 use twinkey::rotation::event::Events;
 use twinkey::rotation::identity;
+use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::secret::Sensitive;
@@ -83,6 +84,7 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
             )))),
             clock: Clock::system(),
             hosts: HostLimits::new(1),
+            masters: Masters::none(),
             aws: twinkey::aws::Aws::default(),
         },
         journal: Arc::new(journal.unwrap()),

@@ -11,6 +11,7 @@ use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, Run, RunState, SqliteJournal, Trigger};
 use twinkey::rotation::event::Events;
 use twinkey::rotation::identity;
+use twinkey::rotation::masters::Masters;
 use twinkey::rotation::rollback::rollback;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::scene::Task;
@@ -99,6 +100,7 @@ impl Track {
                     store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
                     clock: Clock::system(),
                     hosts: HostLimits::new(PAIRS),
+                    masters: Masters::none(),
                     aws: twinkey::aws::Aws::default(),
                 },
                 journal: Arc::new(journal.unwrap()),

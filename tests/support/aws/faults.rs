@@ -246,7 +246,11 @@ impl State {
     }
 
     fn judge_read(&mut self, call: &Call) -> Verdict {
-        if !matches!(call.action.as_str(), "DescribeSecret" | "GetSecretValue") {
+        let action = call.action.as_str();
+        if !matches!(
+            action,
+            "DescribeSecret" | "GetSecretValue" | "BatchGetSecretValue"
+        ) {
             return Verdict::Pass;
         }
         let Some(old) = &mut self.old else {

@@ -27,7 +27,11 @@ impl Street {
     }
 
     pub async fn open_as(plan: Plan, pairs: usize, backend: Backend) -> Self {
-        let shop = Shop::open_with(plan, backend).await;
+        Self::settle(Shop::open_with(plan, backend).await, pairs).await
+    }
+
+    /// Makes a shop a street.
+    pub async fn settle(shop: Shop, pairs: usize) -> Self {
         let mut root = shop.root("shop").await;
         let mut master = shop
             .connect("rdsmaster", &shop.master, "shop")

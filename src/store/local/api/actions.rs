@@ -8,12 +8,12 @@ use serde_json::{Map, Value as Json, json};
 
 use super::super::operations::{Details, NewSecret};
 use super::super::refusal::{Kind, Refusal};
-use super::super::versions::{Value, stages_of};
+use super::super::versions::{Found, Value, stages_of};
 use super::super::{LocalStore, random};
 use super::request::{Request, read};
 use crate::store::VersionId;
 
-type Answer = Result<Json, Refusal>;
+pub(super) type Answer = Result<Json, Refusal>;
 
 fn seconds(milliseconds: i64) -> Json {
     json!(milliseconds as f64 / 1000.0)
@@ -79,14 +79,19 @@ pub(super) async fn get_secret_value(store: &LocalStore, body: &[u8]) -> Answer 
     let found = store
         .read_value(&request.secret_id, version.as_ref(), label)
         .await?;
+    Ok(value_of(&found))
+}
+
+/// A version with its value, as GetSecretValue has it.
+pub(super) fn value_of(found: &Found) -> Json {
     let (field, value) = match &found.value {
         Value::Text(text) => ("SecretString", text.expose_secret().to_owned()),
         Value::Binary(bytes) => ("SecretBinary", STANDARD.encode(bytes.expose_secret())),
     };
-    Ok(json!({
+    json!({
         "ARN": found.secret.arn, "Name": found.secret.name, "VersionId": found.id,
         "VersionStages": found.stages, "CreatedDate": seconds(found.created), field: value,
-    }))
+    })
 }
 
 /// What DescribeSecret and ListSecrets share; `versions` is the name of the labels' field.

@@ -9,6 +9,7 @@
 //!   router decides who can reach it.
 
 mod actions;
+mod batch;
 mod request;
 
 use std::sync::Arc;
@@ -62,6 +63,7 @@ async fn dispatch(store: &LocalStore, action: &str, body: &[u8]) -> Result<Json,
         "PutSecretValue" => actions::put_secret_value(store, body).await,
         "UpdateSecret" => actions::update_secret(store, body).await,
         "GetSecretValue" => actions::get_secret_value(store, body).await,
+        "BatchGetSecretValue" => batch::batch_get_secret_value(store, body).await,
         "DescribeSecret" => actions::describe_secret(store, body).await,
         "ListSecrets" => actions::list_secrets(store, body).await,
         "ListSecretVersionIds" => actions::list_secret_version_ids(store, body).await,

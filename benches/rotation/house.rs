@@ -1,0 +1,202 @@
+//! What the benchmarks are made on: a street of pairs on one PostgreSQL, and a worker of the library in this process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use twinkey::aws::Aws;
+use twinkey::config::settings::Rotation;
+use twinkey::journal::{RunState, SqliteJournal};
+use twinkey::rotation::error::RotationError;
+use twinkey::rotation::event::{Event, Events, Subscription};
+use twinkey::rotation::masters::Masters;
+use twinkey::rotation::run::Rotator;
+use twinkey::rotation::site::{HostLimits, Site};
+use twinkey::schedule::{Schedule, WindowPlan};
+use twinkey::secret::Sensitive;
+use twinkey::store::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use twinkey::telemetry::Clock;
+use twinkey::telemetry::metrics::Metrics;
+use twinkey::worker::fleet::Fleet;
+use twinkey::worker::serve::{Word, schedule};
+use twinkey::worker::windows::{Crew, Stop};
+
+use crate::Result;
+use crate::support::shop::street::Street;
+
+/// As `serve` has it.
+const MASTER_IDLE: Duration = Duration::from_secs(3);
+pub const CONCURRENCY: usize = 16;
+
+/// The rotations of a street, as a config has them.
+pub fn rotations(street: &Street, each: &str) -> Result<Vec<Rotation>> {
+    let text = street.config("[secrets]\nbackend = \"local\"", each);
+    let settings = twinkey::config::parse(Path::new("bench.toml"), &text, &BTreeMap::new())?;
+    Ok(settings.rotations)
+}
+
+/// Makes a rotation's next window open at `at`, and the one after it in decades.
+pub fn opens_at(rotation: &mut Rotation, at: DateTime<Utc>) -> Result<()> {
+    let second = u32::try_from(at.timestamp())?;
+    let schedule = Schedule::every_seconds(second);
+    rotation.windows = Some(WindowPlan::for_demo(schedule, Duration::from_secs(3600))?);
+    Ok(())
+}
+
+/// A whole second that is so far ahead.
+pub fn soon(seconds: i64) -> DateTime<Utc> {
+    let at = Clock::system().now() + TimeDelta::seconds(seconds + 1);
+    DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at)
+}
+
+/// What carries runs out on this store, as in `serve`.
+pub async fn rotator(
+    store: Arc<dyn SecretStore>,
+    journal: &Path,
+    masters: bool,
+) -> Result<Rotator> {
+    let journal = SqliteJournal::open(journal).await?;
+    Ok(Rotator {
+        site: Site {
+            store,
+            aws: Aws::default(),
+            clock: Clock::system(),
+            hosts: HostLimits::new(CONCURRENCY),
+            masters: if masters {
+                Masters::new(MASTER_IDLE, CONCURRENCY)
+            } else {
+                Masters::none()
+            },
+        },
+        journal: Arc::new(journal),
+        events: Events::default(),
+        worker: "bench".into(),
+    })
+}
+
+/// A worker at work.
+pub struct Works {
+    events: Subscription,
+    words: mpsc::Sender<Word>,
+    worker: JoinHandle<std::result::Result<(), RotationError>>,
+}
+
+impl Works {
+    pub async fn begin(rotator: Rotator, rotations: Vec<Rotation>) -> Self {
+        let events = rotator.events.subscribe();
+        let crew = Crew {
+            rotator,
+            places: Arc::new(Semaphore::new(CONCURRENCY)),
+            stop: Stop::default(),
+        };
+        let fleet = Fleet::new(crew, rotations, Metrics::default());
+        let (words, heard) = mpsc::channel(1);
+        let worker = tokio::spawn({
+            let fleet = fleet.clone();
+            async move { schedule(&fleet, heard).await }
+        });
+        while !fleet.is_armed() {
+            tokio::task::yield_now().await;
+        }
+        Self {
+            events,
+            words,
+            worker,
+        }
+    }
+
+    /// Waits until so many runs have succeeded; gives when the last one did. A run that fails is an error.
+    pub async fn succeeded(&mut self, count: usize) -> Result<DateTime<Utc>> {
+        let (mut done, mut last) = (0, DateTime::UNIX_EPOCH);
+        while done < count {
+            let happened = self.events.next_event().await;
+            match &happened.event {
+                Event::RunFinished { run } if run.state == RunState::Succeeded => {
+                    done += 1;
+                    last = happened.at;
+                }
+                Event::RunFinished { run } if run.state != RunState::Deferred => {
+                    return Err(format!("{}: {:?}", run.rotation, run.error).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(last)
+    }
+
+    pub async fn end(self) -> Result<()> {
+        self.words.send(Word::Stop).await?;
+        Ok(self.worker.await??)
+    }
+}
+
+/// A store that notes when each secret was first written.
+pub struct Noting {
+    store: Arc<dyn SecretStore>,
+    clock: Clock,
+    written: Mutex<BTreeMap<String, DateTime<Utc>>>,
+}
+
+impl Noting {
+    pub fn new(store: Arc<dyn SecretStore>) -> Self {
+        Self {
+            store,
+            clock: Clock::system(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// When each was.
+    pub fn written(&self) -> BTreeMap<String, DateTime<Utc>> {
+        let written = self.written.lock();
+        written.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl SecretStore for Noting {
+    async fn describe(&self, secret: &str) -> std::result::Result<Description, StoreError> {
+        self.store.describe(secret).await
+    }
+
+    async fn get(
+        &self,
+        secret: &str,
+        which: Selector<'_>,
+    ) -> std::result::Result<SecretVersion, StoreError> {
+        self.store.get(secret, which).await
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> std::result::Result<(), StoreError> {
+        let done = self.store.put(secret, id, value, stage).await;
+        let now = self.clock.now();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.entry(secret.to_owned()).or_insert(now);
+        done
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> std::result::Result<(), StoreError> {
+        self.store.move_stage(secret, stage, from, to).await
+    }
+
+    async fn ping(&self) -> std::result::Result<(), StoreError> {
+        self.store.ping().await
+    }
+}

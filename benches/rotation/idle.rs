@@ -1,0 +1,190 @@
+//! `twinkey serve` with nothing to do: what it takes to start, to read its config again, to be asked, and to wait; with
+//! 100, 1,000 and 10,000 rotations armed.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use twinkey::journal::{
+    Claim, ClaimRequest, Journal, Outcome, RunState, Seen, SqliteJournal, Step, StepName,
+    StepState, Trigger,
+};
+use twinkey::rotation::identity;
+use twinkey::schedule::Window;
+use twinkey::telemetry::Clock;
+
+use crate::Result;
+use crate::support::shop::free_address;
+
+const SIZES: [usize; 3] = [100, 1_000, 10_000];
+const REST: Duration = Duration::from_secs(60);
+
+pub async fn run() -> Result<()> {
+    for size in SIZES {
+        one(size).await?;
+    }
+    Ok(())
+}
+
+async fn one(size: usize) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let address = free_address();
+    let config = folder.path().join("twinkey.toml");
+    std::fs::write(&config, text(size, &address)?)?;
+    let journal = SqliteJournal::open(&folder.path().join("journal.db")).await?;
+    for n in 0..size {
+        remember(&journal, &format!("service-{n}")).await?;
+    }
+    let log = folder.path().join("log");
+    let begun = Instant::now();
+    let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_twinkey"))
+        .arg("--config")
+        .arg(&config)
+        .arg("serve")
+        .stderr(std::fs::File::create(&log)?)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    armed(&log, 1).await?;
+    let start = begun.elapsed();
+    let pid = serve.id().ok_or("it has ended")?;
+    // What the start has left to do is not the rest.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (memory, before) = (resident(pid)?, ticks(pid)?);
+    tokio::time::sleep(REST).await;
+    let busy = (ticks(pid)? - before) / REST.as_secs_f64() * 100.0;
+
+    let begun = Instant::now();
+    let hangup = std::process::Command::new("kill")
+        .args(["-HUP", &pid.to_string()])
+        .status()?;
+    assert!(hangup.success());
+    armed(&log, 2).await?;
+    let reload = begun.elapsed();
+    let status = asked(&address, "/v1/rotations").await?;
+    let metrics = asked(&address, "/metrics").await?;
+    let begun = Instant::now();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_twinkey"))
+        .arg("--config")
+        .arg(&config)
+        .args(["status", "--json"])
+        .output()
+        .await?;
+    assert!(output.status.success());
+    let command = begun.elapsed();
+    let after = resident(pid)?;
+    serve.kill().await?;
+    let each = |took: Duration| took.as_secs_f64() * 1e6 / size as f64;
+    println!(
+        "{size} armed: start {start:.0?} ({:.0} us each), reload {reload:.0?} ({:.0} us each), status {status:.0?}, metrics {metrics:.0?}, `twinkey status` {command:.0?}; idle {memory:.1} MB, {busy:.3} % of a core over {REST:?}; {after:.1} MB after all of that",
+        each(start),
+        each(reload),
+    );
+    let memory = journal.memory().await?;
+    assert!(memory.values().all(|known| known.last_run.is_some()));
+    Ok(())
+}
+
+/// A run of a while ago, as every rotation has one after its first window.
+async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
+    let now = Clock::system().now();
+    let window = Window {
+        opens: now - TimeDelta::minutes(1),
+        closes: now + TimeDelta::minutes(4),
+    };
+    let request = ClaimRequest {
+        rotation: name.to_owned(),
+        trigger: Trigger::Schedule,
+        reason: None,
+        window: Some(window),
+        version_id: identity::scheduled(name, window.opens),
+        worker: "bench-1".into(),
+        now,
+        lease: Duration::from_secs(15),
+    };
+    let Claim::Claimed(run) = journal.claim(&request).await? else {
+        return Err("the run is not ours".into());
+    };
+    for name in [
+        StepName::Create,
+        StepName::Set,
+        StepName::Test,
+        StepName::Finish,
+    ] {
+        let step = Step {
+            name,
+            state: StepState::Succeeded,
+            started: now,
+            finished: Some(now),
+            detail: Some("AWSCURRENT moved from \"service\" to \"service_clone\"".into()),
+        };
+        journal.step(run.id, &step).await?;
+    }
+    let seen = Seen {
+        engine: "postgres".into(),
+        host: Some("database.example.internal".into()),
+        active_user: "service_clone".into(),
+        standby_user: "service".into(),
+    };
+    journal.seen(Some(run.id), name, &seen).await?;
+    let state = RunState::Succeeded;
+    let outcome = Outcome {
+        state,
+        error: None,
+        now,
+    };
+    Ok(journal.finish(run.id, &outcome).await?)
+}
+
+fn text(size: usize, address: &str) -> Result<String> {
+    let mut text = format!(
+        "[server]\nlisten = \"{address}\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\n[defaults]\nmaster_secret = \"prod/master\"\n"
+    );
+    for n in 0..size {
+        // Thousands of secrets are not rotated at one minute of one day.
+        let (minute, hour, day) = (n % 60, n / 60 % 24, n / 1440 % 28 + 1);
+        write!(
+            text,
+            "[[rotation]]\nname = \"service-{n}\"\nsecret = \"prod/service-{n}/database\"\nschedule = \"cron({minute} {hour} {day} * ? *)\"\nwindow = \"1h\"\nprobe = [\"SELECT 1 FROM orders LIMIT 1\"]\n"
+        )?;
+    }
+    Ok(text)
+}
+
+/// Waits until the log has said so often that the schedules are armed.
+async fn armed(log: &Path, times: usize) -> Result<()> {
+    for _ in 0..60_000 {
+        let said = std::fs::read_to_string(log)?;
+        if said.matches("schedules are armed").count() >= times {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Err("the schedules were never armed".into())
+}
+
+async fn asked(address: &str, path: &str) -> Result<Duration> {
+    let begun = Instant::now();
+    let answer = reqwest::get(format!("http://{address}{path}")).await?;
+    answer.error_for_status()?.bytes().await?;
+    Ok(begun.elapsed())
+}
+
+/// In megabytes (of 1,000,000 bytes).
+fn resident(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kib.ok_or("no VmRSS")?.parse::<f64>()? * 1024.0 / 1e6)
+}
+
+/// Seconds of processor time so far (`proc(5)`: fields 14 and 15, in ticks of a hundredth on Linux).
+fn ticks(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = stat.rsplit_once(')').ok_or("no stat")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let (user, system): (f64, f64) = (fields[11].parse()?, fields[12].parse()?);
+    Ok((user + system) / 100.0)
+}

@@ -1,0 +1,85 @@
+//! From the opening of a window to the first effect (AWSPENDING is in the store), among 10,000 armed rotations: one due
+//! each second for a minute; and a thousand due at once, to the first sixteen.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use twinkey::config::settings::Rotation;
+use twinkey::store::local::LocalStore;
+
+use crate::Result;
+use crate::house::{CONCURRENCY, Noting, Works, opens_at, rotations, rotator, soon};
+use crate::many::{PAIRS, plan};
+use crate::support::shop::street::{Street, secret};
+use crate::support::shop::{Backend, Shop};
+
+const ARMED: usize = 10_000;
+const SECONDS: usize = 60;
+const EACH: &str = "min_interval = \"0s\"";
+
+pub async fn run() -> Result<()> {
+    let street = Street::settle(Shop::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let begins = soon(3);
+    let each_second = |pair: usize| {
+        let pair = i64::try_from(pair).unwrap_or_default();
+        begins + TimeDelta::seconds(pair)
+    };
+    let lags = lags(&street, SECONDS, "seconds.db", each_second).await?;
+    println!(
+        "one due each second, {ARMED} armed: first effect after {:.1} ms (p50), {:.1} ms (p99), {:.1} ms (max)",
+        at(&lags, 50),
+        at(&lags, 99),
+        at(&lags, 100),
+    );
+    let together = soon(3);
+    let lags = self::lags(&street, PAIRS, "together.db", |_| together).await?;
+    println!(
+        "{PAIRS} due at once, {ARMED} armed: first effect of the first after {:.1} ms, of the {CONCURRENCY}th after {:.1} ms",
+        lags[0],
+        lags[CONCURRENCY - 1],
+    );
+    Ok(())
+}
+
+/// Runs the first `due` pairs of a street among all that are armed; gives the times to their first effects, in
+/// milliseconds, the shortest first.
+async fn lags(
+    street: &Street,
+    due: usize,
+    journal: &str,
+    opens: impl Fn(usize) -> DateTime<Utc>,
+) -> Result<Vec<f64>> {
+    let mut all: Vec<Rotation> = rotations(street, EACH)?;
+    all.truncate(due);
+    for (pair, rotation) in all.iter_mut().enumerate() {
+        opens_at(rotation, opens(pair))?;
+    }
+    for n in due..ARMED {
+        let mut idle = all[0].clone();
+        idle.name = format!("idle-{n}");
+        idle.secret.clone_from(&idle.name);
+        opens_at(&mut idle, soon(86_400))?;
+        all.push(idle);
+    }
+    let folder = street.shop.folder.path();
+    let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
+    let store = Arc::new(Noting::new(Arc::new(local)));
+    let rotator = rotator(Arc::clone(&store) as _, &folder.join(journal), true).await?;
+    let mut works = Works::begin(rotator, all).await;
+    works.succeeded(due).await?;
+    works.end().await?;
+    let written = store.written();
+    let mut lags: Vec<f64> = (0..due)
+        .filter_map(|pair| {
+            Some((*written.get(&secret(pair))? - opens(pair)).as_seconds_f64() * 1e3)
+        })
+        .collect();
+    lags.sort_unstable_by(f64::total_cmp);
+    Ok(lags)
+}
+
+/// A percentile of sorted values.
+fn at(sorted: &[f64], percent: usize) -> f64 {
+    let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted[place]
+}

@@ -1,0 +1,44 @@
+//! What a rotation costs, as ratios measured in one run: `make bench`, or `cargo bench -- one many lag idle` for some of
+//! them. docs/performance.md has the results and what they mean.
+//!
+//! What can go wrong, and what prevents it: a number is a machine's, and a noisy machine's at that. What is printed as a
+//! ratio has both of its sides measured in turns or one right after the other, on the same servers.
+
+mod house;
+mod idle;
+mod lag;
+mod many;
+mod one;
+#[path = "../../tests/support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "made for the tests, of which this needs a part"
+)]
+mod support;
+
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let names: Vec<&str> = asked
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| names.is_empty() || names.contains(&name);
+    if wanted("one") {
+        one::run().await?;
+    }
+    if wanted("many") {
+        many::run().await?;
+    }
+    if wanted("lag") {
+        lag::run().await?;
+    }
+    if wanted("idle") {
+        idle::run().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! A thousand rotations due in the same second: against AWS's quota of writes, and against what the machine can do of
+//! sign-ins alone.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use twinkey::secret::document::Document;
+use twinkey::store::SecretStore;
+use twinkey::store::aws::AwsStore;
+use twinkey::store::local::LocalStore;
+use twinkey::store::throttle::Throttled;
+
+use crate::Result;
+use crate::house::{CONCURRENCY, Works, opens_at, rotations, rotator, soon};
+use crate::one::sign_in;
+use crate::support::aws::{StandIn, sdk_config};
+use crate::support::shop::street::{Street, name};
+use crate::support::shop::{Backend, FIRST, Plan, Shop};
+
+pub const PAIRS: usize = 1000;
+/// AWS allows so many in a second and region (Secrets Manager, "Quotas").
+const QUOTA: usize = 50;
+/// `limits.store_writes_per_second`: with its burst of a tenth, no second sees more than the quota.
+const RATE: NonZeroU32 = NonZeroU32::new(46).unwrap();
+/// AWSPENDING is put, AWSCURRENT is moved.
+const WRITES: usize = 2;
+/// Of the active user, of the master, of the standby.
+const SIGN_INS: f64 = 3.0;
+const EACH: &str = "min_interval = \"0s\"";
+
+pub fn plan() -> Plan {
+    Plan {
+        settings: vec!["log_statement=none".into()],
+        ..Plan::default()
+    }
+}
+
+pub async fn run() -> Result<()> {
+    let stand_in = StandIn::start().await;
+    let shop = Shop::open_with(plan(), Backend::StandIn(stand_in)).await;
+    let street = Street::settle(shop, PAIRS).await;
+    let stand_in = street.shop.stand_in();
+    stand_in.faults().limit_writes(QUOTA);
+    let store = AwsStore::from_config(&sdk_config(&stand_in.url()));
+    let took = window_of_all(&street, Arc::new(Throttled::new(store, RATE)), "quota.db").await?;
+    let floor = (WRITES * PAIRS) as f64 / QUOTA as f64;
+    println!(
+        "{PAIRS} rotations at once, {QUOTA} writes a second allowed: {took:.1} s, the quota alone {floor:.1} s: ratio {:.3}",
+        took / floor
+    );
+    drop(street);
+
+    let street = Street::settle(Shop::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let folder = street.shop.folder.path();
+    let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
+    let store: Arc<dyn SecretStore> = Arc::new(local);
+    let before = sign_ins_a_second(&street).await?;
+    // Creating the standby is once in a pair's life: the second window is what every one after it is like.
+    for (what, journal) in [
+        ("the first time", "first.db"),
+        ("from then on", "second.db"),
+    ] {
+        let took = window_of_all(&street, Arc::clone(&store), journal).await?;
+        let after = sign_ins_a_second(&street).await?;
+        let possible = (before + after) / 2.0 / SIGN_INS;
+        let done = PAIRS as f64 / took;
+        println!(
+            "{PAIRS} rotations at once, the embedded store, {what}: {done:.1} a second, by sign-ins alone {possible:.1}: ratio {:.2}",
+            done / possible
+        );
+    }
+    Ok(())
+}
+
+/// Lets all windows of a street open in one second; gives the seconds until the last has succeeded.
+async fn window_of_all(street: &Street, store: Arc<dyn SecretStore>, journal: &str) -> Result<f64> {
+    let opens = soon(2);
+    let mut all = rotations(street, EACH)?;
+    for rotation in &mut all {
+        opens_at(rotation, opens)?;
+    }
+    let journal = street.shop.folder.path().join(journal);
+    let mut works = Works::begin(rotator(store, &journal, true).await?, all).await;
+    let last = works.succeeded(PAIRS).await?;
+    works.end().await?;
+    Ok((last - opens).as_seconds_f64())
+}
+
+/// How many sign-ins a second the machine does, client and server together, for some seconds.
+async fn sign_ins_a_second(street: &Street) -> Result<f64> {
+    let mut first = street.shop.document(&name(0), FIRST);
+    let root = street.shop.server.superuser();
+    first["username"] = root.username.as_str().into();
+    first["password"] = secrecy::ExposeSecret::expose_secret(&root.password).into();
+    let who = Arc::new(Document::parse(SecretString::from(first.to_string()))?);
+    let begun = Instant::now();
+    let limit = Duration::from_secs(5);
+    let mut signing = tokio::task::JoinSet::new();
+    for _ in 0..CONCURRENCY {
+        let who = Arc::clone(&who);
+        signing.spawn(async move {
+            let mut count = 0_usize;
+            while begun.elapsed() < limit {
+                let connection = sign_in(&who).await.map_err(|e| e.to_string())?;
+                let closed = sqlx::Connection::close(connection).await;
+                closed.map_err(|e| e.to_string())?;
+                count += 1;
+            }
+            Ok::<_, String>(count)
+        });
+    }
+    let mut count = 0;
+    while let Some(done) = signing.join_next().await {
+        count += done??;
+    }
+    Ok(count as f64 / begun.elapsed().as_secs_f64())
+}
