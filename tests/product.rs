@@ -41,5 +41,7 @@ mod repair;
 mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
+#[path = "product/service.rs"]
+mod service;
 #[path = "product/serving.rs"]
 mod serving;
