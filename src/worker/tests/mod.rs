@@ -2,6 +2,7 @@
 
 mod clock;
 mod retries;
+mod words;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
