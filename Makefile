@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql test-api test-browser check-alerts soak ci lint bench fuzz fmt doc
+.PHONY: help setup build demo test test-mysql test-api test-browser check-alerts soak check-deploy sbom image test-image deb test-deb ci lint bench fuzz fmt doc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ ci: ## All that a change must pass
 	$(MAKE) test-api
 	$(MAKE) test-browser
 	$(MAKE) check-alerts
+	$(MAKE) check-deploy
+	$(MAKE) sbom
+	$(MAKE) test-image
+	$(MAKE) test-deb
 	$(MAKE) doc
 
 lint: ## Formatting, clippy, dependencies
@@ -68,6 +72,30 @@ check-alerts: ## Check the alert rules and run their tests, with Prometheus's pr
 soak: ## Rotate a thousand times under an application that opens 200 connections a second; some minutes
 	scripts/setup test
 	cargo test --locked --test product -- --ignored a_thousand_rotations --nocapture
+check-deploy: ## Check the systemd unit, the ECS task, the Terraform module and the compose file
+	scripts/setup deploy
+	scripts/check-deploy
+
+sbom: ## Write target/sbom/twinkey.cdx.json: what the program is made of
+	scripts/setup deploy
+	@scripts/sbom || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the SBOM ***' >&2; }
+
+image: ## Build the image, without Docker (root; with Docker: docker build .)
+	scripts/setup deploy
+	scripts/image
+
+test-image: ## Build the image and let it rotate on a read-only root; skipped where none can be built
+	scripts/setup test
+	scripts/setup deploy
+	@scripts/test-image || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the image ***' >&2; }
+
+deb: ## Build the Debian package into target/debian
+	scripts/setup deploy
+	scripts/deb
+
+test-deb: ## Build the Debian package and install it in a bare Debian; skipped where that cannot be had
+	scripts/setup deploy
+	@scripts/test-deb || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the Debian package ***' >&2; }
 
 fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz, and says so
 	scripts/fuzz

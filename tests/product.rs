@@ -5,8 +5,12 @@ mod support;
 
 #[path = "product/admin/mod.rs"]
 mod admin;
+#[path = "product/artefacts.rs"]
+mod artefacts;
 #[path = "product/commands.rs"]
 mod commands;
+#[path = "product/compose.rs"]
+mod compose;
 #[path = "product/cut_table/mod.rs"]
 mod cut_table;
 #[path = "product/documentdb/mod.rs"]
@@ -17,6 +21,8 @@ mod failures;
 mod heartbeat;
 #[path = "product/hosts.rs"]
 mod hosts;
+#[path = "product/image.rs"]
+mod image;
 #[path = "product/kills.rs"]
 mod kills;
 #[path = "product/leaks/mod.rs"]
@@ -45,6 +51,8 @@ mod repair;
 mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
+#[path = "product/service.rs"]
+mod service;
 #[path = "product/serving.rs"]
 mod serving;
 #[path = "product/soak.rs"]

@@ -7,7 +7,9 @@ mod check;
 mod context;
 mod demo;
 mod failure;
+mod healthz;
 mod history;
+mod manager;
 mod output;
 mod pause;
 mod plan;
@@ -52,6 +54,8 @@ pub struct Cli {
 enum Command {
     /// Run the worker: scheduler and admin endpoint, until SIGTERM
     Serve,
+    /// Ask whether the worker of this config is alive, for health checks
+    Healthz(healthz::Args),
     /// Look for everything that speaks against a rotation; changes nothing
     Check(check::Args),
     /// Show the exact statements that a rotation would carry out now; changes nothing
@@ -118,6 +122,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             "leave out --server; check, plan, rotate, rollback, status, history, pause and resume take it",
         )),
         (Command::Serve, _) => serve::run(config).await,
+        (Command::Healthz(args), _) => healthz::run(config, args).await,
         (Command::Repair(args), _) => repair::run(config, args).await,
         (Command::Schedule(args), _) => schedule::run(&args),
         (Command::Secret(command), _) => secret::run(config, command).await,

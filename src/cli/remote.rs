@@ -187,7 +187,7 @@ impl Remote {
     }
 }
 
-fn unreachable_at(base: &Url, error: &reqwest::Error) -> Failure {
+pub(super) fn unreachable_at(base: &Url, error: &reqwest::Error) -> Failure {
     // The innermost cause is what tells a closed port from a certificate that is not trusted.
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

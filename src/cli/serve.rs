@@ -25,6 +25,7 @@ use crate::worker::windows::{Crew, Stop};
 
 use super::context::{Context, settings};
 use super::failure::Failure;
+use super::manager::{News, heard, keep_told, tell};
 
 /// How long a run's master connection waits for the next run: a window of many is worked through without a pause.
 const MASTER_IDLE: Duration = Duration::from_secs(3);
@@ -86,10 +87,11 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let beating = tokio::spawn(keep(fleet.clone()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
-    let (words, heard) = mpsc::channel(4);
-    tokio::spawn(signals(config.map(Path::to_owned), words));
+    let (words, spoken) = mpsc::channel(4);
+    tokio::spawn(signals(config.map(Path::to_owned), words.clone()));
     let router = admin::router(fleet.clone(), Arc::clone(&gate));
     let clock = context.rotator.site.clock.clone();
+    let telling = tokio::spawn(keep_told(words, clock.clone()));
     let renewal = tokio::spawn(renew(gate, identity, clock.clone()));
     let winding_down = fleet.crew.stop.winding_down.clone();
     let mut endpoint = tokio::spawn(async move {
@@ -98,7 +100,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             .with_graceful_shutdown(winding_down.cancelled_owned())
             .await
     });
-    schedule(&fleet, heard).await?;
+    schedule(&fleet, spoken).await?;
     closing.cancel();
     // Answers that are under way end by themselves, and readers of events are told the end;
     // and what has just happened is still told.
@@ -111,6 +113,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         () = clock.pass(FAREWELL) => {}
     }
     endpoint.abort();
+    telling.abort();
     renewal.abort();
     beating.abort();
     counting.abort();
@@ -127,27 +130,39 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
     );
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = kinds else {
         tracing::error!("signals cannot be listened to; the worker stops");
+        // Fails only where the scheduler is gone already.
+        let _ = words.send(Word::Stop).await;
         return;
     };
     loop {
-        let word = tokio::select! {
-            _ = terminate.recv() => Word::Stop,
-            _ = interrupt.recv() => Word::Stop,
-            _ = hangup.recv() => match settings(config.as_deref()) {
-                Ok(settings) => {
-                    tracing::info!("config reloaded; [server], [journal], [secrets], [limits] and [[notify]] take a restart");
-                    Word::Reload(Box::new(settings))
-                }
-                Err(failure) => {
-                    tracing::error!("the new config is refused, the old one stays in force");
-                    failure.report();
-                    continue;
-                }
-            },
+        let hung_up = tokio::select! {
+            _ = terminate.recv() => false,
+            _ = interrupt.recv() => false,
+            _ = hangup.recv() => true,
         };
-        let last = matches!(word, Word::Stop);
-        if words.send(word).await.is_err() || last {
+        if !hung_up {
+            tell(News::Stopping);
+            // Fails only where the scheduler is gone already.
+            let _ = words.send(Word::Stop).await;
             return;
+        }
+        tell(News::Reloading);
+        match settings(config.as_deref()) {
+            Ok(settings) => {
+                tracing::info!(
+                    "config reloaded; [server], [journal], [secrets], [limits] and [[notify]] take a restart"
+                );
+                let told = words.send(Word::Reload(Box::new(settings))).await;
+                if told.is_err() || !heard(&words).await {
+                    return;
+                }
+                tell(News::Reloaded);
+            }
+            Err(failure) => {
+                tracing::error!("the new config is refused, the old one stays in force");
+                failure.report();
+                tell(News::Refused);
+            }
         }
     }
 }

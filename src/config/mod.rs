@@ -29,7 +29,7 @@ mod source;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors};
 pub use settings::Settings;
@@ -43,10 +43,48 @@ pub fn load(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
+    let (file, text) = read(explicit, environment)?;
+    parse(&file, &text, environment)
+}
+
+/// The `[server]` of a config alone, whatever the rest of it is worth: a worker that has refused a bad new config
+/// lives on under the old one.
+///
+/// # Errors
+/// [`ConfigErrors`] if there is no config, or none of its format, or `[server]` is not valid.
+pub fn load_server(
+    explicit: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<settings::Server, ConfigErrors> {
+    let (file, text) = read(explicit, environment)?;
+    let mut values = source::values(&file, &text)?;
+    let errors = raw::Errors::default();
+    environment::overlay(&mut values, environment, &errors);
+    let server = sections::server_alone(&raw::Table::root(&values, &errors), folder(&file));
+    let mut errors = errors.into_vec();
+    errors.retain(|error| error.key.split('.').next() == Some("server"));
+    if let (Some(server), true) = (server, errors.is_empty()) {
+        return Ok(server);
+    }
+    Err(ConfigErrors {
+        file: Some(file),
+        errors,
+    })
+}
+
+fn read(
+    explicit: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<(PathBuf, String), ConfigErrors> {
     let file = find(explicit, environment)?;
     let text = std::fs::read_to_string(&file)
         .map_err(|e| ConfigErrors::of_file(&file, format!("cannot be read: {e}")))?;
-    parse(&file, &text, environment)
+    Ok((file, text))
+}
+
+/// Where the relative paths of a config begin.
+fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or_else(|| Path::new(""))
 }
 
 /// Validates the text of a config. `file` tells the format by its extension, and where relative paths
@@ -62,8 +100,7 @@ pub fn parse(
     let mut values = source::values(file, text)?;
     let errors = raw::Errors::default();
     environment::overlay(&mut values, environment, &errors);
-    let folder = file.parent().unwrap_or_else(|| Path::new(""));
-    let settings = sections::settings(&raw::Table::root(&values, &errors), folder);
+    let settings = sections::settings(&raw::Table::root(&values, &errors), folder(file));
     let errors = errors.into_vec();
     if let (Some(settings), true) = (settings, errors.is_empty()) {
         return Ok(settings);

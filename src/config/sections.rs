@@ -38,6 +38,11 @@ pub(super) fn settings(root: &Table<'_>, folder: &Path) -> Option<Settings> {
     })
 }
 
+/// `[server]` alone; `None`, or errors in its table, where something is wrong.
+pub(super) fn server_alone(root: &Table<'_>, folder: &Path) -> Option<Server> {
+    server(root.table("server", "server").as_ref(), Folder(folder))
+}
+
 fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8321));
     let Some(table) = table else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::{Rotation, Settings};
 use crate::journal::{RotationMemory, Trigger};
@@ -30,6 +30,8 @@ const BEAT: TimeDelta = TimeDelta::seconds(60);
 pub enum Word {
     /// A new config, valid already.
     Reload(Box<Settings>),
+    /// Answer, as soon as the words before this one are carried out and the schedules are armed.
+    Answer(oneshot::Sender<()>),
     /// Wind down.
     Stop,
 }
@@ -90,6 +92,8 @@ pub async fn schedule(fleet: &Fleet, mut words: mpsc::Receiver<Word>) -> Result<
                         tracing::error!(%error, "the reloaded config's rotations could not be armed");
                     }
                 }
+                // Who asked may have gone.
+                Some(Word::Answer(asked)) => drop(asked.send(())),
                 Some(Word::Stop) | None => break,
             }
         }

@@ -3,6 +3,7 @@
 mod clock;
 mod retries;
 mod shared;
+mod words;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

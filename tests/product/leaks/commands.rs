@@ -56,6 +56,11 @@ async fn ways<P: Place>(command: &str, place: &P) -> Vec<Way> {
     match command {
         // By themselves: `serving.rs`, `demo.rs`.
         "serve" | "demo" => vec![],
+        // Nobody listens there.
+        "healthz" => vec![Way {
+            good: false,
+            ..way(&["healthz", "--url", "http://127.0.0.1:1/healthz"])
+        }],
         "check" => vec![way(&["check"]), way(&["check", "--offline"])],
         "plan" => vec![way(&["plan", P::ROTATION])],
         "rotate" => vec![

@@ -1,0 +1,135 @@
+"""Checks deploy/ecs against what AWS documents of its API, and deploy/terraform against itself and deploy/ecs.
+
+`terraform validate` needs the provider's plug-in, which is not on any package registry: what is checked here is
+that the files parse, that whatever they refer to is declared and used, and that they say what the JSON says.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import botocore.loaders
+import botocore.model
+import botocore.validate
+import hcl2
+from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator
+
+ECS = Path("deploy/ecs")
+MODULE = Path("deploy/terraform")
+# What is of an account, and not of the task.
+OF_THE_ACCOUNT = {"image", "valueFrom", "awslogs-group", "awslogs-region", "awslogs-stream-prefix"}
+
+wrong = []
+
+
+def expect(holds, what):
+    if not holds:
+        wrong.append(what)
+
+
+def read(name):
+    return json.loads((ECS / name).read_text())
+
+
+def strip(value):
+    """python-hcl2 leaves strings in their quotes."""
+    return value[1:-1] if isinstance(value, str) and value[:1] == '"' else value
+
+
+# The JSON, against the shapes of AWS's own API description ---------------------------------------
+
+api = botocore.loaders.Loader().load_service_model("ecs", "service-2")
+service = botocore.model.ServiceModel(api)
+for name, operation in (("task-definition.json", "RegisterTaskDefinition"), ("service.json", "CreateService")):
+    shape = service.operation_model(operation).input_shape
+    report = botocore.validate.ParamValidator().validate(read(name), shape)
+    expect(not report.has_errors(), f"{name}: {report.generate_report()}")
+
+for name in ("task-role-policy.json", "execution-role-policy.json"):
+    IAMPolicyDocumentValidator((ECS / name).read_text()).validate()
+IAMTrustPolicyDocumentValidator((ECS / "trust-policy.json").read_text()).validate()
+
+# The module, against itself ------------------------------------------------------------------------
+
+text = "\n".join(file.read_text() for file in sorted(MODULE.glob("*.tf")))
+blocks = [hcl2.loads(file.read_text()) for file in sorted(MODULE.glob("*.tf"))]
+code = "\n".join(line.split("# ")[0] for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def declared(kind, depth):
+    """The names of all blocks of a kind: `depth` labels each."""
+    names = set()
+    for block in blocks:
+        for entry in block.get(kind, []):
+            for first, inner in entry.items():
+                if first.startswith("__"):
+                    continue
+                if depth == 1:
+                    names.add(strip(first))
+                else:
+                    names |= {(strip(first), strip(second)) for second in inner if not second.startswith("__")}
+    return names
+
+
+variables = declared("variable", 1)
+used = set(re.findall(r"\bvar\.(\w+)", code))
+expect(used == variables, f"variables that are used, or declared, only: {used ^ variables}")
+for kind, pattern in (
+    ("data", r"\bdata\.(aws_\w+)\.(\w+)"),
+    ("resource", r"(?<!data\.)(?<!\w)(aws_\w+)\.(\w+)"),
+):
+    referred = set(re.findall(pattern, code))
+    expect(referred, f"no {kind} is referred to: the pattern is wrong")
+    expect(referred <= declared(kind, 2), f"{kind} that is not declared: {referred - declared(kind, 2)}")
+local_names = {strip(name) for block in blocks for entry in block.get("locals", []) for name in entry if not name.startswith("__")}
+used_locals = set(re.findall(r"\blocal\.(\w+)", code))
+expect(used_locals == local_names, f"locals that are used, or declared, only: {used_locals ^ local_names}")
+
+# The module, against the JSON ----------------------------------------------------------------------
+
+
+def statements(document):
+    """Each statement's actions by its sid, in a policy document of the module."""
+    for block in blocks:
+        for entry in block.get("data", []):
+            for kind, inner in entry.items():
+                for name, body in inner.items() if strip(kind) == "aws_iam_policy_document" else ():
+                    if strip(name) != document:
+                        continue
+                    plain = body.get("statement", [])
+                    dynamic = [d["content"][0] for entry in body.get("dynamic", []) for d in entry.values() if isinstance(d, dict)]
+                    for statement in plain + dynamic:
+                        yield strip(statement["sid"]), sorted(map(strip, statement["actions"]))
+
+
+for document, name in (("task", "task-role-policy.json"), ("execution", "execution-role-policy.json")):
+    here = dict(statements(document))
+    there = {s["Sid"]: sorted(s["Action"]) for s in read(name)["Statement"]}
+    expect(here == there, f"{name}: the module's policy differs: {here} and {there}")
+
+
+def leaves(value, key=None):
+    if isinstance(value, dict):
+        for inner, each in value.items():
+            if inner not in OF_THE_ACCOUNT:
+                yield from leaves(each, inner)
+    elif isinstance(value, list):
+        if all(isinstance(each, str) for each in value):
+            yield key, value
+        else:
+            for each in value:
+                yield from leaves(each, key)
+    else:
+        yield key, value
+
+
+task = (MODULE / "service.tf").read_text()
+for container in read("task-definition.json")["containerDefinitions"]:
+    for key, value in leaves(container):
+        written = rf"\b{key}\s*=\s*{re.escape(json.dumps(value))}"
+        expect(re.search(written, task), f"service.tf: the task has no {key} = {json.dumps(value)}")
+
+for each in wrong:
+    print(f"check-deploy: {each}", file=sys.stderr)
+sys.exit(1 if wrong else 0)

@@ -1,0 +1,251 @@
+//! The worker as those see it who look after processes: systemd, by sd_notify(3), and health checks of containers.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::support::pki::Pki;
+use crate::support::shop::{Plan, Shop, free_address, until};
+
+const TOKEN: &str = "an-admin-token-of-some-length";
+
+/// Stands where systemd does: reads what the worker tells.
+struct Manager {
+    socket: UnixDatagram,
+    told: Vec<String>,
+}
+
+impl Manager {
+    fn listen(shop: &Shop) -> Self {
+        let socket = UnixDatagram::bind(shop.folder.path().join("notify")).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self {
+            socket,
+            told: Vec::new(),
+        }
+    }
+
+    /// `serve`, under this manager, with a watchdog.
+    fn serve(shop: &Shop, watchdog: Duration) -> Child {
+        shop.command(env!("CARGO_BIN_EXE_twinkey"))
+            .arg("serve")
+            .env("NOTIFY_SOCKET", shop.folder.path().join("notify"))
+            .env("WATCHDOG_USEC", watchdog.as_micros().to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Reads what has been told, and says whether a message that begins so was among it since `mark`.
+    fn heard(&mut self, begins: &str, mark: usize) -> bool {
+        let mut message = [0; 1024];
+        while let Ok(length) = self.socket.recv(&mut message) {
+            self.told
+                .push(String::from_utf8(message[..length].to_vec()).unwrap());
+        }
+        self.told[mark..]
+            .iter()
+            .any(|told| told.starts_with(begins))
+    }
+
+    async fn until_told(&mut self, begins: &str, mark: usize) {
+        until(&format!("the manager is told {begins}"), async || {
+            self.heard(begins, mark)
+        })
+        .await;
+    }
+
+    /// What was told since `mark`, the watchdog's food left out, a line each.
+    fn since(&self, mark: usize) -> Vec<&str> {
+        self.told[mark..]
+            .iter()
+            .filter(|told| *told != "WATCHDOG=1\n")
+            .flat_map(|told| told.lines())
+            .map(|line| match line.split_once('=') {
+                Some(("MONOTONIC_USEC", _)) => "MONOTONIC_USEC",
+                _ => line,
+            })
+            .collect()
+    }
+}
+
+fn signal(serve: &Child, name: &str) {
+    let id = serve.id().unwrap().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-s", name, &id])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_manager_hears_when_the_worker_is_ready_reloads_and_stops_and_from_its_scheduler_meanwhile()
+ {
+    let address = free_address();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Plan::default()
+    })
+    .await;
+    let mut manager = Manager::listen(&shop);
+    let mut serve = Manager::serve(&shop, Duration::from_millis(200));
+    let armed = "STATUS=the schedules are armed";
+
+    manager.until_told("READY=1", 0).await;
+    let ready = reqwest::get(format!("http://{address}/readyz")).await;
+    assert!(ready.unwrap().status().is_success(), "it is ready indeed");
+    assert_eq!(manager.since(0), ["READY=1", armed]);
+    for beats in 1..=3 {
+        let mark = manager.told.len();
+        manager.until_told("WATCHDOG=1", mark).await;
+        assert!(manager.told.len() > mark, "beat {beats}");
+    }
+
+    let good = std::fs::read_to_string(shop.config()).unwrap();
+    for (config, status) in [
+        (good.clone(), "STATUS=the config was reloaded"),
+        (
+            format!("{good}\nnonsense = 1\n"),
+            "STATUS=the new config was refused, the old one is in force",
+        ),
+    ] {
+        std::fs::write(shop.config(), config).unwrap();
+        let mark = manager.told.len();
+        signal(&serve, "HUP");
+        manager.until_told("READY=1", mark).await;
+        assert_eq!(
+            manager.since(mark),
+            ["RELOADING=1", "MONOTONIC_USEC", "READY=1", status]
+        );
+    }
+
+    let mark = manager.told.len();
+    signal(&serve, "TERM");
+    assert!(serve.wait().await.unwrap().success());
+    assert!(manager.heard("STOPPING=1", mark), "{:?}", manager.told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_watchdog_is_not_fed_and_one_without_a_manager_serves_as_well() {
+    let address = free_address();
+    let shop = Shop::open(Plan {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Plan::default()
+    })
+    .await;
+    // Another process's watchdog, as a child of the worker would inherit it.
+    let mut manager = Manager::listen(&shop);
+    let mut serve = shop
+        .command(env!("CARGO_BIN_EXE_twinkey"))
+        .arg("serve")
+        .env("NOTIFY_SOCKET", shop.folder.path().join("notify"))
+        .env("WATCHDOG_USEC", "1000")
+        .env("WATCHDOG_PID", std::process::id().to_string())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    manager.until_told("READY=1", 0).await;
+    signal(&serve, "TERM");
+    assert!(serve.wait().await.unwrap().success());
+    assert!(!manager.heard("WATCHDOG=1", 0), "{:?}", manager.told);
+
+    let mut alone = shop.serve(&address).await;
+    signal(&alone, "TERM");
+    assert!(alone.wait().await.unwrap().success());
+}
+
+/// `healthz` with this config, whatever else is set.
+async fn healthz(shop: &Shop, more: &[&str]) -> std::process::Output {
+    let mut command: Command = shop.command(env!("CARGO_BIN_EXE_twinkey"));
+    command.arg("healthz").args(more).output().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthz_tells_a_worker_that_lives_from_none_and_from_another_program() {
+    let address = free_address();
+    let pki = Pki::new();
+    // Every address, as in a container; over TLS, with a certificate for a name.
+    let listen = address.replace("127.0.0.1", "0.0.0.0");
+    let shop = Shop::open(Plan {
+        config: format!(
+            "[server]\nlisten = \"{listen}\"\nadmin_token_file = \"token\"\ntls = {{ cert = \"cert.pem\", key = \"key.pem\" }}"
+        ),
+        ..Plan::default()
+    })
+    .await;
+    let write = |name: &str, text: &str| {
+        std::fs::write(shop.folder.path().join(name), text).unwrap();
+    };
+    write("token", TOKEN);
+    write("cert.pem", &pki.server.0);
+    write("key.pem", &pki.server.1);
+
+    let said = shop.fails(&["healthz"], 1, "internal").await;
+    assert!(said.contains("refused"), "nobody is there: {said}");
+
+    let mut serve = shop
+        .command(env!("CARGO_BIN_EXE_twinkey"))
+        .arg("serve")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the worker is well", async || {
+        healthz(&shop, &[]).await.status.success()
+    })
+    .await;
+    assert_eq!(shop.good(&["healthz"]).await, "ok\n");
+    // Elsewhere the certificate is verified, and this one's root is unknown.
+    let url = format!(
+        "https://{}/healthz",
+        address.replace("127.0.0.1", "localhost")
+    );
+    let said = shop.fails(&["healthz", "--url", &url], 1, "internal").await;
+    assert!(said.contains("certificate"), "{said}");
+
+    // A new config that the worker would refuse, and the old one stays in force.
+    let good = std::fs::read_to_string(shop.config()).unwrap();
+    std::fs::write(shop.config(), format!("{good}\nnonsense = 1\n")).unwrap();
+    shop.good(&["healthz"]).await;
+    let wrong = good.replace("cert =", "certificate =");
+    std::fs::write(shop.config(), wrong).unwrap();
+    let said = shop.fails(&["healthz"], 2, "config_invalid").await;
+    assert!(said.contains("server.tls"), "{said}");
+    std::fs::write(shop.config(), good).unwrap();
+
+    signal(&serve, "TERM");
+    assert!(serve.wait().await.unwrap().success());
+    shop.fails(&["healthz"], 1, "internal").await;
+
+    // What answers, and is no worker.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/healthz", other.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut asked, _) = other.accept().unwrap();
+        let mut request = [0; 1024];
+        assert!(asked.read(&mut request).unwrap() > 0);
+        asked
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nIt works!")
+            .unwrap();
+    });
+    let said = shop.fails(&["healthz", "--url", &url], 1, "internal").await;
+    assert!(said.contains("not as a worker does"), "{said}");
+    answering.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthz_gives_up_on_a_worker_that_hangs() {
+    let shop = Shop::open(Plan {
+        config: "[server]\nlisten = \"127.0.0.1:1\"".into(),
+        ..Plan::default()
+    })
+    .await;
+    // It takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/healthz", silent.local_addr().unwrap());
+    let said = shop.fails(&["healthz", "--url", &url], 1, "internal").await;
+    assert!(said.contains("timed out"), "{said}");
+}
