@@ -14,6 +14,7 @@ pub mod code;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod hook;
 pub mod journal;
 pub mod notify;
 pub mod rotation;

@@ -27,6 +27,8 @@ mod mariadb;
 mod meanwhile;
 #[path = "product/metrics.rs"]
 mod metrics;
+#[path = "product/moving/mod.rs"]
+mod moving;
 #[path = "product/notify.rs"]
 mod notify;
 #[path = "product/races/mod.rs"]

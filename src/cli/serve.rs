@@ -15,6 +15,7 @@ use crate::admin::auth::Gate;
 use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
 use crate::code::Code;
+use crate::hook;
 use crate::notify;
 use crate::worker::fleet::Fleet;
 use crate::worker::heartbeat::keep;
@@ -76,6 +77,8 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             "see [[notify]] in the config: a key has at least 16 characters",
         )
     })?;
+    let hooks = hook::start(&context.settings, &fleet, &closing)
+        .map_err(|error| Failure::usage(error.to_string(), "see [[hook]] in the config"))?;
     let beating = tokio::spawn(keep(fleet.clone()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
@@ -97,7 +100,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     // and what has just happened is still told.
     let farewell = async {
         let _ = (&mut endpoint).await;
-        join_all(told).await
+        join_all(told.into_iter().chain(hooks)).await
     };
     tokio::select! {
         _ = farewell => {}
@@ -128,7 +131,7 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
             _ = interrupt.recv() => Word::Stop,
             _ = hangup.recv() => match settings(config.as_deref()) {
                 Ok(settings) => {
-                    tracing::info!("config reloaded; [server], [journal], [secrets], [limits] and [[notify]] take a restart");
+                    tracing::info!("config reloaded; [server], [journal], [secrets], [limits], [[notify]] and [[hook]] take a restart");
                     Word::Reload(Box::new(settings))
                 }
                 Err(failure) => {

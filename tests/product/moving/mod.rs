@@ -1,0 +1,3 @@
+//! Least privilege, hooks, and moving over from AWS's own rotation.
+
+mod hooks;
