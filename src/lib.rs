@@ -15,6 +15,8 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod hook;
+pub mod iam;
+pub mod import;
 pub mod journal;
 pub mod notify;
 pub mod rotation;
