@@ -9,6 +9,8 @@ mod admin;
 mod commands;
 #[path = "product/cut_table/mod.rs"]
 mod cut_table;
+#[path = "product/docs/mod.rs"]
+mod docs;
 #[path = "product/documentdb/mod.rs"]
 mod documentdb;
 #[path = "product/failures.rs"]
