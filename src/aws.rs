@@ -7,6 +7,8 @@
 //!   is asked for;
 //! - an endpoint falls silent and a call never ends: every call has a time limit.
 
+pub mod arn;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,8 @@ mod commands;
 mod compose;
 #[path = "product/cut_table/mod.rs"]
 mod cut_table;
+#[path = "product/docs/mod.rs"]
+mod docs;
 #[path = "product/documentdb/mod.rs"]
 mod documentdb;
 #[path = "product/failures.rs"]
@@ -37,6 +39,8 @@ mod masters;
 mod meanwhile;
 #[path = "product/metrics.rs"]
 mod metrics;
+#[path = "product/moving/mod.rs"]
+mod moving;
 #[path = "product/notify.rs"]
 mod notify;
 #[path = "product/races/mod.rs"]

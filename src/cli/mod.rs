@@ -4,11 +4,15 @@
 //! error as `error[CODE]: what` and a `hint:` line.
 
 mod check;
+mod completions;
 mod context;
 mod demo;
 mod failure;
+mod grants;
 mod healthz;
 mod history;
+mod iam_policy;
+mod import;
 mod manager;
 mod output;
 mod pause;
@@ -79,6 +83,16 @@ enum Command {
     /// Read and write secrets in the embedded store
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Print the least policy for the worker's role in AWS, from the config
+    IamPolicy(iam_policy::Args),
+    /// Print the statements that give a master what twinkey needs, and no more
+    GrantsForMaster(grants::Args),
+    /// Print the config that replaces AWS's own rotations
+    Import(import::Args),
+    /// Print a script that completes commands in a shell
+    Completions(completions::Args),
+    /// Print a manual page, in roff
+    Man(completions::ManArgs),
     /// Show the main job: a real PostgreSQL and a real MariaDB, rotations every few seconds, and applications that never notice
     Demo(demo::Args),
 }
@@ -126,6 +140,14 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         (Command::Repair(args), _) => repair::run(config, args).await,
         (Command::Schedule(args), _) => schedule::run(&args),
         (Command::Secret(command), _) => secret::run(config, command).await,
+        (Command::IamPolicy(args), _) => iam_policy::run(config, args).await,
+        (Command::GrantsForMaster(args), _) => grants::run(args),
+        (Command::Import(args), _) => import::run(&args).await,
+        (Command::Completions(args), _) => {
+            completions::completions(&args);
+            Ok(())
+        }
+        (Command::Man(args), _) => completions::man(&args),
         (Command::Demo(args), _) => demo::run(args).await,
     }
 }

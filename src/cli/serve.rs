@@ -15,6 +15,7 @@ use crate::admin::auth::Gate;
 use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
 use crate::code::Code;
+use crate::hook;
 use crate::notify;
 use crate::rotation::masters::Masters;
 use crate::worker::fleet::Fleet;
@@ -84,6 +85,8 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             "see [[notify]] in the config: a key has at least 16 characters",
         )
     })?;
+    let hooks = hook::start(&context.settings, &fleet, &closing)
+        .map_err(|error| Failure::usage(error.to_string(), "see [[hook]] in the config"))?;
     let beating = tokio::spawn(keep(fleet.clone()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
@@ -106,7 +109,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     // and what has just happened is still told.
     let farewell = async {
         let _ = (&mut endpoint).await;
-        join_all(told).await
+        join_all(told.into_iter().chain(hooks)).await
     };
     tokio::select! {
         _ = farewell => {}
@@ -150,7 +153,7 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
         match settings(config.as_deref()) {
             Ok(settings) => {
                 tracing::info!(
-                    "config reloaded; [server], [journal], [secrets], [limits] and [[notify]] take a restart"
+                    "config reloaded; [server], [journal], [secrets], [limits], [[notify]] and [[hook]] take a restart"
                 );
                 let told = words.send(Word::Reload(Box::new(settings))).await;
                 if told.is_err() || !heard(&words).await {

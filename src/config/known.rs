@@ -8,7 +8,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "server", "journal", "secrets", "limits", "notify", "defaults", "rotation",
+            "server", "journal", "secrets", "limits", "notify", "hook", "defaults", "rotation",
         ],
     ),
     (
@@ -61,6 +61,18 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "ca_file",
             "topic_arn",
             "bus",
+        ],
+    ),
+    (
+        "hook",
+        &[
+            "kind",
+            "rotations",
+            "timeout",
+            "concurrency",
+            "command",
+            "cluster",
+            "services",
         ],
     ),
     ("rotation.password", &["length", "symbols"]),

@@ -15,6 +15,7 @@
 pub mod duration;
 mod environment;
 mod error;
+mod hook;
 mod journal;
 mod known;
 mod notify;

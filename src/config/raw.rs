@@ -211,6 +211,14 @@ impl<'a> Table<'a> {
         Some(table)
     }
 
+    /// A list as it is written; empty where there is none. What is wrong with it is for others to say.
+    pub(super) fn list(&self, key: &str) -> &'a [Value] {
+        match self.values.get(key).map(|value| &value.kind) {
+            Some(ValueKind::Array(items)) => items,
+            _ => &[],
+        }
+    }
+
     /// The tables of a list; each is called by its `name`, else by its number from 1.
     pub(super) fn tables(&self, key: &str, kind: &'static str) -> Vec<Table<'a>> {
         let values = self.read(key, "a list of tables", |value| match &value.kind {

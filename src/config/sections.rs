@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::hook;
 use super::journal::journal;
 use super::notify;
 use super::raw::Table;
@@ -28,12 +29,14 @@ pub(super) fn settings(root: &Table<'_>, folder: &Path) -> Option<Settings> {
     let limits = limits(root.table("limits", "limits").as_ref());
     let notify = notify::notify(root, folder);
     let rotations = rotations(root, folder);
+    let hooks = hook::hooks(root, folder);
     Some(Settings {
         server: server?,
         journal: journal?,
         secrets: secrets?,
         limits,
         notify,
+        hooks,
         rotations,
     })
 }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who is told of what happens.
     pub notify: Vec<Notify>,
+    /// What is done after AWSCURRENT has moved.
+    pub hooks: Vec<Hook>,
     /// In the order of the file; names are unique.
     pub rotations: Vec<Rotation>,
 }
@@ -173,6 +175,56 @@ impl NotifyEvent {
             Self::Retired => "retired",
             Self::StandbyInUse => "standby_in_use",
             Self::CurrentRefused => "current_refused",
+        }
+    }
+}
+
+/// One `[[hook]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// The rotations that it is for; `None`: all.
+    pub rotations: Option<Vec<String>>,
+    /// How long it may take, from its start to its end.
+    pub timeout: Duration,
+    /// How many of it there may be at once.
+    pub concurrency: usize,
+    pub action: HookAction,
+}
+
+/// What a hook does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookAction {
+    /// `kind = "ecs-redeploy"`: Amazon ECS replaces the tasks of these services.
+    EcsRedeploy {
+        /// Name or ARN.
+        cluster: String,
+        /// Names or ARNs.
+        services: Vec<String>,
+    },
+    /// `kind = "exec"`: a program and its arguments, without a shell.
+    Exec {
+        program: PathBuf,
+        arguments: Vec<String>,
+    },
+}
+
+impl HookAction {
+    /// As the config writes it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::EcsRedeploy { .. } => "ecs-redeploy",
+            Self::Exec { .. } => "exec",
+        }
+    }
+}
+
+impl fmt::Display for HookAction {
+    /// Without the arguments, which may be anybody's secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EcsRedeploy { cluster, .. } => write!(f, "ecs-redeploy {cluster}"),
+            Self::Exec { program, .. } => write!(f, "exec {}", program.display()),
         }
     }
 }

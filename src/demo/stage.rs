@@ -130,6 +130,7 @@ fn settings(
         .map_err(|e| StageError::Other(e.to_string()))?;
     Ok(Settings {
         notify: Vec::new(),
+        hooks: Vec::new(),
         server: Server {
             listen: ([127, 0, 0, 1], 0).into(),
             admin_token: None,

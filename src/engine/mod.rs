@@ -17,6 +17,7 @@ mod change;
 pub mod documentdb;
 mod error;
 mod kind;
+pub mod master;
 pub mod mysql;
 mod name;
 pub mod postgres;

@@ -131,6 +131,7 @@ impl AwsStore {
                 .collect(),
             rotation_enabled: answer.rotation_enabled.unwrap_or_default(),
             owning_service: answer.owning_service,
+            kms_key: answer.kms_key_id,
             deleted: answer.deleted_date.is_some(),
         })
     }

@@ -60,6 +60,8 @@ pub struct Description {
     pub rotation_enabled: bool,
     /// The AWS service that owns the secret (OwningService).
     pub owning_service: Option<String>,
+    /// The KMS key that seals it, as AWS names it; `None`: AWS's own, or none.
+    pub kms_key: Option<String>,
     /// Marked for deletion (DeletedDate).
     pub deleted: bool,
 }

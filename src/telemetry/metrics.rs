@@ -56,6 +56,7 @@ struct Kept {
     store: Family<Asked, Counter>,
     lost: Counter,
     notifications: Family<Told, Counter>,
+    hooks: Family<Told, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -81,6 +82,7 @@ impl Default for Metrics {
         let store = Family::default();
         let lost = Counter::default();
         let notifications = Family::default();
+        let hooks = Family::default();
         let (run_seconds, lag_seconds) = (long(), lag());
         let step_seconds = Family::new_with_constructor(long as fn() -> Histogram);
         // The library adds `_total` to counters and the unit to the name.
@@ -118,6 +120,11 @@ impl Default for Metrics {
             "Notifications that were delivered or given up",
             notifications.clone(),
         );
+        registry.register(
+            "hooks",
+            "Hooks that were run after AWSCURRENT had moved, or had to be and were not",
+            hooks.clone(),
+        );
         Self(Arc::new(Kept {
             registry,
             runs,
@@ -127,6 +134,7 @@ impl Default for Metrics {
             store,
             lost,
             notifications,
+            hooks,
         }))
     }
 }
@@ -173,6 +181,12 @@ impl Metrics {
     pub fn notified(&self, kind: &'static str, outcome: &'static str) {
         let labels = Told { kind, outcome };
         self.0.notifications.get_or_create(&labels).inc();
+    }
+
+    /// A hook has run, well or not, or was not run.
+    pub fn hook_ran(&self, kind: &'static str, outcome: &'static str) {
+        let labels = Told { kind, outcome };
+        self.0.hooks.get_or_create(&labels).inc();
     }
 
     /// All of it, and what `others` holds, in the OpenMetrics text format.

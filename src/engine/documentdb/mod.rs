@@ -15,6 +15,7 @@ mod failure;
 mod greeting;
 mod inspect;
 mod lock;
+pub(super) mod master;
 mod plan;
 mod powers;
 mod preflight;

@@ -16,6 +16,7 @@ mod facts;
 mod grants;
 mod inspect;
 mod look;
+pub(super) mod master;
 mod parse;
 mod plan;
 mod powers;

@@ -7,6 +7,7 @@
 mod apply;
 mod connect;
 mod inspect;
+pub(super) mod master;
 mod ownership;
 mod plan;
 mod preflight;

@@ -20,6 +20,7 @@ mod failure;
 mod grants;
 mod inspect;
 mod lock;
+pub(super) mod master;
 mod places;
 mod plan;
 mod preflight;

@@ -211,6 +211,7 @@ impl SecretStore for LocalStore {
             // Nothing but twinkey rotates here.
             rotation_enabled: false,
             owning_service: None,
+            kms_key: None,
             deleted: details.secret.deleted.is_some(),
         })
     }

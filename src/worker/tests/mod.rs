@@ -51,6 +51,7 @@ impl SecretStore for MoodyStore {
             versions: Default::default(),
             rotation_enabled: false,
             owning_service: None,
+            kms_key: None,
             deleted: false,
         })
     }

@@ -102,6 +102,31 @@ async fn ways<P: Place>(command: &str, place: &P) -> Vec<Way> {
         ],
         "secret list" => vec![in_store(&["secret", "list"])],
         "secret versions" => vec![in_store(&["secret", "versions", P::SECRET])],
+        "iam-policy" => {
+            let place = [
+                "iam-policy",
+                "--account",
+                "123456789012",
+                "--region",
+                "eu-west-1",
+            ];
+            vec![way(&place), way(&[&place[..], &["--ask"]].concat())]
+        }
+        "grants-for-master" => vec![way(&["grants-for-master", "postgres"])],
+        "import" => {
+            let nobody = [
+                "--region",
+                "eu-west-1",
+                "--endpoint-url",
+                "http://127.0.0.1:9",
+            ];
+            vec![Way {
+                good: false,
+                ..way(&[&["import", "--from-aws"][..], &nobody].concat())
+            }]
+        }
+        "completions" => vec![way(&["completions", "bash"])],
+        "man" => vec![way(&["man"])],
         other => panic!("there is a new command, {other}: say here how the scan calls it"),
     }
 }

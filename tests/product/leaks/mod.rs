@@ -39,7 +39,10 @@ fn listening(address: &str, file: &std::path::Path) -> Plan {
     std::fs::write(file, serving::TOKEN).unwrap();
     let file = file.display();
     Plan {
-        config: format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"{file}\""),
+        // What a hook's program is given, it tells the log.
+        config: format!(
+            "[server]\nlisten = \"{address}\"\nadmin_token_file = \"{file}\"\n[[hook]]\nkind = \"exec\"\ncommand = [\"/usr/bin/env\"]"
+        ),
         ..Plan::default()
     }
 }

@@ -5,6 +5,7 @@
 //! names the actions that it is for, or how many calls it waits, and the calls are recorded.
 
 pub mod faults;
+pub mod recorder;
 pub mod redshift;
 mod wire;
 

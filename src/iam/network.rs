@@ -1,0 +1,126 @@
+//! The network paths that a config needs: pure.
+
+use serde::Serialize;
+
+use super::facts::{Known, keeps_secrets, rotated};
+use crate::aws::arn;
+use crate::config::settings::{Destination, HookAction, Settings};
+use crate::engine::{EngineKind, RedshiftProbe};
+
+/// One way that must be open.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Path {
+    /// `out`: from the worker; `in`: to it.
+    pub direction: &'static str,
+    /// A host's name, or what is known of it.
+    pub host: String,
+    /// `None`: the secret's own, which is not known.
+    pub port: Option<u16>,
+    pub why: String,
+    /// The service of the VPC endpoint that stands in for a way to the internet, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint: Option<String>,
+}
+
+const HTTPS: Option<u16> = Some(443);
+
+/// The port of a server whose secret names none, as the engines take it.
+const fn default_port(engine: EngineKind) -> u16 {
+    match engine {
+        EngineKind::Postgres => 5432,
+        EngineKind::Mysql | EngineKind::Mariadb => 3306,
+        EngineKind::Documentdb => 27017,
+        EngineKind::Redshift => 5439,
+    }
+}
+
+/// Every path that this config needs, each once.
+#[must_use]
+pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
+    let mut all = Vec::new();
+    let service = |service: &str, region: &str, why: &str| Path {
+        direction: "out",
+        host: format!("{service}.{region}.{}", arn::dns_suffix(region)),
+        port: HTTPS,
+        why: why.to_owned(),
+        vpc_endpoint: Some(format!("com.amazonaws.{region}.{service}")),
+    };
+    if keeps_secrets(settings) {
+        all.push(service("secretsmanager", region, "the secrets"));
+    }
+    for one in rotated(settings, known) {
+        let rotation = one.rotation;
+        let name = &rotation.name;
+        if one.is_redshift() {
+            all.push(service(
+                "redshift-data",
+                region,
+                "the statements of Redshift",
+            ));
+            if rotation.options.redshift.probe == RedshiftProbe::Secret {
+                if !keeps_secrets(settings) {
+                    all.push(service(
+                        "secretsmanager",
+                        region,
+                        "probe secrets of Redshift",
+                    ));
+                }
+                continue;
+            }
+        }
+        let secret = &rotation.secret;
+        let known_host = one.facts.host.clone();
+        let unknown = known_host.is_none();
+        all.push(Path {
+            direction: "out",
+            host: known_host.unwrap_or_else(|| format!("the host in {secret}, and its master's")),
+            port: (one.facts.port).or(one.engine.filter(|_| !unknown).map(default_port)),
+            why: format!("the database of {name}"),
+            vpc_endpoint: None,
+        });
+        if let Some(reader) = &rotation.options.documentdb.reader {
+            let (host, port) = reader.rsplit_once(':').unwrap_or((reader, ""));
+            all.push(Path {
+                direction: "out",
+                host: host.to_owned(),
+                port: port.parse().ok().or(one.facts.port),
+                why: format!("the reader of {name}"),
+                vpc_endpoint: None,
+            });
+        }
+    }
+    for notify in &settings.notify {
+        all.push(match &notify.to {
+            Destination::Webhook { url, .. } => Path {
+                direction: "out",
+                host: url.host_str().unwrap_or_default().to_owned(),
+                port: url.port_or_known_default(),
+                why: "a webhook".into(),
+                vpc_endpoint: None,
+            },
+            Destination::Sns { topic_arn } => {
+                let region = arn::region(topic_arn).unwrap_or(region);
+                service("sns", region, "notifications")
+            }
+            Destination::EventBridge { .. } => service("events", region, "notifications"),
+        });
+    }
+    for hook in &settings.hooks {
+        if let HookAction::EcsRedeploy { cluster, .. } = &hook.action {
+            let region = arn::region(cluster).unwrap_or(region);
+            all.push(service("ecs", region, "redeployments"));
+        }
+    }
+    if !settings.server.listen.ip().is_loopback() {
+        all.push(Path {
+            direction: "in",
+            host: settings.server.listen.ip().to_string(),
+            port: Some(settings.server.listen.port()),
+            why: "the admin endpoint: operators, Prometheus, health checks".into(),
+            vpc_endpoint: None,
+        });
+    }
+    all.sort();
+    all.dedup();
+    all
+}

@@ -1,0 +1,347 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::facts::{Facts, Known};
+use super::network::paths;
+use super::{Place, Policy, policy};
+use crate::config::{Settings, parse};
+use crate::engine::EngineKind;
+
+const AWS: &str = "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\n";
+
+fn settings(text: &str) -> Settings {
+    parse(Path::new("twinkey.toml"), text, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn place() -> Place {
+    Place {
+        partition: "aws".into(),
+        region: "eu-west-1".into(),
+        account: "123456789012".into(),
+    }
+}
+
+fn of(text: &str, known: &Known) -> Policy {
+    policy(&settings(&format!("{AWS}{text}")), &place(), known)
+}
+
+/// Each statement's actions and resources, by its Sid.
+fn read(policy: &Policy) -> BTreeMap<String, (Json, Json)> {
+    let json = serde_json::to_value(policy).unwrap();
+    let statements = json["Statement"].as_array().unwrap().iter();
+    statements
+        .map(|one| {
+            assert_eq!(one["Effect"], "Allow");
+            let sid = one["Sid"].as_str().unwrap().to_owned();
+            (sid, (one["Action"].clone(), one["Resource"].clone()))
+        })
+        .collect()
+}
+
+fn resources(policy: &Policy, sid: &str) -> Json {
+    read(policy)
+        .remove(sid)
+        .map(|(_, resources)| resources)
+        .unwrap_or_default()
+}
+
+const ORDERS: &str = "[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders\"\nmaster_secret = \"prod/master\"\nengine = \"postgres\"\n";
+
+#[test]
+fn a_rotation_needs_four_actions_on_its_secret_and_one_on_its_masters() {
+    let policy = of(ORDERS, &Known::default());
+    let arn = |name| {
+        json!([format!(
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-??????"
+        )])
+    };
+    let all = read(&policy);
+    let expected = [
+        (
+            "MasterSecrets",
+            (json!(["secretsmanager:GetSecretValue"]), arn("prod/master")),
+        ),
+        (
+            "Readiness",
+            (json!(["secretsmanager:ListSecrets"]), json!(["*"])),
+        ),
+        (
+            "RotatedSecrets",
+            (
+                json!([
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:GetSecretValue",
+                    "secretsmanager:PutSecretValue",
+                    "secretsmanager:UpdateSecretVersionStage"
+                ]),
+                arn("prod/orders"),
+            ),
+        ),
+    ];
+    assert_eq!(
+        all,
+        expected.map(|(sid, rest)| (sid.to_owned(), rest)).into()
+    );
+}
+
+#[test]
+fn a_whole_arn_stays_and_a_partial_one_gets_its_end() {
+    let whole = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:prod/orders-AbC123";
+    let partial = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/ord-ers";
+    let text = format!(
+        "[[rotation]]\nname = \"a\"\nsecret = \"{whole}\"\n[[rotation]]\nname = \"b\"\nsecret = \"{partial}\"\n"
+    );
+    let policy = of(&text, &Known::default());
+    assert_eq!(
+        resources(&policy, "RotatedSecrets"),
+        json!([format!("{partial}-??????"), whole])
+    );
+    // A name that happens to end so is a name.
+    let text = "[[rotation]]\nname = \"a\"\nsecret = \"prod-orders\"\n";
+    let policy = of(text, &Known::default());
+    assert_eq!(
+        resources(&policy, "RotatedSecrets"),
+        json!(["arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-orders-??????"])
+    );
+}
+
+#[test]
+fn what_secrets_manager_tells_is_used_and_what_nobody_tells_is_a_note() {
+    let text = "[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders\"\n";
+    let blind = of(text, &Known::default());
+    assert_eq!(blind.notes.len(), 3, "{:?}", blind.notes);
+    assert!(blind.notes.iter().all(|note| note.contains("--ask")));
+    let orders = Facts {
+        arn: Some("arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/orders-AbCdEf".into()),
+        kms_key: Some("key-of-orders".into()),
+        master: Some("arn:aws:secretsmanager:eu-west-1:123456789012:secret:m-AbCdEf".into()),
+        engine: Some(EngineKind::Mysql),
+        ..Facts::default()
+    };
+    let master = Facts {
+        kms_key: Some("arn:aws:kms:eu-west-1:123456789012:key/of-master".into()),
+        ..Facts::default()
+    };
+    let secrets = [
+        ("prod/orders".to_owned(), orders.clone()),
+        (orders.master.clone().unwrap(), master),
+    ];
+    let known = Known {
+        secrets: secrets.into(),
+        asked: true,
+        ..Known::default()
+    };
+    let policy = of(text, &known);
+    assert_eq!(policy.notes, [""; 0]);
+    assert_eq!(resources(&policy, "RotatedSecrets"), json!([orders.arn]));
+    assert_eq!(resources(&policy, "MasterSecrets"), json!([orders.master]));
+    assert_eq!(
+        resources(&policy, "KeysOfRotatedSecrets"),
+        json!(["arn:aws:kms:eu-west-1:123456789012:key/key-of-orders"])
+    );
+    let key = policy
+        .statements
+        .iter()
+        .find(|one| one.sid == "KeysOfMasterSecrets")
+        .unwrap();
+    assert_eq!(key.actions, ["kms:Decrypt"]);
+    assert_eq!(
+        key.condition,
+        Some(json!({"StringEquals": {"kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com"}}))
+    );
+}
+
+#[test]
+fn an_alias_of_a_key_is_a_note_and_no_resource() {
+    let known = Known {
+        kms_keys: vec!["arn:aws:kms:eu-west-1:123456789012:alias/mine".into()],
+        ..Known::default()
+    };
+    let policy = of(ORDERS, &known);
+    assert_eq!(resources(&policy, "KeysOfRotatedSecrets"), Json::Null);
+    assert!(policy.notes.iter().any(|note| note.contains("alias/mine")));
+}
+
+fn warehouse(keys: &str, redshift: &str) -> String {
+    format!(
+        "[[rotation]]\nname = \"w\"\nsecret = \"w\"\nengine = \"redshift\"\n{keys}\nredshift = {{ {redshift} }}\n"
+    )
+}
+
+#[test]
+fn each_kind_of_redshifts_admin_needs_its_own_credentials_and_no_others() {
+    let known = Known {
+        workgroup_ids: [("wg".to_owned(), "id-1".to_owned())].into(),
+        ..Known::default()
+    };
+    let master = "master_secret = \"m\"";
+    let cases = [
+        (master, "cluster = \"c\"", None, true),
+        (
+            master,
+            "cluster = \"c\", db_user = \"admin\"",
+            Some("DatabaseUsers"),
+            false,
+        ),
+        ("", "cluster = \"c\"", Some("ClusterIdentity"), false),
+        (master, "workgroup = \"wg\"", None, true),
+        ("", "workgroup = \"wg\"", Some("WorkgroupIdentity"), false),
+    ];
+    for (keys, redshift, sid, reads_master) in cases {
+        let policy = of(&warehouse(keys, redshift), &known);
+        let all = read(&policy);
+        for other in ["DatabaseUsers", "ClusterIdentity", "WorkgroupIdentity"] {
+            assert_eq!(
+                all.contains_key(other),
+                sid == Some(other),
+                "{redshift}: {other}"
+            );
+        }
+        assert_eq!(
+            all.contains_key("MasterSecrets"),
+            reads_master,
+            "{redshift}"
+        );
+        assert!(all.contains_key("ProbeSecrets") && all.contains_key("OwnStatements"));
+        let place = if redshift.contains("wg") {
+            "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/id-1"
+        } else {
+            "arn:aws:redshift:eu-west-1:123456789012:cluster:c"
+        };
+        assert_eq!(all["Statements"].1, json!([place]));
+    }
+    let user = of(
+        &warehouse("", "cluster = \"c\", db_user = \"admin\""),
+        &known,
+    );
+    assert_eq!(
+        resources(&user, "DatabaseUsers"),
+        json!([
+            "arn:aws:redshift:eu-west-1:123456789012:dbname:c/*",
+            "arn:aws:redshift:eu-west-1:123456789012:dbuser:c/admin"
+        ])
+    );
+    let wire = of(
+        &warehouse(master, "cluster = \"c\", probe = \"wire\""),
+        &known,
+    );
+    assert!(!read(&wire).contains_key("ProbeSecrets"));
+    let unknown = of(
+        &warehouse(master, "workgroup = \"other\""),
+        &Known::default(),
+    );
+    assert!(
+        unknown
+            .notes
+            .iter()
+            .any(|note| note.contains("--workgroup-id other=ID"))
+    );
+}
+
+const RECEIVERS: &str = "[[notify]]\nkind = \"sns\"\ntopic_arn = \"arn:aws:sns:us-east-1:123456789012:t\"\n\
+    [[notify]]\nkind = \"eventbridge\"\nbus = \"ours\"\n\
+    [[hook]]\nkind = \"ecs-redeploy\"\ncluster = \"prod\"\nservices = [\"orders\"]\n\
+    [[hook]]\nkind = \"ecs-redeploy\"\ncluster = \"arn:aws:ecs:us-east-1:123456789012:cluster/us\"\nservices = [\"a\", \"arn:aws:ecs:us-east-1:123456789012:service/us/b\"]\n\
+    [[hook]]\nkind = \"exec\"\ncommand = [\"/bin/true\"]\n";
+
+#[test]
+fn who_is_told_and_what_is_redeployed_is_allowed_by_name() {
+    let policy = of(&format!("{ORDERS}{RECEIVERS}"), &Known::default());
+    let all = read(&policy);
+    assert_eq!(
+        all["Topics"].1,
+        json!(["arn:aws:sns:us-east-1:123456789012:t"])
+    );
+    assert_eq!(
+        all["Buses"].1,
+        json!(["arn:aws:events:eu-west-1:123456789012:event-bus/ours"])
+    );
+    assert_eq!(all["Services"].0, json!(["ecs:UpdateService"]));
+    assert_eq!(
+        all["Services"].1,
+        json!([
+            "arn:aws:ecs:eu-west-1:123456789012:service/prod/orders",
+            "arn:aws:ecs:us-east-1:123456789012:service/us/a",
+            "arn:aws:ecs:us-east-1:123456789012:service/us/b"
+        ])
+    );
+}
+
+#[test]
+fn the_embedded_store_needs_nothing_of_aws_but_for_redshift() {
+    let local = "[secrets]\nbackend = \"local\"\n";
+    let none = policy(
+        &settings(&format!("{local}{ORDERS}")),
+        &place(),
+        &Known::default(),
+    );
+    assert_eq!(none.statements, []);
+    let text = format!(
+        "{local}{}",
+        warehouse("master_secret = \"m\"", "cluster = \"c\"")
+    );
+    let some = read(&policy(&settings(&text), &place(), &Known::default()));
+    let sids: Vec<&String> = some.keys().collect();
+    assert_eq!(
+        sids,
+        [
+            "ClusterIdentity",
+            "OwnStatements",
+            "ProbeSecrets",
+            "Statements"
+        ]
+    );
+}
+
+#[test]
+fn the_network_paths_are_those_of_the_config_each_once() {
+    let listen = "[server]\nlisten = \"10.0.0.1:8321\"\nadmin_token = \"env:T\"\n";
+    let hook =
+        "[[notify]]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/x\"\nkey = \"env:K\"\n";
+    let text = format!(
+        "{listen}{AWS}{ORDERS}{}{RECEIVERS}{hook}",
+        warehouse("", "cluster = \"c\"")
+    );
+    let facts = Facts {
+        host: Some("db.internal".into()),
+        ..Facts::default()
+    };
+    let known = Known {
+        secrets: [("prod/orders".to_owned(), facts)].into(),
+        ..Known::default()
+    };
+    let all = paths(&settings(&text), "eu-west-1", &known);
+    let told: Vec<String> = all
+        .iter()
+        .map(|path| {
+            format!(
+                "{} {}:{}",
+                path.direction,
+                path.host,
+                path.port.unwrap_or(0)
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "in 10.0.0.1:8321",
+            "out db.internal:5432",
+            "out ecs.eu-west-1.amazonaws.com:443",
+            "out ecs.us-east-1.amazonaws.com:443",
+            "out events.eu-west-1.amazonaws.com:443",
+            "out hooks.example.com:443",
+            "out redshift-data.eu-west-1.amazonaws.com:443",
+            "out secretsmanager.eu-west-1.amazonaws.com:443",
+            "out sns.us-east-1.amazonaws.com:443",
+        ]
+    );
+    let blind = paths(
+        &settings(&format!("{AWS}{ORDERS}")),
+        "eu-west-1",
+        &Known::default(),
+    );
+    assert_eq!(blind[1].host, "the host in prod/orders, and its master's");
+}

@@ -1,0 +1,94 @@
+//! The documentation, held against the program: every block of every page is executed, or read as what it claims
+//! to be. How to mark a block is in docs/writing.md.
+//!
+//! What can go wrong: a block is of a kind that nobody looks at. One that is neither executed nor read fails
+//! the test; so does a mark that nobody knows.
+
+mod blocks;
+mod commands;
+mod consumers;
+mod parsed;
+mod run;
+
+use std::process::Stdio;
+
+use blocks::{Block, Mark, all_blocks};
+
+/// What is done with a block.
+fn look_at(block: &Block) -> Result<&'static str, String> {
+    let text = &block.text;
+    match (block.language.as_str(), &block.mark) {
+        (_, Mark::Unknown(mark)) => Err(format!("nobody knows the mark {mark:?}")),
+        (_, Mark::File(file)) => parsed::is_file(block, file).map(|()| "a file of its own"),
+        ("sh" | "console", Mark::Walk) => commands::read(block, true).map(|()| "walked"),
+        ("sh" | "console", Mark::Run(None)) => commands::read(block, true).map(|()| "executed"),
+        ("sql", Mark::Run(Some(_))) => Ok("executed"),
+        (_, Mark::Run(_)) => Err("nobody executes that".into()),
+        ("sh" | "console", Mark::Needs(_)) => commands::read(block, true).map(|()| "read"),
+        ("sh" | "console", _) => commands::read(block, false).map(|()| "read"),
+        ("" | "text", _) => Ok("shown"),
+        ("json", _) => parsed::json(text).map(|()| "read"),
+        ("yaml", _) => parsed::yaml(text).map(|()| "read"),
+        ("toml", Mark::Example) => parsed::toml(text).map(|()| "read"),
+        ("toml", _) => parsed::config(text).map(|()| "read as a config"),
+        ("python", _) => {
+            let ast = "import ast, sys; ast.parse(sys.stdin.read())";
+            parsed::by("python3", &["-c", ast], text).map(|()| "read")
+        }
+        ("js", _) => parsed::by("node", &["--check", "-"], text).map(|()| "read"),
+        (_, Mark::Example | Mark::Needs(_)) => Ok("shown"),
+        (other, Mark::None | Mark::Walk) => Err(format!(
+            "nobody reads {other:?}: mark it <!-- example -->, <!-- file PATH --> or <!-- needs WHAT -->"
+        )),
+    }
+}
+
+#[test]
+fn every_block_of_every_page_is_executed_or_read() {
+    let mut done = std::collections::BTreeMap::<&str, usize>::new();
+    let mut wrong = Vec::new();
+    let blocks = all_blocks();
+    assert!(blocks.len() > 40, "{}", blocks.len());
+    for block in &blocks {
+        match look_at(block) {
+            Ok(how) => *done.entry(how).or_default() += 1,
+            Err(why) => wrong.push(format!("{}:{}: {why}", block.page, block.line)),
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    println!("{} blocks: {done:?}", blocks.len());
+}
+
+/// Blocks of the test's own, each wrong in its way.
+#[test]
+fn a_block_that_is_wrong_is_found() {
+    let page = "<!-- example -->\n```toml\na = [\n```\n\n```toml\n[[rotation]]\nnam = \"x\"\n```\n\n\
+        ```sh\ntwinkey rotat x\n```\n\n```sh\naws s3 ls\n```\n\n```json\n{\"a\": }\n```\n\n```rust\nlet x;\n```\n\n\
+        <!-- needs AWS -->\n```sh\ntwinkey check --offlin\n```\n\n<!-- perhaps -->\n```json\n{}\n```\n\n\
+        ```sh\nmake demmo\n```\n\n<!-- file consumers/reader.py -->\n```python\npass\n```\n\n```console\n$ twinkey 'status\n```\n";
+    let blocks = blocks::read("docs/none.md", page);
+    assert_eq!(blocks.len(), 11);
+    for block in &blocks {
+        let looked = look_at(block);
+        assert!(looked.is_err(), "line {}: {looked:?}", block.line);
+    }
+}
+
+/// Of the page on writing pages, so that it can be followed without a build.
+#[test]
+fn a_block_that_is_right_is_left_alone() {
+    let page = "```sh\ntwinkey check --offline | cat > x && make demo\n```\n\n<!-- needs AWS -->\n```sh\naws s3 ls \\\n  --no-sign-request\n```\n\n\
+        ```console\n$ twinkey status\nNAME\n```\n\n```toml\n[[rotation]]\nname = \"x\"\nsecret = \"y\"\n```\n";
+    for block in &blocks::read("docs/none.md", page) {
+        look_at(block).unwrap_or_else(|why| panic!("line {}: {why}", block.line));
+    }
+}
+
+fn quiet(program: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}

@@ -1,0 +1,77 @@
+//! Blocks that are read as what they claim to be.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use config::{Config, File, FileFormat};
+
+use super::blocks::{Block, repository};
+use super::quiet;
+
+pub fn json(text: &str) -> Result<(), String> {
+    let read: Result<serde_json::Value, _> = serde_json::from_str(text);
+    read.map(drop).map_err(|error| error.to_string())
+}
+
+pub fn yaml(text: &str) -> Result<(), String> {
+    of_format(text, FileFormat::Yaml)
+}
+
+pub fn toml(text: &str) -> Result<(), String> {
+    of_format(text, FileFormat::Toml)
+}
+
+fn of_format(text: &str, format: FileFormat) -> Result<(), String> {
+    let read = Config::builder()
+        .add_source(File::from_str(text, format))
+        .build();
+    read.map(drop).map_err(|error| error.to_string())
+}
+
+/// A config, or sections of one: what such a piece leaves out is filled in.
+pub fn config(text: &str) -> Result<(), String> {
+    let mut whole = String::new();
+    if !text.contains("[secrets]") {
+        whole.push_str("[secrets]\nbackend = \"aws\"\n");
+    }
+    whole.push_str(text);
+    // A hook may name rotations of the config around it.
+    if text.contains("[[hook]]") && !text.contains("[[rotation]]") {
+        whole.push_str("\n[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders/db\"\n");
+    }
+    let read = twinkey::config::parse(Path::new("twinkey.toml"), &whole, &BTreeMap::new());
+    read.map(drop).map_err(|errors| errors.to_string())
+}
+
+/// By a program that ends well where it understands its input.
+pub fn by(program: &str, arguments: &[&str], text: &str) -> Result<(), String> {
+    let mut child = quiet(program)
+        .args(arguments)
+        .spawn()
+        .map_err(|e| format!("{program}: {e}"))?;
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+/// Whether a block is what a file holds; the path begins in the page's folder.
+pub fn is_file(block: &Block, file: &str) -> Result<(), String> {
+    let folder = repository().join(&block.page);
+    let path = folder.parent().unwrap().join(file);
+    let held = std::fs::read_to_string(&path).map_err(|e| format!("{file}: {e}"))?;
+    (held == block.text)
+        .then_some(())
+        .ok_or_else(|| format!("this is not what {file} holds"))
+}

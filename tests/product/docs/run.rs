@@ -1,0 +1,120 @@
+//! Blocks that are executed: statements on real servers, commands in an empty folder.
+
+use secrecy::ExposeSecret;
+use twinkey::demo::mysql::LocalMysql;
+use twinkey::demo::postgres::LocalPostgres;
+
+use super::blocks::{Block, Mark, all_blocks, repository};
+use super::commands::script;
+use super::quiet;
+use crate::support::shop::mariadb;
+use crate::support::shop::{Database, Plan, run};
+
+fn marked(what: Option<&str>) -> Vec<Block> {
+    let mark = Mark::Run(what.map(str::to_owned));
+    let mut blocks = all_blocks();
+    blocks.retain(|block| block.mark == mark);
+    assert!(!blocks.is_empty(), "no block is marked {mark:?}");
+    blocks
+}
+
+async fn server<D: Database>() -> D {
+    let start = || D::start(&Plan::default());
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
+
+/// On a server with the role `app`, as a superuser.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_for_postgresql_are_taken_by_one() {
+    let server = server::<LocalPostgres>().await;
+    let root = Database::superuser(&server);
+    let root = server
+        .connect(&root.username, &root.password, "postgres")
+        .await;
+    let mut root = root.unwrap();
+    run(&mut root, "CREATE ROLE app LOGIN").await;
+    for block in marked(Some("postgres")) {
+        println!("{}:{}", block.page, block.line);
+        run(&mut root, &block.text).await;
+    }
+}
+
+/// On a server with the schema `shop`, as the superuser.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_for_mariadb_are_taken_by_one() {
+    let server = server::<LocalMysql>().await;
+    let root = Database::superuser(&server);
+    let root = server
+        .connect(&root.username, &root.password, "mysql")
+        .await;
+    let mut root = root.unwrap();
+    mariadb::run(&mut root, "CREATE DATABASE shop").await;
+    for block in marked(Some("mariadb")) {
+        println!("{}:{}", block.page, block.line);
+        mariadb::run(&mut root, &block.text).await;
+    }
+    assert!(
+        !Database::superuser(&server)
+            .password
+            .expose_secret()
+            .is_empty()
+    );
+}
+
+/// In a folder with config/examples/aws.toml. Of a console, what is printed is what the page shows; a line of
+/// `…` stands for any others.
+#[test]
+fn commands_that_need_nothing_are_carried_out_and_print_what_the_page_shows() {
+    for block in marked(None) {
+        let folder = tempfile::tempdir().unwrap();
+        let example = repository().join("config/examples/aws.toml");
+        std::fs::copy(example, folder.path().join("twinkey.toml")).unwrap();
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_twinkey"));
+        let path = format!(
+            "{}:{}",
+            program.parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let is_console = block.language == "console";
+        let mut bash = quiet("bash");
+        // A console shows failures too.
+        bash.args(if is_console {
+            ["-uo", "pipefail"]
+        } else {
+            ["-euo", "pipefail"]
+        });
+        let script = format!("exec 2>&1\n{}", script(&block));
+        let output = bash
+            .args(["-c", &script])
+            .current_dir(folder.path())
+            .env("PATH", path)
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let at = format!("{}:{}", block.page, block.line);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        if is_console {
+            assert!(is_shown(&block, &printed), "{at}: it printed\n{printed}");
+        } else {
+            assert!(output.status.success(), "{at}: {printed}");
+        }
+    }
+}
+
+fn is_shown(block: &Block, printed: &str) -> bool {
+    let command = script(block);
+    let shown = block.text.lines().filter(|line| {
+        let bare = line.strip_prefix("$ ").unwrap_or(line);
+        !command.lines().any(|one| one == bare)
+    });
+    let mut printed = printed.lines().map(str::trim_end);
+    for line in shown {
+        if line.trim() == "…" {
+            return true;
+        }
+        if printed.next() != Some(line.trim_end()) {
+            return false;
+        }
+    }
+    printed.next().is_none()
+}

@@ -1,0 +1,293 @@
+//! `iam-policy` against what is really called: on all four engines, with everything that the config can have.
+
+use secrecy::SecretString;
+use serde_json::{Value as Json, json};
+use sqlx::Executor;
+use tempfile::TempDir;
+use tokio::process::Command;
+use twinkey::demo::mysql::LocalMysql;
+use twinkey::demo::postgres::LocalPostgres;
+
+use super::evaluator::{ACCOUNT, Need, REGION, allowed, needs};
+use crate::redshift::house::{self, House, On};
+use crate::redshift::rotations::furnish;
+use crate::support::aws::recorder::Recorder;
+use crate::support::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
+use crate::support::shop::documentdb::LocalMongo;
+use crate::support::shop::{Database, FIRST, Plan, free_address, until};
+
+const MASTER: &str = "Master-0123456789-abcdef-XYZ";
+
+/// A server with a pair's first user and a master, and both secrets in the stand-in.
+async fn engine<D: Database>(house: &House) -> D {
+    let start = || D::start(&Plan::default());
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
+    server.populate(&SecretString::from(MASTER), "app").await;
+    for (name, user, password) in [("app", "app", FIRST), ("master", "rdsmaster", MASTER)] {
+        let document = json!({
+            "engine": D::ENGINE, "host": "127.0.0.1", "port": server.port(),
+            "username": user, "password": password, "dbname": "shop",
+        });
+        put(house, &format!("{}/{name}", D::ENGINE), &document).await;
+    }
+    server
+}
+
+async fn put(house: &House, name: &str, document: &Json) {
+    let value = SecretString::from(document.to_string());
+    let store = house.stand_in.store();
+    store.create_or_put(name, &value).await.unwrap();
+}
+
+fn rotation(name: &str, more: &str) -> String {
+    format!("[[rotation]]\nname = \"{name}\"\nsecret = \"{name}/app\"\n{more}\n")
+}
+
+fn config(recorder: &Recorder, rotations: &str) -> String {
+    format!(
+        "[secrets]\nbackend = \"aws\"\nregion = \"{REGION}\"\nendpoint_url = \"{}\"\n\
+         [defaults]\nmin_interval = \"0s\"\ntls = {{ mode = \"disable\" }}\nheartbeat = \"10s\"\n{rotations}",
+        recorder.url()
+    )
+}
+
+/// The binary in a folder with a config.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("twinkey.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
+        command
+            .current_dir(self.folder.path())
+            .env("TWINKEY_CONFIG", "twinkey.toml")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env_remove("AWS_REGION")
+            .kill_on_drop(true);
+        command
+    }
+
+    /// What a command printed; it must end with `status`.
+    async fn run(&self, args: &[&str], status: i32) -> String {
+        let output = self.command().args(args).output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The policy, and that it left nothing unsaid.
+    async fn policy(&self, more: &[&str]) -> Json {
+        let mut command = self.command();
+        let output = command
+            .args(["iam-policy", "--account", ACCOUNT])
+            .args(more);
+        let output = output.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// Each call is allowed, and each thing that is allowed was called for.
+fn assert_least(policy: &Json, recorder: &Recorder) {
+    let allowed = allowed(policy);
+    let made: Vec<Need> = recorder.calls().iter().flat_map(needs).collect();
+    let denied: Vec<&Need> = made
+        .iter()
+        .filter(|need| !allowed.iter().any(|one| one.covers(need)))
+        .collect();
+    assert!(denied.is_empty(), "called, and not allowed: {denied:#?}");
+    let idle: Vec<&Need> = allowed
+        .iter()
+        .filter(|one| !made.iter().any(|need| one.covers(need)))
+        .collect();
+    assert!(idle.is_empty(), "allowed, and never called: {idle:#?}");
+    println!(
+        "{} calls, {} things allowed",
+        recorder.calls().len(),
+        allowed.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_for_all_four_engines_allows_every_call_and_nothing_that_is_not_called() {
+    let house = House::open(On::Cluster, "", "").await;
+    furnish(&house).await;
+    let _servers = (
+        engine::<LocalPostgres>(&house).await,
+        engine::<LocalMysql>(&house).await,
+        engine::<LocalMongo>(&house).await,
+    );
+    let recorder = Recorder::start(&house.stand_in.url()).await;
+    let address = free_address();
+    let of_engine = |name: &str, engine: &str| {
+        let more = format!("engine = \"{engine}\"\nmaster_secret = \"{name}/master\"");
+        rotation(name, &more)
+    };
+    let warehouse = format!(
+        "[[rotation]]\nname = \"house\"\nsecret = \"{}\"\nmaster_secret = \"{}\"\nengine = \"redshift\"\nredshift = {{ cluster = \"{CLUSTER}\" }}\n",
+        house::SECRET,
+        house::MASTER_SECRET
+    );
+    let receivers = format!(
+        "[server]\nlisten = \"{address}\"\n\
+         [[notify]]\nkind = \"sns\"\ntopic_arn = \"arn:aws:sns:{REGION}:{ACCOUNT}:t\"\nevents = [\"succeeded\"]\n\
+         [[notify]]\nkind = \"eventbridge\"\nbus = \"ours\"\nevents = [\"succeeded\"]\n\
+         [[hook]]\nkind = \"ecs-redeploy\"\nrotations = [\"postgres\"]\ncluster = \"prod\"\nservices = [\"orders\", \"billing\"]\n"
+    );
+    let rotations = [
+        of_engine("postgres", "postgres"),
+        of_engine("mariadb", "mariadb"),
+        of_engine("mongo", "documentdb"),
+        warehouse,
+        receivers,
+    ];
+    let desk = Desk::new(&config(&recorder, &rotations.concat()));
+    desk.run(&["check"], 0).await;
+    for name in ["postgres", "mariadb", "mongo", "house"] {
+        desk.run(&["plan", name], 0).await;
+        desk.run(&["rotate", name], 0).await;
+        desk.run(&["rollback", name], 0).await;
+        desk.run(&["repair", name, "--apply"], 0).await;
+    }
+    // A probe secret that was not deleted is written over by the next proof.
+    let faults = house.stand_in.faults();
+    faults.answer("DeleteSecret", 1, 400, "AccessDeniedException");
+    desk.run(&["rotate", "house", "--force"], 1).await;
+    serve(&desk, &address, &recorder).await;
+    a_statement_that_hangs(&desk, &house).await;
+    assert_least(&desk.policy(&[]).await, &recorder);
+}
+
+/// A worker, until all that it is to tell has been told.
+async fn serve(desk: &Desk, address: &str, recorder: &Recorder) {
+    let mut worker = desk.command().arg("serve").spawn().unwrap();
+    let url = format!("http://{address}");
+    until("the worker is ready", async || {
+        let ready = reqwest::get(format!("{url}/readyz")).await;
+        ready.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
+    let asked = reqwest::Client::new()
+        .post(format!("{url}/v1/rotations/postgres/rotate"))
+        .body("{\"force\": true}");
+    assert_eq!(asked.send().await.unwrap().status(), 202);
+    until(
+        "both receivers are told, and both services redeployed",
+        async || {
+            let counts = ["sns", "events", "ecs"].map(|service| recorder.calls_of(service).len());
+            counts == [1, 1, 2]
+        },
+    )
+    .await;
+    worker.kill().await.unwrap();
+}
+
+/// The Data API's batches that take a minute are cancelled: somebody holds the table of locks.
+async fn a_statement_that_hangs(desk: &Desk, house: &House) {
+    let mut root = house.redshift().root(HOME).await.unwrap();
+    root.execute("BEGIN").await.unwrap();
+    root.execute("LOCK TABLE twinkey.locks").await.unwrap();
+    desk.run(&["rotate", "house", "--force"], 1).await;
+    root.execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_redshifts_admin_is_allowed_its_own_credentials_and_no_more() {
+    let cases = [
+        (
+            On::Cluster,
+            format!("cluster = \"{CLUSTER}\", db_user = \"admin\""),
+        ),
+        (On::Cluster, format!("cluster = \"{CLUSTER}\"")),
+        (On::Workgroup, format!("workgroup = \"{WORKGROUP}\"")),
+    ];
+    for (on, redshift) in cases {
+        let house = House::open(on, "", "").await;
+        furnish(&house).await;
+        let identity = format!("CREATE USER \"{IDENTITY}\" PASSWORD '{FIRST}' CREATEUSER");
+        house.dba(HOME, &[&identity]).await;
+        let recorder = Recorder::start(&house.stand_in.url()).await;
+        let rotation = format!(
+            "[[rotation]]\nname = \"house\"\nsecret = \"{}\"\nengine = \"redshift\"\nredshift = {{ {redshift} }}\n",
+            house::SECRET
+        );
+        let desk = Desk::new(&config(&recorder, &rotation));
+        for _ in 0..2 {
+            desk.run(&["rotate", "house"], 0).await;
+        }
+        let id = format!("{WORKGROUP}=id-of-it");
+        let policy = desk.policy(&["--workgroup-id", &id]).await;
+        let allowed = allowed(&policy);
+        let made: Vec<Need> = recorder.calls().iter().flat_map(needs).collect();
+        for need in &made {
+            assert!(
+                allowed.iter().any(|one| one.covers(need)),
+                "{redshift}: {need:?}"
+            );
+        }
+        // What only trouble calls for is in the test above; here it is about who signs in.
+        let credentials = |need: &&Need| need.action.contains("Credentials");
+        for one in allowed.iter().filter(credentials) {
+            assert!(
+                made.iter().any(|need| one.covers(need)),
+                "{redshift}: {one:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_secrets_manager_tells_what_the_config_does_not() {
+    let house = House::open(On::Cluster, "", "").await;
+    let master = json!({"username": "m", "password": "p"});
+    put(&house, "of/master", &master).await;
+    let app = json!({
+        "engine": "mysql", "host": "db.internal", "username": "app", "password": "hunter2",
+        "masterarn": "of/master",
+    });
+    put(&house, "of/app", &app).await;
+    let recorder = Recorder::start(&house.stand_in.url()).await;
+    let desk = Desk::new(&config(&recorder, &rotation("of", "")));
+    let asked = desk.run(&["iam-policy", "--ask"], 0).await;
+    let policy: Json = serde_json::from_str(&asked).unwrap();
+    for (sid, name) in [("RotatedSecrets", "of/app"), ("MasterSecrets", "of/master")] {
+        let statements = policy["Statement"].as_array().unwrap();
+        let statement = statements.iter().find(|one| one["Sid"] == sid).unwrap();
+        let arn = statement["Resource"][0].as_str().unwrap();
+        assert!(
+            arn.contains(&format!(":secret:{name}-")) && !arn.contains('?'),
+            "{arn}"
+        );
+    }
+    let network = desk.run(&["iam-policy", "--ask", "--network"], 0).await;
+    assert!(
+        network.contains("db.internal") && network.contains("3306"),
+        "{network}"
+    );
+    assert!(
+        network.contains("com.amazonaws.eu-west-1.secretsmanager"),
+        "{network}"
+    );
+    assert!(!format!("{asked}{network}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn without_an_account_there_is_no_policy_but_a_hint() {
+    let config = "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\n[[rotation]]\nname = \"a\"\nsecret = \"a\"\n";
+    let desk = Desk::new(config);
+    let output = desk.command().arg("iam-policy").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("the account is not known") && said.contains("hint: give --account"),
+        "{said}"
+    );
+}

@@ -1,0 +1,148 @@
+//! IAM's reading of a policy, as far as policies of ours go: Allow, actions by name, resources with `*` and `?`
+//! ("IAM JSON policy elements: Resource" in the IAM user guide). And what each call needs to be allowed.
+
+use serde_json::Value as Json;
+
+use crate::support::aws::recorder::Recorded;
+use crate::support::aws::redshift::{CLUSTER, WORKGROUP};
+
+pub const ACCOUNT: &str = "123456789012";
+pub const REGION: &str = "eu-west-1";
+/// How the stand-in's ARNs begin.
+const LOCAL: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
+
+/// An action on a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    pub action: String,
+    pub resource: String,
+}
+
+fn need(action: impl Into<String>, resource: impl Into<String>) -> Need {
+    Need {
+        action: action.into(),
+        resource: resource.into(),
+    }
+}
+
+fn arn(service: &str, rest: &str) -> String {
+    format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}")
+}
+
+/// A secret's ARN, by its name or by the stand-in's own ARN.
+fn secret(id: &str) -> String {
+    match id.strip_prefix(LOCAL) {
+        Some(name) => arn("secretsmanager", &format!("secret:{name}")),
+        None => arn("secretsmanager", &format!("secret:{id}-AbCdEf")),
+    }
+}
+
+/// What a call needs ("Actions, resources, and condition keys" of each service).
+pub fn needs(call: &Recorded) -> Vec<Need> {
+    let text = |name: &str| call.asked[name].as_str().unwrap_or_default().to_owned();
+    let action = format!("{}:{}", call.service, call.action);
+    match (call.service, call.action.as_str()) {
+        ("secretsmanager", "ListSecrets") => vec![need(action, "*")],
+        ("secretsmanager", "CreateSecret") => {
+            let made = secret(&text("Name"));
+            let mut all = vec![need(action, &made)];
+            if call.asked["Tags"].is_array() {
+                all.push(need("secretsmanager:TagResource", made));
+            }
+            all
+        }
+        ("secretsmanager", _) => vec![need(action, secret(&text("SecretId")))],
+        ("redshift-data", "BatchExecuteStatement") => of_batch(call, action),
+        // Of no resource that a caller names.
+        ("redshift-data", _) => vec![need(action, "*")],
+        ("sns", "Publish") => vec![need(action, text("TopicArn"))],
+        ("events", "PutEvents") => {
+            let bus = call.asked["Entries"][0]["EventBusName"].as_str().unwrap();
+            vec![need(action, arn("events", &format!("event-bus/{bus}")))]
+        }
+        ("ecs", "UpdateService") => {
+            let service = format!("service/{}/{}", text("cluster"), text("service"));
+            vec![need(action, arn("ecs", &service))]
+        }
+        other => panic!("nobody knows what {other:?} needs"),
+    }
+}
+
+/// "Configuring IAM permissions" for the Data API in the Redshift management guide.
+fn of_batch(call: &Recorded, action: String) -> Vec<Need> {
+    let text = |name: &str| call.asked[name].as_str();
+    let database = text("Database").unwrap();
+    let of_cluster = text("ClusterIdentifier");
+    let place = match of_cluster {
+        Some(cluster) => arn("redshift", &format!("cluster:{cluster}")),
+        None => {
+            assert_eq!(text("WorkgroupName"), Some(WORKGROUP));
+            arn("redshift-serverless", "workgroup/id-of-it")
+        }
+    };
+    let database = arn("redshift", &format!("dbname:{CLUSTER}/{database}"));
+    let mut all = vec![need(action, &place)];
+    match (text("SecretArn"), text("DbUser"), of_cluster) {
+        (Some(id), _, _) => all.push(need("secretsmanager:GetSecretValue", secret(id))),
+        (None, Some(user), _) => {
+            let user = arn("redshift", &format!("dbuser:{CLUSTER}/{user}"));
+            all.push(need("redshift:GetClusterCredentials", user));
+            all.push(need("redshift:GetClusterCredentials", database));
+        }
+        (None, None, Some(_)) => {
+            all.push(need("redshift:GetClusterCredentialsWithIAM", database));
+        }
+        (None, None, None) => all.push(need("redshift-serverless:GetCredentials", place)),
+    }
+    all
+}
+
+/// Each action on each resource that a policy allows.
+pub fn allowed(policy: &Json) -> Vec<Need> {
+    assert_eq!(policy["Version"], "2012-10-17");
+    let texts = |list: &Json| -> Vec<String> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut all = Vec::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        assert_eq!(statement["Effect"], "Allow");
+        for action in texts(&statement["Action"]) {
+            assert!(!action.contains('*'), "{action}");
+            for resource in texts(&statement["Resource"]) {
+                all.push(need(action.clone(), resource));
+            }
+        }
+    }
+    all
+}
+
+impl Need {
+    /// Whether what is allowed covers a need.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.action == other.action && matches(self.resource.as_bytes(), other.resource.as_bytes())
+    }
+}
+
+/// `*` is any characters, `?` is one.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=text.len()).any(|at| matches(rest, &text[at..])),
+        (Some((b'?', rest)), Some((_, tail))) => matches(rest, tail),
+        (Some((p, rest)), Some((t, tail))) => p == t && matches(rest, tail),
+        _ => false,
+    }
+}
+
+#[test]
+fn a_star_is_anything_and_a_question_mark_one_character() {
+    let is = |pattern: &str, text: &str| matches(pattern.as_bytes(), text.as_bytes());
+    assert!(is("secret:a-??????", "secret:a-AbCdEf"));
+    assert!(!is("secret:a-??????", "secret:a-b-AbCdEf"));
+    assert!(is(
+        "secret:twinkey/probe/*",
+        "secret:twinkey/probe/0f-AbCdEf"
+    ));
+    assert!(is("*", "") && is("a*c", "a/b/c") && !is("a*c", "a/b/d"));
+}

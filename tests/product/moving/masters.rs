@@ -1,0 +1,214 @@
+//! `grants-for-master`, carried out as it is printed: what a run needs is there, and no statement too many.
+
+use mongodb::bson::Document;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value as Json, json};
+use tokio::process::Command;
+
+use crate::redshift::house::{self, House, On};
+use crate::redshift::rotations::furnish;
+use crate::support::aws::redshift::HOME;
+use crate::support::shop::documentdb::MongoShop;
+use crate::support::shop::mariadb::MariadbShop;
+use crate::support::shop::{Database, MASTER_SECRET, Plan, Shop, run};
+
+const MASTER: &str = "new \"master\"";
+const PASSWORD: &str = "New-master-0123456789-abcdef";
+
+/// What the command prints, as data.
+struct Printed {
+    needed: Vec<String>,
+    optional: Vec<String>,
+    last: Option<String>,
+}
+
+async fn printed(engine: &str, more: &[&str]) -> Printed {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
+    command.args(["grants-for-master", engine, "--master", MASTER]);
+    let output = command.args(more).arg("--json").output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let all: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |optional: bool| -> Vec<String> {
+        let grants = all["grants"].as_array().unwrap().iter();
+        let grants = grants.filter(|grant| grant["optional"] == optional);
+        grants
+            .map(|grant| grant["statement"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let last = all["set_password"].as_str();
+    Printed {
+        needed: of(false),
+        optional: of(true),
+        last: last.map(|last| last.replace('…', PASSWORD)),
+    }
+}
+
+/// The master secret is the new master's from now on.
+async fn install<D: Database>(shop: &Shop<D>) {
+    let document = shop.document(MASTER, PASSWORD);
+    shop.put(MASTER_SECRET, &document).await;
+}
+
+/// What `check` finds, whatever it ends with.
+async fn found<D: Database>(shop: &Shop<D>) -> String {
+    let output = shop.twinkey(&["check"]).await;
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn rotates_both_ways<D: Database>(shop: &Shop<D>) {
+    for user in ["app_clone", "app"] {
+        shop.good(&["rotate", "shop"]).await;
+        let (document, _) = shop.read("AWSCURRENT").await;
+        assert_eq!(document["username"], user);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_a_master_made_so_rotates_and_lacks_what_is_left_out() {
+    let shop = Shop::open(Plan::default()).await;
+    let all = printed("postgres", &["--user", "app"]).await;
+    let mut root = shop.root("postgres").await;
+    run(&mut root, &all.needed[0]).await;
+    run(&mut root, all.last.as_deref().unwrap()).await;
+    install(&shop).await;
+    // What is left out is missing, and is to be given by that very statement.
+    let rest = &all.needed[1..];
+    assert!(!rest.is_empty());
+    for statement in rest {
+        let said = found(&shop).await;
+        assert!(said.contains(statement), "{statement}: {said}");
+        run(&mut root, statement).await;
+    }
+    for statement in &all.optional {
+        let said = found(&shop).await;
+        assert!(said.contains(statement), "{statement}: {said}");
+    }
+    rotates_both_ways(&shop).await;
+    for statement in &all.optional {
+        run(&mut root, statement).await;
+        let said = found(&shop).await;
+        assert!(!said.contains(statement), "{statement}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_a_pair_that_is_there_already_is_given_to_the_master_too() {
+    let shop = Shop::open(Plan::default()).await;
+    shop.good(&["rotate", "shop"]).await;
+    let all = printed("postgres", &["--user", "app", "--clone", "app_clone"]).await;
+    let mut root = shop.root("postgres").await;
+    for statement in all.needed.iter().chain(&all.last) {
+        run(&mut root, statement).await;
+    }
+    install(&shop).await;
+    shop.good(&["rotate", "shop"]).await;
+    shop.good(&["rotate", "shop"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_mariadb_a_master_made_so_rotates_and_each_statement_is_needed() {
+    let shop = MariadbShop::on_mariadb(Plan::default()).await;
+    let all = printed("mariadb", &["--database", "shop"]).await;
+    let first = [all.needed[0].as_str(), all.last.as_deref().unwrap()];
+    shop.sql(&first).await;
+    install(&shop).await;
+    for statement in &all.needed[1..] {
+        // Without it, nothing is begun.
+        let output = shop.twinkey(&["rotate", "shop"]).await;
+        assert_eq!(output.status.code(), Some(1), "{statement}");
+        assert!(
+            !shop
+                .labels()
+                .await
+                .iter()
+                .any(|(_, on)| on.contains(&"AWSPENDING".into()))
+        );
+        shop.sql(&[statement]).await;
+    }
+    for statement in &all.optional {
+        let what = statement.split(" TO ").next().unwrap();
+        assert!(found(&shop).await.contains(what), "{what}");
+        rotates_both_ways(&shop).await;
+        shop.sql(&[statement]).await;
+        assert!(!found(&shop).await.contains(what), "{what}");
+    }
+}
+
+/// A command that is printed for the shell, and the database in which it runs.
+fn in_shell(printed: &str) -> (String, Document) {
+    let rest = printed.strip_prefix("db.getSiblingDB(").unwrap();
+    let (database, rest) = rest.split_once(").runCommand(").unwrap();
+    let command = rest.strip_suffix(')').unwrap();
+    let password = Json::from(PASSWORD).to_string();
+    let command: Json =
+        serde_json::from_str(&command.replace("passwordPrompt()", &password)).unwrap();
+    let database: String = serde_json::from_str(database).unwrap();
+    (
+        database,
+        mongodb::bson::serialize_to_document(&command).unwrap(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_mongodb_a_master_made_so_rotates_and_lacks_what_is_left_out() {
+    let shop = MongoShop::on_mongo(Plan::default()).await;
+    let all = printed("documentdb", &[]).await;
+    assert!(all.last.is_none() && all.needed[0].contains("passwordPrompt()"));
+    let give = async |printed: &str| {
+        let (database, command) = in_shell(printed);
+        shop.run(&database, command).await;
+    };
+    give(&all.needed[0]).await;
+    install(&shop).await;
+    for statement in &all.needed[1..] {
+        let output = shop.twinkey(&["rotate", "shop"]).await;
+        assert_eq!(output.status.code(), Some(1), "{statement}");
+        give(statement).await;
+    }
+    for statement in &all.optional {
+        assert!(found(&shop).await.contains(statement), "{statement}");
+        rotates_both_ways(&shop).await;
+        give(statement).await;
+        assert!(!found(&shop).await.contains(statement), "{statement}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_redshift_an_admin_made_so_rotates() {
+    let house = House::open(
+        On::Cluster,
+        "",
+        &format!("master_secret = \"{}\"", house::MASTER_SECRET),
+    )
+    .await;
+    furnish(&house).await;
+    // The API takes no quote in a name behind which there is a secret.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
+    command.args(["grants-for-master", "redshift", "--master", "new_admin"]);
+    let text = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
+    // As a person does: what is printed, and then the last line, which is a comment.
+    let password = "NewAdmin0123456789abcdef";
+    let (comments, statements): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.starts_with("--"));
+    let last = comments
+        .last()
+        .unwrap()
+        .trim_start_matches("-- ")
+        .replace('…', password);
+    assert_eq!(statements.len(), 1, "{text}");
+    for statement in statements.into_iter().chain(last.split("; ")) {
+        house.dba(HOME, &[statement.trim_end_matches(';')]).await;
+    }
+    let document = json!({"username": "new_admin", "password": password});
+    let value = SecretString::from(document.to_string());
+    let store = house.stand_in.store();
+    store
+        .create_or_put(house::MASTER_SECRET, &value)
+        .await
+        .unwrap();
+    for user in ["app_clone", "app"] {
+        house.good(&["rotate", "house"]).await;
+        assert_eq!(house.current_user().await, user);
+    }
+    assert!(!text.contains(value.expose_secret()));
+}

@@ -1,0 +1,161 @@
+//! A front of the stand-in that writes down every call of AWS that is made through it, and answers itself for the
+//! services that the stand-in has not: SNS, EventBridge and ECS.
+//!
+//! What can go wrong: a call of a service that nobody knows here goes unseen. It is a panic in the answer, and so
+//! an error of the one who called.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use reqwest::Url;
+use serde_json::{Map, Value as Json, json};
+use tokio::task::JoinHandle;
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// As policies write it, for example `redshift-data`.
+    pub service: &'static str,
+    pub action: String,
+    /// Its parameters.
+    pub asked: Json,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+pub struct Recorder {
+    url: String,
+    desk: Arc<Desk>,
+    server: JoinHandle<()>,
+}
+
+struct Desk {
+    upstream: String,
+    calls: Mutex<Vec<Recorded>>,
+    /// Answers that ECS gives before its usual ones: HTTP status and `__type`.
+    ecs: Mutex<Vec<(u16, &'static str)>>,
+}
+
+impl Recorder {
+    /// Before a stand-in at this address.
+    pub async fn start(upstream: &str) -> Self {
+        let desk = Arc::new(Desk {
+            upstream: upstream.to_owned(),
+            calls: Mutex::default(),
+            ecs: Mutex::default(),
+        });
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&desk));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, desk, server }
+    }
+
+    /// For `secrets.endpoint_url`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<Recorded> {
+        let calls = self.desk.calls.lock();
+        calls.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The calls of one service so far.
+    pub fn calls_of(&self, service: &str) -> Vec<Recorded> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.service == service);
+        calls
+    }
+
+    /// ECS's next answers are these.
+    pub fn ecs_answers(&self, answers: &[(u16, &'static str)]) {
+        let mut ecs = self.desk.ecs.lock().unwrap();
+        ecs.extend_from_slice(answers);
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Response {
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let target = headers
+        .get("x-amz-target")
+        .map(|target| target.to_str().unwrap().to_owned());
+    let (service, action, asked) = match target.as_deref().and_then(|t| t.split_once('.')) {
+        Some((service, action)) => {
+            let service = match service {
+                "secretsmanager" => "secretsmanager",
+                "RedshiftData" => "redshift-data",
+                "AWSEvents" => "events",
+                "AmazonEC2ContainerServiceV20141113" => "ecs",
+                other => panic!("nobody knows {other}"),
+            };
+            (
+                service,
+                action.to_owned(),
+                serde_json::from_str(&body).unwrap(),
+            )
+        }
+        // SNS's protocol is a form.
+        None => {
+            let form = Url::parse(&format!("http://form/?{body}")).unwrap();
+            let pairs = form.query_pairs();
+            let asked: Map<String, Json> = pairs.map(|(k, v)| (k.into(), json!(v))).collect();
+            let action = asked["Action"].as_str().unwrap().to_owned();
+            ("sns", action, Json::Object(asked))
+        }
+    };
+    desk.calls.lock().unwrap().push(Recorded {
+        service,
+        action,
+        asked,
+        headers: headers.clone(),
+        body: body.clone(),
+    });
+    match service {
+        "sns" => "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>".into_response(),
+        "events" => json(200, &json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]})),
+        "ecs" => {
+            let mut ordered = desk.ecs.lock().unwrap();
+            if ordered.is_empty() {
+                return json(200, &json!({"service": {}}));
+            }
+            let (status, kind) = ordered.remove(0);
+            json(status, &json!({"__type": kind, "message": "as ordered"}))
+        }
+        _ => forward(&desk.upstream, headers, body).await,
+    }
+}
+
+fn json(status: u16, answer: &Json) -> Response {
+    let kind = [("content-type", "application/x-amz-json-1.1")];
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, kind, answer.to_string()).into_response()
+}
+
+async fn forward(upstream: &str, mut headers: HeaderMap, body: String) -> Response {
+    headers.remove("host");
+    headers.remove("content-length");
+    let request = reqwest::Client::new().post(upstream).headers(headers);
+    let Ok(answer) = request.body(body).send().await else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
+    let status = answer.status();
+    let body = answer.bytes().await.unwrap_or_default();
+    (
+        status,
+        [("content-type", "application/x-amz-json-1.1")],
+        body,
+    )
+        .into_response()
+}
