@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql test-api check-alerts ci lint bench fuzz fmt doc
+.PHONY: help setup build demo test test-mysql test-api test-clients check-alerts ci lint bench fuzz fmt doc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ ci: ## All that a change must pass
 	$(MAKE) test
 	$(MAKE) test-mysql
 	$(MAKE) test-api
+	$(MAKE) test-clients
 	$(MAKE) check-alerts
 	$(MAKE) doc
 
@@ -55,6 +56,11 @@ test-api: ## Fuzz the admin endpoint by its OpenAPI document
 	scripts/setup test
 	scripts/setup api
 	cargo test --locked --test product -- --ignored a_fuzzer_finds
+
+test-clients: ## Read and write the served store with boto3, the AWS CLI and AWS's caching client
+	scripts/setup test
+	scripts/setup clients
+	cargo test --locked --test product -- --ignored aws_s_own_clients
 
 check-alerts: ## Check the alert rules and run their tests, with Prometheus's promtool
 	scripts/check-alerts

@@ -41,5 +41,7 @@ mod repair;
 mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
+#[path = "product/served/mod.rs"]
+mod served;
 #[path = "product/serving.rs"]
 mod serving;

@@ -8,6 +8,7 @@ mod context;
 mod demo;
 mod failure;
 mod history;
+mod keys;
 mod output;
 mod pause;
 mod plan;
@@ -18,6 +19,7 @@ mod rotate;
 mod schedule;
 mod secret;
 mod serve;
+mod served;
 mod status;
 
 use std::path::PathBuf;
@@ -75,6 +77,9 @@ enum Command {
     /// Read and write secrets in the embedded store
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Say who may read and write the served store
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Show the main job: a real PostgreSQL and a real MariaDB, rotations every few seconds, and applications that never notice
     Demo(demo::Args),
 }
@@ -121,6 +126,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         (Command::Repair(args), _) => repair::run(config, args).await,
         (Command::Schedule(args), _) => schedule::run(&args),
         (Command::Secret(command), _) => secret::run(config, command).await,
+        (Command::Keys(command), _) => keys::run(config, command).await,
         (Command::Demo(args), _) => demo::run(args).await,
     }
 }

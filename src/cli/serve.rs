@@ -24,6 +24,7 @@ use crate::worker::windows::{Crew, Stop};
 
 use super::context::{Context, settings};
 use super::failure::Failure;
+use super::served;
 
 /// How long answers have that are under way when the worker stops.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -41,7 +42,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let identity = server.tls.clone().map(Identity::read).transpose();
     let identity = identity.map_err(|error| {
         Failure::usage(
-            error.to_string(),
+            format!("server.tls: {error}"),
             "see [server] tls in the config: PEM files, a certificate with its chain and its key",
         )
     })?;
@@ -58,6 +59,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
                 "another worker may be running here; set server.listen to a free address",
             )
         })?;
+    let served = served::open(&context).await?;
     let fleet = Fleet::new(
         Crew {
             rotator: context.rotator.clone(),
@@ -91,12 +93,17 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             .with_graceful_shutdown(winding_down.cancelled_owned())
             .await
     });
+    // Applications read their secrets until the last run is over.
+    let mut served = served.map(|served| served.start(&closing, &clock));
     schedule(&fleet, heard).await?;
     closing.cancel();
     // Answers that are under way end by themselves, and readers of events are told the end;
     // and what has just happened is still told.
     let farewell = async {
         let _ = (&mut endpoint).await;
+        if let Some(served) = &mut served {
+            served.end().await;
+        }
         join_all(told).await
     };
     tokio::select! {

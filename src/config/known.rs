@@ -19,8 +19,16 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("journal", &["url"]),
     (
         "secrets",
-        &["backend", "region", "endpoint_url", "path", "key_file"],
+        &[
+            "backend",
+            "region",
+            "endpoint_url",
+            "path",
+            "key_file",
+            "serve",
+        ],
     ),
+    ("secrets.serve", &["listen", "keys_file", "tls"]),
     (
         "limits",
         &["concurrency", "per_host", "store_writes_per_second"],
@@ -79,16 +87,8 @@ pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 // What the contract has and this version does not: refused, never silently accepted. A version that
 // carries one of these out deletes its line here (and adds the key above).
 
-/// (table, key)
-const UNSUPPORTED_KEYS: &[(&str, &str)] = &[("secrets", "serve")];
-
 /// Beginnings of `journal.url`.
 const UNSUPPORTED_JOURNALS: &[&str] = &["postgres://", "postgresql://"];
-
-/// Whether a key is one of a later version.
-pub(super) fn is_unsupported_key(table: &str, key: &str) -> bool {
-    UNSUPPORTED_KEYS.contains(&(table, key))
-}
 
 /// Whether a journal is one of a later version.
 pub(super) fn is_unsupported_journal(url: &str) -> bool {

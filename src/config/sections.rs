@@ -8,6 +8,7 @@ use super::known;
 use super::notify;
 use super::raw::Table;
 use super::rotation::{Folder, RawRotation};
+use super::serve;
 use super::settings::{
     JournalLocation, Limits, Rotation, SecretsBackend, Server, ServerTls, Settings, TokenSource,
 };
@@ -95,7 +96,7 @@ fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
     })
 }
 
-fn server_tls(table: &Table<'_>, folder: Folder<'_>) -> Option<ServerTls> {
+pub(super) fn server_tls(table: &Table<'_>, folder: Folder<'_>) -> Option<ServerTls> {
     for key in ["cert", "key"].iter().filter(|key| !table.has(key)) {
         table.error(key, "is missing: a PEM file");
     }
@@ -167,10 +168,10 @@ fn secrets(table: &Table<'_>, folder: Folder<'_>) -> Option<SecretsBackend> {
         &[("aws", Backend::Aws), ("local", Backend::Local)],
     )?;
     let (name, others) = match backend {
-        Backend::Aws => ("local", ["path", "key_file"]),
-        Backend::Local => ("aws", ["region", "endpoint_url"]),
+        Backend::Aws => ("local", &["path", "key_file", "serve"][..]),
+        Backend::Local => ("aws", &["region", "endpoint_url"][..]),
     };
-    for key in others.into_iter().filter(|key| table.has(key)) {
+    for key in others.iter().filter(|key| table.has(key)) {
         table.error(key, format!("is only for backend = {name:?}"));
     }
     let path = |key, default| -> PathBuf { folder.join(table.text(key).unwrap_or(default)) };
@@ -182,6 +183,7 @@ fn secrets(table: &Table<'_>, folder: Folder<'_>) -> Option<SecretsBackend> {
         Backend::Local => SecretsBackend::Local {
             path: path("path", "secrets.db"),
             key_file: path("key_file", "secrets.key"),
+            serve: serve::serve(table, folder),
         },
     })
 }

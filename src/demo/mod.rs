@@ -2,6 +2,7 @@
 //! store, one worker with a window every few seconds for each, and an application on each that opens
 //! connections all the time. Everything but the length of the windows is what `twinkey serve` runs.
 
+mod applications;
 pub mod consumer;
 pub mod mysql;
 pub mod postgres;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::demo::applications::Applications;
 use crate::demo::consumer::{Consumer, Tally};
 use crate::demo::shop::Shop;
 use crate::demo::stage::{Stage, StageError};
@@ -101,6 +103,7 @@ pub async fn run(
     let stage = Stage::set(&Shop::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
     let rotator = stage.rotator.clone();
     let mut events = rotator.events.subscribe();
+    let metrics = Metrics::default();
     let fleet = Fleet::new(
         Crew {
             places: Arc::new(Semaphore::new(stage.settings.limits.concurrency)),
@@ -108,11 +111,12 @@ pub async fn run(
             stop: Stop::default(),
         },
         &stage.settings,
-        Metrics::default(),
+        metrics.clone(),
     );
     let clock = &rotator.site.clock;
+    let applications = Applications::serve(&stage.settings.secrets, &metrics, clock).await?;
     let consumers = Shop::ALL.map(|shop| {
-        let store = Arc::clone(&rotator.site.store);
+        let store = applications.client();
         (shop, Consumer::start(shop, store, clock.clone()))
     });
     let (words, heard) = mpsc::channel(1);

@@ -26,7 +26,7 @@ pub async fn open(
             let rate = NonZeroU32::new(limits.store_writes_per_second).unwrap_or(NonZeroU32::MIN);
             Ok(Arc::new(Throttled::new(store, rate)))
         }
-        SecretsBackend::Local { path, key_file } => {
+        SecretsBackend::Local { path, key_file, .. } => {
             Ok(Arc::new(LocalStore::open(path, key_file).await?))
         }
     }

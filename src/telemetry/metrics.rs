@@ -43,6 +43,14 @@ struct Told {
     outcome: &'static str,
 }
 
+/// `interface`, `action`, `outcome`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Served {
+    interface: &'static str,
+    action: &'static str,
+    outcome: &'static str,
+}
+
 /// The counters and histograms of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Kept>);
@@ -56,6 +64,7 @@ struct Kept {
     store: Family<Asked, Counter>,
     lost: Counter,
     notifications: Family<Told, Counter>,
+    served: Family<Served, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -81,6 +90,7 @@ impl Default for Metrics {
         let store = Family::default();
         let lost = Counter::default();
         let notifications = Family::default();
+        let served = Family::default();
         let (run_seconds, lag_seconds) = (long(), lag());
         let step_seconds = Family::new_with_constructor(long as fn() -> Histogram);
         // The library adds `_total` to counters and the unit to the name.
@@ -118,6 +128,11 @@ impl Default for Metrics {
             "Notifications that were delivered or given up",
             notifications.clone(),
         );
+        registry.register(
+            "served_requests",
+            "Requests of applications to the served store",
+            served.clone(),
+        );
         Self(Arc::new(Kept {
             registry,
             runs,
@@ -127,6 +142,7 @@ impl Default for Metrics {
             store,
             lost,
             notifications,
+            served,
         }))
     }
 }
@@ -173,6 +189,16 @@ impl Metrics {
     pub fn notified(&self, kind: &'static str, outcome: &'static str) {
         let labels = Told { kind, outcome };
         self.0.notifications.get_or_create(&labels).inc();
+    }
+
+    /// An application's request to the served store was answered.
+    pub fn served(&self, interface: &'static str, action: &'static str, outcome: &'static str) {
+        let labels = Served {
+            interface,
+            action,
+            outcome,
+        };
+        self.0.served.get_or_create(&labels).inc();
     }
 
     /// All of it, and what `others` holds, in the OpenMetrics text format.
