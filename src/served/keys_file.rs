@@ -241,11 +241,10 @@ fn change(
     // Held until this returns.
     let lock = File::open(folder).map_err(failed)?;
     lock.lock().map_err(failed)?;
-    let mut before = text(path)?;
+    let before = text(path)?;
     content(path, &before)?;
-    if before.is_empty() {
-        before.push_str(HEADER);
-    }
+    // Of a document without a table, comments would stay at the end.
+    let header = if before.is_empty() { HEADER } else { "" };
     let mut document: DocumentMut = before.parse().map_err(|_| wrong(path, "is no TOML"))?;
     let keys = document
         .entry("key")
@@ -262,7 +261,7 @@ fn change(
         .mode(0o600)
         .open(&aside)
         .and_then(|mut file| {
-            file.write_all(document.to_string().as_bytes())?;
+            file.write_all(format!("{header}{document}").as_bytes())?;
             file.sync_all()
         })
         .and_then(|()| fs::rename(&aside, path));

@@ -102,8 +102,12 @@ class Boto3(unittest.TestCase):
         batch = secrets.batch_get_secret_value(SecretIdList=[names[0], f"{prefix}/none"])
         self.assertEqual([v["SecretString"] for v in batch["SecretValues"]], names[:1])
         self.assertEqual(batch["Errors"][0]["ErrorCode"], "ResourceNotFoundException")
-        pages = secrets.get_paginator("batch_get_secret_value").paginate(Filters=filters)
-        self.assertEqual([v["SecretString"] for page in pages for v in page["SecretValues"]], names)
+        read, token = [], {}
+        while token is not None:
+            page = secrets.batch_get_secret_value(Filters=filters, MaxResults=2, **token)
+            read += [value["SecretString"] for value in page["SecretValues"]]
+            token = {"NextToken": page["NextToken"]} if "NextToken" in page else None
+        self.assertEqual(read, names)
 
     def test_each_mistake_ends_in_awss_own_error(self):
         secrets, secret = client(), name()

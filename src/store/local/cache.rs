@@ -34,9 +34,12 @@ pub(super) struct Wanted {
     pub label: Option<String>,
 }
 
-/// A state of the file: the same number, the same state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State(i64);
+/// A state of the file. SQLite's numbers can be compared on one connection only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct State {
+    connection: u64,
+    version: i64,
+}
 
 /// See the module.
 pub(super) struct Cache {
@@ -50,9 +53,33 @@ pub(super) struct Cache {
 /// The connection that is asked, and for whom it was asked last.
 struct Watch {
     connection: Option<SqliteConnection>,
+    /// How many there have been.
+    connections: u64,
     /// The reads up to this one had come when it was.
     answered: u64,
     state: State,
+}
+
+impl Watch {
+    async fn ask(&mut self, options: &SqliteConnectOptions) -> sqlx::Result<State> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => {
+                let connected = options.connect().await?;
+                self.connections += 1;
+                self.connection.insert(connected)
+            }
+        };
+        let asked = sqlx::query_scalar("PRAGMA data_version");
+        let answer = asked.fetch_one(connection).await;
+        if answer.is_err() {
+            self.connection = None;
+        }
+        Ok(State {
+            connection: self.connections,
+            version: answer?,
+        })
+    }
 }
 
 struct Kept {
@@ -64,13 +91,14 @@ struct Kept {
 impl Cache {
     /// An empty one, for the file that these options open.
     pub(super) fn new(options: Arc<SqliteConnectOptions>) -> Self {
-        // SQLite's numbers are not negative.
-        let state = State(-1);
+        // Connections are counted from 1.
+        let state = State::default();
         Self {
             options,
             come: AtomicU64::new(0),
             watch: tokio::sync::Mutex::new(Watch {
                 connection: None,
+                connections: 0,
                 answered: 0,
                 state,
             }),
@@ -94,19 +122,9 @@ impl Cache {
             return Ok(watch.state);
         }
         let answers = self.come.load(Ordering::SeqCst);
-        let mut connection = match watch.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
-        let version = sqlx::query_scalar("PRAGMA data_version")
-            .fetch_one(&mut connection)
-            .await?;
-        let state = State(version);
-        *watch = Watch {
-            connection: Some(connection),
-            answered: answers,
-            state,
-        };
+        let state = watch.ask(&self.options).await?;
+        watch.answered = answers;
+        watch.state = state;
         let mut kept = self.kept();
         if kept.state != state {
             *kept = Kept {
@@ -143,5 +161,81 @@ impl Cache {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::super::LocalStore;
+    use super::*;
+    use crate::secret::Sensitive;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            secret: "a".into(),
+            version: None,
+            label: None,
+        }
+    }
+
+    async fn open(folder: &TempDir) -> LocalStore {
+        let file = |name: &str| folder.path().join(name);
+        LocalStore::open(&file("s.db"), &file("s.key"))
+            .await
+            .unwrap()
+    }
+
+    async fn put(store: &LocalStore, value: &str) {
+        store
+            .create_or_put("a", &Sensitive::from(value))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_kept_until_anybody_commits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, other) = (open(&folder).await, open(&folder).await);
+        put(&other, "one").await;
+        for writer in [&other, &store] {
+            store.read_cached("a", None, None).await.unwrap();
+            let before = store.cache.state().await.unwrap();
+            assert!(store.cache.get(before, &wanted()).is_some());
+            put(writer, "more").await;
+            let after = store.cache.state().await.unwrap();
+            assert_ne!(before, after);
+            for state in [before, after] {
+                assert!(store.cache.get(state, &wanted()).is_none());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_commit_is_not_kept_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        put(&store, "one").await;
+        store.read_cached("a", None, None).await.unwrap();
+        let before = store.cache.state().await.unwrap();
+        let old = store.cache.get(before, &wanted()).unwrap();
+        put(&store, "two").await;
+        let after = store.cache.state().await.unwrap();
+        store.cache.keep(before, wanted(), &old);
+        assert!(store.cache.get(after, &wanted()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_begins_with_nothing_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        put(&store, "one").await;
+        store.read_cached("a", None, None).await.unwrap();
+        let before = store.cache.state().await.unwrap();
+        store.cache.watch.lock().await.connection = None;
+        let after = store.cache.state().await.unwrap();
+        assert_ne!(before, after);
+        assert!(store.cache.get(after, &wanted()).is_none());
     }
 }

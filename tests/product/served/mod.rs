@@ -18,7 +18,7 @@ pub struct Worker {
     pub shop: Shop,
     /// Of the served store.
     pub address: String,
-    pub serve: Child,
+    _serve: Child,
 }
 
 /// A key that `twinkey keys add` has made.
@@ -67,7 +67,7 @@ impl Worker {
         Self {
             shop,
             address,
-            serve,
+            _serve: serve,
         }
     }
 

@@ -58,8 +58,13 @@ fn key(new: &NewKey, name: &str, actions: &[&str], secrets: &str) -> Key {
 impl Place {
     pub async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let open = || LocalStore::open(&folder.path().join("s.db"), &folder.path().join("s.key"));
-        let (served, beside) = (open().await.unwrap(), open().await.unwrap());
+        let file = |name: &str| folder.path().join(name);
+        let open = async || {
+            LocalStore::open(&file("s.db"), &file("s.key"))
+                .await
+                .unwrap()
+        };
+        let (served, beside) = (open().await, open().await);
         let (admin, app) = (NewKey::draw().unwrap(), NewKey::draw().unwrap());
         let reads = [
             "GetSecretValue",
