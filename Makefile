@@ -1,6 +1,6 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql test-api test-browser check-alerts soak check-deploy sbom image test-image deb test-deb ci lint bench fuzz fmt doc
+.PHONY: help setup build demo test test-mysql test-api test-browser test-clients check-alerts soak check-deploy sbom image test-image deb test-deb ci lint bench fuzz fmt doc
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,7 @@ ci: ## All that a change must pass
 	$(MAKE) test-mysql
 	$(MAKE) test-api
 	$(MAKE) test-browser
+	$(MAKE) test-clients
 	$(MAKE) check-alerts
 	$(MAKE) check-deploy
 	$(MAKE) sbom
@@ -65,6 +66,11 @@ test-browser: ## Use the dashboard in a headless Chromium, as an operator does
 	scripts/setup test
 	scripts/setup browser
 	cargo test --locked --test browser -- --ignored
+
+test-clients: ## Read and write the served store with boto3, the AWS CLI and AWS's caching client
+	scripts/setup test
+	scripts/setup clients
+	cargo test --locked --test product -- --ignored aws_s_own_clients
 
 check-alerts: ## Check the alert rules and run their tests, with Prometheus's promtool
 	scripts/check-alerts

@@ -22,6 +22,7 @@ pub mod notify;
 pub mod rotation;
 pub mod schedule;
 pub mod secret;
+pub mod served;
 mod sqlite;
 pub mod store;
 pub mod telemetry;

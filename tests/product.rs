@@ -55,6 +55,8 @@ mod repair;
 mod retire;
 #[path = "product/rotations.rs"]
 mod rotations;
+#[path = "product/served/mod.rs"]
+mod served;
 #[path = "product/service.rs"]
 mod service;
 #[path = "product/serving.rs"]

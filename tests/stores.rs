@@ -12,6 +12,8 @@ mod protocol;
 mod redshift;
 #[path = "stores/sentences.rs"]
 mod sentences;
+#[path = "stores/served/mod.rs"]
+mod served;
 #[path = "stores/subject.rs"]
 mod subject;
 mod support;

@@ -38,7 +38,7 @@ pub struct Identity {
 
 /// Why a certificate and its key cannot be used. Never quotes the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("server.tls: {file} {reason}")]
+#[error("{file} {reason}")]
 pub struct IdentityError {
     file: String,
     reason: String,

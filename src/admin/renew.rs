@@ -18,15 +18,20 @@ const PACE: Duration = Duration::from_secs(5);
 
 /// Looks at the files of the token and of the certificate for as long as it is not dropped.
 pub async fn renew(gate: Arc<Gate>, identity: Option<Arc<Identity>>, clock: Clock) {
+    let certificate = async {
+        if let Some(identity) = identity {
+            renew_certificate(identity, clock.clone()).await;
+        }
+    };
+    tokio::join!(renew_token(gate, clock.clone()), certificate);
+}
+
+async fn renew_token(gate: Arc<Gate>, clock: Clock) {
     let token: Vec<PathBuf> = gate.file().map(Into::into).into_iter().collect();
-    let certificate: Vec<PathBuf> = identity
-        .iter()
-        .flat_map(|identity| identity.files().map(Into::into))
-        .collect();
-    let (mut token_was, mut certificate_was) = (hash(&token), hash(&certificate));
+    let mut was = hash(&token);
     loop {
         clock.pass(PACE).await;
-        if changed(&token, &mut token_was) {
+        if changed(&token, &mut was) {
             match gate.reload() {
                 Ok(()) => tracing::info!("the admin token was read again"),
                 Err(error) => {
@@ -34,9 +39,16 @@ pub async fn renew(gate: Arc<Gate>, identity: Option<Arc<Identity>>, clock: Cloc
                 }
             }
         }
-        if let Some(identity) = &identity
-            && changed(&certificate, &mut certificate_was)
-        {
+    }
+}
+
+/// Looks at the files of a certificate for as long as it is not dropped.
+pub async fn renew_certificate(identity: Arc<Identity>, clock: Clock) {
+    let files: Vec<PathBuf> = identity.files().map(Into::into).into_iter().collect();
+    let mut was = hash(&files);
+    loop {
+        clock.pass(PACE).await;
+        if changed(&files, &mut was) {
             match identity.reload() {
                 Ok(()) => tracing::info!("the endpoint's certificate was read again"),
                 Err(error) => {

@@ -13,6 +13,7 @@ mod healthz;
 mod history;
 mod iam_policy;
 mod import;
+mod keys;
 mod manager;
 mod output;
 mod pause;
@@ -24,6 +25,7 @@ mod rotate;
 mod schedule;
 mod secret;
 mod serve;
+mod served;
 mod status;
 
 use std::path::PathBuf;
@@ -83,6 +85,9 @@ enum Command {
     /// Read and write secrets in the embedded store
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Say who may read and write the served store
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Print the least policy for the worker's role in AWS, from the config
     IamPolicy(iam_policy::Args),
     /// Print the statements that give a master what twinkey needs, and no more
@@ -148,6 +153,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         (Command::Man(args), _) => completions::man(&args),
+        (Command::Keys(command), _) => keys::run(config, command).await,
         (Command::Demo(args), _) => demo::run(args).await,
     }
 }

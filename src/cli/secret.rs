@@ -1,5 +1,7 @@
 //! `twinkey secret`: the embedded store, from the shell.
 
+mod access;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -7,15 +9,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::code::Code;
-use crate::config::settings::SecretsBackend;
 use crate::secret::Sensitive;
 use crate::secret::document::Document;
-use crate::store::local::LocalStore;
-use crate::store::{SecretStore, Selector, stage};
+use crate::store::stage;
 
-use super::context::settings;
 use super::failure::Failure;
 use super::output::{self, Cell, STRONG, time};
+use access::Access;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -55,22 +55,12 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), Failure> {
-    let store = open(config).await?;
+    let store = access::open(config).await?;
     match command {
         Command::Put { name, file } => put(&store, &name, file.as_deref()).await,
         Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,
         Command::List { json } => list(&store, json).await,
         Command::Versions { name, json } => versions(&store, &name, json).await,
-    }
-}
-
-async fn open(config: Option<&Path>) -> Result<LocalStore, Failure> {
-    match settings(config)?.secrets {
-        SecretsBackend::Local { path, key_file } => Ok(LocalStore::open(&path, &key_file).await?),
-        SecretsBackend::Aws { .. } => Err(Failure::usage(
-            "`twinkey secret` works on the embedded store, and the config names AWS",
-            "use `aws secretsmanager`, or a config with [secrets] backend = \"local\"",
-        )),
     }
 }
 
@@ -81,7 +71,7 @@ fn unreadable(error: &std::io::Error, what: &str) -> Failure {
     )
 }
 
-async fn put(store: &LocalStore, name: &str, file: Option<&Path>) -> Result<(), Failure> {
+async fn put(store: &Access, name: &str, file: Option<&Path>) -> Result<(), Failure> {
     let mut text = String::new();
     match file {
         Some(path) => {
@@ -98,18 +88,13 @@ async fn put(store: &LocalStore, name: &str, file: Option<&Path>) -> Result<(), 
     // What could never be rotated is told at once; a store for anything else is not what this is.
     let document = Document::parse(text)
         .map_err(|error| Failure::problem(error.code(), error.to_string(), error.hint()))?;
-    let id = store.create_or_put(name, document.text()).await?;
+    let id = store.put(name, document.text()).await?;
     anstream::println!("{STRONG}{name}{STRONG:#}: version {id} is AWSCURRENT");
     Ok(())
 }
 
-async fn get(
-    store: &LocalStore,
-    name: &str,
-    stage: &str,
-    field: Option<&str>,
-) -> Result<(), Failure> {
-    let version = store.get(name, Selector::Stage(stage)).await?;
+async fn get(store: &Access, name: &str, stage: &str, field: Option<&str>) -> Result<(), Failure> {
+    let version = store.get(name, stage).await?;
     let text = version.value.expose_secret();
     let Some(field) = field else {
         anstream::println!("{text}");
@@ -132,7 +117,7 @@ async fn get(
     Ok(())
 }
 
-async fn list(store: &LocalStore, json: bool) -> Result<(), Failure> {
+async fn list(store: &Access, json: bool) -> Result<(), Failure> {
     let names = store.names().await?;
     if json {
         return output::json(&names);
@@ -150,7 +135,7 @@ struct Version {
     created: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-async fn versions(store: &LocalStore, name: &str, json: bool) -> Result<(), Failure> {
+async fn versions(store: &Access, name: &str, json: bool) -> Result<(), Failure> {
     let versions: Vec<Version> = store
         .versions(name)
         .await?

@@ -27,6 +27,7 @@ use crate::worker::windows::{Crew, Stop};
 use super::context::{Context, settings};
 use super::failure::Failure;
 use super::manager::{News, heard, keep_told, tell};
+use super::served;
 
 /// How long a run's master connection waits for the next run: a window of many is worked through without a pause.
 const MASTER_IDLE: Duration = Duration::from_secs(3);
@@ -50,7 +51,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let identity = server.tls.clone().map(Identity::read).transpose();
     let identity = identity.map_err(|error| {
         Failure::usage(
-            error.to_string(),
+            format!("server.tls: {error}"),
             "see [server] tls in the config: PEM files, a certificate with its chain and its key",
         )
     })?;
@@ -67,6 +68,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
                 "another worker may be running here; set server.listen to a free address",
             )
         })?;
+    let served = served::open(&context).await?;
     let fleet = Fleet::new(
         Crew {
             rotator: context.rotator.clone(),
@@ -103,12 +105,17 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             .with_graceful_shutdown(winding_down.cancelled_owned())
             .await
     });
+    // Applications read their secrets until the last run is over.
+    let mut served = served.map(|served| served.start(&closing, &clock));
     schedule(&fleet, spoken).await?;
     closing.cancel();
     // Answers that are under way end by themselves, and readers of events are told the end;
     // and what has just happened is still told.
     let farewell = async {
         let _ = (&mut endpoint).await;
+        if let Some(served) = &mut served {
+            served.end().await;
+        }
         join_all(told.into_iter().chain(hooks)).await
     };
     tokio::select! {

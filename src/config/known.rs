@@ -1,4 +1,4 @@
-//! Every key there is, and those that this version does not carry out yet.
+//! Every key there is.
 //!
 //! What can go wrong: a key is known to the documentation and not to the program, or the other way
 //! round. A test holds [`KEYS`] against the annotated reference.
@@ -19,8 +19,16 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("journal", &["url", "password"]),
     (
         "secrets",
-        &["backend", "region", "endpoint_url", "path", "key_file"],
+        &[
+            "backend",
+            "region",
+            "endpoint_url",
+            "path",
+            "key_file",
+            "serve",
+        ],
     ),
+    ("secrets.serve", &["listen", "keys_file", "tls"]),
     (
         "limits",
         &["concurrency", "per_host", "store_writes_per_second"],
@@ -87,17 +95,6 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 
 /// The keys of a rotation that belong to it alone.
 pub(super) const NO_DEFAULT: &[&str] = &["name", "secret", "schedule"];
-
-// What the contract has and this version does not: refused, never silently accepted. A version that
-// carries one of these out deletes its line here (and adds the key above).
-
-/// (table, key)
-const UNSUPPORTED_KEYS: &[(&str, &str)] = &[("secrets", "serve")];
-
-/// Whether a key is one of a later version.
-pub(super) fn is_unsupported_key(table: &str, key: &str) -> bool {
-    UNSUPPORTED_KEYS.contains(&(table, key))
-}
 
 /// The keys of a table.
 pub(super) fn keys(table: &str) -> &'static [&'static str] {

@@ -3,7 +3,7 @@
 //! What can go wrong, and what prevents it:
 //! - a misspelt key is ignored, and a rotation runs otherwise than its author believes: every key that
 //!   is not in [`known`] is an error that names the nearest one, at every level;
-//! - a key of a later version is accepted and does nothing: those are in [`known`] too, and refused;
+//! - a value of a later version is accepted and does nothing: those are in [`known`] too, and refused;
 //! - mistakes come to light one restart at a time: everything is read to the end, and all errors are
 //!   reported at once, each with its key, or the environment variable that it came from;
 //! - a secret stands in an error: the config need not hold secrets, only where they are, and the keys
@@ -23,6 +23,7 @@ mod raw;
 mod redshift;
 mod rotation;
 mod sections;
+mod serve;
 pub mod settings;
 mod source;
 

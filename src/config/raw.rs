@@ -55,10 +55,6 @@ impl<'a> Table<'a> {
             .into_iter()
             .filter(|key| !known.contains(&key.as_str()))
         {
-            if known::is_unsupported_key(self.kind, key) {
-                self.error(key, "is not supported by this version");
-                continue;
-            }
             let nearest = known::nearest(key, known.iter().copied());
             self.error(
                 key,

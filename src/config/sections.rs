@@ -9,6 +9,7 @@ use super::journal::journal;
 use super::notify;
 use super::raw::Table;
 use super::rotation::{Folder, RawRotation};
+use super::serve;
 use super::settings::{Limits, Rotation, SecretsBackend, Server, ServerTls, Settings, TokenSource};
 
 const MOST: u32 = 1_000_000;
@@ -101,7 +102,7 @@ fn server(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<Server> {
     })
 }
 
-fn server_tls(table: &Table<'_>, folder: Folder<'_>) -> Option<ServerTls> {
+pub(super) fn server_tls(table: &Table<'_>, folder: Folder<'_>) -> Option<ServerTls> {
     for key in ["cert", "key"].iter().filter(|key| !table.has(key)) {
         table.error(key, "is missing: a PEM file");
     }
@@ -149,10 +150,10 @@ fn secrets(table: &Table<'_>, folder: Folder<'_>) -> Option<SecretsBackend> {
         &[("aws", Backend::Aws), ("local", Backend::Local)],
     )?;
     let (name, others) = match backend {
-        Backend::Aws => ("local", ["path", "key_file"]),
-        Backend::Local => ("aws", ["region", "endpoint_url"]),
+        Backend::Aws => ("local", &["path", "key_file", "serve"][..]),
+        Backend::Local => ("aws", &["region", "endpoint_url"][..]),
     };
-    for key in others.into_iter().filter(|key| table.has(key)) {
+    for key in others.iter().filter(|key| table.has(key)) {
         table.error(key, format!("is only for backend = {name:?}"));
     }
     let path = |key, default| -> PathBuf { folder.join(table.text(key).unwrap_or(default)) };
@@ -164,6 +165,7 @@ fn secrets(table: &Table<'_>, folder: Folder<'_>) -> Option<SecretsBackend> {
         Backend::Local => SecretsBackend::Local {
             path: path("path", "secrets.db"),
             key_file: path("key_file", "secrets.key"),
+            serve: serve::serve(table, folder),
         },
     })
 }

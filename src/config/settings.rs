@@ -239,7 +239,18 @@ pub enum SecretsBackend {
     Local {
         path: PathBuf,
         key_file: PathBuf,
+        /// `None`: applications do not read it through this worker.
+        serve: Option<Serve>,
     },
+}
+
+/// `secrets.serve`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    pub listen: SocketAddr,
+    pub keys_file: PathBuf,
+    /// `None` only where `listen` is loopback.
+    pub tls: Option<ServerTls>,
 }
 
 /// `[limits]`

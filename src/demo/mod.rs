@@ -3,6 +3,7 @@
 //! connections all the time. Everything but the length of the windows is what `twinkey serve` runs, its
 //! endpoint with the dashboard included.
 
+mod applications;
 pub mod consumer;
 pub mod mysql;
 pub mod postgres;
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::admin;
 use crate::admin::auth::Gate;
 use crate::admin::listen::{Listener, Peer};
+use crate::demo::applications::Applications;
 use crate::demo::consumer::{Consumer, Tally};
 use crate::demo::shop::Shop;
 use crate::demo::stage::{Stage, StageError};
@@ -110,6 +112,7 @@ pub async fn run(
     let stage = Stage::set(&Shop::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
     let rotator = stage.rotator.clone();
     let mut events = rotator.events.subscribe();
+    let metrics = Metrics::default();
     let fleet = Fleet::new(
         Crew {
             places: Arc::new(Semaphore::new(stage.settings.limits.concurrency)),
@@ -117,11 +120,12 @@ pub async fn run(
             stop: Stop::default(),
         },
         stage.settings.rotations.clone(),
-        Metrics::default(),
+        metrics.clone(),
     );
     let clock = &rotator.site.clock;
+    let applications = Applications::serve(&stage.settings.secrets, &metrics, clock).await?;
     let consumers = Shop::ALL.map(|shop| {
-        let store = Arc::clone(&rotator.site.store);
+        let store = applications.client();
         (shop, Consumer::start(shop, store, clock.clone()))
     });
     let endpoint = open_endpoint(&fleet, stage.settings.server.listen, begun).await?;

@@ -140,6 +140,7 @@ fn settings(
         secrets: SecretsBackend::Local {
             path: folder.file("secrets.db"),
             key_file: folder.file("secrets.key"),
+            serve: None,
         },
         limits: Limits {
             concurrency: 16,

@@ -48,6 +48,21 @@ const PAUSES: [Duration; 5] = [
     Duration::from_millis(1600),
 ];
 
+/// What a failed call of the SDK means that was about a secret, for those who call what the trait does not
+/// have.
+pub(crate) fn told<E>(operation: &'static str, secret: &str, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let about = About::Secret;
+    let asked = Asked {
+        operation,
+        secret,
+        about,
+    };
+    failure(asked, error)
+}
+
 /// Secrets Manager in one account and region.
 #[derive(Debug)]
 pub struct AwsStore {

@@ -28,7 +28,7 @@ pub async fn open(
                 None => Throttled::new(store, limits.store_writes()),
             }))
         }
-        SecretsBackend::Local { path, key_file } => {
+        SecretsBackend::Local { path, key_file, .. } => {
             Ok(Arc::new(LocalStore::open(path, key_file).await?))
         }
     }

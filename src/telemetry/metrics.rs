@@ -43,6 +43,14 @@ struct Told {
     outcome: &'static str,
 }
 
+/// `interface`, `action`, `outcome`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Served {
+    interface: &'static str,
+    action: &'static str,
+    outcome: &'static str,
+}
+
 /// The counters and histograms of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Kept>);
@@ -57,6 +65,7 @@ struct Kept {
     lost: Counter,
     notifications: Family<Told, Counter>,
     hooks: Family<Told, Counter>,
+    served: Family<Served, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -83,6 +92,7 @@ impl Default for Metrics {
         let lost = Counter::default();
         let notifications = Family::default();
         let hooks = Family::default();
+        let served = Family::default();
         let (run_seconds, lag_seconds) = (long(), lag());
         let step_seconds = Family::new_with_constructor(long as fn() -> Histogram);
         // The library adds `_total` to counters and the unit to the name.
@@ -125,6 +135,11 @@ impl Default for Metrics {
             "Hooks that were run after AWSCURRENT had moved, or had to be and were not",
             hooks.clone(),
         );
+        registry.register(
+            "served_requests",
+            "Requests of applications to the served store",
+            served.clone(),
+        );
         Self(Arc::new(Kept {
             registry,
             runs,
@@ -135,6 +150,7 @@ impl Default for Metrics {
             lost,
             notifications,
             hooks,
+            served,
         }))
     }
 }
@@ -187,6 +203,16 @@ impl Metrics {
     pub fn hook_ran(&self, kind: &'static str, outcome: &'static str) {
         let labels = Told { kind, outcome };
         self.0.hooks.get_or_create(&labels).inc();
+    }
+
+    /// An application's request to the served store was answered.
+    pub fn served(&self, interface: &'static str, action: &'static str, outcome: &'static str) {
+        let labels = Served {
+            interface,
+            action,
+            outcome,
+        };
+        self.0.served.get_or_create(&labels).inc();
     }
 
     /// All of it, and what `others` holds, in the OpenMetrics text format.

@@ -64,7 +64,7 @@ async fn the_protocol_answers_with_awss_error_names() {
         (
             "ListSecrets",
             json!({"NextToken": "?"}),
-            "InvalidParameterException",
+            "InvalidNextTokenException",
         ),
     ] {
         let (status, answer) = ask(&stand_in.url(), action, body).await;

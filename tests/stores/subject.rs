@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::primitives::Blob;
 use secrecy::{ExposeSecret, SecretString};
@@ -47,10 +48,13 @@ impl Subject {
     }
 
     pub fn aws(url: &str) -> Self {
-        let config = sdk_config(url);
+        Self::of_config(&sdk_config(url))
+    }
+
+    pub fn of_config(config: &SdkConfig) -> Self {
         Self {
-            store: Box::new(AwsStore::from_config(&config)),
-            seeder: Seeder::Aws(Client::new(&config)),
+            store: Box::new(AwsStore::from_config(config)),
+            seeder: Seeder::Aws(Client::new(config)),
         }
     }
 

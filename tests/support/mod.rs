@@ -10,3 +10,5 @@ pub mod mongo;
 pub mod moto;
 pub mod pki;
 pub mod shop;
+pub mod signed;
+pub mod volley;

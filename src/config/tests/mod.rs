@@ -4,7 +4,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::settings::{JournalLocation, SecretsBackend, Settings, TokenSource};
+use super::settings::{JournalLocation, SecretsBackend, Serve, Settings, TokenSource};
 use super::{ConfigErrors, known, load, parse};
 use crate::engine::TlsMode;
 
@@ -156,9 +156,20 @@ fn relative_paths_begin_in_the_folder_of_the_file() {
         settings.secrets,
         SecretsBackend::Local {
             path: "/var/s.db".into(),
-            key_file: "/etc/twinkey/secrets.key".into()
+            key_file: "/etc/twinkey/secrets.key".into(),
+            serve: None,
         }
     );
+    let served = with(&format!("{LOCAL}serve = {{}}\n"), &[]).unwrap();
+    let SecretsBackend::Local { serve, .. } = served.secrets else {
+        panic!("the embedded store");
+    };
+    let wanted = Serve {
+        listen: "127.0.0.1:8322".parse().unwrap(),
+        keys_file: "/etc/twinkey/keys.toml".into(),
+        tls: None,
+    };
+    assert_eq!(serve, Some(wanted));
     assert!(
         matches!(settings.server.admin_token, Some(TokenSource::File(p)) if p == Path::new("/etc/twinkey/t"))
     );

@@ -95,7 +95,7 @@ fn a_wrong_variable_is_named_and_none_is_ignored() {
         (
             "TWINKEY__SECRETS__SERVE",
             "x",
-            "TWINKEY__SECRETS__SERVE: secrets.serve: is not supported by this version",
+            "TWINKEY__SECRETS__SERVE: secrets.serve: must be a table",
         ),
     ] {
         let text = APP.replace("backend", "path = \"p\"\nbackend");

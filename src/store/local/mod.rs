@@ -9,7 +9,8 @@
 //! - it behaves unlike AWS: the rules are pure functions (`labels.rs`), and one conformance suite runs
 //!   over this store and over AWS's SDK.
 
-mod api;
+pub mod api;
+mod cache;
 mod labels;
 mod naming;
 mod operations;
@@ -23,12 +24,13 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 use sqlx::sqlite::SqliteSynchronous;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
+use self::cache::Cache;
 use self::operations::NewSecret;
-use self::refusal::{Kind, Refusal};
 use self::sealed::{Belongs, Key, key_file};
 use self::versions::{Value, stages_of};
 use super::answer::{About, Asked};
@@ -37,6 +39,7 @@ use crate::secret::Sensitive;
 use crate::sqlite::Database;
 
 pub use self::api::router;
+pub use self::refusal::{Kind, Refusal};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/store");
 
@@ -49,6 +52,7 @@ const CHECK: Belongs<'_> = Belongs {
 pub struct LocalStore {
     database: Database,
     key: Key,
+    cache: Cache,
 }
 
 /// One line of `twinkey secret versions`.
@@ -78,7 +82,12 @@ impl LocalStore {
         let mut tx = database.write().await.map_err(|e| unavailable(&e))?;
         let key = unlock(&mut tx, key_path, &unavailable).await?;
         tx.commit().await.map_err(|e| unavailable(&e))?;
-        Ok(Self { database, key })
+        let cache = Cache::new(database.readers.connect_options());
+        Ok(Self {
+            database,
+            key,
+            cache,
+        })
     }
 
     /// Makes the secret with this value, or gives it a new AWSCURRENT. Returns the version's id.
@@ -97,6 +106,7 @@ impl LocalStore {
                 .create_secret(NewSecret {
                     name,
                     description: None,
+                    kms_key_id: None,
                     tags: std::collections::BTreeMap::new(),
                     first: Some((&id, &value)),
                 })
@@ -138,6 +148,42 @@ impl LocalStore {
                 id,
             })
             .collect())
+    }
+
+    /// Seals what is kept elsewhere than in this store, under the store's key. It can be opened under the
+    /// same two names only.
+    ///
+    /// # Errors
+    /// [`Refusal`], where the system gives no random numbers.
+    pub fn seal_beside(
+        &self,
+        what: &str,
+        name: &str,
+        value: &Sensitive,
+    ) -> Result<Vec<u8>, Refusal> {
+        let of = Belongs {
+            arn: what,
+            version: name,
+        };
+        self.key
+            .seal(of, value.expose_secret().as_bytes())
+            .map_err(|_| Refusal::new(Kind::Encryption, "it could not be encrypted"))
+    }
+
+    /// Opens what [`Self::seal_beside`] has sealed.
+    ///
+    /// # Errors
+    /// [`Refusal`] under another store's key, other names, or when it was changed.
+    pub fn open_beside(&self, what: &str, name: &str, sealed: &[u8]) -> Result<Sensitive, Refusal> {
+        let of = Belongs {
+            arn: what,
+            version: name,
+        };
+        let damaged = |_| Refusal::new(Kind::Decryption, "it does not open under the store's key");
+        let mut bytes = self.key.open(of, sealed).map_err(damaged)?;
+        String::from_utf8(std::mem::take(&mut *bytes))
+            .map(Sensitive::from)
+            .map_err(|_| Refusal::new(Kind::Decryption, "it holds no text"))
     }
 
     /// A transaction that holds the file's write lock from its beginning.

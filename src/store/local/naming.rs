@@ -38,6 +38,18 @@ fn has_suffix(rest: &str) -> bool {
     })
 }
 
+/// The name that a SecretId speaks of, whether there is such a secret or not: what a key's patterns are
+/// held against. An ARN that is none of this store's stands for itself.
+pub(super) fn name_of(secret_id: &str) -> &str {
+    match SecretId::parse(secret_id) {
+        SecretId::Name(name) => name,
+        SecretId::Arn(arn) => arn
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.rsplit_once('-'))
+            .map_or(arn, |(name, _)| name),
+    }
+}
+
 /// A new secret's ARN: six random letters and digits tell it from an earlier one of the same name.
 pub(super) fn new_arn(name: &str) -> Result<String, Refusal> {
     let mut suffix = String::with_capacity(SUFFIX_LENGTH);
@@ -92,6 +104,18 @@ mod tests {
         assert_eq!(SecretId::parse(&whole), SecretId::Arn(&whole));
         let elsewhere = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:prod/db";
         assert_eq!(SecretId::parse(elsewhere), SecretId::Arn(elsewhere));
+    }
+
+    #[test]
+    fn every_way_to_write_a_secret_means_one_name() {
+        let whole = format!("{PREFIX}prod/db-a1B2c3");
+        for id in ["prod/db", &format!("{PREFIX}prod/db"), &whole] {
+            assert_eq!(name_of(id), "prod/db", "{id}");
+        }
+        assert_eq!(name_of("db-a1B2c3"), "db-a1B2c3");
+        let elsewhere = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:prod/db-a1B2c3";
+        assert_eq!(name_of(elsewhere), elsewhere);
+        assert_eq!(name_of(""), "");
     }
 
     #[test]

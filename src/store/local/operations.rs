@@ -30,6 +30,7 @@ pub(super) struct Details {
 pub(super) struct NewSecret<'a> {
     pub name: &'a str,
     pub description: Option<String>,
+    pub kms_key_id: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub first: Option<(&'a VersionId, &'a Value)>,
 }
@@ -67,6 +68,7 @@ impl LocalStore {
             arn: new_arn(new.name)?,
             name: new.name.to_owned(),
             description: new.description,
+            kms_key_id: new.kms_key_id,
             created: now,
             changed: now,
             deleted: None,
@@ -81,11 +83,13 @@ impl LocalStore {
         Ok(secret)
     }
 
-    /// UpdateSecret: a new description, a new AWSCURRENT value, or both.
+    /// UpdateSecret: a new description, another key's name, a new AWSCURRENT value, or all of them. An
+    /// empty `kms_key_id` is the service's own key, which is never named.
     pub(super) async fn update_secret(
         &self,
         secret: &str,
         description: Option<String>,
+        kms_key_id: Option<String>,
         next: Option<(&VersionId, &Value)>,
     ) -> Result<SecretRow, Refusal> {
         let mut tx = self.write().await?;
@@ -95,6 +99,9 @@ impl LocalStore {
         }
         if description.is_some() {
             row.description = description;
+        }
+        if let Some(id) = kms_key_id {
+            row.kms_key_id = Some(id).filter(|id| !id.is_empty());
         }
         touch(&mut tx, &mut row).await?;
         tx.commit().await?;
@@ -117,17 +124,21 @@ impl LocalStore {
         Ok(all)
     }
 
-    /// DeleteSecret: marks it for `days`, or removes it at once where they are absent.
+    /// DeleteSecret: marks it for `days`, or removes it at once where they are absent. Removing what is not
+    /// there is no mistake: a lost answer may be asked for again (DeleteSecret,
+    /// ForceDeleteWithoutRecovery).
     pub(super) async fn delete(
         &self,
         secret: &str,
         days: Option<i64>,
-    ) -> Result<SecretRow, Refusal> {
+    ) -> Result<Option<SecretRow>, Refusal> {
         let mut tx = self.write().await?;
-        let mut row = rows::find(&mut tx, secret)
-            .await?
-            .ok_or_else(Refusal::no_secret)?;
         let now = rows::now(&mut tx).await?;
+        let mut row = match (rows::find(&mut tx, secret).await?, days) {
+            (Some(row), _) => row,
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(Refusal::no_secret()),
+        };
         match days {
             None => rows::delete_secret(&mut tx, &row.arn).await?,
             Some(_) if row.deleted.is_some() => return Err(Refusal::marked_deleted()),
@@ -139,7 +150,7 @@ impl LocalStore {
         }
         row.due = row.due.or(Some(now));
         tx.commit().await?;
-        Ok(row)
+        Ok(Some(row))
     }
 
     pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {

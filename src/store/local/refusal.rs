@@ -15,7 +15,20 @@ pub enum Kind {
     UnknownOperation,
     Decryption,
     Encryption,
+    InvalidNextToken,
     Internal,
+    /// The key may not do this with this secret.
+    AccessDenied,
+    /// There is no signature.
+    MissingAuthenticationToken,
+    /// There is a part of a signature.
+    IncompleteSignature,
+    /// Nobody has such a key.
+    UnrecognizedClient,
+    /// The signature is another request's, another key's or too old.
+    InvalidSignature,
+    RequestTooLarge,
+    ServiceUnavailable,
 }
 
 impl Kind {
@@ -33,16 +46,40 @@ impl Kind {
             Self::UnknownOperation => "UnknownOperationException",
             Self::Decryption => "DecryptionFailure",
             Self::Encryption => "EncryptionFailure",
+            Self::InvalidNextToken => "InvalidNextTokenException",
             Self::Internal => "InternalServiceError",
+            Self::AccessDenied => "AccessDeniedException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
+            Self::UnrecognizedClient => "UnrecognizedClientException",
+            Self::InvalidSignature => "InvalidSignatureException",
+            Self::RequestTooLarge => "RequestEntityTooLargeException",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
         }
     }
 
-    /// The HTTP status that the API reference gives for it.
+    /// The HTTP status that it comes with. The API's common errors page lists 403 and 404 for some of
+    /// these; over this protocol the service answers all mistakes of the client with 400.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
             Self::Internal => 500,
+            Self::ServiceUnavailable => 503,
+            Self::RequestTooLarge => 413,
             _ => 400,
+        }
+    }
+
+    /// What the member with the sentence is called: what stands in front of the service writes it in
+    /// lower case, and the SDKs read both.
+    #[must_use]
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::MissingAuthenticationToken
+            | Self::IncompleteSignature
+            | Self::UnrecognizedClient
+            | Self::InvalidSignature => "message",
+            _ => "Message",
         }
     }
 }
@@ -56,7 +93,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),

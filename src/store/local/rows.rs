@@ -19,6 +19,8 @@ pub(super) struct SecretRow {
     pub arn: String,
     pub name: String,
     pub description: Option<String>,
+    /// As it was given: this store has one key of its own.
+    pub kms_key_id: Option<String>,
     pub created: i64,
     pub changed: i64,
     pub deleted: Option<i64>,
@@ -81,11 +83,13 @@ pub(super) async fn all(db: &mut SqliteConnection) -> Result<Vec<SecretRow>> {
 
 pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
     sqlx::query(
-        "INSERT INTO secrets (arn, name, description, created, changed) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO secrets (arn, name, description, kms_key_id, created, changed) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )
     .bind(&row.arn)
     .bind(&row.name)
     .bind(&row.description)
+    .bind(&row.kms_key_id)
     .bind(row.created)
     .bind(row.changed)
     .execute(db)
@@ -96,13 +100,15 @@ pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) ->
 /// Writes back what of a secret may change.
 pub(super) async fn update_secret(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
     sqlx::query(
-        "UPDATE secrets SET description = ?2, changed = ?3, deleted = ?4, due = ?5 WHERE arn = ?1",
+        "UPDATE secrets SET description = ?2, changed = ?3, deleted = ?4, due = ?5, kms_key_id = ?6 \
+         WHERE arn = ?1",
     )
     .bind(&row.arn)
     .bind(&row.description)
     .bind(row.changed)
     .bind(row.deleted)
     .bind(row.due)
+    .bind(&row.kms_key_id)
     .execute(db)
     .await
     .map(drop)

@@ -5,8 +5,11 @@
 //! - a version changes its value: it is inserted once, and an id that is taken is compared or refused;
 //! - a value is kept longer than promised, or a labelled one is lost: `labels::prunable` decides.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
+use super::cache::Wanted;
 use super::labels::{self, Labels};
 use super::naming::check_token;
 use super::refusal::{Kind, Refusal};
@@ -49,6 +52,21 @@ pub(super) struct Found {
     pub created: i64,
 }
 
+/// A version as it is in the file.
+#[derive(Debug)]
+pub(super) struct SealedVersion {
+    secret: SecretRow,
+    row: VersionRow,
+    stages: Vec<String>,
+}
+
+impl SealedVersion {
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.row.sealed.len() + 1024
+    }
+}
+
 impl LocalStore {
     /// PutSecretValue. The same value under the same id changes nothing, labels included. Returns
     /// the labels that the version has then.
@@ -66,12 +84,55 @@ impl LocalStore {
         Ok((row, stages_of(&labels, id)))
     }
 
+    /// GetSecretValue.
     pub(super) async fn read_value(
         &self,
         secret: &str,
         version: Option<&VersionId>,
         label: Option<&str>,
     ) -> Result<Found, Refusal> {
+        let sealed = self.find_version(secret, version, label).await?;
+        self.opened(&sealed)
+    }
+
+    /// GetSecretValue out of what was read before, where the file has not changed since.
+    pub(super) async fn read_cached(
+        &self,
+        secret: &str,
+        version: Option<&VersionId>,
+        label: Option<&str>,
+    ) -> Result<Found, Refusal> {
+        let wanted = Wanted {
+            secret: secret.to_owned(),
+            version: version.cloned(),
+            label: label.map(str::to_owned),
+        };
+        let state = self.cache.state().await?;
+        if let Some(sealed) = self.cache.get(state, &wanted) {
+            return self.opened(&sealed);
+        }
+        let sealed = Arc::new(self.find_version(secret, version, label).await?);
+        let found = self.opened(&sealed)?;
+        self.cache.keep(state, wanted, &sealed);
+        Ok(found)
+    }
+
+    fn opened(&self, sealed: &SealedVersion) -> Result<Found, Refusal> {
+        Ok(Found {
+            value: self.unseal(&sealed.secret, &sealed.row)?,
+            id: VersionId(sealed.row.id.clone()),
+            stages: sealed.stages.clone(),
+            created: sealed.row.created,
+            secret: sealed.secret.clone(),
+        })
+    }
+
+    async fn find_version(
+        &self,
+        secret: &str,
+        version: Option<&VersionId>,
+        label: Option<&str>,
+    ) -> Result<SealedVersion, Refusal> {
         let mut tx = self.database.readers.begin().await?;
         let row = live(rows::find(&mut tx, secret).await?)?;
         let labels = rows::labels(&mut tx, &row.arn).await?;
@@ -100,12 +161,10 @@ impl LocalStore {
         let found = rows::version(&mut tx, &row.arn, &id)
             .await?
             .ok_or_else(|| not_found(format!("VersionId: {id}")))?;
-        Ok(Found {
-            value: self.unseal(&row, &found)?,
+        Ok(SealedVersion {
             stages: stages_of(&labels, &id),
-            created: found.created,
             secret: row,
-            id,
+            row: found,
         })
     }
 

@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod place;
 mod scan;
+mod served;
 mod serving;
 
 use secrecy::ExposeSecret;
@@ -14,6 +15,7 @@ use secrecy::ExposeSecret;
 use self::place::Place;
 use self::scan::Scan;
 use crate::redshift::house::{self, House, On};
+use crate::served::serve_store;
 use crate::support::shop::documentdb::MongoShop;
 use crate::support::shop::mariadb::MariadbShop;
 use crate::support::shop::{Backend, Database, FIRST, Plan, Shop, free_address};
@@ -100,6 +102,7 @@ async fn no_piece_of_a_password_leaves_the_process_or_its_embedded_store_and_one
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let plan = listening(&address, token.path());
     let shop = Shop::open_with(plan, Backend::Local).await;
+    serve_store(&shop, &free_address(), "");
     let mut scan = of_shop(&shop, &address, "SCRAM-SHA-256$").await;
     commands::the_scan_finds(&shop, &mut scan).await;
     scan.assert_clean();

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::place::Place;
 use super::scan::Scan;
+use super::served::ask_the_served_store;
 use super::{in_proc, note};
 use crate::admin::dashboard::Visitor;
 use crate::support::shop::until;
@@ -75,6 +76,7 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
         kept(scan, allowed(other)).await;
         note(place, scan).await;
     }
+    ask_the_served_store(place, scan).await;
     in_proc(scan, serve.id().unwrap(), "serve");
     let files = scan.keep_files(place.folder());
     for name in ["journal.db", "journal.db-wal"] {

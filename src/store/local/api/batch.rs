@@ -1,39 +1,86 @@
-//! BatchGetSecretValue: AWSCURRENT of several secrets, each with its value or an error of its own.
+//! BatchGetSecretValue: the AWSCURRENT values of a list of secrets, or of those that filters find.
+//!
+//! What can go wrong, and what prevents it:
+//! - one secret that cannot be read takes the others with it: each has its own value or its own error;
+//! - the batch is a way around what a key may not read: each secret is asked for as GetSecretValue is, and
+//!   one that filters find and the key may not read is not told of.
 
-use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::super::LocalStore;
 use super::super::refusal::{Kind, Refusal};
-use super::actions::{Answer, value_of};
-use super::request::read;
+use super::Answer;
+use super::action::Action;
+use super::actions::read_value;
+use super::caller::{Caller, require_any};
+use super::filter::Filters;
+use super::list::{Cut, Page};
+use super::request::{Request, read};
 
-/// As AWS has it (API reference, `SecretIdList`).
+/// Secrets in one answer.
 const MOST: usize = 20;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Request {
-    #[serde(default)]
-    secret_id_list: Vec<String>,
-}
-
-pub(super) async fn batch_get_secret_value(store: &LocalStore, body: &[u8]) -> Answer {
+pub(super) async fn batch_get_secret_value(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> Answer {
     let request: Request = read(body)?;
-    if !(1..=MOST).contains(&request.secret_id_list.len()) {
-        return Err(Refusal::new(
-            Kind::InvalidParameter,
-            "SecretIdList must hold 1 to 20 secrets; this store takes no Filters here.",
-        ));
-    }
-    let (mut values, mut errors): (Vec<Json>, Vec<Json>) = (Vec::new(), Vec::new());
-    for secret in &request.secret_id_list {
-        match store.read_value(secret, None, None).await {
-            Ok(found) => values.push(value_of(&found)),
+    require_any(caller, Action::BatchGetSecretValue)?;
+    let invalid = |why: &str| Err(Refusal::new(Kind::InvalidParameter, why));
+    let which = match (
+        request.secret_id_list.is_empty(),
+        request.filters.is_empty(),
+    ) {
+        (true, true) => return invalid("You must provide either SecretIdList or Filters."),
+        (false, false) => return invalid("You can't provide both SecretIdList and Filters."),
+        (true, false) => found(store, caller, &request).await?,
+        (false, true) if request.max_results.is_some() => {
+            return invalid("You can use MaxResults only with Filters.");
+        }
+        (false, true) if request.secret_id_list.len() > MOST => {
+            return invalid("SecretIdList can hold at most 20 secrets.");
+        }
+        (false, true) => Cut {
+            entries: request.secret_id_list,
+            next: None,
+        },
+    };
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for secret in &which.entries {
+        match read_value(store, caller, secret, None, None).await {
+            Ok(value) => values.push(value),
             Err(refusal) => errors.push(json!({
                 "SecretId": secret, "ErrorCode": refusal.kind.name(), "Message": refusal.message,
             })),
         }
     }
-    Ok(json!({"SecretValues": values, "Errors": errors}))
+    let mut answer = json!({"SecretValues": values, "Errors": errors});
+    if let Some(next) = which.next {
+        answer["NextToken"] = Json::String(next);
+    }
+    Ok(answer)
+}
+
+/// The names of those that the filters find, one page of them. AWS asks for ListSecrets too, for them.
+async fn found(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    request: &Request,
+) -> Result<Cut<String>, Refusal> {
+    require_any(caller, Action::ListSecrets)?;
+    let filters = Filters::new(&request.filters)?;
+    let page = Page::of(request, "batch", MOST)?;
+    let all = store.all_details().await?;
+    let names = all
+        .into_iter()
+        .filter(|d| d.secret.deleted.is_none() && filters.match_secret(d))
+        .map(|d| d.secret.name)
+        .filter(|name| {
+            let may = |action| caller.may(action, Some(name));
+            may(Action::ListSecrets) && may(Action::GetSecretValue)
+        })
+        .map(|name| (name.clone(), name))
+        .collect();
+    Ok(page.cut(names))
 }

@@ -1,6 +1,7 @@
 //! What requests may hold. A value is wrapped as it is read, and never quoted in a refusal.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +21,9 @@ pub(super) struct Request {
     pub name: String,
     pub secret_id: String,
     pub description: Option<String>,
+    pub kms_key_id: Option<String>,
+    add_replica_regions: Vec<serde::de::IgnoredAny>,
+    r#type: String,
     pub client_request_token: Option<String>,
     #[serde(deserialize_with = "sensitive")]
     pub secret_string: Option<Sensitive>,
@@ -34,6 +38,9 @@ pub(super) struct Request {
     pub include_planned_deletion: bool,
     pub max_results: Option<usize>,
     pub next_token: Option<String>,
+    pub sort_by: Option<String>,
+    pub sort_order: Option<String>,
+    pub secret_id_list: Vec<String>,
     pub filters: Vec<Filter>,
     pub recovery_window_in_days: Option<i64>,
     pub force_delete_without_recovery: bool,
@@ -56,6 +63,25 @@ pub(super) struct Filter {
 }
 
 impl Request {
+    /// The secret that the request is about.
+    pub(super) fn secret_id(&self) -> Result<&str, Refusal> {
+        within("secretId", Some(&self.secret_id), 1..=2048)?;
+        Ok(&self.secret_id)
+    }
+
+    /// Refuses what only AWS has: other regions, and secrets of its partners.
+    pub(super) fn no_other_regions(&self) -> Result<(), Refusal> {
+        let what = match (self.add_replica_regions.is_empty(), self.r#type.is_empty()) {
+            (true, true) => return Ok(()),
+            (false, _) => "replicates to no other region",
+            (true, false) => "holds no managed external secrets",
+        };
+        Err(Refusal::new(
+            Kind::InvalidParameter,
+            format!("This store {what}."),
+        ))
+    }
+
     /// The new value and its id, if the request has one.
     pub(super) fn value(&mut self) -> Result<Option<(VersionId, Value)>, Refusal> {
         let value = match (self.secret_string.take(), self.secret_binary.take()) {
@@ -93,6 +119,31 @@ impl Request {
 
 fn sensitive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sensitive>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
+}
+
+/// Refuses a member whose length the API reference does not allow, in the words that the service uses.
+pub(super) fn within(
+    member: &str,
+    value: Option<&str>,
+    lengths: RangeInclusive<usize>,
+) -> Result<(), Refusal> {
+    let Some(length) = value.map(|value| value.chars().count()) else {
+        return Ok(());
+    };
+    let wanted = if length < *lengths.start() {
+        format!("greater than or equal to {}", lengths.start())
+    } else if length > *lengths.end() {
+        format!("less than or equal to {}", lengths.end())
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(
+        Kind::Validation,
+        format!(
+            "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must \
+             have length {wanted}"
+        ),
+    ))
 }
 
 /// Reads a request's body.

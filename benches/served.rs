@@ -1,0 +1,40 @@
+//! How many calls of GetSecretValue the served store answers, as a ratio to a bare axum handler that answers a
+//! constant of the same size in the same run, and whether one of them was stale. `make bench` prints it.
+
+use std::time::Duration;
+
+#[path = "../tests/support/signed.rs"]
+mod signed;
+#[path = "../tests/support/volley.rs"]
+mod volley;
+
+const CALLS: usize = 100_000;
+/// In how many turns, so that both meet the same noise.
+const TURNS: usize = 4;
+const EVERY: Duration = Duration::from_secs(1);
+
+#[tokio::main]
+async fn main() {
+    let range = volley::Range::open().await;
+    range.bare(CALLS / 20).await;
+    range.served(CALLS / 20, EVERY).await;
+    let (mut served, mut bare) = (Duration::ZERO, Duration::ZERO);
+    let (mut answered, mut flips, mut stale) = (0, 0, 0);
+    for _ in 0..TURNS {
+        bare += range.bare(CALLS / TURNS).await.took;
+        let outcome = range.served(CALLS / TURNS, EVERY).await;
+        served += outcome.took;
+        answered += outcome.answered;
+        flips += outcome.flips;
+        stale += outcome.stale;
+    }
+    let each = |took: Duration| CALLS as f64 / took.as_secs_f64();
+    println!(
+        "{answered} GetSecretValue over 64 connections, {flips} flips meanwhile, {stale} stale; {:.0} a second, \
+         a bare handler {:.0}: ratio {:.2}",
+        each(served),
+        each(bare),
+        each(served) / each(bare)
+    );
+    assert_eq!(stale, 0, "a value was read after its flip was acknowledged");
+}

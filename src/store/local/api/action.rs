@@ -1,0 +1,84 @@
+//! The actions that this store has.
+
+/// One of Secrets Manager's actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    BatchGetSecretValue,
+    CreateSecret,
+    DeleteSecret,
+    DescribeSecret,
+    GetRandomPassword,
+    GetSecretValue,
+    ListSecretVersionIds,
+    ListSecrets,
+    PutSecretValue,
+    RestoreSecret,
+    RotateSecret,
+    TagResource,
+    UntagResource,
+    UpdateSecret,
+    UpdateSecretVersionStage,
+}
+
+impl Action {
+    /// All of them, by name.
+    pub const ALL: [Self; 15] = [
+        Self::BatchGetSecretValue,
+        Self::CreateSecret,
+        Self::DeleteSecret,
+        Self::DescribeSecret,
+        Self::GetRandomPassword,
+        Self::GetSecretValue,
+        Self::ListSecretVersionIds,
+        Self::ListSecrets,
+        Self::PutSecretValue,
+        Self::RestoreSecret,
+        Self::RotateSecret,
+        Self::TagResource,
+        Self::UntagResource,
+        Self::UpdateSecret,
+        Self::UpdateSecretVersionStage,
+    ];
+
+    /// As `X-Amz-Target` and IAM write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BatchGetSecretValue => "BatchGetSecretValue",
+            Self::CreateSecret => "CreateSecret",
+            Self::DeleteSecret => "DeleteSecret",
+            Self::DescribeSecret => "DescribeSecret",
+            Self::GetRandomPassword => "GetRandomPassword",
+            Self::GetSecretValue => "GetSecretValue",
+            Self::ListSecretVersionIds => "ListSecretVersionIds",
+            Self::ListSecrets => "ListSecrets",
+            Self::PutSecretValue => "PutSecretValue",
+            Self::RestoreSecret => "RestoreSecret",
+            Self::RotateSecret => "RotateSecret",
+            Self::TagResource => "TagResource",
+            Self::UntagResource => "UntagResource",
+            Self::UpdateSecret => "UpdateSecret",
+            Self::UpdateSecretVersionStage => "UpdateSecretVersionStage",
+        }
+    }
+
+    /// The action of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+
+    /// Whether it changes nothing.
+    #[must_use]
+    pub const fn reads(self) -> bool {
+        matches!(
+            self,
+            Self::BatchGetSecretValue
+                | Self::DescribeSecret
+                | Self::GetRandomPassword
+                | Self::GetSecretValue
+                | Self::ListSecretVersionIds
+                | Self::ListSecrets
+        )
+    }
+}

@@ -1,0 +1,188 @@
+//! The filters of ListSecrets and BatchGetSecretValue, as pure functions.
+//!
+//! What can go wrong: a filter that this store does not know of is passed over, and more secrets are listed
+//! than were asked for. It is refused.
+//!
+//! Source: API reference, `Filter`: prefixes but for `all`; case matters but for `description` and `all`;
+//! a `!` in front turns a value around. Which of a filter's values hold together is not written there:
+//! here one that is not turned around has to match, and none of those that are.
+
+use super::super::operations::Details;
+use super::super::refusal::{Kind, Refusal};
+use super::request::Filter;
+
+const MOST_FILTERS: usize = 10;
+const MOST_VALUES: usize = 10;
+
+/// What a filter looks at.
+#[derive(Clone, Copy)]
+enum Key {
+    Description,
+    Name,
+    TagKey,
+    TagValue,
+    /// Of a replica, or of a service that owns the secret: nothing here has one.
+    Elsewhere,
+    All,
+}
+
+/// Filters that are known to be valid: all of them must match.
+pub(super) struct Filters(Vec<(Key, Vec<String>)>);
+
+impl Filters {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// An unknown key, no value, or too many of either.
+    pub(super) fn new(filters: &[Filter]) -> Result<Self, Refusal> {
+        if filters.len() > MOST_FILTERS {
+            return Err(invalid("At most 10 filters are allowed."));
+        }
+        let read = |filter: &Filter| {
+            let key = match filter.key.as_str() {
+                "description" => Key::Description,
+                "name" => Key::Name,
+                "tag-key" => Key::TagKey,
+                "tag-value" => Key::TagValue,
+                "primary-region" | "owning-service" => Key::Elsewhere,
+                "all" => Key::All,
+                _ => {
+                    return Err(invalid(
+                        "A filter's Key must be one of description, name, tag-key, tag-value, \
+                         primary-region, owning-service and all.",
+                    ));
+                }
+            };
+            if !(1..=MOST_VALUES).contains(&filter.values.len()) {
+                return Err(invalid("A filter must have 1 to 10 values."));
+            }
+            Ok((key, filter.values.clone()))
+        };
+        filters.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether all of them match this secret.
+    pub(super) fn match_secret(&self, details: &Details) -> bool {
+        self.0.iter().all(|(key, values)| {
+            let (without, wanted): (Vec<&str>, Vec<&str>) = values
+                .iter()
+                .map(String::as_str)
+                .partition(|value| value.starts_with('!'));
+            let matches = |value: &str| key.matches(value, details);
+            (wanted.is_empty() || wanted.into_iter().any(matches))
+                && !without.into_iter().any(|value| matches(&value[1..]))
+        })
+    }
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::new(Kind::InvalidParameter, why)
+}
+
+impl Key {
+    fn matches(self, value: &str, details: &Details) -> bool {
+        let secret = &details.secret;
+        let description = || secret.description.as_deref().unwrap_or_default();
+        match self {
+            Self::Description => description()
+                .to_lowercase()
+                .starts_with(&value.to_lowercase()),
+            Self::Name => secret.name.starts_with(value),
+            Self::TagKey => details.tags.keys().any(|key| key.starts_with(value)),
+            Self::TagValue => details.tags.values().any(|tag| tag.starts_with(value)),
+            Self::Elsewhere => false,
+            Self::All => {
+                let tags = details.tags.iter().flat_map(|(key, value)| [key, value]);
+                let texts: Vec<String> = [secret.name.as_str(), description()]
+                    .into_iter()
+                    .chain(tags.map(String::as_str))
+                    .map(str::to_lowercase)
+                    .collect();
+                let value = value.to_lowercase();
+                value
+                    .split_whitespace()
+                    .all(|word| texts.iter().any(|text| text.contains(word)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::super::rows::SecretRow;
+    use super::*;
+
+    fn details() -> Details {
+        let secret = SecretRow {
+            arn: String::new(),
+            name: "prod/Orders".into(),
+            description: Some("The Orders database".into()),
+            kms_key_id: None,
+            created: 0,
+            changed: 0,
+            deleted: None,
+            due: None,
+        };
+        Details {
+            secret,
+            labels: BTreeMap::new(),
+            versions: Vec::new(),
+            tags: BTreeMap::from([("Team".to_owned(), "Payments".to_owned())]),
+        }
+    }
+
+    fn filter(key: &str, values: &[&str]) -> Filter {
+        Filter {
+            key: key.into(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn each_key_matches_as_the_reference_says() {
+        for (key, values, matches) in [
+            ("name", &["prod/"][..], true),
+            ("name", &["Prod/"], false),
+            ("name", &["Orders"], false),
+            ("name", &["x", "prod"], true),
+            ("name", &["!prod"], false),
+            ("name", &["!x"], true),
+            ("name", &["prod", "!prod/O"], false),
+            ("description", &["the orders"], true),
+            ("description", &["orders"], false),
+            ("tag-key", &["Te"], true),
+            ("tag-key", &["te"], false),
+            ("tag-value", &["Pay"], true),
+            ("tag-value", &["Team"], false),
+            ("primary-region", &["eu"], false),
+            ("owning-service", &["!rds"], true),
+            ("all", &["DATABASE payments"], true),
+            ("all", &["database invoices"], false),
+        ] {
+            let filters = Filters::new(&[filter(key, values)]).unwrap();
+            assert_eq!(
+                filters.match_secret(&details()),
+                matches,
+                "{key} {values:?}"
+            );
+        }
+        let both = [filter("name", &["prod"]), filter("tag-key", &["x"])];
+        assert!(!Filters::new(&both).unwrap().match_secret(&details()));
+    }
+
+    #[test]
+    fn a_filter_that_is_not_known_is_refused_and_not_passed_over() {
+        let many = vec!["x"; 11];
+        for wrong in [
+            filter("kms", &["x"]),
+            filter("name", &[]),
+            filter("name", &many),
+        ] {
+            assert!(Filters::new(&[wrong]).is_err());
+        }
+        let filters: Vec<Filter> = (0..11).map(|_| filter("name", &["x"])).collect();
+        assert!(Filters::new(&filters).is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! What is told of secrets without their values: one, all, and the versions of one.
+//!
+//! What can go wrong, and what prevents it:
+//! - a secret is listed twice or left out where another is made or removed between two pages: a page's token
+//!   is the place in the order, not a number;
+//! - a token of another list leads to nonsense: it names its order, and another's is refused;
+//! - a key learns of secrets that it has nothing to do with: what it may not list, it does not see.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value as Json, json};
+
+use super::super::LocalStore;
+use super::super::operations::Details;
+use super::super::refusal::{Kind, Refusal};
+use super::super::versions::stages_of;
+use super::action::Action;
+use super::caller::{Caller, require, require_any};
+use super::filter::Filters;
+use super::request::{Request, read};
+use super::{Answer, seconds};
+
+/// What DescribeSecret and ListSecrets share; `versions` is the name of the labels' field.
+fn described(details: &Details, versions: &str) -> Json {
+    let labelled: Map<String, Json> = details
+        .labels
+        .iter()
+        .filter(|(_, on_it)| !on_it.is_empty())
+        .map(|(id, on_it)| (id.0.clone(), json!(on_it)))
+        .collect();
+    let tags: Vec<Json> = details
+        .tags
+        .iter()
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect();
+    let secret = &details.secret;
+    let mut answer = json!({
+        "ARN": secret.arn, "Name": secret.name, "Tags": tags,
+        "CreatedDate": seconds(secret.created), "LastChangedDate": seconds(secret.changed),
+    });
+    if let Some(description) = &secret.description {
+        answer["Description"] = json!(description);
+    }
+    if let Some(id) = &secret.kms_key_id {
+        answer["KmsKeyId"] = json!(id);
+    }
+    if let Some(deleted) = secret.deleted {
+        answer["DeletedDate"] = seconds(deleted);
+    }
+    if !labelled.is_empty() {
+        answer[versions] = Json::Object(labelled);
+    }
+    answer
+}
+
+pub(super) async fn describe_secret(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> Answer {
+    let request: Request = read(body)?;
+    require(caller, Action::DescribeSecret, request.secret_id()?)?;
+    let details = store.details(&request.secret_id).await?;
+    Ok(described(&details, "VersionIdsToStages"))
+}
+
+pub(super) async fn list_secrets(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+    let request: Request = read(body)?;
+    require_any(caller, Action::ListSecrets)?;
+    let (sort_by, key) = order(request.sort_by.as_deref())?;
+    let filters = Filters::new(&request.filters)?;
+    let all = store.all_details().await?;
+    let entries = all
+        .iter()
+        .filter(|d| caller.may(Action::ListSecrets, Some(&d.secret.name)))
+        .filter(|d| request.include_planned_deletion || d.secret.deleted.is_none())
+        .filter(|d| filters.match_secret(d))
+        .map(|d| (key(d), described(d, "SecretVersionsToStages")))
+        .collect();
+    let page = Page::of(&request, sort_by, 100)?.cut(entries);
+    Ok(page.into_answer(json!({}), "SecretList"))
+}
+
+/// The place of a secret in a list: what it is sorted by, and its ARN, which no other has.
+type Place = fn(&Details) -> String;
+
+/// How a list is sorted.
+fn order(sort_by: Option<&str>) -> Result<(&'static str, Place), Refusal> {
+    // Times are of 14 digits until the year 5138, so that they sort as texts too.
+    match sort_by.unwrap_or("created-date") {
+        "created-date" => Ok(("created-date", |d| {
+            format!("{:014}/{}", d.secret.created, d.secret.arn)
+        })),
+        "last-changed-date" => Ok(("last-changed-date", |d| {
+            format!("{:014}/{}", d.secret.changed, d.secret.arn)
+        })),
+        "name" => Ok(("name", |d| d.secret.name.clone())),
+        "last-accessed-date" => Err(Refusal::new(
+            Kind::InvalidParameter,
+            "This store does not keep when a secret was last read: sort by created-date, \
+             last-changed-date or name.",
+        )),
+        _ => Err(Refusal::new(
+            Kind::InvalidParameter,
+            "SortBy must be one of created-date, last-accessed-date, last-changed-date and name.",
+        )),
+    }
+}
+
+pub(super) async fn list_secret_version_ids(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> Answer {
+    let request: Request = read(body)?;
+    require(caller, Action::ListSecretVersionIds, request.secret_id()?)?;
+    let details = store.details(&request.secret_id).await?;
+    let newest_first = details.versions.iter().enumerate();
+    let entries = newest_first
+        .map(|(n, (id, created))| (n, id, created, stages_of(&details.labels, id)))
+        .filter(|(.., stages)| request.include_deprecated || !stages.is_empty())
+        .map(|(n, id, created, stages)| {
+            let entry =
+                json!({"VersionId": id, "VersionStages": stages, "CreatedDate": seconds(*created)});
+            // No more than 20 are kept besides those with a label: one page, unless a smaller one is asked
+            // for. A version that is made between two pages is then told twice, and none is left out.
+            (format!("{n:06}"), entry)
+        })
+        .collect();
+    let page = Page::of(&request, "version", 100)?.cut(entries);
+    let answer = json!({"ARN": details.secret.arn, "Name": details.secret.name});
+    Ok(page.into_answer(answer, "Versions"))
+}
+
+/// Which part of a list is asked for.
+pub(super) struct Page {
+    list: String,
+    descending: bool,
+    most: usize,
+    after: Option<String>,
+}
+
+/// A part of a list, and the token that leads to the next one.
+pub(super) struct Cut<T> {
+    pub entries: Vec<T>,
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// Reads it; `most` is what a page of this list may hold.
+    ///
+    /// # Errors
+    /// A size that is out of bounds, an order that there is not, a token that is none of this list.
+    pub(super) fn of(request: &Request, list: &str, most: usize) -> Result<Self, Refusal> {
+        let invalid = |why: String| Err(Refusal::new(Kind::InvalidParameter, why));
+        let size = request.max_results.unwrap_or(most);
+        if !(1..=most).contains(&size) {
+            return invalid(format!("MaxResults must be 1 to {most}."));
+        }
+        let descending = match request.sort_order.as_deref() {
+            None | Some("asc") => false,
+            Some("desc") => true,
+            Some(_) => return invalid("SortOrder must be asc or desc.".to_owned()),
+        };
+        let list = format!("{list}{}:", if descending { "-" } else { "" });
+        let after = match &request.next_token {
+            None => None,
+            Some(token) => Some(place(token, &list).ok_or_else(|| {
+                Refusal::new(Kind::InvalidNextToken, "The NextToken value is invalid.")
+            })?),
+        };
+        Ok(Self {
+            list,
+            descending,
+            most: size,
+            after,
+        })
+    }
+
+    /// Cuts it out of all entries and their places.
+    pub(super) fn cut<T>(self, mut entries: Vec<(String, T)>) -> Cut<T> {
+        entries.sort_by(|(a, _), (b, _)| if self.descending { b.cmp(a) } else { a.cmp(b) });
+        if let Some(after) = &self.after {
+            entries.retain(|(place, _)| {
+                if self.descending {
+                    place < after
+                } else {
+                    place > after
+                }
+            });
+        }
+        let more = entries.len() > self.most;
+        entries.truncate(self.most);
+        let next = entries
+            .last()
+            .filter(|_| more)
+            .map(|(place, _)| URL_SAFE_NO_PAD.encode(format!("{}{place}", self.list)));
+        Cut {
+            entries: entries.into_iter().map(|(_, entry)| entry).collect(),
+            next,
+        }
+    }
+}
+
+impl Cut<Json> {
+    pub(super) fn into_answer(self, mut answer: Json, field: &str) -> Json {
+        if let Some(next) = self.next {
+            answer["NextToken"] = json!(next);
+        }
+        answer[field] = Json::Array(self.entries);
+        answer
+    }
+}
+
+/// The place that a token of this list names.
+fn place(token: &str, list: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.strip_prefix(list).map(str::to_owned)
+}

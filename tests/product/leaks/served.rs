@@ -1,0 +1,145 @@
+//! The served store of the worker: keys' secrets and tokens are passwords too, and so is what is written through it.
+
+use std::time::SystemTime;
+
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value as Json, json};
+
+use super::place::Place;
+use super::scan::Scan;
+use crate::support::shop::until;
+use crate::support::signed;
+
+const WRITTEN: [&str; 2] = ["Written-0123456789-abc", "Written-9876543210-xyz"];
+const TOKEN: &str = "X-Aws-Parameters-Secrets-Token";
+
+/// Where the place's store is served, if it is.
+fn address<P: Place>(place: &P) -> Option<String> {
+    let config = std::fs::read_to_string(place.folder().join("twinkey.toml")).unwrap();
+    let (_, rest) = config.split_once("serve = { listen = \"")?;
+    Some(rest.split('"').next().unwrap().to_owned())
+}
+
+/// Makes a key, does everything with it that there is to do, and keeps all answers but those that are to hold a
+/// value.
+pub async fn ask_the_served_store<P: Place>(place: &P, scan: &mut Scan) {
+    let Some(address) = address(place) else {
+        return;
+    };
+    let mut add = place.command();
+    add.args([
+        "-vv", "keys", "add", "scan", "--json", "--secret", "*", "--action", "*",
+    ]);
+    let added = add.output().await.unwrap();
+    scan.keep("what `keys add` says", added.stderr);
+    let added: Json = serde_json::from_slice(&added.stdout).unwrap();
+    let text = |field: &str| added[field].as_str().unwrap().to_owned();
+    let (id, secret, token) = (
+        text("AccessKeyId"),
+        text("SecretAccessKey"),
+        text("AgentToken"),
+    );
+    scan.knows(&secret);
+    // What stands in front of it is the key's id, which is told.
+    scan.knows(token.split_once('.').unwrap().1);
+    WRITTEN.iter().for_each(|written| scan.knows(written));
+
+    let client = Client::new();
+    let agent = |path: &str, token: &str| {
+        client
+            .get(format!("http://{address}{path}"))
+            .header(TOKEN, token)
+    };
+    until("the worker knows the key", async || {
+        agent("/v1/none", &token).send().await.unwrap().status() != 403
+    })
+    .await;
+    let request_token = |n: usize| format!("{n:032}");
+    let name = format!("scan/{id}");
+    for (action, body, keep) in [
+        (
+            "CreateSecret",
+            json!({"Name": name, "SecretString": WRITTEN[0], "ClientRequestToken": request_token(1)}),
+            true,
+        ),
+        (
+            "PutSecretValue",
+            json!({"SecretId": name, "SecretString": WRITTEN[1], "ClientRequestToken": request_token(2)}),
+            true,
+        ),
+        (
+            "PutSecretValue",
+            json!({"SecretId": name, "SecretString": WRITTEN[0], "ClientRequestToken": request_token(2)}),
+            true,
+        ),
+        (
+            "PutSecretValue",
+            json!({"SecretId": name, "SecretString": [WRITTEN[0]]}),
+            true,
+        ),
+        (
+            "UpdateSecret",
+            json!({"SecretId": name, "SecretBinary": WRITTEN[0], "ClientRequestToken": request_token(3)}),
+            true,
+        ),
+        ("GetSecretValue", json!({"SecretId": name}), false),
+        (
+            "BatchGetSecretValue",
+            json!({"SecretIdList": [name]}),
+            false,
+        ),
+        ("DescribeSecret", json!({"SecretId": name}), true),
+        ("ListSecrets", json!({}), true),
+        ("ListSecretVersionIds", json!({"SecretId": name}), true),
+        (
+            "DeleteSecret",
+            json!({"SecretId": name, "ForceDeleteWithoutRecovery": true}),
+            true,
+        ),
+    ] {
+        let body = body.to_string();
+        let now = SystemTime::now();
+        let headers = signed::headers(&address, (&id, &secret), action, &body, now);
+        let ask = |body: String| {
+            let ask = client.post(format!("http://{address}/")).body(body);
+            headers
+                .iter()
+                .fold(ask, |ask, (name, value)| ask.header(name, value))
+        };
+        kept(scan, action, ask(body.clone()), keep).await;
+        kept(scan, "a tampered request", ask(format!("{body} ")), true).await;
+    }
+    let path = format!("/v1/{}", P::SECRET);
+    kept(scan, "the agent's", agent(&path, &token), false).await;
+    kept(scan, "the agent's", agent("/v1/none", &token), true).await;
+    kept(
+        scan,
+        "the agent's",
+        agent(&path, &token[..token.len() - 1]),
+        true,
+    )
+    .await;
+    let mut remove = place.command();
+    let removed = remove
+        .args(["-vv", "keys", "remove", &id])
+        .output()
+        .await
+        .unwrap();
+    scan.keep(
+        "what `keys remove` says",
+        [removed.stdout, removed.stderr].concat(),
+    );
+}
+
+async fn kept(scan: &mut Scan, what: &str, request: RequestBuilder, keep: bool) {
+    let answer = request.send().await.unwrap();
+    scan.keep(
+        format!("the head of {what}"),
+        format!("{:?}", answer.headers()),
+    );
+    let body = answer.bytes().await.unwrap();
+    assert!(!body.is_empty());
+    if keep {
+        scan.keep(format!("the body of {what}"), body);
+    }
+}

@@ -1,0 +1,41 @@
+//! AWS's own clients in Python, unchanged but for the endpoint: `tests/clients/served.py` says what they do.
+
+use std::path::PathBuf;
+
+use tokio::process::Command;
+
+use super::Worker;
+
+fn python() -> PathBuf {
+    let cache = std::env::var_os("TWINKEY_CACHE").unwrap_or_else(|| ".cache".into());
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.join(cache).join("venv-clients/bin/python")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs clients that are installed by make test-clients"]
+async fn aws_s_own_clients_read_write_and_stage_secrets_and_get_aws_s_own_errors() {
+    let worker = Worker::open().await;
+    let admin = worker.key("admin", &["*"], "*").await;
+    let reads = ["GetSecretValue", "DescribeSecret"];
+    let reader = worker.key("reader", &reads, "prod/*").await;
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/served.py");
+    let output = Command::new(python())
+        .arg(script)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", worker.shop.folder.path())
+        .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", worker.url())
+        .env("AWS_DEFAULT_REGION", "eu-west-1")
+        .env("AWS_ACCESS_KEY_ID", &admin.id)
+        .env("AWS_SECRET_ACCESS_KEY", &admin.secret)
+        .env("READER_ID", &reader.id)
+        .env("READER_SECRET", &reader.secret)
+        .output()
+        .await
+        .expect("the clients are installed by make test-clients");
+    let said = String::from_utf8_lossy(&output.stderr);
+    println!("{said}");
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Ran 7 tests"), "{said}");
+}

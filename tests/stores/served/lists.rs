@@ -1,0 +1,170 @@
+//! ListSecrets and BatchGetSecretValue: filters, order, pages.
+
+use serde_json::{Value as Json, json};
+
+use super::Place;
+use crate::subject::secret;
+
+async fn place(secrets: &[(&str, &str)]) -> Place {
+    let place = Place::open().await;
+    for (name, description) in secrets {
+        let body = json!({
+            "Name": name, "Description": description, "SecretString": format!("of {name}"),
+            "ClientRequestToken": uuid::Uuid::new_v4(), "Tags": [{"Key": "of", "Value": name}],
+        });
+        let (status, answer) = place.ask("CreateSecret", body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    place
+}
+
+async fn good(place: &Place, action: &str, body: Json) -> Json {
+    let (status, answer) = place.ask(action, body).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+fn names(answer: &Json, list: &str) -> Vec<String> {
+    let list = answer[list].as_array().unwrap().iter();
+    list.map(|entry| entry["Name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn secrets_are_listed_by_filters_in_any_order_page_by_page() {
+    let place = place(&[
+        ("prod/b", "Orders"),
+        ("prod/a", "Payments"),
+        ("dev/a", "orders too"),
+    ])
+    .await;
+    for (asked, wanted) in [
+        (json!({}), vec!["prod/b", "prod/a", "dev/a"]),
+        (json!({"SortBy": "name"}), vec!["dev/a", "prod/a", "prod/b"]),
+        (
+            json!({"SortOrder": "desc"}),
+            vec!["dev/a", "prod/a", "prod/b"],
+        ),
+        (
+            json!({"Filters": [{"Key": "name", "Values": ["prod/"]}]}),
+            vec!["prod/b", "prod/a"],
+        ),
+        (
+            json!({"Filters": [{"Key": "description", "Values": ["ORDERS"]}]}),
+            vec!["prod/b", "dev/a"],
+        ),
+        (
+            json!({"Filters": [{"Key": "tag-value", "Values": ["!dev"]}, {"Key": "all", "Values": ["pay"]}]}),
+            vec!["prod/a"],
+        ),
+    ] {
+        let answer = good(&place, "ListSecrets", asked.clone()).await;
+        assert_eq!(names(&answer, "SecretList"), wanted, "{asked}");
+    }
+
+    let page = |token: Option<Json>| {
+        let mut asked = json!({"MaxResults": 1, "SortBy": "name", "SortOrder": "desc"});
+        if let Some(token) = token {
+            asked["NextToken"] = token;
+        }
+        good(&place, "ListSecrets", asked)
+    };
+    let first = page(None).await;
+    assert_eq!(names(&first, "SecretList"), ["prod/b"]);
+    // What the token stands on may be gone by then.
+    let force = json!({"SecretId": "prod/b", "ForceDeleteWithoutRecovery": true});
+    good(&place, "DeleteSecret", force).await;
+    let second = page(Some(first["NextToken"].clone())).await;
+    assert_eq!(names(&second, "SecretList"), ["prod/a"]);
+    let third = page(Some(second["NextToken"].clone())).await;
+    assert_eq!(
+        (names(&third, "SecretList"), &third["NextToken"]),
+        (vec!["dev/a".into()], &Json::Null)
+    );
+    let of_another = json!({"NextToken": first["NextToken"]});
+    let (_, refused) = place.ask("ListSecrets", of_another).await;
+    assert_eq!(refused["__type"], "InvalidNextTokenException");
+
+    good(&place, "DeleteSecret", json!({"SecretId": "dev/a"})).await;
+    assert_eq!(
+        names(&good(&place, "ListSecrets", json!({})).await, "SecretList"),
+        ["prod/a"]
+    );
+    let planned = good(
+        &place,
+        "ListSecrets",
+        json!({"IncludePlannedDeletion": true}),
+    )
+    .await;
+    assert_eq!(names(&planned, "SecretList"), ["prod/a", "dev/a"]);
+    assert!(planned["SecretList"][1]["DeletedDate"].is_f64());
+}
+
+#[tokio::test]
+async fn a_batch_has_a_value_or_an_error_for_each_secret() {
+    let place = place(&[("prod/a", ""), ("prod/b", ""), ("dev/a", "")]).await;
+    let body = json!({"SecretIdList": ["prod/b", "prod/none", "dev/a"]}).to_string();
+    let headers = place.signed(&place.app, "BatchGetSecretValue", &body);
+    let (status, answer) = place.answer(&headers, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["SecretValues"][0]["SecretString"], "of prod/b");
+    assert_eq!(answer["SecretValues"].as_array().unwrap().len(), 1);
+    let errors: Vec<_> = answer["Errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| {
+            (
+                error["SecretId"].as_str().unwrap(),
+                error["ErrorCode"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        errors,
+        [
+            ("prod/none", "ResourceNotFoundException"),
+            ("dev/a", "AccessDeniedException")
+        ]
+    );
+
+    let filter = json!([{"Key": "name", "Values": ["prod", "dev"]}]);
+    let first = good(
+        &place,
+        "BatchGetSecretValue",
+        json!({"Filters": filter, "MaxResults": 2}),
+    )
+    .await;
+    assert_eq!(names(&first, "SecretValues"), ["dev/a", "prod/a"]);
+    let rest = json!({"Filters": filter, "MaxResults": 2, "NextToken": first["NextToken"]});
+    let rest = good(&place, "BatchGetSecretValue", rest).await;
+    assert_eq!(
+        (names(&rest, "SecretValues"), &rest["NextToken"]),
+        (vec!["prod/b".into()], &Json::Null)
+    );
+
+    for wrong in [
+        json!({}),
+        json!({"SecretIdList": ["prod/a"], "Filters": filter}),
+        json!({"SecretIdList": ["prod/a"], "MaxResults": 1}),
+        json!({"SecretIdList": vec!["prod/a"; 21]}),
+        json!({"Filters": filter, "MaxResults": 21}),
+    ] {
+        let (_, refused) = place.ask("BatchGetSecretValue", wrong.clone()).await;
+        assert_eq!(refused["__type"], "InvalidParameterException", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_that_the_store_was_given_elsewhere_are_listed_too() {
+    let place = place(&[]).await;
+    place
+        .beside
+        .create_or_put("prod/a", &secret("x"))
+        .await
+        .unwrap();
+    assert_eq!(
+        names(&good(&place, "ListSecrets", json!({})).await, "SecretList"),
+        ["prod/a"]
+    );
+}
