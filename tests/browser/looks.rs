@@ -66,7 +66,7 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
             "Nobody is signed in as the standby.",
             "-rotation",
         ),
-        ("/rotations/payments", "db_refused", "-failed"),
+        ("/rotations/payments", "Look again", "-failed"),
         (
             "/rotations/orders/rotate",
             "gets a new password",

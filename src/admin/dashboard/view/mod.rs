@@ -1,6 +1,7 @@
 //! What the pages look like: pure functions of what there is to show.
 
 pub(super) mod confirm;
+mod lanes;
 pub(super) mod look;
 pub(super) mod overview;
 mod pair;

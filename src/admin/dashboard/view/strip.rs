@@ -8,68 +8,22 @@ use chrono::{DateTime, DurationRound, TimeDelta, Timelike, Utc};
 use maud::{Markup, html};
 
 use super::count;
+use super::lanes::{COLUMNS, Label, label, lanes, percent, quarters, span};
 use super::time::{instant, when};
 use crate::worker::outlook::{AHEAD, Block};
 
-/// How many lanes the picture has at the most.
-const LANES: usize = 12;
 /// The height of a lane, in pixels.
 const LANE: usize = 24;
 /// The height of the columns, in pixels.
 const COLUMN: usize = 96;
-const COLUMNS: u8 = 96;
 /// How many lines the list has at the most.
 const LISTED: usize = 50;
-/// The room of a letter in a lane, in percent of its length: generous on a wide screen. A narrow one shows no names.
-const LETTER: f64 = 0.9;
-
 /// What is drawn.
 pub(in crate::admin::dashboard) struct Strip<'a> {
     /// By their opening.
     blocks: Vec<(&'a str, Block)>,
     /// The lane of each block; `None`: there are not lanes enough.
     lanes: Option<Vec<usize>>,
-}
-
-/// A span in the picture, in percent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Span {
-    from: f64,
-    length: f64,
-}
-
-fn percent(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
-    let share = (at - now).as_seconds_f64() / AHEAD.as_seconds_f64();
-    (share * 100.0).clamp(0.0, 100.0)
-}
-
-fn span(block: &Block, now: DateTime<Utc>) -> Span {
-    let from = percent(block.opens, now);
-    // What is too short to be seen is drawn a little longer.
-    let length = (percent(block.closes, now) - from).max(0.4);
-    Span { from, length }
-}
-
-/// Where the name of a block stands: after it, before it, or in it where it fills the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    After,
-    Before,
-    Inside,
-}
-
-fn label(span: Span, name: &str) -> (Label, f64) {
-    let room = name.chars().count() as f64 * LETTER + 1.0;
-    let label = if span.length >= room {
-        Label::Inside
-    } else if span.from + span.length + room <= 100.0 {
-        Label::After
-    } else if span.from >= room {
-        Label::Before
-    } else {
-        Label::Inside
-    };
-    (label, room)
 }
 
 impl<'a> Strip<'a> {
@@ -82,25 +36,6 @@ impl<'a> Strip<'a> {
         let lanes = lanes(&blocks, now);
         Self { blocks, lanes }
     }
-}
-
-/// The first free lane of each block, with its name.
-fn lanes(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Option<Vec<usize>> {
-    let mut taken: [Vec<(f64, f64)>; LANES] = Default::default();
-    let mut lanes = Vec::with_capacity(blocks.len().min(LANES * 100));
-    for (name, block) in blocks {
-        let span = span(block, now);
-        let (from, to) = match label(span, name) {
-            (Label::Inside, _) => (span.from, span.from + span.length),
-            (Label::After, room) => (span.from, span.from + span.length + room),
-            (Label::Before, room) => (span.from - room, span.from + span.length),
-        };
-        let free = |lane: &[(f64, f64)]| lane.iter().all(|(f, t)| to <= *f || from >= *t);
-        let (number, lane) = taken.iter_mut().enumerate().find(|(_, lane)| free(lane))?;
-        lane.push((from, to));
-        lanes.push(number);
-    }
-    Some(lanes)
 }
 
 /// The picture and the list.
@@ -146,7 +81,7 @@ fn hours(now: DateTime<Utc>, height: usize) -> Markup {
             @if at.hour().is_multiple_of(3) && x < 100.0 {
                 line.tick x1={ (x) "%" } x2={ (x) "%" } y1="0" y2=(height) {}
                 // The names at the ends would be cut off.
-                @if (3.0..97.0).contains(&x) {
+                @if (5.0..95.0).contains(&x) {
                     text.hour .minor[!at.hour().is_multiple_of(6)] x={ (x) "%" } y=(height + 16) text-anchor="middle" {
                         @if at.hour() == 0 { (at.format("%a %-d")) } @else { (at.format("%H:%M")) }
                     }
@@ -194,23 +129,6 @@ fn told(name: &str, block: &Block) -> String {
             count(n as usize, "window", "windows")
         ),
     }
-}
-
-/// How many windows are open in each quarter of an hour.
-fn quarters(blocks: &[(&str, Block)], now: DateTime<Utc>) -> [usize; COLUMNS as usize] {
-    const QUARTER: i64 = 15 * 60;
-    let seconds = |at: DateTime<Utc>| (at - now).num_seconds().clamp(0, AHEAD.num_seconds());
-    let mut open = [0; COLUMNS as usize];
-    for (_, block) in blocks {
-        let from = seconds(block.opens) / QUARTER;
-        let to = (seconds(block.closes) + QUARTER - 1) / QUARTER;
-        for (place, quarter) in (0..).zip(&mut open) {
-            if place >= from && place < to.max(from + 1) {
-                *quarter += 1;
-            }
-        }
-    }
-    open
 }
 
 fn columns(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
@@ -263,22 +181,8 @@ fn list(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::tests::{block, now};
     use super::*;
-
-    fn now() -> DateTime<Utc> {
-        "2026-11-25T10:07:00Z".parse().unwrap()
-    }
-
-    /// From so many minutes from now on, for so many.
-    fn block(from: i64, length: i64) -> Block {
-        let opens = now() + TimeDelta::minutes(from);
-        Block {
-            opens,
-            closes: opens + TimeDelta::minutes(length),
-            starts: opens,
-            windows: 1,
-        }
-    }
 
     #[test]
     fn every_window_is_a_block_of_its_own_place_with_its_name_and_times() {
@@ -305,38 +209,6 @@ mod tests {
     }
 
     #[test]
-    fn blocks_and_their_names_never_cover_each_other() {
-        let names: Vec<String> = (0..40).map(|n| "n".repeat(n % 17 + 1)).collect();
-        let at = |n: usize| block((n * 431 % 1440) as i64 - 20, (n * 37 % 90) as i64 + 5);
-        let blocks = names
-            .iter()
-            .enumerate()
-            .map(|(n, name)| (name.as_str(), at(n)));
-        let strip = Strip::new(blocks.collect(), now());
-        let lanes = strip.lanes.unwrap();
-        let taken: Vec<(usize, f64, f64)> = strip
-            .blocks
-            .iter()
-            .zip(&lanes)
-            .map(|((name, block), lane)| {
-                let span = span(block, now());
-                let (before, after) = match label(span, name) {
-                    (Label::Inside, _) => (0.0, 0.0),
-                    (Label::After, room) => (0.0, room),
-                    (Label::Before, room) => (room, 0.0),
-                };
-                (*lane, span.from - before, span.from + span.length + after)
-            })
-            .collect();
-        for (n, (lane, from, to)) in taken.iter().enumerate() {
-            assert!(*from >= 0.0 && *lane < LANES);
-            for (other, begins, ends) in &taken[n + 1..] {
-                assert!(lane != other || to <= begins || from >= ends, "{taken:?}");
-            }
-        }
-    }
-
-    #[test]
     fn more_windows_than_there_are_lanes_are_columns_that_count_them() {
         let names: Vec<String> = (0..300).map(|n| format!("r{n}")).collect();
         let blocks = names.iter().map(|name| (name.as_str(), block(15, 30)));
@@ -348,18 +220,5 @@ mod tests {
         assert_eq!(picture.matches("<rect").count(), 2);
         assert!(picture.contains("25 Nov 10:22 to 10:37 UTC: 300 windows open"));
         assert!(picture.contains("the first 50 of 300"));
-    }
-
-    #[test]
-    fn a_block_that_ends_after_the_picture_or_began_before_it_is_cut_at_its_edge() {
-        assert_eq!(
-            span(&block(-30, 60), now()),
-            Span {
-                from: 0.0,
-                length: percent(now() + TimeDelta::minutes(30), now())
-            }
-        );
-        let late = span(&block(1430, 60), now());
-        assert!(late.from + late.length <= 100.0 + 1e-9, "{late:?}");
     }
 }
