@@ -45,6 +45,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres
 
 /// How long a call may take, connecting included.
 const LIMIT: Duration = Duration::from_secs(15);
+/// How long a call of a run that is on may take: it waits for it, and its lease runs.
+const URGENT_LIMIT: Duration = Duration::from_secs(3);
 
 /// A journal in a PostgreSQL. Cheap to clone.
 #[derive(Clone)]
@@ -52,8 +54,8 @@ pub struct PostgresJournal {
     /// For messages: host, port and database.
     name: String,
     pool: PgPool,
-    /// For what must not wait in a line with everything else.
-    renewing: PgPool,
+    /// For runs that are on, which must not wait in a line with everything else.
+    urgent: PgPool,
     /// How leases are told the caller's time. `None`, but for tests, which move the time: they go by the server's.
     callers_time: Option<fn(DateTime<Utc>) -> String>,
 }
@@ -78,11 +80,11 @@ impl PostgresJournal {
         callers_time: Option<fn(DateTime<Utc>) -> String>,
     ) -> Result<Self, JournalError> {
         let name = location.to_string();
-        let [pool, renewing] = connect::pools(location).map_err(|reason| reason.of(&name))?;
+        let [pool, urgent] = connect::pools(location).map_err(|reason| reason.of(&name))?;
         let journal = Self {
             name,
             pool,
-            renewing,
+            urgent,
             callers_time,
         };
         journal
@@ -101,9 +103,25 @@ impl PostgresJournal {
         &self,
         call: impl Future<Output = Result<T, Reason>>,
     ) -> Result<T, JournalError> {
-        match tokio::time::timeout(LIMIT, call).await {
+        self.within(LIMIT, call).await
+    }
+
+    /// The outcome of a call of a run that is on.
+    async fn urgent<T>(
+        &self,
+        call: impl Future<Output = Result<T, Reason>>,
+    ) -> Result<T, JournalError> {
+        self.within(URGENT_LIMIT, call).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Reason>>,
+    ) -> Result<T, JournalError> {
+        match tokio::time::timeout(limit, call).await {
             Ok(result) => result.map_err(|reason| reason.of(&self.name)),
-            Err(_) => Err(Reason::Other(format!("no answer within {LIMIT:?}")).of(&self.name)),
+            Err(_) => Err(Reason::Other(format!("no answer within {limit:?}")).of(&self.name)),
         }
     }
 
@@ -161,12 +179,12 @@ impl Journal for PostgresJournal {
         lease: Duration,
     ) -> Result<bool, JournalError> {
         let now = self.lease_now(now);
-        self.limited(claim::renew(&self.renewing, hold, now, lease))
+        self.urgent(claim::renew(&self.urgent, hold, now, lease))
             .await
     }
 
     async fn step(&self, hold: Hold, step: &Step) -> Result<(), JournalError> {
-        self.limited(record::step(&self.pool, hold, step)).await
+        self.urgent(record::step(&self.urgent, hold, step)).await
     }
 
     async fn seen(
@@ -175,13 +193,13 @@ impl Journal for PostgresJournal {
         rotation: &str,
         seen: &Seen,
     ) -> Result<(), JournalError> {
-        self.limited(record::seen(&self.pool, hold, rotation, seen))
+        self.urgent(record::seen(&self.urgent, hold, rotation, seen))
             .await
     }
 
     async fn finish(&self, hold: Hold, outcome: &Outcome) -> Result<(), JournalError> {
-        self.limited(async {
-            let mut connection = self.pool.acquire().await?;
+        self.urgent(async {
+            let mut connection = self.urgent.acquire().await?;
             record::finish(&mut connection, hold, outcome).await
         })
         .await
@@ -263,6 +281,6 @@ impl Journal for PostgresJournal {
     }
 
     async fn ping(&self) -> Result<(), JournalError> {
-        self.limited(rows::writable(&self.pool)).await
+        self.urgent(rows::writable(&self.urgent)).await
     }
 }

@@ -4,10 +4,11 @@
 //! - a weaker connection than asked for: the mode is one of four, none of which falls back;
 //! - the password in a log or an error: the driver's statement log is off, and its options, which hold the
 //!   password, are never shown;
-//! - many workers use up the server's connections: each keeps at most [`CONNECTIONS`] and [`RENEWING`], and gives
+//! - many workers use up the server's connections: each keeps at most [`CONNECTIONS`] and [`URGENT`], and gives
 //!   back what it does not need;
-//! - thousands of questions at the opening of a window keep leases from being renewed: renewals have connections of
-//!   their own;
+//! - thousands of questions at the opening of a window keep leases from being renewed: what runs that are on have to
+//!   say has connections of its own;
+//! - a run waits for a server that is down until its lease is over: what runs have to say is given up soon;
 //! - a statement that hangs holds a row for ever: the server ends it.
 
 use std::time::Duration;
@@ -16,24 +17,27 @@ use secrecy::ExposeSecret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
-use super::LIMIT;
+use super::URGENT_LIMIT;
 use crate::config::settings::{JournalPassword, PostgresLocation};
 use crate::engine::{TlsMode, tls};
 use crate::journal::fault::Reason;
 
 /// Of one process.
-const CONNECTIONS: u32 = 6;
-/// Besides, for renewals.
-const RENEWING: u32 = 2;
+const CONNECTIONS: u32 = 5;
+/// Besides, for runs that are on.
+const URGENT: u32 = 3;
+/// How long a call waits for a connection; a server that refuses is asked again and again in that time.
+const ACQUIRE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
 
-/// One pool for all but renewals, and one for them. They connect with the first call.
+/// One pool for all but runs that are on, and one for those. They connect with the first call.
 pub(super) fn pools(location: &PostgresLocation) -> Result<[PgPool; 2], Reason> {
     let options = options(location)?;
-    Ok([CONNECTIONS, RENEWING].map(|most| {
+    let pools = [(CONNECTIONS, ACQUIRE), (URGENT, URGENT_LIMIT)];
+    Ok(pools.map(|(most, wait)| {
         PgPoolOptions::new()
             .max_connections(most)
-            .acquire_timeout(LIMIT)
+            .acquire_timeout(wait)
             .idle_timeout(IDLE)
             .connect_lazy_with(options.clone())
     }))

@@ -124,7 +124,7 @@ impl Held {
         )
         .bind(&self.holder)
         .bind(LEASE_SECONDS)
-        .execute(&self.journal.renewing);
+        .execute(&self.journal.urgent);
         self.journal
             .limited(async { Ok(statement.await.map(drop)?) })
             .await
