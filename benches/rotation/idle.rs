@@ -120,7 +120,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
             finished: Some(now),
             detail: Some("AWSCURRENT moved from \"service\" to \"service_clone\"".into()),
         };
-        journal.step(run.id, &step).await?;
+        journal.step(run.hold(), &step).await?;
     }
     let seen = Seen {
         engine: "postgres".into(),
@@ -128,14 +128,14 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         active_user: "service_clone".into(),
         standby_user: "service".into(),
     };
-    journal.seen(Some(run.id), name, &seen).await?;
+    journal.seen(Some(run.hold()), name, &seen).await?;
     let state = RunState::Succeeded;
     let outcome = Outcome {
         state,
         error: None,
         now,
     };
-    Ok(journal.finish(run.id, &outcome).await?)
+    Ok(journal.finish(run.hold(), &outcome).await?)
 }
 
 fn text(size: usize, address: &str) -> Result<String> {
