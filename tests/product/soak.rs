@@ -19,6 +19,7 @@ use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, RunState, SqliteJournal, Trigger};
 use twinkey::rotation::event::Events;
 use twinkey::rotation::identity;
+use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::store::local::LocalStore;
@@ -122,6 +123,7 @@ impl Town {
                 clock: Clock::system(),
                 hosts: HostLimits::new(8),
                 aws: twinkey::aws::Aws::default(),
+                masters: Masters::none(),
             },
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),
