@@ -5,13 +5,15 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use sqlx::postgres::PgConnection;
 use twinkey::demo::postgres::{LocalPostgres, Options};
 use twinkey::journal::{Journal, PostgresJournal, RunQuery, RunState};
-use twinkey::store::stage;
+use twinkey::store::{VersionId, stage};
 
 use super::{location, url};
 use crate::serving::signal;
-use crate::support::shop::{Plan, Shop, free_address, run, until, value};
+use crate::support::aws::StandIn;
+use crate::support::shop::{Backend, Plan, Shop, free_address, run, until, value};
 
 /// A lock that nothing but this test takes.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4712)";
@@ -88,90 +90,144 @@ async fn ready(address: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_journal_goes_away_ends_its_runs_safely_and_goes_on_when_it_is_back() {
-    let mut journal = tokio::task::spawn_blocking(Restarted::start).await.unwrap();
-    let address = free_address();
-    let shop = Shop::open(Plan {
-        config: format!("[server]\nlisten = \"{address}\""),
-        rotation: format!("probe = [\"{PROBE}\"]"),
-        ..Plan::default()
-    })
-    .await;
-    let config = std::fs::read_to_string(shop.config()).unwrap();
-    let shared = url(&journal.server, "postgres");
-    std::fs::write(
-        shop.config(),
-        config.replace("sqlite://journal.db", &shared),
-    )
-    .unwrap();
-    let mut holder = shop.root("shop").await;
-    run(&mut holder, "BEGIN").await;
-    run(&mut holder, PROBE).await;
-    let mut serve = shop.serve(&address).await;
-    let (before, replaced) = shop.read(stage::CURRENT).await;
-    let client = reqwest::Client::new();
-    let rotate = || client.post(format!("http://{address}/v1/rotations/shop/rotate"));
-    let begun = rotate().send().await.unwrap();
-    assert_eq!(begun.status(), 202);
-    let mut look = shop.root("shop").await;
-    until("the run waits in `test`", async || {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%4712%'";
-        value::<i64>(&mut look, sql).await > 0
-    })
-    .await;
+/// A worker whose journal is a server of its own, with a run that waits in `test` until `holder` lets it go.
+struct Caught {
+    journal: Restarted,
+    shop: Shop,
+    address: String,
+    serve: tokio::process::Child,
+    holder: PgConnection,
+    /// AWSCURRENT before the run.
+    replaced: VersionId,
+}
 
-    journal.stop().await;
-    // Its lease still holds: it comes to its end.
-    run(&mut holder, "ROLLBACK").await;
-    until("the run has moved AWSCURRENT", async || {
-        shop.read(stage::CURRENT).await.1 != replaced
-    })
-    .await;
-    shop.signed_in(stage::CURRENT).await;
-    let (status, said) = ready(&address).await;
-    assert_eq!(status, 503, "{said}");
-    assert!(
-        said.contains("journal") && !said.contains("postgres://"),
-        "{said}"
-    );
-    let refused = rotate().send().await.unwrap();
-    assert_eq!(refused.status(), 503);
-    assert!(
-        refused
-            .text()
+impl Caught {
+    async fn in_a_run(backend: Backend) -> Self {
+        let journal = tokio::task::spawn_blocking(Restarted::start).await.unwrap();
+        let address = free_address();
+        let plan = Plan {
+            config: format!("[server]\nlisten = \"{address}\""),
+            rotation: format!("probe = [\"{PROBE}\"]"),
+            ..Plan::default()
+        };
+        let shop = Shop::open_with(plan, backend).await;
+        let config = std::fs::read_to_string(shop.config()).unwrap();
+        let shared = url(&journal.server, "postgres");
+        let config = config.replace("sqlite://journal.db", &shared);
+        std::fs::write(shop.config(), config).unwrap();
+        let mut holder = shop.root("shop").await;
+        run(&mut holder, "BEGIN").await;
+        run(&mut holder, PROBE).await;
+        let serve = shop.serve(&address).await;
+        let (_, replaced) = shop.read(stage::CURRENT).await;
+        let caught = Self {
+            journal,
+            shop,
+            address,
+            serve,
+            holder,
+            replaced,
+        };
+        assert_eq!(caught.rotate().await.0, 202);
+        let mut look = caught.shop.root("shop").await;
+        until("the run waits in `test`", async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%4712%'";
+            value::<i64>(&mut look, sql).await > 0
+        })
+        .await;
+        caught
+    }
+
+    async fn rotate(&self) -> (u16, String) {
+        let url = format!("http://{}/v1/rotations/shop/rotate", self.address);
+        let answer = reqwest::Client::new().post(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Stops the journal, and lets the run go on.
+    async fn without_its_journal(&mut self) {
+        self.journal.stop().await;
+        run(&mut self.holder, "ROLLBACK").await;
+    }
+
+    async fn says_that_its_journal_is_down(&self) {
+        let (status, said) = ready(&self.address).await;
+        assert_eq!(status, 503, "{said}");
+        assert!(said.contains("journal"), "{said}");
+        assert!(!said.contains("postgres://"), "{said}");
+        let (status, said) = self.rotate().await;
+        assert_eq!(status, 503, "{said}");
+        assert!(said.contains("journal_unavailable"), "{said}");
+    }
+
+    /// The journal is back: the first run is written down as it ended, and another one succeeds.
+    async fn goes_on_when_it_is_back(mut self, first: RunState) {
+        self.journal.start_again().await;
+        let address = &self.address;
+        until("the worker is ready again", async || {
+            ready(address).await.0 == 200
+        })
+        .await;
+        let read = PostgresJournal::open(&location(&self.journal.server, "postgres"))
             .await
-            .unwrap()
-            .contains("journal_unavailable")
-    );
+            .unwrap();
+        let states = async || {
+            let newest = RunQuery {
+                limit: 10,
+                ..RunQuery::default()
+            };
+            let runs = read.runs(&newest).await.unwrap();
+            runs.iter().map(|run| run.state).collect::<Vec<_>>()
+        };
+        until("what became of the run is written down", async || {
+            states().await == [first]
+        })
+        .await;
+        let (status, said) = self.rotate().await;
+        assert_eq!(status, 202, "{said}");
+        until("the next run is done", async || {
+            states().await == [RunState::Succeeded, first]
+        })
+        .await;
+        self.shop.signed_in(stage::CURRENT).await;
+        assert_ne!(self.shop.read(stage::CURRENT).await.1, self.replaced);
+        signal(&self.serve, "TERM");
+        assert!(self.serve.wait().await.unwrap().success());
+    }
+}
 
-    journal.start_again().await;
-    until("the worker is ready again", async || {
-        ready(&address).await.0 == 200
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_journal_goes_away_comes_to_its_end_within_its_lease_and_is_written_down_later()
+{
+    let mut caught = Caught::in_a_run(Backend::Local).await;
+    caught.without_its_journal().await;
+    until("the run has moved AWSCURRENT", async || {
+        caught.shop.read(stage::CURRENT).await.1 != caught.replaced
     })
     .await;
-    let read = PostgresJournal::open(&location(&journal.server, "postgres"))
-        .await
-        .unwrap();
-    let newest = RunQuery {
-        limit: 10,
-        ..RunQuery::default()
-    };
-    until("what became of the run is written down", async || {
-        let runs = read.runs(&newest).await.unwrap();
-        runs.len() == 1 && runs[0].state == RunState::Succeeded
+    caught.shop.signed_in(stage::CURRENT).await;
+    caught.says_that_its_journal_is_down().await;
+    caught.goes_on_when_it_is_back(RunState::Succeeded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_cannot_ask_for_its_turn_to_write_is_dropped_with_its_lease_and_the_next_carries_it_on()
+ {
+    let mut caught = Caught::in_a_run(Backend::StandIn(StandIn::start().await)).await;
+    let (pending, _) = caught.shop.read(stage::PENDING).await;
+    caught.without_its_journal().await;
+    until("the run has stopped with its lease", async || {
+        let log = caught.shop.folder.path().join("serve.log");
+        std::fs::read_to_string(log).unwrap().contains("lost_race")
     })
     .await;
-    assert_eq!(rotate().send().await.unwrap().status(), 202);
-    until("the next run is done", async || {
-        let runs = read.runs(&newest).await.unwrap();
-        runs.len() == 2 && runs[0].state == RunState::Succeeded
-    })
-    .await;
+    let (current, version) = caught.shop.read(stage::CURRENT).await;
     assert_eq!(
-        shop.read(stage::CURRENT).await.0["username"],
-        before["username"]
+        version, caught.replaced,
+        "nothing was written without a turn"
     );
-    signal(&serve, "TERM");
-    assert!(serve.wait().await.unwrap().success());
+    assert_ne!(current["password"], pending["password"]);
+    caught.shop.signed_in(stage::CURRENT).await;
+    caught.says_that_its_journal_is_down().await;
+    caught.goes_on_when_it_is_back(RunState::Failed).await;
 }
