@@ -97,10 +97,18 @@ async fn go_on(
             Action::Refuse(refusal) => return Err(explain(refusal, task, scene)),
             _ => action.step(),
         };
-        if let Some(step) = step {
-            progress.began(step).await;
-        }
-        let result = act(&*site.store, task, scene, action).await;
+        let began = async {
+            if let Some(step) = step {
+                progress.began(step).await;
+            }
+        };
+        let result = if action == Action::Promote {
+            // Whether AWSCURRENT may have moved is told from this after a crash.
+            began.await;
+            act(&*site.store, task, scene, action).await
+        } else {
+            tokio::join!(began, act(&*site.store, task, scene, action)).1
+        };
         if let Some(step) = step {
             progress.ended(step, result.as_deref()).await;
         }
