@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::journal::RotationMemory;
 use crate::worker::views::{RotationState, RotationView, view};
 
 use super::context::{find, open_journal, settings};
@@ -47,14 +46,13 @@ async fn views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, 
     if let Some(name) = &args.name {
         find(&settings, name)?;
     }
-    let memory = open_journal(&settings.journal).await?.memory().await?;
+    let mut memory = open_journal(&settings.journal).await?.memory().await?;
     let now = Clock::system().now();
-    let nothing = RotationMemory::default();
     Ok(settings
         .rotations
         .iter()
         .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
-        .map(|r| view(r, memory.get(&r.name).unwrap_or(&nothing), now))
+        .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), now))
         .collect())
 }
 

@@ -93,7 +93,7 @@ pub struct RotationMemory {
     /// When the user of AWSPREVIOUS was locked, where that was since the last flip.
     pub retired: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
-    /// The last run that had a window.
+    /// The last run that had a window, without its steps.
     pub last_in_window: Option<Run>,
     /// What the last run or check saw, for `status`.
     pub seen: Option<Seen>,

@@ -7,7 +7,7 @@ use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{look_at_current, look_at_labels};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
-use crate::rotation::standby::database;
+use crate::rotation::standby::{compare, request, take_note};
 use crate::secret::Sensitive;
 use crate::secret::document::Document;
 use crate::store::{SecretStore, StoreError, stage};
@@ -84,6 +84,7 @@ async fn put_pending(
             // What was made equal and proved before was another document.
             scene.observed.converged = false;
             scene.observed.proof = None;
+            scene.proof = None;
             Ok(done)
         }
         Err(StoreError::VersionExists { .. }) => {
@@ -158,7 +159,15 @@ async fn converge(
         .await
         .map_err(Role::Master.error())?;
     scene.observed.converged = true;
-    database(task, scene).await?;
+    // The proof is no part of the comparison, nor does it wait for it: `test` takes it up.
+    let who = credentials(document);
+    let request = request(task, &scene.located.pair, Some(&password));
+    let (compared, proof) = tokio::join!(
+        compare(&mut **admin, &request, true),
+        scene.located.sign_in(&who, &task.rotation.probe),
+    );
+    scene.proof = Some(proof);
+    take_note(task, scene, compared?);
     let held = scene.inspection.as_ref().and_then(|i| i.holds_password);
     scene.observed.standby.has_password = held != Some(false);
     let what = if changes.len() == 1 {
@@ -175,7 +184,11 @@ async fn prove(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationErr
     };
     let located = &scene.located;
     let who = credentials(document);
-    match located.sign_in(&who, &task.rotation.probe).await {
+    let proof = match scene.proof.take() {
+        Some(proof) => proof,
+        None => located.sign_in(&who, &task.rotation.probe).await,
+    };
+    match proof {
         Ok(_) => {
             scene.observed.proof = Some(true);
             Ok(format!(

@@ -2,7 +2,7 @@
 //! messages need (documents, connections, details).
 
 use crate::config::settings::Rotation;
-use crate::engine::{Admin, Change, EngineError, Inspection, Session};
+use crate::engine::{Admin, Change, EngineError, Inspection, Session, SignedIn};
 use crate::rotation::decide::Observed;
 use crate::rotation::error::RotationError;
 use crate::rotation::locate::{Located, Master};
@@ -55,6 +55,8 @@ pub(crate) struct Scene {
     pub current_error: Option<EngineError>,
     pub master_error: Option<EngineError>,
     pub pending_error: Option<EngineError>,
+    /// The sign-in with the pending password that was made right after it was set, until `test` takes it up.
+    pub proof: Option<Result<SignedIn, EngineError>>,
     /// When the run may start at the earliest, where `min_interval` says so.
     pub not_before: Option<DateTime<Utc>>,
     /// Keeps the number of runs at one host within its limit.

@@ -119,13 +119,12 @@ impl Fleet {
     /// # Errors
     /// `journal_unavailable`
     pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
-        let memory = self.crew.rotator.journal.memory().await?;
+        let mut memory = self.crew.rotator.journal.memory().await?;
         let now = self.now();
-        let nothing = crate::journal::RotationMemory::default();
         Ok(self
             .rotations()
             .iter()
-            .map(|r| view(r, memory.get(&r.name).unwrap_or(&nothing), now))
+            .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), now))
             .collect())
     }
 
@@ -135,7 +134,7 @@ impl Fleet {
     /// `journal_unavailable`
     pub async fn view(&self, rotation: &Rotation) -> Result<RotationView, RotationError> {
         let memory = self.crew.rotator.journal.memory_of(&rotation.name).await?;
-        Ok(view(rotation, &memory.unwrap_or_default(), self.now()))
+        Ok(view(rotation, memory.unwrap_or_default(), self.now()))
     }
 
     /// Waits for a place to look at a database.

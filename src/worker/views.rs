@@ -76,7 +76,8 @@ pub fn anchor(memory: &RotationMemory, now: DateTime<Utc>) -> DateTime<Utc> {
 
 /// What is to be shown of a rotation.
 #[must_use]
-pub fn view(rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) -> RotationView {
+pub fn view(rotation: &Rotation, memory: RotationMemory, now: DateTime<Utc>) -> RotationView {
+    let from = anchor(&memory, now);
     let seen = memory.seen.as_ref();
     let state = match memory.last_run.as_ref().map(|r| r.state) {
         Some(RunState::Running) => RotationState::Running,
@@ -97,12 +98,12 @@ pub fn view(rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) ->
         standby_user: seen.map(|s| s.standby_user.clone()),
         state,
         last_success: memory.last_success,
-        last_run: memory.last_run.clone(),
+        last_run: memory.last_run,
         next_window: rotation
             .windows
             .as_ref()
             .filter(|_| !memory.paused)
-            .and_then(|w| w.next_window(now, anchor(memory, now))),
+            .and_then(|w| w.next_window(now, from)),
         standby_sessions: None,
     }
 }

@@ -132,18 +132,15 @@ pub(super) async fn memory(
     }
     drop(rows);
     let mut runs = last_runs(db, &known).await?;
+    for one in &mut known {
+        let in_window = one.last_in_window;
+        one.memory.last_in_window = in_window.and_then(|seq| runs.get(&seq).cloned());
+        one.memory.last_run = one.last.and_then(|seq| runs.remove(&seq));
+    }
+    add_steps(db, &mut known).await?;
     Ok(known
         .into_iter()
-        .map(|one| {
-            let mut memory = one.memory;
-            memory.last_in_window = if one.last == one.last_in_window {
-                one.last.and_then(|seq| runs.get(&seq).cloned())
-            } else {
-                one.last_in_window.and_then(|seq| runs.remove(&seq))
-            };
-            memory.last_run = one.last.and_then(|seq| runs.remove(&seq));
-            (one.name, memory)
-        })
+        .map(|one| (one.name, one.memory))
         .collect())
 }
 
@@ -180,34 +177,35 @@ fn remembered(row: &SqliteRow) -> sqlx::Result<Remembered> {
     })
 }
 
-/// The runs that these rotations remember, each once, by their places.
+/// The runs that these rotations remember, by their places, without their steps.
 async fn last_runs(
     db: &mut SqliteConnection,
     known: &[Remembered],
 ) -> sqlx::Result<HashMap<i64, Run>> {
-    let places: Vec<i64> = (known.iter())
-        .flat_map(|one| [one.last, one.last_in_window])
-        .flatten()
-        .collect();
-    if places.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let places = serde_json::json!(places).to_string();
+    let places = known.iter().flat_map(|one| [one.last, one.last_in_window]);
+    let places: Vec<i64> = places.flatten().collect();
     let mut runs = HashMap::new();
     let mut rows = sqlx::query("SELECT * FROM runs WHERE seq IN (SELECT value FROM json_each(?1))")
-        .bind(&places)
-        .fetch(&mut *db);
+        .bind(serde_json::json!(places).to_string())
+        .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let id: String = row.try_get("id")?;
-        let seq: i64 = row.try_get("seq")?;
+        let (seq, id): (i64, String) = (row.try_get("seq")?, row.try_get("id")?);
         runs.insert(seq, decode_run(&row, &id, Vec::new())?);
     }
-    drop(rows);
+    Ok(runs)
+}
+
+/// Gives the last runs the steps of their current attempts.
+async fn add_steps(db: &mut SqliteConnection, known: &mut [Remembered]) -> sqlx::Result<()> {
+    let mut runs: HashMap<i64, &mut Run> = (known.iter_mut())
+        .filter_map(|one| Some((one.last?, one.memory.last_run.as_mut()?)))
+        .collect();
+    let places: Vec<i64> = runs.keys().copied().collect();
     let mut rows = sqlx::query(
         "SELECT seq, steps.* FROM runs JOIN steps ON steps.run = id AND steps.attempt = runs.attempt
           WHERE seq IN (SELECT value FROM json_each(?1))",
     )
-    .bind(&places)
+    .bind(serde_json::json!(places).to_string())
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let seq: i64 = row.try_get("seq")?;
@@ -215,10 +213,10 @@ async fn last_runs(
             run.steps.push(step(&row)?);
         }
     }
-    for run in runs.values_mut() {
+    for run in runs.into_values() {
         run.steps.sort_by_key(|step| step.name);
     }
-    Ok(runs)
+    Ok(())
 }
 
 async fn one(db: &mut SqliteConnection, row: Option<SqliteRow>) -> sqlx::Result<Option<Run>> {
