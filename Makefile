@@ -17,9 +17,13 @@ demo: ## Rotate the credentials of a real PostgreSQL and a real MariaDB under lo
 	cargo build --locked
 	target/debug/twinkey demo
 
+AWS_CALLS = $(CURDIR)/target/aws-calls
 test: ## Run every test, against real servers
 	scripts/setup test
-	TWINKEY_ALL_ENGINES=1 cargo test --locked --lib --bins --tests
+	@# Every call of AWS that the tests make is written down, and then held against the policy.
+	@mkdir -p target && rm -f $(AWS_CALLS)
+	TWINKEY_AWS_CALLS=$(AWS_CALLS) TWINKEY_ALL_ENGINES=1 cargo test --locked --lib --bins --tests
+	TWINKEY_AWS_CALLS=$(AWS_CALLS) cargo test --locked --test product -- --ignored all_calls_of_all_tests
 	scripts/readme-walk
 	@# How far the proof of the decisions reaches is worth seeing each time.
 	cargo test --locked --lib rotation::model -- --nocapture

@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use tokio::sync::OnceCell;
 
+/// In the user agent of every call, so that CloudTrail and a stand-in can tell whose it is.
+const APP_NAME: &str = "twinkey";
 /// For clients that set no limits of their own.
 const CONNECT: Duration = Duration::from_secs(3);
 const ONE_TRY: Duration = Duration::from_secs(10);
@@ -72,6 +74,10 @@ impl Aws {
                 .operation_timeout(ALL_TRIES);
             let mut loader =
                 aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits.build());
+            // It is well formed; a test sees it arrive.
+            if let Ok(name) = AppName::new(APP_NAME) {
+                loader = loader.app_name(name);
+            }
             if let Some(region) = &self.0.region {
                 loader = loader.region(Region::new(region.clone()));
             }

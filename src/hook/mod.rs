@@ -29,6 +29,9 @@ use crate::hook::occasion::Occasion;
 use crate::rotation::event::{Heard, Subscription};
 use crate::worker::fleet::Fleet;
 
+/// What becomes of a hook, as the metric writes it.
+const OUTCOMES: [&str; 4] = ["succeeded", "failed", "timed_out", "not_run"];
+
 /// Why a hook can never be run.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
@@ -122,6 +125,7 @@ pub fn start(
                 Doer::Exec(exec::Exec::new(program, arguments, withheld(settings)))
             }
         };
+        fleet.metrics.expect_hooks(hook.action.kind(), &OUTCOMES);
         runners.push(Arc::new(Runner {
             hook: hook.clone(),
             doer,

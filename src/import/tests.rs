@@ -109,7 +109,8 @@ fn what_cannot_be_carried_over_says_why() {
         change(&mut it);
         why_not(it)
     };
-    let cases: [(fn(&mut Found), &str); 9] = [
+    type Case<'a> = (fn(&mut Found), &'a str);
+    let cases: [Case<'_>; 9] = [
         (
             |it| it.owner = Some("rds".into()),
             "rds manages this secret",

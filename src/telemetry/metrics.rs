@@ -199,6 +199,14 @@ impl Metrics {
         self.0.notifications.get_or_create(&labels).inc();
     }
 
+    /// There are hooks of a kind: their counts begin at 0, or the first failure would be no increase.
+    pub fn expect_hooks(&self, kind: &'static str, outcomes: &[&'static str]) {
+        for outcome in outcomes {
+            let labels = Told { kind, outcome };
+            self.0.hooks.get_or_create(&labels).inc_by(0);
+        }
+    }
+
     /// A hook has run, well or not, or was not run.
     pub fn hook_ran(&self, kind: &'static str, outcome: &'static str) {
         let labels = Told { kind, outcome };

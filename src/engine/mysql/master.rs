@@ -48,3 +48,34 @@ pub(in crate::engine) fn grants(
         )),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_named_whole_and_no_pattern_and_names_are_only_names() {
+        let request = MasterRequest {
+            master: "ma`ster".into(),
+            user: "app".into(),
+            clone: None,
+            database: "my_shop%".into(),
+        };
+        let all = grants(&request, Mysql::of_mariadb()).unwrap();
+        let statements: Vec<&str> = all
+            .grants
+            .iter()
+            .map(|one| one.statement.as_str())
+            .collect();
+        assert_eq!(statements[0], "CREATE USER `ma``ster`@`%` ACCOUNT LOCK");
+        assert!(
+            statements[3].contains(" ON `my\\_shop\\%`.* TO "),
+            "{statements:?}"
+        );
+        let long = MasterRequest {
+            master: "x".repeat(33),
+            ..request
+        };
+        grants(&long, Mysql::of_mysql()).unwrap_err();
+    }
+}

@@ -112,7 +112,7 @@ async fn ways<P: Place>(command: &str, place: &P) -> Vec<Way> {
             let place = [
                 "iam-policy",
                 "--account",
-                "123456789012",
+                "111122223333",
                 "--region",
                 "eu-west-1",
             ];

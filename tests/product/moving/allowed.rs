@@ -1,5 +1,7 @@
 //! `iam-policy` against what is really called: on all four engines, with everything that the config can have.
 
+use std::collections::BTreeSet;
+
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use sqlx::Executor;
@@ -290,4 +292,26 @@ async fn without_an_account_there_is_no_policy_but_a_hint() {
         said.contains("the account is not known") && said.contains("hint: give --account"),
         "{said}"
     );
+}
+
+/// Of the whole suite: `make test` has the stand-in write down every call that a twinkey makes, and then runs this.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "is for when all tests have run: make test"]
+async fn all_calls_of_all_tests_are_actions_that_a_policy_allows() {
+    let file = std::env::var("TWINKEY_AWS_CALLS").expect("where the calls were written down");
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let made: BTreeSet<&str> = text.lines().collect();
+    assert!(made.len() > 8, "{made:?}");
+    let mut allowed_actions = BTreeSet::new();
+    for redshift in ["cluster = \"c\"", "workgroup = \"w\""] {
+        let more = format!("engine = \"redshift\"\nredshift = {{ {redshift} }}");
+        let nowhere = Recorder::start("http://127.0.0.1:9").await;
+        let desk = Desk::new(&config(&nowhere, &rotation("house", &more)));
+        let all = allowed(&desk.policy(&[]).await);
+        allowed_actions.extend(all.into_iter().map(|need| need.action));
+    }
+    for action in &made {
+        assert!(allowed_actions.contains(*action), "{action}");
+    }
+    println!("{} calls of {made:?}", text.lines().count());
 }

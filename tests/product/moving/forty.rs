@@ -112,7 +112,9 @@ pub fn rules() -> Vec<Rule> {
 }
 
 /// The secrets: their entries in the list, and their values; `None` where reading is denied.
-fn secrets() -> Vec<(Json, Option<String>)> {
+type Account = Vec<(Json, Option<String>)>;
+
+fn secrets() -> Account {
     let mut all = Vec::new();
     let mut add = |name: &str, entry: Json, value: Option<Json>| {
         let mut whole = json!({
@@ -192,11 +194,7 @@ pub async fn serve() -> String {
     url
 }
 
-async fn answer(
-    State(secrets): State<Arc<Vec<(Json, Option<String>)>>>,
-    headers: HeaderMap,
-    body: String,
-) -> Response {
+async fn answer(State(secrets): State<Arc<Account>>, headers: HeaderMap, body: String) -> Response {
     let asked: Json = serde_json::from_str(&body).unwrap();
     let refuse = |kind: &str| json!({"__type": kind, "Message": "no"});
     let (status, answer) = match headers["x-amz-target"].to_str().unwrap() {

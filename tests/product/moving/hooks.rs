@@ -111,6 +111,9 @@ async fn a_program_is_told_of_each_move_of_current_and_of_nothing_else() {
     worker
         .counts("kind=\"exec\",outcome=\"succeeded\"} 2")
         .await;
+    worker
+        .counts("kind=\"exec\",outcome=\"timed_out\"} 0")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 //! names the actions that it is for, or how many calls it waits, and the calls are recorded.
 
 pub mod faults;
+mod record;
 pub mod recorder;
 pub mod redshift;
 mod wire;
@@ -152,6 +153,7 @@ async fn disturb(
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let target = parts.headers.get("x-amz-target").unwrap();
     let action = target.to_str().unwrap().rsplit('.').next().unwrap();
+    record::note(&parts.headers);
     let asked: Json = serde_json::from_slice(&body).unwrap_or_default();
     let names = ["SecretId", "Name", "SecretArn"];
     let secret = names.iter().find_map(|name| asked[*name].as_str());
