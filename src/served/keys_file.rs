@@ -69,6 +69,8 @@ pub enum KeysFileError {
     File { path: PathBuf, reason: String },
     #[error("the key {id} in the keys file: {reason}")]
     Key { id: String, reason: String },
+    #[error("{0:?} is no name for a key: 1 to 64 letters, digits and any of +=,.@_-")]
+    Name(String),
     #[error("there is no key {0:?} in the keys file")]
     NoSuchKey(String),
     #[error(transparent)]
@@ -88,6 +90,7 @@ impl KeysFileError {
             Self::Key { .. } => {
                 "correct the entry, or remove it and make a new key with `twinkey keys add`"
             }
+            Self::Name(_) => "name whoever has the key, as a user of IAM is named",
             Self::NoSuchKey(_) => "`twinkey keys list` shows those that there are",
             Self::Policy(_) => {
                 "name actions as Secrets Manager does, and secrets by name, with * and ? for any text and any character"
@@ -115,6 +118,7 @@ pub fn read(path: &Path, store: &LocalStore) -> Result<Keys, KeysFileError> {
 pub fn entries(path: &Path) -> Result<Vec<Entry>, KeysFileError> {
     let Content { key: entries } = content(path, &text(path)?)?;
     for (n, entry) in entries.iter().enumerate() {
+        check_name(&entry.name)?;
         entry.policy()?;
         if entries[..n].iter().any(|other| other.id == entry.id) {
             return Err(entry.wrong("it is there twice"));
@@ -146,6 +150,15 @@ impl Entry {
     }
 }
 
+/// Refuses what IAM would not have as a user's name: it stands in an ARN.
+fn check_name(name: &str) -> Result<(), KeysFileError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
+    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(KeysFileError::Name(name.to_owned()))
+}
+
 /// What a new key is to be.
 #[derive(Debug, Clone)]
 pub struct Wish {
@@ -165,6 +178,7 @@ pub fn add(
     wish: &Wish,
     now: DateTime<Utc>,
 ) -> Result<(), KeysFileError> {
+    check_name(&wish.name)?;
     Policy::new(&wish.actions, &wish.secrets)?;
     let sealed = store
         .seal_beside(SEALED_AS, &new.id, &new.secret)

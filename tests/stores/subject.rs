@@ -22,7 +22,7 @@ pub struct Subject {
 }
 
 enum Seeder {
-    Local(LocalFile),
+    Local(Box<LocalFile>),
     Aws(Client),
 }
 
@@ -40,10 +40,10 @@ impl Subject {
         };
         Self {
             store: Box::new(open().await),
-            seeder: Seeder::Local(LocalFile {
+            seeder: Seeder::Local(Box::new(LocalFile {
                 store: open().await,
                 path: folder.join("secrets.db"),
-            }),
+            })),
         }
     }
 

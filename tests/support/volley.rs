@@ -133,7 +133,13 @@ impl Range {
     fn request(&self, host: &str) -> Arc<str> {
         let body = format!(r#"{{"SecretId":"{SECRET}"}}"#);
         let key = (&*self.key.id, self.key.secret.expose_secret());
-        let headers = signed::headers(host, key, "GetSecretValue", &body, SystemTime::now());
+        let headers = signed::headers(
+            host,
+            key,
+            "GetSecretValue",
+            &body,
+            SystemTime::from(Clock::system().now()),
+        );
         let lines: String = headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
 use crate::aws::Aws;
@@ -110,18 +110,20 @@ impl Served {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| told("ListSecretVersionIds", name, &error))?;
             let of_page = page.versions.unwrap_or_default().into_iter();
-            versions.extend(of_page.map(|version| {
-                VersionEntry {
-                    id: VersionId(version.version_id.unwrap_or_default()),
-                    stages: version.version_stages.unwrap_or_default(),
-                    created: version
-                        .created_date
-                        .and_then(|at| DateTime::from_timestamp_millis(at.to_millis().ok()?)),
-                }
+            versions.extend(of_page.map(|version| VersionEntry {
+                id: VersionId(version.version_id.unwrap_or_default()),
+                stages: version.version_stages.unwrap_or_default(),
+                created: version.created_date.and_then(created),
             }));
         }
         Ok(versions)
     }
+}
+
+/// The time that stands in an answer as a fraction of seconds, which is a little more or less than the
+/// milliseconds that were meant.
+fn created(at: aws_sdk_secretsmanager::primitives::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis((at.as_secs_f64() * 1000.0).round() as i64)
 }
 
 impl Access {

@@ -137,6 +137,7 @@ async fn a_file_that_is_wrong_is_refused_and_not_quoted() {
         ),
         ("[\"prod/*\"]", "[]", "it may do nothing"),
         ("sealed = \"", "sealed = \"?", "is not in base64"),
+        ("\"orders\"", "\"the orders\"", "is no name for a key"),
         ("[[key]]", "[[key]", "is not as expected"),
     ] {
         fs::write(place.file(), good.replace(from, to)).unwrap();

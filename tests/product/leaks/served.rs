@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value as Json, json};
+use twinkey::telemetry::Clock;
 
 use super::place::Place;
 use super::scan::Scan;
@@ -98,7 +99,7 @@ pub async fn ask_the_served_store<P: Place>(place: &P, scan: &mut Scan) {
         ),
     ] {
         let body = body.to_string();
-        let now = SystemTime::now();
+        let now = SystemTime::from(Clock::system().now());
         let headers = signed::headers(&address, (&id, &secret), action, &body, now);
         let ask = |body: String| {
             let ask = client.post(format!("http://{address}/")).body(body);

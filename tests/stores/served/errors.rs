@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use twinkey::served::keys::NewKey;
+use twinkey::telemetry::Clock;
 
 use super::Place;
 use crate::subject::secret;
@@ -79,11 +80,11 @@ async fn each_mistake_in_a_signature_has_aws_s_own_error() {
     let host = place.url().replace("http://", "");
     for (at, told_of) in [
         (
-            SystemTime::now() - Duration::from_secs(310),
+            SystemTime::from(Clock::system().now()) - Duration::from_secs(310),
             "Signature expired: ",
         ),
         (
-            SystemTime::now() + Duration::from_secs(310),
+            SystemTime::from(Clock::system().now()) + Duration::from_secs(310),
             "Signature not yet current: ",
         ),
     ] {

@@ -114,7 +114,13 @@ impl Place {
     /// The headers of a request, signed by that key now.
     pub fn signed(&self, key: &NewKey, action: &str, body: &str) -> Vec<(String, String)> {
         let key = (&*key.id, key.secret.expose_secret());
-        signed::headers(&self.host, key, action, body, SystemTime::now())
+        signed::headers(
+            &self.host,
+            key,
+            action,
+            body,
+            SystemTime::from(Clock::system().now()),
+        )
     }
 
     /// What is answered to a request as it stands.

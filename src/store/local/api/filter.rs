@@ -16,7 +16,7 @@ const MOST_VALUES: usize = 10;
 
 /// What a filter looks at.
 #[derive(Clone, Copy)]
-enum Key {
+enum Field {
     Description,
     Name,
     TagKey,
@@ -27,7 +27,7 @@ enum Key {
 }
 
 /// Filters that are known to be valid: all of them must match.
-pub(super) struct Filters(Vec<(Key, Vec<String>)>);
+pub(super) struct Filters(Vec<(Field, Vec<String>)>);
 
 impl Filters {
     /// Reads them.
@@ -40,12 +40,12 @@ impl Filters {
         }
         let read = |filter: &Filter| {
             let key = match filter.key.as_str() {
-                "description" => Key::Description,
-                "name" => Key::Name,
-                "tag-key" => Key::TagKey,
-                "tag-value" => Key::TagValue,
-                "primary-region" | "owning-service" => Key::Elsewhere,
-                "all" => Key::All,
+                "description" => Field::Description,
+                "name" => Field::Name,
+                "tag-key" => Field::TagKey,
+                "tag-value" => Field::TagValue,
+                "primary-region" | "owning-service" => Field::Elsewhere,
+                "all" => Field::All,
                 _ => {
                     return Err(invalid(
                         "A filter's Key must be one of description, name, tag-key, tag-value, \
@@ -79,7 +79,7 @@ fn invalid(why: &str) -> Refusal {
     Refusal::new(Kind::InvalidParameter, why)
 }
 
-impl Key {
+impl Field {
     fn matches(self, value: &str, details: &Details) -> bool {
         let secret = &details.secret;
         let description = || secret.description.as_deref().unwrap_or_default();
