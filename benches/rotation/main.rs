@@ -11,7 +11,6 @@ mod many;
 mod one;
 #[path = "../../tests/support/mod.rs"]
 #[allow(
-    dead_code,
     unused_imports,
     reason = "made for the tests, of which this needs a part"
 )]

@@ -48,7 +48,7 @@ pub(super) async fn overview(
     let memory_of = |name: &str| memory.get(name).unwrap_or(&nothing);
     let views: Vec<RotationView> = rotations
         .iter()
-        .map(|r| crate::worker::views::view(r, memory_of(&r.name), now))
+        .map(|r| crate::worker::views::view(r, memory_of(&r.name).clone(), now))
         .collect();
     let rows = views.iter().map(|view| Row {
         view,
