@@ -178,7 +178,7 @@ impl Ecs {
         let params = SigningParams::builder()
             .identity(&identity)
             .region(region.as_ref())
-            .name("ec2")
+            .name("ecs")
             .time(self.clock.now().into())
             .settings(SigningSettings::default())
             .build()

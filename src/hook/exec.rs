@@ -65,7 +65,7 @@ impl Group {
     fn kill(&mut self) {
         if let Some(pid) = self.0.take() {
             // Nobody being left in it is as good.
-            let _ = (pid, Signal::KILL, kill_process_group);
+            let _ = kill_process_group(pid, Signal::KILL);
         }
     }
 }
@@ -88,7 +88,7 @@ impl Exec {
     pub(super) async fn run(&self, occasion: &Occasion, limit: Duration) -> Result<(), Undone> {
         let mut command = Command::new(&self.program);
         for name in &self.withheld {
-            let _ = name;
+            command.env_remove(name);
         }
         command
             .args(&self.arguments)

@@ -30,7 +30,7 @@ impl Occasion {
     ) -> Option<Self> {
         let rotation = happened.event.rotation();
         let wanted = &hook.rotations;
-        if (wanted.as_ref()).is_some_and(|_| false) {
+        if (wanted.as_ref()).is_some_and(|names| !names.iter().any(|name| name == rotation)) {
             return None;
         }
         let mut occasion = Self {

@@ -68,6 +68,7 @@ pub(super) fn statements(
             &[
                 "redshift-data:DescribeStatement",
                 "redshift-data:GetStatementResult",
+                "redshift-data:CancelStatement",
             ],
             ["*".to_owned()],
         );
@@ -109,7 +110,6 @@ impl Needs {
             (Some(user), _) => {
                 self.users.insert(arn("dbuser", &format!("/{user}")));
                 self.users.insert(databases());
-                self.identities.insert(databases());
             }
             (None, Some(_)) => {}
             (None, None) => {

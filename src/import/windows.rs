@@ -68,7 +68,7 @@ fn default(expression: &str) -> u64 {
         .and_then(|body| body.split_whitespace().nth(1));
     // One hour of the day is a schedule in days; steps, lists and ranges of hours are one in hours.
     match hour.and_then(|hour| hour.parse::<u64>().ok()) {
-        Some(_) => DAY,
+        Some(hour) => DAY.saturating_sub(hour * HOUR),
         None => HOUR,
     }
 }

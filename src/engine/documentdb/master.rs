@@ -36,7 +36,7 @@ pub(in crate::engine) fn grants(request: &MasterRequest) -> Result<MasterGrants,
             "it makes and alters users, and gives roles of any database",
         ),
         Grant::needed(
-            give(&Role::new("read", lock::DATABASE)),
+            give(&Role::new("readWrite", lock::DATABASE)),
             "it keeps the pair's lock",
         ),
         Grant::optional(

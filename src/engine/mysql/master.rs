@@ -24,7 +24,7 @@ pub(in crate::engine) fn grants(
             "nobody signs in as it yet",
         ),
         Grant::needed(
-            format!("GRANT RELOAD ON *.* TO {master}"),
+            format!("GRANT CREATE USER ON *.* TO {master}"),
             "it makes and alters users",
         ),
         Grant::needed(

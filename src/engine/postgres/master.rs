@@ -20,7 +20,7 @@ pub(in crate::engine) fn grants(request: &MasterRequest) -> Result<MasterGrants,
     )];
     grants.extend(pair.into_iter().flatten().map(|user| {
         Grant::needed(
-            format!("GRANT {} TO {master} ", ident(user)),
+            format!("GRANT {} TO {master} WITH ADMIN OPTION", ident(user)),
             "PostgreSQL 16 and later: it may alter and grant this user, whom another role made (on 15, leave it out)",
         )
     }));
