@@ -19,7 +19,8 @@ use crate::worker::fleet::Fleet;
 use crate::worker::views::RotationState;
 
 /// What can be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Action {
     Rotate,
     Pause,
@@ -60,6 +61,16 @@ impl Action {
         }
     }
 
+    /// What a person is told when it is done.
+    pub(super) const fn done(self) -> &'static str {
+        match self {
+            Self::Rotate => "A run has begun. Its steps are below.",
+            Self::Pause => "Paused: no scheduled run begins.",
+            Self::Resume => "Resumed: scheduled runs begin again.",
+            Self::Rollback => "Rolled back: AWSCURRENT is what AWSPREVIOUS was.",
+        }
+    }
+
     /// Whether it is offered for a rotation in this state. What is not offered is refused by the worker, or does
     /// nothing.
     pub(super) fn fits(self, state: RotationState) -> bool {
@@ -68,28 +79,6 @@ impl Action {
             Self::Rotate | Self::Rollback => true,
             Self::Pause => !paused,
             Self::Resume => paused,
-        }
-    }
-}
-
-/// What somebody has just done, as the rotation's page is told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Done {
-    Rotate,
-    Pause,
-    Resume,
-    Rollback,
-}
-
-impl Done {
-    /// In words.
-    pub(super) const fn told(self) -> &'static str {
-        match self {
-            Self::Rotate => "A run has begun. Its steps are below.",
-            Self::Pause => "Paused: no scheduled run begins.",
-            Self::Resume => "Resumed: scheduled runs begin again.",
-            Self::Rollback => "Rolled back: AWSCURRENT is what AWSPREVIOUS was.",
         }
     }
 }

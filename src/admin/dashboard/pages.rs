@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::actions::Done;
+use super::actions::Action;
 use super::door::Visitor;
 use super::select::{Asked, Row, Wanted, tally};
 use super::view::look::Look;
@@ -77,7 +77,8 @@ pub(super) async fn overview(
 /// What a rotation's page may be asked for.
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
-    done: Option<Done>,
+    /// What somebody has just done.
+    done: Option<Action>,
     /// History before the run with this id.
     before: Option<Uuid>,
 }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::standing::{badge, told};
 use super::time::{length, when};
 use super::{Frame, Tone, notice, pair, steps, timeline};
-use crate::admin::dashboard::actions::{Action, Done};
+use crate::admin::dashboard::actions::Action;
 use crate::admin::dashboard::door::Visitor;
 use crate::config::settings::{InUse, Rotation};
 use crate::journal::{Run, RunState};
@@ -24,7 +24,7 @@ pub(in crate::admin::dashboard) struct Shown<'a> {
     /// What the heartbeat says of AWSCURRENT: `None` where it was not tried.
     pub refused: Option<bool>,
     /// What somebody has just done.
-    pub done: Option<Done>,
+    pub done: Option<Action>,
     /// Newest first; one more than is shown where there are more.
     pub runs: &'a [Run],
     /// Whether these are the newest.
@@ -37,7 +37,7 @@ pub(in crate::admin::dashboard) fn page(shown: &Shown) -> Markup {
     let name = &view.name;
     let main = html! {
         nav.trail aria-label="Breadcrumb" { a href="/" { "Rotations" } " / " span aria-current="page" { (name) } }
-        @if let Some(done) = shown.done { div #done { (notice(Tone::Good, done.told(), None, None)) } }
+        @if let Some(done) = shown.done { div #done { (notice(Tone::Good, done.done(), None, None)) } }
         div #standing data-live data-rotation=(name) {
             div.title { h1 { (name) } (badge(view.state.as_str())) }
             @for told in told(view, shown.refused == Some(true)) { (told.notice()) }
