@@ -1,8 +1,11 @@
 //! A headless Chromium, driven by Debian's chromedriver over WebDriver, which is JSON over HTTP (W3C
 //! Recommendation "WebDriver"): so many commands as the tests need, and Chrome's own for what WebDriver lacks.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +26,28 @@ pub struct Browser {
     session: String,
     _driver: Child,
     _profile: TempDir,
+}
+
+impl Drop for Browser {
+    /// Ends the session before the driver, which would leave its Chromium behind: blocking, because a drop cannot
+    /// wait otherwise, and whether the test has failed or not.
+    fn drop(&mut self) {
+        let Some((address, path)) = self
+            .session
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'))
+        else {
+            return;
+        };
+        let request =
+            format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        if let Ok(mut stream) = TcpStream::connect(address) {
+            // The answer comes when Chromium has ended; without one there is nothing more to be done here.
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read(&mut [0; 512]);
+        }
+    }
 }
 
 impl Browser {
