@@ -1,8 +1,11 @@
 //! A headless Chromium, driven by Debian's chromedriver over WebDriver, which is JSON over HTTP (W3C
 //! Recommendation "WebDriver"): so many commands as the tests need, and Chrome's own for what WebDriver lacks.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +26,28 @@ pub struct Browser {
     session: String,
     _driver: Child,
     _profile: TempDir,
+}
+
+impl Drop for Browser {
+    /// Ends the session before the driver, which would leave its Chromium behind: blocking, because a drop cannot
+    /// wait otherwise, and whether the test has failed or not.
+    fn drop(&mut self) {
+        let Some((address, path)) = self
+            .session
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'))
+        else {
+            return;
+        };
+        let request =
+            format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        if let Ok(mut stream) = TcpStream::connect(address) {
+            // The answer comes when Chromium has ended; without one there is nothing more to be done here.
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read(&mut [0; 512]);
+        }
+    }
 }
 
 impl Browser {
@@ -73,19 +98,22 @@ impl Browser {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Json) -> Json {
+        let answer = self.try_ask(method, path, &body).await;
+        answer.unwrap_or_else(|error| panic!("{path} {body}: {error}"))
+    }
+
+    /// What the driver answers, or its error.
+    async fn try_ask(&self, method: Method, path: &str, body: &Json) -> Result<Json, Json> {
         let mut request = self
             .client
             .request(method.clone(), format!("{}/{path}", self.session));
         if method == Method::POST {
-            request = request.json(&body);
+            request = request.json(body);
         }
         let answer = request.send().await.unwrap();
-        let (good, mut said) = (
-            answer.status().is_success(),
-            answer.json::<Json>().await.unwrap(),
-        );
-        assert!(good, "{path} {body}: {said}");
-        said["value"].take()
+        let good = answer.status().is_success();
+        let said = answer.json::<Json>().await.unwrap()["value"].take();
+        if good { Ok(said) } else { Err(said) }
     }
 
     pub async fn go(&self, url: &str) {
@@ -126,11 +154,19 @@ impl Browser {
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    /// Clicks as a person would: what is not to be seen cannot be clicked.
+    /// Clicks as a person would: what is not to be seen cannot be clicked. A page that moves may put another
+    /// element in the place of the one that was just found: that one is clicked then.
     pub async fn click(&self, css: &str) {
-        let element = self.element(css).await;
-        self.ask(Method::POST, &format!("element/{element}/click"), json!({}))
-            .await;
+        until(css, async || {
+            let path = format!("element/{}/click", self.element(css).await);
+            let clicked = self.try_ask(Method::POST, &path, &json!({})).await;
+            let moved = clicked
+                .as_ref()
+                .is_err_and(|e| e["error"] == "stale element reference");
+            assert!(clicked.is_ok() || moved, "{css}: {clicked:?}");
+            !moved
+        })
+        .await;
     }
 
     pub async fn write(&self, css: &str, text: &str) {
