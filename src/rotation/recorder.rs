@@ -1,6 +1,11 @@
 //! A run's progress, into the journal and to the subscribers. The journal is history: what it cannot
 //! take down costs a warning, not the run. Only its word that the run is another worker's ends it.
+//!
+//! What can go wrong, and what prevents it: a journal that does not answer costs its time limit at each step, and
+//! together they outlast the lease of a run that has moved AWSCURRENT already. So once it has not answered,
+//! only the beginning of `finish` is still told to it, by which a crash is understood.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -16,6 +21,8 @@ use crate::rotation::run::Rotator;
 pub(super) struct Recorder<'a> {
     rotator: &'a Rotator,
     run: Mutex<Run>,
+    /// The journal did not answer when it was last told something.
+    silent: AtomicBool,
 }
 
 impl<'a> Recorder<'a> {
@@ -25,6 +32,7 @@ impl<'a> Recorder<'a> {
         Self {
             rotator,
             run: Mutex::new(run),
+            silent: AtomicBool::new(false),
         }
     }
 
@@ -65,10 +73,15 @@ impl<'a> Recorder<'a> {
             (run.hold(), run.rotation.clone(), step)
         });
         let id = hold.run;
-        match self.rotator.journal.step(hold, &step).await {
-            Ok(()) => {}
-            Err(lost @ JournalError::Lost { .. }) => return Err(lost),
-            Err(error) => tracing::warn!(run = %id, %error, "a step could not be recorded"),
+        let may_flip = name == StepName::Finish && state == StepState::Running;
+        if may_flip || !self.silent.load(Ordering::Relaxed) {
+            let told = self.rotator.journal.step(hold, &step).await;
+            self.silent.store(told.is_err(), Ordering::Relaxed);
+            match told {
+                Ok(()) => {}
+                Err(lost @ JournalError::Lost { .. }) => return Err(lost),
+                Err(error) => tracing::warn!(run = %id, %error, "a step could not be recorded"),
+            }
         }
         tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
         self.rotator.events.send(
