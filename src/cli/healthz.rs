@@ -30,7 +30,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Ask at this address instead, such as https://worker.example.com:8321/readyz; its certificate is verified
+    /// Ask at this address instead of the configured one; its certificate is verified
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 }
