@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use twinkey::journal::{
-    Claim, ClaimRequest, Journal, Outcome, RunState, Seen, SqliteJournal, Step, StepName,
+    Claim, ClaimRequest, Journal, Note, Outcome, RunState, Seen, SqliteJournal, Step, StepName,
     StepState, Trigger,
 };
 use twinkey::rotation::identity;
@@ -104,38 +104,39 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         now,
         lease: Duration::from_secs(15),
     };
-    let Claim::Claimed(run) = journal.claim(&request).await? else {
+    let Claim::Claimed(claimed) = journal.claim(&request).await? else {
         return Err("the run is not ours".into());
     };
-    for name in [
+    let steps = [
         StepName::Create,
         StepName::Set,
         StepName::Test,
         StepName::Finish,
-    ] {
-        let step = Step {
-            name,
-            state: StepState::Succeeded,
-            started: now,
-            finished: Some(now),
-            detail: Some("AWSCURRENT moved from \"service\" to \"service_clone\"".into()),
-        };
-        journal.step(run.hold(), &step).await?;
-    }
-    let seen = Seen {
-        engine: "postgres".into(),
-        host: Some("database.example.internal".into()),
-        active_user: "service_clone".into(),
-        standby_user: "service".into(),
+    ];
+    let note = Note {
+        seen: Some(Seen {
+            engine: "postgres".into(),
+            host: Some("database.example.internal".into()),
+            active_user: "service".into(),
+            standby_user: "service_clone".into(),
+        }),
+        steps: steps
+            .map(|name| Step {
+                name,
+                state: StepState::Succeeded,
+                started: now,
+                finished: Some(now),
+                detail: Some("AWSCURRENT moved from \"service\" to \"service_clone\"".into()),
+            })
+            .to_vec(),
     };
-    journal.seen(Some(run.hold()), name, &seen).await?;
     let state = RunState::Succeeded;
     let outcome = Outcome {
         state,
         error: None,
         now,
     };
-    Ok(journal.finish(run.hold(), &outcome).await?)
+    Ok(journal.finish(claimed.run.hold(), &note, &outcome).await?)
 }
 
 fn text(size: usize, address: &str) -> Result<String> {

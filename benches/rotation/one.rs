@@ -95,11 +95,11 @@ async fn rotate(rotator: &Rotator, rotation: &Rotation) -> Result<()> {
         version_id: identity::manual(),
         force: true,
     };
-    let Claim::Claimed(run) = rotator.claim(rotation, &order).await? else {
+    let Claim::Claimed(claimed) = rotator.claim(rotation, &order).await? else {
         return Err("the run is not ours".into());
     };
     let stop = CancellationToken::new();
-    let run = rotator.carry_out(rotation, &order, *run, &stop).await;
+    let run = rotator.carry_out(rotation, &order, *claimed, &stop).await;
     if run.state == RunState::Succeeded {
         Ok(())
     } else {

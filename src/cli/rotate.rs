@@ -71,8 +71,8 @@ pub(super) async fn now(
 ) -> Result<Run, Failure> {
     let rotator = &context.rotator;
     rotator.not_too_soon(rotation, &order).await?;
-    let run = match rotator.claim(rotation, &order).await? {
-        Claim::Claimed(run) => *run,
+    let claimed = match rotator.claim(rotation, &order).await? {
+        Claim::Claimed(claimed) => *claimed,
         Claim::Running { run, .. } | Claim::Over(run) => {
             return Err(Failure::problem(
                 Code::AlreadyRunning,
@@ -92,7 +92,7 @@ pub(super) async fn now(
         }
     });
     let show = tokio::spawn(follow(rotator.events.subscribe(), quiet));
-    let run = rotator.carry_out(rotation, &order, run, &stop).await;
+    let run = rotator.carry_out(rotation, &order, claimed, &stop).await;
     // Showing ends with the run's last event; a lost display is no failure of the run.
     let _ = show.await;
     if !quiet {

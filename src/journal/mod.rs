@@ -54,13 +54,31 @@ pub struct ClaimRequest {
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// A new run, or another attempt of one that was deferred or whose worker is gone (same id, same
-    /// version id, next attempt): it is the caller's now.
-    Claimed(Box<Run>),
+    /// It is the caller's now.
+    Claimed(Box<Claimed>),
     /// This rotation has a run with a live lease, which holds for so long unless it is renewed.
     Running { run: Box<Run>, left: Duration },
     /// This window's run (same version id) has ended as succeeded, failed or missed.
     Over(Box<Run>),
+}
+
+/// A run that was given to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// A new run, or another attempt of one that was deferred or whose worker is gone (same id, same
+    /// version id, next attempt).
+    pub run: Run,
+    /// When AWSCURRENT of its rotation last moved.
+    pub last_flip: Option<DateTime<Utc>>,
+}
+
+/// What a run has to tell, all of it in one write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Note {
+    /// What it saw of its secret before it changed anything.
+    pub seen: Option<Seen>,
+    /// Where steps of its attempt stand; the last word on a step counts.
+    pub steps: Vec<Step>,
 }
 
 /// How a run ends.
@@ -167,30 +185,25 @@ pub trait Journal: Send + Sync {
         lease: Duration,
     ) -> Result<bool, JournalError>;
 
-    /// Records where a step stands; the last word on a step of one attempt counts.
-    ///
-    /// # Errors
-    /// [`JournalError::Lost`] where the claim is no longer this worker's.
-    async fn step(&self, hold: Hold, step: &Step) -> Result<(), JournalError>;
-
-    /// Records what was seen of a secret: by a run, or by hand.
+    /// Records what a run tells.
     ///
     /// # Errors
     /// [`JournalError::Lost`] where the claim is no longer this worker's; nothing is recorded then.
-    async fn seen(
-        &self,
-        hold: Option<Hold>,
-        rotation: &str,
-        seen: &Seen,
-    ) -> Result<(), JournalError>;
+    async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError>;
 
-    /// Ends a run, or (`Deferred`) frees it for another attempt. A success also sets the rotation's
-    /// last success and last flip; so does, for the flip alone, the end of a run that was cut off in its
-    /// step `finish`, for it may have moved AWSCURRENT.
+    /// Records what was seen of a secret outside a run.
     ///
     /// # Errors
-    /// [`JournalError::Lost`] where somebody has claimed or ended it since.
-    async fn finish(&self, hold: Hold, outcome: &Outcome) -> Result<(), JournalError>;
+    /// [`JournalError`]
+    async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError>;
+
+    /// Records what a run still had to tell, and ends it, or (`Deferred`) frees it for another attempt. A success
+    /// also sets the rotation's last success and last flip, and the two users change places; the end of a run that
+    /// was cut off in its step `finish` sets the last flip too, for it may have moved AWSCURRENT.
+    ///
+    /// # Errors
+    /// [`JournalError::Lost`] where somebody has claimed or ended it since; nothing is recorded then.
+    async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError>;
 
     /// Ends what nobody works on any more: runs that are running without a live lease, or deferred, and
     /// whose window has closed (missed) or who have none (failed). Gives what it ended, which no other

@@ -35,8 +35,8 @@ use uuid::Uuid;
 
 use super::fault::Reason;
 use super::{
-    Claim, ClaimRequest, Hold, Journal, JournalError, Outcome, RotationMemory, Run, RunQuery, Seen,
-    SharedLimits, Step,
+    Claim, ClaimRequest, Hold, Journal, JournalError, Note, Outcome, RotationMemory, Run, RunQuery,
+    Seen, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use crate::store::VersionId;
@@ -183,24 +183,26 @@ impl Journal for PostgresJournal {
             .await
     }
 
-    async fn step(&self, hold: Hold, step: &Step) -> Result<(), JournalError> {
-        self.urgent(record::step(&self.urgent, hold, step)).await
-    }
-
-    async fn seen(
-        &self,
-        hold: Option<Hold>,
-        rotation: &str,
-        seen: &Seen,
-    ) -> Result<(), JournalError> {
-        self.urgent(record::seen(&self.urgent, hold, rotation, seen))
-            .await
-    }
-
-    async fn finish(&self, hold: Hold, outcome: &Outcome) -> Result<(), JournalError> {
+    async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
         self.urgent(async {
-            let mut connection = self.urgent.acquire().await?;
-            record::finish(&mut connection, hold, outcome).await
+            let mut tx = self.urgent.begin().await?;
+            record::note(&mut tx, hold, note).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError> {
+        self.limited(record::seen(&self.pool, rotation, seen)).await
+    }
+
+    async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError> {
+        self.urgent(async {
+            let mut tx = self.urgent.begin().await?;
+            record::conclude(&mut tx, hold, note, outcome).await?;
+            tx.commit().await?;
+            Ok(())
         })
         .await
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Outcome;
+use super::{ClaimRequest, Outcome};
 use crate::code::{Code, Problem};
 use crate::schedule::Window;
 use crate::store::VersionId;
@@ -44,6 +44,41 @@ impl Run {
         Hold {
             run: self.id,
             attempt: self.attempt,
+        }
+    }
+
+    /// A new run, as it is claimed.
+    pub(super) fn new(request: &ClaimRequest) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            rotation: request.rotation.clone(),
+            trigger: request.trigger,
+            reason: request.reason.clone(),
+            window: request.window,
+            state: RunState::Running,
+            worker: request.worker.clone(),
+            version_id: request.version_id.clone(),
+            from_user: None,
+            to_user: None,
+            started: request.now,
+            finished: None,
+            attempt: 1,
+            steps: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Its next attempt, as it is claimed.
+    pub(super) fn again(self, request: &ClaimRequest, trigger: Trigger) -> Self {
+        Self {
+            state: RunState::Running,
+            attempt: self.attempt + 1,
+            worker: request.worker.clone(),
+            trigger,
+            finished: None,
+            steps: Vec::new(),
+            error: None,
+            ..self
         }
     }
 

@@ -30,8 +30,8 @@ use uuid::Uuid;
 
 use super::fault::Reason;
 use super::{
-    Claim, ClaimRequest, Hold, Journal, JournalError, Outcome, RotationMemory, Run, RunQuery, Seen,
-    Step,
+    Claim, ClaimRequest, Hold, Journal, JournalError, Note, Outcome, RotationMemory, Run, RunQuery,
+    Seen,
 };
 use crate::sqlite::Database;
 use crate::store::VersionId;
@@ -126,30 +126,25 @@ impl Journal for SqliteJournal {
         Ok(held)
     }
 
-    async fn step(&self, hold: Hold, step: &Step) -> Result<(), JournalError> {
+    async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
-        record::step(&mut tx, hold, step)
+        record::note(&mut tx, hold, note)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await
     }
 
-    async fn seen(
-        &self,
-        hold: Option<Hold>,
-        rotation: &str,
-        seen: &Seen,
-    ) -> Result<(), JournalError> {
+    async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
-        record::seen(&mut tx, hold, rotation, seen)
+        record::seen(&mut tx, rotation, seen)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await
     }
 
-    async fn finish(&self, hold: Hold, outcome: &Outcome) -> Result<(), JournalError> {
+    async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError> {
         let mut tx = self.write().await?;
-        record::finish(&mut tx, hold, outcome)
+        record::conclude(&mut tx, hold, note, outcome)
             .await
             .map_err(|error| self.fault(error))?;
         self.commit(tx).await

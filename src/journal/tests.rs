@@ -58,6 +58,8 @@ on_every_journal! {
     sentences::steps_are_those_of_the_current_attempt_in_their_order,
     sentences::steps_left_running_end_with_their_run,
     sentences::the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
+    sentences::what_a_run_had_still_to_tell_is_told_with_its_end,
+    sentences::a_claim_knows_when_the_last_flip_was,
     sentences::a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
     sentences::a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_flip,
     windows::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,

@@ -22,16 +22,16 @@ const LOST_ANSWERS: usize = 3;
 #[async_trait]
 pub trait Progress: Send + Sync {
     /// What is known of the secret before the run, once it is.
-    async fn seen(&self, seen: Seen);
+    fn seen(&self, seen: Seen);
     /// Who is signed in as the standby before it is changed, where that can be known.
-    async fn sessions(&self, sessions: &[Session]);
+    fn sessions(&self, sessions: &[Session]);
     /// A step is about to begin.
     ///
     /// # Errors
     /// The run is another worker's by now: the step must not be begun.
     async fn began(&self, step: StepName) -> Result<(), RotationError>;
     /// A step is done, or failed.
-    async fn ended(&self, step: StepName, result: Result<&str, &RotationError>);
+    fn ended(&self, step: StepName, result: Result<&str, &RotationError>);
 }
 
 impl Action {
@@ -52,19 +52,17 @@ impl Action {
 
 /// One attempt of one run.
 ///
-/// Gives what is known of the secret after it.
-///
 /// # Errors
 /// Why it stopped. AWSCURRENT is then as it was, or already what this run wanted.
 pub async fn attempt(
     site: &Site,
     task: &Task<'_>,
     progress: &dyn Progress,
-) -> Result<Seen, RotationError> {
+) -> Result<(), RotationError> {
     let mut scene = observe(site, task).await?;
     let result = go_on(site, task, progress, &mut scene).await;
     match result {
-        Ok(_) => scene.hand_on(task.rotation, &site.masters).await,
+        Ok(()) => scene.hand_on(task.rotation, &site.masters).await,
         Err(_) => scene.close().await,
     }
     result
@@ -75,28 +73,21 @@ async fn go_on(
     task: &Task<'_>,
     progress: &dyn Progress,
     scene: &mut Scene,
-) -> Result<Seen, RotationError> {
-    let before = before(scene);
-    progress.seen(before.clone()).await;
+) -> Result<(), RotationError> {
+    progress.seen(before(scene));
     if let Some(sessions) = scene
         .sessions
         .as_ref()
         .filter(|_| scene.observed.own != Own::Current)
     {
-        progress.sessions(sessions).await;
+        progress.sessions(sessions);
     }
     let mut lost_answers = 0;
     for _ in 0..MOST_ACTIONS {
         look_at_clock(task, scene, site.clock.now());
         let action = decide(&scene.observed);
         let step = match action {
-            Action::Done => {
-                return Ok(Seen {
-                    active_user: before.standby_user,
-                    standby_user: before.active_user,
-                    ..before
-                });
-            }
+            Action::Done => return Ok(()),
             Action::Refuse(refusal) => return Err(explain(refusal, task, scene)),
             _ => action.step(),
         };
@@ -105,7 +96,7 @@ async fn go_on(
         }
         let result = act(&*site.store, task, scene, action).await;
         if let Some(step) = step {
-            progress.ended(step, result.as_deref()).await;
+            progress.ended(step, result.as_deref());
         }
         match result {
             Ok(_) => {}

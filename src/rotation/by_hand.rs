@@ -81,7 +81,7 @@ impl Rotator {
             },
         );
         self.journal.flipped(name, now).await?;
-        self.journal.seen(None, name, &done.seen).await?;
+        self.journal.seen(name, &done.seen).await?;
         Ok(done)
     }
 

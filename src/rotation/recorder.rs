@@ -1,17 +1,21 @@
 //! A run's progress, into the journal and to the subscribers. The journal is history: what it cannot
 //! take down costs a warning, not the run. Only its word that the run is another worker's ends it.
 //!
+//! A step's beginning is written before it begins; everything else goes with the next write, so that a run costs a
+//! write a step.
+//!
 //! What can go wrong, and what prevents it: a journal that does not answer costs its time limit at each step, and
 //! together they outlast the lease of a run that has moved AWSCURRENT already. So once it has not answered,
-//! only the beginning of `finish` is still told to it, by which a crash is understood.
+//! only the beginning of `finish` is still told to it, by which a crash is understood. What it has missed is kept, and
+//! goes with the next word that it hears.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::engine::Session;
-use crate::journal::{JournalError, Run, Seen, Step, StepName, StepState};
+use crate::journal::{JournalError, Note, Run, Seen, Step, StepName, StepState};
 use crate::rotation::attempt::Progress;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
@@ -20,102 +24,115 @@ use crate::rotation::run::Rotator;
 /// Writes a run's progress into the journal and tells the subscribers.
 pub(super) struct Recorder<'a> {
     rotator: &'a Rotator,
-    run: Mutex<Run>,
+    now: Mutex<Now>,
     /// The journal did not answer when it was last told something.
     silent: AtomicBool,
+}
+
+/// Where the run stands, and what of that the journal has not heard.
+struct Now {
+    run: Run,
+    untold: Note,
 }
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(rotator: &'a Rotator, mut run: Run) -> Self {
         run.steps.clear();
         run.error = None;
+        let untold = Note::default();
         Self {
             rotator,
-            run: Mutex::new(run),
+            now: Mutex::new(Now { run, untold }),
             silent: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Run) -> T) -> T {
-        look(&mut self.run.lock().unwrap_or_else(PoisonError::into_inner))
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn into_run(self) -> Run {
-        self.run
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The run, and what the journal has yet to hear of it.
+    pub(super) fn into_run(self) -> (Run, Note) {
+        let now = self.now.into_inner();
+        let now = now.unwrap_or_else(PoisonError::into_inner);
+        (now.run, now.untold)
     }
 
-    /// Records where a step stands; `detail` is there once it has ended.
+    /// Takes down where a step stands; `detail` is there once it has ended.
+    fn take_down(&self, name: StepName, state: StepState, detail: Option<String>) -> Step {
+        let at = self.rotator.site.clock.now();
+        let mut now = self.now();
+        let known = now.run.steps.iter().find(|step| step.name == name);
+        let step = Step {
+            name,
+            state,
+            started: known.map_or(at, |known| known.started),
+            finished: detail.is_some().then_some(at),
+            detail,
+        };
+        put(&mut now.run.steps, &step);
+        put(&mut now.untold.steps, &step);
+        step
+    }
+
+    /// Tells the subscribers of a step.
+    fn tell(&self, step: Step) {
+        let (id, rotation) = {
+            let now = self.now();
+            (now.run.id, now.run.rotation.clone())
+        };
+        tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
+        let happened = Event::Step {
+            run: id,
+            rotation,
+            step,
+        };
+        let at = self.rotator.site.clock.now();
+        self.rotator.events.send(at, happened);
+    }
+
+    /// Writes down what the journal has not heard.
     ///
     /// # Errors
-    /// Only [`JournalError::Lost`]; nobody is told of the step then.
-    async fn record(
-        &self,
-        name: StepName,
-        state: StepState,
-        detail: Option<String>,
-    ) -> Result<(), JournalError> {
-        let now = self.rotator.site.clock.now();
-        let (hold, rotation, step) = self.with(|run| {
-            let place = run.steps.iter().position(|step| step.name == name);
-            let step = Step {
-                name,
-                state,
-                started: place.map_or(now, |at| run.steps[at].started),
-                finished: detail.is_some().then_some(now),
-                detail,
-            };
-            match place {
-                Some(at) => run.steps[at] = step.clone(),
-                None => run.steps.push(step.clone()),
-            }
-            (run.hold(), run.rotation.clone(), step)
-        });
-        let id = hold.run;
-        let may_flip = name == StepName::Finish && state == StepState::Running;
-        if may_flip || !self.silent.load(Ordering::Relaxed) {
-            let told = self.rotator.journal.step(hold, &step).await;
-            self.silent.store(told.is_err(), Ordering::Relaxed);
-            match told {
-                Ok(()) => {}
-                Err(lost @ JournalError::Lost { .. }) => return Err(lost),
-                Err(error) => tracing::warn!(run = %id, %error, "a step could not be recorded"),
+    /// Only [`JournalError::Lost`].
+    async fn write(&self) -> Result<(), JournalError> {
+        let (hold, note) = {
+            let mut now = self.now();
+            (now.run.hold(), std::mem::take(&mut now.untold))
+        };
+        let told = self.rotator.journal.note(hold, &note).await;
+        self.silent.store(told.is_err(), Ordering::Relaxed);
+        match told {
+            Ok(()) => Ok(()),
+            Err(lost @ JournalError::Lost { .. }) => Err(lost),
+            Err(error) => {
+                tracing::warn!(run = %hold.run, %error, "where the run stands could not be recorded");
+                self.now().untold = note;
+                Ok(())
             }
         }
-        tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
-        self.rotator.events.send(
-            now,
-            Event::Step {
-                run: id,
-                rotation,
-                step,
-            },
-        );
-        Ok(())
+    }
+}
+
+/// The last word on a step, in the place of the first one.
+fn put(steps: &mut Vec<Step>, step: &Step) {
+    match steps.iter_mut().find(|known| known.name == step.name) {
+        Some(known) => known.clone_from(step),
+        None => steps.push(step.clone()),
     }
 }
 
 #[async_trait]
 impl Progress for Recorder<'_> {
-    async fn seen(&self, seen: Seen) {
-        let (hold, rotation) = self.with(|run| {
-            run.from_user = Some(seen.active_user.clone());
-            run.to_user = Some(seen.standby_user.clone());
-            (run.hold(), run.rotation.clone())
-        });
-        if let Err(error) = self
-            .rotator
-            .journal
-            .seen(Some(hold), &rotation, &seen)
-            .await
-        {
-            tracing::warn!(run = %hold.run, %error, "what the run saw could not be recorded");
-        }
+    fn seen(&self, seen: Seen) {
+        let mut now = self.now();
+        now.run.from_user = Some(seen.active_user.clone());
+        now.run.to_user = Some(seen.standby_user.clone());
+        now.untold.seen = Some(seen);
     }
 
-    async fn sessions(&self, sessions: &[Session]) {
-        let rotation = self.with(|run| run.rotation.clone());
+    fn sessions(&self, sessions: &[Session]) {
+        let rotation = self.now().run.rotation.clone();
         let sessions = sessions.to_vec();
         self.rotator.events.send(
             self.rotator.site.clock.now(),
@@ -124,16 +141,20 @@ impl Progress for Recorder<'_> {
     }
 
     async fn began(&self, step: StepName) -> Result<(), RotationError> {
-        Ok(self.record(step, StepState::Running, None).await?)
+        let begun = self.take_down(step, StepState::Running, None);
+        if step == StepName::Finish || !self.silent.load(Ordering::Relaxed) {
+            self.write().await?;
+        }
+        self.tell(begun);
+        Ok(())
     }
 
-    async fn ended(&self, step: StepName, result: Result<&str, &RotationError>) {
+    fn ended(&self, step: StepName, result: Result<&str, &RotationError>) {
         let (state, detail) = match result {
             Ok(done) => (StepState::Succeeded, done.to_owned()),
             Err(error) => (StepState::Failed, error.to_string()),
         };
-        if let Err(lost) = self.record(step, state, Some(detail)).await {
-            tracing::warn!(error = %lost, "how a step ended is not recorded");
-        }
+        let ended = self.take_down(step, state, Some(detail));
+        self.tell(ended);
     }
 }

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::code::Code;
 use crate::config::settings::Rotation;
 use crate::journal::{
-    Claim, ClaimRequest, Hold, Journal, JournalError, Outcome, Run, RunState, Seen, Trigger,
+    Claim, ClaimRequest, Claimed, Hold, Journal, JournalError, Note, Outcome, Run, RunState,
+    Trigger,
 };
 use crate::rotation::attempt::attempt;
 use crate::rotation::error::RotationError;
@@ -108,45 +109,42 @@ impl Rotator {
         &self,
         rotation: &Rotation,
         order: &Order,
-        run: Run,
+        claimed: Claimed,
         stop: &CancellationToken,
     ) -> Run {
+        let Claimed { run, last_flip } = claimed;
         let started = Box::new(run.clone());
         self.events
             .send(self.site.clock.now(), Event::RunStarted { run: started });
         tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), "run started");
+        let task = Task {
+            rotation,
+            own: order.version_id.clone(),
+            may_exist: run.attempt > 1,
+            force: order.force,
+            window: order.window,
+            last_flip,
+            retired: false,
+            lock: true,
+        };
+        let lease = Lease::new(run.hold(), &*self.journal, &self.site.clock);
         let recorder = Recorder::new(self, run);
-        let result = self.guarded(rotation, order, &recorder, stop).await;
-        let run = recorder.into_run();
-        self.conclude(run, order, result).await
+        let result = self.guarded(&task, &lease, &recorder, stop).await;
+        let (run, untold) = recorder.into_run();
+        self.conclude(run, &untold, order, result).await
     }
 
     /// The attempt, as long as the lease holds, the window is open and nobody says stop.
     async fn guarded(
         &self,
-        rotation: &Rotation,
-        order: &Order,
+        task: &Task<'_>,
+        lease: &Lease<'_>,
         recorder: &Recorder<'_>,
         stop: &CancellationToken,
-    ) -> Result<Seen, RotationError> {
-        let (hold, started_again, closes) = recorder.with(|run| {
-            let closes = order.window.map(|w| w.closes);
-            (run.hold(), run.attempt > 1, closes)
-        });
-        let lease = Lease::new(hold, &*self.journal, &self.site.clock);
-        let task = Task {
-            rotation,
-            own: order.version_id.clone(),
-            may_exist: started_again,
-            force: order.force,
-            window: order.window,
-            last_flip: self.last_flip(&rotation.name).await?,
-            retired: false,
-            lock: true,
-        };
+    ) -> Result<(), RotationError> {
         let closing = async {
-            match closes {
-                Some(closes) => self.site.clock.sleep_until(closes).await,
+            match task.window {
+                Some(window) => self.site.clock.sleep_until(window.closes).await,
                 None => std::future::pending().await,
             }
         };
@@ -170,21 +168,22 @@ impl Rotator {
                 "start the worker again inside the window, or run `twinkey rotate`",
                 true,
             )),
-            result = lease.under(attempt(&self.site, &task, recorder)) => result,
+            result = lease.under(attempt(&self.site, task, recorder)) => result,
         }
     }
 
     async fn conclude(
         &self,
         mut run: Run,
+        untold: &Note,
         order: &Order,
-        result: Result<Seen, RotationError>,
+        result: Result<(), RotationError>,
     ) -> Run {
         let now = self.site.clock.now();
         let open = order.window.is_some_and(|w| now < w.closes);
         run.error = result.as_ref().err().map(RotationError::problem);
         run.state = match &result {
-            Ok(_) => RunState::Succeeded,
+            Ok(()) => RunState::Succeeded,
             Err(error) if open && error.retryable() => RunState::Deferred,
             Err(_) if order.window.is_some() && !open => RunState::Missed,
             Err(_) => RunState::Failed,
@@ -195,22 +194,15 @@ impl Rotator {
             error: run.error.clone(),
             now,
         };
-        let recorded = self.journal.finish(run.hold(), &outcome).await;
-        match &recorded {
+        match self.journal.finish(run.hold(), untold, &outcome).await {
             Ok(()) => {}
             Err(error @ JournalError::Lost { .. }) => {
                 tracing::warn!(run = %run.id, %error, "the run's end is left to the worker that goes on with it");
             }
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "the run's end could not be recorded yet");
-                self.record_later(run.hold(), outcome);
+                self.record_later(run.hold(), untold.clone(), outcome);
             }
-        }
-        if let Ok(seen) = &result
-            && recorded.is_ok()
-            && let Err(error) = self.journal.seen(None, &run.rotation, seen).await
-        {
-            tracing::warn!(run = %run.id, %error, "the new active user could not be recorded");
         }
         log_outcome(&run);
         let finished = Box::new(run.clone());
@@ -219,12 +211,12 @@ impl Rotator {
     }
 
     /// Records how a run ended when the journal is back, unless somebody else has ended it by then.
-    fn record_later(&self, hold: Hold, outcome: Outcome) {
+    fn record_later(&self, hold: Hold, untold: Note, outcome: Outcome) {
         let (journal, clock) = (Arc::clone(&self.journal), self.site.clock.clone());
         tokio::spawn(async move {
             loop {
                 clock.pass(RENEWAL).await;
-                match journal.finish(hold, &outcome).await {
+                match journal.finish(hold, &untold, &outcome).await {
                     Ok(()) => {
                         tracing::info!(run = %hold.run, "the run's end was recorded");
                         return;

@@ -197,13 +197,13 @@ impl Fleet {
             return Err(gone());
         };
         match rotator.claim(&rotation, &order).await? {
-            Claim::Claimed(run) => {
+            Claim::Claimed(claimed) => {
                 let crew = self.crew.clone();
-                let begun = (*run).clone();
+                let begun = claimed.run.clone();
                 self.tasks.spawn(async move {
                     let run = crew
                         .rotator
-                        .carry_out(&rotation, &order, *run, &crew.stop.park)
+                        .carry_out(&rotation, &order, *claimed, &crew.stop.park)
                         .await;
                     drop(place);
                     run

@@ -157,10 +157,10 @@ impl Crew {
             force: false,
         };
         match self.rotator.claim(rotation, &order).await {
-            Ok(Claim::Claimed(run)) => {
+            Ok(Claim::Claimed(claimed)) => {
                 let run = self
                     .rotator
-                    .carry_out(rotation, &order, *run, &self.stop.park)
+                    .carry_out(rotation, &order, *claimed, &self.stop.park)
                     .await;
                 if run.state == RunState::Deferred {
                     Try::Deferred(run.error)

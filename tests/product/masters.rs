@@ -71,11 +71,11 @@ impl House {
             force,
         };
         let rotation = &self.rotations[pair];
-        let Claim::Claimed(run) = self.rotator.claim(rotation, &order).await.unwrap() else {
+        let Claim::Claimed(claimed) = self.rotator.claim(rotation, &order).await.unwrap() else {
             panic!("nobody else runs here");
         };
         let never = CancellationToken::new();
-        (self.rotator.carry_out(rotation, &order, *run, &never)).await
+        (self.rotator.carry_out(rotation, &order, *claimed, &never)).await
     }
 
     async fn rotates(&self, pair: usize) {

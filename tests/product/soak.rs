@@ -242,8 +242,8 @@ async fn rotate(rotator: Rotator, rotation: Rotation, done: Arc<AtomicUsize>, wa
             continue;
         }
         match rotator.claim(&rotation, &order).await.unwrap() {
-            Claim::Claimed(run) => {
-                let run = rotator.carry_out(&rotation, &order, *run, &never).await;
+            Claim::Claimed(claimed) => {
+                let run = rotator.carry_out(&rotation, &order, *claimed, &never).await;
                 let code = run.error.as_ref().map(|e| e.code.as_str());
                 // The store's time of AWSCURRENT may say that it is too soon where the journal does not.
                 let waits = matches!(code, Some("too_soon"));

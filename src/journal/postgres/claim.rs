@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
-use uuid::Uuid;
 
 use super::{record, rows, text, time};
 use crate::journal::fault::Reason;
-use crate::journal::{Claim, ClaimRequest, Hold, Run, RunState, Trigger};
+use crate::journal::{Claim, ClaimRequest, Claimed, Hold, Run, RunState, Trigger};
 
 /// Claims a run, or says why not. `now` is the lease clock's time where that is not the server's.
 pub(super) async fn claim(
@@ -16,6 +15,11 @@ pub(super) async fn claim(
     request: &ClaimRequest,
     now: Option<String>,
 ) -> Result<Claim, Reason> {
+    let request = &ClaimRequest {
+        reason: request.reason.as_deref().map(text),
+        worker: text(&request.worker),
+        ..request.clone()
+    };
     record::hold(db, &request.rotation).await?;
     let (running, known) = look(db, request, now.as_deref()).await?;
     if let Some((run, left)) = running {
@@ -79,32 +83,34 @@ async fn again(
     trigger: Trigger,
     now: Option<String>,
 ) -> Result<Claim, Reason> {
-    let done = sqlx::query(AssertSqlSafe(format!(
+    let row = sqlx::query(AssertSqlSafe(format!(
         r#"UPDATE runs SET state = 'running', attempt = attempt + 1, worker = $3, lease_until = {},
                   "trigger" = $6, finished = NULL,
                   error_code = NULL, error_message = NULL, error_hint = NULL
-            WHERE id = $1::text::uuid AND attempt = $2"#,
+            WHERE id = $1::text::uuid AND attempt = $2
+           RETURNING {LAST_FLIP}"#,
         lease_end(4, 5)
     )))
     .bind(run.id.to_string())
     .bind(count(run.attempt))
-    .bind(text(&request.worker))
+    .bind(&request.worker)
     .bind(now)
     .bind(request.lease.as_secs_f64())
     .bind(trigger.as_str())
-    .execute(db)
-    .await?;
-    Reason::held(done.rows_affected(), run.id)?;
-    Ok(Claim::Claimed(Box::new(Run {
-        state: RunState::Running,
-        attempt: run.attempt + 1,
-        worker: text(&request.worker),
-        trigger,
-        finished: None,
-        steps: Vec::new(),
-        error: None,
-        ..run
-    })))
+    .fetch_optional(db)
+    .await?
+    .ok_or(Reason::Lost(run.id))?;
+    claimed(run.again(request, trigger), &row)
+}
+
+/// When AWSCURRENT last moved, after what this claim has ended: of a row of `runs`, as JSON.
+const LAST_FLIP: &str =
+    "(SELECT to_jsonb(last_flip)::text FROM rotations WHERE name = runs.rotation) AS last_flip";
+
+fn claimed(run: Run, row: &PgRow) -> Result<Claim, Reason> {
+    let last_flip: Option<String> = row.try_get("last_flip")?;
+    let last_flip = last_flip.map(|at| serde_json::from_str(&at)).transpose()?;
+    Ok(Claim::Claimed(Box::new(Claimed { run, last_flip })))
 }
 
 async fn insert(
@@ -112,28 +118,13 @@ async fn insert(
     request: &ClaimRequest,
     now: Option<String>,
 ) -> Result<Claim, Reason> {
-    let run = Run {
-        id: Uuid::new_v4(),
-        rotation: request.rotation.clone(),
-        trigger: request.trigger,
-        reason: request.reason.as_deref().map(text),
-        window: request.window,
-        state: RunState::Running,
-        worker: text(&request.worker),
-        version_id: request.version_id.clone(),
-        from_user: None,
-        to_user: None,
-        started: request.now,
-        finished: None,
-        attempt: 1,
-        steps: Vec::new(),
-        error: None,
-    };
-    sqlx::query(AssertSqlSafe(format!(
+    let run = Run::new(request);
+    let row = sqlx::query(AssertSqlSafe(format!(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, attempt, lease_until)
            VALUES ($1::text::uuid, $2, $3, $4, $5::text::timestamptz, $6::text::timestamptz, 'running', $7,
-                   $8, $9::text::timestamptz, 1, {})"#,
+                   $8, $9::text::timestamptz, 1, {})
+           RETURNING {LAST_FLIP}"#,
         lease_end(10, 11)
     )))
     .bind(run.id.to_string())
@@ -147,9 +138,9 @@ async fn insert(
     .bind(time(run.started))
     .bind(now)
     .bind(request.lease.as_secs_f64())
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(Claim::Claimed(Box::new(run)))
+    claimed(run, &row)
 }
 
 /// Holds a claim for longer. `false`: it is no longer this worker's.

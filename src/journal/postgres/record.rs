@@ -1,14 +1,14 @@
 //! What happened: steps, sightings, endings, pauses.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::claim::count;
 use super::{rows, text, time};
 use crate::code::Problem;
 use crate::journal::fault::Reason;
-use crate::journal::{ClaimRequest, Hold, Outcome, Run, RunState, Seen, Step, StepState};
+use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, Step, StepState};
 
 /// Makes sure that a rotation has a row, and holds it until the transaction ends.
 pub(super) async fn hold(db: &mut PgConnection, rotation: &str) -> Result<(), Reason> {
@@ -22,37 +22,91 @@ pub(super) async fn hold(db: &mut PgConnection, rotation: &str) -> Result<(), Re
     Ok(())
 }
 
-/// Records where a step of the claim's attempt stands.
-pub(super) async fn step(pool: &PgPool, hold: Hold, step: &Step) -> Result<(), Reason> {
-    let done = sqlx::query(
-        "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
-         SELECT id, attempt, $3, $4, $5::text::timestamptz, $6::text::timestamptz, $7 FROM runs
-          WHERE id = $1::text::uuid AND attempt = $2 AND state = 'running'
-         ON CONFLICT (run, attempt, name) DO UPDATE SET
-             state = excluded.state, started = excluded.started,
-             finished = excluded.finished, detail = excluded.detail",
+/// Records what a run tells. The first sighting counts for whom it goes from and to: an attempt after the flip sees
+/// the two users in the other places.
+pub(super) async fn note(db: &mut PgConnection, hold: Hold, note: &Note) -> Result<(), Reason> {
+    if let Some(first) = &note.seen {
+        // The rotation's row before the run's, as everywhere.
+        let rotation = rotation_of(db, hold).await?;
+        seen(&mut *db, &rotation, first).await?;
+        sqlx::query(
+            "UPDATE runs SET from_user = COALESCE(from_user, $3), to_user = COALESCE(to_user, $4)
+              WHERE id = $1::text::uuid AND attempt = $2 AND state = 'running'",
+        )
+        .bind(hold.run.to_string())
+        .bind(count(hold.attempt))
+        .bind(text(&first.active_user))
+        .bind(text(&first.standby_user))
+        .execute(&mut *db)
+        .await?;
+    }
+    let held = sqlx::query(
+        "WITH run AS (
+             SELECT id, attempt FROM runs
+              WHERE id = $1::text::uuid AND attempt = $2 AND state = 'running' FOR UPDATE
+         ), told AS (
+             INSERT INTO steps (run, attempt, name, state, started, finished, detail)
+             SELECT run.id, run.attempt, step.*
+               FROM run, jsonb_to_recordset($3::text::jsonb)
+                    AS step (name text, state text, started timestamptz, finished timestamptz, detail text)
+             ON CONFLICT (run, attempt, name) DO UPDATE SET
+                 state = excluded.state, started = excluded.started,
+                 finished = excluded.finished, detail = excluded.detail
+         )
+         SELECT FROM run",
     )
     .bind(hold.run.to_string())
     .bind(count(hold.attempt))
-    .bind(step.name.as_str())
-    .bind(step.state.as_str())
-    .bind(time(step.started))
-    .bind(step.finished.map(time))
-    .bind(step.detail.as_deref().map(text))
-    .execute(pool)
+    .bind(steps(&note.steps)?)
+    .fetch_optional(db)
     .await?;
-    Reason::held(done.rows_affected(), hold.run)
+    held.map(drop).ok_or(Reason::Lost(hold.run))
 }
 
-/// Records what was seen of a secret. The first sighting of a run counts for whom it goes from
-/// and to: after the flip, the two users have changed places.
+/// The name of a run's rotation, whose row is held from here on.
+async fn rotation_of(db: &mut PgConnection, hold: Hold) -> Result<String, Reason> {
+    let name = sqlx::query_scalar(
+        "SELECT name FROM rotations
+          WHERE name = (SELECT rotation FROM runs WHERE id = $1::text::uuid) FOR UPDATE",
+    )
+    .bind(hold.run.to_string())
+    .fetch_optional(db)
+    .await?;
+    name.ok_or(Reason::Lost(hold.run))
+}
+
+/// Records what a run still had to tell, and ends it.
+pub(super) async fn conclude(
+    db: &mut PgConnection,
+    hold: Hold,
+    said: &Note,
+    outcome: &Outcome,
+) -> Result<(), Reason> {
+    if *said != Note::default() {
+        rotation_of(db, hold).await?;
+        note(db, hold, said).await?;
+    }
+    finish(db, hold, outcome).await
+}
+
+/// Steps as JSON that PostgreSQL can store.
+fn steps(steps: &[Step]) -> Result<String, Reason> {
+    let steps: Vec<Step> = steps
+        .iter()
+        .map(|step| Step {
+            detail: step.detail.as_deref().map(text),
+            ..step.clone()
+        })
+        .collect();
+    Ok(serde_json::to_string(&steps)?)
+}
+
+/// Records what was seen of a secret.
 pub(super) async fn seen(
-    pool: &PgPool,
-    hold: Option<Hold>,
+    db: impl PgExecutor<'_>,
     rotation: &str,
     seen: &Seen,
 ) -> Result<(), Reason> {
-    let mut tx = pool.begin().await?;
     sqlx::query(
         "INSERT INTO rotations (name, engine, host, active_user, standby_user)
          VALUES ($1, $2, $3, $4, $5)
@@ -65,22 +119,8 @@ pub(super) async fn seen(
     .bind(seen.host.as_deref().map(text))
     .bind(text(&seen.active_user))
     .bind(text(&seen.standby_user))
-    .execute(&mut *tx)
+    .execute(db)
     .await?;
-    if let Some(hold) = hold {
-        let done = sqlx::query(
-            "UPDATE runs SET from_user = COALESCE(from_user, $3), to_user = COALESCE(to_user, $4)
-              WHERE id = $1::text::uuid AND attempt = $2 AND state = 'running'",
-        )
-        .bind(hold.run.to_string())
-        .bind(count(hold.attempt))
-        .bind(text(&seen.active_user))
-        .bind(text(&seen.standby_user))
-        .execute(&mut *tx)
-        .await?;
-        Reason::held(done.rows_affected(), hold.run)?;
-    }
-    tx.commit().await?;
     Ok(())
 }
 
@@ -115,7 +155,7 @@ pub(super) async fn finish(
                     error_code = $5, error_message = $6, error_hint = $7
                FROM place
               WHERE id = $1::text::uuid AND attempt = $2 AND state IN ('running', 'deferred')
-             RETURNING id, rotation
+             RETURNING id, rotation, from_user, to_user
          ), stopped AS (
              UPDATE steps SET state = $8, finished = $4::text::timestamptz
                FROM ended WHERE run = ended.id AND state = 'running'
@@ -125,7 +165,9 @@ pub(super) async fn finish(
                 last_flip = CASE WHEN $9 OR EXISTS (SELECT 1 FROM steps
                                  WHERE run = ended.id AND steps.name = 'finish' AND state <> 'succeeded')
                             THEN $4::text::timestamptz ELSE last_flip END,
-                retired = CASE WHEN $9 THEN NULL ELSE retired END
+                retired = CASE WHEN $9 THEN NULL ELSE retired END,
+                active_user = CASE WHEN $9 THEN COALESCE(to_user, active_user) ELSE active_user END,
+                standby_user = CASE WHEN $9 THEN COALESCE(from_user, standby_user) ELSE standby_user END
            FROM ended WHERE rotations.name = ended.rotation",
     )
     .bind(run.to_string())

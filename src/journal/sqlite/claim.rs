@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
-use uuid::Uuid;
 
 use super::{Reason, record, rows};
-use crate::journal::{Claim, ClaimRequest, Hold, Run, RunState, Trigger};
+use crate::journal::{Claim, ClaimRequest, Claimed, Hold, Run, RunState, Trigger};
 
 /// Claims a run, or says why not.
 pub(super) async fn claim(
@@ -21,7 +20,10 @@ pub(super) async fn claim(
     match known {
         None => insert(db, request).await,
         Some(run) => match run.state {
-            RunState::Deferred => again(db, &run, request, run.trigger).await,
+            RunState::Deferred => {
+                let trigger = run.trigger;
+                again(db, run, request, trigger).await
+            }
             RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Missed => {
                 Ok(Claim::Over(Box::new(run)))
             }
@@ -47,7 +49,7 @@ async fn running(
         }));
     }
     if run.version_id == request.version_id {
-        return again(db, &run, request, Trigger::Recovery).await.map(Some);
+        return again(db, run, request, Trigger::Recovery).await.map(Some);
     }
     record::finish(db, run.hold(), &run.worker_gone(request.now)).await?;
     Ok(None)
@@ -57,7 +59,7 @@ async fn running(
 /// window's rotation takes counts from its first attempt.
 async fn again(
     db: &mut SqliteConnection,
-    run: &Run,
+    run: Run,
     request: &ClaimRequest,
     trigger: Trigger,
 ) -> Result<Claim, Reason> {
@@ -73,18 +75,19 @@ async fn again(
     .bind(trigger)
     .execute(&mut *db)
     .await?;
-    claimed(db, run.id).await
+    let last_flip = record::know(db, &request.rotation).await?;
+    claimed(run.again(request, trigger), last_flip)
 }
 
 async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claim, Reason> {
-    record::know(db, &request.rotation).await?;
-    let id = Uuid::new_v4();
+    let last_flip = record::know(db, &request.rotation).await?;
+    let run = Run::new(request);
     sqlx::query(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, attempt, lease_until)
            VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9, 1, ?10)"#,
     )
-    .bind(id.to_string())
+    .bind(run.id.to_string())
     .bind(&request.rotation)
     .bind(request.trigger)
     .bind(&request.reason)
@@ -96,12 +99,13 @@ async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Cla
     .bind(lease_end(request.now, request.lease)?)
     .execute(&mut *db)
     .await?;
-    claimed(db, id).await
+    claimed(run, last_flip)
 }
 
-async fn claimed(db: &mut SqliteConnection, id: Uuid) -> Result<Claim, Reason> {
-    let run = rows::run(db, id).await?.ok_or(Reason::Lost(id))?;
-    Ok(Claim::Claimed(Box::new(run)))
+fn claimed(run: Run, last_flip: Option<i64>) -> Result<Claim, Reason> {
+    let last_flip = last_flip.map(|at| rows::moment(at, "last_flip"));
+    let last_flip = last_flip.transpose()?;
+    Ok(Claim::Claimed(Box::new(Claimed { run, last_flip })))
 }
 
 /// Holds a claim for longer. `false`: it is no longer this worker's.

@@ -7,60 +7,65 @@ use uuid::Uuid;
 
 use super::{Reason, rows};
 use crate::code::Problem;
-use crate::journal::{ClaimRequest, Hold, Outcome, Run, RunState, Seen, Step, StepState};
+use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, StepState};
 
-/// Makes sure that a rotation has a row.
-pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<(), Reason> {
-    sqlx::query("INSERT INTO rotations (name) VALUES (?1) ON CONFLICT (name) DO NOTHING")
-        .bind(rotation)
-        .execute(db)
-        .await?;
-    Ok(())
+/// Makes sure that a rotation has a row; gives its last flip, in microseconds since 1970.
+pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<Option<i64>, Reason> {
+    let last_flip = sqlx::query_scalar(
+        "INSERT INTO rotations (name) VALUES (?1)
+         ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING last_flip",
+    )
+    .bind(rotation)
+    .fetch_one(db)
+    .await?;
+    Ok(last_flip)
 }
 
-/// Records where a step of the claim's attempt stands.
-pub(super) async fn step(db: &mut SqliteConnection, hold: Hold, step: &Step) -> Result<(), Reason> {
-    let done = sqlx::query(
-        "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
-         SELECT id, attempt, ?3, ?4, ?5, ?6, ?7 FROM runs
-          WHERE id = ?1 AND attempt = ?2 AND state = 'running'
-         ON CONFLICT (run, attempt, name) DO UPDATE SET
-             state = excluded.state, started = excluded.started,
-             finished = excluded.finished, detail = excluded.detail",
+/// Records what a run tells. The first sighting counts for whom it goes from and to: an attempt after the flip sees
+/// the two users in the other places.
+pub(super) async fn note(db: &mut SqliteConnection, hold: Hold, note: &Note) -> Result<(), Reason> {
+    let first = note.seen.as_ref();
+    let rotation: Option<String> = sqlx::query_scalar(
+        "UPDATE runs SET from_user = COALESCE(from_user, ?3), to_user = COALESCE(to_user, ?4)
+          WHERE id = ?1 AND attempt = ?2 AND state = 'running' RETURNING rotation",
     )
     .bind(hold.run.to_string())
     .bind(hold.attempt)
-    .bind(step.name)
-    .bind(step.state)
-    .bind(step.started.timestamp_micros())
-    .bind(step.finished.map(|at| at.timestamp_micros()))
-    .bind(&step.detail)
-    .execute(db)
+    .bind(first.map(|seen| &seen.active_user))
+    .bind(first.map(|seen| &seen.standby_user))
+    .fetch_optional(&mut *db)
     .await?;
-    Reason::held(done.rows_affected(), hold.run)
-}
-
-/// Records what was seen of a secret. The first sighting of a run counts for whom it goes from
-/// and to: after the flip, the two users have changed places.
-pub(super) async fn seen(
-    db: &mut SqliteConnection,
-    hold: Option<Hold>,
-    rotation: &str,
-    seen: &Seen,
-) -> Result<(), Reason> {
-    if let Some(hold) = hold {
-        let done = sqlx::query(
-            "UPDATE runs SET from_user = COALESCE(from_user, ?3), to_user = COALESCE(to_user, ?4)
-              WHERE id = ?1 AND attempt = ?2 AND state = 'running'",
+    let rotation = rotation.ok_or(Reason::Lost(hold.run))?;
+    if let Some(first) = first {
+        seen(db, &rotation, first).await?;
+    }
+    for step in &note.steps {
+        sqlx::query(
+            "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (run, attempt, name) DO UPDATE SET
+                 state = excluded.state, started = excluded.started,
+                 finished = excluded.finished, detail = excluded.detail",
         )
         .bind(hold.run.to_string())
         .bind(hold.attempt)
-        .bind(&seen.active_user)
-        .bind(&seen.standby_user)
+        .bind(step.name)
+        .bind(step.state)
+        .bind(step.started.timestamp_micros())
+        .bind(step.finished.map(|at| at.timestamp_micros()))
+        .bind(&step.detail)
         .execute(&mut *db)
         .await?;
-        Reason::held(done.rows_affected(), hold.run)?;
     }
+    Ok(())
+}
+
+/// Records what was seen of a secret.
+pub(super) async fn seen(
+    db: &mut SqliteConnection,
+    rotation: &str,
+    seen: &Seen,
+) -> Result<(), Reason> {
     sqlx::query(
         "INSERT INTO rotations (name, engine, host, active_user, standby_user)
          VALUES (?1, ?2, ?3, ?4, ?5)
@@ -76,6 +81,19 @@ pub(super) async fn seen(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Records what a run still had to tell, and ends it.
+pub(super) async fn conclude(
+    db: &mut SqliteConnection,
+    hold: Hold,
+    said: &Note,
+    outcome: &Outcome,
+) -> Result<(), Reason> {
+    if *said != Note::default() {
+        note(db, hold, said).await?;
+    }
+    finish(db, hold, outcome).await
 }
 
 /// Ends a run, or frees it for another attempt. Steps that are still running end with it.
@@ -134,8 +152,11 @@ pub(super) async fn finish(
         .await?;
     if success {
         sqlx::query(
-            "UPDATE rotations SET last_success = ?2, last_flip = ?2, retired = NULL
-              WHERE name = (SELECT rotation FROM runs WHERE id = ?1)",
+            "UPDATE rotations SET last_success = ?2, last_flip = ?2, retired = NULL,
+                    active_user = COALESCE(to_user, active_user),
+                    standby_user = COALESCE(from_user, standby_user)
+               FROM (SELECT rotation, from_user, to_user FROM runs WHERE id = ?1) AS run
+              WHERE name = run.rotation",
         )
         .bind(run.to_string())
         .bind(now)

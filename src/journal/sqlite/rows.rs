@@ -320,7 +320,11 @@ fn seen(row: &SqliteRow) -> sqlx::Result<Option<Seen>> {
 }
 
 fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
-    let micros: i64 = row.try_get(column)?;
+    moment(row.try_get(column)?, column)
+}
+
+/// A time as a column holds it.
+pub(super) fn moment(micros: i64, column: &str) -> sqlx::Result<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros)
         .ok_or_else(|| corrupt(column, format!("{micros} is no time")))
 }

@@ -30,12 +30,20 @@ async fn is_fenced(journal: &dyn Journal, late: &Run) {
     let lost = JournalError::Lost { run: late.id };
     let hold = late.hold();
     let word = step(StepName::Finish, StepState::Running, "late");
-    assert_eq!(journal.step(hold, &word).await, Err(lost.clone()));
-    let sight = journal.seen(Some(hold), &late.rotation, &seen()).await;
-    assert_eq!(sight, Err(lost.clone()));
+    let nothing = Note::default();
+    let note = Note {
+        seen: Some(seen()),
+        steps: vec![word],
+    };
+    for note in [&nothing, &note] {
+        assert_eq!(journal.note(hold, note).await, Err(lost.clone()));
+    }
     for state in [RunState::Succeeded, RunState::Failed, RunState::Deferred] {
         let ending = outcome(state, at(70));
-        assert_eq!(journal.finish(hold, &ending).await, Err(lost.clone()));
+        for note in [&nothing, &note] {
+            let ended = journal.finish(hold, note, &ending).await;
+            assert_eq!(ended, Err(lost.clone()));
+        }
     }
     assert!(!journal.renew(hold, at(70), LEASE).await.unwrap());
     let after = (

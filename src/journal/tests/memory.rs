@@ -58,22 +58,26 @@ pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journa
         attempt: 1,
     };
     let word = step(StepName::Set, StepState::Running, "x");
-    journal.step(nothing, &word).await.unwrap_err();
+    let note = Note {
+        seen: None,
+        steps: vec![word],
+    };
+    journal.note(nothing, &note).await.unwrap_err();
     let done = Outcome {
         state: RunState::Succeeded,
         error: None,
         now: at(1),
     };
-    journal.finish(nothing, &done).await.unwrap_err();
+    journal.finish(nothing, &note, &done).await.unwrap_err();
     let run = claimed(journal, &request("orders", 1)).await;
     let still = Outcome {
         state: RunState::Running,
         ..done.clone()
     };
-    journal.finish(run.hold(), &still).await.unwrap_err();
-    journal.finish(run.hold(), &done).await.unwrap();
-    journal.finish(run.hold(), &done).await.unwrap_err();
-    journal.step(run.hold(), &word).await.unwrap_err();
+    journal.finish(run.hold(), &note, &still).await.unwrap_err();
+    journal.finish(run.hold(), &note, &done).await.unwrap();
+    journal.finish(run.hold(), &note, &done).await.unwrap_err();
+    journal.note(run.hold(), &note).await.unwrap_err();
     assert_eq!(journal.run(nothing.run).await.unwrap(), None);
 }
 

@@ -117,8 +117,8 @@ async fn many_that_take_over_a_dead_workers_run_at_once_are_one() {
         .collect();
     let mut granted = Vec::new();
     for claim in claims {
-        if let Claim::Claimed(run) = claim.await.unwrap() {
-            granted.push(run.attempt);
+        if let Claim::Claimed(claimed) = claim.await.unwrap() {
+            granted.push(claimed.run.attempt);
         }
     }
     assert_eq!(granted, [2]);
@@ -252,7 +252,7 @@ async fn what_postgresql_cannot_store_is_replaced() {
     let run = claimed(&journal, &request).await;
     assert_eq!(run.reason.as_deref(), Some("a\u{fffd}b"));
     let word = step(StepName::Set, StepState::Failed, "c\0d");
-    journal.step(run.hold(), &word).await.unwrap();
+    tell(&journal, &run, &word).await.unwrap();
     let read = read(&journal, &run).await;
     assert_eq!(read.steps[0].detail.as_deref(), Some("c\u{fffd}d"));
 }

@@ -55,15 +55,27 @@ pub fn step(name: StepName, state: StepState, detail: &str) -> Step {
 
 pub async fn claimed(journal: &dyn Journal, request: &ClaimRequest) -> Run {
     match journal.claim(request).await.unwrap() {
-        Claim::Claimed(run) => *run,
+        Claim::Claimed(claimed) => claimed.run,
         other => panic!("not claimed: {other:?}"),
     }
+}
+
+pub async fn tell(journal: &dyn Journal, run: &Run, step: &Step) -> Result<(), JournalError> {
+    let note = Note {
+        seen: None,
+        steps: vec![step.clone()],
+    };
+    journal.note(run.hold(), &note).await
 }
 
 pub async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTime<Utc>) {
     let error = (state != RunState::Succeeded).then(|| problem(Code::DbUnreachable));
     let outcome = Outcome { state, error, now };
-    journal.finish(run.hold(), &outcome).await.unwrap();
+    let nothing = Note::default();
+    journal
+        .finish(run.hold(), &nothing, &outcome)
+        .await
+        .unwrap();
 }
 
 pub async fn read(journal: &dyn Journal, run: &Run) -> Run {
@@ -162,7 +174,7 @@ pub async fn a_lost_claim_cannot_be_renewed(journal: &dyn Journal) {
 pub async fn a_dead_workers_run_of_another_version_ends_as_failed(journal: &dyn Journal) {
     let dead = claimed(journal, &request("orders", 1)).await;
     let open = step(StepName::Set, StepState::Running, "x");
-    journal.step(dead.hold(), &open).await.unwrap();
+    tell(journal, &dead, &open).await.unwrap();
     let next = claimed(journal, &by("b", at(60), request("orders", 2))).await;
     assert_ne!(next.id, dead.id);
     let dead = read(journal, &dead).await;
@@ -214,7 +226,7 @@ pub async fn a_deferred_run_is_claimed_again_under_the_same_id(journal: &dyn Jou
 pub async fn steps_are_those_of_the_current_attempt_in_their_order(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     let first = step(StepName::Create, StepState::Succeeded, "first attempt");
-    journal.step(run.hold(), &first).await.unwrap();
+    tell(journal, &run, &first).await.unwrap();
     end(journal, &run, RunState::Deferred, at(4)).await;
     assert_eq!(read(journal, &run).await.steps, [first]);
     let run = claimed(journal, &request("orders", 1)).await;
@@ -228,7 +240,7 @@ pub async fn steps_are_those_of_the_current_attempt_in_their_order(journal: &dyn
         &test,
         &set,
     ] {
-        journal.step(run.hold(), said).await.unwrap();
+        tell(journal, &run, said).await.unwrap();
     }
     assert_eq!(read(journal, &run).await.steps, [set, test, finish]);
 }
@@ -241,7 +253,7 @@ pub async fn steps_left_running_end_with_their_run(journal: &dyn Journal) {
     ] {
         let run = claimed(journal, &request("orders", n)).await;
         let open = step(StepName::Set, StepState::Running, "x");
-        journal.step(run.hold(), &open).await.unwrap();
+        tell(journal, &run, &open).await.unwrap();
         end(journal, &run, ending, at(9)).await;
         let closed = Step {
             state: expected,
@@ -252,31 +264,86 @@ pub async fn steps_left_running_end_with_their_run(journal: &dyn Journal) {
     }
 }
 
-pub async fn the_first_sighting_of_a_run_says_whom_it_goes_from_and_to(journal: &dyn Journal) {
-    let sight = |active: &str, standby: &str| Seen {
+fn sight(active: &str, standby: &str) -> Seen {
+    Seen {
         engine: "postgres".into(),
         host: None,
         active_user: active.into(),
         standby_user: standby.into(),
-    };
+    }
+}
+
+pub async fn the_first_sighting_of_a_run_says_whom_it_goes_from_and_to(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     let (before, after) = (sight("app", "app_clone"), sight("app_clone", "app"));
-    journal
-        .seen(Some(run.hold()), "orders", &before)
-        .await
-        .unwrap();
-    journal
-        .seen(Some(run.hold()), "orders", &after)
-        .await
-        .unwrap();
+    for seen in [&before, &after] {
+        let note = Note {
+            seen: Some(seen.clone()),
+            steps: vec![],
+        };
+        journal.note(run.hold(), &note).await.unwrap();
+    }
     let run = read(journal, &run).await;
     assert_eq!(run.from_user.as_deref(), Some("app"));
     assert_eq!(run.to_user.as_deref(), Some("app_clone"));
-    journal.seen(None, "never run", &before).await.unwrap();
+    journal.seen("never run", &before).await.unwrap();
     let memory = journal.memory().await.unwrap();
     assert_eq!(memory["orders"].seen, Some(after));
     assert_eq!(memory["never run"].seen, Some(before));
     assert_eq!(memory["never run"].last_run, None);
+}
+
+pub async fn what_a_run_had_still_to_tell_is_told_with_its_end(journal: &dyn Journal) {
+    for (n, state, seen_after) in [
+        (1, RunState::Failed, sight("app", "app_clone")),
+        (2, RunState::Succeeded, sight("app_clone", "app")),
+    ] {
+        let run = claimed(journal, &request("orders", n)).await;
+        let open = step(StepName::Set, StepState::Running, "not the last word");
+        tell(journal, &run, &open).await.unwrap();
+        let note = Note {
+            seen: Some(sight("app", "app_clone")),
+            steps: vec![
+                step(StepName::Set, StepState::Succeeded, "s"),
+                step(StepName::Test, StepState::Failed, "t"),
+            ],
+        };
+        let outcome = Outcome {
+            state,
+            error: (state != RunState::Succeeded).then(|| problem(Code::DbUnreachable)),
+            now: at(9),
+        };
+        journal.finish(run.hold(), &note, &outcome).await.unwrap();
+        let ended = read(journal, &run).await;
+        assert_eq!(ended.steps, note.steps);
+        assert_eq!(ended.to_user.as_deref(), Some("app_clone"));
+        let memory = journal.memory_of("orders").await.unwrap().unwrap();
+        assert_eq!(memory.seen, Some(seen_after), "{state:?}");
+    }
+}
+
+pub async fn a_claim_knows_when_the_last_flip_was(journal: &dyn Journal) {
+    let flip = async |n| match journal.claim(&request("orders", n)).await.unwrap() {
+        Claim::Claimed(claimed) => (claimed.last_flip, claimed.run),
+        other => panic!("not claimed: {other:?}"),
+    };
+    let (before, run) = flip(1).await;
+    assert_eq!(before, None);
+    end(journal, &run, RunState::Deferred, at(1)).await;
+    journal.flipped("orders", at(2)).await.unwrap();
+    let (again, run) = flip(1).await;
+    assert_eq!((again, run.attempt), (Some(at(2)), 2));
+    end(journal, &run, RunState::Succeeded, at(3)).await;
+    assert_eq!(flip(2).await.0, Some(at(3)));
+    // What a claim ends may have moved it too.
+    let dead = claimed(journal, &request("bills", 3)).await;
+    let open = step(StepName::Finish, StepState::Running, "x");
+    tell(journal, &dead, &open).await.unwrap();
+    let late = by("b", at(60), request("bills", 4));
+    let Claim::Claimed(next) = journal.claim(&late).await.unwrap() else {
+        panic!("the dead worker's lease has run out");
+    };
+    assert_eq!(next.last_flip, Some(at(60)));
 }
 
 pub async fn a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not(
@@ -310,7 +377,7 @@ pub async fn a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_fli
     ] {
         let run = claimed(journal, &request(rotation, 1)).await;
         let open = step(step_name, StepState::Running, "x");
-        journal.step(run.hold(), &open).await.unwrap();
+        tell(journal, &run, &open).await.unwrap();
         // Another attempt begins, and does not come that far.
         claimed(journal, &by("b", at(60), request(rotation, 1))).await;
         journal.sweep(at(3601)).await.unwrap();

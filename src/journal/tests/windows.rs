@@ -51,7 +51,7 @@ pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal)
     end(journal, &deferred, RunState::Deferred, at(1)).await;
     let dead = claimed(journal, &request("bills", 2)).await;
     let open = step(StepName::Set, StepState::Running, "x");
-    journal.step(dead.hold(), &open).await.unwrap();
+    tell(journal, &dead, &open).await.unwrap();
     for (rotation, n, run) in [("orders", 1, deferred), ("bills", 2, dead)] {
         let late = by("b", at(4000), request(rotation, n));
         let told = journal.end_window(&late, &missed(at(4000))).await.unwrap();

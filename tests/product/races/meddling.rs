@@ -99,11 +99,11 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
         force: false,
     };
     let rotation = &settings.rotations[0];
-    let Claim::Claimed(run) = rotator.claim(rotation, &order).await.unwrap() else {
+    let Claim::Claimed(claimed) = rotator.claim(rotation, &order).await.unwrap() else {
         panic!("the run is not ours");
     };
     let never = CancellationToken::new();
-    let run = rotator.carry_out(rotation, &order, *run, &never).await;
+    let run = rotator.carry_out(rotation, &order, *claimed, &never).await;
     assert_eq!(run.error.unwrap().code, Code::LostRace);
     let (current, _) = shop.read(stage::CURRENT).await;
     assert_eq!(current, previous, "it is where the person has moved it");

@@ -147,9 +147,9 @@ impl Track {
         tokio::time::sleep(self.chance.millis(0..80)).await;
         let (rotator, rotation) = (&self.workers[worker], &self.rotations[pair]);
         match rotator.claim(rotation, order).await.unwrap() {
-            Claim::Claimed(run) => {
+            Claim::Claimed(claimed) => {
                 let never = CancellationToken::new();
-                rotator.carry_out(rotation, order, *run, &never).await
+                rotator.carry_out(rotation, order, *claimed, &never).await
             }
             Claim::Running { run, .. } | Claim::Over(run) => *run,
         }
