@@ -87,12 +87,33 @@ pub struct Credentials {
     pub password: Sensitive,
 }
 
+/// What a sign-in is asked besides who has signed in. Of what nobody needs to know, the server is spared the answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Questions<'a> {
+    /// Statements that must succeed.
+    pub probes: &'a [String],
+    /// Which server this is: [`SignedIn::server_identity`].
+    pub identity: bool,
+}
+
+impl<'a> Questions<'a> {
+    /// These probes, and no more.
+    #[must_use]
+    pub const fn probes(probes: &'a [String]) -> Self {
+        Self {
+            probes,
+            identity: false,
+        }
+    }
+}
+
 /// What a successful sign-in told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIn {
     /// Who the server says has signed in (not whose privileges the session has).
     pub user: String,
-    /// What tells this server, with its replicas, from every other one; `None` where it cannot be known.
+    /// What tells this server, with its replicas, from every other one; `None` where it cannot be known, or was not
+    /// asked.
     pub server_identity: Option<String>,
 }
 
@@ -203,8 +224,7 @@ pub trait Engine: Send + Sync {
         MasterNeeds::Secret
     }
 
-    /// Opens a new connection with exactly these credentials, asks who it is, runs the `probes`,
-    /// and closes it.
+    /// Opens a new connection with exactly these credentials, asks who it is and the `questions`, and closes it.
     ///
     /// # Errors
     /// [`EngineError`]; [`EngineError::SignIn`] if and only if the server refused the credentials.
@@ -212,7 +232,7 @@ pub trait Engine: Send + Sync {
         &self,
         target: &Target,
         credentials: &Credentials,
-        probes: &[String],
+        questions: Questions<'_>,
     ) -> Result<SignedIn, EngineError>;
 
     /// Signs in with the master credentials, for the length of a run.

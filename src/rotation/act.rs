@@ -1,7 +1,7 @@
 //! One action, one effect. What it did is put into the scene, so that the next decision sees it;
 //! a store that says that somebody else was there first sends the run back to looking.
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Questions};
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{look_at_current, look_at_labels};
@@ -162,9 +162,10 @@ async fn converge(
     // The proof is no part of the comparison, nor does it wait for it: `test` takes it up.
     let who = credentials(document);
     let request = request(task, &scene.located.pair, Some(&password));
+    let probes = Questions::probes(&task.rotation.probe);
     let (compared, proof) = tokio::join!(
         compare(&mut **admin, &request, true),
-        scene.located.sign_in(&who, &task.rotation.probe),
+        scene.located.sign_in(&who, probes),
     );
     scene.proof = Some(proof);
     take_note(task, scene, compared?);
@@ -186,7 +187,10 @@ async fn prove(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationErr
     let who = credentials(document);
     let proof = match scene.proof.take() {
         Some(proof) => proof,
-        None => located.sign_in(&who, &task.rotation.probe).await,
+        None => {
+            let probes = Questions::probes(&task.rotation.probe);
+            located.sign_in(&who, probes).await
+        }
     };
     match proof {
         Ok(_) => {

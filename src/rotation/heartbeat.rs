@@ -7,7 +7,7 @@
 //! - a database or a store that is down looks like a changed password: only a refusal is one.
 
 use crate::config::settings::Rotation;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Questions};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::{locate, located};
 use crate::rotation::observe::{PATIENCE, down, keeps_moving};
@@ -56,7 +56,9 @@ pub async fn beat_with(
         let Some(place) = site.hosts.place(&located.target.host).await else {
             return Err(Role::Current.error()(down(&located)));
         };
-        let answer = located.sign_in(&located.current(), &[]).await;
+        let answer = located
+            .sign_in(&located.current(), Questions::default())
+            .await;
         place.heard(&answer);
         let refused = match answer {
             Ok(_) => return Ok(Heartbeat::Accepted),

@@ -2,8 +2,8 @@
 
 use crate::config::settings::Rotation;
 use crate::engine::{
-    Credentials, Engine, EngineError, EngineKind, MasterNeeds, SignedIn, Surroundings, Target, Tls,
-    TlsMode,
+    Credentials, Engine, EngineError, EngineKind, MasterNeeds, Questions, SignedIn, Surroundings,
+    Target, Tls, TlsMode,
 };
 use crate::rotation::error::RotationError;
 use crate::rotation::site::Site;
@@ -37,9 +37,9 @@ impl Located {
     pub async fn sign_in(
         &self,
         who: &Credentials,
-        probes: &[String],
+        questions: Questions<'_>,
     ) -> Result<SignedIn, EngineError> {
-        let signed_in = self.engine.sign_in(&self.target, who, probes).await?;
+        let signed_in = self.engine.sign_in(&self.target, who, questions).await?;
         if signed_in.user == who.username {
             return Ok(signed_in);
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::config::settings::{InUse, Rotation};
-use crate::engine::{EngineError, SignedIn};
+use crate::engine::{EngineError, Questions, SignedIn, Target};
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{describe, labels};
@@ -32,8 +32,12 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             return Err(Role::Current.error()(down(&located)));
         };
         let active = located.current();
+        let questions = Questions {
+            identity: !same_name(&located.target, &master.target),
+            ..Questions::default()
+        };
         let (current, entered) = tokio::join!(
-            located.sign_in(&active, &[]),
+            located.sign_in(&active, questions),
             enter(site, task, &located, master),
         );
         place.heard(&current);
@@ -264,12 +268,16 @@ fn other_server(scene: &Scene, identity: Option<String>) -> bool {
     let Some(admin) = &scene.admin else {
         return false;
     };
-    let (secret, master) = (&scene.located.target, &scene.master.target);
-    let same_name = secret.host.eq_ignore_ascii_case(&master.host) && secret.port == master.port;
+    let same_name = same_name(&scene.located.target, &scene.master.target);
     if same_name || scene.observed.guards.current_refused {
         return false;
     }
     identity.is_none() || identity.as_deref() != admin.server_identity()
+}
+
+/// Whether one address leads to both.
+fn same_name(secret: &Target, master: &Target) -> bool {
+    secret.host.eq_ignore_ascii_case(&master.host) && secret.port == master.port
 }
 
 /// The guards that rest on the config, the labels and the time.

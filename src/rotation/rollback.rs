@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
-use crate::engine::{ChangeKind, EngineError, InspectRequest, Inspection, SignedIn};
+use crate::engine::{ChangeKind, EngineError, InspectRequest, Inspection, Questions, SignedIn};
 use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
@@ -130,7 +130,8 @@ async fn prove(
     previous: &Document,
 ) -> Result<SignedIn, EngineError> {
     let who = credentials(previous);
-    scene.located.sign_in(&who, &task.rotation.probe).await
+    let probes = Questions::probes(&task.rotation.probe);
+    scene.located.sign_in(&who, probes).await
 }
 
 /// Unlocks the user of AWSPREVIOUS, which `retire_after` has locked, with the password that it had.

@@ -1,7 +1,7 @@
 //! How the standby stands: the database's part of an observation.
 
 use crate::config::settings::{GrantsMode, StandbyMode};
-use crate::engine::{Admin, EngineError, InspectRequest, Inspection, Session, Severity};
+use crate::engine::{Admin, EngineError, InspectRequest, Inspection, Questions, Session, Severity};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
@@ -100,7 +100,7 @@ pub(crate) async fn pending_password(scene: &mut Scene) -> Result<(), RotationEr
     scene.observed.standby.has_password = match &scene.own_document {
         Some(document) if may_hold => {
             let who = credentials(document);
-            match scene.located.sign_in(&who, &[]).await {
+            match scene.located.sign_in(&who, Questions::default()).await {
                 Ok(_) => true,
                 Err(EngineError::SignIn { .. }) => false,
                 Err(error) => return Err(Role::Pending.error()(error)),

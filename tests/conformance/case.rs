@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use twinkey::engine::{
-    Admin, Change, Credentials, Finding, InspectRequest, Inspection, Severity, SignedIn, Target,
+    Admin, Change, Credentials, Finding, InspectRequest, Inspection, Questions, Severity, SignedIn,
+    Target,
 };
 use twinkey::secret::Sensitive;
 use twinkey::secret::pair::Pair;
@@ -104,7 +105,11 @@ impl<'a> Case<'a> {
         who: &Credentials,
     ) -> Result<SignedIn, twinkey::engine::EngineError> {
         let target = self.target();
-        self.harness.engine().sign_in(&target, who, &[]).await
+        let questions = Questions {
+            identity: true,
+            ..Questions::default()
+        };
+        self.harness.engine().sign_in(&target, who, questions).await
     }
 
     /// The active user does its work, on what both have done before.

@@ -33,7 +33,7 @@ use self::lock::{Held, Taken};
 use self::tunnel::Far;
 use super::{
     Admin, Change, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
-    Session, SignedIn, Target, proof,
+    Questions, Session, SignedIn, Target, proof,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
@@ -67,7 +67,7 @@ impl Documentdb {
         let far = at(writer, reader);
         let learned = async {
             loop {
-                match prove(&far, target, credentials, &[]).await {
+                match prove(&far, target, credentials, Questions::default()).await {
                     Err(EngineError::SignIn { .. }) => tokio::time::sleep(READER_PAUSE).await,
                     proof => return proof.map(drop),
                 }
@@ -98,11 +98,11 @@ impl Engine for Documentdb {
         &self,
         target: &Target,
         credentials: &Credentials,
-        probes: &[String],
+        questions: Questions<'_>,
     ) -> Result<SignedIn, EngineError> {
         let far = connect::far(target)?;
         let proof = async {
-            let signed_in = prove(&far, target, credentials, probes).await?;
+            let signed_in = prove(&far, target, credentials, questions).await?;
             self.prove_at_reader(&far, target, credentials).await?;
             Ok(signed_in)
         };
@@ -164,13 +164,17 @@ async fn prove(
     far: &Far,
     target: &Target,
     credentials: &Credentials,
-    probes: &[String],
+    questions: Questions<'_>,
 ) -> Result<SignedIn, EngineError> {
     let own = target.dbname.as_deref();
     let (connection, _) = Connection::open(far, credentials, own).await?;
     let who = greeting::who(&connection).await?;
-    let hello = greeting::hello(&connection).await?;
-    for probe in probes {
+    let server_identity = if questions.identity {
+        greeting::hello(&connection).await?.identity
+    } else {
+        None
+    };
+    for probe in questions.probes {
         let what = format!("the probe {probe:?}");
         let command = apply::command(probe, &what)?;
         connection.run(own.unwrap_or(ADMIN), command, &what).await?;
@@ -178,7 +182,7 @@ async fn prove(
     connection.close().await;
     Ok(SignedIn {
         user: who.user,
-        server_identity: hello.identity,
+        server_identity,
     })
 }
 

@@ -41,8 +41,8 @@ use self::connect::Peer;
 use self::dialect::Dialect;
 use self::grants::Account;
 use super::{
-    Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, Session, SignedIn,
-    Target, proof,
+    Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, Questions,
+    Session, SignedIn, Target, proof,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
@@ -78,14 +78,14 @@ impl Engine for Mysql {
         &self,
         target: &Target,
         credentials: &Credentials,
-        probes: &[String],
+        questions: Questions<'_>,
     ) -> Result<SignedIn, EngineError> {
         let peer = Peer::new(target, credentials)?;
-        let proof = proof::in_time(&peer.host, peer.port, prove(&peer, probes));
+        let proof = proof::in_time(&peer.host, peer.port, prove(&peer, questions));
         match proof.await {
             Err(error) if connect::needs_ed25519(&error) => {
                 let who = MARIADB_IDENTITY;
-                ed25519::sign_in(target, credentials, who, probes, proof::LIMIT).await
+                ed25519::sign_in(target, credentials, who, questions.probes, proof::LIMIT).await
             }
             result => result,
         }
@@ -112,23 +112,30 @@ impl Engine for Mysql {
         let master = facts::Master {
             grants: look.grants(&show).await?,
             account: greeting.account,
-            schemas_are_literal: greeting.schemas_are_literal,
+            schemas_are_literal: greeting.variables.schemas_are_literal,
         };
         Ok(Box::new(Master {
             connection,
             peer,
             dialect: greeting.dialect,
-            server_identity: greeting.signed_in.server_identity,
+            server_identity: greeting.variables.server_identity,
             master,
             lock: None,
         }))
     }
 }
 
-async fn prove(peer: &Peer, probes: &[String]) -> Result<SignedIn, EngineError> {
+async fn prove(peer: &Peer, questions: Questions<'_>) -> Result<SignedIn, EngineError> {
     let mut connection = peer.connect().await?;
-    let greeting = greet(&mut connection, peer).await?;
-    for probe in probes {
+    let explain = |error| peer.explain("asking who has signed in", false, error);
+    let asked = sqlx::query_scalar("SELECT USER()").fetch_one(&mut connection);
+    let user: String = proof::answer(asked).await.map_err(explain)?;
+    let server_identity = if questions.identity {
+        variables(&mut connection, peer).await?.server_identity
+    } else {
+        None
+    };
+    for probe in questions.probes {
         sqlx::raw_sql(AssertSqlSafe(probe.clone()))
             .execute(&mut connection)
             .await
@@ -136,7 +143,15 @@ async fn prove(peer: &Peer, probes: &[String]) -> Result<SignedIn, EngineError> 
     }
     // What was asked is answered; how the connection ends changes nothing.
     let _ = connection.close().await;
-    Ok(greeting.signed_in)
+    Ok(SignedIn {
+        user: name_of(&user).to_owned(),
+        server_identity,
+    })
+}
+
+/// The name in `name@host`, of which the name can hold an `@`, and an address or an account's host cannot.
+fn name_of(who: &str) -> &str {
+    who.rsplit_once('@').map_or(who, |(name, _)| name)
 }
 
 /// The identity is MySQL's `server_uuid`, or MariaDB's `server_uid` since 10.5.26, 10.6.19 and 10.11.9;
@@ -153,33 +168,45 @@ struct Greeting {
     account: Account,
     /// MySQL's active roles, as SQL takes them.
     roles: Option<String>,
-    schemas_are_literal: bool,
-    signed_in: SignedIn,
+    variables: Variables,
 }
 
-/// Who we are, and where.
-async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting, EngineError> {
-    let explain = |error| peer.explain("asking who has signed in", false, error);
-    let asked = sqlx::query("SELECT VERSION(), USER(), CURRENT_USER()").fetch_one(&mut *connection);
-    let row = proof::answer(asked).await.map_err(explain)?;
-    let dialect = Dialect::of(&row.try_get::<String, _>(0).map_err(explain)?)?;
-    let who: String = row.try_get(1).map_err(explain)?;
-    let account: String = row.try_get(2).map_err(explain)?;
-    // Neither an address nor an account's host part holds an `@`.
-    let (user, _) = who.rsplit_once('@').unwrap_or((&who, ""));
-    let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
-    let account = Account::new(account, host);
-    let asked = sqlx::query_as(VARIABLES).fetch_all(&mut *connection);
-    let variables: Vec<(String, String)> = proof::answer(asked).await.map_err(explain)?;
-    let mut server_identity = None;
-    let mut schemas_are_literal = false;
-    for (name, value) in variables {
+/// What the server's variables tell.
+#[derive(Default)]
+struct Variables {
+    server_identity: Option<String>,
+    schemas_are_literal: bool,
+}
+
+async fn variables(
+    connection: &mut MySqlConnection,
+    peer: &Peer,
+) -> Result<Variables, EngineError> {
+    let asked = sqlx::query_as(VARIABLES).fetch_all(connection);
+    let all: Vec<(String, String)> = proof::answer(asked)
+        .await
+        .map_err(|error| peer.explain("asking which server this is", false, error))?;
+    let mut known = Variables::default();
+    for (name, value) in all {
         if name == "partial_revokes" {
-            schemas_are_literal = value == "ON";
+            known.schemas_are_literal = value == "ON";
         } else {
-            server_identity = Some(value);
+            known.server_identity = Some(value);
         }
     }
+    Ok(known)
+}
+
+/// Whose privileges we have, and where.
+async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting, EngineError> {
+    let explain = |error| peer.explain("asking who has signed in", false, error);
+    let asked = sqlx::query("SELECT VERSION(), CURRENT_USER()").fetch_one(&mut *connection);
+    let row = proof::answer(asked).await.map_err(explain)?;
+    let dialect = Dialect::of(&row.try_get::<String, _>(0).map_err(explain)?)?;
+    let account: String = row.try_get(1).map_err(explain)?;
+    let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
+    let account = Account::new(account, host);
+    let variables = variables(connection, peer).await?;
     let roles = if dialect.is_mariadb() {
         None
     } else {
@@ -191,11 +218,7 @@ async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting
         dialect,
         account,
         roles: roles.filter(|roles| roles != "NONE"),
-        schemas_are_literal,
-        signed_in: SignedIn {
-            user: user.to_owned(),
-            server_identity,
-        },
+        variables,
     })
 }
 

@@ -41,24 +41,39 @@ async fn transaction(
     changes: &[Change],
     password: &Sensitive,
 ) -> Result<(), EngineError> {
+    // One statement is a transaction of its own.
+    if let [only] = changes {
+        return carry_out(connection, peer, only, password).await;
+    }
     let failed = |error| peer.explain("a transaction", false, error);
     let mut transaction = answer(connection.begin()).await.map_err(failed)?;
     for change in changes {
-        let secret = change.statement.slot().is_some();
-        let statement = match change.statement.slot() {
-            None => change.statement.to_string(),
-            Some(slot) => {
-                let filling = slot.fill(password)?;
-                change.statement.filled(&filling).expose_secret().to_owned()
-            }
-        };
-        let asked = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction);
-        if let Err(error) = answer(asked).await {
-            let explained = peer.explain(&change.statement.to_string(), secret, error);
+        if let Err(error) = carry_out(&mut transaction, peer, change, password).await {
             // If even this fails, the connection is gone, and the transaction with it.
             farewell(transaction.rollback()).await;
-            return Err(explained);
+            return Err(error);
         }
     }
     answer(transaction.commit()).await.map_err(failed)
+}
+
+async fn carry_out(
+    connection: &mut PgConnection,
+    peer: &Peer,
+    change: &Change,
+    password: &Sensitive,
+) -> Result<(), EngineError> {
+    let slot = change.statement.slot();
+    let statement = match &slot {
+        None => change.statement.to_string(),
+        Some(slot) => {
+            let filling = slot.fill(password)?;
+            change.statement.filled(&filling).expose_secret().to_owned()
+        }
+    };
+    let asked = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection);
+    answer(asked)
+        .await
+        .map(drop)
+        .map_err(|error| peer.explain(&change.statement.to_string(), slot.is_some(), error))
 }

@@ -10,6 +10,8 @@ WITH me AS (
     JOIN pair p ON p.oid = s.setrole
     LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
     WHERE s.setdatabase = 0 OR d.oid IS NOT NULL
+), setting AS (
+    SELECT lower(split_part(unnest(setconfig), '=', 1)) AS name FROM config
 ), role AS (
     SELECT r.oid, json_build_object(
         'name', r.rolname, 'superuser', r.rolsuper, 'inherit', r.rolinherit,
@@ -80,12 +82,14 @@ SELECT json_build_object(
             'role', rolname, 'database', CASE WHEN setdatabase <> 0 THEN datname END,
             'values', setconfig) ORDER BY rolname, datname NULLS FIRST)
         FROM config), '[]'),
+    -- All settings are looked through only where one is there that not everybody may set, as `role`.
     'unsettable', coalesce((
         SELECT json_agg(s.name ORDER BY s.name)
         FROM pg_catalog.pg_settings s
         WHERE s.context IN ('superuser', 'superuser-backend')
             AND NOT {may_set}
-            AND lower(s.name) IN (SELECT lower(split_part(unnest(setconfig), '=', 1)) FROM config)),
+            AND lower(s.name) IN (SELECT name FROM setting)
+            AND EXISTS (SELECT FROM setting WHERE name <> 'role')),
         '[]'),
     -- REASSIGN OWNED leaves default privileges and user mappings alone: they go with their user.
     'owned', coalesce((

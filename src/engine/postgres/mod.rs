@@ -23,7 +23,7 @@ pub(super) use self::connect::Peer;
 pub(super) use self::quote::list_elements;
 use super::{
     Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, PostgresOptions,
-    Session, SignedIn, Target, proof,
+    Questions, Session, SignedIn, Target, proof,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
@@ -51,13 +51,18 @@ impl Engine for Postgres {
         &self,
         target: &Target,
         credentials: &Credentials,
-        probes: &[String],
+        questions: Questions<'_>,
     ) -> Result<SignedIn, EngineError> {
         let peer = Peer::new(target, credentials)?;
         let proof = async {
             let mut connection = peer.connect().await?;
-            let greeting = greet(&mut connection, &peer).await?;
-            for probe in probes {
+            let user = who(&mut connection, &peer).await?;
+            let server_identity = if questions.identity {
+                identity(&mut connection, &peer).await?
+            } else {
+                None
+            };
+            for probe in questions.probes {
                 sqlx::raw_sql(AssertSqlSafe(probe.clone()))
                     .execute(&mut connection)
                     .await
@@ -65,7 +70,10 @@ impl Engine for Postgres {
             }
             // What was asked is answered; how the connection ends changes nothing.
             let _ = connection.close().await;
-            Ok(greeting.signed_in)
+            Ok(SignedIn {
+                user,
+                server_identity,
+            })
         };
         proof::in_time(&peer.host, peer.port, proof).await
     }
@@ -77,53 +85,60 @@ impl Engine for Postgres {
     ) -> Result<Box<dyn Admin>, EngineError> {
         let peer = Peer::admin(target, master)?;
         let mut connection = peer.connect().await?;
-        let greeting = greet(&mut connection, &peer).await?;
+        let version = version(&mut connection, &peer).await?;
+        let server_identity = identity(&mut connection, &peer).await?;
         Ok(Box::new(Master {
             connection,
             peer,
-            version: greeting.version,
-            server_identity: greeting.signed_in.server_identity,
+            version,
+            server_identity,
             options: self.options.clone(),
         }))
     }
 }
 
-struct Greeting {
-    version: u32,
-    signed_in: SignedIn,
+/// Who has signed in.
+async fn who(connection: &mut PgConnection, peer: &Peer) -> Result<String, EngineError> {
+    ask(connection, "SELECT session_user::text")
+        .await
+        .map_err(|error| peer.explain("asking who has signed in", false, error))
 }
 
-/// Who we are, and where. By the simple protocol, which takes one round trip a question.
-async fn greet(connection: &mut PgConnection, peer: &Peer) -> Result<Greeting, EngineError> {
-    let explain = |error| peer.explain("asking who has signed in", false, error);
-    let asked = sqlx::raw_sql(
-        "SELECT session_user::text, current_setting('server_version_num')::int, \
-         has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')",
-    )
-    .fetch_one(&mut *connection);
-    let row = proof::answer(asked).await.map_err(explain)?;
-    let may_identify: bool = row.try_get(2).map_err(explain)?;
-    let server_identity = if may_identify {
-        let asked =
-            sqlx::raw_sql("SELECT system_identifier::text FROM pg_catalog.pg_control_system()")
-                .fetch_one(connection);
-        match proof::answer(asked).await {
-            Ok(row) => row.try_get(0).map_err(explain)?,
-            // Some services have no control file to show.
-            Err(sqlx::Error::Database(_)) => None,
-            Err(error) => return Err(explain(error)),
-        }
-    } else {
-        None
-    };
-    let version: i32 = row.try_get(1).map_err(explain)?;
-    Ok(Greeting {
-        version: version.unsigned_abs(),
-        signed_in: SignedIn {
-            user: row.try_get(0).map_err(explain)?,
-            server_identity,
-        },
-    })
+/// `160004`
+async fn version(connection: &mut PgConnection, peer: &Peer) -> Result<u32, EngineError> {
+    let version = "SELECT current_setting('server_version_num')::int";
+    ask(connection, version)
+        .await
+        .map(i32::unsigned_abs)
+        .map_err(|error| peer.explain("asking which version this is", false, error))
+}
+
+/// What tells this cluster, with its replicas, from every other one. `None`: it may not be asked, or some service has
+/// no control file to show.
+async fn identity(
+    connection: &mut PgConnection,
+    peer: &Peer,
+) -> Result<Option<String>, EngineError> {
+    let explain = |error| peer.explain("asking which server this is", false, error);
+    let may = "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
+    if !ask::<bool>(connection, may).await.map_err(explain)? {
+        return Ok(None);
+    }
+    let identity = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
+    match ask(connection, identity).await {
+        Ok(identity) => Ok(identity),
+        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(error) => Err(explain(error)),
+    }
+}
+
+/// One value, by the simple protocol: one round trip.
+async fn ask<T>(connection: &mut PgConnection, question: &'static str) -> sqlx::Result<T>
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    let row = proof::answer(sqlx::raw_sql(question).fetch_one(connection)).await?;
+    row.try_get(0)
 }
 
 /// The master's connection.
@@ -167,10 +182,11 @@ impl Admin for Master {
             .map(Some)
     }
 
-    /// `DISCARD ALL` frees all advisory locks too, and what it makes of the settings is what the sign-in asked for
-    /// (PostgreSQL manual, "DISCARD"). It fails inside a transaction, and then the session is no new one.
     async fn reset(&mut self) -> bool {
-        let asked = sqlx::raw_sql("DISCARD ALL").execute(&mut self.connection);
+        if self.connection.is_in_transaction() {
+            return false;
+        }
+        let asked = sqlx::raw_sql(DISCARD).execute(&mut self.connection);
         matches!(proof::farewell(asked).await, Some(Ok(_)))
     }
 
@@ -185,6 +201,11 @@ impl Admin for Master {
         .await;
     }
 }
+
+/// What `DISCARD ALL` does (PostgreSQL manual, "DISCARD"), which frees the lock too and makes of the settings what the
+/// sign-in asked for; but for `DEALLOCATE ALL` and `DISCARD PLANS`: the questions stay prepared.
+const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 /// One lock a pair and cluster of databases: advisory locks are a database's, and a pair's workers
 /// all come to the database of its secret.

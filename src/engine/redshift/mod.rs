@@ -42,7 +42,7 @@ use self::lock::Lease;
 use self::rows::Row;
 use super::{
     Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, MasterNeeds,
-    RedshiftOptions, RedshiftProbe, Session, SignedIn, Surroundings, Target,
+    Questions, RedshiftOptions, RedshiftProbe, Session, SignedIn, Surroundings, Target,
 };
 use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
@@ -104,9 +104,10 @@ impl Engine for Redshift {
         &self,
         target: &Target,
         credentials: &Credentials,
-        probes: &[String],
+        questions: Questions<'_>,
     ) -> Result<SignedIn, EngineError> {
         let peer = self.peer(target, &credentials.username)?;
+        let probes = questions.probes;
         let user = match self.options.probe {
             RedshiftProbe::Wire => wire::sign_in(&peer, target, credentials, probes).await?,
             RedshiftProbe::Secret => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mongodb::bson::{DateTime, Document, doc};
 use twinkey::code::Code;
 use twinkey::engine::documentdb::Documentdb;
-use twinkey::engine::{DocumentdbOptions, Engine, EngineError, TlsMode};
+use twinkey::engine::{DocumentdbOptions, Engine, EngineError, Questions, TlsMode};
 use twinkey::secret::ExposeSecret;
 
 use super::Server;
@@ -122,7 +122,10 @@ async fn a_server_that_tells_no_mechanisms_is_asked_for_each_by_name(server: &Se
     greet(&silent, &reader(None, None));
     let mut target = case.target();
     target.port = Some(silent.port());
-    let signed_in = server.engine.sign_in(&target, &case.current, &[]).await;
+    let signed_in = server
+        .engine
+        .sign_in(&target, &case.current, Questions::default())
+        .await;
     assert_eq!(signed_in.unwrap().user, "untold");
 }
 
@@ -136,7 +139,8 @@ async fn a_reader_that_lags_is_waited_for(server: &Server) {
         lagging.refuse(name, 18, "AuthenticationFailed", "Authentication failed.");
     }
     let (target, who) = (case.target(), case.current.clone());
-    let proof = tokio::spawn(async move { engine.sign_in(&target, &who, &[]).await });
+    let proof =
+        tokio::spawn(async move { engine.sign_in(&target, &who, Questions::default()).await });
     let refused_twice = async {
         // Each try asks for all mechanisms in both databases.
         while lagging.log().matches("saslContinue").count() < 12 {
@@ -171,7 +175,10 @@ async fn an_admin_goes_from_a_reader_to_the_primary_that_it_names(server: &Serve
     assert_eq!(error.code(), Code::DbRefused);
     assert!(error.hint().contains("reader"), "{}", error.hint());
     // An application may live on a reader.
-    let signed_in = server.engine.sign_in(&target, &case.current, &[]).await;
+    let signed_in = server
+        .engine
+        .sign_in(&target, &case.current, Questions::default())
+        .await;
     assert_eq!(signed_in.unwrap().user, "reading");
 }
 
@@ -180,12 +187,17 @@ async fn a_server_without_tls_is_used_where_the_config_says_so(server: &Server) 
     target.port = Some(server.mongo.port());
     target.tls.mode = TlsMode::Disable;
     let probe = [r#"{"ping":1}"#.to_owned()];
-    let signed_in = server.engine.sign_in(&target, &server.master, &probe);
+    let signed_in = server
+        .engine
+        .sign_in(&target, &server.master, Questions::probes(&probe));
     assert_eq!(signed_in.await.unwrap().user, super::MASTER);
     target.tls.mode = TlsMode::VerifyFull;
     // This server hangs up on what it has not read, which reads as a reset: TLS is what the config asks
     // for, and there is no other way in.
-    let error = server.engine.sign_in(&target, &server.master, &[]).await;
+    let error = server
+        .engine
+        .sign_in(&target, &server.master, Questions::default())
+        .await;
     let error = error.unwrap_err();
     let is_told = matches!(
         error,
@@ -199,9 +211,15 @@ async fn the_servers_own_tls_is_as_good_as_the_witnesses(server: &Server) {
     let mut target = server.target(server.home());
     target.port = Some(other.port());
     let superuser = other.superuser();
-    let signed_in = server.engine.sign_in(&target, superuser, &[]).await;
+    let signed_in = server
+        .engine
+        .sign_in(&target, superuser, Questions::default())
+        .await;
     assert_eq!(signed_in.unwrap().user, superuser.username);
     target.tls.ca_file = None;
-    let error = server.engine.sign_in(&target, superuser, &[]).await;
+    let error = server
+        .engine
+        .sign_in(&target, superuser, Questions::default())
+        .await;
     assert_eq!(error.unwrap_err().code(), Code::TlsFailed);
 }

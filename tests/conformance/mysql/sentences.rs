@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 use twinkey::code::Code;
 use twinkey::demo::mysql::Flavor;
-use twinkey::engine::{Credentials, Engine, Severity, TlsMode};
+use twinkey::engine::{Credentials, Engine, Questions, Severity, TlsMode};
 use twinkey::secret::ExposeSecret;
 
 use super::{MASTER, Server, account, pattern};
@@ -394,7 +394,7 @@ async fn the_first_sign_in_after_a_change_takes_tls_and_says_so(server: &Server)
     target.tls.mode = TlsMode::Disable;
     let error = server
         .engine
-        .sign_in(&target, &fresh, &[])
+        .sign_in(&target, &fresh, Questions::default())
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::TlsFailed, "{error}");

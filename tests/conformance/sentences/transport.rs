@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use twinkey::code::Code;
-use twinkey::engine::{Credentials, EngineError, SignedIn, Target, Tls, TlsMode};
+use twinkey::engine::{Credentials, EngineError, Questions, SignedIn, Target, Tls, TlsMode};
 
 use crate::harness::Harness;
 use crate::passwords::new_password;
@@ -26,7 +26,7 @@ async fn sign_in(
     let mut target = harness.target(harness.home());
     change(&mut target);
     let (engine, master) = (harness.engine(), harness.master());
-    engine.sign_in(&target, master, &[]).await
+    engine.sign_in(&target, master, Questions::default()).await
 }
 
 async fn a_wrong_password_is_a_refused_sign_in(harness: &dyn Harness) {
@@ -36,7 +36,10 @@ async fn a_wrong_password_is_a_refused_sign_in(harness: &dyn Harness) {
             username: username.into(),
             password: new_password(),
         };
-        let refused = harness.engine().sign_in(&target, &wrong, &[]).await;
+        let refused = harness
+            .engine()
+            .sign_in(&target, &wrong, Questions::default())
+            .await;
         let error = refused.unwrap_err();
         assert!(matches!(error, EngineError::SignIn { .. }), "{error}");
         assert!(!error.retryable());

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 use twinkey::demo::mysql::LocalMysql;
 use twinkey::engine::mysql::Mysql;
-use twinkey::engine::{Credentials, Engine, Target, Tls, TlsMode};
+use twinkey::engine::{Credentials, Engine, Questions, Target, Tls, TlsMode};
 use twinkey::store::stage;
 
 use super::{one_password_is_on_every_account, the_pair_is_equal, with_three_accounts};
@@ -121,7 +121,9 @@ async fn signs_in(shop: &Shop<LocalMysql>, document: &Json) -> bool {
         password: SecretString::from(document["password"].as_str().unwrap()),
     };
     let probes = ["INSERT INTO orders () VALUES ()".to_owned()];
-    let said = Mysql::of_mariadb().sign_in(&target, &who, &probes).await;
+    let said = Mysql::of_mariadb()
+        .sign_in(&target, &who, Questions::probes(&probes))
+        .await;
     said.is_ok_and(|said| said.user == who.username)
 }
 
