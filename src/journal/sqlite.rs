@@ -127,6 +127,13 @@ impl Journal for SqliteJournal {
     }
 
     async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
+        if note.seen.is_none() {
+            // One statement, which is a transaction of its own.
+            let db = self.database.writer.acquire().await;
+            let mut db = db.map_err(|error| self.fault(error))?;
+            let noted = record::note(&mut db, hold, note).await;
+            return noted.map_err(|error| self.fault(error));
+        }
         let mut tx = self.write().await?;
         record::note(&mut tx, hold, note)
             .await

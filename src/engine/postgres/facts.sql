@@ -1,4 +1,6 @@
 -- $1: the base user, $2: the clone. One JSON document; the fields are those of `Facts`.
+-- A master that made a thousand pairs is a member of two thousand roles: `pg_has_role` walks through all of them where it is
+-- asked for ADMIN OPTION, and so is asked only what is not granted directly; and what is looked up here is found by an index.
 WITH me AS (
     SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = session_user
 ), pair AS (
@@ -21,12 +23,23 @@ WITH me AS (
         'valid_until', nullif(r.rolvaliduntil, 'infinity')::text
     ) AS doc
     FROM pg_catalog.pg_roles r
-    WHERE r.oid IN (SELECT oid FROM pair UNION SELECT oid FROM me)
+    WHERE r.oid = ANY (ARRAY (SELECT oid FROM pair UNION SELECT oid FROM me))
+), dependency AS (
+    SELECT d.dbid, d.classid, d.deptype::text,
+        coalesce(b.datname, current_database()) AS datname
+    FROM pg_catalog.pg_shdepend d
+    LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid
+    WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
+        AND d.refobjid = ANY (ARRAY (SELECT oid FROM pair WHERE is_clone))
 ), power AS (
     SELECT p.is_clone, json_build_object(
-        'admin', pg_has_role(p.oid, 'MEMBER WITH ADMIN OPTION'),
-        'usage', pg_has_role(p.oid, 'USAGE'),
-        'set', pg_has_role(p.oid, '{set_mode}'),
+        'admin', coalesce((
+            SELECT bool_or(m.admin_option) FROM pg_catalog.pg_auth_members m, me
+            WHERE m.roleid = p.oid AND m.member = me.oid), false)
+            OR pg_has_role(p.oid, 'MEMBER WITH ADMIN OPTION'),
+        -- Needed, and asked, only where something is the clone's own.
+        'usage', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, 'USAGE'),
+        'set', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, '{set_mode}'),
         'own_grant', (
             SELECT json_build_object(
                 'inherit', coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true),
@@ -35,13 +48,6 @@ WITH me AS (
             WHERE m.roleid = p.oid AND m.member = me.oid AND m.grantor = me.oid)
     ) AS doc
     FROM pair p
-), dependency AS (
-    SELECT d.dbid, d.classid, d.deptype::text,
-        coalesce(b.datname, current_database()) AS datname
-    FROM pg_catalog.pg_shdepend d
-    JOIN pair p ON p.is_clone AND d.refobjid = p.oid
-    LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid
-    WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
 )
 SELECT json_build_object(
     'version', current_setting('server_version_num')::int,
@@ -69,14 +75,19 @@ SELECT json_build_object(
             'revocable', CASE
                 WHEN (SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid = me.oid) THEN true
                 WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
-                ELSE g.oid IS NOT NULL AND pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')
+                ELSE g.oid IS NOT NULL
+                    AND (coalesce((
+                            SELECT bool_or(o.admin_option) FROM pg_catalog.pg_auth_members o
+                            WHERE o.roleid = r.oid AND o.member = me.oid), false)
+                        OR pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'))
                     AND pg_has_role(g.oid, 'USAGE') END)
             ORDER BY p.rolname, r.rolname, g.rolname)
         FROM pg_catalog.pg_auth_members m
         JOIN pair p ON p.oid = m.member
         JOIN pg_catalog.pg_roles r ON r.oid = m.roleid
         LEFT JOIN pg_catalog.pg_roles g ON g.oid = m.grantor
-        CROSS JOIN me), '[]'),
+        CROSS JOIN me
+        WHERE m.member = ANY (ARRAY (SELECT oid FROM pair))), '[]'),
     'settings', coalesce((
         SELECT json_agg(json_build_object(
             'role', rolname, 'database', CASE WHEN setdatabase <> 0 THEN datname END,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Reason, rows};
 use crate::code::Problem;
-use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, StepState};
+use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, Step, StepState};
 
 /// Makes sure that a rotation has a row; gives its last flip, in microseconds since 1970.
 pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<Option<i64>, Reason> {
@@ -21,43 +21,56 @@ pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<Op
     Ok(last_flip)
 }
 
-/// Records what a run tells. The first sighting counts for whom it goes from and to: an attempt after the flip sees
-/// the two users in the other places.
+/// Records what a run tells; the steps in one statement, however many there are. The first sighting counts for whom it
+/// goes from and to: an attempt after the flip sees the two users in the other places.
 pub(super) async fn note(db: &mut SqliteConnection, hold: Hold, note: &Note) -> Result<(), Reason> {
     let first = note.seen.as_ref();
-    let rotation: Option<String> = sqlx::query_scalar(
-        "UPDATE runs SET from_user = COALESCE(from_user, ?3), to_user = COALESCE(to_user, ?4)
-          WHERE id = ?1 AND attempt = ?2 AND state = 'running' RETURNING rotation",
-    )
-    .bind(hold.run.to_string())
-    .bind(hold.attempt)
-    .bind(first.map(|seen| &seen.active_user))
-    .bind(first.map(|seen| &seen.standby_user))
-    .fetch_optional(&mut *db)
-    .await?;
-    let rotation = rotation.ok_or(Reason::Lost(hold.run))?;
-    if let Some(first) = first {
-        seen(db, &rotation, first).await?;
-    }
-    for step in &note.steps {
-        sqlx::query(
-            "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (run, attempt, name) DO UPDATE SET
-                 state = excluded.state, started = excluded.started,
-                 finished = excluded.finished, detail = excluded.detail",
+    if first.is_some() || note.steps.is_empty() {
+        let rotation: Option<String> = sqlx::query_scalar(
+            "UPDATE runs SET from_user = COALESCE(from_user, ?3), to_user = COALESCE(to_user, ?4)
+              WHERE id = ?1 AND attempt = ?2 AND state = 'running' RETURNING rotation",
         )
         .bind(hold.run.to_string())
         .bind(hold.attempt)
-        .bind(step.name)
-        .bind(step.state)
-        .bind(step.started.timestamp_micros())
-        .bind(step.finished.map(|at| at.timestamp_micros()))
-        .bind(&step.detail)
-        .execute(&mut *db)
+        .bind(first.map(|seen| &seen.active_user))
+        .bind(first.map(|seen| &seen.standby_user))
+        .fetch_optional(&mut *db)
         .await?;
+        let rotation = rotation.ok_or(Reason::Lost(hold.run))?;
+        if let Some(first) = first {
+            seen(db, &rotation, first).await?;
+        }
     }
-    Ok(())
+    if note.steps.is_empty() {
+        return Ok(());
+    }
+    let steps: Vec<serde_json::Value> = note.steps.iter().map(as_row).collect();
+    let done = sqlx::query(
+        "INSERT INTO steps (run, attempt, name, state, started, finished, detail)
+         SELECT runs.id, runs.attempt, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+           FROM runs, json_each(?3)
+          WHERE runs.id = ?1 AND runs.attempt = ?2 AND runs.state = 'running'
+         ON CONFLICT (run, attempt, name) DO UPDATE SET
+             state = excluded.state, started = excluded.started,
+             finished = excluded.finished, detail = excluded.detail",
+    )
+    .bind(hold.run.to_string())
+    .bind(hold.attempt)
+    .bind(serde_json::json!(steps).to_string())
+    .execute(db)
+    .await?;
+    Reason::held(done.rows_affected(), hold.run)
+}
+
+/// A step as a row of the table `steps`.
+fn as_row(step: &Step) -> serde_json::Value {
+    serde_json::json!([
+        step.name,
+        step.state,
+        step.started.timestamp_micros(),
+        step.finished.map(|at| at.timestamp_micros()),
+        step.detail,
+    ])
 }
 
 /// Records what was seen of a secret.

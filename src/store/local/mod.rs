@@ -189,8 +189,7 @@ impl LocalStore {
     /// A transaction that holds the file's write lock from its beginning.
     async fn write(&self) -> Result<Transaction<'static, Sqlite>, Refusal> {
         let mut tx = self.database.write().await?;
-        let now = rows::now(&mut tx).await?;
-        rows::purge(&mut tx, now).await?;
+        rows::purge(&mut tx).await?;
         Ok(tx)
     }
 }
@@ -243,13 +242,12 @@ fn told<'a>(
 #[async_trait]
 impl SecretStore for LocalStore {
     async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
-        let details = self.details(secret).await;
-        let details = details.map_err(told("DescribeSecret", secret, About::Secret))?;
+        let found = self.labels_of(secret).await;
+        let (secret, labels) = found.map_err(told("DescribeSecret", secret, About::Secret))?;
         Ok(Description {
-            arn: details.secret.arn,
-            name: details.secret.name,
-            versions: details
-                .labels
+            arn: secret.arn,
+            name: secret.name,
+            versions: labels
                 .into_iter()
                 .filter(|(_, on_it)| !on_it.is_empty())
                 .map(|(id, on_it)| (id, on_it.into_iter().collect()))
@@ -258,7 +256,7 @@ impl SecretStore for LocalStore {
             rotation_enabled: false,
             owning_service: None,
             kms_key: None,
-            deleted: details.secret.deleted.is_some(),
+            deleted: secret.deleted.is_some(),
         })
     }
 

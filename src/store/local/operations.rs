@@ -114,6 +114,15 @@ impl LocalStore {
         details_of(&mut tx, row.ok_or_else(Refusal::no_secret)?).await
     }
 
+    /// A secret and where its labels are.
+    pub(super) async fn labels_of(&self, secret: &str) -> Result<(SecretRow, Labels), Refusal> {
+        let mut tx = self.database.readers.begin().await?;
+        let row = rows::find(&mut tx, secret).await?;
+        let row = row.ok_or_else(Refusal::no_secret)?;
+        let labels = rows::labels(&mut tx, &row.arn).await?;
+        Ok((row, labels))
+    }
+
     /// Every secret, those marked for deletion included, by name.
     pub(super) async fn all_details(&self) -> Result<Vec<Details>, Refusal> {
         let mut tx = self.database.readers.begin().await?;

@@ -45,40 +45,34 @@ pub(super) async fn now(db: &mut SqliteConnection) -> Result<i64> {
 }
 
 /// Removes the secrets whose recovery window is over.
-pub(super) async fn purge(db: &mut SqliteConnection, now: i64) -> Result<()> {
-    sqlx::query("DELETE FROM secrets WHERE due <= ?1")
-        .bind(now)
+pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
+    sqlx::query("DELETE FROM secrets WHERE due <= unixepoch('subsec') * 1000")
         .execute(db)
         .await
         .map(drop)
 }
 
 pub(super) async fn find(db: &mut SqliteConnection, secret: &str) -> Result<Option<SecretRow>> {
-    let now = now(db).await?;
     let (sql, key) = match SecretId::parse(secret) {
         SecretId::Name(name) => (
-            "SELECT * FROM secrets WHERE name = ?1 AND (due IS NULL OR due > ?2)",
+            "SELECT * FROM secrets WHERE name = ?1 AND (due IS NULL OR due > unixepoch('subsec') * 1000)",
             name,
         ),
         SecretId::Arn(arn) => (
-            "SELECT * FROM secrets WHERE arn = ?1 AND (due IS NULL OR due > ?2)",
+            "SELECT * FROM secrets WHERE arn = ?1 AND (due IS NULL OR due > unixepoch('subsec') * 1000)",
             arn,
         ),
     };
-    sqlx::query_as(sql)
-        .bind(key)
-        .bind(now)
-        .fetch_optional(db)
-        .await
+    sqlx::query_as(sql).bind(key).fetch_optional(db).await
 }
 
 /// Every secret, by name.
 pub(super) async fn all(db: &mut SqliteConnection) -> Result<Vec<SecretRow>> {
-    let now = now(db).await?;
-    sqlx::query_as("SELECT * FROM secrets WHERE due IS NULL OR due > ?1 ORDER BY name")
-        .bind(now)
-        .fetch_all(db)
-        .await
+    sqlx::query_as(
+        "SELECT * FROM secrets WHERE due IS NULL OR due > unixepoch('subsec') * 1000 ORDER BY name",
+    )
+    .fetch_all(db)
+    .await
 }
 
 pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
@@ -209,17 +203,18 @@ pub(super) async fn set_labels(
         .bind(arn)
         .execute(&mut *db)
         .await?;
-    for (id, on_it) in labels {
-        for label in on_it {
-            sqlx::query("INSERT INTO labels (secret, label, version) VALUES (?1, ?2, ?3)")
-                .bind(arn)
-                .bind(label)
-                .bind(&id.0)
-                .execute(&mut *db)
-                .await?;
-        }
-    }
-    Ok(())
+    let by_label: BTreeMap<&String, &String> = labels
+        .iter()
+        .flat_map(|(id, on_it)| on_it.iter().map(move |label| (label, &id.0)))
+        .collect();
+    sqlx::query(
+        "INSERT INTO labels (secret, label, version) SELECT ?1, key, value FROM json_each(?2)",
+    )
+    .bind(arn)
+    .bind(serde_json::json!(by_label).to_string())
+    .execute(db)
+    .await
+    .map(drop)
 }
 
 pub(super) async fn tags(db: &mut SqliteConnection, arn: &str) -> Result<BTreeMap<String, String>> {

@@ -221,6 +221,9 @@ impl LocalStore {
         let row = self.seal(&secret, id, value)?;
         rows::insert_version(tx, &secret.arn, &row).await?;
         rows::set_labels(tx, &secret.arn, &after).await?;
+        if after.len() <= KEPT_VERSIONS {
+            return Ok(after);
+        }
         let versions: Vec<(VersionId, bool)> = rows::version_ids(tx, &secret.arn)
             .await?
             .into_iter()
