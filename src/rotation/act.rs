@@ -146,7 +146,11 @@ async fn converge(
     task: &Task<'_>,
     scene: &mut Scene,
 ) -> Result<String, RotationError> {
-    if !look_at_current(store, task, scene).await? {
+    let stands = match scene.stands.take() {
+        Some(stands) => stands?,
+        None => look_at_current(store, task, scene).await?,
+    };
+    if !stands {
         return Ok("another worker had moved AWSCURRENT to this run's version".into());
     }
     let changes = scene.changes();

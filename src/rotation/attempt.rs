@@ -8,7 +8,7 @@ use crate::rotation::act::act;
 use crate::rotation::decide::{Action, Own, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::explain;
-use crate::rotation::labels::look_at_labels;
+use crate::rotation::labels::{look_at_current, look_at_labels};
 use crate::rotation::observe::{look_at_clock, observe};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
@@ -25,11 +25,11 @@ pub trait Progress: Send + Sync {
     fn seen(&self, seen: Seen);
     /// Who is signed in as the standby before it is changed, where that can be known.
     fn sessions(&self, sessions: &[Session]);
-    /// A step is about to begin.
+    /// A step is about to begin; or it has been carried out already, beside the one before.
     ///
     /// # Errors
     /// The run is another worker's by now: the step must not be begun.
-    async fn began(&self, step: StepName) -> Result<(), RotationError>;
+    async fn began(&self, step: StepName, already: bool) -> Result<(), RotationError>;
     /// A step is done, or failed.
     fn ended(&self, step: StepName, result: Result<&str, &RotationError>);
 }
@@ -50,22 +50,22 @@ impl Action {
     }
 }
 
-/// One attempt of one run.
+/// One attempt of one run. What it leaves behind has still to be [left](Scene::leave).
 ///
 /// # Errors
 /// Why it stopped. AWSCURRENT is then as it was, or already what this run wanted.
-pub async fn attempt(
+pub(crate) async fn attempt(
     site: &Site,
     task: &Task<'_>,
     progress: &dyn Progress,
-) -> Result<(), RotationError> {
-    let mut scene = observe(site, task).await?;
-    let result = go_on(site, task, progress, &mut scene).await;
-    match result {
-        Ok(()) => scene.hand_on(task.rotation, &site.masters).await,
-        Err(_) => scene.close().await,
+) -> (Option<Scene>, Result<(), RotationError>) {
+    match observe(site, task).await {
+        Ok(mut scene) => {
+            let result = go_on(site, task, progress, &mut scene).await;
+            (Some(scene), result)
+        }
+        Err(error) => (None, Err(error)),
     }
-    result
 }
 
 async fn go_on(
@@ -92,7 +92,12 @@ async fn go_on(
             _ => action.step(),
         };
         if let Some(step) = step {
-            progress.began(step).await?;
+            let already = action == Action::Prove && scene.proof.is_some();
+            let (begun, ()) = tokio::join!(
+                progress.began(step, already),
+                look_ahead(site, task, scene, action)
+            );
+            begun?;
         }
         let result = act(&*site.store, task, scene, action).await;
         if let Some(step) = step {
@@ -116,6 +121,13 @@ async fn go_on(
         "the run of {:?} does not end",
         task.rotation.name
     )))
+}
+
+/// What an action reads before anything else, while its beginning is noted.
+async fn look_ahead(site: &Site, task: &Task<'_>, scene: &mut Scene, action: Action) {
+    if action == Action::Converge {
+        scene.stands = Some(look_at_current(&*site.store, task, scene).await);
+    }
 }
 
 /// The pair as it was before this run, also where an earlier attempt has moved AWSCURRENT already.

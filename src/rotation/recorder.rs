@@ -1,8 +1,8 @@
 //! A run's progress, into the journal and to the subscribers. The journal is history: what it cannot
 //! take down costs a warning, not the run. Only its word that the run is another worker's ends it.
 //!
-//! A step's beginning is written before it begins; everything else goes with the next write, so that a run costs a
-//! write a step.
+//! A step's beginning is written before it begins; everything else goes with the next write, so that a run costs no more
+//! than a write a step.
 //!
 //! What can go wrong, and what prevents it: a journal that does not answer costs its time limit at each step, and
 //! together they outlast the lease of a run that has moved AWSCURRENT already. So once it has not answered,
@@ -140,9 +140,9 @@ impl Progress for Recorder<'_> {
         );
     }
 
-    async fn began(&self, step: StepName) -> Result<(), RotationError> {
+    async fn began(&self, step: StepName, already: bool) -> Result<(), RotationError> {
         let begun = self.take_down(step, StepState::Running, None);
-        if step == StepName::Finish || !self.silent.load(Ordering::Relaxed) {
+        if step == StepName::Finish || !(already || self.silent.load(Ordering::Relaxed)) {
             self.write().await?;
         }
         self.tell(begun);

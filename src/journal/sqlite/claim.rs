@@ -13,10 +13,13 @@ pub(super) async fn claim(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
 ) -> Result<Claim, Reason> {
-    if let Some(claim) = running(db, request).await? {
+    let look = rows::running_or_known(db, &request.rotation, &request.version_id);
+    let (on, known) = look.await?;
+    if let Some(on) = on
+        && let Some(claim) = running(db, request, on).await?
+    {
         return Ok(claim);
     }
-    let known = rows::by_version(db, &request.rotation, &request.version_id).await?;
     match known {
         None => insert(db, request).await,
         Some(run) => match run.state {
@@ -32,14 +35,12 @@ pub(super) async fn claim(
 }
 
 /// The answer where this rotation has a run in state running and that settles it; `None` where it
-/// has none, or has one no longer.
+/// has one no longer.
 async fn running(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
+    (run, lease_until): (Run, DateTime<Utc>),
 ) -> Result<Option<Claim>, Reason> {
-    let Some((run, lease_until)) = rows::running(db, &request.rotation).await? else {
-        return Ok(None);
-    };
     // Twice, because a lease may be granted while this claim waits for the file.
     let longest = request.now + request.lease * 2;
     if request.now < lease_until && lease_until <= longest {

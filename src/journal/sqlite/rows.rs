@@ -37,18 +37,29 @@ pub(super) async fn by_version(
     one(db, row).await
 }
 
-/// The run of a rotation that is in state running, and until when its claim holds.
-pub(super) async fn running(
+/// The run of a rotation that is in state running, and until when its claim holds; and the run of this version id, where
+/// that is another.
+pub(super) async fn running_or_known(
     db: &mut SqliteConnection,
     rotation: &str,
-) -> sqlx::Result<Option<(Run, DateTime<Utc>)>> {
-    let row = sqlx::query("SELECT * FROM runs WHERE rotation = ?1 AND state = 'running'")
+    version: &VersionId,
+) -> sqlx::Result<(Option<(Run, DateTime<Utc>)>, Option<Run>)> {
+    let sql = "SELECT * FROM runs WHERE rotation = ?1 AND (state = 'running' OR version_id = ?2)";
+    let rows = sqlx::query(sql)
         .bind(rotation)
-        .fetch_optional(&mut *db)
+        .bind(&version.0)
+        .fetch_all(&mut *db)
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let until = time(&row, "lease_until")?;
-    Ok(one(db, Some(row)).await?.map(|run| (run, until)))
+    let (mut running, mut known) = (None, None);
+    for row in rows {
+        let until = time_or_none(&row, "lease_until")?;
+        let run = one(db, Some(row)).await?;
+        match until {
+            Some(until) => running = run.map(|run| (run, until)),
+            None => known = run,
+        }
+    }
+    Ok((running, known))
 }
 
 /// A run of the window that a request is about, and whether nobody works on it any more.
