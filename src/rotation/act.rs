@@ -146,11 +146,7 @@ async fn converge(
     task: &Task<'_>,
     scene: &mut Scene,
 ) -> Result<String, RotationError> {
-    let stands = match scene.stands.take() {
-        Some(stands) => stands?,
-        None => look_at_current(store, task, scene).await?,
-    };
-    if !stands {
+    if !look_at_current(store, task, scene).await? {
         return Ok("another worker had moved AWSCURRENT to this run's version".into());
     }
     let changes = scene.changes();

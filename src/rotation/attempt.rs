@@ -8,7 +8,7 @@ use crate::rotation::act::act;
 use crate::rotation::decide::{Action, Own, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::explain;
-use crate::rotation::labels::{look_at_current, look_at_labels};
+use crate::rotation::labels::look_at_labels;
 use crate::rotation::observe::{look_at_clock, observe};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
@@ -50,22 +50,22 @@ impl Action {
     }
 }
 
-/// One attempt of one run. What it leaves behind has still to be [left](Scene::leave).
+/// One attempt of one run. At its end the pair is free again: who hears of the end may order the next run at once.
 ///
 /// # Errors
 /// Why it stopped. AWSCURRENT is then as it was, or already what this run wanted.
-pub(crate) async fn attempt(
+pub async fn attempt(
     site: &Site,
     task: &Task<'_>,
     progress: &dyn Progress,
-) -> (Option<Scene>, Result<(), RotationError>) {
-    match observe(site, task).await {
-        Ok(mut scene) => {
-            let result = go_on(site, task, progress, &mut scene).await;
-            (Some(scene), result)
-        }
-        Err(error) => (None, Err(error)),
+) -> Result<(), RotationError> {
+    let mut scene = observe(site, task).await?;
+    let result = go_on(site, task, progress, &mut scene).await;
+    match result {
+        Ok(()) => scene.hand_on(task.rotation, &site.masters).await,
+        Err(_) => scene.close().await,
     }
+    result
 }
 
 async fn go_on(
@@ -93,11 +93,7 @@ async fn go_on(
         };
         if let Some(step) = step {
             let already = action == Action::Prove && scene.proof.is_some();
-            let (begun, ()) = tokio::join!(
-                progress.began(step, already),
-                look_ahead(site, task, scene, action)
-            );
-            begun?;
+            progress.began(step, already).await?;
         }
         let result = act(&*site.store, task, scene, action).await;
         if let Some(step) = step {
@@ -121,13 +117,6 @@ async fn go_on(
         "the run of {:?} does not end",
         task.rotation.name
     )))
-}
-
-/// What an action reads before anything else, while its beginning is noted.
-async fn look_ahead(site: &Site, task: &Task<'_>, scene: &mut Scene, action: Action) {
-    if action == Action::Converge {
-        scene.stands = Some(look_at_current(&*site.store, task, scene).await);
-    }
 }
 
 /// The pair as it was before this run, also where an earlier attempt has moved AWSCURRENT already.

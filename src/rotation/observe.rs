@@ -56,7 +56,6 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
             current_error: None,
             master_error: None,
             pending_error: None,
-            stands: None,
             proof: None,
             not_before: None,
             place,

@@ -24,13 +24,13 @@ use crate::rotation::run::Rotator;
 /// Writes a run's progress into the journal and tells the subscribers.
 pub(super) struct Recorder<'a> {
     rotator: &'a Rotator,
-    now: Mutex<Now>,
+    stand: Mutex<Stand>,
     /// The journal did not answer when it was last told something.
     silent: AtomicBool,
 }
 
 /// Where the run stands, and what of that the journal has not heard.
-struct Now {
+struct Stand {
     run: Run,
     untold: Note,
 }
@@ -42,27 +42,27 @@ impl<'a> Recorder<'a> {
         let untold = Note::default();
         Self {
             rotator,
-            now: Mutex::new(Now { run, untold }),
+            stand: Mutex::new(Stand { run, untold }),
             silent: AtomicBool::new(false),
         }
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stand(&self) -> MutexGuard<'_, Stand> {
+        self.stand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run, and what the journal has yet to hear of it.
     pub(super) fn into_run(self) -> (Run, Note) {
-        let now = self.now.into_inner();
-        let now = now.unwrap_or_else(PoisonError::into_inner);
-        (now.run, now.untold)
+        let stand = self.stand.into_inner();
+        let stand = stand.unwrap_or_else(PoisonError::into_inner);
+        (stand.run, stand.untold)
     }
 
     /// Takes down where a step stands; `detail` is there once it has ended.
     fn take_down(&self, name: StepName, state: StepState, detail: Option<String>) -> Step {
         let at = self.rotator.site.clock.now();
-        let mut now = self.now();
-        let known = now.run.steps.iter().find(|step| step.name == name);
+        let mut stand = self.stand();
+        let known = stand.run.steps.iter().find(|step| step.name == name);
         let step = Step {
             name,
             state,
@@ -70,16 +70,16 @@ impl<'a> Recorder<'a> {
             finished: detail.is_some().then_some(at),
             detail,
         };
-        put(&mut now.run.steps, &step);
-        put(&mut now.untold.steps, &step);
+        put(&mut stand.run.steps, &step);
+        put(&mut stand.untold.steps, &step);
         step
     }
 
     /// Tells the subscribers of a step.
     fn tell(&self, step: Step) {
         let (id, rotation) = {
-            let now = self.now();
-            (now.run.id, now.run.rotation.clone())
+            let stand = self.stand();
+            (stand.run.id, stand.run.rotation.clone())
         };
         tracing::info!(%rotation, run = %id, step = step.name.as_str(), state = step.state.as_str(), detail = step.detail.as_deref().unwrap_or_default(), "step");
         let happened = Event::Step {
@@ -91,23 +91,25 @@ impl<'a> Recorder<'a> {
         self.rotator.events.send(at, happened);
     }
 
-    /// Writes down what the journal has not heard.
+    /// Writes down what the journal has not heard. Where this is cut off, it counts as not heard.
     ///
     /// # Errors
     /// Only [`JournalError::Lost`].
     async fn write(&self) -> Result<(), JournalError> {
         let (hold, note) = {
-            let mut now = self.now();
-            (now.run.hold(), std::mem::take(&mut now.untold))
+            let stand = self.stand();
+            (stand.run.hold(), stand.untold.clone())
         };
         let told = self.rotator.journal.note(hold, &note).await;
         self.silent.store(told.is_err(), Ordering::Relaxed);
         match told {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.stand().untold = Note::default();
+                Ok(())
+            }
             Err(lost @ JournalError::Lost { .. }) => Err(lost),
             Err(error) => {
                 tracing::warn!(run = %hold.run, %error, "where the run stands could not be recorded");
-                self.now().untold = note;
                 Ok(())
             }
         }
@@ -125,14 +127,14 @@ fn put(steps: &mut Vec<Step>, step: &Step) {
 #[async_trait]
 impl Progress for Recorder<'_> {
     fn seen(&self, seen: Seen) {
-        let mut now = self.now();
-        now.run.from_user = Some(seen.active_user.clone());
-        now.run.to_user = Some(seen.standby_user.clone());
-        now.untold.seen = Some(seen);
+        let mut stand = self.stand();
+        stand.run.from_user = Some(seen.active_user.clone());
+        stand.run.to_user = Some(seen.standby_user.clone());
+        stand.untold.seen = Some(seen);
     }
 
     fn sessions(&self, sessions: &[Session]) {
-        let rotation = self.now().run.rotation.clone();
+        let rotation = self.stand().run.rotation.clone();
         let sessions = sessions.to_vec();
         self.rotator.events.send(
             self.rotator.site.clock.now(),

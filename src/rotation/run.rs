@@ -25,7 +25,7 @@ use crate::rotation::explain::too_soon;
 use crate::rotation::lease::{LEASE, Lease, RENEWAL};
 use crate::rotation::observe::not_before;
 use crate::rotation::recorder::Recorder;
-use crate::rotation::scene::{Scene, Task};
+use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
 use crate::schedule::Window;
 use crate::store::VersionId;
@@ -129,17 +129,9 @@ impl Rotator {
         };
         let lease = Lease::new(run.hold(), &*self.journal, &self.site.clock);
         let recorder = Recorder::new(self, run);
-        let (scene, result) = self.guarded(&task, &lease, &recorder, stop).await;
+        let result = self.guarded(&task, &lease, &recorder, stop).await;
         let (run, untold) = recorder.into_run();
-        let succeeded = result.is_ok();
-        let leave = async {
-            if let Some(scene) = scene {
-                let masters = &self.site.masters;
-                scene.leave(succeeded, rotation, masters).await;
-            }
-        };
-        let (run, ()) = tokio::join!(self.conclude(run, &untold, order, result), leave);
-        run
+        self.conclude(run, &untold, order, result).await
     }
 
     /// The attempt, as long as the lease holds, the window is open and nobody says stop.
@@ -149,36 +141,35 @@ impl Rotator {
         lease: &Lease<'_>,
         recorder: &Recorder<'_>,
         stop: &CancellationToken,
-    ) -> (Option<Scene>, Result<(), RotationError>) {
+    ) -> Result<(), RotationError> {
         let closing = async {
             match task.window {
                 Some(window) => self.site.clock.sleep_until(window.closes).await,
                 None => std::future::pending().await,
             }
         };
-        let cut_off = tokio::select! {
+        tokio::select! {
             biased;
-            () = lease.lost() => refused(
+            () = lease.lost() => Err(refused(
                 Code::LostRace,
                 "this worker lost its claim on the run",
                 "another worker goes on with it; if there is none, look at the journal's disk",
                 true,
-            ),
-            () = closing => refused(
+            )),
+            () = closing => Err(refused(
                 Code::WindowClosed,
                 "the window closed before the run was done; AWSCURRENT is as it was",
                 "the next window goes on from here; make `window` longer if runs take that long",
                 false,
-            ),
-            () = stop.cancelled() => refused(
+            )),
+            () = stop.cancelled() => Err(refused(
                 Code::Internal,
                 "the worker was stopped in the middle of the run; AWSCURRENT is as it was",
                 "start the worker again inside the window, or run `twinkey rotate`",
                 true,
-            ),
-            done = lease.under(attempt(&self.site, task, recorder)) => return done,
-        };
-        (None, Err(cut_off))
+            )),
+            result = lease.under(attempt(&self.site, task, recorder)) => result,
+        }
     }
 
     async fn conclude(

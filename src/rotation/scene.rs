@@ -55,9 +55,6 @@ pub(crate) struct Scene {
     pub current_error: Option<EngineError>,
     pub master_error: Option<EngineError>,
     pub pending_error: Option<EngineError>,
-    /// Whether AWSCURRENT was still where it was observed, seen while the beginning of `set` was noted, until `set` takes
-    /// it up.
-    pub stands: Option<Result<bool, RotationError>>,
     /// The sign-in with the pending password that was made right after it was set, until `test` takes it up.
     pub proof: Option<Result<SignedIn, EngineError>>,
     /// When the run may start at the earliest, where `min_interval` says so.
@@ -86,16 +83,8 @@ impl Scene {
         }
     }
 
-    /// Ends the pair's lock; after a run that succeeded, the next one goes on with the master's connection.
-    pub async fn leave(mut self, succeeded: bool, rotation: &Rotation, masters: &Masters) {
-        if succeeded {
-            self.hand_on(rotation, masters).await;
-        } else {
-            self.close().await;
-        }
-    }
-
-    async fn hand_on(&mut self, rotation: &Rotation, masters: &Masters) {
+    /// Ends the pair's lock, and leaves the master's connection to the next run, after one that succeeded.
+    pub async fn hand_on(&mut self, rotation: &Rotation, masters: &Masters) {
         let Some(key) = Key::of(rotation, &self.located, &self.master) else {
             return self.close().await;
         };

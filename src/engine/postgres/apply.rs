@@ -3,6 +3,8 @@
 //! What can go wrong, and what prevents it:
 //! - a cut leaves half of it: changes of one database are one transaction, and the password is in
 //!   the last one;
+//! - a statement that waits for a lock takes effect after the worker that sent it has died: one alone is in a
+//!   transaction too, which nobody commits then;
 //! - a retry finds other statements in the way: nothing here reads or decides;
 //! - the verifier leaks: it is put into the text just before it is sent, by the simple protocol
 //!   (so that the server's log shows the planned statement), and the driver's log is off.
@@ -41,10 +43,6 @@ async fn transaction(
     changes: &[Change],
     password: &Sensitive,
 ) -> Result<(), EngineError> {
-    // One statement is a transaction of its own.
-    if let [only] = changes {
-        return carry_out(connection, peer, only, password).await;
-    }
     let failed = |error| peer.explain("a transaction", false, error);
     let mut transaction = answer(connection.begin()).await.map_err(failed)?;
     for change in changes {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use sqlx::postgres::PgConnection;
 use twinkey::demo::postgres::{LocalPostgres, Options};
-use twinkey::journal::{Journal, PostgresJournal, RunQuery, RunState};
+use twinkey::journal::{Journal, PostgresJournal, RunQuery, RunState, StepState};
 use twinkey::store::{VersionId, stage};
 
 use super::{location, url};
@@ -171,18 +171,23 @@ impl Caught {
         let read = PostgresJournal::open(&location(&self.journal.server, "postgres"))
             .await
             .unwrap();
-        let states = async || {
+        let runs = async || {
             let newest = RunQuery {
                 limit: 10,
                 ..RunQuery::default()
             };
-            let runs = read.runs(&newest).await.unwrap();
-            runs.iter().map(|run| run.state).collect::<Vec<_>>()
+            read.runs(&newest).await.unwrap()
         };
+        let states = async || runs().await.iter().map(|run| run.state).collect::<Vec<_>>();
         until("what became of the run is written down", async || {
             states().await == [first]
         })
         .await;
+        let steps = runs().await.remove(0).steps;
+        let done = steps.iter().filter(|s| s.state == StepState::Succeeded);
+        // What the journal did not hear at its time is not lost.
+        let all = first == RunState::Succeeded;
+        assert_eq!(done.count() == 4, all, "{steps:?}");
         let (status, said) = self.rotate().await;
         assert_eq!(status, 202, "{said}");
         until("the next run is done", async || {
