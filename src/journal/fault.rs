@@ -62,7 +62,7 @@ impl Reason {
 
     /// A write about a run that names another claim than the one in force is never passed over in silence.
     pub(super) fn held(rows: u64, run: Uuid) -> Result<(), Self> {
-        if rows >= 1 {
+        if rows == 1 {
             Ok(())
         } else {
             Err(Self::Lost(run))

@@ -81,6 +81,12 @@ pub struct Note {
     pub steps: Vec<Step>,
 }
 
+impl Note {
+    fn is_empty(&self) -> bool {
+        self.seen.is_none() && self.steps.is_empty()
+    }
+}
+
 /// How a run ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {

@@ -3,7 +3,7 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a read and the write that follows from it are torn apart by another process: every writing
-//!   method is one `BEGIN IMMEDIATE` transaction, and every reading one a snapshot;
+//!   method is one `BEGIN IMMEDIATE` transaction, or one statement, and every reading one a snapshot;
 //! - a time is not the same after it was read back: microseconds here, and the worker's clock gives
 //!   no finer ones;
 //! - two workers share the file and believe that their limits are the only ones: a second one is refused

@@ -82,7 +82,7 @@ pub(super) async fn conclude(
     said: &Note,
     outcome: &Outcome,
 ) -> Result<(), Reason> {
-    if *said != Note::default() {
+    if !said.is_empty() {
         rotation_of(db, hold).await?;
         note(db, hold, said).await?;
     }

@@ -77,7 +77,7 @@ async fn again(
     .execute(&mut *db)
     .await?;
     let last_flip = record::know(db, &request.rotation).await?;
-    claimed(run.again(request, trigger), last_flip)
+    Ok(claimed(run.again(request, trigger), last_flip))
 }
 
 async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claim, Reason> {
@@ -100,13 +100,11 @@ async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Cla
     .bind(lease_end(request.now, request.lease)?)
     .execute(&mut *db)
     .await?;
-    claimed(run, last_flip)
+    Ok(claimed(run, last_flip))
 }
 
-fn claimed(run: Run, last_flip: Option<i64>) -> Result<Claim, Reason> {
-    let last_flip = last_flip.map(|at| rows::moment(at, "last_flip"));
-    let last_flip = last_flip.transpose()?;
-    Ok(Claim::Claimed(Box::new(Claimed { run, last_flip })))
+fn claimed(run: Run, last_flip: Option<DateTime<Utc>>) -> Claim {
+    Claim::Claimed(Box::new(Claimed { run, last_flip }))
 }
 
 /// Holds a claim for longer. `false`: it is no longer this worker's.

@@ -9,16 +9,19 @@ use super::{Reason, rows};
 use crate::code::Problem;
 use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, Step, StepState};
 
-/// Makes sure that a rotation has a row; gives its last flip, in microseconds since 1970.
-pub(super) async fn know(db: &mut SqliteConnection, rotation: &str) -> Result<Option<i64>, Reason> {
-    let last_flip = sqlx::query_scalar(
+/// Makes sure that a rotation has a row; gives its last flip.
+pub(super) async fn know(
+    db: &mut SqliteConnection,
+    rotation: &str,
+) -> Result<Option<DateTime<Utc>>, Reason> {
+    let row = sqlx::query(
         "INSERT INTO rotations (name) VALUES (?1)
          ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING last_flip",
     )
     .bind(rotation)
     .fetch_one(db)
     .await?;
-    Ok(last_flip)
+    Ok(rows::time_or_none(&row, "last_flip")?)
 }
 
 /// Records what a run tells; the steps in one statement, however many there are. The first sighting counts for whom it
@@ -59,7 +62,11 @@ pub(super) async fn note(db: &mut SqliteConnection, hold: Hold, note: &Note) -> 
     .bind(serde_json::json!(steps).to_string())
     .execute(db)
     .await?;
-    Reason::held(done.rows_affected(), hold.run)
+    // All of them or none, whether the run is held.
+    match done.rows_affected() {
+        0 => Err(Reason::Lost(hold.run)),
+        _ => Ok(()),
+    }
 }
 
 /// A step as a row of the table `steps`.
@@ -103,7 +110,7 @@ pub(super) async fn conclude(
     said: &Note,
     outcome: &Outcome,
 ) -> Result<(), Reason> {
-    if *said != Note::default() {
+    if !said.is_empty() {
         note(db, hold, said).await?;
     }
     finish(db, hold, outcome).await

@@ -331,16 +331,12 @@ fn seen(row: &SqliteRow) -> sqlx::Result<Option<Seen>> {
 }
 
 fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
-    moment(row.try_get(column)?, column)
-}
-
-/// A time as a column holds it.
-pub(super) fn moment(micros: i64, column: &str) -> sqlx::Result<DateTime<Utc>> {
+    let micros: i64 = row.try_get(column)?;
     DateTime::from_timestamp_micros(micros)
         .ok_or_else(|| corrupt(column, format!("{micros} is no time")))
 }
 
-fn time_or_none(row: &SqliteRow, column: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+pub(super) fn time_or_none(row: &SqliteRow, column: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
     match row.try_get::<Option<i64>, _>(column)? {
         None => Ok(None),
         Some(_) => time(row, column).map(Some),
