@@ -105,22 +105,23 @@ async fn a_second(street: &Street, sign_ins: usize, alters: bool) -> Result<f64>
     let mut working = tokio::task::JoinSet::new();
     for n in 0..CONCURRENCY {
         let who = Arc::clone(&who);
-        let mut master = (street.shop)
-            .connect("rdsmaster", &street.shop.master, "shop")
-            .await?;
+        let mut master = None;
+        if alters {
+            let mut connection = (street.shop)
+                .connect("rdsmaster", &street.shop.master, "shop")
+                .await?;
+            let role = format!("DROP ROLE IF EXISTS bench{n}; CREATE ROLE bench{n}");
+            connection.execute(AssertSqlSafe(role)).await?;
+            master = Some(connection);
+        }
         working.spawn(async move {
-            if alters {
-                let _ = master
-                    .execute(AssertSqlSafe(format!("CREATE ROLE bench{n}")))
-                    .await;
-            }
             let mut count = 0_usize;
             while begun.elapsed() < limit {
                 for _ in 0..sign_ins {
                     let connection = sign_in(&who).await.map_err(|e| e.to_string())?;
                     connection.close().await.map_err(|e| e.to_string())?;
                 }
-                if alters {
+                if let Some(master) = &mut master {
                     let hash = verifier::scram_sha_256(&SecretString::from("any password will do"))
                         .map_err(|e| e.to_string())?;
                     let hash = secrecy::ExposeSecret::expose_secret(&hash);
