@@ -33,7 +33,7 @@ use super::{
     Claim, ClaimRequest, Hold, Journal, JournalError, Note, Outcome, RotationMemory, Run, RunQuery,
     Seen,
 };
-use crate::sqlite::Database;
+use crate::sqlite::{self, Database, Writer};
 use crate::store::VersionId;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
@@ -66,22 +66,26 @@ impl SqliteJournal {
         })
     }
 
-    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
-        self.database
-            .write()
+    pub(super) async fn writer(&self) -> Result<Writer, JournalError> {
+        let writer = self.database.writer().await;
+        writer.map_err(|error| self.fault(error))
+    }
+
+    pub(super) async fn write<'a>(
+        &self,
+        writer: &'a mut Writer,
+    ) -> Result<Transaction<'a, Sqlite>, JournalError> {
+        sqlite::write(writer)
             .await
             .map_err(|error| self.fault(error))
     }
 
     async fn read(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
-        self.database
-            .readers
-            .begin()
-            .await
-            .map_err(|error| self.fault(error))
+        let snapshot = self.database.read().await;
+        snapshot.map_err(|error| self.fault(error))
     }
 
-    async fn commit(&self, tx: Transaction<'static, Sqlite>) -> Result<(), JournalError> {
+    async fn commit(&self, tx: Transaction<'_, Sqlite>) -> Result<(), JournalError> {
         tx.commit().await.map_err(|error| self.fault(error))
     }
 
@@ -104,7 +108,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         let claim = claim::claim(&mut tx, request)
             .await
             .map_err(|error| self.fault(error))?;
@@ -118,7 +123,8 @@ impl Journal for SqliteJournal {
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         let held = claim::renew(&mut tx, hold, now, lease)
             .await
             .map_err(|error| self.fault(error))?;
@@ -129,12 +135,12 @@ impl Journal for SqliteJournal {
     async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
         if note.seen.is_none() {
             // One statement, which is a transaction of its own.
-            let db = self.database.writer.acquire().await;
-            let mut db = db.map_err(|error| self.fault(error))?;
-            let noted = record::note(&mut db, hold, note).await;
+            let mut writer = self.writer().await?;
+            let noted = record::note(&mut writer, hold, note).await;
             return noted.map_err(|error| self.fault(error));
         }
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::note(&mut tx, hold, note)
             .await
             .map_err(|error| self.fault(error))?;
@@ -142,7 +148,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::seen(&mut tx, rotation, seen)
             .await
             .map_err(|error| self.fault(error))?;
@@ -150,7 +157,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::conclude(&mut tx, hold, note, outcome)
             .await
             .map_err(|error| self.fault(error))?;
@@ -162,7 +170,8 @@ impl Journal for SqliteJournal {
         request: &ClaimRequest,
         outcome: &Outcome,
     ) -> Result<Option<Run>, JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         let ended = record::end_window(&mut tx, request, outcome)
             .await
             .map_err(|error| self.fault(error))?;
@@ -171,7 +180,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::retired(&mut tx, rotation, at)
             .await
             .map_err(|error| self.fault(error))?;
@@ -179,7 +189,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::flipped(&mut tx, rotation, at)
             .await
             .map_err(|error| self.fault(error))?;
@@ -227,7 +238,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         let ended = record::sweep(&mut tx, now)
             .await
             .map_err(|error| self.fault(error))?;
@@ -240,7 +252,8 @@ impl Journal for SqliteJournal {
         rotations: &[String],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::first_seen(&mut tx, rotations, now)
             .await
             .map_err(|error| self.fault(error))?;
@@ -248,7 +261,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn set_paused(&self, rotation: &str, paused: bool) -> Result<(), JournalError> {
-        let mut tx = self.write().await?;
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
         record::set_paused(&mut tx, rotation, paused)
             .await
             .map_err(|error| self.fault(error))?;
@@ -264,7 +278,7 @@ impl Journal for SqliteJournal {
         rows::run(&mut tx, Uuid::nil())
             .await
             .map_err(|error| self.fault(error))?;
-        let tx = self.write().await?;
-        tx.rollback().await.map_err(|error| self.fault(error))
+        let mut writer = self.writer().await?;
+        self.write(&mut writer).await.map(drop)
     }
 }

@@ -160,7 +160,8 @@ async fn of_many_claims_at_once_through_two_openings_exactly_one_is_granted() {
 #[tokio::test]
 async fn a_writing_method_holds_the_file_before_it_reads() {
     let (folder, journal) = fresh().await;
-    let _tx = journal.write().await.unwrap();
+    let mut writer = journal.writer().await.unwrap();
+    let _tx = journal.write(&mut writer).await.unwrap();
     let mut impatient = SqliteConnectOptions::new()
         .filename(folder.path().join("j.db"))
         .busy_timeout(Duration::ZERO)

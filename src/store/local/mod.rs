@@ -36,7 +36,7 @@ use self::versions::{Value, stages_of};
 use super::answer::{About, Asked};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use crate::secret::Sensitive;
-use crate::sqlite::Database;
+use crate::sqlite::{self, Database, Writer};
 
 pub use self::api::router;
 pub use self::refusal::{Kind, Refusal};
@@ -79,10 +79,13 @@ impl LocalStore {
             .map_err(|e| unavailable(&e))?;
         // The write lock is held while a key file is made: of two processes that open a new store,
         // the second finds the first one's.
-        let mut tx = database.write().await.map_err(|e| unavailable(&e))?;
+        let mut writer = database.writer().await.map_err(|e| unavailable(&e))?;
+        let tx = sqlite::write(&mut writer).await;
+        let mut tx = tx.map_err(|e| unavailable(&e))?;
         let key = unlock(&mut tx, key_path, &unavailable).await?;
         tx.commit().await.map_err(|e| unavailable(&e))?;
-        let cache = Cache::new(database.readers.connect_options());
+        drop(writer);
+        let cache = Cache::new(database.options());
         Ok(Self {
             database,
             key,
@@ -185,13 +188,13 @@ impl LocalStore {
             .map(Sensitive::from)
             .map_err(|_| Refusal::new(Kind::Decryption, "it holds no text"))
     }
+}
 
-    /// A transaction that holds the file's write lock from its beginning.
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>, Refusal> {
-        let mut tx = self.database.write().await?;
-        rows::purge(&mut tx).await?;
-        Ok(tx)
-    }
+/// A transaction that holds the file's write lock from its beginning, and removes what is due for that.
+async fn write(writer: &mut Writer) -> Result<Transaction<'_, Sqlite>, Refusal> {
+    let mut tx = sqlite::write(writer).await?;
+    rows::purge(&mut tx).await?;
+    Ok(tx)
 }
 
 /// The key, proven on the file's own sealed text; a file without one gets it.
@@ -311,8 +314,12 @@ impl SecretStore for LocalStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1 FROM key_check")
-            .execute(&self.database.readers)
+        let asked = async {
+            let mut tx = self.database.read().await?;
+            let asked = sqlx::query("SELECT 1 FROM key_check");
+            asked.execute(&mut *tx).await
+        };
+        asked
             .await
             .map(drop)
             .map_err(|e| told("ListSecrets", "*", About::Secret)(e.into()))

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::LocalStore;
 use super::labels::Labels;
 use super::naming::{check_name, new_arn};
 use super::refusal::{Kind, Refusal};
-use super::rows::{self, SecretRow};
+use super::rows::{self, Look, SecretRow, Which};
 use super::versions::{Value, live, touch};
+use super::{LocalStore, write};
 use crate::store::VersionId;
 
 const MOST_TAGS: usize = 50;
@@ -39,7 +39,8 @@ impl LocalStore {
     pub(super) async fn create_secret(&self, new: NewSecret<'_>) -> Result<SecretRow, Refusal> {
         check_name(new.name)?;
         check_tags(&new.tags)?;
-        let mut tx = self.write().await?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
         if let Some(there) = rows::find(&mut tx, new.name).await? {
             if there.deleted.is_some() {
                 return Err(Refusal::new(
@@ -77,7 +78,12 @@ impl LocalStore {
         rows::insert_secret(&mut tx, &secret).await?;
         rows::set_tags(&mut tx, &secret.arn, &new.tags).await?;
         if let Some((id, value)) = new.first {
-            self.add_version(&mut tx, &secret, id, value, None).await?;
+            let found = Look {
+                secret: secret.clone(),
+                labels: Labels::new(),
+                version: None,
+            };
+            self.add_version(&mut tx, &found, id, value, None).await?;
         }
         tx.commit().await?;
         Ok(secret)
@@ -92,11 +98,14 @@ impl LocalStore {
         kms_key_id: Option<String>,
         next: Option<(&VersionId, &Value)>,
     ) -> Result<SecretRow, Refusal> {
-        let mut tx = self.write().await?;
-        let mut row = live(rows::find(&mut tx, secret).await?)?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let which = next.map(|(id, _)| Which::Id(id));
+        let found = live(rows::look(&mut tx, secret, which).await?)?;
         if let Some((id, value)) = next {
-            self.add_version(&mut tx, &row, id, value, None).await?;
+            self.add_version(&mut tx, &found, id, value, None).await?;
         }
+        let mut row = found.secret;
         if description.is_some() {
             row.description = description;
         }
@@ -109,23 +118,22 @@ impl LocalStore {
     }
 
     pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
-        let mut tx = self.database.readers.begin().await?;
+        let mut tx = self.database.read().await?;
         let row = rows::find(&mut tx, secret).await?;
         details_of(&mut tx, row.ok_or_else(Refusal::no_secret)?).await
     }
 
     /// A secret and where its labels are.
     pub(super) async fn labels_of(&self, secret: &str) -> Result<(SecretRow, Labels), Refusal> {
-        let mut tx = self.database.readers.begin().await?;
-        let row = rows::find(&mut tx, secret).await?;
-        let row = row.ok_or_else(Refusal::no_secret)?;
-        let labels = rows::labels(&mut tx, &row.arn).await?;
-        Ok((row, labels))
+        let mut db = self.database.reader().await?;
+        let found = rows::look(&mut db, secret, None).await?;
+        let found = found.ok_or_else(Refusal::no_secret)?;
+        Ok((found.secret, found.labels))
     }
 
     /// Every secret, those marked for deletion included, by name.
     pub(super) async fn all_details(&self) -> Result<Vec<Details>, Refusal> {
-        let mut tx = self.database.readers.begin().await?;
+        let mut tx = self.database.read().await?;
         let mut all = Vec::new();
         for row in rows::all(&mut tx).await? {
             all.push(details_of(&mut tx, row).await?);
@@ -141,7 +149,8 @@ impl LocalStore {
         secret: &str,
         days: Option<i64>,
     ) -> Result<Option<SecretRow>, Refusal> {
-        let mut tx = self.write().await?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
         let now = rows::now(&mut tx).await?;
         let mut row = match (rows::find(&mut tx, secret).await?, days) {
             (Some(row), _) => row,
@@ -163,7 +172,8 @@ impl LocalStore {
     }
 
     pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {
-        let mut tx = self.write().await?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
         let mut row = rows::find(&mut tx, secret)
             .await?
             .ok_or_else(Refusal::no_secret)?;
@@ -179,8 +189,9 @@ impl LocalStore {
         secret: &str,
         change: impl FnOnce(&mut BTreeMap<String, String>) + Send,
     ) -> Result<(), Refusal> {
-        let mut tx = self.write().await?;
-        let row = live(rows::find(&mut tx, secret).await?)?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let row = live(rows::look(&mut tx, secret, None).await?)?.secret;
         let mut tags = rows::tags(&mut tx, &row.arn).await?;
         change(&mut tags);
         check_tags(&tags)?;

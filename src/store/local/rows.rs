@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::{FromRow, Row, SqliteConnection};
 
 use super::labels::Labels;
 use super::naming::SecretId;
@@ -36,6 +36,21 @@ pub(super) struct VersionRow {
     pub created: i64,
 }
 
+/// A secret, all of its labels, and the version that was asked for, if it is there.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub secret: SecretRow,
+    pub labels: Labels,
+    pub version: Option<VersionRow>,
+}
+
+/// Which version to look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'a> {
+    Id(&'a VersionId),
+    Label(&'a str),
+}
+
 /// The store stamps its rows itself, as AWS does: SQLite's clock is the store's, like the service's
 /// own clock there. No decision of a rotation rests on it.
 pub(super) async fn now(db: &mut SqliteConnection) -> Result<i64> {
@@ -64,6 +79,56 @@ pub(super) async fn find(db: &mut SqliteConnection, secret: &str) -> Result<Opti
         ),
     };
     sqlx::query_as(sql).bind(key).fetch_optional(db).await
+}
+
+/// One statement: each is a way to SQLite's thread and back.
+pub(super) async fn look(
+    db: &mut SqliteConnection,
+    secret: &str,
+    which: Option<Which<'_>>,
+) -> Result<Option<Look>> {
+    let (name, arn) = match SecretId::parse(secret) {
+        SecretId::Name(name) => (Some(name), None),
+        SecretId::Arn(arn) => (None, Some(arn)),
+    };
+    let (id, label) = match which {
+        Some(Which::Id(id)) => (Some(&id.0), None),
+        Some(Which::Label(label)) => (None, Some(label)),
+        None => (None, None),
+    };
+    let row = sqlx::query(
+        "SELECT s.*, v.id, v.is_text, v.sealed, v.created AS version_created, \
+             (SELECT json_group_array(json_array(version.id, label.label)) FROM versions version \
+                LEFT JOIN labels label ON label.secret = version.secret AND label.version = version.id \
+               WHERE version.secret = s.arn) AS labels \
+           FROM secrets s LEFT JOIN versions v ON v.secret = s.arn \
+                AND v.id = COALESCE(?3, (SELECT version FROM labels WHERE secret = s.arn AND label = ?4)) \
+          WHERE (s.name = ?1 OR s.arn = ?2) AND (s.due IS NULL OR s.due > unixepoch('subsec') * 1000)",
+    )
+    .bind(name)
+    .bind(arn)
+    .bind(id)
+    .bind(label)
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id: Option<String> = row.try_get("id")?;
+    let version = |id| -> Result<VersionRow> {
+        Ok(VersionRow {
+            id,
+            is_text: row.try_get("is_text")?,
+            sealed: row.try_get("sealed")?,
+            created: row.try_get("version_created")?,
+        })
+    };
+    let labels: String = row.try_get("labels")?;
+    let labels =
+        serde_json::from_str(&labels).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(Some(Look {
+        secret: SecretRow::from_row(&row)?,
+        labels: grouped(labels),
+        version: id.map(version).transpose()?,
+    }))
 }
 
 /// Every secret, by name.
@@ -106,6 +171,20 @@ pub(super) async fn update_secret(db: &mut SqliteConnection, row: &SecretRow) ->
     .execute(db)
     .await
     .map(drop)
+}
+
+/// Writes back what of a secret may change, as changed now; gives when that is.
+pub(super) async fn touch(db: &mut SqliteConnection, row: &SecretRow) -> Result<i64> {
+    sqlx::query_scalar(
+        "UPDATE secrets SET description = ?2, kms_key_id = ?3, \
+                changed = CAST(unixepoch('subsec') * 1000 AS INTEGER) \
+          WHERE arn = ?1 RETURNING changed",
+    )
+    .bind(&row.arn)
+    .bind(&row.description)
+    .bind(&row.kms_key_id)
+    .fetch_one(db)
+    .await
 }
 
 pub(super) async fn delete_secret(db: &mut SqliteConnection, arn: &str) -> Result<()> {
@@ -186,35 +265,49 @@ pub(super) async fn labels(db: &mut SqliteConnection, arn: &str) -> Result<Label
     .bind(arn)
     .fetch_all(db)
     .await?;
+    Ok(grouped(rows))
+}
+
+fn grouped(rows: Vec<(String, Option<String>)>) -> Labels {
     let mut labels = Labels::new();
     for (id, label) in rows {
         labels.entry(VersionId(id)).or_default().extend(label);
     }
-    Ok(labels)
+    labels
 }
 
-/// Makes the labels of a secret exactly these.
+/// Makes the labels of a secret, which are these before, exactly those after.
 pub(super) async fn set_labels(
     db: &mut SqliteConnection,
     arn: &str,
-    labels: &Labels,
+    before: &Labels,
+    after: &Labels,
 ) -> Result<()> {
-    sqlx::query("DELETE FROM labels WHERE secret = ?1")
-        .bind(arn)
-        .execute(&mut *db)
-        .await?;
-    let by_label: BTreeMap<&String, &String> = labels
-        .iter()
-        .flat_map(|(id, on_it)| on_it.iter().map(move |label| (label, &id.0)))
-        .collect();
+    let (before, after) = (by_label(before), by_label(after));
+    if before.keys().any(|label| !after.contains_key(label)) {
+        sqlx::query("DELETE FROM labels WHERE secret = ?1")
+            .bind(arn)
+            .execute(&mut *db)
+            .await?;
+    }
     sqlx::query(
-        "INSERT INTO labels (secret, label, version) SELECT ?1, key, value FROM json_each(?2)",
+        "INSERT INTO labels (secret, label, version) \
+         SELECT ?1, key, value FROM json_each(?2) WHERE true \
+         ON CONFLICT (secret, label) DO UPDATE SET version = excluded.version",
     )
     .bind(arn)
-    .bind(serde_json::json!(by_label).to_string())
+    .bind(serde_json::json!(after).to_string())
     .execute(db)
     .await
     .map(drop)
+}
+
+fn by_label(labels: &Labels) -> BTreeMap<&str, &str> {
+    let mut by_label = BTreeMap::new();
+    for (id, on_it) in labels {
+        by_label.extend(on_it.iter().map(|label| (label.as_str(), id.0.as_str())));
+    }
+    by_label
 }
 
 pub(super) async fn tags(db: &mut SqliteConnection, arn: &str) -> Result<BTreeMap<String, String>> {

@@ -13,9 +13,9 @@ use super::cache::Wanted;
 use super::labels::{self, Labels};
 use super::naming::check_token;
 use super::refusal::{Kind, Refusal};
-use super::rows::{self, SecretRow, VersionRow};
+use super::rows::{self, Look, SecretRow, VersionRow, Which};
 use super::sealed::Belongs;
-use super::{LocalStore, Sensitive};
+use super::{LocalStore, Sensitive, write};
 use crate::store::{VersionId, stage};
 
 /// The newest versions that are kept; labelled ones are kept whatever their age.
@@ -77,11 +77,13 @@ impl LocalStore {
         value: &Value,
         stages: Option<&[String]>,
     ) -> Result<(SecretRow, Vec<String>), Refusal> {
-        let mut tx = self.write().await?;
-        let row = live(rows::find(&mut tx, secret).await?)?;
-        let labels = self.add_version(&mut tx, &row, id, value, stages).await?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = live(rows::look(&mut tx, secret, Some(Which::Id(id))).await?)?;
+        let labels = self.add_version(&mut tx, &found, id, value, stages);
+        let labels = labels.await?;
         tx.commit().await?;
-        Ok((row, stages_of(&labels, id)))
+        Ok((found.secret, stages_of(&labels, id)))
     }
 
     /// GetSecretValue.
@@ -133,38 +135,38 @@ impl LocalStore {
         version: Option<&VersionId>,
         label: Option<&str>,
     ) -> Result<SealedVersion, Refusal> {
-        let mut tx = self.database.readers.begin().await?;
-        let row = live(rows::find(&mut tx, secret).await?)?;
-        let labels = rows::labels(&mut tx, &row.arn).await?;
+        let which = match version {
+            Some(id) => Which::Id(id),
+            None => Which::Label(label.unwrap_or(stage::CURRENT)),
+        };
+        let mut db = self.database.reader().await?;
+        let Look {
+            secret,
+            labels,
+            version: row,
+        } = live(rows::look(&mut db, secret, Some(which)).await?)?;
         let not_found = |what: String| {
             Refusal::new(
                 Kind::ResourceNotFound,
                 format!("Secrets Manager can't find the specified secret value for {what}"),
             )
         };
-        let id = if let Some(id) = version {
-            if let Some(label) = label
-                && labels.get(id).is_some_and(|on_it| !on_it.contains(label))
-            {
-                return Err(Refusal::new(
-                    Kind::InvalidRequest,
-                    "You provided a VersionStage that is not associated to the provided VersionId.",
-                ));
-            }
-            id.clone()
-        } else {
-            let label = label.unwrap_or(stage::CURRENT);
-            labels::holder(&labels, label)
-                .ok_or_else(|| not_found(format!("staging label: {label}")))?
-                .clone()
-        };
-        let found = rows::version(&mut tx, &row.arn, &id)
-            .await?
-            .ok_or_else(|| not_found(format!("VersionId: {id}")))?;
+        if let (Some(id), Some(label)) = (version, label)
+            && labels.get(id).is_some_and(|on_it| !on_it.contains(label))
+        {
+            return Err(Refusal::new(
+                Kind::InvalidRequest,
+                "You provided a VersionStage that is not associated to the provided VersionId.",
+            ));
+        }
+        let row = row.ok_or_else(|| match which {
+            Which::Id(id) => not_found(format!("VersionId: {id}")),
+            Which::Label(label) => not_found(format!("staging label: {label}")),
+        })?;
         Ok(SealedVersion {
-            stages: stages_of(&labels, &id),
-            secret: row,
-            row: found,
+            stages: stages_of(&labels, &VersionId(row.id.clone())),
+            secret,
+            row,
         })
     }
 
@@ -175,21 +177,22 @@ impl LocalStore {
         from: Option<&VersionId>,
         to: Option<&VersionId>,
     ) -> Result<SecretRow, Refusal> {
-        let mut tx = self.write().await?;
-        let mut row = live(rows::find(&mut tx, secret).await?)?;
-        let before = rows::labels(&mut tx, &row.arn).await?;
-        let after = labels::move_stage(&before, label, from, to)?;
-        rows::set_labels(&mut tx, &row.arn, &after).await?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = live(rows::look(&mut tx, secret, None).await?)?;
+        let after = labels::move_stage(&found.labels, label, from, to)?;
+        let mut row = found.secret;
+        rows::set_labels(&mut tx, &row.arn, &found.labels, &after).await?;
         touch(&mut tx, &mut row).await?;
         tx.commit().await?;
         Ok(row)
     }
 
-    /// Adds a version to a secret inside a transaction; returns the labels after.
+    /// Adds a version to a secret inside a transaction, after a look at that version; returns the labels after.
     pub(super) async fn add_version(
         &self,
         tx: &mut sqlx::SqliteConnection,
-        secret: &SecretRow,
+        found: &Look,
         id: &VersionId,
         value: &Value,
         stages: Option<&[String]>,
@@ -201,10 +204,14 @@ impl LocalStore {
                 "A secret value must have 1 to 65536 bytes.",
             ));
         }
-        let before = rows::labels(tx, &secret.arn).await?;
-        if let Some(there) = rows::version(tx, &secret.arn, id).await? {
-            if self.holds(secret, &there, value)? {
-                return Ok(before);
+        let Look {
+            secret,
+            labels: before,
+            version,
+        } = found;
+        if let Some(there) = version {
+            if self.holds(secret, there, value)? {
+                return Ok(before.clone());
             }
             return Err(Refusal::new(
                 Kind::ResourceExists,
@@ -215,12 +222,12 @@ impl LocalStore {
                 ),
             ));
         }
-        let after = labels::put(&before, id, stages)?;
+        let after = labels::put(before, id, stages)?;
         let mut secret = secret.clone();
         touch(tx, &mut secret).await?;
         let row = self.seal(&secret, id, value)?;
         rows::insert_version(tx, &secret.arn, &row).await?;
-        rows::set_labels(tx, &secret.arn, &after).await?;
+        rows::set_labels(tx, &secret.arn, before, &after).await?;
         if after.len() <= KEPT_VERSIONS {
             return Ok(after);
         }
@@ -306,11 +313,11 @@ pub(super) fn stages_of(labels: &Labels, id: &VersionId) -> Vec<String> {
 }
 
 /// The secret, unless it is missing or marked for deletion.
-pub(super) fn live(found: Option<SecretRow>) -> Result<SecretRow, Refusal> {
+pub(super) fn live(found: Option<Look>) -> Result<Look, Refusal> {
     match found {
         None => Err(Refusal::no_secret()),
-        Some(row) if row.deleted.is_some() => Err(Refusal::marked_deleted()),
-        Some(row) => Ok(row),
+        Some(found) if found.secret.deleted.is_some() => Err(Refusal::marked_deleted()),
+        Some(found) => Ok(found),
     }
 }
 
@@ -319,7 +326,6 @@ pub(super) async fn touch(
     db: &mut sqlx::SqliteConnection,
     secret: &mut SecretRow,
 ) -> Result<(), Refusal> {
-    secret.changed = rows::now(db).await?;
-    rows::update_secret(db, secret).await?;
+    secret.changed = rows::touch(db, secret).await?;
     Ok(())
 }
