@@ -84,8 +84,9 @@ impl Statement {
 
     /// The statement as it is carried out, with `filling` in the slot.
     #[must_use]
-    pub fn filled(&self, filling: &Sensitive) -> Sensitive {
-        SecretString::from(self.render(filling.expose_secret()))
+    pub fn filled(&self, filling: Option<&Sensitive>) -> Sensitive {
+        let filling = filling.map_or("", |filling| filling.expose_secret());
+        SecretString::from(self.render(filling))
     }
 
     fn render(&self, filling: &str) -> String {

@@ -10,12 +10,13 @@
 //! - two runs give one standby two passwords: changes are applied on the very connection that holds
 //!   the pair's lock, so whoever lost the lock can no longer change anything;
 //! - a half-made standby signs in: a standby is made unable to sign in and gets its password last;
-//! - SQL text carries a password: a [`Statement`] has a slot, filled only by `apply`, with a hash
+//! - SQL text carries a password: a [`Statement`] has a slot, filled only by [`fill`], with a hash
 //!   wherever the engine takes one; what is shown has `***` there.
 
 mod change;
 pub mod documentdb;
 mod error;
+mod filled;
 mod kind;
 pub mod master;
 pub mod mysql;
@@ -30,6 +31,7 @@ pub mod tls;
 
 pub use change::{Change, ChangeKind, Statement};
 pub use error::EngineError;
+pub use filled::{Filled, fill};
 pub use kind::{
     DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
     RedshiftTarget,
@@ -265,11 +267,11 @@ pub trait Admin: Send + Sync {
     /// [`EngineError`]
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError>;
 
-    /// Carries the changes out in order, `password` in their slots. Repeating it changes nothing more.
+    /// Carries the changes out in order, as [`fill`] has made them ready. Repeating it changes nothing more.
     ///
     /// # Errors
     /// [`EngineError`]; what was done before it is harmless, because the password comes last.
-    async fn apply(&mut self, changes: &[Change], password: &Sensitive) -> Result<(), EngineError>;
+    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError>;
 
     /// Who is signed in as `user` now; `None` where that cannot be known.
     ///

@@ -1,7 +1,7 @@
 //! One action, one effect. What it did is put into the scene, so that the next decision sees it;
 //! a store that says that somebody else was there first sends the run back to looking.
 
-use crate::engine::{EngineError, Questions};
+use crate::engine::{EngineError, Questions, fill};
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{look_at_current, look_at_labels};
@@ -146,18 +146,22 @@ async fn converge(
     task: &Task<'_>,
     scene: &mut Scene,
 ) -> Result<String, RotationError> {
-    if !look_at_current(store, task, scene).await? {
-        return Ok("another worker had moved AWSCURRENT to this run's version".into());
-    }
     let changes = scene.changes();
-    let (Some(admin), Some(document)) = (&mut scene.admin, &scene.own_document) else {
+    let Some(password) = scene.own_document.as_ref().map(Document::password).cloned() else {
         return Err(internal("there is nothing to converge to"));
     };
-    let password = document.password().clone();
-    admin
-        .apply(&changes, &password)
-        .await
-        .map_err(Role::Master.error())?;
+    let failed = Role::Master.error();
+    let (stands, filled) = tokio::join!(look_at_current(store, task, scene), async {
+        fill(&changes, &password)
+    });
+    if !stands? {
+        return Ok("another worker had moved AWSCURRENT to this run's version".into());
+    }
+    let filled = filled.map_err(&failed)?;
+    let (Some(admin), Some(document)) = (&mut scene.admin, &scene.own_document) else {
+        return Err(internal("nobody is there to converge"));
+    };
+    admin.apply(&filled).await.map_err(failed)?;
     scene.observed.converged = true;
     // The proof is no part of the comparison, nor does it wait for it: `test` takes it up.
     let who = credentials(document);

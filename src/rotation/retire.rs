@@ -13,7 +13,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::settings::{InUse, Rotation};
-use crate::engine::Session;
+use crate::engine::{Session, fill};
 use crate::rotation::decide::{Elsewhere, Refusal};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::explain::free_of;
@@ -94,8 +94,9 @@ async fn lock(
     }
     let changes = (scene.inspection.as_ref()).map_or_else(Vec::new, |i| i.retire.clone());
     if let Some(admin) = &mut scene.admin {
-        let done = admin.apply(&changes, previous.password()).await;
-        done.map_err(Role::Previous.error())?;
+        let failed = Role::Previous.error();
+        let changes = fill(&changes, previous.password()).map_err(&failed)?;
+        admin.apply(&changes).await.map_err(failed)?;
     }
     Ok(Retirement::Done { user })
 }

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
-use crate::engine::{ChangeKind, EngineError, InspectRequest, Inspection, Questions, SignedIn};
+use crate::engine::{
+    ChangeKind, EngineError, InspectRequest, Inspection, Questions, SignedIn, fill,
+};
 use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
@@ -146,8 +148,9 @@ async fn restore(
         return Err(explain(Refusal::MasterLacks, task, scene));
     }
     if let (Some(admin), Some(inspection)) = (&mut scene.admin, inspection) {
-        let done = admin.apply(&inspection.set_password, previous.password());
-        done.await.map_err(Role::Previous.error())?;
+        let failed = Role::Previous.error();
+        let changes = fill(&inspection.set_password, previous.password()).map_err(&failed)?;
+        admin.apply(&changes).await.map_err(failed)?;
     }
     Ok(())
 }

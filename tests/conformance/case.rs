@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use twinkey::engine::{
-    Admin, Change, Credentials, Finding, InspectRequest, Inspection, Questions, Severity, SignedIn,
-    Target,
+    Admin, Change, Credentials, Filled, Finding, InspectRequest, Inspection, Questions, Severity,
+    SignedIn, Target, fill,
 };
 use twinkey::secret::Sensitive;
 use twinkey::secret::pair::Pair;
@@ -28,6 +28,11 @@ pub fn all_changes(inspection: &Inspection) -> Vec<Change> {
     let mut changes = inspection.differences.clone();
     changes.extend(inspection.set_password.clone());
     changes
+}
+
+/// Changes with the password in them.
+pub fn ready(changes: &[Change], password: &Sensitive) -> Vec<Filled> {
+    fill(changes, password).unwrap()
 }
 
 /// The first finding that fails a run.
@@ -156,7 +161,7 @@ impl<'a> Case<'a> {
         assert_ne!(before.holds_password, Some(true), "not before it is set");
         let heard = std::fs::metadata(self.harness.log_path()).unwrap().len();
         let changes = all_changes(&before);
-        admin.apply(&changes, &next.password).await.unwrap();
+        admin.apply(&ready(&changes, &next.password)).await.unwrap();
         self.the_log_shows_what_was_planned(heard, &changes);
         let after = self.inspect_by(admin.as_mut(), Some(&next.password)).await;
         assert_eq!(after.differences, [], "a second look finds nothing to do");

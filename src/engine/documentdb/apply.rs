@@ -1,45 +1,35 @@
-//! Changes are carried out as planned, to the letter; only the password's slot is filled here.
+//! Changes are carried out as planned, to the letter.
 //!
 //! What can go wrong, and what prevents it:
 //! - a cut leaves half of it, for nothing here is transactional: the plan's order makes every beginning of the
 //!   list harmless, and the next look finds the rest;
 //! - the pair's lock has run out: it is renewed before each command, and who lost it stops;
 //! - a retry finds other commands in the way: nothing here reads or decides;
-//! - the password leaks: it is put into the text just before it is sent; the driver's log leaves these
-//!   commands out, and an error repeats nothing that could quote one.
+//! - the password leaks: the driver's log leaves these commands out, and an error repeats nothing that could quote one.
 
 use mongodb::bson::Document;
 use secrecy::ExposeSecret;
 
 use super::connect::Connection;
 use super::lock::Held;
-use crate::engine::{Change, EngineError};
-use crate::secret::Sensitive;
+use crate::engine::{EngineError, Filled};
 
 /// Carries `changes` out in order, in `own` where they name no other database.
 pub(super) async fn apply(
     connection: &Connection,
     lock: Option<&Held>,
     own: &str,
-    changes: &[Change],
-    password: &Sensitive,
+    changes: &[Filled],
 ) -> Result<(), EngineError> {
     for change in changes {
         if let Some(lock) = lock {
             lock.renew().await?;
         }
-        let shown = change.statement.to_string();
-        let command = match change.statement.slot() {
-            None => command(&shown, &shown)?,
-            Some(slot) => {
-                let filling = slot.fill(password)?;
-                command(change.statement.filled(&filling).expose_secret(), &shown)?
-            }
-        };
+        let command = command(change.sent.expose_secret(), &change.shown)?;
         let database = change.database.as_deref().unwrap_or(own);
-        let secret = change.statement.slot().is_some();
+        let secret = change.filling.is_some();
         let done = connection.ask(database, command).await;
-        done.map_err(|failure| connection.explain(&shown, secret, failure))?;
+        done.map_err(|failure| connection.explain(&change.shown, secret, failure))?;
     }
     Ok(())
 }

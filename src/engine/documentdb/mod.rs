@@ -32,10 +32,9 @@ use self::connect::{ADMIN, Connection};
 use self::lock::{Held, Taken};
 use self::tunnel::Far;
 use super::{
-    Admin, Change, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
+    Admin, Credentials, DocumentdbOptions, Engine, EngineError, Filled, InspectRequest, Inspection,
     Questions, Session, SignedIn, Target, proof,
 };
-use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
 
 /// How long a reader may take to learn of a new password.
@@ -230,7 +229,7 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair))
     }
 
-    async fn apply(&mut self, changes: &[Change], password: &Sensitive) -> Result<(), EngineError> {
+    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
         if self.master.lock_denied {
             return Err(EngineError::Refused {
                 what: "changing the standby".into(),
@@ -239,7 +238,7 @@ impl Admin for Master {
             });
         }
         let own = self.own.as_deref().unwrap_or(ADMIN);
-        apply::apply(&self.connection, self.lock.as_ref(), own, changes, password).await
+        apply::apply(&self.connection, self.lock.as_ref(), own, changes).await
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {

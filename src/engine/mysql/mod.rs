@@ -41,10 +41,9 @@ use self::connect::Peer;
 use self::dialect::Dialect;
 use self::grants::Account;
 use super::{
-    Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, Questions,
+    Admin, Credentials, Engine, EngineError, Filled, InspectRequest, Inspection, Questions,
     Session, SignedIn, Target, proof,
 };
-use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
 
 /// The engine, as a secret names it. Which of the two a server is, it says itself.
@@ -262,8 +261,8 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair, request.password))
     }
 
-    async fn apply(&mut self, changes: &[Change], password: &Sensitive) -> Result<(), EngineError> {
-        apply::apply(&mut self.connection, &self.peer, changes, password).await
+    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
+        apply::apply(&mut self.connection, &self.peer, changes).await
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {

@@ -22,10 +22,9 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 pub(super) use self::connect::Peer;
 pub(super) use self::quote::list_elements;
 use super::{
-    Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, PostgresOptions,
+    Admin, Credentials, Engine, EngineError, Filled, InspectRequest, Inspection, PostgresOptions,
     Questions, Session, SignedIn, Target, proof,
 };
-use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
 
 /// The engine, with the rotation's options.
@@ -172,8 +171,8 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair, &self.options))
     }
 
-    async fn apply(&mut self, changes: &[Change], password: &Sensitive) -> Result<(), EngineError> {
-        apply::apply(&mut self.connection, &self.peer, changes, password).await
+    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
+        apply::apply(&mut self.connection, &self.peer, changes).await
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {

@@ -1,4 +1,4 @@
-//! Changes are carried out as planned, to the letter; only the password's slot is filled here.
+//! Changes are carried out as planned, to the letter.
 //!
 //! What can go wrong, and what prevents it:
 //! - a cut leaves half of it: each batch is one transaction, the password is in the last one, and every
@@ -11,20 +11,12 @@ use super::Master;
 use super::batch::{Line, cut};
 use super::failure::{Failed, Kind};
 use super::lock::{FENCE, Lease};
-use crate::engine::{Change, EngineError};
-use crate::secret::Sensitive;
+use crate::engine::{EngineError, Filled};
 
 /// Carries `changes` out in order, each run of changes in one database as few transactions as fit.
-pub(super) async fn apply(
-    master: &Master,
-    changes: &[Change],
-    password: &Sensitive,
-) -> Result<(), EngineError> {
+pub(super) async fn apply(master: &Master, changes: &[Filled]) -> Result<(), EngineError> {
     for group in changes.chunk_by(|one, next| one.database == next.database) {
-        let mut lines = Vec::new();
-        for change in group {
-            lines.push(line(change, password)?);
-        }
+        let lines: Vec<Line> = group.iter().map(line).collect();
         let fence = master.lease().map(Lease::fence);
         let database = group.first().and_then(|change| change.database.as_deref());
         match database {
@@ -47,19 +39,12 @@ pub(super) async fn apply(
     Ok(())
 }
 
-fn line(change: &Change, password: &Sensitive) -> Result<Line, EngineError> {
-    let shown = change.statement.to_string();
-    Ok(match change.statement.slot() {
-        None => Line::plain(shown),
-        Some(slot) => {
-            let filling = slot.fill(password)?;
-            Line {
-                shown,
-                sent: change.statement.filled(&filling),
-                digest: Some(filling),
-            }
-        }
-    })
+fn line(change: &Filled) -> Line {
+    Line {
+        shown: change.shown.clone(),
+        sent: change.sent.clone(),
+        digest: change.filling.clone(),
+    }
 }
 
 async fn submit(

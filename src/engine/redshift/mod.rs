@@ -41,10 +41,9 @@ use self::failure::{Failed, Kind};
 use self::lock::Lease;
 use self::rows::Row;
 use super::{
-    Admin, Change, Credentials, Engine, EngineError, InspectRequest, Inspection, MasterNeeds,
+    Admin, Credentials, Engine, EngineError, Filled, InspectRequest, Inspection, MasterNeeds,
     Questions, RedshiftOptions, RedshiftProbe, Session, SignedIn, Surroundings, Target,
 };
-use crate::secret::Sensitive;
 use crate::secret::pair::Pair;
 
 /// The engine, for one rotation.
@@ -273,8 +272,8 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair))
     }
 
-    async fn apply(&mut self, changes: &[Change], password: &Sensitive) -> Result<(), EngineError> {
-        apply::apply(self, changes, password).await
+    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
+        apply::apply(self, changes).await
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {

@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use twinkey::engine::{Admin, EngineError};
 
 use super::Server;
-use crate::case::{Case, all_changes};
+use crate::case::{Case, all_changes, ready};
 
 /// What did not happen by now never will.
 const HANGS: Duration = Duration::from_secs(60);
@@ -98,7 +98,10 @@ async fn who_lost_its_lock_changes_nothing_more(server: &Server) {
     server.put_lock(of_another(&lock, Duration::ZERO)).await;
     let next = case.next();
     let changes = all_changes(&case.inspect().await);
-    let error = admin.apply(&changes, &next.password).await.unwrap_err();
+    let error = admin
+        .apply(&ready(&changes, &next.password))
+        .await
+        .unwrap_err();
     assert!(matches!(error, EngineError::Busy { .. }), "{error}");
     let refused = case.sign_in(&next).await.unwrap_err();
     assert!(matches!(refused, EngineError::SignIn { .. }), "{refused}");

@@ -6,7 +6,7 @@ use twinkey::engine::{ChangeKind, Credentials};
 use twinkey::secret::ExposeSecret;
 
 use super::{MASTER, SHA_1, SHA_256, Server, locks, role, servers};
-use crate::case::{Case, all_changes, refusal};
+use crate::case::{Case, all_changes, ready, refusal};
 use crate::harness::Harness;
 use crate::passwords::new_password;
 
@@ -131,7 +131,7 @@ async fn a_standby_with_other_mechanisms_is_found_out(server: &Server) {
     // This server keeps the mechanisms that a user was made with, whatever updateUser says. A sign-in
     // proves nothing then: the application may come by the mechanism that is not there.
     let changes = all_changes(&case.inspect().await);
-    admin.apply(&changes, &next.password).await.unwrap();
+    admin.apply(&ready(&changes, &next.password)).await.unwrap();
     let held = case.holds(admin.as_mut(), &next.password).await;
     assert_eq!(held, Some(false), "the server ignored the mechanisms");
     server.run("admin", drop).await;

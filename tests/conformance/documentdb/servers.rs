@@ -9,7 +9,7 @@ use twinkey::engine::{DocumentdbOptions, Engine, EngineError, Questions, TlsMode
 use twinkey::secret::ExposeSecret;
 
 use super::Server;
-use crate::case::{Case, all_changes};
+use crate::case::{Case, all_changes, ready};
 use crate::harness::Harness;
 use crate::passwords::leaked;
 use crate::support::mongo::server::MongoServer;
@@ -64,7 +64,10 @@ async fn a_refused_command_is_explained_and_quotes_no_password(server: &Server) 
         server.witness.refuse("updateUser", code, name, message);
         let changes = all_changes(&case.inspect().await);
         let mut admin = case.admin().await;
-        let error = admin.apply(&changes, &next.password).await.unwrap_err();
+        let error = admin
+            .apply(&ready(&changes, &next.password))
+            .await
+            .unwrap_err();
         server.witness.let_through();
         assert_eq!(error.code(), Code::DbRefused, "{error}");
         assert!(error.hint().contains(word), "{name}: {}", error.hint());
@@ -83,7 +86,10 @@ async fn a_connection_that_is_cut_is_worth_another_try(server: &Server) {
         let changes = all_changes(&case.inspect().await);
         let mut admin = case.admin().await;
         let reached = server.witness.cut(WRITES, 1, fate);
-        let error = admin.apply(&changes, &next.password).await.unwrap_err();
+        let error = admin
+            .apply(&ready(&changes, &next.password))
+            .await
+            .unwrap_err();
         reached.notified().await;
         assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
         assert!(error.retryable());

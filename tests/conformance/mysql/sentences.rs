@@ -8,7 +8,7 @@ use twinkey::engine::{Credentials, Engine, Questions, Severity, TlsMode};
 use twinkey::secret::ExposeSecret;
 
 use super::{MASTER, Server, account, pattern};
-use crate::case::{Case, all_changes};
+use crate::case::{Case, all_changes, ready};
 use crate::passwords::new_password;
 
 pub async fn all(server: &Server) {
@@ -67,7 +67,10 @@ async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Ser
         let changes = all_changes(&case.inspect().await);
         assert_eq!(changes.len(), 3, "{changes:#?}");
         let mut admin = case.admin().await;
-        admin.apply(&changes[..cut], &next.password).await.unwrap();
+        admin
+            .apply(&ready(&changes[..cut], &next.password))
+            .await
+            .unwrap();
         assert_eq!(
             case.holds(admin.as_mut(), &next.password).await,
             Some(cut == 3),
@@ -83,7 +86,7 @@ async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Ser
     for cut in 0..=changes.len() {
         let mut admin = case.admin().await;
         admin
-            .apply(&changes[cut.saturating_sub(1)..cut], &next.password)
+            .apply(&ready(&changes[cut.saturating_sub(1)..cut], &next.password))
             .await
             .unwrap();
         let held = case.holds(admin.as_mut(), &next.password).await;

@@ -11,7 +11,7 @@ use twinkey::secret::pair::Which;
 use twinkey::secret::{ExposeSecret, verifier};
 
 use super::{MASTER, Server, quoted, run, try_run};
-use crate::case::{Case, all_changes};
+use crate::case::{Case, all_changes, ready};
 use crate::harness::Harness;
 use crate::passwords::new_password;
 
@@ -168,7 +168,9 @@ async fn a_busy_table_is_left_alone_within_the_lock_timeout(server: &Server) {
     .await;
     let before = case.inspect().await;
     let mut admin = case.admin().await;
-    let applied = admin.apply(&all_changes(&before), &new_password()).await;
+    let applied = admin
+        .apply(&ready(&all_changes(&before), &new_password()))
+        .await;
     let error = applied.unwrap_err();
     assert!(matches!(error, EngineError::Busy { .. }), "{error}");
     assert!(error.retryable());

@@ -11,7 +11,7 @@ use twinkey::secret::ExposeSecret;
 
 use super::copies::{self, rows};
 use super::{Form, MASTER, OTHER, Server, digest, surroundings};
-use crate::case::{Case, all_changes, refusal};
+use crate::case::{Case, all_changes, ready, refusal};
 use crate::passwords::leaked;
 use crate::support::aws::redshift::{HOME, IDENTITY, WORKGROUP};
 
@@ -51,7 +51,7 @@ async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Cre
     let before = look(admin.as_mut(), case).await;
     assert_eq!((refusal(&before), &before.missing), (None, &Vec::new()));
     let changes = all_changes(&before);
-    admin.apply(&changes, &next.password).await.unwrap();
+    admin.apply(&ready(&changes, &next.password)).await.unwrap();
     admin.close().await;
     next
 }
@@ -169,7 +169,10 @@ async fn who_lost_the_lease_changes_nothing_more(server: &Server) {
         "a lease that ran out is free"
     );
     let next = case.next();
-    let late = one.apply(&changes, &next.password).await.unwrap_err();
+    let late = one
+        .apply(&ready(&changes, &next.password))
+        .await
+        .unwrap_err();
     assert!(matches!(late, EngineError::Busy { .. }), "{late}");
     assert!(!look(two.as_mut(), &case).await.standby_exists);
     one.close().await;
@@ -192,7 +195,10 @@ async fn a_refused_statement_is_explained_without_the_digest(server: &Server) {
         .redshift()
         .fail(" PASSWORD 'md5", 1, "permission denied for ordered reasons");
     let mut admin = case.admin().await;
-    let error = admin.apply(&changes, &next.password).await.unwrap_err();
+    let error = admin
+        .apply(&ready(&changes, &next.password))
+        .await
+        .unwrap_err();
     let shown = format!("{error} {}", error.hint());
     assert!(shown.contains("ordered reasons"), "{shown}");
     let digest = digest(&next);

@@ -4,7 +4,7 @@
 
 use twinkey::engine::{Change, Credentials, EngineError};
 
-use crate::case::{Case, all_changes};
+use crate::case::{Case, all_changes, ready};
 use crate::harness::Harness;
 
 pub async fn all(harness: &dyn Harness) {
@@ -69,7 +69,7 @@ async fn cut_off(case: &Case<'_>, cut: usize) -> Option<Credentials> {
     let changes = all_changes(&inspection);
     let done = changes.get(..cut)?;
     let mut admin = case.admin().await;
-    admin.apply(done, &next.password).await.unwrap();
+    admin.apply(&ready(done, &next.password)).await.unwrap();
     drop(admin);
     let shown: Vec<String> = done
         .iter()

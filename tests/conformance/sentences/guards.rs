@@ -5,7 +5,7 @@ use std::time::Duration;
 use twinkey::engine::{Admin, EngineError, InspectRequest, Session};
 use twinkey::secret::pair::Pair;
 
-use crate::case::{Case, refusal};
+use crate::case::{Case, ready, refusal};
 use crate::harness::Harness;
 
 /// What did not happen by now never will.
@@ -33,7 +33,7 @@ async fn a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harne
         assert!(!inspection.retire.is_empty(), "it signs in");
         for _ in 0..2 {
             admin
-                .apply(&inspection.retire, &previous.password)
+                .apply(&ready(&inspection.retire, &previous.password))
                 .await
                 .unwrap();
         }
@@ -44,13 +44,13 @@ async fn a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harne
         let again = case.inspect().await;
         assert_eq!(again.differences, inspection.differences);
         admin
-            .apply(&again.set_password, &previous.password)
+            .apply(&ready(&again.set_password, &previous.password))
             .await
             .unwrap();
         case.sign_in(&previous).await.unwrap();
         let inspection = case.inspect().await;
         admin
-            .apply(&inspection.retire, &previous.password)
+            .apply(&ready(&inspection.retire, &previous.password))
             .await
             .unwrap();
         case.rotate().await;

@@ -2,7 +2,7 @@
 
 use twinkey::engine::EngineError;
 
-use crate::case::{Case, all_changes};
+use crate::case::{Case, all_changes, ready};
 use crate::harness::Harness;
 
 pub async fn all(harness: &dyn Harness) {
@@ -99,13 +99,15 @@ async fn the_same_changes_once_more_change_nothing(harness: &dyn Harness) {
         let inspection = case.inspect().await;
         let changes = all_changes(&inspection);
         let mut admin = case.admin().await;
-        admin.apply(&changes, &next.password).await.unwrap();
-        match admin.apply(&changes, &next.password).await {
+        admin.apply(&ready(&changes, &next.password)).await.unwrap();
+        match admin.apply(&ready(&changes, &next.password)).await {
             // "It is there already", where the engine's language has no "unless it is there".
             Ok(()) | Err(EngineError::Refused { .. }) => {}
             Err(error) => panic!("round {round}: {error}"),
         }
-        let again = admin.apply(&inspection.set_password, &next.password).await;
+        let again = admin
+            .apply(&ready(&inspection.set_password, &next.password))
+            .await;
         again.expect("the same password once more");
         assert_eq!(case.differences().await, [""; 0], "round {round}");
         case.sign_in(&next).await.unwrap();

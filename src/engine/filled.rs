@@ -1,0 +1,40 @@
+//! Changes with the password in their slots, as they are sent: what comes last between a plan and its database.
+//!
+//! What can go wrong, and what prevents it:
+//! - a password in a text is shown: what is sent is [`Sensitive`], and beside it is what may be shown;
+//! - the stored form of a password takes thousands of rounds, while a run could be told to wait for nothing: it is made
+//!   apart from the database's connection, beside whatever else the run waits for.
+
+use super::{Change, EngineError};
+use crate::secret::Sensitive;
+
+/// One change, as it is sent.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    /// The database in which it is carried out, where that is not the rotation's own.
+    pub database: Option<String>,
+    /// As `plan` prints it, with `***` for what is in the slot.
+    pub shown: String,
+    pub sent: Sensitive,
+    /// What is in the slot, if there is one.
+    pub filling: Option<Sensitive>,
+}
+
+/// The changes in order, `password` in their slots.
+///
+/// # Errors
+/// Those of [`Slot::fill`](super::Slot::fill).
+pub fn fill(changes: &[Change], password: &Sensitive) -> Result<Vec<Filled>, EngineError> {
+    let filled = |change: &Change| {
+        let statement = &change.statement;
+        let filling = statement.slot().map(|slot| slot.fill(password));
+        let filling = filling.transpose()?;
+        Ok(Filled {
+            database: change.database.clone(),
+            shown: statement.to_string(),
+            sent: statement.filled(filling.as_ref()),
+            filling,
+        })
+    };
+    changes.iter().map(filled).collect()
+}
