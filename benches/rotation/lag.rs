@@ -2,19 +2,26 @@
 //! each second for a minute; and a thousand due at once, to the first sixteen.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::Connection;
+use tokio::task::JoinSet;
 use twinkey::config::settings::Rotation;
 use twinkey::store::local::LocalStore;
 
 use crate::Result;
 use crate::house::{CONCURRENCY, Noting, Works, opens_at, rotations, rotator, soon};
-use crate::many::{PAIRS, plan};
+use crate::many::{PAIRS, plan, somebody};
+use crate::one::sign_in;
 use crate::support::shop::street::{Street, secret};
 use crate::support::shop::{Backend, Shop};
 
 const ARMED: usize = 10_000;
 const SECONDS: usize = 60;
+/// Of the active user and of the master.
+const SIGN_INS: usize = 2 * CONCURRENCY;
+const ROUNDS: usize = 20;
 const EACH: &str = "min_interval = \"0s\"";
 
 pub async fn run() -> Result<()> {
@@ -31,14 +38,40 @@ pub async fn run() -> Result<()> {
         at(&lags, 99),
         at(&lags, 100),
     );
+    let alone = sign_ins_at_once(&street).await?;
     let together = soon(3);
     let lags = self::lags(&street, PAIRS, "together.db", |_| together).await?;
+    let (first, last) = (lags[0], lags[CONCURRENCY - 1]);
     println!(
-        "{PAIRS} due at once, {ARMED} armed: first effect of the first after {:.1} ms, of the {CONCURRENCY}th after {:.1} ms",
-        lags[0],
-        lags[CONCURRENCY - 1],
+        "{PAIRS} due at once, {ARMED} armed: first effect of the first after {first:.1} ms, of the {CONCURRENCY}th after {last:.1} ms; \
+         the {SIGN_INS} sign-ins before them alone, at once, {alone:.1} ms: ratios {:.2}, {:.2}",
+        first / alone,
+        last / alone,
     );
     Ok(())
+}
+
+/// The milliseconds that the sign-ins take which [`CONCURRENCY`] runs begin with, when they begin at once, by the bare driver:
+/// the median of some.
+async fn sign_ins_at_once(street: &Street) -> Result<f64> {
+    let who = Arc::new(somebody(street)?);
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        let mut signing_in = JoinSet::new();
+        for _ in 0..SIGN_INS {
+            let who = Arc::clone(&who);
+            signing_in.spawn(async move { sign_in(&who).await.map_err(|e| e.to_string()) });
+        }
+        let connections: std::result::Result<Vec<_>, _> =
+            signing_in.join_all().await.into_iter().collect();
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        for connection in connections? {
+            connection.close().await?;
+        }
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(at(&times, 50))
 }
 
 /// Runs the first `due` pairs of a street among all that are armed; gives the times to their first effects, in

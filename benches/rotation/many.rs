@@ -92,14 +92,19 @@ async fn window_of_all(street: &Street, store: Arc<dyn SecretStore>, journal: &s
     Ok((last - opens).as_seconds_f64())
 }
 
-/// How often a second the machine does so many sign-ins one after the other, and (`alters`) has the master give a user
-/// a password besides; client and server together, for some seconds.
-async fn a_second(street: &Street, sign_ins: usize, alters: bool) -> Result<f64> {
+/// One who may sign in, whatever was rotated.
+pub fn somebody(street: &Street) -> Result<Document> {
     let mut first = street.shop.document(&name(0), FIRST);
     let root = street.shop.server.superuser();
     first["username"] = root.username.as_str().into();
     first["password"] = secrecy::ExposeSecret::expose_secret(&root.password).into();
-    let who = Arc::new(Document::parse(SecretString::from(first.to_string()))?);
+    Ok(Document::parse(SecretString::from(first.to_string()))?)
+}
+
+/// How often a second the machine does so many sign-ins one after the other, and (`alters`) has the master give a user
+/// a password besides; client and server together, for some seconds.
+async fn a_second(street: &Street, sign_ins: usize, alters: bool) -> Result<f64> {
+    let who = Arc::new(somebody(street)?);
     let begun = Instant::now();
     let limit = Duration::from_secs(5);
     let mut working = tokio::task::JoinSet::new();

@@ -24,7 +24,7 @@ use crate::support::aws::sdk_config;
 use crate::support::shop::{MASTER_SECRET, Plan, SECRET, Shop};
 
 const WARM_UP: usize = 5;
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 200;
 
 pub async fn run() -> Result<()> {
     let plan = Plan {
