@@ -4,12 +4,22 @@ use std::time::Duration;
 
 use crate::support::volley::Range;
 
+const CALLS: usize = 6_000;
+const MOST_VOLLEYS: usize = 50;
+
 /// Far more flips than there are in earnest. The full size, and how quick it is, is in `make bench`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_is_stale_after_a_flip_by_another_opener_of_the_file_was_acknowledged() {
     let range = Range::open().await;
-    let outcome = range.served(6_000, Duration::from_millis(20)).await;
-    println!("{outcome:?}");
-    assert_eq!((outcome.answered, outcome.stale), (6_000, 0));
-    assert!(outcome.flips > 10, "{outcome:?}");
+    let mut flips = 0;
+    // How many fit into a volley is the machine's affair.
+    for _ in 0..MOST_VOLLEYS {
+        let outcome = range.served(CALLS, Duration::from_millis(20)).await;
+        assert_eq!((outcome.answered, outcome.stale), (CALLS, 0));
+        flips += outcome.flips;
+        if flips > 10 {
+            return;
+        }
+    }
+    panic!("{flips} flips in {MOST_VOLLEYS} volleys");
 }
