@@ -41,8 +41,9 @@ impl LocalStore {
         check_tags(&new.tags)?;
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        if let Some(there) = rows::find(&mut tx, new.name).await? {
-            if there.deleted.is_some() {
+        let which = new.first.map(|(id, _)| Which::Id(id));
+        if let Some(there) = rows::look(&mut tx, new.name, which).await? {
+            if there.secret.deleted.is_some() {
                 return Err(Refusal::new(
                     Kind::InvalidRequest,
                     "You can't create this secret because a secret with this name is already \
@@ -50,11 +51,10 @@ impl LocalStore {
                 ));
             }
             // The same request again is answered as the first one was.
-            if let Some((id, value)) = new.first
-                && let Some(row) = rows::version(&mut tx, &there.arn, id).await?
-                && self.holds(&there, &row, value)?
+            if let (Some((_, value)), Some(row)) = (new.first, &there.version)
+                && self.holds(&there.secret, row, value)?
             {
-                return Ok(there);
+                return Ok(there.secret);
             }
             return Err(Refusal::new(
                 Kind::ResourceExists,
@@ -119,8 +119,8 @@ impl LocalStore {
 
     pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
         let mut tx = self.database.read().await?;
-        let row = rows::find(&mut tx, secret).await?;
-        details_of(&mut tx, row.ok_or_else(Refusal::no_secret)?).await
+        let found = rows::look(&mut tx, secret, None).await?;
+        details_of(&mut tx, found.ok_or_else(Refusal::no_secret)?.secret).await
     }
 
     /// A secret and where its labels are.
@@ -152,8 +152,8 @@ impl LocalStore {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let now = rows::now(&mut tx).await?;
-        let mut row = match (rows::find(&mut tx, secret).await?, days) {
-            (Some(row), _) => row,
+        let mut row = match (rows::look(&mut tx, secret, None).await?, days) {
+            (Some(found), _) => found.secret,
             (None, None) => return Ok(None),
             (None, Some(_)) => return Err(Refusal::no_secret()),
         };
@@ -174,9 +174,8 @@ impl LocalStore {
     pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let mut row = rows::find(&mut tx, secret)
-            .await?
-            .ok_or_else(Refusal::no_secret)?;
+        let found = rows::look(&mut tx, secret, None).await?;
+        let mut row = found.ok_or_else(Refusal::no_secret)?.secret;
         (row.deleted, row.due) = (None, None);
         rows::update_secret(&mut tx, &row).await?;
         tx.commit().await?;

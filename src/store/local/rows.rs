@@ -67,20 +67,6 @@ pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
         .map(drop)
 }
 
-pub(super) async fn find(db: &mut SqliteConnection, secret: &str) -> Result<Option<SecretRow>> {
-    let (sql, key) = match SecretId::parse(secret) {
-        SecretId::Name(name) => (
-            "SELECT * FROM secrets WHERE name = ?1 AND (due IS NULL OR due > unixepoch('subsec') * 1000)",
-            name,
-        ),
-        SecretId::Arn(arn) => (
-            "SELECT * FROM secrets WHERE arn = ?1 AND (due IS NULL OR due > unixepoch('subsec') * 1000)",
-            arn,
-        ),
-    };
-    sqlx::query_as(sql).bind(key).fetch_optional(db).await
-}
-
 /// One statement: each is a way to SQLite's thread and back.
 pub(super) async fn look(
     db: &mut SqliteConnection,
@@ -193,20 +179,6 @@ pub(super) async fn delete_secret(db: &mut SqliteConnection, arn: &str) -> Resul
         .execute(db)
         .await
         .map(drop)
-}
-
-pub(super) async fn version(
-    db: &mut SqliteConnection,
-    arn: &str,
-    id: &VersionId,
-) -> Result<Option<VersionRow>> {
-    sqlx::query_as(
-        "SELECT id, is_text, sealed, created FROM versions WHERE secret = ?1 AND id = ?2",
-    )
-    .bind(arn)
-    .bind(&id.0)
-    .fetch_optional(db)
-    .await
 }
 
 /// The ids of a secret's versions and when they were made, newest first.
