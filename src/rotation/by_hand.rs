@@ -6,6 +6,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::identity;
 use crate::rotation::plan::{Plan, plan};
+use crate::rotation::retire::due;
 use crate::rotation::rollback::{RolledBack, rollback};
 use crate::rotation::run::Rotator;
 use crate::rotation::scene::Task;
@@ -19,6 +20,7 @@ impl Rotator {
     pub async fn preview<'a>(&self, rotation: &'a Rotation) -> Result<Task<'a>, RotationError> {
         let memory = self.journal.memory_of(&rotation.name).await?;
         let memory = memory.unwrap_or_default();
+        let over = due(rotation, memory.last_flip).is_some_and(|at| at <= self.site.clock.now());
         Ok(Task {
             rotation,
             own: identity::manual(),
@@ -26,7 +28,8 @@ impl Rotator {
             force: false,
             window: None,
             last_flip: memory.last_flip,
-            retired: memory.retired.is_some(),
+            // A worker that dies once it has locked a user may have told nobody.
+            retired: over || memory.retired.is_some(),
             lock: false,
         })
     }

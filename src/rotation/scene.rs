@@ -28,7 +28,7 @@ pub struct Task<'a> {
     pub window: Option<Window>,
     /// When AWSCURRENT last moved, as far as the journal knows.
     pub last_flip: Option<DateTime<Utc>>,
-    /// The user of AWSPREVIOUS was locked since (`retire_after`), as far as the journal knows.
+    /// The user of AWSPREVIOUS was locked since (`retire_after`), as far as the journal knows, or was due to be.
     pub retired: bool,
     /// Whether to take the pair's lock: a run does, a preview does not.
     pub lock: bool,

@@ -22,16 +22,22 @@ async fn previous_signs_in<D: Database>(shop: &Shop<D>) -> bool {
     shop.connect(user, &password, "shop").await.is_ok()
 }
 
-async fn is_locked_and_comes_back<D: Database>(shop: Shop<D>, address: &str) {
-    shop.good(&["rotate", "shop"]).await;
-    assert!(previous_signs_in(&shop).await);
-    // Its time is over at once; then a worker comes.
-    let worker = shop.serve(address).await;
-    until("AWSPREVIOUS is locked", async || {
-        !previous_signs_in(&shop).await
+/// Waits until the worker says this in its log.
+async fn says<D: Database>(shop: &Shop<D>, what: &str) {
+    let log = shop.folder.path().join("serve.log");
+    until(what, async || {
+        std::fs::read_to_string(&log).unwrap().contains(what)
     })
     .await;
+}
+
+async fn is_locked_and_comes_back<D: Database>(shop: Shop<D>, address: &str) {
+    shop.good(&["rotate", "shop"]).await;
+    // Its time is over at once; then a worker comes. Nobody looks whether its user signs in until then: that would be a session.
+    let worker = shop.serve(address).await;
+    says(&shop, "the user of AWSPREVIOUS was locked").await;
     drop(worker);
+    assert!(!previous_signs_in(&shop).await);
     shop.signed_in(stage::CURRENT).await;
     shop.good(&["rollback", "shop"]).await;
     shop.signed_in(stage::CURRENT).await;
@@ -63,18 +69,25 @@ async fn awsprevious_is_locked_when_its_time_is_over_and_a_rollback_unlocks_it_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_unlocks_a_user_whose_worker_died_before_it_could_say_that_it_had_locked_it() {
+    let shop = Shop::open(plan(&free_address())).await;
+    shop.good(&["rotate", "shop"]).await;
+    let mut root = shop.root("shop").await;
+    let locked = sqlx::query("ALTER ROLE app NOLOGIN").execute(&mut root);
+    locked.await.unwrap();
+    shop.good(&["rollback", "shop"]).await;
+    shop.signed_in(stage::CURRENT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn awsprevious_is_left_alone_while_somebody_is_signed_in_as_its_user() {
     let address = free_address();
     let shop = Shop::open(plan(&address)).await;
     shop.good(&["rotate", "shop"]).await;
     let consumer = shop.signed_in(stage::PREVIOUS).await;
     let _worker = shop.serve(&address).await;
-    let log = shop.folder.path().join("serve.log");
-    until("the worker says why not", async || {
-        let log = std::fs::read_to_string(&log).unwrap();
-        log.contains("AWSPREVIOUS is not locked: somebody is still signed in")
-    })
-    .await;
+    let why = "AWSPREVIOUS is not locked: somebody is still signed in";
+    says(&shop, why).await;
     assert!(previous_signs_in(&shop).await);
     drop(consumer);
 }
