@@ -49,7 +49,7 @@ pub(crate) struct Database {
 }
 
 /// The connection that writes, for as long as this is kept. One statement is a transaction of its own; of several,
-/// [`write`] makes one.
+/// [`write()`] makes one.
 pub(crate) type Writer = OwnedMutexGuard<SqliteConnection>;
 
 /// A transaction that holds the file's write lock from its beginning. It is undone unless it is committed.
