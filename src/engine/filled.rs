@@ -2,8 +2,8 @@
 //!
 //! What can go wrong, and what prevents it:
 //! - a password in a text is shown: what is sent is [`Sensitive`], and beside it is what may be shown;
-//! - the stored form of a password takes thousands of rounds, while a run could be told to wait for nothing: it is made
-//!   apart from the database's connection, beside whatever else the run waits for.
+//! - a run waits while the stored form of a password is made, which takes thousands of rounds: it is made apart from the
+//!   database's connection, beside whatever else the run waits for.
 
 use super::{Change, EngineError};
 use crate::secret::Sensitive;
