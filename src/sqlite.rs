@@ -3,8 +3,8 @@
 //! What can go wrong, and what prevents it:
 //! - many tasks of one process poll for the file's lock and starve: writes go through one
 //!   connection, where they queue in order; other processes are waited for ([`BUSY`]);
-//! - SQLite ends a transaction by itself (the disk is full, say), sqlx counts it as open, and no other ever begins: the
-//!   connection that writes is replaced then;
+//! - SQLite ends a transaction by itself (the disk is full, say: <https://www.sqlite.org/lang_transaction.html>, section 3),
+//!   sqlx counts it as open, and no other ever begins: the connection that writes is replaced then;
 //! - SQLite does not wait, as it does everywhere else, where two connections turn a new file into a
 //!   write-ahead-logged one at once: the first connection is tried again;
 //! - two processes make the tables at once (sqlx takes no lock for that on SQLite): migrations run

@@ -84,9 +84,8 @@ impl Statement {
 
     /// The statement as it is carried out, with `filling` in the slot.
     #[must_use]
-    pub fn filled(&self, filling: Option<&Sensitive>) -> Sensitive {
-        let filling = filling.map_or("", |filling| filling.expose_secret());
-        SecretString::from(self.render(filling))
+    pub fn filled(&self, filling: &Sensitive) -> Sensitive {
+        SecretString::from(self.render(filling.expose_secret()))
     }
 
     fn render(&self, filling: &str) -> String {

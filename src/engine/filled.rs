@@ -27,12 +27,18 @@ pub struct Filled {
 pub fn fill(changes: &[Change], password: &Sensitive) -> Result<Vec<Filled>, EngineError> {
     let filled = |change: &Change| {
         let statement = &change.statement;
-        let filling = statement.slot().map(|slot| slot.fill(password));
-        let filling = filling.transpose()?;
+        let shown = statement.to_string();
+        let (sent, filling) = match statement.slot() {
+            None => (shown.clone().into(), None),
+            Some(slot) => {
+                let filling = slot.fill(password)?;
+                (statement.filled(&filling), Some(filling))
+            }
+        };
         Ok(Filled {
             database: change.database.clone(),
-            shown: statement.to_string(),
-            sent: statement.filled(filling.as_ref()),
+            shown,
+            sent,
             filling,
         })
     };

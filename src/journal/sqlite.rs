@@ -133,13 +133,12 @@ impl Journal for SqliteJournal {
     }
 
     async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
         if note.seen.is_none() {
             // One statement, which is a transaction of its own.
-            let mut writer = self.writer().await?;
             let noted = record::note(&mut writer, hold, note).await;
             return noted.map_err(|error| self.fault(error));
         }
-        let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
         record::note(&mut tx, hold, note)
             .await

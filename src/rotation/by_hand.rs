@@ -6,7 +6,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::identity;
 use crate::rotation::plan::{Plan, plan};
-use crate::rotation::retire::due;
+use crate::rotation::retire::is_due;
 use crate::rotation::rollback::{RolledBack, rollback};
 use crate::rotation::run::Rotator;
 use crate::rotation::scene::Task;
@@ -20,7 +20,7 @@ impl Rotator {
     pub async fn preview<'a>(&self, rotation: &'a Rotation) -> Result<Task<'a>, RotationError> {
         let memory = self.journal.memory_of(&rotation.name).await?;
         let memory = memory.unwrap_or_default();
-        let over = due(rotation, memory.last_flip).is_some_and(|at| at <= self.site.clock.now());
+        let over = is_due(rotation, memory.last_flip, self.site.clock.now());
         Ok(Task {
             rotation,
             own: identity::manual(),

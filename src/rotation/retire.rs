@@ -44,6 +44,12 @@ pub fn due(rotation: &Rotation, last_flip: Option<DateTime<Utc>>) -> Option<Date
     last_flip?.checked_add_signed(after)
 }
 
+/// Whether it is to be locked by `now`.
+#[must_use]
+pub fn is_due(rotation: &Rotation, last_flip: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    due(rotation, last_flip).is_some_and(|at| at <= now)
+}
+
 /// Locks the user of AWSPREVIOUS, if nothing speaks against it.
 ///
 /// # Errors
@@ -70,7 +76,7 @@ async fn lock(
     ];
     free_of(&in_the_way, task, scene)?;
     let moved = scene.located.created.max(task.last_flip);
-    if due(task.rotation, moved).is_none_or(|at| site.clock.now() < at) {
+    if !is_due(task.rotation, moved, site.clock.now()) {
         return Ok(Retirement::NotNow("AWSCURRENT moved since"));
     }
     if scene.observed.elsewhere != Elsewhere::Nothing {

@@ -14,7 +14,7 @@ use crate::journal::RotationMemory;
 use crate::rotation::event::Event;
 use crate::rotation::explain::described;
 use crate::rotation::identity;
-use crate::rotation::retire::{Retirement, due, retire};
+use crate::rotation::retire::{Retirement, due, is_due, retire};
 use crate::rotation::scene::Task;
 use crate::telemetry::AUDIT;
 use crate::worker::windows::Crew;
@@ -37,7 +37,7 @@ impl Retirements {
         memory: &RotationMemory,
         now: DateTime<Utc>,
     ) -> bool {
-        let over = due(rotation, memory.last_flip).is_some_and(|at| at <= now);
+        let over = is_due(rotation, memory.last_flip, now);
         if !over || memory.retired.is_some() || memory.paused {
             self.tried.remove(&rotation.name);
             return false;

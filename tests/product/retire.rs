@@ -33,7 +33,17 @@ async fn says<D: Database>(shop: &Shop<D>, what: &str) {
 
 async fn is_locked_and_comes_back<D: Database>(shop: Shop<D>, address: &str) {
     shop.good(&["rotate", "shop"]).await;
-    // Its time is over at once; then a worker comes. Nobody looks whether its user signs in until then: that would be a session.
+    assert!(previous_signs_in(&shop).await);
+    // The worker leaves whoever is signed in alone, and that was one.
+    until("nobody is signed in as its user", async || {
+        let check = shop.good(&["check", "shop", "--json"]).await;
+        let check: serde_json::Value = serde_json::from_str(&check).unwrap();
+        check[0]["standby_sessions"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    })
+    .await;
+    // Its time is over at once; then a worker comes.
     let worker = shop.serve(address).await;
     says(&shop, "the user of AWSPREVIOUS was locked").await;
     drop(worker);

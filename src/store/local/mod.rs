@@ -315,9 +315,9 @@ impl SecretStore for LocalStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         let asked = async {
-            let mut tx = self.database.read().await?;
+            let mut db = self.database.reader().await?;
             let asked = sqlx::query("SELECT 1 FROM key_check");
-            asked.execute(&mut *tx).await
+            asked.execute(&mut *db).await
         };
         asked
             .await

@@ -120,7 +120,8 @@ impl LocalStore {
     pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
         let mut tx = self.database.read().await?;
         let found = rows::look(&mut tx, secret, None).await?;
-        details_of(&mut tx, found.ok_or_else(Refusal::no_secret)?.secret).await
+        let found = found.ok_or_else(Refusal::no_secret)?;
+        details_of(&mut tx, found.secret, found.labels).await
     }
 
     /// A secret and where its labels are.
@@ -136,7 +137,8 @@ impl LocalStore {
         let mut tx = self.database.read().await?;
         let mut all = Vec::new();
         for row in rows::all(&mut tx).await? {
-            all.push(details_of(&mut tx, row).await?);
+            let labels = rows::labels(&mut tx, &row.arn).await?;
+            all.push(details_of(&mut tx, row, labels).await?);
         }
         Ok(all)
     }
@@ -163,7 +165,7 @@ impl LocalStore {
             Some(days) => {
                 row.due = Some(now + days * DAY_MS);
                 row.deleted = Some(now);
-                rows::update_secret(&mut tx, &row).await?;
+                rows::mark(&mut tx, &row).await?;
             }
         }
         row.due = row.due.or(Some(now));
@@ -177,7 +179,7 @@ impl LocalStore {
         let found = rows::look(&mut tx, secret, None).await?;
         let mut row = found.ok_or_else(Refusal::no_secret)?.secret;
         (row.deleted, row.due) = (None, None);
-        rows::update_secret(&mut tx, &row).await?;
+        rows::mark(&mut tx, &row).await?;
         tx.commit().await?;
         Ok(row)
     }
@@ -203,9 +205,10 @@ impl LocalStore {
 async fn details_of(
     db: &mut sqlx::SqliteConnection,
     secret: SecretRow,
+    labels: Labels,
 ) -> Result<Details, Refusal> {
     Ok(Details {
-        labels: rows::labels(db, &secret.arn).await?,
+        labels,
         versions: rows::version_ids(db, &secret.arn).await?,
         tags: rows::tags(db, &secret.arn).await?,
         secret,

@@ -1,4 +1,4 @@
-//! The store's SQL, one function a statement, over one connection inside a transaction.
+//! The store's SQL, one function a statement, over one connection.
 //!
 //! What can go wrong: two processes read, decide and write at once. Every write runs in a
 //! transaction that took the file's write lock before it read (BEGIN IMMEDIATE, in `mod.rs`).
@@ -28,7 +28,7 @@ pub(super) struct SecretRow {
 }
 
 /// One version, sealed.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub(super) struct VersionRow {
     pub id: String,
     pub is_text: bool,
@@ -142,24 +142,18 @@ pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) ->
     .map(drop)
 }
 
-/// Writes back what of a secret may change.
-pub(super) async fn update_secret(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
-    sqlx::query(
-        "UPDATE secrets SET description = ?2, changed = ?3, deleted = ?4, due = ?5, kms_key_id = ?6 \
-         WHERE arn = ?1",
-    )
-    .bind(&row.arn)
-    .bind(&row.description)
-    .bind(row.changed)
-    .bind(row.deleted)
-    .bind(row.due)
-    .bind(&row.kms_key_id)
-    .execute(db)
-    .await
-    .map(drop)
+/// Writes down whether a secret is marked for deletion.
+pub(super) async fn mark(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
+    sqlx::query("UPDATE secrets SET deleted = ?2, due = ?3 WHERE arn = ?1")
+        .bind(&row.arn)
+        .bind(row.deleted)
+        .bind(row.due)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
-/// Writes back what of a secret may change, as changed now; gives when that is.
+/// Writes down what UpdateSecret may change, as changed now; gives when that is.
 pub(super) async fn touch(db: &mut SqliteConnection, row: &SecretRow) -> Result<i64> {
     sqlx::query_scalar(
         "UPDATE secrets SET description = ?2, kms_key_id = ?3, \
