@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-#[path = "../tests/support/signed.rs"]
-mod signed;
-#[path = "../tests/support/volley.rs"]
-mod volley;
+use twinkey_testkit::volley;
 
 const CALLS: usize = 100_000;
 /// So often each, in turns, so that both meet the same noise.

@@ -8,12 +8,10 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod admin;
-pub mod aws;
 pub mod cli;
-pub mod code;
+#[cfg(test)]
+mod code_tests;
 pub mod config;
-pub mod demo;
-pub mod engine;
 pub mod hook;
 pub mod iam;
 pub mod import;
@@ -21,9 +19,5 @@ pub mod journal;
 pub mod notify;
 pub mod rotation;
 pub mod schedule;
-pub mod secret;
-pub mod served;
-mod sqlite;
 pub mod store;
-pub mod telemetry;
 pub mod worker;

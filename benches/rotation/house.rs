@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use twinkey::aws::Aws;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{RunState, SqliteJournal};
 use twinkey::rotation::error::RotationError;
@@ -18,16 +17,17 @@ use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::Rotator;
 use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::schedule::{Schedule, WindowPlan};
-use twinkey::secret::Sensitive;
-use twinkey::store::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
-use twinkey::telemetry::Clock;
-use twinkey::telemetry::metrics::Metrics;
 use twinkey::worker::fleet::Fleet;
 use twinkey::worker::serve::{Word, schedule};
 use twinkey::worker::windows::{Crew, Stop};
+use twinkey_core::aws::Aws;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::telemetry::Clock;
+use twinkey_core::telemetry::metrics::Metrics;
+use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
 use crate::Result;
-use crate::support::shop::street::Street;
+use twinkey_testkit::shop::street::Street;
 
 /// As `serve` has it.
 const MASTER_IDLE: Duration = Duration::from_secs(3);

@@ -13,10 +13,10 @@ use twinkey::journal::{
 };
 use twinkey::rotation::identity;
 use twinkey::schedule::Window;
-use twinkey::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
 
 use crate::Result;
-use crate::support::shop::free_address;
+use twinkey_testkit::shop::free_address;
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 const REST: Duration = Duration::from_secs(60);

@@ -8,14 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::Connection;
 use tokio::task::JoinSet;
 use twinkey::config::settings::Rotation;
-use twinkey::store::local::LocalStore;
+use twinkey_stores::local::LocalStore;
 
 use crate::Result;
 use crate::house::{CONCURRENCY, Noting, Works, opens_at, rotations, rotator, soon};
 use crate::many::{PAIRS, plan, somebody};
 use crate::one::sign_in;
-use crate::support::shop::street::{Street, secret};
-use crate::support::shop::{Backend, Shop};
+use twinkey_testkit::shop::street::{Street, secret};
+use twinkey_testkit::shop::{Backend, Shop};
 
 const ARMED: usize = 10_000;
 const SECONDS: usize = 60;

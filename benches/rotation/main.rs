@@ -9,12 +9,6 @@ mod idle;
 mod lag;
 mod many;
 mod one;
-#[path = "../../tests/support/mod.rs"]
-#[allow(
-    unused_imports,
-    reason = "made for the tests, of which this needs a part"
-)]
-mod support;
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, Executor};
-use twinkey::secret::document::Document;
-use twinkey::secret::verifier;
-use twinkey::store::SecretStore;
-use twinkey::store::aws::AwsStore;
-use twinkey::store::local::LocalStore;
-use twinkey::store::throttle::Throttled;
+use twinkey_core::secret::document::Document;
+use twinkey_core::secret::verifier;
+use twinkey_stores::SecretStore;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::throttle::Throttled;
 
 use crate::Result;
 use crate::house::{CONCURRENCY, Works, opens_at, rotations, rotator, soon};
 use crate::one::sign_in;
-use crate::support::aws::{StandIn, sdk_config};
-use crate::support::shop::street::{Street, name};
-use crate::support::shop::{Backend, FIRST, Plan, Shop};
+use twinkey_testkit::aws::{StandIn, sdk_config};
+use twinkey_testkit::shop::street::{Street, name};
+use twinkey_testkit::shop::{Backend, FIRST, Plan, Shop};
 
 pub const PAIRS: usize = 1000;
 /// AWS allows so many in a second and region (Secrets Manager, "Quotas").

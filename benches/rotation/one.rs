@@ -13,15 +13,15 @@ use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, RunState, Trigger};
 use twinkey::rotation::identity;
 use twinkey::rotation::run::{Order, Rotator};
-use twinkey::secret::document::Document;
-use twinkey::secret::verifier;
-use twinkey::store::aws::AwsStore;
-use twinkey::store::{SecretStore, Selector, stage};
+use twinkey_core::secret::document::Document;
+use twinkey_core::secret::verifier;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{SecretStore, Selector, stage};
 
 use crate::Result;
 use crate::house::rotator;
-use crate::support::aws::sdk_config;
-use crate::support::shop::{MASTER_SECRET, Plan, SECRET, Shop};
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::shop::{MASTER_SECRET, Plan, SECRET, Shop};
 
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 200;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use libfuzzer_sys::fuzz_target;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
-use twinkey::secret::document::{Document, DocumentError};
+use twinkey_core::secret::document::{Document, DocumentError};
 
 fuzz_target!(|input: &str| {
     let mut parts = input.split('\0');

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use twinkey::engine::mysql::fuzzing::understood_whole;
+use twinkey_engines::mysql::fuzzing::understood_whole;
 
 fuzz_target!(|text: &str| {
     for line in text.lines() {

@@ -25,7 +25,6 @@
 
 pub mod auth;
 pub mod dashboard;
-pub mod listen;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::code::{Code, Problem};
 use crate::rotation::error::RotationError;
+use twinkey_core::code::{Code, Problem};
 
 /// A problem with the status it is answered with.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 
 use crate::admin::auth::Gate;
-use crate::admin::listen::Identity;
-use crate::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::listener::Identity;
 
 /// How often the files are looked at.
 const PACE: Duration = Duration::from_secs(5);

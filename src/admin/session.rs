@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::admin::auth::Gate;
-use crate::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
 
 /// The cookie's name.
 pub const COOKIE_NAME: &str = "twinkey_session";

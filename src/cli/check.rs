@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::engine::{Finding, Severity};
 use crate::rotation::check::{Report, offline};
 use crate::worker::views::RotationView;
+use twinkey_engines::{Finding, Severity};
 
 use super::context::{Context, find, settings};
 use super::failure::Failure;

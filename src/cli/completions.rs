@@ -6,7 +6,7 @@ use clap_mangen::Man;
 
 use super::Cli;
 use super::failure::Failure;
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::aws::Aws;
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::journal::{Journal, PostgresJournal, SqliteJournal};
 use crate::rotation::event::Events;
 use crate::rotation::masters::Masters;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
-use crate::store::SecretStore;
-use crate::store::measured::Measured;
-use crate::telemetry::Clock;
-use crate::telemetry::metrics::Metrics;
+use twinkey_core::aws::Aws;
+use twinkey_core::telemetry::Clock;
+use twinkey_core::telemetry::metrics::Metrics;
+use twinkey_stores::SecretStore;
+use twinkey_stores::measured::Measured;
 
 use super::failure::Failure;
 

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::code::{Code, Problem};
 use crate::config::ConfigErrors;
 use crate::journal::JournalError;
 use crate::rotation::error::RotationError;
-use crate::store::StoreError;
-use crate::telemetry::TelemetryError;
+use twinkey_core::code::{Code, Problem};
+use twinkey_core::telemetry::TelemetryError;
+use twinkey_stores::StoreError;
 
 use super::output::{BAD, DIM};
 

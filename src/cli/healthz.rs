@@ -18,9 +18,9 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::code::Code;
 use crate::config::settings::Server;
-use crate::engine::tls::client_config;
+use twinkey_core::code::Code;
+use twinkey_engines::tls::client_config;
 
 use super::failure::Failure;
 use super::remote::unreachable_at;
@@ -118,7 +118,7 @@ fn judge(url: &Url, status: StatusCode, body: &[u8]) -> Result<String, Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::ServerTls;
+    use twinkey_stores::listener::ServerTls;
 
     #[test]
     fn a_worker_that_listens_everywhere_is_asked_on_loopback_and_any_other_where_it_listens() {

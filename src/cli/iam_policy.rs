@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::aws::{Aws, arn};
 use crate::config::settings::{SecretsBackend, Settings};
 use crate::iam::ask::ask;
 use crate::iam::network::paths;
 use crate::iam::{Known, Place, policy};
-use crate::store::aws::AwsStore;
+use twinkey_core::aws::{Aws, arn};
+use twinkey_stores::aws::AwsStore;
 
 use super::context::settings;
 use super::failure::Failure;

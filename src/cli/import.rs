@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::aws::{Aws, arn};
-use crate::code::Code;
 use crate::import::ask::ask;
 use crate::import::carry::carry;
 use crate::import::text::{Source, config, count};
+use twinkey_core::aws::{Aws, arn};
+use twinkey_core::code::Code;
 
 use super::failure::Failure;
 use super::output::{self, DIM};

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use crate::code::Code;
 use crate::config::settings::{SecretsBackend, Serve};
-use crate::served::keys::{NewKey, NoRandomness};
-use crate::served::keys_file::{self, KeysFileError, Wish};
-use crate::store::local::LocalStore;
-use crate::telemetry::Clock;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::served::keys::{NewKey, NoRandomness};
+use twinkey_stores::served::keys_file::{self, KeysFileError, Wish};
 
 use super::context::settings;
 use super::failure::Failure;

@@ -11,8 +11,8 @@
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::telemetry::Clock;
 use crate::worker::serve::Word;
+use twinkey_core::telemetry::Clock;
 
 /// What becomes of the worker.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,6 @@
 mod check;
 mod completions;
 mod context;
-mod demo;
 mod failure;
 mod grants;
 mod healthz;
@@ -33,9 +32,9 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::telemetry::LogFormat;
 use failure::Failure;
 use remote::Whom;
+use twinkey_core::telemetry::LogFormat;
 
 /// Rotates database credentials without downtime: two users, one secret, proven before every flip.
 #[derive(Debug, Parser)]
@@ -98,8 +97,6 @@ enum Command {
     Completions(completions::Args),
     /// Print a manual page, in roff
     Man(completions::ManArgs),
-    /// Show the main job: a real PostgreSQL and a real MariaDB, rotations every few seconds, and applications that never notice
-    Demo(demo::Args),
 }
 
 /// Reads the command line and carries it out.
@@ -121,7 +118,7 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     let quiet = !matches!(cli.command, Command::Serve);
-    crate::telemetry::init(cli.log_format, cli.verbose, quiet)?;
+    twinkey_core::telemetry::init(cli.log_format, cli.verbose, quiet)?;
     let config = cli.config.as_deref();
     let whom = match cli.remote.remote()? {
         Some(remote) => Whom::There(remote),
@@ -154,6 +151,5 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         (Command::Man(args), _) => completions::man(&args),
         (Command::Keys(command), _) => keys::run(config, command).await,
-        (Command::Demo(args), _) => demo::run(args).await,
     }
 }

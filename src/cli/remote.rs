@@ -15,9 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::code::{Code, Problem};
-use crate::engine::tls::client_config;
-use crate::secret::Sensitive;
+use twinkey_core::code::{Code, Problem};
+use twinkey_core::secret::Sensitive;
+use twinkey_engines::tls::client_config;
 
 use super::failure::Failure;
 

@@ -10,7 +10,7 @@ use crate::rotation::identity;
 use crate::rotation::repair::{Diagnosis, Remedy, diagnose, take_off};
 use crate::rotation::run::Order;
 use crate::rotation::scene::Task;
-use crate::telemetry::AUDIT;
+use twinkey_core::telemetry::AUDIT;
 
 use super::context::Context;
 use super::failure::Failure;

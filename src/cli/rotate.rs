@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::code::Code;
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
 use crate::rotation::event::{Event, Subscription};
 use crate::rotation::identity;
 use crate::rotation::run::Order;
-use crate::telemetry::Clock;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::Clock;
 
 use super::context::Context;
 use super::failure::Failure;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::schedule::{Schedule, ScheduleError, Window, WindowPlan};
-use crate::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
 
 use super::failure::Failure;
 use super::output::{self, BAD, Cell, DIM, time};

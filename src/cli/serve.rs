@@ -12,9 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::admin::auth::Gate;
-use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew;
-use crate::code::Code;
 use crate::hook;
 use crate::notify;
 use crate::rotation::masters::Masters;
@@ -23,6 +21,8 @@ use crate::worker::heartbeat::keep;
 use crate::worker::measure::measure;
 use crate::worker::serve::{Word, schedule};
 use crate::worker::windows::{Crew, Stop};
+use twinkey_core::code::Code;
+use twinkey_stores::listener::{Identity, Listener, Peer};
 
 use super::context::{Context, settings};
 use super::failure::Failure;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::listen::{Identity, Listener, Peer};
 use crate::admin::renew::renew_certificate;
-use crate::code::Code;
 use crate::config::settings::SecretsBackend;
-use crate::served::{Served, keys_file, router};
-use crate::store::local::LocalStore;
-use crate::telemetry::Clock;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::listener::{Identity, Listener, Peer};
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::served::{Served, keys_file, router};
 
 use super::context::Context;
 use super::failure::Failure;

@@ -8,7 +8,7 @@ use super::context::{find, open_journal, settings};
 use super::failure::Failure;
 use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
 use super::remote::Whom;
-use crate::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

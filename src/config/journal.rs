@@ -18,8 +18,8 @@ use super::raw::Table;
 use super::rotation::Folder;
 use super::sections::source;
 use super::settings::TokenSource;
-use crate::engine::{Tls, TlsMode};
-use crate::secret::Sensitive;
+use twinkey_core::secret::Sensitive;
+use twinkey_engines::{Tls, TlsMode};
 
 /// `[journal]`
 #[derive(Debug, Clone)]

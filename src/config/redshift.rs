@@ -5,7 +5,7 @@
 //! of either.
 
 use super::raw::Table;
-use crate::engine::{RedshiftOptions, RedshiftProbe, RedshiftTarget};
+use twinkey_engines::{RedshiftOptions, RedshiftProbe, RedshiftTarget};
 
 /// What stands in one table.
 #[derive(Debug, Clone, Default)]

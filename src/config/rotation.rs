@@ -11,12 +11,12 @@ use super::known;
 use super::raw::Table;
 use super::redshift::RawRedshift;
 use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
-use crate::engine::{
-    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,
-};
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
-use crate::secret::password::PasswordPolicy;
+use twinkey_core::secret::password::PasswordPolicy;
+use twinkey_engines::{
+    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,
+};
 
 /// The folder of the config file, in which relative paths begin.
 #[derive(Clone, Copy)]

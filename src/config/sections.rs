@@ -10,7 +10,9 @@ use super::notify;
 use super::raw::Table;
 use super::rotation::{Folder, RawRotation};
 use super::serve;
-use super::settings::{Limits, Rotation, SecretsBackend, Server, ServerTls, Settings, TokenSource};
+use twinkey_stores::listener::ServerTls;
+
+use super::settings::{Limits, Rotation, SecretsBackend, Server, Settings, TokenSource};
 
 const MOST: u32 = 1_000_000;
 

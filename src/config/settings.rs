@@ -11,10 +11,11 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 pub use super::journal::{JournalLocation, JournalPassword, PostgresLocation};
-use crate::engine::{EngineKind, EngineOptions, TlsMode};
 use crate::schedule::WindowPlan;
-use crate::secret::Sensitive;
-use crate::secret::password::PasswordPolicy;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::password::PasswordPolicy;
+use twinkey_engines::{EngineKind, EngineOptions, TlsMode};
+use twinkey_stores::listener::ServerTls;
 
 /// A whole valid config.
 #[derive(Debug, Clone)]
@@ -39,14 +40,6 @@ pub struct Server {
     pub admin_token: Option<TokenSource>,
     /// `None`: plain HTTP.
     pub tls: Option<ServerTls>,
-}
-
-/// `server.tls`: PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerTls {
-    /// The certificate, and what leads from it to a root.
-    pub cert: PathBuf,
-    pub key: PathBuf,
 }
 
 /// `admin_token_file`, or `admin_token = "env:NAME" | "file:PATH"`.

@@ -21,10 +21,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{HookError, Undone};
-use crate::aws::{Aws, arn};
-use crate::engine::tls::client_config;
-use crate::telemetry::Clock;
 use crate::worker::backoff::Backoff;
+use twinkey_core::aws::{Aws, arn};
+use twinkey_core::telemetry::Clock;
+use twinkey_engines::tls::client_config;
 
 /// For one call, from the connection to the end of the answer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);

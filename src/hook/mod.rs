@@ -24,10 +24,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Destination, Hook, HookAction, Settings, TokenSource};
-use crate::engine::EngineError;
 use crate::hook::occasion::Occasion;
 use crate::rotation::event::{Heard, Subscription};
 use crate::worker::fleet::Fleet;
+use twinkey_engines::EngineError;
 
 /// What becomes of a hook, as the metric writes it.
 const OUTCOMES: [&str; 4] = ["succeeded", "failed", "timed_out", "not_run"];

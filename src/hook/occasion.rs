@@ -93,7 +93,7 @@ mod tests {
     use crate::config::settings::HookAction;
     use crate::journal::{Run, Trigger};
     use crate::rotation::event::{Events, Heard};
-    use crate::store::VersionId;
+    use twinkey_stores::VersionId;
 
     fn hook(rotations: Option<&[&str]>) -> Hook {
         Hook {

@@ -4,8 +4,8 @@
 use super::facts::{Facts, Known};
 use crate::config::settings::Settings;
 use crate::rotation::error::RotationError;
-use crate::secret::document::Document;
-use crate::store::{SecretStore, Selector, StoreError, stage};
+use twinkey_core::secret::document::Document;
+use twinkey_stores::{SecretStore, Selector, StoreError, stage};
 
 /// Asks for every secret of the config, and for their masters.
 ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::settings::{Rotation, SecretsBackend, Settings};
-use crate::engine::{EngineKind, RedshiftTarget};
+use twinkey_engines::{EngineKind, RedshiftTarget};
 
 /// What is known of one secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use serde::Serialize;
 pub use facts::{Facts, Known};
 pub use policy::policy;
 
-use crate::aws::arn;
+use twinkey_core::aws::arn;
 
 /// Where the account's things are.
 #[derive(Debug, Clone, PartialEq, Eq)]

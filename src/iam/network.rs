@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::facts::{Known, keeps_secrets, rotated};
-use crate::aws::arn;
 use crate::config::settings::{Destination, HookAction, Settings};
-use crate::engine::{EngineKind, RedshiftProbe};
+use twinkey_core::aws::arn;
+use twinkey_engines::{EngineKind, RedshiftProbe};
 
 /// One way that must be open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::facts::{Known, Rotated, keeps_secrets, rotated};
 use super::{Place, Policy, Statement, redshift};
-use crate::aws::arn;
 use crate::config::settings::{Destination, HookAction, Settings};
+use twinkey_core::aws::arn;
 
 /// What `store::aws` asks of a secret that is rotated.
 const ROTATED: [&str; 4] = [

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::facts::{Known, Rotated};
 use super::{Place, Policy, Statement};
-use crate::engine::{RedshiftProbe, RedshiftTarget};
+use twinkey_engines::{RedshiftProbe, RedshiftTarget};
 
 /// The probe secrets' names begin so (`engine::redshift`); what follows is not known beforehand.
 const PROBES: &str = "secret:twinkey/probe/*";

@@ -7,7 +7,7 @@ use super::facts::{Facts, Known};
 use super::network::paths;
 use super::{Place, Policy, policy};
 use crate::config::{Settings, parse};
-use crate::engine::EngineKind;
+use twinkey_engines::EngineKind;
 
 const AWS: &str = "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\n";
 

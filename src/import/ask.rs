@@ -8,9 +8,9 @@ use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, SecretListEntr
 use chrono::DateTime;
 
 use super::{Found, Rules};
-use crate::code::{Code, Problem};
-use crate::secret::Sensitive;
-use crate::secret::document::{Document, Fields};
+use twinkey_core::code::{Code, Problem};
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::document::{Document, Fields};
 
 /// ListSecrets gives at most so many a call.
 const PAGE: i32 = 100;

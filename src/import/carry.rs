@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Found;
 use super::windows::{Windows, windows};
-use crate::engine::EngineKind;
+use twinkey_engines::EngineKind;
 
 /// A secret, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -20,7 +20,7 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 
-use crate::secret::document::Fields;
+use twinkey_core::secret::document::Fields;
 
 /// A secret with rotation on, as Secrets Manager tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

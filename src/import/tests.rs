@@ -4,8 +4,8 @@ use super::carry::{Outcome, carry};
 use super::text::{Source, config};
 use super::windows::windows;
 use super::{Found, Rules};
-use crate::secret::Sensitive;
-use crate::secret::document::{Document, Fields};
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::document::{Document, Fields};
 
 fn rules(expression: Option<&str>, duration: Option<&str>, days: Option<i64>) -> Rules {
     Rules {

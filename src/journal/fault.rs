@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 /// Why the journal did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

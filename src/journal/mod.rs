@@ -20,10 +20,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::code::Problem;
 use crate::schedule::Window;
-use crate::store::VersionId;
-use crate::store::throttle::Pace;
+use twinkey_core::code::Problem;
+use twinkey_stores::VersionId;
+use twinkey_stores::throttle::Pace;
 
 mod fault;
 pub mod postgres;

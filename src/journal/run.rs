@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{ClaimRequest, Outcome};
-use crate::code::{Code, Problem};
 use crate::schedule::Window;
-use crate::store::VersionId;
+use twinkey_core::code::{Code, Problem};
+use twinkey_stores::VersionId;
 
 /// One attempt to rotate one secret, as the contract shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -13,8 +13,8 @@ use tokio::sync::OnceCell;
 
 use super::Undelivered;
 use super::message::Message;
-use crate::aws::Aws;
 use crate::config::settings::NotifyEvent;
+use twinkey_core::aws::Aws;
 
 pub(super) struct EventBridge {
     aws: Aws,

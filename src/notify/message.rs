@@ -5,11 +5,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Undelivered;
-use crate::code::{Code, Problem};
 use crate::config::settings::NotifyEvent;
 use crate::journal::{Run, RunState};
 use crate::rotation::event::{Event, Happened};
 use crate::schedule::Window;
+use twinkey_core::code::{Code, Problem};
 
 /// One notification. Its JSON is the same for every receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::journal::Trigger;
     use crate::rotation::event::{Events, Heard};
-    use crate::store::VersionId;
+    use twinkey_stores::VersionId;
 
     fn run(state: RunState, code: Option<Code>, attempt: u32) -> Box<Run> {
         let at = "2026-11-24T07:00:00Z".parse().unwrap();

@@ -24,11 +24,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Destination, Notify, SourceError};
-use crate::engine::EngineError;
 use crate::notify::message::{Message, Teller};
 use crate::rotation::event::{Heard, Subscription};
 use crate::worker::backoff::Backoff;
 use crate::worker::fleet::Fleet;
+use twinkey_engines::EngineError;
 
 /// How often a message is tried: with the pauses between, for a minute and a half where each is refused at once.
 pub const TRIES: u32 = 7;

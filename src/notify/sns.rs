@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::Undelivered;
 use super::message::Message;
-use crate::aws::Aws;
+use twinkey_core::aws::Aws;
 
 pub(super) struct Sns {
     aws: Aws,

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use super::message::Message;
 use super::{NotifyError, Undelivered};
 use crate::config::settings::{Destination, TokenSource};
-use crate::engine::tls::client_config;
+use twinkey_engines::tls::client_config;
 
 /// For one try, from the connection to the end of the answer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);

@@ -1,16 +1,16 @@
 //! One action, one effect. What it did is put into the scene, so that the next decision sees it;
 //! a store that says that somebody else was there first sends the run back to looking.
 
-use crate::engine::{EngineError, Questions, fill};
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{look_at_current, look_at_labels};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::standby::{compare, request, take_note};
-use crate::secret::Sensitive;
-use crate::secret::document::Document;
-use crate::store::{SecretStore, StoreError, stage};
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::document::Document;
+use twinkey_engines::{EngineError, Questions, fill};
+use twinkey_stores::{SecretStore, StoreError, stage};
 
 /// Carries out an action that has an effect (or, for `Prove`, looks closely), and says in a few words
 /// what was done.

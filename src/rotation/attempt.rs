@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 
-use crate::engine::Session;
 use crate::journal::{Seen, StepName};
 use crate::rotation::act::act;
 use crate::rotation::decide::{Action, Own, decide};
@@ -12,6 +11,7 @@ use crate::rotation::labels::look_at_labels;
 use crate::rotation::observe::{look_at_clock, observe};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
+use twinkey_engines::Session;
 
 /// More actions than any run takes (the model proves fewer); only a defect gets here.
 const MOST_ACTIONS: usize = 24;

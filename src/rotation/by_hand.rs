@@ -10,7 +10,7 @@ use crate::rotation::retire::is_due;
 use crate::rotation::rollback::{RolledBack, rollback};
 use crate::rotation::run::Rotator;
 use crate::rotation::scene::Task;
-use crate::telemetry::AUDIT;
+use twinkey_core::telemetry::AUDIT;
 
 impl Rotator {
     /// A task that only looks.

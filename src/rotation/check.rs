@@ -4,13 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::InUse;
-use crate::engine::{Change, Finding, Session, Severity, TlsMode};
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::{described, explain};
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
+use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
 
 /// What a preflight of one rotation found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -186,7 +186,7 @@ fn sessions(task: &Task<'_>, scene: &Scene) -> Option<Finding> {
         } else {
             Severity::Warning
         },
-        code: Some(crate::code::Code::StandbyInUse),
+        code: Some(twinkey_core::code::Code::StandbyInUse),
         what: format!(
             "still signed in as the standby {standby:?}: {}",
             who.join("; ")

@@ -9,7 +9,7 @@
 //!   promoted: a run that finds a pending document of another run *carries its password on* under its
 //!   own version id. Whichever of the two is promoted in the end, and however late, the password in
 //!   it is the one that the standby has. (That the database hears of a new password only on the
-//!   connection that holds the pair's lock is the other half: see [`crate::engine::Admin::lock`].)
+//!   connection that holds the pair's lock is the other half: see [`twinkey_engines::Admin::lock`].)
 //! - A label that is not ours is thrown away: a pending document that is not for the standby is
 //!   refused with `pending_conflict` and left where it is.
 //! - A guard is skipped on a retry: guards are facts like any other and are asked every time.
@@ -17,7 +17,7 @@
 //! `model/` beside this file enumerates every combination of facts and every crash between two
 //! effects, and proves the promises over all of them.
 
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 /// Everything that a decision rests on. Plain data: no passwords, no names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

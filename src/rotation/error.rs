@@ -1,11 +1,11 @@
 //! Why a run stopped: a code, what happened, to whom, and what to do now.
 
-use crate::code::{Code, Problem};
-use crate::engine::EngineError;
 use crate::journal::JournalError;
 use crate::rotation::decide::Refusal;
-use crate::secret::document::DocumentError;
-use crate::store::StoreError;
+use twinkey_core::code::{Code, Problem};
+use twinkey_core::secret::document::DocumentError;
+use twinkey_engines::EngineError;
+use twinkey_stores::StoreError;
 
 /// Whose credentials or connection an engine's error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

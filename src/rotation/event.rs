@@ -18,10 +18,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::code::Problem;
-use crate::engine::Session;
 use crate::journal::{Run, Step};
 use crate::schedule::Window;
+use twinkey_core::code::Problem;
+use twinkey_engines::Session;
 
 /// How many events are remembered.
 pub const KEPT: usize = 4096;

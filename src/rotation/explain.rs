@@ -1,11 +1,11 @@
 //! A refusal in words: what happened, to whom, and what to do now.
 
 use crate::config::settings::InUse;
-use crate::engine::{Finding, Session, Severity};
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::scene::{Scene, Task};
-use crate::store::stage;
+use twinkey_engines::{Finding, Session, Severity};
+use twinkey_stores::stage;
 
 /// The error that a refusal becomes.
 pub(crate) fn explain(refusal: Refusal, task: &Task<'_>, scene: &Scene) -> RotationError {

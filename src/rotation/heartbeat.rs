@@ -7,12 +7,12 @@
 //! - a database or a store that is down looks like a changed password: only a refusal is one.
 
 use crate::config::settings::Rotation;
-use crate::engine::{EngineError, Questions};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::{locate, located};
 use crate::rotation::observe::{PATIENCE, down, keeps_moving};
 use crate::rotation::site::Site;
-use crate::store::{SecretVersion, Selector, StoreError, stage};
+use twinkey_engines::{EngineError, Questions};
+use twinkey_stores::{SecretVersion, Selector, StoreError, stage};
 
 /// What the database said.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
-use crate::store::VersionId;
+use twinkey_stores::VersionId;
 
 /// UUIDv5 of the secret's ARN and the window's opening (RFC 3339, UTC, whole seconds): the ARN names a
 /// namespace under the URL namespace of RFC 9562, the opening names the version in it.

@@ -6,9 +6,9 @@ use crate::rotation::decide::{Content, Elsewhere, Own, Refusal};
 use crate::rotation::error::RotationError;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::standby::pending_password;
-use crate::secret::ExposeSecret;
-use crate::secret::document::Document;
-use crate::store::{Description, SecretStore, Selector, StoreError, VersionId, stage};
+use twinkey_core::secret::ExposeSecret;
+use twinkey_core::secret::document::Document;
+use twinkey_stores::{Description, SecretStore, Selector, StoreError, VersionId, stage};
 
 /// DescribeSecret.
 pub(crate) async fn describe(

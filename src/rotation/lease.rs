@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::journal::{Hold, Journal, JournalError};
-use crate::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
 
 /// How long a claim holds without being renewed.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::journal::tests::sentences::{at, by, claimed, request};
     use crate::journal::{Run, SqliteJournal};
-    use crate::telemetry::clock::Hand;
+    use twinkey_core::telemetry::clock::Hand;
 
     struct Held {
         journal: SqliteJournal,

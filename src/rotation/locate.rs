@@ -1,16 +1,16 @@
 //! Which database a secret leads to, and as whom: the first, read-only part of an observation.
 
 use crate::config::settings::Rotation;
-use crate::engine::{
+use crate::rotation::error::RotationError;
+use crate::rotation::site::Site;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::document::{Document, Fields};
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{
     Credentials, Engine, EngineError, EngineKind, MasterNeeds, Questions, SignedIn, Surroundings,
     Target, Tls, TlsMode,
 };
-use crate::rotation::error::RotationError;
-use crate::rotation::site::Site;
-use crate::secret::Sensitive;
-use crate::secret::document::{Document, Fields};
-use crate::secret::pair::Pair;
-use crate::store::{SecretStore, SecretVersion, Selector, StoreError, VersionId, stage};
+use twinkey_stores::{SecretStore, SecretVersion, Selector, StoreError, VersionId, stage};
 
 /// The current document and where it leads.
 pub(crate) struct Located {

@@ -20,10 +20,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::settings::Rotation;
-use crate::engine::{Admin, EngineKind, EngineOptions, Target};
 use crate::rotation::locate::{Located, Master};
-use crate::secret::pair::Pair;
-use crate::store::VersionId;
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{Admin, EngineKind, EngineOptions, Target};
+use twinkey_stores::VersionId;
 
 /// Since the sign-in. What the server has told of the master then is not asked again.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::config::settings::{InUse, Rotation};
-use crate::engine::{EngineError, Questions, SignedIn, Target};
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::labels::{describe, labels};
@@ -15,7 +14,8 @@ use crate::rotation::masters::{Key, SignedInMaster};
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
 use crate::rotation::standby::{Compared, compare, database, pending_password, request, take_note};
-use crate::store::{Description, SecretStore, stage};
+use twinkey_engines::{EngineError, Questions, SignedIn, Target};
+use twinkey_stores::{Description, SecretStore, stage};
 
 /// How often the secret may change under an observation before it gives up.
 pub(crate) const PATIENCE: usize = 3;
@@ -79,7 +79,7 @@ pub(crate) async fn observe(site: &Site, task: &Task<'_>) -> Result<Scene, Rotat
 /// AWSCURRENT was another version each time.
 pub(crate) fn keeps_moving(secret: &str) -> RotationError {
     RotationError::Refused {
-        code: crate::code::Code::LostRace,
+        code: twinkey_core::code::Code::LostRace,
         message: format!("AWSCURRENT of {secret:?} keeps moving while it is looked at"),
         hint: "something else rotates this secret now; switch it off, or remove the rotation here"
             .into(),

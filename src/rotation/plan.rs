@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::Problem;
-use crate::engine::{Change, ChangeKind, Finding};
 use crate::rotation::decide::{Action, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::explain::explain;
 use crate::rotation::observe::observe;
 use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
+use twinkey_core::code::Problem;
+use twinkey_engines::{Change, ChangeKind, Finding};
 
 /// What a run would do now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

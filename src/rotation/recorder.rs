@@ -14,12 +14,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::engine::Session;
 use crate::journal::{JournalError, Note, Run, Seen, Step, StepName, StepState};
 use crate::rotation::attempt::Progress;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::run::Rotator;
+use twinkey_engines::Session;
 
 /// Writes a run's progress into the journal and tells the subscribers.
 pub(super) struct Recorder<'a> {

@@ -18,7 +18,7 @@ use crate::rotation::explain::{explain, free_of};
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::store::{StoreError, VersionId, stage};
+use twinkey_stores::{StoreError, VersionId, stage};
 
 /// Where AWSPENDING is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

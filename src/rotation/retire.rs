@@ -13,7 +13,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::settings::{InUse, Rotation};
-use crate::engine::{Session, fill};
 use crate::rotation::decide::{Elsewhere, Refusal};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::explain::free_of;
@@ -21,7 +20,8 @@ use crate::rotation::locate::read;
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::store::{Selector, stage};
+use twinkey_engines::{Session, fill};
+use twinkey_stores::{Selector, stage};
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::Code;
-use crate::engine::{
-    ChangeKind, EngineError, InspectRequest, Inspection, Questions, SignedIn, fill,
-};
 use crate::journal::Seen;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{Role, RotationError};
@@ -15,9 +11,13 @@ use crate::rotation::locate::{credentials, read};
 use crate::rotation::observe::observe;
 use crate::rotation::scene::{Scene, Task};
 use crate::rotation::site::Site;
-use crate::secret::document::Document;
-use crate::secret::pair::Pair;
-use crate::store::{SecretStore, Selector, StoreError, stage};
+use twinkey_core::code::Code;
+use twinkey_core::secret::document::Document;
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{
+    ChangeKind, EngineError, InspectRequest, Inspection, Questions, SignedIn, fill,
+};
+use twinkey_stores::{SecretStore, Selector, StoreError, stage};
 
 /// Who was put back in the place of whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

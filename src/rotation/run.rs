@@ -12,7 +12,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::code::Code;
 use crate::config::settings::Rotation;
 use crate::journal::{
     Claim, ClaimRequest, Claimed, Hold, Journal, JournalError, Note, Outcome, Run, RunState,
@@ -28,8 +27,9 @@ use crate::rotation::recorder::Recorder;
 use crate::rotation::scene::Task;
 use crate::rotation::site::Site;
 use crate::schedule::Window;
-use crate::store::VersionId;
-use crate::telemetry::OUTCOME;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::OUTCOME;
+use twinkey_stores::VersionId;
 
 /// What carries runs out: the site, with the journal and the events.
 #[derive(Clone)]

@@ -2,17 +2,17 @@
 //! messages need (documents, connections, details).
 
 use crate::config::settings::Rotation;
-use crate::engine::{Admin, Change, EngineError, Inspection, Session, SignedIn};
 use crate::rotation::decide::Observed;
 use crate::rotation::error::RotationError;
 use crate::rotation::locate::{Located, Master};
 use crate::rotation::masters::{Key, Masters, SignedInMaster};
 use crate::rotation::site::Place;
 use crate::schedule::Window;
-use crate::secret::document::Document;
-use crate::store::{Description, StoreError, VersionId};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
+use twinkey_core::secret::document::Document;
+use twinkey_engines::{Admin, Change, EngineError, Inspection, Session, SignedIn};
+use twinkey_stores::{Description, StoreError, VersionId};
 
 /// What is asked of an observation or a run.
 #[derive(Debug, Clone)]

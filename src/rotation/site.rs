@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::aws::Aws;
-use crate::engine::EngineError;
 use crate::journal::SharedPlaces;
 use crate::rotation::masters::Masters;
-use crate::store::SecretStore;
-use crate::telemetry::clock::Clock;
+use twinkey_core::aws::Aws;
+use twinkey_core::telemetry::clock::Clock;
+use twinkey_engines::EngineError;
+use twinkey_stores::SecretStore;
 
 /// How long after it was told that no place is free a worker asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,13 +1,15 @@
 //! How the standby stands: the database's part of an observation.
 
 use crate::config::settings::{GrantsMode, StandbyMode};
-use crate::engine::{Admin, EngineError, InspectRequest, Inspection, Questions, Session, Severity};
 use crate::rotation::error::{Role, RotationError};
 use crate::rotation::locate::credentials;
 use crate::rotation::scene::{Scene, Task};
-use crate::secret::Sensitive;
-use crate::secret::document::Document;
-use crate::secret::pair::Pair;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::document::Document;
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{
+    Admin, EngineError, InspectRequest, Inspection, Questions, Session, Severity,
+};
 
 /// How the pair compares, and who lives on the standby.
 pub(crate) struct Compared {

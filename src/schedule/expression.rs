@@ -53,8 +53,8 @@ impl ScheduleError {
 
     /// Always `config_invalid`.
     #[must_use]
-    pub const fn code(&self) -> crate::code::Code {
-        crate::code::Code::ConfigInvalid
+    pub const fn code(&self) -> twinkey_core::code::Code {
+        twinkey_core::code::Code::ConfigInvalid
     }
 }
 

@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 /// The shortest window that a config may ask for.
 pub const SHORTEST: Duration = Duration::from_secs(5 * 60);

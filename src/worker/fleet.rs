@@ -9,18 +9,18 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::code::Code;
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::identity;
 use crate::rotation::rollback::Swapped;
 use crate::rotation::run::Order;
-use crate::telemetry::metrics::Metrics;
 use crate::worker::heartbeat::Hearts;
 use crate::worker::roster::Roster;
 use crate::worker::views::{RotationView, view};
 use crate::worker::windows::Crew;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::metrics::Metrics;
 
 /// How many may read events at once.
 pub const READERS: usize = 1024;

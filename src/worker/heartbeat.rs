@@ -17,15 +17,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::code::{Code, Problem};
 use crate::config::settings::Rotation;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::heartbeat::{Heartbeat, beat_with};
-use crate::store::batch::Batches;
-use crate::store::{SecretVersion, StoreError};
 use crate::worker::fleet::Fleet;
 use crate::worker::pulse::{GATHER, Pulse};
+use twinkey_core::code::{Code, Problem};
+use twinkey_stores::batch::Batches;
+use twinkey_stores::{SecretVersion, StoreError};
 
 /// How many beats are on at once.
 const AT_ONCE: usize = 8;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::config::settings::Rotation;
 use crate::schedule::window::spread_offset;
-use crate::store::batch;
 use crate::worker::roster::Roster;
+use twinkey_stores::batch;
 
 /// How long a beat that is due may wait for others, to be read in one call with them.
 pub(super) const GATHER: Duration = Duration::from_secs(1);

@@ -109,7 +109,7 @@ pub fn still_due(
 mod tests {
     use super::*;
     use crate::journal::{Run, Trigger};
-    use crate::store::VersionId;
+    use twinkey_stores::VersionId;
 
     const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
 

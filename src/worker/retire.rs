@@ -16,8 +16,8 @@ use crate::rotation::explain::described;
 use crate::rotation::identity;
 use crate::rotation::retire::{Retirement, due, is_due, retire};
 use crate::rotation::scene::Task;
-use crate::telemetry::AUDIT;
 use crate::worker::windows::Crew;
+use twinkey_core::telemetry::AUDIT;
 
 const AGAIN: TimeDelta = TimeDelta::minutes(10);
 

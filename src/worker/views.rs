@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
-use crate::engine::Session;
 use crate::journal::{RotationMemory, Run, RunState};
 use crate::schedule::Window;
+use twinkey_engines::Session;
 
 /// A rotation as the contract shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

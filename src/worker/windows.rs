@@ -19,7 +19,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::code::{Code, Problem};
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, JournalError, Outcome, Run, RunState, Trigger};
 use crate::rotation::error::RotationError;
@@ -28,8 +27,9 @@ use crate::rotation::identity;
 use crate::rotation::lease::LEASE;
 use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
-use crate::store::VersionId;
 use crate::worker::backoff::Backoff;
+use twinkey_core::code::{Code, Problem};
+use twinkey_stores::VersionId;
 
 /// How often a run may fail in its window: for more than an hour at the back-off's pace, the default window,
 /// so that an outage which ends inside it is got over; and less than 100, the number of broken connections

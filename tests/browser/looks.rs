@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::scene::Scene;
-use crate::support::shop::until;
+use twinkey_testkit::shop::until;
 
 /// WebDriver's code point of the tabulator key.
 const TAB: &str = "\u{e004}";

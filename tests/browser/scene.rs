@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio::process::Child;
 
 use super::chromium::Browser;
-use crate::support::shop::{FIRST, MASTER_SECRET, Plan, Shop, free_address, run, until};
+use twinkey_testkit::shop::{FIRST, MASTER_SECRET, Plan, Shop, free_address, run, until};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 

@@ -1,13 +1,13 @@
 //! What an operator does, from the sign-in on.
 
 use serde_json::Value as Json;
-use twinkey::store::Selector;
-use twinkey::store::aws::AwsStore;
-use twinkey::store::{SecretStore, stage};
+use twinkey_stores::Selector;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{SecretStore, stage};
 
 use super::scene::{Scene, TOKEN, last_success, secret};
-use crate::support::aws::sdk_config;
-use crate::support::shop::until;
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::shop::until;
 
 /// Notes in the page every state that a step of a rotation takes, and that the page is still the same one.
 const WATCH: &str = r#"

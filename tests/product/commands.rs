@@ -1,9 +1,9 @@
 //! The commands: what they print is what happens.
 
 use serde_json::Value as Json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::shop::{Plan, Shop, quoted, run};
+use twinkey_testkit::shop::{Plan, Shop, quoted, run};
 
 /// The statements in the server's log since `from`, of the application `twinkey`, as PostgreSQL got them.
 fn statements(log: &str) -> Vec<String> {
@@ -307,7 +307,7 @@ async fn schedule_shows_the_next_windows_or_points_at_the_bad_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_is_filled_and_read_from_the_shell() {
-    use crate::support::shop::Backend;
+    use twinkey_testkit::shop::Backend;
     let shop = Shop::open_with(Plan::default(), Backend::Local).await;
     let file = shop.folder.path().join("new.json");
     std::fs::write(&file, r#"{"username":"u","password":"p","port":5432}"#).unwrap();

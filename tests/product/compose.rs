@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use secrecy::ExposeSecret;
-use twinkey::demo::mysql::{self, Flavor, LocalMysql};
-use twinkey::demo::postgres::{self, LocalPostgres};
-use twinkey::engine::Credentials;
+use twinkey_engines::Credentials;
+use twinkey_testkit::mysql::{self, Flavor, LocalMysql};
+use twinkey_testkit::postgres::{self, LocalPostgres};
 
-use crate::support::moto::Moto;
+use twinkey_testkit::moto::Moto;
 
 fn compose(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

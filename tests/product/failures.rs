@@ -2,10 +2,10 @@
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value as Json, json};
-use twinkey::demo::postgres::LocalPostgres;
-use twinkey::store::stage;
+use twinkey_stores::stage;
+use twinkey_testkit::postgres::LocalPostgres;
 
-use crate::support::shop::{Database, MASTER_SECRET, Plan, SECRET, Shop, run};
+use twinkey_testkit::shop::{Database, MASTER_SECRET, Plan, SECRET, Shop, run};
 
 /// Runs `rotate` and `check`; both must say the code, and change nothing.
 pub async fn is_refused<D: Database>(shop: &Shop<D>, code: &str) -> String {
@@ -141,10 +141,10 @@ async fn a_store_that_denies_or_is_gone_has_its_own_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_version_that_is_not_the_standbys_is_refused_and_kept() {
     let shop = Shop::open(Plan::default()).await;
-    let theirs = twinkey::store::VersionId(uuid::Uuid::new_v4().to_string());
+    let theirs = twinkey_stores::VersionId(uuid::Uuid::new_v4().to_string());
     let foreign =
         secrecy::SecretString::from(shop.document("app", "Another-0123456789").to_string());
-    use twinkey::store::SecretStore;
+    use twinkey_stores::SecretStore;
     shop.stand_in()
         .store()
         .put(SECRET, &theirs, &foreign, stage::PENDING)

@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use twinkey::rotation::heartbeat::{Heartbeat, beat};
 use twinkey::rotation::masters::Masters;
 use twinkey::rotation::site::{HostLimits, Site};
-use twinkey::secret::Sensitive;
-use twinkey::store::aws::AwsStore;
-use twinkey::store::{
+use twinkey_core::secret::Sensitive;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{
     Description, SecretStore, SecretVersion, Selector, StoreError, VersionId, stage,
 };
-use twinkey::telemetry::Clock;
 
 use crate::admin::Endpoint;
 use crate::admin::events::Stream;
-use crate::support::aws::sdk_config;
-use crate::support::shop::{Plan, SECRET, Shop, until};
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::shop::{Plan, SECRET, Shop, until};
 
 fn plan() -> Plan {
     Plan {
@@ -157,7 +157,7 @@ async fn what_was_read_before_a_flip_and_is_refused_after_it_is_no_changed_passw
         clock: Clock::system(),
         hosts: HostLimits::new(1),
         masters: Masters::none(),
-        aws: twinkey::aws::Aws::default(),
+        aws: twinkey_core::aws::Aws::default(),
     };
     let settings = twinkey::config::load(Some(&shop.config()), &BTreeMap::new()).unwrap();
     let said = beat(&site, &settings.rotations[0]).await;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use twinkey::journal::{Journal, RunQuery, RunState, SqliteJournal};
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use crate::serving::open_now;
-use crate::support::aws::StandIn;
-use crate::support::shop::street::{Street, name, secret};
-use crate::support::shop::{Backend, FIRST, free_address, until};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::shop::street::{Street, name, secret};
+use twinkey_testkit::shop::{Backend, FIRST, free_address, until};
 
 /// Rotations of the host that is down; one more is of the other host.
 const DOWN: usize = 40;

@@ -10,9 +10,9 @@ use std::process::Stdio;
 use reqwest::StatusCode;
 use serde_json::Value as Json;
 use tokio::process::Command;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::shop::{Plan, Shop, free_address, until};
+use twinkey_testkit::shop::{Plan, Shop, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 const USER: u32 = 65532;

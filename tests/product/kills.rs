@@ -14,14 +14,14 @@ use serde_json::Value as Json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use twinkey::journal::{Journal, Run, RunQuery, RunState, SqliteJournal, StepState, Trigger};
-use twinkey::store::local::LocalStore;
-use twinkey::store::stage;
-use twinkey::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::stage;
 
 use crate::serving::{libfaketime, signal};
-use crate::support::chance::Chance;
-use crate::support::shop::street::{Street, name};
-use crate::support::shop::{Backend, free_address, until};
+use twinkey_testkit::chance::Chance;
+use twinkey_testkit::shop::street::{Street, name};
+use twinkey_testkit::shop::{Backend, free_address, until};
 
 const KILLS: usize = 200;
 const PAIRS: usize = 16;

@@ -12,12 +12,12 @@ use twinkey::rotation::identity;
 use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::site::{HostLimits, Site};
-use twinkey::store::aws::AwsStore;
-use twinkey::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::aws::AwsStore;
 
-use crate::support::aws::{StandIn, sdk_config};
-use crate::support::shop::street::{Street, name};
-use crate::support::shop::{Backend, FIRST, MASTER_SECRET, Plan, Shop, until, value};
+use twinkey_testkit::aws::{StandIn, sdk_config};
+use twinkey_testkit::shop::street::{Street, name};
+use twinkey_testkit::shop::{Backend, FIRST, MASTER_SECRET, Plan, Shop, until, value};
 
 const PAIRS: usize = 6;
 /// Longer than any test.
@@ -49,7 +49,7 @@ impl House {
                 clock: Clock::system(),
                 hosts: HostLimits::new(PAIRS),
                 masters,
-                aws: twinkey::aws::Aws::default(),
+                aws: twinkey_core::aws::Aws::default(),
             },
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),

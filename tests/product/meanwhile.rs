@@ -5,9 +5,9 @@ use std::process::Output;
 use serde_json::json;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::shop::{Plan, SECRET, Shop, free_address, run, until, value};
+use twinkey_testkit::shop::{Plan, SECRET, Shop, free_address, run, until, value};
 
 /// A lock that nothing but these tests takes.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4711)";

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use reqwest::header::CONTENT_TYPE;
 use secrecy::SecretString;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use crate::admin::Endpoint;
 use crate::serving::{known_before, open_now};
-use crate::support::shop::{MASTER_SECRET, Plan, until};
+use twinkey_testkit::shop::{MASTER_SECRET, Plan, until};
 
 /// Every sample by its name and labels.
 async fn scrape(endpoint: &Endpoint) -> BTreeMap<String, f64> {

@@ -8,11 +8,11 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value as Json, json};
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::aws::sdk_config;
-use crate::support::moto::Moto;
-use crate::support::shop::{Backend, MASTER_SECRET, Plan, Shop, free_address, until};
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::moto::Moto;
+use twinkey_testkit::shop::{Backend, MASTER_SECRET, Plan, Shop, free_address, until};
 
 const KEY: &str = "a-webhook-key-of-some-length";
 

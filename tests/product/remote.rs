@@ -3,10 +3,10 @@
 
 use reqwest::{Certificate, Client, StatusCode};
 use serde_json::Value as Json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::pki::Pki;
-use crate::support::shop::{Plan, Shop, free_address, until};
+use twinkey_testkit::pki::Pki;
+use twinkey_testkit::shop::{Plan, Shop, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 

@@ -2,9 +2,9 @@
 
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
-use twinkey::store::{SecretStore, VersionId, stage};
+use twinkey_stores::{SecretStore, VersionId, stage};
 
-use crate::support::shop::{Database, Plan, SECRET, Shop};
+use twinkey_testkit::shop::{Database, Plan, SECRET, Shop};
 
 /// What `repair` finds, which must change nothing.
 async fn found<D: Database>(shop: &Shop<D>) -> Json {

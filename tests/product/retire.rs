@@ -1,11 +1,11 @@
 //! `retire_after`: the user of AWSPREVIOUS is locked when its time is over, and a rollback brings it back.
 
 use secrecy::SecretString;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::shop::documentdb::MongoShop;
-use crate::support::shop::mariadb::MariadbShop;
-use crate::support::shop::{Database, Plan, Shop, free_address, until};
+use twinkey_testkit::shop::documentdb::MongoShop;
+use twinkey_testkit::shop::mariadb::MariadbShop;
+use twinkey_testkit::shop::{Database, Plan, Shop, free_address, until};
 
 fn plan(address: &str) -> Plan {
     Plan {

@@ -1,12 +1,12 @@
 //! Three rotations in a row, on every PostgreSQL and every store.
 
 use serde_json::Value as Json;
-use twinkey::demo::postgres::LocalPostgres;
-use twinkey::store::stage;
+use twinkey_stores::stage;
+use twinkey_testkit::postgres::LocalPostgres;
 
-use crate::support::aws::StandIn;
-use crate::support::moto::Moto;
-use crate::support::shop::{Backend, Plan, SECRET, Shop, quoted, run, value};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::moto::Moto;
+use twinkey_testkit::shop::{Backend, Plan, SECRET, Shop, quoted, run, value};
 
 /// After a rotation: both users sign in, can do the same, and the secret has kept the rest.
 async fn both_users_are_equal(shop: &Shop, round: usize, before: &Json) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::support::pki::Pki;
-use crate::support::shop::{Plan, Shop, free_address, until};
+use twinkey_testkit::pki::Pki;
+use twinkey_testkit::shop::{Plan, Shop, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 

@@ -5,10 +5,10 @@ use reqwest::StatusCode;
 use serde_json::Value as Json;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use twinkey::rotation::identity;
-use twinkey::store::stage;
-use twinkey::store::{SecretStore, VersionId};
+use twinkey_stores::stage;
+use twinkey_stores::{SecretStore, VersionId};
 
-use crate::support::shop::{Plan, SECRET, Shop, free_address, run, until, value};
+use twinkey_testkit::shop::{Plan, SECRET, Shop, free_address, run, until, value};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -177,7 +177,7 @@ pub fn signal(child: &tokio::process::Child, name: &str) {
 
 /// A daily window that opened a few minutes ago and stays open for two hours (or wraps to be so).
 pub fn open_now() -> (String, DateTime<Utc>) {
-    let opens = twinkey::telemetry::Clock::system().now() - TimeDelta::minutes(5);
+    let opens = twinkey_core::telemetry::Clock::system().now() - TimeDelta::minutes(5);
     let opens = opens.with_second(0).unwrap().with_nanosecond(0).unwrap();
     let text = format!(
         "schedule = \"cron({} {} * * ? *)\"\nwindow = \"2h\"",

@@ -22,13 +22,13 @@ use twinkey::rotation::identity;
 use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::site::{HostLimits, Site};
-use twinkey::store::local::LocalStore;
-use twinkey::store::{SecretStore, Selector, stage};
-use twinkey::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::{SecretStore, Selector, stage};
 
-use crate::support::shop::mariadb::MariadbShop;
-use crate::support::shop::street::{Street, name, secret};
-use crate::support::shop::{Backend, FIRST, MASTER_SECRET, Plan};
+use twinkey_testkit::shop::mariadb::MariadbShop;
+use twinkey_testkit::shop::street::{Street, name, secret};
+use twinkey_testkit::shop::{Backend, FIRST, MASTER_SECRET, Plan};
 
 const MARIA_MASTER: &str = "prod/maria-master";
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -122,7 +122,7 @@ impl Town {
                 store: Arc::new(store.unwrap()),
                 clock: Clock::system(),
                 hosts: HostLimits::new(8),
-                aws: twinkey::aws::Aws::default(),
+                aws: twinkey_core::aws::Aws::default(),
                 masters: Masters::none(),
             },
             journal: Arc::new(journal.unwrap()),

@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::door::Visitor;
 use super::view::confirm::Confirm;
 use super::{Trouble, view};
-use crate::admin::listen::Peer;
 use crate::admin::problem::Answer;
 use crate::admin::routes::wish::{Caller, Named, audit, check_reason};
 use crate::worker::fleet::Fleet;
 use crate::worker::views::RotationState;
+use twinkey_stores::listener::Peer;
 
 /// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -20,11 +20,11 @@ use serde::{Deserialize, Deserializer};
 use super::{Trouble, view};
 use crate::admin::MAX_BODY;
 use crate::admin::auth::{self, Gate};
-use crate::admin::listen::Peer;
 use crate::admin::problem::Answer;
 use crate::admin::session::{self, COOKIE_NAME, LASTS, Session};
-use crate::secret::Sensitive;
-use crate::telemetry::{AUDIT, Clock};
+use twinkey_core::secret::Sensitive;
+use twinkey_core::telemetry::{AUDIT, Clock};
+use twinkey_stores::listener::Peer;
 
 /// Nothing from elsewhere, nothing inline, no frame around it. The referrer is kept from other sites, and not
 /// from this one: with `no-referrer` a browser sends `Origin: null` along with a form of one's own (Fetch

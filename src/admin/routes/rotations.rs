@@ -19,7 +19,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::wish::{Body, Named, RotateWish, Wish, audit, idempotency_key, read};
-use crate::admin::listen::Peer;
 use crate::admin::problem::Answer;
 use crate::journal::Run;
 use crate::rotation::check::Report;
@@ -27,6 +26,7 @@ use crate::rotation::plan::Plan;
 use crate::rotation::rollback::Swapped;
 use crate::worker::fleet::Fleet;
 use crate::worker::views::RotationView;
+use twinkey_stores::listener::Peer;
 
 /// Every rotation, as `twinkey status --json`.
 #[utoipa::path(get, path = "/v1/rotations", tag = "rotations",

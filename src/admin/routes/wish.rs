@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::admin::listen::Peer;
 use crate::admin::problem::Answer;
 use crate::admin::session::Session;
 use crate::config::settings::Rotation;
-use crate::telemetry::AUDIT;
 use crate::worker::fleet::Fleet;
+use twinkey_core::telemetry::AUDIT;
+use twinkey_stores::listener::Peer;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;

@@ -12,13 +12,13 @@ use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
-use crate::aws::Aws;
 use crate::config::settings::{SecretsBackend, Serve};
-use crate::secret::Sensitive;
-use crate::served::keys;
-use crate::store::aws::{AwsStore, told};
-use crate::store::local::{LocalStore, VersionEntry};
-use crate::store::{SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use twinkey_core::aws::Aws;
+use twinkey_core::secret::Sensitive;
+use twinkey_stores::aws::{AwsStore, told};
+use twinkey_stores::local::{LocalStore, VersionEntry};
+use twinkey_stores::served::keys;
+use twinkey_stores::{SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
 use super::super::context::settings;
 use super::super::failure::Failure;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings::{JournalLocation, SecretsBackend, Serve, Settings, TokenSource};
 use super::{ConfigErrors, known, load, parse};
-use crate::engine::TlsMode;
+use twinkey_engines::TlsMode;
 
 const LOCAL: &str = "[secrets]\nbackend = \"local\"\n";
 
@@ -140,7 +140,7 @@ fn defaults_fill_in_key_by_key_and_a_rotation_overrides_them() {
     assert_eq!((a.tls.mode, b.tls.mode), (None, Some(TlsMode::Disable)));
     assert_eq!(
         a.password,
-        crate::secret::password::PasswordPolicy::new(50, "").unwrap()
+        twinkey_core::secret::password::PasswordPolicy::new(50, "").unwrap()
     );
     assert_ne!(a.grants, b.grants);
 }

@@ -19,8 +19,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
 use super::URGENT_LIMIT;
 use crate::config::settings::{JournalPassword, PostgresLocation};
-use crate::engine::{TlsMode, tls};
 use crate::journal::fault::Reason;
+use twinkey_engines::{TlsMode, tls};
 
 /// Of one process.
 const CONNECTIONS: u32 = 5;

@@ -24,8 +24,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::PostgresJournal;
 use crate::journal::JournalError;
-use crate::store::StoreError;
-use crate::store::throttle::Pace;
+use twinkey_stores::StoreError;
+use twinkey_stores::throttle::Pace;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(500);

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::claim::count;
 use super::{rows, text, time};
-use crate::code::Problem;
 use crate::journal::fault::Reason;
 use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, Step, StepState};
+use twinkey_core::code::Problem;
 
 /// Makes sure that a rotation has a row, and holds it until the transaction ends.
 pub(super) async fn hold(db: &mut PgConnection, rotation: &str) -> Result<(), Reason> {

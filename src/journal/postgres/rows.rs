@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::time;
 use crate::journal::fault::Reason;
 use crate::journal::{ClaimRequest, RotationMemory, Run, RunQuery};
-use crate::store::VersionId;
+use twinkey_stores::VersionId;
 
 /// The column `document` of a row.
 pub(super) fn decode(row: &PgRow) -> Result<Run, Reason> {

@@ -6,8 +6,8 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Reason, rows};
-use crate::code::Problem;
 use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, Step, StepState};
+use twinkey_core::code::Problem;
 
 /// Makes sure that a rotation has a row; gives its last flip.
 pub(super) async fn know(

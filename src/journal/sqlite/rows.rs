@@ -9,10 +9,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use crate::code::{Code, Problem};
 use crate::journal::{ClaimRequest, RotationMemory, Run, RunQuery, Seen, Step};
 use crate::schedule::Window;
-use crate::store::VersionId;
+use twinkey_core::code::{Code, Problem};
+use twinkey_stores::VersionId;
 
 /// One run.
 pub(super) async fn run(db: &mut SqliteConnection, id: Uuid) -> sqlx::Result<Option<Run>> {

@@ -2,7 +2,7 @@
 
 use super::sentences::*;
 use super::*;
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 fn seen() -> Seen {
     Seen {

@@ -2,7 +2,7 @@
 
 use super::sentences::*;
 use super::*;
-use crate::code::Code;
+use twinkey_core::code::Code;
 
 pub async fn two_rotations_of_one_secret_do_not_get_in_each_others_way(journal: &dyn Journal) {
     let orders = claimed(journal, &request("orders", 1)).await;

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::sentences::*;
 use super::*;
 use crate::config::settings::{JournalPassword, PostgresLocation};
-use crate::demo::postgres::{LocalPostgres, Options};
-use crate::engine::{Tls, TlsMode};
 use crate::journal::postgres::places::Places;
 use crate::journal::postgres::quota::SharedPace;
+use twinkey_engines::{Tls, TlsMode};
+use twinkey_testkit::postgres::{LocalPostgres, Options};
 
 /// One server for all tests of this process, which it does not outlive.
 fn server() -> &'static LocalPostgres {

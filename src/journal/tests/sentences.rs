@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::code::{Code, Problem};
+use twinkey_core::code::{Code, Problem};
 
 pub const LEASE: Duration = Duration::from_secs(60);
 

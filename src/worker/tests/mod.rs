@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::code::Code;
 use crate::config::settings::Settings;
 use crate::journal::{Journal, Run, RunQuery, RunState, SqliteJournal};
 use crate::rotation::error::RotationError;
@@ -20,13 +19,14 @@ use crate::rotation::event::Events;
 use crate::rotation::masters::Masters;
 use crate::rotation::run::Rotator;
 use crate::rotation::site::{HostLimits, Site};
-use crate::secret::Sensitive;
-use crate::store::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
-use crate::telemetry::clock::{Clock, Hand};
-use crate::telemetry::metrics::Metrics;
 use crate::worker::fleet::Fleet;
 use crate::worker::serve::{Word, schedule};
 use crate::worker::windows::{Crew, Stop};
+use twinkey_core::code::Code;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::telemetry::clock::{Clock, Hand};
+use twinkey_core::telemetry::metrics::Metrics;
+use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
 /// How the store answers when a secret is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Shift {
                     clock,
                     hosts: HostLimits::new(4),
                     masters: Masters::none(),
-                    aws: crate::aws::Aws::default(),
+                    aws: twinkey_core::aws::Aws::default(),
                 },
                 journal: Arc::clone(&journal),
                 events: Events::default(),

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::Endpoint;
 use crate::serving::signal;
-use crate::support::shop::Plan;
+use twinkey_testkit::shop::Plan;
 
 /// One event as it was sent.
 #[derive(Debug, Clone, PartialEq)]

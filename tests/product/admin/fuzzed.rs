@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::{Endpoint, TOKEN};
-use crate::support::shop::Plan;
+use twinkey_testkit::shop::Plan;
 
 /// How many requests the fuzzer makes up for each operation.
 const EXAMPLES: &str = "100";

@@ -11,7 +11,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value as Json;
 use tokio::process::Child;
 
-use crate::support::shop::{Plan, Shop, free_address};
+use twinkey_testkit::shop::{Plan, Shop, free_address};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 

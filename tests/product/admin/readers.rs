@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::events::Stream;
 use super::{Endpoint, TOKEN};
-use crate::support::shop::Plan;
+use twinkey_testkit::shop::Plan;
 
 const RUNS: usize = 100;
 const READERS: usize = 200;

@@ -1,10 +1,10 @@
 //! What each route does, on a real shop.
 
 use serde_json::Value as Json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::Endpoint;
-use crate::support::shop::{Plan, until};
+use twinkey_testkit::shop::{Plan, until};
 
 async fn rotated(endpoint: &Endpoint, body: &str) -> Json {
     let (status, begun) = endpoint

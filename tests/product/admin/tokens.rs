@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::{HOST, ORIGIN};
 
 use super::{Endpoint, TOKEN};
-use crate::support::shop::{Plan, Shop, free_address};
+use twinkey_testkit::shop::{Plan, Shop, free_address};
 
 /// The method and path of every operation of the served document, and whether it asks for the token.
 async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {

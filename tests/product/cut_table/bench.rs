@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
-use twinkey::store::{VersionId, stage};
+use twinkey_stores::{VersionId, stage};
 
 use super::engines::Cuttable;
 use super::relay::Relay;
 use super::{Recovery, Row};
 use crate::failures::with;
-use crate::support::aws::StandIn;
-use crate::support::shop::{Backend, MASTER_SECRET, SECRET, Shop};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::shop::{Backend, MASTER_SECRET, SECRET, Shop};
 
 /// How long a run that makes good may be told that another one is on.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,11 +1,11 @@
 //! What the table has to know of each engine.
 
 use mongodb::bson::doc;
-use twinkey::demo::mysql::LocalMysql;
-use twinkey::demo::postgres::LocalPostgres;
+use twinkey_testkit::mysql::LocalMysql;
+use twinkey_testkit::postgres::LocalPostgres;
 
-use crate::support::shop::documentdb::{LocalMongo, role};
-use crate::support::shop::{Backend, Database, Plan, Shop, run};
+use twinkey_testkit::shop::documentdb::{LocalMongo, role};
+use twinkey_testkit::shop::{Backend, Database, Plan, Shop, run};
 
 /// A database whose rotations are cut.
 pub trait Cuttable: Database {

@@ -22,11 +22,11 @@ mod wire;
 use std::fmt::Write;
 use std::time::Duration;
 
-use twinkey::demo::mysql::LocalMysql;
-use twinkey::demo::postgres::LocalPostgres;
+use twinkey_testkit::mysql::LocalMysql;
+use twinkey_testkit::postgres::LocalPostgres;
 
 use self::bench::Bench;
-use crate::support::shop::documentdb::LocalMongo;
+use twinkey_testkit::shop::documentdb::LocalMongo;
 
 /// How a cut run was made good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,14 +3,14 @@
 use std::process::Stdio;
 use std::time::Instant;
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::{Recovery, Row};
 use crate::redshift::faults::{a_house, the_lease_runs_out};
 use crate::redshift::house::House;
 use crate::redshift::rotations::works;
-use crate::support::aws::faults::Cut;
-use crate::support::shop::until;
+use twinkey_testkit::aws::faults::Cut;
+use twinkey_testkit::shop::until;
 
 /// More than any run makes.
 const MOST_CALLS: usize = 150;
@@ -172,7 +172,7 @@ async fn broken(house: &House) -> Vec<String> {
     for label in [stage::CURRENT, stage::PREVIOUS, stage::PENDING] {
         if house.has(label).await && house.read(label).await["username"] != current.as_str() {
             known |= house
-                .as_user(label, crate::support::aws::redshift::HOME, &["SELECT 1"])
+                .as_user(label, twinkey_testkit::aws::redshift::HOME, &["SELECT 1"])
                 .await
                 .is_ok();
         }

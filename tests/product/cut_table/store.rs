@@ -3,7 +3,7 @@
 use super::Row;
 use super::bench::Bench;
 use super::engines::Cuttable;
-use crate::support::aws::faults::Cut;
+use twinkey_testkit::aws::faults::Cut;
 
 /// More than any run makes.
 const MOST_CALLS: usize = 40;

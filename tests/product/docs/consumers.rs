@@ -15,8 +15,8 @@ use tokio::process::Command;
 
 use super::blocks::repository;
 use super::parsed::by;
-use crate::support::aws::sdk_config;
-use crate::support::shop::{Plan, SECRET, Shop};
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::shop::{Plan, SECRET, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_in_rust_reads_again_what_was_refused() {

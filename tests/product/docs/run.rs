@@ -1,14 +1,14 @@
 //! Blocks that are executed: statements on real servers, commands in an empty folder.
 
 use secrecy::ExposeSecret;
-use twinkey::demo::mysql::LocalMysql;
-use twinkey::demo::postgres::LocalPostgres;
+use twinkey_testkit::mysql::LocalMysql;
+use twinkey_testkit::postgres::LocalPostgres;
 
 use super::blocks::{Block, Mark, all_blocks, repository};
 use super::commands::script;
 use super::quiet;
-use crate::support::shop::mariadb;
-use crate::support::shop::{Database, Plan, run};
+use twinkey_testkit::shop::mariadb;
+use twinkey_testkit::shop::{Database, Plan, run};
 
 fn marked(what: Option<&str>) -> Vec<Block> {
     let mark = Mark::Run(what.map(str::to_owned));

@@ -6,12 +6,12 @@
 //! most to leave undone. The commands of the pair's lock are counted too.
 
 use mongodb::bson::doc;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::{active, the_pair_is_equal};
-use crate::support::mongo::witness::{Fate, WRITES};
-use crate::support::shop::documentdb::{LocalMongo, MongoShop, role};
-use crate::support::shop::{Database, Plan, until};
+use twinkey_testkit::mongo::witness::{Fate, WRITES};
+use twinkey_testkit::shop::documentdb::{LocalMongo, MongoShop, role};
+use twinkey_testkit::shop::{Database, Plan, until};
 
 /// More than any run here makes.
 const MOST_COMMANDS: usize = 30;

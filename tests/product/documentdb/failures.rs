@@ -2,13 +2,13 @@
 
 use mongodb::bson::doc;
 use serde_json::json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::the_pair_is_equal;
 use crate::failures::{is_refused, with};
-use crate::support::mongo::witness::UNREADABLE;
-use crate::support::shop::documentdb::{MongoShop, role};
-use crate::support::shop::{MASTER_SECRET, Plan, SECRET};
+use twinkey_testkit::mongo::witness::UNREADABLE;
+use twinkey_testkit::shop::documentdb::{MongoShop, role};
+use twinkey_testkit::shop::{MASTER_SECRET, Plan, SECRET};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_not_the_servers_has_its_own_code_for_each_user() {

@@ -6,10 +6,10 @@ mod failures;
 mod roles;
 mod rotations;
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::shop::Database;
-use crate::support::shop::documentdb::{LocalMongo, MongoShop};
+use twinkey_testkit::shop::Database;
+use twinkey_testkit::shop::documentdb::{LocalMongo, MongoShop};
 
 /// The pair's users are equal, and both sign in and may work.
 async fn the_pair_is_equal(shop: &MongoShop) {

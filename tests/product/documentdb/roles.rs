@@ -4,8 +4,8 @@ use mongodb::bson::doc;
 use serde_json::Value as Json;
 
 use super::{active, the_pair_is_equal};
-use crate::support::shop::Plan;
-use crate::support::shop::documentdb::{MongoShop, role};
+use twinkey_testkit::shop::Plan;
+use twinkey_testkit::shop::documentdb::{MongoShop, role};
 
 async fn planned(shop: &MongoShop) -> Vec<String> {
     let plan: Json = serde_json::from_str(&shop.good(&["plan", "shop", "--json"]).await).unwrap();

@@ -2,12 +2,12 @@
 
 use secrecy::SecretString;
 use serde_json::Value as Json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::{active, the_pair_is_equal};
-use crate::support::pki::Pki;
-use crate::support::shop::documentdb::MongoShop;
-use crate::support::shop::{Backend, MASTER_SECRET, Plan, SECRET};
+use twinkey_testkit::pki::Pki;
+use twinkey_testkit::shop::documentdb::MongoShop;
+use twinkey_testkit::shop::{Backend, MASTER_SECRET, Plan, SECRET};
 
 fn without_credentials(document: &Json) -> String {
     let mut fields = document.as_object().unwrap().clone();
@@ -55,7 +55,7 @@ async fn three_rotations_in_a_row_keep_the_pair_equal_over_tls_that_is_verified_
     .await;
     // As the certificate calls it.
     for (name, user, password) in [
-        (SECRET, "app", crate::support::shop::FIRST.to_owned()),
+        (SECRET, "app", twinkey_testkit::shop::FIRST.to_owned()),
         (MASTER_SECRET, "rdsmaster", plain(&shop.master)),
     ] {
         let mut document = shop.document(user, &password);

@@ -8,10 +8,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
 use twinkey::cli::Cli;
 
+use super::note;
 use super::place::Place;
-use super::scan::Scan;
-use super::{in_proc, note};
 use crate::failures::with;
+use twinkey_testkit::leak_scan::Scan;
 
 pub const LOGGED: [&[&str]; 2] = [&["-vv"], &["-vv", "--log-format", "json"]];
 
@@ -229,7 +229,7 @@ async fn speak<P: Place>(place: &P, scan: &mut Scan, args: &[&str], input: Optio
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    in_proc(scan, child.id().unwrap(), &format!("{args:?}"));
+    scan.keep_process(child.id().unwrap(), &format!("{args:?}"));
     let mut stdin = child.stdin.take().unwrap();
     // A command that reads nothing may have ended by now.
     let _ = stdin.write_all(input.unwrap_or_default().as_bytes()).await;

@@ -4,35 +4,24 @@
 //! the process says, logs, answers and writes, how it is called, and what its servers log.
 
 mod commands;
-mod demo;
 mod place;
-mod scan;
 mod served;
 mod serving;
 
 use secrecy::ExposeSecret;
 
 use self::place::Place;
-use self::scan::Scan;
 use crate::redshift::house::{self, House, On};
 use crate::served::serve_store;
-use crate::support::shop::documentdb::MongoShop;
-use crate::support::shop::mariadb::MariadbShop;
-use crate::support::shop::{Backend, Database, FIRST, Plan, Shop, free_address};
+use twinkey_testkit::leak_scan::Scan;
+use twinkey_testkit::shop::documentdb::MongoShop;
+use twinkey_testkit::shop::mariadb::MariadbShop;
+use twinkey_testkit::shop::{Backend, Database, FIRST, Plan, Shop, free_address};
 
 /// Notes the passwords that there are now.
 async fn note<P: Place>(place: &P, scan: &mut Scan) {
     for document in place.documents().await {
         scan.knows(document["password"].as_str().expect("a password"));
-    }
-}
-
-/// Keeps how a process was called, and what it was given, as long as it is there.
-fn in_proc(scan: &mut Scan, pid: u32, what: &str) {
-    for file in ["cmdline", "environ"] {
-        if let Ok(bytes) = std::fs::read(format!("/proc/{pid}/{file}")) {
-            scan.keep(format!("{file} of {what}"), bytes);
-        }
     }
 }
 

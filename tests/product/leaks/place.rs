@@ -5,11 +5,11 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use crate::redshift::house::{self, House};
 use crate::redshift::secrecy::told_by_the_api;
-use crate::support::shop::{Backend, Database, MASTER_SECRET, SECRET, Shop};
+use twinkey_testkit::shop::{Backend, Database, MASTER_SECRET, SECRET, Shop};
 
 const LABELS: [&str; 3] = [stage::CURRENT, stage::PENDING, stage::PREVIOUS];
 

@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value as Json, json};
-use twinkey::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
 
 use super::place::Place;
-use super::scan::Scan;
-use crate::support::shop::until;
-use crate::support::signed;
+use twinkey_testkit::leak_scan::Scan;
+use twinkey_testkit::shop::until;
+use twinkey_testkit::signed;
 
 const WRITTEN: [&str; 2] = ["Written-0123456789-abc", "Written-9876543210-xyz"];
 const TOKEN: &str = "X-Aws-Parameters-Secrets-Token";

@@ -5,12 +5,12 @@ use std::process::Stdio;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 
+use super::note;
 use super::place::Place;
-use super::scan::Scan;
 use super::served::ask_the_served_store;
-use super::{in_proc, note};
 use crate::admin::dashboard::Visitor;
-use crate::support::shop::until;
+use twinkey_testkit::leak_scan::Scan;
+use twinkey_testkit::shop::until;
 
 pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
 
@@ -77,7 +77,7 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
         note(place, scan).await;
     }
     ask_the_served_store(place, scan).await;
-    in_proc(scan, serve.id().unwrap(), "serve");
+    scan.keep_process(serve.id().unwrap(), "serve");
     let files = scan.keep_files(place.folder());
     for name in ["journal.db", "journal.db-wal"] {
         assert!(files.contains(name), "{name} is not among {files:?}");

@@ -11,14 +11,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use tokio::process::Child;
 use twinkey::config::settings::{JournalPassword, PostgresLocation};
-use twinkey::demo::postgres::LocalPostgres;
-use twinkey::engine::{Tls, TlsMode};
 use twinkey::journal::{Journal, PostgresJournal, Run, RunQuery};
 use twinkey::rotation::identity;
-use twinkey::store::{SecretStore, VersionId, stage};
+use twinkey_engines::{Tls, TlsMode};
+use twinkey_stores::{SecretStore, VersionId, stage};
+use twinkey_testkit::postgres::LocalPostgres;
 
-use crate::support::shop::street::{Street, name, secret};
-use crate::support::shop::{free_address, run};
+use twinkey_testkit::shop::street::{Street, name, secret};
+use twinkey_testkit::shop::{free_address, run};
 
 /// `journal.url` of a database on a server.
 fn url(server: &LocalPostgres, database: &str) -> String {

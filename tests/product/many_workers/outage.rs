@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use sqlx::postgres::PgConnection;
-use twinkey::demo::postgres::{LocalPostgres, Options};
 use twinkey::journal::{Journal, PostgresJournal, RunQuery, RunState, StepState};
-use twinkey::store::{VersionId, stage};
+use twinkey_stores::{VersionId, stage};
+use twinkey_testkit::postgres::{LocalPostgres, Options};
 
 use super::{location, url};
 use crate::serving::signal;
-use crate::support::aws::StandIn;
-use crate::support::shop::{Backend, Plan, Shop, free_address, run, until, value};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::shop::{Backend, Plan, Shop, free_address, run, until, value};
 
 /// A lock that nothing but this test takes.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4712)";

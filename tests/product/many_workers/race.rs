@@ -9,9 +9,9 @@ use twinkey::journal::{Journal, Run, RunState};
 
 use super::Works;
 use crate::serving::{open_now, signal};
-use crate::support::aws::StandIn;
-use crate::support::shop::street::Street;
-use crate::support::shop::{Backend, Plan, until};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::shop::street::Street;
+use twinkey_testkit::shop::{Backend, Plan, until};
 
 const WORKERS: usize = 5;
 const PAIRS: usize = 500;

@@ -5,9 +5,9 @@ use twinkey::journal::RunState;
 
 use super::Works;
 use crate::serving::{open_now, signal};
-use crate::support::aws::StandIn;
-use crate::support::shop::street::Street;
-use crate::support::shop::{Backend, run, until};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::shop::street::Street;
+use twinkey_testkit::shop::{Backend, run, until};
 
 const PAIRS: usize = 24;
 

@@ -1,12 +1,12 @@
 //! A sign-in proves one account of a user. The others are not forgotten.
 
 use sqlx::mysql::MySqlConnection;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::{one_password_is_on_every_account, the_pair_is_equal, with_three_accounts};
 use crate::serving::{known_before, open_now};
-use crate::support::shop::mariadb::{MariadbShop, run};
-use crate::support::shop::{Plan, free_address, until};
+use twinkey_testkit::shop::mariadb::{MariadbShop, run};
+use twinkey_testkit::shop::{Plan, free_address, until};
 
 async fn count(connection: &mut MySqlConnection, of: &str) -> i64 {
     let sql = format!(

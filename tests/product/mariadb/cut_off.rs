@@ -6,14 +6,14 @@
 //! each time, which is when there is most to leave undone.
 
 use serde_json::json;
-use twinkey::demo::mysql::LocalMysql;
-use twinkey::store::stage;
+use twinkey_stores::stage;
+use twinkey_testkit::mysql::LocalMysql;
 
 use super::relay::{Fate, Relay};
 use super::{one_password_is_on_every_account, the_pair_is_equal, with_three_accounts};
 use crate::failures::with;
-use crate::support::shop::mariadb::{MariadbShop, accounts, pairs};
-use crate::support::shop::{Database, MASTER_SECRET, Plan, SECRET, until};
+use twinkey_testkit::shop::mariadb::{MariadbShop, accounts, pairs};
+use twinkey_testkit::shop::{Database, MASTER_SECRET, Plan, SECRET, until};
 
 /// More than any run here makes.
 const MOST_STATEMENTS: usize = 30;

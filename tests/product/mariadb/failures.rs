@@ -1,11 +1,11 @@
 //! Every way in which MariaDB can be in no state to rotate: its own code, a hint, and nothing changed.
 
 use serde_json::json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use crate::failures::{is_refused, with};
-use crate::support::shop::mariadb::MariadbShop;
-use crate::support::shop::{MASTER_SECRET, Plan, SECRET};
+use twinkey_testkit::shop::mariadb::MariadbShop;
+use twinkey_testkit::shop::{MASTER_SECRET, Plan, SECRET};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_not_the_servers_has_its_own_code_for_each_user() {

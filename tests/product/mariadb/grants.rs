@@ -1,11 +1,11 @@
 //! What the active user may, its twin may after the next run; and no statement more than that takes.
 
 use serde_json::Value as Json;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::{the_pair_is_equal, with_three_accounts};
-use crate::support::shop::Plan;
-use crate::support::shop::mariadb::{MariadbShop, accounts};
+use twinkey_testkit::shop::Plan;
+use twinkey_testkit::shop::mariadb::{MariadbShop, accounts};
 
 async fn active(shop: &MariadbShop) -> String {
     let (current, _) = shop.read(stage::CURRENT).await;

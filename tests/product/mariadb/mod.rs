@@ -7,10 +7,10 @@ mod grants;
 mod relay;
 mod rotations;
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
-use crate::support::shop::mariadb::{MariadbShop, accounts, hashes};
-use crate::support::shop::{FIRST, Plan};
+use twinkey_testkit::shop::mariadb::{MariadbShop, accounts, hashes};
+use twinkey_testkit::shop::{FIRST, Plan};
 
 /// A shop whose user has an account for every host, for 10.*, and for the host that the tests come
 /// from, each with grants of its own.

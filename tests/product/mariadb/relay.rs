@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::support::shop::mariadb::changes_anything;
+use twinkey_testkit::shop::mariadb::changes_anything;
 
 /// What becomes of the statement at which a run is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

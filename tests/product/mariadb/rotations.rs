@@ -2,14 +2,14 @@
 
 use secrecy::SecretString;
 use serde_json::Value as Json;
-use twinkey::demo::mysql::LocalMysql;
-use twinkey::engine::mysql::Mysql;
-use twinkey::engine::{Credentials, Engine, Questions, Target, Tls, TlsMode};
-use twinkey::store::stage;
+use twinkey_engines::mysql::Mysql;
+use twinkey_engines::{Credentials, Engine, Questions, Target, Tls, TlsMode};
+use twinkey_stores::stage;
+use twinkey_testkit::mysql::LocalMysql;
 
 use super::{one_password_is_on_every_account, the_pair_is_equal, with_three_accounts};
-use crate::support::shop::mariadb::{MariadbShop, accounts, pairs};
-use crate::support::shop::{Backend, Database, FIRST, Plan, Shop};
+use twinkey_testkit::shop::mariadb::{MariadbShop, accounts, pairs};
+use twinkey_testkit::shop::{Backend, Database, FIRST, Plan, Shop};
 
 /// Of everything that an account can have, one; and for the master what it takes to pass it on. A
 /// superuser grants PROXY only if told so in the server's own table.
@@ -43,7 +43,7 @@ async fn three_rotations(shop: MariadbShop) {
         "GRANT PROXY ON impersonated@'%' TO rdsmaster@'%' WITH GRANT OPTION",
         "GRANT PROXY ON impersonated@'%' TO app@'%'",
     ] {
-        crate::support::shop::mariadb::run(&mut root, grant).await;
+        twinkey_testkit::shop::mariadb::run(&mut root, grant).await;
     }
     let wanted = accounts(&shop, "app").await;
     let shown = wanted["%"].join("\n");

@@ -7,16 +7,16 @@ use serde_json::{Value as Json, json};
 use sqlx::Executor;
 use tempfile::TempDir;
 use tokio::process::Command;
-use twinkey::demo::mysql::LocalMysql;
-use twinkey::demo::postgres::LocalPostgres;
+use twinkey_testkit::mysql::LocalMysql;
+use twinkey_testkit::postgres::LocalPostgres;
 
 use super::evaluator::{ACCOUNT, Need, REGION, allowed, needs};
 use crate::redshift::house::{self, House, On};
 use crate::redshift::rotations::furnish;
-use crate::support::aws::recorder::Recorder;
-use crate::support::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
-use crate::support::shop::documentdb::LocalMongo;
-use crate::support::shop::{Database, FIRST, Plan, free_address, until};
+use twinkey_testkit::aws::recorder::Recorder;
+use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
+use twinkey_testkit::shop::documentdb::LocalMongo;
+use twinkey_testkit::shop::{Database, FIRST, Plan, free_address, until};
 
 const MASTER: &str = "Master-0123456789-abcdef-XYZ";
 

@@ -3,8 +3,8 @@
 
 use serde_json::Value as Json;
 
-use crate::support::aws::recorder::Recorded;
-use crate::support::aws::redshift::{CLUSTER, WORKGROUP};
+use twinkey_testkit::aws::recorder::Recorded;
+use twinkey_testkit::aws::redshift::{CLUSTER, WORKGROUP};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-1";

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use serde_json::Value as Json;
 use tokio::process::Command;
 
-use crate::support::aws::StandIn;
-use crate::support::aws::recorder::{Recorded, Recorder};
-use crate::support::shop::{Backend, MASTER_SECRET, Plan, Shop, free_address, until};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::aws::recorder::{Recorded, Recorder};
+use twinkey_testkit::shop::{Backend, MASTER_SECRET, Plan, Shop, free_address, until};
 
 /// A worker on a shop, with hooks.
 struct Worker {

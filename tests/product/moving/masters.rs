@@ -7,10 +7,10 @@ use tokio::process::Command;
 
 use crate::redshift::house::{self, House, On};
 use crate::redshift::rotations::furnish;
-use crate::support::aws::redshift::HOME;
-use crate::support::shop::documentdb::MongoShop;
-use crate::support::shop::mariadb::MariadbShop;
-use crate::support::shop::{Database, MASTER_SECRET, Plan, Shop, run};
+use twinkey_testkit::aws::redshift::HOME;
+use twinkey_testkit::shop::documentdb::MongoShop;
+use twinkey_testkit::shop::mariadb::MariadbShop;
+use twinkey_testkit::shop::{Database, MASTER_SECRET, Plan, Shop, run};
 
 const MASTER: &str = "new \"master\"";
 const PASSWORD: &str = "New-master-0123456789-abcdef";

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use twinkey::code::Code;
 use twinkey::journal::{Claim, SqliteJournal, Trigger};
 use twinkey::rotation::event::Events;
 use twinkey::rotation::identity;
 use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::site::{HostLimits, Site};
-use twinkey::secret::Sensitive;
-use twinkey::store::aws::AwsStore;
-use twinkey::store::{
+use twinkey_core::code::Code;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{
     Description, SecretStore, SecretVersion, Selector, StoreError, VersionId, stage,
 };
-use twinkey::telemetry::Clock;
 
-use crate::support::aws::sdk_config;
-use crate::support::shop::{Plan, Shop};
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::shop::{Plan, Shop};
 
 /// A store in which a person moves AWSCURRENT back to AWSPREVIOUS as soon as something is put.
 struct Meddled(AwsStore);
@@ -85,7 +85,7 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
             clock: Clock::system(),
             hosts: HostLimits::new(1),
             masters: Masters::none(),
-            aws: twinkey::aws::Aws::default(),
+            aws: twinkey_core::aws::Aws::default(),
         },
         journal: Arc::new(journal.unwrap()),
         events: Events::default(),

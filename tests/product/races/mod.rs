@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use twinkey::store::local::LocalStore;
+use twinkey_stores::local::LocalStore;
 
-use crate::support::shop::street::Street;
+use twinkey_testkit::shop::street::Street;
 
 /// What whoever loses a race may say, and nothing else.
 pub const LOSERS_SAY: [&str; 3] = ["lost_race", "already_running", "pending_conflict"];

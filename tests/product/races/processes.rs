@@ -6,13 +6,13 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use twinkey::journal::{Journal, RunQuery, RunState, SqliteJournal};
 use twinkey::rotation::identity;
-use twinkey::store::{SecretStore, VersionId, stage};
+use twinkey_stores::{SecretStore, VersionId, stage};
 
 use super::{Checker, LOSERS_SAY};
 use crate::serving::{open_now, signal};
-use crate::support::aws::StandIn;
-use crate::support::shop::street::{Street, name, secret};
-use crate::support::shop::{Backend, free_address, until};
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::shop::street::{Street, name, secret};
+use twinkey_testkit::shop::{Backend, free_address, until};
 
 const PAIRS: usize = 10;
 

@@ -17,15 +17,15 @@ use twinkey::rotation::run::{Order, Rotator};
 use twinkey::rotation::scene::Task;
 use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::schedule::Window;
-use twinkey::store::aws::AwsStore;
-use twinkey::store::{SecretStore, VersionId, stage};
-use twinkey::telemetry::Clock;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{SecretStore, VersionId, stage};
 
 use super::{Checker, LOSERS_SAY};
-use crate::support::aws::{StandIn, sdk_config};
-use crate::support::chance::Chance;
-use crate::support::shop::Backend;
-use crate::support::shop::street::{Street, secret};
+use twinkey_testkit::aws::{StandIn, sdk_config};
+use twinkey_testkit::chance::Chance;
+use twinkey_testkit::shop::Backend;
+use twinkey_testkit::shop::street::{Street, secret};
 
 const PAIRS: usize = 16;
 const ROUNDS: usize = 10;
@@ -101,7 +101,7 @@ impl Track {
                     clock: Clock::system(),
                     hosts: HostLimits::new(PAIRS),
                     masters: Masters::none(),
-                    aws: twinkey::aws::Aws::default(),
+                    aws: twinkey_core::aws::Aws::default(),
                 },
                 journal: Arc::new(journal.unwrap()),
                 events: Events::default(),

@@ -1,10 +1,10 @@
 //! Each kind of admin, each kind of proof, each form of a password.
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::house::{FIRST, House, MASTER_SECRET, On};
 use super::rotations::{furnish, may_work};
-use crate::support::aws::redshift::{HOME, IDENTITY};
+use twinkey_testkit::aws::redshift::{HOME, IDENTITY};
 
 async fn rotates_twice(house: &House) {
     furnish(house).await;
@@ -65,7 +65,7 @@ async fn a_password_is_proved_over_the_wire_where_there_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_a_sha256_password_gets_another_one() {
     let house = House::open(On::Cluster, "", &with_master()).await;
-    let sha256 = twinkey::secret::verifier::redshift_sha256(&FIRST.into()).unwrap();
+    let sha256 = twinkey_core::secret::verifier::redshift_sha256(&FIRST.into()).unwrap();
     let sha256 = secrecy::ExposeSecret::expose_secret(&sha256).to_owned();
     house
         .dba(HOME, &[&format!("ALTER USER app PASSWORD '{sha256}'")])

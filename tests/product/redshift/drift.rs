@@ -1,10 +1,10 @@
 //! What somebody does between two runs: the next one makes the pair equal, both ways, in both databases.
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::house::{House, MASTER_SECRET, OTHER, On};
 use super::rotations::{furnish, may_work};
-use crate::support::aws::redshift::HOME;
+use twinkey_testkit::aws::redshift::HOME;
 
 async fn a_house() -> House {
     let master = format!("master_secret = \"{MASTER_SECRET}\"");

@@ -4,12 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::house::{House, MASTER_SECRET, On};
 use super::rotations::{furnish, may_work};
 use crate::cut_table::redshift::dies_at;
-use crate::support::aws::redshift::HOME;
+use twinkey_testkit::aws::redshift::HOME;
 
 /// More than any run makes.
 const MOST_CALLS: usize = 150;

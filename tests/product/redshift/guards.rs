@@ -1,11 +1,11 @@
 //! Whom nobody rotates, who waits for whom, and what a crash has left.
 
 use secrecy::SecretString;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::house::{FIRST, House, MASTER_SECRET, On, text};
 use super::rotations::{furnish, may_work};
-use crate::support::aws::redshift::HOME;
+use twinkey_testkit::aws::redshift::HOME;
 
 async fn a_house() -> House {
     let master = format!("master_secret = \"{MASTER_SECRET}\"");
@@ -69,7 +69,7 @@ async fn a_probe_secret_has_the_tag_that_the_managed_policy_asks_for() {
     faults.deny("DeleteSecret");
     house.twinkey(&["check", "house"]).await;
     let left = house.probe_secrets().await;
-    let config = crate::support::aws::sdk_config(&house.stand_in.url());
+    let config = twinkey_testkit::aws::sdk_config(&house.stand_in.url());
     let client = aws_sdk_secretsmanager::Client::new(&config);
     let described = client.describe_secret().secret_id(&left[0]).send().await;
     let tags = described.unwrap().tags.unwrap();

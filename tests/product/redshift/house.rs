@@ -10,13 +10,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::process::Command;
-use twinkey::demo::postgres::{LocalPostgres, Options};
-use twinkey::store::local::LocalStore;
-use twinkey::store::{SecretStore, Selector, stage};
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::{SecretStore, Selector, stage};
+use twinkey_testkit::postgres::{LocalPostgres, Options};
 
-use crate::support::aws::redshift::{CLUSTER, HOME, Redshift, WORKGROUP};
-use crate::support::aws::{StandIn, sdk_config};
-use crate::support::shop::run;
+use twinkey_testkit::aws::redshift::{CLUSTER, HOME, Redshift, WORKGROUP};
+use twinkey_testkit::aws::{StandIn, sdk_config};
+use twinkey_testkit::shop::run;
 
 pub const SECRET: &str = "prod/house";
 pub const MASTER_SECRET: &str = "prod/master";

@@ -1,9 +1,9 @@
 //! Rotations, on a cluster and on a workgroup, by each kind of admin and each kind of proof.
 
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::house::{House, MASTER_SECRET, OTHER, On};
-use crate::support::aws::redshift::HOME;
+use twinkey_testkit::aws::redshift::HOME;
 
 /// What the application may do, in both databases, in classes as different as Redshift has them.
 const MADE: [&str; 14] = [

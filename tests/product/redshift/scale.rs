@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::house::{House, MASTER_SECRET, OTHER, On};
-use crate::support::aws::redshift::HOME;
+use twinkey_testkit::aws::redshift::HOME;
 
 const SCHEMAS: usize = 5;
 /// In each schema, in each of two databases: with SELECT, INSERT and UPDATE on each, 3,000 grants.

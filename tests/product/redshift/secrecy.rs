@@ -3,11 +3,11 @@
 
 use aws_sdk_redshiftdata::Client;
 use secrecy::ExposeSecret;
-use twinkey::store::{SecretStore, Selector};
+use twinkey_stores::{SecretStore, Selector};
 
 use super::house::{FIRST, House, MASTER, MASTER_SECRET, On, SECRET, text};
 use super::rotations::furnish;
-use crate::support::aws::sdk_config;
+use twinkey_testkit::aws::sdk_config;
 
 /// A part of so many characters is a leak.
 const PART: usize = 8;

@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use crate::support::pki::Pki;
-use crate::support::shop::{Backend, Plan, SECRET, Shop, free_address, until};
+use twinkey_testkit::pki::Pki;
+use twinkey_testkit::shop::{Backend, Plan, SECRET, Shop, free_address, until};
 
 use super::{Key, Worker, add_key, serve_store};
 

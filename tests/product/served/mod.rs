@@ -10,8 +10,8 @@ use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
 use serde_json::Value as Json;
 use tokio::process::Child;
 
-use crate::support::aws::sdk_config;
-use crate::support::shop::{Backend, Plan, Shop, free_address, until};
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::shop::{Backend, Plan, Shop, free_address, until};
 
 /// A worker on an embedded store, which is served.
 pub struct Worker {

@@ -4,7 +4,7 @@ use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use serde_json::Value as Json;
 
 use super::Worker;
-use crate::support::shop::{SECRET, until};
+use twinkey_testkit::shop::{SECRET, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flip_of_another_process_is_seen_by_the_very_next_read() {

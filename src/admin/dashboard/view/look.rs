@@ -7,9 +7,9 @@ use super::time::when;
 use super::{Frame, Tone, count, notice, problem};
 use crate::admin::dashboard::door::Visitor;
 use crate::admin::problem::Answer;
-use crate::engine::{Finding, Session, Severity};
 use crate::rotation::check::Report;
 use crate::rotation::plan::{Plan, PlannedChange};
+use twinkey_engines::{Finding, Session, Severity};
 
 /// How many lines of one kind are shown at the most.
 const LINES: usize = 200;

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::{Tone, notice};
-use crate::code::Code;
 use crate::worker::views::{RotationState, RotationView};
+use twinkey_core::code::Code;
 
 /// The word, with a shape that does not depend on colour.
 pub(super) fn badge(state: &str) -> Markup {

@@ -85,9 +85,9 @@ fn entry(run: &Run, now: DateTime<Utc>) -> Markup {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::code::{Code, Problem};
     use crate::journal::{Step, StepName, StepState};
-    use crate::store::VersionId;
+    use twinkey_core::code::{Code, Problem};
+    use twinkey_stores::VersionId;
 
     pub(in crate::admin::dashboard) fn now() -> DateTime<Utc> {
         "2026-11-25T10:00:00Z".parse().unwrap()

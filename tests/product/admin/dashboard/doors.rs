@@ -5,7 +5,7 @@ use reqwest::header::{HOST, ORIGIN};
 
 use super::{Visitor, read};
 use crate::admin::{Endpoint, TOKEN};
-use crate::support::shop::{Plan, Shop, free_address};
+use twinkey_testkit::shop::{Plan, Shop, free_address};
 
 /// Where nobody is asked for a session.
 const OPEN: [(&str, &str); 5] = [

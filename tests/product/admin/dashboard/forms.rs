@@ -1,14 +1,10 @@
 //! What the forms do, and what is told of it.
 
-use std::process::Stdio;
-
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
-use twinkey::store::stage;
+use twinkey_stores::stage;
 
 use super::Visitor;
 use crate::admin::{Endpoint, TOKEN};
-use crate::support::shop::{Plan, until};
+use twinkey_testkit::shop::{Plan, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
@@ -172,38 +168,9 @@ async fn a_look_at_the_database_shows_what_check_and_plan_say() {
     page.has("tls.mode = &quot;disable&quot;");
     endpoint
         .shop
-        .put_text(crate::support::shop::SECRET, "no JSON")
+        .put_text(twinkey_testkit::shop::SECRET, "no JSON")
         .await;
     let broken = visitor.get("/rotations/shop/look").await;
     assert_eq!(broken.status, 200);
     broken.has("secret_malformed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_demo_prints_the_address_of_its_dashboard_which_is_there_while_it_runs() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_twinkey"))
-        .args(["demo", "--rotations", "1"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let url = loop {
-        let line = lines
-            .next_line()
-            .await
-            .unwrap()
-            .expect("it prints the address");
-        if let Some((_, rest)) = line.split_once("http://") {
-            break format!("http://{}", rest.trim_end_matches('/'));
-        }
-    };
-    let page = Visitor::new(&url).get("/").await;
-    assert_eq!(page.status, 200);
-    page.has("href=\"/rotations/shop-postgres\"");
-    page.has("href=\"/rotations/shop-mariadb\"");
-    while lines.next_line().await.unwrap().is_some() {}
-    assert!(demo.wait().await.unwrap().success());
 }

@@ -1,0 +1,9 @@
+//! The parts that every other crate of twinkey uses: error codes, secret documents, the clock,
+//! logs, metrics, and the AWS SDK's config.
+
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod aws;
+pub mod code;
+pub mod secret;
+pub mod telemetry;

@@ -1,0 +1,84 @@
+//! What a database can answer.
+
+use std::path::PathBuf;
+
+use twinkey_core::code::Code;
+
+/// What a database can answer. Messages never hold a password or a statement that holds one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// No connection, or it was cut: worth another try.
+    #[error("{host}:{port} cannot be reached: {reason}")]
+    Unreachable {
+        host: String,
+        port: u16,
+        reason: String,
+    },
+    /// The TLS handshake failed: wrong name, unknown root, no TLS on the server.
+    #[error("TLS with {host}:{port} failed: {reason}")]
+    Tls {
+        host: String,
+        port: u16,
+        reason: String,
+    },
+    /// The server refused these credentials.
+    #[error("{host}:{port} refused the sign-in of {user:?}: {reason}")]
+    SignIn {
+        host: String,
+        port: u16,
+        user: String,
+        reason: String,
+    },
+    /// A lock or a time limit: worth another try inside the window.
+    #[error("{what} was not possible now: {reason}")]
+    Busy { what: String, reason: String },
+    /// The server refused a statement; `hint` says what to do.
+    #[error("{what} was refused: {reason}")]
+    Refused {
+        what: String,
+        reason: String,
+        hint: String,
+    },
+    /// The engine cannot have such a user.
+    #[error("{name:?} cannot be a user name here: {reason}")]
+    UserName { name: String, reason: String },
+    /// The TLS roots cannot be read.
+    #[error("the TLS roots {file:?} cannot be used: {reason}")]
+    Roots { file: PathBuf, reason: String },
+}
+
+impl EngineError {
+    /// The code of the contract. For a refused sign-in the caller knows better which of the three it is.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Unreachable { .. } => Code::DbUnreachable,
+            Self::Tls { .. } | Self::Roots { .. } => Code::TlsFailed,
+            Self::SignIn { .. } => Code::CurrentSigninFailed,
+            Self::Busy { .. } | Self::Refused { .. } => Code::DbRefused,
+            Self::UserName { .. } => Code::UsernameTooLong,
+        }
+    }
+
+    /// What to do now.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unreachable { host, port, .. } => format!(
+                "check that {host} resolves here and that a connection to port {port} is let through (security group, route, listen address)"
+            ),
+            Self::Tls { .. } => "connect by the name in the server's certificate, and give its root in tls.ca_file; twinkey never falls back to plain text".into(),
+            Self::SignIn { .. } => "make the secret's user name and password those that the database knows".into(),
+            Self::Busy { .. } => "it is tried again while the window is open; find the session that holds the lock".into(),
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
+            Self::Roots { .. } => "make tls.ca_file a readable PEM file with at least one certificate".into(),
+        }
+    }
+
+    /// Whether another try inside the window may succeed without anybody doing anything.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
+    }
+}

@@ -1,0 +1,88 @@
+//! Which of the two servers this is: told by the version string, which both answer.
+
+use crate::EngineError;
+
+/// A server's family and version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dialect {
+    pub family: Family,
+    /// For example `(10, 11)`.
+    pub version: (u16, u16),
+    /// For messages, for example `MariaDB 10.11.19`.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Mysql,
+    Mariadb,
+}
+
+impl Dialect {
+    /// Reads `VERSION()`: `9.7.4`, `8.0.mysql_aurora.3.08.0`, `10.11.19-MariaDB-0+deb12u1`.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] for versions that lack what rotation rests on.
+    pub(super) fn of(version: &str) -> Result<Self, EngineError> {
+        let (family, name, oldest) = if version.to_ascii_lowercase().contains("mariadb") {
+            (Family::Mariadb, "MariaDB", (10, 4))
+        } else {
+            (Family::Mysql, "MySQL", (8, 0))
+        };
+        let mut numbers = version.split(['.', '-']).map_while(|n| n.parse().ok());
+        let found = (
+            numbers.next().unwrap_or_default(),
+            numbers.next().unwrap_or_default(),
+        );
+        if found < oldest {
+            return Err(EngineError::Refused {
+                what: "asking for the version".into(),
+                reason: format!(
+                    "this is {name} {version}, and accounts cannot be locked or compared before {name} {}.{}",
+                    oldest.0, oldest.1
+                ),
+                hint: "upgrade the server".into(),
+            });
+        }
+        let digits = version.split('-').next().unwrap_or(version);
+        Ok(Self {
+            family,
+            version: found,
+            text: format!("{name} {digits}"),
+        })
+    }
+
+    pub(super) fn is_mariadb(&self) -> bool {
+        self.family == Family::Mariadb
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_told_apart_by_the_version_string() {
+        for (text, family, version) in [
+            ("9.7.4", Family::Mysql, (9, 7)),
+            ("8.0.mysql_aurora.3.08.0", Family::Mysql, (8, 0)),
+            ("8.4.3-log", Family::Mysql, (8, 4)),
+            ("10.11.19-MariaDB-0+deb12u1", Family::Mariadb, (10, 11)),
+            ("11.4.2-MariaDB-log", Family::Mariadb, (11, 4)),
+        ] {
+            let dialect = Dialect::of(text).unwrap();
+            assert_eq!((dialect.family, dialect.version), (family, version));
+        }
+        assert_eq!(
+            Dialect::of("10.11.19-MariaDB-0+deb12u1").unwrap().text,
+            "MariaDB 10.11.19"
+        );
+    }
+
+    #[test]
+    fn too_old_a_server_is_refused_with_its_version() {
+        for text in ["5.7.44", "10.3.39-MariaDB", "nonsense"] {
+            assert!(Dialect::of(text).unwrap_err().to_string().contains(text));
+        }
+    }
+}

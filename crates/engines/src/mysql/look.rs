@@ -1,0 +1,207 @@
+//! The questions that an inspection asks, and how their answers are read.
+
+use serde::de::DeserializeOwned;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::account::{MariadbRow, MysqlRow};
+use super::connect::Peer;
+use super::dialect::Dialect;
+use super::facts::{Definer, Existing, User};
+use super::grants::{Account, Grants};
+use super::parse;
+use crate::{EngineError, proof};
+
+const MARIADB_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(Priv AS CHAR) FROM mysql.global_priv WHERE User = ? ORDER BY Host";
+
+const MYSQL_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(JSON_OBJECT(\
+     'plugin', plugin, 'stored', HEX(authentication_string), 'ssl_type', ssl_type, \
+     'ssl_cipher', CONVERT(ssl_cipher USING utf8mb4), \
+     'x509_issuer', CONVERT(x509_issuer USING utf8mb4), \
+     'x509_subject', CONVERT(x509_subject USING utf8mb4), \
+     'max_questions', max_questions, 'max_updates', max_updates, \
+     'max_connections', max_connections, 'max_user_connections', max_user_connections, \
+     'expired', password_expired = 'Y', 'lifetime', password_lifetime, \
+     'locked', account_locked = 'Y', 'history', Password_reuse_history, \
+     'reuse_days', Password_reuse_time, 'require_current', Password_require_current, \
+     'attributes', User_attributes) AS CHAR) FROM mysql.user WHERE User = ? ORDER BY Host";
+
+const MYSQL_DEFAULT_ROLES: &str = "SELECT CAST(DEFAULT_ROLE_USER AS CHAR), CAST(DEFAULT_ROLE_HOST AS CHAR) \
+     FROM mysql.default_roles WHERE USER = ? AND HOST = ?";
+
+const HASHES_REFUSED: &str = "SELECT CAST(@@strict_password_validation = 1 AND EXISTS (\
+     SELECT 1 FROM information_schema.PLUGINS \
+     WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE') AS SIGNED)";
+
+/// The variable came with 8.0.24.
+const DIGEST_ROUNDS: &str = "SHOW GLOBAL VARIABLES LIKE 'caching_sha2_password_digest_rounds'";
+
+const COLUMNS: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(LOWER(COLUMN_NAME) AS CHAR) \
+     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ?";
+
+const ROUTINES: &str = "SELECT CAST(ROUTINE_TYPE AS CHAR), CAST(ROUTINE_NAME AS CHAR) \
+     FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?";
+
+/// `DEFINER` is `user@host` without quotes; a host holds no `@`.
+const DEFINERS: &str = "SELECT CAST(o.what AS CHAR), CAST(o.definer AS CHAR) FROM (\
+     SELECT CONCAT('view ', TABLE_SCHEMA, '.', TABLE_NAME) AS what, DEFINER AS definer FROM information_schema.VIEWS \
+     UNION ALL SELECT CONCAT('trigger ', TRIGGER_SCHEMA, '.', TRIGGER_NAME), DEFINER FROM information_schema.TRIGGERS \
+     UNION ALL SELECT CONCAT('event ', EVENT_SCHEMA, '.', EVENT_NAME), DEFINER FROM information_schema.EVENTS \
+     UNION ALL SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_SCHEMA, '.', ROUTINE_NAME), DEFINER FROM information_schema.ROUTINES\
+     ) o WHERE LEFT(o.definer, CHAR_LENGTH(o.definer) - LOCATE('@', REVERSE(o.definer))) IN (?, ?) ORDER BY 1";
+
+pub(super) struct Look<'a> {
+    pub connection: &'a mut MySqlConnection,
+    pub peer: &'a Peer,
+}
+
+impl Look<'_> {
+    pub(super) async fn users(
+        &mut self,
+        dialect: &Dialect,
+        name: &str,
+    ) -> Result<Vec<User>, EngineError> {
+        let sql = if dialect.is_mariadb() {
+            MARIADB_ACCOUNTS
+        } else {
+            MYSQL_ACCOUNTS
+        };
+        let mut users = Vec::new();
+        for (host, json) in self
+            .pairs("reading the pair's accounts", sql, &[name])
+            .await?
+        {
+            let account = Account::new(name, &host);
+            let (definition, default_roles) = if dialect.is_mariadb() {
+                let mut row: MariadbRow = read(&json)?;
+                if row.is_role {
+                    continue;
+                }
+                let role = std::mem::take(&mut row.default_role);
+                let role = (!role.is_empty()).then_some(Account {
+                    user: role,
+                    host: None,
+                });
+                (row.definition(), role.into_iter().collect())
+            } else {
+                let row: MysqlRow = read(&json)?;
+                let roles = self
+                    .pairs("reading default roles", MYSQL_DEFAULT_ROLES, &[name, &host])
+                    .await?;
+                let roles = roles.iter().map(|(user, host)| Account::new(user, host));
+                (row.definition(), roles.collect())
+            };
+            users.push(User {
+                grants: self.grants(&format!("SHOW GRANTS FOR {account}")).await?,
+                account,
+                definition,
+                default_roles,
+            });
+        }
+        Ok(users)
+    }
+
+    /// Carries out `SHOW GRANTS` and reads every line of it.
+    pub(super) async fn grants(&mut self, show: &str) -> Result<Grants, EngineError> {
+        const WHAT: &str = "reading grants";
+        let asked = sqlx::raw_sql(AssertSqlSafe(show.to_owned())).fetch_all(&mut *self.connection);
+        let rows = proof::answer(asked)
+            .await
+            .map_err(|error| self.peer.explain(WHAT, false, error))?;
+        let mut grants = Grants::default();
+        for row in rows {
+            let line: String = row
+                .try_get(0)
+                .map_err(|error| self.peer.explain(WHAT, false, error))?;
+            parse::line(&line, &mut grants).map_err(|_| not_understood(WHAT))?;
+        }
+        Ok(grants)
+    }
+
+    pub(super) async fn schema(
+        &mut self,
+        schema: &str,
+        into: &mut Existing,
+    ) -> Result<(), EngineError> {
+        for (table, column) in self.pairs("reading tables", COLUMNS, &[schema]).await? {
+            let key = (schema.to_owned(), table);
+            into.tables.entry(key).or_default().insert(column);
+        }
+        for (kind, name) in self.pairs("reading routines", ROUTINES, &[schema]).await? {
+            into.routines.insert((kind, schema.to_owned(), name));
+        }
+        into.schemas.insert(schema.to_owned());
+        Ok(())
+    }
+
+    pub(super) async fn definers(
+        &mut self,
+        one: &str,
+        other: &str,
+    ) -> Result<Vec<Definer>, EngineError> {
+        let rows = self
+            .pairs("looking for DEFINER clauses", DEFINERS, &[one, other])
+            .await?;
+        let read = |(object, definer): (String, String)| {
+            let (user, host) = definer.rsplit_once('@')?;
+            // The comparison in SQL ignores case.
+            (user == one || user == other).then(|| Definer {
+                object,
+                user: user.to_owned(),
+                host: host.to_owned(),
+            })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// Whether MariaDB takes passwords in clear only.
+    pub(super) async fn hashes_refused(&mut self) -> Result<bool, EngineError> {
+        let asked =
+            sqlx::query_scalar::<_, Option<i64>>(HASHES_REFUSED).fetch_one(&mut *self.connection);
+        proof::answer(asked)
+            .await
+            .map(|refused| refused == Some(1))
+            .map_err(|error| {
+                self.peer
+                    .explain("asking how passwords are validated", false, error)
+            })
+    }
+
+    /// In how many thousands of rounds MySQL digests passwords, where it says so.
+    pub(super) async fn digest_thousands(&mut self) -> Result<Option<u16>, EngineError> {
+        let rounds = self
+            .pairs("asking for the digest's rounds", DIGEST_ROUNDS, &[])
+            .await?;
+        let rounds = rounds
+            .first()
+            .and_then(|(_, rounds)| rounds.parse::<u32>().ok());
+        Ok(rounds.and_then(|rounds| u16::try_from(rounds / 1000).ok()))
+    }
+
+    async fn pairs(
+        &mut self,
+        what: &str,
+        sql: &'static str,
+        values: &[&str],
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let query = values
+            .iter()
+            .fold(sqlx::query_as(sql), |query, value| query.bind(*value));
+        proof::answer(query.fetch_all(&mut *self.connection))
+            .await
+            .map_err(|error| self.peer.explain(what, false, error))
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, EngineError> {
+    // What serde says of a wrong value may quote it.
+    serde_json::from_str(json).map_err(|_| not_understood("reading the pair's accounts"))
+}
+
+fn not_understood(what: &str) -> EngineError {
+    EngineError::Refused {
+        what: what.to_owned(),
+        reason: "the server's answer is not understood".into(),
+        hint: "this server may be a fork of MySQL or MariaDB, or a version that is not supported: please report it with the output of SHOW GRANTS and SHOW CREATE USER, hashes left out".into(),
+    }
+}

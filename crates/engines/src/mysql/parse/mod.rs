@@ -1,0 +1,303 @@
+//! One line of `SHOW GRANTS` into the sets of `grants.rs`.
+//!
+//! What can go wrong, and what prevents it:
+//! - a name holds ` TO `, ` ON `, a backquote or a parenthesis: the line is read token by token, and
+//!   what is between backquotes is one token whatever it holds;
+//! - MariaDB appends the account's hash, TLS demands and limits to its first line: nothing after the
+//!   grantee is taken but `WITH GRANT OPTION` and `WITH ADMIN OPTION`; quoted texts there are one
+//!   token each too;
+//! - a line that is not understood is left out, and the pair differs unseen: it is an error.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use super::grants::{Account, GRANT_OPTION, Grants, Object, Privileges};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    /// An unquoted word.
+    Word(String),
+    /// In backquotes.
+    Name(String),
+    /// In single or double quotes, of no interest but for its end.
+    Text,
+    Sign(char),
+}
+
+fn tokens(line: &str) -> Option<Vec<Token>> {
+    let mut found = Vec::new();
+    let mut chars = line.chars().peekable();
+    while let Some(&c) = chars.peek() {
+        match c {
+            c if c.is_whitespace() => {
+                chars.next();
+            }
+            '`' => found.push(Token::Name(quoted(&mut chars, '`')?)),
+            '\'' | '"' => {
+                quoted(&mut chars, c)?;
+                found.push(Token::Text);
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                let mut word = String::new();
+                while let Some(c) = chars.next_if(|c| c.is_alphanumeric() || *c == '_') {
+                    word.push(c);
+                }
+                found.push(Token::Word(word));
+            }
+            sign => {
+                chars.next();
+                found.push(Token::Sign(sign));
+            }
+        }
+    }
+    Some(found)
+}
+
+/// What is between two `quote`s, of which two in a row are one. In texts, not in names, a backslash
+/// takes the next character with it.
+fn quoted(chars: &mut Peekable<Chars<'_>>, quote: char) -> Option<String> {
+    chars.next();
+    let mut text = String::new();
+    loop {
+        match chars.next()? {
+            c if c == quote => {
+                if chars.next_if_eq(&quote).is_none() {
+                    return Some(text);
+                }
+                text.push(quote);
+            }
+            '\\' if quote != '`' => text.push(chars.next()?),
+            c => text.push(c),
+        }
+    }
+}
+
+struct Reader {
+    tokens: std::vec::IntoIter<Token>,
+    ahead: Option<Token>,
+}
+
+impl Reader {
+    fn new(line: &str) -> Option<Self> {
+        let mut tokens = tokens(line)?.into_iter();
+        let ahead = tokens.next();
+        Some(Self { tokens, ahead })
+    }
+
+    fn next(&mut self) -> Option<Token> {
+        std::mem::replace(&mut self.ahead, self.tokens.next())
+    }
+
+    fn word(&mut self) -> Option<String> {
+        match self.next()? {
+            Token::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
+    fn name(&mut self) -> Option<String> {
+        match self.next()? {
+            Token::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, wanted: &Token) -> bool {
+        let found = self.ahead.as_ref() == Some(wanted);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    fn sign(&mut self, sign: char) -> bool {
+        self.take(&Token::Sign(sign))
+    }
+
+    fn keyword(&mut self, word: &str) -> bool {
+        self.take(&Token::Word(word.to_owned()))
+    }
+
+    /// `` `user`@`host` `` or `` `role` ``.
+    fn account(&mut self) -> Option<Account> {
+        let user = self.name()?;
+        let host = if self.sign('@') {
+            Some(self.name()?)
+        } else {
+            None
+        };
+        Some(Account { user, host })
+    }
+
+    /// Whether `WITH … <which> OPTION` follows, among limits and texts.
+    fn option(mut self, which: &str) -> bool {
+        let mut with = false;
+        while let Some(token) = self.next() {
+            match token {
+                Token::Word(word) if word == "WITH" => with = true,
+                Token::Word(word) if with && word == which => return self.keyword("OPTION"),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// `a, b c, SELECT (x, y)` up to `ON`.
+    fn privileges(&mut self) -> Option<Privileges> {
+        let mut all = Privileges::default();
+        loop {
+            let mut words = vec![self.word()?];
+            while matches!(&self.ahead, Some(Token::Word(word)) if word != "ON") {
+                words.push(self.word()?);
+            }
+            let privilege = words.join(" ");
+            if self.sign('(') {
+                loop {
+                    all.columns.insert((privilege.clone(), self.name()?));
+                    if !self.sign(',') {
+                        break;
+                    }
+                }
+                self.sign(')').then_some(())?;
+            } else if privilege != "USAGE" {
+                all.names.insert(privilege);
+            }
+            if !self.sign(',') {
+                return self.keyword("ON").then_some(all);
+            }
+        }
+    }
+
+    fn object(&mut self) -> Option<Object> {
+        let mut kind = Vec::new();
+        while matches!(self.ahead, Some(Token::Word(_))) {
+            kind.push(self.word()?);
+        }
+        if self.sign('*') {
+            let all = kind.is_empty() && self.sign('.') && self.sign('*');
+            return all.then_some(Object::Global);
+        }
+        let schema = self.name()?;
+        self.sign('.').then_some(())?;
+        if self.sign('*') {
+            return kind.is_empty().then_some(Object::Schema(schema));
+        }
+        let name = self.name()?;
+        let kind = kind.join(" ");
+        Some(if kind.is_empty() || kind == "TABLE" {
+            Object::Table {
+                schema,
+                table: name,
+            }
+        } else {
+            Object::Routine { kind, schema, name }
+        })
+    }
+}
+
+/// Adds one line to what is known. Whose grant it is, is not looked at: the caller asked for one account.
+///
+/// # Errors
+/// The line, where it is not understood. It may hold a hash (MariaDB): not to be shown as it is.
+pub(super) fn line(line: &str, into: &mut Grants) -> Result<(), Unknown> {
+    read(line, into).ok_or(Unknown)
+}
+
+/// A line that is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unknown;
+
+fn read(line: &str, into: &mut Grants) -> Option<()> {
+    let mut reader = Reader::new(line)?;
+    match reader.word()?.as_str() {
+        "GRANT" if matches!(reader.ahead, Some(Token::Name(_))) => roles(reader, into),
+        "GRANT" if reader.keyword("PROXY") => proxy(reader, into),
+        "GRANT" => privileges(reader, into),
+        "REVOKE" => restriction(reader, into),
+        // MariaDB's own, which is read with the account's other settings.
+        "SET" => (reader.keyword("DEFAULT") && reader.keyword("ROLE")).then_some(()),
+        _ => None,
+    }
+}
+
+fn roles(mut reader: Reader, into: &mut Grants) -> Option<()> {
+    let mut roles = vec![reader.account()?];
+    while reader.sign(',') {
+        roles.push(reader.account()?);
+    }
+    reader.keyword("TO").then_some(())?;
+    reader.account()?;
+    let admin = reader.option("ADMIN");
+    into.roles
+        .extend(roles.into_iter().map(|role| (role, admin)));
+    Some(())
+}
+
+fn proxy(mut reader: Reader, into: &mut Grants) -> Option<()> {
+    reader.keyword("ON").then_some(())?;
+    let of = reader.account()?;
+    reader.keyword("TO").then_some(())?;
+    reader.account()?;
+    into.proxies.insert(of, reader.option("GRANT"));
+    Some(())
+}
+
+fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
+    let mut found = reader.privileges()?;
+    let object = reader.object()?;
+    reader.keyword("TO").then_some(())?;
+    reader.account()?;
+    let grant_option = reader.option("GRANT");
+    if object == Object::Global {
+        let dynamic: Vec<String> = found
+            .names
+            .iter()
+            .filter(|n| is_dynamic(n))
+            .cloned()
+            .collect();
+        // The two kinds never share a line, and each dynamic privilege has a grant option of its own.
+        if !dynamic.is_empty() {
+            let alone = dynamic.len() == found.names.len() && found.columns.is_empty();
+            alone.then_some(())?;
+            into.dynamic
+                .extend(dynamic.into_iter().map(|name| (name, grant_option)));
+            return Some(());
+        }
+    }
+    if grant_option {
+        found.names.insert(GRANT_OPTION.to_owned());
+    }
+    if !found.is_empty() {
+        let all = into.on.entry(object).or_default();
+        all.names.extend(found.names);
+        all.columns.extend(found.columns);
+    }
+    Some(())
+}
+
+/// MySQL writes dynamic privileges as one word with underscores (`BACKUP_ADMIN`), or in three cases
+/// without (`SYSTEM_USER` and its like have one): static ones are words with spaces. MariaDB's
+/// `READ_ONLY ADMIN` has a space and is static.
+fn is_dynamic(name: &str) -> bool {
+    name.contains('_') && !name.contains(' ')
+}
+
+fn restriction(mut reader: Reader, into: &mut Grants) -> Option<()> {
+    let found = reader.privileges()?;
+    let Object::Schema(schema) = reader.object()? else {
+        return None;
+    };
+    reader.keyword("FROM").then_some(())?;
+    reader.account()?;
+    // A partial revoke is of privileges on a whole schema.
+    found.columns.is_empty().then_some(())?;
+    into.restrictions
+        .extend(found.names.into_iter().map(|name| (schema.clone(), name)));
+    Some(())
+}
+
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Facts to changes: pure.
+//!
+//! Every account of the active user (`'app'@'%'`, `'app'@'10.%'`, …) has its twin at the same host, made
+//! equal one by one; accounts that the standby has besides are dropped.
+//!
+//! What can go wrong, and what prevents it:
+//! - account statements are not transactional: an account is created locked, with a hash that no
+//!   password has, and the password and the unlocking are one statement, the last of all. Whoever
+//!   signs in with the pending password is complete, wherever the run was cut;
+//! - a run is cut between the passwords of two accounts, and the sign-in proves the one that has it:
+//!   whether *every* account stores the pending password is asked of what the server stores;
+//! - the active user is changed under a running application: every statement is about an account of
+//!   the standby;
+//! - an older password goes on signing in (MySQL's RETAIN CURRENT PASSWORD): it is discarded.
+
+use super::dialect::Dialect;
+use super::diff::{self, Need, Step};
+use super::facts::{Facts, User};
+use super::grants::{Account, Grants};
+use super::quote::{ident, literal};
+use super::{powers, preflight};
+use crate::{Change, ChangeKind, Inspection, Slot, Statement};
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::pair::Pair;
+
+/// A hash that no password has (MySQL's own, of its reserved accounts: sql/auth/sql_authentication.cc).
+const NO_PASSWORD_MYSQL: &str =
+    "$A$005$THISISACOMBINATIONOFINVALIDSALTANDPASSWORDTHATMUSTNEVERBRBEUSED";
+/// The same for MariaDB (MariaDB, "Authentication Plugin - mysql_native_password").
+const NO_PASSWORD_MARIADB: &str = "invalid";
+
+/// What would make the standby equal, and what to tell about it.
+pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> Inspection {
+    let steps = steps(facts, pair);
+    Inspection {
+        server: facts.dialect.text.clone(),
+        // Nothing is known of it where nothing may be read; the run is refused then.
+        standby_exists: !facts.readable || !facts.standby.is_empty(),
+        missing: powers::missing(facts, &steps),
+        differences: steps
+            .into_iter()
+            .map(|step| Change::plain(step.kind, step.text, step.why))
+            .collect(),
+        set_password: facts
+            .active
+            .iter()
+            .filter_map(|active| set_password(facts, pair, active))
+            .collect(),
+        retire: facts.standby.iter().filter_map(retire).collect(),
+        holds_password: password.and_then(|password| holds(facts, password)),
+        findings: preflight::findings(facts, pair),
+    }
+}
+
+/// The statements that make the standby equal, each with what the master must have for it.
+fn steps(facts: &Facts, pair: &Pair) -> Vec<Step> {
+    let mut all = Vec::new();
+    for active in &facts.active {
+        account(facts, pair, active, &mut all);
+    }
+    for surplus in facts.surplus() {
+        if !facts.is_definer(&surplus.account) {
+            all.push(of_users(
+                ChangeKind::Revoke,
+                format!("DROP USER {}", surplus.account),
+                "the active user has no account for this host",
+            ));
+        }
+    }
+    all
+}
+
+fn account(facts: &Facts, pair: &Pair, active: &User, all: &mut Vec<Step>) {
+    let to = Account {
+        user: pair.standby_user().to_owned(),
+        host: active.account.host.clone(),
+    };
+    let standby = facts.standby_at(active.account.host.as_ref());
+    match standby {
+        None => all.push(create(&facts.dialect, &to, active)),
+        Some(standby) => all.extend(alter(&to, active, standby)),
+    }
+    let nothing = Grants::default();
+    let has = standby.map_or(&nothing, |user| &user.grants);
+    let (wanted, _) = preflight::without_inert(facts, &active.grants, has);
+    all.extend(diff::steps(&facts.dialect, &to, has, &wanted));
+    all.extend(default_roles(&facts.dialect, &to, active, standby));
+}
+
+fn create(dialect: &Dialect, to: &Account, active: &User) -> Step {
+    let (how, fresh) = if dialect.is_mariadb() {
+        (
+            format!("VIA mysql_native_password USING '{NO_PASSWORD_MARIADB}'"),
+            super::account::MariadbRow::default().definition(),
+        )
+    } else {
+        (
+            format!("WITH 'caching_sha2_password' AS '{NO_PASSWORD_MYSQL}'"),
+            super::account::MysqlRow::default().definition(),
+        )
+    };
+    let clauses = active.definition.settings.clauses(&fresh.settings, true);
+    of_users(
+        ChangeKind::Create,
+        format!("CREATE USER {to} IDENTIFIED {how} {clauses}"),
+        "the standby has no account for this host; it cannot sign in until it is complete",
+    )
+}
+
+fn alter(to: &Account, active: &User, standby: &User) -> Vec<Step> {
+    let mut all = Vec::new();
+    let lock = active.definition.locked && !standby.definition.locked;
+    let wanted = &active.definition.settings;
+    let clauses = wanted.clauses(&standby.definition.settings, lock);
+    if !clauses.is_empty() {
+        all.push(of_users(
+            ChangeKind::Setting,
+            format!("ALTER USER {to} {clauses}"),
+            "as the active user's",
+        ));
+    }
+    if standby.definition.second_password {
+        all.push(of_users(
+            ChangeKind::Setting,
+            format!("ALTER USER {to} DISCARD OLD PASSWORD"),
+            "an older password would go on signing in",
+        ));
+    }
+    all
+}
+
+fn of_users(kind: ChangeKind, text: String, why: &str) -> Step {
+    Step {
+        kind,
+        text,
+        why: why.to_owned(),
+        needs: vec![Need::Global("CREATE USER")],
+    }
+}
+
+fn default_roles(
+    dialect: &Dialect,
+    to: &Account,
+    active: &User,
+    standby: Option<&User>,
+) -> Option<Step> {
+    let wanted = &active.default_roles;
+    // MySQL takes the default away with the role, also where the role is only granted anew.
+    let keeps = |role: &&Account| {
+        let granted = |user: &User| user.grants.roles.get(*role).copied();
+        let regranted = standby.and_then(granted) == Some(true) && granted(active) != Some(true);
+        dialect.is_mariadb() || !regranted
+    };
+    let now = standby.into_iter().flat_map(|user| &user.default_roles);
+    if now.filter(keeps).eq(wanted) {
+        return None;
+    }
+    let roles: Vec<String> = wanted.iter().map(Account::to_string).collect();
+    let roles = if roles.is_empty() {
+        "NONE".to_owned()
+    } else {
+        roles.join(", ")
+    };
+    let (text, need) = if dialect.is_mariadb() {
+        (
+            format!("SET DEFAULT ROLE {roles} FOR {to}"),
+            Need::SystemTables,
+        )
+    } else {
+        (
+            format!("ALTER USER {to} DEFAULT ROLE {roles}"),
+            Need::Global("CREATE USER"),
+        )
+    };
+    Some(Step {
+        kind: ChangeKind::Setting,
+        text,
+        why: "the roles that are active from the sign-in on, as the active user's".to_owned(),
+        needs: vec![need],
+    })
+}
+
+fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
+    let plugin = &active.definition.plugin;
+    let slot = facts.slot(plugin)?;
+    let to = Account {
+        user: pair.standby_user().to_owned(),
+        host: active.account.host.clone(),
+    };
+    let quote = if matches!(slot, Slot::CachingSha2 { .. }) {
+        ""
+    } else {
+        "'"
+    };
+    let how = if facts.dialect.is_mariadb() {
+        format!("VIA {} USING {quote}", ident(plugin))
+    } else {
+        format!("WITH {} AS {quote}", literal(plugin))
+    };
+    let unlock = if active.definition.locked {
+        ""
+    } else {
+        " ACCOUNT UNLOCK"
+    };
+    Some(Change {
+        kind: ChangeKind::Password,
+        database: None,
+        statement: Statement::with_password(
+            format!("ALTER USER {to} IDENTIFIED {how}"),
+            slot,
+            format!("{quote}{unlock}"),
+        ),
+        why: format!(
+            "the pending password, as the hash that {plugin} stores; last, so that whoever signs in is complete"
+        ),
+    })
+}
+
+fn retire(standby: &User) -> Option<Change> {
+    let to = &standby.account;
+    (!standby.definition.locked).then(|| {
+        Change::plain(
+            ChangeKind::Retire,
+            format!("ALTER USER {to} ACCOUNT LOCK"),
+            "nobody lives on it any more; the next password unlocks it",
+        )
+    })
+}
+
+/// Whether every account of the standby stores this password in the active user's way, and is no more
+/// locked than the active user's.
+fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
+    let mut all = Some(!facts.active.is_empty());
+    for active in &facts.active {
+        let held = match facts.standby_at(active.account.host.as_ref()) {
+            Some(standby)
+                if standby.definition.plugin == active.definition.plugin
+                    && standby.definition.locked == active.definition.locked =>
+            {
+                facts
+                    .slot(&active.definition.plugin)?
+                    .holds(standby.definition.stored.bytes(), password)
+            }
+            _ => Some(false),
+        };
+        all = all.zip(held).map(|(all, held)| all && held);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

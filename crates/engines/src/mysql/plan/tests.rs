@@ -1,0 +1,317 @@
+use std::collections::BTreeSet;
+
+use secrecy::SecretString;
+
+use super::super::account::{MariadbRow, MysqlRow};
+use super::super::facts::{Definer, Existing, Master};
+use super::super::parse;
+use super::*;
+use crate::Severity;
+use twinkey_core::code::Code;
+
+/// `*…` of "right" and of another, as `SELECT PASSWORD('…')` on MariaDB 10.11 gives them.
+const RIGHT: &str = "*920018161824B14A1067A69626595E68CB8284CB";
+const WRONG: &str = "*0C908AD93F67C171AD1942A253AEE176ABB70AC2";
+
+fn grants(lines: &[&str]) -> Grants {
+    let mut grants = Grants::default();
+    for line in lines {
+        parse::line(line, &mut grants).unwrap();
+    }
+    grants
+}
+
+fn user(name: &str, host: &str, row: &str, lines: &[&str]) -> User {
+    let row: MariadbRow = serde_json::from_str(row).unwrap();
+    User {
+        account: Account::new(name, host),
+        definition: row.definition(),
+        grants: grants(lines),
+        default_roles: BTreeSet::new(),
+    }
+}
+
+fn native(stored: &str, more: &str) -> String {
+    format!(r#"{{"plugin":"mysql_native_password","authentication_string":"{stored}"{more}}}"#)
+}
+
+fn facts(active: Vec<User>, standby: Vec<User>) -> Facts {
+    Facts {
+        dialect: Dialect::of("10.11.19-MariaDB").unwrap(),
+        master: Master {
+            account: Account::new("master", "%"),
+            grants: grants(&[
+                "GRANT SELECT, INSERT, PROCESS, CREATE USER ON *.* TO `master`@`%` WITH GRANT OPTION",
+            ]),
+            schemas_are_literal: false,
+        },
+        readable: true,
+        active,
+        standby,
+        digest_thousands: 5,
+        hashes_refused: false,
+        existing: Existing::default(),
+        definers: Vec::new(),
+    }
+}
+
+fn planned(facts: &Facts) -> Inspection {
+    let right = SecretString::from("right");
+    plan(facts, &Pair::of("app", "_clone"), Some(&right))
+}
+
+fn texts(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(|c| c.statement.to_string()).collect()
+}
+
+fn errors(inspection: &Inspection) -> Vec<&str> {
+    let errors = inspection
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.what.as_str()).collect()
+}
+
+#[test]
+fn every_account_of_the_active_user_has_its_twin_which_gets_its_password_last() {
+    let facts = facts(
+        vec![
+            user(
+                "app",
+                "%",
+                &native(RIGHT, r#","ssl_type":1"#),
+                &["GRANT SELECT ON `s`.* TO `app`@`%`"],
+            ),
+            user(
+                "app",
+                "10.%",
+                &native(RIGHT, r#","account_locked":true"#),
+                &[],
+            ),
+        ],
+        vec![],
+    );
+    let inspection = planned(&facts);
+    assert!(!inspection.standby_exists);
+    assert_eq!(
+        texts(&inspection.differences),
+        [
+            "CREATE USER `app_clone`@`%` IDENTIFIED VIA mysql_native_password USING 'invalid' REQUIRE SSL ACCOUNT LOCK",
+            "GRANT SELECT ON `s`.* TO `app_clone`@`%`",
+            "CREATE USER `app_clone`@`10.%` IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK",
+        ]
+    );
+    assert_eq!(
+        texts(&inspection.set_password),
+        [
+            "ALTER USER `app_clone`@`%` IDENTIFIED VIA `mysql_native_password` USING '***' ACCOUNT UNLOCK",
+            // The active user is locked there, and so is its twin.
+            "ALTER USER `app_clone`@`10.%` IDENTIFIED VIA `mysql_native_password` USING '***'",
+        ]
+    );
+    assert_eq!(inspection.missing, []);
+}
+
+#[test]
+fn a_standby_holds_a_password_only_if_every_account_does_and_none_is_locked() {
+    let active = || {
+        ["%", "10.%"]
+            .map(|host| user("app", host, &native(WRONG, ""), &[]))
+            .to_vec()
+    };
+    let holds = |first: String, second: Option<String>| {
+        let mut standby = vec![user("app_clone", "%", &first, &[])];
+        standby.extend(second.map(|row| user("app_clone", "10.%", &row, &[])));
+        planned(&facts(active(), standby)).holds_password
+    };
+    let right = || native(RIGHT, "");
+    assert_eq!(holds(right(), Some(right())), Some(true));
+    assert_eq!(holds(right(), Some(native(WRONG, ""))), Some(false));
+    assert_eq!(holds(right(), None), Some(false));
+    let locked = native(RIGHT, r#","account_locked":true"#);
+    assert_eq!(holds(right(), Some(locked)), Some(false));
+    let other_plugin = right().replace("mysql_native_password", "ed25519");
+    assert_eq!(holds(right(), Some(other_plugin)), Some(false));
+}
+
+#[test]
+fn only_settings_that_differ_are_named_and_what_is_gone_is_set_back() {
+    let active = native(
+        RIGHT,
+        r#","max_questions":9,"password_lifetime":90,"ssl_type":3,"x509_subject":"/CN=it's""#,
+    );
+    let standby = native(
+        RIGHT,
+        r#","max_questions":9,"max_user_connections":7,"max_statement_time":1.5"#,
+    );
+    let facts = facts(
+        vec![user("app", "%", &active, &[])],
+        vec![user("app_clone", "%", &standby, &[])],
+    );
+    assert_eq!(
+        texts(&planned(&facts).differences),
+        [
+            "ALTER USER `app_clone`@`%` REQUIRE SUBJECT '/CN=it''s' WITH MAX_STATEMENT_TIME 0 MAX_USER_CONNECTIONS 0 PASSWORD EXPIRE INTERVAL 90 DAY"
+        ]
+    );
+}
+
+#[test]
+fn an_account_that_only_the_standby_has_is_dropped_unless_objects_run_as_it() {
+    let row = native(RIGHT, "");
+    let mut facts = facts(
+        vec![user("app", "%", &row, &[])],
+        vec![
+            user("app_clone", "%", &row, &[]),
+            user("app_clone", "h", &row, &[]),
+        ],
+    );
+    let inspection = planned(&facts);
+    assert_eq!(
+        texts(&inspection.differences),
+        ["DROP USER `app_clone`@`h`"]
+    );
+    assert_eq!(errors(&inspection), [""; 0]);
+    facts.definers.push(Definer {
+        object: "view s.v".into(),
+        user: "app_clone".into(),
+        host: "h".into(),
+    });
+    let inspection = planned(&facts);
+    assert_eq!(texts(&inspection.differences), [""; 0]);
+    assert!(errors(&inspection)[0].contains("cannot be dropped"));
+    let what: Vec<&str> = inspection
+        .findings
+        .iter()
+        .map(|f| f.what.as_str())
+        .collect();
+    assert!(
+        what.iter().any(|what| what.contains("DEFINER of view s.v")),
+        "{what:?}"
+    );
+}
+
+#[test]
+fn users_that_are_no_applications_are_refused() {
+    let row = native(RIGHT, "");
+    let of = |user: User| errors(&planned(&facts(vec![user], vec![]))).join("\n");
+    assert!(of(user("app", "%", &row, &["GRANT SUPER ON *.* TO `app`@`%`"])).contains("has SUPER"));
+    assert!(
+        of(user(
+            "app",
+            "%",
+            &row,
+            &["GRANT ALL PRIVILEGES ON *.* TO `app`@`%`"]
+        ))
+        .contains("has SUPER or ALL")
+    );
+    assert!(of(user("master", "%", &row, &[])).contains("is the master itself"));
+    let socket = row.replace("mysql_native_password", "unix_socket");
+    assert!(of(user("app", "%", &socket, &[])).contains("unix_socket"));
+    let two = native(RIGHT, r#","auth_or":[{}]"#);
+    assert!(of(user("app", "%", &two, &[])).contains("more than one"));
+    assert!(errors(&planned(&facts(vec![], vec![])))[0].contains("does not exist"));
+}
+
+#[test]
+fn what_is_granted_on_a_table_that_is_gone_is_told_and_left() {
+    let lines = [
+        "GRANT SELECT ON `s`.`gone` TO `app`@`%`",
+        "GRANT SELECT (`a`, `gone`), INSERT ON `s`.`t` TO `app`@`%`",
+        "GRANT SELECT ON `hidden`.`t` TO `app`@`%`",
+    ];
+    let mut facts = facts(vec![user("app", "%", &native(RIGHT, ""), &lines)], vec![]);
+    facts.existing.schemas.insert("s".into());
+    let columns = BTreeSet::from(["a".to_owned()]);
+    facts
+        .existing
+        .tables
+        .insert(("s".into(), "t".into()), columns);
+    let inspection = planned(&facts);
+    assert_eq!(
+        texts(&inspection.differences)[1..],
+        [
+            // Nobody has looked into that schema: it is not taken for gone.
+            "GRANT SELECT ON `hidden`.`t` TO `app_clone`@`%`",
+            "GRANT INSERT, SELECT (`a`) ON `s`.`t` TO `app_clone`@`%`",
+        ]
+    );
+    let told = inspection
+        .findings
+        .iter()
+        .filter(|f| f.what.contains("does not exist"));
+    assert_eq!(told.count(), 2);
+}
+
+#[test]
+fn what_the_master_lacks_is_one_statement_an_object() {
+    let lines = [
+        "GRANT UPDATE, DELETE ON `s`.* TO `app`@`%`",
+        "GRANT `r` TO `app`@`%`",
+    ];
+    let mut facts = facts(vec![user("app", "%", &native(RIGHT, ""), &lines)], vec![]);
+    facts.hashes_refused = true;
+    let missing = planned(&facts).missing;
+    let fixes: Vec<&str> = missing.iter().filter_map(|f| f.fix.as_deref()).collect();
+    assert_eq!(
+        fixes,
+        [
+            "GRANT `r` TO `master`@`%` WITH ADMIN OPTION",
+            "GRANT DELETE, UPDATE ON `s`.* TO `master`@`%` WITH GRANT OPTION",
+            "SET GLOBAL strict_password_validation = OFF",
+        ]
+    );
+    assert!(
+        missing
+            .iter()
+            .all(|f| f.code == Some(Code::PrivilegesMissing))
+    );
+    facts.readable = false;
+    facts.active.clear();
+    let blind = planned(&facts);
+    assert_eq!(blind.missing.len(), 1);
+    assert!(blind.findings.is_empty() && blind.differences.is_empty());
+}
+
+#[test]
+fn mysqls_own_settings_and_default_roles_follow_the_active_user() {
+    let of = |name: &str, row: &str, roles: &[&str]| {
+        let row: MysqlRow = serde_json::from_str(row).unwrap();
+        User {
+            account: Account::new(name, "%"),
+            definition: row.definition(),
+            grants: Grants::default(),
+            default_roles: roles.iter().map(|role| Account::new(role, "%")).collect(),
+        }
+    };
+    let active = r#"{"plugin":"caching_sha2_password","history":3,"require_current":"N","attributes":{
+        "metadata":{"comment":"it's","deep":{"a":1}},"Password_locking":{"failed_login_attempts":3,"password_lock_time_days":-1}}}"#;
+    let standby = r#"{"plugin":"caching_sha2_password","attributes":{
+        "metadata":{"deep":{"a":1,"b":2},"mine":true},"additional_password":"old"}}"#;
+    let mut facts = facts(
+        vec![of("app", active, &["r1", "r2"])],
+        vec![of("app_clone", standby, &["r1"])],
+    );
+    facts.dialect = Dialect::of("9.7.4").unwrap();
+    let inspection = planned(&facts);
+    assert_eq!(
+        texts(&inspection.differences),
+        [
+            "ALTER USER `app_clone`@`%` FAILED_LOGIN_ATTEMPTS 3 PASSWORD HISTORY 3 PASSWORD REQUIRE CURRENT OPTIONAL PASSWORD_LOCK_TIME UNBOUNDED ATTRIBUTE '{\"comment\":\"it''s\",\"deep\":{\"b\":null},\"mine\":null}'",
+            "ALTER USER `app_clone`@`%` DISCARD OLD PASSWORD",
+            "ALTER USER `app_clone`@`%` DEFAULT ROLE `r1`@`%`, `r2`@`%`",
+        ]
+    );
+    assert_eq!(
+        texts(&inspection.set_password),
+        [
+            "ALTER USER `app_clone`@`%` IDENTIFIED WITH 'caching_sha2_password' AS *** ACCOUNT UNLOCK"
+        ]
+    );
+}
+
+#[test]
+fn no_stored_form_of_a_password_shows_in_debug_output() {
+    let user = user("app", "%", &native(RIGHT, ""), &[]);
+    assert!(!format!("{user:?}").contains(&RIGHT[1..9]));
+}

@@ -1,0 +1,210 @@
+//! What the master may, and what it lacks: pure.
+//!
+//! What can go wrong: a privilege is taken for missing that the master has through something above it
+//! (everything, a schema, a pattern of schemas, ALL PRIVILEGES), or for there although a partial revoke
+//! takes it away; then a run is refused that would pass, or passes the preflight and fails half-way.
+
+use std::collections::BTreeSet;
+
+use super::dialect::Dialect;
+use super::diff::{self, Need, Step};
+use super::facts::{Facts, Master};
+use super::grants::{ALL, Account, GRANT_OPTION, Object};
+use crate::Finding;
+
+impl Master {
+    /// Whether it may read accounts and what was granted to them.
+    pub(super) fn reads_accounts(&self) -> bool {
+        self.has(&Object::Schema("mysql".to_owned()), "SELECT")
+    }
+
+    /// Whether it sees the sessions of others.
+    pub(super) fn sees_sessions(&self) -> bool {
+        self.has(&Object::Global, "PROCESS")
+    }
+
+    /// Whether it has the privilege and GRANT OPTION, on the object or above it.
+    pub(super) fn may_grant(&self, dialect: &Dialect, object: &Object, name: &str) -> bool {
+        let every_one = || diff::all(dialect, object).all(|one| self.has(object, one));
+        let has_it = self.has(object, name) || (name == ALL && every_one());
+        has_it && self.has(object, GRANT_OPTION)
+    }
+
+    /// Whether it has the privilege, on the object or above it.
+    fn has(&self, object: &Object, name: &str) -> bool {
+        let schema = match object {
+            Object::Global => None,
+            Object::Schema(schema)
+            | Object::Table { schema, .. }
+            | Object::Routine { schema, .. } => Some(schema),
+        };
+        let restricted = schema.is_some_and(|schema| {
+            let restriction = (schema.clone(), name.to_owned());
+            self.grants.restrictions.contains(&restriction)
+        });
+        self.grants.on.iter().any(|(level, privileges)| {
+            let covers = match (level, object) {
+                (Object::Global, _) => !restricted,
+                (Object::Schema(pattern), Object::Schema(wanted)) => {
+                    pattern == wanted
+                        || literal_name(wanted).is_some_and(|name| self.reaches(pattern, &name))
+                }
+                (
+                    Object::Schema(pattern),
+                    Object::Table { schema, .. } | Object::Routine { schema, .. },
+                ) => self.reaches(pattern, schema),
+                (level, object) => level == object,
+            };
+            let named = privileges.names.contains(name)
+                || (name != GRANT_OPTION && privileges.names.contains(ALL));
+            covers && named
+        })
+    }
+
+    /// Whether a grant on this pattern of schemas is one on this schema.
+    fn reaches(&self, pattern: &str, schema: &str) -> bool {
+        if self.schemas_are_literal {
+            pattern == schema
+        } else {
+            like(pattern, schema)
+        }
+    }
+}
+
+/// What the master lacks to carry the steps out, each with the statement that mends it.
+pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
+    let master = &facts.master.account;
+    if !facts.readable {
+        return vec![Finding::lacks(
+            format!("the master {master} may not read accounts and their grants"),
+            format!("GRANT SELECT ON `mysql`.* TO {master}"),
+        )];
+    }
+    let mut needs: BTreeSet<&Need> = steps.iter().flat_map(|step| &step.needs).collect();
+    // The password's own statement.
+    needs.insert(&Need::Global("CREATE USER"));
+    let mut all: Vec<Finding> = Vec::new();
+    let mut on: Vec<(&Object, Vec<&str>)> = Vec::new();
+    for need in needs.into_iter().filter(|need| !has_need(facts, need)) {
+        let (what, fix) = match need {
+            Need::ToGrant { object, name } => {
+                match on.last_mut() {
+                    Some((last, names)) if *last == object => names.push(name),
+                    _ => on.push((object, vec![name])),
+                }
+                continue;
+            }
+            Need::Global(name) => (
+                format!("has no {name}"),
+                format!("GRANT {name} ON *.* TO {master}"),
+            ),
+            Need::Dynamic(name) => (
+                format!("may not grant {name}"),
+                format!("GRANT {name} ON *.* TO {master} WITH GRANT OPTION"),
+            ),
+            Need::Role(role) => (
+                format!("may not grant the role {role}"),
+                format!("GRANT {role} TO {master} WITH ADMIN OPTION"),
+            ),
+            Need::Proxy(of) => (
+                format!("may not grant PROXY on {of}"),
+                format!("GRANT PROXY ON {of} TO {master} WITH GRANT OPTION"),
+            ),
+            Need::SystemTables => (
+                "may not set another user's default role, which MariaDB takes for writing to its own tables".to_owned(),
+                format!("GRANT UPDATE ON `mysql`.* TO {master}"),
+            ),
+        };
+        all.push(Finding::lacks(format!("the master {master} {what}"), fix));
+    }
+    for (object, names) in on {
+        let list: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|n| *n != GRANT_OPTION)
+            .collect();
+        let list = if list.is_empty() {
+            "USAGE".to_owned()
+        } else {
+            list.join(", ")
+        };
+        all.push(Finding::lacks(
+            format!(
+                "the master {master} may not grant or revoke {} on {object}",
+                names.join(", ")
+            ),
+            format!("GRANT {list} ON {object} TO {master} WITH GRANT OPTION"),
+        ));
+    }
+    if facts.hashes_refused {
+        all.push(Finding::lacks(
+            "strict_password_validation is on, with a plugin that validates passwords: the server takes none as a hash".into(),
+            "SET GLOBAL strict_password_validation = OFF".into(),
+        ));
+    }
+    all
+}
+
+fn has_need(facts: &Facts, need: &Need) -> bool {
+    let master = &facts.master;
+    let grants = &master.grants;
+    match need {
+        Need::ToGrant { object, name } => master.may_grant(&facts.dialect, object, name),
+        Need::Global(name) => master.has(&Object::Global, name),
+        Need::Dynamic(name) => grants.dynamic.get(name) == Some(&true),
+        Need::Role(role) => {
+            grants.roles.get(role) == Some(&true)
+                || grants.dynamic.contains_key("ROLE_ADMIN")
+                || (!facts.dialect.is_mariadb() && master.has(&Object::Global, "SUPER"))
+        }
+        Need::Proxy(of) => {
+            let anybody = Account::new("", "");
+            [of, &anybody]
+                .iter()
+                .any(|of| grants.proxies.get(of) == Some(&true))
+        }
+        Need::SystemTables => master.has(&Object::Schema("mysql".to_owned()), "UPDATE"),
+    }
+}
+
+/// The one schema that a pattern without wild cards means.
+fn literal_name(pattern: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '%' | '_' => return None,
+            '\\' => name.push(chars.next().unwrap_or('\\')),
+            c => name.push(c),
+        }
+    }
+    Some(name)
+}
+
+/// SQL's LIKE, with `\` as escape.
+fn like(pattern: &str, text: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => text.is_empty(),
+        Some('%') => {
+            let tails = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            tails
+                .filter_map(|at| text.get(at..))
+                .any(|tail| like(rest.as_str(), tail))
+        }
+        Some(c) => {
+            let wanted = match c {
+                '_' => None,
+                '\\' => rest.next().or(Some('\\')),
+                c => Some(c),
+            };
+            let mut text = text.chars();
+            text.next()
+                .is_some_and(|first| wanted.is_none_or(|wanted| wanted == first))
+                && like(rest.as_str(), text.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What an older tool, or a person, left with the clone itself: objects that it owns, and privileges
+//! that were granted to it. Pure.
+//!
+//! What can go wrong, and what prevents it:
+//! - DROP OWNED takes a table along: it is never used. Objects are handed over with REASSIGN OWNED,
+//!   privileges are revoked one object at a time;
+//! - the master keeps a membership that it needed for a moment: it is given and taken back in the
+//!   transaction that needed it, and a grant that was there before is left as it was;
+//! - the active clone loses what it works with: its objects go to the base user, whose privileges
+//!   it has; privileges of its own are revoked only while it is the standby and has been a
+//!   borrower by its role setting.
+
+use std::collections::BTreeSet;
+
+use super::inspect::{Facts, Grant, Owned, Power};
+use super::quote::ident;
+use crate::{Change, ChangeKind, Finding, Severity};
+use twinkey_core::code::Code;
+use twinkey_core::secret::pair::{Pair, Which};
+
+/// Hand-overs and revokes in databases that need a connection of their own.
+pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
+    let owned = facts.owned.iter().map(|owned| &owned.database);
+    let granted = facts.grants.iter().map(|grant| &grant.database);
+    let databases: BTreeSet<&String> = owned.chain(granted).collect();
+    databases
+        .into_iter()
+        .filter(|database| **database != facts.database)
+        .flat_map(|database| {
+            let mut changes = in_database(facts, pair, database);
+            for change in &mut changes {
+                change.database = Some(database.clone());
+            }
+            changes
+        })
+        .collect()
+}
+
+/// Those in the database of the rotation.
+pub(super) fn in_own_database(facts: &Facts, pair: &Pair) -> Vec<Change> {
+    in_database(facts, pair, &facts.database)
+}
+
+/// What is the clone's own and stays so, with the reason.
+pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    if pair.active == Which::Base {
+        return facts
+            .grants
+            .iter()
+            .filter(|grant| !revocable(grant, facts, pair))
+            .map(|grant| {
+                Finding::new(
+                    Severity::Warning,
+                    format!(
+                        "{} in {:?} was granted to the clone itself, and the master cannot revoke it",
+                        grant.description, grant.database
+                    ),
+                    grant.object.as_ref().map(|object| revoke(object, pair)),
+                )
+            })
+            .collect();
+    }
+    let of_its_own = facts
+        .grants
+        .iter()
+        .map(|grant| format!("{} in {:?}", grant.description, grant.database))
+        .chain(
+            facts
+                .memberships
+                .iter()
+                .filter(|m| m.member == pair.clone && m.role != pair.base)
+                .map(|m| format!("membership in {:?}", m.role)),
+        );
+    let inert = facts.becomes_base(pair);
+    of_its_own
+        .map(|what| {
+            if inert {
+                Finding::new(
+                    Severity::Note,
+                    format!("the clone has {what} of its own; it is not in use, and goes when the clone is the standby"),
+                    None,
+                )
+            } else {
+                Finding {
+                    code: Some(Code::PrivilegesDiffer),
+                    ..Finding::new(
+                        Severity::Error,
+                        format!("the clone is active and has {what} of its own, which the base user lacks"),
+                        Some(format!("grant the same to {}, then try again", ident(&pair.base))),
+                    )
+                }
+            }
+        })
+        .collect()
+}
+
+fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let grants = facts
+        .grants
+        .iter()
+        .filter(|grant| grant.database == database);
+    let (mut needs_base, mut needs_clone) = (false, false);
+    if pair.active == Which::Base {
+        for grant in grants.filter(|grant| revocable(grant, facts, pair)) {
+            if let Some(object) = &grant.object {
+                needs_base |= !grant.as_owner;
+                changes.push(Change::plain(
+                    ChangeKind::Revoke,
+                    revoke(object, pair),
+                    "it was granted to the clone itself, not to the base user",
+                ));
+            }
+        }
+    }
+    if let Some(Owned { count, .. }) = facts.owned.iter().find(|owned| owned.database == database) {
+        (needs_base, needs_clone) = (true, true);
+        let (base, clone) = (ident(&pair.base), ident(&pair.clone));
+        changes.push(Change::plain(
+            ChangeKind::Ownership,
+            format!("REASSIGN OWNED BY {clone} TO {base}"),
+            format!("{count} object(s) belong to the clone; the base user could not alter them"),
+        ));
+    }
+    let borrow_clone = needs_clone && !facts.over_clone.usage;
+    let borrow_base = needs_base && !(facts.over_base.usage && facts.over_base.set);
+    if borrow_clone {
+        wrap(&mut changes, facts, &pair.clone, facts.over_clone);
+    }
+    if borrow_base {
+        wrap(&mut changes, facts, &pair.base, facts.over_base);
+    }
+    changes
+}
+
+/// Puts a membership of the master in `role` around the changes, and afterwards what was before.
+fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: Power) {
+    let (role, master) = (ident(role), ident(&facts.master.name));
+    let (give, take) = if facts.version >= 160_000 {
+        let with = |inherit: bool, set: bool| {
+            let word = |on| if on { "TRUE" } else { "FALSE" };
+            format!(
+                "GRANT {role} TO {master} WITH INHERIT {}, SET {}",
+                word(inherit),
+                word(set)
+            )
+        };
+        let take = power.own_grant.map_or_else(
+            || format!("REVOKE {role} FROM {master}"),
+            |before| with(before.inherit, before.set),
+        );
+        (with(true, true), take)
+    } else {
+        (
+            format!("GRANT {role} TO {master}"),
+            format!("REVOKE {role} FROM {master}"),
+        )
+    };
+    let why = "the master may do this only as a member";
+    changes.insert(0, Change::plain(ChangeKind::Ownership, give, why));
+    changes.push(Change::plain(
+        ChangeKind::Ownership,
+        take,
+        "and is one for no longer than that",
+    ));
+}
+
+fn revoke(object: &str, pair: &Pair) -> String {
+    format!(
+        "REVOKE ALL PRIVILEGES ON {object} FROM {}",
+        ident(&pair.clone)
+    )
+}
+
+/// REVOKE takes back what the object's owner granted, if the master has the owner's privileges.
+fn revocable(grant: &Grant, facts: &Facts, pair: &Pair) -> bool {
+    let may_be_owner = grant.as_owner
+        || grant.owner.as_ref() == Some(&pair.base)
+            && (facts.over_base.admin || facts.version < 160_000);
+    grant.object.is_some() && grant.by_owner && may_be_owner
+}

@@ -1,0 +1,299 @@
+//! Facts to changes: pure.
+//!
+//! The pair's design: the clone is a member of the base user, and every session of the clone becomes
+//! the base user at sign-in (`ALTER ROLE clone SET role = 'base'`). So the base user owns and is
+//! granted, the clone borrows, and the two cannot drift apart, whichever is active.
+//!
+//! What can go wrong, and what prevents it:
+//! - the active user is changed under a running application: every statement about a role's own
+//!   state is built for the standby, and for nobody else; the clone gets its role setting, and
+//!   loses what was granted to itself, only while it is the standby;
+//! - the standby signs in half-made: it is created NOLOGIN, and LOGIN and the password come last,
+//!   in one statement;
+//! - a statement fails although nothing had to change (16 and later refuse to name an attribute
+//!   that the master may not set): only what differs is named;
+//! - two of our own transactions wait for each other: what takes place in other databases comes
+//!   first and is committed before the rotation's own transaction opens.
+
+use super::inspect::{Facts, Role};
+use super::quote::{ident, literal, setting_value};
+use super::{ownership, preflight};
+use crate::{Change, ChangeKind, Finding, Inspection, PostgresOptions, Severity, Slot, Statement};
+use twinkey_core::secret::pair::{Pair, Which};
+
+/// What would make the standby equal, and what to tell about it.
+pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Inspection {
+    let standby = pair.active.other();
+    let mut findings = preflight::findings(facts, pair, options);
+    let mut differences = ownership::in_other_databases(facts, pair);
+    if facts.role(standby).is_none() && standby == Which::Clone {
+        differences.push(Change::plain(
+            ChangeKind::Create,
+            format!("CREATE ROLE {} NOLOGIN", ident(&pair.clone)),
+            "the clone does not exist; it cannot sign in until it is complete",
+        ));
+    }
+    if standby == Which::Clone {
+        membership(facts, pair, &mut differences);
+        foreign_memberships(facts, pair, options, &mut differences, &mut findings);
+    }
+    attributes(facts, pair, options, &mut differences, &mut findings);
+    limits(facts, pair, &mut differences);
+    settings(facts, pair, options, &mut differences);
+    differences.extend(ownership::in_own_database(facts, pair));
+    findings.extend(ownership::left_alone(facts, pair));
+    Inspection {
+        server: format!("PostgreSQL {}", facts.version_text),
+        standby_exists: facts.role(standby).is_some(),
+        differences,
+        set_password: vec![set_password(facts, pair)],
+        retire: retire(facts, pair),
+        // A role has one password, and who signs in has proved it.
+        holds_password: None,
+        findings,
+        missing: preflight::missing(facts, pair, options),
+    }
+}
+
+fn retire(facts: &Facts, pair: &Pair) -> Vec<Change> {
+    let standby = facts.role(pair.active.other());
+    let signs_in = standby.filter(|role| role.login);
+    let locked = signs_in.map(|role| {
+        Change::plain(
+            ChangeKind::Retire,
+            format!("ALTER ROLE {} NOLOGIN", ident(&role.name)),
+            "nobody lives on it any more; the next password lets it sign in again",
+        )
+    });
+    locked.into_iter().collect()
+}
+
+fn set_password(facts: &Facts, pair: &Pair) -> Change {
+    let username = pair.standby_user();
+    let md5 = facts
+        .active_is_md5
+        .unwrap_or(facts.password_encryption == "md5");
+    let (slot, why) = if md5 {
+        let username = username.to_owned();
+        (
+            Slot::PostgresMd5 { username },
+            "as an md5 hash, as the active user's is: its clients may know nothing newer",
+        )
+    } else {
+        (Slot::ScramSha256, "as a SCRAM verifier")
+    };
+    Change {
+        kind: ChangeKind::Password,
+        database: None,
+        statement: Statement::with_password(
+            format!("ALTER ROLE {} LOGIN PASSWORD '", ident(username)),
+            slot,
+            "'",
+        ),
+        why: format!("the pending password, {why}; last, so that whoever signs in is complete"),
+    }
+}
+
+fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
+    let complete = facts.memberships.iter().any(|m| {
+        m.member == pair.clone
+            && m.role == pair.base
+            && m.inherit.unwrap_or(true)
+            && m.set.unwrap_or(true)
+    });
+    if !complete {
+        let options = if facts.version >= 160_000 {
+            " WITH INHERIT TRUE, SET TRUE"
+        } else {
+            ""
+        };
+        let (base, clone) = (ident(&pair.base), ident(&pair.clone));
+        differences.push(Change::plain(
+            ChangeKind::Grant,
+            format!("GRANT {base} TO {clone}{options}"),
+            "the clone has the base user's privileges by membership",
+        ));
+    }
+    if facts.clone.as_ref().is_some_and(|clone| !clone.inherit) {
+        differences.push(Change::plain(
+            ChangeKind::Setting,
+            format!("ALTER ROLE {} INHERIT", ident(&pair.clone)),
+            "without it the membership gives the clone nothing",
+        ));
+    }
+}
+
+/// Memberships of the clone's own, which the base user does not have.
+fn foreign_memberships(
+    facts: &Facts,
+    pair: &Pair,
+    options: &PostgresOptions,
+    differences: &mut Vec<Change>,
+    findings: &mut Vec<Finding>,
+) {
+    let of_clone = facts
+        .memberships
+        .iter()
+        .filter(|m| m.member == pair.clone && m.role != pair.base);
+    for m in of_clone {
+        let by = if facts.version >= 160_000 {
+            format!(" GRANTED BY {}", ident(&m.grantor))
+        } else {
+            String::new()
+        };
+        let text = format!("REVOKE {} FROM {}{by}", ident(&m.role), ident(&pair.clone));
+        if m.revocable {
+            differences.push(Change::plain(
+                ChangeKind::Revoke,
+                text,
+                format!(
+                    "{:?} was granted to the clone itself, not to {:?}",
+                    m.role, pair.base
+                ),
+            ));
+        } else {
+            let severity = if options.set_role {
+                Severity::Warning
+            } else {
+                Severity::Error
+            };
+            findings.push(Finding::new(
+                severity,
+                format!(
+                    "the clone is a member of {:?} itself, which the master cannot revoke{}",
+                    m.role,
+                    if options.set_role {
+                        "; its sessions do not use it, because they are the base user's"
+                    } else {
+                        ""
+                    }
+                ),
+                Some(text),
+            ));
+        }
+    }
+}
+
+/// Attributes that count for the current user: with the role setting, the base user's count for both.
+fn attributes(
+    facts: &Facts,
+    pair: &Pair,
+    options: &PostgresOptions,
+    differences: &mut Vec<Change>,
+    findings: &mut Vec<Finding>,
+) {
+    let standby = pair.active.other();
+    if options.set_role && standby == Which::Base {
+        return;
+    }
+    let Some(source) = facts.role(pair.active) else {
+        return;
+    };
+    let none = Role::default();
+    let target = facts.role(standby).unwrap_or(&none);
+    let pairs = [
+        ("CREATEDB", source.createdb, target.createdb),
+        ("CREATEROLE", source.createrole, target.createrole),
+        ("BYPASSRLS", source.bypassrls, target.bypassrls),
+    ];
+    for (name, wanted, _) in pairs.into_iter().filter(|(_, wanted, is)| wanted != is) {
+        let text = format!(
+            "ALTER ROLE {} {}{name}",
+            ident(pair.standby_user()),
+            if wanted { "" } else { "NO" }
+        );
+        if options.set_role && !preflight::may_set_attribute(facts, name) {
+            findings.push(Finding::new(
+                Severity::Note,
+                format!("the master may not set {name} on the clone; its sessions have the base user's all the same"),
+                Some(text),
+            ));
+        } else {
+            differences.push(Change::plain(
+                ChangeKind::Setting,
+                text,
+                format!("{name} is as the active user's"),
+            ));
+        }
+    }
+}
+
+/// What counts for the user who signs in.
+fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
+    let standby = pair.active.other();
+    let Some(source) = facts.role(pair.active) else {
+        return;
+    };
+    let name = ident(pair.standby_user());
+    let is = facts.role(standby);
+    if is.map_or(-1, |role| role.connection_limit) != source.connection_limit {
+        differences.push(Change::plain(
+            ChangeKind::Setting,
+            format!(
+                "ALTER ROLE {name} CONNECTION LIMIT {}",
+                source.connection_limit
+            ),
+            "the connection limit is as the active user's",
+        ));
+    }
+    if is.and_then(|role| role.valid_until.as_ref()) != source.valid_until.as_ref() {
+        let until = source.valid_until.as_deref().unwrap_or("infinity");
+        differences.push(Change::plain(
+            ChangeKind::Setting,
+            format!("ALTER ROLE {name} VALID UNTIL {}", literal(until)),
+            "the password expires as the active user's",
+        ));
+    }
+}
+
+fn settings(facts: &Facts, pair: &Pair, options: &PostgresOptions, differences: &mut Vec<Change>) {
+    let is_role = |key: &(Option<String>, String)| key.1 == "role";
+    let mut wanted = facts.settings_of(pair.active_user());
+    let mut has = facts.settings_of(pair.standby_user());
+    wanted.retain(|key, _| !is_role(key));
+    if pair.active == Which::Base {
+        if options.set_role {
+            wanted.insert((None, "role".to_owned()), pair.base.clone());
+        }
+    } else {
+        // Whom the base user becomes at sign-in was somebody's decision, and not the pair's.
+        has.retain(|key, _| !is_role(key));
+    }
+    for (key, value) in &wanted {
+        if has.get(key) != Some(value) {
+            let why = if is_role(key) {
+                "every session of the clone becomes the base user".to_owned()
+            } else {
+                format!("{} is as the active user's", key.1)
+            };
+            let value = setting_value(&key.1, value);
+            differences.push(setting(
+                pair,
+                key,
+                &format!("SET {} TO {value}", ident(&key.1)),
+                why,
+            ));
+        }
+    }
+    for key in has.keys().filter(|key| !wanted.contains_key(*key)) {
+        let why = format!("the active user has no {} of its own", key.1);
+        differences.push(setting(pair, key, &format!("RESET {}", ident(&key.1)), why));
+    }
+}
+
+fn setting(pair: &Pair, key: &(Option<String>, String), what: &str, why: String) -> Change {
+    let database = key
+        .0
+        .as_ref()
+        .map(|database| format!(" IN DATABASE {}", ident(database)))
+        .unwrap_or_default();
+    let user = ident(pair.standby_user());
+    Change::plain(
+        ChangeKind::Setting,
+        format!("ALTER ROLE {user}{database} {what}"),
+        why,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! The plan over made-up facts: what no server has to be asked about.
+
+use super::*;
+use crate::postgres::inspect::{Grant, Membership, OwnGrant, Owned, Power, Settings};
+use twinkey_core::code::Code;
+
+fn user(name: &str) -> Role {
+    Role {
+        name: name.into(),
+        inherit: true,
+        login: true,
+        connection_limit: -1,
+        ..Role::default()
+    }
+}
+
+/// A complete pair on 16, and a master that may do all it should.
+fn facts() -> Facts {
+    let power = Power {
+        admin: true,
+        ..Power::default()
+    };
+    Facts {
+        version: 160_004,
+        version_text: "16.4".into(),
+        database: "orders".into(),
+        master: Role {
+            createrole: true,
+            ..user("rdsmaster")
+        },
+        over_base: power,
+        over_clone: power,
+        base: Some(user("app")),
+        clone: Some(user("app_clone")),
+        password_encryption: "scram-sha-256".into(),
+        password_commands_denied: false,
+        sees_sessions: true,
+        authid_readable: false,
+        memberships: vec![member_of("app", true)],
+        settings: vec![settings_of("app_clone", &["role=app"])],
+        unsettable: vec![],
+        owned: vec![],
+        granted_in: vec![],
+        grants: vec![],
+        active_is_md5: None,
+    }
+}
+
+fn member_of(role: &str, revocable: bool) -> Membership {
+    Membership {
+        role: role.into(),
+        member: "app_clone".into(),
+        grantor: "rdsmaster".into(),
+        inherit: Some(true),
+        set: Some(true),
+        revocable,
+    }
+}
+
+fn settings_of(role: &str, values: &[&str]) -> Settings {
+    Settings {
+        role: role.into(),
+        database: None,
+        values: values.iter().map(|v| (*v).to_owned()).collect(),
+    }
+}
+
+fn planned(facts: &Facts, active: &str) -> Inspection {
+    plan(
+        facts,
+        &Pair::of(active, "_clone"),
+        &PostgresOptions::default(),
+    )
+}
+
+fn texts(inspection: &Inspection) -> Vec<String> {
+    inspection
+        .differences
+        .iter()
+        .map(|change| change.statement.to_string())
+        .collect()
+}
+
+fn errors(inspection: &Inspection) -> Vec<Option<Code>> {
+    inspection
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| finding.code)
+        .collect()
+}
+
+#[test]
+fn a_complete_pair_needs_nothing_but_the_password() {
+    for (active, standby) in [("app", "app_clone"), ("app_clone", "app")] {
+        let inspection = planned(&facts(), active);
+        assert_eq!(texts(&inspection), [""; 0]);
+        assert_eq!(
+            inspection.set_password[0].statement.to_string(),
+            format!("ALTER ROLE \"{standby}\" LOGIN PASSWORD '***'")
+        );
+        assert!(errors(&inspection).is_empty() && inspection.missing.is_empty());
+    }
+}
+
+#[test]
+fn a_new_clone_is_created_unable_to_sign_in_and_made_complete() {
+    let mut facts = facts();
+    (facts.clone, facts.memberships, facts.settings) = (None, vec![], vec![]);
+    facts.over_clone = Power::default();
+    let inspection = planned(&facts, "app");
+    assert!(!inspection.standby_exists);
+    assert_eq!(
+        texts(&inspection),
+        [
+            r#"CREATE ROLE "app_clone" NOLOGIN"#,
+            r#"GRANT "app" TO "app_clone" WITH INHERIT TRUE, SET TRUE"#,
+            r#"ALTER ROLE "app_clone" SET "role" TO 'app'"#,
+        ]
+    );
+    facts.version = 150_000;
+    assert_eq!(
+        texts(&planned(&facts, "app"))[1],
+        r#"GRANT "app" TO "app_clone""#
+    );
+}
+
+#[test]
+fn no_statement_names_the_active_users_own_state() {
+    let mut facts = facts();
+    facts.settings = vec![settings_of("app", &["work_mem=5MB"])];
+    facts.memberships.push(member_of("readers", true));
+    for (active, standby) in [("app", "app_clone"), ("app_clone", "app")] {
+        for text in texts(&planned(&facts, active)) {
+            assert!(text.contains(&ident(standby)), "{text}");
+            assert!(
+                !text.starts_with(&format!("ALTER ROLE {} ", ident(active))),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_attributes_that_differ_and_may_be_set_are_named() {
+    let mut facts = facts();
+    facts.base.as_mut().unwrap().createdb = true;
+    assert_eq!(
+        texts(&planned(&facts, "app")),
+        [""; 0],
+        "16: the master has no CREATEDB"
+    );
+    facts.master.createdb = true;
+    assert_eq!(
+        texts(&planned(&facts, "app")),
+        [r#"ALTER ROLE "app_clone" CREATEDB"#]
+    );
+    assert_eq!(
+        texts(&planned(&facts, "app_clone")),
+        [""; 0],
+        "the base user keeps what it has"
+    );
+    let by_membership = PostgresOptions { set_role: false };
+    facts.master.createdb = false;
+    let inspection = plan(&facts, &Pair::of("app", "_clone"), &by_membership);
+    assert_eq!(inspection.missing.len(), 1);
+}
+
+#[test]
+fn without_set_role_the_role_setting_is_taken_away_again() {
+    let pair = Pair::of("app", "_clone");
+    let inspection = plan(&facts(), &pair, &PostgresOptions { set_role: false });
+    assert_eq!(
+        texts(&inspection),
+        [r#"ALTER ROLE "app_clone" RESET "role""#]
+    );
+}
+
+#[test]
+fn hand_over_borrows_memberships_and_leaves_them_as_they_were() {
+    let mut facts = facts();
+    let owned = |database: &str| Owned {
+        database: database.into(),
+        count: 2,
+    };
+    facts.owned = vec![owned("billing"), owned("orders")];
+    facts.over_clone.own_grant = Some(OwnGrant {
+        inherit: false,
+        set: true,
+    });
+    let inspection = planned(&facts, "app");
+    let one = [
+        r#"GRANT "app" TO "rdsmaster" WITH INHERIT TRUE, SET TRUE"#,
+        r#"GRANT "app_clone" TO "rdsmaster" WITH INHERIT TRUE, SET TRUE"#,
+        r#"REASSIGN OWNED BY "app_clone" TO "app""#,
+        r#"GRANT "app_clone" TO "rdsmaster" WITH INHERIT FALSE, SET TRUE"#,
+        r#"REVOKE "app" FROM "rdsmaster""#,
+    ];
+    assert_eq!(texts(&inspection), [one, one].concat());
+    let databases: Vec<_> = inspection
+        .differences
+        .iter()
+        .map(|c| c.database.as_deref())
+        .collect();
+    assert_eq!(databases, [[Some("billing"); 5], [None; 5]].concat());
+}
+
+#[test]
+fn what_an_active_clone_was_granted_itself_is_refused_unless_it_is_not_in_use() {
+    let mut facts = facts();
+    facts.grants = vec![Grant {
+        database: "orders".into(),
+        object: Some("TABLE public.t".into()),
+        description: "table t".into(),
+        owner: Some("app".into()),
+        by_owner: true,
+        as_owner: true,
+    }];
+    assert!(errors(&planned(&facts, "app_clone")).is_empty());
+    facts.settings.clear();
+    let inspection = planned(&facts, "app_clone");
+    assert_eq!(errors(&inspection), [Some(Code::PrivilegesDiffer)]);
+    assert_eq!(texts(&inspection), [""; 0]);
+}
+
+#[test]
+fn users_that_are_nobodys_application_are_refused() {
+    let spoilt: [fn(&mut Facts); 5] = [
+        |facts| facts.base.as_mut().unwrap().superuser = true,
+        |facts| facts.clone.as_mut().unwrap().replication = true,
+        |facts| facts.master.name = "app".into(),
+        |facts| facts.memberships.push(member_of("rds_iam", true)),
+        |facts| facts.base = None,
+    ];
+    for spoil in spoilt {
+        let mut facts = facts();
+        spoil(&mut facts);
+        assert_eq!(errors(&planned(&facts, "app")), [Some(Code::DbRefused)]);
+    }
+}
+
+#[test]
+fn md5_is_used_only_where_the_active_user_has_it() {
+    let mut facts = facts();
+    let is_md5 = |facts: &Facts| {
+        let inspection = planned(facts, "app");
+        matches!(inspection.set_password[0].statement.slot(), Some(Slot::PostgresMd5 { username }) if username == "app_clone")
+    };
+    assert!(!is_md5(&facts));
+    facts.password_encryption = "md5".into();
+    assert!(is_md5(&facts), "unreadable: the server's habit decides");
+    facts.active_is_md5 = Some(false);
+    assert!(!is_md5(&facts));
+}
+
+#[test]
+fn what_the_master_lacks_comes_with_the_statement_that_mends_it() {
+    let mut facts = facts();
+    facts.master.createrole = false;
+    facts.over_base.admin = false;
+    facts.password_commands_denied = true;
+    facts.unsettable = vec!["log_min_messages".into()];
+    let fixes: Vec<String> = planned(&facts, "app")
+        .missing
+        .into_iter()
+        .filter_map(|f| f.fix)
+        .collect();
+    assert_eq!(
+        fixes,
+        [
+            r#"ALTER ROLE "rdsmaster" CREATEROLE"#,
+            r#"GRANT "app" TO "rdsmaster" WITH ADMIN OPTION"#,
+            r#"GRANT rds_password TO "rdsmaster""#,
+            r#"GRANT SET ON PARAMETER "log_min_messages" TO "rdsmaster""#,
+        ]
+    );
+}

@@ -1,0 +1,213 @@
+//! What a person should know before a run, and what the master lacks: pure.
+
+use super::inspect::Facts;
+use super::quote::ident;
+use crate::{Finding, PostgresOptions, Severity};
+use twinkey_core::code::Code;
+use twinkey_core::secret::pair::{Pair, Which};
+
+/// Whether the master may give this attribute to another role.
+pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
+    let master = &facts.master;
+    // Before 16 CREATEROLE was enough for all but BYPASSRLS; from 16 on one has to have it oneself.
+    master.superuser
+        || match attribute {
+            "CREATEDB" => facts.version < 160_000 || master.createdb,
+            "BYPASSRLS" => facts.version >= 160_000 && master.bypassrls,
+            _ => true,
+        }
+}
+
+/// What is refused, and what is worth knowing.
+pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for which in [Which::Base, Which::Clone] {
+        refusals(facts, pair, which, &mut all);
+    }
+    unlike_pair(facts, pair, options, &mut all);
+    if facts.memberships.iter().any(|m| m.role == "rds_iam") {
+        all.push(Finding::new(
+            Severity::Error,
+            "a user of the pair is a member of rds_iam, which signs in with tokens only: no password would work".into(),
+            Some(format!("REVOKE rds_iam FROM {}", ident(&pair.base))),
+        ));
+    }
+    let stored_md5 = facts.active_is_md5 == Some(true);
+    if stored_md5 || facts.password_encryption == "md5" {
+        all.push(Finding::new(
+            Severity::Warning,
+            if stored_md5 {
+                "the active user's password is stored as md5; the standby's will be too".into()
+            } else {
+                "password_encryption is md5 on this server; passwords are stored so".into()
+            },
+            Some("set password_encryption to scram-sha-256, and give the active user its password once more, when all clients know SCRAM".into()),
+        ));
+    }
+    if !facts.sees_sessions {
+        all.push(Finding::new(
+            Severity::Note,
+            "the master sees that the standby has sessions, but not from where and since when"
+                .into(),
+            Some(format!(
+                "GRANT pg_read_all_stats TO {}",
+                ident(&facts.master.name)
+            )),
+        ));
+    }
+    all
+}
+
+fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
+    let name = pair.name(which);
+    let Some(user) = facts.role(which) else {
+        return;
+    };
+    let mut refuse = |what: &str, fix: String| {
+        all.push(Finding::new(
+            Severity::Error,
+            format!("{name:?} {what}, and is not rotated as an application's user"),
+            Some(fix),
+        ));
+    };
+    let ordinary = format!("make an ordinary user for the application; {name:?} is not one");
+    if user.superuser {
+        refuse("is a superuser", ordinary);
+    } else if user.name == facts.master.name {
+        refuse(
+            "is the master itself",
+            "give a master secret with another user, or rotate the master by its own managed rotation".into(),
+        );
+    } else if user.replication {
+        refuse(
+            "has REPLICATION",
+            format!(
+                "ALTER ROLE {} NOREPLICATION, or leave it out of the rotations",
+                ident(name)
+            ),
+        );
+    }
+}
+
+fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut Vec<Finding>) {
+    if facts.base.is_none() {
+        all.push(Finding::new(
+            Severity::Error,
+            format!("the base user {:?} does not exist", pair.base),
+            Some(format!(
+                "CREATE ROLE {} LOGIN, with the privileges of the application",
+                ident(&pair.base)
+            )),
+        ));
+        return;
+    }
+    if pair.active == Which::Base {
+        return;
+    }
+    if facts.clone.is_none() {
+        all.push(Finding::new(
+            Severity::Error,
+            format!("the active user {:?} does not exist", pair.clone),
+            Some("make the secret's user name that of a user of this server".into()),
+        ));
+        return;
+    }
+    let member = facts
+        .memberships
+        .iter()
+        .any(|m| m.member == pair.clone && m.role == pair.base);
+    if !member {
+        all.push(Finding {
+            code: Some(Code::PrivilegesDiffer),
+            ..Finding::new(
+                Severity::Error,
+                format!(
+                    "{:?} is active and not a member of {:?}: the two are no pair",
+                    pair.clone, pair.base
+                ),
+                Some(format!(
+                    "GRANT {} TO {}",
+                    ident(&pair.base),
+                    ident(&pair.clone)
+                )),
+            )
+        });
+    } else if options.set_role && !facts.becomes_base(pair) {
+        all.push(Finding::new(
+            Severity::Note,
+            "sessions of the clone do not become the base user yet; they will when the clone is the standby again".into(),
+            None,
+        ));
+    }
+}
+
+/// What the master lacks to carry the changes out.
+pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let master = &facts.master;
+    if master.superuser {
+        return all;
+    }
+    let name = ident(&master.name);
+    if !master.createrole {
+        all.push(Finding::lacks(
+            format!("the master {:?} may not create or alter users", master.name),
+            format!("ALTER ROLE {name} CREATEROLE"),
+        ));
+    }
+    if facts.version >= 160_000 {
+        for (which, power) in [
+            (Which::Base, facts.over_base),
+            (Which::Clone, facts.over_clone),
+        ] {
+            if facts.role(which).is_some() && !power.admin {
+                let user = pair.name(which);
+                all.push(Finding::lacks(
+                    format!("the master {:?} has no ADMIN OPTION on {user:?}, without which it can neither grant nor alter it", master.name),
+                    format!("GRANT {} TO {name} WITH ADMIN OPTION", ident(user)),
+                ));
+            }
+        }
+    } else if !master.inherit && !facts.owned.is_empty() {
+        all.push(Finding::lacks(
+            format!("the master {:?} does not inherit the privileges of roles that it is a member of, which handing objects over takes", master.name),
+            format!("ALTER ROLE {name} INHERIT"),
+        ));
+    }
+    if facts.password_commands_denied {
+        all.push(Finding::lacks(
+            "rds.restrict_password_commands is on, and the master is not a member of rds_password: it may set no password".into(),
+            format!("GRANT rds_password TO {name}"),
+        ));
+    }
+    if !options.set_role {
+        all.extend(missing_attributes(facts, pair));
+    }
+    all.extend(facts.unsettable.iter().map(|setting| {
+        Finding::lacks(
+            format!("the pair's users have a setting {setting:?}, which the master may not set"),
+            format!("GRANT SET ON PARAMETER {} TO {name}", ident(setting)),
+        )
+    }));
+    all
+}
+
+fn missing_attributes(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    let Some(active) = facts.role(pair.active) else {
+        return Vec::new();
+    };
+    let standby = facts.role(pair.active.other()).cloned().unwrap_or_default();
+    [
+        ("CREATEDB", active.createdb != standby.createdb),
+        ("BYPASSRLS", active.bypassrls != standby.bypassrls),
+    ]
+    .into_iter()
+    .filter(|(attribute, differs)| *differs && !may_set_attribute(facts, attribute))
+    .map(|(attribute, _)| {
+        Finding::lacks(
+            format!("the active user has {attribute}, the standby has not (or the other way round), and the master may not set it"),
+            format!("ALTER ROLE {} {attribute}", ident(&facts.master.name)),
+        )
+    })
+    .collect()
+}

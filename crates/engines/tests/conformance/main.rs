@@ -1,0 +1,130 @@
+//! The sentences that every engine passes, each against its real server: PostgreSQL in every
+//! version that is installed, MariaDB, and MySQL where it is asked for; one server a version. Redshift is
+//! not to be had: it is played by the strict stand-in. `harness.rs` says what an engine's fixture
+//! offers, `sentences/` what is asked of all of them, an engine's folder what is its own.
+
+mod case;
+mod documentdb;
+mod harness;
+mod mysql;
+mod passwords;
+mod postgres;
+mod redshift;
+mod sentences;
+
+use twinkey_testkit::mysql::{Flavor, LocalMysql};
+use twinkey_testkit::postgres::LocalPostgres;
+
+fn on_postgres(version: u32) {
+    let Ok(bin) = LocalPostgres::find(Some(version)) else {
+        assert!(
+            std::env::var_os("TWINKEY_ALL_ENGINES").is_none(),
+            "PostgreSQL {version} is not installed: run `make setup`"
+        );
+        eprintln!("PostgreSQL {version} is not installed: nothing was tested on it");
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = postgres::Server::start(version, bin).await;
+        sentences::all(&server).await;
+        postgres::sentences::all(&server).await;
+        sentences::the_log_holds_no_password(&server);
+    });
+}
+
+#[test]
+fn postgres_15_passes_every_sentence() {
+    on_postgres(15);
+}
+
+#[test]
+fn postgres_16_passes_every_sentence() {
+    on_postgres(16);
+}
+
+#[test]
+fn postgres_17_passes_every_sentence() {
+    on_postgres(17);
+}
+
+#[test]
+fn postgres_18_passes_every_sentence() {
+    on_postgres(18);
+}
+
+/// `needed`: the variable of the environment with which it must be there.
+fn on_mysql(flavor: Flavor, needed: &str) {
+    let program = match LocalMysql::find(flavor) {
+        Ok(program) => program,
+        Err(error) => {
+            let needed = std::env::var_os(needed).is_some();
+            assert!(!needed, "{error}: {}", error.hint());
+            eprintln!("{error}: nothing was tested on it");
+            return;
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = mysql::Server::start(program).await;
+        sentences::all(&server).await;
+        mysql::sentences::all(&server).await;
+        sentences::the_log_holds_no_password(&server);
+    });
+}
+
+#[test]
+fn mariadb_passes_every_sentence() {
+    on_mysql(Flavor::Mariadb, "TWINKEY_ALL_ENGINES");
+}
+
+#[test]
+fn mysql_passes_every_sentence() {
+    on_mysql(Flavor::Mysql, "TWINKEY_MYSQL");
+}
+
+/// `mechanisms`: what the users have. DocumentDB before 5.0.1 has SCRAM-SHA-1 only.
+fn on_documentdb(mechanisms: &'static [&'static str]) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = documentdb::Server::start(mechanisms).await;
+        sentences::all(&server).await;
+        documentdb::sentences::all(&server).await;
+        sentences::the_log_holds_no_password(&server);
+    });
+}
+
+#[test]
+fn documentdb_with_scram_sha_1_passes_every_sentence() {
+    on_documentdb(&[documentdb::SHA_1]);
+}
+
+#[test]
+fn documentdb_with_scram_sha_256_passes_every_sentence() {
+    on_documentdb(&[documentdb::SHA_256]);
+}
+
+#[test]
+fn documentdb_with_both_mechanisms_passes_every_sentence() {
+    on_documentdb(&[documentdb::SHA_1, documentdb::SHA_256]);
+}
+
+fn on_redshift(form: redshift::Form) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = redshift::Server::start(form).await;
+        sentences::all(&server).await;
+        redshift::sentences::all(&server).await;
+        sentences::the_log_holds_no_password(&server);
+    });
+}
+
+#[test]
+fn redshift_provisioned_passes_every_sentence() {
+    on_redshift(redshift::Form::Provisioned);
+}
+
+#[test]
+fn redshift_serverless_passes_every_sentence() {
+    on_redshift(redshift::Form::Serverless);
+}

@@ -1,0 +1,405 @@
+//! What is MariaDB's and MySQL's own.
+
+use sqlx::Row;
+use sqlx::mysql::MySqlConnection;
+use twinkey_core::code::Code;
+use twinkey_core::secret::ExposeSecret;
+use twinkey_engines::{Credentials, Engine, Questions, Severity, TlsMode};
+use twinkey_testkit::mysql::Flavor;
+
+use super::{MASTER, Server, account, pattern};
+use crate::case::{Case, all_changes, ready};
+use crate::passwords::new_password;
+
+pub async fn all(server: &Server) {
+    all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server).await;
+    a_standby_differs_in_the_name_and_the_hash_only(server).await;
+    a_thousand_grants_take_no_more_statements_than_differ(server).await;
+    an_account_that_the_active_user_lacks_is_dropped_unless_objects_run_as_it(server).await;
+    what_is_granted_on_a_table_that_is_gone_stands_in_nobodys_way(server).await;
+    without_process_nobody_knows_who_is_signed_in(server).await;
+    match server.flavor {
+        Flavor::Mariadb => {
+            a_validating_plugin_is_reported_with_the_statement_that_mends_it(server).await;
+            an_ed25519_user_is_rotated_and_proved(server).await;
+        }
+        Flavor::Mysql => {
+            a_retained_password_is_discarded(server).await;
+            the_first_sign_in_after_a_change_takes_tls_and_says_so(server).await;
+        }
+    }
+}
+
+/// A case with two more accounts of the base user.
+async fn with_three_accounts<'a>(server: &'a Server, base: &str) -> Case<'a> {
+    let case = Case::new(server, base).await;
+    let password = case.current.password.expose_secret();
+    server
+        .quietly(&format!(
+            "CREATE USER '{base}'@'10.%' IDENTIFIED BY '{password}' REQUIRE SSL"
+        ))
+        .await;
+    server
+        .quietly(&format!(
+            "CREATE USER '{base}'@'localhost' IDENTIFIED BY '{password}'"
+        ))
+        .await;
+    let place = pattern(&case.place);
+    server
+        .sql(&format!(
+            "GRANT SELECT ON {place}.* TO '{base}'@'10.%'; \
+             GRANT ALL PRIVILEGES ON {place}.* TO '{base}'@'localhost'"
+        ))
+        .await;
+    case
+}
+
+async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Server) {
+    let mut case = with_three_accounts(server, "many").await;
+    let inspection = case.rotate().await;
+    assert_eq!(inspection.set_password.len(), 3);
+    case.work().await;
+    // From here on only the three passwords differ. Whichever of them is set, the sign-in that
+    // proves one account proves no other.
+    case.rotate().await;
+    for cut in 0..=3 {
+        let next = case.next();
+        let changes = all_changes(&case.inspect().await);
+        assert_eq!(changes.len(), 3, "{changes:#?}");
+        let mut admin = case.admin().await;
+        admin
+            .apply(&ready(&changes[..cut], &next.password))
+            .await
+            .unwrap();
+        assert_eq!(
+            case.holds(admin.as_mut(), &next.password).await,
+            Some(cut == 3),
+            "after {cut} of 3"
+        );
+    }
+    // And with a new standby: until the last password is set, one of the accounts is locked.
+    server
+        .sql("DROP USER 'many_clone'@'%', 'many_clone'@'10.%', 'many_clone'@'localhost'")
+        .await;
+    let next = case.next();
+    let changes = all_changes(&case.inspect().await);
+    for cut in 0..=changes.len() {
+        let mut admin = case.admin().await;
+        admin
+            .apply(&ready(&changes[cut.saturating_sub(1)..cut], &next.password))
+            .await
+            .unwrap();
+        let held = case.holds(admin.as_mut(), &next.password).await;
+        assert_eq!(held, Some(cut == changes.len()), "after {cut}");
+    }
+    case.rotate().await;
+}
+
+/// What the server tells of an account, one line a fact, without the name and the hash.
+async fn told(server: &Server, user: &str, host: &str) -> Vec<String> {
+    let mut connection = server.connect_as("mysql", server.superuser()).await;
+    let mut lines = Vec::new();
+    for show in ["SHOW CREATE USER", "SHOW GRANTS FOR"] {
+        lines.extend(texts(&mut connection, &format!("{show} '{user}'@'{host}'")).await);
+    }
+    let mut lines: Vec<String> = lines
+        .into_iter()
+        .map(|line| without_hash(&line.replace(&format!("`{user}`"), "`-`")))
+        // MySQL now and then prints a limit that is none.
+        .map(|line| with_columns_in_order(&line.replace(" MAX_USER_CONNECTIONS 0", "")))
+        .collect();
+    // The order is that of the server's hash tables, and says nothing.
+    lines.sort();
+    lines
+}
+
+/// Puts the names between parentheses in order.
+fn with_columns_in_order(line: &str) -> String {
+    let mut parts = line.split('(');
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (columns, rest) = part.split_once(')').unwrap();
+        let mut columns: Vec<&str> = columns.split(", ").collect();
+        columns.sort_unstable();
+        all += &format!("({}){rest}", columns.join(", "));
+    }
+    all
+}
+
+async fn texts(connection: &mut MySqlConnection, sql: &str) -> Vec<String> {
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Takes out what follows `PASSWORD '` or `AS '` up to the next quote.
+fn without_hash(line: &str) -> String {
+    for before in ["PASSWORD '", " AS '"] {
+        if let Some((start, rest)) = line.split_once(before) {
+            // A salt may hold a quote, which is escaped, in one word with what follows.
+            let end = rest
+                .find("' ")
+                .map_or("", |at| rest.get(at..).unwrap_or_default());
+            return format!("{start}{before}{end}");
+        }
+    }
+    line.to_owned()
+}
+
+async fn a_standby_differs_in_the_name_and_the_hash_only(server: &Server) {
+    let mut case = with_three_accounts(server, "told").await;
+    let (place, master) = (case.place.clone(), account(MASTER));
+    let base = account("told");
+    if server.flavor == Flavor::Mysql {
+        // From here on `_` in the name of a schema means only itself, and is not to be escaped.
+        server
+            .sql(&format!(
+                "SET GLOBAL partial_revokes = ON; \
+                 GRANT ALL PRIVILEGES ON {place}.* TO {base}; \
+                 GRANT ALL PRIVILEGES ON {place}.* TO {master} WITH GRANT OPTION"
+            ))
+            .await;
+    }
+    let schema = match server.flavor {
+        Flavor::Mariadb => pattern(&place),
+        Flavor::Mysql => place.clone(),
+    };
+    let default_role = match server.flavor {
+        Flavor::Mariadb => format!(
+            "SET DEFAULT ROLE told_role FOR {base}; GRANT UPDATE ON mysql.* TO {master}; \
+             ALTER USER {base} WITH MAX_STATEMENT_TIME 2.5"
+        ),
+        Flavor::Mysql => format!(
+            "ALTER USER {base} DEFAULT ROLE told_role; \
+             ALTER USER {base} FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME 2 PASSWORD HISTORY 5 COMMENT 'it''s'; \
+             GRANT SELECT, INSERT ON *.* TO 'told'@'localhost'; \
+             REVOKE INSERT ON mysql.* FROM 'told'@'localhost'; \
+             GRANT BACKUP_ADMIN ON *.* TO 'told'@'localhost' WITH GRANT OPTION; \
+             GRANT SELECT, INSERT ON *.* TO {master} WITH GRANT OPTION; \
+             GRANT BACKUP_ADMIN ON *.* TO {master} WITH GRANT OPTION"
+        ),
+    };
+    server
+        .sql(&format!(
+            "CREATE TABLE {place}.t (a int, `b``c` int); CREATE TABLE {place}.`t.u` (a int); \
+             CREATE PROCEDURE {place}.p() SELECT 1; CREATE ROLE told_role; \
+             CREATE USER 'told_proxied'@'localhost'; \
+             GRANT told_role TO {master} WITH ADMIN OPTION; \
+             GRANT PROXY ON 'told_proxied'@'localhost' TO {master} WITH GRANT OPTION; \
+             ALTER USER {base} REQUIRE CIPHER 'it''s' WITH MAX_USER_CONNECTIONS 7 MAX_QUERIES_PER_HOUR 9000; \
+             ALTER USER {base} PASSWORD EXPIRE INTERVAL 90 DAY; \
+             ALTER USER {base} REQUIRE SSL; \
+             GRANT SELECT (a, `b``c`), INSERT ON {place}.t TO {base} WITH GRANT OPTION; \
+             GRANT SELECT ON {place}.`t.u` TO {base}; \
+             GRANT EXECUTE ON PROCEDURE {place}.p TO {base}; \
+             GRANT DROP ON {schema}.* TO {base} WITH GRANT OPTION; \
+             GRANT told_role TO {base}; \
+             GRANT PROXY ON 'told_proxied'@'localhost' TO {base}; {default_role}"
+        ))
+        .await;
+    for _ in 0..2 {
+        case.rotate().await;
+        for host in ["%", "10.%", "localhost"] {
+            let (base, clone) = (
+                told(server, "told", host).await,
+                told(server, "told_clone", host).await,
+            );
+            assert_eq!(base, clone);
+            assert!(base[0].starts_with("CREATE USER `-`"), "{base:?}");
+        }
+    }
+    // What changes between two runs is equal after the next, in both directions.
+    server
+        .sql(&format!(
+            "ALTER USER {base} REQUIRE NONE WITH MAX_USER_CONNECTIONS 0; \
+             REVOKE SELECT (a) ON {place}.t FROM {base}; \
+             REVOKE GRANT OPTION ON {schema}.* FROM {base}; \
+             GRANT SELECT ON {place}.`t.u` TO {base} WITH GRANT OPTION; \
+             GRANT told_role TO {base} WITH ADMIN OPTION; \
+             REVOKE PROXY ON 'told_proxied'@'localhost' FROM {base}"
+        ))
+        .await;
+    case.rotate().await;
+    assert_eq!(
+        told(server, "told", "%").await,
+        told(server, "told_clone", "%").await
+    );
+    if server.flavor == Flavor::Mysql {
+        // Nobody may have a partial revoke when they are switched off.
+        server
+            .sql(
+                "DROP USER 'told'@'localhost', 'told_clone'@'localhost'; \
+                 SET GLOBAL partial_revokes = OFF",
+            )
+            .await;
+    }
+}
+
+async fn a_thousand_grants_take_no_more_statements_than_differ(server: &Server) {
+    const MANY: usize = 1000;
+    let mut case = Case::new(server, "thousand").await;
+    let (place, base) = (case.place.clone(), account("thousand"));
+    let mut connection = server.connect_as(&place, server.superuser()).await;
+    for number in 0..MANY {
+        let sql = format!("CREATE TABLE t{number} (a int); GRANT SELECT ON t{number} TO {base}");
+        super::run(&mut connection, &sql).await;
+    }
+    let first = case.rotate().await;
+    // One account, its own schema, and the tables.
+    assert_eq!(first.differences.len(), MANY + 2);
+    let nothing = case.rotate().await;
+    assert_eq!(
+        (nothing.differences.len(), nothing.set_password.len()),
+        (0, 1)
+    );
+    let clone_lacks = format!(
+        "REVOKE SELECT ON t1 FROM {base}; GRANT INSERT, UPDATE ON t2 TO {base}; \
+         GRANT DELETE ON t3 TO {base} WITH GRANT OPTION"
+    );
+    super::run(&mut connection, &clone_lacks).await;
+    let three = case.rotate().await;
+    assert_eq!((three.differences.len(), three.set_password.len()), (3, 1));
+}
+
+async fn an_account_that_the_active_user_lacks_is_dropped_unless_objects_run_as_it(
+    server: &Server,
+) {
+    let mut case = Case::new(server, "surplus").await;
+    case.rotate().await;
+    case.rotate().await;
+    let place = case.place.clone();
+    server
+        .sql(&format!(
+            "CREATE USER 'surplus_clone'@'h'; \
+             CREATE DEFINER = 'surplus_clone'@'h' VIEW {place}.v AS SELECT 1"
+        ))
+        .await;
+    let inspection = case.inspect().await;
+    let refused: Vec<_> = inspection
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    assert_eq!(refused.len(), 1, "{refused:#?}");
+    assert_eq!(refused[0].code, Some(Code::PrivilegesDiffer));
+    let told = |what: &str| inspection.findings.iter().any(|f| f.what.contains(what));
+    assert!(told(&format!("DEFINER of view {place}.v")));
+    server.sql(&format!("DROP VIEW {place}.v")).await;
+    assert_eq!(case.differences().await, ["DROP USER `surplus_clone`@`h`"]);
+    case.rotate().await;
+}
+
+async fn what_is_granted_on_a_table_that_is_gone_stands_in_nobodys_way(server: &Server) {
+    let mut case = Case::new(server, "gone").await;
+    let (place, base) = (case.place.clone(), account("gone"));
+    server
+        .sql(&format!(
+            "CREATE TABLE {place}.gone (a int); CREATE TABLE {place}.kept (a int, b int); \
+             GRANT SELECT ON {place}.gone TO {base}; \
+             GRANT SELECT (a, b) ON {place}.kept TO {base}; \
+             DROP TABLE {place}.gone; ALTER TABLE {place}.kept DROP COLUMN b"
+        ))
+        .await;
+    let findings = case.rotate().await.findings;
+    let told = findings
+        .iter()
+        .filter(|f| f.what.contains("does not exist"));
+    assert_eq!(told.count(), 2, "{findings:#?}");
+    case.work().await;
+    case.rotate().await;
+}
+
+async fn without_process_nobody_knows_who_is_signed_in(server: &Server) {
+    let case = Case::new(server, "unseen").await;
+    let master = account(MASTER);
+    server
+        .sql(&format!("REVOKE PROCESS ON *.* FROM {master}"))
+        .await;
+    assert_eq!(case.admin().await.sessions("unseen").await.unwrap(), None);
+    let findings = case.inspect().await.findings;
+    let fix = findings.iter().find_map(|f| {
+        let about = f.what.contains("does not see who is signed in");
+        about.then(|| f.fix.clone().unwrap())
+    });
+    server.sql(&fix.unwrap()).await;
+    let sessions = case.admin().await.sessions("unseen").await.unwrap();
+    assert_eq!(sessions.map(|s| s.len()), Some(0));
+}
+
+async fn a_validating_plugin_is_reported_with_the_statement_that_mends_it(server: &Server) {
+    let mut case = Case::new(server, "validated").await;
+    server.sql("INSTALL SONAME 'simple_password_check'").await;
+    let missing = case.inspect().await.missing;
+    assert_eq!(missing.len(), 1, "{missing:#?}");
+    server.sql(missing[0].fix.as_ref().unwrap()).await;
+    case.rotate().await;
+    server
+        .sql("UNINSTALL SONAME 'simple_password_check'; SET GLOBAL strict_password_validation = ON")
+        .await;
+}
+
+async fn an_ed25519_user_is_rotated_and_proved(server: &Server) {
+    let mut case = Case::new(server, "edward").await;
+    let password = case.current.password.expose_secret();
+    server
+        .quietly(&format!(
+            "ALTER USER {} IDENTIFIED VIA ed25519 USING PASSWORD('{password}')",
+            account("edward")
+        ))
+        .await;
+    for _ in 0..3 {
+        case.rotate().await;
+        let wrong = Credentials {
+            password: new_password(),
+            ..case.current.clone()
+        };
+        case.sign_in(&wrong).await.unwrap_err();
+    }
+    let told = told(server, "edward_clone", "%").await;
+    assert!(told[0].contains("ed25519"), "{told:?}");
+}
+
+async fn a_retained_password_is_discarded(server: &Server) {
+    let mut case = Case::new(server, "retained").await;
+    case.rotate().await;
+    case.rotate().await;
+    let retained = case.previous.clone().unwrap();
+    server
+        .quietly(&format!(
+            "ALTER USER {} IDENTIFIED BY '{}' RETAIN CURRENT PASSWORD",
+            account("retained_clone"),
+            new_password().expose_secret()
+        ))
+        .await;
+    case.sign_in(&retained).await.expect("it is retained");
+    case.rotate().await;
+    case.sign_in(&retained).await.unwrap_err();
+}
+
+async fn the_first_sign_in_after_a_change_takes_tls_and_says_so(server: &Server) {
+    let mut case = Case::new(server, "cached").await;
+    case.rotate().await;
+    // Somebody else changes it: nothing of it is in the server's cache.
+    let fresh = Credentials {
+        username: "cached".into(),
+        password: new_password(),
+    };
+    server
+        .quietly(&format!(
+            "ALTER USER {} IDENTIFIED BY '{}'",
+            account("cached"),
+            fresh.password.expose_secret()
+        ))
+        .await;
+    let mut target = case.target();
+    target.tls.mode = TlsMode::Disable;
+    let error = server
+        .engine
+        .sign_in(&target, &fresh, Questions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::TlsFailed, "{error}");
+    assert!(error.to_string().contains("over TLS"), "{error}");
+}

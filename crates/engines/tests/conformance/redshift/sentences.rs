@@ -1,0 +1,250 @@
+//! What only Redshift has: its forms of a password, its ways to be an admin, a lock that is a lease, and
+//! an API that everything goes through. What is copied: `copies.rs`.
+
+use std::time::Duration;
+
+use twinkey_core::secret::ExposeSecret;
+use twinkey_engines::redshift::Redshift;
+use twinkey_engines::{
+    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, RedshiftOptions,
+};
+
+use super::copies::{self, rows};
+use super::{Form, MASTER, OTHER, Server, digest, surroundings};
+use crate::case::{Case, all_changes, ready, refusal};
+use crate::passwords::leaked;
+use twinkey_testkit::aws::redshift::{HOME, IDENTITY, WORKGROUP};
+
+pub async fn all(server: &Server) {
+    copies::all(server).await;
+    a_password_keeps_its_form(server).await;
+    an_admin_needs_no_password_as_a_database_user_or_as_itself(server).await;
+    an_admin_that_does_not_see_everything_is_told_so(server).await;
+    who_lost_the_lease_changes_nothing_more(server).await;
+    a_refused_statement_is_explained_without_the_digest(server).await;
+    a_busy_api_only_delays(server).await;
+    nothing_is_left_of_a_proof_and_no_text_holds_a_password(server).await;
+}
+
+async fn a_password_keeps_its_form(server: &Server) {
+    let mut case = Case::new(server, "digested").await;
+    let stored = "SELECT split_part(passwd, '|', 1) FROM pg_shadow WHERE usename = 'digested_clone' AND passwd LIKE 'sha256%'";
+    case.rotate().await;
+    assert_eq!(
+        rows(server, HOME, stored).await,
+        [""; 0],
+        "the active user's is md5"
+    );
+    case.rotate().await;
+    let digest = twinkey_core::secret::verifier::redshift_sha256(&case.current.password).unwrap();
+    let alter = format!("ALTER USER digested PASSWORD '{}'", digest.expose_secret());
+    server.dba(HOME, &[&alter]).await;
+    case.rotate().await;
+    assert_eq!(rows(server, HOME, stored).await, ["(sha256)"]);
+}
+
+/// What a run does with another engine than the fixture's.
+async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Credentials {
+    let next = case.next();
+    let mut admin = engine.admin(&case.target(), &server.master).await.unwrap();
+    assert!(admin.lock(&case.pair).await.unwrap());
+    let before = look(admin.as_mut(), case).await;
+    assert_eq!((refusal(&before), &before.missing), (None, &Vec::new()));
+    let changes = all_changes(&before);
+    admin.apply(&ready(&changes, &next.password)).await.unwrap();
+    admin.close().await;
+    next
+}
+
+async fn look(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
+    let request = InspectRequest {
+        pair: &case.pair,
+        password: None,
+        thorough: true,
+    };
+    admin.inspect(&request).await.unwrap()
+}
+
+async fn an_admin_needs_no_password_as_a_database_user_or_as_itself(server: &Server) {
+    let create = format!("ALTER USER \"{IDENTITY}\" CREATEUSER PASSWORD 'Some0Password'");
+    // Whom the identity is in the database is made at its first sign-in.
+    let client = aws_sdk_redshiftdata::Client::new(&twinkey_testkit::aws::sdk_config(
+        &server.stand_in.url(),
+    ));
+    let first = client
+        .execute_statement()
+        .workgroup_name(WORKGROUP)
+        .database(HOME);
+    first
+        .sql("SELECT 1")
+        .wait_time_seconds(30)
+        .send()
+        .await
+        .unwrap();
+    server.dba(HOME, &[&create]).await;
+    let db_user = RedshiftOptions {
+        db_user: Some(MASTER.into()),
+        ..RedshiftOptions::default()
+    };
+    let itself = RedshiftOptions::default();
+    for (name, options, who) in [
+        ("by_user", db_user, MASTER),
+        ("by_identity", itself, IDENTITY),
+    ] {
+        if server.form == Form::Serverless && options.db_user.is_some() {
+            continue;
+        }
+        let mut around = surroundings(&server.stand_in, server.form);
+        around.master_secret = None;
+        let engine = Redshift::new(options, &around);
+        let case = Case::new(server, name).await;
+        let heard = server.stand_in.redshift().history().len();
+        let next = rotate_with(&engine, &case, server).await;
+        case.sign_in(&next).await.unwrap();
+        let history = server.stand_in.redshift().history();
+        let made = history[heard..]
+            .iter()
+            .find(|seen| seen.sql.starts_with("CREATE USER"));
+        assert_eq!(made.unwrap().user.as_deref(), Some(who));
+    }
+}
+
+async fn an_admin_that_does_not_see_everything_is_told_so(server: &Server) {
+    let case = Case::new(server, "unseen").await;
+    let master = &server.master;
+    server
+        .dba(
+            HOME,
+            &[
+                &format!("ALTER USER {MASTER} NOCREATEUSER"),
+                &format!("GRANT ROLE \"sys:secadmin\" TO {MASTER}"),
+            ],
+        )
+        .await;
+    let seen = case.inspect().await;
+    let warned = seen
+        .findings
+        .iter()
+        .any(|f| f.what.contains("does not see all rows"));
+    assert!(warned, "{:#?}", seen.findings);
+    server
+        .dba(
+            HOME,
+            &[&format!("ALTER USER {MASTER} SYSLOG ACCESS UNRESTRICTED")],
+        )
+        .await;
+    let seen = case.inspect().await;
+    let warned = seen
+        .findings
+        .iter()
+        .any(|f| f.what.contains("does not see all rows"));
+    assert!(!warned, "{:#?}", seen.findings);
+    let back = format!(
+        "ALTER USER {} CREATEUSER SYSLOG ACCESS RESTRICTED",
+        master.username
+    );
+    server
+        .dba(
+            HOME,
+            &[
+                &back,
+                &format!("REVOKE ROLE \"sys:secadmin\" FROM {MASTER}"),
+            ],
+        )
+        .await;
+}
+
+async fn who_lost_the_lease_changes_nothing_more(server: &Server) {
+    let case = Case::new(server, "leased").await;
+    let (mut one, mut two) = (case.admin().await, case.admin().await);
+    assert!(one.lock(&case.pair).await.unwrap());
+    let changes = all_changes(&look(one.as_mut(), &case).await);
+    server
+        .dba(
+            HOME,
+            &["UPDATE twinkey.locks SET expires = getdate() - interval '1 hour'"],
+        )
+        .await;
+    assert!(
+        two.lock(&case.pair).await.unwrap(),
+        "a lease that ran out is free"
+    );
+    let next = case.next();
+    let late = one
+        .apply(&ready(&changes, &next.password))
+        .await
+        .unwrap_err();
+    assert!(matches!(late, EngineError::Busy { .. }), "{late}");
+    assert!(!look(two.as_mut(), &case).await.standby_exists);
+    one.close().await;
+    let mut three = case.admin().await;
+    assert!(
+        !three.lock(&case.pair).await.unwrap(),
+        "closing gives up nobody else's lease"
+    );
+    two.close().await;
+    assert!(three.lock(&case.pair).await.unwrap());
+    three.close().await;
+}
+
+async fn a_refused_statement_is_explained_without_the_digest(server: &Server) {
+    let case = Case::new(server, "explained").await;
+    let next = case.next();
+    let changes = all_changes(&case.inspect().await);
+    server
+        .stand_in
+        .redshift()
+        .fail(" PASSWORD 'md5", 1, "permission denied for ordered reasons");
+    let mut admin = case.admin().await;
+    let error = admin
+        .apply(&ready(&changes, &next.password))
+        .await
+        .unwrap_err();
+    let shown = format!("{error} {}", error.hint());
+    assert!(shown.contains("ordered reasons"), "{shown}");
+    let digest = digest(&next);
+    assert!(!shown.contains(&digest[3..11]), "{shown}");
+    admin.close().await;
+}
+
+async fn a_busy_api_only_delays(server: &Server) {
+    let mut case = Case::new(server, "delayed").await;
+    let faults = server.stand_in.faults();
+    let a_while = Duration::from_secs(2);
+    for (action, name) in [
+        ("BatchExecuteStatement", "ActiveStatementsExceededException"),
+        ("DescribeStatement", "ThrottlingException"),
+        ("GetStatementResult", "ThrottlingException"),
+        ("CreateSecret", "ThrottlingException"),
+        ("DeleteSecret", "ThrottlingException"),
+    ] {
+        faults.answer_for(action, a_while, 400, name);
+        case.rotate().await;
+    }
+    faults.answer("DescribeStatement", 2, 500, "InternalServerException");
+    case.rotate().await;
+    case.work().await;
+}
+
+async fn nothing_is_left_of_a_proof_and_no_text_holds_a_password(server: &Server) {
+    let names = server.stand_in.store().names().await.unwrap();
+    assert_eq!(names, ["master"], "probe secrets are gone");
+    let history = server.stand_in.redshift().history();
+    let told: String = history
+        .iter()
+        .map(|seen| format!("{}\n", seen.sql))
+        .collect();
+    assert_eq!(leaked(told.as_bytes()), None);
+    let clear = history.iter().find(|seen| {
+        let sql = seen.sql.to_ascii_uppercase();
+        sql.contains(" PASSWORD ")
+            && !sql.contains(" PASSWORD DISABLE")
+            && !sql.contains(" PASSWORD 'MD5")
+            && !sql.contains(" PASSWORD 'SHA256|")
+    });
+    assert!(clear.is_none(), "{clear:?}");
+    let log = std::fs::read(server.stand_in.redshift().server().log_path()).unwrap();
+    assert_eq!(leaked(&log), None, "the database behind it");
+    let elsewhere = history.iter().any(|seen| seen.database == OTHER);
+    assert!(elsewhere, "every local database was looked at");
+}

@@ -1,0 +1,166 @@
+//! What an answer of Secrets Manager's API means to twinkey: AWS's error names -> [`StoreError`].
+//!
+//! What can go wrong, and what prevents it: the embedded store and AWS answer the same mistake
+//! differently. Both go through this one pure function, so they cannot.
+//! The names are those of the API reference ("Errors" of each action, and "Common errors").
+
+use super::StoreError;
+
+/// What was asked, for the message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The action, as IAM names it.
+    pub operation: &'static str,
+    /// Name or ARN, as the caller gave it.
+    pub secret: &'a str,
+    /// The label or version that it was about.
+    pub about: About<'a>,
+}
+
+/// What of the secret was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum About<'a> {
+    Secret,
+    Version(&'a super::VersionId),
+    Stage(&'a str),
+}
+
+impl Asked<'_> {
+    /// The error that AWS's `name` and `message` stand for.
+    #[must_use]
+    pub(super) fn failed(&self, name: &str, message: &str) -> StoreError {
+        let secret = self.secret.to_owned();
+        let reason = format!("{name}: {message}");
+        match (name, self.operation, self.about) {
+            ("ResourceNotFoundException", _, about) => StoreError::NotFound {
+                what: match about {
+                    About::Secret => format!("secret {secret:?}"),
+                    About::Version(id) => format!("secret {secret:?}, or its version {id},"),
+                    About::Stage(stage) => format!("secret {secret:?}, or its {stage},"),
+                },
+            },
+            ("ResourceExistsException", _, About::Version(id)) => StoreError::VersionExists {
+                secret,
+                id: id.clone(),
+            },
+            ("InvalidParameterException", "UpdateSecretVersionStage", About::Stage(stage)) => {
+                StoreError::StageMoved {
+                    secret,
+                    stage: stage.to_owned(),
+                    reason: message.to_owned(),
+                }
+            }
+            (
+                "ThrottlingException"
+                | "Throttling"
+                | "TooManyRequestsException"
+                | "RequestLimitExceeded"
+                | "LimitExceededException",
+                ..,
+            ) => StoreError::Throttled { reason },
+            (
+                "AccessDeniedException"
+                | "AccessDenied"
+                | "DecryptionFailure"
+                | "EncryptionFailure"
+                | "UnrecognizedClientException"
+                | "InvalidClientTokenId"
+                | "ExpiredTokenException"
+                | "ExpiredToken"
+                | "InvalidSignatureException"
+                | "SignatureDoesNotMatch"
+                | "MissingAuthenticationTokenException"
+                | "NotAuthorized"
+                | "OptInRequired",
+                ..,
+            ) => StoreError::Denied {
+                operation: self.operation,
+                secret,
+                reason,
+            },
+            (
+                "InternalServiceError"
+                | "InternalServiceErrorException"
+                | "InternalFailure"
+                | "InternalServerError"
+                | "ServiceUnavailable"
+                | "ServiceUnavailableException"
+                | "RequestTimeout"
+                | "RequestTimeoutException",
+                ..,
+            ) => StoreError::Unavailable { reason },
+            _ => StoreError::Refused {
+                operation: self.operation,
+                secret,
+                reason,
+            },
+        }
+    }
+}
+
+/// A secret whose value is bytes.
+#[must_use]
+pub(super) fn binary(secret: &str) -> StoreError {
+    StoreError::Refused {
+        operation: "GetSecretValue",
+        secret: secret.to_owned(),
+        reason: "it holds SecretBinary; store the JSON document as SecretString".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VersionId;
+    use twinkey_core::code::Code;
+
+    #[test]
+    fn each_of_awss_error_names_has_the_code_of_the_contract() {
+        let id = VersionId("0".repeat(32));
+        let put = Asked {
+            operation: "PutSecretValue",
+            secret: "s",
+            about: About::Version(&id),
+        };
+        let moved = Asked {
+            operation: "UpdateSecretVersionStage",
+            secret: "s",
+            about: About::Stage("AWSCURRENT"),
+        };
+        for (asked, name, code, retryable) in [
+            (
+                put,
+                "ResourceNotFoundException",
+                Code::SecretNotFound,
+                false,
+            ),
+            (put, "ResourceExistsException", Code::LostRace, false),
+            (moved, "InvalidParameterException", Code::LostRace, false),
+            (
+                put,
+                "InvalidParameterException",
+                Code::StoreUnavailable,
+                false,
+            ),
+            (
+                moved,
+                "InvalidRequestException",
+                Code::StoreUnavailable,
+                false,
+            ),
+            (put, "AccessDeniedException", Code::StoreDenied, false),
+            (put, "DecryptionFailure", Code::StoreDenied, false),
+            (put, "ThrottlingException", Code::StoreThrottled, true),
+            (put, "LimitExceededException", Code::StoreThrottled, true),
+            (put, "InternalServiceError", Code::StoreUnavailable, true),
+            (put, "SomethingNew", Code::StoreUnavailable, false),
+        ] {
+            let error = asked.failed(name, "why");
+            assert_eq!(
+                (error.code(), error.retryable()),
+                (code, retryable),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! BatchGetSecretValue.
+//!
+//! What can go wrong, and what prevents it:
+//! - an answer is taken for another secret's: AWS names each by its ARN and its name, and one of them must be what was
+//!   asked for;
+//! - it lags behind a write of this process: such a one is left out, and is asked for alone, with patience;
+//! - what is only an attempt to save calls costs time: it is not tried again, for the reads one by one are.
+
+use aws_config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::Builder;
+use aws_sdk_secretsmanager::types::SecretValueEntry;
+use chrono::DateTime;
+use secrecy::SecretString;
+
+use super::AwsStore;
+use super::failure::failure;
+use crate::answer::{About, Asked};
+use crate::{SecretVersion, StoreError, VersionId, stage};
+
+impl AwsStore {
+    pub(super) async fn batch(
+        &self,
+        secrets: &[&str],
+    ) -> Result<Vec<Option<SecretVersion>>, StoreError> {
+        let asked = Asked {
+            operation: "BatchGetSecretValue",
+            secret: "*",
+            about: About::Secret,
+        };
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let ids = secrets.iter().map(ToString::to_string).collect();
+        let call = self.client.batch_get_secret_value();
+        let sent = call.set_secret_id_list(Some(ids)).customize();
+        let answer = sent.config_override(once).send().await;
+        let answer = answer.map_err(|error| failure(asked, &error))?;
+        let mut entries = answer.secret_values.unwrap_or_default();
+        let own = self.own();
+        Ok(secrets
+            .iter()
+            .map(|secret| {
+                let at = entries.iter().position(|entry| is(entry, secret))?;
+                let found = version(entries.swap_remove(at))?;
+                let lags = own.contradicts(secret, stage::CURRENT, Some(&found.version_id));
+                (!lags).then_some(found)
+            })
+            .collect())
+    }
+}
+
+/// Whether this is the secret that was asked for by its name or ARN; a partial ARN names none here.
+fn is(entry: &SecretValueEntry, secret: &str) -> bool {
+    entry.name.as_deref() == Some(secret) || entry.arn.as_deref() == Some(secret)
+}
+
+/// The version, if it holds a text.
+fn version(entry: SecretValueEntry) -> Option<SecretVersion> {
+    Some(SecretVersion {
+        value: SecretString::from(entry.secret_string?),
+        arn: entry.arn.unwrap_or_default(),
+        version_id: VersionId(entry.version_id.unwrap_or_default()),
+        stages: entry.version_stages.unwrap_or_default(),
+        created: entry
+            .created_date
+            .and_then(|d| DateTime::from_timestamp(d.secs(), d.subsec_nanos())),
+    })
+}

@@ -1,0 +1,42 @@
+//! What a failed call of the SDK means. Bodies are never quoted.
+
+use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use crate::StoreError;
+use crate::answer::Asked;
+
+/// The error that the caller gets.
+pub(super) fn failure<E>(asked: Asked<'_>, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let unavailable = |reason: String| StoreError::Unavailable { reason };
+    match error {
+        SdkError::ServiceError(e) => {
+            let status = e.raw().status().as_u16();
+            let message = e.err().message().unwrap_or("no message");
+            match e.err().code() {
+                Some(name) => match asked.failed(name, message) {
+                    StoreError::Refused { reason, .. } if status >= 500 => unavailable(reason),
+                    error => error,
+                },
+                None if status == 429 => StoreError::Throttled {
+                    reason: format!("HTTP status {status}"),
+                },
+                None if status >= 500 => unavailable(format!("HTTP status {status}")),
+                None => asked.failed("an answer without a name", &format!("HTTP status {status}")),
+            }
+        }
+        SdkError::TimeoutError(_) => unavailable(format!("{} took too long", asked.operation)),
+        SdkError::DispatchFailure(e) => unavailable(match e.as_connector_error() {
+            Some(e) => format!("{}", DisplayErrorContext(e)),
+            None => "the request could not be sent".into(),
+        }),
+        SdkError::ResponseError(_) => unavailable("the answer broke off or made no sense".into()),
+        SdkError::ConstructionFailure(_) => asked.failed(
+            "the request could not be made",
+            "is a region set (secrets.region or AWS_REGION)?",
+        ),
+        _ => unavailable("the request failed".into()),
+    }
+}

@@ -1,0 +1,316 @@
+//! AWS Secrets Manager, through the SDK's default chain of credentials.
+//!
+//! What can go wrong, and what prevents it:
+//! - a call hangs until the window has closed: connects, tries and whole calls have time limits, and
+//!   the SDK tries at most five times;
+//! - a compare-and-swap that took effect, but whose answer was lost, is sent again and reports a lost
+//!   race: moves are not sent again unless AWS said that it did nothing (throttling); the caller gets
+//!   `Unavailable` and observes again;
+//! - a read lags behind our own write: it is tried again, briefly (`own_writes.rs`);
+//! - a value ends up in an error: of an answer only its error name and message are used, and of a
+//!   failed transmission only its kind.
+
+mod batch;
+mod failure;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::Builder;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use chrono::DateTime;
+use secrecy::{ExposeSecret, SecretString};
+
+use self::failure::failure;
+use super::answer::{About, Asked, binary};
+use super::own_writes::OwnWrites;
+use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use twinkey_core::secret::Sensitive;
+
+const TRIES: u32 = 5;
+/// The SDK's back-off doubles, with jitter: at most 7.5 s over all tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const CONNECT: Duration = Duration::from_secs(3);
+const ONE_TRY: Duration = Duration::from_secs(10);
+const ALL_TRIES: Duration = Duration::from_secs(30);
+/// The pauses before a lagging read, or a throttled move, is tried again: 3.1 s together.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
+
+/// What a failed call of the SDK means that was about a secret, for those who call what the trait does not
+/// have.
+pub fn told<E>(operation: &'static str, secret: &str, error: &SdkError<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let about = About::Secret;
+    let asked = Asked {
+        operation,
+        secret,
+        about,
+    };
+    failure(asked, error)
+}
+
+/// Secrets Manager in one account and region.
+#[derive(Debug)]
+pub struct AwsStore {
+    client: Client,
+    own: Mutex<OwnWrites>,
+}
+
+impl AwsStore {
+    /// Over a ready SDK config; its retries and time limits are replaced by this store's.
+    #[must_use]
+    pub fn from_config(config: &SdkConfig) -> Self {
+        let config = Builder::from(config)
+            // Not `adaptive`: after a throttled call it holds back every call of the client, a
+            // promotion too, and a few in a row used up the time of the whole call. The pace is kept
+            // by our own bucket (`throttle.rs`).
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(TRIES)
+                    .with_initial_backoff(FIRST_PAUSE)
+                    .with_max_backoff(LONGEST_PAUSE),
+            )
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT)
+                    .operation_attempt_timeout(ONE_TRY)
+                    .operation_timeout(ALL_TRIES)
+                    .build(),
+            )
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            own: Mutex::default(),
+        }
+    }
+
+    fn own(&self) -> MutexGuard<'_, OwnWrites> {
+        // It holds hints only; half an update of it is as good as none.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads until the answer agrees with this process's own writes, or the pauses are used up.
+    async fn settled<T, F>(
+        &self,
+        secret: &str,
+        stale: impl Fn(&OwnWrites, &Result<T, StoreError>) -> bool,
+        read: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        for pause in PAUSES {
+            let answer = read().await;
+            if !stale(&self.own(), &answer) {
+                return answer;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        let answer = read().await;
+        if stale(&self.own(), &answer) {
+            self.own().forget(secret);
+        }
+        answer
+    }
+
+    async fn describe_once(&self, secret: &str) -> Result<Description, StoreError> {
+        let asked = Asked {
+            operation: "DescribeSecret",
+            secret,
+            about: About::Secret,
+        };
+        let sent = self.client.describe_secret().secret_id(secret).send().await;
+        let answer = sent.map_err(|e| failure(asked, &e))?;
+        let versions = answer.version_ids_to_stages.unwrap_or_default();
+        Ok(Description {
+            arn: answer.arn.unwrap_or_default(),
+            name: answer.name.unwrap_or_default(),
+            versions: versions
+                .into_iter()
+                .filter(|(_, stages)| !stages.is_empty())
+                .map(|(id, stages)| (VersionId(id), stages))
+                .collect(),
+            rotation_enabled: answer.rotation_enabled.unwrap_or_default(),
+            owning_service: answer.owning_service,
+            kms_key: answer.kms_key_id,
+            deleted: answer.deleted_date.is_some(),
+        })
+    }
+
+    async fn get_once(
+        &self,
+        secret: &str,
+        which: Selector<'_>,
+    ) -> Result<SecretVersion, StoreError> {
+        let call = self.client.get_secret_value().secret_id(secret);
+        let (call, about) = match which {
+            Selector::Stage(stage) => (call.version_stage(stage), About::Stage(stage)),
+            Selector::Version(id) => (call.version_id(&id.0), About::Version(id)),
+        };
+        let asked = Asked {
+            operation: "GetSecretValue",
+            secret,
+            about,
+        };
+        let answer = call.send().await.map_err(|e| failure(asked, &e))?;
+        let value = answer.secret_string.ok_or_else(|| binary(secret))?;
+        Ok(SecretVersion {
+            arn: answer.arn.unwrap_or_default(),
+            version_id: VersionId(answer.version_id.unwrap_or_default()),
+            value: SecretString::from(value),
+            stages: answer.version_stages.unwrap_or_default(),
+            created: answer
+                .created_date
+                .and_then(|d| DateTime::from_timestamp(d.secs(), d.subsec_nanos())),
+        })
+    }
+
+    async fn move_once(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        let asked = Asked {
+            operation: "UpdateSecretVersionStage",
+            secret,
+            about: About::Stage(stage),
+        };
+        self.client
+            .update_secret_version_stage()
+            .secret_id(secret)
+            .version_stage(stage)
+            .set_remove_from_version_id(from.map(|id| id.0.clone()))
+            .set_move_to_version_id(to.map(|id| id.0.clone()))
+            .customize()
+            .config_override(Builder::new().retry_config(RetryConfig::disabled()))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|e| failure(asked, &e))
+    }
+}
+
+#[async_trait]
+impl SecretStore for AwsStore {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        let stale = |own: &OwnWrites, answer: &Result<Description, StoreError>| match answer {
+            Ok(seen) => own
+                .labels(secret)
+                .iter()
+                .any(|label| own.contradicts(secret, label, seen.labelled(label))),
+            Err(_) => false,
+        };
+        self.settled(secret, stale, || self.describe_once(secret))
+            .await
+    }
+
+    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        let stale = |own: &OwnWrites, answer: &Result<SecretVersion, StoreError>| {
+            let seen = match answer {
+                Ok(version) => Some(&version.version_id),
+                Err(StoreError::NotFound { .. }) => None,
+                Err(_) => return false,
+            };
+            match which {
+                Selector::Stage(stage) => own.contradicts(secret, stage, seen),
+                Selector::Version(id) => seen.is_none() && own.has_put(secret, id),
+            }
+        };
+        self.settled(secret, stale, || self.get_once(secret, which))
+            .await
+    }
+
+    async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
+        self.batch(secrets).await
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> Result<(), StoreError> {
+        let asked = Asked {
+            operation: "PutSecretValue",
+            secret,
+            about: About::Version(id),
+        };
+        let sent = self
+            .client
+            .put_secret_value()
+            .secret_id(secret)
+            .client_request_token(&id.0)
+            .secret_string(value.expose_secret())
+            .version_stages(stage)
+            .send()
+            .await;
+        match sent {
+            Ok(answer) => {
+                // The same value again leaves the labels where they are by now.
+                if answer.version_stages().iter().any(|s| s == stage) {
+                    self.own().put(secret, id, stage);
+                }
+                Ok(())
+            }
+            // A message about the request's form may quote it.
+            Err(SdkError::ServiceError(e)) if e.err().code() == Some("ValidationException") => {
+                Err(asked.failed("ValidationException", "the request's form"))
+            }
+            Err(e) => Err(failure(asked, &e)),
+        }
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        let mut moved = self.move_once(secret, stage, from, to).await;
+        for pause in PAUSES {
+            if !matches!(moved, Err(StoreError::Throttled { .. })) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            moved = self.move_once(secret, stage, from, to).await;
+        }
+        if moved.is_ok() {
+            self.own().moved(secret, stage, to);
+        }
+        moved
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let asked = Asked {
+            operation: "ListSecrets",
+            secret: "*",
+            about: About::Secret,
+        };
+        match self.client.list_secrets().max_results(1).send().await {
+            Ok(_) => Ok(()),
+            // A role without ListSecrets is well made; that it was told so is an answer.
+            Err(SdkError::ServiceError(e)) if e.err().code() == Some("AccessDeniedException") => {
+                Ok(())
+            }
+            Err(e) => Err(failure(asked, &e)),
+        }
+    }
+}

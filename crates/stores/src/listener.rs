@@ -1,0 +1,213 @@
+//! Where the endpoint listens: plain, or with TLS of `server.tls`.
+//!
+//! What can go wrong, and what prevents it:
+//! - a client begins a handshake and says no more: each has a task of its own and ten seconds, so that the
+//!   others are let in meanwhile; so many at once and no more;
+//! - the certificate is renewed while the worker runs: it is read again when its files change, and a pair
+//!   that does not fit together leaves the old one in force.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+/// How long a client may take over its handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes at once.
+const HANDSHAKES: usize = 256;
+
+/// `server.tls`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The certificate, and the chain of its issuers.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The server's certificate and key, as last read.
+pub struct Identity {
+    files: ServerTls,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+/// Why a certificate and its key cannot be used. Never quotes the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file} {reason}")]
+pub struct IdentityError {
+    file: String,
+    reason: String,
+}
+
+impl Identity {
+    /// Reads the two files.
+    ///
+    /// # Errors
+    /// [`IdentityError`]
+    pub fn read(files: ServerTls) -> Result<Self, IdentityError> {
+        let config = RwLock::new(load(&files)?);
+        Ok(Self { files, config })
+    }
+
+    /// Reads them again. What cannot be used leaves the old ones in force.
+    ///
+    /// # Errors
+    /// [`IdentityError`]
+    pub fn reload(&self) -> Result<(), IdentityError> {
+        let new = load(&self.files)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// The files of the certificate and of the key.
+    #[must_use]
+    pub fn files(&self) -> [&Path; 2] {
+        [&self.files.cert, &self.files.key]
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&config))
+    }
+}
+
+fn load(files: &ServerTls) -> Result<Arc<ServerConfig>, IdentityError> {
+    let failed = |file: &Path, reason: String| IdentityError {
+        file: file.display().to_string(),
+        reason,
+    };
+    let chain = std::fs::read(&files.cert)
+        .map_err(|error| failed(&files.cert, format!("cannot be read: {error}")))?;
+    let chain = CertificateDer::pem_slice_iter(&chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(&files.cert, format!("is no PEM file: {error}")))?;
+    if chain.is_empty() {
+        return Err(failed(&files.cert, "holds no certificate".into()));
+    }
+    let key = std::fs::read(&files.key)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|error| failed(&files.key, format!("cannot be read: {error}")))?;
+    // The parser's own words might quote what it could not read.
+    let key = PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|_| failed(&files.key, "holds no private key in PEM".into()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map(Arc::new)
+        .map_err(|error| failed(&files.cert, format!("and its key cannot be used: {error}")))
+}
+
+/// A connection of a client.
+type Connection = Either<TcpStream, TlsStream<TcpStream>>;
+
+/// The listening socket.
+pub struct Listener {
+    address: SocketAddr,
+    come: Come,
+}
+
+enum Come {
+    Plain(TcpListener),
+    /// Those whose handshake is done.
+    Tls(mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>),
+}
+
+/// Who has connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Listener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl Listener {
+    /// Listens, with TLS where there is an identity.
+    ///
+    /// # Errors
+    /// Where the address cannot be had.
+    pub async fn bind(address: SocketAddr, identity: Option<Arc<Identity>>) -> io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        let address = tcp.local_addr()?;
+        let come = match identity {
+            None => Come::Plain(tcp),
+            Some(identity) => {
+                let (done, ready) = mpsc::channel(HANDSHAKES);
+                tokio::spawn(shake_hands(tcp, identity, done));
+                Come::Tls(ready)
+            }
+        };
+        Ok(Self { address, come })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Takes connections until nobody wants them any more.
+async fn shake_hands(
+    mut tcp: TcpListener,
+    identity: Arc<Identity>,
+    done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+) {
+    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let (stream, peer) = tokio::select! {
+            // Errors of one connection, and a lack of file descriptors, are dealt with there.
+            come = axum::serve::Listener::accept(&mut tcp) => come,
+            () = done.closed() => return,
+        };
+        let (acceptor, done) = (identity.acceptor(), done.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                // The endpoint may have ended meanwhile.
+                Ok(Ok(stream)) => drop(done.send((stream, peer)).await),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+            }
+            drop(place);
+        });
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        match &mut self.come {
+            Come::Plain(tcp) => {
+                let (stream, peer) = axum::serve::Listener::accept(tcp).await;
+                (Either::Left(stream), peer)
+            }
+            Come::Tls(ready) => match ready.recv().await {
+                Some((stream, peer)) => (Either::Right(stream), peer),
+                // Whoever takes the connections ends with this listener, not before.
+                None => std::future::pending().await,
+            },
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}

@@ -1,0 +1,241 @@
+//! Versions that were read before, still sealed, for as long as nobody has changed the file.
+//!
+//! What can go wrong, and what prevents it:
+//! - a read gets what was true before a flip that was acknowledged, by this process or by another one: each
+//!   read first asks SQLite whether any other connection has committed since (`PRAGMA data_version`), and
+//!   drops everything that was kept if so;
+//! - that question is asked before a commit and answers a read that came after it: a read takes the answer
+//!   of a question only if that was asked after the read had come;
+//! - what is read while the file changes is kept as if it were new: it is kept under the answer from before
+//!   it was read, and only while that is still the latest;
+//! - memory fills: what is kept is bounded, and dropped as a whole;
+//! - values lie in memory in clear: they are kept as they are in the file, and opened for each read.
+//!
+//! Source: <https://www.sqlite.org/pragma.html#pragma_data_version>
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use super::versions::SealedVersion;
+use crate::VersionId;
+
+/// The most that is kept, in bytes of sealed values.
+const MOST_BYTES: usize = 32 << 20;
+
+/// What a read asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    pub secret: String,
+    pub version: Option<VersionId>,
+    pub label: Option<String>,
+}
+
+/// A state of the file. SQLite's numbers can be compared on one connection only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct State {
+    connection: u64,
+    version: i64,
+}
+
+/// See the module.
+pub(super) struct Cache {
+    options: Arc<SqliteConnectOptions>,
+    /// How many reads have come.
+    come: AtomicU64,
+    watch: tokio::sync::Mutex<Watch>,
+    kept: Mutex<Kept>,
+}
+
+/// The connection that is asked, and for whom it was asked last.
+struct Watch {
+    connection: Option<SqliteConnection>,
+    /// How many there have been.
+    connections: u64,
+    /// The reads up to this one had come when it was.
+    answered: u64,
+    state: State,
+}
+
+impl Watch {
+    async fn ask(&mut self, options: &SqliteConnectOptions) -> sqlx::Result<State> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            None => {
+                let connected = options.connect().await?;
+                self.connections += 1;
+                self.connection.insert(connected)
+            }
+        };
+        let asked = sqlx::query_scalar("PRAGMA data_version");
+        let answer = asked.fetch_one(connection).await;
+        if answer.is_err() {
+            self.connection = None;
+        }
+        Ok(State {
+            connection: self.connections,
+            version: answer?,
+        })
+    }
+}
+
+struct Kept {
+    state: State,
+    bytes: usize,
+    versions: HashMap<Wanted, Arc<SealedVersion>>,
+}
+
+impl Cache {
+    /// An empty one, for the file that these options open.
+    pub(super) fn new(options: Arc<SqliteConnectOptions>) -> Self {
+        // Connections are counted from 1.
+        let state = State::default();
+        Self {
+            options,
+            come: AtomicU64::new(0),
+            watch: tokio::sync::Mutex::new(Watch {
+                connection: None,
+                connections: 0,
+                answered: 0,
+                state,
+            }),
+            kept: Mutex::new(Kept {
+                state,
+                bytes: 0,
+                versions: HashMap::new(),
+            }),
+        }
+    }
+
+    /// The state that the file is in, now or a little later. One question answers everybody who waits for it
+    /// to be asked.
+    ///
+    /// # Errors
+    /// sqlx's
+    pub(super) async fn state(&self) -> sqlx::Result<State> {
+        let me = self.come.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut watch = self.watch.lock().await;
+        if watch.answered >= me {
+            return Ok(watch.state);
+        }
+        let answers = self.come.load(Ordering::SeqCst);
+        let state = watch.ask(&self.options).await?;
+        watch.answered = answers;
+        watch.state = state;
+        let mut kept = self.kept();
+        if kept.state != state {
+            *kept = Kept {
+                state,
+                bytes: 0,
+                versions: HashMap::new(),
+            };
+        }
+        Ok(state)
+    }
+
+    /// What is kept of that state.
+    pub(super) fn get(&self, state: State, wanted: &Wanted) -> Option<Arc<SealedVersion>> {
+        let kept = self.kept();
+        if kept.state != state {
+            return None;
+        }
+        kept.versions.get(wanted).map(Arc::clone)
+    }
+
+    /// Keeps what was read after the file was in that state.
+    pub(super) fn keep(&self, state: State, wanted: Wanted, version: &Arc<SealedVersion>) {
+        let mut kept = self.kept();
+        if kept.state != state {
+            return;
+        }
+        if kept.bytes + version.bytes() > MOST_BYTES {
+            kept.versions.clear();
+            kept.bytes = 0;
+        }
+        kept.bytes += version.bytes();
+        kept.versions.insert(wanted, Arc::clone(version));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::super::LocalStore;
+    use super::*;
+    use twinkey_core::secret::Sensitive;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            secret: "a".into(),
+            version: None,
+            label: None,
+        }
+    }
+
+    async fn open(folder: &TempDir) -> LocalStore {
+        let file = |name: &str| folder.path().join(name);
+        LocalStore::open(&file("s.db"), &file("s.key"))
+            .await
+            .unwrap()
+    }
+
+    async fn put(store: &LocalStore, value: &str) {
+        store
+            .create_or_put("a", &Sensitive::from(value))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_kept_until_anybody_commits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, other) = (open(&folder).await, open(&folder).await);
+        put(&other, "one").await;
+        for writer in [&other, &store] {
+            store.read_cached("a", None, None).await.unwrap();
+            let before = store.cache.state().await.unwrap();
+            assert!(store.cache.get(before, &wanted()).is_some());
+            put(writer, "more").await;
+            let after = store.cache.state().await.unwrap();
+            assert_ne!(before, after);
+            for state in [before, after] {
+                assert!(store.cache.get(state, &wanted()).is_none());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_commit_is_not_kept_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        put(&store, "one").await;
+        store.read_cached("a", None, None).await.unwrap();
+        let before = store.cache.state().await.unwrap();
+        let old = store.cache.get(before, &wanted()).unwrap();
+        put(&store, "two").await;
+        let after = store.cache.state().await.unwrap();
+        store.cache.keep(before, wanted(), &old);
+        assert!(store.cache.get(after, &wanted()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_begins_with_nothing_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).await;
+        put(&store, "one").await;
+        store.read_cached("a", None, None).await.unwrap();
+        let before = store.cache.state().await.unwrap();
+        store.cache.watch.lock().await.connection = None;
+        let after = store.cache.state().await.unwrap();
+        assert_ne!(before, after);
+        assert!(store.cache.get(after, &wanted()).is_none());
+    }
+}

@@ -1,0 +1,327 @@
+//! The embedded store: Secrets Manager's semantics over one SQLite file of sealed values.
+//!
+//! What can go wrong, and what prevents it:
+//! - two processes (a command and `serve`) change one secret at once: every change is one
+//!   transaction that holds the file's write lock from before its first read;
+//! - the wrong key file: a text of our own is sealed in the file, and opened before anything else;
+//! - a new key is made for an old file because the key file is out of place: a key is made only
+//!   while the file has no sealed text yet;
+//! - it behaves unlike AWS: the rules are pure functions (`labels.rs`), and one conformance suite runs
+//!   over this store and over AWS's SDK.
+
+pub mod api;
+mod cache;
+mod labels;
+mod naming;
+mod operations;
+mod random;
+mod refusal;
+mod rows;
+mod sealed;
+mod versions;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
+use sqlx::sqlite::SqliteSynchronous;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use uuid::Uuid;
+
+use self::cache::Cache;
+use self::operations::NewSecret;
+use self::sealed::{Belongs, Key, key_file};
+use self::versions::{Value, stages_of};
+use super::answer::{About, Asked};
+use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::sqlite::{self, Database, Writer};
+use twinkey_core::secret::Sensitive;
+
+pub use self::api::router;
+pub use self::refusal::{Kind, Refusal};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/store");
+
+const CHECK: Belongs<'_> = Belongs {
+    arn: "twinkey",
+    version: "key check",
+};
+
+/// An open store. Clones of what it holds are cheap; share it in an `Arc`.
+pub struct LocalStore {
+    database: Database,
+    key: Key,
+    cache: Cache,
+}
+
+/// One line of `twinkey secret versions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionEntry {
+    pub id: VersionId,
+    pub stages: Vec<String>,
+    pub created: Option<DateTime<Utc>>,
+}
+
+impl LocalStore {
+    /// Opens the file, and makes it and the key file when they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyFile`] for a key file that is missing, malformed, readable by others, or not
+    /// this store's; [`StoreError::Unavailable`] when the file cannot be opened.
+    pub async fn open(path: &Path, key_path: &Path) -> Result<Self, StoreError> {
+        let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable {
+            reason: format!("{}: {e}", path.display()),
+        };
+        // A promoted password that a power cut takes back would lock every application out.
+        let database = Database::open(path, SqliteSynchronous::Full, &MIGRATIONS)
+            .await
+            .map_err(|e| unavailable(&e))?;
+        // The write lock is held while a key file is made: of two processes that open a new store,
+        // the second finds the first one's.
+        let mut writer = database.writer().await.map_err(|e| unavailable(&e))?;
+        let tx = sqlite::write(&mut writer).await;
+        let mut tx = tx.map_err(|e| unavailable(&e))?;
+        let key = unlock(&mut tx, key_path, &unavailable).await?;
+        tx.commit().await.map_err(|e| unavailable(&e))?;
+        drop(writer);
+        let cache = Cache::new(database.options());
+        Ok(Self {
+            database,
+            key,
+            cache,
+        })
+    }
+
+    /// Makes the secret with this value, or gives it a new AWSCURRENT. Returns the version's id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn create_or_put(
+        &self,
+        name: &str,
+        value: &Sensitive,
+    ) -> Result<VersionId, StoreError> {
+        let id = VersionId(Uuid::new_v4().to_string());
+        let value = Value::Text(value.clone());
+        let put = match self.put_value(name, &id, &value, None).await {
+            Err(refusal) if refusal.kind == Kind::ResourceNotFound => self
+                .create_secret(NewSecret {
+                    name,
+                    description: None,
+                    kms_key_id: None,
+                    tags: std::collections::BTreeMap::new(),
+                    first: Some((&id, &value)),
+                })
+                .await
+                .map(drop),
+            put => put.map(drop),
+        };
+        put.map_err(told("PutSecretValue", name, About::Secret))?;
+        Ok(id)
+    }
+
+    /// The names of all secrets that are not marked for deletion, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let all = self.all_details().await;
+        Ok(all
+            .map_err(told("ListSecrets", "*", About::Secret))?
+            .into_iter()
+            .filter(|d| d.secret.deleted.is_none())
+            .map(|d| d.secret.name)
+            .collect())
+    }
+
+    /// All versions of a secret, newest first, unlabelled ones included.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn versions(&self, secret: &str) -> Result<Vec<VersionEntry>, StoreError> {
+        let details = self.details(secret).await;
+        let details = details.map_err(told("ListSecretVersionIds", secret, About::Secret))?;
+        Ok(details
+            .versions
+            .into_iter()
+            .map(|(id, created)| VersionEntry {
+                stages: stages_of(&details.labels, &id),
+                created: DateTime::from_timestamp_millis(created),
+                id,
+            })
+            .collect())
+    }
+
+    /// Seals what is kept elsewhere than in this store, under the store's key. It can be opened under the
+    /// same two names only.
+    ///
+    /// # Errors
+    /// [`Refusal`], where the system gives no random numbers.
+    pub fn seal_beside(
+        &self,
+        what: &str,
+        name: &str,
+        value: &Sensitive,
+    ) -> Result<Vec<u8>, Refusal> {
+        let of = Belongs {
+            arn: what,
+            version: name,
+        };
+        self.key
+            .seal(of, value.expose_secret().as_bytes())
+            .map_err(|_| Refusal::new(Kind::Encryption, "it could not be encrypted"))
+    }
+
+    /// Opens what [`Self::seal_beside`] has sealed.
+    ///
+    /// # Errors
+    /// [`Refusal`] under another store's key, other names, or when it was changed.
+    pub fn open_beside(&self, what: &str, name: &str, sealed: &[u8]) -> Result<Sensitive, Refusal> {
+        let of = Belongs {
+            arn: what,
+            version: name,
+        };
+        let damaged = |_| Refusal::new(Kind::Decryption, "it does not open under the store's key");
+        let mut bytes = self.key.open(of, sealed).map_err(damaged)?;
+        String::from_utf8(std::mem::take(&mut *bytes))
+            .map(Sensitive::from)
+            .map_err(|_| Refusal::new(Kind::Decryption, "it holds no text"))
+    }
+}
+
+/// A transaction that holds the file's write lock from its beginning, and removes what is due for that.
+async fn write(writer: &mut Writer) -> Result<Transaction<'_, Sqlite>, Refusal> {
+    let mut tx = sqlite::write(writer).await?;
+    rows::purge(&mut tx).await?;
+    Ok(tx)
+}
+
+/// The key, proven on the file's own sealed text; a file without one gets it.
+async fn unlock(
+    db: &mut SqliteConnection,
+    key_path: &Path,
+    unavailable: &(dyn Fn(&dyn std::fmt::Display) -> StoreError + Sync),
+) -> Result<Key, StoreError> {
+    let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM key_check")
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(|e| unavailable(&e))?;
+    if let Some(check) = check {
+        let key = Key::read(key_path)?;
+        return match key.open(CHECK, &check) {
+            Ok(_) => Ok(key),
+            Err(_) => Err(key_file(
+                key_path,
+                "is not the key that this store was made with".into(),
+                "restore the store's own key file, or point secrets.path at the file it belongs to",
+            )),
+        };
+    }
+    let key = Key::read_or_make(key_path)?;
+    let check = key.seal(CHECK, b"twinkey").map_err(|e| unavailable(&e))?;
+    sqlx::query("INSERT INTO key_check (id, sealed) VALUES (1, ?1)")
+        .bind(check)
+        .execute(&mut *db)
+        .await
+        .map_err(|e| unavailable(&e))?;
+    Ok(key)
+}
+
+/// Turns a refusal into the trait's error, through the same function as AWS's answers.
+fn told<'a>(
+    operation: &'static str,
+    secret: &'a str,
+    about: About<'a>,
+) -> impl FnOnce(Refusal) -> StoreError + 'a {
+    let asked = Asked {
+        operation,
+        secret,
+        about,
+    };
+    move |refusal| asked.failed(refusal.kind.name(), &refusal.message)
+}
+
+#[async_trait]
+impl SecretStore for LocalStore {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        let found = self.labels_of(secret).await;
+        let (secret, labels) = found.map_err(told("DescribeSecret", secret, About::Secret))?;
+        Ok(Description {
+            arn: secret.arn,
+            name: secret.name,
+            versions: labels
+                .into_iter()
+                .filter(|(_, on_it)| !on_it.is_empty())
+                .map(|(id, on_it)| (id, on_it.into_iter().collect()))
+                .collect(),
+            // Nothing but twinkey rotates here.
+            rotation_enabled: false,
+            owning_service: None,
+            kms_key: None,
+            deleted: secret.deleted.is_some(),
+        })
+    }
+
+    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        let (version, label, about) = match which {
+            Selector::Stage(label) => (None, Some(label), About::Stage(label)),
+            Selector::Version(id) => (Some(id), None, About::Version(id)),
+        };
+        let found = self.read_value(secret, version, label).await;
+        let found = found.map_err(told("GetSecretValue", secret, about))?;
+        match found.value {
+            Value::Text(value) => Ok(SecretVersion {
+                arn: found.secret.arn,
+                version_id: found.id,
+                value,
+                stages: found.stages,
+                created: DateTime::from_timestamp_millis(found.created),
+            }),
+            Value::Binary(_) => Err(super::answer::binary(secret)),
+        }
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> Result<(), StoreError> {
+        let value = Value::Text(value.clone());
+        self.put_value(secret, id, &value, Some(&[stage.to_owned()]))
+            .await
+            .map(drop)
+            .map_err(told("PutSecretValue", secret, About::Version(id)))
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        self.update_stage(secret, stage, from, to)
+            .await
+            .map(drop)
+            .map_err(told(
+                "UpdateSecretVersionStage",
+                secret,
+                About::Stage(stage),
+            ))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let asked = async {
+            let mut db = self.database.reader().await?;
+            let asked = sqlx::query("SELECT 1 FROM key_check");
+            asked.execute(&mut *db).await
+        };
+        asked
+            .await
+            .map(drop)
+            .map_err(|e| told("ListSecrets", "*", About::Secret)(e.into()))
+    }
+}

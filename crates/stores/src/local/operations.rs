@@ -1,0 +1,232 @@
+//! The actions on whole secrets: create, describe, update, delete, restore, tag.
+//!
+//! What can go wrong: an action is half done, or two of them are mixed up. Each is one transaction,
+//! which commits at its end or not at all.
+
+use std::collections::BTreeMap;
+
+use super::labels::Labels;
+use super::naming::{check_name, new_arn};
+use super::refusal::{Kind, Refusal};
+use super::rows::{self, Look, SecretRow, Which};
+use super::versions::{Value, live, touch};
+use super::{LocalStore, write};
+use crate::VersionId;
+
+const MOST_TAGS: usize = 50;
+const DAY_MS: i64 = 86_400_000;
+
+/// A secret without its values.
+#[derive(Debug)]
+pub(super) struct Details {
+    pub secret: SecretRow,
+    pub labels: Labels,
+    /// Newest first, with the time in milliseconds since 1970.
+    pub versions: Vec<(VersionId, i64)>,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What CreateSecret takes.
+pub(super) struct NewSecret<'a> {
+    pub name: &'a str,
+    pub description: Option<String>,
+    pub kms_key_id: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub first: Option<(&'a VersionId, &'a Value)>,
+}
+
+impl LocalStore {
+    pub(super) async fn create_secret(&self, new: NewSecret<'_>) -> Result<SecretRow, Refusal> {
+        check_name(new.name)?;
+        check_tags(&new.tags)?;
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let which = new.first.map(|(id, _)| Which::Id(id));
+        if let Some(there) = rows::look(&mut tx, new.name, which).await? {
+            if there.secret.deleted.is_some() {
+                return Err(Refusal::new(
+                    Kind::InvalidRequest,
+                    "You can't create this secret because a secret with this name is already \
+                     scheduled for deletion.",
+                ));
+            }
+            // The same request again is answered as the first one was.
+            if let (Some((_, value)), Some(row)) = (new.first, &there.version)
+                && self.holds(&there.secret, row, value)?
+            {
+                return Ok(there.secret);
+            }
+            return Err(Refusal::new(
+                Kind::ResourceExists,
+                format!(
+                    "The operation failed because the secret {} already exists.",
+                    new.name
+                ),
+            ));
+        }
+        let now = rows::now(&mut tx).await?;
+        let secret = SecretRow {
+            arn: new_arn(new.name)?,
+            name: new.name.to_owned(),
+            description: new.description,
+            kms_key_id: new.kms_key_id,
+            created: now,
+            changed: now,
+            deleted: None,
+            due: None,
+        };
+        rows::insert_secret(&mut tx, &secret).await?;
+        rows::set_tags(&mut tx, &secret.arn, &new.tags).await?;
+        if let Some((id, value)) = new.first {
+            let found = Look {
+                secret: secret.clone(),
+                labels: Labels::new(),
+                version: None,
+            };
+            self.add_version(&mut tx, &found, id, value, None).await?;
+        }
+        tx.commit().await?;
+        Ok(secret)
+    }
+
+    /// UpdateSecret: a new description, another key's name, a new AWSCURRENT value, or all of them. An
+    /// empty `kms_key_id` is the service's own key, which is never named.
+    pub(super) async fn update_secret(
+        &self,
+        secret: &str,
+        description: Option<String>,
+        kms_key_id: Option<String>,
+        next: Option<(&VersionId, &Value)>,
+    ) -> Result<SecretRow, Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let which = next.map(|(id, _)| Which::Id(id));
+        let found = live(rows::look(&mut tx, secret, which).await?)?;
+        if let Some((id, value)) = next {
+            self.add_version(&mut tx, &found, id, value, None).await?;
+        }
+        let mut row = found.secret;
+        if description.is_some() {
+            row.description = description;
+        }
+        if let Some(id) = kms_key_id {
+            row.kms_key_id = Some(id).filter(|id| !id.is_empty());
+        }
+        touch(&mut tx, &mut row).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
+        let mut tx = self.database.read().await?;
+        let found = rows::look(&mut tx, secret, None).await?;
+        let found = found.ok_or_else(Refusal::no_secret)?;
+        details_of(&mut tx, found.secret, found.labels).await
+    }
+
+    /// A secret and where its labels are.
+    pub(super) async fn labels_of(&self, secret: &str) -> Result<(SecretRow, Labels), Refusal> {
+        let mut db = self.database.reader().await?;
+        let found = rows::look(&mut db, secret, None).await?;
+        let found = found.ok_or_else(Refusal::no_secret)?;
+        Ok((found.secret, found.labels))
+    }
+
+    /// Every secret, those marked for deletion included, by name.
+    pub(super) async fn all_details(&self) -> Result<Vec<Details>, Refusal> {
+        let mut tx = self.database.read().await?;
+        let mut all = Vec::new();
+        for row in rows::all(&mut tx).await? {
+            let labels = rows::labels(&mut tx, &row.arn).await?;
+            all.push(details_of(&mut tx, row, labels).await?);
+        }
+        Ok(all)
+    }
+
+    /// DeleteSecret: marks it for `days`, or removes it at once where they are absent. Removing what is not
+    /// there is no mistake: a lost answer may be asked for again (DeleteSecret,
+    /// ForceDeleteWithoutRecovery).
+    pub(super) async fn delete(
+        &self,
+        secret: &str,
+        days: Option<i64>,
+    ) -> Result<Option<SecretRow>, Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let now = rows::now(&mut tx).await?;
+        let mut row = match (rows::look(&mut tx, secret, None).await?, days) {
+            (Some(found), _) => found.secret,
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(Refusal::no_secret()),
+        };
+        match days {
+            None => rows::delete_secret(&mut tx, &row.arn).await?,
+            Some(_) if row.deleted.is_some() => return Err(Refusal::marked_deleted()),
+            Some(days) => {
+                row.due = Some(now + days * DAY_MS);
+                row.deleted = Some(now);
+                rows::mark(&mut tx, &row).await?;
+            }
+        }
+        row.due = row.due.or(Some(now));
+        tx.commit().await?;
+        Ok(Some(row))
+    }
+
+    pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = rows::look(&mut tx, secret, None).await?;
+        let mut row = found.ok_or_else(Refusal::no_secret)?.secret;
+        (row.deleted, row.due) = (None, None);
+        rows::mark(&mut tx, &row).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// TagResource and UntagResource.
+    pub(super) async fn change_tags(
+        &self,
+        secret: &str,
+        change: impl FnOnce(&mut BTreeMap<String, String>) + Send,
+    ) -> Result<(), Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let row = live(rows::look(&mut tx, secret, None).await?)?.secret;
+        let mut tags = rows::tags(&mut tx, &row.arn).await?;
+        change(&mut tags);
+        check_tags(&tags)?;
+        rows::set_tags(&mut tx, &row.arn, &tags).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn details_of(
+    db: &mut sqlx::SqliteConnection,
+    secret: SecretRow,
+    labels: Labels,
+) -> Result<Details, Refusal> {
+    Ok(Details {
+        labels,
+        versions: rows::version_ids(db, &secret.arn).await?,
+        tags: rows::tags(db, &secret.arn).await?,
+        secret,
+    })
+}
+
+fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let well_formed = |(key, value): (&String, &String)| {
+        (1..=128).contains(&key.chars().count())
+            && value.chars().count() <= 256
+            && !key.starts_with("aws:")
+    };
+    if tags.len() <= MOST_TAGS && tags.iter().all(well_formed) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Kind::InvalidParameter,
+        "A secret has at most 50 tags; a key has 1 to 128 characters and does not begin with aws:, \
+         a value has at most 256.",
+    ))
+}

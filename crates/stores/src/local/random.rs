@@ -1,0 +1,144 @@
+//! GetRandomPassword, with the API's own parameters and defaults.
+//!
+//! What can go wrong: a request that no password can meet is answered with one that does not meet
+//! it, or never. It is refused before anything is drawn.
+
+use aws_lc_rs::rand;
+use secrecy::SecretString;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::refusal::{Kind, Refusal};
+use twinkey_core::secret::Sensitive;
+
+const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
+const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const NUMBERS: &str = "0123456789";
+const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+
+/// The parameters of GetRandomPassword.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Wanted {
+    password_length: Option<usize>,
+    exclude_characters: String,
+    exclude_lowercase: bool,
+    exclude_uppercase: bool,
+    exclude_numbers: bool,
+    exclude_punctuation: bool,
+    include_space: bool,
+    require_each_included_type: Option<bool>,
+}
+
+/// Draws a password.
+///
+/// # Errors
+/// InvalidParameterException when no password is like that.
+pub(super) fn password(wanted: &Wanted) -> Result<Sensitive, Refusal> {
+    let invalid = |why: &str| Err(Refusal::new(Kind::InvalidParameter, why));
+    let length = wanted.password_length.unwrap_or(32);
+    if !(1..=4096).contains(&length) {
+        return invalid("PasswordLength must be 1 to 4096.");
+    }
+    let classes: Vec<Vec<u8>> = [
+        (LOWER, !wanted.exclude_lowercase),
+        (UPPER, !wanted.exclude_uppercase),
+        (NUMBERS, !wanted.exclude_numbers),
+        (PUNCTUATION, !wanted.exclude_punctuation),
+        (" ", wanted.include_space),
+    ]
+    .into_iter()
+    .filter(|(_, included)| *included)
+    .map(|(class, _)| {
+        class
+            .bytes()
+            .filter(|b| !wanted.exclude_characters.contains(char::from(*b)))
+            .collect()
+    })
+    .filter(|class: &Vec<u8>| !class.is_empty())
+    .collect();
+    let alphabet = classes.concat();
+    if alphabet.is_empty() {
+        return invalid("No character is left to make a password of.");
+    }
+    let required = if wanted.require_each_included_type.unwrap_or(true) {
+        classes
+    } else {
+        Vec::new()
+    };
+    if required.len() > length {
+        return invalid("PasswordLength is too short to hold each included type.");
+    }
+    let mut drawn = Zeroizing::new(Vec::with_capacity(length));
+    for class in &required {
+        drawn.push(class[below(class.len())?]);
+    }
+    while drawn.len() < length {
+        drawn.push(alphabet[below(alphabet.len())?]);
+    }
+    // The required ones come first until they are shuffled (Fisher and Yates).
+    for last in (1..drawn.len()).rev() {
+        drawn.swap(last, below(last + 1)?);
+    }
+    Ok(SecretString::from(
+        drawn.iter().map(|b| char::from(*b)).collect::<String>(),
+    ))
+}
+
+/// A number in `0..n`, each equally likely; `n` is at most 4096.
+fn below(n: usize) -> Result<usize, Refusal> {
+    let limit = 65_536 - 65_536 % n;
+    let mut bytes = [0_u8; 2];
+    loop {
+        rand::fill(&mut bytes).map_err(|_| {
+            Refusal::new(Kind::Internal, "the operating system gave no random bytes")
+        })?;
+        let drawn = usize::from(u16::from_be_bytes(bytes));
+        if drawn < limit {
+            return Ok(drawn % n);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn wanted(json: &str) -> Wanted {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_password_has_each_included_type_and_nothing_excluded() {
+        for _ in 0..200 {
+            let secret = password(&wanted(
+                r#"{"PasswordLength":4,"ExcludeCharacters":"/@\"'\\","IncludeSpace":false}"#,
+            ))
+            .unwrap();
+            let text = secret.expose_secret();
+            assert_eq!(text.len(), 4);
+            for class in [LOWER, UPPER, NUMBERS, PUNCTUATION] {
+                assert!(text.contains(|c| class.contains(c)));
+            }
+            assert!(!text.contains(['/', '@', '"', '\'', '\\']));
+        }
+        assert_eq!(
+            password(&Wanted::default()).unwrap().expose_secret().len(),
+            32
+        );
+    }
+
+    #[test]
+    fn what_no_password_can_be_is_refused() {
+        for json in [
+            r#"{"PasswordLength":0}"#,
+            r#"{"PasswordLength":4097}"#,
+            r#"{"PasswordLength":3}"#,
+            r#"{"ExcludeLowercase":true,"ExcludeUppercase":true,"ExcludeNumbers":true,"ExcludePunctuation":true}"#,
+        ] {
+            let refusal = password(&wanted(json)).unwrap_err();
+            assert_eq!(refusal.kind, Kind::InvalidParameter, "{json}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The store's SQL, one function a statement, over one connection.
+//!
+//! What can go wrong: two processes read, decide and write at once. Every write runs in a
+//! transaction that took the file's write lock before it read (BEGIN IMMEDIATE, in `mod.rs`).
+
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, Row, SqliteConnection};
+
+use super::labels::Labels;
+use super::naming::SecretId;
+use crate::VersionId;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// One secret. Times are milliseconds since 1970.
+#[derive(Debug, Clone, FromRow)]
+pub(super) struct SecretRow {
+    pub arn: String,
+    pub name: String,
+    pub description: Option<String>,
+    /// As it was given: this store has one key of its own.
+    pub kms_key_id: Option<String>,
+    pub created: i64,
+    pub changed: i64,
+    pub deleted: Option<i64>,
+    pub due: Option<i64>,
+}
+
+/// One version, sealed.
+#[derive(Debug, Clone)]
+pub(super) struct VersionRow {
+    pub id: String,
+    pub is_text: bool,
+    pub sealed: Vec<u8>,
+    pub created: i64,
+}
+
+/// A secret, all of its labels, and the version that was asked for, if it is there.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub secret: SecretRow,
+    pub labels: Labels,
+    pub version: Option<VersionRow>,
+}
+
+/// Which version to look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which<'a> {
+    Id(&'a VersionId),
+    Label(&'a str),
+}
+
+/// The store stamps its rows itself, as AWS does: SQLite's clock is the store's, like the service's
+/// own clock there. No decision of a rotation rests on it.
+pub(super) async fn now(db: &mut SqliteConnection) -> Result<i64> {
+    sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)")
+        .fetch_one(db)
+        .await
+}
+
+/// Removes the secrets whose recovery window is over.
+pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
+    sqlx::query("DELETE FROM secrets WHERE due <= unixepoch('subsec') * 1000")
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// One statement: each is a way to SQLite's thread and back.
+pub(super) async fn look(
+    db: &mut SqliteConnection,
+    secret: &str,
+    which: Option<Which<'_>>,
+) -> Result<Option<Look>> {
+    let (name, arn) = match SecretId::parse(secret) {
+        SecretId::Name(name) => (Some(name), None),
+        SecretId::Arn(arn) => (None, Some(arn)),
+    };
+    let (id, label) = match which {
+        Some(Which::Id(id)) => (Some(&id.0), None),
+        Some(Which::Label(label)) => (None, Some(label)),
+        None => (None, None),
+    };
+    let row = sqlx::query(
+        "SELECT s.*, v.id, v.is_text, v.sealed, v.created AS version_created, \
+             (SELECT json_group_array(json_array(version.id, label.label)) FROM versions version \
+                LEFT JOIN labels label ON label.secret = version.secret AND label.version = version.id \
+               WHERE version.secret = s.arn) AS labels \
+           FROM secrets s LEFT JOIN versions v ON v.secret = s.arn \
+                AND v.id = COALESCE(?3, (SELECT version FROM labels WHERE secret = s.arn AND label = ?4)) \
+          WHERE (s.name = ?1 OR s.arn = ?2) AND (s.due IS NULL OR s.due > unixepoch('subsec') * 1000)",
+    )
+    .bind(name)
+    .bind(arn)
+    .bind(id)
+    .bind(label)
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id: Option<String> = row.try_get("id")?;
+    let version = |id| -> Result<VersionRow> {
+        Ok(VersionRow {
+            id,
+            is_text: row.try_get("is_text")?,
+            sealed: row.try_get("sealed")?,
+            created: row.try_get("version_created")?,
+        })
+    };
+    let labels: String = row.try_get("labels")?;
+    let labels =
+        serde_json::from_str(&labels).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(Some(Look {
+        secret: SecretRow::from_row(&row)?,
+        labels: grouped(labels),
+        version: id.map(version).transpose()?,
+    }))
+}
+
+/// Every secret, by name.
+pub(super) async fn all(db: &mut SqliteConnection) -> Result<Vec<SecretRow>> {
+    sqlx::query_as(
+        "SELECT * FROM secrets WHERE due IS NULL OR due > unixepoch('subsec') * 1000 ORDER BY name",
+    )
+    .fetch_all(db)
+    .await
+}
+
+pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO secrets (arn, name, description, kms_key_id, created, changed) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .bind(&row.arn)
+    .bind(&row.name)
+    .bind(&row.description)
+    .bind(&row.kms_key_id)
+    .bind(row.created)
+    .bind(row.changed)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Writes down whether a secret is marked for deletion.
+pub(super) async fn mark(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
+    sqlx::query("UPDATE secrets SET deleted = ?2, due = ?3 WHERE arn = ?1")
+        .bind(&row.arn)
+        .bind(row.deleted)
+        .bind(row.due)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Writes down what UpdateSecret may change, as changed now; gives when that is.
+pub(super) async fn touch(db: &mut SqliteConnection, row: &SecretRow) -> Result<i64> {
+    sqlx::query_scalar(
+        "UPDATE secrets SET description = ?2, kms_key_id = ?3, \
+                changed = CAST(unixepoch('subsec') * 1000 AS INTEGER) \
+          WHERE arn = ?1 RETURNING changed",
+    )
+    .bind(&row.arn)
+    .bind(&row.description)
+    .bind(&row.kms_key_id)
+    .fetch_one(db)
+    .await
+}
+
+pub(super) async fn delete_secret(db: &mut SqliteConnection, arn: &str) -> Result<()> {
+    sqlx::query("DELETE FROM secrets WHERE arn = ?1")
+        .bind(arn)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// The ids of a secret's versions and when they were made, newest first.
+pub(super) async fn version_ids(
+    db: &mut SqliteConnection,
+    arn: &str,
+) -> Result<Vec<(VersionId, i64)>> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT id, created FROM versions WHERE secret = ?1 ORDER BY seq DESC")
+            .bind(arn)
+            .fetch_all(db)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, created)| (VersionId(id), created))
+        .collect())
+}
+
+pub(super) async fn insert_version(
+    db: &mut SqliteConnection,
+    arn: &str,
+    row: &VersionRow,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO versions (secret, id, is_text, sealed, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(arn)
+    .bind(&row.id)
+    .bind(row.is_text)
+    .bind(&row.sealed)
+    .bind(row.created)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+pub(super) async fn delete_version(
+    db: &mut SqliteConnection,
+    arn: &str,
+    id: &VersionId,
+) -> Result<()> {
+    sqlx::query("DELETE FROM versions WHERE secret = ?1 AND id = ?2")
+        .bind(arn)
+        .bind(&id.0)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Every version of a secret with its labels.
+pub(super) async fn labels(db: &mut SqliteConnection, arn: &str) -> Result<Labels> {
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(
+        "SELECT v.id, l.label FROM versions v \
+         LEFT JOIN labels l ON l.secret = v.secret AND l.version = v.id WHERE v.secret = ?1",
+    )
+    .bind(arn)
+    .fetch_all(db)
+    .await?;
+    Ok(grouped(rows))
+}
+
+fn grouped(rows: Vec<(String, Option<String>)>) -> Labels {
+    let mut labels = Labels::new();
+    for (id, label) in rows {
+        labels.entry(VersionId(id)).or_default().extend(label);
+    }
+    labels
+}
+
+/// Makes the labels of a secret, which are these before, exactly those after.
+pub(super) async fn set_labels(
+    db: &mut SqliteConnection,
+    arn: &str,
+    before: &Labels,
+    after: &Labels,
+) -> Result<()> {
+    let (before, after) = (by_label(before), by_label(after));
+    if before.keys().any(|label| !after.contains_key(label)) {
+        sqlx::query("DELETE FROM labels WHERE secret = ?1")
+            .bind(arn)
+            .execute(&mut *db)
+            .await?;
+    }
+    sqlx::query(
+        "INSERT INTO labels (secret, label, version) \
+         SELECT ?1, key, value FROM json_each(?2) WHERE true \
+         ON CONFLICT (secret, label) DO UPDATE SET version = excluded.version",
+    )
+    .bind(arn)
+    .bind(serde_json::json!(after).to_string())
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+fn by_label(labels: &Labels) -> BTreeMap<&str, &str> {
+    let mut by_label = BTreeMap::new();
+    for (id, on_it) in labels {
+        by_label.extend(on_it.iter().map(|label| (label.as_str(), id.0.as_str())));
+    }
+    by_label
+}
+
+pub(super) async fn tags(db: &mut SqliteConnection, arn: &str) -> Result<BTreeMap<String, String>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT key, value FROM tags WHERE secret = ?1")
+            .bind(arn)
+            .fetch_all(db)
+            .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Makes the tags of a secret exactly these.
+pub(super) async fn set_tags(
+    db: &mut SqliteConnection,
+    arn: &str,
+    tags: &BTreeMap<String, String>,
+) -> Result<()> {
+    sqlx::query("DELETE FROM tags WHERE secret = ?1")
+        .bind(arn)
+        .execute(&mut *db)
+        .await?;
+    for (key, value) in tags {
+        sqlx::query("INSERT INTO tags (secret, key, value) VALUES (?1, ?2, ?3)")
+            .bind(arn)
+            .bind(key)
+            .bind(value)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! The actions on versions: put, read, move a label.
+//!
+//! What can go wrong, and what prevents it:
+//! - an action is half done: it commits at its end or not at all;
+//! - a version changes its value: it is inserted once, and an id that is taken is compared or refused;
+//! - a value is kept longer than promised, or a labelled one is lost: `labels::prunable` decides.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+
+use super::cache::Wanted;
+use super::labels::{self, Labels};
+use super::naming::check_token;
+use super::refusal::{Kind, Refusal};
+use super::rows::{self, Look, SecretRow, VersionRow, Which};
+use super::sealed::Belongs;
+use super::{LocalStore, Sensitive, write};
+use crate::{VersionId, stage};
+
+/// The newest versions that are kept; labelled ones are kept whatever their age.
+const KEPT_VERSIONS: usize = 20;
+/// AWS's limit for a value, in bytes.
+const MOST_BYTES: usize = 65_536;
+
+/// What a version holds.
+#[derive(Debug)]
+pub enum Value {
+    /// SecretString
+    Text(Sensitive),
+    /// SecretBinary
+    Binary(SecretBox<Vec<u8>>),
+}
+
+impl Value {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.expose_secret().as_bytes(),
+            Self::Binary(bytes) => bytes.expose_secret(),
+        }
+    }
+}
+
+/// A version that was read.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub secret: SecretRow,
+    pub id: VersionId,
+    pub value: Value,
+    pub stages: Vec<String>,
+    /// Milliseconds since 1970.
+    pub created: i64,
+}
+
+/// A version as it is in the file.
+#[derive(Debug)]
+pub(super) struct SealedVersion {
+    secret: SecretRow,
+    row: VersionRow,
+    stages: Vec<String>,
+}
+
+impl SealedVersion {
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.row.sealed.len() + 1024
+    }
+}
+
+impl LocalStore {
+    /// PutSecretValue. The same value under the same id changes nothing, labels included. Returns
+    /// the labels that the version has then.
+    pub(super) async fn put_value(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Value,
+        stages: Option<&[String]>,
+    ) -> Result<(SecretRow, Vec<String>), Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = live(rows::look(&mut tx, secret, Some(Which::Id(id))).await?)?;
+        let labels = self.add_version(&mut tx, &found, id, value, stages);
+        let labels = labels.await?;
+        tx.commit().await?;
+        Ok((found.secret, stages_of(&labels, id)))
+    }
+
+    /// GetSecretValue.
+    pub(super) async fn read_value(
+        &self,
+        secret: &str,
+        version: Option<&VersionId>,
+        label: Option<&str>,
+    ) -> Result<Found, Refusal> {
+        let sealed = self.find_version(secret, version, label).await?;
+        self.opened(&sealed)
+    }
+
+    /// GetSecretValue out of what was read before, where the file has not changed since.
+    pub(super) async fn read_cached(
+        &self,
+        secret: &str,
+        version: Option<&VersionId>,
+        label: Option<&str>,
+    ) -> Result<Found, Refusal> {
+        let wanted = Wanted {
+            secret: secret.to_owned(),
+            version: version.cloned(),
+            label: label.map(str::to_owned),
+        };
+        let state = self.cache.state().await?;
+        if let Some(sealed) = self.cache.get(state, &wanted) {
+            return self.opened(&sealed);
+        }
+        let sealed = Arc::new(self.find_version(secret, version, label).await?);
+        let found = self.opened(&sealed)?;
+        self.cache.keep(state, wanted, &sealed);
+        Ok(found)
+    }
+
+    fn opened(&self, sealed: &SealedVersion) -> Result<Found, Refusal> {
+        Ok(Found {
+            value: self.unseal(&sealed.secret, &sealed.row)?,
+            id: VersionId(sealed.row.id.clone()),
+            stages: sealed.stages.clone(),
+            created: sealed.row.created,
+            secret: sealed.secret.clone(),
+        })
+    }
+
+    async fn find_version(
+        &self,
+        secret: &str,
+        version: Option<&VersionId>,
+        label: Option<&str>,
+    ) -> Result<SealedVersion, Refusal> {
+        let which = match version {
+            Some(id) => Which::Id(id),
+            None => Which::Label(label.unwrap_or(stage::CURRENT)),
+        };
+        let mut db = self.database.reader().await?;
+        let Look {
+            secret,
+            labels,
+            version: row,
+        } = live(rows::look(&mut db, secret, Some(which)).await?)?;
+        let not_found = |what: String| {
+            Refusal::new(
+                Kind::ResourceNotFound,
+                format!("Secrets Manager can't find the specified secret value for {what}"),
+            )
+        };
+        if let (Some(id), Some(label)) = (version, label)
+            && labels.get(id).is_some_and(|on_it| !on_it.contains(label))
+        {
+            return Err(Refusal::new(
+                Kind::InvalidRequest,
+                "You provided a VersionStage that is not associated to the provided VersionId.",
+            ));
+        }
+        let row = row.ok_or_else(|| match which {
+            Which::Id(id) => not_found(format!("VersionId: {id}")),
+            Which::Label(label) => not_found(format!("staging label: {label}")),
+        })?;
+        Ok(SealedVersion {
+            stages: stages_of(&labels, &VersionId(row.id.clone())),
+            secret,
+            row,
+        })
+    }
+
+    pub(super) async fn update_stage(
+        &self,
+        secret: &str,
+        label: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<SecretRow, Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = live(rows::look(&mut tx, secret, None).await?)?;
+        let after = labels::move_stage(&found.labels, label, from, to)?;
+        let mut row = found.secret;
+        rows::set_labels(&mut tx, &row.arn, &found.labels, &after).await?;
+        touch(&mut tx, &mut row).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
+    /// Adds a version to a secret inside a transaction, after a look at that version; returns the labels after.
+    pub(super) async fn add_version(
+        &self,
+        tx: &mut sqlx::SqliteConnection,
+        found: &Look,
+        id: &VersionId,
+        value: &Value,
+        stages: Option<&[String]>,
+    ) -> Result<Labels, Refusal> {
+        check_token(&id.0)?;
+        if !(1..=MOST_BYTES).contains(&value.bytes().len()) {
+            return Err(Refusal::new(
+                Kind::Validation,
+                "A secret value must have 1 to 65536 bytes.",
+            ));
+        }
+        let Look {
+            secret,
+            labels: before,
+            version,
+        } = found;
+        if let Some(there) = version {
+            if self.holds(secret, there, value)? {
+                return Ok(before.clone());
+            }
+            return Err(Refusal::new(
+                Kind::ResourceExists,
+                format!(
+                    "You can't use ClientRequestToken {id} because that value is already in use for a \
+                     version of secret {}.",
+                    secret.arn
+                ),
+            ));
+        }
+        let after = labels::put(before, id, stages)?;
+        let mut secret = secret.clone();
+        touch(tx, &mut secret).await?;
+        let row = self.seal(&secret, id, value)?;
+        rows::insert_version(tx, &secret.arn, &row).await?;
+        rows::set_labels(tx, &secret.arn, before, &after).await?;
+        if after.len() <= KEPT_VERSIONS {
+            return Ok(after);
+        }
+        let versions: Vec<(VersionId, bool)> = rows::version_ids(tx, &secret.arn)
+            .await?
+            .into_iter()
+            .map(|(id, _)| {
+                let labelled = !stages_of(&after, &id).is_empty();
+                (id, labelled)
+            })
+            .collect();
+        for old in labels::prunable(&versions, KEPT_VERSIONS) {
+            rows::delete_version(tx, &secret.arn, &old).await?;
+        }
+        Ok(after)
+    }
+
+    fn seal(
+        &self,
+        secret: &SecretRow,
+        id: &VersionId,
+        value: &Value,
+    ) -> Result<VersionRow, Refusal> {
+        let of = Belongs {
+            arn: &secret.arn,
+            version: &id.0,
+        };
+        let sealed = self
+            .key
+            .seal(of, value.bytes())
+            .map_err(|_| Refusal::new(Kind::Encryption, "The value could not be encrypted."))?;
+        Ok(VersionRow {
+            id: id.0.clone(),
+            is_text: matches!(value, Value::Text(_)),
+            sealed,
+            created: secret.changed,
+        })
+    }
+
+    fn unseal(&self, secret: &SecretRow, row: &VersionRow) -> Result<Value, Refusal> {
+        let damaged = || {
+            Refusal::new(
+                Kind::Decryption,
+                format!(
+                    "Version {} is damaged: it does not open under the store's key.",
+                    row.id
+                ),
+            )
+        };
+        let of = Belongs {
+            arn: &secret.arn,
+            version: &row.id,
+        };
+        let mut bytes = self.key.open(of, &row.sealed).map_err(|_| damaged())?;
+        let bytes = std::mem::take(&mut *bytes);
+        if !row.is_text {
+            return Ok(Value::Binary(SecretBox::new(Box::new(bytes))));
+        }
+        String::from_utf8(bytes)
+            .map(|text| Value::Text(SecretString::from(text)))
+            .map_err(|_| damaged())
+    }
+
+    /// Whether the version has this value.
+    pub(super) fn holds(
+        &self,
+        secret: &SecretRow,
+        row: &VersionRow,
+        value: &Value,
+    ) -> Result<bool, Refusal> {
+        let there = self.unseal(secret, row)?;
+        let same_kind = matches!(there, Value::Text(_)) == matches!(value, Value::Text(_));
+        Ok(same_kind && there.bytes() == value.bytes())
+    }
+}
+
+/// The labels of a version, in order.
+pub(super) fn stages_of(labels: &Labels, id: &VersionId) -> Vec<String> {
+    labels
+        .get(id)
+        .map(|on_it| on_it.iter().cloned().collect())
+        .unwrap_or_default()
+}
+
+/// The secret, unless it is missing or marked for deletion.
+pub(super) fn live(found: Option<Look>) -> Result<Look, Refusal> {
+    match found {
+        None => Err(Refusal::no_secret()),
+        Some(found) if found.secret.deleted.is_some() => Err(Refusal::marked_deleted()),
+        Some(found) => Ok(found),
+    }
+}
+
+/// Notes that the secret changes now.
+pub(super) async fn touch(
+    db: &mut sqlx::SqliteConnection,
+    secret: &mut SecretRow,
+) -> Result<(), Refusal> {
+    secret.changed = rows::touch(db, secret).await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The interface of AWS's own agent (`aws-secretsmanager-agent`) and of its Lambda extension: a secret's value
+//! for whoever has the token.
+//!
+//! What can go wrong: a page or a service that can be made to send requests (SSRF) reads a secret. As in the
+//! agent, a header is asked for that neither can set, and a request that was forwarded is refused.
+//!
+//! Source: the agent's README and `server.rs`, for what is answered, with which status, and in which order it is
+//! looked at. Where the agent would keep a value for a while (`ttl_seconds`), this one is never stale, so that
+//! `refreshNow` is understood and changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+
+use crate::listener::Peer;
+use crate::local::api::{Action, read_value};
+use crate::local::{Kind, Refusal};
+
+use super::Served;
+use super::keys::Key;
+use super::told::Told;
+
+/// Both are the agent's own.
+const TOKEN_HEADERS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
+const PING: &str = "/ping";
+
+type Plain = (StatusCode, String);
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    (status, text.to_owned()).into_response()
+}
+
+/// Lets a request through with the key whose token it carries; `/ping` without one.
+pub(super) async fn admit(
+    State(served): State<Arc<Served>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if request.uri().path() == PING {
+        return next.run(request).await;
+    }
+    let refused = |outcome, status, text| {
+        served.metrics.served("agent", "unknown", outcome);
+        tracing::debug!(peer = %peer.0, outcome, "a request to the agent's interface was refused");
+        plain(status, text)
+    };
+    if request.headers().contains_key("x-forwarded-for") {
+        return refused("forwarded", StatusCode::BAD_REQUEST, "Forwarded");
+    }
+    match holder(&served, request.headers()) {
+        Some(key) => {
+            request.extensions_mut().insert(key);
+            next.run(request).await
+        }
+        None => refused("bad_token", StatusCode::FORBIDDEN, "Bad Token"),
+    }
+}
+
+fn holder(served: &Served, headers: &HeaderMap) -> Option<Arc<Key>> {
+    let keys = served.keys();
+    TOKEN_HEADERS
+        .iter()
+        .filter_map(|name| headers.get(*name)?.to_str().ok())
+        .find_map(|token| keys.by_token(token))
+}
+
+pub(super) async fn ping() -> &'static str {
+    "healthy"
+}
+
+pub(super) async fn not_found() -> Response {
+    plain(StatusCode::NOT_FOUND, "Not found")
+}
+
+pub(super) async fn not_allowed() -> Response {
+    plain(StatusCode::METHOD_NOT_ALLOWED, "Not allowed")
+}
+
+/// `GET /secretsmanager/get?secretId=…`
+pub(super) async fn by_query(
+    state: State<Arc<Served>>,
+    peer: ConnectInfo<Peer>,
+    key: Extension<Arc<Key>>,
+    uri: Uri,
+) -> Result<Response, Plain> {
+    let mut query = Query::parse(&uri, true)?;
+    let secret = std::mem::take(&mut query.secret_id);
+    if secret.is_empty() {
+        return Err((StatusCode::BAD_REQUEST, "missing parameter secretId".into()));
+    }
+    Ok(answer(state, peer, key, &secret, &query).await)
+}
+
+/// `GET /v1/{secret}`
+pub(super) async fn by_path(
+    state: State<Arc<Served>>,
+    peer: ConnectInfo<Peer>,
+    key: Extension<Arc<Key>>,
+    Path(secret): Path<String>,
+    uri: Uri,
+) -> Result<Response, Plain> {
+    let query = Query::parse(&uri, false)?;
+    Ok(answer(state, peer, key, &secret, &query).await)
+}
+
+/// `GET /v1/`
+pub(super) async fn without_secret() -> Plain {
+    (StatusCode::BAD_REQUEST, "missing secret ID".into())
+}
+
+/// What is asked of the version.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    secret_id: String,
+    version_id: Option<String>,
+    version_stage: Option<String>,
+}
+
+impl Query {
+    /// Reads it; `with_secret` where it may name the secret.
+    fn parse(uri: &Uri, with_secret: bool) -> Result<Self, Plain> {
+        let wrong = |why: String| Err((StatusCode::BAD_REQUEST, why));
+        let mut query = Self::default();
+        let pairs: Vec<(String, String)> = match axum::extract::Query::try_from_uri(uri) {
+            Ok(axum::extract::Query(pairs)) => pairs,
+            Err(_) => return wrong("invalid query".into()),
+        };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "secretId" if with_secret => query.secret_id = value,
+                "versionId" => query.version_id = Some(value),
+                "versionStage" => query.version_stage = Some(value),
+                "refreshNow" => match value.to_lowercase().as_str() {
+                    "true" | "1" | "false" | "0" => {}
+                    _ => return wrong("invalid refreshNow value".into()),
+                },
+                _ => return wrong(format!("unknown parameter: {name}")),
+            }
+        }
+        Ok(query)
+    }
+}
+
+async fn answer(
+    State(served): State<Arc<Served>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(key): Extension<Arc<Key>>,
+    secret: &str,
+    query: &Query,
+) -> Response {
+    let mut told = Told::new(&served.metrics, "agent", peer);
+    told.key = Some(Arc::clone(&key));
+    told.action = Some(Action::GetSecretValue);
+    let (version, label) = (query.version_id.as_deref(), query.version_stage.as_deref());
+    let answer = read_value(&served.store, &*key, secret, version, label).await;
+    told.answered(answer.as_ref().err(), || secret.to_owned());
+    match answer {
+        Ok(value) => Json(as_the_agent(value)).into_response(),
+        Err(refusal) => (refusal.status(), Json(refused(&refusal))).into_response(),
+    }
+}
+
+/// The agent writes the time of creation as a text.
+fn as_the_agent(mut value: Value) -> Value {
+    if let Some(created) = value.get_mut("CreatedDate") {
+        *created = Value::String(created.to_string());
+    }
+    value
+}
+
+fn refused(refusal: &Refusal) -> Value {
+    match refusal.kind {
+        // As the agent, which tells nothing of what is wrong inside.
+        Kind::Internal => json!({"__type": "InternalFailure"}),
+        kind => json!({"__type": kind.name(), "message": refusal.message}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str, with_secret: bool) -> Result<Query, String> {
+        let uri: Uri = format!("/x?{query}").parse().unwrap();
+        Query::parse(&uri, with_secret).map_err(|(status, why)| {
+            assert_eq!(status, StatusCode::BAD_REQUEST);
+            why
+        })
+    }
+
+    #[test]
+    fn a_query_is_read_as_the_agent_reads_it() {
+        let query = parse(
+            "secretId=prod%2Fdb&versionId=v&versionStage=AWSPREVIOUS&refreshNow=TRUE",
+            true,
+        );
+        let wanted = Query {
+            secret_id: "prod/db".into(),
+            version_id: Some("v".into()),
+            version_stage: Some("AWSPREVIOUS".into()),
+        };
+        assert_eq!(query, Ok(wanted));
+        assert_eq!(parse("", true), Ok(Query::default()));
+        for (query, with_secret, why) in [
+            ("refreshNow=123", true, "invalid refreshNow value"),
+            ("abc=1", true, "unknown parameter: abc"),
+            ("secretId=x", false, "unknown parameter: secretId"),
+        ] {
+            assert_eq!(parse(query, with_secret), Err(why.into()), "{query}");
+        }
+    }
+}

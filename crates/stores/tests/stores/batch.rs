@@ -1,0 +1,105 @@
+//! Many secrets in few calls: what is saved, and what becomes of it where it is not allowed, lags or is incomplete.
+
+use secrecy::ExposeSecret;
+use twinkey_stores::batch::Batches;
+use twinkey_stores::stage::{CURRENT, PENDING};
+use twinkey_stores::{SecretStore, StoreError};
+
+use crate::aws::seeded;
+use crate::subject::{new_id, secret};
+use twinkey_testkit::aws::StandIn;
+
+/// Secrets whose values are their names, besides those that are there.
+async fn more(stand_in: &StandIn, names: &[String]) {
+    for name in names {
+        let value = secret(name);
+        stand_in.store().create_or_put(name, &value).await.unwrap();
+    }
+}
+
+/// What is read: the value, or the error's code.
+async fn read(batches: &Batches, store: &dyn SecretStore, secrets: &[&str]) -> Vec<String> {
+    let read = batches.read(store, secrets).await;
+    read.into_iter()
+        .map(|read| match read {
+            Ok(version) => version.value.expose_secret().to_owned(),
+            Err(error) => error.code().as_str().to_owned(),
+        })
+        .collect()
+}
+
+fn calls(stand_in: &StandIn) -> [usize; 2] {
+    ["BatchGetSecretValue", "GetSecretValue"].map(|action| stand_in.faults().count(action))
+}
+
+#[tokio::test]
+async fn forty_five_secrets_are_read_in_three_calls_and_come_in_the_order_of_the_question() {
+    let (stand_in, store, _) = seeded().await;
+    let names: Vec<String> = (0..45).map(|n| format!("many/{n:02}")).collect();
+    more(&stand_in, &names).await;
+    let asked: Vec<&str> = names.iter().rev().map(String::as_str).collect();
+    assert_eq!(read(&Batches::default(), &store, &asked).await, asked);
+    assert_eq!(calls(&stand_in), [3, 0]);
+}
+
+#[tokio::test]
+async fn one_secret_is_no_batch() {
+    let (stand_in, store, _) = seeded().await;
+    assert_eq!(read(&Batches::default(), &store, &["a"]).await, ["one"]);
+    assert_eq!(calls(&stand_in), [0, 1]);
+}
+
+#[tokio::test]
+async fn what_a_batch_has_no_value_of_is_asked_for_alone_and_has_its_own_error() {
+    let (stand_in, store, _) = seeded().await;
+    more(&stand_in, &["b".into()]).await;
+    let asked = ["b", "nowhere", "a"];
+    let found = read(&Batches::default(), &store, &asked).await;
+    assert_eq!(found, ["b", "secret_not_found", "one"]);
+    assert_eq!(calls(&stand_in), [1, 1]);
+}
+
+#[tokio::test]
+async fn where_batches_are_denied_each_is_asked_for_alone_and_no_batch_is_tried_again() {
+    let (stand_in, store, _) = seeded().await;
+    more(&stand_in, &["b".into()]).await;
+    stand_in.faults().deny("BatchGetSecretValue");
+    let batches = Batches::default();
+    for round in 1..=3 {
+        assert_eq!(read(&batches, &store, &["a", "b"]).await, ["one", "b"]);
+        assert_eq!(calls(&stand_in), [1, round * 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_for_now_is_tried_again_the_next_time() {
+    let (stand_in, store, _) = seeded().await;
+    more(&stand_in, &["b".into()]).await;
+    stand_in.faults().throttle("BatchGetSecretValue", 1);
+    let batches = Batches::default();
+    assert_eq!(read(&batches, &store, &["a", "b"]).await, ["one", "b"]);
+    assert_eq!(calls(&stand_in), [1, 2], "once, and not five times");
+    assert_eq!(read(&batches, &store, &["a", "b"]).await, ["one", "b"]);
+    assert_eq!(calls(&stand_in), [2, 2]);
+}
+
+#[tokio::test]
+async fn a_batch_that_lags_behind_an_own_write_is_not_believed() {
+    let (stand_in, store, first) = seeded().await;
+    more(&stand_in, &["b".into()]).await;
+    stand_in.lag(Some(1)).await;
+    let id = new_id();
+    store.put("a", &id, &secret("two"), PENDING).await.unwrap();
+    let moved = store.move_stage("a", CURRENT, Some(&first), Some(&id));
+    moved.await.unwrap();
+    let found = read(&Batches::default(), &store, &["a", "b"]).await;
+    assert_eq!(found, ["two", "b"]);
+    assert_eq!(calls(&stand_in), [1, 1]);
+}
+
+#[tokio::test]
+async fn more_than_aws_takes_in_one_call_is_refused_as_aws_does() {
+    let (_stand_in, store, _) = seeded().await;
+    let error = store.get_batch(&["a"; 21]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+}

@@ -1,0 +1,281 @@
+//! Requests that are wrong in one thing, and the error that AWS has for it.
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value as Json, json};
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::served::keys::NewKey;
+
+use super::Place;
+use crate::subject::secret;
+use twinkey_testkit::signed;
+
+const BODY: &str = r#"{"SecretId":"prod/a"}"#;
+
+async fn place() -> Place {
+    let place = Place::open().await;
+    place
+        .beside
+        .create_or_put("prod/a", &secret("hunter2-hunter2"))
+        .await
+        .unwrap();
+    place
+}
+
+/// The status and the error's name; the sentence must not be empty, nor tell a value.
+async fn refusal(place: &Place, headers: &[(String, String)], body: &str) -> (u16, String, String) {
+    let (status, answer) = place.answer(headers, body).await;
+    let told = answer["message"].as_str().or(answer["Message"].as_str());
+    let told = told.unwrap_or_else(|| panic!("{answer}")).to_owned();
+    assert!(
+        !told.is_empty() && !answer.to_string().contains("hunter2"),
+        "{answer}"
+    );
+    (
+        status.as_u16(),
+        answer["__type"].as_str().unwrap().to_owned(),
+        told,
+    )
+}
+
+fn set(headers: &mut [(String, String)], name: &str, change: impl Fn(&str) -> String) {
+    let header = headers.iter_mut().find(|(n, _)| n == name).unwrap();
+    header.1 = change(&header.1);
+}
+
+#[tokio::test]
+async fn each_mistake_in_a_signature_has_aws_s_own_error() {
+    let place = place().await;
+    let good = place.signed(&place.admin, "GetSecretValue", BODY);
+    let (status, answer) = place.answer(&good, BODY).await;
+    assert_eq!(
+        (status.as_u16(), &answer["SecretString"]),
+        (200, &json!("hunter2-hunter2"))
+    );
+
+    let invalid = "InvalidSignatureException";
+    let tampered = BODY.replace("prod/a", "prod/b");
+    let (status, name, told) = refusal(&place, &good, &tampered).await;
+    assert_eq!((status, &*name), (400, invalid));
+    assert!(
+        told.starts_with("The request signature we calculated does not match"),
+        "{told}"
+    );
+
+    let mut other = good.clone();
+    set(&mut other, "x-amz-target", |_| {
+        "secretsmanager.DeleteSecret".into()
+    });
+    assert_eq!(refusal(&place, &other, BODY).await.1, invalid);
+
+    let wrong = NewKey {
+        id: place.admin.id.clone(),
+        secret: SecretString::from("a secret that is none of this key's"),
+    };
+    let wrong = place.signed(&wrong, "GetSecretValue", BODY);
+    assert_eq!(refusal(&place, &wrong, BODY).await.1, invalid);
+
+    let key = (&*place.admin.id, place.admin.secret.expose_secret());
+    let host = place.url().replace("http://", "");
+    for (at, told_of) in [
+        (
+            SystemTime::from(Clock::system().now()) - Duration::from_secs(310),
+            "Signature expired: ",
+        ),
+        (
+            SystemTime::from(Clock::system().now()) + Duration::from_secs(310),
+            "Signature not yet current: ",
+        ),
+    ] {
+        let headers = signed::headers(&host, key, "GetSecretValue", BODY, at);
+        let (status, name, told) = refusal(&place, &headers, BODY).await;
+        assert_eq!((status, &*name), (400, invalid));
+        assert!(told.starts_with(told_of), "{told}");
+    }
+
+    let unknown = NewKey::draw().unwrap();
+    let unknown = place.signed(&unknown, "GetSecretValue", BODY);
+    let (status, name, told) = refusal(&place, &unknown, BODY).await;
+    assert_eq!((status, &*name), (400, "UnrecognizedClientException"));
+    assert_eq!(
+        told,
+        "The security token included in the request is invalid."
+    );
+    let mut session = good.clone();
+    session.push(("x-amz-security-token".into(), "a session's".into()));
+    assert_eq!(refusal(&place, &session, BODY).await.1, name);
+
+    let unsigned: Vec<_> = good
+        .iter()
+        .filter(|(n, _)| n != "authorization")
+        .cloned()
+        .collect();
+    let (status, name, _) = refusal(&place, &unsigned, BODY).await;
+    assert_eq!(
+        (status, &*name),
+        (400, "MissingAuthenticationTokenException")
+    );
+    let mut half = good.clone();
+    set(&mut half, "authorization", |value| {
+        value.replace("Signature=", "Sig=")
+    });
+    assert_eq!(
+        refusal(&place, &half, BODY).await.1,
+        "IncompleteSignatureException"
+    );
+    let mut not_over_all = good;
+    set(&mut not_over_all, "authorization", |value| {
+        value.replace(";x-amz-target", "")
+    });
+    assert_eq!(refusal(&place, &not_over_all, BODY).await.1, invalid);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_read_only_for_a_known_key() {
+    let place = place().await;
+    let huge = " ".repeat(600_000);
+    let mine = place.signed(&place.admin, "GetSecretValue", &huge);
+    let (status, name, _) = refusal(&place, &mine, &huge).await;
+    assert_eq!((status, &*name), (413, "RequestEntityTooLargeException"));
+    let unknown = place.signed(&NewKey::draw().unwrap(), "GetSecretValue", &huge);
+    let asked = reqwest::Client::new().post(place.url()).body(huge);
+    let asked = unknown
+        .iter()
+        .fold(asked, |asked, (name, value)| asked.header(name, value));
+    // It may be told before it has sent all, and then be cut off.
+    if let Ok(answer) = asked.send().await {
+        assert_eq!(
+            answer.json::<Json>().await.unwrap()["__type"],
+            "UnrecognizedClientException"
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_wrong_parameter_has_aws_s_own_error() {
+    let place = place().await;
+    let token = "x".repeat(32);
+    for (action, body, name) in [
+        ("MakeCoffee", json!({}), "UnknownOperationException"),
+        (
+            "PutResourcePolicy",
+            json!({"SecretId": "prod/a"}),
+            "UnknownOperationException",
+        ),
+        ("GetSecretValue", json!({}), "ValidationException"),
+        (
+            "GetSecretValue",
+            json!({"SecretId": "x".repeat(2049)}),
+            "ValidationException",
+        ),
+        (
+            "GetSecretValue",
+            json!({"SecretId": 1}),
+            "SerializationException",
+        ),
+        (
+            "GetSecretValue",
+            json!({"SecretId": "prod/a", "VersionId": "short"}),
+            "ValidationException",
+        ),
+        (
+            "GetSecretValue",
+            json!({"SecretId": "prod/a", "VersionStage": ""}),
+            "ValidationException",
+        ),
+        (
+            "GetSecretValue",
+            json!({"SecretId": "prod/a", "VersionId": token}),
+            "ResourceNotFoundException",
+        ),
+        (
+            "GetSecretValue",
+            json!({"SecretId": "prod/a", "VersionStage": "none"}),
+            "ResourceNotFoundException",
+        ),
+        (
+            "CreateSecret",
+            json!({"Name": "a b"}),
+            "ValidationException",
+        ),
+        (
+            "CreateSecret",
+            json!({"Name": "b", "Description": "x".repeat(2049)}),
+            "ValidationException",
+        ),
+        (
+            "CreateSecret",
+            json!({"Name": "b", "SecretString": "x", "SecretBinary": "eA==", "ClientRequestToken": token}),
+            "InvalidParameterException",
+        ),
+        (
+            "CreateSecret",
+            json!({"Name": "b", "SecretBinary": "no base64", "ClientRequestToken": token}),
+            "SerializationException",
+        ),
+        (
+            "CreateSecret",
+            json!({"Name": "prod/a", "SecretString": "x", "ClientRequestToken": token}),
+            "ResourceExistsException",
+        ),
+        (
+            "PutSecretValue",
+            json!({"SecretId": "prod/a"}),
+            "InvalidRequestException",
+        ),
+        (
+            "PutSecretValue",
+            json!({"SecretId": "prod/a", "SecretString": "x"}),
+            "InvalidParameterException",
+        ),
+        (
+            "UpdateSecretVersionStage",
+            json!({"SecretId": "prod/a", "VersionStage": "AWSCURRENT"}),
+            "InvalidParameterException",
+        ),
+        (
+            "ListSecrets",
+            json!({"NextToken": "?"}),
+            "InvalidNextTokenException",
+        ),
+        (
+            "ListSecrets",
+            json!({"MaxResults": 101}),
+            "InvalidParameterException",
+        ),
+        (
+            "ListSecrets",
+            json!({"SortBy": "size"}),
+            "InvalidParameterException",
+        ),
+        (
+            "ListSecrets",
+            json!({"Filters": [{"Key": "size", "Values": ["x"]}]}),
+            "InvalidParameterException",
+        ),
+        (
+            "GetRandomPassword",
+            json!({"PasswordLength": 3}),
+            "InvalidParameterException",
+        ),
+        (
+            "TagResource",
+            json!({"SecretId": "prod/a", "Tags": [{"Key": "aws:x", "Value": ""}]}),
+            "InvalidParameterException",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a"}),
+            "InvalidRequestException",
+        ),
+    ] {
+        let (status, answer) = place.ask(action, body).await;
+        assert_eq!(
+            (status.as_u16(), answer["__type"].as_str()),
+            (400, Some(name)),
+            "{action}: {answer}"
+        );
+        assert!(answer["Message"].is_string());
+    }
+}

@@ -1,0 +1,224 @@
+//! Which servers this machine has, and how each is run.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::locations::cache;
+
+use super::super::server::Account;
+use super::{Flavor, LaunchError, LocalMysql, path_option};
+
+/// Names a folder with `mariadbd` and `mariadb-install-db`, to be preferred to what is found.
+pub const MARIADB_BIN_ENV: &str = "TWINKEY_MARIADB_BIN";
+/// Names a root file system with a MySQL server, as `scripts/setup-mysql` makes it.
+pub const MYSQL_ROOT_ENV: &str = "TWINKEY_MYSQL_ROOT";
+
+/// A server that is installed: see [`LocalMysql::find`].
+#[derive(Debug, Clone)]
+pub struct Program {
+    flavor: Flavor,
+    version: String,
+    place: Place,
+}
+
+impl Program {
+    #[must_use]
+    pub const fn flavor(&self) -> Flavor {
+        self.flavor
+    }
+
+    /// For example `10.11.19`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// Where a server is.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Mariadb {
+        server: PathBuf,
+        install_db: PathBuf,
+    },
+    /// The `usr` folder of another system's root file system. The server runs with that system's
+    /// own loader and libraries and needs no chroot, so that an ordinary user can run it.
+    Root(PathBuf),
+    /// The system's own MySQL.
+    Mysqld(PathBuf),
+}
+
+impl Place {
+    /// The server's command line, up to where its options follow.
+    pub(super) fn server(&self) -> Vec<OsString> {
+        let no_defaults = || OsString::from("--no-defaults");
+        match self {
+            Self::Mariadb { server, .. } => vec![server.into(), no_defaults()],
+            Self::Mysqld(server) => vec![
+                server.into(),
+                no_defaults(),
+                "--secure-file-priv=NULL".into(),
+            ],
+            Self::Root(usr) => {
+                let loader = loader(usr).unwrap_or_default();
+                let share = usr.join("share/mysql");
+                vec![
+                    loader.clone().into(),
+                    "--library-path".into(),
+                    loader.parent().unwrap_or(usr).into(),
+                    usr.join("sbin/mysqld").into(),
+                    no_defaults(),
+                    path_option("--lc-messages-dir", &share),
+                    path_option("--character-sets-dir", &share.join("charsets")),
+                    path_option("--plugin-dir", &usr.join("lib/mysql/plugin")),
+                    "--secure-file-priv=NULL".into(),
+                ]
+            }
+        }
+    }
+
+    /// The same server where the account can run it.
+    pub(super) fn reachable(&self, account: &Account, dir: &Path) -> Result<Self, LaunchError> {
+        match self {
+            Self::Root(usr) => account
+                .reachable(usr, dir, |usr| version_command(&Self::Root(usr.to_owned())))
+                .map(Self::Root),
+            Self::Mariadb { .. } | Self::Mysqld(_) => Ok(self.clone()),
+        }
+    }
+}
+
+impl LocalMysql {
+    /// The server of that flavor.
+    ///
+    /// MariaDB: `mariadbd` and `mariadb-install-db` in `$TWINKEY_MARIADB_BIN`, else on `$PATH`, in
+    /// `/usr/sbin` or `/usr/bin`. MySQL: the root file system `$TWINKEY_MYSQL_ROOT`, else
+    /// `mysql` in `$TWINKEY_CACHE` or in `.cache` of the current folder, else `mysqld` on `$PATH`
+    /// or in `/usr/sbin`, unless that is MariaDB's.
+    ///
+    /// # Errors
+    /// [`LaunchError::NotInstalled`]
+    pub fn find(flavor: Flavor) -> Result<Program, LaunchError> {
+        let candidates = match flavor {
+            Flavor::Mariadb => mariadb_places(),
+            Flavor::Mysql => mysql_places(),
+        };
+        candidates
+            .into_iter()
+            .find_map(|place| {
+                let version = version(&place, flavor)?;
+                Some(Program {
+                    flavor,
+                    version,
+                    place,
+                })
+            })
+            .ok_or_else(|| not_installed(flavor))
+    }
+}
+
+fn not_installed(flavor: Flavor) -> LaunchError {
+    match flavor {
+        Flavor::Mariadb => LaunchError::NotInstalled {
+            server: "MariaDB",
+            hint: format!(
+                "install MariaDB 10.5 or later (Debian: apt-get install mariadb-server), or name the folder of its `mariadbd` and `mariadb-install-db` in {MARIADB_BIN_ENV}"
+            ),
+        },
+        Flavor::Mysql => LaunchError::NotInstalled {
+            server: "MySQL",
+            hint: format!(
+                "run scripts/setup-mysql, or name a root file system that has /usr/sbin/mysqld in {MYSQL_ROOT_ENV}"
+            ),
+        },
+    }
+}
+
+fn folders_of_programs() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        // An ordinary user's PATH does not lead to servers.
+        .chain(["/usr/sbin".into(), "/usr/bin".into()])
+        .collect()
+}
+
+fn mariadb_places() -> Vec<Place> {
+    let in_folders = |folders: &[PathBuf]| {
+        let program = |name: &str| {
+            folders
+                .iter()
+                .map(|folder| folder.join(name))
+                .find(|file| file.is_file())
+        };
+        Some(Place::Mariadb {
+            server: program("mariadbd")?,
+            install_db: program("mariadb-install-db")?,
+        })
+    };
+    let named = std::env::var_os(MARIADB_BIN_ENV).map(PathBuf::from);
+    named
+        .and_then(|folder| in_folders(&[fs::canonicalize(folder).ok()?]))
+        .into_iter()
+        .chain(in_folders(&folders_of_programs()))
+        .collect()
+}
+
+fn mysql_places() -> Vec<Place> {
+    let roots = std::env::var_os(MYSQL_ROOT_ENV)
+        .map(PathBuf::from)
+        .into_iter()
+        .chain([cache().join("mysql")]);
+    let roots = roots
+        // A server runs in `/`: a path from here would not lead there.
+        .filter_map(|root| fs::canonicalize(root.join("usr")).ok())
+        .filter(|usr| loader(usr).is_some())
+        .map(Place::Root);
+    let system = folders_of_programs()
+        .into_iter()
+        .map(|folder| folder.join("mysqld"))
+        .filter(|file| file.is_file())
+        .map(Place::Mysqld);
+    roots.chain(system).collect()
+}
+
+/// The dynamic loader, which stands among the libraries: `lib/x86_64-linux-gnu/ld-linux-x86-64.so.2`.
+fn loader(usr: &Path) -> Option<PathBuf> {
+    let files = |folder: &Path| {
+        let entries = fs::read_dir(folder).ok().into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let is_loader = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("ld-linux-") && name.contains(".so.")
+    };
+    let mut folders = files(&usr.join("lib"));
+    folders.retain(|folder| folder.to_string_lossy().ends_with("-linux-gnu"));
+    folders
+        .iter()
+        .find_map(|folder| files(folder).into_iter().find(is_loader))
+}
+
+fn version_command(place: &Place) -> Command {
+    let mut arguments = place.server().into_iter();
+    let mut command = Command::new(arguments.next().unwrap_or_default());
+    command.args(arguments).arg("--version");
+    command
+}
+
+/// `10.11.19` of `mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`,
+/// `9.7.4` of `mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`; `None` where it is not of that flavor.
+fn version(place: &Place, flavor: Flavor) -> Option<String> {
+    let output = version_command(place).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let version = text.split("Ver ").nth(1)?.split(' ').next()?;
+    let is_mariadb = version.contains("MariaDB");
+    (is_mariadb == (flavor == Flavor::Mariadb))
+        .then(|| version.split('-').next().map(str::to_owned))
+        .flatten()
+}

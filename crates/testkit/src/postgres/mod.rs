@@ -1,0 +1,198 @@
+//! A PostgreSQL server of our own, in a temporary folder. What can go wrong is the same for every
+//! server: [`super::server`].
+
+mod find;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use secrecy::ExposeSecret;
+
+pub use super::server::LaunchError;
+use super::server::{Account, Recipe, SUPERUSER, Server, State, io_error, succeeded};
+use twinkey_core::secret::Credentials;
+
+/// Names a folder with `initdb` and `postgres`, to be preferred to what is found.
+pub const BIN_ENV: &str = "TWINKEY_POSTGRES_BIN";
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder with `initdb` and `postgres`: see [`LocalPostgres::find`].
+    pub bin: PathBuf,
+    /// `name=value`, as for `postgres -c`.
+    pub settings: Vec<String>,
+    /// Lines of `pg_hba.conf` that come before "everybody on 127.0.0.1 with a password".
+    pub hba: Vec<String>,
+    /// Certificate chain and private key as PEM; `None`: a server without TLS.
+    pub tls: Option<(String, String)>,
+}
+
+impl Options {
+    /// A plain server.
+    #[must_use]
+    pub fn new(bin: PathBuf) -> Self {
+        Self {
+            bin,
+            settings: Vec::new(),
+            hba: Vec::new(),
+            tls: None,
+        }
+    }
+}
+
+/// A running server; dropping it stops it and removes its folder.
+#[derive(Debug)]
+pub struct LocalPostgres(Server);
+
+impl LocalPostgres {
+    /// Makes a cluster and starts it; returns when it takes connections. Blocks for a second or two.
+    ///
+    /// # Errors
+    /// [`LaunchError`]
+    pub fn start(options: &Options) -> Result<Self, LaunchError> {
+        Server::start(options).map(Self)
+    }
+
+    /// Where it listens, with [`Self::port`].
+    #[must_use]
+    pub const fn host(&self) -> &'static str {
+        "127.0.0.1"
+    }
+
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// The cluster's superuser, who on RDS would be out of reach.
+    #[must_use]
+    pub const fn superuser(&self) -> &Credentials {
+        &self.0.superuser
+    }
+
+    /// The server's log.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.0.dir.join("log")
+    }
+}
+
+impl Recipe for Options {
+    const FOLDER: &'static str = "twinkey-pg";
+    const USERS: &'static [&'static str] = &["postgres", "nobody"];
+    /// An immediate shutdown, of the children too.
+    const STOP: &'static str = "QUIT";
+
+    fn prepare(
+        &self,
+        account: &Account,
+        dir: &Path,
+        superuser: &Credentials,
+    ) -> Result<Vec<OsString>, LaunchError> {
+        let bin = fs::canonicalize(&self.bin)
+            .map_err(io_error("the server's binaries cannot be read"))?;
+        let name = bin.file_name().unwrap_or_default();
+        let installation = bin.parent().unwrap_or(&bin);
+        let installation = account.reachable(installation, dir, |installation| {
+            let mut command = Command::new(installation.join(name).join("postgres"));
+            command.arg("--version");
+            command
+        })?;
+        let bin = installation.join(name);
+        initdb(&bin, account, dir, superuser.password.expose_secret())?;
+        configure(self, account, &dir.join("data"))?;
+        Ok(vec![
+            bin.join("postgres").into(),
+            "-D".into(),
+            dir.join("data").into(),
+        ])
+    }
+
+    fn state(&self, dir: &Path, log: &str, port: u16) -> State {
+        // The eighth line of postmaster.pid is the postmaster's state (src/include/utils/pidfile.h).
+        let pid = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
+        let mut lines = pid.lines();
+        let same_port = lines.nth(3) == Some(port.to_string().as_str());
+        if same_port && lines.nth(3).is_some_and(|state| state.trim() == "ready") {
+            return State::Ready;
+        }
+        match log {
+            // Said before the FATAL that ends it.
+            log if log.contains("Address already in use") => State::PortTaken,
+            log if log.contains("FATAL:") => State::Failed,
+            _ => State::Starting,
+        }
+    }
+}
+
+fn initdb(bin: &Path, account: &Account, dir: &Path, password: &str) -> Result<(), LaunchError> {
+    let file = dir.join("password");
+    account.write(&file, password)?;
+    let output = account
+        .command(bin.join("initdb"))
+        .arg("-D")
+        .arg(dir.join("data"))
+        .args(["-U", SUPERUSER, "--auth=scram-sha-256", "-E", "UTF8"])
+        .args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"])
+        .arg("--pwfile")
+        .arg(&file)
+        .output();
+    succeeded("initdb", output)?;
+    fs::remove_file(&file).map_err(io_error("the first password's file cannot be removed"))
+}
+
+fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), LaunchError> {
+    let hba = format!(
+        "{}\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n",
+        options.hba.join("\n")
+    );
+    account.write(&data.join("pg_hba.conf"), &hba)?;
+    let mut settings = vec![
+        "listen_addresses = '127.0.0.1'".to_owned(),
+        "unix_socket_directories = ''".to_owned(),
+        "fsync = off".to_owned(),
+        "logging_collector = off".to_owned(),
+        "timezone = 'UTC'".to_owned(),
+    ];
+    if let Some((certificate, key)) = &options.tls {
+        account.write(&data.join("server.crt"), certificate)?;
+        account.write(&data.join("server.key"), key)?;
+        settings.push("ssl = on".to_owned());
+    }
+    for setting in &options.settings {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        settings.push(format!("{name} = '{}'", value.replace('\'', "''")));
+    }
+    account.write(
+        &data.join("postgresql.auto.conf"),
+        &(settings.join("\n") + "\n"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::server::tests::{leaves_nothing_behind, moves_to_another_port};
+    use super::*;
+
+    #[test]
+    fn every_installed_server_starts_and_leaves_nothing_behind() {
+        for (version, bin) in LocalPostgres::installed() {
+            eprintln!("PostgreSQL {version}");
+            leaves_nothing_behind(LocalPostgres::start(&Options::new(bin)).unwrap().0);
+        }
+    }
+
+    #[test]
+    fn where_the_port_is_taken_the_server_comes_up_on_another() {
+        moves_to_another_port(&Options::new(LocalPostgres::find(None).unwrap()));
+    }
+
+    #[test]
+    fn a_folder_without_a_server_is_an_error_that_names_what_failed() {
+        let error = LocalPostgres::start(&Options::new("/nonexistent".into())).unwrap_err();
+        assert!(matches!(error, LaunchError::Io { .. }), "{error}");
+    }
+}

@@ -1,0 +1,96 @@
+//! The twinkey binary, run on a shop.
+
+use std::process::{Output, Stdio};
+
+use tokio::process::{Child, Command};
+
+use crate::locations::twinkey_program;
+
+use super::{Database, Shop, until};
+
+impl<D: Database> Shop<D> {
+    /// The binary with the shop's config, ready to be given arguments.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("TWINKEY_CONFIG", self.config())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env_remove("RUST_BACKTRACE")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub async fn twinkey(&self, args: &[&str]) -> Output {
+        self.command(twinkey_program())
+            .args(args)
+            .output()
+            .await
+            .unwrap()
+    }
+
+    /// Runs the binary to its end, which must be good; gives what it printed.
+    pub async fn good(&self, args: &[&str]) -> String {
+        let output = self.twinkey(args).await;
+        assert!(
+            output.status.success(),
+            "twinkey {args:?}: {}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs the binary; it must end with status 1 (or `status`) and this code, and a hint.
+    pub async fn fails(&self, args: &[&str], status: i32, code: &str) -> String {
+        let output = self.twinkey(args).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        assert!(
+            said.contains(&format!("error[{code}]: ")),
+            "{args:?}: {said}"
+        );
+        let hint = said.split_once("hint: ").map(|(_, hint)| hint.trim());
+        assert!(hint.is_some_and(|h| !h.is_empty()), "{args:?}: {said}");
+        said
+    }
+
+    /// Runs the binary; it must end with status 1 and this code, and have changed nothing.
+    pub async fn refuses(&self, args: &[&str], code: &str) -> String {
+        let before = self.state().await;
+        let said = self.fails(args, 1, code).await;
+        assert_eq!(self.state().await, before, "{args:?}: {code}");
+        said
+    }
+
+    /// Starts `serve` and waits until its endpoint at `address` answers.
+    pub async fn serve(&self, address: &str) -> Child {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("serve.log"))
+            .unwrap();
+        let mut child = self
+            .command(twinkey_program())
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let url = format!("http://{address}/readyz");
+        until("the worker is ready", async || {
+            if let Some(status) = child.try_wait().unwrap() {
+                let log = std::fs::read_to_string(self.folder.path().join("serve.log")).unwrap();
+                panic!("serve ended: {status}\n{log}");
+            }
+            reqwest::get(&url)
+                .await
+                .is_ok_and(|r| r.status().is_success())
+        })
+        .await;
+        child
+    }
+}

@@ -1,0 +1,198 @@
+//! The shop on a server of MongoDB's wire protocol. Its secrets lead to a witness in front of it, which
+//! keeps the log; what the tests themselves do goes past it.
+
+use std::path::PathBuf;
+
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+use twinkey_core::secret::Credentials;
+
+use super::super::mongo::client::{Door, run};
+use super::super::mongo::server::MongoServer;
+use super::super::mongo::witness::Witness;
+use super::{Backend, Database, FIRST, Plan, Shop, StandIn};
+
+pub type MongoShop = Shop<LocalMongo>;
+
+/// What users are made with here.
+pub const MECHANISMS: [&str; 2] = ["SCRAM-SHA-1", "SCRAM-SHA-256"];
+/// The commands that change a user.
+pub const CHANGES: &[&str] = &[
+    "createUser",
+    "updateUser",
+    "grantRolesToUser",
+    "revokeRolesFromUser",
+    "dropUser",
+];
+
+pub struct LocalMongo {
+    server: MongoServer,
+    pub witness: Witness,
+}
+
+impl MongoShop {
+    /// A shop on MongoDB's stand-in and the strict stand-in of AWS.
+    pub async fn on_mongo(plan: Plan) -> Self {
+        Self::on_mongo_with(plan, Backend::StandIn(StandIn::start().await)).await
+    }
+
+    pub async fn on_mongo_with(plan: Plan, backend: Backend) -> Self {
+        Self::build(plan, backend).await
+    }
+
+    /// Carries out a command as the superuser.
+    pub async fn run(&self, database: &str, command: Document) -> Document {
+        let root = self.root("admin").await;
+        let what = command.to_string();
+        run(&root, database, command)
+            .await
+            .unwrap_or_else(|error| panic!("{database} {what}: {error}"))
+    }
+
+    pub async fn give(&self, user: &str, roles: &[Document]) {
+        let command = doc! { "grantRolesToUser": user, "roles": roles };
+        self.run("admin", command).await;
+    }
+
+    pub async fn take(&self, user: &str, roles: &[Document]) {
+        let command = doc! { "revokeRolesFromUser": user, "roles": roles };
+        self.run("admin", command).await;
+    }
+
+    /// What the server tells of a user but for the name, the roles in order; `None`: there is no such user.
+    pub async fn told(&self, user: &str) -> Option<String> {
+        let who = doc! { "usersInfo": { "user": user, "db": "admin" } };
+        let answer = self.run("admin", who).await;
+        let told = answer.get_array("users").unwrap().first()?;
+        let mut told = told.as_document().unwrap().clone();
+        for name in ["_id", "user", "userId"] {
+            told.remove(name);
+        }
+        let roles = told.get_array_mut("roles").unwrap();
+        roles.sort_by_key(ToString::to_string);
+        Some(told.to_string())
+    }
+
+    /// Where the log of commands ends now, for [`Self::changes_since`].
+    pub fn log_end(&self) -> usize {
+        self.log().len()
+    }
+
+    /// The commands since `from` that change a user, with `***` for passwords.
+    pub fn changes_since(&self, from: usize) -> Vec<String> {
+        let log = self.log();
+        let commands = log[from..].lines().filter_map(|line| line.split_once(' '));
+        let changes = commands.filter(|(_, command)| {
+            let command: Json = serde_json::from_str(command).unwrap();
+            let name = command.as_object().unwrap().keys().next().unwrap();
+            CHANGES.contains(&name.as_str())
+        });
+        changes.map(|(_, command)| command.to_owned()).collect()
+    }
+}
+
+pub fn role(name: &str, database: &str) -> Document {
+    doc! { "role": name, "db": database }
+}
+
+impl Database for LocalMongo {
+    /// As AWS writes it in the secrets of DocumentDB.
+    const ENGINE: &'static str = "mongo";
+    type Connection = Client;
+    type Error = mongodb::error::Error;
+
+    fn start(plan: &Plan) -> Self {
+        let server = MongoServer::start(None);
+        let witness = Witness::start(server.port(), plan.tls.as_ref());
+        let witness = tokio::runtime::Handle::current().block_on(witness);
+        Self { server, witness }
+    }
+
+    fn port(&self) -> u16 {
+        self.witness.port()
+    }
+
+    fn superuser(&self) -> &Credentials {
+        self.server.superuser()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.witness.log_path()
+    }
+
+    async fn populate(&self, master: &SecretString, user: &str) {
+        let root = self.root().await;
+        let make = |user: &str, password: &str, roles: &[Document]| {
+            doc! { "createUser": user, "pwd": password, "roles": roles, "mechanisms": &MECHANISMS[..] }
+        };
+        let powers = [
+            role("userAdminAnyDatabase", "admin"),
+            role("clusterMonitor", "admin"),
+            role("readWrite", "twinkey"),
+        ];
+        let reading = doc! {
+            "resource": { "db": "reports", "collection": "daily" }, "actions": ["find"],
+        };
+        let works = [role("readWrite", "shop"), role("reporter", "admin")];
+        for command in [
+            make("rdsmaster", master.expose_secret(), &powers),
+            doc! { "createRole": "reporter", "privileges": [reading], "roles": [] },
+            make(user, FIRST, &works),
+        ] {
+            run(&root, "admin", command).await.unwrap();
+        }
+        let first = doc! { "insert": "daily", "documents": [{ "n": 1 }] };
+        run(&root, "reports", first).await.unwrap();
+    }
+
+    /// The database is where the users work; they live in `admin`.
+    async fn connect(
+        &self,
+        user: &str,
+        password: &SecretString,
+        _database: &str,
+    ) -> Result<Client, mongodb::error::Error> {
+        let who = Credentials {
+            username: user.to_owned(),
+            password: password.clone(),
+        };
+        Door::at(self.server.port()).sign_in(&who).await
+    }
+
+    async fn may_work(connection: &mut Client) -> bool {
+        let insert = doc! { "insert": "orders", "documents": [{ "n": 1 }] };
+        let steps = [
+            ("shop", insert),
+            ("shop", doc! { "find": "orders", "limit": 1 }),
+            ("reports", doc! { "find": "daily", "limit": 1 }),
+        ];
+        for (database, command) in steps {
+            if run(connection, database, command).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn users(&self) -> String {
+        let all = doc! { "usersInfo": 1, "showCredentials": true };
+        let answer = run(&self.root().await, "admin", all).await.unwrap();
+        let mut all: Vec<String> = answer
+            .get_array("users")
+            .unwrap()
+            .iter()
+            .map(Bson::to_string)
+            .collect();
+        all.sort();
+        all.join("\n")
+    }
+}
+
+impl LocalMongo {
+    async fn root(&self) -> Client {
+        let door = Door::at(self.server.port());
+        door.sign_in(self.server.superuser()).await.unwrap()
+    }
+}

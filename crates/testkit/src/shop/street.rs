@@ -1,0 +1,117 @@
+//! A street of shops: many pairs on one PostgreSQL, each with its secret, table and rotation, so that
+//! what takes its time goes on side by side; and a checker that knows nothing of twinkey.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+use twinkey_stores::{SecretStore, Selector, VersionId, stage};
+
+use super::{Backend, FIRST, MASTER_SECRET, Plan, Shop, run};
+
+pub struct Street {
+    pub shop: Shop,
+    pub pairs: usize,
+}
+
+/// The base user of a pair; also the rotation's name, and that of the schema.
+pub fn name(pair: usize) -> String {
+    format!("p{pair:02}")
+}
+
+pub fn secret(pair: usize) -> String {
+    format!("street/{}", name(pair))
+}
+
+impl Street {
+    pub async fn open(pairs: usize, backend: Backend) -> Self {
+        Self::open_as(Plan::default(), pairs, backend).await
+    }
+
+    pub async fn open_as(plan: Plan, pairs: usize, backend: Backend) -> Self {
+        Self::settle(Shop::open_with(plan, backend).await, pairs).await
+    }
+
+    /// Makes a shop a street.
+    pub async fn settle(shop: Shop, pairs: usize) -> Self {
+        let mut root = shop.root("shop").await;
+        let mut master = shop
+            .connect("rdsmaster", &shop.master, "shop")
+            .await
+            .unwrap();
+        for pair in 0..pairs {
+            let user = name(pair);
+            run(
+                &mut master,
+                &format!("CREATE ROLE {user} LOGIN PASSWORD '{FIRST}'"),
+            )
+            .await;
+            for statement in [
+                format!("CREATE SCHEMA {user} AUTHORIZATION {user}"),
+                format!("CREATE TABLE {user}.orders (id int)"),
+                format!("ALTER TABLE {user}.orders OWNER TO {user}"),
+            ] {
+                run(&mut root, &statement).await;
+            }
+            shop.put(&secret(pair), &shop.document(&user, FIRST)).await;
+        }
+        Self { shop, pairs }
+    }
+
+    /// The config: `head` is what stands before the rotations, `each` more keys of every rotation.
+    pub fn config(&self, head: &str, each: &str) -> String {
+        let rotations: String = (0..self.pairs)
+            .map(|pair| {
+                format!(
+                    "[[rotation]]\nname = \"{}\"\nsecret = \"{}\"\nmaster_secret = \"{MASTER_SECRET}\"\ntls = {{ mode = \"disable\" }}\n{each}\n",
+                    name(pair),
+                    secret(pair)
+                )
+            })
+            .collect();
+        format!("{head}\n{rotations}")
+    }
+
+    /// The document under a label, and its version.
+    pub async fn read(
+        &self,
+        store: &dyn SecretStore,
+        pair: usize,
+        label: &str,
+    ) -> Option<(Json, VersionId)> {
+        let version = store
+            .get(&secret(pair), Selector::Stage(label))
+            .await
+            .ok()?;
+        let document = serde_json::from_str(version.value.expose_secret()).unwrap_or_default();
+        Some((document, version.version_id))
+    }
+
+    /// Whether AWSCURRENT signs in and may work.
+    ///
+    /// # Errors
+    /// What does not hold. That AWSCURRENT moves while it is looked at is no error.
+    pub async fn check(&self, store: &dyn SecretStore, pair: usize) -> Result<(), String> {
+        loop {
+            let current = self.read(store, pair, stage::CURRENT).await;
+            let (document, id) = current.ok_or("AWSCURRENT cannot be read")?;
+            let Err(error) = self.works(&document, pair).await else {
+                return Ok(());
+            };
+            let now = self.read(store, pair, stage::CURRENT).await;
+            if now.is_some_and(|(_, now)| now == id) {
+                return Err(format!("{} in version {id}: {error}", name(pair)));
+            }
+        }
+    }
+
+    /// Opens a connection with a document and does what the application does.
+    pub async fn works(&self, document: &Json, pair: usize) -> Result<(), sqlx::Error> {
+        let password = SecretString::from(document["password"].as_str().unwrap_or_default());
+        let user = document["username"].as_str().unwrap_or_default();
+        let mut connection = self.shop.connect(user, &password, "shop").await?;
+        let insert = format!("INSERT INTO {}.orders VALUES (1)", name(pair));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(insert))
+            .execute(&mut connection)
+            .await?;
+        sqlx::Connection::close(connection).await
+    }
+}

@@ -1,0 +1,164 @@
+//! `twinkey secret`: the embedded store, from the shell.
+
+mod access;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use twinkey_core::code::Code;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::secret::document::Document;
+use twinkey_stores::stage;
+
+use super::failure::Failure;
+use super::output::{self, Cell, STRONG, time};
+use access::Access;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Store a secret document: standard input, or a file
+    Put {
+        /// The secret
+        name: String,
+        /// Read the document from here
+        #[arg(long, value_name = "F")]
+        file: Option<PathBuf>,
+    },
+    /// Print a secret document, or one field of it
+    Get {
+        /// The secret
+        name: String,
+        /// The version with this label
+        #[arg(long, default_value = stage::CURRENT)]
+        stage: String,
+        /// This field alone, without quotes
+        #[arg(long)]
+        field: Option<String>,
+    },
+    /// List the secrets
+    List {
+        /// Print the names as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the versions of a secret with their labels, newest first
+    Versions {
+        /// The secret
+        name: String,
+        /// Print the versions as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), Failure> {
+    let store = access::open(config).await?;
+    match command {
+        Command::Put { name, file } => put(&store, &name, file.as_deref()).await,
+        Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,
+        Command::List { json } => list(&store, json).await,
+        Command::Versions { name, json } => versions(&store, &name, json).await,
+    }
+}
+
+fn unreadable(error: &std::io::Error, what: &str) -> Failure {
+    Failure::usage(
+        format!("{what} cannot be read: {error}"),
+        "give a readable file, or pipe the document in",
+    )
+}
+
+async fn put(store: &Access, name: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let mut text = String::new();
+    match file {
+        Some(path) => {
+            text = std::fs::read_to_string(path)
+                .map_err(|e| unreadable(&e, &format!("{}", path.display())))?;
+        }
+        None => {
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|e| unreadable(&e, "standard input"))?;
+        }
+    }
+    let text: Sensitive = SecretString::from(text);
+    // What could never be rotated is told at once; a store for anything else is not what this is.
+    let document = Document::parse(text)
+        .map_err(|error| Failure::problem(error.code(), error.to_string(), error.hint()))?;
+    let id = store.put(name, document.text()).await?;
+    anstream::println!("{STRONG}{name}{STRONG:#}: version {id} is AWSCURRENT");
+    Ok(())
+}
+
+async fn get(store: &Access, name: &str, stage: &str, field: Option<&str>) -> Result<(), Failure> {
+    let version = store.get(name, stage).await?;
+    let text = version.value.expose_secret();
+    let Some(field) = field else {
+        anstream::println!("{text}");
+        return Ok(());
+    };
+    let value = serde_json::from_str::<serde_json::Value>(text)
+        .ok()
+        .and_then(|document| document.get(field).cloned());
+    match value {
+        Some(serde_json::Value::String(value)) => anstream::println!("{value}"),
+        Some(value) => anstream::println!("{value}"),
+        None => {
+            return Err(Failure::problem(
+                Code::SecretMalformed,
+                format!("secret {name:?} has no field {field:?}"),
+                "leave --field out to see the whole document",
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn list(store: &Access, json: bool) -> Result<(), Failure> {
+    let names = store.names().await?;
+    if json {
+        return output::json(&names);
+    }
+    for name in names {
+        anstream::println!("{name}");
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Version {
+    version_id: String,
+    stages: Vec<String>,
+    created: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+async fn versions(store: &Access, name: &str, json: bool) -> Result<(), Failure> {
+    let versions: Vec<Version> = store
+        .versions(name)
+        .await?
+        .into_iter()
+        .map(|v| Version {
+            version_id: v.id.0,
+            stages: v.stages,
+            created: v.created,
+        })
+        .collect();
+    if json {
+        return output::json(&versions);
+    }
+    let rows: Vec<Vec<Cell>> = versions
+        .iter()
+        .map(|v| {
+            vec![
+                Cell::plain(v.version_id.clone()),
+                Cell::plain(time(v.created)),
+                Cell(v.stages.join(" "), STRONG),
+            ]
+        })
+        .collect();
+    output::table(&["VERSION", "CREATED", "LABELS"], &rows);
+    Ok(())
+}

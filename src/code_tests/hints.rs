@@ -1,0 +1,312 @@
+//! Whatever can produce a code says what to do.
+//!
+//! Each list has every variant of its enum: the `match` beside it does not compile with a new one,
+//! which reminds of the list. Hints that are written where the error arises are met by the tests in
+//! `pages.rs`, whose helpers want one; none is written as an empty text.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::NaiveTime;
+
+use crate::config::{ConfigErrors, parse};
+use crate::journal::JournalError;
+use crate::rotation::error::{Role, RotationError};
+use crate::schedule::{Schedule, WindowError, window};
+use twinkey_core::code::{Code, Problem};
+use twinkey_core::secret::document::DocumentError;
+use twinkey_core::telemetry::TelemetryError;
+use twinkey_engines::EngineError;
+use twinkey_stores::{StoreError, VersionId};
+
+fn text() -> String {
+    "x".into()
+}
+
+fn of_engines() -> Vec<EngineError> {
+    use EngineError::{Busy, Refused, Roots, SignIn, Tls, Unreachable, UserName};
+    let (host, reason, user, what) = (text(), text(), text(), text());
+    let all = vec![
+        Unreachable {
+            host: host.clone(),
+            port: 1,
+            reason: reason.clone(),
+        },
+        Tls {
+            host: host.clone(),
+            port: 1,
+            reason: reason.clone(),
+        },
+        SignIn {
+            host,
+            port: 1,
+            user,
+            reason: reason.clone(),
+        },
+        Busy {
+            what: what.clone(),
+            reason: reason.clone(),
+        },
+        Refused {
+            what,
+            reason: reason.clone(),
+            hint: text(),
+        },
+        UserName {
+            name: text(),
+            reason: reason.clone(),
+        },
+        Roots {
+            file: PathBuf::new(),
+            reason,
+        },
+    ];
+    for error in &all {
+        match error {
+            Unreachable { .. }
+            | Tls { .. }
+            | SignIn { .. }
+            | Busy { .. }
+            | Refused { .. }
+            | UserName { .. }
+            | Roots { .. } => {}
+        }
+    }
+    all
+}
+
+fn of_journals() -> Vec<JournalError> {
+    use JournalError::{Lost, Occupied, Unavailable};
+    let (journal, reason, by) = (text(), text(), text());
+    let all = vec![
+        Unavailable {
+            journal: journal.clone(),
+            reason,
+        },
+        Occupied { journal, by },
+        Lost {
+            run: uuid::Uuid::nil(),
+        },
+    ];
+    for error in &all {
+        match error {
+            Unavailable { .. } | Occupied { .. } | Lost { .. } => {}
+        }
+    }
+    all
+}
+
+fn of_stores() -> Vec<StoreError> {
+    use StoreError::{
+        Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable, VersionExists,
+    };
+    let (secret, reason, operation) = (text(), text(), "GetSecretValue");
+    let all = vec![
+        NotFound { what: text() },
+        VersionExists {
+            secret: secret.clone(),
+            id: VersionId(text()),
+        },
+        StageMoved {
+            secret: secret.clone(),
+            stage: text(),
+            reason: reason.clone(),
+        },
+        Throttled {
+            reason: reason.clone(),
+        },
+        Denied {
+            operation,
+            secret: secret.clone(),
+            reason: reason.clone(),
+        },
+        Refused {
+            operation,
+            secret,
+            reason: reason.clone(),
+        },
+        KeyFile {
+            path: text(),
+            reason: reason.clone(),
+            fix: text(),
+        },
+        Unavailable { reason },
+    ];
+    for error in &all {
+        match error {
+            NotFound { .. }
+            | VersionExists { .. }
+            | StageMoved { .. }
+            | Throttled { .. }
+            | Denied { .. }
+            | Refused { .. }
+            | KeyFile { .. }
+            | Unavailable { .. } => {}
+        }
+    }
+    all
+}
+
+fn of_documents() -> Vec<DocumentError> {
+    use DocumentError::{Missing, NotAnObject, Twice, Wrong};
+    let all = vec![
+        NotAnObject { line: 1, column: 1 },
+        Twice { field: text() },
+        Missing {
+            fields: vec!["host"],
+        },
+        Wrong {
+            field: "host",
+            expected: "a text",
+        },
+    ];
+    for error in &all {
+        match error {
+            NotAnObject { .. } | Twice { .. } | Missing { .. } | Wrong { .. } => {}
+        }
+    }
+    all
+}
+
+fn of_windows() -> Vec<WindowError> {
+    use WindowError::{Length, Offset, Overlap};
+    let length = Duration::from_secs(60);
+    let overlap = window::Overlap::SameDay(NaiveTime::MIN, NaiveTime::MIN);
+    let all = vec![
+        Length,
+        Offset {
+            offset: length,
+            length,
+        },
+        Overlap { length, overlap },
+    ];
+    for error in &all {
+        match error {
+            Length | Offset { .. } | Overlap { .. } => {}
+        }
+    }
+    all
+}
+
+fn of_rotations() -> Vec<RotationError> {
+    use RotationError::{
+        Document, Engine, Incomplete, Internal, Journal, Refused, Store, UnsupportedEngine,
+    };
+    let secret = text();
+    let mut all = vec![
+        Incomplete {
+            secret: secret.clone(),
+            field: "masterarn",
+        },
+        Incomplete {
+            secret: secret.clone(),
+            field: "host",
+        },
+        UnsupportedEngine {
+            secret: secret.clone(),
+            engine: text(),
+        },
+        Refused {
+            code: Code::TooSoon,
+            message: text(),
+            hint: text(),
+            passes: true,
+        },
+        Internal(text()),
+    ];
+    all.extend(of_journals().into_iter().map(Journal));
+    all.extend(of_stores().into_iter().map(|source| Store {
+        secret: secret.clone(),
+        source,
+    }));
+    for source in of_documents() {
+        all.push(Document {
+            what: "secret",
+            secret: secret.clone(),
+            source,
+        });
+    }
+    for role in [Role::Master, Role::Current, Role::Pending, Role::Previous] {
+        all.extend(
+            of_engines()
+                .into_iter()
+                .map(|source| Engine { role, source }),
+        );
+    }
+    for error in &all {
+        match error {
+            Store { .. }
+            | Document { .. }
+            | Incomplete { .. }
+            | UnsupportedEngine { .. }
+            | Engine { .. }
+            | Refused { .. }
+            | Journal(_)
+            | Internal(_) => {}
+        }
+    }
+    all
+}
+
+fn of_configs() -> Vec<ConfigErrors> {
+    let none = std::collections::BTreeMap::new();
+    let mut no_file = parse(Path::new("a.toml"), "x = 1", &none).unwrap_err();
+    let of_file = no_file.clone();
+    no_file.file = None;
+    vec![of_file, no_file]
+}
+
+#[test]
+fn every_error_says_what_to_do() {
+    let mut all: Vec<Problem> = of_rotations().iter().map(RotationError::problem).collect();
+    let mut add = |code, message: String, hint: &str| {
+        let hint = hint.to_owned();
+        all.push(Problem {
+            code,
+            message,
+            hint,
+        });
+    };
+    for error in of_windows() {
+        add(error.code(), error.to_string(), error.hint());
+    }
+    for errors in of_configs() {
+        add(errors.code(), errors.to_string(), errors.hint());
+    }
+    let schedule = Schedule::parse("daily").unwrap_err();
+    add(schedule.code(), schedule.to_string(), &schedule.hint);
+    let telemetry = TelemetryError;
+    add(telemetry.code(), telemetry.to_string(), &telemetry.hint());
+    for problem in all {
+        let said = !problem.message.trim().is_empty() && !problem.hint.trim().is_empty();
+        assert!(said, "{problem:?}");
+    }
+}
+
+#[test]
+fn no_hint_is_written_as_an_empty_text() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src"), root.join("crates")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                files += 1;
+                let text = std::fs::read_to_string(&path).unwrap();
+                for empty in [
+                    ": \"\"",
+                    ": String::new()",
+                    ": String::default()",
+                    ": Default::",
+                ] {
+                    let empty = format!("hint{empty}");
+                    assert!(!text.contains(&empty), "{}: {empty}", path.display());
+                }
+            }
+        }
+    }
+    assert!(files > 100, "{files} files were read");
+}
