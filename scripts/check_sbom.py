@@ -18,5 +18,5 @@ named = {(c["name"], c["version"]) for c in bom["components"]} | {(itself["name"
 built_in = {tuple(line.strip().split(" v", 1)) for line in sys.stdin}
 missing = built_in - named
 if missing:
-    sys.exit(f"sbom: {len(missing)} crates are built in and not named: {sorted(missing)[:5]}")
+    sys.exit(f"sbom: {len(missing)} crates of the build are missing: {sorted(missing)[:5]}")
 print(f"sbom: {sys.argv[1]}: {itself['name']} {itself['version']}, {len(bom['components'])} components")
