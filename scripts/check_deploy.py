@@ -1,7 +1,7 @@
-"""Checks deploy/ecs against what AWS documents of its API, and deploy/terraform against itself and deploy/ecs.
+"""Checks deploy/ecs against the API description of AWS, and deploy/terraform against itself and deploy/ecs.
 
-`terraform validate` needs the provider's plug-in, which is not on any package registry: what is checked here is
-that the files parse, that whatever they refer to is declared and used, and that they say what the JSON says.
+`terraform validate` needs a plug-in that no package registry has. This script checks that the files parse, that
+every name in them is declared and used, and that they agree with the JSON.
 """
 
 import json
@@ -17,7 +17,7 @@ from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolic
 
 ECS = Path("deploy/ecs")
 MODULE = Path("deploy/terraform")
-# What is of an account, and not of the task.
+# Keys that depend on the account.
 OF_THE_ACCOUNT = {"image", "valueFrom", "awslogs-group", "awslogs-region", "awslogs-stream-prefix"}
 
 wrong = []
@@ -37,7 +37,7 @@ def strip(value):
     return value[1:-1] if isinstance(value, str) and value[:1] == '"' else value
 
 
-# The JSON, against the shapes of AWS's own API description ---------------------------------------
+# The JSON, against the shapes in the API description of AWS ---------------------------------------
 
 api = botocore.loaders.Loader().load_service_model("ecs", "service-2")
 service = botocore.model.ServiceModel(api)
