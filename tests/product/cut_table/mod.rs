@@ -78,7 +78,7 @@ impl Row {
 
 fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| engine | store | cut | cuts | run went on by itself | next run carried on | next run began anew | until whole again (median) | violations |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "| engine | store | cut | cuts | run continued by itself | next run continued | next run started again | until repaired (median) | violations |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for row in rows {
         let Row {
