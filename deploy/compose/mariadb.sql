@@ -1,4 +1,4 @@
--- The application's user and database, and a master that has what it gives, and is no SUPER.
+-- The application's user and database, and a master without SUPER that can grant its own privileges.
 CREATE DATABASE shop;
 CREATE USER shop@'%' IDENTIFIED BY 'shop-change-me';
 GRANT ALL PRIVILEGES ON shop.* TO shop@'%';

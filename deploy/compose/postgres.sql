@@ -1,4 +1,4 @@
--- The application's user and database, and a master as on RDS: it may create users, and is no superuser.
+-- The application's user and database, and a master as on RDS: CREATEROLE, but no superuser.
 CREATE ROLE shop LOGIN PASSWORD 'shop-change-me';
 CREATE DATABASE shop OWNER shop;
 CREATE ROLE shop_admin LOGIN CREATEROLE PASSWORD 'admin-change-me';

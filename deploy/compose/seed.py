@@ -1,11 +1,11 @@
-"""Puts the secrets of docker-compose.yml into the stand-in, unless they are there."""
+"""Creates the secrets of docker-compose.yml in the stand-in, unless they exist."""
 
 import json
 import os
 
 import boto3
 
-# Where the databases are, host:port. A test has them elsewhere.
+# host:port of the databases. A test sets others.
 SERVERS = {
     "postgres": os.environ.get("POSTGRES", "postgres:5432"),
     "mariadb": os.environ.get("MARIADB", "mariadb:3306"),

@@ -1,8 +1,8 @@
-# Nobody works: no task has reported for five minutes. How many samples of CPUUtilization a minute has is how many
-# tasks run (Amazon ECS Developer Guide, "Amazon ECS CloudWatch metrics").
+# No task has reported for five minutes. The sample count of CPUUtilization per minute is the number of
+# running tasks (Amazon ECS Developer Guide, "Amazon ECS CloudWatch metrics").
 resource "aws_cloudwatch_metric_alarm" "down" {
   alarm_name          = "${var.name}-down"
-  alarm_description   = "No worker of twinkey runs: no window is kept. Look at the service's events."
+  alarm_description   = "No twinkey worker is running, so no rotation runs. See the events of the ECS service."
   namespace           = "AWS/ECS"
   metric_name         = "CPUUtilization"
   dimensions          = { ClusterName = var.cluster_name, ServiceName = aws_ecs_service.worker.name }
@@ -17,7 +17,7 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   tags                = var.tags
 }
 
-# Somebody must act: the worker logs an error for nothing else.
+# The worker logs an error only where an operator must act.
 resource "aws_cloudwatch_log_metric_filter" "errors" {
   name           = "${var.name}-errors"
   log_group_name = aws_cloudwatch_log_group.worker.name
@@ -33,7 +33,7 @@ resource "aws_cloudwatch_log_metric_filter" "errors" {
 
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${var.name}-errors"
-  alarm_description   = "twinkey logged an error: a rotation failed, or a window was missed. The log has its code and a hint."
+  alarm_description   = "twinkey logged an error: a rotation failed, or a window was missed. The log contains the code and a hint."
   namespace           = var.name
   metric_name         = aws_cloudwatch_log_metric_filter.errors.metric_transformation[0].name
   statistic           = "Sum"

@@ -1,5 +1,5 @@
-# The worker's own role (task) and what ECS needs to start it (execution). The same policies as in ../ecs/*.json,
-# to which a test holds them.
+# The worker's own role (task) and the role with which ECS starts it (execution). A test compares the
+# policies with ../ecs/*.json.
 data "aws_iam_policy_document" "trust" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -94,7 +94,7 @@ resource "aws_iam_role_policy" "execution" {
   policy = data.aws_iam_policy_document.execution.json
 }
 
-# Pulling the image, and writing the log.
+# To pull the image and write the log.
 resource "aws_iam_role_policy_attachment" "execution" {
   role       = aws_iam_role.execution.name
   policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"

@@ -1,4 +1,4 @@
-# Nobody needs to reach the worker but those who ask its admin endpoint; it reaches AWS and the databases.
+# Inbound: clients of the admin endpoint only. Outbound: AWS and the databases.
 resource "aws_security_group" "worker" {
   name_prefix = "${var.name}-"
   description = "The worker of twinkey"

@@ -4,11 +4,11 @@ output "security_group_id" {
 }
 
 output "task_role_arn" {
-  description = "The worker's role: what else it needs (Redshift, SNS, EventBridge, hooks) is attached here."
+  description = "The worker's role. Attach further policies here (Redshift, SNS, EventBridge, hooks)."
   value       = aws_iam_role.task.arn
 }
 
 output "log_group_name" {
-  description = "Where the worker's log is."
+  description = "The log group of the worker."
   value       = aws_cloudwatch_log_group.worker.name
 }

@@ -1,6 +1,6 @@
 resource "aws_ssm_parameter" "config" {
   name        = "/${var.name}/config"
-  description = "The config of twinkey. It holds no secrets."
+  description = "The config of twinkey, without secrets."
   type        = "String"
   tier        = "Intelligent-Tiering"
   value       = var.config
@@ -23,7 +23,7 @@ locals {
     }
   }
 
-  # What both containers are: the image's user, nothing writable but the volume.
+  # Settings of both containers: the image's user, and no writable path except the volume.
   container = {
     image                  = var.image
     user                   = "65532:65532"
@@ -34,7 +34,7 @@ locals {
   }
 }
 
-# The same task as ../ecs/task-definition.json, to which a test holds it.
+# A test compares this task with ../ecs/task-definition.json.
 resource "aws_ecs_task_definition" "worker" {
   family                   = var.name
   requires_compatibilities = ["FARGATE"]
@@ -61,7 +61,7 @@ resource "aws_ecs_task_definition" "worker" {
       entryPoint = ["/bin/sh", "-c"]
       command    = ["printenv TWINKEY_TOML > /var/lib/twinkey/twinkey.toml"]
       secrets    = [{ name = "TWINKEY_TOML", valueFrom = aws_ssm_parameter.config.arn }]
-      # A new config is a new task.
+      # A changed config creates a new task.
       dockerLabels = { "twinkey.config" = sha256(var.config) }
     }),
     merge(local.container, {
@@ -87,7 +87,7 @@ resource "aws_ecs_task_definition" "worker" {
   ])
 }
 
-# One worker, and the old one ends before the new one starts. Two at once would do no harm.
+# One worker. The old one stops before the new one starts; two at once would be harmless.
 resource "aws_ecs_service" "worker" {
   name                               = var.name
   cluster                            = var.cluster_name

@@ -1,36 +1,36 @@
 variable "name" {
-  description = "What everything here is called."
+  description = "The name of all resources."
   type        = string
   default     = "twinkey"
 }
 
 variable "image" {
-  description = "The image, with its tag: that of the Dockerfile, pushed to a registry of yours."
+  description = "The image with its tag, built from the Dockerfile and pushed to your registry."
   type        = string
 }
 
 variable "config" {
-  description = "The config (TOML), as text: file(\"twinkey.toml\"). Up to 8 KB, which is what SSM keeps."
+  description = "The config (TOML) as text: file(\"twinkey.toml\"). At most 8 KB, the limit of SSM."
   type        = string
 }
 
 variable "cluster_name" {
-  description = "The ECS cluster."
+  description = "The name of the ECS cluster."
   type        = string
 }
 
 variable "vpc_id" {
-  description = "The VPC of the databases."
+  description = "The ID of the VPC of the databases."
   type        = string
 }
 
 variable "subnet_ids" {
-  description = "Private subnets with a way to AWS's endpoints (NAT, or VPC endpoints) and to the databases."
+  description = "Private subnets with routes to AWS's endpoints (NAT, or VPC endpoints) and to the databases."
   type        = list(string)
 }
 
 variable "databases" {
-  description = "Each database's security group and port: the worker is let in there."
+  description = "The security group and port of each database. The module adds an inbound rule for the worker."
   type = map(object({
     security_group_id = string
     port              = number
@@ -38,59 +38,59 @@ variable "databases" {
 }
 
 variable "admin_security_group_ids" {
-  description = "Who may reach the admin endpoint (port 8321): Prometheus, for example."
+  description = "Security groups of clients of the admin endpoint (port 8321), for example Prometheus."
   type        = map(string)
   default     = {}
 }
 
 variable "admin_token_secret_arn" {
-  description = "The secret with the admin token: plain text, 16 characters or more."
+  description = "The ARN of the secret with the admin token: plain text, at least 16 characters."
   type        = string
 }
 
 variable "rotated_secret_arns" {
-  description = "The secrets that are rotated."
+  description = "The ARNs of the rotated secrets."
   type        = list(string)
 }
 
 variable "master_secret_arns" {
-  description = "The secrets of the users that may create and alter users."
+  description = "The ARNs of the master secrets."
   type        = list(string)
   default     = []
 }
 
 variable "kms_key_arns" {
-  description = "The keys of these secrets, where they are your own."
+  description = "The ARNs of customer managed KMS keys of these secrets."
   type        = list(string)
   default     = []
 }
 
 variable "policy_json" {
-  description = "The worker's policy, as text, instead of the one that is made of the ARNs above: for Redshift, SNS and EventBridge, which take more."
+  description = "The worker's policy as text. It replaces the policy from the ARNs above. Redshift, SNS and EventBridge need it."
   type        = string
   default     = null
 }
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that are told of alarms."
+  description = "The ARNs of SNS topics for alarms."
   type        = list(string)
   default     = []
 }
 
 variable "log_retention_days" {
-  description = "How long the log is kept, in days."
+  description = "The retention of the log, in days."
   type        = number
   default     = 90
 }
 
 variable "cpu_architecture" {
-  description = "X86_64 or ARM64: what the image was built for."
+  description = "The architecture of the image: X86_64 or ARM64."
   type        = string
   default     = "X86_64"
 }
 
 variable "tags" {
-  description = "Tags of everything here."
+  description = "Tags of all resources."
   type        = map(string)
   default     = {}
 }
