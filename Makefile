@@ -1,117 +1,155 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-mysql test-api test-browser test-clients check-alerts soak check-deploy sbom image test-image deb test-deb ci lint bench fuzz fmt doc
+.PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
+    test-mysql test-documentdb test-redshift test-api test-browser test-clients soak bench fuzz \
+    check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the other targets need besides Rust
+setup: ## Install the servers and tools of the tests (scripts/setup)
 	scripts/setup test
 
 build: ## Build target/debug/twinkey
 	scripts/setup build
 	cargo build --locked
 
-demo: ## Rotate the credentials of a real PostgreSQL and a real MariaDB under load, for about a minute
+demo: ## Rotate a real PostgreSQL and a real MariaDB under load, for about a minute
 	scripts/setup demo
-	cargo build --locked
-	target/debug/twinkey demo
+	cargo build --locked -p twinkey-demo
+	target/debug/twinkey-demo
+
+# Parts of test names. These unit tests start database servers.
+JOURNAL_TESTS = journal::tests::
+SERVER_TESTS = $(JOURNAL_TESTS)on_postgres $(JOURNAL_TESTS)postgres roundtrip_tests mysql::ed25519
+check: ## Check the format, run clippy and the unit tests; installs and starts no server
+	scripts/setup build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	scripts/run-tests --workspace --exclude twinkey-testkit --lib -- $(SERVER_TESTS:%=--skip %)
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Check the format, run clippy, check the dependencies (deny.toml)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	scripts/deny
+
+check-features: ## Compile with each Cargo feature alone, and with none
+	scripts/check-features
+
+doc: ## Build the documentation of the crates; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 AWS_CALLS = $(CURDIR)/target/aws-calls
-test: ## Run every test, against real servers
+test: export TWINKEY_ALL_ENGINES = 1
+test: export TWINKEY_AWS_CALLS = $(AWS_CALLS)
+test: ## Run all tests on real servers, without MySQL
 	scripts/setup test
-	@# Every call of AWS that the tests make is written down, and then held against the policy.
 	@mkdir -p target && rm -f $(AWS_CALLS)
-	TWINKEY_AWS_CALLS=$(AWS_CALLS) TWINKEY_ALL_ENGINES=1 cargo test --locked --lib --bins --tests
-	TWINKEY_AWS_CALLS=$(AWS_CALLS) cargo test --locked --test product -- --ignored all_calls_of_all_tests
+	scripts/run-tests --workspace --lib --bins --tests -- --skip $(JOURNAL_TESTS)
+	@# The tests of the journal share one PostgreSQL. Nextest would start one for each test.
+	cargo test --locked --workspace --lib -- $(JOURNAL_TESTS)
+	@# The stand-in wrote every AWS call of the tests to $(AWS_CALLS). The IAM policy must allow each.
+	scripts/run-tests --workspace --test product -- --ignored all_calls_of_all_tests
 	scripts/readme-walk
-	@# How far the proof of the decisions reaches is worth seeing each time.
-	cargo test --locked --lib rotation::model -- --nocapture
 
-# Status 3 is "cannot be had here", which the script has said loudly.
-test-mysql: ## Run the tests that need a MySQL, which is downloaded first; skipped where that cannot be
+# One target for each engine: the conformance suite, and the tests that the engine alone has. `make
+# test` includes all of them but MySQL.
+test-postgres: export TWINKEY_ALL_ENGINES = 1
+test-postgres: ## Run the tests of PostgreSQL, and those of the product that need no other engine
 	scripts/setup test
-	@scripts/setup-mysql && { \
-	    export TWINKEY_ALL_ENGINES=1 TWINKEY_MYSQL=1 && \
-	    cargo test --locked --lib mysql && \
-	    cargo test --locked --test conformance mysql; \
-	} || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the tests on MySQL ***' >&2; }
+	scripts/run-tests --workspace --lib --test conformance -- postgres --skip $(JOURNAL_TESTS)
+	cargo test --locked --workspace --lib -- $(JOURNAL_TESTS)
+	scripts/run-tests --workspace --test product --test stores -- $(OTHER_ENGINES:%=--skip %)
+OTHER_ENGINES = mariadb documentdb redshift
 
-ci: ## All that a change must pass
+test-mariadb: export TWINKEY_ALL_ENGINES = 1
+test-mariadb: ## Run the tests of MariaDB
 	scripts/setup test
-	$(MAKE) lint
-	$(MAKE) test
-	$(MAKE) test-mysql
-	$(MAKE) test-api
-	$(MAKE) test-browser
-	$(MAKE) test-clients
-	$(MAKE) check-alerts
-	$(MAKE) check-deploy
-	$(MAKE) sbom
-	$(MAKE) test-image
-	$(MAKE) test-deb
-	$(MAKE) doc
+	scripts/run-tests --workspace --lib --test conformance --test product -- mariadb
 
-lint: ## Formatting, clippy, dependencies
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	scripts/deny
+test-documentdb: export TWINKEY_ALL_ENGINES = 1
+test-documentdb: ## Run the tests of DocumentDB and MongoDB
+	scripts/setup test
+	scripts/run-tests --workspace --lib --test conformance --test product -- documentdb
+
+test-redshift: export TWINKEY_ALL_ENGINES = 1
+test-redshift: ## Run the tests of Redshift, on a stand-in of its Data API
+	scripts/setup test
+	scripts/run-tests --workspace --lib --test conformance --test product --test stores -- redshift
+
+# Scripts exit with status 3 if a requirement is not available here. They print which.
+SKIPPED = { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: $@ ***' >&2; }
+
+test-mysql: export TWINKEY_ALL_ENGINES = 1
+test-mysql: export TWINKEY_MYSQL = 1
+test-mysql: ## Run the tests of MySQL, which is downloaded; skipped where that is not possible
+	scripts/setup test
+	@scripts/setup-mysql || $(SKIPPED)
+	@[ ! -x "$${TWINKEY_CACHE:-.cache}/mysql/usr/sbin/mysqld" ] || \
+	    scripts/run-tests --workspace --lib --test conformance -- mysql
+
+test-api: ## Fuzz the admin endpoint with its OpenAPI document
+	scripts/setup test
+	scripts/setup api
+	scripts/run-tests --workspace --test product -- --ignored a_fuzzer_finds
+
+test-browser: ## Use the dashboard in a headless Chromium
+	scripts/setup test
+	scripts/setup browser
+	scripts/run-tests --workspace --test browser -- --ignored
+
+test-clients: ## Use the served store from boto3, the AWS CLI and the caching client of AWS
+	scripts/setup test
+	scripts/setup clients
+	scripts/run-tests --workspace --test product -- --ignored aws_s_own_clients
+
+soak: ## Rotate a thousand times under an application that opens 200 connections a second
+	scripts/setup test
+	cargo test --locked --workspace --test product -- --ignored a_thousand_rotations --nocapture
 
 bench: ## Run the benchmarks
 	scripts/setup test
 	cargo bench --locked
 
-test-api: ## Fuzz the admin endpoint by its OpenAPI document
-	scripts/setup test
-	scripts/setup api
-	cargo test --locked --test product -- --ignored a_fuzzer_finds
+fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz and a nightly compiler
+	scripts/fuzz
 
-test-browser: ## Use the dashboard in a headless Chromium, as an operator does
-	scripts/setup test
-	scripts/setup browser
-	cargo test --locked --test browser -- --ignored
-
-test-clients: ## Read and write the served store with boto3, the AWS CLI and AWS's caching client
-	scripts/setup test
-	scripts/setup clients
-	cargo test --locked --test product -- --ignored aws_s_own_clients
-
-check-alerts: ## Check the alert rules and run their tests, with Prometheus's promtool
+check-alerts: ## Check the alert rules and run their tests, with promtool
 	scripts/check-alerts
 
-soak: ## Rotate a thousand times under an application that opens 200 connections a second; some minutes
-	scripts/setup test
-	cargo test --locked --test product -- --ignored a_thousand_rotations --nocapture
 check-deploy: ## Check the systemd unit, the ECS task, the Terraform module and the compose file
 	scripts/setup deploy
 	scripts/check-deploy
 
-sbom: ## Write target/sbom/twinkey.cdx.json: what the program is made of
+sbom: ## Write target/sbom/twinkey.cdx.json, the components of the program
 	scripts/setup deploy
-	@scripts/sbom || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the SBOM ***' >&2; }
+	@scripts/sbom || $(SKIPPED)
 
-image: ## Build the image, without Docker (root; with Docker: docker build .)
+image: ## Build the image without Docker, as root (with Docker: docker build .)
 	scripts/setup deploy
 	scripts/image
 
-test-image: ## Build the image and let it rotate on a read-only root; skipped where none can be built
+test-image: ## Build the image and rotate with it on a read-only root; skipped without root
 	scripts/setup test
 	scripts/setup deploy
-	@scripts/test-image || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the image ***' >&2; }
+	@scripts/test-image || $(SKIPPED)
 
 deb: ## Build the Debian package into target/debian
 	scripts/setup deploy
 	scripts/deb
 
-test-deb: ## Build the Debian package and install it in a bare Debian; skipped where that cannot be had
+test-deb: ## Build the Debian package and install it in a bare Debian; skipped without root
 	scripts/setup deploy
-	@scripts/test-deb || { status=$$?; [ $$status = 3 ] && echo '*** SKIPPED: the Debian package ***' >&2; }
+	@scripts/test-deb || $(SKIPPED)
 
-fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz, and says so
-	scripts/fuzz
+dist: ## Build the artefacts of the release TAG into target/dist (docs/releasing.md)
+	scripts/setup deploy
+	scripts/dist $(TAG)
 
-fmt: ## Format the code
-	cargo fmt
-
-doc: ## Build the crate's documentation; a broken link is an error
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+PARTS = setup lint check-features doc test test-mysql test-api test-browser test-clients \
+    check-alerts check-deploy sbom test-image test-deb
+ci: ## Run all that a change must pass, and print the time of each part
+	scripts/timed-parts $(PARTS)
