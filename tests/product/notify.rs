@@ -1,12 +1,13 @@
 //! Notifications: what receivers get when a rotation succeeds or fails, and that nobody waits for them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use twinkey_stores::stage;
 
@@ -30,8 +31,8 @@ impl Receiver {
         let kept = Arc::clone(&got);
         let answer = move |headers: HeaderMap, body: Bytes| async move {
             let body = String::from_utf8(body.to_vec()).unwrap();
-            kept.lock().unwrap().push((headers, body));
-            let mut left = left.lock().unwrap();
+            kept.lock().push((headers, body));
+            let mut left = left.lock();
             let status = if left.is_empty() { 204 } else { left.remove(0) };
             StatusCode::from_u16(status).unwrap()
         };
@@ -45,7 +46,7 @@ impl Receiver {
     /// What has come, each with a signature that is right.
     fn messages(&self) -> Vec<Json> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
-        let got = self.got.lock().unwrap();
+        let got = self.got.lock();
         got.iter()
             .map(|(headers, body)| {
                 let signature = headers["twinkey-signature"].to_str().unwrap();

@@ -2,10 +2,11 @@
 //! opens a new connection every few milliseconds to write a row.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +55,6 @@ impl Consumer {
     pub fn tally(&self) -> Tally {
         self.tally
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
@@ -63,7 +63,7 @@ impl Consumer {
         self.stop.cancel();
         // An application that panicked has told so in its tally's missing rows.
         let _ = self.task.await;
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.tally.lock();
         tally.clone()
     }
 }
@@ -79,7 +79,7 @@ async fn work(
     while !stop.is_cancelled() {
         let result = once(shop, &*store, &clock, &mut cache).await;
         {
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = tally.lock();
             match result {
                 Ok(user) => {
                     tally.connected += 1;

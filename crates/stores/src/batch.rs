@@ -7,10 +7,10 @@
 //!   without all this, and the batch is not tried again for an hour (denied calls are what people set alarms on);
 //! - one secret of twenty is missing, denied or made of bytes: it alone is asked for again, and has its own error.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{SecretStore, SecretVersion, Selector, StoreError, stage};
@@ -69,8 +69,6 @@ impl Batches {
     }
 
     fn off_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.off_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.off_until.lock()
     }
 }

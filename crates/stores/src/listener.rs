@@ -9,9 +9,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use rustls::ServerConfig;
@@ -39,7 +40,7 @@ pub struct ServerTls {
 /// The server's certificate and key, as last read.
 pub struct Identity {
     files: ServerTls,
-    config: RwLock<Arc<ServerConfig>>,
+    config: ArcSwap<ServerConfig>,
 }
 
 /// Why a certificate and its key cannot be used. Never quotes the key.
@@ -56,7 +57,7 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`]
     pub fn read(files: ServerTls) -> Result<Self, IdentityError> {
-        let config = RwLock::new(load(&files)?);
+        let config = ArcSwap::new(load(&files)?);
         Ok(Self { files, config })
     }
 
@@ -66,7 +67,7 @@ impl Identity {
     /// [`IdentityError`]
     pub fn reload(&self) -> Result<(), IdentityError> {
         let new = load(&self.files)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.config.store(new);
         Ok(())
     }
 
@@ -77,8 +78,7 @@ impl Identity {
     }
 
     fn acceptor(&self) -> TlsAcceptor {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&config))
+        TlsAcceptor::from(self.config.load_full())
     }
 }
 

@@ -14,9 +14,10 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -141,7 +142,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     // Closing a file drops all of this process's POSIX locks on it, SQLite's too. One at a time,
     // nobody can have opened the new file as a database before it is closed here.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = ONE_AT_A_TIME.lock();
     let made = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

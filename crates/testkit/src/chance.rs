@@ -1,7 +1,8 @@
 //! Chance from a seed (SplitMix64): the same seed gives the same numbers.
 
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub struct Chance(Mutex<u64>);
 
@@ -12,7 +13,7 @@ impl Chance {
 
     /// A number from 0 up to, and without, `n`.
     pub fn below(&self, n: u64) -> u64 {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.0.lock();
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = *state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

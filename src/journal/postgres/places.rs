@@ -5,10 +5,11 @@
 //! - one that was suspended frees a place that is another's by now: a place is freed by its holder only;
 //! - many ask at once: each takes a free row that nobody else is taking (`SKIP LOCKED`), and nobody waits here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use sqlx::Row;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -131,7 +132,7 @@ impl Held {
     }
 
     fn one_more(held: &Arc<Self>) {
-        let mut count = held.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = held.count.lock();
         count.0 += 1;
         if count.1.is_none() {
             let renewing = Arc::clone(held);
@@ -148,7 +149,7 @@ impl Held {
     }
 
     fn one_less(&self) {
-        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = self.count.lock();
         count.0 -= 1;
         if count.0 == 0
             && let Some(renewing) = count.1.take()

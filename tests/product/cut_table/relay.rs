@@ -7,8 +7,9 @@
 //! begun when the connection is cut, and the servers answer at the end of what was asked.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -65,7 +66,7 @@ impl Relay {
     /// Cuts at the `nth` request from now on (1 is the next one); what is given tells when it is there.
     pub fn cut(&self, nth: usize, effect: Effect, end: End) -> Arc<Notify> {
         let reached = Arc::new(Notify::new());
-        *self.order.lock().unwrap() = Some(Order {
+        *self.order.lock() = Some(Order {
             left: nth - 1,
             effect,
             end,
@@ -76,13 +77,13 @@ impl Relay {
 
     /// Lets everything through again. Says whether the cut was met.
     pub fn let_through(&self) -> bool {
-        self.order.lock().unwrap().take().is_none()
+        self.order.lock().take().is_none()
     }
 }
 
 /// Counts a request; the order, if it is this one.
 fn count(order: &Mutex<Option<Order>>) -> Option<Order> {
-    let mut order = order.lock().unwrap();
+    let mut order = order.lock();
     let now = order.as_mut()?;
     if now.left > 0 {
         now.left -= 1;

@@ -3,8 +3,9 @@
 //! The connections through it are not encrypted, so a packet's statement can be read: three bytes of
 //! length, the number of the packet, which is 0 where a command begins, and 3 for a query.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,7 +57,7 @@ impl Relay {
     /// Holds back the `nth` change from now on; what is given tells when it is there.
     pub fn cut(&self, nth: usize, fate: Fate) -> Arc<Notify> {
         let reached = Arc::new(Notify::new());
-        *self.order.lock().unwrap() = Some(Order {
+        *self.order.lock() = Some(Order {
             left: nth - 1,
             fate,
             reached: reached.clone(),
@@ -66,7 +67,7 @@ impl Relay {
 
     /// Lets everything through again.
     pub fn let_through(&self) {
-        *self.order.lock().unwrap() = None;
+        *self.order.lock() = None;
     }
 }
 
@@ -113,7 +114,7 @@ fn hold(statement: &str, orders: &Mutex<Option<Order>>) -> Option<(Fate, Arc<Not
     if !changes_anything(statement) {
         return None;
     }
-    let mut order = orders.lock().unwrap();
+    let mut order = orders.lock();
     let now = order.as_mut()?;
     if now.left > 0 {
         now.left -= 1;

@@ -1,8 +1,8 @@
 //! The passwords of the tests, remembered to be looked for in logs.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_core::secret::password::PasswordPolicy;
@@ -12,14 +12,14 @@ static HANDED_OUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// A new password, remembered.
 pub fn new_password() -> SecretString {
     let password = PasswordPolicy::default().generate().unwrap();
-    let mut all = HANDED_OUT.lock().unwrap();
+    let mut all = HANDED_OUT.lock();
     all.push(password.expose_secret().to_owned());
     password
 }
 
 /// The first 8 bytes in a row of `text` that are in one of the passwords so far.
 pub fn leaked(text: &[u8]) -> Option<String> {
-    let all = HANDED_OUT.lock().unwrap();
+    let all = HANDED_OUT.lock();
     assert!(!all.is_empty(), "there is nothing to look for");
     let parts: HashSet<&[u8]> = all
         .iter()

@@ -13,7 +13,6 @@
 mod batch;
 mod failure;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +23,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use chrono::DateTime;
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::failure::failure;
@@ -100,7 +100,7 @@ impl AwsStore {
 
     fn own(&self) -> MutexGuard<'_, OwnWrites> {
         // It holds hints only; half an update of it is as good as none.
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock()
     }
 
     /// Reads until the answer agrees with this process's own writes, or the pauses are used up.

@@ -26,9 +26,10 @@ mod signature;
 mod told;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
@@ -58,7 +59,7 @@ const PACE: Duration = Duration::from_secs(5);
 /// What requests are answered from.
 pub struct Served {
     store: Arc<LocalStore>,
-    keys: RwLock<Arc<Keys>>,
+    keys: ArcSwap<Keys>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -69,15 +70,14 @@ impl Served {
     pub fn new(store: Arc<LocalStore>, keys: Keys, metrics: Metrics, clock: Clock) -> Self {
         Self {
             store,
-            keys: RwLock::new(Arc::new(keys)),
+            keys: ArcSwap::from_pointee(keys),
             metrics,
             clock,
         }
     }
 
     fn keys(&self) -> Arc<Keys> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&keys)
+        self.keys.load_full()
     }
 
     /// Reads the keys again whenever their file has changed, for as long as it is not dropped. A file that
@@ -94,7 +94,7 @@ impl Served {
             match self.read_keys(&file) {
                 Ok(keys) => {
                     let keys_now = keys.len();
-                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                    self.keys.store(Arc::new(keys));
                     tracing::info!(
                         keys = keys_now,
                         "the keys of the served store were read again"

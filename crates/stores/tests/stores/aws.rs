@@ -2,8 +2,9 @@
 
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use twinkey_stores::aws::AwsStore;
@@ -171,7 +172,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -200,7 +201,7 @@ async fn no_value_is_logged_at_any_level() {
         .put("a", &id, &secret("hunter3"), PENDING)
         .await
         .unwrap_err();
-    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let text = String::from_utf8_lossy(&log.0.lock()).into_owned();
     assert!(text.contains("TRACE") && text.contains("aws_smithy_runtime"));
     for value in ["hunter2", "hunter3", "104, 117, 110, 116, 101, 114"] {
         let line = text.lines().find(|line| line.contains(value));

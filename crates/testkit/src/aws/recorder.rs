@@ -4,13 +4,14 @@
 //! What can go wrong: a call of a service that nobody knows here goes unseen. It is a panic in the answer, and so
 //! an error of the one who called.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use reqwest::Url;
 use serde_json::{Map, Value as Json, json};
 use tokio::task::JoinHandle;
@@ -62,8 +63,7 @@ impl Recorder {
 
     /// Every call so far.
     pub fn calls(&self) -> Vec<Recorded> {
-        let calls = self.desk.calls.lock();
-        calls.unwrap_or_else(PoisonError::into_inner).clone()
+        self.desk.calls.lock().clone()
     }
 
     /// The calls of one service so far.
@@ -75,7 +75,7 @@ impl Recorder {
 
     /// ECS's next answers are these.
     pub fn ecs_answers(&self, answers: &[(u16, &'static str)]) {
-        let mut ecs = self.desk.ecs.lock().unwrap();
+        let mut ecs = self.desk.ecs.lock();
         ecs.extend_from_slice(answers);
     }
 }
@@ -115,7 +115,7 @@ async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) 
             ("sns", action, Json::Object(asked))
         }
     };
-    desk.calls.lock().unwrap().push(Recorded {
+    desk.calls.lock().push(Recorded {
         service,
         action,
         asked,
@@ -126,7 +126,7 @@ async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) 
         "sns" => "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>".into_response(),
         "events" => json(200, &json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]})),
         "ecs" => {
-            let mut ordered = desk.ecs.lock().unwrap();
+            let mut ordered = desk.ecs.lock();
             if ordered.is_empty() {
                 return json(200, &json!({"service": {}}));
             }

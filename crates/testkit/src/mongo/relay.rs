@@ -6,8 +6,9 @@
 //!   after the other.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -44,7 +45,7 @@ pub(super) async fn relay(
             };
             if cut.fate == Fate::CarriedOut {
                 let answered = Arc::new(Notify::new());
-                *kept_back.lock().unwrap() = Some((message.id(), answered.clone()));
+                *kept_back.lock() = Some((message.id(), answered.clone()));
                 to_server.write_all(message.bytes()).await?;
                 answered.notified().await;
             }
@@ -70,7 +71,7 @@ async fn answers(
     kept_back: &Mutex<Option<(i32, Arc<Notify>)>>,
 ) -> io::Result<()> {
     while let Some(message) = Message::read(&mut from).await? {
-        let kept = kept_back.lock().unwrap().clone();
+        let kept = kept_back.lock().clone();
         match kept {
             Some((id, answered)) if id == message.answers() => answered.notify_one(),
             _ => to.lock().await.write_all(message.bytes()).await?,

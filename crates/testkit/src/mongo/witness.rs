@@ -9,9 +9,10 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use mongodb::bson::{Document, doc};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -142,7 +143,7 @@ impl Witness {
 
     /// By which commands this password came as `pwd`, one by one. Any other way is in the log.
     pub fn came_by(&self, password: &SecretString) -> Vec<String> {
-        let all = self.state.passwords.lock().unwrap();
+        let all = self.state.passwords.lock();
         let is_it = |heard: &SecretString| heard.expose_secret() == password.expose_secret();
         let found = all.iter().filter(|(_, heard)| is_it(heard));
         found.map(|(command, _)| command.clone()).collect()
@@ -160,7 +161,7 @@ impl Witness {
 
     /// All that came as `pwd`, whosever it is.
     pub fn passwords(&self) -> Vec<SecretString> {
-        let all = self.state.passwords.lock().unwrap();
+        let all = self.state.passwords.lock();
         all.iter().map(|(_, password)| password.clone()).collect()
     }
 
@@ -177,7 +178,7 @@ impl Witness {
             client,
             reached: reached.clone(),
         };
-        *self.state.order.lock().unwrap() = Some(Order {
+        *self.state.order.lock() = Some(Order {
             commands,
             left: nth - 1,
             cut,
@@ -188,7 +189,7 @@ impl Witness {
     /// From now on answers this command in the server's place.
     pub fn answer(&self, command: &str, answer: Document) {
         let command = command.to_owned();
-        let mut all = self.state.played.lock().unwrap();
+        let mut all = self.state.played.lock();
         all.retain(|played| played.command != command);
         all.push(Played { command, answer });
     }
@@ -201,8 +202,8 @@ impl Witness {
 
     /// Lets everything through again.
     pub fn let_through(&self) {
-        *self.state.order.lock().unwrap() = None;
-        self.state.played.lock().unwrap().clear();
+        *self.state.order.lock() = None;
+        self.state.played.lock().clear();
     }
 }
 
@@ -233,7 +234,7 @@ async fn serve(client: TcpStream, server: u16, tls: Option<TlsAcceptor>, state: 
 impl State {
     /// Notes what a client sends; gives the command's name.
     pub fn note(&self, message: &Message) -> Option<String> {
-        let mut log = self.log.lock().unwrap();
+        let mut log = self.log.lock();
         let Some(command) = message.document() else {
             writeln!(log, "{UNREADABLE}").unwrap();
             return None;
@@ -241,7 +242,7 @@ impl State {
         let noted = Noted::of(command);
         writeln!(log, "{}", noted.line).unwrap();
         if let Some(password) = noted.password {
-            let mut all = self.passwords.lock().unwrap();
+            let mut all = self.passwords.lock();
             all.push((noted.name.clone(), password.into()));
         }
         Some(noted.name)
@@ -249,7 +250,7 @@ impl State {
 
     /// What is ordered for this command.
     pub fn cut_at(&self, command: &str) -> Option<Cut> {
-        let mut order = self.order.lock().unwrap();
+        let mut order = self.order.lock();
         let now = order.as_mut()?;
         if !now.commands.contains(&command) {
             return None;
@@ -263,7 +264,7 @@ impl State {
     }
 
     pub fn played(&self, command: &str) -> Option<Document> {
-        let all = self.played.lock().unwrap();
+        let all = self.played.lock();
         let found = all.iter().find(|played| played.command == command);
         found.map(|played| played.answer.clone())
     }

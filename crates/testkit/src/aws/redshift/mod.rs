@@ -36,9 +36,10 @@ use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::postgres::{LocalPostgres, Options};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value as Json;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -250,11 +251,11 @@ impl Redshift {
     }
 
     fn knobs(&self) -> MutexGuard<'_, Knobs> {
-        self.knobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.knobs.lock()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 
     /// Seconds since 1970, as AWS's JSON has times.

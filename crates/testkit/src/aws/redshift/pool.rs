@@ -1,8 +1,8 @@
 //! Connections to the server behind it.
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
 
+use parking_lot::MutexGuard;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection};
 use twinkey_core::secret::ExposeSecret;
@@ -51,7 +51,7 @@ impl Redshift {
     }
 
     fn idle(&self) -> MutexGuard<'_, HashMap<String, Vec<PgConnection>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock()
     }
 }
 
