@@ -88,7 +88,7 @@ async fn an_admin_that_sees_or_may_too_little_is_told_so_before_anything_is_chan
     let said = super::house::text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("does not see all rows of the svv_* views"),
+        said.contains("cannot read all rows of the svv_* views"),
         "{said}"
     );
     assert!(said.contains("ALTER USER \"weak\" CREATEUSER"), "{said}");

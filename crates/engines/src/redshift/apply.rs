@@ -1,37 +1,38 @@
-//! Changes are carried out as planned, to the letter.
+//! Execution of planned changes.
 //!
-//! What can go wrong, and what prevents it:
-//! - a cut leaves half of it: each batch is one transaction, the password is in the last one, and every
-//!   beginning of the list is harmless;
-//! - a retry finds other statements in the way: nothing here reads or decides;
-//! - another worker has the lock by now: each batch first renews the lease and fails where there is none;
-//!   before batches in other databases, where its table is not, that is a batch of its own.
+//! # Failure modes
+//! - An interruption leaves a part of the changes. Each batch is one transaction, the password is
+//!   in the last one, and every prefix of the list is harmless.
+//! - Another worker has taken the lock. Each batch first renews the lease and fails without one.
+//!   For other databases, which do not have the table of locks, the renewal is a batch of its own.
 
-use super::Master;
-use super::batch::{Line, cut};
-use super::failure::{Failed, Kind};
+use super::RedshiftAdmin;
+use super::api::{BatchStatement, Failure, FailureKind, split_into_batches};
 use super::lock::{FENCE, Lease};
-use crate::{EngineError, Filled};
+use crate::{EngineError, RenderedChange};
 
-/// Carries `changes` out in order, each run of changes in one database as few transactions as fit.
-pub(super) async fn apply(master: &Master, changes: &[Filled]) -> Result<(), EngineError> {
+/// Applies `changes` in order, in as few transactions as possible for each database.
+pub(super) async fn apply(
+    admin: &RedshiftAdmin,
+    changes: &[RenderedChange],
+) -> Result<(), EngineError> {
     for group in changes.chunk_by(|one, next| one.database == next.database) {
-        let lines: Vec<Line> = group.iter().map(line).collect();
-        let fence = master.lease().map(Lease::fence);
+        let statements: Vec<BatchStatement> = group.iter().map(statement).collect();
+        let fence = admin.lease().map(Lease::fence_statements);
         let database = group.first().and_then(|change| change.database.as_deref());
         match database {
             None => {
                 let before = fence.as_ref().map_or(&[][..], |fence| fence);
-                for batch in cut(&lines, before) {
-                    submit(master, &master.peer.database, before, batch).await?;
+                for batch in split_into_batches(&statements, before) {
+                    submit(admin, &admin.address.database, before, batch).await?;
                 }
             }
             Some(other) => {
-                for batch in cut(&lines, &[]) {
+                for batch in split_into_batches(&statements, &[]) {
                     if let Some(fence) = &fence {
-                        submit(master, &master.peer.database, fence, &[]).await?;
+                        submit(admin, &admin.address.database, fence, &[]).await?;
                     }
-                    submit(master, other, &[], batch).await?;
+                    submit(admin, other, &[], batch).await?;
                 }
             }
         }
@@ -39,37 +40,45 @@ pub(super) async fn apply(master: &Master, changes: &[Filled]) -> Result<(), Eng
     Ok(())
 }
 
-fn line(change: &Filled) -> Line {
-    Line {
+fn statement(change: &RenderedChange) -> BatchStatement {
+    BatchStatement {
         shown: change.shown.clone(),
         sent: change.sent.clone(),
-        digest: change.filling.clone(),
+        digest: change.rendered_password.clone(),
     }
 }
 
 async fn submit(
-    master: &Master,
+    admin: &RedshiftAdmin,
     database: &str,
-    before: &[Line],
-    batch: &[Line],
+    before: &[BatchStatement],
+    batch: &[BatchStatement],
 ) -> Result<(), EngineError> {
-    let lines = [before, batch].concat();
-    let done = master.client.change(&master.login, database, &lines).await;
-    done.map_err(|failed| {
-        let lost = failed.kind == Kind::DivisionByZero && failed.statement == Some(FENCE);
+    let statements = [before, batch].concat();
+    let done = admin
+        .client
+        .execute(&admin.login, database, &statements)
+        .await;
+    done.map_err(|failure| {
+        let lost = failure.kind == FailureKind::DivisionByZero && failure.statement == Some(FENCE);
         if lost && !before.is_empty() {
-            return master.peer.explain(
-                "making the pair equal",
+            return admin.address.explain(
+                "updating the standby",
                 &[],
-                Failed::new(Kind::Busy, "another worker has taken the pair's lock"),
+                Failure::new(
+                    FailureKind::Busy,
+                    "another worker has taken the pair's lock",
+                ),
             );
         }
-        // Numbered as `plan` prints them, without what goes before.
-        let failed = Failed {
-            statement: failed.statement.and_then(|at| at.checked_sub(before.len())),
-            ..failed
+        // `plan` numbers the statements without those in `before`.
+        let failure = Failure {
+            statement: failure
+                .statement
+                .and_then(|at| at.checked_sub(before.len())),
+            ..failure
         };
         let what = format!("a transaction in {database:?}");
-        master.peer.explain(&what, batch, failed)
+        admin.address.explain(&what, batch, failure)
     })
 }

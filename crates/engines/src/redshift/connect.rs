@@ -1,51 +1,44 @@
-//! Where statements go, as whom, and what their failures mean.
+//! Target, login and error messages of the Data API.
 //!
-//! What can go wrong, and what prevents it:
-//! - nobody says which cluster: the config, then the secret; without either there is an error that
-//!   names the keys, and no guess from the host's name;
-//! - an error repeats a digest: it shows statements with `***`, and of the database's words only what
-//!   `failure.rs` let through.
+//! # Failure modes
+//! - The cluster is ambiguous. The config names it, else the secret; without either, an error names
+//!   the keys. The host name is not used.
+//! - An error contains a password's digest. It shows statements with `***`, and only those messages
+//!   of the database that `failure.rs` permits.
 
-use super::batch::Line;
-use super::client::Login;
-use super::failure::{Failed, Kind};
-use crate::{EngineError, RedshiftOptions, RedshiftTarget, Surroundings, Target};
+use super::api::{BatchStatement, Failure, FailureKind, Login};
+use crate::{EngineContext, EngineError, RedshiftOptions, RedshiftTarget, Target};
 
 const DEFAULT_PORT: u16 = 5439;
 const DEFAULT_DATABASE: &str = "dev";
 
-/// Where statements go: what errors name.
+/// The database of one sign-in, as errors name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(super) struct DatabaseAddress {
     pub target: RedshiftTarget,
     pub host: String,
     pub port: u16,
     pub database: String,
-    /// Who is signed in, for messages.
+    /// The signed-in user.
     pub user: String,
 }
 
-/// The cluster or workgroup: the config's, else the secret's.
+/// The cluster or workgroup in the config, else in the secret.
 ///
 /// # Errors
-/// [`EngineError::Refused`] where neither names one.
+/// [`EngineError::Refused`] if neither names one.
 pub(super) fn target(
     options: &RedshiftOptions,
-    surroundings: &Surroundings,
+    context: &EngineContext,
 ) -> Result<RedshiftTarget, EngineError> {
-    let of_secret = || {
-        let cluster = surroundings.cluster.clone().map(RedshiftTarget::Cluster);
-        cluster.or_else(|| {
-            surroundings
-                .workgroup
-                .clone()
-                .map(RedshiftTarget::Workgroup)
-        })
+    let from_secret = || {
+        let cluster = context.cluster.clone().map(RedshiftTarget::Cluster);
+        cluster.or_else(|| context.workgroup.clone().map(RedshiftTarget::Workgroup))
     };
     options
         .target
         .clone()
-        .or_else(of_secret)
+        .or_else(from_secret)
         .ok_or_else(|| EngineError::Refused {
             what: "finding the cluster".into(),
             reason: "neither the config nor the secret names it".into(),
@@ -53,20 +46,21 @@ pub(super) fn target(
         })
 }
 
-/// As whom the admin comes.
+/// The login of the admin.
 ///
 /// # Errors
-/// [`EngineError::Refused`] for a database user on Redshift Serverless, which knows no such sign-in.
+/// [`EngineError::Refused`] for a database user on Redshift Serverless, which does not support it.
 pub(super) fn login(
     options: &RedshiftOptions,
-    surroundings: &Surroundings,
+    context: &EngineContext,
     target: &RedshiftTarget,
 ) -> Result<Login, EngineError> {
-    match (&options.db_user, &surroundings.master_secret, target) {
+    match (&options.db_user, &context.master_secret, target) {
         (Some(_), _, RedshiftTarget::Workgroup(name)) => Err(EngineError::Refused {
             what: format!("redshift.db_user for the workgroup {name:?}"),
-            reason: "Redshift Serverless gives no temporary credentials for a database user".into(),
-            hint: "leave db_user out: the worker's IAM identity or a master secret signs in there"
+            reason: "Redshift Serverless issues no temporary credentials for a database user"
+                .into(),
+            hint: "remove db_user, so that the worker's IAM identity or a master secret signs in"
                 .into(),
         }),
         (Some(user), _, RedshiftTarget::Cluster(_)) => Ok(Login::DbUser(user.clone())),
@@ -75,7 +69,7 @@ pub(super) fn login(
     }
 }
 
-impl Peer {
+impl DatabaseAddress {
     pub(super) fn new(cluster: RedshiftTarget, target: &Target, user: &str) -> Self {
         Self {
             target: cluster,
@@ -89,7 +83,7 @@ impl Peer {
         }
     }
 
-    /// What tells this server from every other one: the Data API goes by it.
+    /// The identity of this server in the Data API.
     pub(super) fn identity(&self) -> String {
         match &self.target {
             RedshiftTarget::Cluster(name) => format!("cluster {name}"),
@@ -97,35 +91,40 @@ impl Peer {
         }
     }
 
-    /// What a failed batch means; `what` was to be done.
-    pub(super) fn explain(&self, what: &str, lines: &[Line], failed: Failed) -> EngineError {
-        let Failed {
+    /// The error of a failed batch; `what` describes its purpose.
+    pub(super) fn explain(
+        &self,
+        what: &str,
+        statements: &[BatchStatement],
+        failure: Failure,
+    ) -> EngineError {
+        let Failure {
             kind,
             reason,
             statement,
-        } = failed;
-        let what = match statement.and_then(|at| Some((at, lines.get(at)?))) {
-            Some((at, line)) => format!(
+        } = failure;
+        let what = match statement.and_then(|at| Some((at, statements.get(at)?))) {
+            Some((at, failed)) => format!(
                 "{what}, statement {} of {} ({})",
                 at + 1,
-                lines.len(),
-                line.shown
+                statements.len(),
+                failed.shown
             ),
             None => what.to_owned(),
         };
         match kind {
-            Kind::SignIn => EngineError::SignIn {
+            FailureKind::SignIn => EngineError::SignIn {
                 host: self.host.clone(),
                 port: self.port,
                 user: self.user.clone(),
                 reason,
             },
-            Kind::Unreachable => EngineError::Unreachable {
+            FailureKind::Unreachable => EngineError::Unreachable {
                 host: format!("the Data API of {}", self.identity()),
                 port: 443,
                 reason,
             },
-            Kind::Busy => EngineError::Busy { what, reason },
+            FailureKind::Busy => EngineError::Busy { what, reason },
             kind => EngineError::Refused {
                 what,
                 reason,
@@ -134,14 +133,14 @@ impl Peer {
         }
     }
 
-    fn hint(&self, kind: Kind) -> String {
+    fn hint(&self, kind: FailureKind) -> String {
         match kind {
-            Kind::Denied => "see the IAM permissions in docs/redshift.md, and that a region and credentials are there".into(),
-            Kind::NoSecret => "see that the secret exists in this account and region, and that the worker may read it".into(),
-            Kind::Permission => "`twinkey check` lists what the admin lacks; it is best a superuser".into(),
-            Kind::NoDatabase => "make dbname in the secret the name of a database there".into(),
-            Kind::NoTarget => format!("see that there is a {} in this account and region, and that it is available", self.identity()),
-            _ => "look the message up in the Redshift developer guide; `twinkey plan` shows the statements".into(),
+            FailureKind::Denied => "check the IAM permissions (docs/redshift.md), the region and the credentials".into(),
+            FailureKind::NoSecret => "check that the secret exists in this account and region, and that the worker may read it".into(),
+            FailureKind::Permission => "run `twinkey check` for the privileges that the admin lacks; a superuser is recommended".into(),
+            FailureKind::NoDatabase => "set dbname in the secret to an existing database".into(),
+            FailureKind::NoTarget => format!("check that the {} exists in this account and region and is available", self.identity()),
+            _ => "look up the message in the Redshift developer guide; `twinkey plan` shows the statements".into(),
         }
     }
 }
@@ -150,11 +149,11 @@ impl Peer {
 mod tests {
     use super::*;
 
-    fn surroundings(cluster: Option<&str>, workgroup: Option<&str>) -> Surroundings {
-        Surroundings {
+    fn context(cluster: Option<&str>, workgroup: Option<&str>) -> EngineContext {
+        EngineContext {
             cluster: cluster.map(str::to_owned),
             workgroup: workgroup.map(str::to_owned),
-            ..Surroundings::default()
+            ..EngineContext::default()
         }
     }
 
@@ -167,10 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn the_config_names_the_cluster_and_else_the_secret_does() {
+    fn the_config_names_the_cluster_else_the_secret() {
         let workgroup = RedshiftTarget::Workgroup("w".into());
-        let of = |options, surroundings| target(&options, &surroundings).ok();
-        let both = surroundings(Some("c"), Some("x"));
+        let of = |options, context| target(&options, &context).ok();
+        let both = context(Some("c"), Some("x"));
         assert_eq!(
             of(options(Some(workgroup.clone()), None), both.clone()),
             Some(workgroup.clone())
@@ -179,18 +178,18 @@ mod tests {
             of(options(None, None), both),
             Some(RedshiftTarget::Cluster("c".into()))
         );
-        let serverless = surroundings(None, Some("w"));
+        let serverless = context(None, Some("w"));
         assert_eq!(of(options(None, None), serverless), Some(workgroup));
-        assert_eq!(of(options(None, None), surroundings(None, None)), None);
+        assert_eq!(of(options(None, None), context(None, None)), None);
     }
 
     #[test]
-    fn the_admin_is_a_database_user_a_secrets_or_the_iam_identity() {
+    fn the_admin_has_one_of_three_logins() {
         let cluster = RedshiftTarget::Cluster("c".into());
         let workgroup = RedshiftTarget::Workgroup("w".into());
-        let mut with_secret = surroundings(None, None);
+        let mut with_secret = context(None, None);
         with_secret.master_secret = Some("m".into());
-        let none = surroundings(None, None);
+        let none = context(None, None);
         let by_user = options(None, Some("admin"));
         assert_eq!(
             login(&by_user, &with_secret, &cluster),
@@ -206,28 +205,28 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_statement_is_named_by_its_number_and_shown_without_its_digest() {
-        let peer = Peer {
+    fn a_failed_statement_is_numbered_and_shows_no_digest() {
+        let address = DatabaseAddress {
             target: RedshiftTarget::Cluster("c".into()),
             host: "h".into(),
             port: 5439,
             database: "dev".into(),
             user: "admin".into(),
         };
-        let lines = [
-            Line::plain("SELECT 1"),
-            Line {
+        let statements = [
+            BatchStatement::plain("SELECT 1"),
+            BatchStatement {
                 shown: "ALTER USER \"a\" PASSWORD '***'".into(),
                 sent: "ALTER USER \"a\" PASSWORD 'md5f00'".into(),
                 digest: Some("md5f00".into()),
             },
         ];
-        let failed = Failed {
-            kind: Kind::Permission,
+        let failed = Failure {
+            kind: FailureKind::Permission,
             reason: "permission denied".into(),
             statement: Some(1),
         };
-        let error = peer.explain("making the pair equal", &lines, failed);
+        let error = address.explain("making the pair equal", &statements, failed);
         assert_eq!(
             error.to_string(),
             "making the pair equal, statement 2 of 2 (ALTER USER \"a\" PASSWORD '***') was refused: permission denied"

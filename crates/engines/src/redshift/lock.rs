@@ -1,29 +1,29 @@
-//! The pair's lock. Redshift has no advisory locks, and the Data API no connection that one could hold
-//! on to: the lock is a row with a lease in a table of twinkey's own, in the secret's database.
+//! The pair's lock: a lease in a table of twinkey in the secret's database.
 //!
-//! What can go wrong, and what prevents it:
-//! - two take it at once: they take the table's lock first, in one transaction with everything else;
-//! - clocks differ: all times are the server's;
-//! - a worker dies, and nobody can rotate: the lease runs out a little after the longest batch;
-//! - a worker comes back after its lease was given to another: each batch that changes something first
-//!   renews the lease, and fails unless there is one (a division by the number of leases). The renewal
-//!   holds the row until the transaction's end, so nobody takes the lock meanwhile.
+//! Redshift has no advisory locks, and the Data API has no connection that could hold one.
+//!
+//! # Failure modes
+//! - Two runs take the lock at once. Each first locks the whole table in its transaction.
+//! - Clocks differ. All times are the server's.
+//! - A worker exits without a release. The lease expires shortly after the longest batch.
+//! - A worker continues after its lease expired and another run has the lock. Each batch with
+//!   changes first renews the lease and fails without one, because it divides by the number of
+//!   leases. The renewal locks the row until the end of the transaction.
 
 use uuid::Uuid;
 
-use super::batch::Line;
-use super::client::BATCH_LIMIT;
+use super::api::{BATCH_LIMIT, BatchStatement};
 use super::quote::literal;
 
-/// How long a lease is worth beyond the longest batch, in seconds.
+/// Seconds of a lease beyond the longest batch.
 const GRACE: u64 = 15;
-/// What goes before the changes of a batch; the fence is the second of them.
+/// Index of the statement in [`Lease::fence_statements`] that fails without a lease.
 pub(super) const FENCE: usize = 1;
 
-/// Whose lease on which pair.
+/// A holder's lease on one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lease {
-    /// The base user.
+    /// The pair's base user.
     pub pair: String,
     pub holder: Uuid,
 }
@@ -33,11 +33,11 @@ fn expiry() -> String {
     format!("getdate() + interval '{seconds} seconds'")
 }
 
-/// Makes the table, where it is not there yet.
-pub(super) fn set_up() -> [Line; 2] {
+/// Creates the table of locks if it does not exist.
+pub(super) fn create_table_statements() -> [BatchStatement; 2] {
     [
-        Line::plain("CREATE SCHEMA IF NOT EXISTS twinkey"),
-        Line::plain(
+        BatchStatement::plain("CREATE SCHEMA IF NOT EXISTS twinkey"),
+        BatchStatement::plain(
             "CREATE TABLE IF NOT EXISTS twinkey.locks \
              (pair varchar(512), holder varchar(64), expires timestamp)",
         ),
@@ -45,51 +45,52 @@ pub(super) fn set_up() -> [Line; 2] {
 }
 
 impl Lease {
-    fn of_pair(&self) -> String {
+    fn pair_condition(&self) -> String {
         format!("pair = {}", literal(&self.pair))
     }
 
-    fn ours(&self) -> String {
-        format!("{} AND holder = '{}'", self.of_pair(), self.holder)
+    fn own_condition(&self) -> String {
+        format!("{} AND holder = '{}'", self.pair_condition(), self.holder)
     }
 
-    /// Takes the lock if it is free; the last line tells who has it.
-    pub(super) fn take(&self) -> [Line; 4] {
-        let (pair, ours) = (self.of_pair(), self.ours());
+    /// Takes the lock if it is free; the last statement reads its holder.
+    pub(super) fn take_statements(&self) -> [BatchStatement; 4] {
+        let (pair, ours) = (self.pair_condition(), self.own_condition());
         [
-            Line::plain("LOCK TABLE twinkey.locks"),
-            Line::plain(format!(
+            BatchStatement::plain("LOCK TABLE twinkey.locks"),
+            BatchStatement::plain(format!(
                 "DELETE FROM twinkey.locks WHERE {ours} OR {pair} AND expires < getdate()"
             )),
-            Line::plain(format!(
+            BatchStatement::plain(format!(
                 "INSERT INTO twinkey.locks (pair, holder, expires) \
                  SELECT {}, '{}', {} WHERE NOT EXISTS (SELECT 1 FROM twinkey.locks WHERE {pair})",
                 literal(&self.pair),
                 self.holder,
                 expiry()
             )),
-            Line::plain(format!("SELECT holder FROM twinkey.locks WHERE {pair}")),
+            BatchStatement::plain(format!("SELECT holder FROM twinkey.locks WHERE {pair}")),
         ]
     }
 
-    /// Renews the lease, and fails where there is none.
-    pub(super) fn fence(&self) -> [Line; 2] {
-        let ours = self.ours();
+    /// Renews the lease and fails without one.
+    pub(super) fn fence_statements(&self) -> [BatchStatement; 2] {
+        let ours = self.own_condition();
         [
-            Line::plain(format!(
+            BatchStatement::plain(format!(
                 "UPDATE twinkey.locks SET expires = {} WHERE {ours}",
                 expiry()
             )),
-            Line::plain(format!(
+            BatchStatement::plain(format!(
                 "SELECT 1 / count(*) FROM twinkey.locks WHERE {ours}"
             )),
         ]
     }
 
-    pub(super) fn release(&self) -> [Line; 1] {
-        [Line::plain(format!(
+    /// Deletes the lease.
+    pub(super) fn release_statements(&self) -> [BatchStatement; 1] {
+        [BatchStatement::plain(format!(
             "DELETE FROM twinkey.locks WHERE {}",
-            self.ours()
+            self.own_condition()
         ))]
     }
 }
@@ -106,21 +107,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_outlives_the_longest_batch_and_names_are_only_names() {
-        let take = lease().take();
+    fn a_lease_outlives_the_longest_batch() {
+        let take = lease().take_statements();
         assert!(take[2].shown.contains("getdate() + interval '75 seconds'"));
         assert!(
             take.iter()
                 .skip(1)
-                .all(|line| line.shown.contains("'a''b'"))
+                .all(|statement| statement.shown.contains("'a''b'"))
         );
     }
 
     #[test]
-    fn the_fence_renews_first_and_divides_by_the_number_of_leases() {
-        let fence = lease().fence();
+    fn the_fence_renews_before_it_divides() {
+        let fence = lease().fence_statements();
         assert!(fence[0].shown.starts_with("UPDATE"));
         assert!(fence[FENCE].shown.starts_with("SELECT 1 / count(*)"));
-        assert!(fence[FENCE].shown.ends_with(&lease().ours()));
+        assert!(fence[FENCE].shown.ends_with(&lease().own_condition()));
     }
 }

@@ -1,13 +1,13 @@
-//! What an admin is to be given: pure. `preflight.rs` says what one lacks; a test has one made with exactly this.
+//! Statements that create an admin user. Pure; `preflight.rs` reports what an admin lacks.
 
 use super::quote::{check_user_name, ident};
 use crate::EngineError;
 use crate::master::{Grant, MasterGrants, MasterRequest};
 
-/// The statements, for a superuser.
+/// The statements, to be run by a superuser.
 ///
 /// # Errors
-/// A name that no user can have here.
+/// [`EngineError::UserName`] for a name that Redshift does not accept.
 pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineError> {
     check_user_name(&request.master)?;
     let master = ident(&request.master);
@@ -15,7 +15,7 @@ pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineErro
         comment: "--",
         grants: vec![Grant::needed(
             format!("CREATE USER {master} PASSWORD DISABLE"),
-            "nobody signs in as it yet. The last line makes it a superuser, which Redshift lets nobody be without a password: only a superuser sees every privilege, and sets default privileges of other users",
+            "it cannot sign in yet. The last line makes it a superuser, which needs a password in Redshift: only a superuser reads every privilege and sets default privileges of other users",
         )],
         set_password: Some(format!(
             "ALTER USER {master} PASSWORD '…'; ALTER USER {master} CREATEUSER"

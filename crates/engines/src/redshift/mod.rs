@@ -1,48 +1,40 @@
-//! Redshift, provisioned and Serverless, through the Data API: no network path to it is needed.
+//! Amazon Redshift, provisioned and Serverless, through the Data API. No network path is needed.
 //!
-//! `diff.rs` says how the pair works, `lock.rs` what keeps two runs apart, `probe.rs` how a password is
-//! proved. What else can go wrong, and what prevents it:
-//! - statements and their text can be read for 24 hours: a password is in none, only its digest;
-//! - an admin that needs no password is asked for one: with a database user or an IAM identity no master
-//!   secret is read.
+//! `api` contains the client, `catalog` the privileges of a pair, `signin` the two sign-in checks.
+//!
+//! # Failure modes
+//! - The text of a statement is readable for 24 hours through the API. No statement contains a
+//!   password, only its digest.
+//! - A master secret is read although it is not needed. With a database user or an IAM identity, no
+//!   master secret is read.
 
-mod account;
+mod api;
 mod apply;
-mod asks;
-mod backoff;
-mod batch;
-mod client;
+mod catalog;
 mod connect;
-mod defaults;
-mod diff;
-mod facts;
-mod failure;
-mod grants;
 mod inspect;
 mod lock;
 pub(super) mod master;
-mod places;
 mod plan;
 mod preflight;
-mod probe;
 mod quote;
-mod rows;
 mod sessions;
-mod wire;
+mod signin;
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use self::batch::{Line, cut};
-use self::client::{Client, Login};
-use self::connect::Peer;
-use self::failure::{Failed, Kind};
+use self::api::{
+    BatchStatement, DataApiClient, Failure, FailureKind, Login, Row, split_into_batches,
+};
+use self::connect::DatabaseAddress;
 use self::lock::Lease;
-use self::rows::Row;
+use self::signin::{pg_probe, secret_probe};
 use super::{
-    Admin, Credentials, Engine, EngineError, Filled, InspectRequest, Inspection, MasterNeeds,
-    Questions, RedshiftOptions, RedshiftProbe, Session, SignedIn, Surroundings, Target,
+    Admin, Credentials, Engine, EngineContext, EngineError, InspectRequest, Inspection,
+    MasterRequirement, RedshiftOptions, RedshiftProbe, RenderedChange, Session, SignInChecks,
+    SignedIn, Target,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -50,35 +42,37 @@ use twinkey_core::secret::pair::Pair;
 #[derive(Debug, Clone)]
 pub struct Redshift {
     options: RedshiftOptions,
-    surroundings: Surroundings,
+    context: EngineContext,
 }
 
 impl Redshift {
     #[must_use]
-    pub fn new(options: RedshiftOptions, surroundings: &Surroundings) -> Self {
+    pub fn new(options: RedshiftOptions, context: &EngineContext) -> Self {
         Self {
             options,
-            surroundings: surroundings.clone(),
+            context: context.clone(),
         }
     }
 
     fn login(&self) -> Result<Login, EngineError> {
-        let target = connect::target(&self.options, &self.surroundings)?;
-        connect::login(&self.options, &self.surroundings, &target)
+        let target = connect::target(&self.options, &self.context)?;
+        connect::login(&self.options, &self.context, &target)
     }
 
-    fn peer(&self, target: &Target, user: &str) -> Result<Peer, EngineError> {
-        let cluster = connect::target(&self.options, &self.surroundings)?;
-        Ok(Peer::new(cluster, target, user))
+    fn address(&self, target: &Target, user: &str) -> Result<DatabaseAddress, EngineError> {
+        let cluster = connect::target(&self.options, &self.context)?;
+        Ok(DatabaseAddress::new(cluster, target, user))
     }
 
-    async fn client(&self, peer: &Peer) -> Client {
-        Client::new(self.surroundings.aws.config().await, peer.target.clone())
+    async fn client(&self, address: &DatabaseAddress) -> DataApiClient {
+        DataApiClient::new(self.context.aws.config().await, address.target.clone())
     }
 
-    /// What the Data API and a wire have in common to tell servers apart: nothing.
-    fn identity(&self, peer: &Peer) -> Option<String> {
-        (self.options.probe == RedshiftProbe::Secret).then(|| peer.identity())
+    /// The server's identity, if master and probe both use the Data API.
+    ///
+    /// A server's identity over the PostgreSQL protocol is not comparable to one in the Data API.
+    fn identity(&self, address: &DatabaseAddress) -> Option<String> {
+        (self.options.probe == RedshiftProbe::Secret).then(|| address.identity())
     }
 }
 
@@ -88,14 +82,14 @@ impl Engine for Redshift {
         quote::check_user_name(name)
     }
 
-    fn master(&self) -> MasterNeeds {
+    fn master_requirement(&self) -> MasterRequirement {
         match self.login() {
-            Ok(Login::DbUser(name)) => MasterNeeds::NoSecret { name },
-            Ok(Login::Identity) => MasterNeeds::NoSecret {
+            Ok(Login::DbUser(name)) => MasterRequirement::NoSecret { name },
+            Ok(Login::Identity) => MasterRequirement::NoSecret {
                 name: "the worker's IAM identity".into(),
             },
-            // What is wrong is told when it is used.
-            Ok(Login::Secret(_)) | Err(_) => MasterNeeds::Secret,
+            // An error is returned when the master is used.
+            Ok(Login::Secret(_)) | Err(_) => MasterRequirement::Secret,
         }
     }
 
@@ -103,26 +97,27 @@ impl Engine for Redshift {
         &self,
         target: &Target,
         credentials: &Credentials,
-        questions: Questions<'_>,
+        checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
-        let peer = self.peer(target, &credentials.username)?;
-        let probes = questions.probes;
+        let address = self.address(target, &credentials.username)?;
+        let probes = checks.probes;
         let user = match self.options.probe {
-            RedshiftProbe::Wire => wire::sign_in(&peer, target, credentials, probes).await?,
+            RedshiftProbe::Wire => pg_probe::sign_in(&address, target, credentials, probes).await?,
             RedshiftProbe::Secret => {
-                let ask = std::iter::once("SELECT current_user");
-                let all = ask.chain(probes.iter().map(String::as_str));
-                let lines: Vec<Line> = all.map(Line::plain).collect();
-                let config = self.surroundings.aws.config().await;
-                let client = self.client(&peer).await;
-                let rotated = &self.surroundings.secret;
-                let batches = cut(&lines, &[]);
-                probe::sign_in(config, &client, &peer, rotated, credentials, &batches).await?
+                let first = std::iter::once("SELECT current_user");
+                let all = first.chain(probes.iter().map(String::as_str));
+                let statements: Vec<BatchStatement> = all.map(BatchStatement::plain).collect();
+                let config = self.context.aws.config().await;
+                let client = self.client(&address).await;
+                let rotated = &self.context.secret;
+                let batches = split_into_batches(&statements, &[]);
+                secret_probe::sign_in(config, &client, &address, rotated, credentials, &batches)
+                    .await?
             }
         };
         Ok(SignedIn {
             user,
-            server_identity: self.identity(&peer),
+            server_identity: self.identity(&address),
         })
     }
 
@@ -131,12 +126,12 @@ impl Engine for Redshift {
         target: &Target,
         master: &Credentials,
     ) -> Result<Box<dyn Admin>, EngineError> {
-        let peer = self.peer(target, &master.username)?;
-        let mut admin = Master {
-            client: self.client(&peer).await,
+        let address = self.address(target, &master.username)?;
+        let mut admin = RedshiftAdmin {
+            client: self.client(&address).await,
             login: self.login()?,
-            identity: self.identity(&peer),
-            peer,
+            identity: self.identity(&address),
+            address,
             user: String::new(),
             superuser: false,
             has_roles: false,
@@ -145,79 +140,83 @@ impl Engine for Redshift {
             numbers: BTreeMap::new(),
             leases: Vec::new(),
         };
-        inspect::greet(&mut admin).await?;
+        inspect::identify_admin(&mut admin).await?;
         Ok(Box::new(admin))
     }
 }
 
 /// The admin of one run.
-struct Master {
-    client: Client,
+struct RedshiftAdmin {
+    client: DataApiClient,
     login: Login,
-    peer: Peer,
+    address: DatabaseAddress,
     identity: Option<String>,
-    /// As the server calls it.
+    /// Its user name on the server.
     user: String,
     superuser: bool,
     has_roles: bool,
-    /// Whether it sees all rows of svv_* views, and all sessions.
+    /// Whether it can read all rows of svv_* views and all sessions.
     sees_all: bool,
     server: String,
-    /// Those of the pair's users that the last look found.
+    /// User numbers of the pair, from the last inspection.
     numbers: BTreeMap<String, i64>,
-    /// Taken, the last one last.
+    /// In the order in which they were taken.
     leases: Vec<Lease>,
 }
 
-impl Master {
-    /// The lease of the pair that is being worked on.
+impl RedshiftAdmin {
+    /// The lease of the current pair.
     fn lease(&self) -> Option<&Lease> {
         self.leases.last()
     }
 
-    /// Asks in the secret's database; one list of rows for each line.
-    async fn read(&self, lines: &[Line]) -> Result<Vec<Vec<Row>>, EngineError> {
-        self.read_in(&self.peer.database, lines).await
+    /// Runs queries in the secret's database and returns one list of rows for each.
+    async fn read(&self, statements: &[BatchStatement]) -> Result<Vec<Vec<Row>>, EngineError> {
+        self.read_in(&self.address.database, statements).await
     }
 
-    async fn read_in(&self, database: &str, lines: &[Line]) -> Result<Vec<Vec<Row>>, EngineError> {
+    async fn read_in(
+        &self,
+        database: &str,
+        statements: &[BatchStatement],
+    ) -> Result<Vec<Vec<Row>>, EngineError> {
         let explain = |failed| {
-            let what = format!("looking into {database:?}");
-            self.peer.explain(&what, lines, failed)
+            let what = format!("inspecting {database:?}");
+            self.address.explain(&what, statements, failed)
         };
-        let done = self.client.ask(&self.login, database, lines).await;
-        let done = done.map_err(explain)?;
+        let finished = self.client.query(&self.login, database, statements).await;
+        let finished = finished.map_err(explain)?;
         let mut all = Vec::new();
-        for statement in 0..lines.len() {
-            let rows = self.client.rows(&done, statement).await;
+        for statement in 0..statements.len() {
+            let rows = self.client.rows(&finished, statement).await;
             all.push(rows.map_err(explain)?);
         }
         Ok(all)
     }
 
-    /// Carries lines out in the secret's database that are no changes of the pair.
-    async fn keep_house(&self, lines: &[Line]) -> Result<(), Failed> {
-        let database = &self.peer.database;
-        self.client.change(&self.login, database, lines).await
+    /// Runs statements in the secret's database without the fence of the pair's lock.
+    async fn execute(&self, statements: &[BatchStatement]) -> Result<(), Failure> {
+        let database = &self.address.database;
+        self.client.execute(&self.login, database, statements).await
     }
 
-    /// Takes the lease if it is free; gives the number of who has it.
-    async fn take(&self, lease: &[Line]) -> Result<Option<String>, Failed> {
-        let database = &self.peer.database;
-        let taken = self.client.ask(&self.login, database, lease).await?;
-        let rows = self.client.rows(&taken, lease.len() - 1).await?;
+    /// Runs the statements that take a lease, and returns the lock's holder.
+    async fn take_lease(&self, statements: &[BatchStatement]) -> Result<Option<String>, Failure> {
+        let database = &self.address.database;
+        let taken = self.client.query(&self.login, database, statements).await?;
+        let rows = self.client.rows(&taken, statements.len() - 1).await?;
         Ok(rows.first().and_then(|row| row.text(0).ok()))
     }
 }
 
 #[async_trait]
-impl Admin for Master {
+impl Admin for RedshiftAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        // Who may change nothing needs no lock: the look tells what it lacks, and the run ends there.
+        // An admin without privileges needs no lock: the inspection reports what it lacks.
         if !self.superuser && !self.has_roles {
             return Ok(true);
         }
@@ -225,36 +224,39 @@ impl Admin for Master {
             pair: pair.base.clone(),
             holder: self.client.id(),
         };
-        let take = lease.take();
-        // Given back also where the answer is lost.
+        let statements = lease.take_statements();
+        // Recorded first, so that it is also released after a lost response.
         self.leases.retain(|other| *other != lease);
         self.leases.push(lease.clone());
-        let mut taken = self.take(&take).await;
-        if matches!(&taken, Err(failed) if failed.kind == Kind::NoRelation) {
-            let made = self.keep_house(&lock::set_up()).await;
-            // Where another has made it at the same moment, it is there all the same.
-            if let Err(failed) = made
-                && failed.kind == Kind::Permission
+        let mut taken = self.take_lease(&statements).await;
+        if matches!(&taken, Err(failed) if failed.kind == FailureKind::NoRelation) {
+            let created = self.execute(&lock::create_table_statements()).await;
+            // Other failures include a concurrent creation, after which the table exists.
+            if let Err(failed) = created
+                && failed.kind == FailureKind::Permission
             {
                 return Err(EngineError::Refused {
-                    what: "making the table of locks, twinkey.locks".into(),
+                    what: "creating the table of locks, twinkey.locks".into(),
                     reason: failed.reason,
                     hint: format!(
                         "GRANT CREATE ON DATABASE {} TO {}",
-                        quote::ident(&self.peer.database),
+                        quote::ident(&self.address.database),
                         quote::ident(&self.user)
                     ),
                 });
             }
-            taken = self.take(&take).await;
+            taken = self.take_lease(&statements).await;
         }
-        let explain = |failed| self.peer.explain("taking the pair's lock", &take, failed);
+        let explain = |failed| {
+            self.address
+                .explain("taking the pair's lock", &statements, failed)
+        };
         let holder = taken.map_err(explain)?;
-        let ours = holder.is_some_and(|holder| holder.trim() == lease.holder.to_string());
-        if !ours {
+        let is_ours = holder.is_some_and(|holder| holder.trim() == lease.holder.to_string());
+        if !is_ours {
             self.leases.retain(|other| *other != lease);
         }
-        Ok(ours)
+        Ok(is_ours)
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
@@ -272,7 +274,7 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair))
     }
 
-    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
+    async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
         apply::apply(self, changes).await
     }
 
@@ -282,8 +284,8 @@ impl Admin for Master {
 
     async fn close(self: Box<Self>) {
         for lease in &self.leases {
-            // A lease that could not be given back runs out.
-            let _ = self.keep_house(&lease.release()).await;
+            // A lease that is not released expires.
+            let _ = self.execute(&lease.release_statements()).await;
         }
     }
 }

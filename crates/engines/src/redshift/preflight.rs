@@ -1,15 +1,15 @@
-//! What a person should know before a run, and what the admin lacks: pure.
+//! Findings about the pair, and privileges that the admin lacks. Pure.
 
 use std::collections::BTreeSet;
 
-use super::account;
-use super::facts::{Facts, User};
+use super::catalog::account;
+use super::catalog::facts::{Facts, User};
 use super::quote::ident;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
 
-/// What is refused, and what is worth knowing.
+/// Reasons to refuse a rotation, warnings and notes.
 pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     let mut all = refusals(facts, pair);
     if !facts.sees_all {
@@ -18,7 +18,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             ..Finding::new(
                 Severity::Warning,
                 format!(
-                    "the admin {:?} does not see all rows of the svv_* views: what it does not see is not copied",
+                    "the admin {:?} cannot read all rows of the svv_* views: privileges that it cannot read are not copied",
                     facts.master
                 ),
                 Some(format!(
@@ -32,52 +32,53 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         all.push(Finding::new(
             Severity::Warning,
             format!(
-                "the admin {:?} is no superuser: whether its roles are enough shows when a statement is refused",
+                "the admin {:?} is no superuser: missing privileges of its roles show only when a statement is refused",
                 facts.master
             ),
-            Some("use a superuser, who alone may set default privileges of other users".into()),
+            Some("use a superuser, because only a superuser may set default privileges of other users".into()),
         ));
     }
-    let rights = facts
-        .places
+    let users = facts
+        .databases
         .iter()
-        .flat_map(|place| [(place, &place.active), (place, &place.standby)]);
-    for (place, rights) in rights {
-        all.extend(rights.unknown.iter().map(|what| {
+        .flat_map(|database| [(database, &database.active), (database, &database.standby)]);
+    for (database, user) in users {
+        all.extend(user.unknown_privileges.iter().map(|what| {
             Finding::new(
                 Severity::Warning,
                 format!(
-                    "in {:?} there is a privilege that is not copied: {what}",
-                    place.database
+                    "a privilege in the database {:?} is not copied: {what}",
+                    database.name
                 ),
-                Some("grant it to both users of the pair by hand".into()),
+                Some("grant it to both users of the pair manually".into()),
             )
         }));
     }
     all.extend(account::findings(facts));
-    all.extend(beyond(facts, pair));
+    all.extend(uncopied(facts, pair));
     all
 }
 
-/// What one of the two has and the other has not, and no statement of ours copies: a run would make
-/// them unequal without a word, and a missing policy shows rows, or hides them.
-fn beyond(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+/// Findings about grants that only one user has and twinkey cannot copy.
+///
+/// A run would leave the users unequal, and a missing policy shows or hides rows.
+fn uncopied(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     let of = |user: &Option<User>| -> BTreeSet<String> {
         user.as_ref()
-            .map(|user| user.beyond.clone())
+            .map(|user| user.uncopied.clone())
             .unwrap_or_default()
     };
     let cluster = ("the cluster", of(&facts.active), of(&facts.standby));
-    let places = facts.places.iter().map(|place| {
-        let (active, standby) = (&place.active, &place.standby);
+    let databases = facts.databases.iter().map(|database| {
+        let (active, standby) = (&database.active, &database.standby);
         (
-            place.database.as_str(),
-            active.beyond.clone(),
-            standby.beyond.clone(),
+            database.name.as_str(),
+            active.uncopied.clone(),
+            standby.uncopied.clone(),
         )
     });
     let mut all = Vec::new();
-    for (place, active, standby) in places.chain([cluster]) {
+    for (place, active, standby) in databases.chain([cluster]) {
         let sides = [
             (pair.active_user(), pair.standby_user(), &active, &standby),
             (pair.standby_user(), pair.active_user(), &standby, &active),
@@ -87,9 +88,9 @@ fn beyond(facts: &Facts, pair: &Pair) -> Vec<Finding> {
                 code: Some(Code::PrivilegesDiffer),
                 ..Finding::new(
                     Severity::Error,
-                    format!("{has:?} has {what} in {place}, {lacks:?} has not, and it is not copied"),
+                    format!("{has:?} has {what} in {place}, {lacks:?} does not have it, and it cannot be copied"),
                     Some(format!(
-                        "give it to both by hand, or take it; where {lacks:?} is not there yet: CREATE USER {} PASSWORD DISABLE",
+                        "grant it to both users manually or revoke it; if {lacks:?} does not exist yet: CREATE USER {} PASSWORD DISABLE",
                         ident(lacks)
                     )),
                 )
@@ -109,20 +110,21 @@ fn refusals(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         let mut refuse = |what: &str, fix: String| {
             all.push(Finding::new(
                 Severity::Error,
-                format!("{name:?} {what}, and is not rotated as an application's user"),
+                format!("{name:?} {what} and cannot be rotated as an application's user"),
                 Some(fix),
             ));
         };
         if name == facts.master {
             refuse(
                 "is the admin itself",
-                "let another user be the admin, or rotate it by its own managed rotation".into(),
+                "use another user as the admin, or rotate this user by AWS's managed rotation"
+                    .into(),
             );
         } else if user.as_ref().is_some_and(|user| user.superuser) {
             refuse(
                 "is a superuser",
                 format!(
-                    "ALTER USER {} NOCREATEUSER, or make another user for the application",
+                    "ALTER USER {} NOCREATEUSER, or create another user for the application",
                     ident(name)
                 ),
             );
@@ -132,20 +134,20 @@ fn refusals(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         all.push(Finding::new(
             Severity::Error,
             format!("the active user {:?} does not exist", pair.active_user()),
-            Some("make the secret's user name that of a user of this server".into()),
+            Some("set the secret's user name to an existing user of this server".into()),
         ));
     }
     all
 }
 
-/// What the admin lacks to carry the changes out.
+/// Privileges that the admin lacks for the changes.
 pub(super) fn missing(facts: &Facts) -> Vec<Finding> {
     if facts.superuser || facts.has_roles {
         return Vec::new();
     }
     vec![Finding::lacks(
         format!(
-            "the admin {:?} is no superuser and has no role: it may neither create users nor grant what is not its own",
+            "the admin {:?} is no superuser and has no role: it may neither create users nor grant privileges of others",
             facts.master
         ),
         format!("ALTER USER {} CREATEUSER", ident(&facts.master)),

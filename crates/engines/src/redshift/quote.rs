@@ -1,22 +1,22 @@
-//! Names and values in SQL text. Everything is quoted always: what needs no quotes is not ours to know.
+//! Names and values in SQL text. Everything is quoted.
 //!
-//! What can go wrong, and what prevents it:
-//! - a name in capitals is folded, and somebody else's: a user's name in quotes keeps its case whatever
-//!   the cluster's settings (CREATE USER in the developer guide), so names are taken as the secret has
-//!   them, and a user who was made without quotes has to be written in lower case there;
-//! - a backslash begins an escape on one server and is a character on another: none ever stands in a
-//!   text of ours, it is written as `chr(92)`.
+//! # Failure modes
+//! - An unquoted name is folded to lower case and names another user. Quoted user names keep their
+//!   case in every cluster (CREATE USER in the developer guide). A user that was created without
+//!   quotes must be in lower case in the secret.
+//! - A backslash is an escape on some servers only. No text contains one: it is written as
+//!   `chr(92)`.
 
-use crate::{EngineError, name};
+use crate::{EngineError, user_name};
 
 /// "Names and identifiers" in the Redshift developer guide, in bytes.
 const NAME_LIMIT: usize = 127;
 
-/// Whether this can be a user's name here.
+/// Checks whether Redshift accepts this user name.
 pub(super) fn check_user_name(name: &str) -> Result<(), EngineError> {
-    name::check(name, NAME_LIMIT, "Redshift")?;
+    user_name::check(name, NAME_LIMIT, "Redshift")?;
     if name.eq_ignore_ascii_case("public") {
-        return name::refuse(name, "PUBLIC is everybody");
+        return user_name::refuse(name, "PUBLIC is a reserved word");
     }
     Ok(())
 }
@@ -31,8 +31,7 @@ pub(super) fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", ident(schema), ident(name))
 }
 
-/// An expression whose value is the text, on servers that take a backslash for an escape and on those
-/// that do not.
+/// An expression for the text; its value does not depend on whether a backslash is an escape.
 pub(super) fn literal(text: &str) -> String {
     let parts: Vec<String> = text
         .split('\\')
@@ -45,9 +44,17 @@ pub(super) fn literal(text: &str) -> String {
     }
 }
 
-/// `'…'` where only a plain text may stand; `None` for one that cannot be written so.
+/// `'…'` where SQL accepts only a literal; `None` if the text needs an expression.
 pub(super) fn plain_literal(text: &str) -> Option<String> {
     (!text.contains(['\\', '\0'])).then(|| format!("'{}'", text.replace('\'', "''")))
+}
+
+/// Whether a setting's name can be part of a statement.
+pub(super) fn is_setting_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))
 }
 
 #[cfg(test)]
@@ -55,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_only_a_name_whatever_it_holds() {
+    fn special_characters_are_quoted() {
         assert_eq!(ident("a\"b'; DROP"), "\"a\"\"b'; DROP\"");
         assert_eq!(literal("O'Hara"), "'O''Hara'");
         assert_eq!(literal("a\\'; --"), "('a' || chr(92) || '''; --')");
@@ -63,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_server_would_not_keep_is_refused() {
+    fn a_name_that_the_server_would_change_is_refused() {
         assert!(check_user_name(&"x".repeat(127)).is_ok());
         assert!(check_user_name(&"x".repeat(128)).is_err());
         assert!(check_user_name(&"ü".repeat(64)).is_err(), "128 bytes");

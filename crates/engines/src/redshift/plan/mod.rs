@@ -1,18 +1,23 @@
-//! Facts to changes: pure. `diff.rs` says how a pair works.
+//! Changes that make the standby equal to the active user, derived from facts. Pure.
 //!
-//! What can go wrong, and what prevents it:
-//! - the standby signs in half-made: it is created with its password disabled, and the digest comes last;
-//! - a cut between two batches leaves what nobody finds: each is a difference, so the next look finds it;
-//! - two databases are changed in one transaction, which there is not: what takes place in other
-//!   databases comes first, the secret's own and the password last.
+//! `catalog/diff` describes the privileges of a pair.
+//!
+//! # Failure modes
+//! - An incomplete standby signs in. It is created with its password disabled, and the digest is
+//!   the last change.
+//! - An interruption between two batches leaves a part of the changes. The remaining differences
+//!   are found by the next inspection.
+//! - No transaction spans two databases. Changes in other databases come first, those in the
+//!   secret's database and the password last.
 
-use super::facts::{Facts, Form};
+use super::catalog::facts::{DigestForm, Facts};
+use super::catalog::{account, defaults, diff};
+use super::preflight;
 use super::quote::ident;
-use super::{account, defaults, diff, preflight};
-use crate::{Change, ChangeKind, Inspection, Slot, Statement};
+use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
 use twinkey_core::secret::pair::Pair;
 
-/// What would make the standby equal, and what to tell about it.
+/// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     Inspection {
         server: facts.server.clone(),
@@ -20,7 +25,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         differences: differences(facts, pair),
         set_password: vec![set_password(facts, pair)],
         retire: (facts.standby.iter()).map(|_| retire(pair)).collect(),
-        // A user has one password, and who signs in has proved it.
+        // A user has one password, so that a sign-in is sufficient.
         holds_password: None,
         findings: preflight::findings(facts, pair),
         missing: preflight::missing(facts),
@@ -43,21 +48,21 @@ fn differences(facts: &Facts, pair: &Pair) -> Vec<Change> {
         ));
     }
     let (own, others): (Vec<_>, Vec<_>) = facts
-        .places
+        .databases
         .iter()
-        .partition(|place| place.database == facts.database);
-    for place in others {
-        let mut changes = diff::changes(place, pair);
-        changes.extend(defaults::changes(&place.defaults, pair));
+        .partition(|database| database.name == facts.database);
+    for database in others {
+        let mut changes = diff::changes(database, pair);
+        changes.extend(defaults::changes(&database.defaults, pair));
         for change in &mut changes {
-            change.database = Some(place.database.clone());
+            change.database = Some(database.name.clone());
         }
         all.extend(changes);
     }
     all.extend(account::changes(facts, pair));
-    for place in own {
-        all.extend(diff::changes(place, pair));
-        all.extend(defaults::changes(&place.defaults, pair));
+    for database in own {
+        all.extend(diff::changes(database, pair));
+        all.extend(defaults::changes(&database.defaults, pair));
     }
     all
 }
@@ -66,20 +71,20 @@ fn retire(pair: &Pair) -> Change {
     Change::plain(
         ChangeKind::Retire,
         format!("ALTER USER {} PASSWORD DISABLE", ident(pair.standby_user())),
-        "nobody lives on it any more; the next password lets it sign in again",
+        "it is no longer in use; the next password enables its sign-in again",
     )
 }
 
 fn set_password(facts: &Facts, pair: &Pair) -> Change {
     let username = pair.standby_user();
-    let form = facts.active.as_ref().and_then(|user| user.form);
+    let form = facts.active.as_ref().and_then(|user| user.digest_form);
     let (slot, why) = match form {
-        Some(Form::Sha256) => (
-            Slot::RedshiftSha256,
+        Some(DigestForm::Sha256) => (
+            PasswordForm::RedshiftSha256,
             "as a sha256 digest, as the active user's is",
         ),
-        Some(Form::Md5) | None => (
-            Slot::RedshiftMd5 {
+        Some(DigestForm::Md5) | None => (
+            PasswordForm::RedshiftMd5 {
                 username: username.to_owned(),
             },
             "as an md5 digest",
@@ -93,7 +98,9 @@ fn set_password(facts: &Facts, pair: &Pair) -> Change {
             slot,
             "'",
         ),
-        why: format!("the pending password, {why}; last, so that whoever signs in is complete"),
+        why: format!(
+            "the pending password, {why}; last, so that a user that can sign in is complete"
+        ),
     }
 }
 

@@ -1,9 +1,9 @@
 use super::*;
 
 use crate::Severity;
-use crate::redshift::defaults::{DefaultPrivilege, Grantee, Kind, NewObjects};
-use crate::redshift::facts::{Limits, Place, User};
-use crate::redshift::grants::Object;
+use crate::redshift::catalog::defaults::{DefaultPrivilege, Grantee, NewObjects, ObjectKind};
+use crate::redshift::catalog::facts::{DatabaseFacts, Limits, User};
+use crate::redshift::catalog::grants::Object;
 use twinkey_core::code::Code;
 
 fn user() -> User {
@@ -13,20 +13,20 @@ fn user() -> User {
     }
 }
 
-/// Two databases; the active user has a table in each.
+/// Facts with two databases; the active user can read a table in each.
 fn facts() -> Facts {
-    let place = |database: &str| {
-        let mut place = Place {
-            database: database.into(),
-            ..Place::default()
+    let database = |name: &str| {
+        let mut database = DatabaseFacts {
+            name: name.into(),
+            ..DatabaseFacts::default()
         };
         let table = Object::Relation {
             schema: "s".into(),
             name: "t".into(),
         };
         let held = [("SELECT".to_owned(), false)].into();
-        place.active.granted.insert(table, held);
-        place
+        database.active.granted.insert(table, held);
+        database
     };
     Facts {
         server: "Redshift 1.0".into(),
@@ -35,7 +35,7 @@ fn facts() -> Facts {
         superuser: true,
         sees_all: true,
         active: Some(user()),
-        places: vec![place("dev"), place("other")],
+        databases: vec![database("dev"), database("other")],
         ..Facts::default()
     }
 }
@@ -45,7 +45,7 @@ fn pair() -> Pair {
 }
 
 #[test]
-fn a_new_standby_is_created_first_and_unable_to_sign_in_and_its_own_database_comes_last() {
+fn a_new_standby_is_created_first_and_cannot_sign_in() {
     let inspection = plan(&facts(), &pair());
     let shown = inspection.differences.iter();
     let shown: Vec<(Option<&str>, String)> = shown
@@ -68,22 +68,22 @@ fn a_new_standby_is_created_first_and_unable_to_sign_in_and_its_own_database_com
 }
 
 #[test]
-fn the_digest_is_md5_of_the_standbys_name_and_sha256_where_the_active_users_is() {
+fn the_digest_has_the_form_of_the_active_users() {
     let mut facts = facts();
-    let slot = |facts: &Facts| {
+    let form = |facts: &Facts| {
         plan(facts, &pair()).set_password[0]
             .statement
-            .slot()
+            .password_form()
             .cloned()
     };
-    let md5 = Slot::RedshiftMd5 {
+    let md5 = PasswordForm::RedshiftMd5 {
         username: "app_clone".into(),
     };
-    assert_eq!(slot(&facts), Some(md5.clone()));
-    facts.active.as_mut().unwrap().form = Some(Form::Md5);
-    assert_eq!(slot(&facts), Some(md5));
-    facts.active.as_mut().unwrap().form = Some(Form::Sha256);
-    assert_eq!(slot(&facts), Some(Slot::RedshiftSha256));
+    assert_eq!(form(&facts), Some(md5.clone()));
+    facts.active.as_mut().unwrap().digest_form = Some(DigestForm::Md5);
+    assert_eq!(form(&facts), Some(md5));
+    facts.active.as_mut().unwrap().digest_form = Some(DigestForm::Sha256);
+    assert_eq!(form(&facts), Some(PasswordForm::RedshiftSha256));
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn superusers_and_the_admin_itself_are_refused() {
         findings.iter().any(|f| f.severity == Severity::Error)
     };
     assert!(!refused(&facts()));
-    let mut mighty = facts();
-    mighty.active.as_mut().unwrap().superuser = true;
-    assert!(refused(&mighty));
+    let mut superuser = facts();
+    superuser.active.as_mut().unwrap().superuser = true;
+    assert!(refused(&superuser));
     let mut standby = facts();
     standby.standby = Some(User {
         superuser: true,
@@ -105,35 +105,38 @@ fn superusers_and_the_admin_itself_are_refused() {
     let mut itself = facts();
     itself.master = "app".into();
     assert!(refused(&itself));
-    let mut nobody = facts();
-    nobody.active = None;
-    assert!(refused(&nobody));
-    assert_eq!(plan(&nobody, &pair()).differences, []);
+    let mut missing = facts();
+    missing.active = None;
+    assert!(refused(&missing));
+    assert_eq!(plan(&missing, &pair()).differences, []);
 }
 
 #[test]
-fn an_admin_that_does_not_see_all_rows_is_warned_about_and_one_without_power_is_refused() {
+fn an_admin_without_privileges_is_reported() {
     let mut facts = facts();
     (facts.superuser, facts.sees_all) = (false, false);
     let inspection = plan(&facts, &pair());
     let warning = &inspection.findings[0];
     assert_eq!(warning.severity, Severity::Warning);
-    assert!(warning.what.contains("does not see all rows"));
+    assert!(warning.what.contains("cannot read all rows"));
     assert_eq!(inspection.missing[0].code, Some(Code::PrivilegesMissing));
     facts.has_roles = true;
     assert_eq!(plan(&facts, &pair()).missing, []);
 }
 
 #[test]
-fn a_privilege_that_is_not_known_is_told() {
+fn an_unknown_privilege_is_a_finding() {
     let mut facts = facts();
-    facts.places[1].active.unknown.push("\"FLY\"".into());
+    facts.databases[1]
+        .active
+        .unknown_privileges
+        .push("\"FLY\"".into());
     let findings = plan(&facts, &pair()).findings;
     assert!(findings.iter().any(|f| f.what.contains("\"FLY\"")));
 }
 
 #[test]
-fn what_cannot_be_copied_and_differs_is_refused_both_ways() {
+fn differences_that_cannot_be_copied_are_refused() {
     let refused = |facts: &Facts| {
         let findings = plan(facts, &pair()).findings;
         let errors = findings.iter().filter(|f| f.severity == Severity::Error);
@@ -141,35 +144,35 @@ fn what_cannot_be_copied_and_differs_is_refused_both_ways() {
     };
     let mut facts = facts();
     let policy = "the masking policy m on s.t".to_owned();
-    facts.places[1].active.beyond.insert(policy.clone());
+    facts.databases[1].active.uncopied.insert(policy.clone());
     assert_eq!(
         refused(&facts),
         [
-            "\"app\" has the masking policy m on s.t in other, \"app_clone\" has not, and it is not copied"
+            "\"app\" has the masking policy m on s.t in other, \"app_clone\" does not have it, and it cannot be copied"
         ]
     );
-    facts.places[1].standby.beyond.insert(policy);
+    facts.databases[1].standby.uncopied.insert(policy);
     assert_eq!(refused(&facts), [""; 0]);
     facts.standby = Some(User {
-        beyond: ["ASSUMEROLE on x for COPY".to_owned()].into(),
+        uncopied: ["ASSUMEROLE on x for COPY".to_owned()].into(),
         ..user()
     });
     assert_eq!(refused(&facts).len(), 1);
 }
 
 #[test]
-fn an_equal_standby_needs_its_password_alone() {
+fn an_equal_standby_needs_no_changes() {
     let mut facts = facts();
     facts.standby = Some(user());
-    for place in &mut facts.places {
-        place.standby = place.active.clone();
+    for database in &mut facts.databases {
+        database.standby = database.active.clone();
         for (owner, other) in [("app", "app_clone"), ("app_clone", "app")] {
             for (kind, privileges) in [
-                (Kind::Tables, "SELECT INSERT UPDATE DELETE REFERENCES"),
-                (Kind::Functions, "EXECUTE"),
-                (Kind::Procedures, "EXECUTE"),
+                (ObjectKind::Tables, "SELECT INSERT UPDATE DELETE REFERENCES"),
+                (ObjectKind::Functions, "EXECUTE"),
+                (ObjectKind::Procedures, "EXECUTE"),
             ] {
-                place
+                database
                     .defaults
                     .extend(privileges.split(' ').map(|privilege| DefaultPrivilege {
                         on: NewObjects {

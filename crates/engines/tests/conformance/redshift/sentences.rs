@@ -10,8 +10,8 @@ use twinkey_engines::{
 };
 
 use super::copies::{self, rows};
-use super::{Form, MASTER, OTHER, Server, digest, surroundings};
-use crate::case::{Case, all_changes, ready, refusal};
+use super::{Form, MASTER, OTHER, Server, context, digest};
+use crate::case::{Case, all_changes, refusal, rendered};
 use crate::passwords::leaked;
 use twinkey_testkit::aws::redshift::{HOME, IDENTITY, WORKGROUP};
 
@@ -51,7 +51,10 @@ async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Cre
     let before = look(admin.as_mut(), case).await;
     assert_eq!((refusal(&before), &before.missing), (None, &Vec::new()));
     let changes = all_changes(&before);
-    admin.apply(&ready(&changes, &next.password)).await.unwrap();
+    admin
+        .apply(&rendered(&changes, &next.password))
+        .await
+        .unwrap();
     admin.close().await;
     next
 }
@@ -94,7 +97,7 @@ async fn an_admin_needs_no_password_as_a_database_user_or_as_itself(server: &Ser
         if server.form == Form::Serverless && options.db_user.is_some() {
             continue;
         }
-        let mut around = surroundings(&server.stand_in, server.form);
+        let mut around = context(&server.stand_in, server.form);
         around.master_secret = None;
         let engine = Redshift::new(options, &around);
         let case = Case::new(server, name).await;
@@ -125,7 +128,7 @@ async fn an_admin_that_does_not_see_everything_is_told_so(server: &Server) {
     let warned = seen
         .findings
         .iter()
-        .any(|f| f.what.contains("does not see all rows"));
+        .any(|f| f.what.contains("cannot read all rows"));
     assert!(warned, "{:#?}", seen.findings);
     server
         .dba(
@@ -137,7 +140,7 @@ async fn an_admin_that_does_not_see_everything_is_told_so(server: &Server) {
     let warned = seen
         .findings
         .iter()
-        .any(|f| f.what.contains("does not see all rows"));
+        .any(|f| f.what.contains("cannot read all rows"));
     assert!(!warned, "{:#?}", seen.findings);
     let back = format!(
         "ALTER USER {} CREATEUSER SYSLOG ACCESS RESTRICTED",
@@ -171,7 +174,7 @@ async fn who_lost_the_lease_changes_nothing_more(server: &Server) {
     );
     let next = case.next();
     let late = one
-        .apply(&ready(&changes, &next.password))
+        .apply(&rendered(&changes, &next.password))
         .await
         .unwrap_err();
     assert!(matches!(late, EngineError::Busy { .. }), "{late}");
@@ -197,7 +200,7 @@ async fn a_refused_statement_is_explained_without_the_digest(server: &Server) {
         .fail(" PASSWORD 'md5", 1, "permission denied for ordered reasons");
     let mut admin = case.admin().await;
     let error = admin
-        .apply(&ready(&changes, &next.password))
+        .apply(&rendered(&changes, &next.password))
         .await
         .unwrap_err();
     let shown = format!("{error} {}", error.hint());
@@ -223,7 +226,7 @@ async fn a_busy_api_only_delays(server: &Server) {
     }
     faults.answer("DescribeStatement", 2, 500, "InternalServerException");
     case.rotate().await;
-    case.work().await;
+    case.run_workload().await;
 }
 
 async fn nothing_is_left_of_a_proof_and_no_text_holds_a_password(server: &Server) {

@@ -1,56 +1,56 @@
-//! Default privileges: what new objects are granted, of which owner and to whom. Pure.
+//! Default privileges: the privileges on new objects, by owner and grantee. Pure.
 //!
-//! The two users of a pair have default privileges for each other, so that what one creates the other
-//! can use at once, and not from the next run on: both may be in use after a flip.
+//! The two users of a pair have default privileges for each other. Both may be in use after a flip,
+//! so that each must be able to use new objects of the other at once.
 //!
-//! What can go wrong, and what prevents it:
-//! - the standby's objects are closed to those to whom the active user's are open: default privileges are
-//!   compared both as owner and as grantee, with the two users' names exchanged;
-//! - a pair's own entries come and go with who is active: between the two there is exactly the design's.
+//! # Failure modes
+//! - Grantees of the active user cannot use new objects of the standby. Default privileges are
+//!   compared by owner and by grantee, with the two user names swapped.
+//! - The entries between the two users depend on which one is active. Between them, the entries are
+//!   fixed.
 
 use std::collections::BTreeMap;
 
-use super::grants::Held;
-use super::quote::ident;
+use super::grants::PrivilegeSet;
+use crate::redshift::quote::ident;
 use crate::{Change, ChangeKind};
 use twinkey_core::secret::pair::Pair;
 
 /// One row of `svv_default_privileges`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DefaultPrivilege {
+pub(in crate::redshift) struct DefaultPrivilege {
     pub on: NewObjects,
     pub grantee: Grantee,
     pub privilege: String,
     pub option: bool,
 }
 
-/// Objects that are yet to be made.
+/// New objects of one owner.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NewObjects {
-    /// Who will make them.
+pub(in crate::redshift) struct NewObjects {
     pub owner: String,
     /// `None`: in any schema.
     pub schema: Option<String>,
-    pub kind: Kind,
+    pub kind: ObjectKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(in crate::redshift) enum ObjectKind {
     Tables,
     Functions,
     Procedures,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Grantee {
+pub(in crate::redshift) enum Grantee {
     User(String),
     Group(String),
     Role(String),
     Public,
 }
 
-impl Kind {
-    pub(super) fn read(object_type: &str) -> Option<Self> {
+impl ObjectKind {
+    pub(in crate::redshift) fn read(object_type: &str) -> Option<Self> {
         match object_type {
             "RELATION" => Some(Self::Tables),
             "FUNCTION" => Some(Self::Functions),
@@ -67,17 +67,17 @@ impl Kind {
         }
     }
 
-    /// What the two of a pair have for each other: the work with what is there. To alter and to drop
-    /// it comes with the next run.
-    const fn of_pair(self) -> &'static [&'static str] {
+    /// Privileges that the two users of a pair grant each other. ALTER and DROP follow with the
+    /// next run.
+    const fn pair_privileges(self) -> &'static [&'static str] {
         match self {
             Self::Tables => &["SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES"],
             Self::Functions | Self::Procedures => &["EXECUTE"],
         }
     }
 
-    /// Whether it can be granted here.
-    pub(super) fn knows(self, privilege: &str) -> bool {
+    /// Whether Redshift can grant this privilege on such objects.
+    pub(in crate::redshift) fn allows(self, privilege: &str) -> bool {
         match self {
             Self::Tables => matches!(
                 privilege,
@@ -96,7 +96,7 @@ impl Kind {
 }
 
 impl Grantee {
-    pub(super) fn read(kind: &str, name: &str) -> Option<Self> {
+    pub(in crate::redshift) fn read(kind: &str, name: &str) -> Option<Self> {
         match kind {
             "user" => Some(Self::User(name.to_owned())),
             "group" => Some(Self::Group(name.to_owned())),
@@ -116,10 +116,10 @@ impl Grantee {
     }
 }
 
-type Entries = BTreeMap<(NewObjects, Grantee), Held>;
+type Entries = BTreeMap<(NewObjects, Grantee), PrivilegeSet>;
 
-/// The changes of one database's default privileges.
-pub(super) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Vec<Change> {
+/// Changes of the default privileges in one database.
+pub(in crate::redshift) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Vec<Change> {
     let mut has = Entries::new();
     for row in rows {
         has.entry((row.on.clone(), row.grantee.clone()))
@@ -130,12 +130,12 @@ pub(super) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Vec<Change> {
         is_of_pair(&on.owner, pair) && matches!(to, Grantee::User(name) if is_of_pair(name, pair))
     });
     let mut all = Vec::new();
-    for (key, held) in &own(pair) {
+    for (key, held) in &pair_defaults(pair) {
         let lacks = |privilege: &&String| {
             between.get(key).and_then(|has| has.get(*privilege)) != Some(&true)
         };
         let missing: Vec<&String> = held.keys().filter(lacks).collect();
-        let why = "what one of the pair creates, the other can use at once";
+        let why = "each user of the pair can use new objects of the other";
         all.extend(grant(key, &missing, true, why));
     }
     let concerns = |key: &(NewObjects, Grantee), user: &str| {
@@ -144,7 +144,7 @@ pub(super) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Vec<Change> {
     let wanted: Entries = others
         .iter()
         .filter(|(key, _)| concerns(key, pair.active_user()))
-        .map(|(key, held)| (exchanged(key, pair), held.clone()))
+        .map(|(key, held)| (for_standby(key, pair), held.clone()))
         .collect();
     let has: Entries = others
         .into_iter()
@@ -158,17 +158,21 @@ fn is_of_pair(name: &str, pair: &Pair) -> bool {
     name == pair.base || name == pair.clone
 }
 
-/// What the two have for each other.
-fn own(pair: &Pair) -> Entries {
+/// The default privileges of the two users for each other.
+fn pair_defaults(pair: &Pair) -> Entries {
     let mut entries = Entries::new();
     for (owner, other) in [(&pair.base, &pair.clone), (&pair.clone, &pair.base)] {
-        for kind in [Kind::Tables, Kind::Functions, Kind::Procedures] {
+        for kind in [
+            ObjectKind::Tables,
+            ObjectKind::Functions,
+            ObjectKind::Procedures,
+        ] {
             let on = NewObjects {
                 owner: owner.clone(),
                 schema: None,
                 kind,
             };
-            let all = kind.of_pair().iter();
+            let all = kind.pair_privileges().iter();
             let held = all
                 .map(|privilege| ((*privilege).to_owned(), true))
                 .collect();
@@ -178,8 +182,8 @@ fn own(pair: &Pair) -> Entries {
     entries
 }
 
-/// The active user's name is the standby's.
-fn exchanged((on, to): &(NewObjects, Grantee), pair: &Pair) -> (NewObjects, Grantee) {
+/// The same entry with the standby's name in place of the active user's.
+fn for_standby((on, to): &(NewObjects, Grantee), pair: &Pair) -> (NewObjects, Grantee) {
     let other = |name: &str| {
         if name == pair.active_user() {
             pair.standby_user().to_owned()
@@ -199,10 +203,10 @@ fn exchanged((on, to): &(NewObjects, Grantee), pair: &Pair) -> (NewObjects, Gran
 }
 
 fn compare(wanted: &Entries, has: &Entries, all: &mut Vec<Change>) {
-    let nothing = Held::new();
+    let nothing = PrivilegeSet::new();
     for (key, held) in has {
         let wanted = wanted.get(key).unwrap_or(&nothing);
-        // An option alone is taken by taking the privilege, which is then given without it.
+        // A surplus grant option is removed with its privilege, which is then granted again.
         let surplus = held.iter().filter(|(privilege, option)| {
             wanted
                 .get(*privilege)
@@ -232,7 +236,7 @@ fn begin(on: &NewObjects) -> String {
     )
 }
 
-fn listed(privileges: &[&String]) -> String {
+fn comma_separated(privileges: &[&String]) -> String {
     let all: Vec<&str> = privileges.iter().map(|text| text.as_str()).collect();
     all.join(", ")
 }
@@ -247,7 +251,7 @@ fn grant(
     let text = format!(
         "{} GRANT {} ON {} TO {}{end}",
         begin(on),
-        listed(privileges),
+        comma_separated(privileges),
         on.kind.word(),
         to.text()
     );
@@ -258,11 +262,11 @@ fn revoke((on, to): &(NewObjects, Grantee), privileges: &[&String]) -> Option<Ch
     let text = format!(
         "{} REVOKE {} ON {} FROM {}",
         begin(on),
-        listed(privileges),
+        comma_separated(privileges),
         on.kind.word(),
         to.text()
     );
-    let why = "it is not so for the active user";
+    let why = "the active user does not have it";
     (!privileges.is_empty()).then(|| Change::plain(ChangeKind::Revoke, text, why))
 }
 

@@ -1,22 +1,22 @@
-//! Privileges on objects: how they are read, written, and told apart.
+//! Privileges on objects: parsing them from the catalog and writing GRANT and REVOKE statements.
 //!
-//! What can go wrong, and what prevents it:
-//! - one GRANT for thousands of tables is longer than a statement may be: what is granted alike goes
-//!   together, at most [`TOGETHER`] objects a statement;
-//! - a word of the catalogue is put into a statement as it stands: privileges are words of a list (or,
-//!   scoped, of letters alone), argument types of letters, digits and a few signs;
-//! - a privilege that is not known here is lost without a word: it becomes a finding.
+//! # Failure modes
+//! - A GRANT for thousands of tables exceeds the statement size. Equal grants are combined, with at
+//!   most [`OBJECTS_PER_STATEMENT`] objects in one statement.
+//! - A word of the catalog injects SQL. Privileges must be in a list or consist of letters, and
+//!   argument types consist of letters, digits and a few signs.
+//! - An unknown privilege is lost silently. It becomes a finding.
 
 use std::collections::BTreeMap;
 
-use super::quote::{ident, qualified};
+use crate::redshift::quote::{ident, qualified};
 
-/// Objects in one statement.
-const TOGETHER: usize = 50;
+/// Maximum number of objects in one statement.
+const OBJECTS_PER_STATEMENT: usize = 50;
 
-/// What a privilege can be on, in the order in which they are granted.
+/// An object of privileges; the variants are in the order in which they are granted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Object {
+pub(in crate::redshift) enum Object {
     Database(String),
     /// `FOR scope IN DATABASE`
     InDatabase {
@@ -54,30 +54,35 @@ pub(super) enum Object {
         schema: String,
         name: String,
     },
-    /// The making of models, which is on no object.
+    /// `CREATE MODEL`, a privilege without an object.
     Models,
 }
 
-/// Privileges on one object, each with its grant option or without.
-pub(super) type Held = BTreeMap<String, bool>;
-pub(super) type Grants = BTreeMap<Object, Held>;
+/// Privileges on one object, each with its grant option.
+pub(in crate::redshift) type PrivilegeSet = BTreeMap<String, bool>;
+pub(in crate::redshift) type Grants = BTreeMap<Object, PrivilegeSet>;
 
-/// What PostgreSQL's catalogue may show and Redshift has no use for: nobody can grant it there.
-const LEFT_OVER: [&str; 2] = ["RULE", "TRIGGER"];
+/// Privileges of PostgreSQL that the catalog may contain, but Redshift cannot grant.
+const IGNORED: [&str; 2] = ["RULE", "TRIGGER"];
 
-/// How a privilege of the catalogue is to be taken.
+/// A privilege as read from the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Read {
+pub(in crate::redshift) enum ParsedPrivilege {
     Known(String),
-    /// Means nothing.
-    LeftOver,
-    /// Means something that is not known here.
+    /// A privilege without effect.
+    Ignored,
+    /// A privilege that twinkey cannot copy.
     Unknown,
 }
 
 impl Object {
-    /// How a privilege on this is written.
-    pub(super) fn read(&self, privilege: &str) -> Read {
+    /// Parses a privilege on this object.
+    pub(in crate::redshift) fn parse_privilege(&self, privilege: &str) -> ParsedPrivilege {
+        if let Self::Function { arguments, .. } | Self::Procedure { arguments, .. } = self
+            && !is_types(arguments)
+        {
+            return ParsedPrivilege::Unknown;
+        }
         let known: &[&str] = match self {
             Self::Database(_) => &["CREATE", "TEMP", "USAGE", "ALTER"],
             Self::Schema(_) => &["CREATE", "USAGE", "ALTER", "DROP"],
@@ -101,17 +106,17 @@ impl Object {
         let word = if word == "TEMPORARY" { "TEMP" } else { &word };
         let scoped = matches!(self, Self::InDatabase { .. } | Self::InSchema { .. });
         if known.contains(&word) || scoped && is_words(word) && !word.is_empty() {
-            Read::Known(word.to_owned())
-        } else if LEFT_OVER.contains(&word) {
-            Read::LeftOver
+            ParsedPrivilege::Known(word.to_owned())
+        } else if IGNORED.contains(&word) {
+            ParsedPrivilege::Ignored
         } else {
-            Read::Unknown
+            ParsedPrivilege::Unknown
         }
     }
 
-    /// What an owner can do, of what can be granted: what svv_* views are documented to tell, and what
-    /// is granted beside it.
-    pub(super) const fn of_owner(
+    /// The grantable privileges of an owner: those that svv_* views are documented to contain, and
+    /// the others.
+    pub(in crate::redshift) const fn owner_privileges(
         &self,
         view: bool,
     ) -> (&'static [&'static str], &'static [&'static str]) {
@@ -120,7 +125,7 @@ impl Object {
             Self::Schema(_) => (&["CREATE", "USAGE"], &[]),
             Self::Relation { .. } => (
                 &["SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP"],
-                if view { &[] } else { MORE_ON_TABLES },
+                if view { &[] } else { UNDOCUMENTED_ON_TABLES },
             ),
             Self::Function { .. } | Self::Procedure { .. } | Self::Model { .. } => {
                 (&["EXECUTE"], &[])
@@ -134,7 +139,7 @@ impl Object {
     }
 
     /// `ALTER TABLE "s"."t" OWNER TO "app"`
-    pub(super) fn hand_over(&self, to: &str) -> Option<String> {
+    pub(in crate::redshift) fn change_owner_statement(&self, to: &str) -> Option<String> {
         let what = match self {
             Self::Database(name) => format!("DATABASE {}", ident(name)),
             Self::Schema(name) => format!("SCHEMA {}", ident(name)),
@@ -171,16 +176,16 @@ impl Object {
         }
     }
 
-    /// `ON TABLE`, before the names; and how many may follow.
-    fn on(&self) -> (String, usize) {
+    /// The words before the names, and the maximum number of names.
+    fn on_clause(&self) -> (String, usize) {
         match self {
-            // One at a time: one of a datashare's would fail all of them.
+            // One per statement: a datashare's database would fail the others too.
             Self::Database(_) => ("ON DATABASE".into(), 1),
-            Self::Schema(_) => ("ON SCHEMA".into(), TOGETHER),
-            Self::Relation { .. } => ("ON TABLE".into(), TOGETHER),
+            Self::Schema(_) => ("ON SCHEMA".into(), OBJECTS_PER_STATEMENT),
+            Self::Relation { .. } => ("ON TABLE".into(), OBJECTS_PER_STATEMENT),
             Self::Column { .. } => ("ON TABLE".into(), 1),
-            Self::Function { .. } => ("ON FUNCTION".into(), TOGETHER),
-            Self::Procedure { .. } => ("ON PROCEDURE".into(), TOGETHER),
+            Self::Function { .. } => ("ON FUNCTION".into(), OBJECTS_PER_STATEMENT),
+            Self::Procedure { .. } => ("ON PROCEDURE".into(), OBJECTS_PER_STATEMENT),
             Self::Language(_) => ("ON LANGUAGE".into(), 1),
             Self::Model { .. } => ("ON MODEL".into(), 1),
             Self::InDatabase { scope, .. } => (format!("FOR {scope} IN DATABASE"), 1),
@@ -190,59 +195,59 @@ impl Object {
     }
 }
 
-/// Privileges on tables that came later than the views' documentation.
-pub(super) const MORE_ON_TABLES: &[&str] = &["ALTER", "TRUNCATE"];
+/// Privileges on tables that are missing in the documentation of the views.
+pub(in crate::redshift) const UNDOCUMENTED_ON_TABLES: &[&str] = &["ALTER", "TRUNCATE"];
 
 /// Letters and spaces.
-pub(super) fn is_words(text: &str) -> bool {
+pub(in crate::redshift) fn is_words(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphabetic() || c == ' ')
 }
 
 /// `integer, character varying(20)`
-pub(super) fn is_types(text: &str) -> bool {
+fn is_types(text: &str) -> bool {
     text.chars().all(|c| {
         c.is_ascii_alphanumeric() || matches!(c, ' ' | ',' | '_' | '(' | ')' | '[' | ']' | '"')
     })
 }
 
-/// Gives or takes.
+/// The kind of a GRANT or REVOKE statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(in crate::redshift) enum GrantChange {
     Grant {
         option: bool,
     },
     Revoke,
-    /// The grant option alone.
+    /// Revokes only the grant option.
     RevokeOption,
 }
 
-/// The statements that do one thing with these privileges on these objects, for `user`.
-pub(super) fn statements(
-    deed: Deed,
+/// The statements that apply `change` for `user` to these privileges.
+pub(in crate::redshift) fn statements(
+    change: GrantChange,
     on: &BTreeMap<Object, Vec<String>>,
     user: &str,
 ) -> Vec<String> {
     let mut texts = Vec::new();
-    let entries: Vec<(&Object, String)> = of_columns_together(on);
-    for alike in
-        entries.chunk_by(|(one, does), (next, do_next)| one.on() == next.on() && does == do_next)
-    {
-        let Some((object, privileges)) = alike.first() else {
+    let entries: Vec<(&Object, String)> = grouped(on);
+    for equal in entries.chunk_by(|(one, text), (next, next_text)| {
+        one.on_clause() == next.on_clause() && text == next_text
+    }) {
+        let Some((object, privileges)) = equal.first() else {
             continue;
         };
-        let (on, together) = object.on();
-        for some in alike.chunks(together) {
+        let (on, limit) = object.on_clause();
+        for some in equal.chunks(limit) {
             let names: Vec<String> = some.iter().map(|(object, _)| object.name()).collect();
             let on = format!("{on} {}", names.join(", "));
-            texts.push(deed.text(privileges, on.trim(), user));
+            texts.push(change.text(privileges, on.trim(), user));
         }
     }
     texts
 }
 
-/// Objects with their privileges as text, those with the same privileges beside each other; columns of
-/// one relation are one.
-fn of_columns_together(on: &BTreeMap<Object, Vec<String>>) -> Vec<(&Object, String)> {
+/// Objects with their privileges as text. Objects with equal privileges are adjacent, and the
+/// columns of one relation are combined.
+fn grouped(on: &BTreeMap<Object, Vec<String>>) -> Vec<(&Object, String)> {
     let mut columns: BTreeMap<(&String, &String, &String), (&Object, Vec<String>)> =
         BTreeMap::new();
     let mut entries = Vec::new();
@@ -269,13 +274,13 @@ fn of_columns_together(on: &BTreeMap<Object, Vec<String>>) -> Vec<(&Object, Stri
             (object, format!("{privilege} ({})", names.join(", ")))
         });
     entries.extend(of_columns);
-    entries.sort_by(|(one, does), (next, do_next)| {
-        (rank(one), does, one).cmp(&(rank(next), do_next, next))
+    entries.sort_by(|(one, text), (next, next_text)| {
+        (rank(one), text, one).cmp(&(rank(next), next_text, next))
     });
     entries
 }
 
-/// The order of the kinds, by the enum's own.
+/// The position of the object's variant in the enum.
 fn rank(object: &Object) -> usize {
     match object {
         Object::Database(_) => 0,
@@ -292,7 +297,7 @@ fn rank(object: &Object) -> usize {
     }
 }
 
-impl Deed {
+impl GrantChange {
     fn text(self, privileges: &str, on: &str, user: &str) -> String {
         let user = ident(user);
         let on = if on.is_empty() {

@@ -1,40 +1,40 @@
-//! The questions of a look, one SELECT each: pure.
+//! Queries of an inspection, one SELECT each. Pure.
 //!
-//! What can go wrong, and what prevents it:
-//! - a name is more than a name: names stand in texts only as `quote.rs` writes them;
-//! - a privilege that the user has by a group, a role or PUBLIC is copied as its own: only rows of the
-//!   user itself are asked for;
-//! - a digest comes back in a result, where it could be read for a day: of a stored password only its
-//!   first characters are asked for.
+//! # Failure modes
+//! - A user name contains SQL. Names appear only as literals of `quote.rs`.
+//! - A privilege from a group, a role or PUBLIC is copied as a direct grant. The queries select
+//!   only rows of the user itself.
+//! - A result contains a password digest, which the API keeps for a day. Queries read only its
+//!   first characters.
 
-use super::batch::Line;
-use super::quote::literal;
+use crate::redshift::api::BatchStatement;
+use crate::redshift::quote::literal;
 use twinkey_core::secret::pair::Pair;
 
-/// Not in schemas that are Redshift's own. No backslash and no LIKE: both are read differently.
-const OWN_SCHEMAS: &str =
+/// A filter of Redshift's own schemas. It uses no LIKE, because escapes differ between servers.
+const NO_SYSTEM_SCHEMAS: &str =
     "substring(n.nspname, 1, 3) <> 'pg_' AND n.nspname <> 'information_schema'";
 
-/// Between the settings of a user, which hold anything else.
-pub(super) const SEPARATOR: char = '\u{1f}';
+/// The separator of a user's settings; no setting contains it.
+pub(in crate::redshift) const SEPARATOR: char = '\u{1f}';
 
-/// Who the admin is, what it may see, and its roles.
-pub(super) fn greeting() -> [Line; 3] {
+/// The admin's user, its access to system tables, and its roles.
+pub(in crate::redshift) fn admin_queries() -> [BatchStatement; 3] {
     [
         "SELECT usename, usesuper, version() FROM pg_user WHERE usename = current_user",
         "SELECT syslog_access FROM svv_user_info WHERE user_name = current_user",
         "SELECT role_name FROM svv_user_grants WHERE user_name = current_user",
     ]
-    .map(Line::plain)
+    .map(BatchStatement::plain)
 }
 
-fn both(pair: &Pair) -> String {
+fn user_names(pair: &Pair) -> String {
     format!("({}, {})", literal(&pair.base), literal(&pair.clone))
 }
 
-/// What all databases share; the last three are for superusers alone.
-pub(super) fn of_cluster(pair: &Pair, superuser: bool) -> Vec<Line> {
-    let both = both(pair);
+/// Queries of what all databases share; the last three need a superuser.
+pub(in crate::redshift) fn cluster_queries(pair: &Pair, superuser: bool) -> Vec<BatchStatement> {
+    let both = user_names(pair);
     let mut all = vec![
         format!(
             "SELECT usename, usesysid, usecreatedb, usesuper, valuntil, \
@@ -79,15 +79,15 @@ pub(super) fn of_cluster(pair: &Pair, superuser: bool) -> Vec<Line> {
             ),
         ]);
     }
-    all.into_iter().map(Line::plain).collect()
+    all.into_iter().map(BatchStatement::plain).collect()
 }
 
-/// How many lines [`of_cluster`] has without those for superusers.
-pub(super) const OF_CLUSTER: usize = 7;
+/// The number of [`cluster_queries`] without those for superusers.
+pub(in crate::redshift) const CLUSTER_QUERIES: usize = 7;
 
-/// What one database has of its own; the last two are for superusers alone.
-pub(super) fn of_place(pair: &Pair, superuser: bool) -> Vec<Line> {
-    let both = both(pair);
+/// Queries of one database; the last two need a superuser.
+pub(in crate::redshift) fn database_queries(pair: &Pair, superuser: bool) -> Vec<BatchStatement> {
+    let both = user_names(pair);
     let of_user = format!("identity_type = 'user' AND identity_name IN {both}");
     let mut all = vec![
         format!(
@@ -122,18 +122,18 @@ pub(super) fn of_place(pair: &Pair, superuser: bool) -> Vec<Line> {
         format!(
             "SELECT u.usename, n.nspname, c.relname, c.relkind FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_user u ON u.usesysid = c.relowner \
-             WHERE u.usename IN {both} AND c.relkind IN ('r', 'v', 'm') AND {OWN_SCHEMAS} \
+             WHERE u.usename IN {both} AND c.relkind IN ('r', 'v', 'm') AND {NO_SYSTEM_SCHEMAS} \
              AND substring(c.relname, 1, 8) <> 'mv_tbl__'"
         ),
         format!(
             "SELECT u.usename, n.nspname FROM pg_namespace n JOIN pg_user u \
-             ON u.usesysid = n.nspowner WHERE u.usename IN {both} AND {OWN_SCHEMAS}"
+             ON u.usesysid = n.nspowner WHERE u.usename IN {both} AND {NO_SYSTEM_SCHEMAS}"
         ),
         format!(
             "SELECT u.usename, n.nspname, p.proname, oidvectortypes(p.proargtypes), p.prokind \
              FROM pg_proc_info p JOIN pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_user u ON u.usesysid = p.proowner \
-             WHERE (u.usename IN {both} OR p.prokind = 'p') AND {OWN_SCHEMAS}"
+             WHERE (u.usename IN {both} OR p.prokind = 'p') AND {NO_SYSTEM_SCHEMAS}"
         ),
     ];
     if superuser {
@@ -150,39 +150,40 @@ pub(super) fn of_place(pair: &Pair, superuser: bool) -> Vec<Line> {
             ),
         ]);
     }
-    all.into_iter().map(Line::plain).collect()
+    all.into_iter().map(BatchStatement::plain).collect()
 }
 
-/// How many lines [`of_place`] has without those for superusers.
-pub(super) const OF_PLACE: usize = 10;
+/// The number of [`database_queries`] without those for superusers.
+pub(in crate::redshift) const DATABASE_QUERIES: usize = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redshift::batch::MOST_STATEMENTS;
+    use crate::redshift::api::MAX_STATEMENTS;
 
     #[test]
-    fn a_look_into_the_secrets_database_is_one_batch() {
+    fn the_inspection_of_the_secrets_database_fits_one_batch() {
         let pair = Pair::of("a'b", "_clone");
-        let (cluster, place) = (of_cluster(&pair, true), of_place(&pair, true));
-        assert_eq!(of_cluster(&pair, false).len(), OF_CLUSTER);
-        assert_eq!(of_place(&pair, false).len(), OF_PLACE);
-        assert!(cluster.len() + place.len() <= MOST_STATEMENTS);
-        for line in cluster.iter().chain(&place) {
-            assert!(line.shown.starts_with("SELECT "));
-            assert!(!line.shown.contains("'a'b"), "{}", line.shown);
+        let cluster = cluster_queries(&pair, true);
+        let database = database_queries(&pair, true);
+        assert_eq!(cluster_queries(&pair, false).len(), CLUSTER_QUERIES);
+        assert_eq!(database_queries(&pair, false).len(), DATABASE_QUERIES);
+        assert!(cluster.len() + database.len() <= MAX_STATEMENTS);
+        for query in cluster.iter().chain(&database) {
+            assert!(query.shown.starts_with("SELECT "));
+            assert!(!query.shown.contains("'a'b"), "{}", query.shown);
         }
     }
 
     #[test]
-    fn no_whole_digest_is_asked_for() {
-        let all = of_cluster(&Pair::of("app", "_clone"), true);
-        let of_passwords = all.iter().filter(|line| line.shown.contains("passwd"));
+    fn no_query_reads_a_whole_digest() {
+        let all = cluster_queries(&Pair::of("app", "_clone"), true);
+        let of_passwords = all.iter().filter(|query| query.shown.contains("passwd"));
         assert!(of_passwords.clone().count() == 1);
         assert!(
             of_passwords
                 .clone()
-                .all(|line| line.shown.contains("substring(passwd, 1, 6)"))
+                .all(|query| query.shown.contains("substring(passwd, 1, 6)"))
         );
     }
 }

@@ -1,7 +1,5 @@
 use super::*;
 
-use crate::redshift::grants::Held;
-
 fn relation(name: &str) -> Object {
     Object::Relation {
         schema: "s".into(),
@@ -17,36 +15,36 @@ fn column(relation: &str, name: &str) -> Object {
     }
 }
 
-fn held(all: &[(&str, bool)]) -> Held {
+fn held(all: &[(&str, bool)]) -> PrivilegeSet {
     let all = all.iter();
     all.map(|(name, option)| ((*name).to_owned(), *option))
         .collect()
 }
 
-fn rights(granted: &[(Object, &[(&str, bool)])], owned: &[Object]) -> Rights {
-    Rights {
+fn rights(granted: &[(Object, &[(&str, bool)])], owned: &[Object]) -> UserPrivileges {
+    UserPrivileges {
         granted: granted
             .iter()
             .map(|(o, all)| (o.clone(), held(all)))
             .collect(),
         owned: owned.iter().map(|object| (object.clone(), false)).collect(),
-        ..Rights::default()
+        ..UserPrivileges::default()
     }
 }
 
-fn texts(active: Rights, standby: Rights, user: &str) -> Vec<String> {
-    let place = Place {
-        database: "dev".into(),
+fn texts(active: UserPrivileges, standby: UserPrivileges, user: &str) -> Vec<String> {
+    let facts = DatabaseFacts {
+        name: "dev".into(),
         active,
         standby,
         defaults: Vec::new(),
     };
-    let changes = changes(&place, &Pair::of(user, "_clone"));
+    let changes = changes(&facts, &Pair::of(user, "_clone"));
     changes.iter().map(|c| c.statement.to_string()).collect()
 }
 
 #[test]
-fn what_is_granted_alike_goes_together_and_what_is_surplus_goes_first() {
+fn equal_grants_are_combined_and_revokes_come_first() {
     let active = rights(
         &[
             (relation("a"), &[("SELECT", false), ("INSERT", false)]),
@@ -69,7 +67,7 @@ fn what_is_granted_alike_goes_together_and_what_is_surplus_goes_first() {
 }
 
 #[test]
-fn a_grant_option_is_given_and_taken_by_itself() {
+fn a_grant_option_is_granted_and_revoked_alone() {
     let one = |option| rights(&[(relation("t"), &[("SELECT", option)])], &[]);
     assert_eq!(
         texts(one(true), one(false), "app"),
@@ -83,11 +81,11 @@ fn a_grant_option_is_given_and_taken_by_itself() {
 }
 
 #[test]
-fn what_the_active_user_owns_the_standby_is_granted_in_full() {
+fn the_standby_has_all_privileges_on_the_active_users_objects() {
     let active = rights(&[], &[relation("t"), Object::Schema("s".into())]);
     let all = "INSERT, UPDATE, DELETE, REFERENCES, DROP";
     assert_eq!(
-        texts(active.clone(), Rights::default(), "app_clone"),
+        texts(active.clone(), UserPrivileges::default(), "app_clone"),
         [
             "GRANT CREATE, USAGE ON SCHEMA \"s\" TO \"app\" WITH GRANT OPTION".to_owned(),
             format!(
@@ -102,28 +100,28 @@ fn what_the_active_user_owns_the_standby_is_granted_in_full() {
         Object::Schema("s".into()),
         &[("CREATE", true), ("USAGE", true)][..],
     );
-    let untold = rights(&[(relation("t"), &has), schema.clone()], &[]);
+    let hidden = rights(&[(relation("t"), &has), schema.clone()], &[]);
     assert_eq!(
-        texts(active.clone(), untold, "app_clone"),
+        texts(active.clone(), hidden, "app_clone"),
         [""; 0],
-        "a server that tells of neither ALTER nor TRUNCATE is not asked for them for ever"
+        "a server that shows neither ALTER nor TRUNCATE does not cause repeated grants"
     );
-    let told = [has, vec![("TRUNCATE", true)]].concat();
-    let told = rights(&[(relation("t"), &told), schema], &[]);
+    let shown = [has, vec![("TRUNCATE", true)]].concat();
+    let shown = rights(&[(relation("t"), &shown), schema], &[]);
     assert_eq!(
-        texts(active, told, "app_clone"),
+        texts(active, shown, "app_clone"),
         ["GRANT ALTER ON TABLE \"s\".\"t\" TO \"app\" WITH GRANT OPTION"]
     );
 }
 
 #[test]
-fn the_clones_objects_are_handed_over_while_it_is_the_standby_and_not_before() {
+fn objects_of_the_clone_change_owner_while_it_is_the_standby() {
     let standby = rights(&[], &[relation("t")]);
-    let handed = texts(Rights::default(), standby.clone(), "app");
-    assert_eq!(handed[0], "ALTER TABLE \"s\".\"t\" OWNER TO \"app\"");
-    assert!(handed[1].starts_with("GRANT SELECT, "), "{handed:?}");
-    assert_eq!(handed.len(), 2);
-    let active = texts(standby, Rights::default(), "app_clone");
+    let changed = texts(UserPrivileges::default(), standby.clone(), "app");
+    assert_eq!(changed[0], "ALTER TABLE \"s\".\"t\" OWNER TO \"app\"");
+    assert!(changed[1].starts_with("GRANT SELECT, "), "{changed:?}");
+    assert_eq!(changed.len(), 2);
+    let active = texts(standby, UserPrivileges::default(), "app_clone");
     assert!(
         active.iter().all(|text| !text.contains("OWNER")),
         "{active:?}"
@@ -131,7 +129,7 @@ fn the_clones_objects_are_handed_over_while_it_is_the_standby_and_not_before() {
 }
 
 #[test]
-fn what_the_standby_owns_is_left_alone() {
+fn objects_of_the_standby_are_not_changed() {
     let granted = rights(
         &[
             (relation("t"), &[("SELECT", false)]),
@@ -144,14 +142,17 @@ fn what_the_standby_owns_is_left_alone() {
 }
 
 #[test]
-fn columns_of_one_table_are_one_statement_and_are_granted_again_behind_a_revoke_on_it() {
+fn columns_are_granted_again_after_a_revoke_on_the_table() {
     let of_columns = [
         (column("t", "a"), &[("SELECT", false)][..]),
         (column("t", "b"), &[("SELECT", false)]),
     ];
     let active = rights(&of_columns, &[]);
     let granted = "GRANT SELECT (\"a\", \"b\") ON TABLE \"s\".\"t\" TO \"app_clone\"";
-    assert_eq!(texts(active.clone(), Rights::default(), "app"), [granted]);
+    assert_eq!(
+        texts(active.clone(), UserPrivileges::default(), "app"),
+        [granted]
+    );
     let mut standby = active.clone();
     standby
         .granted
@@ -166,7 +167,7 @@ fn columns_of_one_table_are_one_statement_and_are_granted_again_behind_a_revoke_
 }
 
 #[test]
-fn every_class_of_objects_has_its_own_words() {
+fn each_kind_of_object_has_its_own_grant_syntax() {
     let name = || "n".to_owned();
     let function = Object::Function {
         schema: "s".into(),
@@ -199,7 +200,7 @@ fn every_class_of_objects_has_its_own_words() {
         &[],
     );
     assert_eq!(
-        texts(active, Rights::default(), "app"),
+        texts(active, UserPrivileges::default(), "app"),
         [
             "GRANT TEMP ON DATABASE \"n\" TO \"app_clone\"",
             "GRANT SELECT FOR TABLES IN SCHEMA \"s\" TO \"app_clone\"",
@@ -213,13 +214,13 @@ fn every_class_of_objects_has_its_own_words() {
 }
 
 #[test]
-fn three_thousand_grants_are_a_bounded_number_of_statements() {
+fn three_thousand_grants_take_sixty_statements() {
     let tables: Vec<Object> = (0..3000).map(|n| relation(&format!("t{n}"))).collect();
     let granted: Vec<(Object, &[(&str, bool)])> = tables
         .into_iter()
         .map(|table| (table, &[("SELECT", false)][..]))
         .collect();
-    let texts = texts(rights(&granted, &[]), Rights::default(), "app");
+    let texts = texts(rights(&granted, &[]), UserPrivileges::default(), "app");
     assert_eq!(texts.len(), 60);
     assert!(texts.iter().all(|text| text.len() < 20_000));
 }

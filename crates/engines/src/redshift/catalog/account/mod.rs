@@ -1,23 +1,23 @@
-//! What the standby is in all databases: groups, roles, attributes, limits and login-time settings. Pure.
+//! Groups, roles, attributes, limits and login-time settings of the standby. Pure.
 //!
-//! What can go wrong, and what prevents it:
-//! - a statement fails although nothing had to change: only what differs is named;
-//! - what the admin may not see is taken for "nothing": where it sees no limits, none are compared, and
-//!   `preflight.rs` says so.
+//! # Failure modes
+//! - A statement fails although nothing had to change. Statements contain only what differs.
+//! - Limits that the admin may not read look like absent limits. They are not compared, and
+//!   `preflight.rs` reports it.
 
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Limits, User};
-use super::quote::{ident, plain_literal};
 use crate::postgres::list_elements;
+use crate::redshift::quote::{ident, plain_literal};
 use crate::{Change, ChangeKind, Finding, Severity};
 use twinkey_core::secret::pair::Pair;
 
-/// The settings whose stored value is a list of quoted names.
-const LISTS: [&str; 1] = ["search_path"];
+/// Settings whose stored value is a list of quoted names.
+const LIST_SETTINGS: [&str; 1] = ["search_path"];
 
-/// Groups and roles, then attributes, limits and settings.
-pub(super) fn changes(facts: &Facts, pair: &Pair) -> Vec<Change> {
+/// Changes of groups and roles, then of attributes, limits and settings.
+pub(in crate::redshift) fn changes(facts: &Facts, pair: &Pair) -> Vec<Change> {
     let Some(active) = &facts.active else {
         return Vec::new();
     };
@@ -81,12 +81,12 @@ fn roles(
     }
     for role in has.keys().filter(|role| !wanted.contains_key(*role)) {
         let text = format!("REVOKE ROLE {} FROM {user}", ident(role));
-        let why = "the active user has it not";
+        let why = "the active user does not have it";
         all.push(Change::plain(ChangeKind::Revoke, text, why));
     }
 }
 
-/// What `ALTER USER` sets, and why.
+/// Options of `ALTER USER`, each with its reason.
 fn attributes(active: &User, standby: &User) -> Vec<(String, &'static str)> {
     let mut all = Vec::new();
     if active.createdb != standby.createdb {
@@ -129,7 +129,7 @@ fn attributes(active: &User, standby: &User) -> Vec<(String, &'static str)> {
         };
         all.push((
             format!("SYSLOG ACCESS {word}"),
-            "it sees of the system tables what the active user sees",
+            "its access to system tables is as the active user's",
         ));
     }
     all
@@ -140,7 +140,7 @@ fn settings(active: &User, standby: &User, user: &str, all: &mut Vec<Change>) {
         if standby.settings.get(name) == Some(value) {
             continue;
         }
-        if let Some(value) = right_hand(name, value) {
+        if let Some(value) = setting_value(name, value) {
             let text = format!("ALTER USER {user} SET {name} TO {value}");
             let why = format!("{name} is as the active user's");
             all.push(Change::plain(ChangeKind::Setting, text, why));
@@ -154,9 +154,9 @@ fn settings(active: &User, standby: &User, user: &str, all: &mut Vec<Change>) {
     }
 }
 
-/// What stores `value` again, where it can be written.
-fn right_hand(name: &str, value: &str) -> Option<String> {
-    if LISTS.contains(&name) {
+/// The SQL text that stores `value`; `None` if no such text exists.
+fn setting_value(name: &str, value: &str) -> Option<String> {
+    if LIST_SETTINGS.contains(&name) {
         let elements = list_elements(value);
         let elements: Option<Vec<String>> = elements.iter().map(|e| plain_literal(e)).collect();
         elements.map(|all| all.join(", "))
@@ -165,24 +165,16 @@ fn right_hand(name: &str, value: &str) -> Option<String> {
     }
 }
 
-/// A setting's name as it may stand in a statement.
-pub(super) fn is_setting(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))
-}
-
-/// Settings that cannot be copied.
-pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+/// Findings about settings that cannot be copied.
+pub(in crate::redshift) fn findings(facts: &Facts) -> Vec<Finding> {
     let settings = facts.active.iter().flat_map(|user| &user.settings);
     settings
-        .filter(|(name, value)| right_hand(name, value).is_none())
+        .filter(|(name, value)| setting_value(name, value).is_none())
         .map(|(name, _)| {
             Finding::new(
                 Severity::Warning,
-                format!("the active user's setting {name} holds a backslash, and is not copied"),
-                Some(format!("set {name} for both users by hand")),
+                format!("the active user's setting {name} contains a backslash and is not copied"),
+                Some(format!("set {name} for both users manually")),
             )
         })
         .collect()

@@ -18,7 +18,7 @@ fn user(limits: Limits) -> User {
 }
 
 #[test]
-fn groups_and_roles_are_equal_with_their_admin_options() {
+fn groups_roles_and_admin_options_become_equal() {
     let mut active = user(Limits::default());
     let mut standby = active.clone();
     active.groups = ["g".to_owned()].into();
@@ -39,7 +39,7 @@ fn groups_and_roles_are_equal_with_their_admin_options() {
 }
 
 #[test]
-fn a_new_standby_gets_what_differs_from_a_new_user() {
+fn a_new_standby_gets_all_non_default_attributes() {
     let mut active = user(Limits {
         connections: Some(5),
         session_timeout: Some(600),
@@ -73,7 +73,7 @@ fn a_new_standby_gets_what_differs_from_a_new_user() {
 }
 
 #[test]
-fn limits_that_the_admin_does_not_see_are_not_compared() {
+fn limits_hidden_from_the_admin_are_not_compared() {
     let unseen = User::default();
     let seen = user(Limits {
         connections: Some(5),
@@ -84,7 +84,7 @@ fn limits_that_the_admin_does_not_see_are_not_compared() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_written_is_a_finding() {
+fn a_setting_with_a_backslash_is_a_finding() {
     let mut active = user(Limits::default());
     active.settings = [("query_group".to_owned(), "a\\b".to_owned())].into();
     let facts = Facts {

@@ -5,7 +5,7 @@ fn row(owner: &str, schema: Option<&str>, grantee: Grantee, privilege: &str) -> 
         on: NewObjects {
             owner: owner.into(),
             schema: schema.map(str::to_owned),
-            kind: Kind::Tables,
+            kind: ObjectKind::Tables,
         },
         grantee,
         privilege: privilege.into(),
@@ -13,10 +13,10 @@ fn row(owner: &str, schema: Option<&str>, grantee: Grantee, privilege: &str) -> 
     }
 }
 
-/// What the pair has for each other already.
-fn settled(pair: &Pair) -> Vec<DefaultPrivilege> {
+/// The rows that exist after a run.
+fn existing_rows(pair: &Pair) -> Vec<DefaultPrivilege> {
     let mut rows = Vec::new();
-    for ((on, grantee), held) in own(pair) {
+    for ((on, grantee), held) in pair_defaults(pair) {
         rows.extend(
             held.into_iter()
                 .map(|(privilege, option)| DefaultPrivilege {
@@ -32,7 +32,7 @@ fn settled(pair: &Pair) -> Vec<DefaultPrivilege> {
 
 fn texts(rows: &[DefaultPrivilege], user: &str) -> Vec<String> {
     let pair = Pair::of(user, "_clone");
-    let all = [settled(&pair), rows.to_vec()].concat();
+    let all = [existing_rows(&pair), rows.to_vec()].concat();
     let changes = changes(&all, &pair);
     changes.iter().map(|c| c.statement.to_string()).collect()
 }
@@ -42,7 +42,7 @@ fn user(name: &str) -> Grantee {
 }
 
 #[test]
-fn what_one_of_a_pair_creates_the_other_can_use_at_once() {
+fn each_user_can_use_new_objects_of_the_other() {
     let pair = Pair::of("app", "_clone");
     let first: Vec<String> = changes(&[], &pair)
         .iter()
@@ -65,7 +65,7 @@ fn what_one_of_a_pair_creates_the_other_can_use_at_once() {
 }
 
 #[test]
-fn default_privileges_are_equal_as_owner_and_as_grantee() {
+fn default_privileges_equal_by_owner_and_grantee() {
     let rows = [
         row("app", None, Grantee::Group("readers".into()), "SELECT"),
         row("etl", Some("s"), user("app"), "INSERT"),
@@ -84,7 +84,7 @@ fn default_privileges_are_equal_as_owner_and_as_grantee() {
 }
 
 #[test]
-fn a_surplus_grant_option_is_taken_with_its_privilege_which_is_then_given_without() {
+fn a_surplus_grant_option_is_revoked_with_its_privilege() {
     let rows = [
         row("etl", None, user("app"), "SELECT"),
         DefaultPrivilege {
@@ -102,7 +102,7 @@ fn a_surplus_grant_option_is_taken_with_its_privilege_which_is_then_given_withou
 }
 
 #[test]
-fn nothing_between_the_two_comes_and_goes_with_who_is_active() {
+fn entries_between_the_pair_do_not_depend_on_the_active_user() {
     let extra = row("app", Some("s"), user("app_clone"), "SELECT");
     let extra = [extra];
     assert_eq!(texts(&extra, "app"), [""; 0]);

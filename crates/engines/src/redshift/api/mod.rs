@@ -1,0 +1,15 @@
+//! Client of the Redshift Data API: batches, retries, errors and result rows.
+
+mod backoff;
+mod batch;
+mod client;
+mod failure;
+mod rows;
+
+pub(in crate::redshift) use self::backoff::Backoff;
+#[cfg(test)]
+pub(in crate::redshift) use self::batch::MAX_STATEMENTS;
+pub(in crate::redshift) use self::batch::{BatchStatement, split_into_batches};
+pub(in crate::redshift) use self::client::{BATCH_LIMIT, DataApiClient, Login};
+pub(in crate::redshift) use self::failure::{ErrorAction, Failure, FailureKind, classify_error};
+pub(in crate::redshift) use self::rows::{Row, UnexpectedColumn};

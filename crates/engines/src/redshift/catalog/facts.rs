@@ -1,0 +1,88 @@
+//! Facts about the cluster that the plan needs. Plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::defaults::DefaultPrivilege;
+use super::grants::{Grants, Object};
+
+/// The current state of the cluster and of the pair.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct Facts {
+    /// The server's name and version, for example `Redshift 1.0.54052`.
+    pub server: String,
+    /// The secret's database.
+    pub database: String,
+    /// The admin's user name on the server.
+    pub master: String,
+    pub superuser: bool,
+    /// Whether the admin has a role, which may replace a superuser's privileges.
+    pub has_roles: bool,
+    /// Whether the admin can read all rows of svv_* views.
+    pub sees_all: bool,
+    pub active: Option<User>,
+    pub standby: Option<User>,
+    /// The secret's database first.
+    pub databases: Vec<DatabaseFacts>,
+}
+
+/// One user, with what all databases share.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct User {
+    pub id: i64,
+    pub createdb: bool,
+    pub superuser: bool,
+    /// `None`: no expiry.
+    pub valid_until: Option<String>,
+    /// Login-time settings.
+    pub settings: BTreeMap<String, String>,
+    /// `None`: not visible to the admin.
+    pub limits: Option<Limits>,
+    pub groups: BTreeSet<String>,
+    /// Role names, each with its ADMIN OPTION.
+    pub roles: BTreeMap<String, bool>,
+    /// Grants that twinkey cannot copy, as text.
+    pub uncopied: BTreeSet<String>,
+    /// The stored form of its password; `None` if the admin may not read it.
+    pub digest_form: Option<DigestForm>,
+}
+
+/// Limits of a user in `svv_user_info`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct Limits {
+    /// `None`: unlimited.
+    pub connections: Option<i64>,
+    /// In seconds; `None`: the cluster's default.
+    pub session_timeout: Option<i64>,
+    /// SYSLOG ACCESS UNRESTRICTED.
+    pub syslog: bool,
+}
+
+/// A form in which Redshift stores a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::redshift) enum DigestForm {
+    Md5,
+    Sha256,
+}
+
+/// Privileges of the pair in one database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct DatabaseFacts {
+    pub name: String,
+    pub active: UserPrivileges,
+    pub standby: UserPrivileges,
+    /// Default privileges that one of the two users owns or receives.
+    pub defaults: Vec<DefaultPrivilege>,
+}
+
+/// Privileges of one user in one database. The secret's database includes those on databases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct UserPrivileges {
+    /// Direct grants to the user.
+    pub granted: Grants,
+    /// Owned objects; the value is true for a view.
+    pub owned: BTreeMap<Object, bool>,
+    /// Grants that twinkey cannot copy, as text.
+    pub uncopied: BTreeSet<String>,
+    /// Granted privileges that twinkey does not know, as text.
+    pub unknown_privileges: Vec<String>,
+}
