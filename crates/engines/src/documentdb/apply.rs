@@ -1,25 +1,25 @@
-//! Changes are carried out as planned, to the letter.
+//! Execution of planned changes.
 //!
-//! What can go wrong, and what prevents it:
-//! - a cut leaves half of it, for nothing here is transactional: the plan's order makes every beginning of the
-//!   list harmless, and the next look finds the rest;
-//! - the pair's lock has run out: it is renewed before each command, and who lost it stops;
-//! - a retry finds other commands in the way: nothing here reads or decides;
-//! - the password leaks: the driver's log leaves these commands out, and an error repeats nothing that could quote one.
+//! # Failure modes
+//! - An interruption leaves a part of the changes, because commands are not transactional. Every
+//!   prefix of the list is harmless, and the next inspection finds the rest.
+//! - The pair's lock has expired. It is renewed before each command, and a failure ends the run.
+//! - The password leaks. The driver does not log these commands, and errors show no message that
+//!   could quote one.
 
 use mongodb::bson::Document;
 use secrecy::ExposeSecret;
 
 use super::connect::Connection;
-use super::lock::Held;
-use crate::{EngineError, Filled};
+use super::lock::HeldLock;
+use crate::{EngineError, RenderedChange};
 
-/// Carries `changes` out in order, in `own` where they name no other database.
+/// Applies `changes` in order, in the database `own` unless they name another.
 pub(super) async fn apply(
     connection: &Connection,
-    lock: Option<&Held>,
+    lock: Option<&HeldLock>,
     own: &str,
-    changes: &[Filled],
+    changes: &[RenderedChange],
 ) -> Result<(), EngineError> {
     for change in changes {
         if let Some(lock) = lock {
@@ -27,19 +27,19 @@ pub(super) async fn apply(
         }
         let command = command(change.sent.expose_secret(), &change.shown)?;
         let database = change.database.as_deref().unwrap_or(own);
-        let secret = change.filling.is_some();
-        let done = connection.ask(database, command).await;
+        let secret = change.rendered_password.is_some();
+        let done = connection.try_run(database, command).await;
         done.map_err(|failure| connection.explain(&change.shown, secret, failure))?;
     }
     Ok(())
 }
 
-/// The command that is `text`, called `shown` where it is none.
+/// Parses the command `text`; an error shows `shown` instead of it.
 pub(super) fn command(text: &str, shown: &str) -> Result<Document, EngineError> {
     serde_json::from_str(text).map_err(|error| EngineError::Refused {
         what: shown.to_owned(),
-        // Where, and not what: the text may hold a password.
-        reason: format!("it is no command in JSON (column {})", error.column()),
-        hint: "a command is one JSON object, such as {\"ping\": 1}".into(),
+        // Only the position: the text may contain a password.
+        reason: format!("it is not a JSON object (column {})", error.column()),
+        hint: "write a command as one JSON object, such as {\"ping\": 1}".into(),
     })
 }

@@ -1,87 +1,68 @@
-//! What is known of a pair and its server: plain data.
+//! Facts about a pair and its server that the plan needs. Plain data.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::powers::Powers;
+use super::privileges::Privileges;
+use super::role::DatabaseRole;
 
-/// The server as the plan needs it.
+/// The current state of the server and of the pair.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
-    /// As it calls its version.
+    /// The server's version.
     pub version: String,
-    /// The database in which the pair lives.
-    pub home: String,
+    /// The database in which the pair's users are defined.
+    pub auth_database: String,
     /// The rotation's own database.
     pub own: String,
-    pub master: Master,
-    /// `None` where the master may not read users: then nothing below is known.
+    pub master: MasterFacts,
+    /// `None` if the master may not read users.
     pub users: Option<Users>,
-    /// Users of the pair's names that live in another database than the pair.
-    pub doubles: Vec<User>,
-    /// What this version does not know, and what follows from it.
-    pub unknown: BTreeSet<Unknown>,
+    /// Users with the pair's names that are defined in another database.
+    pub duplicates: Vec<User>,
+    /// Features that this version does not support.
+    pub unsupported: BTreeSet<Unsupported>,
 }
 
-/// What a version may not know.
+/// A feature that some versions do not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Unknown {
+pub(super) enum Unsupported {
+    /// `showAuthenticationRestrictions`.
     Restrictions,
+    /// `currentOp`.
     CurrentOp,
 }
 
-/// The pair, as far as it is there.
+/// The pair's users, as far as they exist.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Users {
     pub active: Option<User>,
     pub standby: Option<User>,
 }
 
-/// Who we are, and what we may.
+/// The master's user and privileges.
 #[derive(Debug, Clone)]
-pub(super) struct Master {
+pub(super) struct MasterFacts {
     pub user: String,
-    pub home: String,
-    pub powers: Powers,
-    /// The server refused the pair's lock.
+    pub auth_database: String,
+    pub privileges: Privileges,
+    /// The master may not write the pair's lock.
     pub lock_denied: bool,
-    /// What it sends is not encrypted.
+    /// The connection is not encrypted.
     pub plain_text: bool,
 }
 
-/// A user as the server tells of it.
+/// A user in the server's answer to `usersInfo`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct User {
     pub name: String,
-    pub home: String,
-    pub roles: BTreeSet<Role>,
-    /// `None`: the server does not tell (Amazon DocumentDB before 5.0.1 has one only).
+    pub auth_database: String,
+    pub roles: BTreeSet<DatabaseRole>,
+    /// `None`: not reported (Amazon DocumentDB before 5.0.1 has only one).
     pub mechanisms: Option<BTreeSet<String>>,
-    /// `authenticationRestrictions`, as a list; empty where there are none, or the server tells none.
+    /// `authenticationRestrictions`; empty if there are none or the server reports none.
     pub restrictions: Vec<Json>,
-    /// `customData`, where there is some.
+    /// `customData`, if not empty.
     pub custom_data: Option<Json>,
-}
-
-/// A role, and the database that it is defined in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Role {
-    pub role: String,
-    pub db: String,
-}
-
-impl Role {
-    pub(super) fn new(role: &str, db: &str) -> Self {
-        Self {
-            role: role.to_owned(),
-            db: db.to_owned(),
-        }
-    }
-}
-
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on {}", self.role, self.db)
-    }
 }

@@ -1,36 +1,41 @@
-//! How a command can fail, and what that means.
+//! Failures of commands and the errors that they become.
 //!
-//! What can go wrong: an error holds a password. Of the server's words about a command that holds one, only
-//! those are repeated that cannot quote it.
+//! # Failure modes
+//! - An error contains a password. For a command with a password, only messages that cannot quote
+//!   it are shown.
+
+use std::time::Duration;
 
 use mongodb::error::ErrorKind;
 
-use super::connect::COMMAND_LIMIT;
 use crate::EngineError;
 
-/// A server and who signs in there: what errors name.
+/// Time limit of one command.
+pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// A server and its signed-in user, as errors name them.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
+pub(super) struct ServerLogin {
     pub host: String,
     pub port: u16,
     pub user: String,
 }
 
-/// How a command can fail.
+/// The failure of a command.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server's own answer.
+    /// An error response of the server.
     Answer {
         code: i32,
         message: String,
     },
-    /// The credentials were refused when the connection was made.
+    /// The server refused the credentials.
     SignIn(String),
-    /// No connection, or it was cut.
-    Cut,
-    NoAnswer,
-    /// What no server of this kind answers.
-    Odd(String),
+    /// The connection could not be made or was lost.
+    ConnectionLost,
+    TimedOut,
+    /// A response that no such server gives.
+    Unexpected(String),
 }
 
 const USER_NOT_FOUND: i32 = 11;
@@ -38,12 +43,12 @@ const UNAUTHORIZED: i32 = 13;
 const AUTHENTICATION_FAILED: i32 = 18;
 const ROLE_NOT_FOUND: i32 = 31;
 const COMMAND_NOT_FOUND: i32 = 59;
-/// What Amazon DocumentDB answers to what it does not carry out ("Feature not supported").
+/// "Feature not supported", an error of Amazon DocumentDB.
 const NOT_SUPPORTED: i32 = 303;
 const USER_EXISTS: i32 = 51003;
-/// A command, a value or a field that a server does not know: BadValue, FailedToParse, TypeMismatch,
-/// InvalidOptions, IDLUnknownField besides.
-const UNKNOWN: [i32; 7] = [COMMAND_NOT_FOUND, NOT_SUPPORTED, 2, 9, 14, 72, 40415];
+/// Errors for an unknown command, value or field. The numbers are BadValue, FailedToParse,
+/// TypeMismatch, InvalidOptions and IDLUnknownField.
+const UNSUPPORTED: [i32; 7] = [COMMAND_NOT_FOUND, NOT_SUPPORTED, 2, 9, 14, 72, 40415];
 
 impl From<mongodb::error::Error> for Failure {
     fn from(error: mongodb::error::Error) -> Self {
@@ -55,19 +60,19 @@ impl From<mongodb::error::Error> for Failure {
             },
             ErrorKind::Io(_)
             | ErrorKind::ServerSelection { .. }
-            | ErrorKind::ConnectionPoolCleared { .. } => Self::Cut,
-            _ => Self::Odd(error.to_string()),
+            | ErrorKind::ConnectionPoolCleared { .. } => Self::ConnectionLost,
+            _ => Self::Unexpected(error.to_string()),
         }
     }
 }
 
 impl Failure {
-    /// Whether the server does not know the command, or a part of it: an answer, by which versions are told.
-    pub(super) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Answer { code, .. } if UNKNOWN.contains(code))
+    /// Whether the server does not support the command or a part of it.
+    pub(super) fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Answer { code, .. } if UNSUPPORTED.contains(code))
     }
 
-    /// Whether the master may not do this.
+    /// Whether the user lacks the privilege for the command.
     pub(super) fn is_unauthorized(&self) -> bool {
         matches!(
             self,
@@ -78,64 +83,62 @@ impl Failure {
         )
     }
 
-    /// What it means for `what`; `secret`: the command held a password.
-    pub(super) fn explain(self, peer: &Peer, what: &str, secret: bool) -> EngineError {
+    /// The error of a command with the purpose `what`. `secret`: it contains a password.
+    pub(super) fn explain(self, login: &ServerLogin, what: &str, secret: bool) -> EngineError {
         match self {
             Self::Answer { code, message } => {
-                let reason = if secret && !quotes_nothing(code) {
+                let reason = if secret && !message_is_safe(code) {
                     format!("error {code}")
                 } else {
                     message
                 };
-                answer(peer, what, code, reason)
+                server_error(login, what, code, reason)
             }
-            Self::SignIn(reason) => peer.sign_in_refused(reason),
-            Self::Cut => peer.unreachable("the connection was cut".into()),
-            Self::NoAnswer => EngineError::Busy {
+            Self::SignIn(reason) => login.sign_in_refused(reason),
+            Self::ConnectionLost => login.unreachable("the connection was lost".into()),
+            Self::TimedOut => EngineError::Busy {
                 what: what.to_owned(),
-                reason: format!("no answer within {} seconds", COMMAND_LIMIT.as_secs()),
+                reason: format!("no response within {} seconds", COMMAND_LIMIT.as_secs()),
             },
-            Self::Odd(reason) => EngineError::Refused {
+            Self::Unexpected(reason) => EngineError::Refused {
                 what: what.to_owned(),
                 reason: if secret {
-                    "the answer is not as expected".into()
+                    "the response is not as expected".into()
                 } else {
                     reason
                 },
-                hint:
-                    "this is not an answer that MongoDB or DocumentDB gives: see what listens there"
-                        .into(),
+                hint: "check that the endpoint is a MongoDB or DocumentDB server".into(),
             },
         }
     }
 }
 
-/// What the server's answer to a command means, by its number (MongoDB manual, "Error Codes").
-fn answer(peer: &Peer, what: &str, code: i32, reason: String) -> EngineError {
+/// The error for the server's error number (MongoDB manual, "Error Codes").
+fn server_error(login: &ServerLogin, what: &str, code: i32, reason: String) -> EngineError {
     let what = what.to_owned();
     let hint = match code {
-        AUTHENTICATION_FAILED => return peer.sign_in_refused(reason),
-        // A time limit, an operation that was interrupted, a conflict, a lock, members that lag.
+        AUTHENTICATION_FAILED => return login.sign_in_refused(reason),
+        // Time limits, interruptions, conflicts, locks and lagging members.
         50 | 262 | 11601 | 112 | 24 | 46 | 64 => return EngineError::Busy { what, reason },
-        // Shutting down, stepping down, not the primary any more: another one is on its way.
+        // A shutdown or a change of the primary.
         91 | 189 | 10058 | 10107 | 11600 | 11602 | 13435 | 13436 => {
-            return peer.unreachable(reason);
+            return login.unreachable(reason);
         }
         UNAUTHORIZED => format!(
-            "`twinkey check` lists what {:?} lacks, each with the command that mends it",
-            peer.user
+            "run `twinkey check` for the privileges that {:?} lacks and the commands that grant them",
+            login.user
         ),
-        COMMAND_NOT_FOUND | NOT_SUPPORTED => "the server does not know this: `twinkey plan` names its version; see the commands that Amazon DocumentDB supports in it".to_owned(),
-        USER_NOT_FOUND => "the user is gone: `twinkey check` looks again".to_owned(),
-        ROLE_NOT_FOUND => "a role that the active user has is gone: revoke it from the active user, or create it again".to_owned(),
-        USER_EXISTS => "somebody made this user a moment ago: run it again, and the user is taken over".to_owned(),
-        code => format!("look up error {code} in MongoDB's manual (\"Error Codes\"), and see the server's log"),
+        COMMAND_NOT_FOUND | NOT_SUPPORTED => "check whether the server's version supports this command; `twinkey plan` shows the version".to_owned(),
+        USER_NOT_FOUND => "run `twinkey check`: the user no longer exists".to_owned(),
+        ROLE_NOT_FOUND => "revoke the missing role from the active user, or create it again".to_owned(),
+        USER_EXISTS => "run it again: the user was created concurrently and will be reused".to_owned(),
+        code => format!("look up error {code} in MongoDB's manual (\"Error Codes\") and in the server's log"),
     };
     EngineError::Refused { what, reason, hint }
 }
 
-/// Whether the message of this error can hold nothing of the command but names of users and roles.
-fn quotes_nothing(code: i32) -> bool {
+/// Whether the error's message contains at most names of users and roles of the command.
+fn message_is_safe(code: i32) -> bool {
     matches!(
         code,
         USER_NOT_FOUND
@@ -147,7 +150,7 @@ fn quotes_nothing(code: i32) -> bool {
     )
 }
 
-impl Peer {
+impl ServerLogin {
     fn sign_in_refused(&self, reason: String) -> EngineError {
         EngineError::SignIn {
             host: self.host.clone(),
@@ -172,18 +175,18 @@ mod tests {
     use twinkey_core::code::Code;
 
     fn explained(code: i32, secret: bool) -> EngineError {
-        let peer = Peer {
+        let login = ServerLogin {
             host: "db".into(),
             port: 27017,
             user: "boss".into(),
         };
-        let message = "the server's words".to_owned();
-        Failure::Answer { code, message }.explain(&peer, "a command", secret)
+        let message = "the server's message".to_owned();
+        Failure::Answer { code, message }.explain(&login, "a command", secret)
     }
 
     #[test]
-    fn each_answer_has_its_code_and_only_what_passes_is_tried_again() {
-        for (number, code, passes) in [
+    fn each_error_has_a_code_and_only_transient_ones_are_retried() {
+        for (number, code, transient) in [
             (11, Code::DbRefused, false),
             (13, Code::DbRefused, false),
             (18, Code::CurrentSigninFailed, false),
@@ -198,10 +201,13 @@ mod tests {
             let error = explained(number, false);
             assert_eq!(
                 (error.code(), error.retryable()),
-                (code, passes),
+                (code, transient),
                 "{number}"
             );
-            assert!(error.to_string().contains("the server's words"), "{error}");
+            assert!(
+                error.to_string().contains("the server's message"),
+                "{error}"
+            );
             assert!(!error.hint().is_empty());
         }
         assert!(explained(13, false).hint().contains("\"boss\""));
@@ -209,32 +215,32 @@ mod tests {
     }
 
     #[test]
-    fn of_a_command_with_a_password_only_what_cannot_quote_it_is_repeated() {
+    fn messages_that_may_contain_a_password_are_withheld() {
         for number in [2, 9, 72, 4711, 10107, 50] {
             let error = explained(number, true).to_string();
-            assert!(!error.contains("the server's words"), "{error}");
+            assert!(!error.contains("the server's message"), "{error}");
             assert!(error.contains(&format!("error {number}")), "{error}");
         }
         assert!(
             explained(13, true)
                 .to_string()
-                .contains("the server's words")
+                .contains("the server's message")
         );
     }
 
     #[test]
-    fn a_cut_or_a_missing_answer_is_tried_again_and_nonsense_is_not() {
-        let peer = Peer {
+    fn lost_connections_are_retried_and_odd_responses_are_not() {
+        let login = ServerLogin {
             host: "db".into(),
             port: 27017,
             user: "boss".into(),
         };
-        let explain = |failure: Failure| failure.explain(&peer, "a command", true);
-        assert_eq!(explain(Failure::Cut).code(), Code::DbUnreachable);
-        assert!(explain(Failure::Cut).retryable());
-        assert!(explain(Failure::NoAnswer).retryable());
-        let odd = explain(Failure::Odd("a password".into()));
-        assert!(!odd.retryable() && !odd.to_string().contains("a password"));
+        let explain = |failure: Failure| failure.explain(&login, "a command", true);
+        assert_eq!(explain(Failure::ConnectionLost).code(), Code::DbUnreachable);
+        assert!(explain(Failure::ConnectionLost).retryable());
+        assert!(explain(Failure::TimedOut).retryable());
+        let unexpected = explain(Failure::Unexpected("a password".into()));
+        assert!(!unexpected.retryable() && !unexpected.to_string().contains("a password"));
         assert!(matches!(
             explain(Failure::SignIn("no".into())),
             EngineError::SignIn { .. }

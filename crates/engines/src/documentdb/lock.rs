@@ -1,17 +1,18 @@
-//! The pair's lock: a document with a lease, because the server has no lock of a connection.
+//! The pair's lock: a document with a lease in `twinkey.locks`, one for each locked pair.
 //!
-//! `twinkey.locks` holds a document a pair that is being worked on: who holds it, and when that was last
-//! renewed. It is taken and renewed by single commands that are carried out as a whole.
+//! The server has no locks that belong to a connection. Single atomic commands take and renew the
+//! lease.
 //!
-//! What can go wrong, and what prevents it:
-//! - two runs take it at once: its `_id` is the pair's, so the second insertion is refused;
-//! - whoever holds it dies: it is renewed every 5 s, and 15 s after the last time it is anybody's;
-//! - clocks differ: all times are the server's own;
-//! - a holder that was suspended longer than that changes the standby all the same: the lock is renewed
-//!   before every single command that changes something, and whoever finds that it is another's stops.
-//!   What is left is a command that was sent in the moment before and arrives after: it carries the pending
-//!   password that the next holder finds in the store and carries on (`rotation/decide.rs`), and so does
-//!   no harm.
+//! # Failure modes
+//! - Two runs take the lock at once. The document's `_id` is the pair, so that the second insert
+//!   fails.
+//! - The holder exits without a release. The lease expires 15 s after its last renewal; it is
+//!   renewed every 5 s.
+//! - Clocks differ. All times are the server's.
+//! - A holder was suspended, and another run has the lock. The lease is renewed before every
+//!   command that changes something, and a failed renewal ends the run. A command that was already
+//!   sent sets the same pending password as the next holder (`rotation/decide.rs`), and so is
+//!   harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,6 @@ use tokio::task::JoinHandle;
 
 use super::connect::Connection;
 use super::failure::Failure;
-use super::greeting;
 use crate::EngineError;
 
 pub(super) const DATABASE: &str = "twinkey";
@@ -31,38 +31,41 @@ const LEASE: Duration = Duration::from_secs(15);
 const RENEWAL: Duration = Duration::from_secs(5);
 const DUPLICATE_KEY: i32 = 11000;
 
-/// What came of taking it.
-pub(super) enum Taken {
-    Ours(Held),
-    Others,
-    /// The master may not write there.
+/// The result of an attempt to take the lock.
+pub(super) enum LockAttempt {
+    Acquired(HeldLock),
+    HeldByOther,
+    /// The master may not write the collection.
     Denied,
 }
 
-/// A lock that is ours, and is renewed until it is dropped.
-pub(super) struct Held {
-    hold: Arc<Hold>,
-    end: oneshot::Sender<()>,
-    keeper: JoinHandle<()>,
+/// An acquired lock, renewed until it is dropped.
+pub(super) struct HeldLock {
+    document: Arc<LockDocument>,
+    stop: oneshot::Sender<()>,
+    renewal: JoinHandle<()>,
 }
 
-struct Hold {
+/// The document of one pair and holder.
+struct LockDocument {
     connection: Arc<Connection>,
     pair: String,
     holder: String,
 }
 
-/// Takes the lock of the pair with this base user, if it is free.
-pub(super) async fn take(connection: &Arc<Connection>, base: &str) -> Result<Taken, EngineError> {
+/// Takes the lock of the pair with this base user, if it is free at the server's time `now`.
+pub(super) async fn take(
+    connection: &Arc<Connection>,
+    base: &str,
+    now: Option<DateTime>,
+) -> Result<LockAttempt, EngineError> {
     let what = "taking the pair's lock";
-    let now = greeting::hello(connection).await?.local_time;
     let now = now.ok_or_else(|| EngineError::Refused {
         what: what.into(),
-        reason: "the server does not tell its time".into(),
-        hint: "this is not an answer that MongoDB or DocumentDB gives: see what listens there"
-            .into(),
+        reason: "the server does not report its time".into(),
+        hint: "check that the endpoint is a MongoDB or DocumentDB server".into(),
     })?;
-    let hold = Hold {
+    let document = LockDocument {
         connection: Arc::clone(connection),
         pair: base.to_owned(),
         holder: uuid::Uuid::new_v4().to_string(),
@@ -71,10 +74,10 @@ pub(super) async fn take(connection: &Arc<Connection>, base: &str) -> Result<Tak
         "_id": base,
         "renewed": { "$lt": DateTime::from_millis(now.timestamp_millis() - millis(LEASE)) },
     };
-    match hold.write(free, true).await {
-        Ok(_) => Ok(Taken::Ours(Held::keep(hold))),
-        Err(Failure::Answer { code, .. }) if code == DUPLICATE_KEY => Ok(Taken::Others),
-        Err(failure) if failure.is_unauthorized() => Ok(Taken::Denied),
+    match document.write(free, true).await {
+        Ok(_) => Ok(LockAttempt::Acquired(HeldLock::start(document))),
+        Err(Failure::Answer { code, .. }) if code == DUPLICATE_KEY => Ok(LockAttempt::HeldByOther),
+        Err(failure) if failure.is_unauthorized() => Ok(LockAttempt::Denied),
         Err(failure) => Err(connection.explain(what, false, failure)),
     }
 }
@@ -83,57 +86,62 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-impl Held {
-    fn keep(hold: Hold) -> Self {
-        let hold = Arc::new(hold);
-        let (end, ended) = oneshot::channel();
-        let keeper = tokio::spawn(keep(Arc::clone(&hold), ended));
-        Self { hold, end, keeper }
+impl HeldLock {
+    fn start(document: LockDocument) -> Self {
+        let document = Arc::new(document);
+        let (stop, stopped) = oneshot::channel();
+        let renewal = tokio::spawn(renew_until_stopped(Arc::clone(&document), stopped));
+        Self {
+            document,
+            stop,
+            renewal,
+        }
     }
 
-    /// Makes sure that it is still ours, for the length of a lease.
+    /// Renews the lease.
     ///
     /// # Errors
-    /// [`EngineError::Busy`] where it is another's by now.
+    /// [`EngineError::Busy`] if another run has the lock.
     pub(super) async fn renew(&self) -> Result<(), EngineError> {
         let what = "renewing the pair's lock";
-        match self.hold.renew().await {
+        match self.document.renew().await {
             Ok(true) => Ok(()),
             Ok(false) => Err(EngineError::Busy {
                 what: what.into(),
-                reason: "another run has it by now; this one was held up for too long".into(),
+                reason: "another run has the lock, because this one did not renew it in time"
+                    .into(),
             }),
-            Err(failure) => Err(self.hold.connection.explain(what, false, failure)),
+            Err(failure) => Err(self.document.connection.explain(what, false, failure)),
         }
     }
 
-    /// Frees it.
+    /// Releases the lock.
     pub(super) async fn release(self) {
-        drop(self.end);
-        // A lock that cannot be freed frees itself.
-        let _ = tokio::time::timeout(RENEWAL, self.keeper).await;
+        drop(self.stop);
+        // A lock that is not released expires.
+        let _ = tokio::time::timeout(RENEWAL, self.renewal).await;
     }
 }
 
-async fn keep(hold: Arc<Hold>, mut ended: oneshot::Receiver<()>) {
+async fn renew_until_stopped(document: Arc<LockDocument>, mut stopped: oneshot::Receiver<()>) {
     loop {
         tokio::select! {
-            _ = &mut ended => break,
+            _ = &mut stopped => break,
             () = tokio::time::sleep(RENEWAL) => {}
         }
-        // Who changes something asks for itself; one that cannot be renewed now may be the next time.
-        if let Err(failure) = hold.renew().await {
-            tracing::debug!(pair = %hold.pair, ?failure, "the pair's lock could not be renewed");
+        // Every change renews the lease itself, so that a failure here is only logged.
+        if let Err(failure) = document.renew().await {
+            tracing::debug!(pair = %document.pair, ?failure, "lock renewal failed");
         }
     }
-    hold.free().await;
+    document.delete().await;
 }
 
-impl Hold {
+impl LockDocument {
     async fn renew(&self) -> Result<bool, Failure> {
-        let ours = doc! { "_id": &self.pair, "holder": &self.holder };
-        let answer = self.write(ours, false).await?;
-        Ok(answer.get_document("value").is_ok())
+        let own = doc! { "_id": &self.pair, "holder": &self.holder };
+        let response = self.write(own, false).await?;
+        Ok(response.get_document("value").is_ok())
     }
 
     async fn write(&self, query: Document, insert: bool) -> Result<Document, Failure> {
@@ -147,14 +155,14 @@ impl Hold {
             "upsert": insert,
             "writeConcern": { "w": "majority" },
         };
-        self.connection.ask(DATABASE, command).await
+        self.connection.try_run(DATABASE, command).await
     }
 
-    async fn free(&self) {
-        let ours = doc! { "_id": &self.pair, "holder": &self.holder };
-        let command = doc! { "delete": COLLECTION, "deletes": [{ "q": ours, "limit": 1 }] };
-        if let Err(failure) = self.connection.ask(DATABASE, command).await {
-            tracing::debug!(pair = %self.pair, ?failure, "the pair's lock could not be freed; it runs out");
+    async fn delete(&self) {
+        let own = doc! { "_id": &self.pair, "holder": &self.holder };
+        let command = doc! { "delete": COLLECTION, "deletes": [{ "q": own, "limit": 1 }] };
+        if let Err(failure) = self.connection.try_run(DATABASE, command).await {
+            tracing::debug!(pair = %self.pair, ?failure, "lock release failed");
         }
     }
 }

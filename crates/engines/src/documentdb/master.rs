@@ -1,47 +1,47 @@
-//! What a master is to be given: pure. `powers.rs` says what one lacks; a test has one made with exactly this.
+//! Commands that create a master. Pure; `preflight.rs` reports what a master lacks.
 
 use serde_json::json;
 
 use super::connect::ADMIN;
-use super::facts::Role;
 use super::lock;
 use super::quote::{check_user_name, command, in_shell, roles};
+use super::role::DatabaseRole;
 use crate::EngineError;
 use crate::master::{Grant, MasterGrants, MasterRequest};
 
-/// The commands, in the shell, for the primary user.
+/// The commands for the MongoDB shell, to be run by the primary user.
 ///
 /// # Errors
-/// A name that no user can have here.
+/// [`EngineError::UserName`] for a name that the server does not accept.
 pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineError> {
     let master = &request.master;
     check_user_name(master)?;
-    let make = command(
+    let create = command(
         "createUser",
         master,
         vec![("pwd", json!("…")), ("roles", json!([]))],
     );
-    let give = |role: &Role| {
+    let grant_role = |role: &DatabaseRole| {
         let command = command("grantRolesToUser", master, vec![("roles", roles([role]))]);
         in_shell(ADMIN, &command)
     };
     let grants = vec![
         Grant::needed(
-            // The shell asks for it: a password stands in no history.
-            in_shell(ADMIN, &make).replace("\"…\"", "passwordPrompt()"),
-            "it asks for the password",
+            // The shell prompts, so that no history contains the password.
+            in_shell(ADMIN, &create).replace("\"…\"", "passwordPrompt()"),
+            "the shell prompts for the password",
         ),
         Grant::needed(
-            give(&Role::new("userAdminAnyDatabase", ADMIN)),
-            "it makes and alters users, and gives roles of any database",
+            grant_role(&DatabaseRole::new("userAdminAnyDatabase", ADMIN)),
+            "it creates and changes users, and grants roles of any database",
         ),
         Grant::needed(
-            give(&Role::new("readWrite", lock::DATABASE)),
-            "it keeps the pair's lock",
+            grant_role(&DatabaseRole::new("readWrite", lock::DATABASE)),
+            "it writes the pair's lock",
         ),
         Grant::optional(
-            give(&Role::new("clusterMonitor", ADMIN)),
-            "it sees who is signed in as the standby",
+            grant_role(&DatabaseRole::new("clusterMonitor", ADMIN)),
+            "it reads the sessions of the standby",
         ),
     ];
     Ok(MasterGrants {

@@ -1,27 +1,29 @@
-//! Amazon DocumentDB, and MongoDB: one protocol, and the same commands about users.
+//! Amazon DocumentDB and MongoDB, which share one protocol and the commands on users.
 //!
-//! `plan.rs` says how the pair works. What else can go wrong, and what prevents it:
-//! - two runs at once: a lock of the pair, with a lease (`lock.rs`);
-//! - a secret's host leads to a reader: it may sign in there, but the master goes to the primary that the
-//!   reader names, or is refused;
-//! - a reader does not know the new password yet: where the config names one, a proof waits for it a while;
-//! - versions know different commands: they are asked, and what they do not know is told, not guessed from
-//!   the version's number.
+//! # Failure modes
+//! - Two runs change one pair at once. `lock.rs` prevents it with a lease.
+//! - A secret's host is a reader. A sign-in check succeeds there; the master connects to the
+//!   primary that the reader names, or is refused.
+//! - A reader does not have the new password yet. If the config names a reader, a sign-in check
+//!   waits for it up to a limit.
+//! - A version does not support a command. The server's response decides, not its version number,
+//!   and a finding reports it.
 
 mod apply;
 mod connect;
 mod facts;
 mod failure;
-mod greeting;
 mod inspect;
 mod lock;
 pub(super) mod master;
 mod plan;
-mod powers;
 mod preflight;
+mod privileges;
 mod quote;
+mod role;
+mod server_info;
 mod sessions;
-mod tunnel;
+mod tls_relay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,15 +31,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::connect::{ADMIN, Connection};
-use self::lock::{Held, Taken};
-use self::tunnel::Far;
+use self::lock::{HeldLock, LockAttempt};
+use self::tls_relay::Upstream;
 use super::{
-    Admin, Credentials, DocumentdbOptions, Engine, EngineError, Filled, InspectRequest, Inspection,
-    Questions, Session, SignedIn, Target, proof,
+    Admin, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
+    RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
-/// How long a reader may take to learn of a new password.
+/// Time limit until a reader accepts a new password.
 const READER_LAG: Duration = Duration::from_secs(10);
 const READER_PAUSE: Duration = Duration::from_millis(250);
 
@@ -53,33 +55,33 @@ impl Documentdb {
         Self { options }
     }
 
-    /// Proves the sign-in at the reader too, where there is one.
-    async fn prove_at_reader(
+    /// Checks the sign-in at the reader too, if there is one.
+    async fn check_reader(
         &self,
-        writer: &Far,
+        writer: &Upstream,
         target: &Target,
         credentials: &Credentials,
     ) -> Result<(), EngineError> {
         let Some(reader) = &self.options.reader else {
             return Ok(());
         };
-        let far = at(writer, reader);
-        let learned = async {
+        let upstream = at(writer, reader);
+        let accepted = async {
             loop {
-                match prove(&far, target, credentials, Questions::default()).await {
+                match check_sign_in(&upstream, target, credentials, SignInChecks::default()).await {
                     Err(EngineError::SignIn { .. }) => tokio::time::sleep(READER_PAUSE).await,
-                    proof => return proof.map(drop),
+                    result => return result.map(drop),
                 }
             }
         };
-        match tokio::time::timeout(READER_LAG, learned).await {
+        match tokio::time::timeout(READER_LAG, accepted).await {
             Ok(result) => result,
             Err(_) => Err(EngineError::SignIn {
-                host: far.host.clone(),
-                port: far.port,
+                host: upstream.host.clone(),
+                port: upstream.port,
                 user: credentials.username.clone(),
                 reason: format!(
-                    "the reader still refuses what the writer takes, after {} seconds",
+                    "the reader still refuses the password after {} seconds, although the writer accepts it",
                     READER_LAG.as_secs()
                 ),
             }),
@@ -97,15 +99,15 @@ impl Engine for Documentdb {
         &self,
         target: &Target,
         credentials: &Credentials,
-        questions: Questions<'_>,
+        checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
-        let far = connect::far(target)?;
-        let proof = async {
-            let signed_in = prove(&far, target, credentials, questions).await?;
-            self.prove_at_reader(&far, target, credentials).await?;
+        let upstream = connect::upstream(target)?;
+        let check = async {
+            let signed_in = check_sign_in(&upstream, target, credentials, checks).await?;
+            self.check_reader(&upstream, target, credentials).await?;
             Ok(signed_in)
         };
-        proof::in_time(&far.host, far.port, proof).await
+        timeouts::sign_in(&upstream.host, upstream.port, check).await
     }
 
     async fn admin(
@@ -113,104 +115,106 @@ impl Engine for Documentdb {
         target: &Target,
         master: &Credentials,
     ) -> Result<Box<dyn Admin>, EngineError> {
-        let far = connect::far(target)?;
+        let upstream = connect::upstream(target)?;
         let own = target.dbname.as_deref();
-        let (mut connection, mut home) = Connection::open(&far, master, own).await?;
-        let mut hello = greeting::hello(&connection).await?;
+        let (mut connection, mut auth_database) = Connection::open(&upstream, master, own).await?;
+        let mut hello = server_info::hello(&connection).await?;
         if let Some(primary) = hello.primary.as_ref().filter(|_| !hello.writable) {
-            let far = at(&far, primary);
+            let upstream = at(&upstream, primary);
             connection.close().await;
-            (connection, home) = Connection::open(&far, master, own).await?;
-            hello = greeting::hello(&connection).await?;
+            (connection, auth_database) = Connection::open(&upstream, master, own).await?;
+            hello = server_info::hello(&connection).await?;
         }
         if !hello.writable {
             return Err(EngineError::Refused {
-                what: format!("an admin connection to {}", far.host),
-                reason: "it is a reader, and names no primary".into(),
-                hint: "this host is a reader: give the cluster's (writer's) endpoint".into(),
+                what: format!("an admin connection to {}", upstream.host),
+                reason: "the host is a reader and names no primary".into(),
+                hint: "set the secret's host to the cluster's (writer's) endpoint".into(),
             });
         }
-        let who = greeting::who(&connection).await?;
-        let version = greeting::version(&connection).await?;
-        Ok(Box::new(Master {
+        let user = server_info::current_user(&connection).await?;
+        let version = server_info::version(&connection).await?;
+        Ok(Box::new(DocumentdbAdmin {
             connection: Arc::new(connection),
             version,
             server_identity: hello.identity,
             own: target.dbname.clone(),
-            master: facts::Master {
-                user: who.user,
-                home,
-                powers: who.powers,
+            master: facts::MasterFacts {
+                user: user.name,
+                auth_database,
+                privileges: user.privileges,
                 lock_denied: false,
-                plain_text: far.connector.is_none(),
+                plain_text: upstream.connector.is_none(),
             },
             lock: None,
         }))
     }
 }
 
-/// The same, at `host:port`, or at another host and the same port.
-fn at(far: &Far, address: &str) -> Far {
+/// The same upstream at `host:port`, or at another host and the same port.
+fn at(upstream: &Upstream, address: &str) -> Upstream {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    Far {
+    Upstream {
         host: host.to_owned(),
-        port: port.parse().unwrap_or(far.port),
-        connector: far.connector.clone(),
+        port: port.parse().unwrap_or(upstream.port),
+        connector: upstream.connector.clone(),
     }
 }
 
-async fn prove(
-    far: &Far,
+/// Signs in once and runs the checks.
+async fn check_sign_in(
+    upstream: &Upstream,
     target: &Target,
     credentials: &Credentials,
-    questions: Questions<'_>,
+    checks: SignInChecks<'_>,
 ) -> Result<SignedIn, EngineError> {
     let own = target.dbname.as_deref();
-    let (connection, _) = Connection::open(far, credentials, own).await?;
-    let who = greeting::who(&connection).await?;
-    let server_identity = if questions.identity {
-        greeting::hello(&connection).await?.identity
+    let (connection, _) = Connection::open(upstream, credentials, own).await?;
+    let user = server_info::current_user(&connection).await?;
+    let server_identity = if checks.identity {
+        server_info::hello(&connection).await?.identity
     } else {
         None
     };
-    for probe in questions.probes {
+    for probe in checks.probes {
         let what = format!("the probe {probe:?}");
         let command = apply::command(probe, &what)?;
         connection.run(own.unwrap_or(ADMIN), command, &what).await?;
     }
     connection.close().await;
     Ok(SignedIn {
-        user: who.user,
+        user: user.name,
         server_identity,
     })
 }
 
-/// The master's connection.
-struct Master {
+/// The master's connection during a run.
+struct DocumentdbAdmin {
     connection: Arc<Connection>,
     version: String,
     server_identity: Option<String>,
     /// The rotation's own database.
     own: Option<String>,
-    master: facts::Master,
-    lock: Option<Held>,
+    master: facts::MasterFacts,
+    lock: Option<HeldLock>,
 }
 
 #[async_trait]
-impl Admin for Master {
+impl Admin for DocumentdbAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.server_identity.as_deref()
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        match lock::take(&self.connection, &pair.base).await? {
-            Taken::Ours(held) => {
+        let now = server_info::hello(&self.connection).await?.local_time;
+        match lock::take(&self.connection, &pair.base, now).await? {
+            LockAttempt::Acquired(held) => {
                 self.lock = Some(held);
                 Ok(true)
             }
-            Taken::Others => Ok(false),
-            // Nobody else is in the way; what is missing is told by the inspection, and nothing is done.
-            Taken::Denied => {
+            LockAttempt::HeldByOther => Ok(false),
+            // The inspection reports the missing privilege, and nothing is changed.
+            LockAttempt::Denied => {
                 self.master.lock_denied = true;
                 Ok(true)
             }
@@ -229,12 +233,12 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair))
     }
 
-    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
+    async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
         if self.master.lock_denied {
             return Err(EngineError::Refused {
                 what: "changing the standby".into(),
                 reason: "the pair's lock could not be taken".into(),
-                hint: "`twinkey check` shows the role that the master lacks for it".into(),
+                hint: "run `twinkey check` for the role that the master lacks".into(),
             });
         }
         let own = self.own.as_deref().unwrap_or(ADMIN);

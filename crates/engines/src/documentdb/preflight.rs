@@ -1,12 +1,16 @@
-//! What a person should know before a run: pure.
+//! Findings about the pair, and privileges that the master lacks. Pure.
 
-use super::facts::{Facts, Role, Unknown, User, Users};
-use super::powers::{self, Need};
+use std::collections::BTreeSet;
+
+use super::facts::{Facts, Unsupported, User, Users};
+use super::privileges::RequiredPrivilege;
+use super::quote::{command, in_shell, roles};
+use super::role::DatabaseRole;
 use crate::{Finding, Severity};
 use twinkey_core::secret::pair::Pair;
 
-/// Roles with which one can give oneself everything (MongoDB manual, "Built-In Roles", "Superuser Roles").
-const MIGHTY: [(&str, Option<&str>); 5] = [
+/// Roles that can grant themselves everything (MongoDB manual, "Superuser Roles").
+const SUPERUSER_ROLES: [(&str, Option<&str>); 5] = [
     ("root", None),
     ("__system", None),
     ("userAdminAnyDatabase", None),
@@ -14,8 +18,8 @@ const MIGHTY: [(&str, Option<&str>); 5] = [
     ("dbOwner", Some("admin")),
 ];
 
-/// Roles that reach further than an application's database.
-const BROAD: [&str; 5] = [
+/// Roles with privileges beyond an application's database.
+const BROAD_ROLES: [&str; 5] = [
     "readAnyDatabase",
     "readWriteAnyDatabase",
     "dbAdminAnyDatabase",
@@ -23,7 +27,7 @@ const BROAD: [&str; 5] = [
     "hostManager",
 ];
 
-/// What is refused, and what is worth knowing.
+/// Reasons to refuse a rotation, warnings and notes.
 pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding> {
     let mut all = Vec::new();
     if facts.users.is_none() {
@@ -35,10 +39,10 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
             format!(
                 "the active user {:?} does not exist in {:?}",
                 pair.active_user(),
-                facts.home
+                facts.auth_database
             ),
             Some(
-                "make the secret's user name that of a user of this server, and dbname the database in which it was created, if that is not admin"
+                "set the secret's user name to an existing user, and dbname to the database in which it was created, unless that is admin"
                     .into(),
             ),
         ));
@@ -46,16 +50,16 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
     for user in users.active.iter().chain(&users.standby) {
         refusals(facts, user, &mut all);
     }
-    for double in &facts.doubles {
+    for duplicate in &facts.duplicates {
         all.push(Finding::new(
             Severity::Error,
             format!(
-                "there is a user {:?} in {:?} and the pair lives in {:?}: which of them a client means depends on its authSource",
-                double.name, double.home, facts.home
+                "a user {:?} exists in {:?} too, and the pair is defined in {:?}: a client selects one of them by its authSource",
+                duplicate.name, duplicate.auth_database, facts.auth_database
             ),
             Some(format!(
-                "drop the one that is not used: db.getSiblingDB({:?}).dropUser({:?})",
-                double.home, double.name
+                "drop the unused one: db.getSiblingDB({:?}).dropUser({:?})",
+                duplicate.auth_database, duplicate.name
             )),
         ));
     }
@@ -65,31 +69,92 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
     if facts.master.plain_text {
         all.push(Finding::new(
             Severity::Warning,
-            "the new password itself will cross the network in clear: the server takes no hash of it, and there is no TLS".into(),
+            "the new password crosses the network in clear: the server accepts no hash, and TLS is off".into(),
             Some("set tls.mode = \"verify-full\"".into()),
         ));
     }
-    all.extend(facts.unknown.iter().map(|what| unknown(facts, *what)));
-    if !facts.master.powers.have(&Need::Sessions) {
+    all.extend(
+        facts
+            .unsupported
+            .iter()
+            .map(|what| unsupported(facts, *what)),
+    );
+    if !facts
+        .master
+        .privileges
+        .include(&RequiredPrivilege::Sessions)
+    {
         all.push(Finding::new(
             Severity::Note,
-            "the master does not see who is signed in: a consumer that still lives on the standby goes unnoticed".into(),
-            Some(powers::grant(facts, &Role::new("clusterMonitor", "admin"))),
+            "the master cannot read sessions: a consumer that still uses the standby is not detected".into(),
+            Some(grant_command(facts, &DatabaseRole::new("clusterMonitor", "admin"))),
         ));
     }
     all
 }
 
-fn unknown(facts: &Facts, what: Unknown) -> Finding {
-    let what = match what {
-        Unknown::Restrictions => {
-            "from where a user may sign in (showAuthenticationRestrictions): that is not compared"
+/// The privileges that the master lacks, each role with the command that grants it.
+pub(super) fn missing(facts: &Facts, required: BTreeSet<RequiredPrivilege>) -> Vec<Finding> {
+    let master = &facts.master;
+    let mut by_role: Vec<(DatabaseRole, Vec<&'static str>)> = Vec::new();
+    for privilege in &required {
+        let denied = *privilege == RequiredPrivilege::Lock && master.lock_denied;
+        let denied = denied || (facts.users.is_none() && reads_users(privilege, facts));
+        if master.privileges.include(privilege) && !denied {
+            continue;
         }
-        Unknown::CurrentOp => {
-            "who is signed in (currentOp): a consumer that still lives on the standby goes unnoticed"
+        let action = match privilege {
+            RequiredPrivilege::Users { action, .. } => action,
+            RequiredPrivilege::Lock => "write the pair's lock",
+            RequiredPrivilege::Sessions => "inprog",
+        };
+        let role = privilege.role();
+        match by_role.iter_mut().find(|(known, _)| *known == role) {
+            Some((_, actions)) => actions.push(action),
+            None => by_role.push((role, vec![action])),
+        }
+    }
+    by_role
+        .into_iter()
+        .map(|(role, actions)| {
+            Finding::lacks(
+                format!(
+                    "the master {:?} may not {} in the database {:?}",
+                    master.user,
+                    actions.join(", "),
+                    role.db
+                ),
+                grant_command(facts, &role),
+            )
+        })
+        .collect()
+}
+
+fn reads_users(privilege: &RequiredPrivilege, facts: &Facts) -> bool {
+    matches!(privilege, RequiredPrivilege::Users { action: "viewUser", db } if *db == facts.auth_database)
+}
+
+/// The shell command that grants the master a role.
+fn grant_command(facts: &Facts, role: &DatabaseRole) -> String {
+    let master = &facts.master;
+    let statement = command(
+        "grantRolesToUser",
+        &master.user,
+        vec![("roles", roles([role]))],
+    );
+    in_shell(&master.auth_database, &statement)
+}
+
+fn unsupported(facts: &Facts, what: Unsupported) -> Finding {
+    let what = match what {
+        Unsupported::Restrictions => {
+            "authentication restrictions (showAuthenticationRestrictions): they are not compared"
+        }
+        Unsupported::CurrentOp => {
+            "the users of sessions (currentOp): a consumer that still uses the standby is not detected"
         }
     };
-    let text = format!("version {} does not tell {what}", facts.version);
+    let text = format!("version {} does not report {what}", facts.version);
     Finding::new(Severity::Note, text, None)
 }
 
@@ -98,30 +163,30 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     let mut refuse = |what: String, fix: &str| {
         all.push(Finding::new(
             Severity::Error,
-            format!("{name:?} {what}, and is not rotated as an application's user"),
+            format!("{name:?} {what} and cannot be rotated as an application's user"),
             Some(fix.to_owned()),
         ));
     };
-    let ordinary = "make an ordinary user for the application, with roles on its own database";
-    let mighty = user.roles.iter().find(|role| {
+    let ordinary = "create another user for the application, with roles in its own database";
+    let superuser_role = user.roles.iter().find(|role| {
         let is = |(name, db): &(&str, Option<&str>)| {
             role.role == *name && db.is_none_or(|db| role.db == db)
         };
-        MIGHTY.iter().any(is)
+        SUPERUSER_ROLES.iter().any(is)
     });
     if *name == facts.master.user {
         refuse(
             "is the master itself".into(),
-            "give a master secret with another user, or rotate the master by its own managed rotation",
+            "set a master secret with another user, or rotate the master by AWS's managed rotation",
         );
     } else if name == "serviceadmin" {
         refuse("is Amazon DocumentDB's own user".into(), ordinary);
-    } else if let Some(role) = mighty {
+    } else if let Some(role) = superuser_role {
         refuse(format!("has the role {role}"), ordinary);
     } else if let Some(other) = other_mechanism(user) {
         refuse(
-            format!("signs in with {other}, which is no password"),
-            "use SCRAM-SHA-256 or SCRAM-SHA-1, or leave it out of the rotations",
+            format!("signs in with {other}, which uses no password"),
+            "use SCRAM-SHA-256 or SCRAM-SHA-1, or remove it from the rotations",
         );
     }
 }
@@ -132,22 +197,22 @@ fn other_mechanism(user: &User) -> Option<&String> {
 }
 
 fn broad(active: &User, all: &mut Vec<Finding>) {
-    let reaching: Vec<String> = active
+    let names: Vec<String> = active
         .roles
         .iter()
-        .filter(|role| BROAD.contains(&role.role.as_str()))
-        .map(Role::to_string)
+        .filter(|role| BROAD_ROLES.contains(&role.role.as_str()))
+        .map(DatabaseRole::to_string)
         .collect();
-    if reaching.is_empty() {
+    if names.is_empty() {
         return;
     }
     all.push(Finding::new(
         Severity::Warning,
         format!(
-            "{:?} has {}: more than one application's database, and its twin gets the same",
+            "{:?} has {}, beyond one application's database; the standby gets the same roles",
             active.name,
-            reaching.join(", ")
+            names.join(", ")
         ),
-        Some("users that Amazon DocumentDB made before 26 March 2020 have such roles by default; give it roles on its own database".into()),
+        Some("grant roles on its own database only; Amazon DocumentDB granted broad roles by default before 26 March 2020".into()),
     ));
 }

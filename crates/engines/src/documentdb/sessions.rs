@@ -1,34 +1,34 @@
-//! Who is signed in as a user.
+//! Sessions of one user, without their start, which the server does not report.
 //!
-//! What can go wrong, and what prevents it:
-//! - the master sees its own sessions only, or the server does not tell who has signed in, and "nobody" is
-//!   wrong: then it cannot be known;
-//! - our own proofs are taken for consumers: they call themselves `twinkey`, and are left out;
-//! - when a connection began is not to be had here: it is left out rather than guessed.
+//! # Failure modes
+//! - The master sees only its own sessions, or the server does not report users. The result is then
+//!   "unknown", not an empty list.
+//! - twinkey's own sign-in checks count as consumers. Their application name is `twinkey`, and they
+//!   are excluded.
 
 use mongodb::bson::{Document, doc};
 
 use super::connect::{ADMIN, APPLICATION, Connection};
 use super::failure::Failure;
-use super::greeting::documents;
+use super::server_info::documents;
 use crate::{EngineError, Session};
 
-/// `None` where it cannot be known.
+/// The sessions of `user`; `None` if they cannot be read.
 pub(super) async fn of_user(
     connection: &Connection,
     user: &str,
 ) -> Result<Option<Vec<Session>>, EngineError> {
     match list(connection).await {
-        Ok(answer) => Ok(read(&documents(&answer, "inprog"), user)),
-        Err(failure) if failure.is_unauthorized() || failure.is_unknown() => Ok(None),
+        Ok(response) => Ok(read(&documents(&response, "inprog"), user)),
+        Err(failure) if failure.is_unauthorized() || failure.is_unsupported() => Ok(None),
         Err(failure) => Err(connection.explain("listing sessions", false, failure)),
     }
 }
 
-/// Whether the server knows the question.
-pub(super) async fn are_told(connection: &Connection) -> Result<bool, EngineError> {
+/// Whether the server supports the query.
+pub(super) async fn are_supported(connection: &Connection) -> Result<bool, EngineError> {
     match list(connection).await {
-        Err(failure) if failure.is_unknown() => Ok(false),
+        Err(failure) if failure.is_unsupported() => Ok(false),
         Err(failure) if !failure.is_unauthorized() => {
             Err(connection.explain("listing sessions", false, failure))
         }
@@ -37,12 +37,12 @@ pub(super) async fn are_told(connection: &Connection) -> Result<bool, EngineErro
 }
 
 async fn list(connection: &Connection) -> Result<Document, Failure> {
-    // With `$all`, connections that do nothing now are told too.
-    let everything = doc! { "currentOp": 1, "$all": true };
-    connection.ask(ADMIN, everything).await
+    // `$all` includes idle connections.
+    let command = doc! { "currentOp": 1, "$all": true };
+    connection.try_run(ADMIN, command).await
 }
 
-/// Our own connection at least must be there with its user, or users are not told.
+/// `None` if no session has a user: twinkey's own connection would have one.
 fn read(all: &[&Document], user: &str) -> Option<Vec<Session>> {
     let users = |one: &Document| -> Vec<String> {
         let users = documents(one, "effectiveUsers").into_iter();
@@ -54,7 +54,7 @@ fn read(all: &[&Document], user: &str) -> Option<Vec<Session>> {
     }
     let sessions = all
         .iter()
-        // Sessions and cursors without a connection are listed besides.
+        // The list also contains sessions and cursors without a connection.
         .filter(|one| one.contains_key("client"))
         .filter(|one| users(one).iter().any(|name| name == user))
         .map(|one| Session {
@@ -94,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_the_user_are_told_from_those_of_others_and_from_our_own_proofs() {
+    fn only_consumers_of_the_user_are_sessions() {
         let idle =
             doc! { "type": "idleSession", "effectiveUsers": [{ "user": "app", "db": "admin" }] };
         let all = [
             connection("app", "shop"),
             connection("app", APPLICATION),
-            connection("somebody", "shop"),
+            connection("other", "shop"),
             idle,
         ];
         let all: Vec<&Document> = all.iter().collect();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_tells_no_users_leaves_it_unknown() {
+    fn sessions_are_unknown_if_no_users_are_reported() {
         let silent = doc! { "client": "10.0.0.7:5123", "op": "query" };
         assert_eq!(read(&[&silent], "app"), None);
     }

@@ -1,27 +1,27 @@
-//! Facts to changes: pure.
+//! Changes that make the standby equal to the active user, derived from facts. Pure.
 //!
-//! What can go wrong, and what prevents it:
-//! - commands about users are not transactional: a standby is created with all that the active user has and
-//!   a password that nobody knows, and the pending one is given last of all. Whoever signs in with it is
-//!   complete, wherever the run was cut;
-//! - roles are looked at once and drift apart afterwards: they are compared as sets on every run, and what
-//!   is too much is revoked;
-//! - the standby is left without a mechanism that the application's driver needs: the mechanisms come with the
-//!   password, and a server that kept other ones is found out ([`Inspection::holds_password`]);
-//! - the active user is changed under a running application: every command is about the standby.
+//! Every command affects the standby only.
+//!
+//! # Failure modes
+//! - Commands on users are not transactional, and a run may stop between two of them. A standby is
+//!   created with all roles and a throwaway password, and the pending password is the last change.
+//! - Roles change after a run. They are compared on every run, and surplus roles are revoked.
+//! - The standby lacks a mechanism that the application's driver needs. The password's command sets
+//!   the mechanisms; a server that kept others is found by [`Inspection::holds_password`].
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
 
-use super::facts::{Facts, Role, User, Users};
-use super::powers::{self, Need};
+use super::facts::{Facts, User, Users};
 use super::preflight;
+use super::privileges::RequiredPrivilege;
 use super::quote::{command, command_with_password, roles};
-use crate::{Change, ChangeKind, Inspection, Slot, Statement};
+use super::role::DatabaseRole;
+use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
 use twinkey_core::secret::pair::Pair;
 
-/// What would make the standby equal, and what to tell about it.
+/// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     let users = facts.users.clone().unwrap_or_default();
     let differences = differences(facts, pair, &users);
@@ -30,9 +30,9 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         .collect();
     Inspection {
         server: format!("MongoDB-compatible {}", facts.version),
-        // Nothing is known of it where nothing may be read; the run is refused then.
+        // If users are unreadable, the run is refused anyway.
         standby_exists: facts.users.is_none() || users.standby.is_some(),
-        missing: powers::missing(facts, needs(facts, &users)),
+        missing: preflight::missing(facts, required(facts, &users)),
         differences,
         set_password,
         retire: (users.standby.iter())
@@ -62,7 +62,7 @@ fn differences(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Change> {
             ChangeKind::Setting,
             "updateUser",
             vec![("authenticationRestrictions", wanted)],
-            "from where it may sign in, as the active user",
+            "the authentication restrictions are as the active user's",
         );
     }
     if active.custom_data != standby.custom_data {
@@ -71,25 +71,25 @@ fn differences(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Change> {
             ChangeKind::Setting,
             "updateUser",
             vec![("customData", wanted)],
-            "as the active user's",
+            "the custom data is as the active user's",
         );
     }
-    let lacking: Vec<&Role> = active.roles.difference(&standby.roles).collect();
+    let lacking: Vec<&DatabaseRole> = active.roles.difference(&standby.roles).collect();
     if !lacking.is_empty() {
         add(
             ChangeKind::Grant,
             "grantRolesToUser",
             vec![("roles", roles(lacking))],
-            "the active user has these roles, and the standby has not",
+            "the active user has these roles, and the standby does not",
         );
     }
-    let surplus: Vec<&Role> = standby.roles.difference(&active.roles).collect();
+    let surplus: Vec<&DatabaseRole> = standby.roles.difference(&active.roles).collect();
     if !surplus.is_empty() {
         add(
             ChangeKind::Revoke,
             "revokeRolesFromUser",
             vec![("roles", roles(surplus))],
-            "the standby has these roles, and the active user has not",
+            "the standby has these roles, and the active user does not",
         );
     }
     all
@@ -107,8 +107,8 @@ fn create(facts: &Facts, pair: &Pair, active: &User) -> Change {
     change(
         facts,
         ChangeKind::Create,
-        command_with_password("createUser", name, Slot::Throwaway, fields),
-        "there is no standby yet; nobody knows this password, so that nobody signs in before the last command".to_owned(),
+        command_with_password("createUser", name, PasswordForm::Throwaway, fields),
+        "the standby does not exist; this password is not stored, so that no sign-in succeeds before the last command".to_owned(),
     )
 }
 
@@ -118,8 +118,8 @@ fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Change {
     change(
         facts,
         ChangeKind::Password,
-        command_with_password("updateUser", name, Slot::Clear, fields),
-        "the pending password, in clear because the server takes no other form; last, so that whoever signs in is complete".to_owned(),
+        command_with_password("updateUser", name, PasswordForm::Clear, fields),
+        "the pending password, in clear because the server accepts no other form; last, so that a user that can sign in is complete".to_owned(),
     )
 }
 
@@ -128,8 +128,8 @@ fn retire(facts: &Facts, standby: &User) -> Change {
     change(
         facts,
         ChangeKind::Retire,
-        command_with_password("updateUser", &standby.name, Slot::Throwaway, fields),
-        "nobody lives on it any more, and nobody knows this password; the server locks no users"
+        command_with_password("updateUser", &standby.name, PasswordForm::Throwaway, fields),
+        "it is no longer in use, and this password is not stored; the server cannot lock users"
             .to_owned(),
     )
 }
@@ -142,14 +142,15 @@ fn mechanisms(user: &User) -> Option<(&'static str, Json)> {
 fn change(facts: &Facts, kind: ChangeKind, statement: Statement, why: String) -> Change {
     Change {
         kind,
-        database: (facts.home != facts.own).then(|| facts.home.clone()),
+        database: (facts.auth_database != facts.own).then(|| facts.auth_database.clone()),
         statement,
         why,
     }
 }
 
-/// Whether a sign-in of the standby proves less than one of the active user does: it has another set of
-/// mechanisms, and so another set of what is stored of its password.
+/// Whether the standby has other mechanisms, and so other stored credentials, than the active user.
+///
+/// A sign-in as the standby then checks only a part of them.
 fn lacks_a_mechanism(users: &Users) -> bool {
     match (&users.active, &users.standby) {
         (Some(active), Some(standby)) => active.mechanisms != standby.mechanisms,
@@ -157,29 +158,35 @@ fn lacks_a_mechanism(users: &Users) -> bool {
     }
 }
 
-/// What the master must be able to do for all of it (MongoDB manual, "Privilege Actions").
-fn needs(facts: &Facts, users: &Users) -> BTreeSet<Need> {
-    let home = facts.home.as_str();
-    let mut all = BTreeSet::from([Need::users("viewUser", home), Need::Lock]);
+/// The privileges that the changes require (MongoDB manual, "Privilege Actions").
+fn required(facts: &Facts, users: &Users) -> BTreeSet<RequiredPrivilege> {
+    let auth_database = facts.auth_database.as_str();
+    let mut all = BTreeSet::from([
+        RequiredPrivilege::users("viewUser", auth_database),
+        RequiredPrivilege::Lock,
+    ]);
     let Some(active) = &users.active else {
         return all;
     };
     let nothing = User::default();
     let standby = users.standby.as_ref().unwrap_or(&nothing);
     if users.standby.is_none() {
-        all.insert(Need::users("createUser", home));
+        all.insert(RequiredPrivilege::users("createUser", auth_database));
     }
-    all.insert(Need::users("changePassword", home));
+    all.insert(RequiredPrivilege::users("changePassword", auth_database));
     if active.restrictions != standby.restrictions {
-        all.insert(Need::users("setAuthenticationRestriction", home));
+        all.insert(RequiredPrivilege::users(
+            "setAuthenticationRestriction",
+            auth_database,
+        ));
     }
     if active.custom_data != standby.custom_data && users.standby.is_some() {
-        all.insert(Need::users("changeCustomData", home));
+        all.insert(RequiredPrivilege::users("changeCustomData", auth_database));
     }
     let lacking = active.roles.difference(&standby.roles);
-    all.extend(lacking.map(|role| Need::users("grantRole", &role.db)));
+    all.extend(lacking.map(|role| RequiredPrivilege::users("grantRole", &role.db)));
     let surplus = standby.roles.difference(&active.roles);
-    all.extend(surplus.map(|role| Need::users("revokeRole", &role.db)));
+    all.extend(surplus.map(|role| RequiredPrivilege::users("revokeRole", &role.db)));
     all
 }
 

@@ -1,17 +1,19 @@
-use super::super::facts::{Master, Unknown};
-use super::super::powers::Powers;
 use super::*;
+use crate::documentdb::facts::{MasterFacts, Unsupported};
+use crate::documentdb::privileges::Privileges;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 
-fn roles_of(all: &[(&str, &str)]) -> BTreeSet<Role> {
-    all.iter().map(|(role, db)| Role::new(role, db)).collect()
+fn roles_of(all: &[(&str, &str)]) -> BTreeSet<DatabaseRole> {
+    all.iter()
+        .map(|(role, db)| DatabaseRole::new(role, db))
+        .collect()
 }
 
 fn user(name: &str, all: &[(&str, &str)]) -> User {
     User {
         name: name.into(),
-        home: "admin".into(),
+        auth_database: "admin".into(),
         roles: roles_of(all),
         mechanisms: Some(BTreeSet::from(["SCRAM-SHA-256".to_owned()])),
         ..User::default()
@@ -21,18 +23,18 @@ fn user(name: &str, all: &[(&str, &str)]) -> User {
 fn facts(active: Option<User>, standby: Option<User>) -> Facts {
     Facts {
         version: "5.0.0".into(),
-        home: "admin".into(),
+        auth_database: "admin".into(),
         own: "shop".into(),
-        master: Master {
+        master: MasterFacts {
             user: "boss".into(),
-            home: "admin".into(),
-            powers: Powers::Roles(roles_of(&[("root", "admin")])),
+            auth_database: "admin".into(),
+            privileges: Privileges::OfRoles(roles_of(&[("root", "admin")])),
             lock_denied: false,
             plain_text: false,
         },
         users: Some(Users { active, standby }),
-        doubles: Vec::new(),
-        unknown: BTreeSet::new(),
+        duplicates: Vec::new(),
+        unsupported: BTreeSet::new(),
     }
 }
 
@@ -50,7 +52,7 @@ fn errors(inspection: &Inspection) -> Vec<&Finding> {
 }
 
 #[test]
-fn a_new_standby_gets_all_that_the_active_user_has_and_a_password_that_nobody_knows() {
+fn a_new_standby_has_all_roles_and_a_throwaway_password() {
     let mut active = user("app", &[("readWrite", "shop"), ("clerk", "admin")]);
     active.restrictions = vec![json!({"clientSource": ["10.0.0.0/8"]})];
     active.custom_data = Some(json!({"team": "orders"}));
@@ -62,13 +64,16 @@ fn a_new_standby_gets_all_that_the_active_user_has_and_a_password_that_nobody_kn
             r#"{"createUser":"app_clone","pwd":"***","roles":[{"role":"clerk","db":"admin"},{"role":"readWrite","db":"shop"}],"mechanisms":["SCRAM-SHA-256"],"authenticationRestrictions":[{"clientSource":["10.0.0.0/8"]}],"customData":{"team":"orders"},"writeConcern":{"w":"majority"}}"#
         ]
     );
-    assert_eq!(plan.differences[0].statement.slot(), Some(&Slot::Throwaway));
+    assert_eq!(
+        plan.differences[0].statement.password_form(),
+        Some(&PasswordForm::Throwaway)
+    );
     assert_eq!(plan.differences[0].database.as_deref(), Some("admin"));
     assert_eq!(plan.missing, []);
 }
 
 #[test]
-fn the_password_comes_last_in_clear_with_the_active_users_mechanisms() {
+fn the_password_has_the_active_users_mechanisms() {
     let plan = plan(&facts(Some(user("app", &[])), None), &pair());
     assert_eq!(
         shown(&plan.set_password),
@@ -76,11 +81,14 @@ fn the_password_comes_last_in_clear_with_the_active_users_mechanisms() {
             r#"{"updateUser":"app_clone","pwd":"***","mechanisms":["SCRAM-SHA-256"],"writeConcern":{"w":"majority"}}"#
         ]
     );
-    assert_eq!(plan.set_password[0].statement.slot(), Some(&Slot::Clear));
+    assert_eq!(
+        plan.set_password[0].statement.password_form(),
+        Some(&PasswordForm::Clear)
+    );
 }
 
 #[test]
-fn a_server_that_tells_no_mechanisms_is_told_none() {
+fn unreported_mechanisms_are_not_set() {
     let mut old = user("app", &[]);
     old.mechanisms = None;
     let plan = plan(&facts(Some(old), None), &pair());
@@ -90,7 +98,7 @@ fn a_server_that_tells_no_mechanisms_is_told_none() {
 }
 
 #[test]
-fn roles_are_granted_and_revoked_by_what_differs_and_equal_users_need_nothing() {
+fn differing_roles_are_granted_and_revoked() {
     let active = user("app", &[("readWrite", "shop"), ("clerk", "admin")]);
     let standby = user("app_clone", &[("readWrite", "shop"), ("read", "shop")]);
     let differ = plan(&facts(Some(active.clone()), Some(standby)), &pair());
@@ -113,7 +121,7 @@ fn roles_are_granted_and_revoked_by_what_differs_and_equal_users_need_nothing() 
 }
 
 #[test]
-fn what_restricts_the_sign_in_is_made_equal_and_taken_away_again() {
+fn authentication_restrictions_are_set_and_removed() {
     let restricted = User {
         restrictions: vec![json!({"clientSource": ["10.0.0.0/8"]})],
         ..user("app_clone", &[])
@@ -137,7 +145,7 @@ fn what_restricts_the_sign_in_is_made_equal_and_taken_away_again() {
 }
 
 #[test]
-fn a_standby_with_other_mechanisms_does_not_hold_the_password_whoever_signs_in() {
+fn other_mechanisms_mean_that_the_password_is_not_held() {
     let mut both = user("app", &[]);
     both.mechanisms = Some(["SCRAM-SHA-1", "SCRAM-SHA-256"].map(String::from).into());
     let plan = plan(&facts(Some(both), Some(user("app_clone", &[]))), &pair());
@@ -146,7 +154,7 @@ fn a_standby_with_other_mechanisms_does_not_hold_the_password_whoever_signs_in()
 }
 
 #[test]
-fn every_change_is_about_the_standby() {
+fn every_change_affects_the_standby() {
     let active = User {
         restrictions: vec![json!({})],
         custom_data: Some(json!({"a": 1})),
@@ -165,7 +173,7 @@ fn every_change_is_about_the_standby() {
 }
 
 #[test]
-fn users_that_could_take_over_the_server_and_the_servers_own_are_refused() {
+fn superusers_and_the_servers_own_user_are_refused() {
     for (name, role) in [
         ("app", ("root", "admin")),
         ("app", ("userAdminAnyDatabase", "admin")),
@@ -184,7 +192,7 @@ fn users_that_could_take_over_the_server_and_the_servers_own_are_refused() {
 }
 
 #[test]
-fn an_iam_user_is_refused_for_it_has_no_password() {
+fn an_iam_user_is_refused() {
     let mut iam = user("app", &[]);
     iam.mechanisms = Some(BTreeSet::from(["MONGODB-AWS".to_owned()]));
     let plan = plan(&facts(Some(iam), None), &pair());
@@ -192,7 +200,7 @@ fn an_iam_user_is_refused_for_it_has_no_password() {
 }
 
 #[test]
-fn broad_roles_are_a_warning_and_a_double_in_another_database_an_error() {
+fn broad_roles_are_a_warning_and_duplicates_an_error() {
     let broad = user("app", &[("readWriteAnyDatabase", "admin")]);
     let mut facts = facts(Some(broad), None);
     let warned = plan(&facts, &pair());
@@ -203,8 +211,8 @@ fn broad_roles_are_a_warning_and_a_double_in_another_database_an_error() {
             .iter()
             .any(|f| f.severity == Severity::Warning)
     );
-    facts.doubles.push(User {
-        home: "shop".into(),
+    facts.duplicates.push(User {
+        auth_database: "shop".into(),
         ..user("app_clone", &[])
     });
     let refused = plan(&facts, &pair());
@@ -212,10 +220,10 @@ fn broad_roles_are_a_warning_and_a_double_in_another_database_an_error() {
 }
 
 #[test]
-fn a_master_that_may_not_read_users_is_told_so_and_nothing_is_planned() {
+fn nothing_is_planned_if_the_master_may_not_read_users() {
     let mut facts = facts(None, None);
     facts.users = None;
-    facts.master.powers = Powers::Roles(roles_of(&[("readWrite", "twinkey")]));
+    facts.master.privileges = Privileges::OfRoles(roles_of(&[("readWrite", "twinkey")]));
     let plan = plan(&facts, &pair());
     assert_eq!(plan.differences, []);
     assert_eq!(plan.findings, []);
@@ -230,9 +238,9 @@ fn a_master_that_may_not_read_users_is_told_so_and_nothing_is_planned() {
 }
 
 #[test]
-fn what_a_version_does_not_know_is_told_with_the_version() {
+fn unsupported_features_are_findings_with_the_version() {
     let mut facts = facts(Some(user("app", &[])), None);
-    facts.unknown = BTreeSet::from([Unknown::Restrictions, Unknown::CurrentOp]);
+    facts.unsupported = BTreeSet::from([Unsupported::Restrictions, Unsupported::CurrentOp]);
     let plan = plan(&facts, &pair());
     let named = |word: &str| {
         plan.findings
@@ -243,7 +251,7 @@ fn what_a_version_does_not_know_is_told_with_the_version() {
 }
 
 #[test]
-fn a_password_that_is_about_to_cross_the_network_in_clear_is_warned_of() {
+fn a_password_sent_in_clear_is_a_warning() {
     let mut facts = facts(Some(user("app", &[])), None);
     let warns = |facts: &Facts| {
         let plan = plan(facts, &pair());

@@ -1,24 +1,25 @@
-//! The driver's connections to a server, with TLS as the config asks for it.
+//! TLS relay between the MongoDB driver and a server.
 //!
-//! The driver's own TLS knows two of our four modes and reads its roots from a file, and what is wrong
-//! with a network it tells as "no server was found in time". So it gets an address inside this process
-//! (a Unix socket without a file, see unix(7), "abstract"), and each of its connections is carried on from
-//! there over TCP and TLS of ours.
+//! The driver's own TLS supports two of the four modes and reads its roots from a file. It reports
+//! every network error as a timeout of its server selection. The driver therefore connects to an
+//! abstract Unix socket (unix(7)) of this process, which relays each connection over TCP and TLS.
 //!
-//! What can go wrong, and what prevents it:
-//! - another process finds the socket: only this process's own connections are carried on;
-//! - a wrong name, an unknown root or a closed port is told seconds later and in other words: the first
-//!   connection is made before the driver is asked, and why a later one failed is kept for who asks;
-//! - a weaker connection than asked for: what is carried on is TLS in the mode of the config, or nothing;
-//! - connections outlive their run: they end when the tunnel is dropped.
+//! # Failure modes
+//! - Another process connects to the socket. Only connections of this process are relayed.
+//! - A wrong name, an unknown root or a closed port is reported late and as a timeout. The first
+//!   connection is made before the driver starts, and the error of a later one is kept.
+//! - A connection is weaker than configured. Only connections in the configured TLS mode are
+//!   relayed.
+//! - Connections outlive their run. They end when the relay is dropped.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -29,19 +30,19 @@ use crate::EngineError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where a tunnel leads.
+/// The server of a relay.
 #[derive(Clone)]
-pub(super) struct Far {
+pub(super) struct Upstream {
     pub host: String,
     pub port: u16,
     /// `None`: plain text.
     pub connector: Option<TlsConnector>,
 }
 
-/// An open tunnel. Dropping it ends all of its connections.
-pub(super) struct Tunnel {
-    /// For the driver: a NUL and the socket's name.
-    pub entrance: PathBuf,
+/// A running relay. Dropping it ends all of its connections.
+pub(super) struct TlsRelay {
+    /// The path for the driver: a NUL and the name of the abstract socket.
+    pub socket: PathBuf,
     failure: Arc<Mutex<Option<EngineError>>>,
     task: AbortHandle,
 }
@@ -49,36 +50,35 @@ pub(super) struct Tunnel {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-impl Tunnel {
-    /// Connects once, and carries on what comes from then on.
+impl TlsRelay {
+    /// Connects to the server once and starts the relay.
     ///
     /// # Errors
     /// [`EngineError::Unreachable`] and [`EngineError::Tls`].
-    pub(super) async fn open(far: Far) -> Result<Self, EngineError> {
-        let first = far.dial().await?;
+    pub(super) async fn open(upstream: Upstream) -> Result<Self, EngineError> {
+        let first = upstream.connect_in_time().await?;
         let name = format!("twinkey-{}", uuid::Uuid::new_v4());
         let listener = listen(&name).map_err(|error| EngineError::Refused {
             what: "preparing a connection".into(),
             reason: error.to_string(),
-            hint: "twinkey needs Unix sockets and a few free file descriptors (ulimit -n)".into(),
+            hint: "raise the limit of open files (ulimit -n); twinkey needs Unix sockets".into(),
         })?;
         let failure = Arc::default();
-        let task = tokio::spawn(serve(listener, far, first, Arc::clone(&failure)));
+        let task = tokio::spawn(serve(listener, upstream, first, Arc::clone(&failure)));
         Ok(Self {
-            entrance: PathBuf::from(format!("\0{name}")),
+            socket: PathBuf::from(format!("\0{name}")),
             failure,
             task: task.abort_handle(),
         })
     }
 
-    /// Why a connection could not be carried on, if one could not.
+    /// The error of the last connection that could not be relayed.
     pub(super) fn failure(&self) -> Option<EngineError> {
-        let failure = self.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure.lock().clone()
     }
 }
 
-impl Drop for Tunnel {
+impl Drop for TlsRelay {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -92,47 +92,47 @@ fn listen(name: &str) -> io::Result<UnixListener> {
 
 async fn serve(
     listener: UnixListener,
-    far: Far,
+    upstream: Upstream,
     first: Box<dyn Stream>,
     failure: Arc<Mutex<Option<EngineError>>>,
 ) {
     let mut ready = Some(first);
-    // Dropped, it ends the connections.
+    // Dropping the set ends the connections.
     let mut connections = JoinSet::new();
-    while let Ok((near, _)) = listener.accept().await {
+    while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        if !is_ours(&near) {
+        if !is_own_process(&client) {
             continue;
         }
-        let (ready, far, failure) = (ready.take(), far.clone(), Arc::clone(&failure));
+        let (ready, upstream, failure) = (ready.take(), upstream.clone(), Arc::clone(&failure));
         connections.spawn(async move {
-            let there = match ready {
-                Some(there) => Ok(there),
-                None => far.dial().await,
+            let server = match ready {
+                Some(server) => Ok(server),
+                None => upstream.connect_in_time().await,
             };
-            match there {
-                // However it ends, each side learns so by the end of its own connection.
-                Ok(there) => drop(carry(near, there).await),
+            match server {
+                // An error also ends both connections, which is all that the two sides need.
+                Ok(server) => drop(relay(client, server).await),
                 Err(error) => {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    *failure.lock() = Some(error);
                 }
             }
         });
     }
 }
 
-fn is_ours(near: &UnixStream) -> bool {
-    let peer = near.peer_cred().ok().and_then(|peer| peer.pid());
-    peer.is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()))
+fn is_own_process(client: &UnixStream) -> bool {
+    let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
+    pid.is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()))
 }
 
-async fn carry(mut near: UnixStream, mut there: Box<dyn Stream>) -> io::Result<()> {
-    tokio::io::copy_bidirectional(&mut near, &mut there).await?;
+async fn relay(mut client: UnixStream, mut server: Box<dyn Stream>) -> io::Result<()> {
+    tokio::io::copy_bidirectional(&mut client, &mut server).await?;
     Ok(())
 }
 
-impl Far {
-    async fn dial(&self) -> Result<Box<dyn Stream>, EngineError> {
+impl Upstream {
+    async fn connect_in_time(&self) -> Result<Box<dyn Stream>, EngineError> {
         let limit = CONNECT_LIMIT.as_secs();
         match tokio::time::timeout(CONNECT_LIMIT, self.connect()).await {
             Ok(result) => result,
@@ -150,7 +150,7 @@ impl Far {
             return Ok(Box::new(tcp));
         };
         let name = ServerName::try_from(self.host.clone())
-            .map_err(|_| self.tls("the host is no name that a certificate can have".into()))?;
+            .map_err(|_| self.tls("the host name cannot be in a certificate".into()))?;
         match connector.connect(name, tcp).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(self.handshake_failed(&error)),
@@ -161,13 +161,13 @@ impl Far {
         let of_tls = error.get_ref().is_some_and(|e| e.is::<rustls::Error>());
         match error.kind() {
             _ if of_tls => self.tls(error.to_string()),
-            // What a server without TLS does with a client's hello.
+            // A server without TLS closes the connection at the client's hello.
             io::ErrorKind::UnexpectedEof => {
-                self.tls("the server ended the connection: it may have no TLS".into())
+                self.tls("the server closed the connection and may not support TLS".into())
             }
-            // Or so; but a server that goes down does it too, and comes back.
+            // A server that shuts down causes this too, so that the error is retryable.
             _ => self.unreachable(format!(
-                "{error} in the TLS handshake: the server may have no TLS"
+                "{error} in the TLS handshake; the server may not support TLS"
             )),
         }
     }
