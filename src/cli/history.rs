@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::journal::{Run, RunQuery, RunState, Trigger};
 use crate::worker::views::RotationView;
 
-use super::context::{find, open_journal, settings};
+use super::context::{find, settings, with_journal};
 use super::failure::Failure;
 use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
 use super::remote::{Remote, Whom};
@@ -49,7 +49,7 @@ async fn here(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Failure> {
         limit: args.limit,
         ..RunQuery::default()
     };
-    Ok(open_journal(&settings.journal).await?.runs(&query).await?)
+    with_journal(&settings.journal, async |journal| journal.runs(&query).await).await
 }
 
 /// In pages of what the endpoint gives at once.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::config::settings::{SecretsBackend, Serve};
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::Clock;
+use twinkey_stores::SecretStore;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::keys::{NewKey, NoRandomness};
 use twinkey_stores::served::keys_file::{self, KeysFileError, Wish};
@@ -123,10 +124,12 @@ struct Added<'a> {
 }
 
 async fn add(files: &Files, wish: &Wish, json: bool) -> Result<(), Failure> {
-    let store = LocalStore::open(&files.path, &files.key_file).await?;
     let new = NewKey::draw()?;
+    let store = LocalStore::open(&files.path, &files.key_file).await?;
     let now = Clock::system().now();
-    keys_file::add(&files.serve.keys_file, &store, &new, wish, now)?;
+    let added = keys_file::add(&files.serve.keys_file, &store, &new, wish, now);
+    store.close().await;
+    added?;
     let token = new.token();
     let added = Added {
         access_key_id: &new.id,

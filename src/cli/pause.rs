@@ -1,6 +1,6 @@
 //! `twinkey pause` and `twinkey resume`.
 
-use super::context::{find, open_journal, settings};
+use super::context::{find, settings, with_journal};
 use super::failure::Failure;
 use super::output;
 use super::remote::Whom;
@@ -19,9 +19,11 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args, paused: bool) -> Result<(),
         Whom::Here(config) => {
             let settings = settings(*config)?;
             find(&settings, &args.name)?;
-            let journal = open_journal(&settings.journal).await?;
-            journal.set_paused(&args.name, paused).await?;
-            tracing::debug!(rotation = %args.name, paused, "a schedule was paused or resumed");
+            with_journal(&settings.journal, async |journal| {
+                journal.set_paused(&args.name, paused).await
+            })
+            .await?;
+            tracing::debug!(rotation = %args.name, paused, "schedule paused or resumed");
         }
         Whom::There(worker) => {
             let action = if paused { "pause" } else { "resume" };

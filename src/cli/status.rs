@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::worker::views::{RotationState, RotationView, view};
 
-use super::context::{find, open_journal, settings};
+use super::context::{find, settings, with_journal};
 use super::failure::Failure;
 use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
 use super::remote::Whom;
@@ -46,7 +46,8 @@ async fn views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, 
     if let Some(name) = &args.name {
         find(&settings, name)?;
     }
-    let mut memory = open_journal(&settings.journal).await?.memory().await?;
+    let memory = with_journal(&settings.journal, async |journal| journal.memory().await);
+    let mut memory = memory.await?;
     let now = Clock::system().now();
     Ok(settings
         .rotations

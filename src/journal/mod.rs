@@ -298,4 +298,7 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`JournalError`]
     async fn ping(&self) -> Result<(), JournalError>;
+
+    /// Closes the journal's connections, and waits for that. No call may follow.
+    async fn close(&self);
 }

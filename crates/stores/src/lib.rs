@@ -158,6 +158,9 @@ pub trait SecretStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Closes the files that the store holds open, and waits for that. No call may follow.
+    async fn close(&self) {}
 }
 
 /// What a store can answer. Never holds a value.

@@ -79,4 +79,8 @@ impl SecretStore for Measured {
     async fn ping(&self) -> Result<(), StoreError> {
         self.count("ListSecrets", self.store.ping().await)
     }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
 }

@@ -1,15 +1,18 @@
-//! SQLite files of ours, the journal and the embedded store: opened alike.
+//! SQLite files: the journal and the embedded store are opened and closed alike.
 //!
-//! What can go wrong, and what prevents it:
-//! - many tasks of one process poll for the file's lock and starve: writes go through one
-//!   connection, where they queue in order; other processes are waited for ([`BUSY`]);
-//! - SQLite ends a transaction by itself (the disk is full, say: <https://www.sqlite.org/lang_transaction.html>, section 3),
-//!   sqlx counts it as open, and no other ever begins: the connection that writes is replaced then;
-//! - SQLite does not wait, as it does everywhere else, where two connections turn a new file into a
-//!   write-ahead-logged one at once: the first connection is tried again;
-//! - two processes make the tables at once (sqlx takes no lock for that on SQLite): migrations run
-//!   inside a transaction that holds the write lock from its beginning;
-//! - somebody else on the machine reads it: the file is made with mode 0600.
+//! # Failure modes
+//! - Many tasks of one process poll for the file's lock and starve. All writes use one connection,
+//!   where they queue in order. A write waits [`BUSY_TIMEOUT`] for other processes.
+//! - SQLite ends a transaction by itself, for example when the disk is full
+//!   (<https://www.sqlite.org/lang_transaction.html>, section 3). sqlx still counts it as open, and
+//!   no other begins. The writing connection is replaced then.
+//! - SQLite does not wait when two connections switch a new file to a write-ahead log at once. The
+//!   first connection retries.
+//! - Two processes create the tables at once; sqlx takes no lock for that on SQLite. Migrations run
+//!   in a transaction that holds the write lock from its beginning.
+//! - Another user of the machine reads the file. It is created with mode 0600.
+//! - A reader finds a file that is still being closed. [`Database::close`] waits for SQLite, which
+//!   removes `-wal` and `-shm` with the last connection.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +20,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -25,47 +27,49 @@ use sqlx::sqlite::{
     SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Transaction};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
-/// How long a write waits for another process to let go of the file. Every transaction here is over
-/// in milliseconds; this is for a machine that is paging.
-const BUSY: Duration = Duration::from_secs(10);
-/// How long a write waits for those before it. As long as sqlx's pool waits.
-const QUEUE: Duration = Duration::from_secs(30);
-/// Between two tries to open a file that another process is making.
-const TRY_AGAIN: Duration = Duration::from_millis(10);
-/// The pages that a connection keeps, as SQLite takes it: 512 KiB. Nothing here is read often enough for more to be of
-/// use, and each of five connections would keep its 2 MiB for ever.
-const CACHE: &str = "-512";
-/// Connections that only read.
+/// Wait for the write lock of another process. Every transaction takes milliseconds; only a paging
+/// machine needs this long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait of a write for earlier writes of this process; as long as sqlx's pool waits.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two attempts to open a file that another process is creating.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+/// Page cache of a connection in SQLite's notation: 512 KiB. Nothing is read often enough for more.
+/// Each of five connections would keep the default 2 MiB permanently.
+const CACHE_SIZE: &str = "-512";
+/// Number of connections that only read.
 const READERS: u32 = 4;
+/// Wait for the connections in use when a file is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An open file: one connection that writes, several that read.
+/// An open SQLite file: one connection that writes, several that read.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// No pool of one: that asks a connection whether it is alive before each use and after it, which is a turn of
-    /// SQLite's thread each, as a statement is.
-    writer: Arc<tokio::sync::Mutex<SqliteConnection>>,
+    /// `None` once closed. Not a pool of one: a pool pings a connection before and after each use,
+    /// and each ping costs as much as a statement.
+    writer: Arc<Mutex<Option<SqliteConnection>>>,
     readers: SqlitePool,
 }
 
-/// The connection that writes, for as long as this is kept. One statement is a transaction of its own; of several,
-/// [`write()`] makes one.
-pub type Writer = OwnedMutexGuard<SqliteConnection>;
+/// Exclusive use of the writing connection. A single statement is a transaction of its own;
+/// [`write()`] combines several.
+pub type Writer = OwnedMappedMutexGuard<Option<SqliteConnection>, SqliteConnection>;
 
-/// A transaction that holds the file's write lock from its beginning. It is undone unless it is committed.
+/// A transaction that holds the file's write lock from its beginning. Dropping it rolls back.
 ///
 /// # Errors
-/// sqlx's
+/// sqlx's error.
 pub async fn write(writer: &mut Writer) -> sqlx::Result<Transaction<'_, Sqlite>> {
     writer.begin_with("BEGIN IMMEDIATE").await
 }
 
 impl Database {
-    /// Opens the file, and makes it and its tables where they are missing. The folder must be there.
+    /// Opens the file and creates it and its tables where they are missing. The folder must exist.
     ///
     /// # Errors
-    /// sqlx's; their texts repeat nothing that was bound to a statement.
+    /// sqlx's error. Its text never repeats a bound value.
     pub async fn open(
         path: &Path,
         synchronous: SqliteSynchronous,
@@ -74,14 +78,14 @@ impl Database {
         create_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .busy_timeout(BUSY)
+            .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
-            .pragma("cache_size", CACHE)
+            .pragma("cache_size", CACHE_SIZE)
             .disable_statement_logging();
         let database = Self {
-            writer: Arc::new(tokio::sync::Mutex::new(first_connection(&options).await?)),
+            writer: Arc::new(Mutex::new(Some(first_connection(&options).await?))),
             readers: SqlitePoolOptions::new()
                 .max_connections(READERS)
                 .test_before_acquire(false)
@@ -89,66 +93,86 @@ impl Database {
         };
         let mut writer = database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        // `run` makes the future impossible to spawn (its bound on Acquire is too narrow).
+        // `run` makes the future impossible to spawn: its bound on `Acquire` is too narrow.
         migrations.run_direct(None, &mut *tx, false).await?;
         tx.commit().await?;
         drop(writer);
         Ok(database)
     }
 
-    /// Waits for those who write before.
+    /// The writing connection, after all earlier writes.
     ///
     /// # Errors
-    /// sqlx's
+    /// sqlx's error, `PoolClosed` after [`Self::close`].
     pub async fn writer(&self) -> sqlx::Result<Writer> {
-        let free = Arc::clone(&self.writer).lock_owned();
-        let free = tokio::time::timeout(QUEUE, free).await;
-        let mut writer = free.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        // The last transaction was not committed: its end may still be on its way, or not have come to pass.
+        let lock = Arc::clone(&self.writer).lock_owned();
+        let lock = tokio::time::timeout(QUEUE_TIMEOUT, lock).await;
+        let lock = lock.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let writer = OwnedMutexGuard::try_map(lock, Option::as_mut);
+        let mut writer = writer.map_err(|_| sqlx::Error::PoolClosed)?;
+        // The last transaction was not committed. Its rollback may be queued, or may have failed.
         if writer.is_in_transaction() {
-            let answers = writer.ping().await.is_ok();
-            if !answers || writer.is_in_transaction() {
+            let responds = writer.ping().await.is_ok();
+            if !responds || writer.is_in_transaction() {
                 *writer = self.options().connect().await?;
             }
         }
         Ok(writer)
     }
 
-    /// A snapshot of the file, for as many reads as it takes.
+    /// A snapshot of the file for several reads.
     ///
     /// # Errors
-    /// sqlx's
+    /// sqlx's error.
     pub async fn read(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
         self.readers.begin().await
     }
 
-    /// What one statement is read through, which sees one state of the file.
+    /// A connection for a single reading statement.
     ///
     /// # Errors
-    /// sqlx's
+    /// sqlx's error.
     pub async fn reader(&self) -> sqlx::Result<PoolConnection<Sqlite>> {
         self.readers.acquire().await
     }
 
-    /// How to open one more connection to the file.
+    /// Options that open another connection to the file.
     pub fn options(&self) -> Arc<SqliteConnectOptions> {
         self.readers.connect_options()
     }
+
+    /// Closes all connections of this database and of its clones, after the calls in flight.
+    ///
+    /// Dropping a connection leaves the closing to SQLite's own thread. After this call, nothing of
+    /// this process changes the file or its companions. A second call does nothing.
+    pub async fn close(&self) {
+        let closing = async {
+            self.readers.close().await;
+            match self.writer.lock().await.take() {
+                Some(writer) => writer.close().await,
+                None => Ok(()),
+            }
+        };
+        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "SQLite file not closed cleanly"),
+            Err(_) => tracing::warn!("SQLite file not closed: a connection is still in use"),
+        }
+    }
 }
 
-/// Makes the file readable by its owner alone; SQLite gives its companions (`-wal`, `-shm`) the
-/// same mode. A file that is there keeps the mode it has.
+/// Creates the file with mode 0600, unless it exists. SQLite gives `-wal` and `-shm` the same mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
-    // Closing a file drops all of this process's POSIX locks on it, SQLite's too. One at a time,
-    // nobody can have opened the new file as a database before it is closed here.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = ONE_AT_A_TIME.lock();
-    let made = std::fs::OpenOptions::new()
+    // Closing a file drops all POSIX locks of this process on it, SQLite's included. The lock
+    // prevents that another task opens the new file as a database before it is closed here.
+    static CREATION: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    let _creation = CREATION.lock();
+    let created = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path);
-    match made {
+    match created {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -156,14 +180,14 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 async fn first_connection(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
-    let mut tries = BUSY.as_millis() / TRY_AGAIN.as_millis();
+    let mut retries = BUSY_TIMEOUT.as_millis() / RETRY_INTERVAL.as_millis();
     loop {
         match options.connect().await {
-            Err(error) if tries > 0 && is_busy(&error) => {
-                tries -= 1;
-                tokio::time::sleep(TRY_AGAIN).await;
+            Err(error) if retries > 0 && is_busy(&error) => {
+                retries -= 1;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
-            settled => return settled,
+            result => return result,
         }
     }
 }
@@ -182,53 +206,70 @@ mod tests {
 
     static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
-    async fn fresh() -> (tempfile::TempDir, Database) {
+    async fn new_database() -> (tempfile::TempDir, Database) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.db");
         let database = Database::open(&file, SqliteSynchronous::Off, &MIGRATIONS).await;
         (folder, database.unwrap())
     }
 
-    async fn know(db: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
+    async fn execute(db: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
         sqlx::query(sql).execute(db).await.map(drop)
     }
 
-    async fn known(database: &Database) -> i64 {
+    async fn count(database: &Database) -> i64 {
         let mut reader = database.reader().await.unwrap();
         let count = sqlx::query_scalar("SELECT count(*) FROM rotations");
         count.fetch_one(&mut *reader).await.unwrap()
     }
 
-    const ONE: &str = "INSERT INTO rotations (name) VALUES ('one')";
-    const ONE_OR_NOTHING: &str = "INSERT OR ROLLBACK INTO rotations (name) VALUES ('one')";
+    const INSERT: &str = "INSERT INTO rotations (name) VALUES ('one')";
+    const INSERT_OR_ROLLBACK: &str = "INSERT OR ROLLBACK INTO rotations (name) VALUES ('one')";
 
     #[tokio::test]
-    async fn a_transaction_that_is_not_committed_is_undone_before_the_next_one_begins() {
-        let (_folder, database) = fresh().await;
-        for end in [false, true] {
+    async fn rolls_back_an_uncommitted_transaction_before_the_next() {
+        let (_folder, database) = new_database().await;
+        for commit in [false, true] {
             let mut writer = database.writer().await.unwrap();
             let mut tx = write(&mut writer).await.unwrap();
-            know(&mut tx, ONE).await.unwrap();
-            if end {
+            execute(&mut tx, INSERT).await.unwrap();
+            if commit {
                 tx.commit().await.unwrap();
             }
         }
-        assert_eq!(known(&database).await, 1);
+        assert_eq!(count(&database).await, 1);
     }
 
     #[tokio::test]
-    async fn a_transaction_that_sqlite_has_ended_by_itself_keeps_no_other_from_beginning() {
-        let (_folder, database) = fresh().await;
+    async fn writes_again_after_sqlite_ended_a_transaction_itself() {
+        let (_folder, database) = new_database().await;
         let mut writer = database.writer().await.unwrap();
         let mut tx = write(&mut writer).await.unwrap();
-        know(&mut tx, ONE).await.unwrap();
-        know(&mut tx, ONE_OR_NOTHING).await.unwrap_err();
+        execute(&mut tx, INSERT).await.unwrap();
+        execute(&mut tx, INSERT_OR_ROLLBACK).await.unwrap_err();
         drop(tx);
         drop(writer);
         let mut writer = database.writer().await.unwrap();
         let mut tx = write(&mut writer).await.unwrap();
-        know(&mut tx, ONE).await.unwrap();
+        execute(&mut tx, INSERT).await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!(known(&database).await, 1);
+        assert_eq!(count(&database).await, 1);
+    }
+
+    #[tokio::test]
+    async fn close_leaves_one_file_and_refuses_further_use() {
+        let (folder, database) = new_database().await;
+        let mut writer = database.writer().await.unwrap();
+        execute(&mut writer, INSERT).await.unwrap();
+        drop(writer);
+        assert_eq!(count(&database).await, 1);
+        database.clone().close().await;
+        database.close().await;
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["a.db"]);
+        let error = database.writer().await.unwrap_err();
+        assert!(matches!(error, sqlx::Error::PoolClosed), "{error}");
+        database.read().await.unwrap_err();
     }
 }

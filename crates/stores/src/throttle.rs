@@ -96,4 +96,8 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }
+
+    async fn close(&self) {
+        self.store.close().await;
+    }
 }

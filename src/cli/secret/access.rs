@@ -151,6 +151,13 @@ impl Access {
         }
     }
 
+    /// Closes the file, where there is one.
+    pub(super) async fn close(&self) {
+        if let Self::File(store) = self {
+            store.close().await;
+        }
+    }
+
     /// Newest first.
     pub(super) async fn versions(&self, name: &str) -> Result<Vec<VersionEntry>, StoreError> {
         match self {

@@ -56,12 +56,14 @@ pub(super) enum Command {
 
 pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), Failure> {
     let store = access::open(config).await?;
-    match command {
+    let result = match command {
         Command::Put { name, file } => put(&store, &name, file.as_deref()).await,
         Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,
         Command::List { json } => list(&store, json).await,
         Command::Versions { name, json } => versions(&store, &name, json).await,
-    }
+    };
+    store.close().await;
+    result
 }
 
 fn unreadable(error: &std::io::Error, what: &str) -> Failure {

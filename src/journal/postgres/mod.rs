@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::Transaction;
 use sqlx::postgres::{PgPool, Postgres};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::fault::Reason;
@@ -48,6 +49,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// How long a call of a run that is on may take: it waits for it, and its lease runs.
 const URGENT_LIMIT: Duration = Duration::from_secs(3);
 
+/// Wait for the calls in flight when the journal is closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A journal in a PostgreSQL. Cheap to clone.
 #[derive(Clone)]
 pub struct PostgresJournal {
@@ -56,6 +60,8 @@ pub struct PostgresJournal {
     pool: PgPool,
     /// For runs that are on, which must not wait in a line with everything else.
     urgent: PgPool,
+    /// Places at hosts that are being given back.
+    releases: TaskTracker,
     /// How leases are told the caller's time. `None`, but for tests, which move the time: they go by the server's.
     callers_time: Option<fn(DateTime<Utc>) -> String>,
 }
@@ -85,6 +91,7 @@ impl PostgresJournal {
             name,
             pool,
             urgent,
+            releases: TaskTracker::new(),
             callers_time,
         };
         journal
@@ -284,5 +291,17 @@ impl Journal for PostgresJournal {
 
     async fn ping(&self) -> Result<(), JournalError> {
         self.urgent(rows::writable(&self.urgent)).await
+    }
+
+    async fn close(&self) {
+        let closing = async {
+            self.releases.close();
+            self.releases.wait().await;
+            self.pool.close().await;
+            self.urgent.close().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::debug!(journal = self.name, "journal not closed in time");
+        }
     }
 }

@@ -162,6 +162,7 @@ impl Held {
 impl Drop for Place {
     fn drop(&mut self) {
         self.held.one_less();
+        let releases = self.held.journal.releases.clone();
         let (held, host, place) = (
             Arc::clone(&self.held),
             std::mem::take(&mut self.host),
@@ -169,11 +170,12 @@ impl Drop for Place {
         );
         // Without a runtime this process is about to end, and the lease with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+            let release = async move {
                 if let Err(error) = held.free(&host, place).await {
                     tracing::warn!(%error, %host, "a place at a host could not be given back: it is free when its lease ends");
                 }
-            });
+            };
+            releases.spawn_on(release, &runtime);
         }
     }
 }

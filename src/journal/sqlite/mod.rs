@@ -280,4 +280,8 @@ impl Journal for SqliteJournal {
         let mut writer = self.writer().await?;
         self.write(&mut writer).await.map(drop)
     }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
 }

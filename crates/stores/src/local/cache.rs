@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::versions::SealedVersion;
 use crate::VersionId;
@@ -158,6 +158,15 @@ impl Cache {
         }
         kept.bytes += version.bytes();
         kept.versions.insert(wanted, Arc::clone(version));
+    }
+
+    /// Closes the connection that detects commits.
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.watch.lock().await.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "SQLite file not closed cleanly");
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

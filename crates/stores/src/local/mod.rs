@@ -324,4 +324,9 @@ impl SecretStore for LocalStore {
             .map(drop)
             .map_err(|e| told("ListSecrets", "*", About::Secret)(e.into()))
     }
+
+    async fn close(&self) {
+        self.cache.close().await;
+        self.database.close().await;
+    }
 }

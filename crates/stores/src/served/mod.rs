@@ -37,6 +37,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use crate::SecretStore;
 use crate::listener::Peer;
 use crate::local::api::{action_of, perform, respond};
 use crate::local::{Kind, LocalStore, Refusal};
@@ -74,6 +75,11 @@ impl Served {
             metrics,
             clock,
         }
+    }
+
+    /// Closes the store.
+    pub async fn close(&self) {
+        self.store.close().await;
     }
 
     fn keys(&self) -> Arc<Keys> {

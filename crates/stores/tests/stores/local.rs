@@ -51,7 +51,7 @@ async fn no_value_is_in_the_files_in_clear() {
         .create_or_put("a", &secret("hunter2-hunter2"))
         .await
         .unwrap();
-    drop(store);
+    store.close().await;
     let mut bytes = 0;
     for file in fs::read_dir(folder.path()).unwrap() {
         let content = fs::read(file.unwrap().path()).unwrap();
