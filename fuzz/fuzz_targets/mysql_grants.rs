@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use twinkey_engines::mysql::fuzzing::understood_whole;
+use twinkey_engines::mysql::fuzzing::parses_completely;
 
 fuzz_target!(|text: &str| {
     for line in text.lines() {
-        understood_whole(line);
+        parses_completely(line);
     }
 });

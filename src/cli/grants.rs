@@ -1,7 +1,7 @@
 //! `twinkey grants-for-master ENGINE`: the statements that give a master what twinkey needs, and no more.
 
-use twinkey_engines::EngineKind;
-use twinkey_engines::master::{MasterGrants, MasterRequest, grants_for_master};
+use twinkey_engines::{EngineKind, grants_for_master};
+use twinkey_engines::master::{MasterGrants, MasterRequest};
 
 use super::failure::Failure;
 use super::output;

@@ -1,13 +1,14 @@
-//! What a database can answer.
+//! Errors of the engines.
 
 use std::path::PathBuf;
 
+use crate::EngineKind;
 use twinkey_core::code::Code;
 
-/// What a database can answer. Messages never hold a password or a statement that holds one.
+/// An engine's error. Messages never hold a password or a statement that holds one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// No connection, or it was cut: worth another try.
+    /// The connection could not be opened, or was cut; retryable.
     #[error("{host}:{port} cannot be reached: {reason}")]
     Unreachable {
         host: String,
@@ -29,26 +30,29 @@ pub enum EngineError {
         user: String,
         reason: String,
     },
-    /// A lock or a time limit: worth another try inside the window.
+    /// A lock or a time limit; retryable while the window is open.
     #[error("{what} was not possible now: {reason}")]
     Busy { what: String, reason: String },
-    /// The server refused a statement; `hint` says what to do.
+    /// The server refused a statement.
     #[error("{what} was refused: {reason}")]
     Refused {
         what: String,
         reason: String,
         hint: String,
     },
-    /// The engine cannot have such a user.
+    /// The engine does not allow this user name.
     #[error("{name:?} cannot be a user name here: {reason}")]
     UserName { name: String, reason: String },
     /// The TLS roots cannot be read.
     #[error("the TLS roots {file:?} cannot be used: {reason}")]
     Roots { file: PathBuf, reason: String },
+    /// This build of twinkey lacks the engine.
+    #[error("this build of twinkey lacks the engine {engine}")]
+    NotInBuild { engine: EngineKind },
 }
 
 impl EngineError {
-    /// The code of the contract. For a refused sign-in the caller knows better which of the three it is.
+    /// The error code. For a refused sign-in the caller replaces it by that of the credentials.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -57,10 +61,11 @@ impl EngineError {
             Self::SignIn { .. } => Code::CurrentSigninFailed,
             Self::Busy { .. } | Self::Refused { .. } => Code::DbRefused,
             Self::UserName { .. } => Code::UsernameTooLong,
+            Self::NotInBuild { .. } => Code::UnsupportedEngine,
         }
     }
 
-    /// What to do now.
+    /// The remedy, as an imperative.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -72,11 +77,15 @@ impl EngineError {
             Self::Busy { .. } => "it is tried again while the window is open; find the session that holds the lock".into(),
             Self::Refused { hint, .. } => hint.clone(),
             Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
+            Self::NotInBuild { engine } => format!(
+                "use a build of twinkey with the Cargo feature `{}`",
+                engine.feature()
+            ),
             Self::Roots { .. } => "make tls.ca_file a readable PEM file with at least one certificate".into(),
         }
     }
 
-    /// Whether another try inside the window may succeed without anybody doing anything.
+    /// Whether a retry can succeed without an operator's action.
     #[must_use]
     pub const fn retryable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Busy { .. })

@@ -1,11 +1,9 @@
-//! Which engines there are, and what a rotation's config says to its engine.
+//! Names and options of the engines, as the config has them, whether or not a build has the engine.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-
-use super::{Engine, Surroundings, documentdb, mysql, postgres, redshift};
 
 /// The engines that twinkey rotates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -19,7 +17,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// As the config and the metrics write it.
+    /// The name in the config and the metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -31,18 +29,14 @@ impl EngineKind {
         }
     }
 
-    /// The engine itself.
+    /// The Cargo feature that adds the engine to a build.
     #[must_use]
-    pub fn engine(self, options: &EngineOptions, surroundings: &Surroundings) -> Box<dyn Engine> {
+    pub const fn feature(self) -> &'static str {
         match self {
-            Self::Postgres => Box::new(postgres::Postgres::new(options.postgres.clone())),
-            Self::Mysql => Box::new(mysql::Mysql::of_mysql()),
-            Self::Mariadb => Box::new(mysql::Mysql::of_mariadb()),
-            Self::Documentdb => Box::new(documentdb::Documentdb::new(options.documentdb.clone())),
-            Self::Redshift => Box::new(redshift::Redshift::new(
-                options.redshift.clone(),
-                surroundings,
-            )),
+            Self::Postgres => "postgres",
+            Self::Mysql | Self::Mariadb => "mysql",
+            Self::Documentdb => "documentdb",
+            Self::Redshift => "redshift",
         }
     }
 }
@@ -69,7 +63,7 @@ impl FromStr for EngineKind {
     }
 }
 
-/// What a rotation's config says to its engine.
+/// The options of each engine in a rotation's config.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
@@ -80,7 +74,7 @@ pub struct EngineOptions {
 /// `postgres = { … }`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PostgresOptions {
-    /// Every session of the clone becomes the base user (`ALTER ROLE clone SET role = base`).
+    /// Sessions of the clone become the base user (`ALTER ROLE clone SET role = base`).
     pub set_role: bool,
 }
 
@@ -93,21 +87,22 @@ impl Default for PostgresOptions {
 /// `documentdb = { … }`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DocumentdbOptions {
-    /// A reader endpoint at which every sign-in is proved too: `host:port`, or a host with the secret's port.
+    /// Reader endpoint at which every sign-in is tested too: `host:port`, or a host with the secret's
+    /// port.
     pub reader: Option<String>,
 }
 
 /// `redshift = { … }`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RedshiftOptions {
-    /// `cluster` or `workgroup`; `None`: what the secret says.
+    /// `cluster` or `workgroup`; `None`: the secret's.
     pub target: Option<RedshiftTarget>,
-    /// The database user as whom the Data API is asked for temporary credentials; provisioned only.
+    /// Database user for the Data API's temporary credentials; provisioned clusters only.
     pub db_user: Option<String>,
     pub probe: RedshiftProbe,
 }
 
-/// Where the Data API carries statements out.
+/// Where the Data API executes statements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RedshiftTarget {
@@ -117,13 +112,13 @@ pub enum RedshiftTarget {
     Workgroup(String),
 }
 
-/// How a password is proved.
+/// How a password is tested.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RedshiftProbe {
-    /// By a short-lived secret that the Data API signs in with.
+    /// With a short-lived secret, with which the Data API signs in.
     #[default]
     Secret,
-    /// By a connection to the secret's host and port.
+    /// With a connection to the secret's host and port.
     Wire,
 }

@@ -1,45 +1,50 @@
-//! Database engines behind one seam.
+//! The database engines that twinkey rotates, behind the traits [`Engine`] and [`Admin`].
 //!
-//! A run does the same five things whatever the engine: sign in as somebody, take the pair's lock,
-//! find out by how much the standby differs from the active user, make it equal, and see who is
-//! signed in as the standby. Everything that one engine does in its own way stays in its folder:
-//! `connect.rs`, `inspect.rs` (facts, read-only), `plan.rs` (pure: facts -> changes), `apply.rs`,
-//! `sessions.rs`, mirrored in every engine.
+//! A run takes the same five steps on every engine: it signs in, takes the lock of the pair,
+//! compares the standby with the active user, makes the two equal, and lists the standby's
+//! sessions. The folders of the engines have the same file names: `connect.rs`, `inspect`
+//! (read-only facts), `plan` (pure: facts to changes), `apply.rs`, `sessions.rs`. Each engine has a
+//! Cargo feature of its name; `registry.rs` says which engines a build has.
 //!
-//! What can go wrong, and what prevents it:
-//! - two runs give one standby two passwords: changes are applied on the very connection that holds
-//!   the pair's lock, so whoever lost the lock can no longer change anything;
-//! - a half-made standby signs in: a standby is made unable to sign in and gets its password last;
-//! - SQL text carries a password: a [`Statement`] has a slot, filled only by [`fill`], with a hash
-//!   wherever the engine takes one; what is shown has `***` there.
+//! # Failure modes
+//! - Two runs set two passwords on one standby: changes are applied on the connection that holds
+//!   the pair's lock, so a run that lost the lock can change nothing.
+//! - An incomplete standby signs in: a new standby cannot sign in, and its password is set last.
+//! - An SQL text leaks a password: a [`Statement`] has a placeholder, which only [`render_changes`]
+//!   replaces, with a hash where the engine takes one. Every other output shows `***`.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod change;
+#[cfg(feature = "documentdb")]
 pub mod documentdb;
+mod engine_context;
 mod error;
-mod filled;
 mod kind;
 pub mod master;
+#[cfg(feature = "mysql")]
 pub mod mysql;
-mod name;
+#[cfg(feature = "postgres")]
 pub mod postgres;
-mod proof;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 mod proxy;
+#[cfg(feature = "redshift")]
 pub mod redshift;
-mod slot;
-mod surroundings;
+mod registry;
+mod statement;
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
+mod timeouts;
 pub mod tls;
+#[cfg(any(feature = "documentdb", feature = "postgres"))]
+mod user_name;
 
-pub use change::{Change, ChangeKind, Statement};
+pub use engine_context::{EngineContext, MasterRequirement};
 pub use error::EngineError;
-pub use filled::{Filled, fill};
 pub use kind::{
     DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
     RedshiftTarget,
 };
-pub use slot::Slot;
-pub use surroundings::{MasterNeeds, Surroundings};
+pub use registry::{engine, grants_for_master, is_in_build};
+pub use statement::{Change, ChangeKind, PasswordForm, RenderedChange, Statement, render_changes};
 pub use twinkey_core::secret::Credentials;
 
 use std::path::PathBuf;
@@ -52,29 +57,29 @@ use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 
-/// How a connection is protected. There is no fall-back from one to a weaker one.
+/// Protection of a connection. A connection never falls back to a weaker mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsMode {
-    /// The chain and the name are verified.
+    /// The certificate chain and the host name are verified.
     VerifyFull,
-    /// The chain is verified.
+    /// The certificate chain is verified.
     VerifyCa,
-    /// Encrypted, nothing verified.
+    /// The connection is encrypted; nothing is verified.
     Require,
     /// Plain text.
     Disable,
 }
 
-/// TLS of one rotation's connections, as resolved from config and secret.
+/// TLS settings of a rotation's connections, resolved from the config and the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tls {
     pub mode: TlsMode,
-    /// PEM file with roots that are trusted besides the RDS roots and the system's.
+    /// PEM file with roots that are trusted in addition to the RDS roots and the system's.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Where a database listens and how to speak to it.
+/// Address, database and TLS settings of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub host: String,
@@ -85,17 +90,17 @@ pub struct Target {
     pub tls: Tls,
 }
 
-/// What a sign-in is asked besides who has signed in. Of what nobody needs to know, the server is spared the answer.
+/// Checks of a sign-in besides the user name. Each costs a round trip, so callers choose.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Questions<'a> {
+pub struct SignInChecks<'a> {
     /// Statements that must succeed.
     pub probes: &'a [String],
-    /// Which server this is: [`SignedIn::server_identity`].
+    /// Read [`SignedIn::server_identity`].
     pub identity: bool,
 }
 
-impl<'a> Questions<'a> {
-    /// These probes, and no more.
+impl<'a> SignInChecks<'a> {
+    /// The probes without the server's identity.
     #[must_use]
     pub const fn probes(probes: &'a [String]) -> Self {
         Self {
@@ -105,37 +110,37 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// What a successful sign-in told.
+/// Result of a successful sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIn {
-    /// Who the server says has signed in (not whose privileges the session has).
+    /// User that signed in, as the server reports it; not the user whose privileges are active.
     pub user: String,
-    /// What tells this server, with its replicas, from every other one; `None` where it cannot be known, or was not
-    /// asked.
+    /// Identity that the server and its replicas share, and no other server has. `None` where the
+    /// server has none, or [`SignInChecks::identity`] is false.
     pub server_identity: Option<String>,
 }
 
-/// How to make the pair equal, and what to tell about it.
+/// Comparison of the standby with the active user, and the changes that make them equal.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     /// For messages, for example `PostgreSQL 16.4`.
     pub server: String,
     pub standby_exists: bool,
-    /// By how much the standby differs, as what would make it equal, in order. Empty: equal. The
-    /// change of the password is not among them: it is [`Inspection::set_password`].
+    /// Changes that make the standby equal, in order; empty where it is. The password is not among
+    /// them: see [`Inspection::set_password`].
     pub differences: Vec<Change>,
-    /// Gives the standby the pending password and, if it could not, lets it sign in. Always last.
+    /// Sets the pending password and, where the standby could not sign in, lets it. Always last.
     pub set_password: Vec<Change>,
-    /// Takes the standby's sign-in away until it is given a password again: nothing else changes, and
-    /// sessions go on. Empty: there is no standby, or it cannot sign in already.
+    /// Disables the standby's sign-in until it gets a password again. Privileges and sessions stay.
+    /// Empty where there is no standby, or it cannot sign in already.
     pub retire: Vec<Change>,
-    /// Whether all that the server stores for the standby is made of the password that was asked about.
-    /// A sign-in proves one account; where a user has several, only this tells that none was left out.
-    /// `None` where the stored form cannot be read, or no password was asked about.
+    /// Whether every stored hash of the standby matches [`InspectRequest::password`]. A sign-in
+    /// proves one account only; where a user has several, this covers the others. `None` where the
+    /// stored form cannot be read, or the request has no password.
     pub holds_password: Option<bool>,
-    /// What a person should know, for `check` and `plan`.
+    /// Findings for `check` and `plan`.
     pub findings: Vec<Finding>,
-    /// What the master lacks to carry out the changes; each with the statement that mends it.
+    /// Privileges that the master lacks for the changes, each with the statement that grants it.
     pub missing: Vec<Finding>,
 }
 
@@ -143,15 +148,16 @@ pub struct Inspection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
     pub severity: Severity,
-    /// The code with which a run would fail because of it.
+    /// Error code of a run that fails because of it.
     pub code: Option<Code>,
     pub what: String,
-    /// What to do, as one statement or sentence.
+    /// Remedy, as one statement or sentence.
     pub fix: Option<String>,
 }
 
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 impl Finding {
-    /// A finding; one that fails a run does so with `db_refused`.
+    /// A finding; with [`Severity::Error`] its code is `db_refused`.
     pub(crate) fn new(severity: Severity, what: String, fix: Option<String>) -> Self {
         Self {
             severity,
@@ -161,7 +167,7 @@ impl Finding {
         }
     }
 
-    /// A privilege that the master lacks, and the statement that gives it.
+    /// A privilege that the master lacks, and the statement that grants it.
     pub(crate) fn lacks(what: String, fix: String) -> Self {
         Self {
             severity: Severity::Error,
@@ -172,57 +178,57 @@ impl Finding {
     }
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know.
+    /// Information.
     Note,
-    /// A run succeeds; somebody should look.
+    /// A run succeeds, but an operator should look.
     Warning,
     /// A run fails.
     Error,
 }
 
-/// A live session of the standby.
+/// An open session of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Session {
     pub user: String,
     /// The client's address, `None` for a local socket.
     pub client: Option<String>,
-    /// What the client calls itself.
+    /// The client's application name.
     pub application: Option<String>,
     pub since: Option<DateTime<Utc>>,
 }
 
-/// What is asked of an inspection.
+/// Parameters of an inspection.
 #[derive(Debug, Clone)]
 pub struct InspectRequest<'a> {
     pub pair: &'a Pair,
-    /// The pending password, where there is one already: see [`Inspection::holds_password`].
+    /// The pending password, where there is one: see [`Inspection::holds_password`].
     pub password: Option<&'a Sensitive>,
-    /// Look too at what no run depends on and may take a while to find (who is named in DEFINER
-    /// clauses): for `check`.
+    /// Also run slow queries whose results no run needs, such as DEFINER clauses: for `check`.
     pub thorough: bool,
 }
 
 /// One engine. Holds no connection.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// Whether the engine can have a user of this name.
+    /// Checks that the engine allows this user name.
     ///
     /// # Errors
     /// [`EngineError::UserName`], which names the limit.
     fn check_user_name(&self, name: &str) -> Result<(), EngineError>;
 
-    /// Who signs in as the admin: the user of the master secret, unless the engine needs none.
-    fn master(&self) -> MasterNeeds {
-        MasterNeeds::Secret
+    /// Credentials that the admin connection needs.
+    fn master_requirement(&self) -> MasterRequirement {
+        MasterRequirement::Secret
     }
 
-    /// Opens a new connection with exactly these credentials, asks who it is and the `questions`, and closes it.
+    /// Opens a connection with these credentials, reads the signed-in user, runs the checks, and
+    /// closes it.
     ///
     /// # Errors
     /// [`EngineError`]; [`EngineError::SignIn`] if and only if the server refused the credentials.
@@ -230,10 +236,10 @@ pub trait Engine: Send + Sync {
         &self,
         target: &Target,
         credentials: &Credentials,
-        questions: Questions<'_>,
+        checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError>;
 
-    /// Signs in with the master credentials, for the length of a run.
+    /// Opens the admin connection of a run.
     ///
     /// # Errors
     /// As [`Engine::sign_in`].
@@ -244,43 +250,43 @@ pub trait Engine: Send + Sync {
     ) -> Result<Box<dyn Admin>, EngineError>;
 }
 
-/// What the master is signed in with. Dropping it ends the connection and frees the lock; where the lock is
-/// no connection's, [`Admin::close`] frees it at once, and a while after it was dropped it is free too.
+/// The admin connection of a run. Dropping it closes the connection, which frees the lock. Where the
+/// lock outlives a connection, [`Admin::close`] frees it at once, and its expiry frees it otherwise.
 #[async_trait]
 pub trait Admin: Send + Sync {
-    /// What tells this server from every other one, as in [`SignedIn::server_identity`].
+    /// Identity of the server, as in [`SignedIn::server_identity`].
     fn server_identity(&self) -> Option<&str>;
 
-    /// Takes the pair's lock for as long as this connection lives. `false`: somebody else has it.
+    /// Takes the pair's lock until this connection closes. `false`: another connection holds it.
     ///
     /// # Errors
     /// [`EngineError`]
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError>;
 
-    /// By how much the standby differs from the active user. Read-only.
+    /// Compares the standby with the active user. Read-only.
     ///
     /// # Errors
     /// [`EngineError`]
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError>;
 
-    /// Carries the changes out in order, as [`fill`] has made them ready. Repeating it changes nothing more.
+    /// Executes changes of [`render_changes`] in order. Idempotent.
     ///
     /// # Errors
-    /// [`EngineError`]; what was done before it is harmless, because the password comes last.
-    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError>;
+    /// [`EngineError`]. The changes already made are harmless, because the password comes last.
+    async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError>;
 
-    /// Who is signed in as `user` now; `None` where that cannot be known.
+    /// Open sessions of `user`; `None` where the master cannot see them.
     ///
     /// # Errors
     /// [`EngineError`]
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError>;
 
-    /// Frees the lock, and makes the session as it was after its sign-in, so that another run may go on with it.
-    /// `false`: it cannot; then it is to be closed.
+    /// Frees the lock and resets the session, so that another run can use the connection. `false`:
+    /// it cannot be reset, and the caller closes it.
     async fn reset(&mut self) -> bool {
         false
     }
 
-    /// Ends it, and frees the lock. What fails of that is made good by the lock's own end.
+    /// Frees the lock and closes the connection. Errors are ignored: the lock ends by itself.
     async fn close(self: Box<Self>) {}
 }

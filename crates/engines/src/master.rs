@@ -1,43 +1,40 @@
-//! What a master is to be given: plain data, made by each engine in its own folder.
+//! Statements that give a master its privileges: plain data. Each engine makes its own.
 
-use super::EngineError;
-use super::kind::EngineKind;
-use super::{documentdb, mysql, postgres, redshift};
-
-/// Whose master, of which pair.
+/// Master and pair for which statements are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterRequest {
     /// The master's name.
     pub master: String,
     /// The first user of the pair.
     pub user: String,
-    /// The second one, where it is there already and the master has not made it.
+    /// The second user, where it exists and the master did not create it.
     pub clone: Option<String>,
-    /// The database in which the pair works.
+    /// The pair's database.
     pub database: String,
 }
 
-/// One statement for a DBA.
+/// One statement for a database administrator.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Grant {
     /// A whole statement, without a password.
     pub statement: String,
     pub why: String,
-    /// A run does without it.
+    /// A run succeeds without it.
     pub optional: bool,
 }
 
-/// The statements that make a master, and the one that lets it sign in at last.
+/// The statements that create a master, and the last one, which lets it sign in.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct MasterGrants {
-    /// How a comment begins where these statements are read.
+    /// Start of a comment in the engine's shell.
     #[serde(skip)]
     pub comment: &'static str,
     pub grants: Vec<Grant>,
-    /// With `…` where the password goes; `None` where a statement asks for it.
+    /// With `…` in place of the password; `None` where one of `grants` prompts for it.
     pub set_password: Option<String>,
 }
 
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 impl Grant {
     pub(super) fn needed(statement: String, why: &str) -> Self {
         Self {
@@ -52,22 +49,5 @@ impl Grant {
             optional: true,
             ..Self::needed(statement, why)
         }
-    }
-}
-
-/// What an engine's master is to be given, and nothing more.
-///
-/// # Errors
-/// [`EngineError::UserName`] for a name that the engine cannot have.
-pub fn grants_for_master(
-    engine: EngineKind,
-    request: &MasterRequest,
-) -> Result<MasterGrants, EngineError> {
-    match engine {
-        EngineKind::Postgres => postgres::master::grants(request),
-        EngineKind::Mysql => mysql::master::grants(request, mysql::Mysql::of_mysql()),
-        EngineKind::Mariadb => mysql::master::grants(request, mysql::Mysql::of_mariadb()),
-        EngineKind::Documentdb => documentdb::master::grants(request),
-        EngineKind::Redshift => redshift::master::grants(request),
     }
 }

@@ -1,4 +1,4 @@
-//! RDS Proxy, which no admin connection may go through: it holds sessions back and pins them.
+//! Host names of RDS Proxy, which admin connections must not use: it shares and pins sessions.
 
 use super::EngineError;
 
@@ -15,8 +15,8 @@ pub(super) fn refuse(host: &str) -> Result<(), EngineError> {
     })
 }
 
-/// `name.proxy-abc.region.rds.amazonaws.com`, endpoints of their own and China's included
-/// (Amazon RDS user guide, "Connecting to a database through RDS Proxy").
+/// Whether the host is `name.proxy-abc.region.rds.amazonaws.com`, another endpoint of a proxy, or
+/// either in China (Amazon RDS user guide, "Connecting to a database through RDS Proxy").
 fn is_proxy(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let on_rds = [".rds.amazonaws.com", ".rds.amazonaws.com.cn"]
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxy_endpoints_are_told_from_clusters_and_instances() {
+    fn proxy_endpoints_differ_from_clusters_and_instances() {
         for host in [
             "p.proxy-c0ffee.eu-west-1.rds.amazonaws.com",
             "ro.endpoint.proxy-c0ffee.eu-west-1.rds.amazonaws.com.",

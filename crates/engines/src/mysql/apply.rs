@@ -1,27 +1,29 @@
-//! Changes are carried out as planned, to the letter.
+//! Execution of planned changes, without any decision.
 //!
-//! What can go wrong, and what prevents it:
-//! - a cut leaves half of it, for account statements are not transactional here: the plan's order
-//!   makes every beginning of the list harmless, and the next look finds the rest;
-//! - a retry finds other statements in the way: nothing here reads or decides;
-//! - the hash leaks: it goes in a text statement (account statements take no parameters), so the driver's log is off.
+//! # Failure modes
+//! - A crash leaves a half-made standby, because account statements are not transactional: the plan's
+//!   order makes every prefix of the list harmless, and the next inspection finds the rest.
+//! - A log shows the hash: account statements take no parameters, so the text holds it, and the driver's
+//!   log is disabled.
 
 use secrecy::ExposeSecret;
 use sqlx::mysql::MySqlConnection;
 
-use super::connect::Peer;
-use crate::{EngineError, Filled};
+use super::connect::Connector;
+use crate::{EngineError, RenderedChange};
 
-/// Carries `changes` out in order.
+/// Executes `changes` in order.
 pub(super) async fn apply(
     connection: &mut MySqlConnection,
-    peer: &Peer,
-    changes: &[Filled],
+    connector: &Connector,
+    changes: &[RenderedChange],
 ) -> Result<(), EngineError> {
     for change in changes {
         let text = change.sent.expose_secret().to_owned();
-        let secret = change.filling.is_some();
-        peer.run(connection, &change.shown, text, secret).await?;
+        let secret = change.rendered_password.is_some();
+        connector
+            .run(connection, &change.shown, text, secret)
+            .await?;
     }
     Ok(())
 }

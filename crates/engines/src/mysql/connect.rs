@@ -1,14 +1,15 @@
-//! Connections, and what their failures mean.
+//! Connections to MySQL and MariaDB, and the meaning of their errors.
 //!
-//! What can go wrong, and what prevents it:
-//! - a weaker connection than asked for: the mode is one of four, none of which falls back, and a
-//!   password never leaves in clear: the driver answers no server that asks for it so;
-//! - an admin connection through RDS Proxy, which holds sessions back and pins them: its host names
-//!   are refused before any connection;
-//! - a statement in our log or in an error: the driver's statement log is off, and of the server's
-//!   words about a statement with a password only those are repeated that cannot quote it;
-//! - statements mean something else under the server's `sql_mode`: the master's session sets its own;
-//! - a hanging host, or a lock: connecting has a limit, and so has each statement and each lock.
+//! # Failure modes
+//! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back. The
+//!   driver never sends a password in clear, even if the server requests it.
+//! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
+//!   refused before a connection is opened.
+//! - A log or an error shows a statement with a password: the driver's statement log is disabled, and
+//!   errors about such a statement repeat only server messages that cannot quote it.
+//! - The server's `sql_mode` changes the meaning of a statement: the admin session sets its own.
+//! - A host does not answer, or a lock is held: connecting, each statement and each lock have a time
+//!   limit.
 
 use std::time::Duration;
 
@@ -21,27 +22,27 @@ use crate::{Credentials, EngineError, Target, TlsMode, proxy, tls};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// More than a session of ours ever has: closing one takes no answer, and the driver's next packet then
-/// waits 40 ms for the acknowledgement of it (Nagle's algorithm against delayed ones).
-const STATEMENTS: usize = 64;
-/// What the driver says to a server that asks for the signature of MariaDB's ed25519.
-const UNKNOWN_TO_THE_DRIVER: &str = "unknown authentication plugin: client_ed25519";
-/// Why the driver cannot sign a user in that `ed25519.rs` can.
+/// More than a session needs. Closing a statement has no answer, so the driver's next packet would wait
+/// 40 ms for its acknowledgement (Nagle's algorithm with delayed acknowledgements).
+const CACHED_STATEMENTS: usize = 64;
+/// The driver's error for a server that requests a signature of MariaDB's ed25519.
+const UNKNOWN_PLUGIN: &str = "unknown authentication plugin: client_ed25519";
+/// Reason of a refused sign-in that [`super::ed25519`] can do and the driver cannot.
 const ED25519: &str = "this user signs in with MariaDB's ed25519";
-/// For one statement, beside what the server itself is told.
+/// For one statement, besides the server's own limit.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
-/// A server and who signs in there: what errors name.
+/// Address and credentials of a connection. Opens connections and explains their errors.
 #[derive(Debug, Clone)]
-pub(super) struct Peer {
+pub(super) struct Connector {
     pub host: String,
     pub port: u16,
     pub user: String,
     options: MySqlConnectOptions,
 }
 
-impl Peer {
-    /// For the pair's users: exactly the secret's fields, and nothing set in the session.
+impl Connector {
+    /// For a user of the pair: the secret's fields, without session settings.
     pub(super) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
         let port = target.port.unwrap_or(DEFAULT_PORT);
         let mut options = MySqlConnectOptions::new()
@@ -49,7 +50,7 @@ impl Peer {
             .port(port)
             .username(&who.username)
             .password(who.password.expose_secret())
-            .statement_cache_capacity(STATEMENTS)
+            .statement_cache_capacity(CACHED_STATEMENTS)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
@@ -75,7 +76,7 @@ impl Peer {
         })
     }
 
-    /// For the master: never through a proxy, and in no database (it need not be let into one).
+    /// For the master: not through a proxy, and without a database, which it may have no access to.
     pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
         proxy::refuse(&target.host)?;
         let target = Target {
@@ -97,8 +98,8 @@ impl Peer {
         }
     }
 
-    /// Makes the master's session one in which statements mean what they say, and wait for nothing long.
-    pub(super) async fn settle(
+    /// Sets the SQL mode, the character set and the time limits of the admin session.
+    pub(super) async fn prepare_session(
         &self,
         connection: &mut MySqlConnection,
         dialect: &Dialect,
@@ -115,7 +116,7 @@ impl Peer {
             .await
     }
 
-    /// Carries out one statement; `secret`: it holds a password.
+    /// Executes one statement; `secret`: it holds a password.
     pub(super) async fn run(
         &self,
         connection: &mut MySqlConnection,
@@ -160,8 +161,8 @@ impl Peer {
         }
     }
 
-    /// What the server's answer to a sign-in means, by its number (MySQL's error reference; MariaDB,
-    /// "Error Codes").
+    /// The engine's error for a refused sign-in, by the server's error number (MySQL's error reference;
+    /// MariaDB, "Error Codes").
     pub(super) fn answer_to_sign_in(&self, number: u16, reason: String) -> EngineError {
         match number {
             // Access denied; locked (MySQL, MariaDB); expired; blocked after failures; no account for this host.
@@ -185,15 +186,15 @@ impl Peer {
                 let (number, message) = number_and_message(&*error);
                 self.answer_to_sign_in(number, message)
             }
-            // The one thing that the driver would need a library for and goes without.
+            // The driver would need an RSA library here, which this build lacks.
             sqlx::Error::Configuration(_) => self.tls(
-                "after a change of password caching_sha2_password takes the first sign-in over TLS only",
+                "after a change of password caching_sha2_password accepts the first sign-in over TLS only",
             ),
-            sqlx::Error::Protocol(said) if said.contains(UNKNOWN_TO_THE_DRIVER) => {
+            sqlx::Error::Protocol(reason) if reason.contains(UNKNOWN_PLUGIN) => {
                 EngineError::Refused {
                     what: "the sign-in".into(),
                     reason: ED25519.into(),
-                    hint: "the pair may sign in so, the master may not: give it mysql_native_password"
+                    hint: "let the master sign in with mysql_native_password: only the users of a pair can use ed25519"
                         .into(),
                 }
             }
@@ -201,7 +202,7 @@ impl Peer {
         }
     }
 
-    /// What `error` means; `secret`: the statement held a password.
+    /// The engine's error for `error`; `secret`: the statement held a password.
     pub(super) fn explain(&self, what: &str, secret: bool, error: sqlx::Error) -> EngineError {
         match error {
             sqlx::Error::Database(error) => {
@@ -225,13 +226,13 @@ impl Peer {
             error => EngineError::Refused {
                 what: what.to_owned(),
                 reason: error.to_string(),
-                hint: "this is not an answer that MySQL or MariaDB gives: see what listens there"
+                hint: "check which server listens there: MySQL and MariaDB give no such answer"
                     .into(),
             },
         }
     }
 
-    /// What the server's answer to a statement means, by its number.
+    /// The engine's error for a failed statement, by the server's error number.
     pub(super) fn answer(&self, what: &str, number: u16, reason: String) -> EngineError {
         let what = what.to_owned();
         match number {
@@ -242,18 +243,18 @@ impl Peer {
             1290 if reason.contains("strict-password-validation") => EngineError::Refused {
                 what,
                 reason,
-                hint: "SET GLOBAL strict_password_validation = OFF: with it on, MariaDB takes passwords in clear only, which twinkey never sends".into(),
+                hint: "SET GLOBAL strict_password_validation = OFF: with it on, MariaDB accepts clear passwords only, which twinkey never sends".into(),
             },
             1290 | 1792 | 1836 => EngineError::Refused {
                 what,
                 reason,
-                hint: "this host is a reader: give the writer's endpoint".into(),
+                hint: "use the writer's endpoint: this host is a reader".into(),
             },
             1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1396 | 1410 => EngineError::Refused {
                 what,
                 reason,
                 hint: format!(
-                    "`twinkey check` lists what {:?} lacks, each with the statement that mends it",
+                    "run `twinkey check`, which lists the privileges that {:?} lacks, each with the statement that grants it",
                     self.user
                 ),
             },
@@ -266,7 +267,7 @@ impl Peer {
     }
 }
 
-/// Whether the message of this error can hold nothing of the statement but names of users and options.
+/// Whether the message of this error quotes only names of users and options from the statement.
 fn quotes_no_statement(number: u16) -> bool {
     matches!(
         number,
@@ -274,7 +275,7 @@ fn quotes_no_statement(number: u16) -> bool {
     )
 }
 
-/// Whether the sign-in failed only because the driver does not know MariaDB's ed25519.
+/// Whether the sign-in failed only because the driver does not support MariaDB's ed25519.
 pub(super) fn needs_ed25519(error: &EngineError) -> bool {
     matches!(error, EngineError::Refused { reason, .. } if reason == ED25519)
 }

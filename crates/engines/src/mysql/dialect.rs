@@ -1,4 +1,4 @@
-//! Which of the two servers this is: told by the version string, which both answer.
+//! Family and version of the server, read from its version string.
 
 use crate::EngineError;
 
@@ -22,7 +22,7 @@ impl Dialect {
     /// Reads `VERSION()`: `9.7.4`, `8.0.mysql_aurora.3.08.0`, `10.11.19-MariaDB-0+deb12u1`.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] for versions that lack what rotation rests on.
+    /// [`EngineError::Refused`] for versions that cannot lock or compare accounts.
     pub(super) fn of(version: &str) -> Result<Self, EngineError> {
         let (family, name, oldest) = if version.to_ascii_lowercase().contains("mariadb") {
             (Family::Mariadb, "MariaDB", (10, 4))
@@ -36,7 +36,7 @@ impl Dialect {
         );
         if found < oldest {
             return Err(EngineError::Refused {
-                what: "asking for the version".into(),
+                what: "reading the server's version".into(),
                 reason: format!(
                     "this is {name} {version}, and accounts cannot be locked or compared before {name} {}.{}",
                     oldest.0, oldest.1
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_are_told_apart_by_the_version_string() {
+    fn the_version_string_names_the_family() {
         for (text, family, version) in [
             ("9.7.4", Family::Mysql, (9, 7)),
             ("8.0.mysql_aurora.3.08.0", Family::Mysql, (8, 0)),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn too_old_a_server_is_refused_with_its_version() {
+    fn an_old_server_is_refused_with_its_version() {
         for text in ["5.7.44", "10.3.39-MariaDB", "nonsense"] {
             assert!(Dialect::of(text).unwrap_err().to_string().contains(text));
         }

@@ -1,4 +1,4 @@
-//! What an account has been granted, as sets: the answer of `SHOW GRANTS`, without its order and form.
+//! Grants of an account as sets: the result of `SHOW GRANTS` without its order and syntax.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,7 +25,7 @@ impl Account {
 }
 
 impl fmt::Display for Account {
-    /// As statements name it: every part in backquotes.
+    /// For statements: every part in backquotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&ident(&self.user))?;
         match &self.host {
@@ -35,11 +35,11 @@ impl fmt::Display for Account {
     }
 }
 
-/// What privileges are granted on.
+/// Object of a grant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
     Global,
-    /// A schema, or a pattern of schemas: the text as the server keeps it, with `%`, `_` and `\`.
+    /// A schema or a pattern of schemas, as the server stores it, with `%`, `_` and `\`.
     Schema(String),
     Table {
         schema: String,
@@ -54,7 +54,7 @@ pub(super) enum Object {
 }
 
 impl fmt::Display for Object {
-    /// As `GRANT … ON` takes it.
+    /// For `GRANT … ON`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Global => f.write_str("*.*"),
@@ -81,7 +81,7 @@ impl Privileges {
         self.names.is_empty() && self.columns.is_empty()
     }
 
-    /// As the list before `ON`, columns grouped by privilege. Without `GRANT OPTION` unless `with` it.
+    /// The list before `ON`, columns grouped by privilege.
     pub(super) fn list(&self, with_grant_option: bool) -> String {
         let mut parts: Vec<String> = self
             .names
@@ -105,17 +105,17 @@ impl Privileges {
     }
 }
 
-/// Everything that an account has been granted itself (not what it has through roles).
+/// Grants of the account itself, without those of its roles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Grants {
     pub on: BTreeMap<Object, Privileges>,
-    /// MySQL's dynamic privileges -> whether they may be granted on.
+    /// MySQL's dynamic privileges -> WITH GRANT OPTION.
     pub dynamic: BTreeMap<String, bool>,
-    /// MySQL's partial revokes: (schema, privilege) that the global privilege does not reach.
+    /// MySQL's partial revokes: (schema, privilege) that the global privilege excludes.
     pub restrictions: BTreeSet<(String, String)>,
     /// Role -> with ADMIN OPTION.
     pub roles: BTreeMap<Account, bool>,
-    /// For whom the account may act as proxy -> WITH GRANT OPTION.
+    /// Accounts for which it may act as proxy -> WITH GRANT OPTION.
     pub proxies: BTreeMap<Account, bool>,
 }
 
@@ -128,8 +128,8 @@ impl Grants {
         self.names(object).any(|n| n == name)
     }
 
-    /// Whether these are what no application's user has.
-    pub(super) fn is_mighty(&self) -> bool {
+    /// Whether these are an administrator's grants, which no application needs.
+    pub(super) fn is_administrator(&self) -> bool {
         self.has(&Object::Global, ALL) || self.has(&Object::Global, "SUPER")
     }
 }

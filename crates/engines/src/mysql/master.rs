@@ -1,40 +1,40 @@
-//! What a master is to be given: pure. `preflight.rs` says what one lacks; a test has one made with exactly this.
+//! Statements that give a master its privileges: pure. A test creates a master with them alone.
 
 use super::Mysql;
 use super::quote::ident;
 use crate::master::{Grant, MasterGrants, MasterRequest};
 use crate::{Engine, EngineError};
 
-/// The statements, for a superuser or RDS's own master. A session that carries them out must not have `ANSI_QUOTES`.
+/// The statements, to be executed by a superuser or RDS's own master without `ANSI_QUOTES`.
 ///
 /// # Errors
-/// A name that no user can have here.
+/// [`EngineError::UserName`]
 pub(crate) fn grants(request: &MasterRequest, engine: Mysql) -> Result<MasterGrants, EngineError> {
     engine.check_user_name(&request.master)?;
     let master = format!("{}@`%`", ident(&request.master));
-    // In a grant on a schema, `_` and `%` stand for anything.
+    // In a grant on a schema, `_` and `%` are wildcards.
     let schema = request.database.replace('\\', "\\\\");
     let schema = ident(&schema.replace('_', "\\_").replace('%', "\\%"));
     let grants = vec![
         Grant::needed(
             format!("CREATE USER {master} ACCOUNT LOCK"),
-            "nobody signs in as it yet",
+            "it is locked until it has a password",
         ),
         Grant::needed(
             format!("GRANT CREATE USER ON *.* TO {master}"),
-            "it makes and alters users",
+            "it creates and alters users",
         ),
         Grant::needed(
             format!("GRANT SELECT ON `mysql`.* TO {master}"),
-            "it compares what the two users have",
+            "it compares the privileges of the two users",
         ),
         Grant::needed(
             format!("GRANT ALL PRIVILEGES ON {schema}.* TO {master} WITH GRANT OPTION"),
-            "it gives the one what the other has: one only gives what one has, so name here what the application has, elsewhere too",
+            "it grants one user the privileges of the other, and can grant only its own: add those that the application has on other schemas",
         ),
         Grant::optional(
             format!("GRANT PROCESS ON *.* TO {master}"),
-            "it sees who is signed in as the standby",
+            "it sees the sessions of the standby",
         ),
     ];
     Ok(MasterGrants {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_is_named_whole_and_no_pattern_and_names_are_only_names() {
+    fn a_schema_name_is_no_pattern() {
         let request = MasterRequest {
             master: "ma`ster".into(),
             user: "app".into(),

@@ -1,32 +1,31 @@
-//! MySQL and MariaDB on RDS, and Aurora MySQL: one folder, two dialects.
+//! MySQL and MariaDB on RDS, and Aurora MySQL: one engine with two dialects. `plan` explains how the pair
+//! works.
 //!
-//! `plan.rs` says how the pair works. What else can go wrong, and what prevents it:
-//! - two runs at once: a named lock (`GET_LOCK`) of the session that applies the changes. It is the
-//!   server's, so workers with different journals meet there too, and it ends with its connection;
-//! - the server takes one user for another (a proxy user, an anonymous account that matches first): a
-//!   sign-in tells the name that signed in, and what every account stores is compared besides.
+//! # Failure modes
+//! - Two runs change one pair: the session that applies the changes holds a named lock (`GET_LOCK`). The
+//!   server keeps it, so workers with different journals exclude each other, and it ends with its
+//!   connection.
+//! - The server maps the sign-in to another user (a proxy user, or an anonymous account that matches
+//!   first): a sign-in reads the name of the user, and the stored hash of every account is compared.
 
-mod account;
 mod apply;
 mod connect;
 mod dialect;
 mod diff;
 mod ed25519;
-mod facts;
 mod grants;
 mod inspect;
-mod look;
 pub(super) mod master;
 mod parse;
 mod plan;
-mod powers;
 mod preflight;
+mod privileges;
 mod quote;
 #[cfg(test)]
 mod roundtrip_tests;
-#[cfg(test)]
-mod servers;
 mod sessions;
+#[cfg(test)]
+mod test_servers;
 
 #[cfg(fuzzing)]
 pub use self::parse::fuzzing;
@@ -37,16 +36,16 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use std::fmt::Write as _;
 
-use self::connect::Peer;
+use self::connect::Connector;
 use self::dialect::Dialect;
 use self::grants::Account;
 use super::{
-    Admin, Credentials, Engine, EngineError, Filled, InspectRequest, Inspection, Questions,
-    Session, SignedIn, Target, proof,
+    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, RenderedChange, Session,
+    SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
-/// The engine, as a secret names it. Which of the two a server is, it says itself.
+/// The engine, as a secret names it. The server's version decides about the dialect.
 #[derive(Debug, Clone)]
 pub struct Mysql {
     /// In characters.
@@ -77,14 +76,15 @@ impl Engine for Mysql {
         &self,
         target: &Target,
         credentials: &Credentials,
-        questions: Questions<'_>,
+        checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
-        let peer = Peer::new(target, credentials)?;
-        let proof = proof::in_time(&peer.host, peer.port, prove(&peer, questions));
-        match proof.await {
+        let connector = Connector::new(target, credentials)?;
+        let signed_in =
+            timeouts::sign_in(&connector.host, connector.port, sign_in(&connector, checks)).await;
+        match signed_in {
             Err(error) if connect::needs_ed25519(&error) => {
-                let who = MARIADB_IDENTITY;
-                ed25519::sign_in(target, credentials, who, questions.probes, proof::LIMIT).await
+                let (identity, limit) = (MARIADB_IDENTITY, timeouts::SIGN_IN_LIMIT);
+                ed25519::sign_in(target, credentials, identity, checks.probes, limit).await
             }
             result => result,
         }
@@ -95,82 +95,84 @@ impl Engine for Mysql {
         target: &Target,
         master: &Credentials,
     ) -> Result<Box<dyn Admin>, EngineError> {
-        let peer = Peer::admin(target, master)?;
-        let mut connection = peer.connect().await?;
-        let greeting = greet(&mut connection, &peer).await?;
-        peer.settle(&mut connection, &greeting.dialect).await?;
-        let mut look = look::Look {
+        let connector = Connector::admin(target, master)?;
+        let mut connection = connector.connect().await?;
+        let info = server_info(&mut connection, &connector).await?;
+        connector
+            .prepare_session(&mut connection, &info.dialect)
+            .await?;
+        let mut queries = inspect::queries::Queries {
             connection: &mut connection,
-            peer: &peer,
+            connector: &connector,
         };
-        let show = match &greeting.roles {
-            // MySQL shows what active roles give only where they are named.
+        let show = match &info.roles {
+            // MySQL includes the privileges of active roles only where the statement names them.
             Some(roles) => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
             None => "SHOW GRANTS".to_owned(),
         };
-        let master = facts::Master {
-            grants: look.grants(&show).await?,
-            account: greeting.account,
-            schemas_are_literal: greeting.variables.schemas_are_literal,
+        let master = inspect::facts::Master {
+            grants: queries.grants(&show).await?,
+            account: info.account,
+            schemas_are_literal: info.variables.schemas_are_literal,
         };
-        Ok(Box::new(Master {
+        Ok(Box::new(MysqlAdmin {
             connection,
-            peer,
-            dialect: greeting.dialect,
-            server_identity: greeting.variables.server_identity,
+            connector,
+            dialect: info.dialect,
+            server_identity: info.variables.server_identity,
             master,
             lock: None,
         }))
     }
 }
 
-async fn prove(peer: &Peer, questions: Questions<'_>) -> Result<SignedIn, EngineError> {
-    let mut connection = peer.connect().await?;
-    let explain = |error| peer.explain("asking who has signed in", false, error);
-    let asked = sqlx::query_scalar("SELECT USER()").fetch_one(&mut connection);
-    let user: String = proof::answer(asked).await.map_err(explain)?;
-    let server_identity = if questions.identity {
-        variables(&mut connection, peer).await?.server_identity
+async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<SignedIn, EngineError> {
+    let mut connection = connector.connect().await?;
+    let explain = |error| connector.explain("reading the signed-in user", false, error);
+    let query = sqlx::query_scalar("SELECT USER()").fetch_one(&mut connection);
+    let user: String = timeouts::statement(query).await.map_err(explain)?;
+    let server_identity = if checks.identity {
+        variables(&mut connection, connector).await?.server_identity
     } else {
         None
     };
-    for probe in questions.probes {
+    for probe in checks.probes {
         sqlx::raw_sql(AssertSqlSafe(probe.clone()))
             .execute(&mut connection)
             .await
-            .map_err(|error| peer.explain(&format!("the probe {probe:?}"), false, error))?;
+            .map_err(|error| connector.explain(&format!("the probe {probe:?}"), false, error))?;
     }
-    // What was asked is answered; how the connection ends changes nothing.
+    // The answers are complete; an error of the close changes nothing.
     let _ = connection.close().await;
     Ok(SignedIn {
-        user: name_of(&user).to_owned(),
+        user: user_part(&user).to_owned(),
         server_identity,
     })
 }
 
-/// The name in `name@host`, of which the name can hold an `@`, and an address or an account's host cannot.
-fn name_of(who: &str) -> &str {
-    who.rsplit_once('@').map_or(who, |(name, _)| name)
+/// The name in `name@host`. The name can hold an `@`, the host cannot.
+fn user_part(account: &str) -> &str {
+    account.rsplit_once('@').map_or(account, |(name, _)| name)
 }
 
-/// The identity is MySQL's `server_uuid`, or MariaDB's `server_uid` since 10.5.26, 10.6.19 and 10.11.9;
-/// before that there is none, and hosts must be equal by name.
+/// The identity is MySQL's `server_uuid`, or MariaDB's `server_uid` since 10.5.26, 10.6.19 and 10.11.9.
+/// Older versions have none, so the names of hosts must be equal.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES \
      WHERE Variable_name IN ('server_uuid', 'server_uid', 'partial_revokes')";
 
-/// MariaDB's identity as an expression.
+/// MariaDB's identity as an SQL expression.
 const MARIADB_IDENTITY: &str = "(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'SERVER_UID')";
 
-struct Greeting {
+struct ServerInfo {
     dialect: Dialect,
-    /// Whose privileges the session has.
+    /// The account whose privileges the session has.
     account: Account,
-    /// MySQL's active roles, as SQL takes them.
+    /// MySQL's active roles, as an SQL list.
     roles: Option<String>,
     variables: Variables,
 }
 
-/// What the server's variables tell.
+/// Variables of the server.
 #[derive(Default)]
 struct Variables {
     server_identity: Option<String>,
@@ -179,41 +181,44 @@ struct Variables {
 
 async fn variables(
     connection: &mut MySqlConnection,
-    peer: &Peer,
+    connector: &Connector,
 ) -> Result<Variables, EngineError> {
-    let asked = sqlx::query_as(VARIABLES).fetch_all(connection);
-    let all: Vec<(String, String)> = proof::answer(asked)
+    let query = sqlx::query_as(VARIABLES).fetch_all(connection);
+    let all: Vec<(String, String)> = timeouts::statement(query)
         .await
-        .map_err(|error| peer.explain("asking which server this is", false, error))?;
-    let mut known = Variables::default();
+        .map_err(|error| connector.explain("reading the server's identity", false, error))?;
+    let mut variables = Variables::default();
     for (name, value) in all {
         if name == "partial_revokes" {
-            known.schemas_are_literal = value == "ON";
+            variables.schemas_are_literal = value == "ON";
         } else {
-            known.server_identity = Some(value);
+            variables.server_identity = Some(value);
         }
     }
-    Ok(known)
+    Ok(variables)
 }
 
-/// Whose privileges we have, and where.
-async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting, EngineError> {
-    let explain = |error| peer.explain("asking who has signed in", false, error);
-    let asked = sqlx::query("SELECT VERSION(), CURRENT_USER()").fetch_one(&mut *connection);
-    let row = proof::answer(asked).await.map_err(explain)?;
+/// Version, account, active roles and variables of the admin session.
+async fn server_info(
+    connection: &mut MySqlConnection,
+    connector: &Connector,
+) -> Result<ServerInfo, EngineError> {
+    let explain = |error| connector.explain("reading the signed-in user", false, error);
+    let query = sqlx::query("SELECT VERSION(), CURRENT_USER()").fetch_one(&mut *connection);
+    let row = timeouts::statement(query).await.map_err(explain)?;
     let dialect = Dialect::of(&row.try_get::<String, _>(0).map_err(explain)?)?;
     let account: String = row.try_get(1).map_err(explain)?;
     let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
     let account = Account::new(account, host);
-    let variables = variables(connection, peer).await?;
+    let variables = variables(connection, connector).await?;
     let roles = if dialect.is_mariadb() {
         None
     } else {
-        let asked = sqlx::query_scalar::<_, Option<String>>("SELECT CAST(CURRENT_ROLE() AS CHAR)")
+        let query = sqlx::query_scalar::<_, Option<String>>("SELECT CAST(CURRENT_ROLE() AS CHAR)")
             .fetch_one(connection);
-        proof::answer(asked).await.map_err(explain)?
+        timeouts::statement(query).await.map_err(explain)?
     };
-    Ok(Greeting {
+    Ok(ServerInfo {
         dialect,
         account,
         roles: roles.filter(|roles| roles != "NONE"),
@@ -221,38 +226,41 @@ async fn greet(connection: &mut MySqlConnection, peer: &Peer) -> Result<Greeting
     })
 }
 
-/// The master's connection.
-struct Master {
+/// The admin connection.
+struct MysqlAdmin {
     connection: MySqlConnection,
-    peer: Peer,
+    connector: Connector,
     dialect: Dialect,
     server_identity: Option<String>,
-    master: facts::Master,
-    /// The name of the lock that is held.
+    master: inspect::facts::Master,
+    /// Name of the held lock.
     lock: Option<String>,
 }
 
 #[async_trait]
-impl Admin for Master {
+impl Admin for MysqlAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.server_identity.as_deref()
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        let asked = sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, 0)")
+        let query = sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, 0)")
             .bind(lock_name(&pair.base))
             .fetch_one(&mut self.connection);
-        proof::answer(asked)
+        timeouts::statement(query)
             .await
             .map(|taken| taken == Some(1))
-            .map_err(|error| self.peer.explain("taking the pair's lock", false, error))
+            .map_err(|error| {
+                self.connector
+                    .explain("taking the pair's lock", false, error)
+            })
             .inspect(|taken| self.lock = taken.then(|| lock_name(&pair.base)))
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
         let facts = inspect::facts(
             &mut self.connection,
-            &self.peer,
+            &self.connector,
             &self.dialect,
             &self.master,
             request,
@@ -261,35 +269,35 @@ impl Admin for Master {
         Ok(plan::plan(&facts, request.pair, request.password))
     }
 
-    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
-        apply::apply(&mut self.connection, &self.peer, changes).await
+    async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
+        apply::apply(&mut self.connection, &self.connector, changes).await
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
         if !self.master.sees_sessions() {
             return Ok(None);
         }
-        sessions::of_user(&mut self.connection, &self.peer, user)
+        sessions::of_user(&mut self.connection, &self.connector, user)
             .await
             .map(Some)
     }
 
-    /// The lock is all that a run leaves in its session: nothing is set there after the sign-in, and every statement
-    /// that changes a user is its own transaction.
+    /// Frees the lock, the only state of a run: it sets no session variables, and each statement about a
+    /// user is its own transaction.
     async fn reset(&mut self) -> bool {
         let Some(lock) = self.lock.take() else {
             return false;
         };
-        let asked = sqlx::query_scalar::<_, Option<i64>>("SELECT RELEASE_LOCK(?)")
+        let query = sqlx::query_scalar::<_, Option<i64>>("SELECT RELEASE_LOCK(?)")
             .bind(lock)
             .fetch_one(&mut self.connection);
-        matches!(proof::farewell(asked).await, Some(Ok(Some(1))))
+        matches!(timeouts::close_gracefully(query).await, Some(Ok(Some(1))))
     }
 
-    /// The server frees the lock only when it has noticed the end of the connection, which may be after
-    /// the next run has asked for it: so it is given back first.
+    /// Frees the lock first: the server notices the end of a connection late, perhaps after the next
+    /// run tried to take the lock.
     async fn close(mut self: Box<Self>) {
-        proof::farewell(async {
+        timeouts::close_gracefully(async {
             if let Some(lock) = self.lock.take() {
                 let free = sqlx::query("DO RELEASE_LOCK(?)").bind(lock);
                 let _ = free.execute(&mut self.connection).await;
@@ -300,8 +308,8 @@ impl Admin for Master {
     }
 }
 
-/// One lock a pair and server. A lock's name has at most 64 characters (MySQL manual, "Locking
-/// Functions"), a user's may have more.
+/// Name of a pair's lock on a server: a hash, because a lock's name has at most 64 characters (MySQL
+/// manual, "Locking Functions"), and a user's may have more.
 fn lock_name(base: &str) -> String {
     let hash = digest::digest(&digest::SHA256, base.as_bytes());
     let mut name = "twinkey/pair/".to_owned();

@@ -1,13 +1,13 @@
-//! What a person should know before a run, and what the master lacks: pure.
+//! Findings before a run: pure.
 
-use super::facts::{Facts, User};
 use super::grants::{ALL, Grants, Object, Privileges};
+use super::inspect::facts::{Facts, User};
 use super::quote::ident;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, Which};
 
-/// What is refused, and what is worth knowing.
+/// The findings about the pair.
 pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     let mut all = Vec::new();
     if !facts.readable {
@@ -44,7 +44,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     if !facts.master.sees_sessions() {
         all.push(Finding::new(
             Severity::Note,
-            "the master does not see who is signed in: a consumer that still lives on the standby goes unnoticed".into(),
+            "the master does not see sessions: a consumer that still uses the standby goes unnoticed".into(),
             Some(format!("GRANT PROCESS ON *.* TO {}", facts.master.account)),
         ));
     }
@@ -63,9 +63,9 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     if name.user == facts.master.account.user {
         refuse(
             "is the master itself",
-            "give a master secret with another user, or rotate the master by its own managed rotation".into(),
+            "use a master secret with another user, or rotate the master by its own managed rotation".into(),
         );
-    } else if user.grants.is_mighty() {
+    } else if user.grants.is_administrator() {
         refuse(
             "has SUPER or ALL PRIVILEGES on everything",
             format!(
@@ -75,7 +75,7 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     }
 }
 
-/// Ways of signing in that are not one password.
+/// Findings about sign-in methods other than one password.
 fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     let name = &user.account;
     let definition = &user.definition;
@@ -85,14 +85,14 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     if definition.other_ways {
         refuse(
             format!(
-                "{name} signs in with more than one password or factor, which would be lost on its twin"
+                "{name} signs in with more than one password or factor, which its twin would lack"
             ),
-            "leave it one way to sign in, a password",
+            "let it sign in with one password only",
         );
-    } else if facts.slot(&definition.plugin).is_none() {
+    } else if facts.password_form(&definition.plugin).is_none() {
         refuse(
             format!(
-                "{name} signs in with the plugin {:?}, which takes no password that could be rotated here",
+                "{name} signs in with the plugin {:?}, whose passwords twinkey cannot rotate",
                 definition.plugin
             ),
             "use caching_sha2_password (MySQL), or mysql_native_password or ed25519 (MariaDB)",
@@ -102,7 +102,7 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
         all.push(Finding::new(
             Severity::Warning,
             format!(
-                "the password of {name} has been expired by hand; its twin's will not be, nor its own after its next turn"
+                "an administrator expired the password of {name}; its twin's is not expired, nor is its own after its next rotation"
             ),
             None,
         ));
@@ -118,13 +118,13 @@ fn inert(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
         let list = privileges.list(true);
         Finding::new(
             Severity::Note,
-            format!("{} is granted {list} on {object}, which does not exist: that cannot be given to its twin, and is nothing", user.account),
+            format!("{} is granted {list} on {object}, which does not exist: its twin cannot get that grant, which has no effect", user.account),
             Some(format!("REVOKE {list} ON {object} FROM {}", user.account)),
         )
     }));
 }
 
-/// What the active user has, without what cannot be granted because there is nothing to grant it on.
+/// The active user's grants without those on objects that do not exist, and the latter.
 pub(super) fn without_inert(
     facts: &Facts,
     active: &Grants,
@@ -147,7 +147,7 @@ pub(super) fn without_inert(
                 .cloned()
                 .collect(),
         };
-        // What the master has no rights on is hidden from it, and not to be taken for gone.
+        // The master does not see objects that it has no rights on, so they may exist.
         let visible = |name: &String| facts.master.may_grant(&facts.dialect, object, name);
         gone.names.retain(visible);
         gone.columns.retain(|(name, _)| visible(name));
@@ -165,6 +165,7 @@ pub(super) fn without_inert(
     (wanted, inert)
 }
 
+/// Keeps the privileges on tables, columns and routines that do not exist.
 fn retain_gone(facts: &Facts, object: &Object, gone: &mut Privileges) {
     let existing = &facts.existing;
     let nothing_is_gone = match object {
@@ -186,7 +187,7 @@ fn retain_gone(facts: &Facts, object: &Object, gone: &mut Privileges) {
                         .retain(|(_, column)| !columns.contains(&column.to_lowercase()));
                     gone.columns.is_empty()
                 }
-                // With CREATE among them, the server takes grants on a table that is yet to be made.
+                // With CREATE, the server accepts grants on a table that does not exist yet.
                 None => gone.names.contains("CREATE") || gone.names.contains(ALL),
             }
         }
@@ -220,8 +221,8 @@ fn definers(facts: &Facts, pair: &Pair, all: &mut Vec<Finding>) {
         };
         all.push(Finding::new(
             severity,
-            format!("{name:?} is the DEFINER of {}{and}: they run with its privileges, whoever is active", first.join(", ")),
-            (which == Which::Clone).then(|| format!("create them anew with DEFINER = {}, or with SQL SECURITY INVOKER, so that the clone can be dropped some day", ident(&pair.base))),
+            format!("{name:?} is the DEFINER of {}{and}: they run with its privileges, whichever user is active", first.join(", ")),
+            (which == Which::Clone).then(|| format!("create them again with DEFINER = {}, or with SQL SECURITY INVOKER, so that the clone can be dropped later", ident(&pair.base))),
         ));
     }
 }

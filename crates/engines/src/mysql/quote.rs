@@ -1,11 +1,11 @@
-//! Names and values in SQL text. Everything is quoted always: what needs no quotes is not ours to know.
+//! Names and values in SQL text, which are always quoted.
 //!
-//! The master's session runs with `NO_BACKSLASH_ESCAPES` and without `ANSI_QUOTES` (`connect.rs` sees
-//! to it), so that a backslash is only a character, and there is one way to quote each thing.
+//! `connect.rs` sets `NO_BACKSLASH_ESCAPES` and unsets `ANSI_QUOTES` in the admin session, so a backslash
+//! is only a character, and there is one way to quote names and one for texts.
 
 use crate::EngineError;
 
-/// Whether this can be a user's name on a server that takes `limit` characters.
+/// Checks that a server with this limit of characters allows the user name.
 pub(super) fn check_user_name(name: &str, limit: usize) -> Result<(), EngineError> {
     let refuse = |reason: String| {
         Err(EngineError::UserName {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_would_keep_is_refused() {
+    fn a_name_that_the_server_would_change_is_refused() {
         for name in ["", "a\0b", "a ", "😀", &"x".repeat(33)] {
             check_user_name(name, 32).unwrap_err();
         }

@@ -1,5 +1,5 @@
-//! Parse, render, apply to a fresh account, read back, equal: against real servers, with names of every
-//! kind, from any set of grants to any other.
+//! Round trips on real servers: any set of grants is rendered, applied to a new account, read back, and
+//! equal; then the same from there to any other set.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::mysql::MySqlConnection;
 
-use super::connect::Peer;
+use super::connect::Connector;
 use super::dialect::{Dialect, Family};
 use super::diff;
 use super::grants::{ALL, Account, GRANT_OPTION, Grants, Object, Privileges};
-use super::look::Look;
-use super::servers;
+use super::inspect::queries::Queries;
+use super::test_servers;
 use twinkey_testkit::mysql::Flavor;
 
 const SCHEMAS: &[&str] = &["shop", "a_b%c", "x`y"];
@@ -79,7 +79,7 @@ fn on_table() -> impl Strategy<Value = (Object, Privileges)> {
         proptest::collection::vec(columns, 0..3),
     )
         .prop_map(|(schema, table, names, columns)| {
-            // Where there are all privileges, the server does not tell those of columns.
+            // With ALL PRIVILEGES, the server does not list privileges on columns.
             let columns = columns
                 .into_iter()
                 .filter(|_| !names.contains(ALL))
@@ -120,7 +120,7 @@ fn accounts(all: Vec<Account>) -> impl Strategy<Value = BTreeMap<Account, bool>>
     proptest::collection::btree_map(select(all), any::<bool>(), 0..=most)
 }
 
-/// Anything that can be granted on one of our servers.
+/// Any grants on one of the servers.
 fn grants(family: Family) -> impl Strategy<Value = Grants> {
     let role = |name: &str| match family {
         Family::Mariadb => Account {
@@ -174,7 +174,7 @@ fn grants(family: Family) -> impl Strategy<Value = Grants> {
                     .map(|(schema, name)| (schema.to_owned(), name.to_owned()))
                     .filter(|(_, name)| grants.has(&Object::Global, name))
                     .collect();
-                // A privilege granted on the schema is what lifts a partial revoke there.
+                // A privilege granted on the schema ends the partial revoke there.
                 let restricted = grants.restrictions.clone();
                 grants.on.retain(|object, _| {
                     !matches!(object, Object::Schema(s) if restricted.iter().any(|(r, _)| r == s))
@@ -184,16 +184,17 @@ fn grants(family: Family) -> impl Strategy<Value = Grants> {
         })
 }
 
-async fn apply(peer: &Peer, connection: &mut MySqlConnection, text: &str) {
-    peer.run(connection, text, text.to_owned(), false)
+async fn apply(connector: &Connector, connection: &mut MySqlConnection, text: &str) {
+    connector
+        .run(connection, text, text.to_owned(), false)
         .await
         .unwrap_or_else(|error| panic!("{text}: {error}"));
 }
 
-async fn prepare(peer: &Peer, connection: &mut MySqlConnection, dialect: &Dialect) {
+async fn prepare(connector: &Connector, connection: &mut MySqlConnection, dialect: &Dialect) {
     use super::quote::ident;
     for schema in SCHEMAS.iter().map(|schema| ident(schema)) {
-        apply(peer, connection, &format!("CREATE DATABASE {schema}")).await;
+        apply(connector, connection, &format!("CREATE DATABASE {schema}")).await;
         for table in TABLES.iter().map(|table| ident(table)) {
             let columns: Vec<String> = COLUMNS
                 .iter()
@@ -201,7 +202,7 @@ async fn prepare(peer: &Peer, connection: &mut MySqlConnection, dialect: &Dialec
                 .collect();
             let columns = columns.join(", ");
             apply(
-                peer,
+                connector,
                 connection,
                 &format!("CREATE TABLE {schema}.{table} ({columns})"),
             )
@@ -211,24 +212,24 @@ async fn prepare(peer: &Peer, connection: &mut MySqlConnection, dialect: &Dialec
             format!("CREATE PROCEDURE {schema}.`p``q`() SELECT 1"),
             format!("CREATE FUNCTION {schema}.`p``q`() RETURNS int DETERMINISTIC RETURN 1"),
         ] {
-            apply(peer, connection, &text).await;
+            apply(connector, connection, &text).await;
         }
     }
-    apply(peer, connection, "CREATE ROLE `r one`, `r``two`").await;
+    apply(connector, connection, "CREATE ROLE `r one`, `r``two`").await;
     apply(
-        peer,
+        connector,
         connection,
         "CREATE USER `p``rox`@`localhost`, `p2`@`10.%`",
     )
     .await;
     if !dialect.is_mariadb() {
-        apply(peer, connection, "SET GLOBAL partial_revokes = ON").await;
+        apply(connector, connection, "SET GLOBAL partial_revokes = ON").await;
     }
 }
 
-/// From nothing to `one`, from `one` to `other`, each read back.
+/// From no grants to `one`, from `one` to `other`, each read back.
 async fn there_and_back(
-    peer: &Peer,
+    connector: &Connector,
     connection: &mut MySqlConnection,
     dialect: &Dialect,
     one: &Grants,
@@ -236,7 +237,7 @@ async fn there_and_back(
 ) {
     let account = Account::new("c`lone", "10.%");
     apply(
-        peer,
+        connector,
         connection,
         &format!("CREATE USER {account} ACCOUNT LOCK"),
     )
@@ -245,10 +246,13 @@ async fn there_and_back(
     for wanted in [one, other] {
         let steps = diff::steps(dialect, &account, &has, wanted);
         for step in &steps {
-            apply(peer, connection, &step.text).await;
+            apply(connector, connection, &step.text).await;
         }
-        let mut look = Look { connection, peer };
-        let read = look
+        let mut queries = Queries {
+            connection,
+            connector,
+        };
+        let read = queries
             .grants(&format!("SHOW GRANTS FOR {account}"))
             .await
             .unwrap();
@@ -256,23 +260,23 @@ async fn there_and_back(
         assert_eq!(diff::steps(dialect, &account, &read, wanted), []);
         has = read;
     }
-    apply(peer, connection, &format!("DROP USER {account}")).await;
+    apply(connector, connection, &format!("DROP USER {account}")).await;
 }
 
 fn round_trips(flavor: Flavor) {
-    let Some(server) = servers::start(flavor) else {
+    let Some(server) = test_servers::start(flavor) else {
         return;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (peer, connection, dialect) = runtime.block_on(async {
-        let (peer, mut connection, dialect) = servers::root(&server).await;
-        prepare(&peer, &mut connection, &dialect).await;
-        (peer, connection, dialect)
+    let (connector, connection, dialect) = runtime.block_on(async {
+        let (connector, mut connection, dialect) = test_servers::root(&server).await;
+        prepare(&connector, &mut connection, &dialect).await;
+        (connector, connection, dialect)
     });
     let config = Config {
         cases: 96,
         failure_persistence: None,
-        // Each try starts from a fresh account; what is left of a failed one would spoil the next.
+        // Each case starts with a new account, which a failed case leaves behind.
         max_shrink_iters: 0,
         ..Config::default()
     };
@@ -281,7 +285,7 @@ fn round_trips(flavor: Flavor) {
     TestRunner::new(config)
         .run(&both, |(one, other)| {
             runtime.block_on(there_and_back(
-                &peer,
+                &connector,
                 &mut connection.borrow_mut(),
                 &dialect,
                 &one,
@@ -293,11 +297,11 @@ fn round_trips(flavor: Flavor) {
 }
 
 #[test]
-fn on_mariadb_any_grants_become_any_others_and_are_read_back_equal() {
+fn mariadb_round_trips_any_grants() {
     round_trips(Flavor::Mariadb);
 }
 
 #[test]
-fn on_mysql_any_grants_become_any_others_and_are_read_back_equal() {
+fn mysql_round_trips_any_grants() {
     round_trips(Flavor::Mysql);
 }

@@ -1,43 +1,44 @@
-//! Who is signed in as a user.
+//! Open sessions of a user.
 //!
-//! What can go wrong, and what prevents it:
-//! - the master sees its own sessions only (no PROCESS), and "nobody" is wrong: then it cannot be known;
-//! - our own proof, closed a moment ago, is still listed: the server takes a moment to clear it away,
-//!   so a list that is not empty is read once more;
-//! - when a session began is not to be had here (the process list says since when it does what it does
-//!   now): it is left out rather than guessed.
+//! # Failure modes
+//! - Without PROCESS the master sees only its own sessions, and an empty list is wrong: the list is then
+//!   not available.
+//! - twinkey's own sign-in, just closed, is still listed, because the server removes it late: a list that
+//!   is not empty is read again after a pause.
+//! - The start of a session is not available: the process list has the start of the current command
+//!   only.
 
 use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 
-use super::connect::Peer;
-use crate::{EngineError, Session, proof};
+use super::connect::Connector;
+use crate::{EngineError, Session, timeouts};
 
-const A_MOMENT: Duration = Duration::from_millis(50);
+const REREAD_DELAY: Duration = Duration::from_millis(50);
 
-/// `HOST` is `address:port`, or only `localhost` for a socket. There in both servers, in MySQL with the
-/// warning that `performance_schema.processlist` will take its place; that one may be switched off.
+/// `HOST` is `address:port`, or `localhost` for a socket. MySQL warns that
+/// `performance_schema.processlist` replaces this table, but that one may be disabled.
 const SESSIONS: &str = "SELECT CAST(HOST AS CHAR) FROM information_schema.PROCESSLIST \
      WHERE USER = ? AND ID <> CONNECTION_ID() ORDER BY ID";
 
 pub(super) async fn of_user(
     connection: &mut MySqlConnection,
-    peer: &Peer,
+    connector: &Connector,
     user: &str,
 ) -> Result<Vec<Session>, EngineError> {
-    let found = read(connection, peer, user).await?;
+    let found = read(connection, connector, user).await?;
     if found.is_empty() {
         return Ok(found);
     }
-    tokio::time::sleep(A_MOMENT).await;
-    read(connection, peer, user).await
+    tokio::time::sleep(REREAD_DELAY).await;
+    read(connection, connector, user).await
 }
 
 async fn read(
     connection: &mut MySqlConnection,
-    peer: &Peer,
+    connector: &Connector,
     user: &str,
 ) -> Result<Vec<Session>, EngineError> {
     let read = async {
@@ -60,7 +61,7 @@ async fn read(
             })
             .collect::<Result<Vec<_>, sqlx::Error>>()
     };
-    proof::answer(read)
+    timeouts::statement(read)
         .await
-        .map_err(|error| peer.explain("listing sessions", false, error))
+        .map_err(|error| connector.explain("listing sessions", false, error))
 }

@@ -1,34 +1,32 @@
-//! Changes are carried out as planned, to the letter.
+//! Execution of planned changes, without any decision.
 //!
-//! What can go wrong, and what prevents it:
-//! - a cut leaves half of it: changes of one database are one transaction, and the password is in
-//!   the last one;
-//! - a statement that waits for a lock takes effect after the worker that sent it has died: one alone is in a
-//!   transaction too, which nobody commits then;
-//! - a retry finds other statements in the way: nothing here reads or decides;
-//! - the verifier leaks: it goes by the simple protocol (so that the server's log shows the planned statement), and the
-//!   driver's log is off.
+//! # Failure modes
+//! - A crash leaves a half-made standby: the changes in one database are one transaction, and the
+//!   password is in the last one.
+//! - A statement that waits for a lock takes effect after its worker exited: even a single statement
+//!   is in a transaction, which then is not committed.
+//! - The verifier leaks: it is sent by the simple protocol, so the server's log shows the planned
+//!   statement, and the driver's log is disabled.
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::connect::Peer;
-use crate::proof::{answer, farewell};
-use crate::{EngineError, Filled};
+use super::connect::Connector;
+use crate::{EngineError, RenderedChange, timeouts};
 
-/// Carries `changes` out in order, each run of changes in one database as one transaction.
+/// Executes `changes` in order; adjacent changes in one database are one transaction.
 pub(super) async fn apply(
     own: &mut PgConnection,
-    peer: &Peer,
-    changes: &[Filled],
+    connector: &Connector,
+    changes: &[RenderedChange],
 ) -> Result<(), EngineError> {
     for group in changes.chunk_by(|one, next| one.database == next.database) {
         match group.first().and_then(|change| change.database.as_ref()) {
-            None => transaction(own, peer, group).await?,
+            None => transaction(own, connector, group).await?,
             Some(database) => {
-                let mut other = peer.in_database(database).connect().await?;
-                transaction(&mut other, peer, group).await?;
+                let mut other = connector.in_database(database).connect().await?;
+                transaction(&mut other, connector, group).await?;
             }
         }
     }
@@ -37,30 +35,33 @@ pub(super) async fn apply(
 
 async fn transaction(
     connection: &mut PgConnection,
-    peer: &Peer,
-    changes: &[Filled],
+    connector: &Connector,
+    changes: &[RenderedChange],
 ) -> Result<(), EngineError> {
-    let failed = |error| peer.explain("a transaction", false, error);
-    let mut transaction = answer(connection.begin()).await.map_err(failed)?;
+    let failed = |error| connector.explain("a transaction", false, error);
+    let mut transaction = timeouts::statement(connection.begin())
+        .await
+        .map_err(failed)?;
     for change in changes {
-        if let Err(error) = carry_out(&mut transaction, peer, change).await {
-            // If even this fails, the connection is gone, and the transaction with it.
-            farewell(transaction.rollback()).await;
+        if let Err(error) = execute(&mut transaction, connector, change).await {
+            // Where the rollback fails, the connection is lost, and the server rolls back.
+            timeouts::close_gracefully(transaction.rollback()).await;
             return Err(error);
         }
     }
-    answer(transaction.commit()).await.map_err(failed)
+    timeouts::statement(transaction.commit())
+        .await
+        .map_err(failed)
 }
 
-async fn carry_out(
+async fn execute(
     connection: &mut PgConnection,
-    peer: &Peer,
-    change: &Filled,
+    connector: &Connector,
+    change: &RenderedChange,
 ) -> Result<(), EngineError> {
     let statement = change.sent.expose_secret().to_owned();
-    let asked = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection);
-    answer(asked)
-        .await
-        .map(drop)
-        .map_err(|error| peer.explain(&change.shown, change.filling.is_some(), error))
+    let query = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection);
+    timeouts::statement(query).await.map(drop).map_err(|error| {
+        connector.explain(&change.shown, change.rendered_password.is_some(), error)
+    })
 }

@@ -1,13 +1,13 @@
-//! Connections, and what their failures mean.
+//! Connections to PostgreSQL, and the meaning of their errors.
 //!
-//! What can go wrong, and what prevents it:
-//! - a weaker connection than asked for: the mode is one of four, none of which falls back;
-//! - an admin connection through RDS Proxy, which holds sessions back and pins them: its host names
-//!   are refused before any connection;
-//! - a statement in our log or in an error: the driver's statement log is off, and of the server's
-//!   words only the primary message is repeated, for a statement with a password not even that
-//!   (a syntax error quotes the statement) unless it says that permission was denied;
-//! - a hanging host: connecting has a limit, and so has each statement and each lock.
+//! # Failure modes
+//! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back.
+//! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
+//!   refused before a connection is opened.
+//! - A log or an error shows a statement with a password: the driver's statement log is disabled, and
+//!   errors repeat only the server's primary message. A syntax error quotes its statement, so for a
+//!   statement with a password even that is dropped, unless permission was denied.
+//! - A host does not answer: connecting, each statement and each lock have a time limit.
 
 use std::time::Duration;
 
@@ -20,23 +20,23 @@ use crate::{Credentials, EngineError, Target, TlsMode, proxy, tls};
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// The questions of an inspection, in two databases.
-const STATEMENTS: usize = 16;
-/// What our sessions call themselves in `pg_stat_activity`.
+/// The queries of an inspection, in two databases.
+const CACHED_STATEMENTS: usize = 16;
+/// `application_name` of twinkey's own sessions.
 pub(super) const APPLICATION: &str = "twinkey";
 
-/// A server and who signs in there: what errors name, and what further connections need.
+/// Address and credentials of a connection. Opens connections and explains their errors.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer {
+pub(crate) struct Connector {
     pub host: String,
     pub port: u16,
     pub user: String,
     options: PgConnectOptions,
 }
 
-impl Peer {
-    /// For the pair's users: exactly the secret's fields, and no start-up parameter that a pooler
-    /// or RDS Proxy would refuse.
+impl Connector {
+    /// For a user of the pair: the secret's fields, without a start-up parameter that a pooler or RDS
+    /// Proxy would refuse.
     pub(crate) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
         let port = target.port.unwrap_or(DEFAULT_PORT);
         let mut options = PgConnectOptions::new_without_pgpass()
@@ -67,20 +67,23 @@ impl Peer {
         })
     }
 
-    /// For the master: never through a proxy, and never in the application's way.
+    /// For the master: not through a proxy, and with time limits that keep it from blocking an
+    /// application.
     pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
         proxy::refuse(&target.host)?;
-        let mut peer = Self::new(target, master)?;
-        peer.options = peer.options.options([
+        let mut connector = Self::new(target, master)?;
+        connector.options = connector.options.options([
             ("lock_timeout", "2s"),
             ("statement_timeout", "30s"),
             ("idle_in_transaction_session_timeout", "60s"),
             ("standard_conforming_strings", "on"),
             ("search_path", "pg_catalog"),
         ]);
-        // What is asked of every pair is parsed once: half of what it costs.
-        peer.options = peer.options.statement_cache_capacity(STATEMENTS);
-        Ok(peer)
+        // Parsing is half the cost of the queries, which are the same for every pair.
+        connector.options = connector
+            .options
+            .statement_cache_capacity(CACHED_STATEMENTS);
+        Ok(connector)
     }
 
     /// The same server and user, another database.
@@ -110,7 +113,7 @@ impl Peer {
         }
     }
 
-    /// What `error` means; `secret`: the statement held a password.
+    /// The engine's error for `error`; `secret`: the statement held a password.
     pub(crate) fn explain(&self, what: &str, secret: bool, error: sqlx::Error) -> EngineError {
         match error {
             sqlx::Error::Database(error) => {
@@ -133,14 +136,14 @@ impl Peer {
                     self.unreachable(error.to_string())
                 }
             }
-            // SASLprep refused the user name or the password, which no server can then accept.
+            // SASLprep refused the user name or the password, so no server can accept it.
             sqlx::Error::Configuration(_) => self.sign_in_refused(
                 "the user name or the password holds a character that SCRAM cannot carry".into(),
             ),
             error => EngineError::Refused {
                 what: what.to_owned(),
                 reason: error.to_string(),
-                hint: "this is not an answer that PostgreSQL gives: see what listens there".into(),
+                hint: "check which server listens there: PostgreSQL gives no such answer".into(),
             },
         }
     }
@@ -150,14 +153,14 @@ impl Peer {
         match code {
             "28P01" | "28000" => self.sign_in_refused(reason),
             "55P03" | "57014" | "40P01" | "40001" => EngineError::Busy { what, reason },
-            // Two sessions altered one role: the loser may try again.
+            // Two sessions altered one role; a retry succeeds.
             "XX000" if reason.contains("concurrently") => EngineError::Busy { what, reason },
             "53300" | "53400" | "57P01" | "57P02" | "57P03" | "57P05" => self.unreachable(reason),
             code if code.starts_with("08") => self.unreachable(reason),
             "25006" => EngineError::Refused {
                 what,
                 reason,
-                hint: "this host is a reader: give the writer's endpoint".into(),
+                hint: "use the writer's endpoint: this host is a reader".into(),
             },
             "3D000" => EngineError::Refused {
                 what,
@@ -168,7 +171,7 @@ impl Peer {
                 what,
                 reason,
                 hint: format!(
-                    "`twinkey check` lists what {} lacks, each with the statement that mends it; where rds.restrict_password_commands is on, it must be a member of rds_password to set any password",
+                    "run `twinkey check`, which lists the privileges that {} lacks, each with the statement that grants it; where rds.restrict_password_commands is on, it must be a member of rds_password to set any password",
                     super::quote::ident(&self.user)
                 ),
             },

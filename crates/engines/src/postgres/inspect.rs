@@ -1,14 +1,14 @@
-//! What is so in the cluster now: read-only, plain data, one query in the rotation's own database.
+//! Facts about the pair in the cluster: read-only, plain data, one query in the rotation's database.
 //!
-//! What can go wrong, and what prevents it:
-//! - a catalogue that RDS hides (`pg_authid`) fails the whole: everything comes from public views,
-//!   and the stored form of the password is asked for only where it may be read;
-//! - facts from different moments contradict each other: one statement, one snapshot;
-//! - latency: other databases are visited only if `pg_shdepend` says that grants to the clone are
-//!   there, which is so once in a pair's life if at all.
+//! # Failure modes
+//! - RDS hides a catalogue (`pg_authid`), and the query fails: all facts come from public views, and
+//!   the stored form of the password is read only where the master may read it.
+//! - Facts of different moments contradict each other: one statement reads one snapshot.
+//! - Visits to other databases take long: they happen only if `pg_shdepend` lists grants to the clone
+//!   there, which is at most once in a pair's life.
 //!
-//! The answer is one JSON document, so that a version's columns (`inherit_option` and `set_option`
-//! came with 16) may be missing from it.
+//! The result is one JSON document, so that it can lack the columns of newer versions
+//! (`inherit_option` and `set_option` came with 16).
 
 use std::collections::BTreeMap;
 
@@ -16,24 +16,23 @@ use serde::Deserialize;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::connect::Peer;
-use crate::EngineError;
-use crate::proof::answer;
+use super::connect::Connector;
+use crate::{EngineError, timeouts};
 use twinkey_core::secret::pair::{Pair, Which};
 
-/// The cluster as the plan needs it.
+/// Facts that the plan needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Facts {
     /// `160004`
     pub version: u32,
     /// `16.4`
     pub version_text: String,
-    /// The database that the admin connection is in.
+    /// Database of the admin connection.
     pub database: String,
     pub master: Role,
-    /// `has_privs_of_role` and the like, of the master over the two users.
-    pub over_base: Power,
-    pub over_clone: Power,
+    /// Rights of the master on the two users (`has_privs_of_role` and similar functions).
+    pub over_base: RoleRights,
+    pub over_clone: RoleRights,
     pub base: Option<Role>,
     pub clone: Option<Role>,
     pub password_encryption: String,
@@ -45,17 +44,17 @@ pub(super) struct Facts {
     pub memberships: Vec<Membership>,
     /// Login-time settings of the two users.
     pub settings: Vec<Settings>,
-    /// Of the settings' names, those that the master may not set.
+    /// Names of settings that the master may not set.
     pub unsettable: Vec<String>,
-    /// Databases in which the clone owns objects, and how many. Shared objects count for
+    /// Databases in which the clone owns objects, with their number. Shared objects count for
     /// `database`.
     pub owned: Vec<Owned>,
-    /// Databases in which something was granted to the clone itself.
+    /// Databases with grants to the clone itself.
     pub granted_in: Vec<String>,
-    /// Filled by [`grants`].
+    /// Set by [`grants`].
     #[serde(default)]
     pub grants: Vec<Grant>,
-    /// Filled by [`stored_as_md5`]; `None` where it may not be read.
+    /// Set by [`stored_as_md5`]; `None` where the master may not read it.
     #[serde(default)]
     pub active_is_md5: Option<bool>,
 }
@@ -71,20 +70,20 @@ pub(super) struct Role {
     pub replication: bool,
     pub bypassrls: bool,
     pub connection_limit: i32,
-    /// `None`: for ever.
+    /// `None`: it does not expire.
     pub valid_until: Option<String>,
 }
 
-/// What the master may do with a role.
+/// The master's rights on a role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Power {
+pub(super) struct RoleRights {
     /// It may grant the role.
     pub admin: bool,
     /// It has the role's privileges without SET ROLE.
     pub usage: bool,
-    /// It may make the role an owner.
+    /// It may make the role the owner of an object.
     pub set: bool,
-    /// The master granted the role to itself before, with whichever options.
+    /// An earlier grant of the role by the master to itself.
     pub own_grant: Option<OwnGrant>,
 }
 
@@ -121,23 +120,23 @@ pub(super) struct Owned {
     pub count: i64,
 }
 
-/// Something granted to the clone itself.
+/// A grant to the clone itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Grant {
     pub database: String,
-    /// As `REVOKE … ON` takes it, for example `TABLE public.t`; `None`: of a kind that is not handled.
+    /// For `REVOKE … ON`, for example `TABLE public.t`; `None` for kinds that are not revoked.
     pub object: Option<String>,
-    /// For people.
+    /// For messages.
     pub description: String,
     pub owner: Option<String>,
-    /// All grantors of these privileges are the owner.
+    /// The owner granted all these privileges.
     pub by_owner: bool,
     /// The master has the owner's privileges.
     pub as_owner: bool,
 }
 
 /// (database, name in lower case) -> value
-pub(super) type Values = BTreeMap<(Option<String>, String), String>;
+pub(super) type SettingValues = BTreeMap<(Option<String>, String), String>;
 
 impl Facts {
     pub(super) const fn role(&self, which: Which) -> Option<&Role> {
@@ -148,7 +147,7 @@ impl Facts {
     }
 
     /// A user's login-time settings.
-    pub(super) fn settings_of(&self, user: &str) -> Values {
+    pub(super) fn settings_of(&self, user: &str) -> SettingValues {
         self.settings
             .iter()
             .filter(|settings| settings.role == user)
@@ -162,7 +161,7 @@ impl Facts {
             .collect()
     }
 
-    /// Every session of the clone becomes the base user already.
+    /// Whether every session of the clone becomes the base user already.
     pub(super) fn becomes_base(&self, pair: &Pair) -> bool {
         self.settings_of(&pair.clone)
             .get(&(None, "role".to_owned()))
@@ -175,10 +174,10 @@ const GRANTS: &str = include_str!("grants.sql");
 /// `GRANT SET ON PARAMETER` came with 15.
 const MAY_SET: &str = "has_parameter_privilege(s.name, 'SET')";
 
-/// Reads everything about the pair.
+/// Reads the facts about the pair.
 pub(super) async fn facts(
     connection: &mut PgConnection,
-    peer: &Peer,
+    connector: &Connector,
     version: u32,
     pair: &Pair,
 ) -> Result<Facts, EngineError> {
@@ -187,24 +186,24 @@ pub(super) async fn facts(
         "{set_mode}",
         if version >= 160_000 { "SET" } else { "MEMBER" },
     );
-    let asked = sqlx::query(AssertSqlSafe(sql))
+    let query = sqlx::query(AssertSqlSafe(sql))
         .bind(&pair.base)
         .bind(&pair.clone)
         .fetch_one(&mut *connection);
-    let row = answer(asked)
+    let row = timeouts::statement(query)
         .await
         .and_then(|row| row.try_get::<String, _>(0))
-        .map_err(|error| peer.explain("reading the pair's roles", false, error))?;
+        .map_err(|error| connector.explain("reading the pair's roles", false, error))?;
     let mut facts: Facts = read(&row)?;
     if facts.authid_readable {
-        facts.active_is_md5 = stored_as_md5(connection, peer, pair.active_user()).await?;
+        facts.active_is_md5 = stored_as_md5(connection, connector, pair.active_user()).await?;
     }
     for database in facts.granted_in.clone() {
         let found = if database == facts.database {
-            grants(connection, peer, &pair.clone, true).await?
+            grants(connection, connector, &pair.clone, true).await?
         } else {
-            let mut other = peer.in_database(&database).connect().await?;
-            grants(&mut other, peer, &pair.clone, false).await?
+            let mut other = connector.in_database(&database).connect().await?;
+            grants(&mut other, connector, &pair.clone, false).await?
         };
         facts.grants.extend(found);
     }
@@ -213,40 +212,40 @@ pub(super) async fn facts(
 
 async fn grants(
     connection: &mut PgConnection,
-    peer: &Peer,
+    connector: &Connector,
     clone: &str,
     shared: bool,
 ) -> Result<Vec<Grant>, EngineError> {
-    let asked = sqlx::query(GRANTS)
+    let query = sqlx::query(GRANTS)
         .bind(clone)
         .bind(shared)
         .fetch_one(connection);
-    let text = answer(asked)
+    let text = timeouts::statement(query)
         .await
         .and_then(|row| row.try_get::<String, _>(0))
-        .map_err(|error| peer.explain("reading the grants to the clone", false, error))?;
+        .map_err(|error| connector.explain("reading the grants to the clone", false, error))?;
     read(&text)
 }
 
 async fn stored_as_md5(
     connection: &mut PgConnection,
-    peer: &Peer,
+    connector: &Connector,
     user: &str,
 ) -> Result<Option<bool>, EngineError> {
-    let asked =
+    let query =
         sqlx::query("SELECT rolpassword LIKE 'md5%' FROM pg_catalog.pg_authid WHERE rolname = $1")
             .bind(user)
             .fetch_optional(connection);
-    answer(asked)
+    timeouts::statement(query)
         .await
         .and_then(|row| row.map_or(Ok(None), |row| row.try_get(0)))
-        .map_err(|error| peer.explain("reading the stored form of the password", false, error))
+        .map_err(|error| connector.explain("reading the stored form of the password", false, error))
 }
 
 fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, EngineError> {
     serde_json::from_str(json).map_err(|error| EngineError::Refused {
         what: "reading the catalogue".into(),
-        reason: format!("the server's answer is not understood: {error}"),
-        hint: "this server may be a fork of PostgreSQL, or a version that is not supported".into(),
+        reason: format!("the server's answer cannot be parsed: {error}"),
+        hint: "check the server's version: it may be a fork of PostgreSQL, or not supported".into(),
     })
 }

@@ -1,13 +1,13 @@
-//! What a master is to be given: pure. `preflight.rs` says what one lacks; a test has one made with exactly this.
+//! Statements that give a master its privileges: pure. A test creates a master with them alone.
 
 use super::quote::{check_user_name, ident};
 use crate::EngineError;
 use crate::master::{Grant, MasterGrants, MasterRequest};
 
-/// The statements, for a superuser or RDS's own master.
+/// The statements, to be executed by a superuser or RDS's own master.
 ///
 /// # Errors
-/// A name that no user can have here.
+/// [`EngineError::UserName`]
 pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineError> {
     let pair = [Some(&request.user), request.clone.as_ref()];
     for name in pair.into_iter().flatten().chain([&request.master]) {
@@ -16,17 +16,17 @@ pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineErro
     let master = ident(&request.master);
     let mut grants = vec![Grant::needed(
         format!("CREATE ROLE {master} LOGIN CREATEROLE"),
-        "it makes and alters users; it has no password yet, and cannot sign in",
+        "it creates and alters users; it has no password yet, and cannot sign in",
     )];
     grants.extend(pair.into_iter().flatten().map(|user| {
         Grant::needed(
             format!("GRANT {} TO {master} WITH ADMIN OPTION", ident(user)),
-            "PostgreSQL 16 and later: it may alter and grant this user, whom another role made (on 15, leave it out)",
+            "PostgreSQL 16 and later: it may alter and grant this user, which another role created (on 15, leave it out)",
         )
     }));
     grants.push(Grant::optional(
         format!("GRANT pg_read_all_stats TO {master}"),
-        "it sees from where and since when somebody is signed in as the standby",
+        "it sees the address and start of the standby's sessions",
     ));
     Ok(MasterGrants {
         comment: "--",

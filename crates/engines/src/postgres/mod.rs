@@ -1,8 +1,8 @@
-//! PostgreSQL on RDS and Aurora.
+//! PostgreSQL on RDS and Aurora. `plan` explains how the pair works.
 //!
-//! `plan.rs` says how the pair works. What else can go wrong, and what prevents it:
-//! - two runs at once: an advisory lock of the session that applies the changes. It is the
-//!   server's, so workers with different journals meet there too, and it ends with its connection.
+//! # Failure modes
+//! - Two runs change one pair: the session that applies the changes holds an advisory lock. The server
+//!   keeps it, so workers with different journals exclude each other, and it ends with its connection.
 
 mod apply;
 mod connect;
@@ -19,11 +19,12 @@ use aws_lc_rs::digest;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-pub(super) use self::connect::Peer;
+pub(super) use self::connect::Connector;
+#[cfg(feature = "redshift")]
 pub(super) use self::quote::list_elements;
 use super::{
-    Admin, Credentials, Engine, EngineError, Filled, InspectRequest, Inspection, PostgresOptions,
-    Questions, Session, SignedIn, Target, proof,
+    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, PostgresOptions,
+    RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -50,31 +51,33 @@ impl Engine for Postgres {
         &self,
         target: &Target,
         credentials: &Credentials,
-        questions: Questions<'_>,
+        checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
-        let peer = Peer::new(target, credentials)?;
-        let proof = async {
-            let mut connection = peer.connect().await?;
-            let user = who(&mut connection, &peer).await?;
-            let server_identity = if questions.identity {
-                identity(&mut connection, &peer).await?
+        let connector = Connector::new(target, credentials)?;
+        let signing_in = async {
+            let mut connection = connector.connect().await?;
+            let user = session_user(&mut connection, &connector).await?;
+            let server_identity = if checks.identity {
+                identity(&mut connection, &connector).await?
             } else {
                 None
             };
-            for probe in questions.probes {
+            for probe in checks.probes {
                 sqlx::raw_sql(AssertSqlSafe(probe.clone()))
                     .execute(&mut connection)
                     .await
-                    .map_err(|error| peer.explain(&format!("the probe {probe:?}"), false, error))?;
+                    .map_err(|error| {
+                        connector.explain(&format!("the probe {probe:?}"), false, error)
+                    })?;
             }
-            // What was asked is answered; how the connection ends changes nothing.
+            // The answers are complete; an error of the close changes nothing.
             let _ = connection.close().await;
             Ok(SignedIn {
                 user,
                 server_identity,
             })
         };
-        proof::in_time(&peer.host, peer.port, proof).await
+        timeouts::sign_in(&connector.host, connector.port, signing_in).await
     }
 
     async fn admin(
@@ -82,13 +85,13 @@ impl Engine for Postgres {
         target: &Target,
         master: &Credentials,
     ) -> Result<Box<dyn Admin>, EngineError> {
-        let peer = Peer::admin(target, master)?;
-        let mut connection = peer.connect().await?;
-        let version = version(&mut connection, &peer).await?;
-        let server_identity = identity(&mut connection, &peer).await?;
-        Ok(Box::new(Master {
+        let connector = Connector::admin(target, master)?;
+        let mut connection = connector.connect().await?;
+        let version = version(&mut connection, &connector).await?;
+        let server_identity = identity(&mut connection, &connector).await?;
+        Ok(Box::new(PostgresAdmin {
             connection,
-            peer,
+            connector,
             version,
             server_identity,
             options: self.options.clone(),
@@ -96,61 +99,64 @@ impl Engine for Postgres {
     }
 }
 
-/// Who has signed in.
-async fn who(connection: &mut PgConnection, peer: &Peer) -> Result<String, EngineError> {
-    ask(connection, "SELECT session_user::text")
+/// The user that signed in.
+async fn session_user(
+    connection: &mut PgConnection,
+    connector: &Connector,
+) -> Result<String, EngineError> {
+    scalar(connection, "SELECT session_user::text")
         .await
-        .map_err(|error| peer.explain("asking who has signed in", false, error))
+        .map_err(|error| connector.explain("reading the signed-in user", false, error))
 }
 
 /// `160004`
-async fn version(connection: &mut PgConnection, peer: &Peer) -> Result<u32, EngineError> {
+async fn version(connection: &mut PgConnection, connector: &Connector) -> Result<u32, EngineError> {
     let version = "SELECT current_setting('server_version_num')::int";
-    ask(connection, version)
+    scalar(connection, version)
         .await
         .map(i32::unsigned_abs)
-        .map_err(|error| peer.explain("asking which version this is", false, error))
+        .map_err(|error| connector.explain("reading the server's version", false, error))
 }
 
-/// What tells this cluster, with its replicas, from every other one. `None`: it may not be asked, or some service has
-/// no control file to show.
+/// The identity that the cluster and its replicas share. `None`: the user may not read it, or the
+/// service has no control file.
 async fn identity(
     connection: &mut PgConnection,
-    peer: &Peer,
+    connector: &Connector,
 ) -> Result<Option<String>, EngineError> {
-    let explain = |error| peer.explain("asking which server this is", false, error);
+    let explain = |error| connector.explain("reading the server's identity", false, error);
     let may = "SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
-    if !ask::<bool>(connection, may).await.map_err(explain)? {
+    if !scalar::<bool>(connection, may).await.map_err(explain)? {
         return Ok(None);
     }
     let identity = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
-    match ask(connection, identity).await {
+    match scalar(connection, identity).await {
         Ok(identity) => Ok(identity),
         Err(sqlx::Error::Database(_)) => Ok(None),
         Err(error) => Err(explain(error)),
     }
 }
 
-/// One value, by the simple protocol: one round trip.
-async fn ask<T>(connection: &mut PgConnection, question: &'static str) -> sqlx::Result<T>
+/// One value by the simple protocol, which takes one round trip.
+async fn scalar<T>(connection: &mut PgConnection, sql: &'static str) -> sqlx::Result<T>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
-    let row = proof::answer(sqlx::raw_sql(question).fetch_one(connection)).await?;
+    let row = timeouts::statement(sqlx::raw_sql(sql).fetch_one(connection)).await?;
     row.try_get(0)
 }
 
-/// The master's connection.
-struct Master {
+/// The admin connection.
+struct PostgresAdmin {
     connection: PgConnection,
-    peer: Peer,
+    connector: Connector,
     version: u32,
     server_identity: Option<String>,
     options: PostgresOptions,
 }
 
 #[async_trait]
-impl Admin for Master {
+impl Admin for PostgresAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.server_identity.as_deref()
     }
@@ -158,25 +164,33 @@ impl Admin for Master {
     async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
         let key = lock_key(&pair.base);
         let sql = format!("SELECT pg_catalog.pg_try_advisory_lock('{key}')");
-        let asked = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut self.connection);
-        proof::answer(asked)
+        let query = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut self.connection);
+        timeouts::statement(query)
             .await
             .and_then(|row| row.try_get(0))
-            .map_err(|error| self.peer.explain("taking the pair's lock", false, error))
+            .map_err(|error| {
+                self.connector
+                    .explain("taking the pair's lock", false, error)
+            })
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
-        let facts =
-            inspect::facts(&mut self.connection, &self.peer, self.version, request.pair).await?;
+        let facts = inspect::facts(
+            &mut self.connection,
+            &self.connector,
+            self.version,
+            request.pair,
+        )
+        .await?;
         Ok(plan::plan(&facts, request.pair, &self.options))
     }
 
-    async fn apply(&mut self, changes: &[Filled]) -> Result<(), EngineError> {
-        apply::apply(&mut self.connection, &self.peer, changes).await
+    async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
+        apply::apply(&mut self.connection, &self.connector, changes).await
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
-        sessions::of_user(&mut self.connection, &self.peer, user)
+        sessions::of_user(&mut self.connection, &self.connector, user)
             .await
             .map(Some)
     }
@@ -185,14 +199,14 @@ impl Admin for Master {
         if self.connection.is_in_transaction() {
             return false;
         }
-        let asked = sqlx::raw_sql(DISCARD).execute(&mut self.connection);
-        matches!(proof::farewell(asked).await, Some(Ok(_)))
+        let query = sqlx::raw_sql(DISCARD).execute(&mut self.connection);
+        matches!(timeouts::close_gracefully(query).await, Some(Ok(_)))
     }
 
-    /// The server frees the lock only when it has noticed the end of the connection, which may be after
-    /// the next run has asked for it: so it is given back first.
+    /// Frees the lock first: the server notices the end of a connection late, perhaps after the next
+    /// run tried to take the lock.
     async fn close(mut self: Box<Self>) {
-        proof::farewell(async {
+        timeouts::close_gracefully(async {
             let free = sqlx::query("SELECT pg_catalog.pg_advisory_unlock_all()");
             let freed = free.execute(&mut self.connection).await;
             (freed, self.connection.close().await)
@@ -201,13 +215,13 @@ impl Admin for Master {
     }
 }
 
-/// What `DISCARD ALL` does (PostgreSQL manual, "DISCARD"), which frees the lock too and makes of the settings what the
-/// sign-in asked for; but for `DEALLOCATE ALL` and `DISCARD PLANS`: the questions stay prepared.
+/// `DISCARD ALL` (PostgreSQL manual, "DISCARD"), which also frees the lock and resets the settings to
+/// those of the sign-in. It lacks `DEALLOCATE ALL` and `DISCARD PLANS`: the queries stay prepared.
 const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
-/// One lock a pair and cluster of databases: advisory locks are a database's, and a pair's workers
-/// all come to the database of its secret.
+/// Key of a pair's lock. Advisory locks belong to a database, and all workers of a pair connect to the
+/// database in its secret.
 fn lock_key(base: &str) -> i64 {
     let hash = digest::digest(&digest::SHA256, format!("twinkey/pair/{base}").as_bytes());
     let mut first = [0_u8; 8];

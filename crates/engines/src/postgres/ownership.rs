@@ -1,24 +1,22 @@
-//! What an older tool, or a person, left with the clone itself: objects that it owns, and privileges
-//! that were granted to it. Pure.
+//! Objects that the clone owns and privileges granted to it, by an older tool or by hand: pure.
 //!
-//! What can go wrong, and what prevents it:
-//! - DROP OWNED takes a table along: it is never used. Objects are handed over with REASSIGN OWNED,
-//!   privileges are revoked one object at a time;
-//! - the master keeps a membership that it needed for a moment: it is given and taken back in the
-//!   transaction that needed it, and a grant that was there before is left as it was;
-//! - the active clone loses what it works with: its objects go to the base user, whose privileges
-//!   it has; privileges of its own are revoked only while it is the standby and has been a
-//!   borrower by its role setting.
+//! # Failure modes
+//! - DROP OWNED drops a table: it is not used. REASSIGN OWNED hands objects over, and privileges are
+//!   revoked object by object.
+//! - The master keeps a temporary membership: the transaction that needs it also revokes it, and
+//!   restores an earlier grant.
+//! - The active clone loses a privilege that it uses: its objects go to the base user, whose privileges
+//!   it has. Its own privileges are revoked only while it is the standby.
 
 use std::collections::BTreeSet;
 
-use super::inspect::{Facts, Grant, Owned, Power};
+use super::inspect::{Facts, Grant, Owned, RoleRights};
 use super::quote::ident;
 use crate::{Change, ChangeKind, Finding, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, Which};
 
-/// Hand-overs and revokes in databases that need a connection of their own.
+/// Changes in other databases, each of which needs a connection of its own.
 pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
     let owned = facts.owned.iter().map(|owned| &owned.database);
     let granted = facts.grants.iter().map(|grant| &grant.database);
@@ -36,12 +34,12 @@ pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
         .collect()
 }
 
-/// Those in the database of the rotation.
+/// Changes in the rotation's own database.
 pub(super) fn in_own_database(facts: &Facts, pair: &Pair) -> Vec<Change> {
     in_database(facts, pair, &facts.database)
 }
 
-/// What is the clone's own and stays so, with the reason.
+/// Findings about privileges of the clone that stay, with the reason.
 pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     if pair.active == Which::Base {
         return facts
@@ -77,7 +75,7 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             if inert {
                 Finding::new(
                     Severity::Note,
-                    format!("the clone has {what} of its own; it is not in use, and goes when the clone is the standby"),
+                    format!("the clone has {what} of its own, which it does not use; it is revoked when the clone is the standby"),
                     None,
                 )
             } else {
@@ -133,8 +131,8 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
     changes
 }
 
-/// Puts a membership of the master in `role` around the changes, and afterwards what was before.
-fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: Power) {
+/// Surrounds the changes with a temporary membership of the master in `role`.
+fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: RoleRights) {
     let (role, master) = (ident(role), ident(&facts.master.name));
     let (give, take) = if facts.version >= 160_000 {
         let with = |inherit: bool, set: bool| {
@@ -156,12 +154,12 @@ fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: Power) {
             format!("REVOKE {role} FROM {master}"),
         )
     };
-    let why = "the master may do this only as a member";
+    let why = "the master may make the next change only as a member";
     changes.insert(0, Change::plain(ChangeKind::Ownership, give, why));
     changes.push(Change::plain(
         ChangeKind::Ownership,
         take,
-        "and is one for no longer than that",
+        "the master is a member only for these changes",
     ));
 }
 
@@ -172,7 +170,8 @@ fn revoke(object: &str, pair: &Pair) -> String {
     )
 }
 
-/// REVOKE takes back what the object's owner granted, if the master has the owner's privileges.
+/// Whether the master can revoke it: REVOKE affects the owner's grants, if the master has the owner's
+/// privileges.
 fn revocable(grant: &Grant, facts: &Facts, pair: &Pair) -> bool {
     let may_be_owner = grant.as_owner
         || grant.owner.as_ref() == Some(&pair.base)

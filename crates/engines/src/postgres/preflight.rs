@@ -1,4 +1,4 @@
-//! What a person should know before a run, and what the master lacks: pure.
+//! Findings before a run, and privileges that the master lacks: pure.
 
 use super::inspect::Facts;
 use super::quote::ident;
@@ -9,7 +9,7 @@ use twinkey_core::secret::pair::{Pair, Which};
 /// Whether the master may give this attribute to another role.
 pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
     let master = &facts.master;
-    // Before 16 CREATEROLE was enough for all but BYPASSRLS; from 16 on one has to have it oneself.
+    // Before 16 CREATEROLE was enough for all but BYPASSRLS; since 16 the master itself needs it.
     master.superuser
         || match attribute {
             "CREATEDB" => facts.version < 160_000 || master.createdb,
@@ -18,17 +18,17 @@ pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
         }
 }
 
-/// What is refused, and what is worth knowing.
+/// The findings about the pair.
 pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
     let mut all = Vec::new();
     for which in [Which::Base, Which::Clone] {
         refusals(facts, pair, which, &mut all);
     }
-    unlike_pair(facts, pair, options, &mut all);
+    pair_mismatches(facts, pair, options, &mut all);
     if facts.memberships.iter().any(|m| m.role == "rds_iam") {
         all.push(Finding::new(
             Severity::Error,
-            "a user of the pair is a member of rds_iam, which signs in with tokens only: no password would work".into(),
+            "a user of the pair is a member of rds_iam, whose members sign in with tokens only: no password would work".into(),
             Some(format!("REVOKE rds_iam FROM {}", ident(&pair.base))),
         ));
     }
@@ -39,16 +39,15 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
             if stored_md5 {
                 "the active user's password is stored as md5; the standby's will be too".into()
             } else {
-                "password_encryption is md5 on this server; passwords are stored so".into()
+                "password_encryption is md5 on this server; passwords are stored as md5".into()
             },
-            Some("set password_encryption to scram-sha-256, and give the active user its password once more, when all clients know SCRAM".into()),
+            Some("when all clients support SCRAM, set password_encryption to scram-sha-256 and set the active user's password again".into()),
         ));
     }
     if !facts.sees_sessions {
         all.push(Finding::new(
             Severity::Note,
-            "the master sees that the standby has sessions, but not from where and since when"
-                .into(),
+            "the master sees that the standby has sessions, but not their address and start".into(),
             Some(format!(
                 "GRANT pg_read_all_stats TO {}",
                 ident(&facts.master.name)
@@ -70,13 +69,13 @@ fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
             Some(fix),
         ));
     };
-    let ordinary = format!("make an ordinary user for the application; {name:?} is not one");
+    let ordinary = format!("create an ordinary user for the application; {name:?} is not one");
     if user.superuser {
         refuse("is a superuser", ordinary);
     } else if user.name == facts.master.name {
         refuse(
             "is the master itself",
-            "give a master secret with another user, or rotate the master by its own managed rotation".into(),
+            "use a master secret with another user, or rotate the master by its own managed rotation".into(),
         );
     } else if user.replication {
         refuse(
@@ -89,7 +88,7 @@ fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
     }
 }
 
-fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut Vec<Finding>) {
+fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut Vec<Finding>) {
     if facts.base.is_none() {
         all.push(Finding::new(
             Severity::Error,
@@ -135,13 +134,13 @@ fn unlike_pair(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut 
     } else if options.set_role && !facts.becomes_base(pair) {
         all.push(Finding::new(
             Severity::Note,
-            "sessions of the clone do not become the base user yet; they will when the clone is the standby again".into(),
+            "sessions of the clone do not become the base user yet; they will once the clone has been the standby".into(),
             None,
         ));
     }
 }
 
-/// What the master lacks to carry the changes out.
+/// Privileges that the master lacks for the changes.
 pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
     let mut all = Vec::new();
     let master = &facts.master;
@@ -170,7 +169,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
         }
     } else if !master.inherit && !facts.owned.is_empty() {
         all.push(Finding::lacks(
-            format!("the master {:?} does not inherit the privileges of roles that it is a member of, which handing objects over takes", master.name),
+            format!("the master {:?} does not inherit the privileges of roles that it is a member of, which handing objects over requires", master.name),
             format!("ALTER ROLE {name} INHERIT"),
         ));
     }

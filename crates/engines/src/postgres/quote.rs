@@ -1,17 +1,17 @@
-//! Names and values in SQL text. Everything is quoted always: what needs no quotes is not ours to know.
+//! Names and values in SQL text, which are always quoted.
 
-use crate::{EngineError, name};
+use crate::{EngineError, user_name};
 
-/// NAMEDATALEN - 1 in bytes; a longer name would be cut off silently and be somebody else's.
+/// NAMEDATALEN - 1 in bytes. The server truncates a longer name, which may then be another user's.
 const NAME_LIMIT: usize = 63;
 
-/// Whether this can be a user's name here.
+/// Checks that PostgreSQL allows this user name.
 pub(super) fn check_user_name(name: &str) -> Result<(), EngineError> {
-    name::check(name, NAME_LIMIT, "PostgreSQL")?;
-    // The driver sends the name inside the SCRAM exchange too, prepared and unescaped (RFC 5802,
-    // section 5.1, would have it escaped): the server refuses a comma there, the driver the rest.
+    user_name::check(name, NAME_LIMIT, "PostgreSQL")?;
+    // The driver also sends the name in the SCRAM exchange, prepared but not escaped as RFC 5802,
+    // section 5.1, requires. There the server refuses a comma, and the driver the other characters.
     if name.contains(',') || stringprep::saslprep(&format!("n={name}")).is_err() {
-        return name::refuse(
+        return user_name::refuse(
             name,
             "it holds a comma or a character that SCRAM cannot carry",
         );
@@ -24,14 +24,13 @@ pub(super) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `'a''b'`, for sessions with `standard_conforming_strings` on, which ours are.
+/// `'a''b'`, for sessions with `standard_conforming_strings`, as [`super::connect`] sets it.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The settings whose stored value is a list of quoted names (GUC_LIST_QUOTE), as pg_dump knows
-/// them: variable_is_guc_list_quote() in src/bin/pg_dump/dumputils.c.
-const LISTS: [&str; 6] = [
+/// Settings whose stored value is a list of quoted names (GUC_LIST_QUOTE), as in pg_dump: variable_is_guc_list_quote() in src/bin/pg_dump/dumputils.c.
+const LIST_SETTINGS: [&str; 6] = [
     "local_preload_libraries",
     "search_path",
     "session_preload_libraries",
@@ -40,9 +39,9 @@ const LISTS: [&str; 6] = [
     "unix_socket_directories",
 ];
 
-/// The right-hand side of `SET name TO …` that stores `value` again.
+/// The right-hand side of `SET name TO …` that stores this value.
 pub(super) fn setting_value(name: &str, value: &str) -> String {
-    if LISTS.contains(&name.to_ascii_lowercase().as_str()) {
+    if LIST_SETTINGS.contains(&name.to_ascii_lowercase().as_str()) {
         let elements: Vec<String> = list_elements(value).iter().map(|e| literal(e)).collect();
         elements.join(", ")
     } else {
@@ -50,7 +49,7 @@ pub(super) fn setting_value(name: &str, value: &str) -> String {
     }
 }
 
-/// The names in `"$user", public, "a, ""b"`. Never empty: an empty list is one empty name.
+/// The names in `"$user", public, "a, ""b"`. An empty list is one empty name.
 pub(crate) fn list_elements(value: &str) -> Vec<String> {
     let mut elements = vec![String::new()];
     let mut quoted = false;
@@ -82,13 +81,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_name_is_only_a_name_whatever_it_holds() {
+    fn any_name_is_only_a_name() {
         assert_eq!(ident("a\"b'; DROP"), "\"a\"\"b'; DROP\"");
         assert_eq!(literal("O'Hara\\"), "'O''Hara\\'");
     }
 
     #[test]
-    fn a_name_that_the_server_would_cut_off_is_refused() {
+    fn a_name_that_the_server_would_truncate_is_refused() {
         assert!(check_user_name(&"x".repeat(63)).is_ok());
         assert!(check_user_name(&"x".repeat(64)).is_err());
         assert!(check_user_name(&"ü".repeat(32)).is_err(), "64 bytes");
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_path_is_a_list_of_names_and_a_time_limit_one_value() {
+    fn a_search_path_is_a_list_of_names() {
         let path = r#""$user", public, "a, ""b""#;
         assert_eq!(
             setting_value("search_path", path),

@@ -1,15 +1,15 @@
-//! Who is signed in as a user.
+//! Open sessions of a user.
 //!
-//! Sessions that call themselves `twinkey` are left out: they are proofs, ours or another worker's.
-//! Whose details the master may not see (no `pg_read_all_stats`, which `pg_monitor` holds) has none
-//! here either, but is counted.
+//! Sessions with the application name `twinkey` are excluded: they are sign-ins of a worker. Where the
+//! master may not see a session's details (without `pg_read_all_stats`, which `pg_monitor` includes),
+//! the session is counted without them.
 
 use chrono::DateTime;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
-use super::connect::{APPLICATION, Peer};
-use crate::{EngineError, Session, proof};
+use super::connect::{APPLICATION, Connector};
+use crate::{EngineError, Session, timeouts};
 
 const SESSIONS: &str = "SELECT host(client_addr), nullif(application_name, ''), \
      (extract(epoch FROM backend_start) * 1000)::bigint \
@@ -21,7 +21,7 @@ const SESSIONS: &str = "SELECT host(client_addr), nullif(application_name, ''), 
 
 pub(super) async fn of_user(
     connection: &mut PgConnection,
-    peer: &Peer,
+    connector: &Connector,
     user: &str,
 ) -> Result<Vec<Session>, EngineError> {
     let read = || async {
@@ -43,7 +43,7 @@ pub(super) async fn of_user(
             })
             .collect::<Result<Vec<_>, sqlx::Error>>()
     };
-    proof::answer(read())
+    timeouts::statement(read())
         .await
-        .map_err(|error| peer.explain("listing sessions", false, error))
+        .map_err(|error| connector.explain("listing sessions", false, error))
 }

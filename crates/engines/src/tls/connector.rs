@@ -1,7 +1,7 @@
-//! TLS as the config asks for it, for the connections that are ours and not a driver's.
+//! TLS for connections without a driver, as the config defines it.
 //!
-//! Mozilla's roots are trusted besides ours, because sqlx trusts them: whom a connection trusts
-//! must not depend on which engine it leads to, or on how its user signs in.
+//! Mozilla's roots are trusted too, because sqlx trusts them: all engines and sign-in methods must
+//! trust the same roots.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use tokio_rustls::TlsConnector;
 use super::roots_pem;
 use crate::{EngineError, Tls, TlsMode};
 
-/// What protects a connection; `None` for plain text. Blocks for the time of reading files.
+/// The TLS connector of a connection; `None` for plain text. Blocks while it reads files.
 pub(crate) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, EngineError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match tls.mode {
         TlsMode::Disable => return Ok(None),
         TlsMode::VerifyFull => chain(tls.ca_file.as_deref(), &provider)?,
-        TlsMode::VerifyCa => Arc::new(Lenient {
+        TlsMode::VerifyCa => Arc::new(PartialVerifier {
             chain: Some(chain(tls.ca_file.as_deref(), &provider)?),
             algorithms: provider.signature_verification_algorithms,
         }),
-        TlsMode::Require => Arc::new(Lenient {
+        TlsMode::Require => Arc::new(PartialVerifier {
             chain: None,
             algorithms: provider.signature_verification_algorithms,
         }),
@@ -41,8 +41,8 @@ pub(crate) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, EngineError> 
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
-/// How a client of HTTP verifies whom it speaks to: chain and name, as `verify-full` does. Blocks for the
-/// time of reading files.
+/// TLS settings of an HTTP client, which verifies chain and name as `verify-full` does. Blocks while it
+/// reads files.
 ///
 /// # Errors
 /// [`EngineError::Roots`]
@@ -81,19 +81,19 @@ fn unusable(error: impl std::fmt::Display) -> EngineError {
     EngineError::Refused {
         what: "preparing TLS".into(),
         reason: error.to_string(),
-        hint: "this is a defect of twinkey: please report it".into(),
+        hint: "report this: it is a defect of twinkey".into(),
     }
 }
 
-/// Verifies less than all of a certificate. That the server has its key is verified always.
+/// Verifier of modes weaker than `verify-full`. It always verifies that the server has the key.
 #[derive(Debug)]
-struct Lenient {
-    /// `None`: any certificate will do. Otherwise one of this chain, whatever name is in it.
+struct PartialVerifier {
+    /// `None`: any certificate is accepted. Otherwise one of this chain, with any name.
     chain: Option<Arc<WebPkiServerVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for PartialVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -105,7 +105,7 @@ impl ServerCertVerifier for Lenient {
         let Some(chain) = &self.chain else {
             return Ok(ServerCertVerified::assertion());
         };
-        // The name is looked at last: what is wrong with it alone is right in all else.
+        // The verifier checks the name last: with this error the chain is valid.
         match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

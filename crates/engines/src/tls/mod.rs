@@ -1,16 +1,18 @@
-//! Whom a connection trusts.
+//! The root certificates that connections trust, and TLS without a driver.
 //!
-//! What can go wrong, and what prevents it:
-//! - RDS's roots are in no system's bundle: they are built in (`rds-roots.md` says where they are
-//!   from), and come before the system's own and those of `tls.ca_file`;
-//! - a `ca_file` that is missing or empty goes unnoticed, and an unknown root is what is reported:
-//!   it is an error of its own;
-//! - one odd certificate in the system's bundle fails every connection: those that the verifier
-//!   cannot use are left out, as every TLS library does. One in `ca_file` is an error: somebody
-//!   meant it.
+//! # Failure modes
+//! - No system's bundle has the roots of RDS: they are built in (`rds-roots.md` names their source),
+//!   and stand before the system's roots and those of `tls.ca_file`.
+//! - A missing or empty `ca_file` is reported as an unknown root only: it is an error of its own.
+//! - One unusable certificate in the system's bundle fails every connection: such certificates are
+//!   skipped, as every TLS library does. In `ca_file` one is an error, because an operator chose it.
 //!
-//! sqlx trusts Mozilla's roots besides (`webpki-roots`), which it has no option to leave out.
+//! sqlx also trusts Mozilla's roots (`webpki-roots`), and has no option that excludes them.
 
+#[cfg_attr(
+    not(any(feature = "documentdb", feature = "mysql")),
+    expect(dead_code, reason = "the other engines use a driver's TLS")
+)]
 pub(super) mod connector;
 
 pub use connector::client_config;
@@ -28,7 +30,7 @@ use super::EngineError;
 
 const RDS_ROOTS: &str = include_str!("rds-roots.pem");
 
-/// All roots that are trusted, those of `ca_file` among them, as PEM. Blocks for the time of reading files.
+/// All trusted roots as PEM, those of `ca_file` included. Blocks while it reads files.
 ///
 /// # Errors
 /// [`EngineError::Roots`] if `ca_file` is not a readable PEM file with at least one certificate.
@@ -41,13 +43,13 @@ pub fn roots_pem(ca_file: Option<&Path>) -> Result<Vec<u8>, EngineError> {
     Ok(pem)
 }
 
-/// The system's roots, read once: they are hundreds of files on some systems.
+/// The system's roots, read once: some systems have hundreds of files.
 fn system_roots() -> &'static str {
     static ROOTS: OnceLock<String> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            tracing::warn!(%error, "a part of the system's TLS roots cannot be read");
+            tracing::warn!(%error, "system TLS roots unreadable");
         }
         found
             .certs
@@ -99,7 +101,7 @@ mod tests {
             .unwrap()
     }
 
-    /// `notAfter`'s year: the second time of the first two times in a row (RFC 5280, section 4.1).
+    /// The year of `notAfter`: the second of the first two adjacent times (RFC 5280, section 4.1).
     fn last_year(der: &[u8]) -> u32 {
         let time = |at: usize| match der.get(at..at + 2) {
             Some([0x17, 0x0d]) => Some((at + 15, 2000 + digits(&der[at + 2..at + 4]))),
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rds_root_is_usable_and_outlives_any_release_by_decades() {
+    fn every_rds_root_is_usable_for_decades() {
         let roots = rds_roots();
         assert!(roots.len() > 70, "{}", roots.len());
         for root in &roots {
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_driver_can_read_what_it_is_given() {
+    fn the_driver_can_read_the_roots() {
         let pem = roots_pem(None).unwrap();
         let mut store = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(&pem) {
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_that_is_missing_or_holds_no_certificate_is_an_error_that_names_it() {
+    fn a_missing_or_empty_ca_file_is_an_error_with_its_name() {
         let empty = tempfile::NamedTempFile::new().unwrap();
         for file in [Path::new("/nonexistent/ca.pem"), empty.path()] {
             let error = roots_pem(Some(file)).unwrap_err();

@@ -1,12 +1,12 @@
-//! A pair with a place of its own, and what a run does with it.
+//! A pair with a namespace of its own, and the steps of a run on it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
-    Admin, Change, Credentials, Filled, Finding, InspectRequest, Inspection, Questions, Severity,
-    SignedIn, Target, fill,
+    Admin, Change, Credentials, Finding, InspectRequest, Inspection, RenderedChange, Severity,
+    SignInChecks, SignedIn, Target, render_changes,
 };
 
 use super::harness::Harness;
@@ -14,25 +14,25 @@ use super::passwords::new_password;
 
 pub struct Case<'a> {
     pub harness: &'a dyn Harness,
-    pub place: String,
+    pub namespace: String,
     pub pair: Pair,
     /// AWSCURRENT.
     pub current: Credentials,
-    /// AWSPREVIOUS: the standby's, since the first rotation.
+    /// AWSPREVIOUS: the standby's credentials, after the first rotation.
     pub previous: Option<Credentials>,
     round: u32,
 }
 
-/// All that a run carries out, in order.
+/// All changes of a run, in order.
 pub fn all_changes(inspection: &Inspection) -> Vec<Change> {
     let mut changes = inspection.differences.clone();
     changes.extend(inspection.set_password.clone());
     changes
 }
 
-/// Changes with the password in them.
-pub fn ready(changes: &[Change], password: &Sensitive) -> Vec<Filled> {
-    fill(changes, password).unwrap()
+/// The changes with the password.
+pub fn rendered(changes: &[Change], password: &Sensitive) -> Vec<RenderedChange> {
+    render_changes(changes, password).unwrap()
 }
 
 /// The first finding that fails a run.
@@ -42,29 +42,29 @@ pub fn refusal(inspection: &Inspection) -> Option<&Finding> {
 }
 
 impl<'a> Case<'a> {
-    /// A base user who has done its first work. The name is used once a server.
+    /// A base user that has run its first workload. A server uses each name once.
     pub async fn new(harness: &'a dyn Harness, base: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let place = format!("place_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let namespace = format!("namespace_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let current = Credentials {
             username: base.into(),
             password: new_password(),
         };
-        harness.prepare(&place, &current).await;
+        harness.prepare(&namespace, &current).await;
         let mut case = Self {
             harness,
-            place,
+            namespace,
             pair: Pair::of(base, "_clone"),
             current,
             previous: None,
             round: 0,
         };
-        case.work().await;
+        case.run_workload().await;
         case
     }
 
     pub fn target(&self) -> Target {
-        self.harness.target(&self.place)
+        self.harness.target(&self.namespace)
     }
 
     pub async fn admin(&self) -> Box<dyn Admin> {
@@ -76,7 +76,7 @@ impl<'a> Case<'a> {
         self.inspect_by(self.admin().await.as_mut(), None).await
     }
 
-    /// Of an inspection that is asked about `password`, whether the standby holds it.
+    /// Whether an inspection reports that the standby holds `password`.
     pub async fn holds(&self, admin: &mut dyn Admin, password: &Sensitive) -> Option<bool> {
         self.inspect_by(admin, Some(password)).await.holds_password
     }
@@ -90,7 +90,7 @@ impl<'a> Case<'a> {
         admin.inspect(&request).await.unwrap()
     }
 
-    /// What would make the standby equal, as it is shown.
+    /// The printed changes that would make the standby equal.
     pub async fn differences(&self) -> Vec<String> {
         let inspection = self.inspect().await;
         let shown = |change: &Change| change.statement.to_string();
@@ -110,47 +110,53 @@ impl<'a> Case<'a> {
         who: &Credentials,
     ) -> Result<SignedIn, twinkey_engines::EngineError> {
         let target = self.target();
-        let questions = Questions {
+        let checks = SignInChecks {
             identity: true,
-            ..Questions::default()
+            ..SignInChecks::default()
         };
-        self.harness.engine().sign_in(&target, who, questions).await
+        self.harness.engine().sign_in(&target, who, checks).await
     }
 
-    /// The active user does its work, on what both have done before.
-    pub async fn work(&mut self) {
+    /// Runs the workload as the active user, on the objects of all earlier rounds.
+    pub async fn run_workload(&mut self) {
         let who = self.current.clone();
-        self.work_as(&who).await;
+        self.run_workload_as(&who).await;
     }
 
-    pub async fn work_as(&mut self, who: &Credentials) {
-        self.harness.work(&self.place, who, self.round).await;
+    pub async fn run_workload_as(&mut self, who: &Credentials) {
+        self.harness
+            .run_workload(&self.namespace, who, self.round)
+            .await;
         self.round += 1;
     }
 
     pub async fn may(&self, who: &Credentials, privilege: &str) -> bool {
-        self.harness.may(&self.place, who, privilege).await
+        self.harness.may(&self.namespace, who, privilege).await
     }
 
-    /// To the user that bears the active one's privileges.
+    /// Grants to the user that holds the active user's privileges.
     pub async fn grant(&self, privilege: &str) {
-        let bearer = self.harness.bearer(&self.pair);
-        self.harness.grant(&self.place, bearer, privilege).await;
+        let grantee = self.harness.grantee(&self.pair);
+        self.harness
+            .grant(&self.namespace, grantee, privilege)
+            .await;
     }
 
     pub async fn revoke(&self, privilege: &str) {
-        let bearer = self.harness.bearer(&self.pair);
-        self.harness.revoke(&self.place, bearer, privilege).await;
+        let grantee = self.harness.grantee(&self.pair);
+        self.harness
+            .revoke(&self.namespace, grantee, privilege)
+            .await;
     }
 
-    /// Whether the standby has privileges of its own: where it bears those of both, what somebody
-    /// grants to it is the active user's too.
-    pub fn standby_is_its_own(&self) -> bool {
-        self.harness.bearer(&self.pair) != self.pair.standby_user()
+    /// Whether the standby has privileges of its own. Where it holds those of both users, a grant to it
+    /// is also the active user's.
+    pub fn standby_has_own_privileges(&self) -> bool {
+        self.harness.grantee(&self.pair) != self.pair.standby_user()
     }
 
-    /// What a run does with the database, from the lock to the proof; then the pair is flipped.
-    /// Gives back what the run found at first.
+    /// The steps of a run from the lock to the sign-in, then the flip of the pair. Returns the first
+    /// inspection.
     pub async fn rotate(&mut self) -> Inspection {
         let mut admin = self.admin().await;
         assert!(admin.lock(&self.pair).await.unwrap());
@@ -159,12 +165,19 @@ impl<'a> Case<'a> {
         assert_eq!(before.missing, []);
         assert_eq!(refusal(&before), None);
         assert_ne!(before.holds_password, Some(true), "not before it is set");
-        let heard = std::fs::metadata(self.harness.log_path()).unwrap().len();
+        let log_start = std::fs::metadata(self.harness.log_path()).unwrap().len();
         let changes = all_changes(&before);
-        admin.apply(&ready(&changes, &next.password)).await.unwrap();
-        self.the_log_shows_what_was_planned(heard, &changes);
+        admin
+            .apply(&rendered(&changes, &next.password))
+            .await
+            .unwrap();
+        self.assert_logged(log_start, &changes);
         let after = self.inspect_by(admin.as_mut(), Some(&next.password)).await;
-        assert_eq!(after.differences, [], "a second look finds nothing to do");
+        assert_eq!(
+            after.differences,
+            [],
+            "a second inspection finds no difference"
+        );
         assert!(after.standby_exists);
         assert_ne!(after.holds_password, Some(false), "an account was left out");
         let other = new_password();
@@ -174,19 +187,19 @@ impl<'a> Case<'a> {
         assert_eq!(
             signed_in.server_identity.as_deref(),
             admin.server_identity(),
-            "a run asks on both connections whether this is one server"
+            "both connections report the same server"
         );
         admin.close().await;
         let replaced = self.sign_in(&self.current).await;
-        replaced.expect("the credentials just replaced go on signing in");
+        replaced.expect("the replaced credentials still sign in");
         self.previous = Some(std::mem::replace(&mut self.current, next));
         self.pair.active = self.pair.active.other();
         before
     }
 
-    fn the_log_shows_what_was_planned(&self, heard: u64, changes: &[Change]) {
+    fn assert_logged(&self, log_start: u64, changes: &[Change]) {
         let log = std::fs::read(self.harness.log_path()).unwrap();
-        let log = String::from_utf8_lossy(&log[usize::try_from(heard).unwrap()..]);
+        let log = String::from_utf8_lossy(&log[usize::try_from(log_start).unwrap()..]);
         for change in changes {
             let shown = self.harness.is_logged(&log, change);
             assert!(shown, "{} is not in the log:\n{log}", change.statement);

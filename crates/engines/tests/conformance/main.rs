@@ -1,7 +1,7 @@
-//! The sentences that every engine passes, each against its real server: PostgreSQL in every
-//! version that is installed, MariaDB, and MySQL where it is asked for; one server a version. Redshift is
-//! not to be had: it is played by the strict stand-in. `harness.rs` says what an engine's fixture
-//! offers, `sentences/` what is asked of all of them, an engine's folder what is its own.
+//! The conformance suite, which every engine passes on a real server: PostgreSQL in every installed
+//! version, MariaDB, and MySQL on request. A strict stand-in replaces Redshift, which has no local
+//! server. `harness.rs` is the interface of an engine's fixture, `sentences/` has the tests of all engines,
+//! and an engine's folder its own.
 
 mod case;
 mod documentdb;
@@ -53,7 +53,7 @@ fn postgres_18_passes_every_sentence() {
     on_postgres(18);
 }
 
-/// `needed`: the variable of the environment with which it must be there.
+/// `needed`: the environment variable that makes the server required.
 fn on_mysql(flavor: Flavor, needed: &str) {
     let program = match LocalMysql::find(flavor) {
         Ok(program) => program,
@@ -83,7 +83,7 @@ fn mysql_passes_every_sentence() {
     on_mysql(Flavor::Mysql, "TWINKEY_MYSQL");
 }
 
-/// `mechanisms`: what the users have. DocumentDB before 5.0.1 has SCRAM-SHA-1 only.
+/// `mechanisms`: those of the users. DocumentDB before 5.0.1 has SCRAM-SHA-1 only.
 fn on_documentdb(mechanisms: &'static [&'static str]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The passwords of the tests, remembered to be looked for in logs.
+//! The passwords of the tests, which are recorded to search the logs for them.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use twinkey_core::secret::password::PasswordPolicy;
 
 static HANDED_OUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// A new password, remembered.
+/// A new password, recorded.
 pub fn new_password() -> SecretString {
     let password = PasswordPolicy::default().generate().unwrap();
     let mut all = HANDED_OUT.lock();
@@ -17,10 +17,10 @@ pub fn new_password() -> SecretString {
     password
 }
 
-/// The first 8 bytes in a row of `text` that are in one of the passwords so far.
+/// The first 8 adjacent bytes of `text` that are part of a recorded password.
 pub fn leaked(text: &[u8]) -> Option<String> {
     let all = HANDED_OUT.lock();
-    assert!(!all.is_empty(), "there is nothing to look for");
+    assert!(!all.is_empty(), "no password was recorded");
     let parts: HashSet<&[u8]> = all
         .iter()
         .flat_map(|one| one.as_bytes().windows(8))

@@ -1,13 +1,13 @@
-//! From what an account has to what it shall have: pure.
+//! Statements that lead from an account's grants to the wanted ones: pure.
 //!
-//! What can go wrong, and what prevents it:
-//! - one statement does more than it says (a table's REVOKE takes the columns' privileges with it, a
-//!   PROXY WITH GRANT OPTION shows as the global GRANT OPTION): each step is also carried out on a
-//!   model of what the account has, and the next step starts from that;
-//! - more statements than differ: privileges of one object that are missing are one GRANT, those too
-//!   many are one REVOKE;
-//! - a privilege is taken away that the two have in common, because the account has ALL PRIVILEGES
-//!   and shall have less: ALL PRIVILEGES is then taken for the list that it stands for.
+//! # Failure modes
+//! - One statement has a side effect (a table's REVOKE also revokes the columns' privileges, and PROXY
+//!   WITH GRANT OPTION shows as the global GRANT OPTION): each step is applied to a model of the
+//!   account, from which the next step starts.
+//! - The list has more statements than differences: the missing privileges on one object are one GRANT,
+//!   the surplus ones are one REVOKE.
+//! - A common privilege is revoked, because the account has ALL PRIVILEGES and shall have fewer: ALL
+//!   PRIVILEGES is replaced by the list that it stands for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +15,18 @@ use super::dialect::Dialect;
 use super::grants::{ALL, Account, GRANT_OPTION, Grants, Object, Privileges};
 use crate::ChangeKind;
 
-/// One statement, and what its executor must have.
+/// One statement, and the privileges that its executor must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub kind: ChangeKind,
     pub text: String,
     pub why: String,
-    pub needs: Vec<Need>,
+    pub requires: Vec<Requirement>,
 }
 
-/// What the executor of a statement must have.
+/// A privilege that the executor of a statement must have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Need {
+pub(super) enum Requirement {
     /// The privilege on the object or above it, and GRANT OPTION there.
     ToGrant { object: Object, name: String },
     /// The global privilege.
@@ -35,36 +35,36 @@ pub(super) enum Need {
     Dynamic(String),
     /// The role WITH ADMIN OPTION.
     Role(Account),
-    /// To be proxy WITH GRANT OPTION.
+    /// PROXY WITH GRANT OPTION.
     Proxy(Account),
-    /// To write MariaDB's own tables, which is what it asks of whoever sets another's default role.
+    /// UPDATE on MariaDB's system tables, which SET DEFAULT ROLE for another user requires.
     SystemTables,
 }
 
-/// The statements after which `to`, which has `has`, has `wanted`.
+/// The statements after which the account `to` has `wanted` instead of `has`.
 pub(super) fn steps(dialect: &Dialect, to: &Account, has: &Grants, wanted: &Grants) -> Vec<Step> {
-    let mut work = Work {
+    let mut diff = Diff {
         dialect,
         to,
         now: has.clone(),
         wanted,
         steps: Vec::new(),
     };
-    work.proxies();
-    work.take_dynamic();
-    work.object(&Object::Global);
-    work.give_dynamic();
+    diff.proxies();
+    diff.take_dynamic();
+    diff.object(&Object::Global);
+    diff.give_dynamic();
     let mut objects: BTreeSet<&Object> = has.on.keys().chain(wanted.on.keys()).collect();
     objects.remove(&Object::Global);
     for object in objects {
-        work.object(object);
+        diff.object(object);
     }
-    work.restrictions();
-    work.roles();
-    work.steps
+    diff.restrictions();
+    diff.roles();
+    diff.steps
 }
 
-struct Work<'a> {
+struct Diff<'a> {
     dialect: &'a Dialect,
     to: &'a Account,
     now: Grants,
@@ -72,29 +72,41 @@ struct Work<'a> {
     steps: Vec<Step>,
 }
 
-impl Work<'_> {
-    fn push(&mut self, kind: ChangeKind, text: String, why: impl Into<String>, needs: Vec<Need>) {
+impl Diff<'_> {
+    fn push(
+        &mut self,
+        kind: ChangeKind,
+        text: String,
+        why: impl Into<String>,
+        requires: Vec<Requirement>,
+    ) {
         self.steps.push(Step {
             kind,
             text,
             why: why.into(),
-            needs,
+            requires,
         });
     }
 
-    fn give(&mut self, what: &str, object: Option<&Object>, option: &str, needs: Vec<Need>) {
+    fn give(
+        &mut self,
+        what: &str,
+        object: Option<&Object>,
+        option: &str,
+        requires: Vec<Requirement>,
+    ) {
         let on = object.map(|o| format!(" ON {o}")).unwrap_or_default();
         let to = self.to;
         let text = format!("GRANT {what}{on} TO {to}{option}");
-        self.push(ChangeKind::Grant, text, "the active user has it", needs);
+        self.push(ChangeKind::Grant, text, "the active user has it", requires);
     }
 
-    fn take(&mut self, what: &str, object: Option<&Object>, needs: Vec<Need>) {
+    fn take(&mut self, what: &str, object: Option<&Object>, requires: Vec<Requirement>) {
         let on = object.map(|o| format!(" ON {o}")).unwrap_or_default();
         let from = self.to;
         let text = format!("REVOKE {what}{on} FROM {from}");
         let why = "the active user does not have it";
-        self.push(ChangeKind::Revoke, text, why, needs);
+        self.push(ChangeKind::Revoke, text, why, requires);
     }
 
     fn object(&mut self, object: &Object) {
@@ -108,23 +120,23 @@ impl Work<'_> {
         }
         let surplus = surplus(&now, wanted);
         if !surplus.is_empty() {
-            let needs = needs(object, &surplus);
-            self.take(&surplus.list(true), Some(object), needs);
+            let requires = requirements(object, &surplus);
+            self.take(&surplus.list(true), Some(object), requires);
             now.names.retain(|name| !surplus.names.contains(name));
-            // The whole's REVOKE takes the columns' with it (sql_acl.cc, replace_column_table).
+            // REVOKE on the table also revokes on its columns (sql_acl.cc, replace_column_table).
             now.columns.retain(|(name, column)| {
                 !surplus.names.contains(name)
                     && !surplus.columns.contains(&(name.clone(), column.clone()))
             });
             if object == &Object::Global {
-                // A restriction of a privilege that is gone is gone too.
+                // The restrictions of a privilege end with it.
                 self.now
                     .restrictions
                     .retain(|(_, name)| !surplus.names.contains(name));
             }
         }
         let missing = Privileges {
-            // Who has all lacks at most the grant option, which is not among them.
+            // ALL PRIVILEGES includes every privilege but the grant option.
             names: wanted
                 .names
                 .difference(&now.names)
@@ -143,26 +155,26 @@ impl Work<'_> {
                 nothing if nothing.is_empty() => "USAGE".to_owned(),
                 list => list,
             };
-            self.give(&list, Some(object), option, needs(object, &missing));
+            self.give(&list, Some(object), option, requirements(object, &missing));
         }
         self.now.on.insert(object.clone(), wanted.clone());
     }
 
-    /// Before the global GRANT OPTION goes, every dynamic privilege that may be granted on goes too, and
-    /// comes back after it: MySQL 9.7 otherwise forgets it in its tables and keeps it in memory.
+    /// Revokes grantable dynamic privileges before the global GRANT OPTION; [`Self::give_dynamic`] grants
+    /// them again. Otherwise MySQL 9.7 drops them from its tables and keeps them in memory.
     fn take_dynamic(&mut self) {
         let wanted = self.wanted;
-        let option_goes = self.now.has(&Object::Global, GRANT_OPTION)
+        let option_is_revoked = self.now.has(&Object::Global, GRANT_OPTION)
             && !wanted.has(&Object::Global, GRANT_OPTION);
-        let too_much = |(name, grantable): (&String, &bool)| {
+        let surplus_name = |(name, grantable): (&String, &bool)| {
             let wanted = wanted.dynamic.get(name);
-            let goes = wanted.is_none_or(|w| *grantable && (option_goes || !w));
+            let goes = wanted.is_none_or(|w| *grantable && (option_is_revoked || !w));
             goes.then(|| name.clone())
         };
-        let surplus: Vec<String> = self.now.dynamic.iter().filter_map(too_much).collect();
+        let surplus: Vec<String> = self.now.dynamic.iter().filter_map(surplus_name).collect();
         if !surplus.is_empty() {
-            let needs = surplus.iter().cloned().map(Need::Dynamic).collect();
-            self.take(&surplus.join(", "), Some(&Object::Global), needs);
+            let requires = surplus.iter().cloned().map(Requirement::Dynamic).collect();
+            self.take(&surplus.join(", "), Some(&Object::Global), requires);
             self.now.dynamic.retain(|name, _| !surplus.contains(name));
         }
     }
@@ -179,8 +191,8 @@ impl Work<'_> {
                 .map(|(name, _)| name.clone())
                 .collect();
             if !missing.is_empty() {
-                let needs = missing.iter().cloned().map(Need::Dynamic).collect();
-                self.give(&missing.join(", "), Some(&Object::Global), option, needs);
+                let requires = missing.iter().cloned().map(Requirement::Dynamic).collect();
+                self.give(&missing.join(", "), Some(&Object::Global), option, requires);
             }
         }
     }
@@ -189,18 +201,18 @@ impl Work<'_> {
         let lifted = by_schema(self.now.restrictions.difference(&self.wanted.restrictions));
         for (schema, names) in lifted {
             let object = Object::Schema(schema);
-            let needs = to_grant(&object, &names);
+            let requires = to_grant(&object, &names);
             let text = format!("GRANT {} ON {object} TO {}", names.join(", "), self.to);
             let why = "the active user's global privilege is not revoked there";
-            self.push(ChangeKind::Grant, text, why, needs);
+            self.push(ChangeKind::Grant, text, why, requires);
         }
         let missing = by_schema(self.wanted.restrictions.difference(&self.now.restrictions));
         for (schema, names) in missing {
             let object = Object::Schema(schema);
-            let needs = to_grant(&object, &names);
+            let requires = to_grant(&object, &names);
             let text = format!("REVOKE {} ON {object} FROM {}", names.join(", "), self.to);
             let why = "the active user's global privilege is revoked there";
-            self.push(ChangeKind::Revoke, text, why, needs);
+            self.push(ChangeKind::Revoke, text, why, requires);
         }
     }
 
@@ -208,7 +220,7 @@ impl Work<'_> {
         for of in self.now.proxies.clone().into_keys() {
             if !self.wanted.proxies.contains_key(&of) {
                 let what = format!("PROXY ON {of}");
-                self.take(&what, None, vec![Need::Proxy(of)]);
+                self.take(&what, None, vec![Requirement::Proxy(of)]);
             }
         }
         for (of, grantable) in self.wanted.proxies.clone() {
@@ -220,10 +232,10 @@ impl Work<'_> {
                 &format!("PROXY ON {of}"),
                 None,
                 option,
-                vec![Need::Proxy(of)],
+                vec![Requirement::Proxy(of)],
             );
             if grantable {
-                // Tried on MariaDB 10.11 and MySQL 9.7: it shows as the global GRANT OPTION from then on.
+                // It then shows as the global GRANT OPTION (MariaDB 10.11 and MySQL 9.7).
                 let global = self.now.on.entry(Object::Global).or_default();
                 global.names.insert(GRANT_OPTION.to_owned());
             }
@@ -236,20 +248,20 @@ impl Work<'_> {
             if wanted == Some(admin) || (wanted == Some(true)) {
                 continue;
             }
-            let needs = vec![Need::Role(role.clone())];
+            let requires = vec![Requirement::Role(role.clone())];
             if wanted.is_some() && self.dialect.is_mariadb() {
-                self.take(&format!("ADMIN OPTION FOR {role}"), None, needs);
+                self.take(&format!("ADMIN OPTION FOR {role}"), None, requires);
                 self.now.roles.insert(role, false);
             } else {
-                self.take(&role.to_string(), None, needs);
+                self.take(&role.to_string(), None, requires);
                 self.now.roles.remove(&role);
             }
         }
         for (role, admin) in self.wanted.roles.clone() {
             if self.now.roles.get(&role) != Some(&admin) {
                 let option = if admin { " WITH ADMIN OPTION" } else { "" };
-                let needs = vec![Need::Role(role.clone())];
-                self.give(&role.to_string(), None, option, needs);
+                let requires = vec![Requirement::Role(role.clone())];
+                self.give(&role.to_string(), None, option, requires);
             }
         }
     }
@@ -265,16 +277,16 @@ fn surplus(now: &Privileges, wanted: &Privileges) -> Privileges {
     }
 }
 
-fn needs(object: &Object, privileges: &Privileges) -> Vec<Need> {
+fn requirements(object: &Object, privileges: &Privileges) -> Vec<Requirement> {
     let columns = privileges.columns.iter().map(|(name, _)| name);
     let names: BTreeSet<String> = privileges.names.iter().chain(columns).cloned().collect();
     to_grant(object, names.iter())
 }
 
-fn to_grant<'a>(object: &Object, names: impl IntoIterator<Item = &'a String>) -> Vec<Need> {
+fn to_grant<'a>(object: &Object, names: impl IntoIterator<Item = &'a String>) -> Vec<Requirement> {
     names
         .into_iter()
-        .map(|name| Need::ToGrant {
+        .map(|name| Requirement::ToGrant {
             object: object.clone(),
             name: name.clone(),
         })
@@ -291,7 +303,7 @@ fn by_schema<'a>(
     all
 }
 
-/// What ALL PRIVILEGES stands for on a schema and on a table (MySQL 8.0 manual, table 15.11 "Permissible
+/// The list that ALL PRIVILEGES stands for on a schema and on a table (MySQL 8.0 manual, table 15.11 "Permissible
 /// Privileges for GRANT and REVOKE"; MariaDB, "GRANT", "Database Privileges" and "Table Privileges").
 pub(super) fn all(dialect: &Dialect, object: &Object) -> impl Iterator<Item = &'static str> {
     const TABLE: &[&str] = &[

@@ -37,7 +37,7 @@ fn equal_sets_need_no_statement() {
 }
 
 #[test]
-fn what_differs_on_one_object_is_one_grant_and_one_revoke() {
+fn one_object_takes_one_grant_and_one_revoke() {
     assert_eq!(
         texts(
             Family::Mariadb,
@@ -75,7 +75,7 @@ fn a_grant_option_is_given_and_taken_alone() {
 }
 
 #[test]
-fn all_privileges_are_given_as_such_and_taken_as_the_list_they_stand_for() {
+fn all_privileges_are_revoked_as_a_list() {
     assert_eq!(
         texts(
             Family::Mysql,
@@ -97,7 +97,7 @@ fn all_privileges_are_given_as_such_and_taken_as_the_list_they_stand_for() {
 }
 
 #[test]
-fn a_privilege_taken_from_the_table_is_given_back_to_the_columns_that_keep_it() {
+fn a_tables_revoke_keeps_the_columns_privileges() {
     assert_eq!(
         texts(
             Family::Mariadb,
@@ -112,7 +112,7 @@ fn a_privilege_taken_from_the_table_is_given_back_to_the_columns_that_keep_it() 
 }
 
 #[test]
-fn the_grant_option_that_comes_with_a_proxy_is_taken_away_again() {
+fn the_grant_option_of_a_proxy_is_revoked() {
     let mut wanted = Grants::default();
     wanted.proxies.insert(Account::new("p", "%"), true);
     let steps = steps(
@@ -132,7 +132,7 @@ fn the_grant_option_that_comes_with_a_proxy_is_taken_away_again() {
 }
 
 #[test]
-fn an_admin_option_is_taken_by_each_dialect_in_its_way() {
+fn each_dialect_revokes_an_admin_option_differently() {
     let mut has = read(&["GRANT `r`@`%`"]);
     let wanted = has.clone();
     has.roles.insert(Account::new("r", "%"), true);
@@ -154,7 +154,7 @@ fn an_admin_option_is_taken_by_each_dialect_in_its_way() {
 }
 
 #[test]
-fn every_step_says_what_its_executor_must_have() {
+fn every_step_names_its_requirements() {
     let to = Account::new("b", "%");
     let wanted = read(&[
         "GRANT SELECT, UPDATE (`x`) ON `s`.`t`",
@@ -162,15 +162,16 @@ fn every_step_says_what_its_executor_must_have() {
         "GRANT `r`",
         "GRANT PROXY ON `p`@`%`",
     ]);
-    let needs: BTreeSet<Need> = steps(&dialect(Family::Mysql), &to, &Grants::default(), &wanted)
-        .into_iter()
-        .flat_map(|step| step.needs)
-        .collect();
+    let requires: BTreeSet<Requirement> =
+        steps(&dialect(Family::Mysql), &to, &Grants::default(), &wanted)
+            .into_iter()
+            .flat_map(|step| step.requires)
+            .collect();
     let table = Object::Table {
         schema: "s".into(),
         table: "t".into(),
     };
-    let to_grant = |name: &str| Need::ToGrant {
+    let to_grant = |name: &str| Requirement::ToGrant {
         object: table.clone(),
         name: name.into(),
     };
@@ -179,13 +180,13 @@ fn every_step_says_what_its_executor_must_have() {
         host: None,
     };
     assert_eq!(
-        needs,
+        requires,
         BTreeSet::from([
             to_grant("SELECT"),
             to_grant("UPDATE"),
-            Need::Dynamic("BACKUP_ADMIN".into()),
-            Need::Role(role),
-            Need::Proxy(Account::new("p", "%")),
+            Requirement::Dynamic("BACKUP_ADMIN".into()),
+            Requirement::Role(role),
+            Requirement::Proxy(Account::new("p", "%")),
         ])
     );
 }

@@ -1,4 +1,4 @@
-//! From a TCP connection to a signed-in one (MariaDB's manual, "Connecting").
+//! Handshake of a connection, up to the sign-in (MariaDB's manual, "Connecting").
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -19,11 +19,11 @@ const PROTOCOL_41: u32 = 1 << 9;
 const SSL: u32 = 1 << 11;
 const TRANSACTIONS: u32 = 1 << 13;
 const SECURE_CONNECTION: u32 = 1 << 15;
-/// A probe may be several statements, and a procedure have several results, as with the driver.
+/// As with the driver, a probe may be several statements, and a procedure may have several results.
 const MULTI_STATEMENTS: u32 = 1 << 16;
 const MULTI_RESULTS: u32 = 1 << 17;
 const PLUGIN_AUTH: u32 = 1 << 19;
-const OURS: u32 = LONG_PASSWORD
+const CAPABILITIES: u32 = LONG_PASSWORD
     | PROTOCOL_41
     | TRANSACTIONS
     | SECURE_CONNECTION
@@ -31,7 +31,7 @@ const OURS: u32 = LONG_PASSWORD
     | MULTI_RESULTS
     | PLUGIN_AUTH;
 
-/// The longest packet that we would take: the protocol's own limit.
+/// The protocol's maximum packet length.
 const LONGEST: u32 = 1 << 30;
 const UTF8MB4_GENERAL_CI: u8 = 45;
 
@@ -47,39 +47,40 @@ pub(super) async fn sign_in(
         stream: tcp,
         sequence: 0,
     };
-    let theirs = capabilities(&wire.read().await?)?;
-    if theirs & (PROTOCOL_41 | PLUGIN_AUTH) != (PROTOCOL_41 | PLUGIN_AUTH) {
+    let offered = capabilities(&wire.read().await?)?;
+    if offered & (PROTOCOL_41 | PLUGIN_AUTH) != (PROTOCOL_41 | PLUGIN_AUTH) {
         return Err(Failure::Protocol("the server is too old for ed25519"));
     }
-    let mut ours = OURS;
+    let mut requested = CAPABILITIES;
     if dbname.is_some() {
-        ours |= CONNECT_WITH_DB;
+        requested |= CONNECT_WITH_DB;
     }
     let mut wire = match connector {
         None => Wire {
             stream: Box::new(wire.stream) as Box<dyn Stream>,
             sequence: wire.sequence,
         },
-        Some(_) if theirs & SSL == 0 => {
+        Some(_) if offered & SSL == 0 => {
             return Err(Failure::Tls("the server offers no TLS".into()));
         }
         Some(connector) => {
-            ours |= SSL;
+            requested |= SSL;
             let name = ServerName::try_from(host.to_owned())
                 .map_err(|error| Failure::Tls(error.to_string()))?;
-            wire.write(&preamble(ours)).await?;
+            wire.write(&preamble(requested)).await?;
             Wire {
                 stream: Box::new(connector.connect(name, wire.stream).await?) as Box<dyn Stream>,
                 sequence: wire.sequence,
             }
         }
     };
-    wire.write(&introduction(ours, dbname, credentials)).await?;
+    wire.write(&login_request(requested, dbname, credentials))
+        .await?;
     prove(&mut wire, credentials).await?;
     Ok(wire)
 }
 
-/// What the server can do, as its first packet says.
+/// The server's capabilities, from its first packet.
 fn capabilities(greeting: &Packet) -> Result<u32, Failure> {
     let mut fields = greeting.fields();
     if fields.take(1)? != [10] {
@@ -93,22 +94,22 @@ fn capabilities(greeting: &Packet) -> Result<u32, Failure> {
     Ok(u32::from(high) << 16 | u32::from(low))
 }
 
-/// The beginning of our answer. Alone it asks for TLS.
-fn preamble(ours: u32) -> Vec<u8> {
+/// Start of the login request. Sent alone, it requests TLS.
+fn preamble(requested: u32) -> Vec<u8> {
     let mut answer = Vec::new();
-    answer.extend(ours.to_le_bytes());
+    answer.extend(requested.to_le_bytes());
     answer.extend(LONGEST.to_le_bytes());
     answer.push(UTF8MB4_GENERAL_CI);
     answer.extend([0; 23]);
     answer
 }
 
-/// Who we are, and that we would use our method, whose nonce we do not have yet.
-fn introduction(ours: u32, dbname: Option<&str>, credentials: &Credentials) -> Vec<u8> {
-    let mut answer = preamble(ours);
+/// The login request: user name, database and sign-in method, whose nonce comes later.
+fn login_request(requested: u32, dbname: Option<&str>, credentials: &Credentials) -> Vec<u8> {
+    let mut answer = preamble(requested);
     answer.extend(credentials.username.as_bytes());
     answer.push(0);
-    answer.push(0); // Nothing yet that proves it.
+    answer.push(0); // No signature yet.
     for text in dbname.into_iter().chain([METHOD]) {
         answer.extend(text.as_bytes());
         answer.push(0);
@@ -129,7 +130,7 @@ async fn prove(wire: &mut Wire, credentials: &Credentials) -> Result<(), Failure
     if answer.is_ok() {
         return Ok(());
     }
-    // An account may have several methods: the signature was wrong, and it asks for the next one.
+    // An account may have several methods: after a wrong signature the server requests the next one.
     Err(Failure::WrongSignature)
 }
 

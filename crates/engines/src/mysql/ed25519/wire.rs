@@ -1,4 +1,4 @@
-//! Packets, and text queries (MariaDB's manual, "Client/Server Protocol").
+//! Packets and text queries (MariaDB's manual, "Client/Server Protocol").
 
 use std::io;
 
@@ -6,10 +6,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::failure::Failure;
 
-/// The longest payload of one packet; a packet of this length is continued by the next.
+/// Maximum payload of one packet; the next packet continues one of this length.
 const LONGEST: usize = 0xFF_FFFF;
-/// How much of a packet is kept. What we read is far shorter: a handshake, a name, an error.
-const KEPT: usize = 0xFFFF;
+/// Bytes of a packet that are kept; handshakes, names and errors are far shorter.
+const KEPT_BYTES: usize = 0xFFFF;
 
 const OK: u8 = 0x00;
 const ERROR: u8 = 0xFF;
@@ -18,11 +18,11 @@ const LOCAL_FILE: u8 = 0xFB;
 const NULL: u8 = 0xFB;
 const MORE_RESULTS: u16 = 0x0008;
 
-/// What packets go over.
+/// Transport of packets.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A connection. Reads no byte beyond the packet that is asked for.
+/// A connection. Reads no byte beyond the requested packet.
 pub(super) struct Wire<S = Box<dyn Stream>> {
     pub stream: S,
     /// The number of the next packet.
@@ -56,7 +56,7 @@ impl<S: Stream> Wire<S> {
     }
 
     async fn keep(&mut self, kept: &mut Vec<u8>, len: usize) -> io::Result<()> {
-        let room = KEPT - kept.len();
+        let room = KEPT_BYTES - kept.len();
         let start = kept.len();
         kept.resize(start + len.min(room), 0);
         self.stream.read_exact(&mut kept[start..]).await?;
@@ -85,7 +85,7 @@ impl<S: Stream> Wire<S> {
 }
 
 impl Wire {
-    /// Runs `text`, and reads all that it answers. Gives the first row of all.
+    /// Executes `text`, reads all results, and returns the first row.
     pub async fn query(&mut self, text: &str) -> Result<Option<Packet>, Failure> {
         const COM_QUERY: u8 = 3;
         self.sequence = 0;
@@ -96,7 +96,7 @@ impl Wire {
             let packet = self.read().await?;
             let status = match packet.tag() {
                 OK => packet.ok_status()?,
-                LOCAL_FILE => return Err(Failure::Protocol("we offered no local file")),
+                LOCAL_FILE => return Err(Failure::Protocol("no request for a local file")),
                 // The number of columns; then the columns, and the rows.
                 _ => {
                     self.until_end(|_| ()).await?;
@@ -112,8 +112,8 @@ impl Wire {
         }
     }
 
-    /// Reads to the end of a list, and gives the server's status.
-    async fn until_end(&mut self, mut see: impl FnMut(Packet)) -> Result<u16, Failure> {
+    /// Reads to the end of a list, and returns the server's status.
+    async fn until_end(&mut self, mut handle: impl FnMut(Packet)) -> Result<u16, Failure> {
         loop {
             let packet = self.read().await?;
             if packet.is_end() {
@@ -122,7 +122,7 @@ impl Wire {
                 fields.take(3)?;
                 return fields.u16();
             }
-            see(packet);
+            handle(packet);
         }
     }
 
@@ -142,7 +142,7 @@ impl Packet {
         let mut fields = self.fields();
         fields.take(1)?;
         let code = fields.u16()?;
-        // `#` and five characters of SQLSTATE, which the first packet of all has not.
+        // `#` and five characters of SQLSTATE, which the first packet of a connection lacks.
         let message = match fields.0 {
             [b'#', rest @ ..] => rest.get(5..).unwrap_or_default(),
             message => message,
@@ -153,7 +153,7 @@ impl Packet {
         })
     }
 
-    /// The first byte, which says what it is; an empty packet is one of its own.
+    /// The first byte, which is the packet's type; an empty packet counts as [`NULL`].
     fn tag(&self) -> u8 {
         self.kept.first().copied().unwrap_or(NULL)
     }
@@ -162,7 +162,7 @@ impl Packet {
         self.tag() == OK
     }
 
-    /// A request for another method of signing in, at that time.
+    /// Whether it requests another sign-in method, if it arrives during a sign-in.
     pub fn is_switch(&self) -> bool {
         self.tag() == END
     }
@@ -202,7 +202,7 @@ impl Packet {
     }
 }
 
-/// What is left to read of a packet.
+/// The unread rest of a packet.
 pub(super) struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -229,7 +229,7 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A number in one, two, three or eight bytes, as its first byte says.
+    /// A number of one, two, three or eight bytes; the first byte gives the length.
     fn number(&mut self) -> Result<usize, Failure> {
         let width = match self.take(1)? {
             [0xFC] => 2,

@@ -1,16 +1,16 @@
-//! What the fuzz target `mysql_grants` asserts of one line, here because the parser is nobody else's.
+//! Assertions of the fuzz target `mysql_grants` on one line; the parser is private.
 
 use std::collections::BTreeSet;
 
 use super::super::grants::{Grants, Privileges};
 use super::{Token, line, tokens};
 
-/// Reads a line. What is understood must be the whole of it: every word and every name up to the
-/// grantee is in the grants; and these, written as a server writes them, are read as the same.
+/// Parses a line. Every word and name up to the grantee must be in the grants, and these, printed as a
+/// server prints them, must parse as the same.
 ///
 /// # Panics
-/// Where that is not so.
-pub fn understood_whole(text: &str) {
+/// If an assertion fails.
+pub fn parses_completely(text: &str) {
     let mut grants = Grants::default();
     if line(text, &mut grants).is_err() {
         return;
@@ -22,16 +22,16 @@ pub fn understood_whole(text: &str) {
     }
     let of_proxy = |p: &Privileges| p.list(false).contains("PROXY");
     if grants.on.values().any(of_proxy) {
-        // Such a privilege there is not, and it cannot be written first.
+        // No such privilege exists, and it cannot be printed first.
         return;
     }
     let written = written(&grants);
-    let said = said(text);
-    let kept: BTreeSet<String> = written.iter().flat_map(|line| self::said(line)).collect();
+    let expected = words(text);
+    let kept: BTreeSet<String> = written.iter().flat_map(|line| words(line)).collect();
     assert!(
-        said.is_subset(&kept),
+        expected.is_subset(&kept),
         "{text}\nwas read as {written:#?}, which lacks {:?}",
-        said.difference(&kept)
+        expected.difference(&kept)
     );
     let mut again = Grants::default();
     for each in &written {
@@ -40,8 +40,8 @@ pub fn understood_whole(text: &str) {
     assert_eq!(grants, again, "{text}\n{written:#?}");
 }
 
-/// The words and names of a line that mean something, up to the grantee.
-fn said(text: &str) -> BTreeSet<String> {
+/// The significant words and names of a line, up to the grantee.
+fn words(text: &str) -> BTreeSet<String> {
     const FORM: &[&str] = &[
         "GRANT", "OPTION", "REVOKE", "ON", "TO", "FROM", "USAGE", "TABLE",
     ];
@@ -91,7 +91,7 @@ fn written(grants: &Grants) -> Vec<String> {
     lines
 }
 
-/// Privileges one by one, so that their order is of no importance.
+/// Privileges one by one, so that their order does not matter.
 fn each(privileges: &Privileges) -> Vec<String> {
     let names = privileges.names.iter().map(|name| Privileges {
         names: BTreeSet::from([name.clone()]),

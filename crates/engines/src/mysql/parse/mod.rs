@@ -1,12 +1,11 @@
-//! One line of `SHOW GRANTS` into the sets of `grants.rs`.
+//! Parser of one line of `SHOW GRANTS` into the sets of `grants.rs`.
 //!
-//! What can go wrong, and what prevents it:
-//! - a name holds ` TO `, ` ON `, a backquote or a parenthesis: the line is read token by token, and
-//!   what is between backquotes is one token whatever it holds;
-//! - MariaDB appends the account's hash, TLS demands and limits to its first line: nothing after the
-//!   grantee is taken but `WITH GRANT OPTION` and `WITH ADMIN OPTION`; quoted texts there are one
-//!   token each too;
-//! - a line that is not understood is left out, and the pair differs unseen: it is an error.
+//! # Failure modes
+//! - A name holds ` TO `, ` ON `, a backquote or a parenthesis: the line is split into tokens, and all
+//!   text between backquotes is one token.
+//! - MariaDB appends the account's hash, TLS requirements and limits to its first line: after the grantee
+//!   only `WITH GRANT OPTION` and `WITH ADMIN OPTION` count, and quoted texts are one token each.
+//! - An unknown line is skipped, and a difference of the pair goes unnoticed: such a line is an error.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -19,7 +18,7 @@ enum Token {
     Word(String),
     /// In backquotes.
     Name(String),
-    /// In single or double quotes, of no interest but for its end.
+    /// In single or double quotes; its content is not used.
     Text,
     Sign(char),
 }
@@ -53,8 +52,8 @@ fn tokens(line: &str) -> Option<Vec<Token>> {
     Some(found)
 }
 
-/// What is between two `quote`s, of which two in a row are one. In texts, not in names, a backslash
-/// takes the next character with it.
+/// The text between two `quote`s; two in a row stand for one. In texts, but not in names, a backslash
+/// escapes the next character.
 fn quoted(chars: &mut Peekable<Chars<'_>>, quote: char) -> Option<String> {
     chars.next();
     let mut text = String::new();
@@ -195,17 +194,17 @@ impl Reader {
     }
 }
 
-/// Adds one line to what is known. Whose grant it is, is not looked at: the caller asked for one account.
+/// Adds one line to the grants. The grantee is ignored: the caller reads one account.
 ///
 /// # Errors
-/// The line, where it is not understood. It may hold a hash (MariaDB): not to be shown as it is.
-pub(super) fn line(line: &str, into: &mut Grants) -> Result<(), Unknown> {
-    read(line, into).ok_or(Unknown)
+/// [`UnknownLine`], without the line, which may hold a hash (MariaDB).
+pub(super) fn line(line: &str, into: &mut Grants) -> Result<(), UnknownLine> {
+    read(line, into).ok_or(UnknownLine)
 }
 
-/// A line that is not understood.
+/// A line that cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unknown;
+pub(super) struct UnknownLine;
 
 fn read(line: &str, into: &mut Grants) -> Option<()> {
     let mut reader = Reader::new(line)?;
@@ -214,7 +213,7 @@ fn read(line: &str, into: &mut Grants) -> Option<()> {
         "GRANT" if reader.keyword("PROXY") => proxy(reader, into),
         "GRANT" => privileges(reader, into),
         "REVOKE" => restriction(reader, into),
-        // MariaDB's own, which is read with the account's other settings.
+        // MariaDB's default role, which is read with the account's definition.
         "SET" => (reader.keyword("DEFAULT") && reader.keyword("ROLE")).then_some(()),
         _ => None,
     }
@@ -255,7 +254,7 @@ fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
             .filter(|n| is_dynamic(n))
             .cloned()
             .collect();
-        // The two kinds never share a line, and each dynamic privilege has a grant option of its own.
+        // Static and dynamic privileges never share a line, and have separate grant options.
         if !dynamic.is_empty() {
             let alone = dynamic.len() == found.names.len() && found.columns.is_empty();
             alone.then_some(())?;
@@ -275,9 +274,8 @@ fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
     Some(())
 }
 
-/// MySQL writes dynamic privileges as one word with underscores (`BACKUP_ADMIN`), or in three cases
-/// without (`SYSTEM_USER` and its like have one): static ones are words with spaces. MariaDB's
-/// `READ_ONLY ADMIN` has a space and is static.
+/// MySQL's dynamic privileges are one word with an underscore (`BACKUP_ADMIN`); static ones are words
+/// with spaces. MariaDB's `READ_ONLY ADMIN` has a space and is static.
 fn is_dynamic(name: &str) -> bool {
     name.contains('_') && !name.contains(' ')
 }
@@ -289,7 +287,7 @@ fn restriction(mut reader: Reader, into: &mut Grants) -> Option<()> {
     };
     reader.keyword("FROM").then_some(())?;
     reader.account()?;
-    // A partial revoke is of privileges on a whole schema.
+    // A partial revoke affects a whole schema.
     found.columns.is_empty().then_some(())?;
     into.restrictions
         .extend(found.names.into_iter().map(|name| (schema.clone(), name)));

@@ -32,7 +32,7 @@ fn routine(kind: &str, name: &str) -> Object {
 }
 
 #[test]
-fn usage_alone_is_nothing() {
+fn usage_alone_is_no_grant() {
     assert_eq!(
         read(&["GRANT USAGE ON *.* TO `app`@`%`"]),
         Grants::default()
@@ -82,7 +82,7 @@ fn names_hold_anything_that_a_statement_holds() {
 }
 
 #[test]
-fn what_mariadb_writes_after_the_grantee_is_not_a_grant() {
+fn mariadbs_text_after_the_grantee_is_no_grant() {
     let line = r"GRANT PROCESS ON *.* TO `app`@`%` IDENTIFIED BY PASSWORD '*0C908AD93F67C171AD1942A253AEE176ABB70AC2' REQUIRE ISSUER '/CN=it''s WITH GRANT OPTION \\' SUBJECT '/CN=x' WITH MAX_QUERIES_PER_HOUR 9 MAX_USER_CONNECTIONS 7";
     assert_eq!(names(&read(&[line]), &Object::Global), ["PROCESS"]);
     let with = line.replace(" WITH MAX_QUERIES", " WITH GRANT OPTION MAX_QUERIES");
@@ -97,7 +97,7 @@ fn what_mariadb_writes_after_the_grantee_is_not_a_grant() {
 }
 
 #[test]
-fn roles_and_proxies_are_told_from_privileges_and_from_each_other() {
+fn roles_and_proxies_are_not_privileges() {
     let grants = read(&[
         "GRANT `r1` TO `app`@`%`",
         "GRANT `r2`@`%`,`r3`@`h` TO `app`@`%` WITH ADMIN OPTION",
@@ -123,7 +123,7 @@ fn roles_and_proxies_are_told_from_privileges_and_from_each_other() {
 }
 
 #[test]
-fn mysqls_dynamic_privileges_each_have_a_grant_option_and_partial_revokes_are_kept_apart() {
+fn dynamic_privileges_and_partial_revokes_stay_apart() {
     let grants = read(&[
         "GRANT SELECT, INSERT ON *.* TO `app`@`%`",
         "GRANT CONNECTION_ADMIN ON *.* TO `app`@`%`",
@@ -146,13 +146,13 @@ fn mysqls_dynamic_privileges_each_have_a_grant_option_and_partial_revokes_are_ke
     );
     assert_eq!(grants.restrictions.len(), 2);
     assert!(grants.on.len() == 1, "a partial revoke is no grant");
-    // MariaDB's own has a space, and is one of the static ones.
+    // This one of MariaDB has a space, and is static.
     let static_one = read(&["GRANT READ_ONLY ADMIN ON *.* TO `app`@`%`"]);
     assert_eq!(names(&static_one, &Object::Global), ["READ_ONLY ADMIN"]);
 }
 
 #[test]
-fn a_line_that_is_not_understood_is_an_error() {
+fn an_unknown_line_is_an_error() {
     for text in [
         "",
         "GRANT",
@@ -162,7 +162,7 @@ fn a_line_that_is_not_understood_is_an_error() {
         "REVOKE INSERT ON *.* FROM `app`@`%`",
         "DENY SELECT ON *.* TO `app`@`%`",
         "GRANT SELECT ON `shop`.* TO 'app",
-        // What would be read in part, and the rest dropped.
+        // A parser could accept only the first part of these.
         "GRANT SELECT, BACKUP_ADMIN ON *.* TO `app`@`%`",
         "GRANT BACKUP_ADMIN, SELECT (`a`) ON *.* TO `app`@`%`",
         "GRANT EXECUTE ON FUNCTION `shop`.* TO `app`@`%`",
@@ -171,6 +171,10 @@ fn a_line_that_is_not_understood_is_an_error() {
         "REVOKE SELECT ON `shop`.*",
         "SET PASSWORD FOR `app`@`%` = ''",
     ] {
-        assert_eq!(line(text, &mut Grants::default()), Err(Unknown), "{text}");
+        assert_eq!(
+            line(text, &mut Grants::default()),
+            Err(UnknownLine),
+            "{text}"
+        );
     }
 }

@@ -1,42 +1,41 @@
-//! Facts to changes: pure.
+//! Changes from facts: pure.
 //!
-//! Every account of the active user (`'app'@'%'`, `'app'@'10.%'`, …) has its twin at the same host, made
-//! equal one by one; accounts that the standby has besides are dropped.
+//! Every account of the active user (`'app'@'%'`, `'app'@'10.%'`, …) has a twin at the same host, which is
+//! made equal to it. Other accounts of the standby are dropped.
 //!
-//! What can go wrong, and what prevents it:
-//! - account statements are not transactional: an account is created locked, with a hash that no
-//!   password has, and the password and the unlocking are one statement, the last of all. Whoever
-//!   signs in with the pending password is complete, wherever the run was cut;
-//! - a run is cut between the passwords of two accounts, and the sign-in proves the one that has it:
-//!   whether *every* account stores the pending password is asked of what the server stores;
-//! - the active user is changed under a running application: every statement is about an account of
-//!   the standby;
-//! - an older password goes on signing in (MySQL's RETAIN CURRENT PASSWORD): it is discarded.
+//! # Failure modes
+//! - Account statements are not transactional, and a crash leaves a half-made account: it is created
+//!   locked with a hash that no password has, and one last statement sets the password and unlocks it.
+//! - A crash between the passwords of two accounts goes unnoticed, because the sign-in tests only one of
+//!   them: the stored hash of *every* account is compared with the pending password.
+//! - A change affects the active user of a running application: every statement is about an account of
+//!   the standby.
+//! - An older password still signs in (MySQL's RETAIN CURRENT PASSWORD): it is discarded.
 
 use super::dialect::Dialect;
-use super::diff::{self, Need, Step};
-use super::facts::{Facts, User};
+use super::diff::{self, Requirement, Step};
 use super::grants::{Account, Grants};
+use super::inspect::facts::{Facts, User};
 use super::quote::{ident, literal};
-use super::{powers, preflight};
-use crate::{Change, ChangeKind, Inspection, Slot, Statement};
+use super::{preflight, privileges};
+use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 
-/// A hash that no password has (MySQL's own, of its reserved accounts: sql/auth/sql_authentication.cc).
+/// A hash that no password has, as MySQL's reserved accounts (sql/auth/sql_authentication.cc).
 const NO_PASSWORD_MYSQL: &str =
     "$A$005$THISISACOMBINATIONOFINVALIDSALTANDPASSWORDTHATMUSTNEVERBRBEUSED";
 /// The same for MariaDB (MariaDB, "Authentication Plugin - mysql_native_password").
 const NO_PASSWORD_MARIADB: &str = "invalid";
 
-/// What would make the standby equal, and what to tell about it.
+/// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> Inspection {
     let steps = steps(facts, pair);
     Inspection {
         server: facts.dialect.text.clone(),
-        // Nothing is known of it where nothing may be read; the run is refused then.
+        // Without the right to read accounts this is unknown, and the run is refused.
         standby_exists: !facts.readable || !facts.standby.is_empty(),
-        missing: powers::missing(facts, &steps),
+        missing: privileges::missing(facts, &steps),
         differences: steps
             .into_iter()
             .map(|step| Change::plain(step.kind, step.text, step.why))
@@ -52,7 +51,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> 
     }
 }
 
-/// The statements that make the standby equal, each with what the master must have for it.
+/// The statements that make the standby equal, each with its requirements.
 fn steps(facts: &Facts, pair: &Pair) -> Vec<Step> {
     let mut all = Vec::new();
     for active in &facts.active {
@@ -91,12 +90,12 @@ fn create(dialect: &Dialect, to: &Account, active: &User) -> Step {
     let (how, fresh) = if dialect.is_mariadb() {
         (
             format!("VIA mysql_native_password USING '{NO_PASSWORD_MARIADB}'"),
-            super::account::MariadbRow::default().definition(),
+            super::inspect::account::MariadbRow::default().definition(),
         )
     } else {
         (
             format!("WITH 'caching_sha2_password' AS '{NO_PASSWORD_MYSQL}'"),
-            super::account::MysqlRow::default().definition(),
+            super::inspect::account::MysqlRow::default().definition(),
         )
     };
     let clauses = active.definition.settings.clauses(&fresh.settings, true);
@@ -123,7 +122,7 @@ fn alter(to: &Account, active: &User, standby: &User) -> Vec<Step> {
         all.push(of_users(
             ChangeKind::Setting,
             format!("ALTER USER {to} DISCARD OLD PASSWORD"),
-            "an older password would go on signing in",
+            "an older password would still sign in",
         ));
     }
     all
@@ -134,7 +133,7 @@ fn of_users(kind: ChangeKind, text: String, why: &str) -> Step {
         kind,
         text,
         why: why.to_owned(),
-        needs: vec![Need::Global("CREATE USER")],
+        requires: vec![Requirement::Global("CREATE USER")],
     }
 }
 
@@ -145,7 +144,7 @@ fn default_roles(
     standby: Option<&User>,
 ) -> Option<Step> {
     let wanted = &active.default_roles;
-    // MySQL takes the default away with the role, also where the role is only granted anew.
+    // MySQL revokes the default with the role, even where the role is granted again.
     let keeps = |role: &&Account| {
         let granted = |user: &User| user.grants.roles.get(*role).copied();
         let regranted = standby.and_then(granted) == Some(true) && granted(active) != Some(true);
@@ -161,33 +160,33 @@ fn default_roles(
     } else {
         roles.join(", ")
     };
-    let (text, need) = if dialect.is_mariadb() {
+    let (text, requirement) = if dialect.is_mariadb() {
         (
             format!("SET DEFAULT ROLE {roles} FOR {to}"),
-            Need::SystemTables,
+            Requirement::SystemTables,
         )
     } else {
         (
             format!("ALTER USER {to} DEFAULT ROLE {roles}"),
-            Need::Global("CREATE USER"),
+            Requirement::Global("CREATE USER"),
         )
     };
     Some(Step {
         kind: ChangeKind::Setting,
         text,
-        why: "the roles that are active from the sign-in on, as the active user's".to_owned(),
-        needs: vec![need],
+        why: "the default roles are as the active user's".to_owned(),
+        requires: vec![requirement],
     })
 }
 
 fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
     let plugin = &active.definition.plugin;
-    let slot = facts.slot(plugin)?;
+    let form = facts.password_form(plugin)?;
     let to = Account {
         user: pair.standby_user().to_owned(),
         host: active.account.host.clone(),
     };
-    let quote = if matches!(slot, Slot::CachingSha2 { .. }) {
+    let quote = if matches!(form, PasswordForm::CachingSha2 { .. }) {
         ""
     } else {
         "'"
@@ -207,11 +206,11 @@ fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
         database: None,
         statement: Statement::with_password(
             format!("ALTER USER {to} IDENTIFIED {how}"),
-            slot,
+            form,
             format!("{quote}{unlock}"),
         ),
         why: format!(
-            "the pending password, as the hash that {plugin} stores; last, so that whoever signs in is complete"
+            "the pending password, as the hash that {plugin} stores; set last, so that only a complete standby signs in"
         ),
     })
 }
@@ -222,13 +221,13 @@ fn retire(standby: &User) -> Option<Change> {
         Change::plain(
             ChangeKind::Retire,
             format!("ALTER USER {to} ACCOUNT LOCK"),
-            "nobody lives on it any more; the next password unlocks it",
+            "no application uses it; setting its next password unlocks it",
         )
     })
 }
 
-/// Whether every account of the standby stores this password in the active user's way, and is no more
-/// locked than the active user's.
+/// Whether every account of the standby stores this password with the active user's plugin, and is locked
+/// only where the active user's is.
 fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
     let mut all = Some(!facts.active.is_empty());
     for active in &facts.active {
@@ -238,7 +237,7 @@ fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
                     && standby.definition.locked == active.definition.locked =>
             {
                 facts
-                    .slot(&active.definition.plugin)?
+                    .password_form(&active.definition.plugin)?
                     .holds(standby.definition.stored.bytes(), password)
             }
             _ => Some(false),

@@ -2,14 +2,14 @@ use std::collections::BTreeSet;
 
 use secrecy::SecretString;
 
-use super::super::account::{MariadbRow, MysqlRow};
-use super::super::facts::{Definer, Existing, Master};
+use super::super::inspect::account::{MariadbRow, MysqlRow};
+use super::super::inspect::facts::{Definer, ExistingObjects, Master};
 use super::super::parse;
 use super::*;
 use crate::Severity;
 use twinkey_core::code::Code;
 
-/// `*…` of "right" and of another, as `SELECT PASSWORD('…')` on MariaDB 10.11 gives them.
+/// Hashes of "right" and of another password, from `SELECT PASSWORD('…')` on MariaDB 10.11.
 const RIGHT: &str = "*920018161824B14A1067A69626595E68CB8284CB";
 const WRONG: &str = "*0C908AD93F67C171AD1942A253AEE176ABB70AC2";
 
@@ -50,7 +50,7 @@ fn facts(active: Vec<User>, standby: Vec<User>) -> Facts {
         standby,
         digest_thousands: 5,
         hashes_refused: false,
-        existing: Existing::default(),
+        existing: ExistingObjects::default(),
         definers: Vec::new(),
     }
 }
@@ -73,7 +73,7 @@ fn errors(inspection: &Inspection) -> Vec<&str> {
 }
 
 #[test]
-fn every_account_of_the_active_user_has_its_twin_which_gets_its_password_last() {
+fn every_account_has_a_twin_which_gets_its_password_last() {
     let facts = facts(
         vec![
             user(
@@ -105,7 +105,7 @@ fn every_account_of_the_active_user_has_its_twin_which_gets_its_password_last() 
         texts(&inspection.set_password),
         [
             "ALTER USER `app_clone`@`%` IDENTIFIED VIA `mysql_native_password` USING '***' ACCOUNT UNLOCK",
-            // The active user is locked there, and so is its twin.
+            // The active user's account is locked, and so is its twin.
             "ALTER USER `app_clone`@`10.%` IDENTIFIED VIA `mysql_native_password` USING '***'",
         ]
     );
@@ -113,7 +113,7 @@ fn every_account_of_the_active_user_has_its_twin_which_gets_its_password_last() 
 }
 
 #[test]
-fn a_standby_holds_a_password_only_if_every_account_does_and_none_is_locked() {
+fn every_account_must_hold_the_password_unlocked() {
     let active = || {
         ["%", "10.%"]
             .map(|host| user("app", host, &native(WRONG, ""), &[]))
@@ -135,7 +135,7 @@ fn a_standby_holds_a_password_only_if_every_account_does_and_none_is_locked() {
 }
 
 #[test]
-fn only_settings_that_differ_are_named_and_what_is_gone_is_set_back() {
+fn only_settings_that_differ_are_changed() {
     let active = native(
         RIGHT,
         r#","max_questions":9,"password_lifetime":90,"ssl_type":3,"x509_subject":"/CN=it's""#,
@@ -157,7 +157,7 @@ fn only_settings_that_differ_are_named_and_what_is_gone_is_set_back() {
 }
 
 #[test]
-fn an_account_that_only_the_standby_has_is_dropped_unless_objects_run_as_it() {
+fn a_surplus_account_is_dropped_unless_it_is_a_definer() {
     let row = native(RIGHT, "");
     let mut facts = facts(
         vec![user("app", "%", &row, &[])],
@@ -192,7 +192,7 @@ fn an_account_that_only_the_standby_has_is_dropped_unless_objects_run_as_it() {
 }
 
 #[test]
-fn users_that_are_no_applications_are_refused() {
+fn users_of_no_application_are_refused() {
     let row = native(RIGHT, "");
     let of = |user: User| errors(&planned(&facts(vec![user], vec![]))).join("\n");
     assert!(of(user("app", "%", &row, &["GRANT SUPER ON *.* TO `app`@`%`"])).contains("has SUPER"));
@@ -214,7 +214,7 @@ fn users_that_are_no_applications_are_refused() {
 }
 
 #[test]
-fn what_is_granted_on_a_table_that_is_gone_is_told_and_left() {
+fn grants_on_missing_tables_are_reported_and_left_out() {
     let lines = [
         "GRANT SELECT ON `s`.`gone` TO `app`@`%`",
         "GRANT SELECT (`a`, `gone`), INSERT ON `s`.`t` TO `app`@`%`",
@@ -231,20 +231,20 @@ fn what_is_granted_on_a_table_that_is_gone_is_told_and_left() {
     assert_eq!(
         texts(&inspection.differences)[1..],
         [
-            // Nobody has looked into that schema: it is not taken for gone.
+            // That schema was not read, so its tables may exist.
             "GRANT SELECT ON `hidden`.`t` TO `app_clone`@`%`",
             "GRANT INSERT, SELECT (`a`) ON `s`.`t` TO `app_clone`@`%`",
         ]
     );
-    let told = inspection
+    let reported = inspection
         .findings
         .iter()
         .filter(|f| f.what.contains("does not exist"));
-    assert_eq!(told.count(), 2);
+    assert_eq!(reported.count(), 2);
 }
 
 #[test]
-fn what_the_master_lacks_is_one_statement_an_object() {
+fn missing_privileges_are_one_statement_an_object() {
     let lines = [
         "GRANT UPDATE, DELETE ON `s`.* TO `app`@`%`",
         "GRANT `r` TO `app`@`%`",
@@ -268,13 +268,13 @@ fn what_the_master_lacks_is_one_statement_an_object() {
     );
     facts.readable = false;
     facts.active.clear();
-    let blind = planned(&facts);
-    assert_eq!(blind.missing.len(), 1);
-    assert!(blind.findings.is_empty() && blind.differences.is_empty());
+    let unreadable = planned(&facts);
+    assert_eq!(unreadable.missing.len(), 1);
+    assert!(unreadable.findings.is_empty() && unreadable.differences.is_empty());
 }
 
 #[test]
-fn mysqls_own_settings_and_default_roles_follow_the_active_user() {
+fn mysqls_settings_and_default_roles_are_copied() {
     let of = |name: &str, row: &str, roles: &[&str]| {
         let row: MysqlRow = serde_json::from_str(row).unwrap();
         User {

@@ -1,27 +1,29 @@
-//! Facts to changes: pure.
+//! Changes from facts: pure.
 //!
-//! The pair's design: the clone is a member of the base user, and every session of the clone becomes
-//! the base user at sign-in (`ALTER ROLE clone SET role = 'base'`). So the base user owns and is
-//! granted, the clone borrows, and the two cannot drift apart, whichever is active.
+//! The clone is a member of the base user, and its sessions become the base user at sign-in
+//! (`ALTER ROLE clone SET role = 'base'`). The base user owns the objects and holds the privileges, so
+//! the two users cannot diverge, whichever is active.
 //!
-//! What can go wrong, and what prevents it:
-//! - the active user is changed under a running application: every statement about a role's own
-//!   state is built for the standby, and for nobody else; the clone gets its role setting, and
-//!   loses what was granted to itself, only while it is the standby;
-//! - the standby signs in half-made: it is created NOLOGIN, and LOGIN and the password come last,
-//!   in one statement;
-//! - a statement fails although nothing had to change (16 and later refuse to name an attribute
-//!   that the master may not set): only what differs is named;
-//! - two of our own transactions wait for each other: what takes place in other databases comes
-//!   first and is committed before the rotation's own transaction opens.
+//! # Failure modes
+//! - A change affects the active user of a running application: statements about a role's own state
+//!   name the standby only. The clone gets its role setting, and loses its own grants, only while it is
+//!   the standby.
+//! - An incomplete standby signs in: it is created NOLOGIN, and one last statement sets LOGIN and the
+//!   password.
+//! - A statement without effect fails, because 16 and later refuse attributes that the master may not
+//!   set: statements name only attributes that differ.
+//! - Two transactions of one run wait for each other: changes in other databases are committed before
+//!   the transaction in the rotation's own database begins.
 
 use super::inspect::{Facts, Role};
 use super::quote::{ident, literal, setting_value};
 use super::{ownership, preflight};
-use crate::{Change, ChangeKind, Finding, Inspection, PostgresOptions, Severity, Slot, Statement};
+use crate::{
+    Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity, Statement,
+};
 use twinkey_core::secret::pair::{Pair, Which};
 
-/// What would make the standby equal, and what to tell about it.
+/// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Inspection {
     let standby = pair.active.other();
     let mut findings = preflight::findings(facts, pair, options);
@@ -48,7 +50,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         differences,
         set_password: vec![set_password(facts, pair)],
         retire: retire(facts, pair),
-        // A role has one password, and who signs in has proved it.
+        // A role has one password, which the sign-in tests.
         holds_password: None,
         findings,
         missing: preflight::missing(facts, pair, options),
@@ -62,7 +64,7 @@ fn retire(facts: &Facts, pair: &Pair) -> Vec<Change> {
         Change::plain(
             ChangeKind::Retire,
             format!("ALTER ROLE {} NOLOGIN", ident(&role.name)),
-            "nobody lives on it any more; the next password lets it sign in again",
+            "no application uses it; setting its next password enables it again",
         )
     });
     locked.into_iter().collect()
@@ -73,24 +75,26 @@ fn set_password(facts: &Facts, pair: &Pair) -> Change {
     let md5 = facts
         .active_is_md5
         .unwrap_or(facts.password_encryption == "md5");
-    let (slot, why) = if md5 {
+    let (form, why) = if md5 {
         let username = username.to_owned();
         (
-            Slot::PostgresMd5 { username },
-            "as an md5 hash, as the active user's is: its clients may know nothing newer",
+            PasswordForm::PostgresMd5 { username },
+            "as an md5 hash like the active user's: its clients may not support SCRAM",
         )
     } else {
-        (Slot::ScramSha256, "as a SCRAM verifier")
+        (PasswordForm::ScramSha256, "as a SCRAM verifier")
     };
     Change {
         kind: ChangeKind::Password,
         database: None,
         statement: Statement::with_password(
             format!("ALTER ROLE {} LOGIN PASSWORD '", ident(username)),
-            slot,
+            form,
             "'",
         ),
-        why: format!("the pending password, {why}; last, so that whoever signs in is complete"),
+        why: format!(
+            "the pending password, {why}; set last, so that only a complete standby signs in"
+        ),
     }
 }
 
@@ -118,12 +122,12 @@ fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
         differences.push(Change::plain(
             ChangeKind::Setting,
             format!("ALTER ROLE {} INHERIT", ident(&pair.clone)),
-            "without it the membership gives the clone nothing",
+            "without INHERIT the membership has no effect",
         ));
     }
 }
 
-/// Memberships of the clone's own, which the base user does not have.
+/// Memberships of the clone that the base user lacks.
 fn foreign_memberships(
     facts: &Facts,
     pair: &Pair,
@@ -163,7 +167,7 @@ fn foreign_memberships(
                     "the clone is a member of {:?} itself, which the master cannot revoke{}",
                     m.role,
                     if options.set_role {
-                        "; its sessions do not use it, because they are the base user's"
+                        "; its sessions do not use it, because they become the base user"
                     } else {
                         ""
                     }
@@ -174,7 +178,7 @@ fn foreign_memberships(
     }
 }
 
-/// Attributes that count for the current user: with the role setting, the base user's count for both.
+/// Attributes of the current user: with the role setting, those of the base user apply to both.
 fn attributes(
     facts: &Facts,
     pair: &Pair,
@@ -205,7 +209,7 @@ fn attributes(
         if options.set_role && !preflight::may_set_attribute(facts, name) {
             findings.push(Finding::new(
                 Severity::Note,
-                format!("the master may not set {name} on the clone; its sessions have the base user's all the same"),
+                format!("the master may not set {name} on the clone; its sessions have the base user's attribute anyway"),
                 Some(text),
             ));
         } else {
@@ -218,7 +222,7 @@ fn attributes(
     }
 }
 
-/// What counts for the user who signs in.
+/// Limits of the user that signs in.
 fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
     let standby = pair.active.other();
     let Some(source) = facts.role(pair.active) else {
@@ -256,7 +260,7 @@ fn settings(facts: &Facts, pair: &Pair, options: &PostgresOptions, differences: 
             wanted.insert((None, "role".to_owned()), pair.base.clone());
         }
     } else {
-        // Whom the base user becomes at sign-in was somebody's decision, and not the pair's.
+        // A role setting of the base user is not the pair's: an administrator chose it.
         has.retain(|key, _| !is_role(key));
     }
     for (key, value) in &wanted {

@@ -1,7 +1,7 @@
-//! The plan over made-up facts: what no server has to be asked about.
+//! The plan over facts that need no server.
 
 use super::*;
-use crate::postgres::inspect::{Grant, Membership, OwnGrant, Owned, Power, Settings};
+use crate::postgres::inspect::{Grant, Membership, OwnGrant, Owned, RoleRights, Settings};
 use twinkey_core::code::Code;
 
 fn user(name: &str) -> Role {
@@ -14,11 +14,11 @@ fn user(name: &str) -> Role {
     }
 }
 
-/// A complete pair on 16, and a master that may do all it should.
+/// A complete pair on 16, and a master with all privileges that it needs.
 fn facts() -> Facts {
-    let power = Power {
+    let rights = RoleRights {
         admin: true,
-        ..Power::default()
+        ..RoleRights::default()
     };
     Facts {
         version: 160_004,
@@ -28,8 +28,8 @@ fn facts() -> Facts {
             createrole: true,
             ..user("rdsmaster")
         },
-        over_base: power,
-        over_clone: power,
+        over_base: rights,
+        over_clone: rights,
         base: Some(user("app")),
         clone: Some(user("app_clone")),
         password_encryption: "scram-sha-256".into(),
@@ -104,10 +104,10 @@ fn a_complete_pair_needs_nothing_but_the_password() {
 }
 
 #[test]
-fn a_new_clone_is_created_unable_to_sign_in_and_made_complete() {
+fn a_new_clone_is_created_unable_to_sign_in() {
     let mut facts = facts();
     (facts.clone, facts.memberships, facts.settings) = (None, vec![], vec![]);
-    facts.over_clone = Power::default();
+    facts.over_clone = RoleRights::default();
     let inspection = planned(&facts, "app");
     assert!(!inspection.standby_exists);
     assert_eq!(
@@ -167,7 +167,7 @@ fn only_attributes_that_differ_and_may_be_set_are_named() {
 }
 
 #[test]
-fn without_set_role_the_role_setting_is_taken_away_again() {
+fn without_set_role_the_role_setting_is_reset() {
     let pair = Pair::of("app", "_clone");
     let inspection = plan(&facts(), &pair, &PostgresOptions { set_role: false });
     assert_eq!(
@@ -177,7 +177,7 @@ fn without_set_role_the_role_setting_is_taken_away_again() {
 }
 
 #[test]
-fn hand_over_borrows_memberships_and_leaves_them_as_they_were() {
+fn hand_over_restores_the_masters_memberships() {
     let mut facts = facts();
     let owned = |database: &str| Owned {
         database: database.into(),
@@ -206,7 +206,7 @@ fn hand_over_borrows_memberships_and_leaves_them_as_they_were() {
 }
 
 #[test]
-fn what_an_active_clone_was_granted_itself_is_refused_unless_it_is_not_in_use() {
+fn used_grants_of_an_active_clone_are_refused() {
     let mut facts = facts();
     facts.grants = vec![Grant {
         database: "orders".into(),
@@ -224,17 +224,17 @@ fn what_an_active_clone_was_granted_itself_is_refused_unless_it_is_not_in_use() 
 }
 
 #[test]
-fn users_that_are_nobodys_application_are_refused() {
-    let spoilt: [fn(&mut Facts); 5] = [
+fn users_of_no_application_are_refused() {
+    let invalid: [fn(&mut Facts); 5] = [
         |facts| facts.base.as_mut().unwrap().superuser = true,
         |facts| facts.clone.as_mut().unwrap().replication = true,
         |facts| facts.master.name = "app".into(),
         |facts| facts.memberships.push(member_of("rds_iam", true)),
         |facts| facts.base = None,
     ];
-    for spoil in spoilt {
+    for invalidate in invalid {
         let mut facts = facts();
-        spoil(&mut facts);
+        invalidate(&mut facts);
         assert_eq!(errors(&planned(&facts, "app")), [Some(Code::DbRefused)]);
     }
 }
@@ -244,17 +244,17 @@ fn md5_is_used_only_where_the_active_user_has_it() {
     let mut facts = facts();
     let is_md5 = |facts: &Facts| {
         let inspection = planned(facts, "app");
-        matches!(inspection.set_password[0].statement.slot(), Some(Slot::PostgresMd5 { username }) if username == "app_clone")
+        matches!(inspection.set_password[0].statement.password_form(), Some(PasswordForm::PostgresMd5 { username }) if username == "app_clone")
     };
     assert!(!is_md5(&facts));
     facts.password_encryption = "md5".into();
-    assert!(is_md5(&facts), "unreadable: the server's habit decides");
+    assert!(is_md5(&facts), "unreadable: password_encryption decides");
     facts.active_is_md5 = Some(false);
     assert!(!is_md5(&facts));
 }
 
 #[test]
-fn what_the_master_lacks_comes_with_the_statement_that_mends_it() {
+fn missing_privileges_come_with_their_grants() {
     let mut facts = facts();
     facts.master.createrole = false;
     facts.over_base.admin = false;

@@ -1,4 +1,4 @@
-//! MariaDB and MySQL as the sentences see them.
+//! The fixture of MariaDB and MySQL.
 
 use std::any::Any;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use twinkey_testkit::mysql::Flavor;
 use super::{MASTER, Server, account, pattern, run, try_run};
 use crate::harness::Harness;
 
-/// Name, how it is granted (TO or FROM follows), and what it is for.
+/// Name, text of the grant (before TO or FROM), and a statement that uses it.
 const PRIVILEGES: [(&str, &str, &str); 5] = [
     (
         "a schema",
@@ -60,18 +60,21 @@ const SHARED: &str = "CREATE DATABASE {shared}; CREATE TABLE {shared}.written (n
      GRANT SELECT ON {shared}.for_readers TO {shared}_readers; \
      GRANT {shared}_readers TO {master} WITH ADMIN OPTION";
 
-/// "Access denied" to a schema, a table, a column, a routine; MariaDB's and MySQL's words for a
-/// role that was not granted.
+/// "Access denied" to a schema, a table, a column and a routine; MariaDB's and MySQL's errors for a role
+/// that was not granted.
 const NOT_ALLOWED: [u16; 6] = [1044, 1142, 1143, 1370, 1959, 3530];
 
-fn privilege(place: &str, name: &str) -> (String, String) {
+fn privilege(namespace: &str, name: &str) -> (String, String) {
     let mut all = PRIVILEGES.iter();
     let found = all.find(|(known, ..)| *known == name).unwrap();
-    (beside(place, found.1), beside(place, found.2))
+    (
+        substituted(namespace, found.1),
+        substituted(namespace, found.2),
+    )
 }
 
-fn beside(place: &str, sql: &str) -> String {
-    let shared = format!("{place}_shared");
+fn substituted(namespace: &str, sql: &str) -> String {
+    let shared = format!("{namespace}_shared");
     sql.replace("{shared}", &shared)
         .replace("{pattern}", &pattern(&shared))
         .replace("{master}", &account(MASTER))
@@ -91,11 +94,11 @@ impl Harness for Server {
         "mysql"
     }
 
-    fn target(&self, place: &str) -> Target {
+    fn target(&self, namespace: &str) -> Target {
         Target {
             host: "localhost".into(),
             port: Some(self.mysql.port()),
-            dbname: Some(place.into()),
+            dbname: Some(namespace.into()),
             tls: Tls {
                 mode: TlsMode::VerifyFull,
                 ca_file: Some(self.pki.ca_file.clone()),
@@ -103,20 +106,20 @@ impl Harness for Server {
         }
     }
 
-    async fn prepare(&self, place: &str, user: &Credentials) {
+    async fn prepare(&self, namespace: &str, user: &Credentials) {
         self.make_user(user).await;
-        let (user, master, own) = (account(&user.username), account(MASTER), pattern(place));
+        let (user, master, own) = (account(&user.username), account(MASTER), pattern(namespace));
         let grants = format!(
-            "CREATE DATABASE {place}; GRANT ALL PRIVILEGES ON {own}.* TO {user}; \
+            "CREATE DATABASE {namespace}; GRANT ALL PRIVILEGES ON {own}.* TO {user}; \
              GRANT ALL PRIVILEGES ON {own}.* TO {master} WITH GRANT OPTION; \
              GRANT ALL PRIVILEGES ON {{pattern}}.* TO {master} WITH GRANT OPTION"
         );
-        self.sql(&beside(place, &format!("{SHARED}; {grants}")))
+        self.sql(&substituted(namespace, &format!("{SHARED}; {grants}")))
             .await;
     }
 
-    async fn work(&self, place: &str, who: &Credentials, round: u32) {
-        let mut app = self.connect_as(place, who).await;
+    async fn run_workload(&self, namespace: &str, who: &Credentials, round: u32) {
+        let mut app = self.connect_as(namespace, who).await;
         for earlier in 0..round {
             let table = format!("by_round_{earlier}");
             let alter = format!(
@@ -133,29 +136,29 @@ impl Harness for Server {
         run(&mut app, &format!("CREATE TABLE by_round_{round} (n int)")).await;
     }
 
-    async fn open(&self, place: &str, who: &Credentials) -> Box<dyn Any + Send> {
-        Box::new(self.connect_as(place, who).await)
+    async fn open_session(&self, namespace: &str, who: &Credentials) -> Box<dyn Any + Send> {
+        Box::new(self.connect_as(namespace, who).await)
     }
 
     fn privileges(&self) -> &'static [&'static str] {
         &NAMES
     }
 
-    async fn grant(&self, place: &str, user: &str, name: &str) {
-        let (what, _) = privilege(place, name);
+    async fn grant(&self, namespace: &str, user: &str, name: &str) {
+        let (what, _) = privilege(namespace, name);
         self.sql(&format!("GRANT {what} TO {}", account(user)))
             .await;
     }
 
-    async fn revoke(&self, place: &str, user: &str, name: &str) {
-        let (what, _) = privilege(place, name);
+    async fn revoke(&self, namespace: &str, user: &str, name: &str) {
+        let (what, _) = privilege(namespace, name);
         self.sql(&format!("REVOKE {what} FROM {}", account(user)))
             .await;
     }
 
-    async fn may(&self, place: &str, who: &Credentials, name: &str) -> bool {
-        let mut app = self.connect_as(place, who).await;
-        let (_, sql) = privilege(place, name);
+    async fn may(&self, namespace: &str, who: &Credentials, name: &str) -> bool {
+        let mut app = self.connect_as(namespace, who).await;
+        let (_, sql) = privilege(namespace, name);
         match try_run(&mut app, &sql).await {
             Ok(()) => true,
             Err(sqlx::Error::Database(error))
@@ -167,25 +170,30 @@ impl Harness for Server {
         }
     }
 
-    async fn break_master(&self, place: &str, user: &str) -> usize {
+    async fn revoke_from_master(&self, namespace: &str, user: &str) -> usize {
         let (user, master) = (account(user), account(MASTER));
-        let beyond = pattern(&format!("{place}_beyond"));
+        let beyond = pattern(&format!("{namespace}_beyond"));
         self.sql(&format!(
-            "REVOKE CREATE USER ON *.* FROM {master}; CREATE DATABASE {place}_beyond; \
+            "REVOKE CREATE USER ON *.* FROM {master}; CREATE DATABASE {namespace}_beyond; \
              GRANT SELECT ON {beyond}.* TO {user}"
         ))
         .await;
         2
     }
 
-    async fn mend(&self, _place: &str, fix: &str) {
+    async fn apply_fix(&self, _namespace: &str, fix: &str) {
         self.sql(fix).await;
     }
 
-    async fn mighty_users(&self) -> Vec<String> {
-        self.sql("CREATE USER 'mighty'@'%'; GRANT ALL PRIVILEGES ON *.* TO 'mighty'@'%'")
-            .await;
-        vec!["mighty".into(), self.mysql.superuser().username.clone()]
+    async fn administrators(&self) -> Vec<String> {
+        self.sql(
+            "CREATE USER 'administrator'@'%'; GRANT ALL PRIVILEGES ON *.* TO 'administrator'@'%'",
+        )
+        .await;
+        vec![
+            "administrator".into(),
+            self.mysql.superuser().username.clone(),
+        ]
     }
 
     fn hostile_names(&self) -> Vec<String> {
@@ -223,13 +231,13 @@ impl Harness for Server {
             .filter_map(|line| Some(line.split_once("Query\t")?.1));
         let about_users = planned.starts_with("CREATE USER") || planned.starts_with("ALTER USER");
         if self.flavor == Flavor::Mysql && about_users {
-            // MySQL logs these in words of its own, without any hash: the same verb is all there is.
-            return statements.any(|noted| noted.starts_with(&planned[..11]));
+            // MySQL logs these statements rewritten, without a hash: only the verb can be compared.
+            return statements.any(|logged| logged.starts_with(&planned[..11]));
         }
         match planned.split_once("***") {
-            None => statements.any(|noted| noted == planned),
-            Some((before, after)) => statements.any(|noted| {
-                let rest = noted.strip_prefix(before);
+            None => statements.any(|logged| logged == planned),
+            Some((before, after)) => statements.any(|logged| {
+                let rest = logged.strip_prefix(before);
                 rest.and_then(|rest| rest.strip_suffix(after))
                     .is_some_and(is_hash)
             }),
@@ -239,9 +247,9 @@ impl Harness for Server {
     fn plain_server(&self) -> fn(TcpStream) -> Vec<u8> {
         |mut socket| {
             socket.write_all(&greeting_without_tls()).unwrap();
-            let mut heard = Vec::new();
-            socket.read_to_end(&mut heard).unwrap();
-            heard
+            let mut received = Vec::new();
+            socket.read_to_end(&mut received).unwrap();
+            received
         }
     }
 }
@@ -253,7 +261,7 @@ fn is_hash(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "*+/".contains(c))
 }
 
-/// The server speaks first: protocol 10, and capabilities that lack `CLIENT_SSL` (0x0800).
+/// The server's first packet: protocol 10, with capabilities that lack `CLIENT_SSL` (0x0800).
 fn greeting_without_tls() -> Vec<u8> {
     // LONG_PASSWORD, CONNECT_WITH_DB, PROTOCOL_41, SECURE_CONNECTION; PLUGIN_AUTH.
     let (low, high) = (0x8209_u16.to_le_bytes(), 0x0008_u16.to_le_bytes());

@@ -1,7 +1,7 @@
-//! MariaDB and MySQL with a master as RDS gives one. A place is a schema in which the base user may
-//! do everything; beside it is a second one, `…_shared`, of which it gets a privilege now and then.
+//! MariaDB and MySQL with a master like that of RDS. A namespace is a schema in which the base user has all
+//! privileges. A second schema, `…_shared`, has the objects of the tested privileges.
 //!
-//! The underscores in the names of schemas are escaped where a grant takes them for wildcards.
+//! In grants the underscores of schema names are escaped, because they are wildcards there.
 
 mod harness;
 pub mod sentences;
@@ -32,7 +32,7 @@ pub fn account(user: &str) -> String {
     format!("'{user}'@'%'")
 }
 
-/// A schema as a grant takes it: a pattern.
+/// A schema's pattern for a grant.
 pub fn pattern(schema: &str) -> String {
     format!("`{}`", schema.replace('_', "\\_"))
 }
@@ -72,7 +72,7 @@ impl Server {
             pki,
         };
         server.make_user(&server.master).await;
-        // So that the superuser may grant PROXY, as the one of an installation may.
+        // The superuser may then grant PROXY, as that of an installation may.
         let proxy = format!(
             "INSERT INTO mysql.proxies_priv VALUES ('%', '{}', '', '', 1, '', NOW()); FLUSH PRIVILEGES",
             server.superuser().username
@@ -108,9 +108,9 @@ impl Server {
         self.mysql.superuser()
     }
 
-    /// The log is searched for passwords: those that the fixture itself sets stay out of it.
+    /// Executes statements without logging them: the log is searched for passwords.
     pub async fn quietly(&self, sql: &str) {
-        // One batch would be logged as a whole before its first statement is carried out.
+        // The server logs a batch as a whole, before it executes the first statement.
         let mut connection = self.connect_as("mysql", self.superuser()).await;
         run(&mut connection, "SET sql_log_off = ON").await;
         run(&mut connection, sql).await;

@@ -1,31 +1,31 @@
-//! What is MariaDB's and MySQL's own.
+//! Tests of MariaDB and MySQL only.
 
 use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 use twinkey_core::code::Code;
 use twinkey_core::secret::ExposeSecret;
-use twinkey_engines::{Credentials, Engine, Questions, Severity, TlsMode};
+use twinkey_engines::{Credentials, Engine, Severity, SignInChecks, TlsMode};
 use twinkey_testkit::mysql::Flavor;
 
 use super::{MASTER, Server, account, pattern};
-use crate::case::{Case, all_changes, ready};
+use crate::case::{Case, all_changes, rendered};
 use crate::passwords::new_password;
 
 pub async fn all(server: &Server) {
-    all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server).await;
+    all_accounts_of_a_user_rotate_after_any_cut(server).await;
     a_standby_differs_in_the_name_and_the_hash_only(server).await;
     a_thousand_grants_take_no_more_statements_than_differ(server).await;
-    an_account_that_the_active_user_lacks_is_dropped_unless_objects_run_as_it(server).await;
-    what_is_granted_on_a_table_that_is_gone_stands_in_nobodys_way(server).await;
-    without_process_nobody_knows_who_is_signed_in(server).await;
+    a_surplus_account_is_dropped_unless_it_is_a_definer(server).await;
+    a_grant_on_a_dropped_table_does_not_stop_a_run(server).await;
+    without_process_sessions_are_not_available(server).await;
     match server.flavor {
         Flavor::Mariadb => {
-            a_validating_plugin_is_reported_with_the_statement_that_mends_it(server).await;
-            an_ed25519_user_is_rotated_and_proved(server).await;
+            a_validating_plugin_is_reported_with_its_fix(server).await;
+            an_ed25519_user_is_rotated_and_signs_in(server).await;
         }
         Flavor::Mysql => {
             a_retained_password_is_discarded(server).await;
-            the_first_sign_in_after_a_change_takes_tls_and_says_so(server).await;
+            the_first_sign_in_after_a_change_requires_tls(server).await;
         }
     }
 }
@@ -44,23 +44,22 @@ async fn with_three_accounts<'a>(server: &'a Server, base: &str) -> Case<'a> {
             "CREATE USER '{base}'@'localhost' IDENTIFIED BY '{password}'"
         ))
         .await;
-    let place = pattern(&case.place);
+    let namespace = pattern(&case.namespace);
     server
         .sql(&format!(
-            "GRANT SELECT ON {place}.* TO '{base}'@'10.%'; \
-             GRANT ALL PRIVILEGES ON {place}.* TO '{base}'@'localhost'"
+            "GRANT SELECT ON {namespace}.* TO '{base}'@'10.%'; \
+             GRANT ALL PRIVILEGES ON {namespace}.* TO '{base}'@'localhost'"
         ))
         .await;
     case
 }
 
-async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Server) {
+async fn all_accounts_of_a_user_rotate_after_any_cut(server: &Server) {
     let mut case = with_three_accounts(server, "many").await;
     let inspection = case.rotate().await;
     assert_eq!(inspection.set_password.len(), 3);
-    case.work().await;
-    // From here on only the three passwords differ. Whichever of them is set, the sign-in that
-    // proves one account proves no other.
+    case.run_workload().await;
+    // From here on only the three passwords differ. A sign-in tests one account and no other.
     case.rotate().await;
     for cut in 0..=3 {
         let next = case.next();
@@ -68,7 +67,7 @@ async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Ser
         assert_eq!(changes.len(), 3, "{changes:#?}");
         let mut admin = case.admin().await;
         admin
-            .apply(&ready(&changes[..cut], &next.password))
+            .apply(&rendered(&changes[..cut], &next.password))
             .await
             .unwrap();
         assert_eq!(
@@ -77,7 +76,7 @@ async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Ser
             "after {cut} of 3"
         );
     }
-    // And with a new standby: until the last password is set, one of the accounts is locked.
+    // With a new standby one of the accounts is locked until the last password is set.
     server
         .sql("DROP USER 'many_clone'@'%', 'many_clone'@'10.%', 'many_clone'@'localhost'")
         .await;
@@ -86,7 +85,10 @@ async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Ser
     for cut in 0..=changes.len() {
         let mut admin = case.admin().await;
         admin
-            .apply(&ready(&changes[cut.saturating_sub(1)..cut], &next.password))
+            .apply(&rendered(
+                &changes[cut.saturating_sub(1)..cut],
+                &next.password,
+            ))
             .await
             .unwrap();
         let held = case.holds(admin.as_mut(), &next.password).await;
@@ -95,8 +97,8 @@ async fn all_accounts_of_a_user_rotate_as_one_wherever_a_run_is_cut(server: &Ser
     case.rotate().await;
 }
 
-/// What the server tells of an account, one line a fact, without the name and the hash.
-async fn told(server: &Server, user: &str, host: &str) -> Vec<String> {
+/// The server's description of an account, one fact a line, without the name and the hash.
+async fn described(server: &Server, user: &str, host: &str) -> Vec<String> {
     let mut connection = server.connect_as("mysql", server.superuser()).await;
     let mut lines = Vec::new();
     for show in ["SHOW CREATE USER", "SHOW GRANTS FOR"] {
@@ -105,15 +107,15 @@ async fn told(server: &Server, user: &str, host: &str) -> Vec<String> {
     let mut lines: Vec<String> = lines
         .into_iter()
         .map(|line| without_hash(&line.replace(&format!("`{user}`"), "`-`")))
-        // MySQL now and then prints a limit that is none.
+        // MySQL sometimes prints a limit of 0.
         .map(|line| with_columns_in_order(&line.replace(" MAX_USER_CONNECTIONS 0", "")))
         .collect();
-    // The order is that of the server's hash tables, and says nothing.
+    // The order is that of the server's hash tables, and has no meaning.
     lines.sort();
     lines
 }
 
-/// Puts the names between parentheses in order.
+/// Sorts the names between parentheses.
 fn with_columns_in_order(line: &str) -> String {
     let mut parts = line.split('(');
     let mut all = parts.next().unwrap_or_default().to_owned();
@@ -134,11 +136,11 @@ async fn texts(connection: &mut MySqlConnection, sql: &str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Takes out what follows `PASSWORD '` or `AS '` up to the next quote.
+/// Removes the text after `PASSWORD '` or `AS '` up to the next quote.
 fn without_hash(line: &str) -> String {
     for before in ["PASSWORD '", " AS '"] {
         if let Some((start, rest)) = line.split_once(before) {
-            // A salt may hold a quote, which is escaped, in one word with what follows.
+            // A salt may hold an escaped quote.
             let end = rest
                 .find("' ")
                 .map_or("", |at| rest.get(at..).unwrap_or_default());
@@ -149,88 +151,88 @@ fn without_hash(line: &str) -> String {
 }
 
 async fn a_standby_differs_in_the_name_and_the_hash_only(server: &Server) {
-    let mut case = with_three_accounts(server, "told").await;
-    let (place, master) = (case.place.clone(), account(MASTER));
-    let base = account("told");
+    let mut case = with_three_accounts(server, "compared").await;
+    let (namespace, master) = (case.namespace.clone(), account(MASTER));
+    let base = account("compared");
     if server.flavor == Flavor::Mysql {
-        // From here on `_` in the name of a schema means only itself, and is not to be escaped.
+        // From here on `_` in the name of a schema is literal, and must not be escaped.
         server
             .sql(&format!(
                 "SET GLOBAL partial_revokes = ON; \
-                 GRANT ALL PRIVILEGES ON {place}.* TO {base}; \
-                 GRANT ALL PRIVILEGES ON {place}.* TO {master} WITH GRANT OPTION"
+                 GRANT ALL PRIVILEGES ON {namespace}.* TO {base}; \
+                 GRANT ALL PRIVILEGES ON {namespace}.* TO {master} WITH GRANT OPTION"
             ))
             .await;
     }
     let schema = match server.flavor {
-        Flavor::Mariadb => pattern(&place),
-        Flavor::Mysql => place.clone(),
+        Flavor::Mariadb => pattern(&namespace),
+        Flavor::Mysql => namespace.clone(),
     };
     let default_role = match server.flavor {
         Flavor::Mariadb => format!(
-            "SET DEFAULT ROLE told_role FOR {base}; GRANT UPDATE ON mysql.* TO {master}; \
+            "SET DEFAULT ROLE compared_role FOR {base}; GRANT UPDATE ON mysql.* TO {master}; \
              ALTER USER {base} WITH MAX_STATEMENT_TIME 2.5"
         ),
         Flavor::Mysql => format!(
-            "ALTER USER {base} DEFAULT ROLE told_role; \
+            "ALTER USER {base} DEFAULT ROLE compared_role; \
              ALTER USER {base} FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME 2 PASSWORD HISTORY 5 COMMENT 'it''s'; \
-             GRANT SELECT, INSERT ON *.* TO 'told'@'localhost'; \
-             REVOKE INSERT ON mysql.* FROM 'told'@'localhost'; \
-             GRANT BACKUP_ADMIN ON *.* TO 'told'@'localhost' WITH GRANT OPTION; \
+             GRANT SELECT, INSERT ON *.* TO 'compared'@'localhost'; \
+             REVOKE INSERT ON mysql.* FROM 'compared'@'localhost'; \
+             GRANT BACKUP_ADMIN ON *.* TO 'compared'@'localhost' WITH GRANT OPTION; \
              GRANT SELECT, INSERT ON *.* TO {master} WITH GRANT OPTION; \
              GRANT BACKUP_ADMIN ON *.* TO {master} WITH GRANT OPTION"
         ),
     };
     server
         .sql(&format!(
-            "CREATE TABLE {place}.t (a int, `b``c` int); CREATE TABLE {place}.`t.u` (a int); \
-             CREATE PROCEDURE {place}.p() SELECT 1; CREATE ROLE told_role; \
-             CREATE USER 'told_proxied'@'localhost'; \
-             GRANT told_role TO {master} WITH ADMIN OPTION; \
-             GRANT PROXY ON 'told_proxied'@'localhost' TO {master} WITH GRANT OPTION; \
+            "CREATE TABLE {namespace}.t (a int, `b``c` int); CREATE TABLE {namespace}.`t.u` (a int); \
+             CREATE PROCEDURE {namespace}.p() SELECT 1; CREATE ROLE compared_role; \
+             CREATE USER 'compared_proxied'@'localhost'; \
+             GRANT compared_role TO {master} WITH ADMIN OPTION; \
+             GRANT PROXY ON 'compared_proxied'@'localhost' TO {master} WITH GRANT OPTION; \
              ALTER USER {base} REQUIRE CIPHER 'it''s' WITH MAX_USER_CONNECTIONS 7 MAX_QUERIES_PER_HOUR 9000; \
              ALTER USER {base} PASSWORD EXPIRE INTERVAL 90 DAY; \
              ALTER USER {base} REQUIRE SSL; \
-             GRANT SELECT (a, `b``c`), INSERT ON {place}.t TO {base} WITH GRANT OPTION; \
-             GRANT SELECT ON {place}.`t.u` TO {base}; \
-             GRANT EXECUTE ON PROCEDURE {place}.p TO {base}; \
+             GRANT SELECT (a, `b``c`), INSERT ON {namespace}.t TO {base} WITH GRANT OPTION; \
+             GRANT SELECT ON {namespace}.`t.u` TO {base}; \
+             GRANT EXECUTE ON PROCEDURE {namespace}.p TO {base}; \
              GRANT DROP ON {schema}.* TO {base} WITH GRANT OPTION; \
-             GRANT told_role TO {base}; \
-             GRANT PROXY ON 'told_proxied'@'localhost' TO {base}; {default_role}"
+             GRANT compared_role TO {base}; \
+             GRANT PROXY ON 'compared_proxied'@'localhost' TO {base}; {default_role}"
         ))
         .await;
     for _ in 0..2 {
         case.rotate().await;
         for host in ["%", "10.%", "localhost"] {
             let (base, clone) = (
-                told(server, "told", host).await,
-                told(server, "told_clone", host).await,
+                described(server, "compared", host).await,
+                described(server, "told_clone", host).await,
             );
             assert_eq!(base, clone);
             assert!(base[0].starts_with("CREATE USER `-`"), "{base:?}");
         }
     }
-    // What changes between two runs is equal after the next, in both directions.
+    // Changes between two runs are equal after the next one, in both directions.
     server
         .sql(&format!(
             "ALTER USER {base} REQUIRE NONE WITH MAX_USER_CONNECTIONS 0; \
-             REVOKE SELECT (a) ON {place}.t FROM {base}; \
+             REVOKE SELECT (a) ON {namespace}.t FROM {base}; \
              REVOKE GRANT OPTION ON {schema}.* FROM {base}; \
-             GRANT SELECT ON {place}.`t.u` TO {base} WITH GRANT OPTION; \
-             GRANT told_role TO {base} WITH ADMIN OPTION; \
-             REVOKE PROXY ON 'told_proxied'@'localhost' FROM {base}"
+             GRANT SELECT ON {namespace}.`t.u` TO {base} WITH GRANT OPTION; \
+             GRANT compared_role TO {base} WITH ADMIN OPTION; \
+             REVOKE PROXY ON 'compared_proxied'@'localhost' FROM {base}"
         ))
         .await;
     case.rotate().await;
     assert_eq!(
-        told(server, "told", "%").await,
-        told(server, "told_clone", "%").await
+        described(server, "compared", "%").await,
+        described(server, "told_clone", "%").await
     );
     if server.flavor == Flavor::Mysql {
-        // Nobody may have a partial revoke when they are switched off.
+        // Partial revokes cannot be disabled while a user has one.
         server
             .sql(
-                "DROP USER 'told'@'localhost', 'told_clone'@'localhost'; \
+                "DROP USER 'compared'@'localhost', 'told_clone'@'localhost'; \
                  SET GLOBAL partial_revokes = OFF",
             )
             .await;
@@ -240,8 +242,8 @@ async fn a_standby_differs_in_the_name_and_the_hash_only(server: &Server) {
 async fn a_thousand_grants_take_no_more_statements_than_differ(server: &Server) {
     const MANY: usize = 1000;
     let mut case = Case::new(server, "thousand").await;
-    let (place, base) = (case.place.clone(), account("thousand"));
-    let mut connection = server.connect_as(&place, server.superuser()).await;
+    let (namespace, base) = (case.namespace.clone(), account("thousand"));
+    let mut connection = server.connect_as(&namespace, server.superuser()).await;
     for number in 0..MANY {
         let sql = format!("CREATE TABLE t{number} (a int); GRANT SELECT ON t{number} TO {base}");
         super::run(&mut connection, &sql).await;
@@ -263,17 +265,15 @@ async fn a_thousand_grants_take_no_more_statements_than_differ(server: &Server) 
     assert_eq!((three.differences.len(), three.set_password.len()), (3, 1));
 }
 
-async fn an_account_that_the_active_user_lacks_is_dropped_unless_objects_run_as_it(
-    server: &Server,
-) {
+async fn a_surplus_account_is_dropped_unless_it_is_a_definer(server: &Server) {
     let mut case = Case::new(server, "surplus").await;
     case.rotate().await;
     case.rotate().await;
-    let place = case.place.clone();
+    let namespace = case.namespace.clone();
     server
         .sql(&format!(
             "CREATE USER 'surplus_clone'@'h'; \
-             CREATE DEFINER = 'surplus_clone'@'h' VIEW {place}.v AS SELECT 1"
+             CREATE DEFINER = 'surplus_clone'@'h' VIEW {namespace}.v AS SELECT 1"
         ))
         .await;
     let inspection = case.inspect().await;
@@ -284,22 +284,22 @@ async fn an_account_that_the_active_user_lacks_is_dropped_unless_objects_run_as_
         .collect();
     assert_eq!(refused.len(), 1, "{refused:#?}");
     assert_eq!(refused[0].code, Some(Code::PrivilegesDiffer));
-    let told = |what: &str| inspection.findings.iter().any(|f| f.what.contains(what));
-    assert!(told(&format!("DEFINER of view {place}.v")));
-    server.sql(&format!("DROP VIEW {place}.v")).await;
+    let is_reported = |what: &str| inspection.findings.iter().any(|f| f.what.contains(what));
+    assert!(is_reported(&format!("DEFINER of view {namespace}.v")));
+    server.sql(&format!("DROP VIEW {namespace}.v")).await;
     assert_eq!(case.differences().await, ["DROP USER `surplus_clone`@`h`"]);
     case.rotate().await;
 }
 
-async fn what_is_granted_on_a_table_that_is_gone_stands_in_nobodys_way(server: &Server) {
+async fn a_grant_on_a_dropped_table_does_not_stop_a_run(server: &Server) {
     let mut case = Case::new(server, "gone").await;
-    let (place, base) = (case.place.clone(), account("gone"));
+    let (namespace, base) = (case.namespace.clone(), account("gone"));
     server
         .sql(&format!(
-            "CREATE TABLE {place}.gone (a int); CREATE TABLE {place}.kept (a int, b int); \
-             GRANT SELECT ON {place}.gone TO {base}; \
-             GRANT SELECT (a, b) ON {place}.kept TO {base}; \
-             DROP TABLE {place}.gone; ALTER TABLE {place}.kept DROP COLUMN b"
+            "CREATE TABLE {namespace}.gone (a int); CREATE TABLE {namespace}.kept (a int, b int); \
+             GRANT SELECT ON {namespace}.gone TO {base}; \
+             GRANT SELECT (a, b) ON {namespace}.kept TO {base}; \
+             DROP TABLE {namespace}.gone; ALTER TABLE {namespace}.kept DROP COLUMN b"
         ))
         .await;
     let findings = case.rotate().await.findings;
@@ -307,11 +307,11 @@ async fn what_is_granted_on_a_table_that_is_gone_stands_in_nobodys_way(server: &
         .iter()
         .filter(|f| f.what.contains("does not exist"));
     assert_eq!(told.count(), 2, "{findings:#?}");
-    case.work().await;
+    case.run_workload().await;
     case.rotate().await;
 }
 
-async fn without_process_nobody_knows_who_is_signed_in(server: &Server) {
+async fn without_process_sessions_are_not_available(server: &Server) {
     let case = Case::new(server, "unseen").await;
     let master = account(MASTER);
     server
@@ -328,7 +328,7 @@ async fn without_process_nobody_knows_who_is_signed_in(server: &Server) {
     assert_eq!(sessions.map(|s| s.len()), Some(0));
 }
 
-async fn a_validating_plugin_is_reported_with_the_statement_that_mends_it(server: &Server) {
+async fn a_validating_plugin_is_reported_with_its_fix(server: &Server) {
     let mut case = Case::new(server, "validated").await;
     server.sql("INSTALL SONAME 'simple_password_check'").await;
     let missing = case.inspect().await.missing;
@@ -340,7 +340,7 @@ async fn a_validating_plugin_is_reported_with_the_statement_that_mends_it(server
         .await;
 }
 
-async fn an_ed25519_user_is_rotated_and_proved(server: &Server) {
+async fn an_ed25519_user_is_rotated_and_signs_in(server: &Server) {
     let mut case = Case::new(server, "edward").await;
     let password = case.current.password.expose_secret();
     server
@@ -357,7 +357,7 @@ async fn an_ed25519_user_is_rotated_and_proved(server: &Server) {
         };
         case.sign_in(&wrong).await.unwrap_err();
     }
-    let told = told(server, "edward_clone", "%").await;
+    let told = described(server, "edward_clone", "%").await;
     assert!(told[0].contains("ed25519"), "{told:?}");
 }
 
@@ -378,10 +378,10 @@ async fn a_retained_password_is_discarded(server: &Server) {
     case.sign_in(&retained).await.unwrap_err();
 }
 
-async fn the_first_sign_in_after_a_change_takes_tls_and_says_so(server: &Server) {
+async fn the_first_sign_in_after_a_change_requires_tls(server: &Server) {
     let mut case = Case::new(server, "cached").await;
     case.rotate().await;
-    // Somebody else changes it: nothing of it is in the server's cache.
+    // The superuser changes it, so that the server's cache lacks it.
     let fresh = Credentials {
         username: "cached".into(),
         password: new_password(),
@@ -397,7 +397,7 @@ async fn the_first_sign_in_after_a_change_takes_tls_and_says_so(server: &Server)
     target.tls.mode = TlsMode::Disable;
     let error = server
         .engine
-        .sign_in(&target, &fresh, Questions::default())
+        .sign_in(&target, &fresh, SignInChecks::default())
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::TlsFailed, "{error}");

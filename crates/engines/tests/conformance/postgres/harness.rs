@@ -1,4 +1,4 @@
-//! PostgreSQL as the sentences see it.
+//! The fixture of PostgreSQL.
 
 use std::any::Any;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use twinkey_engines::{Change, Credentials, Engine, Target, Tls, TlsMode};
 use super::{MASTER, Server, quoted, run, try_run};
 use crate::harness::Harness;
 
-/// Name, how it is granted (`{to}` or `{from}` follows), and what it is for.
+/// Name, text of the grant (before TO or FROM), and a statement that uses it.
 const PRIVILEGES: [(&str, &str, &str); 5] = [
     (
         "a table",
@@ -48,7 +48,7 @@ const NAMES: [&str; PRIVILEGES.len()] = {
     names
 };
 
-/// Made by the master, in each place.
+/// Objects that the master creates in each namespace.
 const SHARED: &str = "CREATE SCHEMA shared; GRANT USAGE ON SCHEMA shared TO PUBLIC; \
      CREATE TABLE shared.whole (n int); CREATE TABLE shared.part (seen int, unseen int); \
      CREATE FUNCTION shared.answer() RETURNS int LANGUAGE sql RETURN 42; \
@@ -65,9 +65,9 @@ fn privilege(name: &str) -> (&'static str, &'static str) {
     (found.1, found.2)
 }
 
-/// A role is the cluster's: one for each place.
-fn with_readers(sql: &str, place: &str) -> String {
-    sql.replace("{readers}", &format!("readers_of_{place}"))
+/// Roles are global: each namespace has its own.
+fn with_readers(sql: &str, namespace: &str) -> String {
+    sql.replace("{readers}", &format!("readers_of_{namespace}"))
 }
 
 #[async_trait]
@@ -84,11 +84,11 @@ impl Harness for Server {
         "postgres"
     }
 
-    fn target(&self, place: &str) -> Target {
+    fn target(&self, namespace: &str) -> Target {
         Target {
             host: "localhost".into(),
             port: Some(self.postgres.port()),
-            dbname: Some(place.into()),
+            dbname: Some(namespace.into()),
             tls: Tls {
                 mode: TlsMode::VerifyFull,
                 ca_file: Some(self.pki.ca_file.clone()),
@@ -96,26 +96,29 @@ impl Harness for Server {
         }
     }
 
-    async fn prepare(&self, place: &str, user: &Credentials) {
+    async fn prepare(&self, namespace: &str, user: &Credentials) {
         self.make_user(user, "LOGIN").await;
         let name = quoted(&user.username);
-        self.sql("postgres", &format!("CREATE DATABASE {place} OWNER {name}"))
-            .await;
         self.sql(
-            place,
+            "postgres",
+            &format!("CREATE DATABASE {namespace} OWNER {name}"),
+        )
+        .await;
+        self.sql(
+            namespace,
             &format!(
-                "GRANT CREATE ON DATABASE {place} TO {MASTER}; \
+                "GRANT CREATE ON DATABASE {namespace} TO {MASTER}; \
                  ALTER ROLE {name} SET search_path = {name}, public"
             ),
         )
         .await;
-        let mut dba = self.connect_as(place, &self.master).await;
-        run(&mut dba, &with_readers(SHARED, place)).await;
+        let mut dba = self.connect_as(namespace, &self.master).await;
+        run(&mut dba, &with_readers(SHARED, namespace)).await;
         self.let_master_rotate(&user.username).await;
     }
 
-    async fn work(&self, place: &str, who: &Credentials, round: u32) {
-        let mut app = self.connect_as(place, who).await;
+    async fn run_workload(&self, namespace: &str, who: &Credentials, round: u32) {
+        let mut app = self.connect_as(namespace, who).await;
         for earlier in 0..round {
             let table = format!("public.by_round_{earlier}");
             let alter = format!(
@@ -132,33 +135,33 @@ impl Harness for Server {
         run(&mut app, &create).await;
     }
 
-    async fn open(&self, place: &str, who: &Credentials) -> Box<dyn Any + Send> {
-        Box::new(self.connect_as(place, who).await)
+    async fn open_session(&self, namespace: &str, who: &Credentials) -> Box<dyn Any + Send> {
+        Box::new(self.connect_as(namespace, who).await)
     }
 
     fn privileges(&self) -> &'static [&'static str] {
         &NAMES
     }
 
-    /// The clone borrows what the base user has.
-    fn bearer<'a>(&self, pair: &'a Pair) -> &'a str {
+    /// The clone has the base user's privileges by membership.
+    fn grantee<'a>(&self, pair: &'a Pair) -> &'a str {
         &pair.base
     }
 
-    async fn grant(&self, place: &str, user: &str, name: &str) {
-        let what = with_readers(privilege(name).0, place);
-        let mut dba = self.connect_as(place, &self.master).await;
+    async fn grant(&self, namespace: &str, user: &str, name: &str) {
+        let what = with_readers(privilege(name).0, namespace);
+        let mut dba = self.connect_as(namespace, &self.master).await;
         run(&mut dba, &format!("GRANT {what} TO {}", quoted(user))).await;
     }
 
-    async fn revoke(&self, place: &str, user: &str, name: &str) {
-        let what = with_readers(privilege(name).0, place);
-        let mut dba = self.connect_as(place, &self.master).await;
+    async fn revoke(&self, namespace: &str, user: &str, name: &str) {
+        let what = with_readers(privilege(name).0, namespace);
+        let mut dba = self.connect_as(namespace, &self.master).await;
         run(&mut dba, &format!("REVOKE {what} FROM {}", quoted(user))).await;
     }
 
-    async fn may(&self, place: &str, who: &Credentials, name: &str) -> bool {
-        let mut app = self.connect_as(place, who).await;
+    async fn may(&self, namespace: &str, who: &Credentials, name: &str) -> bool {
+        let mut app = self.connect_as(namespace, who).await;
         match try_run(&mut app, privilege(name).1).await {
             Ok(()) => true,
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NOT_ALLOWED) => {
@@ -168,7 +171,7 @@ impl Harness for Server {
         }
     }
 
-    async fn break_master(&self, place: &str, user: &str) -> usize {
+    async fn revoke_from_master(&self, namespace: &str, user: &str) -> usize {
         let name = quoted(user);
         let take = if self.version >= 16 {
             format!("REVOKE {name} FROM {MASTER}")
@@ -176,21 +179,21 @@ impl Harness for Server {
             format!("ALTER ROLE {MASTER} NOCREATEROLE")
         };
         let set = format!("ALTER ROLE {name} SET log_min_messages = 'error'");
-        self.sql(place, &format!("{take}; {set}")).await;
+        self.sql(namespace, &format!("{take}; {set}")).await;
         2
     }
 
-    async fn mend(&self, place: &str, fix: &str) {
-        self.sql(place, fix).await;
+    async fn apply_fix(&self, namespace: &str, fix: &str) {
+        self.sql(namespace, fix).await;
     }
 
-    async fn mighty_users(&self) -> Vec<String> {
+    async fn administrators(&self) -> Vec<String> {
         self.sql(
             "postgres",
-            "CREATE ROLE mighty LOGIN SUPERUSER; CREATE ROLE copying LOGIN REPLICATION",
+            "CREATE ROLE administrator LOGIN SUPERUSER; CREATE ROLE copying LOGIN REPLICATION",
         )
         .await;
-        vec!["mighty".into(), "copying".into()]
+        vec!["administrator".into(), "copying".into()]
     }
 
     fn hostile_names(&self) -> Vec<String> {
@@ -227,14 +230,14 @@ impl Harness for Server {
 
     fn plain_server(&self) -> fn(TcpStream) -> Vec<u8> {
         |mut socket| {
-            let mut question = [0; 8];
-            socket.read_exact(&mut question).unwrap();
+            let mut request = [0; 8];
+            socket.read_exact(&mut request).unwrap();
             // SSLRequest: length 8, code 80877103.
-            assert_eq!(question, [0, 0, 0, 8, 4, 210, 22, 47]);
+            assert_eq!(request, [0, 0, 0, 8, 4, 210, 22, 47]);
             socket.write_all(b"N").unwrap();
-            let mut heard = Vec::new();
-            socket.read_to_end(&mut heard).unwrap();
-            heard
+            let mut received = Vec::new();
+            socket.read_to_end(&mut received).unwrap();
+            received
         }
     }
 }

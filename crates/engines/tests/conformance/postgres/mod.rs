@@ -1,6 +1,6 @@
-//! PostgreSQL with a master that is no superuser. A place is a database that the base user owns.
+//! PostgreSQL with a master that is no superuser. A namespace is a database that the base user owns.
 //!
-//! On RDS the DBA is the master: what is granted in a place is on things that the master made there.
+//! On RDS the DBA is the master, so tested privileges are on objects that the master created.
 
 mod harness;
 pub mod sentences;
@@ -87,7 +87,7 @@ impl Server {
         run(&mut self.connect(database).await, sql).await;
     }
 
-    /// The log is searched for passwords: those that the fixture itself sets stay out of it.
+    /// Creates a user without logging the statement: the log is searched for passwords.
     async fn make_user(&self, user: &Credentials, attributes: &str) {
         let mut connection = self.connect("postgres").await;
         let create = format!(
@@ -99,7 +99,7 @@ impl Server {
         run(&mut connection, &create).await;
     }
 
-    /// From 16 on CREATEROLE alone is no power over roles that others made.
+    /// Since 16 CREATEROLE alone gives no rights on roles that other roles created.
     async fn let_master_rotate(&self, user: &str) {
         if self.version >= 16 {
             let user = quoted(user);

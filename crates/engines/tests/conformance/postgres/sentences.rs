@@ -1,4 +1,4 @@
-//! What only PostgreSQL has: role settings, ownership, table locks, its own forms of a password.
+//! Tests of PostgreSQL only: role settings, ownership, table locks, its forms of a password.
 
 use std::num::NonZeroU32;
 
@@ -11,37 +11,37 @@ use twinkey_core::secret::{ExposeSecret, verifier};
 use twinkey_engines::{Credentials, EngineError};
 
 use super::{MASTER, Server, quoted, run, try_run};
-use crate::case::{Case, all_changes, ready};
+use crate::case::{Case, all_changes, rendered};
 use crate::harness::Harness;
 use crate::passwords::new_password;
 
 pub async fn all(server: &Server) {
-    whoever_signs_in_works_as_the_base_user_with_its_settings_and_limits(server).await;
+    both_users_work_as_the_base_user_with_its_limits(server).await;
     a_pair_made_by_another_tool_is_adopted(server).await;
-    a_busy_table_is_left_alone_within_the_lock_timeout(server).await;
-    who_may_read_statistics_sees_where_sessions_come_from(server).await;
-    a_verifier_is_what_the_server_would_have_stored(server).await;
+    a_busy_table_delays_a_run_by_the_lock_timeout_only(server).await;
+    a_reader_of_statistics_sees_addresses_of_sessions(server).await;
+    a_verifier_equals_the_one_that_the_server_makes(server).await;
     the_master_is_no_superuser(server).await;
 }
 
-async fn whoever_signs_in_works_as_the_base_user_with_its_settings_and_limits(server: &Server) {
+async fn both_users_work_as_the_base_user_with_its_limits(server: &Server) {
     let mut case = Case::new(server, "configured").await;
-    let place = &case.place;
+    let namespace = &case.namespace;
     server
         .sql(
             "postgres",
             &format!(
                 "ALTER ROLE configured SET search_path = \"$user\", public, \"odd, \"\"one\"; \
                  ALTER ROLE configured SET statement_timeout = '7s'; ALTER ROLE configured CONNECTION LIMIT 7; \
-                 ALTER ROLE configured IN DATABASE {place} SET work_mem = '5MB'; \
+                 ALTER ROLE configured IN DATABASE {namespace} SET work_mem = '5MB'; \
                  ALTER ROLE configured VALID UNTIL '2099-01-02 03:04:05+00'"
             ),
         )
         .await;
     for round in 1..=4 {
         case.rotate().await;
-        case.work().await;
-        let mut app = server.connect_as(&case.place, &case.current).await;
+        case.run_workload().await;
+        let mut app = server.connect_as(&case.namespace, &case.current).await;
         for (setting, wanted) in [
             ("search_path", "\"$user\", public, \"odd, \"\"one\""),
             ("statement_timeout", "7s"),
@@ -67,18 +67,18 @@ async fn whoever_signs_in_works_as_the_base_user_with_its_settings_and_limits(se
     }
 }
 
-/// Somebody changes things between two runs.
+/// Changes settings and limits between two runs.
 async fn drift(server: &Server, case: &Case<'_>, round: i32) {
-    let place = &case.place;
+    let namespace = &case.namespace;
     let change = match round {
         1 => format!(
-            "ALTER ROLE configured_clone SET lock_timeout = '9s'; ALTER ROLE configured_clone IN DATABASE {place} RESET work_mem; ALTER ROLE configured_clone IN DATABASE {place} SET work_mem = '5MB'"
+            "ALTER ROLE configured_clone SET lock_timeout = '9s'; ALTER ROLE configured_clone IN DATABASE {namespace} RESET work_mem; ALTER ROLE configured_clone IN DATABASE {namespace} SET work_mem = '5MB'"
         ),
         2 => "CREATE ROLE readers; GRANT readers TO configured; GRANT SELECT ON public.by_round_0 TO configured_clone".into(),
         3 => "REVOKE readers FROM configured".into(),
         _ => return,
     };
-    server.sql(place, &change).await;
+    server.sql(namespace, &change).await;
     let differences = case.differences().await;
     let wanted: &[&str] = match round {
         1 => &[r#"ALTER ROLE "configured" SET "lock_timeout" TO '9s'"#],
@@ -111,7 +111,7 @@ async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
         .sql("postgres", "CREATE DATABASE adopted_too OWNER adopted")
         .await;
     server.let_master_rotate("adopted_clone").await;
-    let databases = [case.place.clone(), "adopted_too".into()];
+    let databases = [case.namespace.clone(), "adopted_too".into()];
     for database in &databases {
         server
             .sql(database, "GRANT CREATE ON SCHEMA public TO adopted_clone")
@@ -120,7 +120,7 @@ async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
         run(&mut app, "CREATE TABLE public.t (n int); CREATE FUNCTION public.f() RETURNS int LANGUAGE sql RETURN 1").await;
         server.sql(database, "REVOKE CREATE ON SCHEMA public FROM adopted_clone; GRANT CREATE ON SCHEMA public TO adopted").await;
     }
-    // The clone is active: its objects are handed over, its role setting is not touched.
+    // The clone is active: its objects are handed over, and its role setting stays.
     case.pair.active = Which::Clone;
     case.current = by_clone;
     assert!(!sets_the_role(&mut case).await);
@@ -134,7 +134,7 @@ async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
     }
     assert_eq!(case.pair.active, Which::Base);
     assert!(sets_the_role(&mut case).await);
-    case.work().await;
+    case.run_workload().await;
     assert_eq!(case.differences().await, [""; 0]);
     let row = sqlx::query("SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = 'rdsmaster' AND m.roleid::regrole::text LIKE 'adopted%' AND to_jsonb(m) ->> 'inherit_option' = 'true'")
         .fetch_one(&mut server.connect("postgres").await)
@@ -143,24 +143,24 @@ async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
     assert_eq!(row.get::<i64, _>(0), 0, "the master kept a membership");
 }
 
-/// Whether a rotation gave the clone its role setting.
+/// Rotates, and returns whether the clone got its role setting.
 async fn sets_the_role(case: &mut Case<'_>) -> bool {
     let before = case.rotate().await;
     let mut changes = before.differences.iter();
     changes.any(|change| change.statement.to_string().contains("SET \"role\""))
 }
 
-async fn a_busy_table_is_left_alone_within_the_lock_timeout(server: &Server) {
+async fn a_busy_table_delays_a_run_by_the_lock_timeout_only(server: &Server) {
     let mut case = Case::new(server, "busy").await;
     case.rotate().await;
     case.rotate().await;
     server
         .sql(
-            &case.place,
+            &case.namespace,
             "CREATE TABLE public.held (); ALTER TABLE public.held OWNER TO busy_clone",
         )
         .await;
-    let mut holder = server.connect(&case.place).await;
+    let mut holder = server.connect(&case.namespace).await;
     run(
         &mut holder,
         "BEGIN; LOCK TABLE public.held IN ACCESS SHARE MODE",
@@ -169,7 +169,7 @@ async fn a_busy_table_is_left_alone_within_the_lock_timeout(server: &Server) {
     let before = case.inspect().await;
     let mut admin = case.admin().await;
     let applied = admin
-        .apply(&ready(&all_changes(&before), &new_password()))
+        .apply(&rendered(&all_changes(&before), &new_password()))
         .await;
     let error = applied.unwrap_err();
     assert!(matches!(error, EngineError::Busy { .. }), "{error}");
@@ -183,9 +183,9 @@ async fn a_busy_table_is_left_alone_within_the_lock_timeout(server: &Server) {
     case.rotate().await;
 }
 
-async fn who_may_read_statistics_sees_where_sessions_come_from(server: &Server) {
+async fn a_reader_of_statistics_sees_addresses_of_sessions(server: &Server) {
     let case = Case::new(server, "watched").await;
-    let _app = server.open(&case.place, &case.current).await;
+    let _app = server.open_session(&case.namespace, &case.current).await;
     let findings = case.inspect().await.findings;
     assert!(findings.iter().any(|f| f.what.contains("not from where")));
     let grant = format!("GRANT pg_read_all_stats TO {MASTER}");
@@ -198,7 +198,7 @@ async fn who_may_read_statistics_sees_where_sessions_come_from(server: &Server) 
     server.sql("postgres", &revoke).await;
 }
 
-async fn a_verifier_is_what_the_server_would_have_stored(server: &Server) {
+async fn a_verifier_equals_the_one_that_the_server_makes(server: &Server) {
     let mut connection = server.connect("postgres").await;
     for password in [
         "pencil",
@@ -244,7 +244,7 @@ async fn a_verifier_is_what_the_server_would_have_stored(server: &Server) {
     }
 }
 
-/// What the other sentences stand on.
+/// Precondition of the other tests.
 async fn the_master_is_no_superuser(server: &Server) {
     let mut master = server.connect_as("postgres", &server.master).await;
     let superuser = quoted(&server.postgres.superuser().username);

@@ -1,29 +1,29 @@
-//! Names, the master's powers, locks, sessions, and whom nobody rotates.
+//! Names, the master's privileges, locks, sessions, and users that are never rotated.
 
 use std::time::Duration;
 
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{Admin, EngineError, InspectRequest, Session};
 
-use crate::case::{Case, ready, refusal};
+use crate::case::{Case, refusal, rendered};
 use crate::harness::Harness;
 
-/// What did not happen by now never will.
-const HANGS: Duration = Duration::from_secs(60);
+/// Time limit of a wait.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn all(harness: &dyn Harness) {
     a_hostile_name_is_only_a_name(harness).await;
     an_impossible_name_is_refused(harness);
-    what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harness).await;
+    missing_privileges_are_reported_with_their_grants(harness).await;
     only_one_connection_holds_the_lock_of_a_pair(harness).await;
-    a_lock_that_is_given_back_is_free_at_once(harness).await;
-    a_connection_that_is_handed_on_keeps_nothing_of_the_run_before(harness).await;
+    a_released_lock_is_free_at_once(harness).await;
+    a_reset_connection_keeps_no_state(harness).await;
     sessions_of_the_standby_are_seen(harness).await;
-    a_mighty_user_and_the_master_itself_are_refused(harness).await;
-    a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness).await;
+    an_administrator_and_the_master_are_refused(harness).await;
+    a_retired_standby_signs_in_after_its_next_password(harness).await;
 }
 
-async fn a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harness: &dyn Harness) {
+async fn a_retired_standby_signs_in_after_its_next_password(harness: &dyn Harness) {
     let mut case = Case::new(harness, "retired").await;
     case.rotate().await;
     for _ in 0..2 {
@@ -33,28 +33,28 @@ async fn a_retired_standby_signs_in_no_more_until_it_gets_a_password_again(harne
         assert!(!inspection.retire.is_empty(), "it signs in");
         for _ in 0..2 {
             admin
-                .apply(&ready(&inspection.retire, &previous.password))
+                .apply(&rendered(&inspection.retire, &previous.password))
                 .await
                 .unwrap();
         }
         let refused = case.sign_in(&previous).await.unwrap_err();
         assert!(matches!(refused, EngineError::SignIn { .. }), "{refused}");
         case.sign_in(&case.current).await.unwrap();
-        // What a rollback does.
+        // As in a rollback.
         let again = case.inspect().await;
         assert_eq!(again.differences, inspection.differences);
         admin
-            .apply(&ready(&again.set_password, &previous.password))
+            .apply(&rendered(&again.set_password, &previous.password))
             .await
             .unwrap();
         case.sign_in(&previous).await.unwrap();
         let inspection = case.inspect().await;
         admin
-            .apply(&ready(&inspection.retire, &previous.password))
+            .apply(&rendered(&inspection.retire, &previous.password))
             .await
             .unwrap();
         case.rotate().await;
-        case.work().await;
+        case.run_workload().await;
     }
 }
 
@@ -69,8 +69,8 @@ async fn a_hostile_name_is_only_a_name(harness: &dyn Harness) {
         }
         for _ in 0..2 {
             case.rotate().await;
-            case.work().await;
-            let session = harness.open(&case.place, &case.current).await;
+            case.run_workload().await;
+            let session = harness.open_session(&case.namespace, &case.current).await;
             let mut admin = case.admin().await;
             let sessions = admin.sessions(case.pair.active_user()).await.unwrap();
             assert!(!sessions.unwrap().is_empty(), "{name:?}");
@@ -86,19 +86,19 @@ fn an_impossible_name_is_refused(harness: &dyn Harness) {
     }
 }
 
-async fn what_the_master_lacks_is_reported_with_the_statement_that_mends_it(harness: &dyn Harness) {
+async fn missing_privileges_are_reported_with_their_grants(harness: &dyn Harness) {
     let mut case = Case::new(harness, "lacking").await;
-    let expected = harness.break_master(&case.place, "lacking").await;
+    let expected = harness.revoke_from_master(&case.namespace, "lacking").await;
     let missing = case.inspect().await.missing;
     assert_eq!(missing.len(), expected, "{missing:#?}");
     for lack in missing {
-        harness.mend(&case.place, &lack.fix.unwrap()).await;
+        harness.apply_fix(&case.namespace, &lack.fix.unwrap()).await;
     }
     case.rotate().await;
     case.rotate().await;
 }
 
-async fn a_lock_that_is_given_back_is_free_at_once(harness: &dyn Harness) {
+async fn a_released_lock_is_free_at_once(harness: &dyn Harness) {
     let case = Case::new(harness, "freed").await;
     let mut next = case.admin().await;
     for _ in 0..20 {
@@ -111,13 +111,13 @@ async fn a_lock_that_is_given_back_is_free_at_once(harness: &dyn Harness) {
     }
 }
 
-async fn a_connection_that_is_handed_on_keeps_nothing_of_the_run_before(harness: &dyn Harness) {
+async fn a_reset_connection_keeps_no_state(harness: &dyn Harness) {
     let case = Case::new(harness, "handed").await;
     let (mut one, mut two) = (case.admin().await, case.admin().await);
     for _ in 0..3 {
         assert!(one.lock(&case.pair).await.unwrap());
-        assert_eq!(one.reset().await, harness.hands_on());
-        if !harness.hands_on() {
+        assert_eq!(one.reset().await, harness.reuses_connections());
+        if !harness.reuses_connections() {
             break;
         }
         assert!(two.lock(&case.pair).await.unwrap(), "the lock is free");
@@ -141,7 +141,7 @@ async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
     flipped.active = flipped.active.other();
     assert!(
         !two.lock(&flipped).await.unwrap(),
-        "a pair's lock is one, whoever is active"
+        "both directions of a pair share one lock"
     );
     let another = Pair::of("lockee", "_clone");
     assert!(two.lock(&another).await.unwrap(), "another pair is free");
@@ -151,7 +151,7 @@ async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
             tokio::task::yield_now().await;
         }
     };
-    let freed = tokio::time::timeout(HANGS, freed).await;
+    let freed = tokio::time::timeout(WAIT_LIMIT, freed).await;
     freed.expect("the lock ends when its holder closes");
 }
 
@@ -160,15 +160,15 @@ async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {
     case.rotate().await;
     let mut admin = case.admin().await;
     let standby = case.previous.clone().unwrap();
-    let session = harness.open(&case.place, &standby).await;
-    let _active = harness.open(&case.place, &case.current).await;
+    let session = harness.open_session(&case.namespace, &standby).await;
+    let _active = harness.open_session(&case.namespace, &case.current).await;
     let seen = sessions_become(admin.as_mut(), &standby.username, 1).await;
     assert_eq!(seen[0].user, standby.username);
     drop(session);
     sessions_become(admin.as_mut(), &standby.username, 0).await;
 }
 
-/// Connections that were dropped end a little later.
+/// Waits for the number of sessions: dropped connections end a little later.
 async fn sessions_become(admin: &mut dyn Admin, user: &str, wanted: usize) -> Vec<Session> {
     let become_so = async {
         loop {
@@ -178,13 +178,13 @@ async fn sessions_become(admin: &mut dyn Admin, user: &str, wanted: usize) -> Ve
             }
         }
     };
-    let seen = tokio::time::timeout(HANGS, become_so).await;
+    let seen = tokio::time::timeout(WAIT_LIMIT, become_so).await;
     seen.unwrap_or_else(|_| panic!("{user:?} never has {wanted} session(s)"))
 }
 
-async fn a_mighty_user_and_the_master_itself_are_refused(harness: &dyn Harness) {
+async fn an_administrator_and_the_master_are_refused(harness: &dyn Harness) {
     let target = harness.target(harness.home());
-    let mut names = harness.mighty_users().await;
+    let mut names = harness.administrators().await;
     assert!(!names.is_empty());
     names.push(harness.master().username.clone());
     for name in names {

@@ -1,4 +1,4 @@
-//! What is asked of every engine. Each sentence has users and a place of its own.
+//! Tests of every engine. Each has users and a namespace of its own.
 
 mod cuts;
 mod guards;
@@ -15,7 +15,7 @@ pub async fn all(harness: &dyn Harness) {
     transport::all(harness).await;
 }
 
-/// To be asked last: the server noted every statement, and no password nor 8 characters of one.
+/// Runs last: the log of all statements holds no password and no 8 characters of one.
 pub fn the_log_holds_no_password(harness: &dyn Harness) {
     let log = std::fs::read(harness.log_path()).unwrap();
     assert_eq!(leaked(&log), None, "a part of a password is in the log");

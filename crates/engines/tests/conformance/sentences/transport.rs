@@ -1,9 +1,9 @@
-//! Sign-ins: TLS and credentials.
+//! TLS and credentials of sign-ins.
 
 use std::net::TcpListener;
 
 use twinkey_core::code::Code;
-use twinkey_engines::{Credentials, EngineError, Questions, SignedIn, Target, Tls, TlsMode};
+use twinkey_engines::{Credentials, EngineError, SignInChecks, SignedIn, Target, Tls, TlsMode};
 
 use crate::harness::Harness;
 use crate::passwords::new_password;
@@ -13,12 +13,12 @@ pub async fn all(harness: &dyn Harness) {
     if !harness.connects() {
         return;
     }
-    a_certificate_for_another_name_or_of_an_unknown_root_is_refused(harness).await;
-    a_server_without_tls_is_refused_and_hears_nothing_in_clear(harness).await;
-    nobody_there_is_unreachable(harness).await;
+    another_name_or_an_unknown_root_is_refused(harness).await;
+    a_server_without_tls_receives_no_clear_text(harness).await;
+    a_closed_port_is_unreachable(harness).await;
 }
 
-/// Of the master, who may sign in from the start.
+/// Signs the master in, on a changed target.
 async fn sign_in(
     harness: &dyn Harness,
     change: impl FnOnce(&mut Target),
@@ -26,19 +26,21 @@ async fn sign_in(
     let mut target = harness.target(harness.home());
     change(&mut target);
     let (engine, master) = (harness.engine(), harness.master());
-    engine.sign_in(&target, master, Questions::default()).await
+    engine
+        .sign_in(&target, master, SignInChecks::default())
+        .await
 }
 
 async fn a_wrong_password_is_a_refused_sign_in(harness: &dyn Harness) {
     let target = harness.target(harness.home());
-    for username in [harness.master().username.as_str(), "nobody_of_this_name"] {
+    for username in [harness.master().username.as_str(), "no_user_of_this_name"] {
         let wrong = Credentials {
             username: username.into(),
             password: new_password(),
         };
         let refused = harness
             .engine()
-            .sign_in(&target, &wrong, Questions::default())
+            .sign_in(&target, &wrong, SignInChecks::default())
             .await;
         let error = refused.unwrap_err();
         assert!(matches!(error, EngineError::SignIn { .. }), "{error}");
@@ -46,7 +48,7 @@ async fn a_wrong_password_is_a_refused_sign_in(harness: &dyn Harness) {
     }
 }
 
-async fn a_certificate_for_another_name_or_of_an_unknown_root_is_refused(harness: &dyn Harness) {
+async fn another_name_or_an_unknown_root_is_refused(harness: &dyn Harness) {
     sign_in(harness, |_| ()).await.unwrap();
     let other_name = sign_in(harness, |target| target.host = "127.0.0.1".into()).await;
     let error = other_name.unwrap_err();
@@ -74,15 +76,15 @@ async fn a_certificate_for_another_name_or_of_an_unknown_root_is_refused(harness
     required.unwrap();
 }
 
-async fn a_server_without_tls_is_refused_and_hears_nothing_in_clear(harness: &dyn Harness) {
+async fn a_server_without_tls_receives_no_clear_text(harness: &dyn Harness) {
     for mode in [TlsMode::VerifyFull, TlsMode::VerifyCa, TlsMode::Require] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let converse = harness.plain_server();
         let plain = std::thread::spawn(move || {
-            let heard = converse(listener.accept().unwrap().0);
+            let received = converse(listener.accept().unwrap().0);
             listener.set_nonblocking(true).unwrap();
-            (heard, listener.accept().is_err())
+            (received, listener.accept().is_err())
         });
         let refused = sign_in(harness, |target| {
             target.host = "127.0.0.1".into();
@@ -92,20 +94,20 @@ async fn a_server_without_tls_is_refused_and_hears_nothing_in_clear(harness: &dy
         .await;
         let error = refused.unwrap_err();
         assert!(matches!(error, EngineError::Tls { .. }), "{error}");
-        let (heard, no_second_try) = plain.join().unwrap();
-        assert_eq!(heard, [0; 0], "{mode:?}");
+        let (received, no_second_try) = plain.join().unwrap();
+        assert_eq!(received, [0; 0], "{mode:?}");
         assert!(no_second_try, "{mode:?}");
     }
 }
 
-async fn nobody_there_is_unreachable(harness: &dyn Harness) {
+async fn a_closed_port_is_unreachable(harness: &dyn Harness) {
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap()
         .port();
-    let nobody = sign_in(harness, |target| target.port = Some(free)).await;
-    let error = nobody.unwrap_err();
+    let refused = sign_in(harness, |target| target.port = Some(free)).await;
+    let error = refused.unwrap_err();
     assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
     assert!(error.retryable());
 }

@@ -22,7 +22,7 @@ fn user(name: &str, password: &str) -> Credentials {
     }
 }
 
-/// How a server without TLS begins.
+/// First packet of a server without TLS.
 const GREETING: &[u8] = b"\x25\0\0\0\x0a10.11.0-MariaDB\0\
     \x01\0\0\0nonce678\0\x01\x82\x2d\0\0\x08\0";
 
@@ -73,7 +73,7 @@ async fn an_ed25519_user_signs_in_and_only_with_the_password() {
 }
 
 #[tokio::test]
-async fn another_method_that_lets_the_user_in_is_no_proof() {
+async fn a_sign_in_by_another_method_is_not_accepted() {
     let Some(server) = server_with_app(true) else {
         return;
     };
@@ -83,7 +83,7 @@ async fn another_method_that_lets_the_user_in_is_no_proof() {
         let error = sign_in(&target, &user(name, "right")).await.unwrap_err();
         assert!(matches!(error, EngineError::Refused { .. }), "{error}");
     }
-    // No MariaDB does this, but what says it is one may.
+    // MariaDB never does this, but another server that imitates it may.
     let (port, _) = answer_once([GREETING, b"\x07\0\0\x02\0\0\0\x02\0\0\0"].concat());
     let error = sign_in(&local(port, TlsMode::Disable), &user("app", "right"))
         .await
@@ -98,7 +98,7 @@ async fn another_method_that_lets_the_user_in_is_no_proof() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_verified_as_far_as_was_asked_for() {
+async fn a_certificate_is_verified_as_the_mode_demands() {
     let Some(server) = server_with_app(true) else {
         return;
     };
@@ -128,14 +128,14 @@ async fn a_certificate_is_verified_as_far_as_was_asked_for() {
         let signed_in = super::sign_in(&taken, &who, CIPHER, &[], LIMIT).await;
         assert_ne!(signed_in.unwrap().server_identity.as_deref(), Some(""));
     }
-    // The name is no excuse for the root.
+    // A wrong name does not skip the check of the root.
     let mut both = other_name(TlsMode::VerifyCa);
     both.tls.ca_file = None;
     sign_in(&both, &who).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_refused_and_hears_nothing() {
+async fn a_server_without_tls_is_refused_and_receives_nothing() {
     let Some(server) = server_with_app(false) else {
         return;
     };
@@ -147,17 +147,17 @@ async fn a_server_without_tls_is_refused_and_hears_nothing() {
     let plain = server.target(TlsMode::Disable);
     let signed_in = super::sign_in(&plain, &who, CIPHER, &[], LIMIT).await;
     assert_eq!(signed_in.unwrap().server_identity.as_deref(), Some(""));
-    // A listener that tells all that it hears.
-    let (port, heard) = answer_once(GREETING.to_vec());
+    // A listener that returns all received bytes.
+    let (port, received) = answer_once(GREETING.to_vec());
     let error = sign_in(&local(port, TlsMode::Require), &who)
         .await
         .unwrap_err();
     assert!(matches!(error, EngineError::Tls { .. }), "{error}");
-    assert_eq!(heard.join().unwrap(), b"");
+    assert_eq!(received.join().unwrap(), b"");
 }
 
 #[tokio::test]
-async fn probes_run_to_their_end_and_a_refused_one_is_named() {
+async fn probes_run_to_their_end_and_an_error_names_its_probe() {
     let Some(server) = server_with_app(true) else {
         return;
     };
@@ -198,8 +198,8 @@ async fn a_packet_of_any_length_is_read_whole() {
         return;
     };
     server.sql("SET GLOBAL max_allowed_packet = 64 * 1024 * 1024");
-    // What continues a packet looks like an error. With the four bytes of its own length before it,
-    // the second one fills a packet to the last byte.
+    // The continuation of a packet looks like an error packet. With its four bytes of length, the
+    // second probe fills a packet to the last byte.
     for len in [0xFF_FFFF - 5, 0xFF_FFFF - 4, 0xFF_FFFF, 40_000_000] {
         let probe = format!("SELECT REPEAT(x'FF', {len}); SELECT 1; DO 1");
         let signed_in = probed(&server, &[&probe, "DO 1"]).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_packet_of_any_length_is_read_whole() {
 }
 
 #[tokio::test]
-async fn the_database_is_the_one_that_was_asked_for() {
+async fn the_session_uses_the_secrets_database() {
     let Some(server) = server_with_app(true) else {
         return;
     };
@@ -230,7 +230,7 @@ async fn the_database_is_the_one_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn nobody_there_and_nobody_who_answers_are_unreachable() {
+async fn a_closed_and_a_silent_port_are_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = local(listener.local_addr().unwrap().port(), TlsMode::Disable);
     let who = user("app", "right");
@@ -240,12 +240,15 @@ async fn nobody_there_and_nobody_who_answers_are_unreachable() {
         .unwrap_err();
     assert!(silent.retryable(), "{silent}");
     drop(listener);
-    let gone = sign_in(&target, &who).await.unwrap_err();
-    assert!(matches!(gone, EngineError::Unreachable { .. }), "{gone}");
+    let closed = sign_in(&target, &who).await.unwrap_err();
+    assert!(
+        matches!(closed, EngineError::Unreachable { .. }),
+        "{closed}"
+    );
 }
 
 #[tokio::test]
-async fn a_greeting_that_is_none_is_an_error_and_one_of_a_full_server_worth_another_try() {
+async fn only_an_error_of_a_full_server_is_retryable() {
     for (greeting, retryable) in [
         (&b"\x01\0\0\0\x09"[..], false),
         (b"\0\0\0\0", false),
@@ -274,17 +277,17 @@ fn local(port: u16, mode: TlsMode) -> Target {
     }
 }
 
-/// Says `greeting` to the first who comes, and nothing more; gives back what it heard.
+/// Sends `greeting` to the first client, and returns the bytes that it sends.
 fn answer_once(greeting: Vec<u8>) -> (u16, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let heard = std::thread::spawn(move || {
+    let received = std::thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         socket.write_all(&greeting).unwrap();
         socket.shutdown(Shutdown::Write).unwrap();
-        let mut heard = Vec::new();
-        socket.read_to_end(&mut heard).unwrap();
-        heard
+        let mut received = Vec::new();
+        socket.read_to_end(&mut received).unwrap();
+        received
     });
-    (port, heard)
+    (port, received)
 }

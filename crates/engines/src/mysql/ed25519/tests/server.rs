@@ -1,4 +1,4 @@
-//! A MariaDB with ed25519 and, if asked for, TLS for `localhost`.
+//! A MariaDB server with ed25519 and optional TLS for `localhost`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
-use crate::mysql::servers;
+use crate::mysql::test_servers;
 use crate::{Target, Tls, TlsMode};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::verifier::mariadb_ed25519;
@@ -18,10 +18,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// `None` where MariaDB is not installed and need not be.
+    /// `None` where MariaDB is neither installed nor required.
     pub fn start(with_tls: bool) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = Options::new(servers::find(Flavor::Mariadb)?);
+        let mut options = Options::new(test_servers::find(Flavor::Mariadb)?);
         if with_tls {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,7 +38,7 @@ impl Server {
         Some(Self { server, dir })
     }
 
-    /// As the superuser, whichever runtime calls.
+    /// Executes statements as the superuser, on a runtime of its own.
     pub fn sql(&self, statements: &str) {
         let target = Target {
             host: self.server.host().to_owned(),
@@ -50,9 +50,10 @@ impl Server {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let (peer, mut connection, _) =
-                    servers::sign_in(&target, self.server.superuser()).await;
-                peer.run(&mut connection, statements, statements.to_owned(), false)
+                let (connector, mut connection, _) =
+                    test_servers::sign_in(&target, self.server.superuser()).await;
+                connector
+                    .run(&mut connection, statements, statements.to_owned(), false)
                     .await
                     .unwrap();
             });
@@ -60,7 +61,7 @@ impl Server {
         std::thread::scope(|scope| scope.spawn(work).join().unwrap());
     }
 
-    /// Makes a user that signs in with this password by ed25519. The name must need no escape.
+    /// Creates a user that signs in with this password by ed25519. The name is not escaped.
     pub fn create(&self, user: &str, password: &Sensitive) {
         let key = mariadb_ed25519(password);
         let key = key.expose_secret();

@@ -1,32 +1,34 @@
-//! What the master may, and what it lacks: pure.
+//! Privileges of the master, and those that it lacks: pure.
 //!
-//! What can go wrong: a privilege is taken for missing that the master has through something above it
-//! (everything, a schema, a pattern of schemas, ALL PRIVILEGES), or for there although a partial revoke
-//! takes it away; then a run is refused that would pass, or passes the preflight and fails half-way.
+//! # Failure modes
+//! - A privilege counts as missing that the master has on a higher level, so a run is refused: all levels
+//!   count (global, schema, a pattern of schemas, ALL PRIVILEGES).
+//! - A privilege counts although a partial revoke excludes it, so a run fails half-way: restrictions are
+//!   subtracted.
 
 use std::collections::BTreeSet;
 
 use super::dialect::Dialect;
-use super::diff::{self, Need, Step};
-use super::facts::{Facts, Master};
+use super::diff::{self, Requirement, Step};
 use super::grants::{ALL, Account, GRANT_OPTION, Object};
+use super::inspect::facts::{Facts, Master};
 use crate::Finding;
 
 impl Master {
-    /// Whether it may read accounts and what was granted to them.
+    /// Whether it may read accounts and their grants.
     pub(super) fn reads_accounts(&self) -> bool {
         self.has(&Object::Schema("mysql".to_owned()), "SELECT")
     }
 
-    /// Whether it sees the sessions of others.
+    /// Whether it sees the sessions of other users.
     pub(super) fn sees_sessions(&self) -> bool {
         self.has(&Object::Global, "PROCESS")
     }
 
     /// Whether it has the privilege and GRANT OPTION, on the object or above it.
     pub(super) fn may_grant(&self, dialect: &Dialect, object: &Object, name: &str) -> bool {
-        let every_one = || diff::all(dialect, object).all(|one| self.has(object, one));
-        let has_it = self.has(object, name) || (name == ALL && every_one());
+        let has_each = || diff::all(dialect, object).all(|one| self.has(object, one));
+        let has_it = self.has(object, name) || (name == ALL && has_each());
         has_it && self.has(object, GRANT_OPTION)
     }
 
@@ -61,7 +63,7 @@ impl Master {
         })
     }
 
-    /// Whether a grant on this pattern of schemas is one on this schema.
+    /// Whether a grant on this pattern of schemas applies to this schema.
     fn reaches(&self, pattern: &str, schema: &str) -> bool {
         if self.schemas_are_literal {
             pattern == schema
@@ -71,7 +73,7 @@ impl Master {
     }
 }
 
-/// What the master lacks to carry the steps out, each with the statement that mends it.
+/// Privileges that the master lacks for the steps, each with the statement that grants it.
 pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
     let master = &facts.master.account;
     if !facts.readable {
@@ -80,38 +82,42 @@ pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
             format!("GRANT SELECT ON `mysql`.* TO {master}"),
         )];
     }
-    let mut needs: BTreeSet<&Need> = steps.iter().flat_map(|step| &step.needs).collect();
-    // The password's own statement.
-    needs.insert(&Need::Global("CREATE USER"));
+    let mut requirements: BTreeSet<&Requirement> =
+        steps.iter().flat_map(|step| &step.requires).collect();
+    // For the statement that sets the password.
+    requirements.insert(&Requirement::Global("CREATE USER"));
     let mut all: Vec<Finding> = Vec::new();
     let mut on: Vec<(&Object, Vec<&str>)> = Vec::new();
-    for need in needs.into_iter().filter(|need| !has_need(facts, need)) {
-        let (what, fix) = match need {
-            Need::ToGrant { object, name } => {
+    for requirement in requirements
+        .into_iter()
+        .filter(|requirement| !is_met(facts, requirement))
+    {
+        let (what, fix) = match requirement {
+            Requirement::ToGrant { object, name } => {
                 match on.last_mut() {
                     Some((last, names)) if *last == object => names.push(name),
                     _ => on.push((object, vec![name])),
                 }
                 continue;
             }
-            Need::Global(name) => (
+            Requirement::Global(name) => (
                 format!("has no {name}"),
                 format!("GRANT {name} ON *.* TO {master}"),
             ),
-            Need::Dynamic(name) => (
+            Requirement::Dynamic(name) => (
                 format!("may not grant {name}"),
                 format!("GRANT {name} ON *.* TO {master} WITH GRANT OPTION"),
             ),
-            Need::Role(role) => (
+            Requirement::Role(role) => (
                 format!("may not grant the role {role}"),
                 format!("GRANT {role} TO {master} WITH ADMIN OPTION"),
             ),
-            Need::Proxy(of) => (
+            Requirement::Proxy(of) => (
                 format!("may not grant PROXY on {of}"),
                 format!("GRANT PROXY ON {of} TO {master} WITH GRANT OPTION"),
             ),
-            Need::SystemTables => (
-                "may not set another user's default role, which MariaDB takes for writing to its own tables".to_owned(),
+            Requirement::SystemTables => (
+                "may not set another user's default role, for which MariaDB requires UPDATE on its system tables".to_owned(),
                 format!("GRANT UPDATE ON `mysql`.* TO {master}"),
             ),
         };
@@ -138,36 +144,36 @@ pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
     }
     if facts.hashes_refused {
         all.push(Finding::lacks(
-            "strict_password_validation is on, with a plugin that validates passwords: the server takes none as a hash".into(),
+            "strict_password_validation is on, with a plugin that validates passwords: the server refuses hashes".into(),
             "SET GLOBAL strict_password_validation = OFF".into(),
         ));
     }
     all
 }
 
-fn has_need(facts: &Facts, need: &Need) -> bool {
+fn is_met(facts: &Facts, requirement: &Requirement) -> bool {
     let master = &facts.master;
     let grants = &master.grants;
-    match need {
-        Need::ToGrant { object, name } => master.may_grant(&facts.dialect, object, name),
-        Need::Global(name) => master.has(&Object::Global, name),
-        Need::Dynamic(name) => grants.dynamic.get(name) == Some(&true),
-        Need::Role(role) => {
+    match requirement {
+        Requirement::ToGrant { object, name } => master.may_grant(&facts.dialect, object, name),
+        Requirement::Global(name) => master.has(&Object::Global, name),
+        Requirement::Dynamic(name) => grants.dynamic.get(name) == Some(&true),
+        Requirement::Role(role) => {
             grants.roles.get(role) == Some(&true)
                 || grants.dynamic.contains_key("ROLE_ADMIN")
                 || (!facts.dialect.is_mariadb() && master.has(&Object::Global, "SUPER"))
         }
-        Need::Proxy(of) => {
-            let anybody = Account::new("", "");
-            [of, &anybody]
+        Requirement::Proxy(of) => {
+            let any_account = Account::new("", "");
+            [of, &any_account]
                 .iter()
                 .any(|of| grants.proxies.get(of) == Some(&true))
         }
-        Need::SystemTables => master.has(&Object::Schema("mysql".to_owned()), "UPDATE"),
+        Requirement::SystemTables => master.has(&Object::Schema("mysql".to_owned()), "UPDATE"),
     }
 }
 
-/// The one schema that a pattern without wild cards means.
+/// The schema of a pattern without wildcards.
 fn literal_name(pattern: &str) -> Option<String> {
     let mut name = String::new();
     let mut chars = pattern.chars();

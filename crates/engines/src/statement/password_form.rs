@@ -1,50 +1,49 @@
-//! In which form a statement takes the password.
+//! Forms in which a statement takes the password.
 //!
-//! What can go wrong, and what prevents it:
-//! - a form breaks out of the statement around it: all but the clear one are made of letters, digits
-//!   and `$*+-/:=|`, the one whose statement takes it without quotes is hexadecimal, and the clear one
-//!   is escaped as JSON has it;
-//! - one engine is asked for another's form: a slot makes its own, whoever fills it.
+//! # Failure modes
+//! - A password breaks out of its statement: all forms but the clear one consist of letters, digits
+//!   and `$*+-/:=|`. A form that stands without quotes is hexadecimal, and the clear one is escaped as
+//!   a JSON string.
+//! - A statement gets another engine's form: the form itself renders the password.
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
-use super::EngineError;
+use crate::EngineError;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_core::secret::verifier::{self, VerifierError};
 
-/// In which form a statement takes the password.
+/// Form in which a statement takes the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Slot {
+pub enum PasswordForm {
     /// A SCRAM-SHA-256 verifier as PostgreSQL stores it.
     ScramSha256,
     /// PostgreSQL's `md5…` of the password and this user name.
     PostgresMd5 { username: String },
     /// `*` and 40 hexadecimal digits: `mysql_native_password`.
     MysqlNative,
-    /// What `caching_sha2_password` stores, as `0x…`: the digest in this many thousands of rounds.
+    /// `caching_sha2_password`'s hash, as `0x…`: the digest of this many thousands of rounds.
     CachingSha2 { thousands: u16 },
-    /// The public key that MariaDB's `ed25519` stores.
+    /// The public key that MariaDB's `ed25519` plugin stores.
     MariadbEd25519,
-    /// The password itself, as it stands between the quotes of a JSON string: for the engine that takes
-    /// no other form.
+    /// The password itself, escaped for a JSON string: for the engine that takes no other form.
     Clear,
-    /// A password that nobody knows, drawn anew each time: for a user that must not sign in yet.
+    /// A new random password that is not stored: for a user that must not sign in yet.
     Throwaway,
     /// Redshift's `md5…` of the password and this user name, as Redshift stores the name.
     RedshiftMd5 { username: String },
-    /// Redshift's `sha256|…|…`, on a salt of its own.
+    /// Redshift's `sha256|…|…`, with a random salt.
     RedshiftSha256,
 }
 
-impl Slot {
-    /// What goes into the statement: between quotes, for [`Slot::CachingSha2`] (`0x…`) without any.
+impl PasswordForm {
+    /// The text for the statement. It stands between quotes, but for [`PasswordForm::CachingSha2`].
     ///
     /// # Errors
     /// [`EngineError::Busy`] when there is no randomness for a salt, [`EngineError::Refused`] when
-    /// the engine takes no such number of rounds.
-    pub fn fill(&self, password: &Sensitive) -> Result<Sensitive, EngineError> {
+    /// the engine does not allow the number of rounds.
+    pub fn render(&self, password: &Sensitive) -> Result<Sensitive, EngineError> {
         match self {
             Self::ScramSha256 => verifier::scram_sha_256(password).map_err(explain),
             Self::PostgresMd5 { username } => Ok(verifier::md5(password, username)),
@@ -62,9 +61,8 @@ impl Slot {
         }
     }
 
-    /// Whether `stored`, as the server has it and in this form, was made of `password`. `None` where no
-    /// master can read what is stored (PostgreSQL's on RDS, DocumentDB's), and for Redshift's, which is not
-    /// read.
+    /// Whether the server's `stored` value in this form was made of `password`. `None` where no master
+    /// can read it (PostgreSQL on RDS, DocumentDB), and for Redshift, whose inspection does not.
     #[must_use]
     pub fn holds(&self, stored: &[u8], password: &Sensitive) -> Option<bool> {
         match self {
@@ -134,40 +132,40 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_a_slot_is_made_of_the_password_and_no_other() {
-        for slot in [
-            Slot::MysqlNative,
-            Slot::CachingSha2 { thousands: 5 },
-            Slot::MariadbEd25519,
+    fn a_rendered_form_matches_its_password_only() {
+        for form in [
+            PasswordForm::MysqlNative,
+            PasswordForm::CachingSha2 { thousands: 5 },
+            PasswordForm::MariadbEd25519,
         ] {
-            let filling = slot.fill(&secret("one")).unwrap();
-            let stored = match slot {
-                Slot::CachingSha2 { .. } => unhex(filling.expose_secret()),
-                _ => filling.expose_secret().as_bytes().to_vec(),
+            let rendered = form.render(&secret("one")).unwrap();
+            let stored = match form {
+                PasswordForm::CachingSha2 { .. } => unhex(rendered.expose_secret()),
+                _ => rendered.expose_secret().as_bytes().to_vec(),
             };
-            assert_eq!(slot.holds(&stored, &secret("one")), Some(true), "{slot:?}");
-            assert_eq!(slot.holds(&stored, &secret("two")), Some(false), "{slot:?}");
-            assert_eq!(slot.holds(b"", &secret("one")), Some(false), "{slot:?}");
+            assert_eq!(form.holds(&stored, &secret("one")), Some(true), "{form:?}");
+            assert_eq!(form.holds(&stored, &secret("two")), Some(false), "{form:?}");
+            assert_eq!(form.holds(b"", &secret("one")), Some(false), "{form:?}");
         }
     }
 
     #[test]
-    fn nothing_that_fills_a_slot_can_end_a_string_or_start_a_comment() {
+    fn a_rendered_form_ends_no_string_and_starts_no_comment() {
         let password = secret("'; -- \\ \" ☃");
         let username = "a'b".to_owned();
-        for slot in [
-            Slot::ScramSha256,
-            Slot::PostgresMd5 {
+        for form in [
+            PasswordForm::ScramSha256,
+            PasswordForm::PostgresMd5 {
                 username: username.clone(),
             },
-            Slot::MysqlNative,
-            Slot::CachingSha2 { thousands: 5 },
-            Slot::MariadbEd25519,
-            Slot::RedshiftMd5 { username },
-            Slot::RedshiftSha256,
+            PasswordForm::MysqlNative,
+            PasswordForm::CachingSha2 { thousands: 5 },
+            PasswordForm::MariadbEd25519,
+            PasswordForm::RedshiftMd5 { username },
+            PasswordForm::RedshiftSha256,
         ] {
-            let filling = slot.fill(&password).unwrap();
-            let text = filling.expose_secret();
+            let rendered = form.render(&password).unwrap();
+            let text = rendered.expose_secret();
             let harmless = |c: char| c.is_ascii_alphanumeric() || "$*+-/:=|".contains(c);
             assert!(text.chars().all(harmless) && !text.contains("--"), "{text}");
         }
@@ -176,17 +174,17 @@ mod tests {
     #[test]
     fn a_clear_password_is_only_a_string_in_its_command() {
         for password in ["plain", "\"}, \"pwd\": \"", "\\", "\u{7}☃\n"] {
-            let filling = Slot::Clear.fill(&secret(password)).unwrap();
-            let json = format!("{{\"pwd\":\"{}\"}}", filling.expose_secret());
+            let rendered = PasswordForm::Clear.render(&secret(password)).unwrap();
+            let json = format!("{{\"pwd\":\"{}\"}}", rendered.expose_secret());
             let read: serde_json::Value = serde_json::from_str(&json).unwrap();
             assert_eq!(read, serde_json::json!({"pwd": password}));
         }
     }
 
     #[test]
-    fn a_throwaway_password_is_another_one_each_time_and_never_the_pending_one() {
+    fn a_throwaway_password_is_random_each_time() {
         let pending = secret("pending");
-        let [one, two] = [(); 2].map(|()| Slot::Throwaway.fill(&pending).unwrap());
+        let [one, two] = [(); 2].map(|()| PasswordForm::Throwaway.render(&pending).unwrap());
         assert_ne!(one.expose_secret(), two.expose_secret());
         assert!(one.expose_secret().len() >= 32);
         assert!(!one.expose_secret().contains("pending"));
@@ -196,15 +194,15 @@ mod tests {
     fn a_native_form_in_lower_case_is_the_same() {
         let stored = b"*14e65567abdb5135d0cfd9a70b3032c179a49ee7";
         assert_eq!(
-            Slot::MysqlNative.holds(stored, &secret("secret")),
+            PasswordForm::MysqlNative.holds(stored, &secret("secret")),
             Some(true)
         );
     }
 
     #[test]
-    fn impossible_rounds_are_an_error_that_nobody_retries() {
-        let error = Slot::CachingSha2 { thousands: 4 }
-            .fill(&secret("x"))
+    fn a_wrong_number_of_rounds_is_not_retryable() {
+        let error = PasswordForm::CachingSha2 { thousands: 4 }
+            .render(&secret("x"))
             .unwrap_err();
         assert!(!error.retryable(), "{error}");
     }

@@ -1,9 +1,11 @@
-//! What no engine takes for a user's name.
+//! Checks of user names that the engines share.
 
 use super::EngineError;
 
+/// Checks that the name is not empty, holds no NUL, and has at most `limit` bytes.
+///
 /// # Errors
-/// [`EngineError::UserName`] for a name that is empty, holds a NUL, or has more bytes than `whose` limit.
+/// [`EngineError::UserName`], with `whose` limit it exceeds.
 pub(super) fn check(name: &str, limit: usize, whose: &str) -> Result<(), EngineError> {
     if name.is_empty() {
         return refuse(name, "it is empty");

@@ -1,12 +1,12 @@
-//! One account's definition: how it signs in, and what bounds it. What `SHOW CREATE USER` prints, but
-//! read from the tables behind it: MySQL 9.7 prints a REQUIRE SUBJECT with a quote in it unquoted.
+//! Definition of an account: its sign-in method, limits and policies, as in `SHOW CREATE USER`. They are
+//! read from the tables behind it, because MySQL 9.7 prints a quote in REQUIRE SUBJECT unescaped.
 //!
-//! What can go wrong, and what prevents it:
-//! - the stored form of a password shows in a log: it is in a type without a readable Debug;
-//! - a clause that the server has and we do not know is lost: what is read is the whole row, and ways
-//!   of signing in that are not one password are told, to be refused;
-//! - a comparison by the text of one server's version: every clause is compared by its meaning, and
-//!   written only where it differs.
+//! # Failure modes
+//! - A log shows the stored form of a password: it is in a type whose Debug output hides it.
+//! - A clause that twinkey does not know is lost: the whole row is read, and sign-in methods other than
+//!   one password are reported, so that the plan refuses them.
+//! - Servers print one clause differently: clauses are compared by meaning, and only those that differ
+//!   are written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,59 +15,60 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::quote::literal;
+use crate::mysql::quote::literal;
 
-/// What the server stores of a password.
+/// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Stored(Zeroizing<Vec<u8>>);
+pub(in crate::mysql) struct StoredPassword(Zeroizing<Vec<u8>>);
 
-impl Stored {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+impl StoredPassword {
+    pub(in crate::mysql) fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::mysql) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for StoredPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stored(***)")
+        f.write_str("StoredPassword(***)")
     }
 }
 
-/// How an account signs in, and what bounds it.
+/// Sign-in method, limits and policies of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Definition {
+pub(in crate::mysql) struct Definition {
     pub plugin: String,
-    pub stored: Stored,
+    pub stored: StoredPassword,
     /// More factors, or alternatives to the password.
     pub other_ways: bool,
     pub locked: bool,
-    /// Its password has been expired by hand.
+    /// An administrator expired its password.
     pub expired: bool,
-    /// MySQL's RETAIN CURRENT PASSWORD left an older password that still signs in.
+    /// An older password still signs in (MySQL's RETAIN CURRENT PASSWORD).
     pub second_password: bool,
     pub settings: Settings,
 }
 
-/// What `ALTER USER` sets besides the password and the lock.
+/// Settings of `ALTER USER` besides the password and the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Settings {
+pub(in crate::mysql) struct Settings {
     /// `SSL`, `X509`, `SUBJECT '…'`, `NONE`
     require: String,
-    /// `MAX_QUERIES_PER_HOUR` -> `9`; without those that are 0, which is no limit.
+    /// `MAX_QUERIES_PER_HOUR` -> `9`; without limits of 0, which mean none.
     limits: BTreeMap<&'static str, String>,
-    /// (what, clause), for example (`PASSWORD EXPIRE`, `NEVER`); the server's defaults included.
+    /// Policy -> clause, for example `PASSWORD EXPIRE` -> `NEVER`; the server's defaults included.
     policies: BTreeMap<&'static str, String>,
-    /// MySQL's user attribute, the comment included.
+    /// MySQL's user attribute, its comment included.
     attribute: Map<String, Value>,
 }
 
 impl Settings {
-    /// The clauses that make `has` equal to this; empty where it is. `locked` is put where it belongs.
-    pub(super) fn clauses(&self, has: &Self, lock: bool) -> String {
+    /// The clauses that make `has` equal to this; empty where they are equal. `lock` adds ACCOUNT LOCK at
+    /// its place in the syntax.
+    pub(in crate::mysql) fn clauses(&self, has: &Self, lock: bool) -> String {
         let mut all = Vec::new();
         if self.require != has.require {
             all.push(format!("REQUIRE {}", self.require));
@@ -116,15 +117,15 @@ fn patch(from: &Map<String, Value>, to: &Map<String, Value>) -> Map<String, Valu
             }
         }
     }
-    let gone = from.keys().filter(|key| !to.contains_key(*key));
-    patch.extend(gone.map(|key| (key.clone(), Value::Null)));
+    let removed = from.keys().filter(|key| !to.contains_key(*key));
+    patch.extend(removed.map(|key| (key.clone(), Value::Null)));
     patch
 }
 
-/// `mysql.global_priv.Priv` of MariaDB (sql_acl.cc, `User_table_json`). What is not there is the default.
+/// `mysql.global_priv.Priv` of MariaDB (sql_acl.cc, `User_table_json`). Absent keys have the default.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
-pub(super) struct MariadbRow {
+pub(in crate::mysql) struct MariadbRow {
     plugin: String,
     authentication_string: String,
     auth_or: Vec<Value>,
@@ -169,7 +170,7 @@ impl Default for MariadbRow {
 }
 
 impl MariadbRow {
-    pub(super) fn definition(self) -> Definition {
+    pub(in crate::mysql) fn definition(self) -> Definition {
         let require = match self.ssl_type {
             0 => "NONE".to_owned(),
             1 => "SSL".to_owned(),
@@ -185,7 +186,7 @@ impl MariadbRow {
         let lifetime = u64::try_from(self.password_lifetime).ok();
         Definition {
             plugin: self.plugin,
-            stored: Stored::new(self.authentication_string.into_bytes()),
+            stored: StoredPassword::new(self.authentication_string.into_bytes()),
             other_ways: !self.auth_or.is_empty(),
             locked: self.account_locked,
             expired: self.password_last_changed == 0,
@@ -200,12 +201,12 @@ impl MariadbRow {
     }
 }
 
-/// What `inspect.rs` asks of MySQL's `mysql.user`.
+/// A row of MySQL's `mysql.user`, as `queries.rs` selects it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct MysqlRow {
+pub(in crate::mysql) struct MysqlRow {
     plugin: String,
-    /// In hexadecimal digits: the salt may be any bytes.
+    /// In hexadecimal: the salt may be any bytes.
     stored: Option<String>,
     ssl_type: String,
     ssl_cipher: String,
@@ -240,12 +241,12 @@ struct Attributes {
 #[serde(default)]
 struct Locking {
     failed_login_attempts: u64,
-    /// -1: until somebody unlocks it.
+    /// -1: until an administrator unlocks it.
     password_lock_time_days: i64,
 }
 
 impl MysqlRow {
-    pub(super) fn definition(self) -> Definition {
+    pub(in crate::mysql) fn definition(self) -> Definition {
         let attributes = self.attributes.unwrap_or_default();
         let or_default = |value: Option<u64>, unit: &str| {
             value.map_or_else(|| "DEFAULT".to_owned(), |n| format!("{n}{unit}"))
@@ -285,7 +286,7 @@ impl MysqlRow {
         ]);
         Definition {
             plugin: self.plugin,
-            stored: Stored::new(bytes(&self.stored.unwrap_or_default())),
+            stored: StoredPassword::new(bytes(&self.stored.unwrap_or_default())),
             other_ways: attributes.multi_factor_authentication.is_some(),
             locked: self.locked,
             expired: self.expired,
@@ -303,7 +304,7 @@ impl MysqlRow {
     }
 }
 
-/// Those that are set: 0 is no limit.
+/// The limits that are set: 0 means none.
 fn limits(per_hour: [u64; 3], at_once: i64) -> BTreeMap<&'static str, String> {
     let [queries, updates, connections] = per_hour.map(|limit| limit.to_string());
     [
@@ -330,7 +331,7 @@ fn specified(cipher: &str, issuer: &str, subject: &str) -> String {
     }
 }
 
-/// `None`: the server's default; 0: never.
+/// `None`: the server's default. 0: never.
 fn expire(lifetime: Option<u64>) -> String {
     match lifetime {
         None => "DEFAULT".to_owned(),
@@ -339,7 +340,7 @@ fn expire(lifetime: Option<u64>) -> String {
     }
 }
 
-/// Hexadecimal digits as the server writes them; what is none ends them.
+/// The bytes of hexadecimal digits, up to the first other character.
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex
         .chars()

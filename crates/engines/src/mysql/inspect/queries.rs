@@ -1,16 +1,16 @@
-//! The questions that an inspection asks, and how their answers are read.
+//! The queries of an inspection, and the parsing of their results.
 
 use serde::de::DeserializeOwned;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::account::{MariadbRow, MysqlRow};
-use super::connect::Peer;
-use super::dialect::Dialect;
-use super::facts::{Definer, Existing, User};
-use super::grants::{Account, Grants};
-use super::parse;
-use crate::{EngineError, proof};
+use super::facts::{Definer, ExistingObjects, User};
+use crate::mysql::connect::Connector;
+use crate::mysql::dialect::Dialect;
+use crate::mysql::grants::{Account, Grants};
+use crate::mysql::parse;
+use crate::{EngineError, timeouts};
 
 const MARIADB_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(Priv AS CHAR) FROM mysql.global_priv WHERE User = ? ORDER BY Host";
 
@@ -50,13 +50,14 @@ const DEFINERS: &str = "SELECT CAST(o.what AS CHAR), CAST(o.definer AS CHAR) FRO
      UNION ALL SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_SCHEMA, '.', ROUTINE_NAME), DEFINER FROM information_schema.ROUTINES\
      ) o WHERE LEFT(o.definer, CHAR_LENGTH(o.definer) - LOCATE('@', REVERSE(o.definer))) IN (?, ?) ORDER BY 1";
 
-pub(super) struct Look<'a> {
+/// The admin connection, for read-only queries.
+pub(in crate::mysql) struct Queries<'a> {
     pub connection: &'a mut MySqlConnection,
-    pub peer: &'a Peer,
+    pub connector: &'a Connector,
 }
 
-impl Look<'_> {
-    pub(super) async fn users(
+impl Queries<'_> {
+    pub(in crate::mysql) async fn users(
         &mut self,
         dialect: &Dialect,
         name: &str,
@@ -101,27 +102,27 @@ impl Look<'_> {
         Ok(users)
     }
 
-    /// Carries out `SHOW GRANTS` and reads every line of it.
-    pub(super) async fn grants(&mut self, show: &str) -> Result<Grants, EngineError> {
+    /// Executes `SHOW GRANTS` and parses every line.
+    pub(in crate::mysql) async fn grants(&mut self, show: &str) -> Result<Grants, EngineError> {
         const WHAT: &str = "reading grants";
-        let asked = sqlx::raw_sql(AssertSqlSafe(show.to_owned())).fetch_all(&mut *self.connection);
-        let rows = proof::answer(asked)
+        let query = sqlx::raw_sql(AssertSqlSafe(show.to_owned())).fetch_all(&mut *self.connection);
+        let rows = timeouts::statement(query)
             .await
-            .map_err(|error| self.peer.explain(WHAT, false, error))?;
+            .map_err(|error| self.connector.explain(WHAT, false, error))?;
         let mut grants = Grants::default();
         for row in rows {
             let line: String = row
                 .try_get(0)
-                .map_err(|error| self.peer.explain(WHAT, false, error))?;
-            parse::line(&line, &mut grants).map_err(|_| not_understood(WHAT))?;
+                .map_err(|error| self.connector.explain(WHAT, false, error))?;
+            parse::line(&line, &mut grants).map_err(|_| unparsable(WHAT))?;
         }
         Ok(grants)
     }
 
-    pub(super) async fn schema(
+    pub(in crate::mysql) async fn schema(
         &mut self,
         schema: &str,
-        into: &mut Existing,
+        into: &mut ExistingObjects,
     ) -> Result<(), EngineError> {
         for (table, column) in self.pairs("reading tables", COLUMNS, &[schema]).await? {
             let key = (schema.to_owned(), table);
@@ -134,13 +135,13 @@ impl Look<'_> {
         Ok(())
     }
 
-    pub(super) async fn definers(
+    pub(in crate::mysql) async fn definers(
         &mut self,
         one: &str,
         other: &str,
     ) -> Result<Vec<Definer>, EngineError> {
         let rows = self
-            .pairs("looking for DEFINER clauses", DEFINERS, &[one, other])
+            .pairs("reading DEFINER clauses", DEFINERS, &[one, other])
             .await?;
         let read = |(object, definer): (String, String)| {
             let (user, host) = definer.rsplit_once('@')?;
@@ -154,23 +155,23 @@ impl Look<'_> {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// Whether MariaDB takes passwords in clear only.
-    pub(super) async fn hashes_refused(&mut self) -> Result<bool, EngineError> {
-        let asked =
+    /// Whether MariaDB refuses hashes and accepts clear passwords only.
+    pub(in crate::mysql) async fn hashes_refused(&mut self) -> Result<bool, EngineError> {
+        let query =
             sqlx::query_scalar::<_, Option<i64>>(HASHES_REFUSED).fetch_one(&mut *self.connection);
-        proof::answer(asked)
+        timeouts::statement(query)
             .await
             .map(|refused| refused == Some(1))
             .map_err(|error| {
-                self.peer
-                    .explain("asking how passwords are validated", false, error)
+                self.connector
+                    .explain("reading how passwords are validated", false, error)
             })
     }
 
-    /// In how many thousands of rounds MySQL digests passwords, where it says so.
-    pub(super) async fn digest_thousands(&mut self) -> Result<Option<u16>, EngineError> {
+    /// MySQL's number of digest rounds in thousands, where the server reports it.
+    pub(in crate::mysql) async fn digest_thousands(&mut self) -> Result<Option<u16>, EngineError> {
         let rounds = self
-            .pairs("asking for the digest's rounds", DIGEST_ROUNDS, &[])
+            .pairs("reading the number of digest rounds", DIGEST_ROUNDS, &[])
             .await?;
         let rounds = rounds
             .first()
@@ -187,21 +188,21 @@ impl Look<'_> {
         let query = values
             .iter()
             .fold(sqlx::query_as(sql), |query, value| query.bind(*value));
-        proof::answer(query.fetch_all(&mut *self.connection))
+        timeouts::statement(query.fetch_all(&mut *self.connection))
             .await
-            .map_err(|error| self.peer.explain(what, false, error))
+            .map_err(|error| self.connector.explain(what, false, error))
     }
 }
 
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, EngineError> {
-    // What serde says of a wrong value may quote it.
-    serde_json::from_str(json).map_err(|_| not_understood("reading the pair's accounts"))
+    // An error of serde may quote the value.
+    serde_json::from_str(json).map_err(|_| unparsable("reading the pair's accounts"))
 }
 
-fn not_understood(what: &str) -> EngineError {
+fn unparsable(what: &str) -> EngineError {
     EngineError::Refused {
         what: what.to_owned(),
-        reason: "the server's answer is not understood".into(),
-        hint: "this server may be a fork of MySQL or MariaDB, or a version that is not supported: please report it with the output of SHOW GRANTS and SHOW CREATE USER, hashes left out".into(),
+        reason: "the server's answer cannot be parsed".into(),
+        hint: "check the server's version: it may be a fork of MySQL or MariaDB, or not supported; otherwise report this with the output of SHOW GRANTS and SHOW CREATE USER, without hashes".into(),
     }
 }

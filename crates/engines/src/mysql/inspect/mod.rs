@@ -1,27 +1,32 @@
-//! What is so on the server now: read-only, plain data.
+//! Facts about the pair on the server: read-only, plain data.
 //!
-//! What can go wrong, and what prevents it:
-//! - the master may not read the accounts, and the answer is an error in the middle: what it may is
-//!   asked first, and then nothing else (`preflight.rs` names the statement that mends it);
-//! - a grant on a table that is gone can be neither given nor missed: what the standby lacks is looked
-//!   up among the tables that there are, one query a schema, and only where it lacks something;
-//! - looking takes as long as there are views and routines: who is named in DEFINER clauses is looked
-//!   for only where somebody has the time, or an account would be dropped.
+//! # Failure modes
+//! - The master may not read the accounts, and a query fails half-way: the master's privileges are
+//!   checked first, and without them nothing else is read (`preflight.rs` names the missing grant).
+//! - A grant on a dropped table can be neither copied nor missed: where the standby lacks a privilege,
+//!   one query for each schema lists the tables that exist.
+//! - Reading DEFINER clauses takes as long as there are views and routines: they are read only for a
+//!   thorough inspection, or before an account is dropped.
+
+pub(super) mod account;
+pub(super) mod facts;
+pub(super) mod queries;
 
 use std::collections::BTreeSet;
 
 use sqlx::mysql::MySqlConnection;
 
-use super::connect::Peer;
+use self::facts::{ExistingObjects, Facts, Master};
+use self::queries::Queries;
+use super::connect::Connector;
 use super::dialect::Dialect;
-use super::facts::{Existing, Facts, Master};
 use super::grants::{Grants, Object};
-use super::look::Look;
 use crate::{EngineError, InspectRequest};
 
+/// Reads the facts about the pair.
 pub(super) async fn facts(
     connection: &mut MySqlConnection,
-    peer: &Peer,
+    connector: &Connector,
     dialect: &Dialect,
     master: &Master,
     request: &InspectRequest<'_>,
@@ -35,33 +40,36 @@ pub(super) async fn facts(
         standby: Vec::new(),
         digest_thousands: 5,
         hashes_refused: false,
-        existing: Existing::default(),
+        existing: ExistingObjects::default(),
         definers: Vec::new(),
     };
     if !facts.readable {
         return Ok(facts);
     }
-    let mut look = Look { connection, peer };
-    facts.active = look.users(dialect, pair.active_user()).await?;
-    facts.standby = look.users(dialect, pair.standby_user()).await?;
+    let mut queries = Queries {
+        connection,
+        connector,
+    };
+    facts.active = queries.users(dialect, pair.active_user()).await?;
+    facts.standby = queries.users(dialect, pair.standby_user()).await?;
     if dialect.is_mariadb() {
-        facts.hashes_refused = look.hashes_refused().await?;
-    } else if let Some(thousands) = look.digest_thousands().await? {
+        facts.hashes_refused = queries.hashes_refused().await?;
+    } else if let Some(thousands) = queries.digest_thousands().await? {
         facts.digest_thousands = thousands;
     }
-    for schema in to_look_into(&facts) {
-        look.schema(&schema, &mut facts.existing).await?;
+    for schema in schemas_to_read(&facts) {
+        queries.schema(&schema, &mut facts.existing).await?;
     }
     if request.thorough || facts.surplus().next().is_some() {
-        facts.definers = look
+        facts.definers = queries
             .definers(pair.active_user(), pair.standby_user())
             .await?;
     }
     Ok(facts)
 }
 
-/// Schemas with tables or routines on which the standby lacks something.
-fn to_look_into(facts: &Facts) -> BTreeSet<String> {
+/// Schemas of the tables and routines on which the standby lacks a privilege.
+fn schemas_to_read(facts: &Facts) -> BTreeSet<String> {
     let nothing = Grants::default();
     let mut schemas = BTreeSet::new();
     for active in &facts.active {

@@ -22,7 +22,7 @@ fn table(schema: &str) -> Object {
 }
 
 #[test]
-fn a_privilege_on_a_schema_is_one_on_its_tables_and_routines_and_on_nothing_else() {
+fn a_schemas_privilege_covers_its_tables_and_routines() {
     let master = master(&["GRANT SELECT ON `shop`.* TO `m`@`%` WITH GRANT OPTION"]);
     assert!(master.has(&table("shop"), "SELECT"));
     assert!(master.has(&table("shop"), GRANT_OPTION));
@@ -32,12 +32,12 @@ fn a_privilege_on_a_schema_is_one_on_its_tables_and_routines_and_on_nothing_else
 }
 
 #[test]
-fn wild_cards_of_the_master_reach_the_schemas_that_they_match() {
+fn wildcards_reach_the_schemas_that_they_match() {
     let master = master(&[r"GRANT SELECT ON `shop\_%`.* TO `m`@`%`"]);
     for (schema, reached) in [("shop_eu", true), ("shop_", true), ("shopxeu", false)] {
         assert_eq!(master.has(&table(schema), "SELECT"), reached, "{schema}");
     }
-    // A grant on a pattern needs the same pattern; one on a name without wild cards is a name.
+    // A grant on a pattern requires the same pattern; a pattern without wildcards is a name.
     for (pattern, reached) in [
         (r"shop\_%", true),
         (r"shop\_eu", true),
@@ -50,7 +50,7 @@ fn wild_cards_of_the_master_reach_the_schemas_that_they_match() {
 }
 
 #[test]
-fn with_partial_revokes_wild_cards_are_letters() {
+fn with_partial_revokes_wildcards_are_literal() {
     let mut master = master(&[r"GRANT SELECT ON `shop\_eu`.* TO `m`@`%`"]);
     assert!(master.has(&table("shop_eu"), "SELECT"));
     master.schemas_are_literal = true;
@@ -69,7 +69,7 @@ fn a_partial_revoke_of_the_master_counts() {
 }
 
 #[test]
-fn all_privileges_are_every_privilege_but_not_the_grant_option() {
+fn all_privileges_exclude_the_grant_option() {
     let master = master(&["GRANT ALL PRIVILEGES ON `shop`.* TO `m`@`%`"]);
     assert!(master.has(&table("shop"), "TRIGGER"));
     assert!(!master.has(&table("shop"), GRANT_OPTION));

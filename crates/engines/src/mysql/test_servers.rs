@@ -1,13 +1,13 @@
-//! Real servers for this folder's own tests.
+//! Real servers for the unit tests of this folder.
 
 use sqlx::mysql::MySqlConnection;
 
-use super::connect::Peer;
+use super::connect::Connector;
 use super::dialect::Dialect;
 use crate::{Credentials, Target, Tls, TlsMode};
 use twinkey_testkit::mysql::{Flavor, LocalMysql, Options, Program};
 
-/// `None`, said loudly, where it is not installed and need not be.
+/// The program of a server; `None`, with a warning, where it is neither installed nor required.
 pub(super) fn find(flavor: Flavor) -> Option<Program> {
     let wanted = match flavor {
         Flavor::Mariadb => "TWINKEY_ALL_ENGINES",
@@ -22,13 +22,13 @@ pub(super) fn find(flavor: Flavor) -> Option<Program> {
         .ok()
 }
 
-/// As [`find`], and running.
+/// As [`find`], but started.
 pub(super) fn start(flavor: Flavor) -> Option<LocalMysql> {
     let options = Options::new(find(flavor)?);
     Some(LocalMysql::start(&options).unwrap())
 }
 
-/// How the master's connection is made; MySQL's passwords need TLS.
+/// The target of an admin connection; MySQL's passwords need TLS.
 pub(super) fn target(server: &LocalMysql) -> Target {
     Target {
         host: server.host().to_owned(),
@@ -44,34 +44,38 @@ pub(super) fn target(server: &LocalMysql) -> Target {
     }
 }
 
-/// A session as the master's are.
+/// An admin session.
 pub(super) async fn sign_in(
     target: &Target,
     who: &Credentials,
-) -> (Peer, MySqlConnection, Dialect) {
-    let peer = Peer::new(target, who).unwrap();
-    let mut connection = peer.connect().await.unwrap();
+) -> (Connector, MySqlConnection, Dialect) {
+    let connector = Connector::new(target, who).unwrap();
+    let mut connection = connector.connect().await.unwrap();
     let version: String = sqlx::query_scalar("SELECT VERSION()")
         .fetch_one(&mut connection)
         .await
         .unwrap();
     let dialect = Dialect::of(&version).unwrap();
-    peer.settle(&mut connection, &dialect).await.unwrap();
-    (peer, connection, dialect)
+    connector
+        .prepare_session(&mut connection, &dialect)
+        .await
+        .unwrap();
+    (connector, connection, dialect)
 }
 
-/// As the superuser, who may grant PROXY too.
-pub(super) async fn root(server: &LocalMysql) -> (Peer, MySqlConnection, Dialect) {
+/// A session of the superuser, which may also grant PROXY.
+pub(super) async fn root(server: &LocalMysql) -> (Connector, MySqlConnection, Dialect) {
     let root = server.superuser();
-    let (peer, mut connection, dialect) = sign_in(&target(server), root).await;
+    let (connector, mut connection, dialect) = sign_in(&target(server), root).await;
     let proxy = format!(
         "INSERT IGNORE INTO mysql.proxies_priv VALUES ('%', '{}', '', '', 1, '', NOW())",
         root.username
     );
     for text in [proxy.as_str(), "FLUSH PRIVILEGES"] {
-        peer.run(&mut connection, text, text.to_owned(), false)
+        connector
+            .run(&mut connection, text, text.to_owned(), false)
             .await
             .unwrap();
     }
-    (peer, connection, dialect)
+    (connector, connection, dialect)
 }

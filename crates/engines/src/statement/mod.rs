@@ -1,23 +1,29 @@
-//! One change of a standby: a statement or command, with at most one slot for a password.
+//! Changes of a standby: statements or commands, each with at most one password placeholder.
+
+mod password_form;
+mod rendered;
+
+pub use password_form::PasswordForm;
+pub use rendered::{RenderedChange, render_changes};
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::Slot;
 use twinkey_core::secret::Sensitive;
 
-/// One change of the standby, and why.
+/// One change of the standby, and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// The database in which it is carried out, where that is not the rotation's own.
+    /// Database in which it is executed, where that is not the rotation's own.
     pub database: Option<String>,
     pub statement: Statement,
     pub why: String,
 }
 
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 impl Change {
     /// One statement without a password, in the rotation's own database.
     pub(crate) fn plain(kind: ChangeKind, text: impl Into<String>, why: impl Into<String>) -> Self {
@@ -30,7 +36,7 @@ impl Change {
     }
 }
 
-/// What a change is about.
+/// Subject of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
@@ -40,21 +46,21 @@ pub enum ChangeKind {
     Grant,
     /// One that the standby has and the active user lacks.
     Revoke,
-    /// Attributes, limits, login-time settings, TLS demands.
+    /// Attributes, limits, login-time settings, TLS requirements.
     Setting,
     /// Objects change their owner.
     Ownership,
     /// The pending password; permission to sign in.
     Password,
-    /// The standby's sign-in is taken away.
+    /// The standby's sign-in is disabled.
     Retire,
 }
 
-/// One statement or command, with at most one slot for a password.
+/// One statement or command, with at most one password placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     before: String,
-    slot: Option<(Slot, String)>,
+    placeholder: Option<(PasswordForm, String)>,
 }
 
 impl Statement {
@@ -63,35 +69,39 @@ impl Statement {
     pub fn plain(text: impl Into<String>) -> Self {
         Self {
             before: text.into(),
-            slot: None,
+            placeholder: None,
         }
     }
 
-    /// A statement with a password, in the form that `slot` says, between `before` and `after`.
+    /// A statement with a password, in this form, between `before` and `after`.
     #[must_use]
-    pub fn with_password(before: impl Into<String>, slot: Slot, after: impl Into<String>) -> Self {
+    pub fn with_password(
+        before: impl Into<String>,
+        form: PasswordForm,
+        after: impl Into<String>,
+    ) -> Self {
         Self {
             before: before.into(),
-            slot: Some((slot, after.into())),
+            placeholder: Some((form, after.into())),
         }
     }
 
-    /// The slot, if there is one.
+    /// The form of the password, if the statement has one.
     #[must_use]
-    pub fn slot(&self) -> Option<&Slot> {
-        self.slot.as_ref().map(|(slot, _)| slot)
+    pub fn password_form(&self) -> Option<&PasswordForm> {
+        self.placeholder.as_ref().map(|(form, _)| form)
     }
 
-    /// The statement as it is carried out, with `filling` in the slot.
+    /// The executable statement, with `rendered_password` in place of the placeholder.
     #[must_use]
-    pub fn filled(&self, filling: &Sensitive) -> Sensitive {
-        SecretString::from(self.render(filling.expose_secret()))
+    pub fn with_rendered(&self, rendered_password: &Sensitive) -> Sensitive {
+        SecretString::from(self.text(rendered_password.expose_secret()))
     }
 
-    fn render(&self, filling: &str) -> String {
-        match &self.slot {
+    fn text(&self, password: &str) -> String {
+        match &self.placeholder {
             None => self.before.clone(),
-            Some((_, after)) => format!("{}{filling}{after}", self.before),
+            Some((_, after)) => format!("{}{password}{after}", self.before),
         }
     }
 }
@@ -99,6 +109,6 @@ impl Statement {
 impl fmt::Display for Statement {
     /// The statement with `***` for the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render("***"))
+        f.write_str(&self.text("***"))
     }
 }

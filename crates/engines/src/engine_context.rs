@@ -1,12 +1,11 @@
-//! What an engine may know of the rotation that it is made for, besides its options: plain data, and
-//! the handle to AWS. Most engines need none of it.
+//! Context of a rotation that an engine may use besides its options. Most engines use none of it.
 
 use twinkey_core::aws::Aws;
 
-/// Where a rotation's secrets are, and what its secret says of the server besides host and port.
+/// Secrets and AWS identifiers of a rotation.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    /// The rotated secret's ARN, or its name.
+pub struct EngineContext {
+    /// The rotated secret's ARN or name.
     pub secret: String,
     /// The master secret's name or ARN, where there is one and AWS can read it.
     pub master_secret: Option<String>,
@@ -17,11 +16,11 @@ pub struct Surroundings {
     pub aws: Aws,
 }
 
-/// Who an engine's admin is.
+/// Credentials that an engine's admin connection needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MasterNeeds {
+pub enum MasterRequirement {
     /// The user of the master secret.
     Secret,
-    /// Somebody who needs no password. The name is for messages.
+    /// No password. The name is for messages.
     NoSecret { name: String },
 }

@@ -1,0 +1,90 @@
+//! The engines of this build: the only place that names all of them.
+//!
+//! Adding an engine takes its folder, a Cargo feature, and one arm in each function here.
+
+use crate::master::{MasterGrants, MasterRequest};
+use crate::{Engine, EngineContext, EngineError, EngineKind, EngineOptions};
+
+/// Whether this build has the engine: see [`EngineKind::feature`].
+#[must_use]
+pub const fn is_in_build(kind: EngineKind) -> bool {
+    match kind {
+        EngineKind::Postgres => cfg!(feature = "postgres"),
+        EngineKind::Mysql | EngineKind::Mariadb => cfg!(feature = "mysql"),
+        EngineKind::Documentdb => cfg!(feature = "documentdb"),
+        EngineKind::Redshift => cfg!(feature = "redshift"),
+    }
+}
+
+/// The engine of a rotation.
+///
+/// # Errors
+/// [`EngineError::NotInBuild`]
+#[cfg_attr(
+    not(feature = "redshift"),
+    expect(unused_variables, reason = "only Redshift uses its context")
+)]
+pub fn engine(
+    kind: EngineKind,
+    options: &EngineOptions,
+    context: &EngineContext,
+) -> Result<Box<dyn Engine>, EngineError> {
+    match kind {
+        #[cfg(feature = "postgres")]
+        EngineKind::Postgres => Ok(Box::new(crate::postgres::Postgres::new(
+            options.postgres.clone(),
+        ))),
+        #[cfg(feature = "mysql")]
+        EngineKind::Mysql => Ok(Box::new(crate::mysql::Mysql::of_mysql())),
+        #[cfg(feature = "mysql")]
+        EngineKind::Mariadb => Ok(Box::new(crate::mysql::Mysql::of_mariadb())),
+        #[cfg(feature = "documentdb")]
+        EngineKind::Documentdb => Ok(Box::new(crate::documentdb::Documentdb::new(
+            options.documentdb.clone(),
+        ))),
+        #[cfg(feature = "redshift")]
+        EngineKind::Redshift => Ok(Box::new(crate::redshift::Redshift::new(
+            options.redshift.clone(),
+            context,
+        ))),
+        #[cfg(not(all(
+            feature = "documentdb",
+            feature = "mysql",
+            feature = "postgres",
+            feature = "redshift"
+        )))]
+        kind => Err(EngineError::NotInBuild { engine: kind }),
+    }
+}
+
+/// The statements that give an engine's master its privileges.
+///
+/// # Errors
+/// [`EngineError::UserName`] for a name that the engine does not allow, and
+/// [`EngineError::NotInBuild`].
+pub fn grants_for_master(
+    kind: EngineKind,
+    request: &MasterRequest,
+) -> Result<MasterGrants, EngineError> {
+    match kind {
+        #[cfg(feature = "postgres")]
+        EngineKind::Postgres => crate::postgres::master::grants(request),
+        #[cfg(feature = "mysql")]
+        EngineKind::Mysql => crate::mysql::master::grants(request, crate::mysql::Mysql::of_mysql()),
+        #[cfg(feature = "mysql")]
+        EngineKind::Mariadb => {
+            crate::mysql::master::grants(request, crate::mysql::Mysql::of_mariadb())
+        }
+        #[cfg(feature = "documentdb")]
+        EngineKind::Documentdb => crate::documentdb::master::grants(request),
+        #[cfg(feature = "redshift")]
+        EngineKind::Redshift => crate::redshift::master::grants(request),
+        #[cfg(not(all(
+            feature = "documentdb",
+            feature = "mysql",
+            feature = "postgres",
+            feature = "redshift"
+        )))]
+        kind => Err(EngineError::NotInBuild { engine: kind }),
+    }
+}
