@@ -1,36 +1,35 @@
-//! The admin endpoint. Its routes, all of them:
+//! Admin endpoint of the worker. All routes:
 //!
 //! | route | |
 //! | --- | --- |
-//! | `GET /healthz` | this process is alive; open to all |
-//! | `GET /readyz` | journal and store answer, schedules are armed; open to all |
-//! | `GET /openapi.json` | what this table says, for programs; open to all |
+//! | `GET /healthz` | this process is alive; public |
+//! | `GET /readyz` | journal and store respond, schedules are armed; public |
+//! | `GET /openapi.json` | this table, for programs; public |
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /v1/rotations`, `GET /v1/rotations/{name}` | as `status --json` |
-//! | `POST /v1/rotations/{name}/rotate` | begins a run |
-//! | `POST /v1/rotations/{name}/rollback` | back to AWSPREVIOUS |
-//! | `POST /v1/rotations/{name}/pause`, `…/resume` | its schedule |
-//! | `GET /v1/rotations/{name}/plan`, `…/check` | as the commands |
+//! | `POST /v1/rotations/{name}/rotate` | starts a run |
+//! | `POST /v1/rotations/{name}/rollback` | moves AWSCURRENT back to AWSPREVIOUS |
+//! | `POST /v1/rotations/{name}/pause`, `…/resume` | pauses or resumes the schedule |
+//! | `GET /v1/rotations/{name}/plan`, `…/check` | as the commands of this name |
 //! | `GET /v1/runs`, `GET /v1/runs/{id}` | runs with their steps |
-//! | `GET /v1/events` | every step of every run, as it happens |
-//! | `GET /` and what is below it | the [`dashboard`], which lists its own |
+//! | `GET /v1/events` | a stream of every step of every run |
+//! | `GET /` and paths below it | the [`dashboard`], which lists its routes |
 //!
-//! What can go wrong, and what prevents it:
-//! - somebody without the token does something: the token is asked for in one layer around every
-//!   route but the three that are open, the unknown ones too, and compared in constant time;
-//! - a token is guessable or empty: refused at the start;
-//! - a huge or slow request: bodies are limited to 16 KiB and requests to 30 seconds;
-//! - an error that a program cannot read: every error is `application/problem+json` (RFC 9457);
-//! - a route and its description drift apart: a test holds the two together.
+//! # Failure modes
+//! - A client without the token calls a route: one middleware around all routes but the three public ones,
+//!   unknown paths included, requires the token and compares it in constant time.
+//! - A token is short or empty: the worker refuses it at start.
+//! - A request is huge or slow: bodies are limited to 16 KiB and requests to 30 seconds.
+//! - A program cannot parse an error: every error is `application/problem+json` (RFC 9457).
+//! - A route and its description differ: a test compares them.
 
 pub mod auth;
 pub mod dashboard;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;
-pub mod renew;
+pub mod reload;
 pub mod routes;
-pub mod session;
 
 use std::sync::Arc;
 
@@ -39,17 +38,18 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
-use crate::admin::auth::Gate;
+use crate::admin::auth::TokenAuth;
 use crate::admin::routes::{events, health, rotations, runs};
-use crate::worker::fleet::Fleet;
+use crate::worker::state::WorkerState;
 
+/// The longest request body, in bytes.
 const MAX_BODY: usize = 16 * 1024;
 
-/// A method, a path, and what answers there.
-type Route = (&'static str, &'static str, MethodRouter<Fleet>);
+/// A method, a path and its handler.
+type Route = (&'static str, &'static str, MethodRouter<WorkerState>);
 
-/// The routes that are open to all.
-fn open() -> Vec<Route> {
+/// The routes without authentication.
+fn public_routes() -> Vec<Route> {
     vec![
         ("GET", "/healthz", get(health::healthz)),
         ("GET", "/readyz", get(health::readyz)),
@@ -57,8 +57,8 @@ fn open() -> Vec<Route> {
     ]
 }
 
-/// The routes for those who have the token.
-fn guarded() -> Vec<Route> {
+/// The routes that require the token.
+fn authenticated_routes() -> Vec<Route> {
     vec![
         ("GET", "/metrics", get(metrics::metrics)),
         ("GET", "/v1/rotations", get(rotations::rotations)),
@@ -87,32 +87,32 @@ fn guarded() -> Vec<Route> {
     ]
 }
 
-/// The method and the path of every route there is, the dashboard's included.
+/// The method and the path of every route, including the dashboard's.
 #[must_use]
-pub fn every_route() -> Vec<(&'static str, &'static str)> {
-    let all = open().into_iter().chain(guarded());
+pub fn all_routes() -> Vec<(&'static str, &'static str)> {
+    let all = public_routes().into_iter().chain(authenticated_routes());
     let all = all.map(|(method, path, _)| (method, path));
-    all.chain(dashboard::every_route()).collect()
+    all.chain(dashboard::all_routes()).collect()
 }
 
-fn of(routes: Vec<Route>) -> Router<Fleet> {
-    let add = |router: Router<Fleet>, (_, path, answer): Route| router.route(path, answer);
+fn build_router(routes: Vec<Route>) -> Router<WorkerState> {
+    let add = |router: Router<WorkerState>, (_, path, handler): Route| router.route(path, handler);
     routes.into_iter().fold(Router::new(), add)
 }
 
-/// The endpoint's routes.
-pub fn router(fleet: Fleet, gate: Arc<Gate>) -> Router {
-    let guarded = of(guarded())
+/// The router of the endpoint.
+pub fn router(state: WorkerState, auth: Arc<TokenAuth>) -> Router {
+    let authenticated = build_router(authenticated_routes())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(
-            Arc::clone(&gate),
+            Arc::clone(&auth),
             auth::require,
         ));
-    of(open())
-        .merge(guarded)
-        .merge(dashboard::router(&gate))
+    build_router(public_routes())
+        .merge(authenticated)
+        .merge(dashboard::router(&auth))
         .layer(middleware::from_fn(routes::limit_time))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(fleet)
+        .with_state(state)
 }

@@ -1,7 +1,8 @@
-//! The OpenAPI document: made of the code, served, and kept in `docs/openapi.json`.
+//! The OpenAPI document, generated from the code, served, and stored in `docs/openapi.json`.
 //!
-//! What can go wrong, and what prevents it: a route is missing in it, or what it says is not so. Tests hold it
-//! against the route table, against the file in `docs/`, and ask a worker for every answer that it describes.
+//! # Failure modes
+//! - The document omits a route or describes a wrong response: tests compare it with the route table and
+//!   with the file in `docs/`, and request every described response from a worker.
 
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -11,12 +12,12 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi};
 
-use crate::admin::problem::Body;
+use crate::admin::problem::ProblemDetails;
 use crate::admin::routes::{events, health, rotations, runs};
 
 const TOKEN: &str = "token";
 
-/// The document.
+/// The generated document.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -40,19 +41,19 @@ const TOKEN: &str = "token";
         runs::run,
         events::events,
     ),
-    components(schemas(Body<'static>)),
+    components(schemas(ProblemDetails<'static>)),
     modifiers(&Common)
 )]
-struct Described;
+struct ApiDoc;
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "worker",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)))]
 pub async fn document() -> Json<Document> {
-    Json(Described::openapi())
+    Json(ApiDoc::openapi())
 }
 
-/// What all guarded routes have in common: the token, and how they refuse.
+/// The parts that all authenticated routes share: the token and the error responses.
 struct Common;
 
 impl Modify for Common {
@@ -64,26 +65,29 @@ impl Modify for Common {
             .add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
         for (path, item) in &mut document.paths.paths {
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-                let answers = &mut operation.responses.responses;
-                if !super::open().iter().any(|(_, open, _)| open == path) {
+                let responses = &mut operation.responses.responses;
+                if !super::public_routes()
+                    .iter()
+                    .any(|(_, public, _)| public == path)
+                {
                     let token = SecurityRequirement::new::<_, [&str; 0], &str>(TOKEN, []);
                     operation.security = Some(vec![token]);
                     for (status, why) in [
                         ("401", "The token is missing or wrong"),
-                        ("403", "A browser asks for a page of another site"),
-                        ("500", "A defect of twinkey: please report it"),
+                        ("403", "A browser sent it for a page of another site"),
+                        ("500", "A defect of twinkey; report it"),
                         (
                             "503",
                             "Journal, store or database cannot be reached, or it took too long",
                         ),
                     ] {
-                        let answer = ResponseBuilder::new().description(why).build();
-                        answers.entry(status.into()).or_insert(RefOr::T(answer));
+                        let response = ResponseBuilder::new().description(why).build();
+                        responses.entry(status.into()).or_insert(RefOr::T(response));
                     }
                 }
-                for (status, answer) in answers {
-                    if let RefOr::T(answer) = answer {
-                        complete(status, answer);
+                for (status, response) in responses {
+                    if let RefOr::T(response) = response {
+                        complete(status, response);
                     }
                 }
             }
@@ -91,23 +95,23 @@ impl Modify for Common {
     }
 }
 
-/// Every answer has a description, and every error the one body.
-fn complete(status: &str, answer: &mut Response) {
-    if answer.description.is_empty() {
-        answer.description = match status {
-            "400" => "The request is not understood",
-            "404" => "There is nothing by this name",
-            "409" => "Not now: `code` says why",
+/// Adds the default description, and to errors the problem body.
+fn complete(status: &str, response: &mut Response) {
+    if response.description.is_empty() {
+        response.description = match status {
+            "400" => "The request is not valid",
+            "404" => "The name does not exist",
+            "409" => "Refused in the current state; `code` gives the reason",
             "413" => "The body is longer than 16 KiB",
-            _ => "As asked",
+            _ => "Success",
         }
         .into();
     }
-    if status.starts_with(['4', '5']) && answer.content.is_empty() {
+    if status.starts_with(['4', '5']) && response.content.is_empty() {
         let body = RefOr::Ref(Ref::from_schema_name("ProblemDetails"));
         let content = ContentBuilder::new().schema(Some(body)).build();
         let kind = "application/problem+json".to_owned();
-        answer.content.insert(kind, RefOr::T(content));
+        response.content.insert(kind, RefOr::T(content));
     }
 }
 
@@ -119,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_document_describes_every_route_but_the_pages_of_the_dashboard_and_no_other() {
-        let document = serde_json::to_value(Described::openapi()).unwrap();
+    fn the_document_describes_exactly_the_routes_of_the_api() {
+        let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
         let described: BTreeSet<(String, String)> = document["paths"]
             .as_object()
             .unwrap()
@@ -130,28 +134,28 @@ mod tests {
                 methods.map(|method| (method.to_uppercase(), path.clone()))
             })
             .collect();
-        // Pages are for people: what they say is free to change, and no program should read it.
-        let pages = crate::admin::dashboard::every_route();
+        // Pages may change at any time, so the document does not describe them.
+        let pages = crate::admin::dashboard::all_routes();
         assert!(pages.contains(&("GET", "/")), "{pages:?}");
-        let there: BTreeSet<(String, String)> = crate::admin::every_route()
+        let existing: BTreeSet<(String, String)> = crate::admin::all_routes()
             .into_iter()
             .filter(|route| !pages.contains(route))
             .map(|(method, path)| (method.to_owned(), path.to_owned()))
             .collect();
-        assert_eq!(described, there);
+        assert_eq!(described, existing);
     }
 
     #[test]
-    fn the_document_in_docs_is_the_one_that_is_served() {
+    fn the_document_in_docs_is_the_served_one() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
-        let served = serde_json::to_string_pretty(&Described::openapi()).unwrap() + "\n";
+        let served = serde_json::to_string_pretty(&ApiDoc::openapi()).unwrap() + "\n";
         if std::env::var_os("TWINKEY_WRITE_OPENAPI").is_some() {
             std::fs::write(&file, &served).unwrap();
         }
-        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        let stored = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(
-            kept == served,
-            "docs/openapi.json is not what is served: TWINKEY_WRITE_OPENAPI=1 writes it"
+            stored == served,
+            "docs/openapi.json differs from the served document: TWINKEY_WRITE_OPENAPI=1 writes it"
         );
     }
 }

@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 use crate::rotation::error::RotationError;
 use twinkey_core::code::{Code, Problem};
 
-/// A problem with the status it is answered with.
+/// An error response: a problem and its HTTP status.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ApiError {
     status: StatusCode,
     code: Option<Code>,
     detail: String,
@@ -23,8 +23,7 @@ pub struct Answer {
 
 /// RFC 9457, with the code of the contract where there is one.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ProblemDetails)]
-pub struct Body<'a> {
+pub struct ProblemDetails<'a> {
     r#type: &'a str,
     title: &'a str,
     status: u16,
@@ -34,7 +33,7 @@ pub struct Body<'a> {
     hint: &'a str,
 }
 
-impl Answer {
+impl ApiError {
     /// A problem of the request itself, which has no code in the contract.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -46,17 +45,17 @@ impl Answer {
         }
     }
 
-    /// There is nothing by this name.
+    /// The error of an unknown name.
     #[must_use]
-    pub fn nothing_called(what: &str, name: &str) -> Self {
+    pub fn not_found(kind: &str, name: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            format!("there is no {what} {name:?}"),
-            "GET /v1/rotations lists what there is",
+            format!("there is no {kind} {name:?}"),
+            "list the rotations with GET /v1/rotations",
         )
     }
 
-    /// The status it is answered with.
+    /// The HTTP status of the response.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
@@ -68,7 +67,7 @@ impl Answer {
         self.code
     }
 
-    /// The status in words.
+    /// The status as text.
     #[must_use]
     pub fn title(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or("error")
@@ -87,7 +86,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
             Some(code) => write!(f, "{code}: {}", self.detail),
@@ -96,7 +95,7 @@ impl fmt::Display for Answer {
     }
 }
 
-impl From<RotationError> for Answer {
+impl From<RotationError> for ApiError {
     fn from(error: RotationError) -> Self {
         let Problem {
             code,
@@ -125,9 +124,9 @@ impl From<RotationError> for Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body {
+        let body = ProblemDetails {
             r#type: "about:blank",
             title: self.title(),
             status: self.status.as_u16(),
@@ -136,24 +135,24 @@ impl IntoResponse for Answer {
             hint: &self.hint,
         };
         let mut response = (self.status, Json(body)).into_response();
-        let kind = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
+        let content_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
         response
     }
 }
 
-/// For every path that is no route.
-pub async fn not_found(uri: Uri) -> Answer {
-    Answer::new(
+/// The response for an unknown path.
+pub async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(
         StatusCode::NOT_FOUND,
         format!("there is no route {}", uri.path()),
         "see the list of routes in docs/admin.md",
     )
 }
 
-/// For a route that does not have this method.
-pub async fn method_not_allowed(method: Method, uri: Uri) -> Answer {
-    Answer::new(
+/// The response for an unsupported method.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} has no method {method}", uri.path()),
         "see the list of routes in docs/admin.md",

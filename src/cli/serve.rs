@@ -11,16 +11,16 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
-use crate::admin::auth::Gate;
-use crate::admin::renew::renew;
+use crate::admin::auth::TokenAuth;
+use crate::admin::reload::reload_on_change;
 use crate::hook;
 use crate::notify;
-use crate::rotation::masters::Masters;
-use crate::worker::fleet::Fleet;
-use crate::worker::heartbeat::keep;
-use crate::worker::measure::measure;
-use crate::worker::serve::{Word, schedule};
-use crate::worker::windows::{Crew, Stop};
+use crate::rotation::context::admin_cache::IdleAdmins;
+use crate::worker::state::WorkerState;
+use crate::worker::heartbeat;
+use crate::worker::metrics_recorder::record_metrics;
+use crate::worker::scheduler::{Command, schedule};
+use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_stores::listener::{Identity, Listener, Peer};
 
@@ -37,17 +37,17 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let mut context = Context::open(config).await?;
     let rotations = std::mem::take(&mut context.settings.rotations);
-    context.rotator.site.masters = Masters::new(MASTER_IDLE, context.settings.limits.per_host);
+    context.rotator.context.idle_admins = IdleAdmins::new(MASTER_IDLE, context.settings.limits.per_host);
     let rotator = &context.rotator;
     rotator.journal.occupy(&rotator.worker).await?;
     let server = &context.settings.server;
-    let gate = Gate::new(server.admin_token.clone()).map_err(|error| {
+    let auth = TokenAuth::new(server.admin_token.clone()).map_err(|error| {
         Failure::usage(
             error.to_string(),
             "see [server] admin_token_file in the config",
         )
     })?;
-    let gate = Arc::new(gate);
+    let auth = Arc::new(auth);
     let identity = server.tls.clone().map(Identity::read).transpose();
     let identity = identity.map_err(|error| {
         Failure::usage(
@@ -69,36 +69,36 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             )
         })?;
     let served = served::open(&context).await?;
-    let fleet = Fleet::new(
-        Crew {
+    let state = WorkerState::new(
+        WindowRunner {
             rotator: context.rotator.clone(),
-            places: Arc::new(Semaphore::new(context.settings.limits.concurrency)),
-            stop: Stop::default(),
+            permits: Arc::new(Semaphore::new(context.settings.limits.concurrency)),
+            shutdown: Shutdown::default(),
         },
         rotations,
         context.metrics,
     );
-    let counting = tokio::spawn(measure(fleet.clone(), context.rotator.events.subscribe()));
+    let counting = tokio::spawn(record_metrics(state.clone(), context.rotator.events.subscribe()));
     let closing = CancellationToken::new();
-    let told = notify::start(&context.settings.notify, &fleet, &closing);
+    let told = notify::start(&context.settings.notify, &state, &closing);
     let told = told.map_err(|error| {
         Failure::usage(
             error.to_string(),
             "see [[notify]] in the config: a key has at least 16 characters",
         )
     })?;
-    let hooks = hook::start(&context.settings, &fleet, &closing)
+    let hooks = hook::start(&context.settings, &state, &closing)
         .map_err(|error| Failure::usage(error.to_string(), "see [[hook]] in the config"))?;
-    let beating = tokio::spawn(keep(fleet.clone()));
+    let beating = tokio::spawn(heartbeat::run(state.heartbeats()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
-    let (words, spoken) = mpsc::channel(4);
-    tokio::spawn(signals(config.map(Path::to_owned), words.clone()));
-    let router = admin::router(fleet.clone(), Arc::clone(&gate));
-    let clock = context.rotator.site.clock.clone();
-    let telling = tokio::spawn(keep_told(words, clock.clone()));
-    let renewal = tokio::spawn(renew(gate, identity, clock.clone()));
-    let winding_down = fleet.crew.stop.winding_down.clone();
+    let (commands, receiver) = mpsc::channel(4);
+    tokio::spawn(signals(config.map(Path::to_owned), commands.clone()));
+    let router = admin::router(state.clone(), Arc::clone(&auth));
+    let clock = context.rotator.context.clock.clone();
+    let telling = tokio::spawn(keep_told(commands, clock.clone()));
+    let renewal = tokio::spawn(reload_on_change(auth, identity, clock.clone()));
+    let winding_down = state.runner.shutdown.drain.clone();
     let mut endpoint = tokio::spawn(async move {
         let service = router.into_make_service_with_connect_info::<Peer>();
         axum::serve(listener, service)
@@ -107,7 +107,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     });
     // Applications read their secrets until the last run is over.
     let mut served = served.map(|served| served.start(&closing, &clock));
-    schedule(&fleet, spoken).await?;
+    schedule(&state, receiver).await?;
     closing.cancel();
     // Answers that are under way end by themselves, and readers of events are told the end;
     // and what has just happened is still told.
@@ -127,12 +127,17 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     renewal.abort();
     beating.abort();
     counting.abort();
+    if let Some(served) = &served {
+        served.close().await;
+    }
+    context.rotator.context.store.close().await;
+    context.rotator.journal.close().await;
     tracing::info!("worker stopped");
     Ok(())
 }
 
-/// Turns signals into words for the scheduler, until the first that says stop.
-async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) {
+/// Turns signals into commands for the scheduler, until the first that says stop.
+async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Command>) {
     let kinds = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -141,7 +146,7 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = kinds else {
         tracing::error!("signals cannot be listened to; the worker stops");
         // Fails only where the scheduler is gone already.
-        let _ = words.send(Word::Stop).await;
+        let _ = commands.send(Command::Stop).await;
         return;
     };
     loop {
@@ -153,7 +158,7 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
         if !hung_up {
             tell(News::Stopping);
             // Fails only where the scheduler is gone already.
-            let _ = words.send(Word::Stop).await;
+            let _ = commands.send(Command::Stop).await;
             return;
         }
         tell(News::Reloading);
@@ -162,8 +167,8 @@ async fn signals(config: Option<std::path::PathBuf>, words: mpsc::Sender<Word>) 
                 tracing::info!(
                     "config reloaded; [server], [journal], [secrets], [limits], [[notify]] and [[hook]] take a restart"
                 );
-                let told = words.send(Word::Reload(Box::new(settings))).await;
-                if told.is_err() || !heard(&words).await {
+                let told = commands.send(Command::Reload(Box::new(settings))).await;
+                if told.is_err() || !heard(&commands).await {
                     return;
                 }
                 tell(News::Reloaded);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::renew::renew_certificate;
+use crate::admin::reload::reload_certificate;
 use crate::config::settings::SecretsBackend;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::Clock;
@@ -61,7 +61,7 @@ pub(super) async fn open(context: &Context) -> Result<Option<Bound>, Failure> {
         )
     })?;
     tracing::info!(listen = %serve.listen, keys = keys.len(), "the store is served");
-    let clock = context.rotator.site.clock.clone();
+    let clock = context.rotator.context.clock.clone();
     Ok(Some(Bound {
         served: Arc::new(Served::new(store, keys, context.metrics.clone(), clock)),
         listener,
@@ -82,18 +82,24 @@ impl Bound {
                 tracing::error!(%error, "the store is served no more");
             }
         });
+        let served = Arc::clone(&self.served);
         let mut renewals = vec![tokio::spawn(async move {
-            self.served.renew_keys(self.keys_file).await;
+            served.renew_keys(self.keys_file).await;
         })];
         if let Some(identity) = self.identity {
-            renewals.push(tokio::spawn(renew_certificate(identity, clock.clone())));
+            renewals.push(tokio::spawn(reload_certificate(identity, clock.clone())));
         }
-        Running { endpoint, renewals }
+        Running {
+            served: self.served,
+            endpoint,
+            renewals,
+        }
     }
 }
 
 /// It answers. Dropping it ends what is still under way.
 pub(super) struct Running {
+    served: Arc<Served>,
     endpoint: JoinHandle<()>,
     renewals: Vec<JoinHandle<()>>,
 }
@@ -103,6 +109,11 @@ impl Running {
     pub(super) async fn end(&mut self) {
         // A task that has panicked has ended as well.
         let _ = (&mut self.endpoint).await;
+    }
+
+    /// Closes the store that was served.
+    pub(super) async fn close(&self) {
+        self.served.close().await;
     }
 }
 

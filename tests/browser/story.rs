@@ -21,7 +21,7 @@ new MutationObserver((changes) => {
 "#;
 
 async fn badge(scene: &Scene) -> String {
-    let text = "return document.querySelector('#standing .badge').innerText.trim()";
+    let text = "return document.querySelector('#status .badge').innerText.trim()";
     scene
         .browser
         .script(text)
@@ -32,7 +32,7 @@ async fn badge(scene: &Scene) -> String {
 }
 
 async fn active(scene: &Scene) -> String {
-    let text = "return document.querySelector('#standing .user.active .user-name').innerText";
+    let text = "return document.querySelector('#status .user.active .user-name').innerText";
     scene
         .browser
         .script(text)

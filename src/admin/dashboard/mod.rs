@@ -1,32 +1,34 @@
-//! The dashboard: pages for people, made on the server, of the same functions that the API asks.
+//! Dashboard: server-rendered pages that use the functions of the API.
 //!
 //! | route | |
 //! | --- | --- |
-//! | `GET /assets/…` | style, script and icon; open to all |
-//! | `GET /sign-in`, `POST /sign-in` | the token, once; open to all |
+//! | `GET /assets/…` | style, script and icon; public |
+//! | `GET /sign-in`, `POST /sign-in` | sign-in with the token; public |
 //! | `POST /sign-out` | ends the session in this browser |
 //! | `GET /` | every rotation, and the windows of the next 24 hours |
 //! | `GET /rotations/{name}` | one rotation with its history |
-//! | `GET /rotations/{name}/look` | what a look at its database finds: sessions, findings, plan |
-//! | `GET /rotations/{name}/rotate`, `…/rollback`, `…/pause`, `…/resume` | what it would do |
-//! | `POST /rotations/{name}/rotate`, `…` | does it |
+//! | `GET /rotations/{name}/database-check` | the result of a database check: sessions, findings, plan |
+//! | `GET /rotations/{name}/rotate`, `…/rollback`, `…/pause`, `…/resume` | a description of the action |
+//! | `POST /rotations/{name}/rotate`, `…` | executes the action |
 //!
-//! What can go wrong, and what prevents it:
-//! - somebody without the token sees or does something: [`door`] is one layer around every route but those that
-//!   are open, and lets nobody in without a session;
-//! - another site sends a form in somebody's browser: the cookie is `SameSite=Strict`, a foreign `Origin` is
-//!   refused, and the door, not each route, asks every `POST` for the session's mark;
-//! - what a database or a secret is called becomes script: everything is escaped where it is written, and
-//!   the Content-Security-Policy lets no script run but the one that is served here;
-//! - a page grows with the number of rotations: 50 rows, 20 runs and 96 columns are the most that is drawn;
-//! - the page shows something else than what is done: it draws the views, plans and findings that the API gives;
-//! - the browser runs no script, or loses the stream: the pages are whole without, and load themselves anew.
+//! # Failure modes
+//! - A client without the token opens a page: [`access::require_session`] is one middleware around all routes
+//!   but the public ones, and requires a session.
+//! - Another site sends a form in the user's browser: the cookie is `SameSite=Strict`, a foreign `Origin` is
+//!   refused, and the middleware, not each route, requires the CSRF token with every `POST`.
+//! - The name of a database or secret contains script: all text is escaped when it is rendered, and the
+//!   Content-Security-Policy allows only the script that is served here.
+//! - A page grows with the number of rotations: it shows at most 50 rows, 20 runs and 96 columns.
+//! - A page differs from what an action does: it renders the views, plans and findings of the API.
+//! - The browser runs no script or loses the stream: the pages are complete without it and reload.
 
-mod actions;
+mod access;
+mod action;
+mod action_pages;
 mod assets;
-mod door;
+mod filter;
 mod pages;
-mod select;
+mod session_context;
 mod view;
 
 use std::sync::Arc;
@@ -37,80 +39,84 @@ use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 
 use crate::admin::Route;
-use crate::admin::auth::Gate;
-use crate::admin::dashboard::actions::Action;
-use crate::admin::problem::Answer;
-use crate::worker::fleet::Fleet;
+use crate::admin::auth::TokenAuth;
+use crate::admin::dashboard::action::Action;
+use crate::admin::problem::ApiError;
+use crate::worker::state::WorkerState;
 
-/// The routes that are open to all.
-pub(super) fn open() -> Vec<Route> {
+/// The routes without authentication.
+fn public_routes() -> Vec<Route> {
     vec![
         ("GET", assets::STYLE, get(assets::style)),
         ("GET", assets::SCRIPT, get(assets::script)),
         ("GET", assets::ICON, get(assets::icon)),
-        ("GET", "/sign-in", get(door::to_the_start)),
-        ("POST", "/sign-in", post(door::sign_in)),
+        ("GET", "/sign-in", get(access::redirect_to_start)),
+        ("POST", "/sign-in", post(access::sign_in)),
     ]
 }
 
-/// The routes for those who have signed in.
-pub(super) fn guarded() -> Vec<Route> {
+/// The routes that require a session.
+fn session_routes() -> Vec<Route> {
     let mut routes: Vec<Route> = vec![
         ("GET", "/", get(pages::overview)),
         ("GET", "/rotations/{name}", get(pages::rotation)),
-        ("GET", "/rotations/{name}/look", get(pages::look)),
-        ("POST", "/sign-out", post(door::sign_out)),
+        (
+            "GET",
+            "/rotations/{name}/database-check",
+            get(pages::database_check),
+        ),
+        ("POST", "/sign-out", post(access::sign_out)),
     ];
     for action in Action::ALL {
         let confirm =
-            get(move |fleet, visitor, named| actions::confirm(action, fleet, visitor, named));
-        let carry_out = post(move |fleet, visitor, peer, named, form| {
-            actions::carry_out(action, fleet, visitor, peer, named, form)
+            get(move |state, context, path| action_pages::confirm(action, state, context, path));
+        let execute = post(move |state, context, peer, path, form| {
+            action_pages::execute(action, state, context, peer, path, form)
         });
         routes.push(("GET", action.route(), confirm));
-        routes.push(("POST", action.route(), carry_out));
+        routes.push(("POST", action.route(), execute));
     }
     routes
 }
 
-/// The method and the path of every page and what belongs to it: what [`super::every_route`] has besides the
-/// API, which the OpenAPI document describes.
+/// The method and the path of every route of the dashboard; the OpenAPI document describes the others.
 #[must_use]
-pub fn every_route() -> Vec<(&'static str, &'static str)> {
-    let all = open().into_iter().chain(guarded());
+pub fn all_routes() -> Vec<(&'static str, &'static str)> {
+    let all = public_routes().into_iter().chain(session_routes());
     all.map(|(method, path, _)| (method, path)).collect()
 }
 
-pub(super) fn router(gate: &Arc<Gate>) -> Router<Fleet> {
-    let door = middleware::from_fn_with_state(Arc::clone(gate), door::door);
-    let threshold = middleware::from_fn_with_state(Arc::clone(gate), door::threshold);
-    super::of(guarded())
+pub(super) fn router(auth: &Arc<TokenAuth>) -> Router<WorkerState> {
+    let require_session = middleware::from_fn_with_state(Arc::clone(auth), access::require_session);
+    let security_headers =
+        middleware::from_fn_with_state(Arc::clone(auth), access::security_headers);
+    super::build_router(session_routes())
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(door)
-        .merge(super::of(open()).method_not_allowed_fallback(method_not_allowed))
-        .layer(Extension(Arc::clone(gate)))
-        .layer(threshold)
+        .layer(require_session)
+        .merge(super::build_router(public_routes()).method_not_allowed_fallback(method_not_allowed))
+        .layer(Extension(Arc::clone(auth)))
+        .layer(security_headers)
 }
 
-/// A problem as a page.
-struct Trouble(Answer);
+/// An error as a page.
+struct ErrorPage(ApiError);
 
-impl<T: Into<Answer>> From<T> for Trouble {
+impl<T: Into<ApiError>> From<T> for ErrorPage {
     fn from(problem: T) -> Self {
         Self(problem.into())
     }
 }
 
-impl IntoResponse for Trouble {
+impl IntoResponse for ErrorPage {
     fn into_response(self) -> Response {
         view::page(self.0.status(), view::problem::page(&self.0))
     }
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Trouble {
-    Trouble(Answer::new(
+async fn method_not_allowed(method: Method, uri: Uri) -> ErrorPage {
+    ErrorPage(ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} has no method {method}", uri.path()),
-        "begin at the list of rotations",
+        "open the list of rotations",
     ))
 }

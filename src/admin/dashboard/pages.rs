@@ -1,4 +1,4 @@
-//! The pages: ask the fleet, draw what it says.
+//! Handlers of the pages that show state.
 
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
@@ -8,129 +8,129 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::actions::Action;
-use super::door::Visitor;
-use super::select::{Asked, Row, Wanted, tally};
-use super::view::look::Look;
-use super::view::overview::Overview;
-use super::view::rotation::Shown;
-use super::view::strip::Strip;
+use super::action::Action;
+use super::filter::{FilterForm, RotationFilter, Row, tally};
+use super::session_context::SessionContext;
+use super::view::database_check::DatabaseCheck;
+use super::view::overview::OverviewPage;
+use super::view::parts::day_chart::DayChart;
+use super::view::rotation_page::RotationPage;
 use super::view::timeline::RUNS;
-use super::{Trouble, view};
-use crate::admin::problem::Answer;
-use crate::admin::routes::wish::Named;
+use super::{ErrorPage, view};
+use crate::admin::problem::ApiError;
+use crate::admin::routes::request::RotationPath;
 use crate::journal::{RotationMemory, RunQuery};
 use crate::rotation::error::RotationError;
-use crate::worker::fleet::Fleet;
-use crate::worker::outlook::outlook;
+use crate::worker::state::WorkerState;
+use crate::worker::upcoming::upcoming;
 use crate::worker::views::RotationView;
 
-/// What the address asks for, which a person may have typed.
-fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Answer> {
-    let Query(asked) = query.map_err(|refused| {
-        let hint = "begin at the list of rotations";
-        Answer::new(StatusCode::BAD_REQUEST, refused.body_text(), hint)
+/// The query of the address; an invalid one is a bad request.
+fn parse_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    let Query(parsed) = query.map_err(|refused| {
+        let hint = "open the list of rotations";
+        ApiError::new(StatusCode::BAD_REQUEST, refused.body_text(), hint)
     })?;
-    Ok(asked)
+    Ok(parsed)
 }
 
 /// `GET /`
 pub(super) async fn overview(
-    State(fleet): State<Fleet>,
-    Extension(visitor): Extension<Visitor>,
-    query: Result<Query<Asked>, QueryRejection>,
-) -> Result<Response, Trouble> {
-    let wanted = Wanted::try_from(understood(query)?)?;
-    let memory = fleet.crew.rotator.journal.memory().await;
+    State(state): State<WorkerState>,
+    Extension(context): Extension<SessionContext>,
+    query: Result<Query<FilterForm>, QueryRejection>,
+) -> Result<Response, ErrorPage> {
+    let filter = RotationFilter::try_from(parse_query(query)?)?;
+    let memory = state.runner.rotator.journal.memory().await;
     let memory = memory.map_err(RotationError::from)?;
-    let (rotations, now) = (fleet.rotations(), fleet.now());
-    let nothing = RotationMemory::default();
-    let memory_of = |name: &str| memory.get(name).unwrap_or(&nothing);
+    let (rotations, now) = (state.rotations(), state.now());
+    let empty = RotationMemory::default();
+    let memory_of = |name: &str| memory.get(name).unwrap_or(&empty);
     let views: Vec<RotationView> = rotations
         .iter()
         .map(|r| crate::worker::views::view(r, memory_of(&r.name).clone(), now))
         .collect();
     let rows = views.iter().map(|view| Row {
         view,
-        refused: fleet.hearts.refused(&view.name) == Some(true),
+        refused: state.heartbeats.refused(&view.name) == Some(true),
     });
-    let blocks = rotations
+    let groups = rotations
         .iter()
         .zip(&views)
-        .filter(|(_, view)| wanted.has(view))
+        .filter(|(_, view)| filter.matches(view))
         .flat_map(|(rotation, view)| {
-            let blocks = outlook(rotation, memory_of(&rotation.name), now);
-            blocks.into_iter().map(|block| (view.name.as_str(), block))
+            let groups = upcoming(rotation, memory_of(&rotation.name), now);
+            groups.into_iter().map(|group| (view.name.as_str(), group))
         });
-    let page = view::overview::page(&Overview {
-        visitor: &visitor,
-        worker: &fleet.crew.rotator.worker,
+    let page = view::overview::page(&OverviewPage {
+        context: &context,
+        worker: &state.runner.rotator.worker,
         now,
         tally: tally(&views),
-        page: wanted.page(rows),
-        strip: Strip::new(blocks.collect(), now),
-        wanted,
+        page: filter.page(rows),
+        chart: DayChart::new(groups.collect(), now),
+        filter,
     });
     Ok(view::page(StatusCode::OK, page))
 }
 
-/// What a rotation's page may be asked for.
+/// The query of a rotation's page.
 #[derive(Debug, Deserialize)]
-pub(super) struct Which {
-    /// What somebody has just done.
+pub(super) struct RotationQuery {
+    /// The action that was just executed.
     done: Option<Action>,
-    /// History before the run with this id.
+    /// Show the history before the run with this id.
     before: Option<Uuid>,
 }
 
 /// `GET /rotations/{name}`
 pub(super) async fn rotation(
-    State(fleet): State<Fleet>,
-    Extension(visitor): Extension<Visitor>,
-    named: Result<Named, Answer>,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Result<Response, Trouble> {
-    let Named(rotation) = named?;
-    let which = understood(query)?;
+    State(state): State<WorkerState>,
+    Extension(context): Extension<SessionContext>,
+    path: Result<RotationPath, ApiError>,
+    query: Result<Query<RotationQuery>, QueryRejection>,
+) -> Result<Response, ErrorPage> {
+    let RotationPath(rotation) = path?;
+    let request = parse_query(query)?;
     let query = RunQuery {
         rotation: Some(rotation.name.clone()),
         state: None,
-        before: which.before,
-        // One more, to know whether there are older ones.
+        before: request.before,
+        // One more than shown, to detect older runs.
         limit: RUNS as u32 + 1,
     };
-    let runs = fleet.crew.rotator.journal.runs(&query).await;
-    let page = view::rotation::page(&Shown {
-        visitor: &visitor,
-        worker: &fleet.crew.rotator.worker,
-        now: fleet.now(),
+    let runs = state.runner.rotator.journal.runs(&query).await;
+    let page = view::rotation_page::page(&RotationPage {
+        context: &context,
+        worker: &state.runner.rotator.worker,
+        now: state.now(),
         rotation: &rotation,
-        view: &fleet.view(&rotation).await?,
-        refused: fleet.hearts.refused(&rotation.name),
-        done: which.done,
+        view: &state.view(&rotation).await?,
+        refused: state.heartbeats.refused(&rotation.name),
+        done: request.done,
         runs: &runs.map_err(RotationError::from)?,
-        from_the_newest: which.before.is_none(),
+        is_first_page: request.before.is_none(),
     });
     Ok(view::page(StatusCode::OK, page))
 }
 
-/// `GET /rotations/{name}/look`
-pub(super) async fn look(
-    State(fleet): State<Fleet>,
-    Extension(visitor): Extension<Visitor>,
-    named: Result<Named, Answer>,
-) -> Result<Response, Trouble> {
-    let Named(rotation) = named?;
-    let _place = fleet.look().await?;
-    let rotator = &fleet.crew.rotator;
+/// `GET /rotations/{name}/database-check`
+pub(super) async fn database_check(
+    State(state): State<WorkerState>,
+    Extension(context): Extension<SessionContext>,
+    path: Result<RotationPath, ApiError>,
+) -> Result<Response, ErrorPage> {
+    let RotationPath(rotation) = path?;
+    let _permit = state.observation_permit().await?;
+    let rotator = &state.runner.rotator;
     let (report, plan) = tokio::join!(rotator.check(&rotation), rotator.plan(&rotation));
-    let page = view::look::page(&Look {
-        visitor: &visitor,
+    let page = view::database_check::page(&DatabaseCheck {
+        context: &context,
         worker: &rotator.worker,
-        now: fleet.now(),
+        now: state.now(),
         name: &rotation.name,
         report: &report?,
-        plan: &plan.map_err(Answer::from),
+        plan: &plan.map_err(ApiError::from),
     });
     Ok(view::page(StatusCode::OK, page))
 }

@@ -1,4 +1,4 @@
-//! `GET /healthz` and `GET /readyz`
+//! Routes `GET /healthz` and `GET /readyz`.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,14 +6,14 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::worker::fleet::Fleet;
+use crate::worker::state::WorkerState;
 
-/// How the worker is.
+/// The state of the worker.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
     #[schema(example = "ready")]
     status: &'static str,
-    /// What speaks against it.
+    /// The reasons why it is not ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -27,7 +27,7 @@ pub async fn healthz() -> Json<Health> {
     })
 }
 
-/// Whether journal and store answer and the schedules are armed.
+/// Whether journal and store respond and the schedules are armed.
 #[utoipa::path(
     get, path = "/readyz", tag = "worker",
     responses(
@@ -35,9 +35,9 @@ pub async fn healthz() -> Json<Health> {
         (status = 503, description = "They do not: see `problems`", body = Health),
     )
 )]
-pub async fn readyz(State(fleet): State<Fleet>) -> (StatusCode, Json<Health>) {
-    let rotator = &fleet.crew.rotator;
-    let (journal, store) = tokio::join!(rotator.journal.ping(), rotator.site.store.ping());
+pub async fn readyz(State(state): State<WorkerState>) -> (StatusCode, Json<Health>) {
+    let rotator = &state.runner.rotator;
+    let (journal, store) = tokio::join!(rotator.journal.ping(), rotator.context.store.ping());
     let mut problems = Vec::new();
     if let Err(error) = journal {
         problems.push(error.to_string());
@@ -45,7 +45,7 @@ pub async fn readyz(State(fleet): State<Fleet>) -> (StatusCode, Json<Health>) {
     if let Err(error) = store {
         problems.push(error.to_string());
     }
-    if !fleet.is_armed() {
+    if !state.is_armed() {
         problems.push("schedules are not armed yet".into());
     }
     let (code, status) = if problems.is_empty() {

@@ -1,10 +1,10 @@
-//! What the routes do: read the request, ask the fleet, answer. One file a resource.
+//! Handlers of the API, one file per resource.
 
 pub mod events;
 pub mod health;
+pub mod request;
 pub mod rotations;
 pub mod runs;
-pub mod wish;
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::admin::problem::Answer;
+use crate::admin::problem::ApiError;
 
-/// The longest that a request may take to be answered.
+/// The longest time until the response starts.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Ends requests that take too long, so that they cannot pile up. An answer that is a stream may go on.
+/// Ends requests that take too long, so that they cannot accumulate. A streamed body may continue.
 pub async fn limit_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(TIME_LIMIT, next.run(request))
         .await
         .unwrap_or_else(|_| {
-            Answer::new(
+            ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("the request took longer than {} s", TIME_LIMIT.as_secs()),
-                "try again; if it persists, look at GET /readyz",
+                "try again; if it persists, check GET /readyz",
             )
             .into_response()
         })

@@ -1,8 +1,8 @@
-//! `/v1/runs`
+//! Routes `/v1/runs`.
 
 #![expect(
     clippy::missing_errors_doc,
-    reason = "these docs are those of the OpenAPI document, which tells every answer by its status"
+    reason = "these docs appear in the OpenAPI document, which lists the responses by status"
 )]
 
 use axum::Json;
@@ -13,33 +13,33 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::admin::problem::Answer;
+use crate::admin::problem::ApiError;
 use crate::journal::{Run, RunQuery, RunState};
 use crate::rotation::error::RotationError;
-use crate::worker::fleet::Fleet;
+use crate::worker::state::WorkerState;
 
-/// The most runs in one answer.
-const MOST: u32 = 500;
+/// The largest `limit`.
+const MAX_LIMIT: u32 = 500;
 
-/// Which runs.
+/// The filter of the runs.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// Of this rotation.
+    /// Only runs of this rotation.
     #[param(example = "orders")]
     rotation: Option<String>,
-    /// In this state.
+    /// Only runs in this state.
     state: Option<RunState>,
-    /// So many at the most.
-    #[serde(default = "few")]
+    /// The largest number of runs.
+    #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: u32,
-    /// That started before the run with this id: the last one of the page before.
+    /// Only runs that started before the run with this id: the last one of the previous page.
     before: Option<Uuid>,
 }
 
-const fn few() -> u32 {
+const fn default_limit() -> u32 {
     50
 }
 
@@ -47,18 +47,19 @@ const fn few() -> u32 {
 #[utoipa::path(get, path = "/v1/runs", tag = "runs", params(Filter),
     responses((status = 200, body = Vec<Run>), (status = 400)))]
 pub async fn runs(
-    State(fleet): State<Fleet>,
+    State(state): State<WorkerState>,
     filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Json<Vec<Run>>, Answer> {
-    let wrong = |detail: String| {
-        let hint =
-            format!("rotation, state, before (a run's id) and limit (1 to {MOST}) are known");
-        Answer::new(StatusCode::BAD_REQUEST, detail, hint)
+) -> Result<Json<Vec<Run>>, ApiError> {
+    let bad_request = |detail: String| {
+        let hint = format!(
+            "the parameters are rotation, state, before (a run's id) and limit (1 to {MAX_LIMIT})"
+        );
+        ApiError::new(StatusCode::BAD_REQUEST, detail, hint)
     };
-    let Query(filter) = filter.map_err(|refused| wrong(refused.body_text()))?;
-    if !(1..=MOST).contains(&filter.limit) {
-        return Err(wrong(format!(
-            "limit is {}, and not from 1 to {MOST}",
+    let Query(filter) = filter.map_err(|refused| bad_request(refused.body_text()))?;
+    if !(1..=MAX_LIMIT).contains(&filter.limit) {
+        return Err(bad_request(format!(
+            "limit {} is not from 1 to {MAX_LIMIT}",
             filter.limit
         )));
     }
@@ -68,7 +69,7 @@ pub async fn runs(
         before: filter.before,
         limit: filter.limit,
     };
-    let runs = fleet.crew.rotator.journal.runs(&query).await;
+    let runs = state.runner.rotator.journal.runs(&query).await;
     Ok(Json(runs.map_err(RotationError::from)?))
 }
 
@@ -77,13 +78,13 @@ pub async fn runs(
     params(("id" = Uuid, description = "The run's id")),
     responses((status = 200, body = Run), (status = 404)))]
 pub async fn run(
-    State(fleet): State<Fleet>,
+    State(state): State<WorkerState>,
     uri: Uri,
     id: Result<Path<Uuid>, PathRejection>,
-) -> Result<Json<Run>, Answer> {
-    let nothing = || Answer::nothing_called("run", uri.path());
-    let Path(uuid) = id.map_err(|_| nothing())?;
-    let journal = &fleet.crew.rotator.journal;
+) -> Result<Json<Run>, ApiError> {
+    let not_found = || ApiError::not_found("run", uri.path());
+    let Path(uuid) = id.map_err(|_| not_found())?;
+    let journal = &state.runner.rotator.journal;
     let run = journal.run(uuid).await.map_err(RotationError::from)?;
-    Ok(Json(run.ok_or_else(nothing)?))
+    Ok(Json(run.ok_or_else(not_found)?))
 }

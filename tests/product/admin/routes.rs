@@ -65,7 +65,7 @@ async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_sa
         let told = |line: &str| {
             let has = |what: &str| line.contains(what);
             has("asked for through")
-                && has(&format!("asked=\"{asked}\""))
+                && has(&format!("action=\"{asked}\""))
                 && has(reason)
                 && has("peer=127.0.0.1:")
         };

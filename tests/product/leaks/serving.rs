@@ -40,10 +40,10 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
     .await;
 
     let client = Client::new();
-    let pages = twinkey::admin::dashboard::every_route();
+    let pages = twinkey::admin::dashboard::all_routes();
     let visitor = Visitor::signed_in(&url, TOKEN).await;
-    let mark = visitor.get("/").await.field("mark");
-    for (method, path) in twinkey::admin::every_route() {
+    let mark = visitor.get("/").await.field("csrf_token");
+    for (method, path) in twinkey::admin::all_routes() {
         let id = last_run(place).await["id"].as_str().unwrap().to_owned();
         let there = path.replace("{name}", P::ROTATION).replace("{id}", &id);
         assert!(!there.contains('{'), "{path}: say here what stands for it");
@@ -97,7 +97,7 @@ fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
 /// The form of a page, with all that any of them sends.
 fn form(request: RequestBuilder, mark: &str) -> RequestBuilder {
     let kind = "application/x-www-form-urlencoded";
-    let fields = format!("mark={mark}&token={TOKEN}&force=yes&reason=the+scan");
+    let fields = format!("csrf_token={mark}&token={TOKEN}&force=yes&reason=the+scan");
     request.header("Content-Type", kind).body(fields)
 }
 

@@ -1,43 +1,43 @@
 "use strict";
-// Follows the worker's events. What a page shows is made on the server: the script moves the steps of a run
-// as they are told, and fetches the page again for everything else. Without it a page loads itself anew.
+// Updates the page from the worker's event stream. The server renders every page: the script updates the
+// steps of a run, and fetches the page again for everything else. Without it a page reloads by itself.
 (() => {
-  /** How long after an event the page is fetched again, so that many events are one fetch. */
-  const SOON = 400;
-  /** How often it is fetched when nothing is heard of: times grow old. */
-  const OFTEN = 60_000;
-  /** How long after a lost stream another one is opened. */
-  const AGAIN = 5_000;
+  /** The delay before a fetch after an event, so that many events cause one fetch. */
+  const REFRESH_DELAY = 400;
+  /** The interval of fetches without events, because relative times change. */
+  const REFRESH_INTERVAL = 60_000;
+  /** The delay before a lost stream is opened again. */
+  const RECONNECT_DELAY = 5_000;
 
   const live = document.getElementById("live");
   const announcer = document.getElementById("announcer");
   let source = null;
-  let soon = 0;
-  let again = 0;
+  let refreshTimer = 0;
+  let reconnectTimer = 0;
   let fetching = false;
-  let wanted = false;
+  let refreshPending = false;
 
   const parts = (rotation) =>
     document.querySelectorAll(`[data-rotation="${CSS.escape(rotation)}"]`);
 
-  function say(on) {
+  function showConnection(on) {
     live.hidden = false;
     live.dataset.state = on ? "on" : "off";
     live.querySelector(".live-word").textContent = on ? "Live" : "Not live";
   }
 
-  function mark(element, state, word) {
+  function setState(element, state, word) {
     element.dataset.state = state;
     const text = element.querySelector(".step-state, .word");
     if (text) text.textContent = word;
   }
 
-  function started(run) {
+  function runStarted(run) {
     for (const part of parts(run.rotation)) {
       const badge = part.querySelector(".badge");
-      if (badge) mark(badge, "running", "running");
+      if (badge) setState(badge, "running", "running");
       for (const step of part.querySelectorAll("[data-step]")) {
-        mark(step, "waiting", " waiting");
+        setState(step, "waiting", " waiting");
         const detail = step.querySelector(".step-detail");
         if (detail) detail.textContent = "";
         step.querySelector(":scope > .far")?.remove();
@@ -45,68 +45,68 @@
     }
   }
 
-  function stepped(rotation, step) {
+  function stepChanged(rotation, step) {
     for (const part of parts(rotation)) {
       for (const element of part.querySelectorAll(`[data-step="${CSS.escape(step.name)}"]`)) {
-        mark(element, step.state, ` ${step.state}`);
+        setState(element, step.state, ` ${step.state}`);
         const detail = element.querySelector(".step-detail");
         if (detail && step.detail) detail.textContent = step.detail;
       }
     }
   }
 
-  function finished(run) {
+  function runFinished(run) {
     if (parts(run.rotation).length === 0) return;
     const why = run.error ? `: ${run.error.message}` : "";
     announcer.textContent = `${run.rotation}: run ${run.state}${why}`;
-    const stale = document.getElementById("look-stale");
+    const stale = document.getElementById("database-check-stale");
     if (stale) stale.hidden = false;
   }
 
-  function heard(event) {
-    const told = JSON.parse(event.data);
+  function onEvent(event) {
+    const data = JSON.parse(event.data);
     switch (event.type) {
-      case "run_started": started(told.run); break;
-      case "step": stepped(told.rotation, told.step); return;
-      case "run_finished": finished(told.run); break;
+      case "run_started": runStarted(data.run); break;
+      case "step": stepChanged(data.rotation, data.step); return;
+      case "run_finished": runFinished(data.run); break;
       case "standby_sessions": return;
       default: break;
     }
-    refreshSoon();
+    scheduleRefresh();
   }
 
-  function refreshSoon() {
-    if (!soon) soon = setTimeout(() => { soon = 0; refresh(); }, SOON);
+  function scheduleRefresh() {
+    if (!refreshTimer) refreshTimer = setTimeout(() => { refreshTimer = 0; refresh(); }, REFRESH_DELAY);
   }
 
-  /** The same page, as it is now. */
-  async function fetched(address) {
-    const answer = await fetch(address, { credentials: "same-origin", redirect: "error" });
-    if (answer.status === 401) {
-      // The session is over: the page that asks for the token takes this one's place.
+  /** The current version of a page. */
+  async function fetchPage(address) {
+    const response = await fetch(address, { credentials: "same-origin", redirect: "error" });
+    if (response.status === 401) {
+      // The session has ended: a reload shows the sign-in page.
       location.reload();
-      throw new Error("the session is over");
+      throw new Error("the session has ended");
     }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return { ok: answer.ok, page };
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    return { ok: response.ok, page };
   }
 
-  /** Puts what the server says in the place of what is there, and keeps focus and what was unfolded. */
+  /** Replaces a part of the page, and keeps the focus and the open details. */
   function replace(old, now) {
     if (old.isEqualNode(now)) return;
     const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
-    for (const unfolded of old.querySelectorAll("details[open][id]")) {
-      now.querySelector(`#${CSS.escape(unfolded.id)}`)?.setAttribute("open", "");
+    for (const open of old.querySelectorAll("details[open][id]")) {
+      now.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
     }
     old.replaceWith(document.adoptNode(now));
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
   async function refresh() {
-    if (fetching) { wanted = true; return; }
+    if (fetching) { refreshPending = true; return; }
     fetching = true;
     try {
-      const { ok, page } = await fetched(location.href);
+      const { ok, page } = await fetchPage(location.href);
       if (ok) {
         for (const old of document.querySelectorAll("[data-live]")) {
           const now = page.getElementById(old.id);
@@ -114,70 +114,70 @@
         }
       }
     } catch (error) {
-      say(false);
+      showConnection(false);
     }
     fetching = false;
-    if (wanted) { wanted = false; refreshSoon(); }
+    if (refreshPending) { refreshPending = false; scheduleRefresh(); }
   }
 
-  function follow() {
-    clearTimeout(again);
+  function connect() {
+    clearTimeout(reconnectTimer);
     if (source || document.hidden) return;
-    source = new EventSource(document.body.dataset.follows);
-    source.addEventListener("open", () => { say(true); refreshSoon(); });
+    source = new EventSource(document.body.dataset.events);
+    source.addEventListener("open", () => { showConnection(true); scheduleRefresh(); });
     source.addEventListener("error", () => {
-      say(false);
-      // The browser does not come back by itself after an answer that is no stream.
-      if (source?.readyState === EventSource.CLOSED) { leave(); again = setTimeout(follow, AGAIN); }
+      showConnection(false);
+      // The browser does not reconnect after a response that is not a stream.
+      if (source?.readyState === EventSource.CLOSED) { disconnect(); reconnectTimer = setTimeout(connect, RECONNECT_DELAY); }
     });
     for (const name of ["run_started", "step", "run_finished", "window_missed", "retired", "rolled_back",
       "standby_sessions", "paused", "current_refused", "current_accepted"]) {
-      source.addEventListener(name, heard);
+      source.addEventListener(name, onEvent);
     }
-    source.addEventListener("gap", refreshSoon);
+    source.addEventListener("gap", scheduleRefresh);
   }
 
-  function leave() {
+  function disconnect() {
     source?.close();
     source = null;
   }
 
-  /** What is at the database: on the rotation's own page it is looked at at once. */
-  async function look() {
-    const old = document.getElementById("look");
-    if (!old?.dataset.look) return;
+  /** Runs the database check of a rotation's page. */
+  async function checkDatabase() {
+    const old = document.getElementById("database-check");
+    if (!old?.dataset.source) return;
     old.setAttribute("aria-busy", "true");
     try {
-      const { page } = await fetched(old.dataset.look);
-      const now = page.getElementById("look");
+      const { page } = await fetchPage(old.dataset.source);
+      const now = page.getElementById("database-check");
       if (now) {
         replace(old, now);
-        announcer.textContent = "The database has been looked at";
+        announcer.textContent = "Database check finished";
       } else {
-        const told = page.querySelector(".notice");
-        if (told) old.append(document.adoptNode(told));
+        const notice = page.querySelector(".notice");
+        if (notice) old.append(document.adoptNode(notice));
       }
     } catch (error) {
-      say(false);
+      showConnection(false);
     }
     old.removeAttribute("aria-busy");
   }
 
   document.addEventListener("click", (event) => {
-    if (event.target.closest?.("#look a[href$='/look']")) {
+    if (event.target.closest?.("#database-check a[href$='/database-check']")) {
       event.preventDefault();
-      look();
+      checkDatabase();
     }
   });
-  // A page that nobody sees follows nothing: a browser has few connections for one worker.
+  // A hidden page disconnects, because a browser has few connections per host.
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { say(false); leave(); } else { follow(); refreshSoon(); }
+    if (document.hidden) { showConnection(false); disconnect(); } else { connect(); scheduleRefresh(); }
   });
-  // What was just done is told once.
+  // The message of an action is shown once.
   if (new URLSearchParams(location.search).has("done")) {
     history.replaceState(null, "", location.pathname);
   }
-  setInterval(() => { if (!document.hidden) refreshSoon(); }, OFTEN);
-  follow();
-  look();
+  setInterval(() => { if (!document.hidden) scheduleRefresh(); }, REFRESH_INTERVAL);
+  connect();
+  checkDatabase();
 })();

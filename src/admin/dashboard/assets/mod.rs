@@ -1,9 +1,9 @@
-//! What the pages load besides themselves: style, script and icon, of the binary.
+//! Style, script and icon of the pages, embedded in the binary.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
-/// The routes, as the pages name them.
+/// The routes of the assets.
 pub(super) const STYLE: &str = "/assets/dashboard.css";
 pub(super) const SCRIPT: &str = "/assets/dashboard.js";
 pub(super) const ICON: &str = "/assets/icon.svg";

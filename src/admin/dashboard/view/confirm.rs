@@ -1,34 +1,35 @@
-//! What an action would do, and the form that does it.
+//! Confirmation page: a description of an action, and its form.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::rotation::of;
-use super::time::when;
-use super::{Frame, pair, problem};
-use crate::admin::dashboard::actions::Action;
-use crate::admin::dashboard::door::Visitor;
-use crate::admin::problem::Answer;
+use super::Frame;
+use super::parts::notice::problem_notice;
+use super::parts::pair;
+use super::parts::time::{config_duration, when};
+use crate::admin::dashboard::action::Action;
+use crate::admin::dashboard::session_context::SessionContext;
+use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
 use crate::worker::views::RotationView;
 
-/// What the page shows.
-pub(in crate::admin::dashboard) struct Confirm<'a> {
-    pub visitor: &'a Visitor,
+/// The content of the page.
+pub(in crate::admin::dashboard) struct ConfirmPage<'a> {
+    pub context: &'a SessionContext,
     pub worker: &'a str,
     pub now: DateTime<Utc>,
     pub action: Action,
     pub rotation: &'a Rotation,
     pub view: &'a RotationView,
-    /// Makes a form that is sent twice do one thing.
+    /// The idempotency key of the form.
     pub key: &'a str,
-    /// Why it was not done when it was asked for, and the reason that was given then.
-    pub refused: Option<&'a Answer>,
+    /// The error of the last attempt, and the reason entered then.
+    pub refused: Option<&'a ApiError>,
     pub reason: &'a str,
 }
 
 /// The page.
-pub(in crate::admin::dashboard) fn page(confirm: &Confirm) -> Markup {
+pub(in crate::admin::dashboard) fn page(confirm: &ConfirmPage) -> Markup {
     let (action, view) = (confirm.action, confirm.view);
     let name = &view.name;
     let main = html! {
@@ -39,18 +40,18 @@ pub(in crate::admin::dashboard) fn page(confirm: &Confirm) -> Markup {
         div.narrow {
             h1 { (action.title()) " " (name) "?" }
             @if let Some(refused) = confirm.refused {
-                div #refused tabindex="-1" { (problem::told(refused)) }
+                div #refused tabindex="-1" { (problem_notice(refused)) }
             }
             (pair::picture(view))
-            ul.will { @for sentence in what(confirm) { li { (sentence) } } }
+            ul.will { @for sentence in effects(confirm) { li { (sentence) } } }
             form.card method="post" action={ "/rotations/" (name) "/" (action.as_str()) } {
-                input type="hidden" name="mark" value=(confirm.visitor.mark);
+                input type="hidden" name="csrf_token" value=(confirm.context.csrf_token);
                 @if action == Action::Rotate {
                     input type="hidden" name="key" value=(confirm.key);
                     p.check {
                         input #force type="checkbox" name="force" value="yes";
                         label for="force" {
-                            "Even inside " code { "min_interval" } " or while somebody is signed in as the standby: "
+                            "Even inside " code { "min_interval" } " or while sessions of the standby are open: "
                             "clients that hold its old credentials are locked out"
                         }
                     }
@@ -68,42 +69,42 @@ pub(in crate::admin::dashboard) fn page(confirm: &Confirm) -> Markup {
     let title = format!("{} {name}", action.title());
     let frame = Frame {
         title: &title,
-        visitor: Some(confirm.visitor),
+        context: Some(confirm.context),
         worker: Some(confirm.worker),
         ..Frame::default()
     };
-    frame.around(&main)
+    frame.wrap(&main)
 }
 
-/// What it will do, in sentences.
-fn what(confirm: &Confirm) -> Vec<Markup> {
+/// The effects of the action, in sentences.
+fn effects(confirm: &ConfirmPage) -> Vec<Markup> {
     let view = confirm.view;
     let active = view.active_user.as_deref().unwrap_or("the active user");
     let standby = view.standby_user.as_deref().unwrap_or("the standby");
     match confirm.action {
         Action::Rotate => vec![
             html! { b { (standby) } " gets a new password and exactly the privileges of " b { (active) } "." },
-            html! { "When it has been proved that it signs in, AWSCURRENT moves to it." },
-            html! { b { (active) } " goes on signing in until the next run: nobody is locked out." },
-            html! { "If the last flip was less than " (of(confirm.rotation.min_interval)) " ago, this is refused." },
+            html! { "After a test that it signs in, AWSCURRENT moves to it." },
+            html! { b { (active) } " can sign in until the next run: no client is locked out." },
+            html! { "If the last flip was less than " (config_duration(confirm.rotation.min_interval)) " ago, this is refused." },
         ],
         Action::Rollback => vec![
-            html! { "It is proved that " b { (standby) } ", which is in AWSPREVIOUS, still signs in and can do all that " b { (active) } " can." },
+            html! { "A test checks that " b { (standby) } ", the user of AWSPREVIOUS, signs in and has all privileges of " b { (active) } "." },
             html! { "Then AWSCURRENT moves back from " b { (active) } " to it. No password changes." },
             html! { "If it does not sign in, nothing is changed." },
         ],
         Action::Pause => vec![
-            html! { "No scheduled run begins until this is resumed. A run that is on goes on." },
+            html! { "No scheduled run starts until this is resumed. A running one continues." },
             html! { "It can still be rotated by hand." },
             html! {
                 @match view.next_window {
-                    Some(window) => { "The next window, " (when(window.opens, confirm.now)) ", goes by without a run." },
-                    None => "It has no window that would go by.",
+                    Some(window) => { "The next window, " (when(window.opens, confirm.now)) ", passes without a run." },
+                    None => "It has no next window.",
                 }
             },
         ],
         Action::Resume => {
-            vec![html! { "Scheduled runs begin again, in the next window that opens." }]
+            vec![html! { "Scheduled runs start again, in the next window that opens." }]
         }
     }
 }

@@ -1,43 +1,45 @@
-//! The page of all rotations.
+//! Page of all rotations.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::standing::{badge, told};
-use super::strip::Strip;
-use super::time::when;
-use super::{Frame, count, pair, steps, strip};
-use crate::admin::dashboard::door::Visitor;
-use crate::admin::dashboard::select::{Page, Row, Wanted};
+use super::Frame;
+use super::parts::day_chart::{self, DayChart};
+use super::parts::notice::count;
+use super::parts::status::{badge, notices};
+use super::parts::time::when;
+use super::parts::{pair, steps};
+use crate::admin::dashboard::filter::{Page, RotationFilter, Row};
+use crate::admin::dashboard::session_context::SessionContext;
 use crate::worker::views::RotationState;
 
-/// What the page shows.
-pub(in crate::admin::dashboard) struct Overview<'a> {
-    pub visitor: &'a Visitor,
+/// The content of the page.
+pub(in crate::admin::dashboard) struct OverviewPage<'a> {
+    pub context: &'a SessionContext,
     pub worker: &'a str,
     pub now: DateTime<Utc>,
-    /// How many rotations are in each state, whether they are wanted or not.
+    /// The number of rotations in each state, without the filter.
     pub tally: Vec<(RotationState, usize)>,
-    pub wanted: Wanted,
+    pub filter: RotationFilter,
     pub page: Page<'a>,
-    /// Of all that are wanted.
-    pub strip: Strip<'a>,
+    /// The windows of the matching rotations.
+    pub chart: DayChart<'a>,
 }
 
 /// The page.
-pub(in crate::admin::dashboard) fn page(overview: &Overview) -> Markup {
+pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
     let total: usize = overview.tally.iter().map(|(_, n)| n).sum();
     let main = html! {
         h1.unseen { "Rotations" }
         (summary(overview, total))
         section aria-labelledby="strip-heading" {
             h2 #strip-heading { "The next 24 hours" }
-            div #strip data-live { (strip::picture(&overview.strip, overview.now)) }
+            div #strip data-live { (day_chart::picture(&overview.chart, overview.now)) }
         }
         section aria-labelledby="rotations-heading" {
             div.section-head {
                 h2 #rotations-heading { "Rotations" }
-                (filter(overview))
+                (filter_form(overview))
             }
             div #rotations data-live {
                 @if total == 0 {
@@ -53,25 +55,25 @@ pub(in crate::admin::dashboard) fn page(overview: &Overview) -> Markup {
     };
     let frame = Frame {
         title: "Rotations",
-        visitor: Some(overview.visitor),
-        follows: Some("/v1/events"),
+        context: Some(overview.context),
+        events: Some("/v1/events"),
         worker: Some(overview.worker),
     };
-    frame.around(&main)
+    frame.wrap(&main)
 }
 
-fn summary(overview: &Overview, total: usize) -> Markup {
+fn summary(overview: &OverviewPage, total: usize) -> Markup {
     html! {
         nav #summary .summary data-live aria-label="Rotations by state" {
-            @let here = |state: Option<RotationState>| {
-                (overview.wanted.state == state).then_some("true")
+            @let is_current = |state: Option<RotationState>| {
+                (overview.filter.state == state).then_some("true")
             };
-            a #sum-all href="/" aria-current=[here(None)] {
+            a #sum-all href="/" aria-current=[is_current(None)] {
                 (count(total, "rotation", "rotations"))
             }
             @for (state, n) in overview.tally.iter().filter(|(_, n)| *n > 0) {
                 a id={ "sum-" (state.as_str()) } href={ "/?state=" (state.as_str()) }
-                    data-state=(state.as_str()) aria-current=[here(Some(*state))] {
+                    data-state=(state.as_str()) aria-current=[is_current(Some(*state))] {
                     span.mark aria-hidden="true" {} (n) " " (state.as_str())
                 }
             }
@@ -79,16 +81,16 @@ fn summary(overview: &Overview, total: usize) -> Markup {
     }
 }
 
-fn filter(overview: &Overview) -> Markup {
+fn filter_form(overview: &OverviewPage) -> Markup {
     html! {
         form.filter method="get" action="/" role="search" aria-label="Filter the rotations" {
             label.unseen for="q" { "Name, secret or host" }
-            input #q type="search" name="q" value=(overview.wanted.text) placeholder="name, secret or host";
+            input #q type="search" name="q" value=(overview.filter.text) placeholder="name, secret or host";
             label.unseen for="state" { "State" }
             select #state name="state" {
                 option value="" { "any state" }
                 @for state in RotationState::ALL {
-                    option value=(state.as_str()) selected[overview.wanted.state == Some(state)] {
+                    option value=(state.as_str()) selected[overview.filter.state == Some(state)] {
                         (state.as_str())
                     }
                 }
@@ -98,8 +100,8 @@ fn filter(overview: &Overview) -> Markup {
     }
 }
 
-fn table(overview: &Overview) -> Markup {
-    // The roles are said because narrow screens lay the table out as cards, and lose them otherwise.
+fn table(overview: &OverviewPage) -> Markup {
+    // Explicit roles, because the card layout of narrow screens drops the implicit ones.
     html! {
         table.rotations role="table" aria-labelledby="rotations-heading" {
             thead role="rowgroup" {
@@ -118,14 +120,14 @@ fn table(overview: &Overview) -> Markup {
 
 fn line(row: &Row, now: DateTime<Utc>) -> Markup {
     let view = row.view;
-    let place = [view.engine.as_deref(), view.host.as_deref()];
-    let place: Vec<&str> = place.into_iter().flatten().collect();
-    let told = told(view, row.refused);
+    let server = [view.engine.as_deref(), view.host.as_deref()];
+    let server: Vec<&str> = server.into_iter().flatten().collect();
+    let notices = notices(view, row.refused);
     html! {
-        tr role="row" data-rotation=(view.name) data-needs[row.needs_somebody()] {
+        tr role="row" data-rotation=(view.name) data-needs[row.needs_action()] {
             th.name role="rowheader" scope="row" {
                 a id={ "to-" (view.name) } href={ "/rotations/" (view.name) } { (view.name) }
-                span.faint { (place.join(" · ")) }
+                span.faint { (server.join(" · ")) }
             }
             td.state role="cell" {
                 (badge(view.state.as_str()))
@@ -148,20 +150,20 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
                 }
             }
         }
-        @for told in &told {
-            tr.told role="row" data-tone=(told.tone.as_str()) {
-                td role="cell" colspan="5" { (told.notice()) }
+        @for notice in &notices {
+            tr.notice-row role="row" data-tone=(notice.tone.as_str()) {
+                td role="cell" colspan="5" { (notice.render()) }
             }
         }
     }
 }
 
-fn pages(overview: &Overview) -> Markup {
-    let (page, wanted) = (&overview.page, &overview.wanted);
+fn pages(overview: &OverviewPage) -> Markup {
+    let (page, filter) = (&overview.page, &overview.filter);
     let address = |to: usize| {
         let query = [
-            ("q", wanted.text.as_str()),
-            ("state", wanted.state.map_or("", RotationState::as_str)),
+            ("q", filter.text.as_str()),
+            ("state", filter.state.map_or("", RotationState::as_str)),
             ("page", &to.to_string()),
         ];
         let query = query.iter().filter(|(_, value)| !value.is_empty());
@@ -189,18 +191,18 @@ fn pages(overview: &Overview) -> Markup {
 mod tests {
     use super::super::example;
     use super::*;
-    use crate::admin::auth::Gate;
-    use crate::admin::dashboard::select::tally;
-    use crate::admin::session::Session;
-    use crate::worker::outlook::Block;
+    use crate::admin::auth::TokenAuth;
+    use crate::admin::auth::session::Session;
+    use crate::admin::dashboard::filter::tally;
+    use crate::worker::upcoming::WindowGroup;
     use crate::worker::views::RotationView;
 
-    fn shown(views: &[RotationView], refused: &str, wanted: Wanted) -> String {
+    fn shown(views: &[RotationView], refused: &str, filter: RotationFilter) -> String {
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
-        let gate = Gate::new(None).unwrap();
-        let session = Session::begin(&gate, now);
-        let visitor = Visitor {
-            mark: session.form_mark(&gate),
+        let auth = TokenAuth::new(None).unwrap();
+        let session = Session::start(&auth, now);
+        let context = SessionContext {
+            csrf_token: session.csrf_token(&auth),
             session,
             signed_in: true,
         };
@@ -208,34 +210,34 @@ mod tests {
             view,
             refused: view.name == refused,
         });
-        let block = Block {
+        let group = WindowGroup {
             opens: now,
             closes: now,
             starts: now,
             windows: 1,
         };
-        let blocks = views.iter().map(|view| (view.name.as_str(), block));
-        let overview = Overview {
-            visitor: &visitor,
+        let groups = views.iter().map(|view| (view.name.as_str(), group));
+        let overview = OverviewPage {
+            context: &context,
             worker: "w-1",
             now,
             tally: tally(views),
-            page: wanted.page(rows),
-            strip: Strip::new(blocks.collect(), now),
-            wanted,
+            page: filter.page(rows),
+            chart: DayChart::new(groups.collect(), now),
+            filter,
         };
         page(&overview).into_string()
     }
 
     #[test]
-    fn ten_thousand_rotations_are_a_page_of_bounded_weight_that_leads_to_the_others() {
+    fn a_page_of_ten_thousand_rotations_has_a_bounded_size() {
         let views: Vec<RotationView> = (0..10_000).map(|n| example(&format!("r{n}"))).collect();
-        let wanted = Wanted {
+        let filter = RotationFilter {
             text: "r".into(),
             page: 3,
-            ..Wanted::default()
+            ..RotationFilter::default()
         };
-        let page = shown(&views, "", wanted);
+        let page = shown(&views, "", filter);
         println!("10,000 rotations: {} KiB", page.len() / 1024);
         assert!(page.len() < 200 * 1024, "{} bytes", page.len());
         assert_eq!(page.matches("data-rotation=").count(), 50);
@@ -244,18 +246,18 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_its_code_and_its_hint_beside_the_rotation() {
+    fn a_failure_is_shown_with_its_code_beside_the_rotation() {
         let mut views = vec![example("orders"), example("<b>")];
         views[0].state = RotationState::Paused;
         let page = shown(
             &views,
             "<b>",
-            Wanted {
+            RotationFilter {
                 page: 1,
-                ..Wanted::default()
+                ..RotationFilter::default()
             },
         );
-        assert!(page.contains("No scheduled run begins while this is paused."));
+        assert!(page.contains("No scheduled run starts while this is paused."));
         assert!(page.contains("none while paused"));
         assert!(page.contains("current_signin_failed"));
         assert!(!page.contains("<b>"), "names are escaped");

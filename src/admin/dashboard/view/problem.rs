@@ -1,27 +1,22 @@
-//! What cannot be shown, and why.
+//! Error page.
 
 use maud::{Markup, html};
 
-use super::{Frame, Tone, notice};
-use crate::admin::problem::Answer;
+use super::Frame;
+use super::parts::notice::problem_notice;
+use crate::admin::problem::ApiError;
 
-/// A problem on a page of its own.
-pub(in crate::admin::dashboard) fn page(answer: &Answer) -> Markup {
-    let title = answer.title();
+/// An error as a page.
+pub(in crate::admin::dashboard) fn page(error: &ApiError) -> Markup {
+    let title = error.title();
     let main = html! {
         h1 { (title) }
-        (told(answer))
+        (problem_notice(error))
         p { a.button href="/" { "All rotations" } }
     };
     Frame {
         title,
         ..Frame::default()
     }
-    .around(&main)
-}
-
-/// A problem as a part of a page.
-pub(super) fn told(answer: &Answer) -> Markup {
-    let code = answer.code().map(|code| code.as_str());
-    notice(Tone::Bad, answer.detail(), code, Some(answer.hint()))
+    .wrap(&main)
 }

@@ -1,17 +1,18 @@
-//! The page that asks for the token.
+//! Sign-in page.
 
 use maud::{Markup, html};
 
-use super::{Frame, Tone, notice};
+use super::Frame;
+use super::parts::notice::{Tone, notice};
 
-/// The form. `back`: where to go on; `refused`: what was given was not the token.
+/// The form. `back`: the page to open afterwards; `refused`: the token was wrong.
 pub(in crate::admin::dashboard) fn page(back: &str, refused: bool) -> Markup {
     let main = html! {
         div.narrow {
             h1 { "Sign in" }
             @if refused {
                 (notice(Tone::Bad, "That is not the admin token.", None,
-                    Some("It is in the file or variable that the config names under [server], admin_token_file or admin_token.")))
+                    Some("Read it from the file or variable that the config names in [server], as admin_token_file or admin_token.")))
             }
             form.card method="post" action="/sign-in" {
                 input type="hidden" name="back" value=(back);
@@ -19,7 +20,7 @@ pub(in crate::admin::dashboard) fn page(back: &str, refused: bool) -> Markup {
                 input #token type="password" name="token" required autocomplete="current-password"
                     autofocus spellcheck="false" aria-describedby="token-help";
                 p #token-help .hint {
-                    "It is sent once. This browser keeps a session of 12 hours in its place, which ends when the token changes."
+                    "It is sent once. This browser then keeps a session of 12 hours, which ends when the token changes."
                 }
                 button.primary type="submit" { "Sign in" }
             }
@@ -29,5 +30,5 @@ pub(in crate::admin::dashboard) fn page(back: &str, refused: bool) -> Markup {
         title: "Sign in",
         ..Frame::default()
     }
-    .around(&main)
+    .wrap(&main)
 }

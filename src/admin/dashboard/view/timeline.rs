@@ -1,35 +1,31 @@
-//! The history of a rotation: its runs, newest first.
+//! Run history of a rotation, newest first.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::standing::badge;
-use super::time::{instant, length, when};
-use super::{Tone, notice, steps};
+use super::parts::notice::{Tone, notice};
+use super::parts::status::badge;
+use super::parts::steps;
+use super::parts::time::{instant, length, when};
 use crate::journal::{Run, RunState, Trigger};
 
-/// How many runs a page has.
+/// The number of runs of a page.
 pub(in crate::admin::dashboard) const RUNS: usize = 20;
 
-/// The runs; one more than [`RUNS`] says that there are older ones.
-pub(super) fn history(
-    runs: &[Run],
-    name: &str,
-    now: DateTime<Utc>,
-    from_the_newest: bool,
-) -> Markup {
+/// The runs; one more than [`RUNS`] indicates that there are older ones.
+pub(super) fn history(runs: &[Run], name: &str, now: DateTime<Utc>, is_first_page: bool) -> Markup {
     let older = runs.get(RUNS).and_then(|_| runs.get(RUNS - 1));
     html! {
-        section #history data-live[from_the_newest] aria-labelledby="history-heading" {
+        section #history data-live[is_first_page] aria-labelledby="history-heading" {
             h2 #history-heading { "History" }
             @if runs.is_empty() {
-                p.empty { @if from_the_newest { "No run yet." } @else { "No older runs." } }
+                p.empty { @if is_first_page { "No run yet." } @else { "No older runs." } }
             }
             ol.timeline {
                 @for run in runs.iter().take(RUNS) { (entry(run, now)) }
             }
             nav.pages aria-label="Pages of the history" {
-                @if !from_the_newest { a.button href={ "/rotations/" (name) "#history" } { "Newest" } }
+                @if !is_first_page { a.button href={ "/rotations/" (name) "#history" } { "Newest" } }
                 @if let Some(last) = older {
                     a #history-older .button href={ "/rotations/" (name) "?before=" (last.id) "#history" } { "Older" }
                 }
@@ -57,7 +53,7 @@ fn entry(run: &Run, now: DateTime<Utc>) -> Markup {
                 (match run.trigger {
                     Trigger::Schedule => "by schedule",
                     Trigger::Manual => "on demand",
-                    Trigger::Recovery => "went on after a crash",
+                    Trigger::Recovery => "continued after a crash",
                 })
                 @if let Some(window) = run.window {
                     ", window " (instant(window.opens, now)) " to " (instant(window.closes, now))
@@ -123,19 +119,19 @@ pub(super) mod tests {
             error: Some(Problem {
                 code: Code::DbRefused,
                 message: "the probe failed".into(),
-                hint: "mend the probe".into(),
+                hint: "fix the probe".into(),
             }),
         }
     }
 
     #[test]
-    fn a_run_is_told_with_its_reason_its_error_its_hint_and_its_steps() {
+    fn a_run_shows_its_reason_error_hint_and_steps() {
         let html = history(&[failed()], "orders", now(), true).into_string();
         for part in [
             "&lt;deploy&gt;",
             "db_refused",
             "the probe failed",
-            "mend the probe",
+            "fix the probe",
             "attempt 2",
             "a new password",
             "data-step=\"test\" data-state=\"failed\"",
@@ -147,7 +143,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_page_of_runs_leads_to_older_ones_where_there_are_some() {
+    fn a_page_links_to_older_runs() {
         let runs: Vec<Run> = (0..=RUNS)
             .map(|n| Run {
                 id: uuid::Uuid::from_u128(n as u128),

@@ -18,7 +18,7 @@ const OPEN: [(&str, &str); 5] = [
 
 /// The routes that ask for a session: all but those that are named here.
 fn guarded() -> Vec<(Method, String)> {
-    let all = twinkey::admin::dashboard::every_route();
+    let all = twinkey::admin::dashboard::all_routes();
     let open = all.iter().filter(|route| OPEN.contains(route)).count();
     assert_eq!(open, OPEN.len(), "{all:?}");
     all.into_iter()
@@ -56,9 +56,9 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
         if *method == Method::POST {
             for fields in [
                 &[][..],
-                &[("mark", "")],
-                &[("mark", "x")],
-                &[("mark", others.as_str())],
+                &[("csrf_token", "")],
+                &[("csrf_token", "x")],
+                &[("csrf_token", others.as_str())],
             ] {
                 let page = visitor.post(path, fields).await;
                 assert_eq!(page.status, 403, "{path} {fields:?}");
@@ -68,14 +68,14 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
                 .ask(Method::POST, path)
                 .header(ORIGIN, "https://evil.example")
                 .header("Content-Type", "application/x-www-form-urlencoded")
-                .body(format!("mark={mark}"));
+                .body(format!("csrf_token={mark}"));
             assert_eq!(elsewhere.send().await.unwrap().status(), 403, "{path}");
         }
     }
     assert_eq!(endpoint.shop.state().await, before, "nothing happened");
     for (method, path) in &routes {
         let page = match *method {
-            Method::POST => visitor.post(path, &[("mark", &mark)]).await,
+            Method::POST => visitor.post(path, &[("csrf_token", &mark)]).await,
             _ => visitor.get(path).await,
         };
         assert!(
@@ -189,7 +189,7 @@ async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_
             .ask(Method::POST, "/rotations/shop/pause")
             .header(ORIGIN, origin)
             .header("Content-Type", "application/x-www-form-urlencoded")
-            .body(format!("mark={mark}"));
+            .body(format!("csrf_token={mark}"));
         assert_eq!(form.send().await.unwrap().status(), 403, "{origin}");
     }
     assert_eq!(shop.state().await, before, "nothing happened");

@@ -36,7 +36,7 @@ async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
 
     let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
     let mark = visitor.mark().await;
-    let gone = visitor.post("/sign-out", &[("mark", &mark)]).await;
+    let gone = visitor.post("/sign-out", &[("csrf_token", &mark)]).await;
     assert!(gone.cookie.starts_with("twinkey_session=; ") && gone.cookie.contains("Max-Age=0"));
     std::fs::write(
         endpoint.shop.folder.path().join("token"),
@@ -60,7 +60,7 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
     let refused = visitor.act("rollback", &[("reason", "too early")]).await;
     assert_eq!(refused.status, 422);
     refused.has("secret_not_found");
-    refused.has("there was no rotation yet");
+    refused.has("or store the right password in the secret");
     refused.has("value=\"too early\"");
 
     let done = visitor.act("rotate", &[("reason", "first <of> all")]).await;
@@ -78,8 +78,8 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
     page.has("data-step=\"finish\" data-state=\"succeeded\"");
     // The same form sent twice is one run.
     let asked = visitor.get("/rotations/shop/rotate").await;
-    let (mark, key) = (asked.field("mark"), asked.field("key"));
-    let forced = [("mark", mark.as_str()), ("key", &key), ("force", "yes")];
+    let (mark, key) = (asked.field("csrf_token"), asked.field("key"));
+    let forced = [("csrf_token", mark.as_str()), ("key", &key), ("force", "yes")];
     for _ in 0..2 {
         assert_eq!(
             visitor.post("/rotations/shop/rotate", &forced).await.status,
@@ -132,7 +132,7 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
         ("rollback", "back again", ""),
     ] {
         let told = |line: &str| {
-            line.contains(&format!("asked=\"{asked}\""))
+            line.contains(&format!("action=\"{asked}\""))
                 && line.contains("peer=127.0.0.1:")
                 && line.contains(reason)
                 && line.contains(refused)
@@ -149,7 +149,7 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
 async fn a_look_at_the_database_shows_what_check_and_plan_say() {
     let endpoint = Endpoint::open(Plan::default()).await;
     let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let page = visitor.get("/rotations/shop/look").await;
+    let page = visitor.get("/rotations/shop/database-check").await;
     assert_eq!(page.status, 200, "{}", page.html);
     let plan = endpoint.json("/v1/rotations/shop/plan").await;
     let changes = plan["changes"].as_array().unwrap();
@@ -170,7 +170,7 @@ async fn a_look_at_the_database_shows_what_check_and_plan_say() {
         .shop
         .put_text(twinkey_testkit::shop::SECRET, "no JSON")
         .await;
-    let broken = visitor.get("/rotations/shop/look").await;
+    let broken = visitor.get("/rotations/shop/database-check").await;
     assert_eq!(broken.status, 200);
     broken.has("secret_malformed");
 }

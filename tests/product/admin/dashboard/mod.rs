@@ -68,7 +68,7 @@ impl Visitor {
     pub async fn mark(&self) -> String {
         let page = self.get("/rotations/shop/pause").await;
         assert_eq!(page.status, 200, "{}", page.html);
-        page.field("mark")
+        page.field("csrf_token")
     }
 
     /// Opens the confirmation of an action and sends its form.
@@ -76,8 +76,8 @@ impl Visitor {
         let path = format!("/rotations/shop/{action}");
         let asked = self.get(&path).await;
         assert_eq!(asked.status, 200, "{}", asked.html);
-        let mark = asked.field("mark");
-        let mut all = vec![("mark", mark.as_str())];
+        let mark = asked.field("csrf_token");
+        let mut all = vec![("csrf_token", mark.as_str())];
         all.extend(fields);
         self.post(&path, &all).await
     }

@@ -1,29 +1,29 @@
-//! Which rotations a page shows: by name, by state, so many at a time, those that need somebody first.
+//! Filter and pages of the list of rotations; rotations that need action come first.
 
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use crate::admin::problem::Answer;
+use crate::admin::problem::ApiError;
 use crate::worker::views::{RotationState, RotationView};
 
-/// How many rows a page has.
+/// The number of rows of a page.
 pub(super) const ROWS: usize = 50;
 
-/// What the page was asked for, as its form sends it.
+/// The query of the page, as its form sends it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
-    /// A part of the rotation's, the secret's or the host's name.
+pub(super) struct FilterForm {
+    /// A part of the name of the rotation, secret or host.
     q: String,
-    /// Empty: any.
+    /// Empty for any state.
     state: String,
     /// From 1.
     page: Option<usize>,
 }
 
-/// Which rotations are wanted.
+/// A validated query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct RotationFilter {
     pub text: String,
     pub state: Option<RotationState>,
     /// From 1.
@@ -34,56 +34,58 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     pub view: &'a RotationView,
-    /// The heartbeat found that AWSCURRENT does not sign in.
+    /// Whether AWSCURRENT did not sign in at the last heartbeat.
     pub refused: bool,
 }
 
-/// One page of what was wanted.
+/// One page of the matching rotations.
 #[derive(Debug)]
 pub(super) struct Page<'a> {
     pub rows: Vec<Row<'a>>,
-    /// How many match, on all pages.
+    /// The number of matches on all pages.
     pub matching: usize,
     pub page: usize,
     pub pages: usize,
 }
 
-impl TryFrom<Asked> for Wanted {
-    type Error = Answer;
+impl TryFrom<FilterForm> for RotationFilter {
+    type Error = ApiError;
 
-    fn try_from(asked: Asked) -> Result<Self, Answer> {
-        let named = RotationState::ALL
+    fn try_from(form: FilterForm) -> Result<Self, ApiError> {
+        let state = RotationState::ALL
             .into_iter()
-            .find(|s| s.as_str() == asked.state);
-        if named.is_none() && !asked.state.is_empty() {
+            .find(|s| s.as_str() == form.state);
+        if state.is_none() && !form.state.is_empty() {
             let known = RotationState::ALL.map(RotationState::as_str).join(", ");
-            return Err(Answer::new(
+            return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
-                format!("there is no state {:?}", asked.state),
+                format!("there is no state {:?}", form.state),
                 format!("the states are {known}"),
             ));
         }
         Ok(Self {
-            text: asked.q.trim().to_lowercase(),
-            state: named,
-            page: asked.page.unwrap_or(1).max(1),
+            text: form.q.trim().to_lowercase(),
+            state,
+            page: form.page.unwrap_or(1).max(1),
         })
     }
 }
 
-impl Wanted {
-    /// Whether a rotation is wanted.
-    pub(super) fn has(&self, view: &RotationView) -> bool {
-        let named = |name: &str| name.to_lowercase().contains(&self.text);
+impl RotationFilter {
+    /// Whether a rotation matches.
+    pub(super) fn matches(&self, view: &RotationView) -> bool {
+        let contains = |name: &str| name.to_lowercase().contains(&self.text);
         self.state.is_none_or(|state| state == view.state)
-            && (named(&view.name) || named(&view.secret) || view.host.as_deref().is_some_and(named))
+            && (contains(&view.name)
+                || contains(&view.secret)
+                || view.host.as_deref().is_some_and(contains))
     }
 
-    /// The page that is wanted, or the last one that there is.
+    /// The requested page, or the last one.
     pub(super) fn page<'a>(&self, rows: impl Iterator<Item = Row<'a>>) -> Page<'a> {
-        let mut matching: Vec<Row<'a>> = rows.filter(|row| self.has(row.view)).collect();
-        // Stable: the config's order otherwise.
-        matching.sort_by_key(|row| !row.needs_somebody());
+        let mut matching: Vec<Row<'a>> = rows.filter(|row| self.matches(row.view)).collect();
+        // The sort is stable, so that the order of the config is kept.
+        matching.sort_by_key(|row| !row.needs_action());
         let count = matching.len();
         let pages = count.div_ceil(ROWS).max(1);
         let page = self.page.min(pages);
@@ -98,8 +100,8 @@ impl Wanted {
 }
 
 impl Row<'_> {
-    /// Whether a person should look at it.
-    pub(super) fn needs_somebody(&self) -> bool {
+    /// Whether it needs action.
+    pub(super) fn needs_action(&self) -> bool {
         self.refused
             || matches!(
                 self.view.state,
@@ -108,7 +110,7 @@ impl Row<'_> {
     }
 }
 
-/// How many rotations are in each state, in the order of [`RotationState::ALL`].
+/// The number of rotations in each state, in the order of [`RotationState::ALL`].
 pub(super) fn tally(views: &[RotationView]) -> Vec<(RotationState, usize)> {
     let count = |state| views.iter().filter(|view| view.state == state).count();
     RotationState::ALL
@@ -122,50 +124,53 @@ mod tests {
     use super::super::view::example;
     use super::*;
 
-    fn shown(wanted: &Wanted, views: &[RotationView]) -> (Vec<String>, usize, usize) {
+    fn rows_and_pages(
+        filter: &RotationFilter,
+        views: &[RotationView],
+    ) -> (Vec<String>, usize, usize) {
         let rows = views.iter().map(|view| Row {
             view,
             refused: view.name == "r7",
         });
-        let page = wanted.page(rows);
+        let page = filter.page(rows);
         let names = page.rows.iter().map(|row| row.view.name.clone()).collect();
         (names, page.page, page.pages)
     }
 
     #[test]
-    fn what_needs_somebody_comes_first_and_a_page_past_the_end_is_the_last_one() {
+    fn rows_that_need_action_come_first_and_pages_are_clamped() {
         let mut views: Vec<RotationView> = (0..120).map(|n| example(&format!("r{n}"))).collect();
         views[119].state = RotationState::Failed;
-        let mut wanted = Wanted {
+        let mut filter = RotationFilter {
             page: 1,
-            ..Wanted::default()
+            ..RotationFilter::default()
         };
-        let (names, page, pages) = shown(&wanted, &views);
+        let (names, page, pages) = rows_and_pages(&filter, &views);
         assert_eq!((names.len(), page, pages), (ROWS, 1, 3));
         assert_eq!(names[..4], ["r7", "r119", "r0", "r1"]);
-        wanted.page = 99;
-        let (names, page, _) = shown(&wanted, &views);
+        filter.page = 99;
+        let (names, page, _) = rows_and_pages(&filter, &views);
         assert_eq!((names.len(), page), (20, 3));
     }
 
     #[test]
-    fn a_filter_takes_a_part_of_a_name_and_a_state() {
+    fn a_filter_matches_a_part_of_a_name_and_a_state() {
         let mut views: Vec<RotationView> = (0..30).map(|n| example(&format!("r{n}"))).collect();
         views[12].state = RotationState::Paused;
-        let wanted = |q: &str, state: &str| {
+        let filter = |q: &str, state: &str| {
             let (q, state) = (q.to_owned(), state.to_owned());
-            Wanted::try_from(Asked {
+            RotationFilter::try_from(FilterForm {
                 q,
                 state,
                 page: None,
             })
         };
-        let both = wanted(" R1", "paused").unwrap();
-        assert_eq!(shown(&both, &views), (vec!["r12".into()], 1, 1));
-        let none = wanted("nowhere", "").unwrap();
-        assert_eq!(shown(&none, &views), (vec![], 1, 1));
+        let both = filter(" R1", "paused").unwrap();
+        assert_eq!(rows_and_pages(&both, &views), (vec!["r12".into()], 1, 1));
+        let none = filter("nowhere", "").unwrap();
+        assert_eq!(rows_and_pages(&none, &views), (vec![], 1, 1));
         assert!(
-            wanted("", "sleeping")
+            filter("", "sleeping")
                 .unwrap_err()
                 .to_string()
                 .contains("sleeping")

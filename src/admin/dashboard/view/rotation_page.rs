@@ -1,84 +1,84 @@
-//! The page of one rotation.
+//! Page of one rotation.
 
-use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::standing::{badge, told};
-use super::time::{length, when};
-use super::{Frame, Tone, notice, pair, steps, timeline};
-use crate::admin::dashboard::actions::Action;
-use crate::admin::dashboard::door::Visitor;
+use super::parts::notice::{Tone, notice};
+use super::parts::status::{badge, notices};
+use super::parts::time::{config_duration, length, when};
+use super::parts::{pair, steps};
+use super::{Frame, timeline};
+use crate::admin::dashboard::action::Action;
+use crate::admin::dashboard::session_context::SessionContext;
 use crate::config::settings::{InUse, Rotation};
 use crate::journal::{Run, RunState};
 use crate::worker::views::{RotationState, RotationView};
 
-/// What the page shows.
-pub(in crate::admin::dashboard) struct Shown<'a> {
-    pub visitor: &'a Visitor,
+/// The content of the page.
+pub(in crate::admin::dashboard) struct RotationPage<'a> {
+    pub context: &'a SessionContext,
     pub worker: &'a str,
     pub now: DateTime<Utc>,
     pub rotation: &'a Rotation,
     pub view: &'a RotationView,
-    /// What the heartbeat says of AWSCURRENT: `None` where it was not tried.
+    /// Whether the last heartbeat refused AWSCURRENT; `None` without a heartbeat.
     pub refused: Option<bool>,
-    /// What somebody has just done.
+    /// The action that was just executed.
     pub done: Option<Action>,
-    /// Newest first; one more than is shown where there are more.
+    /// Newest first; one more than shown if there are older runs.
     pub runs: &'a [Run],
-    /// Whether these are the newest.
-    pub from_the_newest: bool,
+    /// Whether these are the newest runs.
+    pub is_first_page: bool,
 }
 
 /// The page.
-pub(in crate::admin::dashboard) fn page(shown: &Shown) -> Markup {
-    let (view, now) = (shown.view, shown.now);
+pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
+    let (view, now) = (page.view, page.now);
     let name = &view.name;
     let main = html! {
         nav.trail aria-label="Breadcrumb" { a href="/" { "Rotations" } " / " span aria-current="page" { (name) } }
-        @if let Some(done) = shown.done { div #done { (notice(Tone::Good, done.done(), None, None)) } }
-        div #standing data-live data-rotation=(name) {
+        @if let Some(done) = page.done { div #done { (notice(Tone::Good, done.success_message(), None, None)) } }
+        div #status data-live data-rotation=(name) {
             div.title { h1 { (name) } (badge(view.state.as_str())) }
-            @for told in told(view, shown.refused == Some(true)) { (told.notice()) }
+            @for notice in notices(view, page.refused == Some(true)) { (notice.render()) }
             (pair::picture(view))
-            (facts(shown))
+            (facts(page))
             (actions(view))
             @if let Some(run) = &view.last_run {
                 section.card aria-labelledby="run-heading" {
                     h2 #run-heading {
-                        @if run.state == RunState::Running { "The run that is on" } @else { "The last run" }
+                        @if run.state == RunState::Running { "The current run" } @else { "The last run" }
                     }
                     (steps::list(run, now))
                 }
             } @else {
-                // For the script, which fills it when the first run begins.
+                // The script fills it when the first run starts.
                 section.card aria-labelledby="run-heading" {
                     h2 #run-heading { "The first run" }
                     (steps::line(None))
                 }
             }
         }
-        section #look .card aria-labelledby="look-heading" data-look={ "/rotations/" (name) "/look" } {
-            h2 #look-heading { "At the database" }
-            p { "Who is signed in as the standby, what speaks against a run, and what the next one would do." }
-            p { a.button href={ "/rotations/" (name) "/look" } { "Look now" } }
+        section #database-check .card aria-labelledby="database-check-heading" data-source={ "/rotations/" (name) "/database-check" } {
+            h2 #database-check-heading { "At the database" }
+            p { "The sessions of the standby, the findings that would stop a run, and the plan of the next run." }
+            p { a.button href={ "/rotations/" (name) "/database-check" } { "Check now" } }
         }
-        (timeline::history(shown.runs, name, now, shown.from_the_newest))
+        (timeline::history(page.runs, name, now, page.is_first_page))
     };
-    let follows = format!("/v1/events?rotation={name}");
+    let events = format!("/v1/events?rotation={name}");
     let frame = Frame {
         title: name,
-        visitor: Some(shown.visitor),
-        follows: Some(&follows),
-        worker: Some(shown.worker),
+        context: Some(page.context),
+        events: Some(&events),
+        worker: Some(page.worker),
     };
-    frame.around(&main)
+    frame.wrap(&main)
 }
 
-fn facts(shown: &Shown) -> Markup {
-    let (view, rotation, now) = (shown.view, shown.rotation, shown.now);
-    let fact = |what: &str, is: Markup| html! { div { dt { (what) } dd { (is) } } };
+fn facts(page: &RotationPage) -> Markup {
+    let (view, rotation, now) = (page.view, page.rotation, page.now);
+    let fact = |name: &str, value: Markup| html! { div { dt { (name) } dd { (value) } } };
     html! {
         dl.facts {
             (fact("Secret", html! { (view.secret) }))
@@ -96,18 +96,18 @@ fn facts(shown: &Shown) -> Markup {
             @if let Some(plan) = &rotation.windows {
                 (fact("Schedule", html! { code { (plan.schedule) } }))
             }
-            (fact("At least between two flips", html! { (of(rotation.min_interval)) }))
+            (fact("Shortest time between flips", html! { (config_duration(rotation.min_interval)) }))
             (fact("Standby in use", html! {
                 (match rotation.in_use {
                     InUse::Wait => "the run waits inside its window",
                     InUse::Refuse => "the run is refused",
-                    InUse::Ignore => "no matter",
+                    InUse::Ignore => "ignored",
                 })
             }))
             @if let Some(after) = rotation.retire_after {
-                (fact("AWSPREVIOUS is locked", html! { (of(after)) " after a flip" }))
+                (fact("AWSPREVIOUS is locked", html! { (config_duration(after)) " after a flip" }))
             }
-            @if let Some(refused) = shown.refused {
+            @if let Some(refused) = page.refused {
                 (fact("AWSCURRENT between the windows", html! {
                     @if refused { "does not sign in" } @else { "signs in" }
                 }))
@@ -116,18 +116,10 @@ fn facts(shown: &Shown) -> Markup {
     }
 }
 
-/// A length of time of the config.
-pub(super) fn of(duration: Duration) -> String {
-    if duration.is_zero() {
-        return "no time".into();
-    }
-    TimeDelta::from_std(duration).map_or_else(|_| format!("{duration:?}"), length)
-}
-
 fn actions(view: &RotationView) -> Markup {
     html! {
-        div.actions role="group" aria-label="What can be done" {
-            @for action in Action::ALL.into_iter().filter(|action| action.fits(view.state)) {
+        div.actions role="group" aria-label="Actions" {
+            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.state)) {
                 a.button .primary[action == Action::Rotate] id={ "do-" (action.as_str()) }
                     href={ "/rotations/" (view.name) "/" (action.as_str()) } { (action.title()) "…" }
             }

@@ -1,4 +1,4 @@
-//! The four steps of a run. The script moves them while a run is on, by `data-step` and `data-state`.
+//! The four steps of a run. The script updates them by `data-step` and `data-state` during a run.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -13,21 +13,21 @@ const NAMES: [StepName; 4] = [
     StepName::Finish,
 ];
 
-/// Where a step of a run stands; `waiting` where it has not begun.
+/// The state of a step; `waiting` before it starts.
 fn state(step: Option<&Step>) -> &'static str {
     step.map_or("waiting", |step| step.state.as_str())
 }
 
-fn of(run: Option<&Run>, name: StepName) -> Option<&Step> {
+fn step_of(run: Option<&Run>, name: StepName) -> Option<&Step> {
     run?.steps.iter().rfind(|step| step.name == name)
 }
 
 /// The steps in one line.
-pub(super) fn line(run: Option<&Run>) -> Markup {
+pub(in super::super) fn line(run: Option<&Run>) -> Markup {
     html! {
         ol.steps aria-label="Steps of the last run" {
             @for name in NAMES {
-                @let state = state(of(run, name));
+                @let state = state(step_of(run, name));
                 li data-step=(name.as_str()) data-state=(state) {
                     span.mark aria-hidden="true" {}
                     (name.as_str())
@@ -38,12 +38,12 @@ pub(super) fn line(run: Option<&Run>) -> Markup {
     }
 }
 
-/// The steps with what they did and how long they took.
-pub(super) fn list(run: &Run, now: DateTime<Utc>) -> Markup {
+/// The steps with their details and durations.
+pub(in super::super) fn list(run: &Run, now: DateTime<Utc>) -> Markup {
     html! {
         ol.steps.long aria-label="Steps" {
             @for name in NAMES {
-                @let step = of(Some(run), name);
+                @let step = step_of(Some(run), name);
                 @let state = state(step);
                 li data-step=(name.as_str()) data-state=(state) {
                     span.mark aria-hidden="true" {}

@@ -1,23 +1,25 @@
-//! Times and lengths of time, for people: always UTC, and how long from now.
+//! Times in UTC with their distance from now, and durations.
+
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
-/// An instant, with its distance from `now`.
-pub(super) fn when(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    let away = at - now;
-    let distance = if away > TimeDelta::zero() {
-        format!("in {}", length(away))
-    } else if -away < TimeDelta::seconds(1) {
+/// A time with its distance from `now`.
+pub(in super::super) fn when(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    let offset = at - now;
+    let distance = if offset > TimeDelta::zero() {
+        format!("in {}", length(offset))
+    } else if -offset < TimeDelta::seconds(1) {
         "just now".into()
     } else {
-        format!("{} ago", length(-away))
+        format!("{} ago", length(-offset))
     };
     html! { (instant(at, now)) " " span.far { (distance) } }
 }
 
-/// An instant: the time of day, and the day where that is not today's.
-pub(super) fn instant(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+/// A time of day, with the date if it is not today.
+pub(in super::super) fn instant(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     let shown = if at.date_naive() == now.date_naive() {
         at.format("%H:%M")
     } else if (at - now).abs() < TimeDelta::days(300) {
@@ -31,8 +33,8 @@ pub(super) fn instant(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// A length of time in its largest whole unit.
-pub(super) fn length(length: TimeDelta) -> String {
+/// A duration in its largest whole unit.
+pub(in super::super) fn length(length: TimeDelta) -> String {
     let seconds = length.num_seconds();
     match seconds {
         s if s < 1 => format!("{} ms", length.num_milliseconds()),
@@ -43,12 +45,20 @@ pub(super) fn length(length: TimeDelta) -> String {
     }
 }
 
+/// A duration of the config.
+pub(in super::super) fn config_duration(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "no time".into();
+    }
+    TimeDelta::from_std(duration).map_or_else(|_| format!("{duration:?}"), length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_with_its_day_and_its_distance() {
+    fn a_time_has_its_day_and_its_distance() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let now = at("2026-11-25T10:00:00Z");
         let text = |time: &str| {
@@ -74,15 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_time_is_told_in_its_largest_unit() {
-        for (seconds, told) in [
+    fn a_duration_is_in_its_largest_unit() {
+        for (seconds, text) in [
             (45, "45 s"),
             (119, "119 s"),
             (120, "2 min"),
             (7200, "2 h"),
             (48 * 3600, "2 days"),
         ] {
-            assert_eq!(length(TimeDelta::seconds(seconds)), told);
+            assert_eq!(length(TimeDelta::seconds(seconds)), text);
         }
         assert_eq!(length(TimeDelta::milliseconds(67)), "67 ms");
     }

@@ -1,17 +1,17 @@
-//! The two users of a rotation, and which of them is in AWSCURRENT.
+//! The user pair of a rotation, with the active user marked.
 //!
-//! Each user keeps its place, the first one left and its clone right, so that a flip is seen as one.
+//! The base user is always left and its clone right, so that a flip is visible.
 
 use maud::{Markup, html};
 
 use crate::worker::views::RotationView;
 
-/// The picture of a pair, or that there is none yet.
-pub(super) fn picture(view: &RotationView) -> Markup {
+/// The pair, or a placeholder before the first run.
+pub(in super::super) fn picture(view: &RotationView) -> Markup {
     let (Some(active), Some(standby)) = (&view.active_user, &view.standby_user) else {
         return html! { span.faint { "not known before the first run" } };
     };
-    // The clone's name is the other's with a suffix.
+    // The clone's name is the base user's name with a suffix.
     let clone_is_active = active.len() > standby.len();
     let active = html! {
         li.user.active {

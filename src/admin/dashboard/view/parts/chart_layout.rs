@@ -1,39 +1,39 @@
-//! Where the blocks of the next 24 hours stand: arithmetic.
+//! Layout of the 24-hour chart: positions, lanes and columns.
 
 use chrono::{DateTime, Utc};
 
-use crate::worker::outlook::{AHEAD, Block};
+use crate::worker::upcoming::{AHEAD, WindowGroup};
 
-/// How many lanes the picture has at the most.
+/// The largest number of lanes.
 const LANES: usize = 12;
-/// A quarter of an hour each.
+/// The number of columns, each a quarter of an hour.
 pub(super) const COLUMNS: u8 = 96;
-/// The room of a letter in a lane, in percent of its length: generous on a wide screen. A narrow one shows no names.
-const LETTER: f64 = 0.9;
+/// The width reserved per letter, in percent of a lane; narrow screens show no names.
+const LETTER_WIDTH: f64 = 0.9;
 
-/// A span in the picture, in percent.
+/// A horizontal span, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Span {
     pub from: f64,
     pub length: f64,
 }
 
-/// Where an instant is in the picture, in percent; what is outside is at its edge.
+/// The position of a time, in percent, clamped to the chart.
 pub(super) fn percent(at: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
     let share = (at - now).as_seconds_f64() / AHEAD.as_seconds_f64();
     (share * 100.0).clamp(0.0, 100.0)
 }
 
-/// Where a block is.
-pub(super) fn span(block: &Block, now: DateTime<Utc>) -> Span {
-    // What is too short to be seen is drawn a little longer.
-    const LEAST: f64 = 0.4;
-    let from = percent(block.opens, now).min(100.0 - LEAST);
-    let length = (percent(block.closes, now) - from).max(LEAST);
+/// The span of a window group.
+pub(super) fn span(block: &WindowGroup, now: DateTime<Utc>) -> Span {
+    // A short block gets a visible width.
+    const MIN_LENGTH: f64 = 0.4;
+    let from = percent(block.opens, now).min(100.0 - MIN_LENGTH);
+    let length = (percent(block.closes, now) - from).max(MIN_LENGTH);
     Span { from, length }
 }
 
-/// Where the name of a block stands: after it, before it, or in it where it fills the picture.
+/// The position of a block's name: after it, before it, or inside a block that fills the chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
     After,
@@ -41,23 +41,23 @@ pub(super) enum Label {
     Inside,
 }
 
-/// Where its name stands, and the room that takes.
+/// The position of a name, and its width.
 pub(super) fn label(span: Span, name: &str) -> (Label, f64) {
-    let room = name.chars().count() as f64 * LETTER + 1.0;
-    let label = if span.length >= room {
+    let width = name.chars().count() as f64 * LETTER_WIDTH + 1.0;
+    let label = if span.length >= width {
         Label::Inside
-    } else if span.from + span.length + room <= 100.0 {
+    } else if span.from + span.length + width <= 100.0 {
         Label::After
-    } else if span.from >= room {
+    } else if span.from >= width {
         Label::Before
     } else {
         Label::Inside
     };
-    (label, room)
+    (label, width)
 }
 
-/// The first free lane of each block, with its name.
-pub(super) fn lanes(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Option<Vec<usize>> {
+/// The first free lane of each block with its name; `None` if there are too few lanes.
+pub(super) fn lanes(blocks: &[(&str, WindowGroup)], now: DateTime<Utc>) -> Option<Vec<usize>> {
     let mut taken: [Vec<(f64, f64)>; LANES] = Default::default();
     let mut lanes = Vec::with_capacity(blocks.len().min(LANES * 100));
     for (name, block) in blocks {
@@ -75,16 +75,19 @@ pub(super) fn lanes(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Option<Vec<
     Some(lanes)
 }
 
-/// How many windows are open in each quarter of an hour.
-pub(super) fn quarters(blocks: &[(&str, Block)], now: DateTime<Utc>) -> [usize; COLUMNS as usize] {
+/// The number of open windows in each quarter of an hour.
+pub(super) fn quarters(
+    blocks: &[(&str, WindowGroup)],
+    now: DateTime<Utc>,
+) -> [usize; COLUMNS as usize] {
     const QUARTER: i64 = 15 * 60;
     let seconds = |at: DateTime<Utc>| (at - now).num_seconds().clamp(0, AHEAD.num_seconds());
     let mut open = [0; COLUMNS as usize];
     for (_, block) in blocks {
         let from = seconds(block.opens) / QUARTER;
         let to = (seconds(block.closes) + QUARTER - 1) / QUARTER;
-        for (place, quarter) in (0..).zip(&mut open) {
-            if place >= from && place < to.max(from + 1) {
+        for (column, quarter) in (0..).zip(&mut open) {
+            if column >= from && column < to.max(from + 1) {
                 *quarter += 1;
             }
         }
@@ -102,10 +105,10 @@ pub(super) mod tests {
         "2026-11-25T10:07:00Z".parse().unwrap()
     }
 
-    /// From so many minutes from now on, for so many.
-    pub(in super::super) fn block(from: i64, length: i64) -> Block {
+    /// A block that opens `from` minutes from now, for `length` minutes.
+    pub(in super::super) fn block(from: i64, length: i64) -> WindowGroup {
         let opens = now() + TimeDelta::minutes(from);
-        Block {
+        WindowGroup {
             opens,
             closes: opens + TimeDelta::minutes(length),
             starts: opens,
@@ -114,14 +117,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn blocks_and_their_names_never_cover_each_other() {
+    fn blocks_and_their_names_do_not_overlap() {
         let names: Vec<String> = (0..40).map(|n| "n".repeat(n % 17 + 1)).collect();
         let at = |n: usize| block((n * 431 % 1440) as i64 - 20, (n * 37 % 90) as i64 + 5);
         let blocks = names
             .iter()
             .enumerate()
             .map(|(n, name)| (name.as_str(), at(n)));
-        let blocks: Vec<(&str, Block)> = blocks.collect();
+        let blocks: Vec<(&str, WindowGroup)> = blocks.collect();
         let lanes = lanes(&blocks, now()).unwrap();
         let taken: Vec<(usize, f64, f64)> = blocks
             .iter()
@@ -145,7 +148,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_block_that_ends_after_the_picture_or_began_before_it_is_cut_at_its_edge() {
+    fn a_block_is_cut_at_the_edges_of_the_chart() {
         assert_eq!(
             span(&block(-30, 60), now()),
             Span {

@@ -1,5 +1,4 @@
-//! What a request asks for: the rotation in its path, the wishes in its body; and the line in the log that
-//! says who asked.
+//! Request parts of the rotation routes: path, body, idempotency key, and the audit log line.
 
 use std::sync::Arc;
 
@@ -13,69 +12,69 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::admin::problem::Answer;
-use crate::admin::session::Session;
+use crate::admin::auth::session::Session;
+use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
-use crate::worker::fleet::Fleet;
+use crate::worker::state::WorkerState;
 use twinkey_core::telemetry::AUDIT;
 use twinkey_stores::listener::Peer;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
-/// The longest idempotency key, as of the IETF draft's recommendation to bound it.
+/// The longest idempotency key; the IETF draft recommends a bound.
 const MAX_KEY: usize = 255;
 
-/// The rotation that `{name}` in the path names.
-pub struct Named(pub Arc<Rotation>);
+/// The rotation named by `{name}` in the path.
+pub struct RotationPath(pub Arc<Rotation>);
 
-impl FromRequestParts<Fleet> for Named {
-    type Rejection = Answer;
+impl FromRequestParts<WorkerState> for RotationPath {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, fleet: &Fleet) -> Result<Self, Answer> {
-        // A path that does not decode names nothing either.
-        let name = Path::<String>::from_request_parts(parts, fleet).await;
+    async fn from_request_parts(parts: &mut Parts, state: &WorkerState) -> Result<Self, ApiError> {
+        // A path that does not decode is an unknown name too.
+        let name = Path::<String>::from_request_parts(parts, state).await;
         let name = name.map_or_else(|_| parts.uri.path().to_owned(), |Path(name)| name);
-        let rotation = fleet.rotation(&name);
+        let rotation = state.rotation(&name);
         rotation
             .map(Self)
-            .ok_or_else(|| Answer::nothing_called("rotation", &name))
+            .ok_or_else(|| ApiError::not_found("rotation", &name))
     }
 }
 
-/// A run on demand. Everything is optional.
+/// A run on demand. Every field is optional.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"force": false, "reason": "deploy 4711"}))]
-pub struct RotateWish {
+pub struct RotateRequest {
     /// Rotate even inside `min_interval` or while the standby is in use.
     pub force: bool,
-    /// Why, for the journal and the log.
+    /// The reason, for the journal and the log.
     #[schema(max_length = 1000)]
     pub reason: Option<String>,
 }
 
-/// A rollback, a pause, or its end. Everything is optional.
+/// A rollback, a pause or a resume. Every field is optional.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"reason": "migration tonight"}))]
-pub struct Wish {
-    /// Why, for the log.
+pub struct ReasonRequest {
+    /// The reason, for the log.
     #[schema(max_length = 1000)]
     pub reason: Option<String>,
 }
 
-/// Why something is asked for.
-pub trait Reasoned {
+/// A request with a reason.
+pub trait HasReason {
     fn reason(&self) -> Option<&str>;
 }
 
-impl Reasoned for RotateWish {
+impl HasReason for RotateRequest {
     fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 }
 
-impl Reasoned for Wish {
+impl HasReason for ReasonRequest {
     fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
@@ -84,46 +83,47 @@ impl Reasoned for Wish {
 /// A body as it arrived.
 pub type Body = Result<Bytes, BytesRejection>;
 
-/// The wishes in a body; an empty one asks for nothing in particular.
+/// The request of a body; an empty body is the default request.
 ///
 /// # Errors
-/// 400 where it is not understood, 413 where it is too long.
-pub fn read<T: DeserializeOwned + Default + Reasoned>(body: Body) -> Result<T, Answer> {
+/// 400 if it is not valid, 413 if it is too long.
+pub fn parse_body<T: DeserializeOwned + Default + HasReason>(body: Body) -> Result<T, ApiError> {
     const HINT: &str = "see GET /openapi.json; every field is optional, and so is the body";
-    let body = body.map_err(|refused| Answer::new(refused.status(), refused.body_text(), HINT))?;
+    let body =
+        body.map_err(|refused| ApiError::new(refused.status(), refused.body_text(), HINT))?;
     if body.is_empty() {
         return Ok(T::default());
     }
-    let wrong = |detail| Answer::new(StatusCode::BAD_REQUEST, detail, HINT);
-    // Through a map, because serde takes a list for a struct as well.
-    let wish = serde_json::from_slice::<Option<Map<String, Value>>>(&body)
+    let bad_request = |detail| ApiError::new(StatusCode::BAD_REQUEST, detail, HINT);
+    // Through a map, because serde also reads a struct from a list.
+    let request = serde_json::from_slice::<Option<Map<String, Value>>>(&body)
         .and_then(|fields| {
             fields
                 .map(|map| T::deserialize(Value::Object(map)))
                 .transpose()
         })
-        .map_err(|error| wrong(format!("the body is not what is asked for: {error}")))?;
-    let wish = wish.unwrap_or_default();
-    check_reason(wish.reason())?;
-    Ok(wish)
+        .map_err(|error| bad_request(format!("the body is not valid: {error}")))?;
+    let request = request.unwrap_or_default();
+    check_reason(request.reason())?;
+    Ok(request)
 }
 
-/// Whether a reason may be kept.
+/// Checks the length of a reason.
 ///
 /// # Errors
-/// 400 where it is too long.
-pub fn check_reason(reason: Option<&str>) -> Result<(), Answer> {
+/// 400 if it is too long.
+pub fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
     if reason.is_some_and(|r| r.chars().count() > MAX_REASON) {
-        return Err(Answer::new(
+        return Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             format!("the reason is longer than {MAX_REASON} characters"),
-            "say it in fewer words; every field is optional",
+            "shorten the reason or leave it out",
         ));
     }
     Ok(())
 }
 
-/// Who asks: from which address, and in which session of the dashboard.
+/// The caller: its address, and its session of the dashboard if it has one.
 pub struct Caller {
     peer: Peer,
     session: Option<String>,
@@ -139,12 +139,12 @@ impl From<Peer> for Caller {
 }
 
 impl Caller {
-    /// Somebody on the dashboard.
+    /// A user of the dashboard.
     #[must_use]
     pub fn session(peer: Peer, session: &Session) -> Self {
         Self {
             peer,
-            session: Some(session.name().to_owned()),
+            session: Some(session.log_id().to_owned()),
         }
     }
 }
@@ -152,14 +152,14 @@ impl Caller {
 /// The request's `Idempotency-Key`.
 ///
 /// # Errors
-/// 400 where it is there and cannot be one.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Answer> {
+/// 400 if it is present and not valid.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(None);
     };
     match key.to_str() {
         Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key)),
-        _ => Err(Answer::new(
+        _ => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             "the Idempotency-Key is empty, too long or not ASCII",
             format!("use 1 to {MAX_KEY} visible ASCII characters"),
@@ -167,15 +167,15 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Answer> {
     }
 }
 
-/// Logs who asked for what, why, and whether it was granted.
+/// Logs a requested action with caller, reason and result.
 pub fn audit<T>(
     caller: impl Into<Caller>,
-    asked: &'static str,
+    action: &'static str,
     rotation: &Rotation,
     reason: Option<&str>,
-    result: &Result<T, Answer>,
+    result: &Result<T, ApiError>,
 ) {
     let refused = result.as_ref().err().map(ToString::to_string);
     let Caller { peer, session } = caller.into();
-    tracing::info!(target: AUDIT, rotation = %rotation.name, asked, peer = %peer.0, session = session.as_deref().unwrap_or_default(), reason = reason.unwrap_or_default(), refused = refused.as_deref().unwrap_or_default(), "asked for through the admin endpoint");
+    tracing::info!(target: AUDIT, rotation = %rotation.name, action, peer = %peer.0, session = session.as_deref().unwrap_or_default(), reason = reason.unwrap_or_default(), refused = refused.as_deref().unwrap_or_default(), "admin action requested");
 }

@@ -1,68 +1,69 @@
-//! What a look at a rotation's database finds: sessions on the standby, findings, and the plan.
+//! Database check page: sessions of the standby, findings, and the plan.
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::time::when;
-use super::{Frame, Tone, count, notice, problem};
-use crate::admin::dashboard::door::Visitor;
-use crate::admin::problem::Answer;
-use crate::rotation::check::Report;
-use crate::rotation::plan::{Plan, PlannedChange};
+use super::Frame;
+use super::parts::notice::{Tone, count, notice, problem_notice};
+use super::parts::time::when;
+use crate::admin::dashboard::session_context::SessionContext;
+use crate::admin::problem::ApiError;
+use crate::rotation::commands::check::Report;
+use crate::rotation::commands::plan::{Plan, PlannedChange};
 use twinkey_engines::{Finding, Session, Severity};
 
-/// How many lines of one kind are shown at the most.
-const LINES: usize = 200;
+/// The largest number of lines per list.
+const MAX_LINES: usize = 200;
 
-/// What the page shows.
-pub(in crate::admin::dashboard) struct Look<'a> {
-    pub visitor: &'a Visitor,
+/// The content of the page.
+pub(in crate::admin::dashboard) struct DatabaseCheck<'a> {
+    pub context: &'a SessionContext,
     pub worker: &'a str,
     pub now: DateTime<Utc>,
     pub name: &'a str,
     pub report: &'a Report,
-    pub plan: &'a Result<Plan, Answer>,
+    pub plan: &'a Result<Plan, ApiError>,
 }
 
-/// The page; the script takes the section out of it.
-pub(in crate::admin::dashboard) fn page(look: &Look) -> Markup {
-    let name = look.name;
+/// The page; the script extracts the section from it.
+pub(in crate::admin::dashboard) fn page(check: &DatabaseCheck) -> Markup {
+    let name = check.name;
     let main = html! {
         nav.trail aria-label="Breadcrumb" {
             a href="/" { "Rotations" } " / " a href={ "/rotations/" (name) } { (name) }
             " / " span aria-current="page" { "at the database" }
         }
         h1 { (name) }
-        section #look .card aria-labelledby="look-heading" data-look={ "/rotations/" (name) "/look" } {
-            h2 #look-heading { "At the database" }
+        section #database-check .card aria-labelledby="database-check-heading" data-source={ "/rotations/" (name) "/database-check" } {
+            h2 #database-check-heading { "At the database" }
             p.faint {
-                "Looked at " (when(look.now, look.now)) ". "
-                span #look-stale hidden { "A run has ended since. " }
-                a #look-again href={ "/rotations/" (name) "/look" } { "Look again" }
+                "Checked " (when(check.now, check.now)) ". "
+                span #database-check-stale hidden { "A run has finished since. " }
+                a #database-check-again href={ "/rotations/" (name) "/database-check" } { "Check again" }
             }
-            (sessions(look.report.standby_sessions.as_deref(), look.now))
-            (findings(look.report))
-            @match look.plan {
+            (sessions(check.report.standby_sessions.as_deref(), check.now))
+            (findings(check.report))
+            @match check.plan {
                 Ok(plan) => (planned(plan)),
-                Err(answer) => { h3 { "Plan" } (problem::told(answer)) }
+                Err(error) => { h3 { "Plan" } (problem_notice(error)) }
             }
         }
     };
     let frame = Frame {
         title: name,
-        visitor: Some(look.visitor),
-        worker: Some(look.worker),
+        context: Some(check.context),
+        worker: Some(check.worker),
         ..Frame::default()
     };
-    frame.around(&main)
+    frame.wrap(&main)
 }
 
 fn sessions(sessions: Option<&[Session]>, now: DateTime<Utc>) -> Markup {
     html! {
         h3 { "Sessions on the standby" }
         @match sessions {
-            None => p { "Whether anybody is signed in as the standby cannot be known." },
-            Some([]) => p.fine { "Nobody is signed in as the standby." },
+            None => p { "The sessions of the standby cannot be listed." },
+            Some([]) => p.fine { "No session of the standby is open." },
             Some(all) => {
                 table {
                     thead { tr {
@@ -70,7 +71,7 @@ fn sessions(sessions: Option<&[Session]>, now: DateTime<Utc>) -> Markup {
                         th scope="col" { "Application" } th scope="col" { "Since" }
                     } }
                     tbody {
-                        @for session in all.iter().take(LINES) {
+                        @for session in all.iter().take(MAX_LINES) {
                             tr {
                                 td { (session.user) }
                                 td { (session.client.as_deref().unwrap_or("this machine")) }
@@ -88,7 +89,7 @@ fn sessions(sessions: Option<&[Session]>, now: DateTime<Utc>) -> Markup {
 
 fn more(all: usize) -> Markup {
     html! {
-        @if all > LINES { p.faint { "and " (count(all - LINES, "more", "more")) } }
+        @if all > MAX_LINES { p.faint { "and " (count(all - MAX_LINES, "more", "more")) } }
     }
 }
 
@@ -97,9 +98,9 @@ fn findings(report: &Report) -> Markup {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     html! {
         h3 { "Findings" }
-        @if findings.is_empty() { p.fine { "Nothing speaks against a run." } }
+        @if findings.is_empty() { p.fine { "A run would succeed." } }
         ul.findings {
-            @for finding in findings.iter().take(LINES) {
+            @for finding in findings.iter().take(MAX_LINES) {
                 @let word = match finding.severity {
                     Severity::Error => "error",
                     Severity::Warning => "warning",
@@ -115,8 +116,8 @@ fn findings(report: &Report) -> Markup {
         }
         (more(findings.len()))
         details #passed {
-            summary { (count(report.passed.len(), "thing is in order", "things are in order")) }
-            ul { @for passed in report.passed.iter().take(LINES) { li { (passed) } } }
+            summary { (count(report.passed.len(), "check passed", "checks passed")) }
+            ul { @for passed in report.passed.iter().take(MAX_LINES) { li { (passed) } } }
         }
     }
 }
@@ -134,7 +135,7 @@ fn planned(plan: &Plan) -> Markup {
         }
         @if !plan.changes.is_empty() {
             ol.statements {
-                @for change in plan.changes.iter().take(LINES) { (statement(change)) }
+                @for change in plan.changes.iter().take(MAX_LINES) { (statement(change)) }
             }
             (more(plan.changes.len()))
         }

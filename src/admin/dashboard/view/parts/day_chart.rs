@@ -1,35 +1,37 @@
-//! The next 24 hours: every window as a block.
+//! Chart of the windows of the next 24 hours.
 //!
-//! What can go wrong, and what prevents it: blocks cover each other or cannot be told apart. Each has a
-//! free place in a lane; where there are not lanes enough, the picture is how many are open in each quarter
-//! of an hour. Beside it is a list, for those to whom a picture tells nothing.
+//! # Failure modes
+//! - Blocks overlap: each gets a free lane; with too few lanes, columns count the open windows of each
+//!   quarter of an hour.
+//! - A screen reader cannot read the chart: a list below has the same content.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Timelike, Utc};
 use maud::{Markup, html};
 
-use super::count;
-use super::lanes::{COLUMNS, Label, label, lanes, percent, quarters, span};
+use super::chart_layout::{COLUMNS, Label, label, lanes, percent, quarters, span};
+use super::notice::count;
 use super::time::{instant, when};
-use crate::worker::outlook::{AHEAD, Block};
+use crate::worker::upcoming::{AHEAD, WindowGroup};
 
 /// The height of a lane, in pixels.
-const LANE: usize = 24;
+const LANE_HEIGHT: usize = 24;
 /// The height of the columns, in pixels.
-const COLUMN: usize = 96;
-/// How many lines the list has at the most.
-const LISTED: usize = 50;
-/// What is drawn.
-pub(in crate::admin::dashboard) struct Strip<'a> {
-    /// By their opening.
-    blocks: Vec<(&'a str, Block)>,
-    /// The lane of each block; `None`: there are not lanes enough.
+const COLUMN_HEIGHT: usize = 96;
+/// The largest number of lines of the list.
+const LIST_LIMIT: usize = 50;
+
+/// The windows of the chart and their lanes.
+pub(in crate::admin::dashboard) struct DayChart<'a> {
+    /// Ordered by opening.
+    blocks: Vec<(&'a str, WindowGroup)>,
+    /// The lane of each block; `None` if there are too few lanes.
     lanes: Option<Vec<usize>>,
 }
 
-impl<'a> Strip<'a> {
-    /// Blocks with the names of their rotations.
+impl<'a> DayChart<'a> {
+    /// A chart of window groups with the names of their rotations.
     pub(in crate::admin::dashboard) fn new(
-        mut blocks: Vec<(&'a str, Block)>,
+        mut blocks: Vec<(&'a str, WindowGroup)>,
         now: DateTime<Utc>,
     ) -> Self {
         blocks.sort_by_key(|(name, block)| (block.opens, *name));
@@ -38,9 +40,9 @@ impl<'a> Strip<'a> {
     }
 }
 
-/// The picture and the list.
-pub(in crate::admin::dashboard) fn picture(strip: &Strip, now: DateTime<Utc>) -> Markup {
-    let blocks = &strip.blocks;
+/// The chart and its list.
+pub(in crate::admin::dashboard) fn picture(chart: &DayChart, now: DateTime<Utc>) -> Markup {
+    let blocks = &chart.blocks;
     if blocks.is_empty() {
         return html! { p.empty { "No window opens within 24 hours." } };
     }
@@ -52,15 +54,15 @@ pub(in crate::admin::dashboard) fn picture(strip: &Strip, now: DateTime<Utc>) ->
         count(rotations.len(), "rotation", "rotations"),
         (now + AHEAD).format("%-d %b %H:%M UTC")
     );
-    let height = match &strip.lanes {
-        Some(lanes) => (lanes.iter().max().unwrap_or(&0) + 1) * LANE,
-        None => COLUMN,
+    let height = match &chart.lanes {
+        Some(lanes) => (lanes.iter().max().unwrap_or(&0) + 1) * LANE_HEIGHT,
+        None => COLUMN_HEIGHT,
     };
     html! {
         svg.strip role="img" aria-label=(title) width="100%" height=(height + 22) {
             (hours(now, height))
-            @match &strip.lanes {
-                Some(lanes) => (drawn(blocks, lanes, now)),
+            @match &chart.lanes {
+                Some(lanes) => (block_lanes(blocks, lanes, now)),
                 None => (columns(blocks, now)),
             }
         }
@@ -71,7 +73,7 @@ pub(in crate::admin::dashboard) fn picture(strip: &Strip, now: DateTime<Utc>) ->
     }
 }
 
-/// The hours, every third one with its name.
+/// The hours, every third one labelled.
 fn hours(now: DateTime<Utc>, height: usize) -> Markup {
     let first = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
     html! {
@@ -80,7 +82,7 @@ fn hours(now: DateTime<Utc>, height: usize) -> Markup {
             @let x = percent(at, now);
             @if at.hour().is_multiple_of(3) && x < 100.0 {
                 line.tick x1={ (x) "%" } x2={ (x) "%" } y1="0" y2=(height) {}
-                // The names at the ends would be cut off.
+                // Labels at the ends would be cut off.
                 @if (5.0..95.0).contains(&x) {
                     text.hour .minor[!at.hour().is_multiple_of(6)] x={ (x) "%" } y=(height + 16) text-anchor="middle" {
                         @if at.hour() == 0 { (at.format("%a %-d")) } @else { (at.format("%H:%M")) }
@@ -92,11 +94,11 @@ fn hours(now: DateTime<Utc>, height: usize) -> Markup {
     }
 }
 
-fn drawn(blocks: &[(&str, Block)], lanes: &[usize], now: DateTime<Utc>) -> Markup {
+fn block_lanes(blocks: &[(&str, WindowGroup)], lanes: &[usize], now: DateTime<Utc>) -> Markup {
     html! {
         @for ((name, block), lane) in blocks.iter().zip(lanes) {
             @let span = span(block, now);
-            @let y = lane * LANE;
+            @let y = lane * LANE_HEIGHT;
             @let (x, anchor, shift) = match label(span, name).0 {
                 Label::After => (span.from + span.length, "start", 6),
                 Label::Before => (span.from, "end", -6),
@@ -104,8 +106,8 @@ fn drawn(blocks: &[(&str, Block)], lanes: &[usize], now: DateTime<Utc>) -> Marku
             };
             @let inside = label(span, name).0 == Label::Inside;
             g.block .open[block.opens <= now] {
-                title { (told(name, block)) }
-                rect x={ (round(span.from)) "%" } y=(y + 3) width={ (round(span.length)) "%" } height=(LANE - 6) rx="4" {}
+                title { (describe(name, block)) }
+                rect x={ (round(span.from)) "%" } y=(y + 3) width={ (round(span.length)) "%" } height=(LANE_HEIGHT - 6) rx="4" {}
                 text .inside[inside] x={ (round(x)) "%" } y=(y + 16) dx=(shift) text-anchor=(anchor) { (name) }
             }
         }
@@ -116,8 +118,8 @@ fn round(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0
 }
 
-/// A block in words.
-fn told(name: &str, block: &Block) -> String {
+/// A block as text.
+fn describe(name: &str, block: &WindowGroup) -> String {
     let (opens, closes) = (
         block.opens.format("%-d %b %H:%M"),
         block.closes.format("%H:%M"),
@@ -131,20 +133,20 @@ fn told(name: &str, block: &Block) -> String {
     }
 }
 
-fn columns(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
+fn columns(blocks: &[(&str, WindowGroup)], now: DateTime<Utc>) -> Markup {
     let open = quarters(blocks, now);
     let most = open.iter().max().copied().unwrap_or_default().max(1);
     let width = 100.0 / f64::from(COLUMNS);
     html! {
-        @for (place, n) in (0..COLUMNS).zip(open).filter(|(_, n)| *n > 0) {
-            @let begins = now + TimeDelta::minutes(15) * i32::from(place);
-            @let height = (n * (COLUMN - 16)).div_ceil(most);
+        @for (column, n) in (0..COLUMNS).zip(open).filter(|(_, n)| *n > 0) {
+            @let begins = now + TimeDelta::minutes(15) * i32::from(column);
+            @let height = (n * (COLUMN_HEIGHT - 16)).div_ceil(most);
             g.block {
                 title {
                     (begins.format("%-d %b %H:%M")) " to " ((begins + TimeDelta::minutes(15)).format("%H:%M UTC"))
                     ": " (count(n, "window", "windows")) " open"
                 }
-                rect x={ (round(width * f64::from(place))) "%" } y=(COLUMN - height)
+                rect x={ (round(width * f64::from(column))) "%" } y=(COLUMN_HEIGHT - height)
                     width={ (round(width * 0.86)) "%" } height=(height) {}
             }
         }
@@ -152,7 +154,7 @@ fn columns(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn list(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
+fn list(blocks: &[(&str, WindowGroup)], now: DateTime<Utc>) -> Markup {
     html! {
         table {
             thead {
@@ -162,7 +164,7 @@ fn list(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
                 }
             }
             tbody {
-                @for (name, block) in blocks.iter().take(LISTED) {
+                @for (name, block) in blocks.iter().take(LIST_LIMIT) {
                     tr {
                         td { a href={ "/rotations/" (name) } { (name) }
                             @if block.windows > 1 { " " span.far { (count(block.windows as usize, "window", "windows")) } } }
@@ -173,28 +175,28 @@ fn list(blocks: &[(&str, Block)], now: DateTime<Utc>) -> Markup {
                 }
             }
         }
-        @if blocks.len() > LISTED {
-            p.faint { "These are the first " (LISTED) " of " (blocks.len()) ": filter the rotations below to see others." }
+        @if blocks.len() > LIST_LIMIT {
+            p.faint { "These are the first " (LIST_LIMIT) " of " (blocks.len()) ". Filter the rotations below to see others." }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::tests::{block, now};
+    use super::super::chart_layout::tests::{block, now};
     use super::*;
 
     #[test]
-    fn every_window_is_a_block_of_its_own_place_with_its_name_and_times() {
+    fn every_window_is_a_block_with_its_name_and_times() {
         let blocks = vec![
             ("b", block(0, 60)),
             ("a", block(0, 60)),
             ("c", block(600, 60)),
             ("d", block(1380, 60)),
         ];
-        let strip = Strip::new(blocks, now());
-        assert_eq!(strip.lanes, Some(vec![0, 1, 0, 0]));
-        let picture = picture(&strip, now()).into_string();
+        let chart = DayChart::new(blocks, now());
+        assert_eq!(chart.lanes, Some(vec![0, 1, 0, 0]));
+        let picture = picture(&chart, now()).into_string();
         assert_eq!(picture.matches("<rect").count(), 4);
         for part in [
             "4 windows of 4 rotations until 26 Nov 10:07 UTC",
@@ -209,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn more_windows_than_there_are_lanes_are_columns_that_count_them() {
+    fn too_many_windows_are_counted_in_columns() {
         let names: Vec<String> = (0..300).map(|n| format!("r{n}")).collect();
         let blocks = names.iter().map(|name| (name.as_str(), block(15, 30)));
-        let strip = Strip::new(blocks.collect(), now());
-        assert_eq!(strip.lanes, None);
-        let open = quarters(&strip.blocks, now());
+        let chart = DayChart::new(blocks.collect(), now());
+        assert_eq!(chart.lanes, None);
+        let open = quarters(&chart.blocks, now());
         assert_eq!(open[..4], [0, 300, 300, 0]);
-        let picture = picture(&strip, now()).into_string();
+        let picture = picture(&chart, now()).into_string();
         assert_eq!(picture.matches("<rect").count(), 2);
         assert!(picture.contains("25 Nov 10:22 to 10:37 UTC: 300 windows open"));
         assert!(picture.contains("the first 50 of 300"));

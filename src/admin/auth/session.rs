@@ -1,0 +1,135 @@
+//! Dashboard sessions: signed cookies that hold no token, without a list on the server.
+//!
+//! # Failure modes
+//! - A cookie is forged, or its expiry changed: it is signed with the token's hash, so that a new token
+//!   also ends every session.
+//! - Another site sends a form in the user's browser: the cookie is `SameSite=Strict`, and every form
+//!   carries a CSRF token derived from the cookie, which another site cannot read.
+
+use aws_lc_rs::constant_time;
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::token::TokenAuth;
+use twinkey_core::telemetry::Clock;
+
+/// The cookie's name.
+pub const COOKIE_NAME: &str = "twinkey_session";
+/// How long a session lasts.
+pub const LIFETIME: TimeDelta = TimeDelta::hours(12);
+
+/// A valid session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session(String);
+
+impl Session {
+    /// A new session that starts at `now`.
+    #[must_use]
+    pub fn start(auth: &TokenAuth, now: DateTime<Utc>) -> Self {
+        let expires = (now + LIFETIME).timestamp();
+        let id = uuid::Uuid::new_v4().simple();
+        let text = format!("{expires}.{id}");
+        let signature = signature(auth, "session", &text);
+        Self(format!("{text}.{signature}"))
+    }
+
+    /// The cookie's value.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.0
+    }
+
+    /// The session's id for the log; it authorizes nothing.
+    #[must_use]
+    pub fn log_id(&self) -> &str {
+        let id = self.0.split('.').nth(1).unwrap_or_default();
+        id.get(..8).unwrap_or(id)
+    }
+
+    /// The CSRF token of this session's forms.
+    #[must_use]
+    pub fn csrf_token(&self, auth: &TokenAuth) -> String {
+        signature(auth, "form", &self.0)
+    }
+
+    /// Whether `candidate` is the CSRF token of this session.
+    #[must_use]
+    pub fn has_csrf_token(&self, auth: &TokenAuth, candidate: &str) -> bool {
+        equal(&self.csrf_token(auth), candidate)
+    }
+
+    /// The session of a cookie's value, if it is signed and not expired.
+    #[must_use]
+    pub fn parse(auth: &TokenAuth, value: &str, now: DateTime<Utc>) -> Option<Self> {
+        let (text, candidate) = value.rsplit_once('.')?;
+        let (expires, _) = text.split_once('.')?;
+        let expires = expires.parse::<i64>().ok()?;
+        (equal(&signature(auth, "session", text), candidate) && now.timestamp() < expires)
+            .then(|| Self(value.to_owned()))
+    }
+}
+
+/// The valid session of a request.
+#[must_use]
+pub fn from_headers(auth: &TokenAuth, headers: &HeaderMap) -> Option<Session> {
+    let now = Clock::system().now();
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE_NAME)
+        .find_map(|(_, value)| Session::parse(auth, value, now))
+}
+
+fn signature(auth: &TokenAuth, purpose: &str, text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(auth.sign(&format!("{purpose} {text}")))
+}
+
+fn equal(a: &str, b: &str) -> bool {
+    constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::TokenSource;
+
+    fn auth(token: &str) -> TokenAuth {
+        TokenAuth::new(Some(TokenSource::Value(token.into()))).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_valid_until_it_expires_under_its_token() {
+        let now = "2026-11-24T07:00:00Z".parse().unwrap();
+        let auth = auth("the-first-token-0123");
+        let session = Session::start(&auth, now);
+        let value = session.value();
+        let read = |value: &str, at| Session::parse(&auth, value, at);
+        assert_eq!(read(value, now).as_ref(), Some(&session));
+        assert_eq!(read(value, now + LIFETIME), None);
+        let other = self::auth("the-second-token-0123");
+        assert_eq!(Session::parse(&other, value, now), None);
+        let (expires, rest) = value.split_once('.').unwrap();
+        let later = format!("{}.{rest}", expires.parse::<i64>().unwrap() + 60);
+        for forged in [later.as_str(), "", "..", "1.2.3", &value[1..]] {
+            assert_eq!(read(forged, now), None, "{forged:?}");
+        }
+    }
+
+    #[test]
+    fn the_csrf_token_of_another_session_is_refused() {
+        let now = "2026-11-24T07:00:00Z".parse().unwrap();
+        let auth = auth("the-first-token-0123");
+        let (one, two) = (Session::start(&auth, now), Session::start(&auth, now));
+        assert!(one.has_csrf_token(&auth, &one.csrf_token(&auth)));
+        assert!(!one.has_csrf_token(&auth, &two.csrf_token(&auth)));
+        assert!(!one.has_csrf_token(&auth, ""));
+        assert_eq!(one.log_id().len(), 8);
+        assert_ne!(one.log_id(), two.log_id());
+    }
+}

@@ -1,0 +1,70 @@
+//! Actions that the dashboard offers for a rotation.
+
+use serde::Deserialize;
+
+use crate::worker::views::RotationState;
+
+/// An action on a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Action {
+    Rotate,
+    Pause,
+    Resume,
+    Rollback,
+}
+
+impl Action {
+    /// All actions, in the order of their buttons.
+    pub(super) const ALL: [Self; 4] = [Self::Rotate, Self::Pause, Self::Resume, Self::Rollback];
+
+    /// The name in the path.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The route of its pages.
+    pub(super) const fn route(self) -> &'static str {
+        match self {
+            Self::Rotate => "/rotations/{name}/rotate",
+            Self::Pause => "/rotations/{name}/pause",
+            Self::Resume => "/rotations/{name}/resume",
+            Self::Rollback => "/rotations/{name}/rollback",
+        }
+    }
+
+    /// The label of its button.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Rotate => "Rotate",
+            Self::Pause => "Pause",
+            Self::Resume => "Resume",
+            Self::Rollback => "Roll back",
+        }
+    }
+
+    /// The message after the action.
+    pub(super) const fn success_message(self) -> &'static str {
+        match self {
+            Self::Rotate => "A run has started. Its steps are below.",
+            Self::Pause => "Paused: no scheduled run starts.",
+            Self::Resume => "Resumed: scheduled runs start again.",
+            Self::Rollback => "Rolled back: AWSCURRENT is the former AWSPREVIOUS.",
+        }
+    }
+
+    /// Whether it is offered in this state; the worker refuses or ignores the others.
+    pub(super) fn is_offered(self, state: RotationState) -> bool {
+        let paused = state == RotationState::Paused;
+        match self {
+            Self::Rotate | Self::Rollback => true,
+            Self::Pause => !paused,
+            Self::Resume => paused,
+        }
+    }
+}

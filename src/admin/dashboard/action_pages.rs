@@ -1,0 +1,123 @@
+//! Pages of the actions: `GET` shows what an action will do, `POST` does it.
+//!
+//! An action calls the same functions, and writes the same audit line, as the API.
+
+use axum::Extension;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{ConnectInfo, Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::action::Action;
+use super::session_context::SessionContext;
+use super::view::confirm::ConfirmPage;
+use super::{ErrorPage, view};
+use crate::admin::problem::ApiError;
+use crate::admin::routes::request::{Caller, RotationPath, audit, check_reason};
+use crate::worker::state::WorkerState;
+use twinkey_stores::listener::Peer;
+
+/// The fields of the form, besides its CSRF token.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ActionForm {
+    reason: String,
+    force: Option<String>,
+    key: Option<Uuid>,
+}
+
+/// `GET`: the page that describes the action.
+pub(super) async fn confirm(
+    action: Action,
+    State(state): State<WorkerState>,
+    Extension(context): Extension<SessionContext>,
+    named: Result<RotationPath, ApiError>,
+) -> Result<Response, ErrorPage> {
+    let named = named?;
+    let page = confirm_page(action, &state, &context, &named, None, "").await?;
+    Ok(view::page(StatusCode::OK, page))
+}
+
+async fn confirm_page(
+    action: Action,
+    state: &WorkerState,
+    context: &SessionContext,
+    RotationPath(rotation): &RotationPath,
+    refused: Option<&ApiError>,
+    reason: &str,
+) -> Result<maud::Markup, ErrorPage> {
+    let view = state.view(rotation).await?;
+    Ok(view::confirm::page(&ConfirmPage {
+        context,
+        worker: &state.runner.rotator.worker,
+        now: state.now(),
+        action,
+        rotation,
+        view: &view,
+        key: &Uuid::new_v4().to_string(),
+        refused,
+        reason,
+    }))
+}
+
+/// `POST`: executes the action, or shows the same page with the error.
+pub(super) async fn execute(
+    action: Action,
+    State(state): State<WorkerState>,
+    Extension(context): Extension<SessionContext>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    named: Result<RotationPath, ApiError>,
+    form: Result<Form<ActionForm>, FormRejection>,
+) -> Result<Response, ErrorPage> {
+    let named = named?;
+    let Form(form) = form.map_err(|refused| {
+        let hint = "open the page again and submit its form";
+        ApiError::new(refused.status(), refused.body_text(), hint)
+    })?;
+    let RotationPath(rotation) = &named;
+    let result = run_action(action, &state, &named, &form).await;
+    let logged_action = match action {
+        Action::Rotate if form.force.is_some() => "rotate, by force",
+        _ => action.as_str(),
+    };
+    let reason = form.reason.trim();
+    let caller = Caller::session(peer, &context.session);
+    audit(caller, logged_action, rotation, Some(reason), &result);
+    match result {
+        Ok(()) => {
+            let target = format!("/rotations/{}?done={}", rotation.name, action.as_str());
+            Ok(Redirect::to(&target).into_response())
+        }
+        Err(refused) => {
+            let page =
+                confirm_page(action, &state, &context, &named, Some(&refused), reason).await?;
+            Ok(view::page(refused.status(), page))
+        }
+    }
+}
+
+async fn run_action(
+    action: Action,
+    state: &WorkerState,
+    RotationPath(rotation): &RotationPath,
+    form: &ActionForm,
+) -> Result<(), ApiError> {
+    let reason = Some(form.reason.trim()).filter(|r| !r.is_empty());
+    check_reason(reason)?;
+    let (reason, rotator) = (reason.map(str::to_owned), &state.runner.rotator);
+    match action {
+        Action::Rotate => {
+            let key = form.key.map(|key| key.to_string());
+            let force = form.force.is_some();
+            state
+                .rotate(rotation.clone(), force, reason, key.as_deref())
+                .await?;
+        }
+        Action::Rollback => drop(state.roll_back(rotation.clone(), reason).await?),
+        Action::Pause => rotator.set_paused(rotation, true).await?,
+        Action::Resume => rotator.set_paused(rotation, false).await?,
+    }
+    Ok(())
+}
