@@ -11,7 +11,7 @@ use config::{Value, ValueKind};
 use super::known;
 use super::raw::Table;
 use super::rotation::Folder;
-use super::settings::{Hook, HookAction};
+use super::settings::{Hook, HookActionSettings};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// A hook is no job runner: what takes longer is to be started by it, not to be done in it.
@@ -80,7 +80,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
         Kind::EcsRedeploy => {
             let cluster = table.text("cluster").map(str::to_owned);
             let services = full(table, "services");
-            HookAction::EcsRedeploy {
+            HookActionSettings::EcsRedeploy {
                 cluster: cluster?,
                 services: services?,
             }
@@ -94,7 +94,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
                     format!("begins with {program:?}, which is no path: name the program by its whole path; there is no shell"),
                 );
             }
-            HookAction::Exec {
+            HookActionSettings::Exec {
                 program: folder.join(program),
                 arguments: arguments.to_vec(),
             }

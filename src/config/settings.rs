@@ -181,12 +181,12 @@ pub struct Hook {
     pub timeout: Duration,
     /// How many of it there may be at once.
     pub concurrency: usize,
-    pub action: HookAction,
+    pub action: HookActionSettings,
 }
 
 /// What a hook does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HookAction {
+pub enum HookActionSettings {
     /// `kind = "ecs-redeploy"`: Amazon ECS replaces the tasks of these services.
     EcsRedeploy {
         /// Name or ARN.
@@ -201,7 +201,7 @@ pub enum HookAction {
     },
 }
 
-impl HookAction {
+impl HookActionSettings {
     /// As the config writes it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -212,7 +212,7 @@ impl HookAction {
     }
 }
 
-impl fmt::Display for HookAction {
+impl fmt::Display for HookActionSettings {
     /// Without the arguments, which may be anybody's secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

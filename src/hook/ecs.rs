@@ -1,13 +1,13 @@
-//! `kind = "ecs-redeploy"`: the tasks of a service are replaced, and the new ones are given the new secret.
+//! Hook `kind = "ecs-redeploy"`: a forced deployment, whose new tasks start with the new secret.
 //!
-//! ECS injects a secret's value into a container when it starts, and never again ("Pass Secrets Manager secrets
-//! through Amazon ECS environment variables" in the ECS developer guide). `UpdateService` with
-//! `forceNewDeployment` starts new tasks by the service's own rules.
+//! ECS injects a secret's value only at container start ("Pass Secrets Manager secrets through Amazon ECS
+//! environment variables" in the ECS developer guide). `UpdateService` with `forceNewDeployment` starts new
+//! tasks by the service's own rules.
 //!
-//! What can go wrong, and what prevents it:
-//! - a call is throttled or its answer lost: it is made again until the hook's time is over. A second forced
-//!   deployment replaces the first one, and harms nobody;
-//! - one of several services is refused: the others are redeployed all the same.
+//! # Failure modes
+//! - A call is throttled, or its response is lost: it is repeated until the hook's timeout. A second forced
+//!   deployment replaces the first one, which is harmless.
+//! - One of several services is refused: the others are redeployed nevertheless.
 
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{HookError, Undone};
+use super::{HookError, HookFailure};
 use crate::worker::backoff::Backoff;
 use twinkey_core::aws::{Aws, arn};
 use twinkey_core::telemetry::Clock;
 use twinkey_engines::tls::client_config;
 
-/// For one call, from the connection to the end of the answer.
+/// The time limit of one call, from the connection to the end of the response.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// ECS's JSON protocol, version 1.1: the action.
+/// The action, as ECS's JSON protocol 1.1 names it.
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113.UpdateService";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
@@ -40,25 +40,24 @@ pub(super) struct Ecs {
     client: Client,
 }
 
-/// An answer that is an error.
+/// An error response.
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorResponse {
     #[serde(rename = "__type")]
     kind: String,
 }
 
-/// Why a call did not succeed.
-struct Refused {
-    why: String,
-    /// Another call may.
-    again: bool,
+/// A failed call.
+struct CallError {
+    reason: String,
+    retryable: bool,
 }
 
-impl Refused {
-    fn for_good(why: impl std::fmt::Display) -> Self {
+impl CallError {
+    fn permanent(reason: impl std::fmt::Display) -> Self {
         Self {
-            why: why.to_string(),
-            again: false,
+            reason: reason.to_string(),
+            retryable: false,
         }
     }
 }
@@ -92,78 +91,83 @@ impl Ecs {
         })
     }
 
-    /// Each service. Goes on until all are done or refused for good; the caller has the time limit.
-    pub(super) async fn redeploy(&self) -> Result<(), Undone> {
-        let mut left: Vec<&String> = self.services.iter().collect();
-        let mut refused = Vec::new();
+    /// Redeploys each service, with retries; the caller applies the time limit.
+    pub(super) async fn redeploy(&self) -> Result<(), HookFailure> {
+        let mut pending: Vec<&String> = self.services.iter().collect();
+        let mut failures = Vec::new();
         for attempt in 1.. {
-            let mut again = Vec::new();
-            for service in left {
+            let mut retry = Vec::new();
+            for service in pending {
                 let Err(failed) = self.update(service).await else {
                     continue;
                 };
-                let why = &failed.why;
-                if failed.again {
-                    tracing::warn!(cluster = %self.cluster, %service, attempt, %why, "a service was not redeployed yet");
-                    again.push(service);
+                let reason = &failed.reason;
+                if failed.retryable {
+                    tracing::warn!(cluster = %self.cluster, %service, attempt, %reason, "ecs redeploy failed, retrying");
+                    retry.push(service);
                 } else {
-                    refused.push(format!("{service}: {why}"));
+                    failures.push(format!("{service}: {reason}"));
                 }
             }
-            if again.is_empty() {
+            if retry.is_empty() {
                 break;
             }
-            left = again;
+            pending = retry;
             tokio::time::sleep(Backoff::RUNS.jittered(attempt)).await;
         }
-        if refused.is_empty() {
+        if failures.is_empty() {
             return Ok(());
         }
-        Err(Undone::Failed(refused.join("; ")))
+        Err(HookFailure::Failed(failures.join("; ")))
     }
 
-    async fn update(&self, service: &str) -> Result<(), Refused> {
+    async fn update(&self, service: &str) -> Result<(), CallError> {
         let config = self.aws.config().await;
         let body = json!({
             "cluster": self.cluster, "service": service, "forceNewDeployment": true,
         });
         let request = self.signed(config, body.to_string()).await?;
-        let answer = self
+        let response = self
             .client
             .execute(request)
             .await
-            .map_err(|error| Refused {
-                why: error.without_url().to_string(),
-                again: true,
+            .map_err(|error| CallError {
+                reason: error.without_url().to_string(),
+                retryable: true,
             })?;
-        let status = answer.status();
+        let status = response.status();
         if status.is_success() {
             return Ok(());
         }
-        // Of an error only its name is used.
-        let refusal: Option<Refusal> = answer.json().await.ok();
-        let name = refusal.map(|refusal| refusal.kind).unwrap_or_default();
+        // Only the error's name is used; its message may quote the request.
+        let error: Option<ErrorResponse> = response.json().await.ok();
+        let name = error.map(|error| error.kind).unwrap_or_default();
         let name = name.rsplit('#').next().unwrap_or_default();
-        Err(Refused {
-            why: format!("ECS answers {name} (HTTP status {status})"),
-            again: status.is_server_error() || name.contains("Throttl"),
+        Err(CallError {
+            reason: format!("ECS responds {name} (HTTP status {status})"),
+            retryable: status.is_server_error() || name.contains("Throttl"),
         })
     }
 
-    /// Signed as AWS documents it (Signature Version 4), with the worker's own credentials.
-    async fn signed(&self, config: &SdkConfig, body: String) -> Result<reqwest::Request, Refused> {
-        // An ARN says where the cluster is.
+    /// A request signed with Signature Version 4 and the worker's credentials.
+    async fn signed(
+        &self,
+        config: &SdkConfig,
+        body: String,
+    ) -> Result<reqwest::Request, CallError> {
+        // The region of a cluster ARN comes first.
         let region = arn::region(&self.cluster).map(|region| Region::new(region.to_owned()));
         let region = region.or_else(|| config.region().cloned());
-        let region = region
-            .ok_or_else(|| Refused::for_good("no region is set (secrets.region, or AWS_REGION)"))?;
+        let region = region.ok_or_else(|| {
+            CallError::permanent("no region is set (secrets.region, or AWS_REGION)")
+        })?;
         let provider = config
             .credentials_provider()
-            .ok_or_else(|| Refused::for_good("the worker has no credentials for AWS"))?;
+            .ok_or_else(|| CallError::permanent("the worker has no AWS credentials"))?;
         let credentials = provider.provide_credentials().await;
-        let credentials = credentials.map_err(|_| Refused {
-            why: "the worker got no credentials for AWS".into(),
-            again: true,
+        let credentials = credentials.map_err(|_| CallError {
+            reason: "the AWS credentials of the worker cannot be loaded".into(),
+            retryable: true,
         })?;
         let url = config.endpoint_url().map_or_else(
             || format!("https://ecs.{region}.{}/", arn::dns_suffix(region.as_ref())),
@@ -182,18 +186,18 @@ impl Ecs {
             .time(self.clock.now().into())
             .settings(SigningSettings::default())
             .build()
-            .map_err(Refused::for_good)?
+            .map_err(CallError::permanent)?
             .into();
         let bytes = SignableBody::Bytes(body.as_bytes());
         let signable = SignableRequest::new("POST", &url, headers.into_iter(), bytes);
-        let signed = sign(signable.map_err(Refused::for_good)?, &params);
-        let (instructions, _) = signed.map_err(Refused::for_good)?.into_parts();
+        let signed = sign(signable.map_err(CallError::permanent)?, &params);
+        let (instructions, _) = signed.map_err(CallError::permanent)?.into_parts();
         for (name, value) in instructions.headers() {
             request = request.header(name, value);
         }
         request
             .body(body)
             .build()
-            .map_err(|error| Refused::for_good(error.without_url()))
+            .map_err(|error| CallError::permanent(error.without_url()))
     }
 }

@@ -1,10 +1,10 @@
-//! `kind = "exec"`: a program with arguments, without a shell.
+//! Hook `kind = "exec"`: a program with arguments, without a shell.
 //!
-//! What can go wrong, and what prevents it:
-//! - its children outlive it, or hold its output open: it is the head of a process group, which is killed whole
-//!   when it ends, when its time is over, and when the worker forgets it ([`Group`]);
-//! - it writes without end, and fills memory or the log: of each stream the first [`KEPT`] bytes are logged, as one
-//!   field with everything escaped, and the rest is read and thrown away.
+//! # Failure modes
+//! - Child processes outlive the program or hold its output open: it leads a process group, which is killed
+//!   when the program exits, at its timeout, and when the future is dropped ([`ProcessGroup`]).
+//! - The program writes without end: the first [`LOGGED_BYTES`] bytes of each stream are logged as one
+//!   escaped field, and the rest is discarded.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -14,25 +14,25 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::Undone;
-use super::occasion::Occasion;
+use super::HookFailure;
+use super::payload::HookPayload;
 
-/// Of each stream, in bytes.
-const KEPT: usize = 4096;
+/// The bytes of each stream that are logged.
+const LOGGED_BYTES: usize = 4096;
 
 pub(super) struct Exec {
     program: PathBuf,
     arguments: Vec<String>,
-    /// Variables that it is not given.
-    withheld: Vec<String>,
+    /// Variables that are removed from its environment.
+    removed_variables: Vec<String>,
 }
 
-/// What a stream has given.
+/// The output of a stream.
 #[derive(Default)]
 struct Output {
-    kept: Vec<u8>,
-    /// How many bytes more there were.
-    more: usize,
+    logged: Vec<u8>,
+    /// The number of discarded bytes.
+    discarded: usize,
 }
 
 impl Output {
@@ -40,101 +40,111 @@ impl Output {
     async fn read(&mut self, stream: Option<impl AsyncRead + Unpin>) {
         let Some(mut stream) = stream else { return };
         let mut buffer = [0; 4096];
-        // A stream that cannot be read is at its end.
+        // A read error ends the stream.
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-            let room = (KEPT - self.kept.len()).min(read);
-            self.kept
-                .extend_from_slice(buffer.get(..room).unwrap_or_default());
-            self.more += read - room;
+            let count = (LOGGED_BYTES - self.logged.len()).min(read);
+            self.logged
+                .extend_from_slice(buffer.get(..count).unwrap_or_default());
+            self.discarded += read - count;
         }
     }
 
     fn log(&self, stream: &str, program: &Path, rotation: &str) {
-        if self.kept.is_empty() {
+        if self.logged.is_empty() {
             return;
         }
-        let text = String::from_utf8_lossy(&self.kept);
-        tracing::info!(program = %program.display(), rotation, stream, output = ?text, more_bytes = self.more, "a hook wrote");
+        let text = String::from_utf8_lossy(&self.logged);
+        tracing::info!(program = %program.display(), rotation, stream, output = ?text, discarded_bytes = self.discarded, "hook output");
     }
 }
 
-/// A process group that is killed at the latest when it is dropped.
-struct Group(Option<Pid>);
+/// A process group that is killed on drop.
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn kill(&mut self) {
         if let Some(pid) = self.0.take() {
-            // Nobody being left in it is as good.
+            // An error means that the group has no process left.
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 impl Exec {
-    pub(super) fn new(program: &Path, arguments: &[String], withheld: Vec<String>) -> Self {
+    pub(super) fn new(
+        program: &Path,
+        arguments: &[String],
+        removed_variables: Vec<String>,
+    ) -> Self {
         Self {
             program: program.to_owned(),
             arguments: arguments.to_vec(),
-            withheld,
+            removed_variables,
         }
     }
 
-    pub(super) async fn run(&self, occasion: &Occasion, limit: Duration) -> Result<(), Undone> {
+    pub(super) async fn run(
+        &self,
+        payload: &HookPayload,
+        limit: Duration,
+    ) -> Result<(), HookFailure> {
         let mut command = Command::new(&self.program);
-        for name in &self.withheld {
+        for name in &self.removed_variables {
             command.env_remove(name);
         }
         command
             .args(&self.arguments)
-            .envs(occasion.variables())
+            .envs(payload.variables())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = command
-            .spawn()
-            .map_err(|error| Undone::because(format!("it cannot be started: {error}")))?;
+        let mut child = command.spawn().map_err(|error| {
+            HookFailure::error(format!("the program cannot be started: {error}"))
+        })?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
-        let mut group = Group(pid.and_then(Pid::from_raw));
-        let (mut said, mut complained) = (Output::default(), Output::default());
+        let mut group = ProcessGroup(pid.and_then(Pid::from_raw));
+        let (mut out, mut err) = (Output::default(), Output::default());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let ended = async {
-            let ended = child.wait().await;
-            // What it left behind would keep the streams open.
+        let exited = async {
+            let status = child.wait().await;
+            // Remaining children would keep the streams open.
             group.kill();
-            ended
+            status
         };
-        let all = async { tokio::join!(ended, said.read(stdout), complained.read(stderr)).0 };
-        let ended = tokio::time::timeout(limit, all).await;
-        said.log("stdout", &self.program, &occasion.rotation);
-        complained.log("stderr", &self.program, &occasion.rotation);
-        let status = ended
-            .map_err(|_| Undone::TimedOut)?
-            .map_err(Undone::because)?;
-        judge(status)
+        let all = async { tokio::join!(exited, out.read(stdout), err.read(stderr)).0 };
+        let status = tokio::time::timeout(limit, all).await;
+        out.log("stdout", &self.program, &payload.rotation);
+        err.log("stderr", &self.program, &payload.rotation);
+        let status = status
+            .map_err(|_| HookFailure::TimedOut)?
+            .map_err(HookFailure::error)?;
+        check_status(status)
     }
 }
 
-fn judge(status: ExitStatus) -> Result<(), Undone> {
+fn check_status(status: ExitStatus) -> Result<(), HookFailure> {
     if status.success() {
         return Ok(());
     }
     // "exit status: 1", "signal: 9 (SIGKILL)"
-    Err(Undone::because(format!("it ended with {status}")))
+    Err(HookFailure::error(format!(
+        "the program ended with {status}"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn occasion() -> Occasion {
-        Occasion {
+    fn payload() -> HookPayload {
+        HookPayload {
             event: "succeeded",
             rotation: "orders".into(),
             secret: None,
@@ -146,43 +156,47 @@ mod tests {
         }
     }
 
-    async fn shell(script: &str, limit: Duration) -> Result<(), Undone> {
+    async fn shell(script: &str, limit: Duration) -> Result<(), HookFailure> {
         let arguments = ["-c".to_owned(), script.to_owned()];
         let exec = Exec::new(Path::new("/bin/sh"), &arguments, vec!["HOME".into()]);
-        exec.run(&occasion(), limit).await
+        exec.run(&payload(), limit).await
     }
 
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn what_a_program_ends_with_is_told() {
+    async fn the_exit_status_is_reported() {
         shell("exit 0", LONG).await.unwrap();
         let failed = shell("exit 3", LONG).await.unwrap_err();
-        assert_eq!(failed.to_string(), "it ended with exit status: 3");
-        let exec = Exec::new(Path::new("/nowhere/to/be/found"), &[], Vec::new());
-        let failed = exec.run(&occasion(), LONG).await.unwrap_err();
-        assert!(failed.to_string().starts_with("it cannot be started: "));
+        assert_eq!(failed.to_string(), "the program ended with exit status: 3");
+        let exec = Exec::new(Path::new("/no/such/program"), &[], Vec::new());
+        let failed = exec.run(&payload(), LONG).await.unwrap_err();
+        assert!(
+            failed
+                .to_string()
+                .starts_with("the program cannot be started: ")
+        );
     }
 
     #[tokio::test]
-    async fn a_program_is_told_of_the_rotation_and_not_given_what_is_withheld() {
+    async fn a_program_gets_the_payload_and_no_withheld_variable() {
         let script = "test $TWINKEY_ROTATION = orders && test -z \"${HOME+set}\" && test -z \"${TWINKEY_RUN+set}\"";
         shell(script, LONG).await.unwrap();
     }
 
     #[tokio::test]
-    async fn at_its_time_limit_a_program_is_killed_with_its_children() {
+    async fn a_timeout_kills_a_program_with_its_children() {
         let folder = tempfile::tempdir().unwrap();
         let pid = folder.path().join("pid");
-        // The child says who it is before the parent begins to wait.
+        // The child writes its id before the parent waits.
         let script = format!(
             "sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait",
             pid.display()
         );
         let ended = shell(&script, Duration::from_secs(1)).await;
-        assert!(matches!(ended, Err(Undone::TimedOut)), "{ended:?}");
+        assert!(matches!(ended, Err(HookFailure::TimedOut)), "{ended:?}");
         let child = std::fs::read_to_string(pid).unwrap();
-        // A killed child is a zombie until its new parent notices; it runs no more.
+        // A killed child is a zombie until its new parent reaps it.
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
         while state().is_ok_and(|stat| !stat.contains(") Z ")) {
             tokio::task::yield_now().await;
@@ -190,15 +204,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_a_program_leaves_behind_ends_with_it() {
+    async fn a_child_is_killed_when_its_program_exits() {
         shell("sleep 600 & exit 0", LONG).await.unwrap();
     }
 
     #[tokio::test]
-    async fn of_endless_output_the_beginning_is_kept() {
+    async fn only_the_start_of_the_output_is_logged() {
         let mut output = Output::default();
-        let bytes = vec![b'x'; 3 * KEPT + 7];
+        let bytes = vec![b'x'; 3 * LOGGED_BYTES + 7];
         output.read(Some(bytes.as_slice())).await;
-        assert_eq!((output.kept.len(), output.more), (KEPT, 2 * KEPT + 7));
+        assert_eq!(
+            (output.logged.len(), output.discarded),
+            (LOGGED_BYTES, 2 * LOGGED_BYTES + 7)
+        );
     }
 }

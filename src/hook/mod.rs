@@ -1,20 +1,18 @@
-//! What is done for those who do not read the secret themselves: `[[hook]]`, after AWSCURRENT has moved.
+//! Hooks (`[[hook]]`): actions after AWSCURRENT has moved, for applications that do not read the secret.
 //!
-//! What can go wrong, and what prevents it:
-//! - a hook that fails, hangs or is missing undoes a rotation, or holds one up: hooks read the memory of the last
-//!   events at their own pace, as notifications do; nothing waits for them, and nothing hears of their outcome but
-//!   the log and the metrics;
-//! - a hook hangs for ever, or many rotations at once start as many programs: it has a time limit and a number of
-//!   places ([`Hook::timeout`], [`Hook::concurrency`]), and who waits for a place starts nothing;
-//! - a program outlives its time limit through its children: it is a process group of its own, which is killed
-//!   whole ([`exec`]);
-//! - a password reaches a program: what it is told is made of an event, which holds none ([`Occasion`]), and the
-//!   variables in which the worker itself is given tokens and keys are withheld from it;
-//! - a worker that stops, or falls behind, skips a hook without a word: each that is not run is an error in the log.
+//! # Failure modes
+//! - A hook fails, hangs or is missing: hooks subscribe to the events and no run waits for them. Only the log
+//!   and the metrics report their outcome.
+//! - A hook hangs, or many rotations start many programs: each hook has a timeout and a number of permits
+//!   ([`Hook::timeout`], [`Hook::concurrency`]).
+//! - Child processes outlive the timeout: the program's process group is killed ([`exec`]).
+//! - A program receives a password: its payload comes from an event, which holds none ([`HookPayload`]), and
+//!   the variables that hold tokens and keys of the worker are removed from its environment.
+//! - A worker that stops or falls behind skips a hook: each skipped hook is an error in the log.
 
 mod ecs;
 mod exec;
-pub mod occasion;
+pub mod payload;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,16 +21,16 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{Destination, Hook, HookAction, Settings, TokenSource};
-use crate::hook::occasion::Occasion;
-use crate::rotation::event::{Heard, Subscription};
-use crate::worker::fleet::Fleet;
+use crate::config::settings::{Destination, Hook, HookActionSettings, Settings, TokenSource};
+use crate::hook::payload::HookPayload;
+use crate::rotation::event::{Received, Subscription};
+use crate::worker::state::WorkerState;
 use twinkey_engines::EngineError;
 
-/// What becomes of a hook, as the metric writes it.
+/// The outcomes of a hook, as the metric names them.
 const OUTCOMES: [&str; 4] = ["succeeded", "failed", "timed_out", "not_run"];
 
-/// Why a hook can never be run.
+/// A hook that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     #[error("{hook}: {source}")]
@@ -44,19 +42,19 @@ pub enum HookError {
     },
 }
 
-/// How a hook failed.
+/// A failed hook.
 #[derive(Debug)]
-enum Undone {
+enum HookFailure {
     Failed(String),
     TimedOut,
 }
 
-impl Undone {
-    fn because(why: impl fmt::Display) -> Self {
-        Self::Failed(why.to_string())
+impl HookFailure {
+    fn error(reason: impl fmt::Display) -> Self {
+        Self::Failed(reason.to_string())
     }
 
-    /// As the metric writes it.
+    /// The outcome, as the metric names it.
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Failed(_) => "failed",
@@ -65,29 +63,30 @@ impl Undone {
     }
 }
 
-impl fmt::Display for Undone {
+impl fmt::Display for HookFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(why) => f.write_str(why),
-            Self::TimedOut => f.write_str("it was not done within its timeout, and was stopped"),
+            Self::Failed(reason) => f.write_str(reason),
+            Self::TimedOut => f.write_str("the timeout expired, and the hook was stopped"),
         }
     }
 }
 
-enum Doer {
+/// The executable action of a hook.
+enum HookAction {
     Ecs(ecs::Ecs),
     Exec(exec::Exec),
 }
 
-/// One hook.
-struct Runner {
+/// The task of one hook.
+struct HookWorker {
     hook: Hook,
-    doer: Doer,
-    fleet: Fleet,
+    action: HookAction,
+    state: WorkerState,
 }
 
-/// The variables in which a worker is given tokens and keys.
-fn withheld(settings: &Settings) -> Vec<String> {
+/// The variables that hold tokens and keys of the worker.
+fn secret_variables(settings: &Settings) -> Vec<String> {
     let keys = settings
         .notify
         .iter()
@@ -104,106 +103,107 @@ fn withheld(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-/// The tasks that run hooks. They end when `closing` is cancelled and what was on has ended.
+/// Starts the tasks that run hooks. They end when `closing` is cancelled and the running hooks have ended.
 ///
 /// # Errors
-/// The roots that AWS is verified against cannot be read; then no hook is run.
+/// The TLS roots for AWS cannot be read; then no hook runs.
 pub fn start(
     settings: &Settings,
-    fleet: &Fleet,
+    state: &WorkerState,
     closing: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, HookError> {
-    let mut runners = Vec::new();
+    let mut workers = Vec::new();
     for hook in &settings.hooks {
-        let doer = match &hook.action {
-            HookAction::EcsRedeploy { cluster, services } => {
-                let site = &fleet.crew.rotator.site;
-                let (aws, clock) = (site.aws.clone(), site.clock.clone());
-                Doer::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
-            }
-            HookAction::Exec { program, arguments } => {
-                Doer::Exec(exec::Exec::new(program, arguments, withheld(settings)))
-            }
-        };
-        fleet.metrics.expect_hooks(hook.action.kind(), &OUTCOMES);
-        runners.push(Arc::new(Runner {
+        let action =
+            match &hook.action {
+                HookActionSettings::EcsRedeploy { cluster, services } => {
+                    let run_context = &state.runner.rotator.context;
+                    let (aws, clock) = (run_context.aws.clone(), run_context.clock.clone());
+                    HookAction::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
+                }
+                HookActionSettings::Exec { program, arguments } => HookAction::Exec(
+                    exec::Exec::new(program, arguments, secret_variables(settings)),
+                ),
+            };
+        state.metrics.expect_hooks(hook.action.kind(), &OUTCOMES);
+        workers.push(Arc::new(HookWorker {
             hook: hook.clone(),
-            doer,
-            fleet: fleet.clone(),
+            action,
+            state: state.clone(),
         }));
     }
-    let events = &fleet.crew.rotator.events;
-    Ok(runners
+    let events = &state.runner.rotator.events;
+    Ok(workers
         .into_iter()
-        .map(|runner| tokio::spawn(runner.work(events.subscribe(), closing.clone())))
+        .map(|worker| tokio::spawn(worker.work(events.subscribe(), closing.clone())))
         .collect())
 }
 
-impl Runner {
+impl HookWorker {
     async fn work(self: Arc<Self>, mut events: Subscription, closing: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.hook.concurrency));
-        let mut on = JoinSet::new();
+        let permits = Arc::new(Semaphore::new(self.hook.concurrency));
+        let mut running = JoinSet::new();
         loop {
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                heard = events.recv() => heard,
+                received = events.recv() => received,
                 () = closing.cancelled() => break,
             };
-            let happened = match heard {
-                Heard::Event(happened) => happened,
-                Heard::Gap(lost) => {
-                    tracing::error!(hook = %self.hook.action, lost, "events came faster than this hook takes them: it may not have been run");
+            let recorded = match received {
+                Received::Event(recorded) => recorded,
+                Received::Gap(lost) => {
+                    tracing::error!(hook = %self.hook.action, lost, "events lost, hook possibly not run");
                     continue;
                 }
             };
-            let secret = |rotation: &str| Some(self.fleet.rotation(rotation)?.secret.clone());
-            let Some(occasion) = Occasion::of(&happened, &self.hook, secret) else {
+            let secret = |rotation: &str| Some(self.state.rotation(rotation)?.secret.clone());
+            let Some(payload) = HookPayload::from_event(&recorded, &self.hook, secret) else {
                 continue;
             };
-            let place = tokio::select! {
+            let permit = tokio::select! {
                 biased;
-                place = Arc::clone(&places).acquire_owned() => place.ok(),
+                permit = Arc::clone(&permits).acquire_owned() => permit.ok(),
                 () = closing.cancelled() => None,
             };
-            let Some(place) = place else {
-                tracing::error!(hook = %self.hook.action, rotation = %occasion.rotation, "a hook was not run: the worker stops");
-                self.count("not_run");
+            let Some(permit) = permit else {
+                tracing::error!(hook = %self.hook.action, rotation = %payload.rotation, "hook not run, worker stopping");
+                self.record_outcome("not_run");
                 continue;
             };
-            let runner = Arc::clone(&self);
-            on.spawn(async move {
-                runner.run(&occasion).await;
-                drop(place);
+            let worker = Arc::clone(&self);
+            running.spawn(async move {
+                worker.run(&payload).await;
+                drop(permit);
             });
-            // Those that have ended are let go of.
-            while on.try_join_next().is_some() {}
+            // Remove the finished tasks.
+            while running.try_join_next().is_some() {}
         }
-        on.join_all().await;
+        running.join_all().await;
     }
 
-    async fn run(&self, occasion: &Occasion) {
+    async fn run(&self, payload: &HookPayload) {
         let hook = &self.hook;
-        let done = match &self.doer {
-            Doer::Ecs(ecs) => {
+        let result = match &self.action {
+            HookAction::Ecs(ecs) => {
                 let redeployed = tokio::time::timeout(hook.timeout, ecs.redeploy()).await;
-                redeployed.unwrap_or(Err(Undone::TimedOut))
+                redeployed.unwrap_or(Err(HookFailure::TimedOut))
             }
-            Doer::Exec(exec) => exec.run(occasion, hook.timeout).await,
+            HookAction::Exec(exec) => exec.run(payload, hook.timeout).await,
         };
-        match done {
+        match result {
             Ok(()) => {
-                tracing::info!(hook = %hook.action, rotation = %occasion.rotation, "a hook has run");
-                self.count("succeeded");
+                tracing::info!(hook = %hook.action, rotation = %payload.rotation, "hook succeeded");
+                self.record_outcome("succeeded");
             }
-            Err(undone) => {
-                tracing::error!(hook = %hook.action, rotation = %occasion.rotation, run = occasion.run.as_deref(), why = %undone, "a hook failed; the rotation stands");
-                self.count(undone.outcome());
+            Err(failure) => {
+                tracing::error!(hook = %hook.action, rotation = %payload.rotation, run = payload.run.as_deref(), reason = %failure, "hook failed, rotation unaffected");
+                self.record_outcome(failure.outcome());
             }
         }
     }
 
-    fn count(&self, outcome: &'static str) {
+    fn record_outcome(&self, outcome: &'static str) {
         let kind = self.hook.action.kind();
-        self.fleet.metrics.hook_ran(kind, outcome);
+        self.state.metrics.hook_ran(kind, outcome);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::facts::{Known, keeps_secrets, rotated};
-use crate::config::settings::{Destination, HookAction, Settings};
+use crate::config::settings::{Destination, HookActionSettings, Settings};
 use twinkey_core::aws::arn;
 use twinkey_engines::{EngineKind, RedshiftProbe};
 
@@ -106,7 +106,7 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
         });
     }
     for hook in &settings.hooks {
-        if let HookAction::EcsRedeploy { cluster, .. } = &hook.action {
+        if let HookActionSettings::EcsRedeploy { cluster, .. } = &hook.action {
             let region = arn::region(cluster).unwrap_or(region);
             all.push(service("ecs", region, "redeployments"));
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::facts::{Known, Rotated, keeps_secrets, rotated};
 use super::{Place, Policy, Statement, redshift};
-use crate::config::settings::{Destination, HookAction, Settings};
+use crate::config::settings::{Destination, HookActionSettings, Settings};
 use twinkey_core::aws::arn;
 
 /// What `store::aws` asks of a secret that is rotated.
@@ -131,11 +131,11 @@ fn receivers(settings: &Settings, place: &Place, all: &mut Policy) {
         all.notes.push("where a topic is encrypted by a KMS key of your own, the role needs kms:Decrypt and kms:GenerateDataKey* on that key too".into());
     }
     let services = settings.hooks.iter().flat_map(|hook| match &hook.action {
-        HookAction::EcsRedeploy { cluster, services } => services
+        HookActionSettings::EcsRedeploy { cluster, services } => services
             .iter()
             .map(|service| ecs_service(place, cluster, service))
             .collect(),
-        HookAction::Exec { .. } => Vec::new(),
+        HookActionSettings::Exec { .. } => Vec::new(),
     });
     let services: Vec<String> = services.collect();
     let more = [

@@ -1,4 +1,4 @@
-//! Amazon EventBridge: the message as an event, in the form in which AWS tells of its own rotations.
+//! Amazon EventBridge channel: the message as an event in the form of AWS's own rotation events.
 //!
 //! AWS's rules match `detail-type` "AWS Service Event via CloudTrail", `detail.eventSource`, `detail.eventName`
 //! RotationSucceeded or RotationFailed, and `detail.additionalEventData.SecretId` ("Match Secrets Manager events with
@@ -11,7 +11,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::Undelivered;
+use super::DeliveryFailure;
 use super::message::Message;
 use crate::config::settings::NotifyEvent;
 use twinkey_core::aws::Aws;
@@ -22,7 +22,7 @@ pub(super) struct EventBridge {
     client: OnceCell<Client>,
 }
 
-/// AWS's names where it has one; the others are ours.
+/// The event name: AWS's where it has one, else twinkey's.
 const fn name(event: NotifyEvent) -> &'static str {
     match event {
         NotifyEvent::Started => "RotationStarted",
@@ -50,7 +50,7 @@ impl EventBridge {
         self.client.get_or_init(make).await
     }
 
-    pub(super) async fn deliver(&self, message: &Message) -> Result<(), Undelivered> {
+    pub(super) async fn deliver(&self, message: &Message) -> Result<(), DeliveryFailure> {
         let secret = message.secret.as_deref().unwrap_or_default();
         let detail = json!({
             "eventVersion": "1.08",
@@ -71,15 +71,15 @@ impl EventBridge {
             .detail(detail.to_string())
             .build();
         let put = self.client().await.put_events().entries(entry).send().await;
-        let done = put.map_err(Undelivered::by_aws)?;
-        // The call succeeds where its entry does not.
-        let failed = done.entries().iter().find_map(|entry| entry.error_code());
+        let output = put.map_err(DeliveryFailure::from_aws)?;
+        // The call succeeds even if its entry fails.
+        let failed = output.entries().iter().find_map(|entry| entry.error_code());
         match failed {
             None => Ok(()),
-            Some(code) => Err(Undelivered {
-                why: format!("EventBridge answers {code}"),
-                again: matches!(code, "ThrottlingException" | "InternalFailure"),
-                after: None,
+            Some(code) => Err(DeliveryFailure {
+                reason: format!("EventBridge responds {code}"),
+                retryable: matches!(code, "ThrottlingException" | "InternalFailure"),
+                retry_after: None,
             }),
         }
     }

@@ -1,35 +1,35 @@
-//! What is told: an event in the words of the config, as plain data.
+//! Notification messages, built from events.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Undelivered;
+use super::DeliveryFailure;
 use crate::config::settings::NotifyEvent;
 use crate::journal::{Run, RunState};
-use crate::rotation::event::{Event, Happened};
+use crate::rotation::event::{Event, RecordedEvent};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 
-/// One notification. Its JSON is the same for every receiver.
+/// A notification; its JSON is the same for every receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// The same at every try.
+    /// The same for every attempt.
     pub id: String,
     pub event: NotifyEvent,
     pub at: DateTime<Utc>,
     pub rotation: String,
-    /// The secret's name or ARN, as in the config; absent where the rotation is gone from it.
+    /// The secret's name or ARN, as in the config; absent if the rotation was removed from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// Why, and what to do now.
+    /// The problem and its hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// Where AWSCURRENT was moved from and to by a rollback, or whose user was locked.
+    /// The users before and after a rollback; `user` is a user that was locked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,41 +41,41 @@ pub struct Message {
 }
 
 impl Message {
-    /// What every receiver gets.
-    pub(super) fn json(&self) -> Result<String, Undelivered> {
-        serde_json::to_string(self).map_err(Undelivered::of_us)
+    /// The JSON of the message.
+    pub(super) fn json(&self) -> Result<String, DeliveryFailure> {
+        serde_json::to_string(self).map_err(DeliveryFailure::internal)
     }
 }
 
-/// Makes messages for one receiver.
+/// A builder of the messages for one receiver.
 #[derive(Debug)]
-pub struct Teller {
-    wanted: Vec<NotifyEvent>,
-    /// Runs that wait for their standby and were told of; few, as runs end.
+pub struct MessageBuilder {
+    events: Vec<NotifyEvent>,
+    /// Runs that wait for their standby and were reported; few, because runs end.
     waiting: Vec<Uuid>,
 }
 
-impl Teller {
+impl MessageBuilder {
     #[must_use]
-    pub const fn new(wanted: Vec<NotifyEvent>) -> Self {
+    pub const fn new(events: Vec<NotifyEvent>) -> Self {
         Self {
-            wanted,
+            events,
             waiting: Vec::new(),
         }
     }
 
-    /// What this receiver is to be told of an event, if anything. `secret`: a rotation's, by its name.
+    /// The message of an event, if the receiver subscribes to it. `secret` returns the secret of a rotation.
     pub fn message(
         &mut self,
-        happened: &Happened,
+        recorded: &RecordedEvent,
         secret: impl Fn(&str) -> Option<String>,
     ) -> Option<Message> {
-        let event = self.event(&happened.event)?;
-        let rotation = happened.event.rotation().to_owned();
+        let event = self.event(&recorded.event)?;
+        let rotation = recorded.event.rotation().to_owned();
         let mut message = Message {
-            id: happened.id.to_string(),
+            id: recorded.id.to_string(),
             event,
-            at: happened.at,
+            at: recorded.at,
             secret: secret(&rotation),
             rotation,
             run: None,
@@ -86,7 +86,7 @@ impl Teller {
             user: None,
             reason: None,
         };
-        match &happened.event {
+        match &recorded.event {
             Event::RunStarted { run } | Event::RunFinished { run } => {
                 message.problem.clone_from(&run.error);
                 message.run = Some((**run).clone());
@@ -114,28 +114,31 @@ impl Teller {
         Some(message)
     }
 
-    /// The first of the wanted events that this one is.
+    /// The first subscribed event that this one is.
     fn event(&mut self, event: &Event) -> Option<NotifyEvent> {
-        let is: &[NotifyEvent] = match event {
+        let candidates: &[NotifyEvent] = match event {
             Event::RunStarted { run } if run.attempt == 1 => &[NotifyEvent::Started],
-            Event::RunFinished { run } => self.ended(run),
+            Event::RunFinished { run } => self.run_finished(run),
             Event::WindowMissed { .. } => &[NotifyEvent::Missed],
             Event::RolledBack { .. } => &[NotifyEvent::RolledBack],
             Event::Retired { .. } => &[NotifyEvent::Retired],
             Event::CurrentRefused { .. } => &[NotifyEvent::CurrentRefused],
             _ => &[],
         };
-        is.iter().find(|event| self.wanted.contains(event)).copied()
+        candidates
+            .iter()
+            .find(|event| self.events.contains(event))
+            .copied()
     }
 
-    fn ended(&mut self, run: &Run) -> &'static [NotifyEvent] {
+    fn run_finished(&mut self, run: &Run) -> &'static [NotifyEvent] {
         let in_use = (run.error.as_ref()).is_some_and(|error| error.code == Code::StandbyInUse);
         if run.state == RunState::Deferred && in_use {
-            let known = self.waiting.contains(&run.id);
-            if !known {
+            let reported = self.waiting.contains(&run.id);
+            if !reported {
                 self.waiting.push(run.id);
             }
-            return if known {
+            return if reported {
                 &[]
             } else {
                 &[NotifyEvent::StandbyInUse]
@@ -165,7 +168,7 @@ mod tests {
 
     use super::*;
     use crate::journal::Trigger;
-    use crate::rotation::event::{Events, Heard};
+    use crate::rotation::event::{Events, Received};
     use twinkey_stores::VersionId;
 
     fn run(state: RunState, code: Option<Code>, attempt: u32) -> Box<Run> {
@@ -197,18 +200,18 @@ mod tests {
         }
     }
 
-    fn happened(event: Event) -> Arc<Happened> {
+    fn recorded(event: Event) -> Arc<RecordedEvent> {
         let events = Events::default();
         let mut subscription = events.subscribe();
         events.send("2026-11-24T07:00:01Z".parse().unwrap(), event);
         match subscription.try_recv() {
-            Some(Heard::Event(happened)) => happened,
+            Some(Received::Event(recorded)) => recorded,
             other => panic!("{other:?}"),
         }
     }
 
-    fn told(teller: &mut Teller, event: Event) -> Option<NotifyEvent> {
-        let message = teller.message(&happened(event), |_| None);
+    fn built(messages: &mut MessageBuilder, event: Event) -> Option<NotifyEvent> {
+        let message = messages.message(&recorded(event), |_| None);
         message.map(|message| message.event)
     }
 
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_is_told_by_its_name_to_who_wants_it_and_to_nobody_else() {
+    fn each_event_is_sent_only_to_its_subscribers() {
         let rotation = || "orders".to_owned();
         let window = Window {
             opens: "2026-11-24T07:00:00Z".parse().unwrap(),
@@ -276,12 +279,12 @@ mod tests {
         assert_eq!(events.len(), NotifyEvent::ALL.len());
         for (event, name) in events {
             assert_eq!(
-                told(&mut Teller::new(vec![name]), event.clone()),
+                built(&mut MessageBuilder::new(vec![name]), event.clone()),
                 Some(name)
             );
             let others = NotifyEvent::ALL.into_iter().filter(|other| *other != name);
             assert_eq!(
-                told(&mut Teller::new(others.collect()), event),
+                built(&mut MessageBuilder::new(others.collect()), event),
                 None,
                 "{name:?}"
             );
@@ -289,30 +292,33 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_waits_for_its_standby_is_told_of_once_and_its_end_again() {
-        let mut teller = Teller::new(NotifyEvent::ALL.to_vec());
+    fn a_wait_for_the_standby_is_reported_once_and_the_end_again() {
+        let mut messages = MessageBuilder::new(NotifyEvent::ALL.to_vec());
         let waits = || finished(RunState::Deferred, Some(Code::StandbyInUse));
-        assert_eq!(told(&mut teller, waits()), Some(NotifyEvent::StandbyInUse));
-        assert_eq!(told(&mut teller, waits()), None);
+        assert_eq!(
+            built(&mut messages, waits()),
+            Some(NotifyEvent::StandbyInUse)
+        );
+        assert_eq!(built(&mut messages, waits()), None);
         let retry = run(RunState::Running, None, 2);
-        assert_eq!(told(&mut teller, Event::RunStarted { run: retry }), None);
+        assert_eq!(built(&mut messages, Event::RunStarted { run: retry }), None);
         let other = finished(RunState::Deferred, Some(Code::DbUnreachable));
-        assert_eq!(told(&mut teller, other), None);
+        assert_eq!(built(&mut messages, other), None);
         let end = finished(RunState::Failed, Some(Code::StandbyInUse));
-        assert_eq!(told(&mut teller, end.clone()), Some(NotifyEvent::Failed));
-        let mut only = Teller::new(vec![NotifyEvent::StandbyInUse]);
-        assert_eq!(told(&mut only, end), Some(NotifyEvent::StandbyInUse));
+        assert_eq!(built(&mut messages, end.clone()), Some(NotifyEvent::Failed));
+        let mut only = MessageBuilder::new(vec![NotifyEvent::StandbyInUse]);
+        assert_eq!(built(&mut only, end), Some(NotifyEvent::StandbyInUse));
     }
 
     #[test]
-    fn a_message_says_what_happened_to_which_secret_and_what_to_do() {
-        let mut teller = Teller::new(NotifyEvent::ALL.to_vec());
-        let refused = happened(Event::CurrentRefused {
+    fn a_message_has_the_event_the_secret_and_the_hint() {
+        let mut messages = MessageBuilder::new(NotifyEvent::ALL.to_vec());
+        let refused = recorded(Event::CurrentRefused {
             rotation: "orders".into(),
             problem: problem(Code::CurrentSigninFailed),
         });
         let secret = |rotation: &str| Some(format!("prod/{rotation}"));
-        let message = teller.message(&refused, secret).unwrap();
+        let message = messages.message(&refused, secret).unwrap();
         let json: serde_json::Value = serde_json::from_str(&message.json().unwrap()).unwrap();
         assert_eq!(
             json,

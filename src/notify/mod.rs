@@ -1,14 +1,14 @@
-//! Telling people and machines what happens: `[[notify]]`.
+//! Notifications (`[[notify]]`) to webhooks, SNS topics and EventBridge buses.
 //!
-//! What can go wrong, and what prevents it:
-//! - a receiver that is slow or down holds up a run, or another receiver: each has a task of its own, which reads the
-//!   memory of the last events at its own pace;
-//! - one that is down for good fills the memory: a message is given up after [`TRIES`] tries, and what fell out of
-//!   the memory meanwhile is told in the log;
-//! - one message arrives twice: it has an id, which stays the same;
-//! - a storm: a run that waits for its standby all through its window is told of once;
-//! - a password or the receiver's address gets out: messages are made from events, which hold no password
-//!   ([`message`]), and of an address only its host is ever shown.
+//! # Failure modes
+//! - A receiver is slow or down: each receiver has its own task with its own position in the events, so that
+//!   no run and no other receiver waits.
+//! - A receiver stays down: a message is given up after [`MAX_ATTEMPTS`] attempts, and the log reports the
+//!   events that were lost.
+//! - A message arrives twice: its id is the same, so that the receiver can drop it.
+//! - A run that waits for its standby repeats its event: only the first one is sent.
+//! - A password or a receiver's address leaks: messages come from events, which hold no password
+//!   ([`message`]), and only the host of an address is shown.
 
 mod eventbridge;
 pub mod message;
@@ -24,18 +24,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Destination, Notify, SourceError};
-use crate::notify::message::{Message, Teller};
-use crate::rotation::event::{Heard, Subscription};
+use crate::notify::message::{Message, MessageBuilder};
+use crate::rotation::event::{Received, Subscription};
 use crate::worker::backoff::Backoff;
-use crate::worker::fleet::Fleet;
+use crate::worker::state::WorkerState;
 use twinkey_engines::EngineError;
 
-/// How often a message is tried: with the pauses between, for a minute and a half where each is refused at once.
-pub const TRIES: u32 = 7;
-/// The longest pause that a receiver may ask for.
+/// The number of attempts per message; with immediate refusals they take about 90 s.
+pub const MAX_ATTEMPTS: u32 = 7;
+/// The longest pause that a receiver can request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Why a receiver cannot be told anything.
+/// A receiver that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     #[error("{to}: its key: {source}")]
@@ -46,55 +46,57 @@ pub enum NotifyError {
     Client { to: String, source: reqwest::Error },
 }
 
-/// One try went wrong.
+/// A failed delivery attempt.
 #[derive(Debug)]
-struct Undelivered {
-    why: String,
-    /// Another try may go better.
-    again: bool,
-    /// How long the receiver asks to be left alone.
-    after: Option<Duration>,
+struct DeliveryFailure {
+    reason: String,
+    retryable: bool,
+    /// The pause that the receiver requests.
+    retry_after: Option<Duration>,
 }
 
-impl Undelivered {
-    /// A fault of twinkey's own, which no other try mends.
-    fn of_us(error: impl fmt::Display) -> Self {
+impl DeliveryFailure {
+    /// An internal error, which a retry does not resolve.
+    fn internal(error: impl fmt::Display) -> Self {
         Self {
-            why: error.to_string(),
-            again: false,
-            after: None,
+            reason: error.to_string(),
+            retryable: false,
+            retry_after: None,
         }
     }
 
-    /// By AWS's code for it; its words may quote the message.
-    fn by_aws<E: ProvideErrorMetadata>(error: SdkError<E>) -> Self {
-        let status = error.raw_response().map(|answer| answer.status().as_u16());
+    /// A failure with AWS's error code; AWS's text may quote the message.
+    fn from_aws<E: ProvideErrorMetadata>(error: SdkError<E>) -> Self {
+        let status = error
+            .raw_response()
+            .map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(|error| error.code());
         let throttled = code.is_some_and(|code| code.contains("Throttl"));
-        let why = match (code, status) {
-            (Some(code), _) => format!("AWS answers {code}"),
-            (None, Some(status)) => format!("AWS answers with HTTP status {status}"),
+        let reason = match (code, status) {
+            (Some(code), _) => format!("AWS responds {code}"),
+            (None, Some(status)) => format!("AWS responds with HTTP status {status}"),
             (None, None) => {
-                "AWS is not reached, or the worker has no credentials for it".to_owned()
+                "AWS is unreachable, or the worker has no credentials for it".to_owned()
             }
         };
         Self {
-            why,
-            again: throttled || status.is_none_or(|status| status >= 500),
-            after: None,
+            reason,
+            retryable: throttled || status.is_none_or(|status| status >= 500),
+            retry_after: None,
         }
     }
 }
 
-enum Courier {
+/// The transport of a receiver.
+enum Channel {
     Webhook(Box<webhook::Webhook>),
     Sns(sns::Sns),
     EventBridge(eventbridge::EventBridge),
 }
 
-impl Courier {
-    fn new(to: &Destination, fleet: &Fleet) -> Result<Self, NotifyError> {
-        let aws = fleet.crew.rotator.site.aws.clone();
+impl Channel {
+    fn new(to: &Destination, state: &WorkerState) -> Result<Self, NotifyError> {
+        let aws = state.runner.rotator.context.aws.clone();
         Ok(match to {
             Destination::Webhook { url, key, ca_file } => {
                 let webhook = webhook::Webhook::new(to, url, key, ca_file.as_deref())?;
@@ -115,7 +117,7 @@ impl Courier {
         }
     }
 
-    async fn deliver(&self, message: &Message, now: DateTime<Utc>) -> Result<(), Undelivered> {
+    async fn deliver(&self, message: &Message, now: DateTime<Utc>) -> Result<(), DeliveryFailure> {
         match self {
             Self::Webhook(webhook) => webhook.deliver(message, now).await,
             Self::Sns(sns) => sns.deliver(message).await,
@@ -124,81 +126,85 @@ impl Courier {
     }
 }
 
-/// The tasks that tell. They end when `closing` is cancelled and all that had happened by then was tried once.
+/// Starts the delivery tasks. They end when `closing` is cancelled and all earlier events were tried once.
 ///
 /// # Errors
-/// A receiver's key or roots cannot be read; then nobody is told anything.
+/// A receiver's key or TLS roots cannot be read; then nothing is sent.
 pub fn start(
     notify: &[Notify],
-    fleet: &Fleet,
+    state: &WorkerState,
     closing: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, NotifyError> {
-    let mut posts = Vec::new();
+    let mut workers = Vec::new();
     for one in notify {
-        posts.push(Post {
-            courier: Courier::new(&one.to, fleet)?,
+        workers.push(DeliveryWorker {
+            channel: Channel::new(&one.to, state)?,
             to: one.to.to_string(),
-            teller: Teller::new(one.events.clone()),
-            fleet: fleet.clone(),
+            messages: MessageBuilder::new(one.events.clone()),
+            state: state.clone(),
             closing: closing.clone(),
         });
     }
-    let events = &fleet.crew.rotator.events;
-    Ok(posts
+    let events = &state.runner.rotator.events;
+    Ok(workers
         .into_iter()
-        .map(|post| tokio::spawn(post.work(events.subscribe())))
+        .map(|worker| tokio::spawn(worker.work(events.subscribe())))
         .collect())
 }
 
-/// One receiver.
-struct Post {
-    courier: Courier,
-    /// For the log.
+/// The task of one receiver.
+struct DeliveryWorker {
+    channel: Channel,
+    /// The receiver's name in the log.
     to: String,
-    teller: Teller,
-    fleet: Fleet,
+    messages: MessageBuilder,
+    state: WorkerState,
     closing: CancellationToken,
 }
 
-impl Post {
+impl DeliveryWorker {
     async fn work(mut self, mut events: Subscription) {
         loop {
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                heard = events.recv() => heard,
+                received = events.recv() => received,
                 () = self.closing.cancelled() => return,
             };
-            let happened = match heard {
-                Heard::Event(happened) => happened,
-                Heard::Gap(lost) => {
-                    tracing::error!(to = %self.to, lost, "events came faster than this receiver takes them: some were not told");
+            let recorded = match received {
+                Received::Event(recorded) => recorded,
+                Received::Gap(lost) => {
+                    tracing::error!(to = %self.to, lost, "events lost, some notifications not sent");
                     continue;
                 }
             };
-            let secret = |rotation: &str| Some(self.fleet.rotation(rotation)?.secret.clone());
-            if let Some(message) = self.teller.message(&happened, secret) {
-                self.tell(&message).await;
+            let secret = |rotation: &str| Some(self.state.rotation(rotation)?.secret.clone());
+            if let Some(message) = self.messages.message(&recorded, secret) {
+                self.send(&message).await;
             }
         }
     }
 
-    async fn tell(&self, message: &Message) {
-        let kind = self.courier.kind();
+    async fn send(&self, message: &Message) {
+        let kind = self.channel.kind();
         for attempt in 1.. {
-            let Err(undelivered) = self.courier.deliver(message, self.fleet.now()).await else {
-                self.fleet.metrics.notified(kind, "delivered");
+            let Err(failure) = self.channel.deliver(message, self.state.now()).await else {
+                self.state.metrics.notified(kind, "delivered");
                 return;
             };
-            let Undelivered { why, again, after } = undelivered;
-            let last = !again || attempt >= TRIES || self.closing.is_cancelled();
+            let DeliveryFailure {
+                reason,
+                retryable,
+                retry_after,
+            } = failure;
+            let last = !retryable || attempt >= MAX_ATTEMPTS || self.closing.is_cancelled();
             if last {
-                tracing::error!(to = %self.to, event = message.event.as_str(), rotation = %message.rotation, id = %message.id, attempt, %why, "a notification was given up");
-                self.fleet.metrics.notified(kind, "given_up");
+                tracing::error!(to = %self.to, event = message.event.as_str(), rotation = %message.rotation, id = %message.id, attempt, %reason, "notification given up");
+                self.state.metrics.notified(kind, "given_up");
                 return;
             }
-            tracing::warn!(to = %self.to, event = message.event.as_str(), rotation = %message.rotation, id = %message.id, attempt, %why, "a notification was not taken");
+            tracing::warn!(to = %self.to, event = message.event.as_str(), rotation = %message.rotation, id = %message.id, attempt, %reason, "notification failed, retrying");
             let pause = Backoff::RUNS.jittered(attempt);
-            let pause = pause.max(after.unwrap_or_default().min(LONGEST_PAUSE));
+            let pause = pause.max(retry_after.unwrap_or_default().min(LONGEST_PAUSE));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.closing.cancelled() => {}

@@ -1,4 +1,4 @@
-//! Amazon SNS: the message as JSON, with the event and the rotation as attributes that filters can use.
+//! Amazon SNS channel: the message as JSON, with event and rotation as attributes for filters.
 
 use aws_config::Region;
 use aws_sdk_sns::Client;
@@ -6,7 +6,7 @@ use aws_sdk_sns::config::Builder;
 use aws_sdk_sns::types::MessageAttributeValue;
 use tokio::sync::OnceCell;
 
-use super::Undelivered;
+use super::DeliveryFailure;
 use super::message::Message;
 use twinkey_core::aws::Aws;
 
@@ -25,7 +25,7 @@ impl Sns {
         }
     }
 
-    /// In the topic's own region.
+    /// A client for the topic's region.
     async fn client(&self) -> &Client {
         let make = || async {
             let region = self.topic_arn.split(':').nth(3).unwrap_or_default();
@@ -36,7 +36,7 @@ impl Sns {
         self.client.get_or_init(make).await
     }
 
-    pub(super) async fn deliver(&self, message: &Message) -> Result<(), Undelivered> {
+    pub(super) async fn deliver(&self, message: &Message) -> Result<(), DeliveryFailure> {
         let publish = self.client().await.publish().topic_arn(&self.topic_arn);
         let publish = publish
             .subject(format!(
@@ -47,13 +47,17 @@ impl Sns {
             .message(message.json()?)
             .message_attributes("event", text(message.event.as_str())?)
             .message_attributes("rotation", text(&message.rotation)?);
-        publish.send().await.map(drop).map_err(Undelivered::by_aws)
+        publish
+            .send()
+            .await
+            .map(drop)
+            .map_err(DeliveryFailure::from_aws)
     }
 }
 
-fn text(value: &str) -> Result<MessageAttributeValue, Undelivered> {
+fn text(value: &str) -> Result<MessageAttributeValue, DeliveryFailure> {
     let attribute = MessageAttributeValue::builder()
         .data_type("String")
         .string_value(value);
-    attribute.build().map_err(Undelivered::of_us)
+    attribute.build().map_err(DeliveryFailure::internal)
 }

@@ -1,4 +1,4 @@
-//! A webhook: the message as JSON, posted, and signed with HMAC-SHA256.
+//! Webhook channel: the message as JSON, posted and signed with HMAC-SHA256.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use reqwest::{Client, StatusCode, Url};
 use secrecy::ExposeSecret;
 
 use super::message::Message;
-use super::{NotifyError, Undelivered};
+use super::{DeliveryFailure, NotifyError};
 use crate::config::settings::{Destination, TokenSource};
 use twinkey_engines::tls::client_config;
 
-/// For one try, from the connection to the end of the answer.
+/// The time limit of one attempt, from the connection to the end of the response.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// `t=UNIX SECONDS,v1=HEX`: the HMAC of the seconds, a full stop, and the body.
-const SIGNATURE: &str = "Twinkey-Signature";
+/// The header `t=UNIX SECONDS,v1=HEX`: the HMAC of the seconds, a full stop, and the body.
+const SIGNATURE_HEADER: &str = "Twinkey-Signature";
 /// The shortest key, in characters.
-const LEAST_KEY: usize = 16;
-/// The message's id.
-const ID: &str = "Twinkey-Event-Id";
+const MIN_KEY_LENGTH: usize = 16;
+/// The header of the message's id.
+const ID_HEADER: &str = "Twinkey-Event-Id";
 
 pub(super) struct Webhook {
     url: Url,
@@ -39,7 +39,7 @@ impl Webhook {
     ) -> Result<Self, NotifyError> {
         let to = || to.to_string();
         let key = key
-            .read(LEAST_KEY)
+            .read(MIN_KEY_LENGTH)
             .map_err(|source| NotifyError::Key { to: to(), source })?;
         let tls =
             client_config(ca_file).map_err(|source| NotifyError::Roots { to: to(), source })?;
@@ -63,40 +63,40 @@ impl Webhook {
         &self,
         message: &Message,
         now: DateTime<Utc>,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<(), DeliveryFailure> {
         let body = message.json()?;
         let signature = signature(&self.key, now.timestamp(), &body);
         let request = self.client.post(self.url.clone());
         let request = request
             .header(CONTENT_TYPE, "application/json")
-            .header(SIGNATURE, signature)
-            .header(ID, &message.id)
+            .header(SIGNATURE_HEADER, signature)
+            .header(ID_HEADER, &message.id)
             .body(body);
-        let answer = request.send().await.map_err(|error| Undelivered {
-            // The address may be a secret.
-            why: error.without_url().to_string(),
-            again: true,
-            after: None,
+        let response = request.send().await.map_err(|error| DeliveryFailure {
+            // The URL may be a secret.
+            reason: error.without_url().to_string(),
+            retryable: true,
+            retry_after: None,
         })?;
-        let status = answer.status();
+        let status = response.status();
         if status.is_success() {
             return Ok(());
         }
-        let after = answer.headers().get(RETRY_AFTER);
+        let after = response.headers().get(RETRY_AFTER);
         let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
-        Err(Undelivered {
-            why: format!("the receiver answers {status}"),
-            again: status.is_server_error()
+        Err(DeliveryFailure {
+            reason: format!("the receiver responds {status}"),
+            retryable: status.is_server_error()
                 || matches!(
                     status,
                     StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
                 ),
-            after: after.map(Duration::from_secs),
+            retry_after: after.map(Duration::from_secs),
         })
     }
 }
 
-/// Signed together with the time, so that an old message cannot be sent again by somebody else.
+/// The signature of time and body; the time lets the receiver refuse a replayed message.
 fn signature(key: &hmac::Key, seconds: i64, body: &str) -> String {
     let tag = hmac::sign(key, format!("{seconds}.{body}").as_bytes());
     let hex: String = tag

@@ -182,7 +182,7 @@ async fn a_receiver_that_fails_is_told_again_with_the_same_id_and_one_that_refus
     until(
         "it was told three times, and the other one was given up",
         async || {
-            receiver.events().len() == 3 && worker.log().contains("a notification was given up")
+            receiver.events().len() == 3 && worker.log().contains("notification given up")
         },
     )
     .await;

@@ -1,18 +1,18 @@
-//! When a hook is run, and what it is told: pure.
+//! Hook payloads, and the events that trigger a hook.
 
 use crate::config::settings::Hook;
 use crate::journal::RunState;
-use crate::rotation::event::{Event, Happened};
+use crate::rotation::event::{Event, RecordedEvent};
 
-/// AWSCURRENT has moved. Never a password: an event holds none.
+/// The data of a hook about a moved AWSCURRENT. It holds no password, because an event holds none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Occasion {
+pub struct HookPayload {
     /// `succeeded` or `rolled_back`.
     pub event: &'static str,
     pub rotation: String,
-    /// The secret's name or ARN, as in the config; absent where the rotation is gone from it.
+    /// The secret's name or ARN, as in the config; `None` if the rotation was removed from it.
     pub secret: Option<String>,
-    /// The run's id and the version's; a rollback has neither.
+    /// The ids of the run and the version; a rollback has neither.
     pub run: Option<String>,
     pub version_id: Option<String>,
     pub from_user: Option<String>,
@@ -21,19 +21,19 @@ pub struct Occasion {
     pub at: String,
 }
 
-impl Occasion {
-    /// Whether an event is one for this hook, and which. `secret`: a rotation's, by its name.
-    pub fn of(
-        happened: &Happened,
+impl HookPayload {
+    /// The payload of an event that triggers this hook. `secret` returns the secret of a rotation.
+    pub fn from_event(
+        recorded: &RecordedEvent,
         hook: &Hook,
         secret: impl Fn(&str) -> Option<String>,
     ) -> Option<Self> {
-        let rotation = happened.event.rotation();
-        let wanted = &hook.rotations;
-        if (wanted.as_ref()).is_some_and(|names| !names.iter().any(|name| name == rotation)) {
+        let rotation = recorded.event.rotation();
+        let filter = &hook.rotations;
+        if (filter.as_ref()).is_some_and(|names| !names.iter().any(|name| name == rotation)) {
             return None;
         }
-        let mut occasion = Self {
+        let mut payload = Self {
             event: "succeeded",
             rotation: rotation.to_owned(),
             secret: secret(rotation),
@@ -41,31 +41,31 @@ impl Occasion {
             version_id: None,
             from_user: None,
             to_user: None,
-            at: happened.at.to_rfc3339(),
+            at: recorded.at.to_rfc3339(),
         };
-        match &happened.event {
+        match &recorded.event {
             Event::RunFinished { run } if run.state == RunState::Succeeded => {
-                occasion.run = Some(run.id.to_string());
-                occasion.version_id = Some(run.version_id.0.clone());
-                occasion.from_user.clone_from(&run.from_user);
-                occasion.to_user.clone_from(&run.to_user);
+                payload.run = Some(run.id.to_string());
+                payload.version_id = Some(run.version_id.0.clone());
+                payload.from_user.clone_from(&run.from_user);
+                payload.to_user.clone_from(&run.to_user);
             }
             Event::RolledBack {
                 from_user, to_user, ..
             } => {
-                occasion.event = "rolled_back";
-                occasion.from_user = Some(from_user.clone());
-                occasion.to_user = Some(to_user.clone());
+                payload.event = "rolled_back";
+                payload.from_user = Some(from_user.clone());
+                payload.to_user = Some(to_user.clone());
             }
             _ => return None,
         }
-        Some(occasion)
+        Some(payload)
     }
 
-    /// As a program is told of it.
+    /// The environment variables of a program.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, &str)> {
-        let some = [
+        let variables = [
             ("TWINKEY_EVENT", Some(self.event)),
             ("TWINKEY_ROTATION", Some(self.rotation.as_str())),
             ("TWINKEY_SECRET", self.secret.as_deref()),
@@ -75,7 +75,8 @@ impl Occasion {
             ("TWINKEY_TO_USER", self.to_user.as_deref()),
             ("TWINKEY_AT", Some(self.at.as_str())),
         ];
-        some.into_iter()
+        variables
+            .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
             .collect()
     }
@@ -90,9 +91,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::settings::HookAction;
+    use crate::config::settings::HookActionSettings;
     use crate::journal::{Run, Trigger};
-    use crate::rotation::event::{Events, Heard};
+    use crate::rotation::event::{Events, Received};
     use twinkey_stores::VersionId;
 
     fn hook(rotations: Option<&[&str]>) -> Hook {
@@ -100,7 +101,7 @@ mod tests {
             rotations: rotations.map(|names| names.iter().map(|n| (*n).to_owned()).collect()),
             timeout: Duration::from_secs(1),
             concurrency: 1,
-            action: HookAction::Exec {
+            action: HookActionSettings::Exec {
                 program: PathBuf::from("/bin/true"),
                 arguments: Vec::new(),
             },
@@ -130,22 +131,22 @@ mod tests {
         }
     }
 
-    fn happened(event: Event) -> Arc<Happened> {
+    fn recorded(event: Event) -> Arc<RecordedEvent> {
         let events = Events::default();
         let mut subscription = events.subscribe();
         events.send("2026-11-24T07:00:01Z".parse().unwrap(), event);
         match subscription.try_recv() {
-            Some(Heard::Event(happened)) => happened,
+            Some(Received::Event(recorded)) => recorded,
             other => panic!("{other:?}"),
         }
     }
 
-    fn occasion(event: Event, hook: &Hook) -> Option<Occasion> {
-        Occasion::of(&happened(event), hook, |name| Some(format!("prod/{name}")))
+    fn payload(event: Event, hook: &Hook) -> Option<HookPayload> {
+        HookPayload::from_event(&recorded(event), hook, |name| Some(format!("prod/{name}")))
     }
 
     #[test]
-    fn a_hook_is_run_when_current_has_moved_and_at_no_other_event() {
+    fn a_hook_runs_only_when_current_has_moved() {
         let all = hook(None);
         let rolled_back = Event::RolledBack {
             rotation: "orders".into(),
@@ -153,7 +154,7 @@ mod tests {
             to_user: "b".into(),
             reason: None,
         };
-        let names = |event| occasion(event, &all).map(|occasion| occasion.event);
+        let names = |event| payload(event, &all).map(|payload| payload.event);
         assert_eq!(names(finished(RunState::Succeeded)), Some("succeeded"));
         assert_eq!(names(rolled_back), Some("rolled_back"));
         for state in [RunState::Failed, RunState::Deferred, RunState::Missed] {
@@ -167,16 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_is_for_the_rotations_that_it_names() {
+    fn a_hook_runs_for_its_rotations_only() {
         let success = || finished(RunState::Succeeded);
-        assert!(occasion(success(), &hook(Some(&["billing", "orders"]))).is_some());
-        assert_eq!(occasion(success(), &hook(Some(&["billing"]))), None);
+        assert!(payload(success(), &hook(Some(&["billing", "orders"]))).is_some());
+        assert_eq!(payload(success(), &hook(Some(&["billing"]))), None);
     }
 
     #[test]
-    fn a_program_is_told_what_moved_and_nothing_that_is_not_there() {
-        let it = occasion(finished(RunState::Succeeded), &hook(None)).unwrap();
-        let variables: Vec<String> = it
+    fn variables_describe_the_flip_and_omit_absent_values() {
+        let success = payload(finished(RunState::Succeeded), &hook(None)).unwrap();
+        let variables: Vec<String> = success
             .variables()
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
