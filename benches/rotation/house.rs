@@ -2,24 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{RunState, SqliteJournal};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::error::RotationError;
 use twinkey::rotation::event::{Event, Events, Subscription};
-use twinkey::rotation::masters::Masters;
 use twinkey::rotation::run::Rotator;
-use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::schedule::{Schedule, WindowPlan};
-use twinkey::worker::fleet::Fleet;
-use twinkey::worker::serve::{Word, schedule};
-use twinkey::worker::windows::{Crew, Stop};
+use twinkey::worker::scheduler::{Command, schedule};
+use twinkey::worker::state::WorkerState;
+use twinkey::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::aws::Aws;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
@@ -62,15 +64,15 @@ pub async fn rotator(
 ) -> Result<Rotator> {
     let journal = SqliteJournal::open(journal).await?;
     Ok(Rotator {
-        site: Site {
+        context: RunContext {
             store,
             aws: Aws::default(),
             clock: Clock::system(),
             hosts: HostLimits::new(CONCURRENCY),
-            masters: if masters {
-                Masters::new(MASTER_IDLE, CONCURRENCY)
+            idle_admins: if masters {
+                IdleAdmins::new(MASTER_IDLE, CONCURRENCY)
             } else {
-                Masters::none()
+                IdleAdmins::none()
             },
         },
         journal: Arc::new(journal),
@@ -82,30 +84,30 @@ pub async fn rotator(
 /// A worker at work.
 pub struct Works {
     events: Subscription,
-    words: mpsc::Sender<Word>,
+    commands: mpsc::Sender<Command>,
     worker: JoinHandle<std::result::Result<(), RotationError>>,
 }
 
 impl Works {
     pub async fn begin(rotator: Rotator, rotations: Vec<Rotation>) -> Self {
         let events = rotator.events.subscribe();
-        let crew = Crew {
+        let crew = WindowRunner {
             rotator,
-            places: Arc::new(Semaphore::new(CONCURRENCY)),
-            stop: Stop::default(),
+            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            shutdown: Shutdown::default(),
         };
-        let fleet = Fleet::new(crew, rotations, Metrics::default());
-        let (words, heard) = mpsc::channel(1);
+        let state = WorkerState::new(crew, rotations, Metrics::default());
+        let (commands, heard) = mpsc::channel(1);
         let worker = tokio::spawn({
-            let fleet = fleet.clone();
-            async move { schedule(&fleet, heard).await }
+            let state = state.clone();
+            async move { schedule(&state, heard).await }
         });
-        while !fleet.is_armed() {
+        while !state.is_armed() {
             tokio::task::yield_now().await;
         }
         Self {
             events,
-            words,
+            commands,
             worker,
         }
     }
@@ -130,7 +132,7 @@ impl Works {
     }
 
     pub async fn end(self) -> Result<()> {
-        self.words.send(Word::Stop).await?;
+        self.commands.send(Command::Stop).await?;
         Ok(self.worker.await??)
     }
 }
@@ -153,8 +155,7 @@ impl Noting {
 
     /// When each was.
     pub fn written(&self) -> BTreeMap<String, DateTime<Utc>> {
-        let written = self.written.lock();
-        written.unwrap_or_else(PoisonError::into_inner).clone()
+        self.written.lock().clone()
     }
 }
 
@@ -181,7 +182,7 @@ impl SecretStore for Noting {
     ) -> std::result::Result<(), StoreError> {
         let done = self.store.put(secret, id, value, stage).await;
         let now = self.clock.now();
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock();
         written.entry(secret.to_owned()).or_insert(now);
         done
     }

@@ -11,7 +11,7 @@ use twinkey::journal::{
     Claim, ClaimRequest, Journal, Note, Outcome, RunState, Seen, SqliteJournal, Step, StepName,
     StepState, Trigger,
 };
-use twinkey::rotation::identity;
+use twinkey::rotation::run::version_id;
 use twinkey::schedule::Window;
 use twinkey_core::telemetry::Clock;
 
@@ -99,7 +99,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         trigger: Trigger::Schedule,
         reason: None,
         window: Some(window),
-        version_id: identity::scheduled(name, window.opens),
+        version_id: version_id::scheduled(name, window.opens),
         worker: "bench-1".into(),
         now,
         lease: Duration::from_secs(15),

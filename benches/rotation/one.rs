@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, RunState, Trigger};
-use twinkey::rotation::identity;
+use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::verifier;
@@ -92,7 +92,7 @@ async fn rotate(rotator: &Rotator, rotation: &Rotation) -> Result<()> {
         trigger: Trigger::Manual,
         reason: None,
         window: None,
-        version_id: identity::manual(),
+        version_id: version_id::manual(),
         force: true,
     };
     let Claim::Claimed(claimed) = rotator.claim(rotation, &order).await? else {
@@ -117,7 +117,7 @@ async fn bare(store: &dyn SecretStore) -> Result<()> {
     sign_in(&app).await?.close().await?;
     let mut admin = sign_in(&master).await?;
     // A new pending version with what AWSCURRENT holds already, and AWSCURRENT moved to it.
-    let id = identity::manual();
+    let id = version_id::manual();
     store.put(SECRET, &id, &read.value, stage::PENDING).await?;
     let mut transaction = admin.begin().await?;
     let hash = verifier::scram_sha_256(&SecretString::from("any password will do"))?;

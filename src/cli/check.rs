@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::rotation::check::{Report, offline};
+use crate::rotation::commands::check::{Report, offline};
 use crate::worker::views::RotationView;
 use twinkey_engines::{Finding, Severity};
 
@@ -67,17 +67,19 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
 }
 
 async fn reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
-    let context = Context::open(config).await?;
-    for name in names {
-        context.rotation(name)?;
-    }
-    let mut reports = Vec::new();
-    for rotation in &context.settings.rotations {
-        if names.is_empty() || names.contains(&rotation.name) {
-            reports.push(context.rotator.check(rotation).await?);
+    Context::with(config, async |context| {
+        for name in names {
+            context.rotation(name)?;
         }
-    }
-    Ok(reports)
+        let mut reports = Vec::new();
+        for rotation in &context.settings.rotations {
+            if names.is_empty() || names.contains(&rotation.name) {
+                reports.push(context.rotator.check(rotation).await?);
+            }
+        }
+        Ok(reports)
+    })
+    .await
 }
 
 async fn there(worker: &Remote, names: &[String]) -> Result<Vec<Report>, Failure> {

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
-use crate::journal::{Journal, PostgresJournal, SqliteJournal};
+use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
 use crate::rotation::event::Events;
-use crate::rotation::masters::Masters;
+use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::run::Rotator;
-use crate::rotation::site::{HostLimits, Site};
+use crate::rotation::context::RunContext;
+use crate::rotation::context::host_limits::HostLimits;
 use twinkey_core::aws::Aws;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -48,18 +49,35 @@ impl Context {
         let store = crate::store::open(&settings.secrets, limits, &aws, pace).await?;
         let metrics = Metrics::default();
         let store = Arc::new(Measured::new(store, metrics.clone()));
-        let mut site = site(&settings, store, aws);
-        site.hosts.share(shared.map(|shared| shared.hosts));
+        let mut run_context = run_context(&settings, store, aws);
+        run_context.hosts.share(shared.map(|shared| shared.hosts));
         Ok(Self {
             metrics,
             rotator: Rotator {
-                site,
+                context: run_context,
                 journal,
                 events: Events::default(),
                 worker: format!("{}-{}", hostname(), std::process::id()),
             },
             settings,
         })
+    }
+
+    /// Opens a config, passes it to `work`, and closes it whatever the outcome.
+    pub(super) async fn with<T>(
+        config: Option<&Path>,
+        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let context = Self::open(config).await?;
+        let result = work(&context).await;
+        context.close().await;
+        result
+    }
+
+    /// Closes the store and the journal.
+    pub(super) async fn close(&self) {
+        self.rotator.context.store.close().await;
+        self.rotator.journal.close().await;
     }
 
     /// The rotation of that name.
@@ -90,14 +108,14 @@ pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotatio
         })
 }
 
-/// The site of a config's runs.
-pub(super) fn site(settings: &Settings, store: Arc<dyn SecretStore>, aws: Aws) -> Site {
-    Site {
+/// The shared services of a config's runs.
+pub(super) fn run_context(settings: &Settings, store: Arc<dyn SecretStore>, aws: Aws) -> RunContext {
+    RunContext {
         store,
         aws,
         clock: Clock::system(),
         hosts: HostLimits::new(settings.limits.per_host),
-        masters: Masters::none(),
+        idle_admins: IdleAdmins::none(),
     }
 }
 
@@ -113,11 +131,22 @@ fn aws(backend: &SecretsBackend) -> Aws {
 }
 
 /// Opens the journal.
-pub(super) async fn open_journal(location: &JournalLocation) -> Result<Arc<dyn Journal>, Failure> {
+async fn open_journal(location: &JournalLocation) -> Result<Arc<dyn Journal>, Failure> {
     Ok(match location {
         JournalLocation::Sqlite(path) => Arc::new(SqliteJournal::open(path).await?),
         JournalLocation::Postgres(location) => Arc::new(PostgresJournal::open(location).await?),
     })
+}
+
+/// Opens the journal, passes it to `work`, and closes it whatever the outcome.
+pub(super) async fn with_journal<T>(
+    location: &JournalLocation,
+    work: impl AsyncFnOnce(&dyn Journal) -> Result<T, JournalError>,
+) -> Result<T, Failure> {
+    let journal = open_journal(location).await?;
+    let result = work(&*journal).await;
+    journal.close().await;
+    Ok(result?)
 }
 
 fn hostname() -> String {

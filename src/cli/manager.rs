@@ -11,7 +11,7 @@
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::worker::serve::Word;
+use crate::worker::scheduler::Command;
 use twinkey_core::telemetry::Clock;
 
 /// What becomes of the worker.
@@ -45,21 +45,21 @@ pub(super) fn tell(news: News) {
 }
 
 /// Whether the scheduler has carried out every word before this one; `false` if it is gone.
-pub(super) async fn heard(words: &mpsc::Sender<Word>) -> bool {
+pub(super) async fn heard(commands: &mpsc::Sender<Command>) -> bool {
     let (answer, answered) = oneshot::channel();
-    words.send(Word::Answer(answer)).await.is_ok() && answered.await.is_ok()
+    commands.send(Command::Barrier(answer)).await.is_ok() && answered.await.is_ok()
 }
 
 /// Says when the worker is ready, then feeds the watchdog if there is one, for as long as the scheduler answers.
-pub(super) async fn keep_told(words: mpsc::Sender<Word>, clock: Clock) {
-    if heard(&words).await {
+pub(super) async fn keep_told(commands: mpsc::Sender<Command>, clock: Clock) {
+    if heard(&commands).await {
         tell(News::Ready);
     }
     // Half the limit, as sd_watchdog_enabled(3) recommends.
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return;
     };
-    while heard(&words).await {
+    while heard(&commands).await {
         send(&[NotifyState::Watchdog]);
         clock.pass(limit / 2).await;
     }

@@ -1,6 +1,6 @@
 //! `twinkey plan`: the exact statements that `set` would carry out now.
 
-use crate::rotation::plan::Plan;
+use crate::rotation::commands::plan::Plan;
 
 use super::check::severity;
 use super::context::Context;
@@ -20,9 +20,11 @@ pub(super) struct Args {
 pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
     let plan: Plan = match whom {
         Whom::Here(config) => {
-            let context = Context::open(*config).await?;
-            let rotation = context.rotation(&args.name)?;
-            context.rotator.plan(rotation).await?
+            Context::with(*config, async |context| {
+                let rotation = context.rotation(&args.name)?;
+                Ok(context.rotator.plan(rotation).await?)
+            })
+            .await?
         }
         Whom::There(worker) => {
             let path = ["rotations", args.name.as_str(), "plan"];

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::config::settings::Rotation;
 use crate::journal::{RunState, Trigger};
-use crate::rotation::identity;
-use crate::rotation::repair::{Diagnosis, Remedy, diagnose, take_off};
+use crate::rotation::run::version_id;
+use crate::rotation::commands::repair::{Diagnosis, Remedy, diagnose, apply_remedy};
 use crate::rotation::run::Order;
-use crate::rotation::scene::Task;
+use crate::rotation::observe::observation::RunRequest;
 use twinkey_core::telemetry::AUDIT;
 
 use super::context::Context;
@@ -39,17 +39,20 @@ struct Told<'a> {
 }
 
 pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    let context = Context::open(config).await?;
+    Context::with(config, async |context| repair(context, args).await).await
+}
+
+async fn repair(context: &Context, args: Args) -> Result<(), Failure> {
     let rotation = context.rotation(&args.name)?;
-    let site = &context.rotator.site;
-    let task = Task {
+    let run_context = &context.rotator.context;
+    let request = RunRequest {
         lock: args.apply,
         ..context.rotator.preview(rotation).await?
     };
     let found = if args.apply {
-        take_off(site, &task).await?
+        apply_remedy(run_context, &request).await?
     } else {
-        diagnose(site, &task).await?
+        diagnose(run_context, &request).await?
     };
     if !args.json {
         show(&found, args.apply);
@@ -59,7 +62,7 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         tracing::warn!(target: AUDIT, rotation = %rotation.name, %version, "AWSPENDING taken off");
     }
     if args.apply && found.remedy == Remedy::Rotate {
-        finish(&context, rotation, args.json).await?;
+        finish(context, rotation, args.json).await?;
     }
     if args.json {
         output::json(&Told {
@@ -76,7 +79,7 @@ async fn finish(context: &Context, rotation: &Rotation, quiet: bool) -> Result<(
         trigger: Trigger::Manual,
         reason: Some("twinkey repair".into()),
         window: None,
-        version_id: identity::manual(),
+        version_id: version_id::manual(),
         force: false,
     };
     let run = rotate::now(context, rotation, order, quiet).await?;

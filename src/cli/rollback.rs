@@ -1,6 +1,6 @@
 //! `twinkey rollback`: AWSCURRENT back to AWSPREVIOUS, once that is proved to sign in.
 
-use crate::rotation::rollback::Swapped;
+use crate::rotation::commands::rollback::RollbackResult;
 
 use super::context::Context;
 use super::failure::Failure;
@@ -22,18 +22,16 @@ pub(super) struct Args {
 pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
     let done = match whom {
         Whom::Here(config) => {
-            let context = Context::open(*config).await?;
-            let rotation = context.rotation(&args.name)?;
-            context
-                .rotator
-                .roll_back(rotation, args.reason)
-                .await?
-                .users
+            Context::with(*config, async |context| {
+                let rotation = context.rotation(&args.name)?;
+                Ok(context.rotator.roll_back(rotation, args.reason).await?.users)
+            })
+            .await?
         }
         Whom::There(worker) => {
             let wish = serde_json::json!({ "reason": args.reason });
             let path = ["rotations", args.name.as_str(), "rollback"];
-            worker.post::<Swapped>(&path, &wish).await?
+            worker.post::<RollbackResult>(&path, &wish).await?
         }
     };
     if args.json {

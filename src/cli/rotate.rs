@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
 use crate::rotation::event::{Event, Subscription};
-use crate::rotation::identity;
 use crate::rotation::run::Order;
+use crate::rotation::run::version_id;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::Clock;
 
@@ -39,16 +39,18 @@ pub(super) struct Args {
 pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
     let run = match whom {
         Whom::Here(config) => {
-            let context = Context::open(*config).await?;
-            let rotation = context.rotation(&args.name)?;
-            let order = Order {
-                trigger: Trigger::Manual,
-                reason: args.reason,
-                window: None,
-                version_id: identity::manual(),
-                force: args.force,
-            };
-            now(&context, rotation, order, args.json).await?
+            Context::with(*config, async |context| {
+                let rotation = context.rotation(&args.name)?;
+                let order = Order {
+                    trigger: Trigger::Manual,
+                    reason: args.reason,
+                    window: None,
+                    version_id: version_id::manual(),
+                    force: args.force,
+                };
+                now(context, rotation, order, args.json).await
+            })
+            .await?
         }
         Whom::There(worker) => there(worker, &args).await?,
     };
@@ -77,10 +79,10 @@ pub(super) async fn now(
             return Err(Failure::problem(
                 Code::AlreadyRunning,
                 format!(
-                    "run {} of this rotation is on, in worker {}",
+                    "run {} of this rotation is running in worker {}",
                     run.id, run.worker
                 ),
-                "wait for it: `twinkey status` shows it",
+                "wait for its end; `twinkey status` shows it",
             ));
         }
     };

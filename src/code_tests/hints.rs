@@ -11,7 +11,7 @@ use chrono::NaiveTime;
 
 use crate::config::{ConfigErrors, parse};
 use crate::journal::JournalError;
-use crate::rotation::error::{Role, RotationError};
+use crate::rotation::error::{CredentialRole, RotationError};
 use crate::schedule::{Schedule, WindowError, window};
 use twinkey_core::code::{Code, Problem};
 use twinkey_core::secret::document::DocumentError;
@@ -226,7 +226,7 @@ fn of_rotations() -> Vec<RotationError> {
             source,
         });
     }
-    for role in [Role::Master, Role::Current, Role::Pending, Role::Previous] {
+    for role in [CredentialRole::Master, CredentialRole::Current, CredentialRole::Pending, CredentialRole::Previous] {
         all.extend(
             of_engines()
                 .into_iter()

@@ -1,243 +1,267 @@
-//! One action, one effect. What it did is put into the scene, so that the next decision sees it;
-//! a store that says that somebody else was there first sends the run back to looking.
+//! Execution of one action, which has at most one effect.
+//!
+//! The effect is recorded in the observation, so that the next decision sees it. A conflict with
+//! another writer of the store is reported to the caller, which observes the labels again.
 
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
-use crate::rotation::error::{Role, RotationError};
-use crate::rotation::labels::{look_at_current, look_at_labels};
-use crate::rotation::locate::credentials;
-use crate::rotation::scene::{Scene, Task};
-use crate::rotation::standby::{compare, request, take_note};
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::resolve::credentials;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
-use twinkey_engines::{EngineError, Questions, fill};
+use twinkey_engines::{Change, EngineError, RenderedChange, SignInChecks, render_changes};
 use twinkey_stores::{SecretStore, StoreError, stage};
 
-/// Carries out an action that has an effect (or, for `Prove`, looks closely), and says in a few words
-/// what was done.
+/// Result of an action.
+pub(crate) enum Effect {
+    /// The action was carried out; a short description of what it did.
+    Done(String),
+    /// Another writer was faster; a short description of what it did. The labels must be read again.
+    Conflict(String),
+}
+
+/// Carries out an action other than [`Action::Converge`].
 ///
 /// # Errors
-/// What the store or the database answered; nothing is lost by it, the next attempt goes on from there.
+/// Errors of the store or the database. The next attempt continues from there.
 pub(crate) async fn act(
     store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
     action: Action,
-) -> Result<String, RotationError> {
+) -> Result<Effect, RotationError> {
     match action {
-        Action::PutPending { carry } => put_pending(store, task, scene, carry).await,
-        Action::LabelPending => label_pending(store, task, scene).await,
-        Action::DropPending => drop_pending(store, task, scene).await,
-        Action::Converge => converge(store, task, scene).await,
-        Action::Prove => prove(task, scene).await,
-        Action::Promote => promote(store, task, scene).await,
-        Action::Refuse(_) | Action::Done => Ok(String::new()),
+        Action::PutPending { carry } => put_pending(store, request, observation, carry).await,
+        Action::LabelPending => label_pending(store, request, observation).await,
+        Action::DropPending => drop_pending(store, request, observation).await,
+        Action::Prove => prove(request, observation).await.map(Effect::Done),
+        Action::Promote => promote(store, request, observation).await,
+        Action::Converge | Action::Refuse(_) | Action::Done => Ok(Effect::Done(String::new())),
     }
 }
 
-fn internal(what: &str) -> RotationError {
-    RotationError::Internal(what.to_owned())
+fn internal(message: &str) -> RotationError {
+    RotationError::Internal(message.to_owned())
 }
 
 async fn put_pending(
     store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
     carry: bool,
-) -> Result<String, RotationError> {
-    let (password, how): (Sensitive, &str) = match (carry, &scene.carried) {
+) -> Result<Effect, RotationError> {
+    let (password, origin): (Sensitive, &str) = match (carry, &observation.carried) {
         (true, Some(document)) => (
             document.password().clone(),
-            "the pending password of an earlier run, carried on",
+            "the pending password of an earlier run",
         ),
         (false, _) => (
-            task.rotation
+            request
+                .rotation
                 .password
                 .generate()
-                .map_err(|_| internal("the operating system gave no randomness"))?,
+                .map_err(|_| internal("the operating system returned no random bytes"))?,
             "a new password",
         ),
-        (true, None) => return Err(internal("a password to carry on is not there")),
+        (true, None) => return Err(internal("the pending password to reuse is missing")),
     };
-    let standby = scene.located.pair.standby_user();
-    let document: Document = scene
-        .located
+    let standby = observation.resolved.pair.standby_user();
+    let document: Document = observation
+        .resolved
         .document
         .with_credentials(standby, &password)
         .map_err(|source| RotationError::Document {
             what: "secret",
-            secret: task.rotation.secret.clone(),
+            secret: request.rotation.secret.clone(),
             source,
         })?;
-    let secret = &task.rotation.secret;
-    // Also where the answer is lost or says no.
-    scene.may_exist = true;
+    let secret = &request.rotation.secret;
+    // Set before the write: it may take effect even if the answer is lost or an error.
+    observation.may_exist = true;
     match store
-        .put(secret, &task.own, document.text(), stage::PENDING)
+        .put(secret, &request.own, document.text(), stage::PENDING)
         .await
     {
         Ok(()) => {
-            let done = format!("{how} for {standby:?} is AWSPENDING");
-            scene.own_document = Some(document);
-            scene.observed.own = Own::Pending(Content::Fits);
-            scene.observed.elsewhere = Elsewhere::Nothing;
-            scene.observed.standby.has_password = false;
-            // What was made equal and proved before was another document.
-            scene.observed.converged = false;
-            scene.observed.proof = None;
-            scene.proof = None;
-            Ok(done)
+            let detail = format!("{origin} for {standby:?} is AWSPENDING");
+            observation.own_document = Some(document);
+            observation.observed.own = Own::Pending(Content::Fits);
+            observation.observed.elsewhere = Elsewhere::Nothing;
+            observation.observed.standby.has_password = false;
+            // Earlier changes and proofs were for another document.
+            observation.observed.converged = false;
+            observation.observed.proof = None;
+            observation.proof = None;
+            Ok(Effect::Done(detail))
         }
-        Err(StoreError::VersionExists { .. }) => {
-            look_at_labels(store, task, scene).await?;
-            Ok("another attempt of this run has written AWSPENDING already".into())
-        }
-        Err(error) => Err(task.store_error(error)),
+        Err(StoreError::VersionExists { .. }) => Ok(Effect::Conflict(
+            "another attempt of this run had written AWSPENDING".into(),
+        )),
+        Err(error) => Err(request.store_error(error)),
     }
 }
 
 async fn label_pending(
     store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
-) -> Result<String, RotationError> {
-    let from = scene.description.labelled(stage::PENDING).cloned();
-    let secret = &task.rotation.secret;
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<Effect, RotationError> {
+    let from = observation.description.labelled(stage::PENDING).cloned();
+    let secret = &request.rotation.secret;
     match store
-        .move_stage(secret, stage::PENDING, from.as_ref(), Some(&task.own))
+        .move_stage(secret, stage::PENDING, from.as_ref(), Some(&request.own))
         .await
     {
         Ok(()) => {
-            scene.observed.own = Own::Pending(Content::Fits);
-            scene.observed.elsewhere = Elsewhere::Nothing;
-            Ok("AWSPENDING is back on the version that this run had written".into())
+            observation.observed.own = Own::Pending(Content::Fits);
+            observation.observed.elsewhere = Elsewhere::Nothing;
+            Ok(Effect::Done(
+                "moved AWSPENDING back to the version of this run".into(),
+            ))
         }
-        Err(StoreError::StageMoved { .. }) => {
-            look_at_labels(store, task, scene).await?;
-            Ok("AWSPENDING was moved by somebody else".into())
-        }
-        Err(error) => Err(task.store_error(error)),
+        Err(StoreError::StageMoved { .. }) => Ok(pending_moved()),
+        Err(error) => Err(request.store_error(error)),
     }
 }
 
 async fn drop_pending(
     store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
-) -> Result<String, RotationError> {
-    let secret = &task.rotation.secret;
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<Effect, RotationError> {
+    let secret = &request.rotation.secret;
     match store
-        .move_stage(secret, stage::PENDING, Some(&task.own), None)
+        .move_stage(secret, stage::PENDING, Some(&request.own), None)
         .await
     {
         Ok(()) => {
-            scene.observed.own = Own::Unlabelled(Content::Foreign);
-            Ok("AWSPENDING is taken off: the secret was changed since it was written".into())
+            observation.observed.own = Own::Unlabelled(Content::Foreign);
+            Ok(Effect::Done(
+                "removed AWSPENDING, because the secret changed after it was written".into(),
+            ))
         }
-        Err(StoreError::StageMoved { .. }) => {
-            look_at_labels(store, task, scene).await?;
-            Ok("AWSPENDING was moved by somebody else".into())
-        }
-        Err(error) => Err(task.store_error(error)),
+        Err(StoreError::StageMoved { .. }) => Ok(pending_moved()),
+        Err(error) => Err(request.store_error(error)),
     }
 }
 
-async fn converge(
-    store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
+fn pending_moved() -> Effect {
+    Effect::Conflict("another program had moved AWSPENDING".into())
+}
+
+/// The statements of [`Action::Converge`], before the password is filled in.
+pub(crate) struct Convergence {
+    changes: Vec<Change>,
+    password: Sensitive,
+}
+
+impl Convergence {
+    /// The statements for an observation.
+    ///
+    /// # Errors
+    /// `internal` if the run has no pending document.
+    pub(crate) fn of(observation: &Observation) -> Result<Self, RotationError> {
+        let document = observation.own_document.as_ref();
+        let document = document.ok_or_else(|| internal("the pending document is missing"))?;
+        Ok(Self {
+            changes: observation.changes(),
+            password: document.password().clone(),
+        })
+    }
+
+    /// Fills in the password.
+    ///
+    /// # Errors
+    /// Errors of the engine.
+    pub(crate) fn render(&self) -> Result<Vec<RenderedChange>, RotationError> {
+        render_changes(&self.changes, &self.password).map_err(CredentialRole::Master.error())
+    }
+
+    /// Applies the rendered statements.
+    ///
+    /// # Errors
+    /// Errors of the engine.
+    pub(crate) async fn apply(
+        &self,
+        observation: &mut Observation,
+        rendered: &[RenderedChange],
+    ) -> Result<String, RotationError> {
+        let Some(session) = &mut observation.admin else {
+            return Err(internal("the admin connection is missing"));
+        };
+        let applied = session.admin.apply(rendered).await;
+        applied.map_err(CredentialRole::Master.error())?;
+        observation.observed.converged = true;
+        let count = match self.changes.len() {
+            1 => "1 change".to_owned(),
+            n => format!("{n} changes"),
+        };
+        Ok(format!(
+            "{count} of {:?}",
+            observation.resolved.pair.standby_user()
+        ))
+    }
+}
+
+async fn prove(
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
 ) -> Result<String, RotationError> {
-    let changes = scene.changes();
-    let Some(password) = scene.own_document.as_ref().map(Document::password).cloned() else {
-        return Err(internal("there is nothing to converge to"));
+    let Some(document) = &observation.own_document else {
+        return Err(internal("the pending document is missing"));
     };
-    let failed = Role::Master.error();
-    let (stands, filled) = tokio::join!(look_at_current(store, task, scene), async {
-        fill(&changes, &password)
-    });
-    if !stands? {
-        return Ok("another worker had moved AWSCURRENT to this run's version".into());
-    }
-    let filled = filled.map_err(&failed)?;
-    let (Some(admin), Some(document)) = (&mut scene.admin, &scene.own_document) else {
-        return Err(internal("nobody is there to converge"));
-    };
-    admin.apply(&filled).await.map_err(failed)?;
-    scene.observed.converged = true;
-    // The proof is no part of the comparison, nor does it wait for it: `test` takes it up.
-    let who = credentials(document);
-    let request = request(task, &scene.located.pair, Some(&password));
-    let probes = Questions::probes(&task.rotation.probe);
-    let (compared, proof) = tokio::join!(
-        compare(&mut **admin, &request, true),
-        scene.located.sign_in(&who, probes),
-    );
-    scene.proof = Some(proof);
-    take_note(task, scene, compared?);
-    let held = scene.inspection.as_ref().and_then(|i| i.holds_password);
-    scene.observed.standby.has_password = held != Some(false);
-    let what = if changes.len() == 1 {
-        "1 change"
-    } else {
-        &format!("{} changes", changes.len())
-    };
-    Ok(format!("{what} of {:?}", scene.located.pair.standby_user()))
-}
-
-async fn prove(task: &Task<'_>, scene: &mut Scene) -> Result<String, RotationError> {
-    let Some(document) = &scene.own_document else {
-        return Err(internal("there is nothing to prove"));
-    };
-    let located = &scene.located;
-    let who = credentials(document);
-    let proof = match scene.proof.take() {
+    let resolved = &observation.resolved;
+    let standby = credentials(document);
+    let proof = match observation.proof.take() {
         Some(proof) => proof,
         None => {
-            let probes = Questions::probes(&task.rotation.probe);
-            located.sign_in(&who, probes).await
+            let probes = SignInChecks::probes(&request.rotation.probe);
+            resolved.sign_in(&standby, probes).await
         }
     };
     match proof {
         Ok(_) => {
-            scene.observed.proof = Some(true);
+            observation.observed.proof = Some(true);
             Ok(format!(
-                "{:?} signs in and differs in nothing from {:?}",
-                who.username,
-                located.pair.active_user()
+                "{:?} signs in and has the privileges of {:?}",
+                standby.username,
+                resolved.pair.active_user()
             ))
         }
         Err(refused @ EngineError::SignIn { .. }) => {
-            scene.observed.proof = Some(false);
-            let said = refused.to_string();
-            scene.pending_error = Some(refused);
-            Ok(said)
+            observation.observed.proof = Some(false);
+            let detail = refused.to_string();
+            observation.pending_error = Some(refused);
+            Ok(detail)
         }
-        Err(error) => Err(Role::Pending.error()(error)),
+        Err(error) => Err(CredentialRole::Pending.error()(error)),
     }
 }
 
 async fn promote(
     store: &dyn SecretStore,
-    task: &Task<'_>,
-    scene: &mut Scene,
-) -> Result<String, RotationError> {
-    let from = &scene.located.version_id;
-    let secret = &task.rotation.secret;
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<Effect, RotationError> {
+    let from = &observation.resolved.version_id;
+    let secret = &request.rotation.secret;
     match store
-        .move_stage(secret, stage::CURRENT, Some(from), Some(&task.own))
+        .move_stage(secret, stage::CURRENT, Some(from), Some(&request.own))
         .await
     {
         Ok(()) => {
-            scene.observed.own = Own::Current;
-            Ok(format!(
+            observation.observed.own = Own::Current;
+            Ok(Effect::Done(format!(
                 "AWSCURRENT moved from {:?} to {:?}",
-                scene.located.pair.active_user(),
-                scene.located.pair.standby_user()
-            ))
+                observation.resolved.pair.active_user(),
+                observation.resolved.pair.standby_user()
+            )))
         }
-        Err(StoreError::StageMoved { .. }) => {
-            look_at_labels(store, task, scene).await?;
-            Ok("another worker had moved AWSCURRENT to this run's version".into())
-        }
-        Err(error) => Err(task.store_error(error)),
+        Err(StoreError::StageMoved { .. }) => Ok(Effect::Conflict(ALREADY_PROMOTED.into())),
+        Err(error) => Err(request.store_error(error)),
     }
 }
+
+/// Detail of a step that found the version of this run promoted.
+pub(crate) const ALREADY_PROMOTED: &str =
+    "another worker had moved AWSCURRENT to the version of this run";

@@ -1,86 +1,84 @@
-//! What to do next: a pure function from what was observed to one action.
+//! Decision: a pure function from the observed facts to the next action.
 //!
-//! A run remembers nothing. It observes, decides, acts, and looks again; a crash anywhere is answered
-//! by the same function on the next start. What can go wrong, and what prevents it here:
+//! A run stores no progress. It observes, decides, acts and observes again; after a crash the same
+//! function continues it. `model/` enumerates every combination of facts and every crash between
+//! two effects, and checks the promises over all of them.
 //!
-//! - AWSCURRENT points at credentials that do not sign in: only a standby that was just proved is
-//!   promoted, and nothing but [`Action::Converge`] touches a database user, always the standby.
+//! # Failure modes
+//! - AWSCURRENT points at credentials that do not sign in. Only a standby that was just proved is
+//!   promoted, and only [`Action::Converge`] changes a database user, always the standby.
 //! - Two runs with different version ids give the standby two passwords, and the wrong one is
-//!   promoted: a run that finds a pending document of another run *carries its password on* under its
-//!   own version id. Whichever of the two is promoted in the end, and however late, the password in
-//!   it is the one that the standby has. (That the database hears of a new password only on the
-//!   connection that holds the pair's lock is the other half: see [`twinkey_engines::Admin::lock`].)
-//! - A label that is not ours is thrown away: a pending document that is not for the standby is
-//!   refused with `pending_conflict` and left where it is.
-//! - A guard is skipped on a retry: guards are facts like any other and are asked every time.
-//!
-//! `model/` beside this file enumerates every combination of facts and every crash between two
-//! effects, and proves the promises over all of them.
+//!   promoted. A run that finds a pending document of another run reuses its password under its own
+//!   version id, so both versions hold the password of the standby. A run also changes the password
+//!   only on the connection that holds the pair's lock ([`twinkey_engines::Admin::lock`]).
+//! - A run removes the label of another program. A pending document of another user is refused with
+//!   `pending_conflict` and stays.
+//! - A retry skips a guard. Guards are facts, which every decision reads.
 
 use twinkey_core::code::Code;
 
-/// Everything that a decision rests on. Plain data: no passwords, no names.
+/// Facts of a decision. Plain data without passwords or names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Observed {
-    /// Where the version of this run stands.
+    /// The version of this run.
     pub own: Own,
-    /// Where AWSPENDING is, when it is not on the version of this run.
+    /// AWSPENDING, if it is not on the version of this run.
     pub elsewhere: Elsewhere,
     pub guards: Guards,
     pub standby: Standby,
-    /// The proof of the standby's pending password and privileges, once it was tried in this attempt.
+    /// Result of the proof of the pending password, if this attempt tried it.
     pub proof: Option<bool>,
-    /// The standby was made equal in this attempt.
+    /// This attempt changed the standby.
     pub converged: bool,
 }
 
-/// Where the version of this run stands in the store.
+/// State of the version of this run in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Own {
     /// No version has this id.
     NotThere,
-    /// It has a value, but no label.
+    /// It has a value and no label.
     Unlabelled(Content),
     /// AWSPENDING.
     Pending(Content),
-    /// AWSCURRENT: the run is over.
+    /// AWSCURRENT: the run is finished.
     Current,
-    /// AWSPREVIOUS: the run was over, and something else was promoted since.
+    /// AWSPREVIOUS: the run was finished, and another version was promoted later.
     Previous,
 }
 
-/// Where AWSPENDING is, when it is not on the version of this run.
+/// Position of AWSPENDING, if it is not on the version of this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Elsewhere {
-    /// Nowhere, or on AWSCURRENT or AWSPREVIOUS, where it means nothing any more.
+    /// On no version, or on AWSCURRENT or AWSPREVIOUS, where it has no effect.
     Nothing,
     /// On another version.
     Pending {
         content: Content,
-        /// Its password is the one in the version of this run, where both have one.
+        /// Its password equals the one in the version of this run.
         same_password: bool,
     },
 }
 
-/// What a version holds, seen from the current document.
+/// Content of a version, compared with the current document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Content {
-    /// The current document with the standby's name and some password.
+    /// The current document with the standby's name and any password.
     Fits,
-    /// The standby's name, but other fields than the current document has now.
+    /// The standby's name, with other fields than the current document.
     Outdated,
-    /// No value: a placeholder that AWS's rotation makes.
+    /// No value: a placeholder of Secrets Manager's own rotation.
     Empty,
-    /// Something else: another user, or no secret document.
+    /// Another user, or a value that is no document.
     Foreign,
 }
 
-/// Whether a run may act at all. Each is true when it stands in the way.
+/// Reasons against a run; each is true if it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Guards {
-    /// Another rotator is switched on for this secret.
+    /// Another rotator is enabled for this secret.
     pub managed_elsewhere: bool,
-    /// The window is not open (any more).
+    /// The window is closed.
     pub window_closed: bool,
     /// AWSCURRENT moved less than `min_interval` ago, and the run is not forced.
     pub too_soon: bool,
@@ -88,54 +86,54 @@ pub struct Guards {
     pub current_refused: bool,
     /// The master does not sign in.
     pub master_refused: bool,
-    /// The master and the secret lead to different servers.
+    /// The master and the secret refer to different servers.
     pub other_server: bool,
-    /// Somebody else holds the pair's lock.
+    /// Another connection holds the pair's lock.
     pub locked: bool,
-    /// The engine says that this pair must not be rotated.
+    /// The engine cannot rotate this pair.
     pub unfit: bool,
-    /// The standby has to be created, and must not be.
+    /// The standby does not exist, and the config forbids its creation.
     pub standby_missing: bool,
-    /// The master lacks a privilege that the changes need.
+    /// The master lacks a privilege for the changes.
     pub master_lacks: bool,
-    /// The standby differs, and must not be changed but for its password.
+    /// The standby differs, and the config permits a change of its password only.
     pub differs: bool,
-    /// Somebody lives on the standby, and the run is not forced.
+    /// The standby has sessions, and the run is not forced.
     pub standby_in_use: bool,
 }
 
-/// What is known of the standby in the database.
+/// State of the standby in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Standby {
-    /// It is there, and nothing but its password is to be changed.
+    /// It exists and differs from the active user in its password only.
     pub equal: bool,
     /// It signs in with the password of the version of this run.
     pub has_password: bool,
 }
 
-/// One step of the loop. Each has at most one effect, and repeating it changes nothing more.
+/// Action of the loop. Each has at most one effect, and repeating it has no further effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Writes the standby's new document as AWSPENDING, with the password of the pending document
-    /// that another run left (`carry`) or with a new one.
+    /// Writes the standby's new document as AWSPENDING, with a new password or the one of another
+    /// run's pending document (`carry`).
     PutPending { carry: bool },
     /// Moves AWSPENDING back to the version of this run.
     LabelPending,
-    /// Takes AWSPENDING off the version of this run: what it holds must not be promoted any more.
+    /// Removes AWSPENDING from the version of this run, which must not be promoted.
     DropPending,
-    /// Makes the standby equal and gives it the pending password.
+    /// Makes the standby equal and sets the pending password.
     Converge,
-    /// Signs in as the standby and compares once more.
+    /// Signs in as the standby and compares the pair again.
     Prove,
-    /// Moves AWSCURRENT from the observed version to that of this run.
+    /// Moves AWSCURRENT from the observed version to the version of this run.
     Promote,
-    /// Stops, changing nothing.
+    /// Stops without a change.
     Refuse(Refusal),
     /// AWSCURRENT is the version of this run.
     Done,
 }
 
-/// Why a run stops.
+/// Reason for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     ManagedElsewhere,
@@ -150,18 +148,18 @@ pub enum Refusal {
     MasterLacks,
     Differs,
     StandbyInUse,
-    /// AWSPENDING is on a version that is not the standby's.
+    /// AWSPENDING is on a version of another user.
     PendingConflict,
-    /// The secret moved on without this run.
+    /// Another program changed the secret during the run.
     LostRace,
     /// The standby does not sign in with the pending password.
     PendingRefused,
-    /// It was made equal and still differs.
+    /// The standby still differs after the change.
     StillDiffers,
 }
 
 impl Refusal {
-    /// The code of the contract.
+    /// The error code.
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
@@ -182,7 +180,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it may go away by itself while the window is open.
+    /// Whether the reason may disappear while the window is open.
     #[must_use]
     pub const fn passes(self) -> bool {
         matches!(self, Self::TooSoon | Self::Locked | Self::StandbyInUse)
@@ -190,7 +188,7 @@ impl Refusal {
 }
 
 impl Guards {
-    /// Everything that stands in the way of any run, the first reason first.
+    /// The reasons against any run, in their order.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
         [
@@ -210,7 +208,7 @@ impl Guards {
         .collect()
     }
 
-    /// What stands in the way of taking the standby from whoever may still live on it.
+    /// The reason against a new password of the standby, which its clients may still use.
     #[must_use]
     pub fn takeover(&self) -> Option<Refusal> {
         if self.too_soon {
@@ -270,7 +268,7 @@ pub fn decide(o: &Observed) -> Action {
     }
 }
 
-/// The pending document is this run's, is right, and nothing stands in the way.
+/// The next action for a pending document of this run that fits.
 fn finish(o: &Observed) -> Action {
     if o.proof == Some(false) {
         return Action::Refuse(Refusal::PendingRefused);
@@ -293,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_standby_that_was_made_equal_and_still_differs_ends_the_run() {
+    fn a_standby_that_still_differs_after_the_change_ends_the_run() {
         let mut observed = Observed {
             own: Own::Pending(Content::Fits),
             elsewhere: Elsewhere::Nothing,
@@ -311,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_a_code_and_only_what_passes_is_waited_for() {
+    fn only_temporary_refusals_pass() {
         for (refusal, code, passes) in [
             (Refusal::Locked, Code::AlreadyRunning, true),
             (Refusal::TooSoon, Code::TooSoon, true),

@@ -1,4 +1,4 @@
-//! Why a run stopped: a code, what happened, to whom, and what to do now.
+//! Errors of runs and commands, with a code, a message and a hint.
 
 use crate::journal::JournalError;
 use crate::rotation::decide::Refusal;
@@ -7,17 +7,17 @@ use twinkey_core::secret::document::DocumentError;
 use twinkey_engines::EngineError;
 use twinkey_stores::StoreError;
 
-/// Whose credentials or connection an engine's error is about.
+/// Credentials to which an engine's error refers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum CredentialRole {
     Master,
     Current,
     Pending,
     Previous,
 }
 
-impl Role {
-    /// Makes an engine's error one of this role.
+impl CredentialRole {
+    /// A conversion of engine errors for these credentials.
     pub(crate) fn error(self) -> impl Fn(EngineError) -> RotationError {
         move |source| RotationError::Engine { role: self, source }
     }
@@ -32,7 +32,7 @@ impl Role {
     }
 }
 
-/// Why a run stopped.
+/// Error of a run or a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {
@@ -44,19 +44,22 @@ pub enum RotationError {
         secret: String,
         source: DocumentError,
     },
-    #[error("secret {secret:?} has no `{field}`, and the config does not give it either")]
+    #[error("secret {secret:?} has no `{field}`, and the config has none either")]
     Incomplete { secret: String, field: &'static str },
-    #[error("secret {secret:?} is for the engine {engine:?}, which this version cannot rotate")]
+    #[error("secret {secret:?} has the engine {engine:?}, which this version does not support")]
     UnsupportedEngine { secret: String, engine: String },
     #[error("{}: {source}", .role.name())]
-    Engine { role: Role, source: EngineError },
+    Engine {
+        role: CredentialRole,
+        source: EngineError,
+    },
     /// A decision, or a guard of a command.
     #[error("{message}")]
     Refused {
         code: Code,
         message: String,
         hint: String,
-        /// It may go away by itself while the window is open.
+        /// The reason may disappear while the window is open.
         passes: bool,
     },
     #[error("{0}")]
@@ -66,7 +69,7 @@ pub enum RotationError {
 }
 
 impl RotationError {
-    /// A refusal in words.
+    /// The error of a refusal, with a message and a hint.
     #[must_use]
     pub fn refused(refusal: Refusal, message: String, hint: String) -> Self {
         Self::Refused {
@@ -77,7 +80,7 @@ impl RotationError {
         }
     }
 
-    /// The code of the contract.
+    /// The error code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -85,11 +88,12 @@ impl RotationError {
             Self::Document { .. } | Self::Incomplete { .. } => Code::SecretMalformed,
             Self::UnsupportedEngine { .. } => Code::UnsupportedEngine,
             Self::Engine { role, source } => match (role, source) {
-                (Role::Master, EngineError::SignIn { .. }) => Code::MasterSigninFailed,
-                (Role::Current, EngineError::SignIn { .. }) => Code::CurrentSigninFailed,
-                (Role::Pending | Role::Previous, EngineError::SignIn { .. }) => {
-                    Code::PendingSigninFailed
-                }
+                (CredentialRole::Master, EngineError::SignIn { .. }) => Code::MasterSigninFailed,
+                (CredentialRole::Current, EngineError::SignIn { .. }) => Code::CurrentSigninFailed,
+                (
+                    CredentialRole::Pending | CredentialRole::Previous,
+                    EngineError::SignIn { .. },
+                ) => Code::PendingSigninFailed,
                 _ => source.code(),
             },
             Self::Refused { code, .. } => *code,
@@ -98,7 +102,7 @@ impl RotationError {
         }
     }
 
-    /// What to do now.
+    /// What a reader can do now.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -111,20 +115,20 @@ impl RotationError {
                 format!("add `{field}` to the secret and store it again")
             }
             Self::UnsupportedEngine { .. } => {
-                "this version rotates the engines postgres, mysql, mariadb, documentdb (mongo) and redshift; set `engine` in the config if the secret's own is wrong".into()
+                "use postgres, mysql, mariadb, documentdb (mongo) or redshift; set `engine` in the config if the one in the secret is wrong".into()
             }
             Self::Engine { role, source } => match (role, source) {
-                (Role::Master, EngineError::SignIn { .. }) => "store the master's current password in the master secret; it is read afresh in every run".into(),
-                (Role::Current, EngineError::SignIn { .. }) => "somebody changed the active user's password outside twinkey: store the right one in the secret, or `twinkey rollback` if AWSPREVIOUS still signs in".into(),
+                (CredentialRole::Master, EngineError::SignIn { .. }) => "store the master's current password in the master secret, which every run reads again".into(),
+                (CredentialRole::Current, EngineError::SignIn { .. }) => "store the active user's current password in the secret, or run `twinkey rollback` if AWSPREVIOUS still signs in".into(),
                 _ => source.hint(),
             },
             Self::Refused { hint, .. } => hint.clone(),
             Self::Journal(error) => error.hint(),
-            Self::Internal(_) => "this is a defect of twinkey: please report it with the log of this run".into(),
+            Self::Internal(_) => "report this defect of twinkey, with the log of this run".into(),
         }
     }
 
-    /// Whether another try inside the window may succeed without anybody doing anything.
+    /// Whether another attempt in the window may succeed without a change by a person.
     #[must_use]
     pub const fn retryable(&self) -> bool {
         match self {
@@ -136,7 +140,7 @@ impl RotationError {
         }
     }
 
-    /// The three parts that people and programs get.
+    /// Code, message and hint.
     #[must_use]
     pub fn problem(&self) -> Problem {
         Problem {

@@ -1,19 +1,19 @@
-//! What happens, as it happens: one enum, sent once; the log, the command line, the metrics, the
-//! notifications and the event stream subscribe. Nothing calls back up.
+//! Events of rotations, for the log, metrics, notifications, hooks and the event stream.
 //!
-//! What can go wrong, and what prevents it:
-//! - a subscriber is slow, or stuck: nothing waits for it, and it holds nothing but its place; all of them
-//!   read one memory of the last [`KEPT`] events;
-//! - a subscriber is so slow that it lost some: it is told how many ([`Heard::Gap`]), never silently;
-//! - a reader comes back after it was cut off: it goes on after the id that it saw last
-//!   ([`Events::subscribe_after`]), and is told of a gap where that is too long ago or of another process.
+//! # Failure modes
+//! - A subscriber is slow or stuck. The sender does not wait; all subscribers read one log of the
+//!   last [`EVENT_CAPACITY`] events.
+//! - A subscriber is so slow that it misses events. It receives their number ([`Received::Gap`]).
+//! - A reader reconnects. It continues after its last event ([`Events::subscribe_after`]), or
+//!   receives a gap if that event is too old or from another process.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -23,10 +23,10 @@ use crate::schedule::Window;
 use twinkey_core::code::Problem;
 use twinkey_engines::Session;
 
-/// How many events are remembered.
-pub const KEPT: usize = 4096;
+/// Capacity of the event log.
+pub const EVENT_CAPACITY: usize = 4096;
 
-/// One thing that happened.
+/// Event of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -38,11 +38,11 @@ pub enum Event {
         rotation: String,
         step: Step,
     },
-    /// The run has ended, or waits for another try (`deferred`).
+    /// The run ended, or is deferred to another attempt.
     RunFinished {
         run: Box<Run>,
     },
-    /// A window went by without a run.
+    /// A window passed without a run.
     WindowMissed {
         rotation: String,
         window: Window,
@@ -59,7 +59,7 @@ pub enum Event {
         to_user: String,
         reason: Option<String>,
     },
-    /// A run or a check has looked who is signed in as the standby; that may be nobody.
+    /// A run or a check read the sessions of the standby; there may be none.
     StandbySessions {
         rotation: String,
         sessions: Vec<Session>,
@@ -69,19 +69,19 @@ pub enum Event {
         rotation: String,
         paused: bool,
     },
-    /// Between two windows, the credentials in AWSCURRENT did not sign in.
+    /// A heartbeat with AWSCURRENT was refused.
     CurrentRefused {
         rotation: String,
         problem: Problem,
     },
-    /// They do again.
+    /// A heartbeat with AWSCURRENT was accepted again.
     CurrentAccepted {
         rotation: String,
     },
 }
 
 impl Event {
-    /// Its name, as in its JSON.
+    /// The name in JSON.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ impl Event {
         }
     }
 
-    /// The rotation that it is about.
+    /// The rotation of the event.
     #[must_use]
     pub fn rotation(&self) -> &str {
         match self {
@@ -115,7 +115,7 @@ impl Event {
     }
 }
 
-/// An event's place: of which process, and the how-manieth there, from 1.
+/// Id of an event: its process and its number there, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     process: Uuid,
@@ -128,40 +128,40 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The text is no event id.
+/// Error for a text that is no event id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no id of an event")]
-pub struct NoEventId;
+#[error("not an event id")]
+pub struct InvalidEventId;
 
 impl FromStr for EventId {
-    type Err = NoEventId;
+    type Err = InvalidEventId;
 
-    fn from_str(text: &str) -> Result<Self, NoEventId> {
-        let (process, number) = text.split_once('-').ok_or(NoEventId)?;
+    fn from_str(text: &str) -> Result<Self, InvalidEventId> {
+        let (process, number) = text.split_once('-').ok_or(InvalidEventId)?;
         Ok(Self {
-            process: Uuid::try_parse(process).map_err(|_| NoEventId)?,
-            number: number.parse().map_err(|_| NoEventId)?,
+            process: Uuid::try_parse(process).map_err(|_| InvalidEventId)?,
+            number: number.parse().map_err(|_| InvalidEventId)?,
         })
     }
 }
 
-/// An event with its place and time.
+/// An event with its id and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happened {
+pub struct RecordedEvent {
     pub id: EventId,
     pub at: DateTime<Utc>,
     pub event: Event,
     json: OnceLock<String>,
 }
 
-impl Happened {
-    /// The event as JSON, with its time as `at`: written once, however many read it.
+impl RecordedEvent {
+    /// The event as JSON, with its time as `at`. It is serialized once for all readers.
     ///
     /// # Errors
-    /// [`serde_json::Error`], which no event should give.
+    /// [`serde_json::Error`], which no event causes.
     pub fn json(&self) -> Result<&str, serde_json::Error> {
         #[derive(Serialize)]
-        struct Told<'a> {
+        struct TimedEvent<'a> {
             at: DateTime<Utc>,
             #[serde(flatten)]
             event: &'a Event,
@@ -170,70 +170,70 @@ impl Happened {
             return Ok(json);
         }
         let (at, event) = (self.at, &self.event);
-        let json = serde_json::to_string(&Told { at, event })?;
+        let json = serde_json::to_string(&TimedEvent { at, event })?;
         Ok(self.json.get_or_init(|| json))
     }
 }
 
-/// Where events are sent, and the last of them remembered. Cheap to clone.
+/// Sender and log of events. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Events(Arc<Memory>);
+pub struct Events(Arc<EventLog>);
 
 #[derive(Debug)]
-struct Memory {
+struct EventLog {
     process: Uuid,
-    kept: Mutex<VecDeque<Arc<Happened>>>,
+    recorded: Mutex<VecDeque<Arc<RecordedEvent>>>,
     /// The number of the newest event.
     newest: watch::Sender<u64>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self(Arc::new(Memory {
+        Self(Arc::new(EventLog {
             process: Uuid::new_v4(),
-            kept: Mutex::default(),
+            recorded: Mutex::default(),
             newest: watch::Sender::new(0),
         }))
     }
 }
 
 impl Events {
-    /// Tells all subscribers, if there are any. `at` is when it happened.
+    /// Sends an event to all subscribers. `at` is its time.
     pub fn send(&self, at: DateTime<Utc>, event: Event) {
-        let memory = &*self.0;
-        let mut kept = memory.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = *memory.newest.borrow() + 1;
+        let log = &*self.0;
+        let mut recorded = log.recorded.lock();
+        let number = *log.newest.borrow() + 1;
         let id = EventId {
-            process: memory.process,
+            process: log.process,
             number,
         };
-        if kept.len() == KEPT {
-            kept.pop_front();
+        if recorded.len() == EVENT_CAPACITY {
+            recorded.pop_front();
         }
-        kept.push_back(Arc::new(Happened {
+        recorded.push_back(Arc::new(RecordedEvent {
             id,
             at,
             event,
             json: OnceLock::new(),
         }));
-        memory.newest.send_replace(number);
+        log.newest.send_replace(number);
     }
 
-    /// From now on.
+    /// A subscription to the events from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         let mut newest = self.0.newest.subscribe();
         let next = *newest.borrow_and_update() + 1;
         Subscription {
-            memory: Arc::clone(&self.0),
+            log: Arc::clone(&self.0),
             newest,
             next,
             lost: None,
         }
     }
 
-    /// From the event after `last` on. One of another process is answered with a gap, then with all that
-    /// is remembered.
+    /// A subscription to the events after `last`. If `last` is of another process, it starts with a
+    /// gap and the oldest event in the log.
     #[must_use]
     pub fn subscribe_after(&self, last: EventId) -> Subscription {
         let mut subscription = self.subscribe();
@@ -244,59 +244,58 @@ impl Events {
     }
 }
 
-/// What a subscriber hears.
+/// What a subscriber receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    Event(Arc<Happened>),
-    /// Events came between that are no longer remembered: so many, where that is known.
+pub enum Received {
+    Event(Arc<RecordedEvent>),
+    /// The log no longer has the events in between; their number, if it is known.
     Gap(Option<u64>),
 }
 
-/// A subscriber's place among the events.
+/// A subscriber's position in the log.
 #[derive(Debug)]
 pub struct Subscription {
-    memory: Arc<Memory>,
+    log: Arc<EventLog>,
     newest: watch::Receiver<u64>,
     next: u64,
-    /// A gap that is still to be told.
+    /// A gap that the subscriber has not received.
     lost: Option<Option<u64>>,
 }
 
 impl Subscription {
-    /// Waits for the next event. Nothing is lost if this is dropped while it waits.
-    pub async fn recv(&mut self) -> Heard {
+    /// Waits for the next event. Dropping this future loses nothing.
+    pub async fn recv(&mut self) -> Received {
         loop {
-            if let Some(heard) = self.try_recv() {
-                return heard;
+            if let Some(received) = self.try_recv() {
+                return received;
             }
-            // The sender is in the memory that this holds, so it is never gone.
+            // The log that this holds owns the sender, so the channel stays open.
             let _ = self.newest.changed().await;
         }
     }
 
-    /// The next event, if it is there.
-    pub fn try_recv(&mut self) -> Option<Heard> {
+    /// The next event, if there is one.
+    pub fn try_recv(&mut self) -> Option<Received> {
         if let Some(lost) = self.lost.take() {
-            return Some(Heard::Gap(lost));
+            return Some(Received::Gap(lost));
         }
-        let kept = self.memory.kept.lock();
-        let kept = kept.unwrap_or_else(PoisonError::into_inner);
-        let oldest = kept.front()?.id.number;
+        let recorded = self.log.recorded.lock();
+        let oldest = recorded.front()?.id.number;
         if self.next < oldest {
             let lost = oldest - self.next;
             self.next = oldest;
-            return Some(Heard::Gap(Some(lost)));
+            return Some(Received::Gap(Some(lost)));
         }
-        let place = usize::try_from(self.next - oldest).ok()?;
-        let happened = Arc::clone(kept.get(place)?);
+        let index = usize::try_from(self.next - oldest).ok()?;
+        let happened = Arc::clone(recorded.get(index)?);
         self.next += 1;
-        Some(Heard::Event(happened))
+        Some(Received::Event(happened))
     }
 
-    /// The next event, however many were lost before it.
-    pub async fn next_event(&mut self) -> Arc<Happened> {
+    /// Waits for the next event and ignores gaps.
+    pub async fn next_event(&mut self) -> Arc<RecordedEvent> {
         loop {
-            if let Heard::Event(happened) = self.recv().await {
+            if let Received::Event(happened) = self.recv().await {
                 return happened;
             }
         }
@@ -307,61 +306,61 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    fn tell(events: &Events, rotation: &str) {
+    fn send(events: &Events, rotation: &str) {
         let at = "2026-11-24T07:00:00Z".parse().unwrap();
         let rotation = rotation.to_owned();
         events.send(at, Event::CurrentAccepted { rotation });
     }
 
-    fn heard(subscription: &mut Subscription) -> Vec<String> {
+    fn received(subscription: &mut Subscription) -> Vec<String> {
         std::iter::from_fn(|| subscription.try_recv())
-            .map(|heard| match heard {
-                Heard::Event(happened) => happened.event.rotation().to_owned(),
-                Heard::Gap(lost) => format!("{lost:?} lost"),
+            .map(|received| match received {
+                Received::Event(happened) => happened.event.rotation().to_owned(),
+                Received::Gap(lost) => format!("{lost:?} lost"),
             })
             .collect()
     }
 
     #[tokio::test]
-    async fn a_subscriber_hears_what_happens_from_then_on_and_wakes_for_it() {
+    async fn a_subscriber_receives_later_events_and_wakes_for_them() {
         let events = Events::default();
-        tell(&events, "before");
+        send(&events, "before");
         let mut subscription = events.subscribe();
         let waiting = tokio::spawn(async move { subscription.recv().await });
         tokio::task::yield_now().await;
-        tell(&events, "after");
-        let Heard::Event(happened) = waiting.await.unwrap() else {
+        send(&events, "after");
+        let Received::Event(happened) = waiting.await.unwrap() else {
             panic!("nothing was lost");
         };
         assert_eq!(happened.event.rotation(), "after");
     }
 
     #[test]
-    fn who_comes_back_goes_on_after_what_it_saw_last() {
+    fn a_reconnected_reader_continues_after_its_last_event() {
         let events = Events::default();
         let mut first = events.subscribe();
         for name in ["a", "b", "c"] {
-            tell(&events, name);
+            send(&events, name);
         }
-        let Some(Heard::Event(seen)) = first.try_recv() else {
+        let Some(Received::Event(seen)) = first.try_recv() else {
             panic!("an event is there");
         };
         let id: EventId = seen.id.to_string().parse().unwrap();
         assert_eq!(id, seen.id, "an id reads back as itself");
-        assert_eq!(heard(&mut events.subscribe_after(id)), ["b", "c"]);
+        assert_eq!(received(&mut events.subscribe_after(id)), ["b", "c"]);
     }
 
     #[test]
-    fn an_id_of_another_process_or_of_the_future_is_a_gap_and_then_all_there_is() {
+    fn an_unknown_id_is_a_gap_and_then_the_whole_log() {
         let (events, others) = (Events::default(), Events::default());
         let mut other = others.subscribe();
-        tell(&others, "x");
-        tell(&events, "a");
-        let Some(Heard::Event(seen)) = other.try_recv() else {
+        send(&others, "x");
+        send(&events, "a");
+        let Some(Received::Event(seen)) = other.try_recv() else {
             panic!("an event is there");
         };
         assert_eq!(
-            heard(&mut events.subscribe_after(seen.id)),
+            received(&mut events.subscribe_after(seen.id)),
             ["None lost", "a"]
         );
         let ahead = EventId {
@@ -369,23 +368,23 @@ mod tests {
             number: 7,
         };
         assert_eq!(
-            heard(&mut events.subscribe_after(ahead)),
+            received(&mut events.subscribe_after(ahead)),
             ["None lost", "a"]
         );
         for text in ["", "1", "x-1", "-", "0123-x"] {
-            assert_eq!(text.parse::<EventId>(), Err(NoEventId), "{text:?}");
+            assert_eq!(text.parse::<EventId>(), Err(InvalidEventId), "{text:?}");
         }
     }
 
     #[test]
-    fn who_is_too_slow_is_told_how_many_were_lost() {
+    fn a_slow_subscriber_receives_the_number_of_lost_events() {
         let events = Events::default();
         let mut slow = events.subscribe();
-        for n in 0..KEPT + 3 {
-            tell(&events, &n.to_string());
+        for n in 0..EVENT_CAPACITY + 3 {
+            send(&events, &n.to_string());
         }
-        assert_eq!(slow.try_recv(), Some(Heard::Gap(Some(3))));
-        let rest = heard(&mut slow);
-        assert_eq!((rest.len(), rest[0].as_str()), (KEPT, "3"));
+        assert_eq!(slow.try_recv(), Some(Received::Gap(Some(3))));
+        let rest = received(&mut slow);
+        assert_eq!((rest.len(), rest[0].as_str()), (EVENT_CAPACITY, "3"));
     }
 }

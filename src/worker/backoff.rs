@@ -1,5 +1,6 @@
-//! How long to wait before another try inside a window: doubling, capped, with jitter, so that many
-//! rotations that failed together do not come back together.
+//! Back-off between the attempts in a window: it doubles up to a cap, with jitter.
+//!
+//! The jitter keeps rotations that failed together from retrying together.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// For runs: 1 s, 2 s, 4 s … 60 s, each less up to a half.
+    /// The back-off of runs: 1 s, 2 s, 4 s … 60 s, each reduced by up to a half.
     pub const RUNS: Self = Self {
         first: Duration::from_secs(1),
         most: Duration::from_secs(60),
@@ -29,7 +30,7 @@ impl Backoff {
     #[must_use]
     pub fn jittered(&self, attempt: u32) -> Duration {
         let mut byte = [0_u8; 1];
-        // Without randomness the waits are merely not spread.
+        // Without random bytes the waits are equal, which is harmless.
         let _ = aws_lc_rs::rand::fill(&mut byte);
         self.wait(attempt, f64::from(byte[0]) / 255.0)
     }
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_cap_and_jitter_takes_off_at_most_a_half() {
+    fn waits_double_up_to_the_cap_and_jitter_is_at_most_a_half() {
         let waits: Vec<u64> = (1..=9)
             .map(|n| Backoff::RUNS.wait(n, 0.0).as_secs())
             .collect();

@@ -1,25 +1,23 @@
-//! The worker: arms every rotation's next window, sleeps to it exactly, and has it worked through.
+//! Worker: starts the run of every window on time and supervises it.
 //!
-//! What can go wrong, and what prevents it:
-//! - something rotates because the worker started: only windows that open from now on are armed; one
-//!   that is open already is taken up if a run of it was begun, or under `missed = "run"`;
-//! - a window goes by unseen (the worker was down, the machine slept): it is recorded as missed;
-//! - a bad new config: it is refused whole, and the old one stays.
+//! # Failure modes
+//! - A start of the worker triggers a rotation. Only windows that open after the start are armed. A
+//!   window that is open already is processed if a run of it had begun, or under `missed = "run"`.
+//! - A window passes while no worker runs or the machine sleeps. It is recorded as missed.
+//! - A new config is invalid. It is rejected as a whole, and the old one stays active.
 
-pub mod agenda;
 pub mod backoff;
-pub mod fleet;
+pub mod catch_up;
 pub mod heartbeat;
-pub mod measure;
-pub mod outlook;
-mod pulse;
-pub mod recover;
+pub mod metrics_recorder;
 mod retire;
-pub mod roster;
-pub mod serve;
-mod take_up;
-pub mod views;
-pub mod windows;
-
+pub mod rotation_set;
+pub mod scheduler;
+pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod upcoming;
+pub mod views;
+pub mod window_queue;
+pub mod window_runner;
+mod window_start;

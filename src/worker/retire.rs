@@ -1,9 +1,9 @@
-//! Locking the users of AWSPREVIOUS when their time is over (`retire_after`), between the windows.
+//! Schedule of retirements: when the users of AWSPREVIOUS are locked (`retire_after`).
 //!
-//! What can go wrong, and what prevents it:
-//! - one that cannot be locked now is tried again and again: not more often than every ten minutes;
-//! - thousands become due at once: each takes a place among `limits.concurrency`, like a run;
-//! - the journal is lost: then nothing is locked until the next flip is known.
+//! # Failure modes
+//! - A user cannot be locked now. The next attempt is ten minutes later.
+//! - Thousands of users are due at once. Each takes a permit of `limits.concurrency`, as a run does.
+//! - The journal is lost. No user is locked until the next flip is recorded.
 
 use std::collections::HashMap;
 
@@ -11,26 +11,27 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::settings::Rotation;
 use crate::journal::RotationMemory;
+use crate::rotation::commands::retire::{Retirement, due, is_due, retire};
 use crate::rotation::event::Event;
-use crate::rotation::explain::described;
-use crate::rotation::identity;
-use crate::rotation::retire::{Retirement, due, is_due, retire};
-use crate::rotation::scene::Task;
-use crate::worker::windows::Crew;
+use crate::rotation::observe::observation::RunRequest;
+use crate::rotation::refusal::describe_session;
+use crate::rotation::run::version_id;
+use crate::worker::window_runner::WindowRunner;
 use twinkey_core::telemetry::AUDIT;
 
-const AGAIN: TimeDelta = TimeDelta::minutes(10);
+/// Interval of attempts to lock one user.
+const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// When each was tried last.
+/// Last attempts, and the earliest time of the next retirement.
 #[derive(Debug, Default)]
 pub(super) struct Retirements {
     tried: HashMap<String, DateTime<Utc>>,
-    /// Before that nobody is due, whatever happens.
+    /// No user is due before this time.
     not_before: Option<DateTime<Utc>>,
 }
 
 impl Retirements {
-    /// Whether it is to be tried `now`; then that is remembered.
+    /// Whether to lock the user `now`; records the attempt.
     pub(super) fn take_due(
         &mut self,
         rotation: &Rotation,
@@ -43,20 +44,22 @@ impl Retirements {
             return false;
         }
         let tried = self.tried.get(&rotation.name);
-        if tried.is_some_and(|at| now - *at < AGAIN) {
+        if tried.is_some_and(|at| now - *at < RETRY_INTERVAL) {
             return false;
         }
         self.tried.insert(rotation.name.clone(), now);
         true
     }
 
-    /// Whether anybody can be due `now`. Until then the journal need not be asked about thousands.
+    /// Whether a user can be due `now`. Before that the journal is not read.
     pub(super) fn may_be_due(&self, now: DateTime<Utc>) -> bool {
         self.not_before.is_none_or(|at| at <= now)
     }
 
-    /// Learns from everything that is remembered `now` when the next one can be due: who flips from now on is not
-    /// due before the shortest `retire_after` has gone by. Of who is due and was not locked nothing is known.
+    /// Computes when the next user can be due, from the records of all rotations at `now`.
+    ///
+    /// A flip after `now` is not due before the shortest `retire_after` passed. A user that is due and
+    /// not locked may be locked at any time.
     pub(super) fn plan<'a>(
         &mut self,
         all: impl Iterator<Item = (&'a Rotation, &'a RotationMemory)>,
@@ -70,21 +73,21 @@ impl Retirements {
         self.not_before = next.min();
     }
 
-    /// A new config, or a clock that was set: all is open again.
+    /// Resets the plan after a reload or a change of the clock.
     pub(super) fn forget_plan(&mut self) {
         self.not_before = None;
     }
 }
 
-impl Crew {
-    /// Locks the user of AWSPREVIOUS of a rotation whose time for it has come, and says what came of it.
+impl WindowRunner {
+    /// Locks the user of AWSPREVIOUS of a rotation, and reports the result.
     pub(super) async fn retire(&self, rotation: &Rotation, memory: &RotationMemory) {
-        let Some(_place) = self.place().await else {
+        let Some(_permit) = self.permit().await else {
             return;
         };
-        let task = Task {
+        let request = RunRequest {
             rotation,
-            own: identity::manual(),
+            own: version_id::manual(),
             may_exist: false,
             force: false,
             window: None,
@@ -93,31 +96,31 @@ impl Crew {
             lock: true,
         };
         let result = tokio::select! {
-            result = retire(&self.rotator.site, &task) => result,
-            () = self.stop.park.cancelled() => return,
+            result = retire(&self.rotator.context, &request) => result,
+            () = self.shutdown.abort.cancelled() => return,
         };
         let name = &rotation.name;
         match result {
             Ok(Retirement::Done { user }) => {
-                let now = self.rotator.site.clock.now();
+                let now = self.rotator.context.clock.now();
                 if let Err(error) = self.rotator.journal.retired(name, now).await {
-                    tracing::warn!(rotation = %name, %error, "that AWSPREVIOUS was retired could not be recorded");
+                    tracing::warn!(rotation = %name, %error, "retirement not recorded");
                 }
-                tracing::warn!(target: AUDIT, rotation = %name, %user, "the user of AWSPREVIOUS was locked");
+                tracing::warn!(target: AUDIT, rotation = %name, %user, "user of AWSPREVIOUS locked");
                 let rotation = name.clone();
                 self.rotator
                     .events
                     .send(now, Event::Retired { rotation, user });
             }
             Ok(Retirement::InUse { user, sessions }) => {
-                let who: Vec<String> = sessions.iter().take(5).map(described).collect();
-                tracing::warn!(rotation = %name, %user, sessions = sessions.len(), who = %who.join("; "), "AWSPREVIOUS is not locked: somebody is still signed in as its user");
+                let clients: Vec<String> = sessions.iter().take(5).map(describe_session).collect();
+                tracing::warn!(rotation = %name, %user, sessions = sessions.len(), clients = %clients.join("; "), "retirement postponed: sessions are open");
             }
-            Ok(Retirement::NotNow(why)) => {
-                tracing::info!(rotation = %name, why, "AWSPREVIOUS is not locked now");
+            Ok(Retirement::NotNow(reason)) => {
+                tracing::info!(rotation = %name, reason, "retirement postponed");
             }
             Err(error) => {
-                tracing::warn!(rotation = %name, code = %error.code(), %error, hint = %error.hint(), "AWSPREVIOUS could not be locked");
+                tracing::warn!(rotation = %name, code = %error.code(), %error, hint = %error.hint(), "retirement failed");
             }
         }
     }
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_due_so_long_after_the_flip_once_and_not_where_nobody_asks_for_it() {
+    fn is_due_once_after_the_flip_and_only_if_configured() {
         let day = rotation("retire_after = \"24h\"");
         let mut retirements = Retirements::default();
         assert!(!retirements.take_due(&day, &flipped(), at(23)));
@@ -170,10 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_looked_for_before_somebody_can_be_due() {
+    fn the_journal_is_not_read_before_a_user_can_be_due() {
         let (day, never) = (rotation("retire_after = \"24h\""), rotation(""));
         let mut retirements = Retirements::default();
-        assert!(retirements.may_be_due(at(0)), "nothing is known yet");
+        assert!(retirements.may_be_due(at(0)), "no plan was made");
         let done = RotationMemory {
             retired: Some(at(1)),
             ..flipped()
@@ -184,10 +187,10 @@ mod tests {
         );
         assert!(!retirements.may_be_due(at(23)));
         assert!(retirements.may_be_due(at(24)));
-        // Whoever flips a moment later is due in a day.
+        // A flip a moment later is due in a day.
         retirements.plan([(&day, &done)].into_iter(), at(10));
         assert!(!retirements.may_be_due(at(33)) && retirements.may_be_due(at(34)));
-        // Not locked although due: it may be at any time.
+        // A user that is due and not locked may be locked at any time.
         retirements.plan([(&day, &flipped())].into_iter(), at(30));
         assert!(retirements.may_be_due(at(30)));
         retirements.plan([(&day, &done)].into_iter(), at(10));
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_locked_is_tried_again_after_ten_minutes_and_a_paused_one_is_left() {
+    fn retries_after_ten_minutes_and_skips_paused_rotations() {
         let day = rotation("retire_after = \"24h\"");
         let mut retirements = Retirements::default();
         assert!(retirements.take_due(&day, &flipped(), at(30)));

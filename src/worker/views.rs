@@ -1,5 +1,6 @@
-//! What `status` and `GET /v1/rotations` show of a rotation: from the config and the journal alone, so
-//! that it is quick for thousands and needs no database.
+//! View of a rotation for `status` and `GET /v1/rotations`.
+//!
+//! It uses the config and the journal only, so it is fast for thousands of rotations.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::journal::{RotationMemory, Run, RunState};
 use crate::schedule::Window;
 use twinkey_engines::Session;
 
-/// A rotation as the contract shows it.
+/// State of a rotation, with its users, last run and next window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RotationView {
     pub name: String,
@@ -22,11 +23,11 @@ pub struct RotationView {
     pub last_success: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
     pub next_window: Option<Window>,
-    /// `null` here: only a look at the database can tell, see `check`.
+    /// Always `null`: `check` reads the sessions from the database.
     pub standby_sessions: Option<Vec<Session>>,
 }
 
-/// Where a rotation stands.
+/// State of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RotationState {
@@ -39,7 +40,7 @@ pub enum RotationState {
 }
 
 impl RotationState {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 6] = [
         Self::Idle,
         Self::Running,
@@ -49,7 +50,7 @@ impl RotationState {
         Self::Paused,
     ];
 
-    /// As the contract writes it.
+    /// The name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,8 +64,8 @@ impl RotationState {
     }
 }
 
-/// Where `rate` counts from. What a clock that was ahead has left in the journal does not count: nothing
-/// would be due until then.
+/// The time from which `rate` counts. Times after `now` are ignored: a wrong clock recorded them, and
+/// no window would be due before them.
 #[must_use]
 pub fn anchor(memory: &RotationMemory, now: DateTime<Utc>) -> DateTime<Utc> {
     [memory.last_success, memory.first_seen]
@@ -74,7 +75,7 @@ pub fn anchor(memory: &RotationMemory, now: DateTime<Utc>) -> DateTime<Utc> {
         .unwrap_or(now)
 }
 
-/// What is to be shown of a rotation.
+/// The view of a rotation.
 #[must_use]
 pub fn view(rotation: &Rotation, memory: RotationMemory, now: DateTime<Utc>) -> RotationView {
     let from = anchor(&memory, now);

@@ -219,7 +219,7 @@ async fn check_is_content_with_a_shop_in_order() {
     let said = shop.good(&["check"]).await;
     assert!(said.contains("\"app\" signs in"), "{said}");
     assert!(
-        said.contains("the master may do all that is needed"),
+        said.contains("the master has all required privileges"),
         "{said}"
     );
     shop.good(&["check", "--offline"]).await;

@@ -1,12 +1,14 @@
 //! The heartbeat: a password that was changed behind AWSCURRENT's back is told of, and nothing else is.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use twinkey::rotation::heartbeat::{Heartbeat, beat};
-use twinkey::rotation::masters::Masters;
-use twinkey::rotation::site::{HostLimits, Site};
+use parking_lot::Mutex;
+use twinkey::rotation::commands::heartbeat::{Heartbeat, beat};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
@@ -69,7 +71,7 @@ async fn a_password_changed_behind_our_back_is_an_event_a_metric_and_an_error_un
     );
     assert_eq!(metric(&endpoint).await.as_deref(), Some("1"));
     let log = endpoint.log();
-    assert!(log.contains("AWSCURRENT does not sign in"), "{log}");
+    assert!(log.contains("heartbeat refused"), "{log}");
     assert!(!log.contains("Somebody-elses"), "{log}");
 
     let (current, _) = shop.read(stage::CURRENT).await;
@@ -86,14 +88,12 @@ async fn a_database_that_is_down_is_no_changed_password() {
     document["port"] = 1.into();
     endpoint.shop.put(SECRET, &document).await;
     until("it is said that nothing is known", async || {
-        endpoint
-            .log()
-            .contains("whether AWSCURRENT signs in cannot be known")
+        endpoint.log().contains("heartbeat inconclusive")
     })
     .await;
     let log = endpoint.log();
     assert!(log.contains("db_unreachable"), "{log}");
-    assert!(!log.contains("AWSCURRENT does not sign in"), "{log}");
+    assert!(!log.contains("heartbeat refused"), "{log}");
     endpoint.serve.kill().await.unwrap();
 }
 
@@ -110,7 +110,7 @@ impl SecretStore for Behind {
     }
 
     async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
-        let old = self.old.lock().unwrap().take();
+        let old = self.old.lock().take();
         match old {
             Some(old) => Ok(old),
             None => self.store.get(secret, which).await,
@@ -152,11 +152,11 @@ async fn what_was_read_before_a_flip_and_is_refused_after_it_is_no_changed_passw
     shop.good(&["rotate", "shop"]).await;
     shop.good(&["rotate", "shop"]).await;
     let old = Mutex::new(Some(old));
-    let site = Site {
+    let site = RunContext {
         store: Arc::new(Behind { store, old }),
         clock: Clock::system(),
         hosts: HostLimits::new(1),
-        masters: Masters::none(),
+        idle_admins: IdleAdmins::none(),
         aws: twinkey_core::aws::Aws::default(),
     };
     let settings = twinkey::config::load(Some(&shop.config()), &BTreeMap::new()).unwrap();

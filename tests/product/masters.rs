@@ -7,11 +7,12 @@ use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, Run, RunState, SqliteJournal, Trigger};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::event::Events;
-use twinkey::rotation::identity;
-use twinkey::rotation::masters::Masters;
+use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
-use twinkey::rotation::site::{HostLimits, Site};
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
 
@@ -30,7 +31,7 @@ struct House {
 }
 
 impl House {
-    async fn open(masters: Masters) -> Self {
+    async fn open(masters: IdleAdmins) -> Self {
         let plan = Plan {
             settings: vec!["log_connections=on".into()],
             ..Plan::default()
@@ -44,11 +45,11 @@ impl House {
         let url = street.shop.stand_in().url();
         let journal = SqliteJournal::open(&street.shop.folder.path().join("j.db")).await;
         let rotator = Rotator {
-            site: Site {
+            context: RunContext {
                 store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
                 clock: Clock::system(),
                 hosts: HostLimits::new(PAIRS),
-                masters,
+                idle_admins: masters,
                 aws: twinkey_core::aws::Aws::default(),
             },
             journal: Arc::new(journal.unwrap()),
@@ -67,7 +68,7 @@ impl House {
             trigger: Trigger::Manual,
             reason: None,
             window: None,
-            version_id: identity::manual(),
+            version_id: version_id::manual(),
             force,
         };
         let rotation = &self.rotations[pair];
@@ -106,7 +107,7 @@ impl House {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_run_goes_on_with_the_connection_and_finds_no_lock_on_it() {
-    let house = House::open(Masters::new(LONG, 2)).await;
+    let house = House::open(IdleAdmins::new(LONG, 2)).await;
     let before = house.sign_ins();
     house.rotates(0).await;
     let (first, locks) = house.there().await;
@@ -116,13 +117,13 @@ async fn the_next_run_goes_on_with_the_connection_and_finds_no_lock_on_it() {
         assert_eq!(house.there().await, (first.clone(), 0));
     }
     assert_eq!(house.sign_ins() - before, 1);
-    house.rotator.site.masters.close_all().await;
+    house.rotator.context.idle_admins.close_all().await;
     until("it is closed", async || house.there().await.0.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_at_once_have_a_connection_each_and_no_more_are_kept_than_the_host_allows() {
-    let house = House::open(Masters::new(LONG, 2)).await;
+    let house = House::open(IdleAdmins::new(LONG, 2)).await;
     for _ in 0..3 {
         let all = (0..PAIRS).map(|pair| house.rotates(pair));
         futures_util::future::join_all(all).await;
@@ -136,7 +137,7 @@ async fn runs_at_once_have_a_connection_each_and_no_more_are_kept_than_the_host_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_version_of_the_master_secret_signs_in_anew_though_the_password_is_the_same() {
-    let house = House::open(Masters::new(LONG, 2)).await;
+    let house = House::open(IdleAdmins::new(LONG, 2)).await;
     house.rotates(0).await;
     let before = house.sign_ins();
     let master = secrecy::ExposeSecret::expose_secret(&house.street.shop.master).to_owned();
@@ -149,7 +150,7 @@ async fn another_version_of_the_master_secret_signs_in_anew_though_the_password_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_cut_meanwhile_costs_a_sign_in_and_not_the_run() {
-    let house = House::open(Masters::new(LONG, 2)).await;
+    let house = House::open(IdleAdmins::new(LONG, 2)).await;
     house.rotates(0).await;
     let before = house.sign_ins();
     let mut root = house.street.shop.root("shop").await;
@@ -161,7 +162,7 @@ async fn a_connection_that_was_cut_meanwhile_costs_a_sign_in_and_not_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_run_that_was_refused_and_after_a_while_nothing_is_kept() {
-    let house = House::open(Masters::new(LONG, 2)).await;
+    let house = House::open(IdleAdmins::new(LONG, 2)).await;
     let _somebody = house
         .street
         .shop
@@ -173,7 +174,7 @@ async fn after_a_run_that_was_refused_and_after_a_while_nothing_is_kept() {
     assert_eq!(run.state, RunState::Failed, "{:?}", run.error);
     until("nothing is kept", async || house.there().await.0.is_empty()).await;
 
-    let brief = House::open(Masters::new(Duration::from_millis(200), 2)).await;
+    let brief = House::open(IdleAdmins::new(Duration::from_millis(200), 2)).await;
     brief.rotates(0).await;
     until("its time is over", async || {
         brief.there().await.0.is_empty()

@@ -45,7 +45,7 @@ async fn is_locked_and_comes_back<D: Database>(shop: Shop<D>, address: &str) {
     .await;
     // Its time is over at once; then a worker comes.
     let worker = shop.serve(address).await;
-    says(&shop, "the user of AWSPREVIOUS was locked").await;
+    says(&shop, "user of AWSPREVIOUS locked").await;
     drop(worker);
     assert!(!previous_signs_in(&shop).await);
     shop.signed_in(stage::CURRENT).await;
@@ -96,7 +96,7 @@ async fn awsprevious_is_left_alone_while_somebody_is_signed_in_as_its_user() {
     shop.good(&["rotate", "shop"]).await;
     let consumer = shop.signed_in(stage::PREVIOUS).await;
     let _worker = shop.serve(&address).await;
-    let why = "AWSPREVIOUS is not locked: somebody is still signed in";
+    let why = "retirement postponed: sessions are open";
     says(&shop, why).await;
     assert!(previous_signs_in(&shop).await);
     drop(consumer);

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use reqwest::StatusCode;
 use serde_json::Value as Json;
 use sqlx::{Connection, PgConnection, SqliteConnection};
-use twinkey::rotation::identity;
+use twinkey::rotation::run::version_id;
 use twinkey_stores::stage;
 use twinkey_stores::{SecretStore, VersionId};
 
@@ -189,7 +189,7 @@ pub fn open_now() -> (String, DateTime<Utc>) {
 
 async fn scheduled_id(shop: &Shop, opens: DateTime<Utc>) -> VersionId {
     let description = shop.stand_in().store().describe(SECRET).await.unwrap();
-    identity::scheduled(&description.arn, opens)
+    version_id::scheduled(&description.arn, opens)
 }
 
 /// A shop whose window is open, and whose worker takes it up when it starts.

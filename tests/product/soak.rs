@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
@@ -17,11 +18,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, RunState, SqliteJournal, Trigger};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::event::Events;
-use twinkey::rotation::identity;
-use twinkey::rotation::masters::Masters;
+use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
-use twinkey::rotation::site::{HostLimits, Site};
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
@@ -118,12 +120,12 @@ impl Town {
         let store = LocalStore::open(&file("secrets.db"), &file("secrets.key")).await;
         let journal = SqliteJournal::open(&file("journal.db")).await;
         Rotator {
-            site: Site {
+            context: RunContext {
                 store: Arc::new(store.unwrap()),
                 clock: Clock::system(),
                 hosts: HostLimits::new(8),
                 aws: twinkey_core::aws::Aws::default(),
-                masters: Masters::none(),
+                idle_admins: IdleAdmins::none(),
             },
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),
@@ -133,7 +135,7 @@ impl Town {
 
     /// The credentials of a pair as the application has them, and since when.
     async fn credentials(&self, pair: usize) -> (Json, Instant) {
-        let cached = self.cache.lock().unwrap().get(&pair).cloned();
+        let cached = self.cache.lock().get(&pair).cloned();
         if let Some(fresh) = cached.filter(|(_, at)| at.elapsed() < CACHE) {
             return fresh;
         }
@@ -141,8 +143,8 @@ impl Town {
         let current = Selector::Stage(stage::CURRENT);
         let version = self.store.get(&secret(pair), current).await.unwrap();
         let document = serde_json::from_str(version.value.expose_secret()).unwrap();
-        self.cache.lock().unwrap().insert(pair, (document, at));
-        self.cache.lock().unwrap()[&pair].clone()
+        self.cache.lock().insert(pair, (document, at));
+        self.cache.lock()[&pair].clone()
     }
 
     /// Opens one connection, and works with it.
@@ -234,7 +236,7 @@ async fn rotate(rotator: Rotator, rotation: Rotation, done: Arc<AtomicUsize>, wa
             trigger: Trigger::Manual,
             reason: None,
             window: None,
-            version_id: identity::manual(),
+            version_id: version_id::manual(),
             force: false,
         };
         if rotator.not_too_soon(&rotation, &order).await.is_err() {

@@ -15,12 +15,12 @@ use crate::consumer::{Consumer, Tally};
 use crate::shop::Shop;
 use crate::stage::{Stage, StageError};
 use twinkey::admin;
-use twinkey::admin::auth::Gate;
+use twinkey::admin::auth::TokenAuth;
 use twinkey::journal::{Run, RunState};
 use twinkey::rotation::event::Event;
-use twinkey::worker::fleet::Fleet;
-use twinkey::worker::serve::{Word, schedule};
-use twinkey::worker::windows::{Crew, Stop};
+use twinkey::worker::state::WorkerState;
+use twinkey::worker::scheduler::{Command, schedule};
+use twinkey::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::listener::{Listener, Peer};
 
@@ -103,24 +103,24 @@ pub async fn run(
     let rotator = stage.rotator.clone();
     let mut events = rotator.events.subscribe();
     let metrics = Metrics::default();
-    let fleet = Fleet::new(
-        Crew {
-            places: Arc::new(Semaphore::new(stage.settings.limits.concurrency)),
+    let state = WorkerState::new(
+        WindowRunner {
+            permits: Arc::new(Semaphore::new(stage.settings.limits.concurrency)),
             rotator: rotator.clone(),
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
         },
         stage.settings.rotations.clone(),
         metrics.clone(),
     );
-    let clock = &rotator.site.clock;
+    let clock = &rotator.context.clock;
     let applications = Applications::serve(&stage.settings.secrets, &metrics, clock).await?;
     let consumers = Shop::ALL.map(|shop| {
         let store = applications.client();
         (shop, Consumer::start(shop, store, clock.clone()))
     });
-    let endpoint = open_endpoint(&fleet, stage.settings.server.listen, begun).await?;
-    let (words, heard) = mpsc::channel(1);
-    let worker = tokio::spawn(async move { schedule(&fleet, heard).await });
+    let endpoint = open_endpoint(&state, stage.settings.server.listen, begun).await?;
+    let (commands, heard) = mpsc::channel(1);
+    let worker = tokio::spawn(async move { schedule(&state, heard).await });
 
     let windows = u32::try_from(rotations)
         .unwrap_or(u32::MAX)
@@ -157,7 +157,7 @@ pub async fn run(
     // The last flip is not survived until the application has met it.
     clock.sleep_until(clock.now() + CACHE * 2).await;
     // A worker that has stopped by itself has nobody to tell.
-    let _ = words.send(Word::Stop).await;
+    let _ = commands.send(Command::Stop).await;
     match worker.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => outcome.faults.push(format!("the worker failed: {error}")),
@@ -172,15 +172,15 @@ pub async fn run(
 
 /// Opens the worker's endpoint, for everybody on this machine: there is nothing to keep in a demo.
 async fn open_endpoint(
-    fleet: &Fleet,
+    state: &WorkerState,
     listen: SocketAddr,
     begun: impl FnOnce(SocketAddr),
 ) -> Result<JoinHandle<std::io::Result<()>>, StageError> {
-    let gate = Gate::new(None).map_err(|error| StageError::Other(error.to_string()))?;
+    let gate = TokenAuth::new(None).map_err(|error| StageError::Other(error.to_string()))?;
     let listener = Listener::bind(listen, None).await;
     let listener = listener.map_err(StageError::Endpoint)?;
     begun(listener.address());
     let service =
-        admin::router(fleet.clone(), Arc::new(gate)).into_make_service_with_connect_info::<Peer>();
+        admin::router(state.clone(), Arc::new(gate)).into_make_service_with_connect_info::<Peer>();
     Ok(tokio::spawn(axum::serve(listener, service).into_future()))
 }

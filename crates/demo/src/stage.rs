@@ -12,9 +12,10 @@ use twinkey::config::settings::{
 };
 use twinkey::journal::{JournalError, SqliteJournal};
 use twinkey::rotation::event::Events;
-use twinkey::rotation::masters::Masters;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
 use twinkey::rotation::run::Rotator;
-use twinkey::rotation::site::{HostLimits, Site};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::schedule::{Schedule, WindowPlan};
 use twinkey_core::aws::Aws;
 use twinkey_core::secret::password::PasswordPolicy;
@@ -99,12 +100,12 @@ impl Stage {
         let settings = settings(shops, &folder, min_interval, every, window)?;
         Ok(Self {
             rotator: Rotator {
-                site: Site {
+                context: RunContext {
                     store: Arc::new(store),
                     aws: Aws::default(),
                     clock: Clock::system(),
                     hosts: HostLimits::new(settings.limits.per_host),
-                    masters: Masters::none(),
+                    idle_admins: IdleAdmins::none(),
                 },
                 journal: Arc::new(journal),
                 events: Events::default(),

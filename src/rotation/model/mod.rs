@@ -1,22 +1,25 @@
-//! The product's best argument: a model of the store, the two users and a run, in which *everything*
-//! that can happen is tried. From every start that the enumeration below makes, every reachable state
-//! is visited, where at each point a run may go on, crash, be followed by a run of the same or of
-//! another window, or leave a write to the store in flight that lands at any later time.
+//! Exhaustive model of the store, the two users and a run.
 //!
+//! The test visits every state that is reachable from the starts that it enumerates. In each state a
+//! run may continue, crash, be followed by a run of the same or another window, or leave a write to
+//! the store in flight that takes effect at any later time.
+//!
+//! # Invariants
 //! In every state:
-//! 1. AWSCURRENT signs in, with full privileges;
-//! 2. nothing but Converge touches a database user, so AWSPREVIOUS signs in until the next `set`;
+//! 1. AWSCURRENT signs in with full privileges;
+//! 2. only Converge changes a database user, so AWSPREVIOUS signs in until the next `set`;
 //! 3. every run ends;
-//! 4. repeating an action's effect changes nothing more.
+//! 4. repeating the effect of an action changes nothing more.
 //!
-//! And from every state without a foreign AWSPENDING an undisturbed run succeeds.
+//! From every state without a foreign AWSPENDING, a run that nothing disturbs succeeds.
 //!
-//! Not in the model: two late writes in one history, that is, two workers that die one after the other,
-//! each with its database connection (and so the pair's lock) lost and its write still under way in
-//! the network while later runs come and go. With two, a late AWSPENDING can slip under a run whose
-//! own promotion is late too; no sequence of single calls to Secrets Manager could rule that out.
+//! # Limits
+//! The model has one late write per history. Two late writes need two workers that exit one after
+//! the other, each with a lost database connection (and so the pair's lock) and a write still in the
+//! network while later runs come and go. A late AWSPENDING can then replace that of a run whose own
+//! promotion is late too. No sequence of single calls to Secrets Manager can exclude that.
 
-mod races;
+mod interleavings;
 mod world;
 
 use std::collections::HashSet;
@@ -24,7 +27,7 @@ use std::collections::HashSet;
 use super::decide::{Action, Content, Elsewhere, Guards, Observed, Own, Refusal, Standby, decide};
 use world::*;
 
-/// Every start: whichever user is active, with every state of labels, documents and standby.
+/// All starts: each active user with every state of labels, documents and standby.
 fn starts() -> Vec<World> {
     let mut all = Vec::new();
     for active_clone in [false, true] {
@@ -99,7 +102,7 @@ fn starts() -> Vec<World> {
                             if active_clone {
                                 world.users.swap(0, 1);
                             }
-                            // A label needs a version to be on.
+                            // A label needs a version.
                             if pending.is_none_or(|id| world.versions[id] != Value::None) {
                                 all.push(world);
                             }
@@ -113,7 +116,7 @@ fn starts() -> Vec<World> {
 }
 
 #[test]
-fn every_reachable_state_keeps_the_promises_and_every_run_ends() {
+fn every_reachable_state_keeps_the_promises() {
     let mut seen: HashSet<(World, Option<Run>)> = HashSet::new();
     let mut worlds: HashSet<World> = HashSet::new();
     let mut todo: Vec<(World, Option<Run>)> = Vec::new();
@@ -150,7 +153,7 @@ fn every_reachable_state_keeps_the_promises_and_every_run_ends() {
         todo.extend(next);
     }
 
-    // From everywhere, a run that nobody disturbs succeeds, or stops at a foreign AWSPENDING.
+    // From every state, an undisturbed run succeeds or stops at a foreign AWSPENDING.
     for world in &worlds {
         let mut at = *world;
         at.late = Late::Landed;
@@ -177,7 +180,7 @@ fn every_reachable_state_keeps_the_promises_and_every_run_ends() {
             assert_eq!(
                 at.previous,
                 Some(world.current),
-                "the user just replaced must be AWSPREVIOUS"
+                "the replaced user must be AWSPREVIOUS"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The store, the two users, and a run among them.
+//! Model of the store, the two users and a run.
 
 use crate::rotation::decide::{Action, Content, Elsewhere, Guards, Observed, Own, Standby, decide};
 
@@ -21,7 +21,7 @@ pub(super) enum Value {
     Doc {
         clone: bool,
         password: Password,
-        /// Which of its other fields' editions it has.
+        /// Edition of its other fields.
         fields: u8,
     },
 }
@@ -47,7 +47,7 @@ pub(super) struct World<const VERSIONS: usize = 6> {
     pub(super) late: Late,
 }
 
-/// The one write of a history that may arrive late.
+/// The write of a history that may arrive late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Late {
     NotYet,
@@ -55,7 +55,7 @@ pub(super) enum Late {
     Landed,
 }
 
-/// A write to the store, with everything that its request holds.
+/// A write to the store, with the data of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Write {
     Put { id: Id, value: Value },
@@ -64,18 +64,18 @@ pub(super) enum Write {
     Promote { from: Id, to: Id },
 }
 
-/// A run in one process: what it saw and what it made of it.
+/// A run in one process, with its observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Run {
     pub(super) own: Id,
     pub(super) from: Id,
     pub(super) clone_is_standby: bool,
-    /// The edition of the current document that this run saw.
+    /// The edition of the current document in the observation.
     pub(super) fields: u8,
-    /// The password in the document that this run works for.
+    /// The password in the document of this run.
     pub(super) password: Password,
     pub(super) observed: Observed,
-    /// How far a Converge has come: not every engine has transactions.
+    /// Completed parts of a Converge, because some engines have no transactions.
     pub(super) converging: u8,
     pub(super) steps: u8,
 }
@@ -109,7 +109,7 @@ impl<const VERSIONS: usize> World<VERSIONS> {
         }
     }
 
-    /// What AWS does with a write, as engines.md and the store's conformance suite have it.
+    /// Secrets Manager's reaction to a write, as the conformance suite of the stores checks it.
     pub(super) fn write(mut self, write: Write) -> (Self, bool) {
         let done = match write {
             Write::Put { id, value } => match self.versions[id] {
@@ -201,11 +201,11 @@ pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -
         converging: 0,
         steps: 0,
     };
-    look_at_standby(world, &mut run);
+    observe_standby(world, &mut run);
     run
 }
 
-pub(super) fn look_at_standby<const VERSIONS: usize>(world: &World<VERSIONS>, run: &mut Run) {
+pub(super) fn observe_standby<const VERSIONS: usize>(world: &World<VERSIONS>, run: &mut Run) {
     run.observed.standby = match world.users[usize::from(run.clone_is_standby)] {
         User::Absent => Standby {
             equal: false,
@@ -222,7 +222,7 @@ pub(super) fn look_at_standby<const VERSIONS: usize>(world: &World<VERSIONS>, ru
     };
 }
 
-/// One Converge cut into its parts, as an engine without transactions carries it out.
+/// One part of a Converge, as an engine without transactions performs it.
 pub(super) fn converge<const VERSIONS: usize>(world: &mut World<VERSIONS>, run: &Run, part: u8) {
     let user = &mut world.users[usize::from(run.clone_is_standby)];
     *user = match (part, *user) {
@@ -250,7 +250,7 @@ pub(super) fn converge<const VERSIONS: usize>(world: &mut World<VERSIONS>, run: 
     };
 }
 
-/// Every state that one step of the run can lead to.
+/// All states that one step of the run can reach.
 pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
     let mut next = Vec::new();
     let mut run = Run {
@@ -259,7 +259,7 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
     };
     assert!(run.steps < 16, "the run does not end: {world:?} {run:?}");
 
-    // A conflict sends a run back to looking; everything else it knows from its own effect.
+    // After a conflict a run observes again; otherwise it uses its own effect.
     let store = |write: Write, on_success: &dyn Fn(&mut Run)| {
         let (landed, done) = world.write(write);
         let (again, _) = landed.write(write);
@@ -311,7 +311,7 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
                     run.observed.own = Own::Pending(Content::Fits);
                     run.observed.elsewhere = Elsewhere::Nothing;
                     run.password = password;
-                    look_at_standby(&world, run);
+                    observe_standby(&world, run);
                 },
             ));
         }
@@ -348,12 +348,12 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
             if run.converging == 3 {
                 run.converging = 0;
                 run.observed.converged = true;
-                look_at_standby(&changed, &mut run);
+                observe_standby(&changed, &mut run);
             }
             next.extend([(changed, Some(run)), (changed, None)]);
         }
         Action::Prove => {
-            look_at_standby(&world, &mut run);
+            observe_standby(&world, &mut run);
             let standby = run.observed.standby;
             run.observed.proof = Some(standby.equal && standby.has_password);
             next.extend([(world, Some(run)), (world, None)]);

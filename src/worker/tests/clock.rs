@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::journal::Trigger;
-use crate::rotation::event::{Event, Heard};
+use crate::rotation::event::{Event, Received};
 use crate::schedule::Window;
 use RunState::{Deferred, Failed, Missed};
 
@@ -88,7 +88,7 @@ async fn a_clock_set_back_to_before_a_window_that_was_worked_through_does_not_op
     let first = ("2026-11-20T07:00", Failed, MISSING);
     shift.until_windows(&[first]).await;
     let told = tokio::spawn({
-        let clock = shift.fleet.crew.rotator.site.clock.clone();
+        let clock = shift.state.runner.rotator.context.clock.clone();
         async move { clock.set_back().await }
     });
     let sleepers = shift.hand.sleepers();
@@ -140,11 +140,11 @@ async fn a_clock_adjusted_to_just_before_the_opening_makes_a_try_wait_and_not_fa
         closes: at("2026-11-20T08:00:00"),
     };
     let work = tokio::spawn({
-        let (crew, rotation) = (
-            shift.fleet.crew.clone(),
-            shift.fleet.rotation("orders").unwrap(),
+        let (runner, rotation) = (
+            shift.state.runner.clone(),
+            shift.state.rotation("orders").unwrap(),
         );
-        async move { crew.work(&rotation, window, Trigger::Schedule).await }
+        async move { runner.work(&rotation, window, Trigger::Schedule).await }
     });
     let sleepers = shift.hand.sleepers();
     shift
@@ -168,7 +168,7 @@ async fn a_clock_set_back_between_two_tries_makes_the_wait_no_longer() {
     shift
         .until_windows(&[("2026-11-20T07:00", Deferred, DOWN)])
         .await;
-    *shift.store.mood.lock().unwrap() = Mood::Empty;
+    *shift.store.mood.lock() = Mood::Empty;
     shift.hand.set(at("2026-11-20T07:10:00"));
     // A minute, and not the twenty that the clock has to make good.
     let mut seconds = 0;
@@ -189,18 +189,18 @@ async fn a_run_by_hand_in_a_window_that_was_worked_through_does_not_make_it_a_mi
     shift.hand.set(at("2026-11-20T07:00:00"));
     let first = ("2026-11-20T07:00", Failed, MISSING);
     shift.until_windows(&[first]).await;
-    let rotation = shift.fleet.rotation("orders").unwrap();
+    let rotation = shift.state.rotation("orders").unwrap();
     shift
-        .fleet
+        .state
         .rotate(rotation, false, None, None)
         .await
         .unwrap();
-    let mut events = shift.fleet.crew.rotator.events.subscribe();
+    let mut events = shift.state.runner.rotator.events.subscribe();
     let again = Box::new(settings(DAILY));
-    shift.words.send(Word::Reload(again)).await.unwrap();
+    shift.commands.send(Command::Reload(again)).await.unwrap();
     shift
         .until("the config is read again", async || {
-            shift.words.capacity() == 1
+            shift.commands.capacity() == 1
         })
         .await;
     shift.hand.set(at("2026-11-21T07:00:00"));
@@ -211,7 +211,7 @@ async fn a_run_by_hand_in_a_window_that_was_worked_through_does_not_make_it_a_mi
         })
         .await;
     while let Some(heard) = events.try_recv() {
-        let Heard::Event(happened) = heard else {
+        let Received::Event(happened) = heard else {
             panic!("no event was lost");
         };
         assert!(
@@ -228,8 +228,8 @@ async fn a_config_that_is_read_again_at_the_moment_of_an_opening_makes_no_window
     for day in 20..28 {
         told.push(format!("2026-11-{day}T07:00"));
         let again = Box::new(settings(DAILY));
-        // Both are there when the worker looks.
-        shift.words.send(Word::Reload(again)).await.unwrap();
+        // Both are there when the worker observation_permits.
+        shift.commands.send(Command::Reload(again)).await.unwrap();
         shift.hand.set(at(&format!("2026-11-{day}T07:00:00")));
         let expected: Vec<_> = told
             .iter()
@@ -237,7 +237,9 @@ async fn a_config_that_is_read_again_at_the_moment_of_an_opening_makes_no_window
             .collect();
         shift.until_windows(&expected).await;
         shift
-            .until("the config is read", async || shift.words.capacity() == 1)
+            .until("the config is read", async || {
+                shift.commands.capacity() == 1
+            })
             .await;
     }
     shift.end().await;

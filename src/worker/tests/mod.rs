@@ -1,27 +1,29 @@
 //! The worker by a clock that the tests move: no database, and a store that answers as it is told.
 
 mod clock;
+mod commands;
 mod retries;
 mod shared;
-mod words;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::settings::Settings;
 use crate::journal::{Journal, Run, RunQuery, RunState, SqliteJournal};
+use crate::rotation::context::RunContext;
+use crate::rotation::context::admin_cache::IdleAdmins;
+use crate::rotation::context::host_limits::HostLimits;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Events;
-use crate::rotation::masters::Masters;
 use crate::rotation::run::Rotator;
-use crate::rotation::site::{HostLimits, Site};
-use crate::worker::fleet::Fleet;
-use crate::worker::serve::{Word, schedule};
-use crate::worker::windows::{Crew, Stop};
+use crate::worker::scheduler::{Command, schedule};
+use crate::worker::state::WorkerState;
+use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::clock::{Clock, Hand};
@@ -58,7 +60,7 @@ impl SecretStore for MoodyStore {
 
     async fn get(&self, secret: &str, _: Selector<'_>) -> Result<SecretVersion, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        match *self.mood.lock().unwrap() {
+        match *self.mood.lock() {
             Mood::Down => Err(StoreError::Unavailable {
                 reason: "it rains".into(),
             }),
@@ -89,11 +91,11 @@ impl SecretStore for MoodyStore {
 
 /// A worker with one rotation, `orders`.
 struct Shift {
-    fleet: Fleet,
+    state: WorkerState,
     hand: Hand,
     store: Arc<MoodyStore>,
     journal: Arc<dyn Journal>,
-    words: mpsc::Sender<Word>,
+    commands: mpsc::Sender<Command>,
     worker: tokio::task::JoinHandle<Result<(), RotationError>>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -130,39 +132,39 @@ impl Shift {
             mood: Mutex::new(mood),
             reads: AtomicUsize::new(0),
         });
-        let crew = Crew {
+        let runner = WindowRunner {
             rotator: Rotator {
-                site: Site {
+                context: RunContext {
                     store: Arc::clone(&store) as Arc<dyn SecretStore>,
                     clock,
                     hosts: HostLimits::new(4),
-                    masters: Masters::none(),
+                    idle_admins: IdleAdmins::none(),
                     aws: twinkey_core::aws::Aws::default(),
                 },
                 journal: Arc::clone(&journal),
                 events: Events::default(),
                 worker: "worker".into(),
             },
-            places: Arc::new(Semaphore::new(4)),
-            stop: Stop::default(),
+            permits: Arc::new(Semaphore::new(4)),
+            shutdown: Shutdown::default(),
         };
-        let fleet = Fleet::new(crew, settings.rotations, Metrics::default());
-        let (words, heard) = mpsc::channel(1);
+        let state = WorkerState::new(runner, settings.rotations, Metrics::default());
+        let (commands, heard) = mpsc::channel(1);
         let worker = tokio::spawn({
-            let fleet = fleet.clone();
-            async move { schedule(&fleet, heard).await }
+            let state = state.clone();
+            async move { schedule(&state, heard).await }
         });
         let shift = Self {
-            fleet,
+            state,
             hand,
             store,
             journal,
-            words,
+            commands,
             worker,
             _folder: None,
         };
         shift
-            .until("the schedules are armed", async || shift.fleet.is_armed())
+            .until("the schedules are armed", async || shift.state.is_armed())
             .await;
         shift
     }
@@ -213,8 +215,8 @@ impl Shift {
 
     /// Ends the worker, and gives what became of each window.
     async fn end(self) -> Vec<(String, RunState, Option<Code>)> {
-        self.words.send(Word::Stop).await.unwrap();
-        while !self.fleet.tasks.is_empty() {
+        self.commands.send(Command::Stop).await.unwrap();
+        while !self.state.tasks.is_empty() {
             tokio::task::yield_now().await;
         }
         let windows = self.windows().await;

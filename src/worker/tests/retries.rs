@@ -1,7 +1,7 @@
 //! Tries that fail: how many, and what becomes of the window.
 
 use super::*;
-use crate::worker::windows::MOST_FAILURES;
+use crate::worker::window_runner::MAX_FAILURES;
 use chrono::TimeDelta;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_run_that_fails_too_often_has_failed_until_the_next_window() {
         })
         .await;
     let run = &shift.runs().await[0];
-    assert_eq!(run.attempt, MOST_FAILURES);
+    assert_eq!(run.attempt, MAX_FAILURES);
     assert_eq!(run.error.as_ref().unwrap().code, Code::StoreUnavailable);
     assert!(
         run.finished.unwrap() < at("2026-11-20T12:00:00"),

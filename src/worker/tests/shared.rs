@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::tests::postgres::by_our_time;
-use crate::rotation::event::{Event, Heard};
+use crate::rotation::event::{Event, Received};
 
 const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
 
@@ -21,7 +21,7 @@ async fn a_window_that_is_still_open_is_left_to_other_workers_and_missed_once_wh
     }
     let mut events: Vec<_> = shifts
         .iter()
-        .map(|shift| shift.fleet.crew.rotator.events.subscribe())
+        .map(|shift| shift.state.runner.rotator.events.subscribe())
         .collect();
     assert_eq!(
         shifts[0].windows().await,
@@ -40,7 +40,7 @@ async fn a_window_that_is_still_open_is_left_to_other_workers_and_missed_once_wh
         .await;
     for shift in shifts {
         shift
-            .until("its window is over", async || shift.fleet.tasks.is_empty())
+            .until("its window is over", async || shift.state.tasks.is_empty())
             .await;
         assert_eq!(shift.end().await.len(), 1);
     }
@@ -48,7 +48,7 @@ async fn a_window_that_is_still_open_is_left_to_other_workers_and_missed_once_wh
     for events in &mut events {
         while let Some(heard) = events.try_recv() {
             let missed = |event: &Event| matches!(event, Event::WindowMissed { .. });
-            told += usize::from(matches!(heard, Heard::Event(h) if missed(&h.event)));
+            told += usize::from(matches!(heard, Received::Event(h) if missed(&h.event)));
         }
     }
     assert_eq!(told, 1, "one worker tells of it");

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use tokio::process::Child;
 use twinkey::config::settings::{JournalPassword, PostgresLocation};
 use twinkey::journal::{Journal, PostgresJournal, Run, RunQuery};
-use twinkey::rotation::identity;
+use twinkey::rotation::run::version_id;
 use twinkey_engines::{Tls, TlsMode};
 use twinkey_stores::{SecretStore, VersionId, stage};
 use twinkey_testkit::postgres::LocalPostgres;
@@ -131,7 +131,7 @@ impl Works {
         let mut flipped = 0;
         for pair in 0..self.street.pairs {
             let description = store.describe(&secret(pair)).await.unwrap();
-            let id = identity::scheduled(&description.arn, self.opens);
+            let id = version_id::scheduled(&description.arn, self.opens);
             flipped += usize::from(description.labelled(stage::CURRENT) == Some(&id));
         }
         flipped
@@ -142,7 +142,7 @@ impl Works {
         let store = self.street.shop.stand_in().store();
         for pair in 0..self.street.pairs {
             let description = store.describe(&secret(pair)).await.unwrap();
-            let id = identity::scheduled(&description.arn, self.opens);
+            let id = version_id::scheduled(&description.arn, self.opens);
             // With those that have no label, which DescribeSecret hides.
             let versions = store.versions(&secret(pair)).await.unwrap();
             assert_eq!(versions.len(), 2, "{}: {versions:?}", name(pair));

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use twinkey::journal::{Claim, SqliteJournal, Trigger};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::event::Events;
-use twinkey::rotation::identity;
-use twinkey::rotation::masters::Masters;
+use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
-use twinkey::rotation::site::{HostLimits, Site};
 use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
@@ -78,13 +79,13 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
     let settings = twinkey::config::parse(&shop.config(), &text, &Default::default()).unwrap();
     let journal = SqliteJournal::open(&shop.folder.path().join("another.db")).await;
     let rotator = Rotator {
-        site: Site {
+        context: RunContext {
             store: Arc::new(Meddled(AwsStore::from_config(&sdk_config(
                 &shop.stand_in().url(),
             )))),
             clock: Clock::system(),
             hosts: HostLimits::new(1),
-            masters: Masters::none(),
+            idle_admins: IdleAdmins::none(),
             aws: twinkey_core::aws::Aws::default(),
         },
         journal: Arc::new(journal.unwrap()),
@@ -95,7 +96,7 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
         trigger: Trigger::Manual,
         reason: None,
         window: None,
-        version_id: identity::manual(),
+        version_id: version_id::manual(),
         force: false,
     };
     let rotation = &settings.rotations[0];

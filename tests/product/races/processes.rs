@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use twinkey::journal::{Journal, RunQuery, RunState, SqliteJournal};
-use twinkey::rotation::identity;
+use twinkey::rotation::run::version_id;
 use twinkey_stores::{SecretStore, VersionId, stage};
 
 use super::{Checker, LOSERS_SAY};
@@ -132,7 +132,7 @@ async fn workers_race(workers: usize) {
     }
     for (pair, before) in before.iter().enumerate() {
         let description = street.shop.stand_in().store().describe(&secret(pair)).await;
-        let id = identity::scheduled(&description.unwrap().arn, opens);
+        let id = version_id::scheduled(&description.unwrap().arn, opens);
         assert_eq!(labelled(&street, pair, stage::CURRENT).await, Some(id));
         assert_eq!(
             labelled(&street, pair, stage::PREVIOUS).await.as_ref(),

@@ -9,13 +9,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Claim, Run, RunState, SqliteJournal, Trigger};
+use twinkey::rotation::commands::rollback::rollback;
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::event::Events;
-use twinkey::rotation::identity;
-use twinkey::rotation::masters::Masters;
-use twinkey::rotation::rollback::rollback;
+use twinkey::rotation::observe::observation::RunRequest;
+use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
-use twinkey::rotation::scene::Task;
-use twinkey::rotation::site::{HostLimits, Site};
 use twinkey::schedule::Window;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
@@ -96,11 +97,11 @@ impl Track {
         for n in 0..WORKERS {
             let journal = SqliteJournal::open(&folder.join(format!("journal-{n}.db"))).await;
             workers.push(Rotator {
-                site: Site {
+                context: RunContext {
                     store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
                     clock: Clock::system(),
                     hosts: HostLimits::new(PAIRS),
-                    masters: Masters::none(),
+                    idle_admins: IdleAdmins::none(),
                     aws: twinkey_core::aws::Aws::default(),
                 },
                 journal: Arc::new(journal.unwrap()),
@@ -137,7 +138,7 @@ impl Track {
                 opens,
                 closes: opens + TimeDelta::hours(2),
             }),
-            version_id: identity::scheduled(&description.arn, opens),
+            version_id: version_id::scheduled(&description.arn, opens),
             force: false,
         }
     }
@@ -170,9 +171,9 @@ impl Track {
                 self.street.shop.put(&secret, &document).await;
             }
             Kind::ARollbackInTheMiddle => {
-                let task = Task {
+                let request = RunRequest {
                     rotation: &self.rotations[pair],
-                    own: identity::manual(),
+                    own: version_id::manual(),
                     may_exist: false,
                     force: false,
                     window: None,
@@ -181,7 +182,7 @@ impl Track {
                     lock: true,
                 };
                 // It may be refused: there is nothing to go back to, or a run is on.
-                let _ = rollback(&self.workers[0].site, &task).await;
+                let _ = rollback(&self.workers[0].context, &request).await;
             }
             Kind::APendingTakenOff => {
                 let pending = self.labelled(pair, stage::PENDING).await;
@@ -198,7 +199,7 @@ impl Track {
                     .document(user, "Another-0123456789-rotators");
                 let text = document.to_string().into();
                 store
-                    .put(&secret, &identity::manual(), &text, stage::PENDING)
+                    .put(&secret, &version_id::manual(), &text, stage::PENDING)
                     .await
                     .unwrap();
             }
@@ -213,7 +214,7 @@ impl Track {
         let by_hand = Order {
             trigger: Trigger::Manual,
             window: None,
-            version_id: identity::manual(),
+            version_id: version_id::manual(),
             ..window.clone()
         };
         let order = |worker| match (kind, worker) {
@@ -276,7 +277,7 @@ impl Track {
             version_id,
             force: false,
         };
-        let run = self.runs(0, pair, &by_hand(identity::manual())).await;
+        let run = self.runs(0, pair, &by_hand(version_id::manual())).await;
         if let Some(why) = &run.error {
             assert_eq!(
                 why.code.as_str(),
@@ -287,7 +288,7 @@ impl Track {
                 .move_stage(&secret(pair), stage::PENDING, pending.as_ref(), None)
                 .await
                 .unwrap();
-            let run = self.runs(0, pair, &by_hand(identity::manual())).await;
+            let run = self.runs(0, pair, &by_hand(version_id::manual())).await;
             assert_eq!(run.state, RunState::Succeeded, "race {race}: {run:?}");
         }
         self.street.check(self.store(), pair).await.unwrap();

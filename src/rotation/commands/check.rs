@@ -1,0 +1,198 @@
+//! Preflight checks: reasons against a run and other findings, without any change.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::settings::InUse;
+use crate::rotation::context::RunContext;
+use crate::rotation::decide::Refusal;
+use crate::rotation::error::RotationError;
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::observe;
+use crate::rotation::refusal::{describe_session, refusal_error};
+use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
+
+/// Result of the preflight checks of one rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Report {
+    pub rotation: String,
+    /// Checks that passed.
+    pub passed: Vec<String>,
+    pub findings: Vec<Finding>,
+    /// Sessions of the standby; `None` if the server does not list them.
+    pub standby_sessions: Option<Vec<Session>>,
+}
+
+impl Report {
+    /// Whether a run would fail.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.findings.iter().any(|f| f.severity == Severity::Error)
+    }
+}
+
+/// Findings about the config alone.
+#[must_use]
+pub fn offline(rotation: &crate::config::settings::Rotation) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(plan) = &rotation.windows
+        && let Some(why) = plan.schedule.aws_refuses(plan.length)
+    {
+        findings.push(Finding {
+            severity: Severity::Note,
+            code: None,
+            what: format!("Secrets Manager's own rotation would refuse this schedule: {why}"),
+            fix: None,
+        });
+    }
+    if rotation.tls.mode == Some(TlsMode::Disable) {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            code: None,
+            what: "tls.mode = \"disable\": statements and password proofs cross the network unencrypted".into(),
+            fix: Some("set tls.mode = \"verify-full\"".into()),
+        });
+    }
+    findings
+}
+
+/// Checks one rotation without any change. A failed observation is a finding too.
+pub async fn check(context: &RunContext, request: &RunRequest<'_>) -> Report {
+    let mut report = Report {
+        rotation: request.rotation.name.clone(),
+        passed: Vec::new(),
+        findings: offline(request.rotation),
+        standby_sessions: None,
+    };
+    match observe(context, request).await {
+        Ok(observation) => add_findings(request, &observation, &mut report),
+        Err(error) => report.findings.push(failure(&error)),
+    }
+    report
+}
+
+fn failure(error: &RotationError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code: Some(error.code()),
+        what: error.to_string(),
+        fix: Some(error.hint()),
+    }
+}
+
+fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mut Report) {
+    let guards = observation.observed.guards;
+    let pair = &observation.resolved.pair;
+    report.passed.push(format!(
+        "secret {:?} is readable and well-formed ({})",
+        request.rotation.secret, observation.resolved.kind
+    ));
+    let mut passed = |ok: bool, what: String| {
+        if ok {
+            report.passed.push(what);
+        }
+    };
+    passed(
+        !guards.managed_elsewhere,
+        "no other rotator is enabled".into(),
+    );
+    passed(
+        !guards.current_refused,
+        format!("{:?} signs in (AWSCURRENT)", pair.active_user()),
+    );
+    passed(
+        !guards.master_refused,
+        format!(
+            "{:?} signs in (master)",
+            observation.master.credentials.username
+        ),
+    );
+    passed(
+        observation.resolved.target.tls.mode == TlsMode::VerifyFull,
+        format!(
+            "TLS to {}: chain and name verified",
+            observation.resolved.target.host
+        ),
+    );
+    if let Some(inspection) = &observation.inspection {
+        passed(
+            inspection.missing.is_empty(),
+            "the master has all required privileges".into(),
+        );
+        passed(
+            observation.observed.standby.equal,
+            format!(
+                "{:?} has the privileges and settings of {:?}",
+                pair.standby_user(),
+                pair.active_user()
+            ),
+        );
+        report.findings.extend(inspection.findings.iter().cloned());
+        report.findings.extend(inspection.missing.iter().cloned());
+        if inspection.standby_exists && !inspection.differences.is_empty() && !guards.differs {
+            report.findings.push(Finding {
+                severity: Severity::Note,
+                code: None,
+                what: format!(
+                    "{:?} differs from {:?}; the next run makes it equal: {}",
+                    pair.standby_user(),
+                    pair.active_user(),
+                    first_of(&inspection.differences)
+                ),
+                fix: Some(format!("see `twinkey plan {}`", request.rotation.name)),
+            });
+        }
+    }
+    // The findings of the inspection include Unfit and MasterLacks.
+    for refusal in guards.refusals() {
+        if !matches!(refusal, Refusal::Unfit | Refusal::MasterLacks) {
+            report
+                .findings
+                .push(failure(&refusal_error(refusal, request, observation)));
+        }
+    }
+    report.findings.extend(sessions(request, observation));
+    report.standby_sessions.clone_from(&observation.sessions);
+}
+
+/// The first changes, and the number of the others.
+fn first_of(changes: &[Change]) -> String {
+    const SHOWN: usize = 5;
+    let mut all: Vec<String> = changes
+        .iter()
+        .take(SHOWN)
+        .map(|change| change.statement.to_string())
+        .collect();
+    if let Some(more) = changes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        all.push(format!("and {more} more"));
+    }
+    all.join("; ")
+}
+
+fn sessions(request: &RunRequest<'_>, observation: &Observation) -> Option<Finding> {
+    let standby = observation.resolved.pair.standby_user();
+    let Some(sessions) = &observation.sessions else {
+        return Some(Finding {
+            severity: Severity::Note,
+            code: None,
+            what: format!("the server does not list the sessions of {standby:?}"),
+            fix: None,
+        });
+    };
+    if sessions.is_empty() {
+        return None;
+    }
+    let clients: Vec<String> = sessions.iter().map(describe_session).collect();
+    Some(Finding {
+        severity: if request.rotation.in_use == InUse::Ignore {
+            Severity::Note
+        } else {
+            Severity::Warning
+        },
+        code: Some(twinkey_core::code::Code::StandbyInUse),
+        what: format!(
+            "sessions of the standby {standby:?} are open: {}",
+            clients.join("; ")
+        ),
+        fix: Some("restart these clients: they hold the credentials of two rotations ago".into()),
+    })
+}

@@ -1,0 +1,84 @@
+//! Heartbeat: one sign-in with AWSCURRENT between the windows.
+//!
+//! # Failure modes
+//! - AWSCURRENT moves between the read and the sign-in, and the old credentials are refused. A
+//!   refusal counts only if the refused version is still AWSCURRENT.
+//! - A heartbeat delays a run. It uses no lock and no master, changes nothing, and respects the
+//!   limit of the host.
+//! - A database or store that is down looks like a changed password. Only a refused sign-in is one.
+
+use crate::config::settings::Rotation;
+use crate::rotation::context::RunContext;
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::resolve::{resolve, resolve_version};
+use crate::rotation::observe::{MAX_OBSERVATIONS, current_keeps_moving, host_down};
+use twinkey_engines::{EngineError, SignInChecks};
+use twinkey_stores::{SecretVersion, Selector, StoreError, stage};
+
+/// Result of a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeartbeatResult {
+    Accepted,
+    /// New connections of applications are refused too.
+    Refused(RotationError),
+}
+
+/// Signs in with AWSCURRENT once and changes nothing.
+///
+/// It costs one GetSecretValue, and one DescribeSecret if the sign-in is refused.
+///
+/// # Errors
+/// Errors that leave the result unknown: of the store, the document or the connection.
+pub async fn probe_current(
+    context: &RunContext,
+    rotation: &Rotation,
+) -> Result<HeartbeatResult, RotationError> {
+    let current = Selector::Stage(stage::CURRENT);
+    probe_version(
+        context,
+        rotation,
+        context.store.get(&rotation.secret, current).await,
+    )
+    .await
+}
+
+/// As [`probe_current`], with an AWSCURRENT that was just read. If it is refused and AWSCURRENT moved
+/// since, it is read again.
+///
+/// # Errors
+/// Errors of [`probe_current`].
+pub async fn probe_version(
+    context: &RunContext,
+    rotation: &Rotation,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<HeartbeatResult, RotationError> {
+    let mut read = Some(read);
+    for _ in 0..MAX_OBSERVATIONS {
+        let resolved = match read.take() {
+            Some(read) => resolve_version(context, rotation, read)?,
+            None => resolve(context, rotation).await?,
+        };
+        let Some(permit) = context.hosts.permit(&resolved.target.host).await else {
+            return Err(CredentialRole::Current.error()(host_down(&resolved)));
+        };
+        let answer = resolved
+            .sign_in(&resolved.current(), SignInChecks::default())
+            .await;
+        permit.record(&answer);
+        let refused = match answer {
+            Ok(_) => return Ok(HeartbeatResult::Accepted),
+            Err(refused @ EngineError::SignIn { .. }) => CredentialRole::Current.error()(refused),
+            Err(error) => return Err(CredentialRole::Current.error()(error)),
+        };
+        let secret = &rotation.secret;
+        let now = context.store.describe(secret).await;
+        let now = now.map_err(|source| RotationError::Store {
+            secret: secret.clone(),
+            source,
+        })?;
+        if now.labelled(stage::CURRENT) == Some(&resolved.version_id) {
+            return Ok(HeartbeatResult::Refused(refused));
+        }
+    }
+    Err(current_keeps_moving(&rotation.secret))
+}

@@ -1,0 +1,114 @@
+//! Commands besides a run, for the command line and the admin endpoint.
+
+pub mod check;
+pub mod heartbeat;
+pub mod plan;
+pub mod repair;
+pub mod retire;
+pub mod rollback;
+
+use crate::config::settings::Rotation;
+use crate::rotation::commands::check::{Report, check};
+use crate::rotation::commands::plan::{Plan, plan};
+use crate::rotation::commands::retire::is_due;
+use crate::rotation::commands::rollback::{RolledBack, rollback};
+use crate::rotation::error::RotationError;
+use crate::rotation::event::Event;
+use crate::rotation::observe::observation::RunRequest;
+use crate::rotation::run::Rotator;
+use crate::rotation::run::version_id;
+use twinkey_core::telemetry::AUDIT;
+
+impl Rotator {
+    /// A request for an observation without a lock.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn preview<'a>(
+        &self,
+        rotation: &'a Rotation,
+    ) -> Result<RunRequest<'a>, RotationError> {
+        let memory = self.journal.memory_of(&rotation.name).await?;
+        let memory = memory.unwrap_or_default();
+        let over = is_due(rotation, memory.last_flip, self.context.clock.now());
+        Ok(RunRequest {
+            rotation,
+            own: version_id::manual(),
+            may_exist: false,
+            force: false,
+            window: None,
+            last_flip: memory.last_flip,
+            // A worker that exits after it locked a user may not have recorded that.
+            retired: over || memory.retired.is_some(),
+            lock: false,
+        })
+    }
+
+    /// The changes that a run would make now.
+    ///
+    /// # Errors
+    /// What prevents an observation; `journal_unavailable`.
+    pub async fn plan(&self, rotation: &Rotation) -> Result<Plan, RotationError> {
+        plan(&self.context, &self.preview(rotation).await?).await
+    }
+
+    /// The preflight checks.
+    ///
+    /// # Errors
+    /// `journal_unavailable`; everything else is a finding.
+    pub async fn check(&self, rotation: &Rotation) -> Result<Report, RotationError> {
+        let report = check(&self.context, &self.preview(rotation).await?).await;
+        if let Some(sessions) = report.standby_sessions.clone() {
+            let rotation = rotation.name.clone();
+            self.events.send(
+                self.context.clock.now(),
+                Event::StandbySessions { rotation, sessions },
+            );
+        }
+        Ok(report)
+    }
+
+    /// Moves AWSCURRENT back to AWSPREVIOUS, records it and sends an event.
+    ///
+    /// # Errors
+    /// Why nothing changed; after `journal_unavailable` AWSCURRENT may have moved.
+    pub async fn roll_back(
+        &self,
+        rotation: &Rotation,
+        reason: Option<String>,
+    ) -> Result<RolledBack, RotationError> {
+        let request = RunRequest {
+            lock: true,
+            ..self.preview(rotation).await?
+        };
+        let done = rollback(&self.context, &request).await?;
+        let (name, now) = (&rotation.name, self.context.clock.now());
+        tracing::warn!(target: AUDIT, rotation = %name, from = %done.users.from_user, to = %done.users.to_user, reason = reason.as_deref().unwrap_or_default(), "rolled back");
+        self.events.send(
+            now,
+            Event::RolledBack {
+                rotation: name.clone(),
+                from_user: done.users.from_user.clone(),
+                to_user: done.users.to_user.clone(),
+                reason,
+            },
+        );
+        self.journal.flipped(name, now).await?;
+        self.journal.seen(name, &done.seen).await?;
+        Ok(done)
+    }
+
+    /// Pauses or resumes a rotation's schedule.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn set_paused(&self, rotation: &Rotation, paused: bool) -> Result<(), RotationError> {
+        let name = &rotation.name;
+        self.journal.set_paused(name, paused).await?;
+        tracing::info!(target: AUDIT, rotation = %name, paused, "schedule paused or resumed");
+        let rotation = name.clone();
+        self.events
+            .send(self.context.clock.now(), Event::Paused { rotation, paused });
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Retirement of AWSPREVIOUS: its user is locked some time after a flip (`retire_after`).
+//!
+//! # Failure modes
+//! - A rollback is impossible when it is needed. No user is locked while AWSCURRENT does not sign in,
+//!   and a rollback restores the user's password (`rollback.rs`).
+//! - A consumer still uses the user. A user with open sessions is not locked, and is reported.
+//! - A run is changing that user. The pair's lock is taken, and nothing changes while AWSPENDING is
+//!   on another version than AWSCURRENT, because a run was interrupted there.
+//! - Another program moved AWSCURRENT, and the journal has no record of it. The store's own time of
+//!   AWSCURRENT counts too.
+//! - The wrong user is locked. It must be the one in AWSPREVIOUS and the pair's standby.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::settings::{InUse, Rotation};
+use crate::rotation::context::RunContext;
+use crate::rotation::decide::{Elsewhere, Refusal};
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::observe;
+use crate::rotation::observe::resolve::read_document;
+use crate::rotation::refusal::reject_if;
+use twinkey_engines::{Session, render_changes};
+use twinkey_stores::{Selector, stage};
+
+/// Result of a retirement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retirement {
+    /// The user is locked.
+    Done { user: String },
+    /// The user has open sessions.
+    InUse {
+        user: String,
+        sessions: Vec<Session>,
+    },
+    /// The user is not locked now, with the reason.
+    NotNow(&'static str),
+}
+
+/// The due time of a retirement: `retire_after` after the last flip.
+#[must_use]
+pub fn due(rotation: &Rotation, last_flip: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    let after = TimeDelta::from_std(rotation.retire_after?).ok()?;
+    last_flip?.checked_add_signed(after)
+}
+
+/// Whether a retirement is due `now`.
+#[must_use]
+pub fn is_due(rotation: &Rotation, last_flip: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    due(rotation, last_flip).is_some_and(|at| at <= now)
+}
+
+/// Locks the user of AWSPREVIOUS, unless a guard forbids it.
+///
+/// # Errors
+/// What prevents an observation, the first refusing guard, or errors of the database.
+pub async fn retire(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+) -> Result<Retirement, RotationError> {
+    let mut observation = observe(context, request).await?;
+    let result = lock(context, request, &mut observation).await;
+    observation.close().await;
+    result
+}
+
+async fn lock(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<Retirement, RotationError> {
+    let guards = [
+        Refusal::ManagedElsewhere,
+        Refusal::CurrentRefused,
+        Refusal::MasterRefused,
+        Refusal::OtherServer,
+        Refusal::Locked,
+        Refusal::Unfit,
+    ];
+    reject_if(&guards, request, observation)?;
+    let moved = observation.resolved.created.max(request.last_flip);
+    if !is_due(request.rotation, moved, context.clock.now()) {
+        return Ok(Retirement::NotNow("AWSCURRENT moved again"));
+    }
+    if observation.observed.elsewhere != Elsewhere::Nothing {
+        return Ok(Retirement::NotNow(
+            "a run was interrupted and left AWSPENDING",
+        ));
+    }
+    let Some(id) = observation.description.labelled(stage::PREVIOUS).cloned() else {
+        return Ok(Retirement::NotNow("there is no AWSPREVIOUS"));
+    };
+    let secret = &request.rotation.secret;
+    let by_id = Selector::Version(&id);
+    let (_, previous) =
+        read_document(&*context.store, "AWSPREVIOUS of secret", secret, by_id).await?;
+    let user = observation.resolved.pair.standby_user().to_owned();
+    if previous.fields().username != user {
+        return Ok(Retirement::NotNow("AWSPREVIOUS belongs to another user"));
+    }
+    let sessions = observation.sessions.clone().unwrap_or_default();
+    if !sessions.is_empty() && request.rotation.in_use != InUse::Ignore {
+        return Ok(Retirement::InUse { user, sessions });
+    }
+    let changes = (observation.inspection.as_ref()).map_or_else(Vec::new, |i| i.retire.clone());
+    if let Some(session) = &mut observation.admin {
+        let failed = CredentialRole::Previous.error();
+        let changes = render_changes(&changes, previous.password()).map_err(&failed)?;
+        session.admin.apply(&changes).await.map_err(failed)?;
+    }
+    Ok(Retirement::Done { user })
+}

@@ -1,0 +1,208 @@
+//! Rollback: AWSCURRENT moves back to AWSPREVIOUS.
+//!
+//! AWSPREVIOUS must sign in and have the privileges of AWSCURRENT. If `retire_after` locked its user,
+//! the user gets the password of AWSPREVIOUS again first.
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Seen;
+use crate::rotation::context::RunContext;
+use crate::rotation::decide::Refusal;
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::observe;
+use crate::rotation::observe::resolve::{credentials, read_document};
+use crate::rotation::refusal::{refusal_error, reject_if};
+use twinkey_core::code::Code;
+use twinkey_core::secret::document::Document;
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{
+    ChangeKind, EngineError, InspectRequest, Inspection, SignInChecks, SignedIn, render_changes,
+};
+use twinkey_stores::{SecretStore, Selector, StoreError, stage};
+
+/// Users before and after a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RollbackResult {
+    pub from_user: String,
+    pub to_user: String,
+}
+
+/// Result of a rollback, with the pair as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolledBack {
+    pub users: RollbackResult,
+    pub seen: Seen,
+}
+
+/// Moves AWSCURRENT back to AWSPREVIOUS. `request.own` is unused: no version is created.
+///
+/// # Errors
+/// Why nothing changed.
+pub async fn rollback(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+) -> Result<RolledBack, RotationError> {
+    let mut observation = observe(context, request).await?;
+    let result = move_back(&*context.store, request, &mut observation).await;
+    observation.close().await;
+    result
+}
+
+async fn move_back(
+    store: &dyn SecretStore,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<RolledBack, RotationError> {
+    let secret = &request.rotation.secret;
+    let pair = &observation.resolved.pair.clone();
+    // `CurrentRefused` is missing: a broken AWSCURRENT is a reason for a rollback.
+    let guards = [
+        Refusal::ManagedElsewhere,
+        Refusal::MasterRefused,
+        Refusal::OtherServer,
+        Refusal::Locked,
+        Refusal::Unfit,
+    ];
+    reject_if(&guards, request, observation)?;
+    let Some(previous_id) = observation.description.labelled(stage::PREVIOUS).cloned() else {
+        return Err(refused(
+            Code::SecretNotFound,
+            format!("secret {secret:?} has no AWSPREVIOUS"),
+            "run `twinkey rotate`, or store the right password in the secret",
+        ));
+    };
+    let by_id = Selector::Version(&previous_id);
+    let (_, previous) = read_document(store, "AWSPREVIOUS of secret", secret, by_id).await?;
+    if previous.fields().username != pair.standby_user()
+        || !previous.same_but_for_credentials(&observation.resolved.document)
+    {
+        return Err(refused(
+            Code::PendingConflict,
+            format!(
+                "AWSPREVIOUS of {secret:?} is not AWSCURRENT with the user {:?}: the secret was edited after the flip",
+                pair.standby_user()
+            ),
+            "compare both versions (`twinkey secret versions`, aws secretsmanager list-secret-version-ids) and store the right document",
+        ));
+    }
+    let mut proof = prove(request, observation, &previous).await;
+    if matches!(proof, Err(EngineError::SignIn { .. })) && request.retired {
+        unlock(request, observation, &previous).await?;
+        proof = prove(request, observation, &previous).await;
+    }
+    proof.map_err(CredentialRole::Previous.error())?;
+    let inspection = inspect(observation, &previous).await?;
+    if inspection.as_ref().and_then(|i| i.holds_password) == Some(false) {
+        return Err(refused(
+            Code::PendingSigninFailed,
+            format!(
+                "AWSPREVIOUS of {secret:?} signs in, but some accounts of {:?} have another password",
+                pair.standby_user()
+            ),
+            "run `twinkey rotate`: it finishes a run that was interrupted while it changed them",
+        ));
+    }
+    require_privileges(pair, inspection.as_ref())?;
+    store
+        .move_stage(
+            secret,
+            stage::CURRENT,
+            Some(&observation.resolved.version_id),
+            Some(&previous_id),
+        )
+        .await
+        .map_err(|source| match source {
+            StoreError::StageMoved { .. } => refusal_error(Refusal::LostRace, request, observation),
+            source => request.store_error(source),
+        })?;
+    Ok(RolledBack {
+        users: RollbackResult {
+            from_user: pair.active_user().to_owned(),
+            to_user: pair.standby_user().to_owned(),
+        },
+        seen: Seen {
+            engine: observation.resolved.kind.to_string(),
+            host: Some(observation.resolved.target.host.clone()),
+            active_user: pair.standby_user().to_owned(),
+            standby_user: pair.active_user().to_owned(),
+        },
+    })
+}
+
+async fn prove(
+    request: &RunRequest<'_>,
+    observation: &Observation,
+    previous: &Document,
+) -> Result<SignedIn, EngineError> {
+    let who = credentials(previous);
+    let probes = SignInChecks::probes(&request.rotation.probe);
+    observation.resolved.sign_in(&who, probes).await
+}
+
+/// Unlocks the user of AWSPREVIOUS with the password in AWSPREVIOUS, after `retire_after` locked it.
+async fn unlock(
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+    previous: &Document,
+) -> Result<(), RotationError> {
+    let inspection = inspect(observation, previous).await?;
+    require_privileges(&observation.resolved.pair, inspection.as_ref())?;
+    if observation.observed.guards.master_lacks {
+        return Err(refusal_error(Refusal::MasterLacks, request, observation));
+    }
+    if let (Some(session), Some(inspection)) = (&mut observation.admin, inspection) {
+        let failed = CredentialRole::Previous.error();
+        let changes =
+            render_changes(&inspection.set_password, previous.password()).map_err(&failed)?;
+        session.admin.apply(&changes).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn inspect(
+    observation: &mut Observation,
+    previous: &Document,
+) -> Result<Option<Inspection>, RotationError> {
+    let Some(session) = &mut observation.admin else {
+        return Ok(None);
+    };
+    let request = InspectRequest {
+        pair: &observation.resolved.pair,
+        password: Some(previous.password()),
+        thorough: false,
+    };
+    let inspected = session.admin.inspect(&request).await;
+    Ok(Some(inspected.map_err(CredentialRole::Master.error())?))
+}
+
+fn require_privileges(pair: &Pair, inspection: Option<&Inspection>) -> Result<(), RotationError> {
+    let lacks: Vec<String> = inspection
+        .iter()
+        .flat_map(|i| &i.differences)
+        .filter(|c| c.kind != ChangeKind::Revoke)
+        .map(|c| c.statement.to_string())
+        .collect();
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(refused(
+        Code::PrivilegesDiffer,
+        format!(
+            "{:?} lacks privileges of {:?}: {}",
+            pair.standby_user(),
+            pair.active_user(),
+            lacks.join("; ")
+        ),
+        "run the statements listed, then roll back; or run `twinkey rotate`, which makes the pair equal",
+    ))
+}
+
+fn refused(code: Code, message: String, hint: &str) -> RotationError {
+    RotationError::Refused {
+        code,
+        message,
+        hint: hint.into(),
+        passes: false,
+    }
+}

@@ -1,0 +1,23 @@
+//! Services that all runs of a process share.
+
+pub mod admin_cache;
+pub mod host_limits;
+
+use std::sync::Arc;
+
+use crate::rotation::context::admin_cache::IdleAdmins;
+use crate::rotation::context::host_limits::HostLimits;
+use twinkey_core::aws::Aws;
+use twinkey_core::telemetry::clock::Clock;
+use twinkey_stores::SecretStore;
+
+/// Store, clock, host limits and idle admin connections. Cheap to clone.
+#[derive(Clone)]
+pub struct RunContext {
+    pub store: Arc<dyn SecretStore>,
+    /// For engines that call AWS. It serves secrets only if the store is AWS Secrets Manager.
+    pub aws: Aws,
+    pub clock: Clock,
+    pub hosts: HostLimits,
+    pub idle_admins: IdleAdmins,
+}

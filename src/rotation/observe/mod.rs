@@ -1,0 +1,204 @@
+//! Read-only observation of the store and the database.
+//!
+//! An observation reads the secret, signs in as the active user and as the master, and takes the
+//! pair's lock. Only then does it read the labels and compare the pair, so that it sees everything
+//! an earlier run did under the lock. Independent requests run concurrently.
+
+mod admin;
+mod facts;
+pub(crate) mod guards;
+mod labels;
+pub(crate) mod master;
+pub mod observation;
+mod pair_state;
+pub(crate) mod refresh;
+pub(crate) mod resolve;
+
+use crate::rotation::context::RunContext;
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::admin::{LockedAdmin, OpenedAdmin, open_admin};
+use crate::rotation::observe::facts::{
+    describe, set_current, set_labels, set_pair_state, set_pending_password,
+};
+use crate::rotation::observe::guards::{on_other_server, same_address, set_guards};
+use crate::rotation::observe::master::{MasterLogin, resolve_with_master};
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::pair_state::{PairState, compare_pair};
+use crate::rotation::observe::resolve::ResolvedSecret;
+use twinkey_core::code::Code;
+use twinkey_core::secret::document::Document;
+use twinkey_engines::{EngineError, InspectRequest, SignInChecks, SignedIn};
+use twinkey_stores::{Description, SecretStore, stage};
+
+/// Attempts at a consistent observation while AWSCURRENT moves.
+pub(crate) const MAX_OBSERVATIONS: usize = 3;
+
+/// Observes all facts on which the first decision of a run depends.
+///
+/// # Errors
+/// What prevents an observation. A reason to refuse the run is a fact, not an error.
+pub(crate) async fn observe(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+) -> Result<Observation, RotationError> {
+    let store = &*context.store;
+    for _ in 0..MAX_OBSERVATIONS {
+        let (resolved, master) = resolve_with_master(context, request.rotation).await?;
+        let Some(permit) = context.hosts.permit(&resolved.target.host).await else {
+            return Err(CredentialRole::Current.error()(host_down(&resolved)));
+        };
+        let active = resolved.current();
+        let checks = SignInChecks {
+            identity: !same_address(&resolved.target, &master.target),
+            ..SignInChecks::default()
+        };
+        let (current, inspected) = tokio::join!(
+            resolved.sign_in(&active, checks),
+            inspect(context, request, &resolved, master),
+        );
+        permit.record(&current);
+        let Inspected {
+            master,
+            admin,
+            description,
+        } = inspected?;
+        let mut observation = Observation::new(request, resolved, master, description, permit);
+        match gather(store, request, &mut observation, current, admin).await {
+            Ok(true) => {
+                set_guards(request, &mut observation, context.clock.now());
+                return Ok(observation);
+            }
+            Ok(false) => observation.close().await,
+            Err(error) => {
+                observation.close().await;
+                return Err(error);
+            }
+        }
+    }
+    Err(current_keeps_moving(&request.rotation.secret))
+}
+
+/// The error after [`MAX_OBSERVATIONS`] attempts.
+pub(crate) fn current_keeps_moving(secret: &str) -> RotationError {
+    RotationError::Refused {
+        code: Code::LostRace,
+        message: format!("AWSCURRENT of {secret:?} moved during each of {MAX_OBSERVATIONS} reads"),
+        hint: "switch off the other program that rotates this secret, or remove the rotation from the config".into(),
+        passes: true,
+    }
+}
+
+/// The error for a host that another run probes.
+pub(crate) fn host_down(resolved: &ResolvedSecret) -> EngineError {
+    EngineError::Unreachable {
+        host: resolved.target.host.clone(),
+        port: resolved.target.port.unwrap_or_default(),
+        reason: "the last connection attempt failed, and another run is probing the host".into(),
+    }
+}
+
+/// What the admin connection reported, and the labels that were read under the lock.
+struct Inspected {
+    master: MasterLogin,
+    admin: Result<(LockedAdmin, Result<PairState, RotationError>), EngineError>,
+    description: Description,
+}
+
+/// Takes the lock; then reads the labels and compares the pair at the same time.
+async fn inspect(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+    resolved: &ResolvedSecret,
+    master: MasterLogin,
+) -> Result<Inspected, RotationError> {
+    let store = &*context.store;
+    let OpenedAdmin { master, session } = open_admin(context, request, resolved, master).await?;
+    let mut opened = match session {
+        Ok(opened) => opened,
+        Err(refused) => {
+            return Ok(Inspected {
+                master,
+                admin: Err(refused),
+                description: describe(store, request).await?,
+            });
+        }
+    };
+    let inspect = InspectRequest {
+        pair: &resolved.pair,
+        password: None,
+        thorough: !request.lock,
+    };
+    let (description, compared) = tokio::join!(
+        describe(store, request),
+        compare_pair(&mut *opened.session.admin, &inspect, false),
+    );
+    match description {
+        Ok(description) => Ok(Inspected {
+            master,
+            admin: Ok((opened, compared)),
+            description,
+        }),
+        Err(error) => {
+            opened.session.admin.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Adds the results of both connections and the labels. `false` if AWSCURRENT moved meanwhile.
+async fn gather(
+    store: &dyn SecretStore,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+    current: Result<SignedIn, EngineError>,
+    admin: Result<(LockedAdmin, Result<PairState, RotationError>), EngineError>,
+) -> Result<bool, RotationError> {
+    let compared = match admin {
+        Ok((opened, compared)) => {
+            observation.observed.guards.locked = !opened.locked;
+            observation.admin = Some(opened.session);
+            Some(compared)
+        }
+        Err(error) => {
+            observation.observed.guards.master_refused = true;
+            observation.master_error = Some(error);
+            None
+        }
+    };
+    let identity = set_current(observation, current)?;
+    observation.observed.guards.other_server = on_other_server(observation, identity.as_deref());
+    let current = observation.description.labelled(stage::CURRENT);
+    if current != Some(&observation.resolved.version_id) {
+        return Ok(false);
+    }
+    set_labels(store, request, observation).await?;
+    match compared {
+        // The first comparison did not include the pending password, which is known now.
+        Some(_) if observation.own_document.is_some() => {
+            compare_again(request, observation).await?;
+        }
+        Some(compared) => set_pair_state(request, observation, compared?),
+        None => {}
+    }
+    set_pending_password(observation).await?;
+    Ok(true)
+}
+
+/// Compares the pair again, with the pending password.
+async fn compare_again(
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<(), RotationError> {
+    let Some(session) = &mut observation.admin else {
+        return Ok(());
+    };
+    let inspect = InspectRequest {
+        pair: &observation.resolved.pair,
+        password: observation.own_document.as_ref().map(Document::password),
+        thorough: !request.lock,
+    };
+    let converged = observation.observed.converged;
+    let compared = compare_pair(&mut *session.admin, &inspect, converged).await?;
+    set_pair_state(request, observation, compared);
+    Ok(())
+}

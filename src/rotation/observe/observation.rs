@@ -1,0 +1,142 @@
+//! Request and result of an observation.
+//!
+//! The result holds the facts that `decide` reads, and what `act` and the messages need besides:
+//! documents, connections and details.
+
+use chrono::{DateTime, Utc};
+
+use crate::config::settings::Rotation;
+use crate::rotation::context::admin_cache::{AdminSession, IdleAdmins};
+use crate::rotation::context::host_limits::HostPermit;
+use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
+use crate::rotation::error::RotationError;
+use crate::rotation::observe::master::MasterLogin;
+use crate::rotation::observe::resolve::ResolvedSecret;
+use crate::schedule::Window;
+use twinkey_core::secret::document::Document;
+use twinkey_engines::{Change, EngineError, Inspection, Session, SignedIn};
+use twinkey_stores::{Description, StoreError, VersionId};
+
+/// Parameters of an observation or a run.
+#[derive(Debug, Clone)]
+pub struct RunRequest<'a> {
+    pub rotation: &'a Rotation,
+    /// The version that this run creates.
+    pub own: VersionId,
+    /// An earlier attempt may have created the version.
+    pub may_exist: bool,
+    /// Overrides `min_interval` and the standby-in-use guard.
+    pub force: bool,
+    /// `None` for a manual run.
+    pub window: Option<Window>,
+    /// The last move of AWSCURRENT in the journal.
+    pub last_flip: Option<DateTime<Utc>>,
+    /// The journal says that user of AWSPREVIOUS locked (`retire_after`) or was due to be.
+    pub retired: bool,
+    /// Whether to take the pair's lock. A run does, a preview does not.
+    pub lock: bool,
+}
+
+impl RunRequest<'_> {
+    /// An error of the store about the rotation's secret.
+    pub(crate) fn store_error(&self, source: StoreError) -> RotationError {
+        RotationError::Store {
+            secret: self.rotation.secret.clone(),
+            source,
+        }
+    }
+}
+
+/// Result of one observation.
+pub(crate) struct Observation {
+    pub resolved: ResolvedSecret,
+    pub master: MasterLogin,
+    /// `None` if the master's sign-in was refused.
+    pub admin: Option<AdminSession>,
+    pub description: Description,
+    /// The version of this run may exist without a label, because an attempt wrote it.
+    pub may_exist: bool,
+    /// The document in the version of this run, if it fits.
+    pub own_document: Option<Document>,
+    /// The pending document of another run, whose password this run reuses.
+    pub carried: Option<Document>,
+    /// `None` if the master's sign-in was refused.
+    pub inspection: Option<Inspection>,
+    pub sessions: Option<Vec<Session>>,
+    pub current_error: Option<EngineError>,
+    pub master_error: Option<EngineError>,
+    pub pending_error: Option<EngineError>,
+    /// The sign-in that followed the change of the password; the step `test` consumes it.
+    pub proof: Option<Result<SignedIn, EngineError>>,
+    /// The earliest start that `min_interval` permits, if it is in the future.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Counts this run against the limit of the host.
+    #[expect(dead_code, reason = "held, not read")]
+    pub permit: HostPermit,
+    pub observed: Observed,
+}
+
+impl Observation {
+    /// An observation without facts: every guard is open.
+    pub(super) fn new(
+        request: &RunRequest<'_>,
+        resolved: ResolvedSecret,
+        master: MasterLogin,
+        description: Description,
+        permit: HostPermit,
+    ) -> Self {
+        Self {
+            resolved,
+            master,
+            admin: None,
+            description,
+            may_exist: request.may_exist,
+            own_document: None,
+            carried: None,
+            inspection: None,
+            sessions: None,
+            current_error: None,
+            master_error: None,
+            pending_error: None,
+            proof: None,
+            not_before: None,
+            permit,
+            observed: Observed {
+                own: Own::NotThere,
+                elsewhere: Elsewhere::Nothing,
+                guards: Guards::default(),
+                standby: Standby {
+                    equal: false,
+                    has_password: false,
+                },
+                proof: None,
+                converged: false,
+            },
+        }
+    }
+
+    /// Closes the admin connection, which releases the pair's lock.
+    pub async fn close(&mut self) {
+        if let Some(session) = self.admin.take() {
+            session.admin.close().await;
+        }
+    }
+
+    /// Releases the pair's lock and returns the admin connection to the cache.
+    pub async fn release(&mut self, rotation: &Rotation, idle_admins: &IdleAdmins) {
+        let Some(key) = self.master.admin_key(rotation, &self.resolved) else {
+            return self.close().await;
+        };
+        if let Some(session) = self.admin.take() {
+            idle_admins.give_back(key, session).await;
+        }
+    }
+
+    /// The changes of the step `set`: the differences, then the password. `plan` prints this list.
+    pub fn changes(&self) -> Vec<Change> {
+        self.inspection
+            .as_ref()
+            .map(|i| [i.differences.as_slice(), i.set_password.as_slice()].concat())
+            .unwrap_or_default()
+    }
+}

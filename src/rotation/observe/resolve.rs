@@ -1,0 +1,212 @@
+//! Database, users and engine that a secret refers to.
+
+use crate::config::settings::Rotation;
+use crate::rotation::context::RunContext;
+use crate::rotation::error::{CredentialRole, RotationError};
+use twinkey_core::secret::document::{Document, Fields};
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{
+    Credentials, Engine, EngineContext, EngineError, EngineKind, SignInChecks, SignedIn, Target,
+    Tls, TlsMode,
+};
+use twinkey_stores::{SecretStore, SecretVersion, Selector, StoreError, VersionId, stage};
+
+/// The document in AWSCURRENT with its pair, engine and target.
+pub(crate) struct ResolvedSecret {
+    pub version_id: VersionId,
+    pub created: Option<chrono::DateTime<chrono::Utc>>,
+    pub document: Document,
+    pub pair: Pair,
+    pub kind: EngineKind,
+    pub engine: Box<dyn Engine>,
+    pub target: Target,
+}
+
+impl ResolvedSecret {
+    /// The credentials in AWSCURRENT.
+    pub fn current(&self) -> Credentials {
+        credentials(&self.document)
+    }
+
+    /// Signs in and compares the user name that the server reports.
+    ///
+    /// Server-side maps such as `pg_ident.conf` can sign a user in under another name.
+    ///
+    /// # Errors
+    /// Errors of the engine.
+    pub async fn sign_in(
+        &self,
+        who: &Credentials,
+        checks: SignInChecks<'_>,
+    ) -> Result<SignedIn, EngineError> {
+        let signed_in = self.engine.sign_in(&self.target, who, checks).await?;
+        if signed_in.user == who.username {
+            return Ok(signed_in);
+        }
+        Err(EngineError::SignIn {
+            host: self.target.host.clone(),
+            port: self.target.port.unwrap_or_default(),
+            user: who.username.clone(),
+            reason: format!("the server reports the user {:?}", signed_in.user),
+        })
+    }
+}
+
+/// The user name and password in a document.
+pub(crate) fn credentials(document: &Document) -> Credentials {
+    Credentials {
+        username: document.fields().username.clone(),
+        password: document.password().clone(),
+    }
+}
+
+/// Reads a version and parses its document.
+///
+/// # Errors
+/// Errors of the store; `secret_malformed`.
+pub(crate) async fn read_document(
+    store: &dyn SecretStore,
+    what: &'static str,
+    secret: &str,
+    which: Selector<'_>,
+) -> Result<(SecretVersion, Document), RotationError> {
+    parsed(what, secret, store.get(secret, which).await)
+}
+
+fn parsed(
+    what: &'static str,
+    secret: &str,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<(SecretVersion, Document), RotationError> {
+    let version = read.map_err(|source| RotationError::Store {
+        secret: secret.to_owned(),
+        source,
+    })?;
+    let document =
+        Document::parse(version.value.clone()).map_err(|source| RotationError::Document {
+            what,
+            secret: secret.to_owned(),
+            source,
+        })?;
+    Ok((version, document))
+}
+
+/// Reads AWSCURRENT and derives the pair, the engine and the target.
+///
+/// # Errors
+/// `secret_not_found`, `secret_malformed`, `unsupported_engine`, `username_too_long`; errors of the
+/// store.
+pub(crate) async fn resolve(
+    context: &RunContext,
+    rotation: &Rotation,
+) -> Result<ResolvedSecret, RotationError> {
+    let store = &*context.store;
+    let current = Selector::Stage(stage::CURRENT);
+    let read = store.get(&rotation.secret, current).await;
+    resolve_version(context, rotation, read)
+}
+
+/// As [`resolve`], from an AWSCURRENT that was read before.
+///
+/// # Errors
+/// Errors of [`resolve`].
+pub(crate) fn resolve_version(
+    context: &RunContext,
+    rotation: &Rotation,
+    read: Result<SecretVersion, StoreError>,
+) -> Result<ResolvedSecret, RotationError> {
+    let (version, document) = parsed("secret", &rotation.secret, read)?;
+    let fields = document.fields();
+    let kind = engine_kind(rotation, fields)?;
+    let engine_context = engine_context(context, rotation, &version.arn, fields);
+    let engine = twinkey_engines::engine(kind, &rotation.options, &engine_context)
+        .map_err(CredentialRole::Current.error())?;
+    let pair = Pair::of(&fields.username, &rotation.clone_suffix);
+    for user in [&pair.base, &pair.clone] {
+        engine
+            .check_user_name(user)
+            .map_err(|source| RotationError::Engine {
+                role: CredentialRole::Current,
+                source,
+            })?;
+    }
+    let host = fields
+        .host
+        .clone()
+        .ok_or_else(|| RotationError::Incomplete {
+            secret: rotation.secret.clone(),
+            field: "host",
+        })?;
+    let target = Target {
+        host,
+        port: fields.port,
+        dbname: fields.dbname.clone(),
+        tls: tls(rotation, fields),
+    };
+    Ok(ResolvedSecret {
+        version_id: version.version_id,
+        created: version.created,
+        pair,
+        kind,
+        engine,
+        target,
+        document,
+    })
+}
+
+/// What the engine receives besides its options.
+fn engine_context(
+    context: &RunContext,
+    rotation: &Rotation,
+    arn: &str,
+    fields: &Fields,
+) -> EngineContext {
+    EngineContext {
+        secret: if arn.is_empty() {
+            rotation.secret.clone()
+        } else {
+            arn.to_owned()
+        },
+        master_secret: master_name(rotation, fields).filter(|_| context.aws.keeps_secrets()),
+        cluster: fields.db_cluster_identifier.clone(),
+        workgroup: fields.workgroup_name.clone(),
+        aws: context.aws.clone(),
+    }
+}
+
+/// The master secret: the config's, else the one that the secret names.
+pub(super) fn master_name(rotation: &Rotation, fields: &Fields) -> Option<String> {
+    rotation
+        .master_secret
+        .clone()
+        .or_else(|| fields.master_arn.clone())
+}
+
+fn engine_kind(rotation: &Rotation, fields: &Fields) -> Result<EngineKind, RotationError> {
+    if let Some(kind) = rotation.engine {
+        return Ok(kind);
+    }
+    let Some(name) = &fields.engine else {
+        return Err(RotationError::Incomplete {
+            secret: rotation.secret.clone(),
+            field: "engine",
+        });
+    };
+    name.parse().map_err(|()| RotationError::UnsupportedEngine {
+        secret: rotation.secret.clone(),
+        engine: name.clone(),
+    })
+}
+
+/// TLS settings of the config. The secret's `ssl` applies only under `mode = "secret"`.
+fn tls(rotation: &Rotation, fields: &Fields) -> Tls {
+    let by_secret = if fields.ssl == Some(false) {
+        TlsMode::Disable
+    } else {
+        TlsMode::VerifyFull
+    };
+    Tls {
+        mode: rotation.tls.mode.unwrap_or(by_secret),
+        ca_file: rotation.tls.ca_file.clone(),
+    }
+}

@@ -1,0 +1,242 @@
+//! Errors of refusals, with the object and a hint.
+
+use crate::config::settings::InUse;
+use crate::rotation::decide::Refusal;
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use twinkey_engines::{Finding, Session, Severity};
+use twinkey_stores::stage;
+
+/// The error of a refusal.
+pub(crate) fn refusal_error(
+    refusal: Refusal,
+    request: &RunRequest<'_>,
+    observation: &Observation,
+) -> RotationError {
+    let secret = &request.rotation.secret;
+    let pair = &observation.resolved.pair;
+    let (active, standby) = (pair.active_user(), pair.standby_user());
+    let inspection = observation.inspection.as_ref();
+
+    let engine_error = match refusal {
+        Refusal::CurrentRefused => observation
+            .current_error
+            .clone()
+            .map(|e| (CredentialRole::Current, e)),
+        Refusal::MasterRefused => observation
+            .master_error
+            .clone()
+            .map(|e| (CredentialRole::Master, e)),
+        Refusal::PendingRefused => observation
+            .pending_error
+            .clone()
+            .map(|e| (CredentialRole::Pending, e)),
+        _ => None,
+    };
+    if let Some((role, source)) = engine_error {
+        return RotationError::Engine { role, source };
+    }
+
+    if let (Refusal::TooSoon, Some(at)) = (refusal, observation.not_before) {
+        return too_soon(secret, at);
+    }
+
+    let (message, hint) = match refusal {
+        Refusal::ManagedElsewhere => {
+            let rotator = observation
+                .description
+                .owning_service
+                .as_deref()
+                .map_or_else(
+                    || "its rotation is enabled in Secrets Manager".to_owned(),
+                    |service| format!("it is owned by {service}"),
+                );
+            (
+                format!("secret {secret:?} has another rotator: {rotator}"),
+                "disable it first (aws secretsmanager cancel-rotate-secret), or remove the rotation from the config".to_owned(),
+            )
+        }
+        Refusal::WindowClosed => (
+            match request.window {
+                Some(w) => format!("the window {} to {} is not open", w.opens, w.closes),
+                None => "the window is not open".to_owned(),
+            },
+            "wait for the next window, or run `twinkey rotate` now".to_owned(),
+        ),
+        Refusal::OtherServer => (
+            format!(
+                "the master secret refers to {}, the secret to {}, and they do not report the same server",
+                observation.master.target.host, observation.resolved.target.host
+            ),
+            "set the same host in both secrets, or remove the host from the master secret"
+                .to_owned(),
+        ),
+        Refusal::Locked => (
+            format!(
+                "another run holds the lock of the pair {:?} and {:?}",
+                pair.base, pair.clone
+            ),
+            "wait for its end; `twinkey status` shows it if it uses the same journal".to_owned(),
+        ),
+        Refusal::Unfit => listed(
+            &format!(
+                "the pair {:?} and {:?} cannot be rotated",
+                pair.base, pair.clone
+            ),
+            inspection.map(|i| {
+                i.findings
+                    .iter()
+                    .filter(|f| f.severity == Severity::Error)
+                    .collect()
+            }),
+        ),
+        Refusal::MasterLacks => listed(
+            &format!(
+                "the master {:?} lacks a privilege",
+                observation.master.credentials.username
+            ),
+            inspection.map(|i| i.missing.iter().collect()),
+        ),
+        Refusal::StandbyMissing => (
+            format!(
+                "the standby {standby:?} does not exist, and standby = \"existing\" forbids its creation"
+            ),
+            format!(
+                "create {standby:?} with the privileges of {active:?}, or set standby = \"create\""
+            ),
+        ),
+        Refusal::Differs | Refusal::StillDiffers => {
+            let differences: Vec<String> = inspection
+                .map(|i| {
+                    i.differences
+                        .iter()
+                        .map(|c| format!("{} ({})", c.statement, c.why))
+                        .collect()
+                })
+                .unwrap_or_default();
+            let said = if refusal == Refusal::Differs {
+                "differs"
+            } else {
+                "still differs after the change"
+            };
+            (
+                format!(
+                    "the standby {standby:?} {said} from {active:?}: {}",
+                    differences.join("; ")
+                ),
+                "run the statements listed, or set grants = \"sync\" and standby = \"create\""
+                    .to_owned(),
+            )
+        }
+        Refusal::StandbyInUse => {
+            let sessions = observation.sessions.as_deref().unwrap_or_default();
+            let clients: Vec<String> = sessions.iter().take(5).map(describe_session).collect();
+            (
+                format!(
+                    "{} open as the standby {standby:?}: {}",
+                    count(sessions.len(), "session is", "sessions are"),
+                    clients.join("; ")
+                ),
+                "restart these clients, or use --force: they hold the credentials of two rotations ago and their next connection would fail".to_owned(),
+            )
+        }
+        Refusal::PendingConflict => {
+            let id = observation
+                .description
+                .labelled(stage::PENDING)
+                .map_or_else(String::new, ToString::to_string);
+            (
+                format!(
+                    "AWSPENDING of {secret:?} is on version {id}, which does not belong to {standby:?}"
+                ),
+                format!(
+                    "find the program that wrote it; if it is obsolete, run aws secretsmanager update-secret-version-stage --secret-id {secret} --version-stage AWSPENDING --remove-from-version-id {id}"
+                ),
+            )
+        }
+        Refusal::LostRace => (
+            format!("secret {secret:?} changed during the run"),
+            "wait for the next run: it continues from the present state of the secret".to_owned(),
+        ),
+        // Handled above, unless the observation lacks the error.
+        Refusal::TooSoon
+        | Refusal::CurrentRefused
+        | Refusal::MasterRefused
+        | Refusal::PendingRefused => (
+            "the run was refused".to_owned(),
+            "see `twinkey check`".to_owned(),
+        ),
+    };
+    let temporary = refusal != Refusal::StandbyInUse || request.rotation.in_use == InUse::Wait;
+    RotationError::Refused {
+        code: refusal.code(),
+        message,
+        hint,
+        passes: refusal.passes() && temporary,
+    }
+}
+
+/// Checks that none of these guards refuses.
+///
+/// # Errors
+/// The first refusing one, in the order of [`crate::rotation::decide::Guards::refusals`].
+pub(crate) fn reject_if(
+    guards: &[Refusal],
+    request: &RunRequest<'_>,
+    observation: &Observation,
+) -> Result<(), RotationError> {
+    let mut standing = observation.observed.guards.refusals().into_iter();
+    match standing.find(|refusal| guards.contains(refusal)) {
+        Some(refusal) => Err(refusal_error(refusal, request, observation)),
+        None => Ok(()),
+    }
+}
+
+/// The error of `min_interval`, which has passed at `at`.
+pub(crate) fn too_soon(secret: &str, at: chrono::DateTime<chrono::Utc>) -> RotationError {
+    RotationError::refused(
+        Refusal::TooSoon,
+        format!(
+            "AWSCURRENT of {secret:?} moved less than min_interval ago; applications may still use the credentials that the next run would replace"
+        ),
+        format!(
+            "wait until {}, or use --force if no application caches the old credentials",
+            at.format("%Y-%m-%dT%H:%M:%SZ")
+        ),
+    )
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{n} {many}")
+    }
+}
+
+/// A session as text, for messages and tables.
+#[must_use]
+pub fn describe_session(session: &Session) -> String {
+    let from = session.client.as_deref().unwrap_or("an unknown address");
+    let what = session
+        .application
+        .as_deref()
+        .filter(|a| !a.is_empty())
+        .unwrap_or("an unnamed client");
+    let since = session.since.map_or_else(String::new, |at| {
+        format!(" since {}", at.format("%Y-%m-%dT%H:%M:%SZ"))
+    });
+    format!("{what} from {from}{since}")
+}
+
+fn listed(what: &str, findings: Option<Vec<&Finding>>) -> (String, String) {
+    let findings = findings.unwrap_or_default();
+    let whats: Vec<&str> = findings.iter().map(|f| f.what.as_str()).collect();
+    let fixes: Vec<&str> = findings.iter().filter_map(|f| f.fix.as_deref()).collect();
+    let hint = if fixes.is_empty() {
+        "see `twinkey check`".to_owned()
+    } else {
+        fixes.join(" ")
+    };
+    (format!("{what}: {}", whats.join("; ")), hint)
+}

@@ -1,0 +1,262 @@
+//! Run of one rotation, from its claim in the journal to its outcome.
+//!
+//! # Failure modes
+//! - The journal becomes unavailable during a run. It is history, so the run continues until its
+//!   lease expires, and the outcome is written when the journal is available again.
+//! - This process loses its lease, because it was suspended or the journal was unreachable. The
+//!   attempt is dropped at once, which is as safe as a crash ([`lease`]).
+//! - The window closes or the worker stops during a run. The attempt is dropped in the same way.
+
+pub mod lease;
+pub mod reconcile;
+mod recorder;
+pub mod version_id;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::Rotation;
+use crate::journal::{
+    Claim, ClaimRequest, Claimed, Hold, Journal, JournalError, Note, Outcome, Run, RunState,
+    Trigger,
+};
+use crate::rotation::context::RunContext;
+use crate::rotation::error::RotationError;
+use crate::rotation::event::{Event, Events};
+use crate::rotation::observe::guards::not_before;
+use crate::rotation::observe::observation::RunRequest;
+use crate::rotation::refusal::too_soon;
+use crate::rotation::run::lease::{LEASE, Lease, RENEWAL};
+use crate::rotation::run::reconcile::reconcile;
+use crate::rotation::run::recorder::Recorder;
+use crate::schedule::Window;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::OUTCOME;
+use twinkey_stores::VersionId;
+
+/// Executor of runs: the context with the journal and the events. Cheap to clone.
+#[derive(Clone)]
+pub struct Rotator {
+    pub context: RunContext,
+    pub journal: Arc<dyn Journal>,
+    pub events: Events,
+    /// The name of this process in the journal.
+    pub worker: String,
+}
+
+/// Order of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub trigger: Trigger,
+    pub reason: Option<String>,
+    pub window: Option<Window>,
+    pub version_id: VersionId,
+    pub force: bool,
+}
+
+impl Rotator {
+    /// The claim of this order in the journal.
+    #[must_use]
+    pub fn claim_request(&self, rotation: &Rotation, order: &Order) -> ClaimRequest {
+        ClaimRequest {
+            rotation: rotation.name.clone(),
+            trigger: order.trigger,
+            reason: order.reason.clone(),
+            window: order.window,
+            version_id: order.version_id.clone(),
+            worker: self.worker.clone(),
+            now: self.context.clock.now(),
+            lease: LEASE,
+        }
+    }
+
+    /// Claims a run for this process.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn claim(&self, rotation: &Rotation, order: &Order) -> Result<Claim, RotationError> {
+        Ok(self
+            .journal
+            .claim(&self.claim_request(rotation, order))
+            .await?)
+    }
+
+    /// The last move of AWSCURRENT in the journal.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn last_flip(&self, rotation: &str) -> Result<Option<DateTime<Utc>>, RotationError> {
+        let mut memory = self.journal.memory_of(rotation).await?;
+        Ok(memory.take().and_then(|m| m.last_flip))
+    }
+
+    /// Checks `min_interval` against the journal; the run also checks the store.
+    ///
+    /// Callers use it before a claim, so that a refusal is not recorded as a failed run.
+    ///
+    /// # Errors
+    /// `too_soon`, `journal_unavailable`
+    pub async fn not_too_soon(
+        &self,
+        rotation: &Rotation,
+        order: &Order,
+    ) -> Result<(), RotationError> {
+        let last_flip = self.last_flip(&rotation.name).await?;
+        match not_before(rotation, last_flip, self.context.clock.now()) {
+            Some(at) if !order.force => Err(too_soon(&rotation.secret, at)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries out one attempt of a claimed run and records its outcome. `stop` interrupts it.
+    pub async fn carry_out(
+        &self,
+        rotation: &Rotation,
+        order: &Order,
+        claimed: Claimed,
+        stop: &CancellationToken,
+    ) -> Run {
+        let Claimed { run, last_flip } = claimed;
+        let started = Box::new(run.clone());
+        self.events
+            .send(self.context.clock.now(), Event::RunStarted { run: started });
+        tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), "run started");
+        let request = RunRequest {
+            rotation,
+            own: order.version_id.clone(),
+            may_exist: run.attempt > 1,
+            force: order.force,
+            window: order.window,
+            last_flip,
+            retired: false,
+            lock: true,
+        };
+        let lease = Lease::new(run.hold(), &*self.journal, &self.context.clock);
+        let recorder = Recorder::new(&*self.journal, &self.events, &self.context.clock, run);
+        let result = self.guarded(&request, &lease, &recorder, stop).await;
+        let (run, unwritten) = recorder.into_run();
+        self.conclude(run, &unwritten, order, result).await
+    }
+
+    /// The attempt, while the lease is valid, the window is open and `stop` is not cancelled.
+    async fn guarded(
+        &self,
+        request: &RunRequest<'_>,
+        lease: &Lease<'_>,
+        recorder: &Recorder<'_>,
+        stop: &CancellationToken,
+    ) -> Result<(), RotationError> {
+        let closing = async {
+            match request.window {
+                Some(window) => self.context.clock.sleep_until(window.closes).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = lease.renew_until_lost() => Err(refused(
+                Code::LostRace,
+                "this worker lost its lease on the run",
+                "wait for the worker that took the run; if there is none, check the journal's disk",
+                true,
+            )),
+            () = closing => Err(refused(
+                Code::WindowClosed,
+                "the window closed before the run ended; AWSCURRENT is unchanged",
+                "wait for the next window, which continues the run; make `window` longer if runs take that long",
+                false,
+            )),
+            () = stop.cancelled() => Err(refused(
+                Code::Internal,
+                "the worker stopped during the run; AWSCURRENT is unchanged",
+                "start the worker again inside the window, or run `twinkey rotate`",
+                true,
+            )),
+            result = lease.while_valid(reconcile(&self.context, request, recorder)) => result,
+        }
+    }
+
+    async fn conclude(
+        &self,
+        mut run: Run,
+        unwritten: &Note,
+        order: &Order,
+        result: Result<(), RotationError>,
+    ) -> Run {
+        let now = self.context.clock.now();
+        let open = order.window.is_some_and(|w| now < w.closes);
+        run.error = result.as_ref().err().map(RotationError::problem);
+        run.state = match &result {
+            Ok(()) => RunState::Succeeded,
+            Err(error) if open && error.retryable() => RunState::Deferred,
+            Err(_) if order.window.is_some() && !open => RunState::Missed,
+            Err(_) => RunState::Failed,
+        };
+        run.finished = Some(now);
+        let outcome = Outcome {
+            state: run.state,
+            error: run.error.clone(),
+            now,
+        };
+        match self.journal.finish(run.hold(), unwritten, &outcome).await {
+            Ok(()) => {}
+            Err(error @ JournalError::Lost { .. }) => {
+                tracing::warn!(run = %run.id, %error, "run outcome left to another worker");
+            }
+            Err(error) => {
+                tracing::error!(run = %run.id, %error, "run outcome not recorded yet");
+                self.record_later(run.hold(), unwritten.clone(), outcome);
+            }
+        }
+        log_outcome(&run);
+        let finished = Box::new(run.clone());
+        self.events.send(now, Event::RunFinished { run: finished });
+        run
+    }
+
+    /// Records the outcome when the journal is available again, unless another worker recorded one.
+    fn record_later(&self, hold: Hold, unwritten: Note, outcome: Outcome) {
+        let (journal, clock) = (Arc::clone(&self.journal), self.context.clock.clone());
+        tokio::spawn(async move {
+            loop {
+                clock.pass(RENEWAL).await;
+                match journal.finish(hold, &unwritten, &outcome).await {
+                    Ok(()) => {
+                        tracing::info!(run = %hold.run, "run outcome recorded");
+                        return;
+                    }
+                    Err(JournalError::Lost { .. }) => return,
+                    Err(_) => {}
+                }
+            }
+        });
+    }
+}
+
+fn log_outcome(run: &Run) {
+    let (rotation, id) = (&run.rotation, run.id);
+    match &run.error {
+        None => {
+            let from = run.from_user.as_deref().unwrap_or("-");
+            let to = run.to_user.as_deref().unwrap_or("-");
+            tracing::info!(target: OUTCOME, %rotation, run = %id, from, to, "run succeeded");
+        }
+        Some(why) if run.state == RunState::Deferred => {
+            tracing::warn!(target: OUTCOME, %rotation, run = %id, code = %why.code, error = %why.message, "run deferred");
+        }
+        Some(why) => {
+            tracing::error!(target: OUTCOME, %rotation, run = %id, code = %why.code, error = %why.message, hint = %why.hint, "run failed");
+        }
+    }
+}
+
+fn refused(code: Code, message: &str, hint: &str, passes: bool) -> RotationError {
+    RotationError::Refused {
+        code,
+        message: message.into(),
+        hint: hint.into(),
+        passes,
+    }
+}

@@ -1,0 +1,181 @@
+//! Loop of one attempt: observe, decide, act, until nothing is left to do.
+
+use async_trait::async_trait;
+
+use crate::journal::{Seen, StepName};
+use crate::rotation::act::{ALREADY_PROMOTED, Convergence, Effect, act};
+use crate::rotation::context::RunContext;
+use crate::rotation::decide::{Action, Own, decide};
+use crate::rotation::error::RotationError;
+use crate::rotation::observe::guards::check_window;
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::observe;
+use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_standby};
+use crate::rotation::refusal::refusal_error;
+use twinkey_engines::Session;
+use twinkey_stores::SecretStore;
+
+/// Limit that no run reaches without a defect: the model proves that fewer actions suffice.
+const MAX_ACTIONS: usize = 24;
+/// Lost answers of the store after which an attempt ends.
+const MAX_LOST_ANSWERS: usize = 3;
+
+/// Observer of an attempt.
+#[async_trait]
+pub trait Progress: Send + Sync {
+    /// Reports the pair as it was before the run.
+    fn pair_observed(&self, seen: Seen);
+    /// Reports the sessions of the standby before its change, if the server lists them.
+    fn sessions_observed(&self, sessions: &[Session]);
+    /// Reports the start of a step. `performed`: the step before has performed it already.
+    ///
+    /// # Errors
+    /// Another worker owns the run: the step must not start.
+    async fn step_started(&self, step: StepName, performed: bool) -> Result<(), RotationError>;
+    /// Reports the end of a step.
+    fn step_ended(&self, step: StepName, result: Result<&str, &RotationError>);
+}
+
+impl Action {
+    /// The step of AWS's rotation protocol that shows this action.
+    #[must_use]
+    pub const fn step(self) -> Option<StepName> {
+        match self {
+            Self::PutPending { .. } | Self::LabelPending | Self::DropPending => {
+                Some(StepName::Create)
+            }
+            Self::Converge => Some(StepName::Set),
+            Self::Prove => Some(StepName::Test),
+            Self::Promote => Some(StepName::Finish),
+            Self::Refuse(_) | Self::Done => None,
+        }
+    }
+}
+
+/// One attempt of one run. It releases the pair before it returns, so that the next run can start.
+///
+/// # Errors
+/// Why the attempt stopped. AWSCURRENT is then unchanged or on the version of this run.
+pub async fn reconcile(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<(), RotationError> {
+    let mut observation = observe(context, request).await?;
+    let result = run_actions(context, request, progress, &mut observation).await;
+    match result {
+        Ok(()) => {
+            observation
+                .release(request.rotation, &context.idle_admins)
+                .await;
+        }
+        Err(_) => observation.close().await,
+    }
+    result
+}
+
+async fn run_actions(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+    progress: &dyn Progress,
+    observation: &mut Observation,
+) -> Result<(), RotationError> {
+    let store = &*context.store;
+    progress.pair_observed(pair_before(observation));
+    if let Some(sessions) = observation
+        .sessions
+        .as_ref()
+        .filter(|_| observation.observed.own != Own::Current)
+    {
+        progress.sessions_observed(sessions);
+    }
+    let mut lost_answers = 0;
+    for _ in 0..MAX_ACTIONS {
+        check_window(request, observation, context.clock.now());
+        let action = decide(&observation.observed);
+        let step = match action {
+            Action::Done => return Ok(()),
+            Action::Refuse(refusal) => return Err(refusal_error(refusal, request, observation)),
+            _ => action.step(),
+        };
+        if let Some(step) = step {
+            let performed = action == Action::Prove && observation.proof.is_some();
+            progress.step_started(step, performed).await?;
+        }
+        let result = perform(store, request, observation, action).await;
+        if let Some(step) = step {
+            progress.step_ended(step, result.as_deref());
+        }
+        match result {
+            Ok(_) => {}
+            // The effect may have happened although its answer was lost.
+            Err(error @ RotationError::Store { .. })
+                if error.retryable() && lost_answers < MAX_LOST_ANSWERS =>
+            {
+                lost_answers += 1;
+                if refresh_labels(store, request, observation).await.is_err() {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(RotationError::Internal(format!(
+        "the run of {:?} did not end after {MAX_ACTIONS} actions",
+        request.rotation.name
+    )))
+}
+
+/// Performs one action and the observations that belong to it.
+async fn perform(
+    store: &dyn SecretStore,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+    action: Action,
+) -> Result<String, RotationError> {
+    if action == Action::Converge {
+        return converge(store, request, observation).await;
+    }
+    match act(store, request, observation, action).await? {
+        Effect::Done(detail) => Ok(detail),
+        Effect::Conflict(detail) => {
+            refresh_labels(store, request, observation).await?;
+            Ok(detail)
+        }
+    }
+}
+
+/// Changes the standby: confirms AWSCURRENT first, and compares the pair afterwards.
+async fn converge(
+    store: &dyn SecretStore,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Result<String, RotationError> {
+    let convergence = Convergence::of(observation)?;
+    // The password's verifier takes thousands of hashes, so it is computed during the request.
+    let (unmoved, rendered) = tokio::join!(confirm_current(store, request, observation), async {
+        convergence.render()
+    });
+    if !unmoved? {
+        return Ok(ALREADY_PROMOTED.into());
+    }
+    let detail = convergence.apply(observation, &rendered?).await?;
+    verify_standby(request, observation).await?;
+    Ok(detail)
+}
+
+/// The pair before this run, also if an earlier attempt moved AWSCURRENT.
+fn pair_before(observation: &Observation) -> Seen {
+    let pair = &observation.resolved.pair;
+    let (active, standby) = if observation.observed.own == Own::Current {
+        (pair.standby_user(), pair.active_user())
+    } else {
+        (pair.active_user(), pair.standby_user())
+    };
+    Seen {
+        engine: observation.resolved.kind.to_string(),
+        host: Some(observation.resolved.target.host.clone()),
+        active_user: active.to_owned(),
+        standby_user: standby.to_owned(),
+    }
+}

@@ -1,0 +1,139 @@
+//! Heartbeat: a periodic sign-in with AWSCURRENT between the windows (`heartbeat`).
+//!
+//! # Failure modes
+//! - Thousands of rotations are due at once. First heartbeats are spread over the interval by the
+//!   rotation's name, [`CONCURRENCY`] run at a time, and none uses the permit of a run.
+//! - Every heartbeat costs a call to the store. Heartbeats that are due within [`BATCH_WINDOW`] are
+//!   read in one call.
+//! - Heartbeats pile up at a slow host. The next one is scheduled from the end of the last one.
+//! - The clock is set, or the machine sleeps. Heartbeats use the monotonic clock.
+//! - One problem is reported at every heartbeat. Only a change of the state is reported.
+//! - Each config reload restarts the interval, and no heartbeat ever runs. Due times are kept.
+
+mod queue;
+pub mod states;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::Rotation;
+use crate::rotation::commands::heartbeat::{HeartbeatResult, probe_version};
+use crate::rotation::context::RunContext;
+use crate::rotation::error::RotationError;
+use crate::rotation::event::{Event, Events};
+use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
+use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
+use crate::worker::rotation_set::ActiveRotations;
+use twinkey_stores::batch::Batches;
+use twinkey_stores::{SecretVersion, StoreError};
+
+/// Concurrent heartbeats.
+const CONCURRENCY: usize = 8;
+/// Interval of checks for a new config.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the heartbeats of a worker use.
+pub struct Heartbeats {
+    pub context: RunContext,
+    pub events: Events,
+    pub rotations: ActiveRotations,
+    pub states: HeartbeatStates,
+    pub shutdown: CancellationToken,
+}
+
+/// Result of one of the two stages of a heartbeat.
+enum StageResult {
+    Read(Vec<(Arc<Rotation>, Result<SecretVersion, StoreError>)>),
+    Probed(Arc<Rotation>, Result<HeartbeatResult, RotationError>),
+}
+
+/// Runs the heartbeats of all rotations until the worker shuts down.
+pub async fn run(heartbeats: Heartbeats) {
+    let Heartbeats {
+        context,
+        rotations,
+        states,
+        shutdown,
+        ..
+    } = &heartbeats;
+    let mut queue = HeartbeatQueue::default();
+    let permits = Arc::new(Semaphore::new(CONCURRENCY));
+    let mut stages = JoinSet::new();
+    let batches = Arc::new(Batches::default());
+    loop {
+        let active = rotations.get();
+        if queue.reload(&active, Instant::now()) {
+            states.retain(active.iter());
+        }
+        loop {
+            let batch = queue.take_batch(Instant::now());
+            if batch.is_empty() {
+                break;
+            }
+            let (context, permits) = (context.clone(), Arc::clone(&permits));
+            let batches = Arc::clone(&batches);
+            stages.spawn(async move {
+                let _permit = permits.acquire().await;
+                let secrets: Vec<&str> = batch.iter().map(|r| r.secret.as_str()).collect();
+                let read = batches.read(&*context.store, &secrets).await;
+                StageResult::Read(batch.into_iter().zip(read).collect())
+            });
+        }
+        let reload = Instant::now() + RELOAD_INTERVAL;
+        let next = queue
+            .next()
+            .map_or(reload, |due| (due + BATCH_WINDOW).min(reload));
+        tokio::select! {
+            () = sleep_until(next) => {}
+            Some(done) = stages.join_next() => match done {
+                Ok(StageResult::Read(all)) => for (rotation, read) in all {
+                    let (context, permits) = (context.clone(), Arc::clone(&permits));
+                    stages.spawn(async move {
+                        let _permit = permits.acquire().await;
+                        let result = probe_version(&context, &rotation, read).await;
+                        StageResult::Probed(rotation, result)
+                    });
+                },
+                Ok(StageResult::Probed(rotation, result)) => {
+                    heartbeats.publish(&rotation, &result);
+                    queue.finished(&rotation.name, Instant::now());
+                }
+                Err(error) => tracing::error!(%error, "heartbeat task failed"),
+            },
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+impl Heartbeats {
+    /// Records a result; logs it and sends an event if the state changed.
+    fn publish(&self, rotation: &Rotation, result: &Result<HeartbeatResult, RotationError>) {
+        let Some(transition) = self.states.record(&rotation.name, result) else {
+            return;
+        };
+        let name = rotation.name.clone();
+        let event = match transition {
+            Transition::Refused(problem) => {
+                tracing::error!(rotation = %name, code = %problem.code, error = %problem.message, hint = %problem.hint, "heartbeat refused");
+                Event::CurrentRefused {
+                    rotation: name,
+                    problem,
+                }
+            }
+            Transition::Accepted => {
+                tracing::info!(rotation = %name, "heartbeat accepted again");
+                Event::CurrentAccepted { rotation: name }
+            }
+            Transition::Inconclusive(problem) => {
+                tracing::warn!(rotation = %name, code = %problem.code, error = %problem.message, hint = %problem.hint, "heartbeat inconclusive");
+                return;
+            }
+        };
+        self.events.send(self.context.clock.now(), event);
+    }
+}

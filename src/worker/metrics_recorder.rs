@@ -1,0 +1,69 @@
+//! Recorder of events as metrics.
+
+use chrono::{DateTime, Utc};
+
+use crate::journal::{Run, Trigger};
+use crate::rotation::event::{Event, Received, Subscription};
+use crate::worker::state::WorkerState;
+
+/// Records events as metrics. Does not return; abort its task to stop it.
+pub async fn record_metrics(state: WorkerState, mut events: Subscription) {
+    let metrics = &state.metrics;
+    loop {
+        let happened = match events.recv().await {
+            Received::Event(happened) => happened,
+            Received::Gap(lost) => {
+                metrics.lost(lost);
+                continue;
+            }
+        };
+        match &happened.event {
+            Event::RunStarted { run } => {
+                if let Some(seconds) = lag(&state, run, happened.at) {
+                    metrics.lag(seconds);
+                }
+            }
+            Event::Step { step, .. } => {
+                if let Some(finished) = step.finished {
+                    let took = finished - step.started;
+                    metrics.step_took(step.name.as_str(), took.as_seconds_f64());
+                }
+            }
+            Event::RunFinished { run } => {
+                let engine = engine(&state, &run.rotation).await;
+                metrics.ended(&run.rotation, &engine, run.state.as_str());
+                if let Some(finished) = run.finished {
+                    metrics.run_took((finished - run.started).as_seconds_f64());
+                }
+            }
+            Event::WindowMissed { rotation, .. } => {
+                metrics.ended(rotation, &engine(&state, rotation).await, "missed");
+            }
+            Event::StandbySessions { rotation, sessions } => {
+                state.set_standby_session_count(rotation, sessions.len());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Seconds between the due time of a window and the start of its first attempt.
+fn lag(state: &WorkerState, run: &Run, at: DateTime<Utc>) -> Option<f64> {
+    let window = run
+        .window
+        .filter(|_| run.attempt == 1 && run.trigger == Trigger::Schedule)?;
+    let rotation = state.rotation(&run.rotation)?;
+    let due = rotation.windows.as_ref()?.starts(&window);
+    Some((at - due).as_seconds_f64())
+}
+
+/// The engine of a rotation in its last observation, else in the config.
+async fn engine(state: &WorkerState, name: &str) -> String {
+    let memory = state.runner.rotator.journal.memory_of(name).await;
+    let seen = memory.ok().flatten().and_then(|memory| memory.seen);
+    let engine = seen.map(|seen| seen.engine).or_else(|| {
+        let rotation = state.rotation(name)?;
+        Some(rotation.engine?.to_string())
+    });
+    engine.unwrap_or_else(|| "unknown".into())
+}

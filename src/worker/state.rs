@@ -1,0 +1,238 @@
+//! State that the scheduler and the admin endpoint share: the active rotations and running tasks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::config::settings::Rotation;
+use crate::journal::{Claim, Run, Trigger};
+use crate::rotation::commands::rollback::RollbackResult;
+use crate::rotation::error::RotationError;
+use crate::rotation::run::Order;
+use crate::rotation::run::version_id;
+use crate::worker::heartbeat::Heartbeats;
+use crate::worker::heartbeat::states::HeartbeatStates;
+use crate::worker::rotation_set::{ActiveRotations, RotationSet};
+use crate::worker::views::{RotationView, view};
+use crate::worker::window_runner::WindowRunner;
+use twinkey_core::code::Code;
+use twinkey_core::telemetry::metrics::Metrics;
+
+/// Limit of concurrent readers of events.
+pub const MAX_EVENT_READERS: usize = 1024;
+/// Limit of concurrent observations besides the runs.
+const MAX_OBSERVATIONS: usize = 8;
+
+/// Shared state of the running worker. Cheap to clone.
+#[derive(Clone)]
+pub struct WorkerState {
+    pub runner: WindowRunner,
+    pub tasks: TaskTracker,
+    pub metrics: Metrics,
+    /// Results of the last heartbeats.
+    pub heartbeats: HeartbeatStates,
+    /// Permits of readers of events.
+    pub event_readers: Arc<Semaphore>,
+    /// Permits of observations besides the runs.
+    observation_permits: Arc<Semaphore>,
+    active: ActiveRotations,
+    armed: Arc<AtomicBool>,
+    /// Session counts of the standbys in their last observations.
+    sessions: Arc<RwLock<HashMap<String, usize>>>,
+}
+
+impl WorkerState {
+    #[must_use]
+    pub fn new(runner: WindowRunner, rotations: Vec<Rotation>, metrics: Metrics) -> Self {
+        Self {
+            runner,
+            tasks: TaskTracker::new(),
+            metrics,
+            heartbeats: HeartbeatStates::default(),
+            event_readers: Arc::new(Semaphore::new(MAX_EVENT_READERS)),
+            observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
+            active: ActiveRotations::new(rotations),
+            armed: Arc::default(),
+            sessions: Arc::default(),
+        }
+    }
+
+    /// What the heartbeats of this worker use.
+    #[must_use]
+    pub fn heartbeats(&self) -> Heartbeats {
+        Heartbeats {
+            context: self.runner.rotator.context.clone(),
+            events: self.runner.rotator.events.clone(),
+            rotations: self.active.clone(),
+            states: self.heartbeats.clone(),
+            shutdown: self.runner.shutdown.drain.clone(),
+        }
+    }
+
+    /// The rotations of the active config, in its order.
+    #[must_use]
+    pub fn rotations(&self) -> Arc<RotationSet> {
+        self.active.get()
+    }
+
+    /// Activates the rotations of a new config. Running rotations continue under the old one.
+    pub fn replace(&self, rotations: Vec<Rotation>) {
+        self.active.replace(rotations);
+    }
+
+    /// One rotation by its name.
+    #[must_use]
+    pub fn rotation(&self, name: &str) -> Option<Arc<Rotation>> {
+        self.rotations().get(name).cloned()
+    }
+
+    /// Whether the schedules have been armed.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_armed(&self) {
+        self.armed.store(true, Ordering::Release);
+    }
+
+    /// The number of sessions of a standby in its last observation.
+    #[must_use]
+    pub fn standby_session_count(&self, rotation: &str) -> Option<usize> {
+        let sessions = self.sessions.read();
+        sessions.get(rotation).copied()
+    }
+
+    pub(super) fn set_standby_session_count(&self, rotation: &str, count: usize) {
+        let mut sessions = self.sessions.write();
+        sessions.insert(rotation.to_owned(), count);
+    }
+
+    /// The present time of the worker's clock.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.runner.rotator.context.clock.now()
+    }
+
+    /// Every rotation, as `status` shows it.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
+        let mut memory = self.runner.rotator.journal.memory().await?;
+        let now = self.now();
+        Ok(self
+            .rotations()
+            .iter()
+            .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), now))
+            .collect())
+    }
+
+    /// One rotation, as `status` shows it.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn view(&self, rotation: &Rotation) -> Result<RotationView, RotationError> {
+        let memory = self
+            .runner
+            .rotator
+            .journal
+            .memory_of(&rotation.name)
+            .await?;
+        Ok(view(rotation, memory.unwrap_or_default(), self.now()))
+    }
+
+    /// Waits for a permit to observe a database.
+    ///
+    /// # Errors
+    /// `internal` if the worker exited.
+    pub async fn observation_permit(&self) -> Result<OwnedSemaphorePermit, RotationError> {
+        let permit = Arc::clone(&self.observation_permits).acquire_owned().await;
+        permit.map_err(|_| worker_exited())
+    }
+
+    /// Moves AWSCURRENT back to AWSPREVIOUS. It completes even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// Why nothing changed; after `journal_unavailable` AWSCURRENT may have moved.
+    pub async fn roll_back(
+        &self,
+        rotation: Arc<Rotation>,
+        reason: Option<String>,
+    ) -> Result<RollbackResult, RotationError> {
+        let permit = self.observation_permit().await?;
+        let rotator = self.runner.rotator.clone();
+        let done = self.tasks.spawn(async move {
+            let done = rotator.roll_back(&rotation, reason).await;
+            drop(permit);
+            done
+        });
+        Ok(done.await.map_err(|_| worker_exited())??.users)
+    }
+
+    /// Starts a manual run in the background. Equal idempotency keys give the same run.
+    ///
+    /// # Errors
+    /// `already_running`, `too_soon`, `journal_unavailable`; no run started.
+    pub async fn rotate(
+        &self,
+        rotation: Arc<Rotation>,
+        force: bool,
+        reason: Option<String>,
+        key: Option<&str>,
+    ) -> Result<Run, RotationError> {
+        let order = Order {
+            trigger: Trigger::Manual,
+            reason,
+            window: None,
+            version_id: key
+                .map_or_else(version_id::manual, |k| version_id::keyed(&rotation.name, k)),
+            force,
+        };
+        let rotator = &self.runner.rotator;
+        if key.is_some()
+            && let Some(run) = rotator
+                .journal
+                .run_of(&rotation.name, &order.version_id)
+                .await?
+        {
+            return Ok(run);
+        }
+        rotator.not_too_soon(&rotation, &order).await?;
+        let Ok(permit) = Arc::clone(&self.runner.permits).acquire_owned().await else {
+            return Err(worker_exited());
+        };
+        match rotator.claim(&rotation, &order).await? {
+            Claim::Claimed(claimed) => {
+                let runner = self.runner.clone();
+                let started = claimed.run.clone();
+                self.tasks.spawn(async move {
+                    let run = runner
+                        .rotator
+                        .carry_out(&rotation, &order, *claimed, &runner.shutdown.abort)
+                        .await;
+                    drop(permit);
+                    run
+                });
+                Ok(started)
+            }
+            Claim::Over(run) => Ok(*run),
+            Claim::Running { run, .. } if run.version_id == order.version_id => Ok(*run),
+            Claim::Running { run, .. } => Err(RotationError::Refused {
+                code: Code::AlreadyRunning,
+                message: format!("run {} of rotation {:?} is running", run.id, run.rotation),
+                hint: format!("wait for its end: GET /v1/runs/{}", run.id),
+                passes: true,
+            }),
+        }
+    }
+}
+
+fn worker_exited() -> RotationError {
+    RotationError::Internal("the worker exited".into())
+}

@@ -1,0 +1,313 @@
+//! Runner of one window: attempts with back-off until the rotation succeeds or the window closes.
+//!
+//! # Failure modes
+//! - The store is down, so the secret's ARN and the version id are unknown. The runner retries until
+//!   the window closes, and records the window as missed with that reason.
+//! - Attempts follow each other too fast. A back-off with jitter separates them, and a permit of
+//!   `limits.concurrency` is held only during an attempt.
+//! - Attempts continue without end. After [`MAX_FAILURES`] the run fails until the next window.
+//! - The clock is set back to before the opening. The next attempt waits for the opening.
+//! - Another worker owns the run and exits. The runner retries when that lease expires, independent
+//!   of the back-off.
+//! - Several workers report the end of one window. Only the one that recorded it sends an event.
+//! - The worker shuts down. A wait ends at once; an attempt gets time, then is interrupted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::Rotation;
+use crate::journal::{Claim, JournalError, Outcome, Run, RunState, Trigger};
+use crate::rotation::error::RotationError;
+use crate::rotation::event::Event;
+use crate::rotation::run::lease::LEASE;
+use crate::rotation::run::version_id;
+use crate::rotation::run::{Order, Rotator};
+use crate::schedule::Window;
+use crate::worker::backoff::Backoff;
+use twinkey_core::code::{Code, Problem};
+use twinkey_stores::VersionId;
+
+/// Failed attempts after which a run fails until the next window.
+///
+/// With the back-off they last longer than the default window of an hour, so that a run survives an
+/// outage. They are below 100, the failed connections after which MySQL blocks a host
+/// (`max_connect_errors`). Waiting for a temporary guard (`min_interval`, a standby in use, another
+/// run) is no failure.
+pub const MAX_FAILURES: u32 = 90;
+
+/// Signals of a worker's shutdown.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// No attempt starts, and waits end.
+    pub drain: CancellationToken,
+    /// Running attempts are interrupted.
+    pub abort: CancellationToken,
+}
+
+/// Runs windows, within the limit of concurrent runs. Cheap to clone.
+#[derive(Clone)]
+pub struct WindowRunner {
+    pub rotator: Rotator,
+    pub permits: Arc<Semaphore>,
+    pub shutdown: Shutdown,
+}
+
+impl WindowRunner {
+    /// Runs one window until the rotation succeeds or fails, the window closes or the worker shuts
+    /// down.
+    pub async fn run(&self, rotation: &Rotation, window: Window, trigger: Trigger) {
+        self.run_with_permit(None, rotation, window, trigger).await;
+    }
+
+    /// As [`WindowRunner::run`], with a permit for the first attempt.
+    pub(super) async fn run_with_permit(
+        &self,
+        mut permit: Option<OwnedSemaphorePermit>,
+        rotation: &Rotation,
+        window: Window,
+        trigger: Trigger,
+    ) {
+        let clock = &self.rotator.context.clock;
+        let (mut attempt, mut failures) = (0, 0);
+        let mut version_id = None;
+        loop {
+            if clock.now() < window.opens {
+                permit = None;
+            }
+            tokio::select! {
+                () = clock.sleep_until(window.opens) => {}
+                () = self.shutdown.drain.cancelled() => return,
+            }
+            let mut other_lease = None;
+            let tried = self.try_once(permit.take(), rotation, window, trigger, &mut version_id);
+            let problem = match tried.await {
+                Attempt::Finished => return,
+                Attempt::RunningElsewhere { run, left } => {
+                    other_lease = Some(left);
+                    Some(already_running(&run).problem())
+                }
+                Attempt::Deferred(why) => why,
+                Attempt::NotStarted(error) => {
+                    tracing::warn!(rotation = %rotation.name, code = %error.code(), error = %error, "run not started");
+                    Some(error.problem())
+                }
+            };
+            failures += u32::from(problem.as_ref().is_some_and(is_failure));
+            if failures >= MAX_FAILURES {
+                self.give_up(rotation, window, problem).await;
+                return;
+            }
+            let wait = match other_lease {
+                Some(left) => left.min(LEASE) + Backoff::RUNS.jittered(1),
+                None => {
+                    attempt += 1;
+                    Backoff::RUNS.jittered(attempt)
+                }
+            };
+            tokio::select! {
+                () = clock.pass(wait) => {}
+                () = clock.sleep_until(window.closes) => {}
+                () = self.shutdown.drain.cancelled() => return,
+            }
+            if clock.now() >= window.closes {
+                self.record_missed(rotation, window, problem).await;
+                return;
+            }
+        }
+    }
+
+    /// Waits for a permit of `limits.concurrency`; `None` if the worker shuts down.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            permit = Arc::clone(&self.permits).acquire_owned() => permit.ok(),
+            () = self.shutdown.drain.cancelled() => None,
+        }
+    }
+
+    /// One attempt. The version id is read once for all attempts.
+    async fn try_once(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+        rotation: &Rotation,
+        window: Window,
+        trigger: Trigger,
+        version_id: &mut Option<VersionId>,
+    ) -> Attempt {
+        let _permit = match permit {
+            Some(permit) => permit,
+            None => match self.permit().await {
+                Some(permit) => permit,
+                None => return Attempt::Finished,
+            },
+        };
+        let version_id = match version_id {
+            Some(id) => id.clone(),
+            None => match self.version_id(rotation, window).await {
+                Ok(id) => version_id.insert(id).clone(),
+                Err(error) => return Attempt::NotStarted(error),
+            },
+        };
+        let order = Order {
+            trigger,
+            reason: None,
+            window: Some(window),
+            version_id,
+            force: false,
+        };
+        match self.rotator.claim(rotation, &order).await {
+            Ok(Claim::Claimed(claimed)) => {
+                let run = self
+                    .rotator
+                    .carry_out(rotation, &order, *claimed, &self.shutdown.abort)
+                    .await;
+                if run.state == RunState::Deferred {
+                    Attempt::Deferred(run.error)
+                } else {
+                    Attempt::Finished
+                }
+            }
+            Ok(Claim::Over(_)) => Attempt::Finished,
+            Ok(Claim::Running { run, left }) => Attempt::RunningElsewhere { run, left },
+            Err(error) => Attempt::NotStarted(error),
+        }
+    }
+
+    async fn version_id(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+    ) -> Result<VersionId, RotationError> {
+        let description = self
+            .rotator
+            .context
+            .store
+            .describe(&rotation.secret)
+            .await
+            .map_err(|source| RotationError::Store {
+                secret: rotation.secret.clone(),
+                source,
+            })?;
+        Ok(version_id::scheduled(&description.arn, window.opens))
+    }
+
+    /// Fails a run until the next window, after too many failed attempts.
+    async fn give_up(&self, rotation: &Rotation, window: Window, problem: Option<Problem>) {
+        let outcome = Outcome {
+            state: RunState::Failed,
+            error: problem.clone(),
+            now: self.rotator.context.clock.now(),
+        };
+        match self.record_end(rotation, window, &outcome).await {
+            Ok(Some(run)) => {
+                let run = Box::new(run);
+                let finished = Event::RunFinished { run };
+                self.rotator.events.send(outcome.now, finished);
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(rotation = %rotation.name, %error, "failed window not recorded");
+            }
+        }
+        if let Some(why) = &problem {
+            tracing::error!(rotation = %rotation.name, opens = %window.opens, code = %why.code, error = %why.message, hint = %why.hint, failures = MAX_FAILURES, "run failed too often in this window");
+        }
+    }
+
+    /// Records the end of a window. `None` if a run of it ended before or runs in another worker.
+    async fn record_end(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+        outcome: &Outcome,
+    ) -> Result<Option<Run>, JournalError> {
+        let order = Self::unversioned(rotation, window);
+        let request = self.rotator.claim_request(rotation, &order);
+        self.rotator.journal.end_window(&request, outcome).await
+    }
+
+    /// The order of a window that creates no version, because the secret's ARN may be unknown.
+    fn unversioned(rotation: &Rotation, window: Window) -> Order {
+        Order {
+            trigger: Trigger::Schedule,
+            reason: None,
+            window: Some(window),
+            version_id: version_id::scheduled(&rotation.secret, window.opens),
+            force: false,
+        }
+    }
+
+    /// Records a missed window.
+    pub async fn record_missed(
+        &self,
+        rotation: &Rotation,
+        window: Window,
+        problem: Option<Problem>,
+    ) {
+        let now = self.rotator.context.clock.now();
+        let problem = problem.unwrap_or_else(|| Problem {
+            code: Code::WindowClosed,
+            message: "no worker ran while the window was open".into(),
+            hint: "wait for the next window, or run `twinkey rotate` now".into(),
+        });
+        let outcome = Outcome {
+            state: RunState::Missed,
+            error: Some(problem.clone()),
+            now,
+        };
+        match self.record_end(rotation, window, &outcome).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                tracing::info!(rotation = %rotation.name, opens = %window.opens, "window recorded by another worker");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(rotation = %rotation.name, %error, "missed window not recorded");
+            }
+        }
+        tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, error = %problem.message, "window missed");
+        let rotation = rotation.name.clone();
+        self.rotator.events.send(
+            now,
+            Event::WindowMissed {
+                rotation,
+                window,
+                problem,
+            },
+        );
+    }
+}
+
+/// Whether an attempt failed. Temporary guards are no failures.
+fn is_failure(problem: &Problem) -> bool {
+    !matches!(
+        problem.code,
+        Code::TooSoon | Code::StandbyInUse | Code::AlreadyRunning
+    )
+}
+
+fn already_running(run: &Run) -> RotationError {
+    RotationError::Refused {
+        code: Code::AlreadyRunning,
+        message: format!(
+            "run {} of this rotation is running in worker {}",
+            run.id, run.worker
+        ),
+        hint: "wait for its end; this worker retries while the window is open".into(),
+        passes: true,
+    }
+}
+
+/// Result of one attempt.
+enum Attempt {
+    /// The window needs no further attempt.
+    Finished,
+    /// Another run of this rotation is running; `left` of its lease.
+    RunningElsewhere { run: Box<Run>, left: Duration },
+    /// The run is deferred to another attempt, with the reason.
+    Deferred(Option<Problem>),
+    /// No run started.
+    NotStarted(RotationError),
+}
