@@ -1,10 +1,10 @@
-//! twinkey rotates database credentials without downtime.
+//! Worker that rotates database credentials without downtime.
 //!
-//! Each secret has two database users. Applications read the one in AWSCURRENT; a run gives the
-//! other, the standby, a new password and exactly the active user's privileges, signs in with it,
-//! and only then moves AWSCURRENT. `docs/architecture.md` is the map of this crate.
+//! Each secret has two database users. Applications use the one in AWSCURRENT. A run gives the other
+//! one, the standby, a new password and the privileges of the active user, signs in with it, and then
+//! moves AWSCURRENT. `docs/architecture.md` describes the crates and modules.
 
-// A worker that holds credentials half-way ends in an error that says what to do, not in a panic.
+// A panic would leave a run without an error code and a hint.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod admin;
@@ -13,9 +13,12 @@ pub mod cli;
 mod code_tests;
 pub mod config;
 pub mod hook;
+#[cfg(feature = "aws")]
 pub mod iam;
+#[cfg(feature = "aws")]
 pub mod import;
 pub mod journal;
+#[cfg(feature = "notify")]
 pub mod notify;
 pub mod rotation;
 pub mod schedule;

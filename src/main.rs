@@ -1,4 +1,4 @@
-//! The binary: everything is in the library.
+//! Binary of the command line and the worker; the library holds the code.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
-//! Windows across midnight and the year's end; a clock that jumps, and a machine that sleeps. To a worker
-//! a suspension is a jump forward.
+//! Windows across midnight and the year's end, a clock that jumps and a machine that sleeps.
+//!
+//! To a worker a suspension is a jump forward.
 
 use super::*;
 use crate::journal::Trigger;
@@ -15,102 +16,101 @@ const CLOSED: Option<Code> = Some(Code::WindowClosed);
 #[tokio::test]
 async fn a_window_across_the_years_end_is_one_window_with_one_run() {
     let nightly = "schedule = \"cron(30 23 * * ? *)\"\nwindow = \"1h\"";
-    let shift = Shift::begin(nightly, "2026-12-31T23:00:00", Mood::Down).await;
-    shift.hand.set(at("2026-12-31T23:30:00"));
-    shift
+    let worker = TestWorker::begin(nightly, "2026-12-31T23:00:00", StoreAnswer::Unavailable).await;
+    worker.hand.set(at("2026-12-31T23:30:00"));
+    worker
         .until_windows(&[("2026-12-31T23:30", Deferred, DOWN)])
         .await;
-    let before = shift.runs().await;
-    shift.hand.set(at("2027-01-01T00:29:00"));
-    shift
+    let before = worker.runs().await;
+    worker.hand.set(at("2027-01-01T00:29:00"));
+    worker
         .until("another try in the new year", async || {
-            let runs = shift.runs().await;
+            let runs = worker.runs().await;
             runs[0].attempt > before[0].attempt && runs[0].state == Deferred
         })
         .await;
-    assert_eq!(shift.runs().await[0].version_id, before[0].version_id);
-    shift.hand.set(at("2027-01-01T00:30:00"));
-    shift
+    assert_eq!(worker.runs().await[0].version_id, before[0].version_id);
+    worker.hand.set(at("2027-01-01T00:30:00"));
+    worker
         .until_windows(&[("2026-12-31T23:30", Missed, DOWN)])
         .await;
-    shift.hand.set(at("2027-01-01T23:30:00"));
-    shift
+    worker.hand.set(at("2027-01-01T23:30:00"));
+    worker
         .until_windows(&[
             ("2026-12-31T23:30", Missed, DOWN),
             ("2027-01-01T23:30", Deferred, DOWN),
         ])
         .await;
-    shift.end().await;
+    worker.end().await;
 }
 
 #[tokio::test]
-async fn after_a_sleep_over_several_windows_the_open_one_is_taken_up_and_the_first_told_as_missed()
-{
+async fn after_a_sleep_the_open_window_runs_and_one_is_missed() {
     let run_it = format!("{DAILY}\nmissed = \"run\"");
-    let shift = Shift::begin(&run_it, "2026-11-20T06:00:00", Mood::Empty).await;
-    shift.hand.set(at("2026-11-23T07:30:00"));
-    shift
+    let worker = TestWorker::begin(&run_it, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
+    worker.hand.set(at("2026-11-23T07:30:00"));
+    worker
         .until_windows(&[
             ("2026-11-20T07:00", Missed, CLOSED),
             ("2026-11-23T07:00", Failed, MISSING),
         ])
         .await;
-    shift.hand.set(at("2026-11-24T07:00:00"));
-    shift
+    worker.hand.set(at("2026-11-24T07:00:00"));
+    worker
         .until_windows(&[
             ("2026-11-20T07:00", Missed, CLOSED),
             ("2026-11-23T07:00", Failed, MISSING),
             ("2026-11-24T07:00", Failed, MISSING),
         ])
         .await;
-    shift.end().await;
+    worker.end().await;
 }
 
 #[tokio::test]
-async fn after_a_sleep_into_an_open_window_skip_tells_it_as_missed_and_rotates_nothing() {
-    let shift = Shift::begin(DAILY, "2026-11-20T06:00:00", Mood::Empty).await;
-    shift.hand.set(at("2026-11-23T07:30:00"));
-    shift
+async fn after_a_sleep_into_an_open_window_skip_records_it_as_missed() {
+    let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
+    worker.hand.set(at("2026-11-23T07:30:00"));
+    worker
         .until_windows(&[
             ("2026-11-20T07:00", Missed, CLOSED),
             ("2026-11-23T07:00", Missed, CLOSED),
         ])
         .await;
-    assert_eq!(shift.store.reads.load(Ordering::SeqCst), 0);
-    shift.end().await;
+    assert_eq!(worker.store.reads.load(Ordering::SeqCst), 0);
+    worker.end().await;
 }
 
 #[tokio::test]
-async fn a_clock_set_back_to_before_a_window_that_was_worked_through_does_not_open_it_again() {
+async fn a_finished_window_does_not_reopen_when_the_clock_is_set_back() {
     let run_it = format!("{DAILY}\nmissed = \"run\"");
-    let shift = Shift::begin(&run_it, "2026-11-20T06:00:00", Mood::Empty).await;
-    shift.hand.set(at("2026-11-20T07:00:00"));
+    let worker = TestWorker::begin(&run_it, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
+    worker.hand.set(at("2026-11-20T07:00:00"));
     let first = ("2026-11-20T07:00", Failed, MISSING);
-    shift.until_windows(&[first]).await;
-    let told = tokio::spawn({
-        let clock = shift.state.runner.rotator.context.clock.clone();
+    worker.until_windows(&[first]).await;
+    let set_back = tokio::spawn({
+        let clock = worker.state.runner.rotator.context.clock.clone();
         async move { clock.set_back().await }
     });
-    let sleepers = shift.hand.sleepers();
-    shift
-        .until("it watches the clock", async || {
-            shift.hand.sleepers() > sleepers
+    let sleepers = worker.hand.sleepers();
+    worker
+        .until("the task watches the clock", async || {
+            worker.hand.sleepers() > sleepers
         })
         .await;
-    shift.hand.set(at("2026-11-20T06:30:00"));
-    told.await.unwrap();
-    shift.hand.set(at("2026-11-20T07:00:00"));
-    // Whether or not the worker has seen seven o'clock come again.
-    shift.hand.set(at("2026-11-21T07:00:00"));
-    shift
+    worker.hand.set(at("2026-11-20T06:30:00"));
+    set_back.await.unwrap();
+    worker.hand.set(at("2026-11-20T07:00:00"));
+    // The worker may or may not notice seven o'clock again.
+    worker.hand.set(at("2026-11-21T07:00:00"));
+    worker
         .until_windows(&[first, ("2026-11-21T07:00", Failed, MISSING)])
         .await;
-    assert!(shift.runs().await.iter().all(|run| run.attempt == 1));
-    shift.end().await;
+    assert!(worker.runs().await.iter().all(|run| run.attempt == 1));
+    worker.end().await;
 }
 
 #[tokio::test]
-async fn a_clock_that_was_years_ahead_is_no_reason_to_sleep_for_years() {
+async fn a_clock_that_was_years_ahead_delays_no_window() {
     for (keys, next) in [
         (DAILY, "2026-11-20T07:00"),
         (
@@ -118,95 +118,95 @@ async fn a_clock_that_was_years_ahead_is_no_reason_to_sleep_for_years() {
             "2026-11-21T06:00",
         ),
     ] {
-        let shift = Shift::begin(keys, "2031-03-01T06:00:00", Mood::Empty).await;
-        shift.hand.set(at("2026-11-20T06:00:00"));
-        shift
-            .until("it is known since today", async || {
-                let memory = shift.journal.memory_of("orders").await.unwrap().unwrap();
+        let worker = TestWorker::begin(keys, "2031-03-01T06:00:00", StoreAnswer::NotFound).await;
+        worker.hand.set(at("2026-11-20T06:00:00"));
+        worker
+            .until("the rotation is recorded as of today", async || {
+                let memory = worker.journal.memory_of("orders").await.unwrap().unwrap();
                 memory.first_seen == Some(at("2026-11-20T06:00:00"))
             })
             .await;
-        shift.hand.set(at(&format!("{next}:00")));
-        shift.until_windows(&[(next, Failed, MISSING)]).await;
-        shift.end().await;
+        worker.hand.set(at(&format!("{next}:00")));
+        worker.until_windows(&[(next, Failed, MISSING)]).await;
+        worker.end().await;
     }
 }
 
 #[tokio::test]
-async fn a_clock_adjusted_to_just_before_the_opening_makes_a_try_wait_and_not_fail() {
-    let shift = Shift::begin("", "2026-11-20T06:59:59", Mood::Empty).await;
+async fn an_attempt_waits_for_the_opening_if_the_clock_is_set_back() {
+    let worker = TestWorker::begin("", "2026-11-20T06:59:59", StoreAnswer::NotFound).await;
     let window = Window {
         opens: at("2026-11-20T07:00:00"),
         closes: at("2026-11-20T08:00:00"),
     };
     let work = tokio::spawn({
         let (runner, rotation) = (
-            shift.state.runner.clone(),
-            shift.state.rotation("orders").unwrap(),
+            worker.state.runner.clone(),
+            worker.state.rotation("orders").unwrap(),
         );
-        async move { runner.work(&rotation, window, Trigger::Schedule).await }
+        async move { runner.run(&rotation, window, Trigger::Schedule).await }
     });
-    let sleepers = shift.hand.sleepers();
-    shift
-        .until("it waits", async || {
-            shift.hand.sleepers() > sleepers || work.is_finished()
+    let sleepers = worker.hand.sleepers();
+    worker
+        .until("the attempt waits", async || {
+            worker.hand.sleepers() > sleepers || work.is_finished()
         })
         .await;
-    assert_eq!(shift.windows().await, []);
-    shift.hand.set(window.opens);
+    assert_eq!(worker.windows().await, []);
+    worker.hand.set(window.opens);
     work.await.unwrap();
-    shift
+    worker
         .until_windows(&[("2026-11-20T07:00", Failed, MISSING)])
         .await;
-    shift.end().await;
+    worker.end().await;
 }
 
 #[tokio::test]
-async fn a_clock_set_back_between_two_tries_makes_the_wait_no_longer() {
-    let shift = Shift::begin(DAILY, "2026-11-20T06:00:00", Mood::Down).await;
-    shift.hand.set(at("2026-11-20T07:30:00"));
-    shift
+async fn a_clock_set_back_between_attempts_does_not_prolong_the_wait() {
+    let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::Unavailable).await;
+    worker.hand.set(at("2026-11-20T07:30:00"));
+    worker
         .until_windows(&[("2026-11-20T07:00", Deferred, DOWN)])
         .await;
-    *shift.store.mood.lock() = Mood::Empty;
-    shift.hand.set(at("2026-11-20T07:10:00"));
-    // A minute, and not the twenty that the clock has to make good.
+    *worker.store.answer.lock() = StoreAnswer::NotFound;
+    worker.hand.set(at("2026-11-20T07:10:00"));
+    // The wait is a minute, not the twenty by which the clock was set back.
     let mut seconds = 0;
-    shift
+    worker
         .until("another try", async || {
             seconds += 1;
-            shift.hand.advance(chrono::TimeDelta::seconds(1));
-            shift.runs().await[0].state == Failed
+            worker.hand.advance(chrono::TimeDelta::seconds(1));
+            worker.runs().await[0].state == Failed
         })
         .await;
     assert!(seconds < 60, "{seconds}");
-    shift.end().await;
+    worker.end().await;
 }
 
 #[tokio::test]
-async fn a_run_by_hand_in_a_window_that_was_worked_through_does_not_make_it_a_missed_one() {
-    let shift = Shift::begin(DAILY, "2026-11-20T06:00:00", Mood::Empty).await;
-    shift.hand.set(at("2026-11-20T07:00:00"));
+async fn a_manual_run_after_a_window_does_not_make_it_missed() {
+    let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
+    worker.hand.set(at("2026-11-20T07:00:00"));
     let first = ("2026-11-20T07:00", Failed, MISSING);
-    shift.until_windows(&[first]).await;
-    let rotation = shift.state.rotation("orders").unwrap();
-    shift
+    worker.until_windows(&[first]).await;
+    let rotation = worker.state.rotation("orders").unwrap();
+    worker
         .state
         .rotate(rotation, false, None, None)
         .await
         .unwrap();
-    let mut events = shift.state.runner.rotator.events.subscribe();
+    let mut events = worker.state.runner.rotator.events.subscribe();
     let again = Box::new(settings(DAILY));
-    shift.commands.send(Command::Reload(again)).await.unwrap();
-    shift
+    worker.commands.send(Command::Reload(again)).await.unwrap();
+    worker
         .until("the config is read again", async || {
-            shift.commands.capacity() == 1
+            worker.commands.capacity() == 1
         })
         .await;
-    shift.hand.set(at("2026-11-21T07:00:00"));
-    shift
+    worker.hand.set(at("2026-11-21T07:00:00"));
+    worker
         .until("the next day's run has ended", async || {
-            let runs = shift.runs().await;
+            let runs = worker.runs().await;
             runs.len() == 3 && runs.iter().all(|run| run.state == Failed)
         })
         .await;
@@ -222,25 +222,25 @@ async fn a_run_by_hand_in_a_window_that_was_worked_through_does_not_make_it_a_mi
 }
 
 #[tokio::test]
-async fn a_config_that_is_read_again_at_the_moment_of_an_opening_makes_no_window_missed() {
-    let shift = Shift::begin(DAILY, "2026-11-20T06:00:00", Mood::Empty).await;
-    let mut told = Vec::new();
+async fn a_reload_at_an_opening_makes_no_window_missed() {
+    let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
+    let mut openings = Vec::new();
     for day in 20..28 {
-        told.push(format!("2026-11-{day}T07:00"));
+        openings.push(format!("2026-11-{day}T07:00"));
         let again = Box::new(settings(DAILY));
         // Both are there when the worker observation_permits.
-        shift.commands.send(Command::Reload(again)).await.unwrap();
-        shift.hand.set(at(&format!("2026-11-{day}T07:00:00")));
-        let expected: Vec<_> = told
+        worker.commands.send(Command::Reload(again)).await.unwrap();
+        worker.hand.set(at(&format!("2026-11-{day}T07:00:00")));
+        let expected: Vec<_> = openings
             .iter()
             .map(|opens| (opens.as_str(), Failed, MISSING))
             .collect();
-        shift.until_windows(&expected).await;
-        shift
+        worker.until_windows(&expected).await;
+        worker
             .until("the config is read", async || {
-                shift.commands.capacity() == 1
+                worker.commands.capacity() == 1
             })
             .await;
     }
-    shift.end().await;
+    worker.end().await;
 }

@@ -1,26 +1,25 @@
-//! Words from outside to the scheduler.
+//! Commands to the scheduler.
 
 use tokio::sync::oneshot;
 
-use super::{Mood, Shift, settings};
+use super::{StoreAnswer, TestWorker, settings};
 use crate::worker::scheduler::Command;
 
 #[tokio::test]
-async fn who_asks_the_scheduler_is_answered_after_the_words_before_are_carried_out_and_not_once_it_is_gone()
- {
+async fn a_barrier_replies_after_earlier_commands_and_fails_after_exit() {
     let daily = "schedule = \"cron(0 7 * * ? *)\"";
-    let shift = Shift::begin(daily, "2026-11-20T06:00:00", Mood::Empty).await;
+    let worker = TestWorker::begin(daily, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
     let more = format!("{daily}\n[[rotation]]\nname = \"billing\"\nsecret = \"billing\"");
     let reload = Command::Reload(Box::new(settings(&more)));
-    shift.commands.send(reload).await.unwrap();
-    let (answer, answered) = oneshot::channel();
-    shift.commands.send(Command::Barrier(answer)).await.unwrap();
-    answered.await.unwrap();
-    assert!(shift.state.rotation("billing").is_some());
+    worker.commands.send(reload).await.unwrap();
+    let (reply, replied) = oneshot::channel();
+    worker.commands.send(Command::Barrier(reply)).await.unwrap();
+    replied.await.unwrap();
+    assert!(worker.state.rotation("billing").is_some());
 
-    shift.worker.abort();
-    assert!(shift.worker.await.unwrap_err().is_cancelled());
-    let (answer, answered) = oneshot::channel();
-    assert!(shift.commands.send(Command::Barrier(answer)).await.is_err());
-    assert!(answered.await.is_err(), "nobody answers in its place");
+    worker.task.abort();
+    assert!(worker.task.await.unwrap_err().is_cancelled());
+    let (reply, replied) = oneshot::channel();
+    assert!(worker.commands.send(Command::Barrier(reply)).await.is_err());
+    assert!(replied.await.is_err(), "the channel is closed");
 }

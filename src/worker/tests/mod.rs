@@ -1,4 +1,4 @@
-//! The worker by a clock that the tests move: no database, and a store that answers as it is told.
+//! Tests of the worker with a manual clock, no database and a store that fails as configured.
 
 mod clock;
 mod commands;
@@ -30,22 +30,22 @@ use twinkey_core::telemetry::clock::{Clock, Hand};
 use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
-/// How the store answers when a secret is read.
+/// Answer of the store to a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
-    /// Not at all: it is tried again.
-    Down,
-    /// That there is no such secret: the run has failed.
-    Empty,
+enum StoreAnswer {
+    /// An error that is retried.
+    Unavailable,
+    /// An error that fails the run.
+    NotFound,
 }
 
-struct MoodyStore {
-    mood: Mutex<Mood>,
+struct FailingStore {
+    answer: Mutex<StoreAnswer>,
     reads: AtomicUsize,
 }
 
 #[async_trait]
-impl SecretStore for MoodyStore {
+impl SecretStore for FailingStore {
     async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
         Ok(Description {
             arn: format!("arn:{secret}"),
@@ -60,11 +60,11 @@ impl SecretStore for MoodyStore {
 
     async fn get(&self, secret: &str, _: Selector<'_>) -> Result<SecretVersion, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        match *self.mood.lock() {
-            Mood::Down => Err(StoreError::Unavailable {
-                reason: "it rains".into(),
+        match *self.answer.lock() {
+            StoreAnswer::Unavailable => Err(StoreError::Unavailable {
+                reason: "store down".into(),
             }),
-            Mood::Empty => Err(StoreError::NotFound {
+            StoreAnswer::NotFound => Err(StoreError::NotFound {
                 what: secret.into(),
             }),
         }
@@ -90,13 +90,13 @@ impl SecretStore for MoodyStore {
 }
 
 /// A worker with one rotation, `orders`.
-struct Shift {
+struct TestWorker {
     state: WorkerState,
     hand: Hand,
-    store: Arc<MoodyStore>,
+    store: Arc<FailingStore>,
     journal: Arc<dyn Journal>,
     commands: mpsc::Sender<Command>,
-    worker: tokio::task::JoinHandle<Result<(), RotationError>>,
+    task: tokio::task::JoinHandle<Result<(), RotationError>>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -112,24 +112,29 @@ fn settings(keys: &str) -> Settings {
     crate::config::parse(file, &text, &Default::default()).unwrap()
 }
 
-impl Shift {
-    /// Begins at `now`.
-    async fn begin(keys: &str, now: &str, mood: Mood) -> Self {
+impl TestWorker {
+    /// Starts at `now`.
+    async fn begin(keys: &str, now: &str, answer: StoreAnswer) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
-        let shift = Self::begin_on(Arc::new(journal.unwrap()), keys, now, mood).await;
+        let worker = Self::begin_on(Arc::new(journal.unwrap()), keys, now, answer).await;
         Self {
             _folder: Some(folder),
-            ..shift
+            ..worker
         }
     }
 
-    /// Begins with a journal that others may have too.
-    async fn begin_on(journal: Arc<dyn Journal>, keys: &str, now: &str, mood: Mood) -> Self {
+    /// Starts with a journal that other workers may share.
+    async fn begin_on(
+        journal: Arc<dyn Journal>,
+        keys: &str,
+        now: &str,
+        answer: StoreAnswer,
+    ) -> Self {
         let settings = settings(keys);
         let (clock, hand) = Clock::manual(at(now));
-        let store = Arc::new(MoodyStore {
-            mood: Mutex::new(mood),
+        let store = Arc::new(FailingStore {
+            answer: Mutex::new(answer),
             reads: AtomicUsize::new(0),
         });
         let runner = WindowRunner {
@@ -149,27 +154,27 @@ impl Shift {
             shutdown: Shutdown::default(),
         };
         let state = WorkerState::new(runner, settings.rotations, Metrics::default());
-        let (commands, heard) = mpsc::channel(1);
-        let worker = tokio::spawn({
+        let (commands, receiver) = mpsc::channel(1);
+        let task = tokio::spawn({
             let state = state.clone();
-            async move { schedule(&state, heard).await }
+            async move { schedule(&state, receiver).await }
         });
-        let shift = Self {
+        let worker = Self {
             state,
             hand,
             store,
             journal,
             commands,
-            worker,
+            task,
             _folder: None,
         };
-        shift
-            .until("the schedules are armed", async || shift.state.is_armed())
+        worker
+            .until("the schedules are armed", async || worker.state.is_armed())
             .await;
-        shift
+        worker
     }
 
-    /// The runs, the first window first.
+    /// The runs in the order of their windows.
     async fn runs(&self) -> Vec<Run> {
         let everything = RunQuery {
             limit: 1000,
@@ -180,7 +185,7 @@ impl Shift {
         runs
     }
 
-    /// What became of each window: when it opened, the state, and the reason.
+    /// The outcome of each window: its opening, the state and the error code.
     async fn windows(&self) -> Vec<(String, RunState, Option<Code>)> {
         let runs = self.runs().await;
         runs.iter()
@@ -213,14 +218,14 @@ impl Shift {
         .await;
     }
 
-    /// Ends the worker, and gives what became of each window.
+    /// Stops the worker; returns the outcome of each window.
     async fn end(self) -> Vec<(String, RunState, Option<Code>)> {
         self.commands.send(Command::Stop).await.unwrap();
         while !self.state.tasks.is_empty() {
             tokio::task::yield_now().await;
         }
         let windows = self.windows().await;
-        self.worker.await.unwrap().unwrap();
+        self.task.await.unwrap().unwrap();
         windows
     }
 }
