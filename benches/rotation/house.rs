@@ -91,12 +91,12 @@ pub struct Works {
 impl Works {
     pub async fn begin(rotator: Rotator, rotations: Vec<Rotation>) -> Self {
         let events = rotator.events.subscribe();
-        let crew = WindowRunner {
+        let runner = WindowRunner {
             rotator,
             permits: Arc::new(Semaphore::new(CONCURRENCY)),
             shutdown: Shutdown::default(),
         };
-        let state = WorkerState::new(crew, rotations, Metrics::default());
+        let state = WorkerState::new(runner, rotations, Metrics::default());
         let (commands, heard) = mpsc::channel(1);
         let worker = tokio::spawn({
             let state = state.clone();

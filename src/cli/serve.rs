@@ -14,6 +14,7 @@ use crate::admin;
 use crate::admin::auth::TokenAuth;
 use crate::admin::reload::reload_on_change;
 use crate::hook;
+#[cfg(feature = "notify")]
 use crate::notify;
 use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::worker::state::WorkerState;
@@ -22,7 +23,7 @@ use crate::worker::metrics_recorder::record_metrics;
 use crate::worker::scheduler::{Command, schedule};
 use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
-use twinkey_stores::listener::{Identity, Listener, Peer};
+use twinkey_stores::listener::{Identity, Listener, PeerAddr};
 
 use super::context::{Context, settings};
 use super::failure::Failure;
@@ -80,13 +81,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     );
     let counting = tokio::spawn(record_metrics(state.clone(), context.rotator.events.subscribe()));
     let closing = CancellationToken::new();
-    let told = notify::start(&context.settings.notify, &state, &closing);
-    let told = told.map_err(|error| {
-        Failure::usage(
-            error.to_string(),
-            "see [[notify]] in the config: a key has at least 16 characters",
-        )
-    })?;
+    let deliveries = start_notifications(&context, &state, &closing)?;
     let hooks = hook::start(&context.settings, &state, &closing)
         .map_err(|error| Failure::usage(error.to_string(), "see [[hook]] in the config"))?;
     let beating = tokio::spawn(heartbeat::run(state.heartbeats()));
@@ -98,11 +93,11 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let clock = context.rotator.context.clock.clone();
     let telling = tokio::spawn(keep_told(commands, clock.clone()));
     let renewal = tokio::spawn(reload_on_change(auth, identity, clock.clone()));
-    let winding_down = state.runner.shutdown.drain.clone();
+    let drain = state.runner.shutdown.drain.clone();
     let mut endpoint = tokio::spawn(async move {
-        let service = router.into_make_service_with_connect_info::<Peer>();
+        let service = router.into_make_service_with_connect_info::<PeerAddr>();
         axum::serve(listener, service)
-            .with_graceful_shutdown(winding_down.cancelled_owned())
+            .with_graceful_shutdown(drain.cancelled_owned())
             .await
     });
     // Applications read their secrets until the last run is over.
@@ -116,11 +111,11 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         if let Some(served) = &mut served {
             served.end().await;
         }
-        join_all(told.into_iter().chain(hooks)).await
+        join_all(deliveries.into_iter().chain(hooks)).await
     };
     tokio::select! {
         _ = farewell => {}
-        () = clock.pass(FAREWELL) => {}
+        () = clock.sleep(FAREWELL) => {}
     }
     endpoint.abort();
     telling.abort();
@@ -180,4 +175,28 @@ async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Comm
             }
         }
     }
+}
+
+#[cfg(feature = "notify")]
+fn start_notifications(
+    context: &Context,
+    state: &WorkerState,
+    closing: &CancellationToken,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Failure> {
+    notify::start(&context.settings.notify, state, closing).map_err(|error| {
+        Failure::usage(
+            error.to_string(),
+            "see [[notify]] in the config: a key has at least 16 characters",
+        )
+    })
+}
+
+/// The config refuses `[[notify]]` before.
+#[cfg(not(feature = "notify"))]
+fn start_notifications(
+    _context: &Context,
+    _state: &WorkerState,
+    _closing: &CancellationToken,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Failure> {
+    Ok(Vec::new())
 }

@@ -16,7 +16,8 @@ use twinkey_stores::{SecretStore, StoreError, stage};
 pub(crate) enum Effect {
     /// The action was carried out; a short description of what it did.
     Done(String),
-    /// Another writer was faster; a short description of what it did. The labels must be read again.
+    /// Another writer was faster; a short description of what it did. The labels must be read
+    /// again.
     Conflict(String),
 }
 

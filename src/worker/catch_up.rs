@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::config::settings::{Missed, Rotation};
-use crate::journal::{RotationMemory, RunState};
+use crate::journal::{RotationRecord, RunState};
 use crate::schedule::Window;
 use crate::worker::views::anchor;
 
@@ -31,7 +31,7 @@ pub enum WindowState {
 #[must_use]
 pub fn window_state(
     rotation: &Rotation,
-    memory: &RotationMemory,
+    memory: &RotationRecord,
     now: DateTime<Utc>,
 ) -> WindowState {
     let Some(windows) = &rotation.windows else {
@@ -81,7 +81,7 @@ pub fn window_state(
 #[must_use]
 pub fn next_due(
     rotation: &Rotation,
-    memory: &RotationMemory,
+    memory: &RotationRecord,
     now: DateTime<Utc>,
 ) -> Option<(DateTime<Utc>, Window)> {
     let windows = rotation.windows.as_ref()?;
@@ -98,7 +98,7 @@ pub fn next_due(
 #[must_use]
 pub fn still_due(
     rotation: &Rotation,
-    memory: &RotationMemory,
+    memory: &RotationRecord,
     window: Window,
     now: DateTime<Utc>,
 ) -> bool {
@@ -137,10 +137,10 @@ mod tests {
         }
     }
 
-    fn seen_since(first_seen: &str) -> RotationMemory {
-        RotationMemory {
+    fn seen_since(first_seen: &str) -> RotationRecord {
+        RotationRecord {
             first_seen: Some(at(first_seen)),
-            ..RotationMemory::default()
+            ..RotationRecord::default()
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
         );
         let daily = rotation(&format!("{DAILY}\nmissed = \"run\""));
         assert_eq!(
-            window_state(&daily, &RotationMemory::default(), now),
+            window_state(&daily, &RotationRecord::default(), now),
             WindowState::Nothing
         );
         assert_eq!(
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_paused_rotation_has_missed_nothing() {
         let daily = rotation(&format!("{DAILY}\nmissed = \"run\""));
-        let memory = RotationMemory {
+        let memory = RotationRecord {
             paused: true,
             ..seen_since("01T00:00:00")
         };

@@ -59,7 +59,7 @@ fn lag(state: &WorkerState, run: &Run, at: DateTime<Utc>) -> Option<f64> {
 
 /// The engine of a rotation in its last observation, else in the config.
 async fn engine(state: &WorkerState, name: &str) -> String {
-    let memory = state.runner.rotator.journal.memory_of(name).await;
+    let memory = state.runner.rotator.journal.rotation_record(name).await;
     let seen = memory.ok().flatten().and_then(|memory| memory.seen);
     let engine = seen.map(|seen| seen.engine).or_else(|| {
         let rotation = state.rotation(name)?;

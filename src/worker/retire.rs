@@ -2,7 +2,8 @@
 //!
 //! # Failure modes
 //! - A user cannot be locked now. The next attempt is ten minutes later.
-//! - Thousands of users are due at once. Each takes a permit of `limits.concurrency`, as a run does.
+//! - Thousands of users are due at once. Each takes a permit of `limits.concurrency`, as a run
+//!   does.
 //! - The journal is lost. No user is locked until the next flip is recorded.
 
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::settings::Rotation;
-use crate::journal::RotationMemory;
+use crate::journal::RotationRecord;
 use crate::rotation::commands::retire::{Retirement, due, is_due, retire};
 use crate::rotation::event::Event;
 use crate::rotation::observe::observation::RunRequest;
@@ -35,7 +36,7 @@ impl Retirements {
     pub(super) fn take_due(
         &mut self,
         rotation: &Rotation,
-        memory: &RotationMemory,
+        memory: &RotationRecord,
         now: DateTime<Utc>,
     ) -> bool {
         let over = is_due(rotation, memory.last_flip, now);
@@ -58,11 +59,11 @@ impl Retirements {
 
     /// Computes when the next user can be due, from the records of all rotations at `now`.
     ///
-    /// A flip after `now` is not due before the shortest `retire_after` passed. A user that is due and
-    /// not locked may be locked at any time.
+    /// A flip after `now` is not due before the shortest `retire_after` passed. A user that is due
+    /// and not locked may be locked at any time.
     pub(super) fn plan<'a>(
         &mut self,
-        all: impl Iterator<Item = (&'a Rotation, &'a RotationMemory)>,
+        all: impl Iterator<Item = (&'a Rotation, &'a RotationRecord)>,
         now: DateTime<Utc>,
     ) {
         let next = all.filter_map(|(rotation, memory)| {
@@ -81,7 +82,7 @@ impl Retirements {
 
 impl WindowRunner {
     /// Locks the user of AWSPREVIOUS of a rotation, and reports the result.
-    pub(super) async fn retire(&self, rotation: &Rotation, memory: &RotationMemory) {
+    pub(super) async fn retire(&self, rotation: &Rotation, memory: &RotationRecord) {
         let Some(_permit) = self.permit().await else {
             return;
         };
@@ -149,10 +150,10 @@ mod tests {
         at.parse().unwrap()
     }
 
-    fn flipped() -> RotationMemory {
-        RotationMemory {
+    fn flipped() -> RotationRecord {
+        RotationRecord {
             last_flip: Some(at(0)),
-            ..RotationMemory::default()
+            ..RotationRecord::default()
         }
     }
 
@@ -162,13 +163,13 @@ mod tests {
         let mut retirements = Retirements::default();
         assert!(!retirements.take_due(&day, &flipped(), at(23)));
         assert!(retirements.take_due(&day, &flipped(), at(24)));
-        let done = RotationMemory {
+        let done = RotationRecord {
             retired: Some(at(24)),
             ..flipped()
         };
         assert!(!retirements.take_due(&day, &done, at(48)));
         assert!(!retirements.take_due(&rotation(""), &flipped(), at(48)));
-        let never = RotationMemory::default();
+        let never = RotationRecord::default();
         assert!(!retirements.take_due(&day, &never, at(48)));
     }
 
@@ -177,7 +178,7 @@ mod tests {
         let (day, never) = (rotation("retire_after = \"24h\""), rotation(""));
         let mut retirements = Retirements::default();
         assert!(retirements.may_be_due(at(0)), "no plan was made");
-        let done = RotationMemory {
+        let done = RotationRecord {
             retired: Some(at(1)),
             ..flipped()
         };
@@ -207,7 +208,7 @@ mod tests {
         assert!(!retirements.take_due(&day, &flipped(), soon));
         let later = at(30) + TimeDelta::minutes(10);
         assert!(retirements.take_due(&day, &flipped(), later));
-        let paused = RotationMemory {
+        let paused = RotationRecord {
             paused: true,
             ..flipped()
         };

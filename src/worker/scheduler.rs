@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::{Rotation, Settings};
-use crate::journal::{RotationMemory, Trigger};
+use crate::journal::{RotationRecord, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::schedule::Window;
@@ -54,7 +54,7 @@ pub async fn schedule(
     let clock = &state.runner.rotator.context.clock;
     scheduler.arm_all(clock.now()).await?;
     let mut housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
-    let mut set_back = Box::pin(clock.set_back());
+    let mut set_back = Box::pin(clock.wait_for_rollback());
     loop {
         let next = scheduler.queue.next();
         let due = async {
@@ -71,7 +71,7 @@ pub async fn schedule(
                 scheduler.retire().await;
             }
             () = &mut set_back => {
-                set_back = Box::pin(clock.set_back());
+                set_back = Box::pin(clock.wait_for_rollback());
                 housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
                 tracing::warn!(now = %clock.now(), "clock set back; arming schedules again");
                 if let Err(error) = scheduler.arm_all(clock.now()).await {
@@ -86,7 +86,8 @@ pub async fn schedule(
             },
             word = commands.recv() => match word {
                 Some(Command::Reload(settings)) => {
-                    // Start due windows first, so that one that opens now is not recorded as missed.
+                    // Start due windows first, so that one that opens now is not recorded as
+                    // missed.
                     let now = clock.now();
                     scheduler.start_due(now);
                     state.replace(settings.rotations);
@@ -112,7 +113,7 @@ async fn shut_down(state: &WorkerState) {
     let clock = &state.runner.rotator.context.clock;
     tokio::select! {
         () = state.tasks.wait() => return,
-        () = clock.pass(GRACE) => {}
+        () = clock.sleep(GRACE) => {}
     }
     tracing::warn!("grace period over; interrupting runs");
     shutdown.abort.cancel();
@@ -152,7 +153,7 @@ impl Scheduler {
         let journal = &self.state.runner.rotator.journal;
         journal.first_seen(&names, now).await?;
         self.sweep(now).await;
-        let memory = journal.memory().await?;
+        let memory = journal.rotation_records().await?;
         self.queue = WindowQueue::default();
         let busy: HashSet<String> = self.running.iter().map(|(n, _)| n.clone()).collect();
         let mut missed = Vec::new();
@@ -213,7 +214,7 @@ impl Scheduler {
         if rotations.iter().all(|r| r.retire_after.is_none()) || !self.retirements.may_be_due(now) {
             return;
         }
-        let mut memory = match self.state.runner.rotator.journal.memory().await {
+        let mut memory = match self.state.runner.rotator.journal.rotation_records().await {
             Ok(memory) => memory,
             Err(error) => {
                 tracing::warn!(%error, "retirements not checked");
@@ -265,7 +266,7 @@ impl Scheduler {
         });
     }
 
-    fn arm(&mut self, rotation: &Rotation, memory: &RotationMemory, now: DateTime<Utc>) {
+    fn arm(&mut self, rotation: &Rotation, memory: &RotationRecord, now: DateTime<Utc>) {
         match next_due(rotation, memory, now) {
             Some((due, window)) => self.queue.arm(&rotation.name, due, window),
             None => self.queue.disarm(&rotation.name),
@@ -283,9 +284,9 @@ impl Scheduler {
             }
             self.start_window(&rotation, window, Trigger::Schedule);
             // `rate` counts from the success of this run; `rearm` corrects the window afterwards.
-            let as_if_succeeded = RotationMemory {
+            let as_if_succeeded = RotationRecord {
                 last_success: Some(window.opens),
-                ..RotationMemory::default()
+                ..RotationRecord::default()
             };
             self.arm(&rotation, &as_if_succeeded, now);
         }
@@ -315,7 +316,14 @@ impl Scheduler {
         let Some(rotation) = self.state.rotation(name) else {
             return;
         };
-        match self.state.runner.rotator.journal.memory_of(name).await {
+        match self
+            .state
+            .runner
+            .rotator
+            .journal
+            .rotation_record(name)
+            .await
+        {
             Ok(memory) => {
                 let memory = memory.unwrap_or_default();
                 self.arm(&rotation, &memory, now);

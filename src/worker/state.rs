@@ -124,7 +124,7 @@ impl WorkerState {
     /// # Errors
     /// `journal_unavailable`
     pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
-        let mut memory = self.runner.rotator.journal.memory().await?;
+        let mut memory = self.runner.rotator.journal.rotation_records().await?;
         let now = self.now();
         Ok(self
             .rotations()
@@ -142,7 +142,7 @@ impl WorkerState {
             .runner
             .rotator
             .journal
-            .memory_of(&rotation.name)
+            .rotation_record(&rotation.name)
             .await?;
         Ok(view(rotation, memory.unwrap_or_default(), self.now()))
     }

@@ -2,13 +2,13 @@
 //!
 //! # Failure modes
 //! - The open window is missing, because its opening is in the past. It is the first one.
-//! - A schedule of seconds (the demo's) has tens of thousands of windows a day. Windows that are too
-//!   close to draw apart form one [`WindowGroup`].
+//! - A schedule of seconds (the demo's) has tens of thousands of windows a day. Windows that are
+//!   too close to draw apart form one [`WindowGroup`].
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::settings::Rotation;
-use crate::journal::RotationMemory;
+use crate::journal::RotationRecord;
 use crate::schedule::WindowPlan;
 use crate::worker::views::anchor;
 
@@ -33,7 +33,7 @@ pub struct WindowGroup {
 #[must_use]
 pub fn upcoming(
     rotation: &Rotation,
-    memory: &RotationMemory,
+    memory: &RotationRecord,
     now: DateTime<Utc>,
 ) -> Vec<WindowGroup> {
     match &rotation.windows {

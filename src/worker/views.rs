@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
-use crate::journal::{RotationMemory, Run, RunState};
+use crate::journal::{RotationRecord, Run, RunState};
 use crate::schedule::Window;
 use twinkey_engines::Session;
 
@@ -64,10 +64,10 @@ impl RotationState {
     }
 }
 
-/// The time from which `rate` counts. Times after `now` are ignored: a wrong clock recorded them, and
-/// no window would be due before them.
+/// The time from which `rate` counts. Times after `now` are ignored: a wrong clock recorded them,
+/// and no window would be due before them.
 #[must_use]
-pub fn anchor(memory: &RotationMemory, now: DateTime<Utc>) -> DateTime<Utc> {
+pub fn anchor(memory: &RotationRecord, now: DateTime<Utc>) -> DateTime<Utc> {
     [memory.last_success, memory.first_seen]
         .into_iter()
         .flatten()
@@ -77,7 +77,7 @@ pub fn anchor(memory: &RotationMemory, now: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The view of a rotation.
 #[must_use]
-pub fn view(rotation: &Rotation, memory: RotationMemory, now: DateTime<Utc>) -> RotationView {
+pub fn view(rotation: &Rotation, memory: RotationRecord, now: DateTime<Utc>) -> RotationView {
     let from = anchor(&memory, now);
     let seen = memory.seen.as_ref();
     let state = match memory.last_run.as_ref().map(|r| r.state) {

@@ -1,8 +1,8 @@
 //! Runner of one window: attempts with back-off until the rotation succeeds or the window closes.
 //!
 //! # Failure modes
-//! - The store is down, so the secret's ARN and the version id are unknown. The runner retries until
-//!   the window closes, and records the window as missed with that reason.
+//! - The store is down, so the secret's ARN and the version id are unknown. The runner retries
+//!   until the window closes, and records the window as missed with that reason.
 //! - Attempts follow each other too fast. A back-off with jitter separates them, and a permit of
 //!   `limits.concurrency` is held only during an attempt.
 //! - Attempts continue without end. After [`MAX_FAILURES`] the run fails until the next window.
@@ -108,7 +108,7 @@ impl WindowRunner {
                 }
             };
             tokio::select! {
-                () = clock.pass(wait) => {}
+                () = clock.sleep(wait) => {}
                 () = clock.sleep_until(window.closes) => {}
                 () = self.shutdown.drain.cancelled() => return,
             }

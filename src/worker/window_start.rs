@@ -1,15 +1,15 @@
 //! Decision whether this worker runs a window that is due.
 //!
 //! # Failure modes
-//! - A paused rotation runs because the journal is unavailable. The journal is read until it answers
-//!   or the window closes.
+//! - A paused rotation runs because the journal is unavailable. The journal is read until it
+//!   answers or the window closes.
 //! - A worker starts in an open window that it must not begin, and records it as missed although
 //!   another worker is about to run it. It waits until the window closes.
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::settings::Rotation;
-use crate::journal::{RotationMemory, RunState, Trigger};
+use crate::journal::{RotationRecord, RunState, Trigger};
 use crate::schedule::Window;
 use crate::worker::backoff::Backoff;
 use crate::worker::catch_up::still_due;
@@ -56,18 +56,18 @@ impl WindowRunner {
 
     /// Reads the record of a rotation from the journal, repeatedly while the window is open.
     ///
-    /// A permit is taken first, so that a thousand due windows do not read at once. The attempt that
-    /// follows uses the permit too. `None` if the worker shuts down.
+    /// A permit is taken first, so that a thousand due windows do not read at once. The attempt
+    /// that follows uses the permit too. `None` if the worker shuts down.
     async fn read_record(
         &self,
         rotation: &Rotation,
         window: Window,
-    ) -> Option<(OwnedSemaphorePermit, Option<RotationMemory>)> {
+    ) -> Option<(OwnedSemaphorePermit, Option<RotationRecord>)> {
         let clock = &self.rotator.context.clock;
         let mut tries = 0;
         loop {
             let permit = self.permit().await?;
-            match self.rotator.journal.memory_of(&rotation.name).await {
+            match self.rotator.journal.rotation_record(&rotation.name).await {
                 Ok(memory) => return Some((permit, memory)),
                 Err(_) if clock.now() >= window.closes => return Some((permit, None)),
                 Err(error) => {
@@ -77,7 +77,7 @@ impl WindowRunner {
             }
             drop(permit);
             tokio::select! {
-                () = clock.pass(Backoff::RUNS.jittered(tries)) => {}
+                () = clock.sleep(Backoff::RUNS.jittered(tries)) => {}
                 () = clock.sleep_until(window.closes) => {}
                 () = self.shutdown.drain.cancelled() => return None,
             }
@@ -86,7 +86,7 @@ impl WindowRunner {
 }
 
 /// Whether the run of a window ended.
-fn is_finished(memory: &RotationMemory, window: Window) -> bool {
+fn is_finished(memory: &RotationRecord, window: Window) -> bool {
     memory.last_in_window.as_ref().is_some_and(|run| {
         run.window == Some(window) && !matches!(run.state, RunState::Running | RunState::Deferred)
     })

@@ -42,8 +42,8 @@ pub async fn probe_current(
     .await
 }
 
-/// As [`probe_current`], with an AWSCURRENT that was just read. If it is refused and AWSCURRENT moved
-/// since, it is read again.
+/// As [`probe_current`], with an AWSCURRENT that was just read. If it is refused and AWSCURRENT
+/// moved since, it is read again.
 ///
 /// # Errors
 /// Errors of [`probe_current`].

@@ -28,7 +28,7 @@ impl Rotator {
         &self,
         rotation: &'a Rotation,
     ) -> Result<RunRequest<'a>, RotationError> {
-        let memory = self.journal.memory_of(&rotation.name).await?;
+        let memory = self.journal.rotation_record(&rotation.name).await?;
         let memory = memory.unwrap_or_default();
         let over = is_due(rotation, memory.last_flip, self.context.clock.now());
         Ok(RunRequest {

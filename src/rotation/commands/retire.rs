@@ -1,8 +1,8 @@
 //! Retirement of AWSPREVIOUS: its user is locked some time after a flip (`retire_after`).
 //!
 //! # Failure modes
-//! - A rollback is impossible when it is needed. No user is locked while AWSCURRENT does not sign in,
-//!   and a rollback restores the user's password (`rollback.rs`).
+//! - A rollback is impossible when it is needed. No user is locked while AWSCURRENT does not sign
+//!   in, and a rollback restores the user's password (`rollback.rs`).
 //! - A consumer still uses the user. A user with open sessions is not locked, and is reported.
 //! - A run is changing that user. The pair's lock is taken, and nothing changes while AWSPENDING is
 //!   on another version than AWSCURRENT, because a run was interrupted there.

@@ -1,11 +1,11 @@
 //! Rollback: AWSCURRENT moves back to AWSPREVIOUS.
 //!
-//! AWSPREVIOUS must sign in and have the privileges of AWSCURRENT. If `retire_after` locked its user,
-//! the user gets the password of AWSPREVIOUS again first.
+//! AWSPREVIOUS must sign in and have the privileges of AWSCURRENT. If `retire_after` locked its
+//! user, the user gets the password of AWSPREVIOUS again first.
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Seen;
+use crate::journal::SecretSummary;
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
@@ -32,7 +32,7 @@ pub struct RollbackResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledBack {
     pub users: RollbackResult,
-    pub seen: Seen,
+    pub seen: SecretSummary,
 }
 
 /// Moves AWSCURRENT back to AWSPREVIOUS. `request.own` is unused: no version is created.
@@ -121,7 +121,7 @@ async fn move_back(
             from_user: pair.active_user().to_owned(),
             to_user: pair.standby_user().to_owned(),
         },
-        seen: Seen {
+        seen: SecretSummary {
             engine: observation.resolved.kind.to_string(),
             host: Some(observation.resolved.target.host.clone()),
             active_user: pair.standby_user().to_owned(),
@@ -140,7 +140,8 @@ async fn prove(
     observation.resolved.sign_in(&who, probes).await
 }
 
-/// Unlocks the user of AWSPREVIOUS with the password in AWSPREVIOUS, after `retire_after` locked it.
+/// Unlocks the user of AWSPREVIOUS with the password in AWSPREVIOUS, after `retire_after` locked
+/// it.
 async fn unlock(
     request: &RunRequest<'_>,
     observation: &mut Observation,

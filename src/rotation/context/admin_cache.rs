@@ -5,9 +5,9 @@
 //! # Failure modes
 //! - Two runs use one connection at the same time. [`IdleAdmins::take`] removes the connection from
 //!   the cache, so it has one owner.
-//! - A run inherits the pair's lock or session settings of an earlier run. [`Admin::reset`] restores
-//!   the state after sign-in before the connection enters the cache. If that or the run failed, the
-//!   connection is closed.
+//! - A run inherits the pair's lock or session settings of an earlier run. [`Admin::reset`]
+//!   restores the state after sign-in before the connection enters the cache. If that or the run
+//!   failed, the connection is closed.
 //! - A run gets a connection to another server or as another user. [`AdminKey`] must be equal: the
 //!   server, database, TLS settings, engine, options, user and version of the master secret. Each
 //!   run reads the master secret, so a changed password has another version.

@@ -7,7 +7,7 @@
 //! - A host does not answer, and runs queue up behind connection timeouts while they occupy permits
 //!   of other hosts. After a failed connection only one run at a time probes the host; the others
 //!   fail immediately and retry later.
-//! - Many runs of one worker poll for shared places at the same time. Only one run per host polls;
+//! - Many runs of one worker poll for shared slots at the same time. Only one run per host polls;
 //!   the others queue behind it.
 
 use std::collections::HashMap;
@@ -18,10 +18,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::journal::SharedPlaces;
+use crate::journal::SharedHostSlots;
 use twinkey_engines::EngineError;
 
-/// Interval at which a worker polls for a shared place.
+/// Interval at which a worker polls for a shared slot.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Concurrent runs per host, within this process and across workers. Cheap to clone.
@@ -30,7 +30,7 @@ pub struct HostLimits {
     per_host: usize,
     hosts: Arc<Mutex<HashMap<String, Arc<Host>>>>,
     /// The limit that all workers of the journal share.
-    shared: Option<Arc<dyn SharedPlaces>>,
+    shared: Option<Arc<dyn SharedHostSlots>>,
 }
 
 struct Host {
@@ -39,7 +39,7 @@ struct Host {
     down: AtomicBool,
     /// The only permit while the host is down.
     probe_permit: Arc<Semaphore>,
-    /// Serializes polling for a shared place.
+    /// Serializes polling for a shared slot.
     polling: tokio::sync::Mutex<()>,
 }
 
@@ -62,8 +62,8 @@ impl HostLimits {
     }
 
     /// Shares the limit with other workers.
-    pub fn share(&mut self, places: Option<Arc<dyn SharedPlaces>>) {
-        self.shared = places;
+    pub fn share(&mut self, slots: Option<Arc<dyn SharedHostSlots>>) {
+        self.shared = slots;
     }
 
     /// Waits for a permit. `None` if the host is down and another run probes it.
@@ -81,7 +81,7 @@ impl HostLimits {
         } else {
             None
         };
-        let shared = self.shared_place(&name, &host).await;
+        let shared = self.shared_slot(&name, &host).await;
         Some(HostPermit {
             host,
             _permit: permit,
@@ -90,13 +90,13 @@ impl HostLimits {
         })
     }
 
-    /// Waits for a place under the shared limit, if there is one.
-    async fn shared_place(&self, name: &str, host: &Host) -> Option<Box<dyn Send + Sync>> {
-        let places = self.shared.as_ref()?;
+    /// Waits for a slot under the shared limit, if there is one.
+    async fn shared_slot(&self, name: &str, host: &Host) -> Option<Box<dyn Send + Sync>> {
+        let slots = self.shared.as_ref()?;
         let _polling = host.polling.lock().await;
         loop {
-            match places.take(name, self.per_host).await {
-                Ok(Some(place)) => return Some(place),
+            match slots.take(name, self.per_host).await {
+                Ok(Some(slot)) => return Some(slot),
                 Ok(None) => tokio::time::sleep(POLL_INTERVAL).await,
                 Err(error) => {
                     tracing::warn!(host = name, %error, "shared host limit unavailable");

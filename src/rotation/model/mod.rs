@@ -1,8 +1,8 @@
 //! Exhaustive model of the store, the two users and a run.
 //!
-//! The test visits every state that is reachable from the starts that it enumerates. In each state a
-//! run may continue, crash, be followed by a run of the same or another window, or leave a write to
-//! the store in flight that takes effect at any later time.
+//! The test visits every state that is reachable from the starts that it enumerates. In each state
+//! a run may continue, crash, be followed by a run of the same or another window, or leave a write
+//! to the store in flight that takes effect at any later time.
 //!
 //! # Invariants
 //! In every state:
@@ -15,9 +15,9 @@
 //!
 //! # Limits
 //! The model has one late write per history. Two late writes need two workers that exit one after
-//! the other, each with a lost database connection (and so the pair's lock) and a write still in the
-//! network while later runs come and go. A late AWSPENDING can then replace that of a run whose own
-//! promotion is late too. No sequence of single calls to Secrets Manager can exclude that.
+//! the other, each with a lost database connection (and so the pair's lock) and a write still in
+//! the network while later runs come and go. A late AWSPENDING can then replace that of a run whose
+//! own promotion is late too. No sequence of single calls to Secrets Manager can exclude that.
 
 mod interleavings;
 mod world;

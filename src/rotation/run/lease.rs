@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::journal::{Hold, Journal, JournalError};
+use crate::journal::{ClaimToken, Journal, JournalError};
 use twinkey_core::telemetry::Clock;
 
 /// Duration of a claim that is not renewed.
@@ -27,7 +27,7 @@ pub const RENEWAL: Duration = Duration::from_secs(5);
 
 /// A claim that is renewed until another worker takes it.
 pub(super) struct Lease<'a> {
-    hold: Hold,
+    hold: ClaimToken,
     journal: &'a dyn Journal,
     clock: &'a Clock,
     until: Mutex<(DateTime<Utc>, Instant)>,
@@ -35,7 +35,7 @@ pub(super) struct Lease<'a> {
 
 impl<'a> Lease<'a> {
     /// A claim that was just granted.
-    pub(super) fn new(hold: Hold, journal: &'a dyn Journal, clock: &'a Clock) -> Self {
+    pub(super) fn new(hold: ClaimToken, journal: &'a dyn Journal, clock: &'a Clock) -> Self {
         Self {
             hold,
             journal,
@@ -51,8 +51,8 @@ impl<'a> Lease<'a> {
 
     /// Polls `work` only while the lease is valid.
     ///
-    /// Poll it after [`renew_until_lost`](Self::renew_until_lost), which makes the lease valid again
-    /// or ends the run.
+    /// Poll it after [`renew_until_lost`](Self::renew_until_lost), which makes the lease valid
+    /// again or ends the run.
     pub(super) async fn while_valid<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -68,7 +68,7 @@ impl<'a> Lease<'a> {
     /// Renews the lease; returns when it is lost.
     pub(super) async fn renew_until_lost(&self) {
         loop {
-            self.clock.pass(RENEWAL).await;
+            self.clock.sleep(RENEWAL).await;
             // Read before the request, because the lease starts when the journal grants it.
             let (now, asked) = (self.clock.now(), Instant::now());
             match self.journal.renew(self.hold, now, LEASE).await {
@@ -97,13 +97,13 @@ mod tests {
     use super::*;
     use crate::journal::tests::sentences::{at, by, claimed, request};
     use crate::journal::{Run, SqliteJournal};
-    use twinkey_core::telemetry::clock::Hand;
+    use twinkey_core::telemetry::clock::ClockControl;
 
     struct Held {
         journal: SqliteJournal,
         run: Run,
         clock: Clock,
-        hand: Hand,
+        hand: ClockControl,
         _folder: tempfile::TempDir,
     }
 
@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_polled_only_while_its_lease_is_valid() {
         let held = held().await;
-        let lease = Lease::new(held.run.hold(), &held.journal, &held.clock);
+        let lease = Lease::new(held.run.claim_token(), &held.journal, &held.clock);
         let polls = AtomicU32::new(0);
         let mut work = pin!(lease.while_valid(poll_fn(|_| {
             polls.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn a_lease_is_lost_when_another_worker_takes_the_run() {
         let held = held().await;
-        let lease = Lease::new(held.run.hold(), &held.journal, &held.clock);
+        let lease = Lease::new(held.run.claim_token(), &held.journal, &held.clock);
         let late = by("b", at(16), request("orders", 1));
         claimed(&held.journal, &late).await;
         tokio::join!(lease.renew_until_lost(), async { held.hand.set(at(17)) });

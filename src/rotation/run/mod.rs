@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
 use crate::journal::{
-    Claim, ClaimRequest, Claimed, Hold, Journal, JournalError, Note, Outcome, Run, RunState,
+    Claim, ClaimRequest, ClaimToken, Claimed, Journal, JournalError, Note, Outcome, Run, RunState,
     Trigger,
 };
 use crate::rotation::context::RunContext;
@@ -88,7 +88,7 @@ impl Rotator {
     /// # Errors
     /// `journal_unavailable`
     pub async fn last_flip(&self, rotation: &str) -> Result<Option<DateTime<Utc>>, RotationError> {
-        let mut memory = self.journal.memory_of(rotation).await?;
+        let mut memory = self.journal.rotation_record(rotation).await?;
         Ok(memory.take().and_then(|m| m.last_flip))
     }
 
@@ -133,7 +133,7 @@ impl Rotator {
             retired: false,
             lock: true,
         };
-        let lease = Lease::new(run.hold(), &*self.journal, &self.context.clock);
+        let lease = Lease::new(run.claim_token(), &*self.journal, &self.context.clock);
         let recorder = Recorder::new(&*self.journal, &self.events, &self.context.clock, run);
         let result = self.guarded(&request, &lease, &recorder, stop).await;
         let (run, unwritten) = recorder.into_run();
@@ -200,14 +200,18 @@ impl Rotator {
             error: run.error.clone(),
             now,
         };
-        match self.journal.finish(run.hold(), unwritten, &outcome).await {
+        match self
+            .journal
+            .finish(run.claim_token(), unwritten, &outcome)
+            .await
+        {
             Ok(()) => {}
             Err(error @ JournalError::Lost { .. }) => {
                 tracing::warn!(run = %run.id, %error, "run outcome left to another worker");
             }
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "run outcome not recorded yet");
-                self.record_later(run.hold(), unwritten.clone(), outcome);
+                self.record_later(run.claim_token(), unwritten.clone(), outcome);
             }
         }
         log_outcome(&run);
@@ -217,11 +221,11 @@ impl Rotator {
     }
 
     /// Records the outcome when the journal is available again, unless another worker recorded one.
-    fn record_later(&self, hold: Hold, unwritten: Note, outcome: Outcome) {
+    fn record_later(&self, hold: ClaimToken, unwritten: Note, outcome: Outcome) {
         let (journal, clock) = (Arc::clone(&self.journal), self.context.clock.clone());
         tokio::spawn(async move {
             loop {
-                clock.pass(RENEWAL).await;
+                clock.sleep(RENEWAL).await;
                 match journal.finish(hold, &unwritten, &outcome).await {
                     Ok(()) => {
                         tracing::info!(run = %hold.run, "run outcome recorded");

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::journal::{Seen, StepName};
+use crate::journal::{SecretSummary, StepName};
 use crate::rotation::act::{ALREADY_PROMOTED, Convergence, Effect, act};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::{Action, Own, decide};
@@ -24,7 +24,7 @@ const MAX_LOST_ANSWERS: usize = 3;
 #[async_trait]
 pub trait Progress: Send + Sync {
     /// Reports the pair as it was before the run.
-    fn pair_observed(&self, seen: Seen);
+    fn pair_observed(&self, seen: SecretSummary);
     /// Reports the sessions of the standby before its change, if the server lists them.
     fn sessions_observed(&self, sessions: &[Session]);
     /// Reports the start of a step. `performed`: the step before has performed it already.
@@ -165,14 +165,14 @@ async fn converge(
 }
 
 /// The pair before this run, also if an earlier attempt moved AWSCURRENT.
-fn pair_before(observation: &Observation) -> Seen {
+fn pair_before(observation: &Observation) -> SecretSummary {
     let pair = &observation.resolved.pair;
     let (active, standby) = if observation.observed.own == Own::Current {
         (pair.standby_user(), pair.active_user())
     } else {
         (pair.active_user(), pair.standby_user())
     };
-    Seen {
+    SecretSummary {
         engine: observation.resolved.kind.to_string(),
         host: Some(observation.resolved.target.host.clone()),
         active_user: active.to_owned(),

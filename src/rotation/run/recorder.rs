@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
-use crate::journal::{Journal, JournalError, Note, Run, Seen, Step, StepName, StepState};
+use crate::journal::{Journal, JournalError, Note, Run, SecretSummary, Step, StepName, StepState};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::rotation::run::reconcile::Progress;
@@ -105,7 +105,7 @@ impl<'a> Recorder<'a> {
     async fn write(&self) -> Result<(), JournalError> {
         let (hold, note) = {
             let state = self.state();
-            (state.run.hold(), state.unwritten.clone())
+            (state.run.claim_token(), state.unwritten.clone())
         };
         let written = self.journal.note(hold, &note).await;
         self.journal_down.store(written.is_err(), Ordering::Relaxed);
@@ -133,7 +133,7 @@ fn upsert(steps: &mut Vec<Step>, step: &Step) {
 
 #[async_trait]
 impl Progress for Recorder<'_> {
-    fn pair_observed(&self, seen: Seen) {
+    fn pair_observed(&self, seen: SecretSummary) {
         let mut state = self.state();
         state.run.from_user = Some(seen.active_user.clone());
         state.run.to_user = Some(seen.standby_user.clone());

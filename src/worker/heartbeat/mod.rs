@@ -29,7 +29,7 @@ use crate::rotation::event::{Event, Events};
 use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
 use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
 use crate::worker::rotation_set::ActiveRotations;
-use twinkey_stores::batch::Batches;
+use twinkey_stores::batch::BatchReader;
 use twinkey_stores::{SecretVersion, StoreError};
 
 /// Concurrent heartbeats.
@@ -64,7 +64,7 @@ pub async fn run(heartbeats: Heartbeats) {
     let mut queue = HeartbeatQueue::default();
     let permits = Arc::new(Semaphore::new(CONCURRENCY));
     let mut stages = JoinSet::new();
-    let batches = Arc::new(Batches::default());
+    let batches = Arc::new(BatchReader::default());
     loop {
         let active = rotations.get();
         if queue.reload(&active, Instant::now()) {

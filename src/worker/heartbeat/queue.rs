@@ -65,7 +65,8 @@ impl HeartbeatQueue {
         Some(rotation)
     }
 
-    /// Takes the rotations that one call reads. Empty until the first one is due for [`BATCH_WINDOW`].
+    /// Takes the rotations that one call reads. Empty until the first one is due for
+    /// [`BATCH_WINDOW`].
     pub(super) fn take_batch(&mut self, now: Instant) -> Vec<Arc<Rotation>> {
         if self.next().is_none_or(|due| due + BATCH_WINDOW > now) {
             return Vec::new();

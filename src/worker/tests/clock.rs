@@ -89,7 +89,7 @@ async fn a_finished_window_does_not_reopen_when_the_clock_is_set_back() {
     worker.until_windows(&[first]).await;
     let set_back = tokio::spawn({
         let clock = worker.state.runner.rotator.context.clock.clone();
-        async move { clock.set_back().await }
+        async move { clock.wait_for_rollback().await }
     });
     let sleepers = worker.hand.sleepers();
     worker
@@ -122,7 +122,12 @@ async fn a_clock_that_was_years_ahead_delays_no_window() {
         worker.hand.set(at("2026-11-20T06:00:00"));
         worker
             .until("the rotation is recorded as of today", async || {
-                let memory = worker.journal.memory_of("orders").await.unwrap().unwrap();
+                let memory = worker
+                    .journal
+                    .rotation_record("orders")
+                    .await
+                    .unwrap()
+                    .unwrap();
                 memory.first_seen == Some(at("2026-11-20T06:00:00"))
             })
             .await;

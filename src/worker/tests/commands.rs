@@ -6,7 +6,7 @@ use super::{StoreAnswer, TestWorker, settings};
 use crate::worker::scheduler::Command;
 
 #[tokio::test]
-async fn a_barrier_replies_after_earlier_commands_and_fails_after_exit() {
+async fn a_barrier_replies_after_the_commands_before_it() {
     let daily = "schedule = \"cron(0 7 * * ? *)\"";
     let worker = TestWorker::begin(daily, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
     let more = format!("{daily}\n[[rotation]]\nname = \"billing\"\nsecret = \"billing\"");

@@ -26,7 +26,7 @@ use crate::worker::state::WorkerState;
 use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
-use twinkey_core::telemetry::clock::{Clock, Hand};
+use twinkey_core::telemetry::clock::{Clock, ClockControl};
 use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
@@ -92,7 +92,7 @@ impl SecretStore for FailingStore {
 /// A worker with one rotation, `orders`.
 struct TestWorker {
     state: WorkerState,
-    hand: Hand,
+    hand: ClockControl,
     store: Arc<FailingStore>,
     journal: Arc<dyn Journal>,
     commands: mpsc::Sender<Command>,

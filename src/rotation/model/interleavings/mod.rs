@@ -1,9 +1,9 @@
 //! Random interleavings of two to five workers and external actors, step by step.
 //!
-//! The histories use the model's store and users and the real `decide`. A worker performs the steps of
-//! `reconcile` in their order: it reads AWSCURRENT, takes the pair's lock, reads the labels, observes
-//! the standby, and then decides and acts. After a conflict or a lost answer it reads the labels
-//! again. Between any two of its steps the others may act.
+//! The histories use the model's store and users and the real `decide`. A worker performs the steps
+//! of `reconcile` in their order: it reads AWSCURRENT, takes the pair's lock, reads the labels,
+//! observes the standby, and then decides and acts. After a conflict or a lost answer it reads the
+//! labels again. Between any two of its steps the others may act.
 //!
 //! # Invariants
 //! - After every step AWSCURRENT signs in with full privileges.
@@ -15,8 +15,8 @@
 //! # Limits
 //! No call ties the store to the database, or one label of the store to another. These histories
 //! therefore exclude, besides the limits in `model/mod.rs`:
-//! - an external actor moves AWSCURRENT onto the standby between its last read and the change of its
-//!   password (`twinkey rollback` takes the pair's lock);
+//! - an external actor moves AWSCURRENT onto the standby between its last read and the change of
+//!   its password (`twinkey rollback` takes the pair's lock);
 //! - an external actor moves a label in a history with a late write or a lost lock.
 
 mod external_actors;

@@ -181,7 +181,7 @@ impl Worker {
         }
     }
 
-    /// The next step of `attempt`, and what it was. `may_exist`: the journal knows of an earlier try.
+    /// The next step, with a description. `may_exist`: the journal has an earlier attempt.
     pub(super) fn step(
         &mut self,
         at: usize,
