@@ -62,6 +62,10 @@ pub fn engine(
 /// # Errors
 /// [`EngineError::UserName`] for a name that the engine does not allow, and
 /// [`EngineError::NotInBuild`].
+#[cfg_attr(
+    not(any(feature = "documentdb", feature = "mysql", feature = "postgres")),
+    expect(unused_variables, reason = "only engines use the request")
+)]
 pub fn grants_for_master(
     kind: EngineKind,
     request: &MasterRequest,

@@ -23,7 +23,7 @@ pub struct Change {
     pub why: String,
 }
 
-#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 impl Change {
     /// One statement without a password, in the rotation's own database.
     pub(crate) fn plain(kind: ChangeKind, text: impl Into<String>, why: impl Into<String>) -> Self {

@@ -206,7 +206,7 @@ async fn a_standby_differs_in_the_name_and_the_hash_only(server: &Server) {
         for host in ["%", "10.%", "localhost"] {
             let (base, clone) = (
                 described(server, "compared", host).await,
-                described(server, "told_clone", host).await,
+                described(server, "compared_clone", host).await,
             );
             assert_eq!(base, clone);
             assert!(base[0].starts_with("CREATE USER `-`"), "{base:?}");
@@ -226,13 +226,13 @@ async fn a_standby_differs_in_the_name_and_the_hash_only(server: &Server) {
     case.rotate().await;
     assert_eq!(
         described(server, "compared", "%").await,
-        described(server, "told_clone", "%").await
+        described(server, "compared_clone", "%").await
     );
     if server.flavor == Flavor::Mysql {
         // Partial revokes cannot be disabled while a user has one.
         server
             .sql(
-                "DROP USER 'compared'@'localhost', 'told_clone'@'localhost'; \
+                "DROP USER 'compared'@'localhost', 'compared_clone'@'localhost'; \
                  SET GLOBAL partial_revokes = OFF",
             )
             .await;
@@ -303,10 +303,10 @@ async fn a_grant_on_a_dropped_table_does_not_stop_a_run(server: &Server) {
         ))
         .await;
     let findings = case.rotate().await.findings;
-    let told = findings
+    let reported = findings
         .iter()
         .filter(|f| f.what.contains("does not exist"));
-    assert_eq!(told.count(), 2, "{findings:#?}");
+    assert_eq!(reported.count(), 2, "{findings:#?}");
     case.run_workload().await;
     case.rotate().await;
 }
@@ -357,8 +357,8 @@ async fn an_ed25519_user_is_rotated_and_signs_in(server: &Server) {
         };
         case.sign_in(&wrong).await.unwrap_err();
     }
-    let told = described(server, "edward_clone", "%").await;
-    assert!(told[0].contains("ed25519"), "{told:?}");
+    let lines = described(server, "edward_clone", "%").await;
+    assert!(lines[0].contains("ed25519"), "{lines:?}");
 }
 
 async fn a_retained_password_is_discarded(server: &Server) {
