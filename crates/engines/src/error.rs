@@ -70,11 +70,11 @@ impl EngineError {
     pub fn hint(&self) -> String {
         match self {
             Self::Unreachable { host, port, .. } => format!(
-                "check that {host} resolves here and that a connection to port {port} is let through (security group, route, listen address)"
+                "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
             ),
-            Self::Tls { .. } => "connect by the name in the server's certificate, and give its root in tls.ca_file; twinkey never falls back to plain text".into(),
-            Self::SignIn { .. } => "make the secret's user name and password those that the database knows".into(),
-            Self::Busy { .. } => "it is tried again while the window is open; find the session that holds the lock".into(),
+            Self::Tls { .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
+            Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),
+            Self::Busy { .. } => "find the session that holds the lock; the run retries while the window is open".into(),
             Self::Refused { hint, .. } => hint.clone(),
             Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
             Self::NotInBuild { engine } => format!(

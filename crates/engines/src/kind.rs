@@ -50,7 +50,8 @@ impl fmt::Display for EngineKind {
 impl FromStr for EngineKind {
     type Err = ();
 
-    /// Reads the config's names and those that AWS writes into secrets (`aurora-postgresql`, `mongo`, …).
+    /// Reads the config's names and those that AWS writes into secrets (`aurora-postgresql`,
+    /// `mongo`, …).
     fn from_str(s: &str) -> Result<Self, ()> {
         match s {
             "postgres" | "postgresql" | "aurora-postgresql" => Ok(Self::Postgres),
@@ -87,8 +88,8 @@ impl Default for PostgresOptions {
 /// `documentdb = { … }`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DocumentdbOptions {
-    /// Reader endpoint at which every sign-in is tested too: `host:port`, or a host with the secret's
-    /// port.
+    /// Reader endpoint at which every sign-in is tested too: `host:port`, or a host with the
+    /// secret's port.
     pub reader: Option<String>,
 }
 

@@ -250,8 +250,9 @@ pub trait Engine: Send + Sync {
     ) -> Result<Box<dyn Admin>, EngineError>;
 }
 
-/// The admin connection of a run. Dropping it closes the connection, which frees the lock. Where the
-/// lock outlives a connection, [`Admin::close`] frees it at once, and its expiry frees it otherwise.
+/// The admin connection of a run. Dropping it closes the connection, which frees the lock. Where
+/// the lock outlives a connection, [`Admin::close`] frees it at once, and its expiry frees it
+/// otherwise.
 #[async_trait]
 pub trait Admin: Send + Sync {
     /// Identity of the server, as in [`SignedIn::server_identity`].

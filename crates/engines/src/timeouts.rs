@@ -38,8 +38,8 @@ pub(super) async fn statement<T>(
     }
 }
 
-/// Sends the last message on a connection; `None` on a timeout. What the message frees is then freed
-/// a moment later, when the server notices the end of the connection.
+/// Sends the last message on a connection; `None` on a timeout. What the message frees is then
+/// freed a moment later, when the server notices the end of the connection.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) async fn close_gracefully<T>(closing: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(CLOSE_LIMIT, closing).await.ok()

@@ -1,10 +1,10 @@
 //! Execution of planned changes, without any decision.
 //!
 //! # Failure modes
-//! - A crash leaves a half-made standby, because account statements are not transactional: the plan's
-//!   order makes every prefix of the list harmless, and the next inspection finds the rest.
-//! - A log shows the hash: account statements take no parameters, so the text holds it, and the driver's
-//!   log is disabled.
+//! - A crash leaves a half-made standby, because account statements are not transactional: the
+//!   plan's order makes every prefix of the list harmless, and the next inspection finds the rest.
+//! - A log shows the hash: account statements take no parameters, so the text holds it, and the
+//!   driver's log is disabled.
 
 use secrecy::ExposeSecret;
 use sqlx::mysql::MySqlConnection;

@@ -1,15 +1,15 @@
 //! Connections to MySQL and MariaDB, and the meaning of their errors.
 //!
 //! # Failure modes
-//! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back. The
-//!   driver never sends a password in clear, even if the server requests it.
+//! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back.
+//!   The driver never sends a password in clear, even if the server requests it.
 //! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
 //!   refused before a connection is opened.
-//! - A log or an error shows a statement with a password: the driver's statement log is disabled, and
-//!   errors about such a statement repeat only server messages that cannot quote it.
+//! - A log or an error shows a statement with a password: the driver's statement log is disabled,
+//!   and errors about such a statement repeat only server messages that cannot quote it.
 //! - The server's `sql_mode` changes the meaning of a statement: the admin session sets its own.
-//! - A host does not answer, or a lock is held: connecting, each statement and each lock have a time
-//!   limit.
+//! - A host does not answer, or a lock is held: connecting, each statement and each lock have a
+//!   time limit.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use crate::{Credentials, EngineError, Target, TlsMode, proxy, tls};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// More than a session needs. Closing a statement has no answer, so the driver's next packet would wait
-/// 40 ms for its acknowledgement (Nagle's algorithm with delayed acknowledgements).
+/// More than a session needs. Closing a statement has no answer, so the driver's next packet would
+/// wait 40 ms for its acknowledgement (Nagle's algorithm with delayed acknowledgements).
 const CACHED_STATEMENTS: usize = 64;
 /// The driver's error for a server that requests a signature of MariaDB's ed25519.
 const UNKNOWN_PLUGIN: &str = "unknown authentication plugin: client_ed25519";
@@ -161,11 +161,12 @@ impl Connector {
         }
     }
 
-    /// The engine's error for a refused sign-in, by the server's error number (MySQL's error reference;
-    /// MariaDB, "Error Codes").
+    /// The engine's error for a refused sign-in, by the server's error number (MySQL's error
+    /// reference; MariaDB, "Error Codes").
     pub(super) fn answer_to_sign_in(&self, number: u16, reason: String) -> EngineError {
         match number {
-            // Access denied; locked (MySQL, MariaDB); expired; blocked after failures; no account for this host.
+            // Access denied; locked (MySQL, MariaDB); expired; blocked after failures; no account
+            // for this host.
             1045 | 1698 | 3118 | 4151 | 1862 | 1820 | 3955 | 1130 => self.sign_in_refused(reason),
             1044 | 1049 => EngineError::Refused {
                 what: "opening the database of the secret".into(),

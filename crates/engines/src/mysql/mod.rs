@@ -1,12 +1,13 @@
-//! MySQL and MariaDB on RDS, and Aurora MySQL: one engine with two dialects. `plan` explains how the pair
-//! works.
+//! MySQL and MariaDB on RDS, and Aurora MySQL: one engine with two dialects. `plan` explains how
+//! the pair works.
 //!
 //! # Failure modes
-//! - Two runs change one pair: the session that applies the changes holds a named lock (`GET_LOCK`). The
-//!   server keeps it, so workers with different journals exclude each other, and it ends with its
-//!   connection.
-//! - The server maps the sign-in to another user (a proxy user, or an anonymous account that matches
-//!   first): a sign-in reads the name of the user, and the stored hash of every account is compared.
+//! - Two runs change one pair: the session that applies the changes holds a named lock
+//!   (`GET_LOCK`). The server keeps it, so workers with different journals exclude each other, and
+//!   it ends with its connection.
+//! - The server maps the sign-in to another user (a proxy user, or an anonymous account that
+//!   matches first): a sign-in reads the name of the user, and the stored hash of every account is
+//!   compared.
 
 mod apply;
 mod connect;
@@ -53,7 +54,8 @@ pub struct Mysql {
 }
 
 impl Mysql {
-    /// User names have at most 32 characters (MySQL manual, "Access Control, Stage 1", since 5.7.8).
+    /// User names have at most 32 characters (MySQL manual, "Access Control, Stage 1", since
+    /// 5.7.8).
     #[must_use]
     pub const fn of_mysql() -> Self {
         Self { name_limit: 32 }
@@ -155,8 +157,8 @@ fn user_part(account: &str) -> &str {
     account.rsplit_once('@').map_or(account, |(name, _)| name)
 }
 
-/// The identity is MySQL's `server_uuid`, or MariaDB's `server_uid` since 10.5.26, 10.6.19 and 10.11.9.
-/// Older versions have none, so the names of hosts must be equal.
+/// The identity is MySQL's `server_uuid`, or MariaDB's `server_uid` since 10.5.26, 10.6.19 and
+/// 10.11.9. Older versions have none, so the names of hosts must be equal.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES \
      WHERE Variable_name IN ('server_uuid', 'server_uid', 'partial_revokes')";
 
@@ -282,8 +284,8 @@ impl Admin for MysqlAdmin {
             .map(Some)
     }
 
-    /// Frees the lock, the only state of a run: it sets no session variables, and each statement about a
-    /// user is its own transaction.
+    /// Frees the lock, the only state of a run: it sets no session variables, and each statement
+    /// about a user is its own transaction.
     async fn reset(&mut self) -> bool {
         let Some(lock) = self.lock.take() else {
             return false;
@@ -294,8 +296,8 @@ impl Admin for MysqlAdmin {
         matches!(timeouts::close_gracefully(query).await, Some(Ok(Some(1))))
     }
 
-    /// Frees the lock first: the server notices the end of a connection late, perhaps after the next
-    /// run tried to take the lock.
+    /// Frees the lock first: the server notices the end of a connection late, perhaps after the
+    /// next run tried to take the lock.
     async fn close(mut self: Box<Self>) {
         timeouts::close_gracefully(async {
             if let Some(lock) = self.lock.take() {
@@ -308,8 +310,8 @@ impl Admin for MysqlAdmin {
     }
 }
 
-/// Name of a pair's lock on a server: a hash, because a lock's name has at most 64 characters (MySQL
-/// manual, "Locking Functions"), and a user's may have more.
+/// Name of a pair's lock on a server: a hash, because a lock's name has at most 64 characters
+/// (MySQL manual, "Locking Functions"), and a user's may have more.
 fn lock_name(base: &str) -> String {
     let hash = digest::digest(&digest::SHA256, base.as_bytes());
     let mut name = "twinkey/pair/".to_owned();

@@ -1,7 +1,7 @@
 //! Names and values in SQL text, which are always quoted.
 //!
-//! `connect.rs` sets `NO_BACKSLASH_ESCAPES` and unsets `ANSI_QUOTES` in the admin session, so a backslash
-//! is only a character, and there is one way to quote names and one for texts.
+//! `connect.rs` sets `NO_BACKSLASH_ESCAPES` and unsets `ANSI_QUOTES` in the admin session, so a
+//! backslash is only a character, and there is one way to quote names and one for texts.
 
 use crate::EngineError;
 

@@ -1,5 +1,5 @@
-//! Round trips on real servers: any set of grants is rendered, applied to a new account, read back, and
-//! equal; then the same from there to any other set.
+//! Round trips on real servers: any set of grants is rendered, applied to a new account, read back,
+//! and equal; then the same from there to any other set.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,10 @@
 //! Open sessions of a user.
 //!
 //! # Failure modes
-//! - Without PROCESS the master sees only its own sessions, and an empty list is wrong: the list is then
-//!   not available.
-//! - twinkey's own sign-in, just closed, is still listed, because the server removes it late: a list that
-//!   is not empty is read again after a pause.
+//! - Without PROCESS the master sees only its own sessions, and an empty list is wrong: the list is
+//!   then not available.
+//! - twinkey's own sign-in, just closed, is still listed, because the server removes it late: a
+//!   list that is not empty is read again after a pause.
 //! - The start of a session is not available: the process list has the start of the current command
 //!   only.
 

@@ -3,8 +3,8 @@
 //! # Failure modes
 //! - A crash leaves a half-made standby: the changes in one database are one transaction, and the
 //!   password is in the last one.
-//! - A statement that waits for a lock takes effect after its worker exited: even a single statement
-//!   is in a transaction, which then is not committed.
+//! - A statement that waits for a lock takes effect after its worker exited: even a single
+//!   statement is in a transaction, which then is not committed.
 //! - The verifier leaks: it is sent by the simple protocol, so the server's log shows the planned
 //!   statement, and the driver's log is disabled.
 

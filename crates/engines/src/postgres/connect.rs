@@ -4,9 +4,9 @@
 //! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back.
 //! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
 //!   refused before a connection is opened.
-//! - A log or an error shows a statement with a password: the driver's statement log is disabled, and
-//!   errors repeat only the server's primary message. A syntax error quotes its statement, so for a
-//!   statement with a password even that is dropped, unless permission was denied.
+//! - A log or an error shows a statement with a password: the driver's statement log is disabled,
+//!   and errors repeat only the server's primary message. A syntax error quotes its statement, so
+//!   for a statement with a password even that is dropped, unless permission was denied.
 //! - A host does not answer: connecting, each statement and each lock have a time limit.
 
 use std::time::Duration;
@@ -35,8 +35,8 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// For a user of the pair: the secret's fields, without a start-up parameter that a pooler or RDS
-    /// Proxy would refuse.
+    /// For a user of the pair: the secret's fields, without a start-up parameter that a pooler or
+    /// RDS Proxy would refuse.
     pub(crate) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
         let port = target.port.unwrap_or(DEFAULT_PORT);
         let mut options = PgConnectOptions::new_without_pgpass()

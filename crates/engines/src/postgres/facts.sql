@@ -1,6 +1,7 @@
 -- $1: the base user, $2: the clone. One JSON document; the fields are those of `Facts`.
--- A master that made a thousand pairs is a member of two thousand roles: `pg_has_role` walks through all of them where it is
--- asked for ADMIN OPTION, and so is asked only what is not granted directly; and what is looked up here is found by an index.
+-- The master of a thousand pairs is a member of two thousand roles. `pg_has_role` visits all of them
+-- to find an ADMIN OPTION, so it is called only where none is granted directly. Every lookup here
+-- uses an index.
 WITH me AS (
     SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = session_user
 ), pair AS (
@@ -37,7 +38,7 @@ WITH me AS (
             SELECT bool_or(m.admin_option) FROM pg_catalog.pg_auth_members m, me
             WHERE m.roleid = p.oid AND m.member = me.oid), false)
             OR pg_has_role(p.oid, 'MEMBER WITH ADMIN OPTION'),
-        -- Needed, and asked, only where something is the clone's own.
+        -- Needed, and computed, only where the clone owns objects or has grants of its own.
         'usage', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, 'USAGE'),
         'set', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, '{set_mode}'),
         'own_grant', (
@@ -93,7 +94,7 @@ SELECT json_build_object(
             'role', rolname, 'database', CASE WHEN setdatabase <> 0 THEN datname END,
             'values', setconfig) ORDER BY rolname, datname NULLS FIRST)
         FROM config), '[]'),
-    -- All settings are looked through only where one is there that not everybody may set, as `role`.
+    -- All settings are read only if the pair has one besides `role`, which every user may set.
     'unsettable', coalesce((
         SELECT json_agg(s.name ORDER BY s.name)
         FROM pg_catalog.pg_settings s
@@ -102,7 +103,7 @@ SELECT json_build_object(
             AND lower(s.name) IN (SELECT name FROM setting)
             AND EXISTS (SELECT FROM setting WHERE name <> 'role')),
         '[]'),
-    -- REASSIGN OWNED leaves default privileges and user mappings alone: they go with their user.
+    -- REASSIGN OWNED skips default privileges and user mappings: they are dropped with their user.
     'owned', coalesce((
         SELECT json_agg(o ORDER BY o.database)
         FROM (SELECT datname AS database, count(*) AS count FROM dependency

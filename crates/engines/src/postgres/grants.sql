@@ -1,5 +1,5 @@
--- $1: the clone; $2: whether objects that all databases share are meant too, which one visit is
--- enough for. What was granted to the clone itself in this database. Fields: those of `Grant`.
+-- Grants to the clone itself in this database. $1: the clone; $2: whether to include objects that all
+-- databases share, for which one database suffices. The fields are those of `Grant`.
 WITH clone AS (
     SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1::text
 ), objects AS (
@@ -37,7 +37,7 @@ WITH clone AS (
         AND (d.dbid = 0 AND $2::boolean
             OR d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
         AND d.classid NOT IN (SELECT classid FROM objects)
-), all_of_them AS (
+), all_grants AS (
     SELECT e.kind || ' ' || i.identity AS object,
         pg_describe_object(e.classid, e.objid, 0) AS description,
         r.rolname AS owner, e.by_owner, pg_has_role(e.owner, 'USAGE') AS as_owner
@@ -51,4 +51,4 @@ SELECT coalesce(json_agg(json_build_object(
     'database', current_database(), 'object', object, 'description', description,
     'owner', owner, 'by_owner', by_owner, 'as_owner', as_owner) ORDER BY object, description),
     '[]')::text
-FROM all_of_them
+FROM all_grants

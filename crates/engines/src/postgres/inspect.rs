@@ -1,11 +1,12 @@
-//! Facts about the pair in the cluster: read-only, plain data, one query in the rotation's database.
+//! Facts about the pair in the cluster: read-only, plain data, one query in the rotation's
+//! database.
 //!
 //! # Failure modes
-//! - RDS hides a catalogue (`pg_authid`), and the query fails: all facts come from public views, and
-//!   the stored form of the password is read only where the master may read it.
+//! - RDS hides a catalogue (`pg_authid`), and the query fails: all facts come from public views,
+//!   and the stored form of the password is read only where the master may read it.
 //! - Facts of different moments contradict each other: one statement reads one snapshot.
-//! - Visits to other databases take long: they happen only if `pg_shdepend` lists grants to the clone
-//!   there, which is at most once in a pair's life.
+//! - Visits to other databases take long: they happen only if `pg_shdepend` lists grants to the
+//!   clone there, which is at most once in a pair's life.
 //!
 //! The result is one JSON document, so that it can lack the columns of newer versions
 //! (`inherit_option` and `set_option` came with 16).

@@ -1,8 +1,9 @@
 //! PostgreSQL on RDS and Aurora. `plan` explains how the pair works.
 //!
 //! # Failure modes
-//! - Two runs change one pair: the session that applies the changes holds an advisory lock. The server
-//!   keeps it, so workers with different journals exclude each other, and it ends with its connection.
+//! - Two runs change one pair: the session that applies the changes holds an advisory lock. The
+//!   server keeps it, so workers with different journals exclude each other, and it ends with its
+//!   connection.
 
 mod apply;
 mod connect;
@@ -203,8 +204,8 @@ impl Admin for PostgresAdmin {
         matches!(timeouts::close_gracefully(query).await, Some(Ok(_)))
     }
 
-    /// Frees the lock first: the server notices the end of a connection late, perhaps after the next
-    /// run tried to take the lock.
+    /// Frees the lock first: the server notices the end of a connection late, perhaps after the
+    /// next run tried to take the lock.
     async fn close(mut self: Box<Self>) {
         timeouts::close_gracefully(async {
             let free = sqlx::query("SELECT pg_catalog.pg_advisory_unlock_all()");
@@ -215,13 +216,14 @@ impl Admin for PostgresAdmin {
     }
 }
 
-/// `DISCARD ALL` (PostgreSQL manual, "DISCARD"), which also frees the lock and resets the settings to
-/// those of the sign-in. It lacks `DEALLOCATE ALL` and `DISCARD PLANS`: the queries stay prepared.
+/// `DISCARD ALL` (PostgreSQL manual, "DISCARD"), which also frees the lock and resets the settings
+/// to those of the sign-in. It lacks `DEALLOCATE ALL` and `DISCARD PLANS`: the queries stay
+/// prepared.
 const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
-/// Key of a pair's lock. Advisory locks belong to a database, and all workers of a pair connect to the
-/// database in its secret.
+/// Key of a pair's lock. Advisory locks belong to a database, and all workers of a pair connect to
+/// the database in its secret.
 fn lock_key(base: &str) -> i64 {
     let hash = digest::digest(&digest::SHA256, format!("twinkey/pair/{base}").as_bytes());
     let mut first = [0_u8; 8];

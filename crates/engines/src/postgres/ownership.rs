@@ -1,12 +1,12 @@
 //! Objects that the clone owns and privileges granted to it, by an older tool or by hand: pure.
 //!
 //! # Failure modes
-//! - DROP OWNED drops a table: it is not used. REASSIGN OWNED hands objects over, and privileges are
-//!   revoked object by object.
+//! - DROP OWNED drops a table: it is not used. REASSIGN OWNED hands objects over, and privileges
+//!   are revoked object by object.
 //! - The master keeps a temporary membership: the transaction that needs it also revokes it, and
 //!   restores an earlier grant.
-//! - The active clone loses a privilege that it uses: its objects go to the base user, whose privileges
-//!   it has. Its own privileges are revoked only while it is the standby.
+//! - The active clone loses a privilege that it uses: its objects go to the base user, whose
+//!   privileges it has. Its own privileges are revoked only while it is the standby.
 
 use std::collections::BTreeSet;
 
@@ -170,8 +170,8 @@ fn revoke(object: &str, pair: &Pair) -> String {
     )
 }
 
-/// Whether the master can revoke it: REVOKE affects the owner's grants, if the master has the owner's
-/// privileges.
+/// Whether the master can revoke it: REVOKE affects the owner's grants, if the master has the
+/// owner's privileges.
 fn revocable(grant: &Grant, facts: &Facts, pair: &Pair) -> bool {
     let may_be_owner = grant.as_owner
         || grant.owner.as_ref() == Some(&pair.base)

@@ -29,7 +29,8 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Settings whose stored value is a list of quoted names (GUC_LIST_QUOTE), as in pg_dump: variable_is_guc_list_quote() in src/bin/pg_dump/dumputils.c.
+/// Settings whose stored value is a list of quoted names (GUC_LIST_QUOTE), as in pg_dump:
+/// variable_is_guc_list_quote() in src/bin/pg_dump/dumputils.c.
 const LIST_SETTINGS: [&str; 6] = [
     "local_preload_libraries",
     "search_path",

@@ -1,8 +1,8 @@
 //! Open sessions of a user.
 //!
-//! Sessions with the application name `twinkey` are excluded: they are sign-ins of a worker. Where the
-//! master may not see a session's details (without `pg_read_all_stats`, which `pg_monitor` includes),
-//! the session is counted without them.
+//! Sessions with the application name `twinkey` are excluded: they are sign-ins of a worker. Where
+//! the master may not see a session's details (without `pg_read_all_stats`, which `pg_monitor`
+//! includes), the session is counted without them.
 
 use chrono::DateTime;
 use sqlx::Row;

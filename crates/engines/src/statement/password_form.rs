@@ -2,8 +2,8 @@
 //!
 //! # Failure modes
 //! - A password breaks out of its statement: all forms but the clear one consist of letters, digits
-//!   and `$*+-/:=|`. A form that stands without quotes is hexadecimal, and the clear one is escaped as
-//!   a JSON string.
+//!   and `$*+-/:=|`. A form that stands without quotes is hexadecimal, and the clear one is escaped
+//!   as a JSON string.
 //! - A statement gets another engine's form: the form itself renders the password.
 
 use secrecy::{ExposeSecret, SecretString};
@@ -61,8 +61,9 @@ impl PasswordForm {
         }
     }
 
-    /// Whether the server's `stored` value in this form was made of `password`. `None` where no master
-    /// can read it (PostgreSQL on RDS, DocumentDB), and for Redshift, whose inspection does not.
+    /// Whether the server's `stored` value in this form was made of `password`. `None` where no
+    /// master can read it (PostgreSQL on RDS, DocumentDB), and for Redshift, whose inspection does
+    /// not.
     #[must_use]
     pub fn holds(&self, stored: &[u8], password: &Sensitive) -> Option<bool> {
         match self {

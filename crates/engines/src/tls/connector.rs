@@ -41,8 +41,8 @@ pub(crate) fn connector(tls: &Tls) -> Result<Option<TlsConnector>, EngineError> 
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
-/// TLS settings of an HTTP client, which verifies chain and name as `verify-full` does. Blocks while it
-/// reads files.
+/// TLS settings of an HTTP client, which verifies chain and name as `verify-full` does. Blocks
+/// while it reads files.
 ///
 /// # Errors
 /// [`EngineError::Roots`]

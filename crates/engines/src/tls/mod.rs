@@ -1,11 +1,12 @@
 //! The root certificates that connections trust, and TLS without a driver.
 //!
 //! # Failure modes
-//! - No system's bundle has the roots of RDS: they are built in (`rds-roots.md` names their source),
-//!   and stand before the system's roots and those of `tls.ca_file`.
+//! - No system's bundle has the roots of RDS: they are built in (`rds-roots.md` names their
+//!   source), and stand before the system's roots and those of `tls.ca_file`.
 //! - A missing or empty `ca_file` is reported as an unknown root only: it is an error of its own.
 //! - One unusable certificate in the system's bundle fails every connection: such certificates are
-//!   skipped, as every TLS library does. In `ca_file` one is an error, because an operator chose it.
+//!   skipped, as every TLS library does. In `ca_file` one is an error, because an operator chose
+//!   it.
 //!
 //! sqlx also trusts Mozilla's roots (`webpki-roots`), and has no option that excludes them.
 

@@ -149,14 +149,14 @@ impl<'a> Case<'a> {
             .await;
     }
 
-    /// Whether the standby has privileges of its own. Where it holds those of both users, a grant to it
-    /// is also the active user's.
+    /// Whether the standby has privileges of its own. Where it holds those of both users, a grant
+    /// to it is also the active user's.
     pub fn standby_has_own_privileges(&self) -> bool {
         self.harness.grantee(&self.pair) != self.pair.standby_user()
     }
 
-    /// The steps of a run from the lock to the sign-in, then the flip of the pair. Returns the first
-    /// inspection.
+    /// The steps of a run from the lock to the sign-in, then the flip of the pair. Returns the
+    /// first inspection.
     pub async fn rotate(&mut self) -> Inspection {
         let mut admin = self.admin().await;
         assert!(admin.lock(&self.pair).await.unwrap());

@@ -1,7 +1,7 @@
 //! The conformance suite, which every engine passes on a real server: PostgreSQL in every installed
 //! version, MariaDB, and MySQL on request. A strict stand-in replaces Redshift, which has no local
-//! server. `harness.rs` is the interface of an engine's fixture, `sentences/` has the tests of all engines,
-//! and an engine's folder its own.
+//! server. `harness.rs` is the interface of an engine's fixture, `sentences/` has the tests of all
+//! engines, and an engine's folder its own.
 
 mod case;
 mod documentdb;

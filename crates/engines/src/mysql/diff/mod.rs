@@ -1,13 +1,13 @@
 //! Statements that lead from an account's grants to the wanted ones: pure.
 //!
 //! # Failure modes
-//! - One statement has a side effect (a table's REVOKE also revokes the columns' privileges, and PROXY
-//!   WITH GRANT OPTION shows as the global GRANT OPTION): each step is applied to a model of the
-//!   account, from which the next step starts.
-//! - The list has more statements than differences: the missing privileges on one object are one GRANT,
-//!   the surplus ones are one REVOKE.
-//! - A common privilege is revoked, because the account has ALL PRIVILEGES and shall have fewer: ALL
-//!   PRIVILEGES is replaced by the list that it stands for.
+//! - One statement has a side effect (a table's REVOKE also revokes the columns' privileges, and
+//!   PROXY WITH GRANT OPTION shows as the global GRANT OPTION): each step is applied to a model of
+//!   the account, from which the next step starts.
+//! - The list has more statements than differences: the missing privileges on one object are one
+//!   GRANT, the surplus ones are one REVOKE.
+//! - A common privilege is revoked, because the account has ALL PRIVILEGES and shall have fewer:
+//!   ALL PRIVILEGES is replaced by the list that it stands for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,8 +160,8 @@ impl Diff<'_> {
         self.now.on.insert(object.clone(), wanted.clone());
     }
 
-    /// Revokes grantable dynamic privileges before the global GRANT OPTION; [`Self::give_dynamic`] grants
-    /// them again. Otherwise MySQL 9.7 drops them from its tables and keeps them in memory.
+    /// Revokes grantable dynamic privileges before the global GRANT OPTION; [`Self::give_dynamic`]
+    /// grants them again. Otherwise MySQL 9.7 drops them from its tables and keeps them in memory.
     fn take_dynamic(&mut self) {
         let wanted = self.wanted;
         let option_is_revoked = self.now.has(&Object::Global, GRANT_OPTION)
@@ -303,8 +303,9 @@ fn by_schema<'a>(
     all
 }
 
-/// The list that ALL PRIVILEGES stands for on a schema and on a table (MySQL 8.0 manual, table 15.11 "Permissible
-/// Privileges for GRANT and REVOKE"; MariaDB, "GRANT", "Database Privileges" and "Table Privileges").
+/// The list that ALL PRIVILEGES stands for on a schema and on a table (MySQL 8.0 manual, table
+/// 15.11 "Permissible Privileges for GRANT and REVOKE"; MariaDB, "GRANT", "Database Privileges" and
+/// "Table Privileges").
 pub(super) fn all(dialect: &Dialect, object: &Object) -> impl Iterator<Item = &'static str> {
     const TABLE: &[&str] = &[
         "SELECT",

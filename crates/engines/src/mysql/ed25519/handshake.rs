@@ -130,20 +130,21 @@ async fn prove(wire: &mut Wire, credentials: &Credentials) -> Result<(), Failure
     if answer.is_ok() {
         return Ok(());
     }
-    // An account may have several methods: after a wrong signature the server requests the next one.
+    // An account may have several methods: after a wrong signature the server requests the next
+    // one.
     Err(Failure::WrongSignature)
 }
 
 fn nonce(request: &Packet) -> Result<&[u8], Failure> {
     if !request.is_switch() {
-        return Err(Failure::Protocol("it asks for a method of signing in"));
+        return Err(Failure::Protocol("a request for a sign-in method"));
     }
     let mut fields = request.fields();
     fields.take(1)?;
     let method = fields.text()?;
     if method != METHOD.as_bytes() {
         let method = String::from_utf8_lossy(method);
-        return Err(Failure::NotProved(format!("asks for {method:?}")));
+        return Err(Failure::NotProved(format!("requests {method:?}")));
     }
     match fields.0 {
         nonce if nonce.len() == NONCE_LEN => Ok(nonce),

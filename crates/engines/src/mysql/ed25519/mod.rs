@@ -1,18 +1,18 @@
 //! Sign-in of MariaDB's `ed25519` users, which the driver does not support.
 //!
-//! sqlx answers a request for `client_ed25519` with a protocol error. `mysql_async` supports it, but its
-//! verify-ca refuses every certificate for another name, because it searches the text of rustls's error
-//! for a word that is no longer there. This module implements the part of MariaDB's protocol that a
-//! sign-in takes.
+//! sqlx answers a request for `client_ed25519` with a protocol error. `mysql_async` supports it,
+//! but its verify-ca refuses every certificate for another name, because it searches the text of
+//! rustls's error for a word that is no longer there. This module implements the part of MariaDB's
+//! protocol that a sign-in takes.
 //!
 //! # Failure modes
-//! - A connection is weaker than configured: without TLS on the server the connection is closed before
-//!   anything is sent, and of the clear text only the server's capabilities are used.
-//! - Another method lets the user in, so the password is not tested: the server's "OK" counts only after
-//!   the signature of its nonce. Other methods get no answer, so neither the password nor a hash is sent.
-//!   For a user that does not exist the server requests any method; if that is another one, the error is
-//!   not [`EngineError::SignIn`]. The driver signs in first, and this module is used only where the
-//!   server requests ed25519.
+//! - A connection is weaker than configured: without TLS on the server the connection is closed
+//!   before anything is sent, and of the clear text only the server's capabilities are used.
+//! - Another method lets the user in, so the password is not tested: the server's "OK" counts only
+//!   after the signature of its nonce. Other methods get no answer, so neither the password nor a
+//!   hash is sent. For a user that does not exist the server requests any method; if that is
+//!   another one, the error is not [`EngineError::SignIn`]. The driver signs in first, and this
+//!   module is used only where the server requests ed25519.
 //! - The server truncates a name at a NUL, and it is another user's: such names are refused.
 //! - The server requests a local file: this is a protocol error, because no file is offered.
 //! - An answer fills the memory: only the start of each packet is kept.
@@ -36,8 +36,8 @@ use crate::{Credentials, EngineError, SignedIn, Target};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Opens a connection with these credentials, reads the user and `identity` (an SQL expression for the
-/// server's identity), runs the `probes`, and closes it, all within `limit`.
+/// Opens a connection with these credentials, reads the user and `identity` (an SQL expression for
+/// the server's identity), runs the `probes`, and closes it, all within `limit`.
 ///
 /// # Errors
 /// As [`crate::Engine::sign_in`].

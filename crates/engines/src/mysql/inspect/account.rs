@@ -1,12 +1,13 @@
-//! Definition of an account: its sign-in method, limits and policies, as in `SHOW CREATE USER`. They are
-//! read from the tables behind it, because MySQL 9.7 prints a quote in REQUIRE SUBJECT unescaped.
+//! Definition of an account: its sign-in method, limits and policies, as in `SHOW CREATE USER`.
+//! They are read from the tables behind it, because MySQL 9.7 prints a quote in REQUIRE SUBJECT
+//! unescaped.
 //!
 //! # Failure modes
 //! - A log shows the stored form of a password: it is in a type whose Debug output hides it.
-//! - A clause that twinkey does not know is lost: the whole row is read, and sign-in methods other than
-//!   one password are reported, so that the plan refuses them.
-//! - Servers print one clause differently: clauses are compared by meaning, and only those that differ
-//!   are written.
+//! - A clause that twinkey does not know is lost: the whole row is read, and sign-in methods other
+//!   than one password are reported, so that the plan refuses them.
+//! - Servers print one clause differently: clauses are compared by meaning, and only those that
+//!   differ are written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,8 +67,8 @@ pub(in crate::mysql) struct Settings {
 }
 
 impl Settings {
-    /// The clauses that make `has` equal to this; empty where they are equal. `lock` adds ACCOUNT LOCK at
-    /// its place in the syntax.
+    /// The clauses that make `has` equal to this; empty where they are equal. `lock` adds ACCOUNT
+    /// LOCK at its place in the syntax.
     pub(in crate::mysql) fn clauses(&self, has: &Self, lock: bool) -> String {
         let mut all = Vec::new();
         if self.require != has.require {
@@ -103,7 +104,8 @@ impl Settings {
     }
 }
 
-/// The JSON merge patch (RFC 7396) from one object to another, as `ALTER USER … ATTRIBUTE` applies it.
+/// The JSON merge patch (RFC 7396) from one object to another, as `ALTER USER … ATTRIBUTE` applies
+/// it.
 fn patch(from: &Map<String, Value>, to: &Map<String, Value>) -> Map<String, Value> {
     let mut patch = Map::new();
     for (key, value) in to {
@@ -122,7 +124,8 @@ fn patch(from: &Map<String, Value>, to: &Map<String, Value>) -> Map<String, Valu
     patch
 }
 
-/// `mysql.global_priv.Priv` of MariaDB (sql_acl.cc, `User_table_json`). Absent keys have the default.
+/// `mysql.global_priv.Priv` of MariaDB (sql_acl.cc, `User_table_json`). Absent keys have the
+/// default.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 pub(in crate::mysql) struct MariadbRow {

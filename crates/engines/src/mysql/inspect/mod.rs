@@ -3,10 +3,10 @@
 //! # Failure modes
 //! - The master may not read the accounts, and a query fails half-way: the master's privileges are
 //!   checked first, and without them nothing else is read (`preflight.rs` names the missing grant).
-//! - A grant on a dropped table can be neither copied nor missed: where the standby lacks a privilege,
-//!   one query for each schema lists the tables that exist.
-//! - Reading DEFINER clauses takes as long as there are views and routines: they are read only for a
-//!   thorough inspection, or before an account is dropped.
+//! - A grant on a dropped table can be neither copied nor missed: where the standby lacks a
+//!   privilege, one query for each schema lists the tables that exist.
+//! - Reading DEFINER clauses takes as long as there are views and routines: they are read only for
+//!   a thorough inspection, or before an account is dropped.
 
 pub(super) mod account;
 pub(super) mod facts;

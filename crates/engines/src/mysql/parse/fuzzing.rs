@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::super::grants::{Grants, Privileges};
 use super::{Token, line, tokens};
 
-/// Parses a line. Every word and name up to the grantee must be in the grants, and these, printed as a
-/// server prints them, must parse as the same.
+/// Parses a line. Every word and name up to the grantee must be in the grants, and these, printed
+/// as a server prints them, must parse as the same.
 ///
 /// # Panics
 /// If an assertion fails.

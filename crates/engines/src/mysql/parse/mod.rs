@@ -1,11 +1,13 @@
 //! Parser of one line of `SHOW GRANTS` into the sets of `grants.rs`.
 //!
 //! # Failure modes
-//! - A name holds ` TO `, ` ON `, a backquote or a parenthesis: the line is split into tokens, and all
-//!   text between backquotes is one token.
-//! - MariaDB appends the account's hash, TLS requirements and limits to its first line: after the grantee
-//!   only `WITH GRANT OPTION` and `WITH ADMIN OPTION` count, and quoted texts are one token each.
-//! - An unknown line is skipped, and a difference of the pair goes unnoticed: such a line is an error.
+//! - A name holds ` TO `, ` ON `, a backquote or a parenthesis: the line is split into tokens, and
+//!   all text between backquotes is one token.
+//! - MariaDB appends the account's hash, TLS requirements and limits to its first line: after the
+//!   grantee only `WITH GRANT OPTION` and `WITH ADMIN OPTION` count, and quoted texts are one token
+//!   each.
+//! - An unknown line is skipped, and a difference of the pair goes unnoticed: such a line is an
+//!   error.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -52,8 +54,8 @@ fn tokens(line: &str) -> Option<Vec<Token>> {
     Some(found)
 }
 
-/// The text between two `quote`s; two in a row stand for one. In texts, but not in names, a backslash
-/// escapes the next character.
+/// The text between two `quote`s; two in a row stand for one. In texts, but not in names, a
+/// backslash escapes the next character.
 fn quoted(chars: &mut Peekable<Chars<'_>>, quote: char) -> Option<String> {
     chars.next();
     let mut text = String::new();
@@ -274,8 +276,8 @@ fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
     Some(())
 }
 
-/// MySQL's dynamic privileges are one word with an underscore (`BACKUP_ADMIN`); static ones are words
-/// with spaces. MariaDB's `READ_ONLY ADMIN` has a space and is static.
+/// MySQL's dynamic privileges are one word with an underscore (`BACKUP_ADMIN`); static ones are
+/// words with spaces. MariaDB's `READ_ONLY ADMIN` has a space and is static.
 fn is_dynamic(name: &str) -> bool {
     name.contains('_') && !name.contains(' ')
 }

@@ -1,15 +1,16 @@
 //! Changes from facts: pure.
 //!
-//! Every account of the active user (`'app'@'%'`, `'app'@'10.%'`, …) has a twin at the same host, which is
-//! made equal to it. Other accounts of the standby are dropped.
+//! Every account of the active user (`'app'@'%'`, `'app'@'10.%'`, …) has a twin at the same host,
+//! which is made equal to it. Other accounts of the standby are dropped.
 //!
 //! # Failure modes
-//! - Account statements are not transactional, and a crash leaves a half-made account: it is created
-//!   locked with a hash that no password has, and one last statement sets the password and unlocks it.
-//! - A crash between the passwords of two accounts goes unnoticed, because the sign-in tests only one of
-//!   them: the stored hash of *every* account is compared with the pending password.
-//! - A change affects the active user of a running application: every statement is about an account of
-//!   the standby.
+//! - Account statements are not transactional, and a crash leaves a half-made account: it is
+//!   created locked with a hash that no password has, and one last statement sets the password and
+//!   unlocks it.
+//! - A crash between the passwords of two accounts goes unnoticed, because the sign-in tests only
+//!   one of them: the stored hash of *every* account is compared with the pending password.
+//! - A change affects the active user of a running application: every statement is about an account
+//!   of the standby.
 //! - An older password still signs in (MySQL's RETAIN CURRENT PASSWORD): it is discarded.
 
 use super::dialect::Dialect;
@@ -226,8 +227,8 @@ fn retire(standby: &User) -> Option<Change> {
     })
 }
 
-/// Whether every account of the standby stores this password with the active user's plugin, and is locked
-/// only where the active user's is.
+/// Whether every account of the standby stores this password with the active user's plugin, and is
+/// locked only where the active user's is.
 fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
     let mut all = Some(!facts.active.is_empty());
     for active in &facts.active {

@@ -1,10 +1,10 @@
 //! Privileges of the master, and those that it lacks: pure.
 //!
 //! # Failure modes
-//! - A privilege counts as missing that the master has on a higher level, so a run is refused: all levels
-//!   count (global, schema, a pattern of schemas, ALL PRIVILEGES).
-//! - A privilege counts although a partial revoke excludes it, so a run fails half-way: restrictions are
-//!   subtracted.
+//! - A privilege counts as missing that the master has on a higher level, so a run is refused: all
+//!   levels count (global, schema, a pattern of schemas, ALL PRIVILEGES).
+//! - A privilege counts although a partial revoke excludes it, so a run fails half-way:
+//!   restrictions are subtracted.
 
 use std::collections::BTreeSet;
 

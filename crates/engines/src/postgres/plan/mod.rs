@@ -1,19 +1,19 @@
 //! Changes from facts: pure.
 //!
-//! The clone is a member of the base user, and its sessions become the base user at sign-in
-//! (`ALTER ROLE clone SET role = 'base'`). The base user owns the objects and holds the privileges, so
-//! the two users cannot diverge, whichever is active.
+//! The clone is a member of the base user, and its sessions become the base user at sign-in (`ALTER
+//! ROLE clone SET role = 'base'`). The base user owns the objects and holds the privileges, so the
+//! two users cannot diverge, whichever is active.
 //!
 //! # Failure modes
 //! - A change affects the active user of a running application: statements about a role's own state
-//!   name the standby only. The clone gets its role setting, and loses its own grants, only while it is
-//!   the standby.
-//! - An incomplete standby signs in: it is created NOLOGIN, and one last statement sets LOGIN and the
-//!   password.
-//! - A statement without effect fails, because 16 and later refuse attributes that the master may not
-//!   set: statements name only attributes that differ.
-//! - Two transactions of one run wait for each other: changes in other databases are committed before
-//!   the transaction in the rotation's own database begins.
+//!   name the standby only. The clone gets its role setting, and loses its own grants, only while
+//!   it is the standby.
+//! - An incomplete standby signs in: it is created NOLOGIN, and one last statement sets LOGIN and
+//!   the password.
+//! - A statement without effect fails, because 16 and later refuse attributes that the master may
+//!   not set: statements name only attributes that differ.
+//! - Two transactions of one run wait for each other: changes in other databases are committed
+//!   before the transaction in the rotation's own database begins.
 
 use super::inspect::{Facts, Role};
 use super::quote::{ident, literal, setting_value};

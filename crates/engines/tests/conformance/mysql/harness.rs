@@ -60,8 +60,8 @@ const SHARED: &str = "CREATE DATABASE {shared}; CREATE TABLE {shared}.written (n
      GRANT SELECT ON {shared}.for_readers TO {shared}_readers; \
      GRANT {shared}_readers TO {master} WITH ADMIN OPTION";
 
-/// "Access denied" to a schema, a table, a column and a routine; MariaDB's and MySQL's errors for a role
-/// that was not granted.
+/// "Access denied" to a schema, a table, a column and a routine; MariaDB's and MySQL's errors for a
+/// role that was not granted.
 const NOT_ALLOWED: [u16; 6] = [1044, 1142, 1143, 1370, 1959, 3530];
 
 fn privilege(namespace: &str, name: &str) -> (String, String) {

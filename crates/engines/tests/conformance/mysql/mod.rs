@@ -1,5 +1,5 @@
-//! MariaDB and MySQL with a master like that of RDS. A namespace is a schema in which the base user has all
-//! privileges. A second schema, `…_shared`, has the objects of the tested privileges.
+//! MariaDB and MySQL with a master like that of RDS. A namespace is a schema in which the base user
+//! has all privileges. A second schema, `…_shared`, has the objects of the tested privileges.
 //!
 //! In grants the underscores of schema names are escaped, because they are wildcards there.
 

@@ -1,4 +1,5 @@
-//! PostgreSQL with a master that is no superuser. A namespace is a database that the base user owns.
+//! PostgreSQL with a master that is no superuser. A namespace is a database that the base user
+//! owns.
 //!
 //! On RDS the DBA is the master, so tested privileges are on objects that the master created.
 

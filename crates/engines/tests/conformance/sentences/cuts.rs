@@ -61,8 +61,8 @@ async fn grant_every_other(case: &Case<'_>, time: usize) {
     }
 }
 
-/// Executes the first `cut` changes, and checks the sign-ins. Returns the pending credentials; `None` if
-/// there are fewer changes.
+/// Executes the first `cut` changes, and checks the sign-ins. Returns the pending credentials;
+/// `None` if there are fewer changes.
 async fn cut_off(case: &Case<'_>, cut: usize) -> Option<Credentials> {
     let next = case.next();
     let inspection = case.inspect().await;
