@@ -1,14 +1,16 @@
-//! The worker's own memory: runs, their steps, leases and pauses. It never holds a password, and
-//! losing it loses history only: what a run does next is decided from the store and the database.
+//! Journal of runs, steps, leases and pauses. It never holds a password.
 //!
-//! What can go wrong, and what prevents it:
-//! - two processes run one rotation at once: a run is claimed with a lease in one transaction;
-//! - a worker dies in the middle: its lease runs out, and the next claim takes the run over, under
-//!   the same version id;
-//! - a worker that was suspended beyond its lease goes on writing about a run that is another's by now:
-//!   each claim has a number ([`Hold`]), and every write about a run names it;
-//! - a row says `running` for ever: only a live lease makes it so;
-//! - several workers record the end of one window: the first one does, and the others are told.
+//! Losing the journal loses history only: a run decides from the store and the database.
+//!
+//! # Failure modes
+//! - Two processes run one rotation at once. One transaction claims a run with a lease.
+//! - A worker exits during a run. Its lease expires, and the next claim takes the run over under the
+//!   same version id.
+//! - A worker that was suspended beyond its lease writes about a run of another worker. Each claim has
+//!   a number ([`ClaimToken`]), and every write about a run checks it.
+//! - A row stays `running` permanently. Only a live lease makes a run count as running.
+//! - Several workers record the end of one window. The first write wins; the others learn that from
+//!   its result.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -23,21 +25,21 @@ use uuid::Uuid;
 use crate::schedule::Window;
 use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
-use twinkey_stores::throttle::Pace;
+use twinkey_stores::throttle::WriteLimiter;
 
-mod fault;
+mod error;
 pub mod postgres;
 mod run;
 pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use fault::JournalError;
+pub use error::JournalError;
 pub use postgres::PostgresJournal;
-pub use run::{Hold, Run, RunState, Step, StepName, StepState, Trigger};
+pub use run::{ClaimToken, Run, RunState, Step, StepName, StepState, Trigger};
 pub use sqlite::SqliteJournal;
 
-/// What a claim asks for.
+/// Request for a claim.
 #[derive(Debug, Clone)]
 pub struct ClaimRequest {
     pub rotation: String,
@@ -47,37 +49,37 @@ pub struct ClaimRequest {
     pub version_id: VersionId,
     pub worker: String,
     pub now: DateTime<Utc>,
-    /// How long the claim holds without being renewed.
+    /// Validity of the claim unless it is renewed.
     pub lease: Duration,
 }
 
-/// What became of a claim.
+/// Result of a claim request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// It is the caller's now.
+    /// The run belongs to the caller.
     Claimed(Box<Claimed>),
-    /// This rotation has a run with a live lease, which holds for so long unless it is renewed.
+    /// This rotation has a run whose lease is valid for `left`, unless it is renewed.
     Running { run: Box<Run>, left: Duration },
-    /// This window's run (same version id) has ended as succeeded, failed or missed.
+    /// The run of this version id has ended as succeeded, failed or missed.
     Over(Box<Run>),
 }
 
-/// A run that was given to somebody.
+/// A run that the caller has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
-    /// A new run, or another attempt of one that was deferred or whose worker is gone (same id, same
-    /// version id, next attempt).
+    /// A new run, or the next attempt of a run that was deferred or whose worker is gone. Another
+    /// attempt keeps the id and the version id.
     pub run: Run,
     /// When AWSCURRENT of its rotation last moved.
     pub last_flip: Option<DateTime<Utc>>,
 }
 
-/// What a run has to tell, all of it in one write.
+/// Progress of a run, recorded in one write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Note {
-    /// What it saw of its secret before it changed anything.
-    pub seen: Option<Seen>,
-    /// Where steps of its attempt stand; the last word on a step counts.
+    /// State of the secret before the run changed anything.
+    pub seen: Option<SecretSummary>,
+    /// Steps of the current attempt; the last entry of a step counts.
     pub steps: Vec<Step>,
 }
 
@@ -87,7 +89,7 @@ impl Note {
     }
 }
 
-/// How a run ends.
+/// End of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub state: RunState,
@@ -95,55 +97,55 @@ pub struct Outcome {
     pub now: DateTime<Utc>,
 }
 
-/// Which runs to list, newest first.
+/// Filter of a list of runs, which is sorted newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunQuery {
     pub rotation: Option<String>,
     pub state: Option<RunState>,
-    /// Runs that started before this one.
+    /// Only runs that started before this one.
     pub before: Option<Uuid>,
     pub limit: u32,
 }
 
-/// What is remembered of a rotation.
+/// State of a rotation in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct RotationMemory {
+pub struct RotationRecord {
     pub paused: bool,
-    /// When the worker first saw it in a config.
+    /// When a worker first read it from a config.
     pub first_seen: Option<DateTime<Utc>>,
     pub last_success: Option<DateTime<Utc>>,
     /// When AWSCURRENT last moved: a successful run or a rollback.
     pub last_flip: Option<DateTime<Utc>>,
-    /// When the user of AWSPREVIOUS was locked, where that was since the last flip.
+    /// When the user of AWSPREVIOUS was locked; `None` after the next flip.
     pub retired: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
-    /// The last run that had a window, without its steps.
+    /// The last run of a window, without its steps.
     pub last_in_window: Option<Run>,
-    /// What the last run or check saw, for `status`.
-    pub seen: Option<Seen>,
+    /// State of the secret at the last run or check, for `status`.
+    pub seen: Option<SecretSummary>,
 }
 
-/// What was last seen of a secret.
+/// Engine, host and users of a secret when it was last observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SecretSummary {
     pub engine: String,
     pub host: Option<String>,
     pub active_user: String,
     pub standby_user: String,
 }
 
-/// Limits that all workers of a journal keep together.
+/// Limits that all workers of a journal share.
 #[derive(Clone)]
 pub struct SharedLimits {
-    pub store_writes: Arc<dyn Pace>,
-    pub hosts: Arc<dyn SharedPlaces>,
+    pub store_writes: Arc<dyn WriteLimiter>,
+    pub hosts: Arc<dyn SharedHostSlots>,
 }
 
-/// Places at database hosts that processes share.
+/// Connection slots at database hosts, shared by all workers of a journal.
 #[async_trait]
-pub trait SharedPlaces: Send + Sync {
-    /// Takes a place at a host, of as many as `per_host`, if one is free. It is free again when what this gives
-    /// is dropped, or this process is gone for as long as a lease.
+pub trait SharedHostSlots: Send + Sync {
+    /// Takes one of `per_host` slots of a host, if one is free. Dropping the guard frees the slot. The
+    /// slot of a process that is gone is free when its lease ends.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -157,70 +159,77 @@ pub trait SharedPlaces: Send + Sync {
 /// The journal. Every method is one transaction.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Makes this process a worker of the journal, for as long as the journal is open.
+    /// Registers this process as a worker, as long as the journal is open.
     ///
     /// # Errors
-    /// [`JournalError::Occupied`], where only one may be at work.
-    async fn occupy(&self, worker: &str) -> Result<(), JournalError>;
+    /// [`JournalError::Occupied`] if the journal supports one worker and has one.
+    async fn register_worker(&self, worker: &str) -> Result<(), JournalError>;
 
-    /// Whether other workers may be at work on it too.
+    /// Whether several workers can use the journal.
     fn is_shared(&self) -> bool;
 
-    /// The limits that its workers share. `None`: each process has its own.
+    /// The limits that its workers share. `None`: each process has its own limits.
     fn shared_limits(&self, _writes_per_second: NonZeroU32) -> Option<SharedLimits> {
         None
     }
 
-    /// Claims a run, or says why not. A running row whose lease has run out is taken over when its
-    /// version id is the request's, else ended as failed (`internal`, "its worker is gone"). So is one
-    /// whose lease ends later than any that could be granted now: the clock has been set back since, and
-    /// whoever is alive renews.
+    /// Claims a run, or reports why that is not possible.
+    ///
+    /// A running run whose lease has expired is taken over if it has the requested version id. Otherwise
+    /// it ends as failed (`internal`, "its worker is gone"). The same applies to a lease that ends later
+    /// than any lease granted now: the clock was set back, and a live worker would have renewed it.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError>;
 
-    /// Holds a claim for another `lease` from `now`. `false`: it is no longer this worker's.
+    /// Extends a claim by `lease` from `now`. `false`: the claim belongs to another worker.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn renew(
         &self,
-        hold: Hold,
+        token: ClaimToken,
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError>;
 
-    /// Records what a run tells.
+    /// Records the progress of a run.
     ///
     /// # Errors
-    /// [`JournalError::Lost`] where the claim is no longer this worker's; nothing is recorded then.
-    async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError>;
+    /// [`JournalError::Lost`] if the claim belongs to another worker; nothing is recorded then.
+    async fn note(&self, token: ClaimToken, note: &Note) -> Result<(), JournalError>;
 
-    /// Records what was seen of a secret outside a run.
+    /// Records the observed state of a secret outside a run.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError>;
+    async fn seen(&self, rotation: &str, seen: &SecretSummary) -> Result<(), JournalError>;
 
-    /// Records what a run still had to tell, and ends it, or (`Deferred`) frees it for another attempt. A success
-    /// also sets the rotation's last success and last flip, and the two users change places; the end of a run that
-    /// was cut off in its step `finish` sets the last flip too, for it may have moved AWSCURRENT.
+    /// Records the unwritten progress of a run, and ends the run or (`Deferred`) frees it for another
+    /// attempt.
+    ///
+    /// A success also sets the rotation's last success and last flip, and exchanges the two users. A run
+    /// that was interrupted in its step `finish` sets the last flip too: it may have moved AWSCURRENT.
     ///
     /// # Errors
-    /// [`JournalError::Lost`] where somebody has claimed or ended it since; nothing is recorded then.
-    async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError>;
+    /// [`JournalError::Lost`] if the run was claimed again or ended; nothing is recorded then.
+    async fn finish(
+        &self,
+        token: ClaimToken,
+        note: &Note,
+        outcome: &Outcome,
+    ) -> Result<(), JournalError>;
 
-    /// Ends what nobody works on any more: runs that are running without a live lease, or deferred, and
-    /// whose window has closed (missed) or who have none (failed). Gives what it ended, which no other
-    /// worker is given.
+    /// Ends abandoned runs: deferred, or running without a live lease. A run whose window has closed ends
+    /// as missed, one without a window as failed. Each ended run is returned to one worker only.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError>;
 
-    /// Records how a window ended that its worker has no run of: once, and never over a run of that window
-    /// that has ended or is held, whatever its version id. Gives the run if it was recorded now.
+    /// Records once how a window without a run ended. Nothing is recorded if a run of the window, with
+    /// any version id, has ended or is claimed. Returns the run if this call recorded it.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -230,13 +239,13 @@ pub trait Journal: Send + Sync {
         outcome: &Outcome,
     ) -> Result<Option<Run>, JournalError>;
 
-    /// Records that the user of AWSPREVIOUS was locked. The next flip makes that past.
+    /// Records that the user of AWSPREVIOUS was locked. The next flip clears it.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
 
-    /// Records that AWSCURRENT was moved outside a run (rollback).
+    /// Records a move of AWSCURRENT outside a run (rollback).
     ///
     /// # Errors
     /// [`JournalError`]
@@ -248,7 +257,7 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError>;
 
-    /// The run of a rotation that has this version id.
+    /// The run of a rotation with this version id.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -264,20 +273,21 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, JournalError>;
 
-    /// Everything remembered, by rotation.
+    /// The records of all rotations, by name.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn memory(&self) -> Result<HashMap<String, RotationMemory>, JournalError>;
+    async fn rotation_records(&self) -> Result<HashMap<String, RotationRecord>, JournalError>;
 
-    /// What is remembered of one rotation.
+    /// The record of one rotation.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn memory_of(&self, rotation: &str) -> Result<Option<RotationMemory>, JournalError>;
+    async fn rotation_record(&self, rotation: &str)
+    -> Result<Option<RotationRecord>, JournalError>;
 
-    /// Remembers when these rotations were first seen, where it is not remembered yet, or was by a clock
-    /// that was ahead.
+    /// Records when these rotations were first seen, unless an earlier time is recorded. A later time
+    /// comes from a clock that was ahead, and is replaced.
     ///
     /// # Errors
     /// [`JournalError`]

@@ -1,4 +1,4 @@
-//! A run and its steps, as the contract shows them.
+//! Runs and their steps, as users see them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
 
-/// One attempt to rotate one secret, as the contract shows it.
+/// Rotation of one secret, with its current attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Run {
     pub id: Uuid,
@@ -24,7 +24,7 @@ pub struct Run {
     pub to_user: Option<String>,
     pub started: DateTime<Utc>,
     pub finished: Option<DateTime<Utc>>,
-    /// 1 for the first try in a window.
+    /// 1 for the first attempt in a window.
     pub attempt: u32,
     pub steps: Vec<Step>,
     pub error: Option<Problem>,
@@ -32,22 +32,22 @@ pub struct Run {
 
 /// The fencing token of a claim: a later claim of the same run has a higher `attempt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
+pub struct ClaimToken {
     pub run: Uuid,
     pub attempt: u32,
 }
 
 impl Run {
-    /// The claim that this run was given with.
+    /// The token of the claim that returned this run.
     #[must_use]
-    pub const fn hold(&self) -> Hold {
-        Hold {
+    pub const fn claim_token(&self) -> ClaimToken {
+        ClaimToken {
             run: self.id,
             attempt: self.attempt,
         }
     }
 
-    /// A new run, as it is claimed.
+    /// A new run.
     pub(super) fn new(request: &ClaimRequest) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -68,8 +68,8 @@ impl Run {
         }
     }
 
-    /// Its next attempt, as it is claimed.
-    pub(super) fn again(self, request: &ClaimRequest, trigger: Trigger) -> Self {
+    /// The next attempt of this run.
+    pub(super) fn next_attempt(self, request: &ClaimRequest, trigger: Trigger) -> Self {
         Self {
             state: RunState::Running,
             attempt: self.attempt + 1,
@@ -82,7 +82,7 @@ impl Run {
         }
     }
 
-    /// How it ends, now that nobody works on it any more and its time is over.
+    /// The end of an abandoned run whose time is over.
     #[must_use]
     pub(super) fn abandoned(&self, now: DateTime<Utc>) -> Outcome {
         let Some(window) = self.window else {
@@ -91,10 +91,11 @@ impl Run {
         let closed = || Problem {
             code: Code::WindowClosed,
             message: format!(
-                "its worker is gone ({}), and the window closed at {}; AWSCURRENT is as it was",
+                "its worker is gone ({}), and the window closed at {}; AWSCURRENT is unchanged",
                 self.worker, window.closes
             ),
-            hint: "the next window goes on from here; `twinkey rotate` does it at once".into(),
+            hint: "wait for the next window, which continues the run, or run `twinkey rotate` now"
+                .into(),
         };
         Outcome {
             state: RunState::Missed,
@@ -103,7 +104,7 @@ impl Run {
         }
     }
 
-    /// How it ends that its worker did not end.
+    /// The end of a run whose worker is gone.
     #[must_use]
     pub(super) fn worker_gone(&self, now: DateTime<Utc>) -> Outcome {
         Outcome {
@@ -112,7 +113,7 @@ impl Run {
                 code: Code::Internal,
                 message: format!("its worker is gone: {}", self.worker),
                 hint:
-                    "nothing is lost: the next run starts from what the store and the database hold"
+                    "run `twinkey rotate`, or wait: the next run continues from the state of store and database"
                         .into(),
             }),
             now,
@@ -120,7 +121,7 @@ impl Run {
     }
 }
 
-/// What started a run.
+/// Cause of a run.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
 )]
@@ -129,12 +130,12 @@ impl Run {
 pub enum Trigger {
     Schedule,
     Manual,
-    /// A run that another process, now gone, had begun.
+    /// Continuation of a run whose process is gone.
     Recovery,
 }
 
 impl Trigger {
-    /// As the contract writes it.
+    /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -145,7 +146,7 @@ impl Trigger {
     }
 }
 
-/// Where a run stands.
+/// State of a run.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
 )]
@@ -155,14 +156,14 @@ pub enum RunState {
     Running,
     Succeeded,
     Failed,
-    /// Its window went by.
+    /// Its window closed before it succeeded.
     Missed,
-    /// Waiting for another try inside the window.
+    /// Waiting for another attempt in the window.
     Deferred,
 }
 
 impl RunState {
-    /// As the contract writes it.
+    /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,7 +176,7 @@ impl RunState {
     }
 }
 
-/// One of AWS's four steps in a run.
+/// One of the four steps of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Step {
     pub name: StepName,
@@ -185,7 +186,7 @@ pub struct Step {
     pub detail: Option<String>,
 }
 
-/// The steps, as AWS names them.
+/// Names of the steps, as in AWS.
 #[derive(
     Debug,
     Clone,
@@ -210,7 +211,7 @@ pub enum StepName {
 }
 
 impl StepName {
-    /// As the contract writes it.
+    /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -222,7 +223,7 @@ impl StepName {
     }
 }
 
-/// Where a step stands.
+/// State of a step.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
 )]
@@ -235,7 +236,7 @@ pub enum StepState {
 }
 
 impl StepState {
-    /// As the contract writes it.
+    /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

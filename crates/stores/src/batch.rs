@@ -16,17 +16,17 @@ use tokio::time::Instant;
 use super::{SecretStore, SecretVersion, Selector, StoreError, stage};
 
 /// AWS takes at most so many in one call (`SecretIdList`, API reference).
-pub const MOST: usize = 20;
+pub const MAX_BATCH: usize = 20;
 /// How long a store that does not allow it is left alone.
 const OFF: Duration = Duration::from_secs(3600);
 
 /// Reads in batches, and remembers where the store does not allow it.
 #[derive(Debug, Default)]
-pub struct Batches {
+pub struct BatchReader {
     off_until: Mutex<Option<Instant>>,
 }
 
-impl Batches {
+impl BatchReader {
     /// AWSCURRENT of each secret, in their order.
     pub async fn read(
         &self,
@@ -34,7 +34,7 @@ impl Batches {
         secrets: &[&str],
     ) -> Vec<Result<SecretVersion, StoreError>> {
         let mut all = Vec::with_capacity(secrets.len());
-        for some in secrets.chunks(MOST) {
+        for some in secrets.chunks(MAX_BATCH) {
             let found = self.together(store, some).await;
             let each = some
                 .iter()

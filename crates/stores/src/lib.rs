@@ -10,13 +10,12 @@
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod answer;
+mod api_error;
 pub mod aws;
 pub mod batch;
 pub mod listener;
 pub mod local;
 pub mod measured;
-mod own_writes;
 pub mod served;
 pub mod sqlite;
 pub mod throttle;
@@ -112,9 +111,9 @@ pub trait SecretStore: Send + Sync {
     /// [`StoreError`]
     async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError>;
 
-    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MOST`] secrets in one call, in their order. `None`: the answer
+    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MAX_BATCH`] secrets in one call, in their order. `None`: the answer
     /// says nothing of that one (it has an error of its own, holds bytes, or lags behind): it is to be asked for alone.
-    /// [`batch::Batches`] does all that.
+    /// [`batch::BatchReader`] does all that.
     ///
     /// # Errors
     /// [`StoreError`], about the call as a whole.

@@ -115,10 +115,10 @@ type Connection = Either<TcpStream, TlsStream<TcpStream>>;
 /// The listening socket.
 pub struct Listener {
     address: SocketAddr,
-    come: Come,
+    incoming: Incoming,
 }
 
-enum Come {
+enum Incoming {
     Plain(TcpListener),
     /// Those whose handshake is done.
     Tls(mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>),
@@ -126,9 +126,9 @@ enum Come {
 
 /// Who has connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub struct PeerAddr(pub SocketAddr);
 
-impl Connected<IncomingStream<'_, Listener>> for Peer {
+impl Connected<IncomingStream<'_, Listener>> for PeerAddr {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
         Self(*stream.remote_addr())
     }
@@ -142,15 +142,15 @@ impl Listener {
     pub async fn bind(address: SocketAddr, identity: Option<Arc<Identity>>) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         let address = tcp.local_addr()?;
-        let come = match identity {
-            None => Come::Plain(tcp),
+        let incoming = match identity {
+            None => Incoming::Plain(tcp),
             Some(identity) => {
                 let (done, ready) = mpsc::channel(HANDSHAKES);
-                tokio::spawn(shake_hands(tcp, identity, done));
-                Come::Tls(ready)
+                tokio::spawn(accept_tls(tcp, identity, done));
+                Incoming::Tls(ready)
             }
         };
-        Ok(Self { address, come })
+        Ok(Self { address, incoming })
     }
 
     /// Where it listens.
@@ -161,7 +161,7 @@ impl Listener {
 }
 
 /// Takes connections until nobody wants them any more.
-async fn shake_hands(
+async fn accept_tls(
     mut tcp: TcpListener,
     identity: Arc<Identity>,
     done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
@@ -173,7 +173,7 @@ async fn shake_hands(
         };
         let (stream, peer) = tokio::select! {
             // Errors of one connection, and a lack of file descriptors, are dealt with there.
-            come = axum::serve::Listener::accept(&mut tcp) => come,
+            incoming = axum::serve::Listener::accept(&mut tcp) => incoming,
             () = done.closed() => return,
         };
         let (acceptor, done) = (identity.acceptor(), done.clone());
@@ -194,12 +194,12 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        match &mut self.come {
-            Come::Plain(tcp) => {
+        match &mut self.incoming {
+            Incoming::Plain(tcp) => {
                 let (stream, peer) = axum::serve::Listener::accept(tcp).await;
                 (Either::Left(stream), peer)
             }
-            Come::Tls(ready) => match ready.recv().await {
+            Incoming::Tls(ready) => match ready.recv().await {
                 Some((stream, peer)) => (Either::Right(stream), peer),
                 // Whoever takes the connections ends with this listener, not before.
                 None => std::future::pending().await,

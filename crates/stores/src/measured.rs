@@ -34,7 +34,7 @@ impl Measured {
             Err(StoreError::Refused { .. } | StoreError::KeyFile { .. }) => "refused",
             Err(StoreError::Unavailable { .. }) => "unavailable",
         };
-        self.metrics.asked_store(operation, outcome);
+        self.metrics.store_request(operation, outcome);
         answer
     }
 }

@@ -15,20 +15,20 @@ use twinkey_core::secret::Sensitive;
 
 /// Says when a write may be made.
 #[async_trait]
-pub trait Pace: Send + Sync {
+pub trait WriteLimiter: Send + Sync {
     /// Waits for the caller's turn to write.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where nobody can say for long.
-    async fn turn(&self) -> Result<(), StoreError>;
+    async fn acquire(&self) -> Result<(), StoreError>;
 }
 
 /// A bucket of this process's own.
-struct OwnBucket(DefaultDirectRateLimiter);
+struct LocalLimiter(DefaultDirectRateLimiter);
 
 #[async_trait]
-impl Pace for OwnBucket {
-    async fn turn(&self) -> Result<(), StoreError> {
+impl WriteLimiter for LocalLimiter {
+    async fn acquire(&self) -> Result<(), StoreError> {
         self.0.until_ready().await;
         Ok(())
     }
@@ -37,7 +37,7 @@ impl Pace for OwnBucket {
 /// A store whose writes are spaced out.
 pub struct Throttled<S> {
     store: S,
-    pace: Arc<dyn Pace>,
+    limiter: Arc<dyn WriteLimiter>,
 }
 
 impl<S: SecretStore> Throttled<S> {
@@ -47,13 +47,13 @@ impl<S: SecretStore> Throttled<S> {
     pub fn new(store: S, writes_per_second: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(writes_per_second.get() / 10).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(writes_per_second).allow_burst(burst);
-        Self::paced(store, Arc::new(OwnBucket(RateLimiter::direct(quota))))
+        Self::with_limiter(store, Arc::new(LocalLimiter(RateLimiter::direct(quota))))
     }
 
     /// As somebody else says.
     #[must_use]
-    pub fn paced(store: S, pace: Arc<dyn Pace>) -> Self {
-        Self { store, pace }
+    pub fn with_limiter(store: S, limiter: Arc<dyn WriteLimiter>) -> Self {
+        Self { store, limiter }
     }
 }
 
@@ -78,7 +78,7 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
         value: &Sensitive,
         stage: &str,
     ) -> Result<(), StoreError> {
-        self.pace.turn().await?;
+        self.limiter.acquire().await?;
         self.store.put(secret, id, value, stage).await
     }
 
@@ -89,7 +89,7 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
         from: Option<&VersionId>,
         to: Option<&VersionId>,
     ) -> Result<(), StoreError> {
-        self.pace.turn().await?;
+        self.limiter.acquire().await?;
         self.store.move_stage(secret, stage, from, to).await
     }
 

@@ -1,15 +1,15 @@
-//! Connections to the journal's server.
+//! Connection pools of the journal's server.
 //!
-//! What can go wrong, and what prevents it:
-//! - a weaker connection than asked for: the mode is one of four, none of which falls back;
-//! - the password in a log or an error: the driver's statement log is off, and its options, which hold the
-//!   password, are never shown;
-//! - many workers use up the server's connections: each keeps at most [`CONNECTIONS`] and [`URGENT`], and gives
-//!   back what it does not need;
-//! - thousands of questions at the opening of a window keep leases from being renewed: what runs that are on have to
-//!   say has connections of its own;
-//! - a run waits for a server that is down until its lease is over: what runs have to say is given up soon;
-//! - a statement that hangs holds a row for ever: the server ends it.
+//! # Failure modes
+//! - A connection is weaker than configured. The TLS mode is one of four, and none falls back.
+//! - The password appears in a log or an error. The driver's statement log is off, and its options,
+//!   which hold the password, are never printed.
+//! - Many workers exhaust the server's connections. Each worker opens at most [`CONNECTIONS`] and
+//!   [`URGENT_CONNECTIONS`], and closes idle ones.
+//! - Thousands of calls at the opening of a window delay the renewal of leases. Calls during a run have
+//!   connections of their own.
+//! - A run waits for an unavailable server until its lease ends. Calls during a run fail early.
+//! - A statement hangs and keeps a row locked. The server cancels it.
 
 use std::time::Duration;
 
@@ -19,31 +19,34 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 
 use super::URGENT_LIMIT;
 use crate::config::settings::{JournalPassword, PostgresLocation};
-use crate::journal::fault::Reason;
+use crate::journal::error::TransactionError;
 use twinkey_engines::{TlsMode, tls};
 
-/// Of one process.
+/// Connections of one process.
 const CONNECTIONS: u32 = 5;
-/// Besides, for runs that are on.
-const URGENT: u32 = 3;
-/// How long a call waits for a connection; a server that refuses is asked again and again in that time.
-const ACQUIRE: Duration = Duration::from_secs(5);
-const IDLE: Duration = Duration::from_secs(60);
+/// Additional connections for running runs.
+const URGENT_CONNECTIONS: u32 = 3;
+/// Wait for a connection. The pool retries refused connections during that time.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One pool for all but runs that are on, and one for those. They connect with the first call.
-pub(super) fn pools(location: &PostgresLocation) -> Result<[PgPool; 2], Reason> {
+/// The pool for general calls and the pool for calls during a run. They connect with the first call.
+pub(super) fn pools(location: &PostgresLocation) -> Result<[PgPool; 2], TransactionError> {
     let options = options(location)?;
-    let pools = [(CONNECTIONS, ACQUIRE), (URGENT, URGENT_LIMIT)];
+    let pools = [
+        (CONNECTIONS, ACQUIRE_TIMEOUT),
+        (URGENT_CONNECTIONS, URGENT_LIMIT),
+    ];
     Ok(pools.map(|(most, wait)| {
         PgPoolOptions::new()
             .max_connections(most)
             .acquire_timeout(wait)
-            .idle_timeout(IDLE)
+            .idle_timeout(IDLE_TIMEOUT)
             .connect_lazy_with(options.clone())
     }))
 }
 
-fn options(location: &PostgresLocation) -> Result<PgConnectOptions, Reason> {
+fn options(location: &PostgresLocation) -> Result<PgConnectOptions, TransactionError> {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&location.host)
         .port(location.port)
@@ -68,7 +71,7 @@ fn options(location: &PostgresLocation) -> Result<PgConnectOptions, Reason> {
         Some(JournalPassword::InUrl(password)) => options.password(password.expose_secret()),
         Some(JournalPassword::Source(source)) => {
             let password = source.read(1).map_err(|error| {
-                Reason::Other(format!("journal.password cannot be read: {error}"))
+                TransactionError::Other(format!("journal.password cannot be read: {error}"))
             })?;
             options.password(password.expose_secret())
         }
@@ -78,5 +81,6 @@ fn options(location: &PostgresLocation) -> Result<PgConnectOptions, Reason> {
         return Ok(options);
     }
     let roots = tls::roots_pem(location.tls.ca_file.as_deref());
-    Ok(options.ssl_root_cert_from_pem(roots.map_err(|error| Reason::Other(error.to_string()))?))
+    Ok(options
+        .ssl_root_cert_from_pem(roots.map_err(|error| TransactionError::Other(error.to_string()))?))
 }

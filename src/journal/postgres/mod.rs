@@ -1,26 +1,28 @@
-//! The journal in a PostgreSQL (13 or later): any number of workers share it, on any machines.
-//!
-//! What can go wrong, and what prevents it:
-//! - two workers claim one rotation: a claim holds the rotation's row from its beginning to its end;
-//! - workers' clocks differ, and one takes a live lease for one that ran out: leases are granted and judged by the
-//!   server's clock, which they all share;
-//! - two workers end what nobody works on any more: each row is one worker's (`SKIP LOCKED`), and nobody waits
-//!   for another;
-//! - two transactions wait for each other: whoever needs both takes the rotation's row before the run's, and
-//!   many rotations in the order of their names;
-//! - the server, or the network, falls silent: each call has a limit here, and each statement one in the server
-//!   ([`connect`]);
-//! - limits that each worker keeps add up to more than one: they are kept here too ([`quota`], [`places`]);
-//! - a reason holds a character that PostgreSQL cannot store: it is replaced.
+//! Journal in PostgreSQL 13 or later. Any number of workers on any machines share it.
 //!
 //! A run is read as one JSON document, the one that users see (the view `run_documents`).
+//!
+//! # Failure modes
+//! - Two workers claim one rotation. A claim locks the rotation's row until the transaction ends.
+//! - The clocks of workers differ, and one takes a live lease for an expired one. Leases are granted
+//!   and judged by the server's clock.
+//! - Two workers end the same abandoned runs. Each row is locked by one worker; others skip it
+//!   (`SKIP LOCKED`).
+//! - Two transactions wait for each other. Every transaction locks a rotation's row before the run's,
+//!   and several rotations in the order of their names.
+//! - The server or the network does not respond. Each call has a time limit here, and each statement
+//!   has one in the server ([`connect`]).
+//! - Limits of single workers add up to more than the limit. They are kept in the journal
+//!   ([`store_quota`], [`host_slots`]).
+//! - A reason holds a character that PostgreSQL cannot store. The character is replaced.
 
 mod claim;
 mod connect;
-pub(super) mod places;
-pub(super) mod quota;
+mod finish;
+pub(super) mod host_slots;
 mod record;
 mod rows;
+pub(super) mod store_quota;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -28,71 +30,71 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::Transaction;
 use sqlx::postgres::{PgPool, Postgres};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::fault::Reason;
+use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, Hold, Journal, JournalError, Note, Outcome, RotationMemory, Run, RunQuery,
-    Seen, SharedLimits,
+    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, RotationRecord, Run,
+    RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
-/// How long a call may take, connecting included.
+/// Time limit of a call, connecting included.
 const LIMIT: Duration = Duration::from_secs(15);
-/// How long a call of a run that is on may take: it waits for it, and its lease runs.
+/// Time limit of a call during a run: the run waits for it while its lease is running out.
 const URGENT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Wait for the calls in flight when the journal is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A journal in a PostgreSQL. Cheap to clone.
+/// Journal in PostgreSQL. Cheap to clone.
 #[derive(Clone)]
 pub struct PostgresJournal {
-    /// For messages: host, port and database.
+    /// Host, port and database, for messages.
     name: String,
     pool: PgPool,
-    /// For runs that are on, which must not wait in a line with everything else.
+    /// Connections for running runs, which must not queue behind other calls.
     urgent: PgPool,
-    /// Places at hosts that are being given back.
+    /// HostSlots at hosts that are being given back.
     releases: TaskTracker,
-    /// How leases are told the caller's time. `None`, but for tests, which move the time: they go by the server's.
-    callers_time: Option<fn(DateTime<Utc>) -> String>,
+    /// Leases use the time of the caller, which tests move, instead of the server's clock.
+    leases_by_caller: bool,
 }
 
 impl PostgresJournal {
-    /// Connects, and makes the tables where they are missing. Several may do so at once.
+    /// Connects, and creates the tables where they are missing. Concurrent calls are safe.
     ///
     /// # Errors
-    /// [`JournalError`] when the server cannot be reached or refuses, or the tables are a newer version's.
+    /// [`JournalError`] if the server cannot be reached or refuses, or a newer version created the tables.
     pub async fn open(location: &PostgresLocation) -> Result<Self, JournalError> {
-        Self::open_by(location, None).await
+        Self::open_with(location, false).await
     }
 
-    /// Whose leases go by the time that each call is told.
+    /// A journal whose leases use the time that each call passes.
     #[cfg(test)]
     pub(super) async fn for_tests(location: &PostgresLocation) -> Self {
-        Self::open_by(location, Some(time)).await.unwrap()
+        Self::open_with(location, true).await.unwrap()
     }
 
-    async fn open_by(
+    async fn open_with(
         location: &PostgresLocation,
-        callers_time: Option<fn(DateTime<Utc>) -> String>,
+        leases_by_caller: bool,
     ) -> Result<Self, JournalError> {
         let name = location.to_string();
-        let [pool, urgent] = connect::pools(location).map_err(|reason| reason.of(&name))?;
+        let [pool, urgent] = connect::pools(location).map_err(|error| error.in_journal(&name))?;
         let journal = Self {
             name,
             pool,
             urgent,
             releases: TaskTracker::new(),
-            callers_time,
+            leases_by_caller,
         };
         journal
             .limited(async {
@@ -105,18 +107,18 @@ impl PostgresJournal {
         Ok(journal)
     }
 
-    /// The outcome of a call, or that it took too long.
+    /// The result of a call, or an error after [`LIMIT`].
     async fn limited<T>(
         &self,
-        call: impl Future<Output = Result<T, Reason>>,
+        call: impl Future<Output = Result<T, TransactionError>>,
     ) -> Result<T, JournalError> {
         self.within(LIMIT, call).await
     }
 
-    /// The outcome of a call of a run that is on.
+    /// The result of a call during a run, or an error after [`URGENT_LIMIT`].
     async fn urgent<T>(
         &self,
-        call: impl Future<Output = Result<T, Reason>>,
+        call: impl Future<Output = Result<T, TransactionError>>,
     ) -> Result<T, JournalError> {
         self.within(URGENT_LIMIT, call).await
     }
@@ -124,17 +126,20 @@ impl PostgresJournal {
     async fn within<T>(
         &self,
         limit: Duration,
-        call: impl Future<Output = Result<T, Reason>>,
+        call: impl Future<Output = Result<T, TransactionError>>,
     ) -> Result<T, JournalError> {
         match tokio::time::timeout(limit, call).await {
-            Ok(result) => result.map_err(|reason| reason.of(&self.name)),
-            Err(_) => Err(Reason::Other(format!("no answer within {limit:?}")).of(&self.name)),
+            Ok(result) => result.map_err(|error| error.in_journal(&self.name)),
+            Err(_) => Err(
+                TransactionError::Other(format!("no response within {limit:?}"))
+                    .in_journal(&self.name),
+            ),
         }
     }
 
-    /// The time by which leases are granted and judged; the server's own for `None`.
-    fn lease_now(&self, now: DateTime<Utc>) -> Option<String> {
-        self.callers_time.map(|time| time(now))
+    /// The time that leases are granted and judged by. `None`: the server's clock.
+    fn lease_now(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.leases_by_caller.then_some(now)
     }
 
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
@@ -142,19 +147,14 @@ impl PostgresJournal {
     }
 }
 
-/// As PostgreSQL reads a time, with all its microseconds.
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-/// A text that PostgreSQL can store: it has no character U+0000.
-fn text(text: &str) -> String {
+/// A text without U+0000, which PostgreSQL cannot store.
+fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
 #[async_trait]
 impl Journal for PostgresJournal {
-    async fn occupy(&self, _worker: &str) -> Result<(), JournalError> {
+    async fn register_worker(&self, _worker: &str) -> Result<(), JournalError> {
         Ok(())
     }
 
@@ -164,8 +164,11 @@ impl Journal for PostgresJournal {
 
     fn shared_limits(&self, writes_per_second: NonZeroU32) -> Option<SharedLimits> {
         Some(SharedLimits {
-            store_writes: Arc::new(quota::SharedPace::new(self.clone(), writes_per_second)),
-            hosts: Arc::new(places::Places::new(self.clone())),
+            store_writes: Arc::new(store_quota::SharedWriteLimiter::new(
+                self.clone(),
+                writes_per_second,
+            )),
+            hosts: Arc::new(host_slots::HostSlots::new(self.clone())),
         })
     }
 
@@ -181,33 +184,38 @@ impl Journal for PostgresJournal {
 
     async fn renew(
         &self,
-        hold: Hold,
+        token: ClaimToken,
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError> {
         let now = self.lease_now(now);
-        self.urgent(claim::renew(&self.urgent, hold, now, lease))
+        self.urgent(claim::renew(&self.urgent, token, now, lease))
             .await
     }
 
-    async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
+    async fn note(&self, token: ClaimToken, note: &Note) -> Result<(), JournalError> {
         self.urgent(async {
             let mut tx = self.urgent.begin().await?;
-            record::note(&mut tx, hold, note).await?;
+            record::note(&mut tx, token, note).await?;
             tx.commit().await?;
             Ok(())
         })
         .await
     }
 
-    async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError> {
+    async fn seen(&self, rotation: &str, seen: &SecretSummary) -> Result<(), JournalError> {
         self.limited(record::seen(&self.pool, rotation, seen)).await
     }
 
-    async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError> {
+    async fn finish(
+        &self,
+        token: ClaimToken,
+        note: &Note,
+        outcome: &Outcome,
+    ) -> Result<(), JournalError> {
         self.urgent(async {
             let mut tx = self.urgent.begin().await?;
-            record::conclude(&mut tx, hold, note, outcome).await?;
+            finish::record_and_finish(&mut tx, token, note, outcome).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -217,7 +225,7 @@ impl Journal for PostgresJournal {
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {
         self.limited(async {
             let mut tx = self.begin().await?;
-            let ended = record::sweep(&mut tx, now, self.lease_now(now)).await?;
+            let ended = finish::sweep(&mut tx, now, self.lease_now(now)).await?;
             tx.commit().await?;
             Ok(ended)
         })
@@ -232,7 +240,7 @@ impl Journal for PostgresJournal {
         self.limited(async {
             let mut tx = self.begin().await?;
             let now = self.lease_now(request.now);
-            let ended = record::end_window(&mut tx, request, outcome, now).await?;
+            let ended = finish::end_window(&mut tx, request, outcome, now).await?;
             tx.commit().await?;
             Ok(ended)
         })
@@ -266,13 +274,16 @@ impl Journal for PostgresJournal {
         self.limited(rows::list(&self.pool, query)).await
     }
 
-    async fn memory(&self) -> Result<HashMap<String, RotationMemory>, JournalError> {
-        self.limited(rows::memory(&self.pool, None)).await
+    async fn rotation_records(&self) -> Result<HashMap<String, RotationRecord>, JournalError> {
+        self.limited(rows::rotation_records(&self.pool, None)).await
     }
 
-    async fn memory_of(&self, rotation: &str) -> Result<Option<RotationMemory>, JournalError> {
-        let memory = self.limited(rows::memory(&self.pool, Some(rotation)));
-        Ok(memory.await?.remove(rotation))
+    async fn rotation_record(
+        &self,
+        rotation: &str,
+    ) -> Result<Option<RotationRecord>, JournalError> {
+        let records = self.limited(rows::rotation_records(&self.pool, Some(rotation)));
+        Ok(records.await?.remove(rotation))
     }
 
     async fn first_seen(
@@ -290,7 +301,7 @@ impl Journal for PostgresJournal {
     }
 
     async fn ping(&self) -> Result<(), JournalError> {
-        self.urgent(rows::writable(&self.urgent)).await
+        self.urgent(rows::check_writable(&self.urgent)).await
     }
 
     async fn close(&self) {

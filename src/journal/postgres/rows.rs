@@ -1,74 +1,73 @@
-//! What is read back: runs as the JSON documents that the server makes of them.
+//! Reads: the server builds each run as one JSON document, the one that users see.
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
+use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::time;
-use crate::journal::fault::Reason;
-use crate::journal::{ClaimRequest, RotationMemory, Run, RunQuery};
+use crate::journal::error::TransactionError;
+use crate::journal::{ClaimRequest, RotationRecord, Run, RunQuery};
 use twinkey_stores::VersionId;
 
 /// The column `document` of a row.
-pub(super) fn decode(row: &PgRow) -> Result<Run, Reason> {
-    Ok(serde_json::from_str(row.try_get("document")?)?)
+pub(super) fn document(row: &PgRow) -> sqlx::Result<Run> {
+    row.try_get("document").map(|Json(run)| run)
 }
 
 /// One run.
-pub(super) async fn run(pool: &PgPool, id: Uuid) -> Result<Option<Run>, Reason> {
-    let row = sqlx::query("SELECT document::text FROM run_documents WHERE id = $1::text::uuid")
-        .bind(id.to_string())
+pub(super) async fn run(pool: &PgPool, id: Uuid) -> Result<Option<Run>, TransactionError> {
+    let row = sqlx::query("SELECT document FROM run_documents WHERE id = $1")
+        .bind(id)
         .fetch_optional(pool)
         .await?;
-    row.as_ref().map(decode).transpose()
+    Ok(row.as_ref().map(document).transpose()?)
 }
 
-/// The run of a rotation that has this version id.
+/// The run of a rotation with this version id.
 pub(super) async fn by_version(
     pool: &PgPool,
     rotation: &str,
     version: &VersionId,
-) -> Result<Option<Run>, Reason> {
-    let row = sqlx::query(
-        "SELECT document::text FROM run_documents WHERE rotation = $1 AND version_id = $2",
-    )
-    .bind(rotation)
-    .bind(&version.0)
-    .fetch_optional(pool)
-    .await?;
-    row.as_ref().map(decode).transpose()
+) -> Result<Option<Run>, TransactionError> {
+    let row =
+        sqlx::query("SELECT document FROM run_documents WHERE rotation = $1 AND version_id = $2")
+            .bind(rotation)
+            .bind(&version.0)
+            .fetch_optional(pool)
+            .await?;
+    Ok(row.as_ref().map(document).transpose()?)
 }
 
-/// A run of the window that a request is about, and whether nobody works on it any more.
+/// A run of the requested window, and whether it is abandoned.
 pub(super) async fn of_window(
     db: &mut PgConnection,
     request: &ClaimRequest,
-    now: Option<String>,
-) -> Result<Option<(Run, bool)>, Reason> {
+    now: Option<DateTime<Utc>>,
+) -> Result<Option<(Run, bool)>, TransactionError> {
     let row = sqlx::query(
-        "SELECT document::text,
+        "SELECT document,
                 state = 'deferred' OR (state = 'running'
-                    AND lease_until <= COALESCE($4::text::timestamptz, clock_timestamp())) AS given_up
+                    AND lease_until <= COALESCE($4, clock_timestamp())) AS abandoned
            FROM run_documents
-          WHERE rotation = $1 AND (version_id = $2 OR opens = $3::text::timestamptz)
-          ORDER BY given_up, seq DESC LIMIT 1",
+          WHERE rotation = $1 AND (version_id = $2 OR opens = $3)
+          ORDER BY abandoned, seq DESC LIMIT 1",
     )
     .bind(&request.rotation)
     .bind(&request.version_id.0)
-    .bind(request.window.map(|w| time(w.opens)))
+    .bind(request.window.map(|w| w.opens))
     .bind(now)
     .fetch_optional(db)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some((decode(&row)?, row.try_get("given_up")?)))
+    Ok(Some((document(&row)?, row.try_get("abandoned")?)))
 }
 
-/// Runs, newest first. `before` a run that is not there: none.
-pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, Reason> {
-    let mut sql =
-        QueryBuilder::<Postgres>::new("SELECT document::text FROM run_documents WHERE true");
+/// Runs, newest first; none if `before` does not exist.
+pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, TransactionError> {
+    let mut sql = QueryBuilder::<Postgres>::new("SELECT document FROM run_documents WHERE true");
     if let Some(rotation) = &query.rotation {
         sql.push(" AND rotation = ").push_bind(rotation);
     }
@@ -77,21 +76,21 @@ pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, Re
     }
     if let Some(before) = query.before {
         sql.push(" AND (started, seq) < (SELECT started, seq FROM runs WHERE id = ")
-            .push_bind(before.to_string())
-            .push("::text::uuid)");
+            .push_bind(before)
+            .push(")");
     }
     sql.push(" ORDER BY started DESC, seq DESC LIMIT ")
         .push_bind(i64::from(query.limit));
     let rows = sql.build().fetch_all(pool).await?;
-    rows.iter().map(decode).collect()
+    Ok(rows.iter().map(document).collect::<sqlx::Result<_>>()?)
 }
 
-/// What is remembered, by rotation: of one, or of all.
-pub(super) async fn memory(
+/// The records of all rotations or of one, by name.
+pub(super) async fn rotation_records(
     pool: &PgPool,
     only: Option<&str>,
-) -> Result<HashMap<String, RotationMemory>, Reason> {
-    let rows = sqlx::query(
+) -> Result<HashMap<String, RotationRecord>, TransactionError> {
+    let rows: Vec<(String, Json<RotationRecord>)> = sqlx::query_as(
         "SELECT name, jsonb_build_object(
                     'paused', paused, 'first_seen', first_seen, 'last_success', last_success,
                     'last_flip', last_flip, 'retired', retired,
@@ -103,30 +102,30 @@ pub(super) async fn memory(
                     'seen', CASE WHEN engine IS NOT NULL
                                  THEN jsonb_build_object('engine', engine, 'host', host,
                                           'active_user', active_user, 'standby_user', standby_user) END
-                )::text AS memory
-           FROM rotations WHERE $1::text IS NULL OR name = $1",
+                )
+           FROM rotations WHERE $1 IS NULL OR name = $1",
     )
     .bind(only)
     .fetch_all(pool)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let memory = serde_json::from_str(row.try_get("memory")?)?;
-            Ok((row.try_get("name")?, memory))
-        })
-        .collect()
+    Ok(rows
+        .into_iter()
+        .map(|(name, Json(record))| (name, record))
+        .collect())
 }
 
-/// Whether this is the server that takes writes.
-pub(super) async fn writable(pool: &PgPool) -> Result<(), Reason> {
-    let reader: bool = sqlx::query_scalar(
+/// Fails on a server that accepts no writes.
+pub(super) async fn check_writable(pool: &PgPool) -> Result<(), TransactionError> {
+    let read_only: bool = sqlx::query_scalar(
         "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean
-           FROM (SELECT count(*) FROM runs WHERE state = 'running') AS can_be_read",
+           FROM (SELECT count(*) FROM runs WHERE state = 'running') AS readable",
     )
     .fetch_one(pool)
     .await?;
-    if reader {
-        return Err(Reason::Other("it takes no writes: it is a replica".into()));
+    if read_only {
+        return Err(TransactionError::Other(
+            "the server accepts no writes: it is a replica".into(),
+        ));
     }
     Ok(())
 }

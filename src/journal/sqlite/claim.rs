@@ -1,22 +1,22 @@
-//! Who may run: leases. Everything here happens inside the caller's writing transaction.
+//! Claims and leases. All functions run inside the caller's writing transaction.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
-use super::{Reason, record, rows};
-use crate::journal::{Claim, ClaimRequest, Claimed, Hold, Run, RunState, Trigger};
+use super::{TransactionError, finish, record, rows};
+use crate::journal::{Claim, ClaimRequest, ClaimToken, Claimed, Run, RunState, Trigger};
 
-/// Claims a run, or says why not.
+/// Claims a run, or reports why that is not possible.
 pub(super) async fn claim(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
-) -> Result<Claim, Reason> {
-    let look = rows::running_or_known(db, &request.rotation, &request.version_id);
-    let (on, known) = look.await?;
-    if let Some(on) = on
-        && let Some(claim) = running(db, request, on).await?
+) -> Result<Claim, TransactionError> {
+    let found = rows::running_or_known(db, &request.rotation, &request.version_id);
+    let (running, known) = found.await?;
+    if let Some(running) = running
+        && let Some(claim) = claim_running(db, request, running).await?
     {
         return Ok(claim);
     }
@@ -25,7 +25,7 @@ pub(super) async fn claim(
         Some(run) => match run.state {
             RunState::Deferred => {
                 let trigger = run.trigger;
-                again(db, run, request, trigger).await
+                retry(db, run, request, trigger).await
             }
             RunState::Running | RunState::Succeeded | RunState::Failed | RunState::Missed => {
                 Ok(Claim::Over(Box::new(run)))
@@ -34,14 +34,13 @@ pub(super) async fn claim(
     }
 }
 
-/// The answer where this rotation has a run in state running and that settles it; `None` where it
-/// has one no longer.
-async fn running(
+/// The result for a rotation with a running run; `None` if that run has ended by this call.
+async fn claim_running(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
     (run, lease_until): (Run, DateTime<Utc>),
-) -> Result<Option<Claim>, Reason> {
-    // Twice, because a lease may be granted while this claim waits for the file.
+) -> Result<Option<Claim>, TransactionError> {
+    // Twice the lease, because a lease may be granted while this claim waits for the file.
     let longest = request.now + request.lease * 2;
     if request.now < lease_until && lease_until <= longest {
         return Ok(Some(Claim::Running {
@@ -50,20 +49,20 @@ async fn running(
         }));
     }
     if run.version_id == request.version_id {
-        return again(db, run, request, Trigger::Recovery).await.map(Some);
+        return retry(db, run, request, Trigger::Recovery).await.map(Some);
     }
-    record::finish(db, run.hold(), &run.worker_gone(request.now)).await?;
+    finish::finish(db, run.claim_token(), &run.worker_gone(request.now)).await?;
     Ok(None)
 }
 
-/// The next attempt of a run that is there. When it started stays what it was: the time that a
-/// window's rotation takes counts from its first attempt.
-async fn again(
+/// The next attempt of an existing run. `started` stays unchanged: the time of a window's rotation
+/// counts from its first attempt.
+async fn retry(
     db: &mut SqliteConnection,
     run: Run,
     request: &ClaimRequest,
     trigger: Trigger,
-) -> Result<Claim, Reason> {
+) -> Result<Claim, TransactionError> {
     sqlx::query(
         r#"UPDATE runs SET state = 'running', attempt = attempt + 1, worker = ?2, lease_until = ?3,
                   "trigger" = ?4, finished = NULL,
@@ -76,12 +75,15 @@ async fn again(
     .bind(trigger)
     .execute(&mut *db)
     .await?;
-    let last_flip = record::know(db, &request.rotation).await?;
-    Ok(claimed(run.again(request, trigger), last_flip))
+    let last_flip = record::upsert_rotation(db, &request.rotation).await?;
+    Ok(claimed(run.next_attempt(request, trigger), last_flip))
 }
 
-async fn insert(db: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claim, Reason> {
-    let last_flip = record::know(db, &request.rotation).await?;
+async fn insert(
+    db: &mut SqliteConnection,
+    request: &ClaimRequest,
+) -> Result<Claim, TransactionError> {
+    let last_flip = record::upsert_rotation(db, &request.rotation).await?;
     let run = Run::new(request);
     sqlx::query(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
@@ -107,28 +109,28 @@ fn claimed(run: Run, last_flip: Option<DateTime<Utc>>) -> Claim {
     Claim::Claimed(Box::new(Claimed { run, last_flip }))
 }
 
-/// Holds a claim for longer. `false`: it is no longer this worker's.
+/// Extends a lease. `false`: the claim belongs to another worker.
 pub(super) async fn renew(
     db: &mut SqliteConnection,
-    hold: Hold,
+    token: ClaimToken,
     now: DateTime<Utc>,
     lease: Duration,
-) -> Result<bool, Reason> {
+) -> Result<bool, TransactionError> {
     let done = sqlx::query(
         "UPDATE runs SET lease_until = ?3 WHERE id = ?1 AND attempt = ?2 AND state = 'running'",
     )
-    .bind(hold.run.to_string())
-    .bind(hold.attempt)
+    .bind(token.run.to_string())
+    .bind(token.attempt)
     .bind(lease_end(now, lease)?)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Microseconds since 1970 at which a lease ends.
-fn lease_end(now: DateTime<Utc>, lease: Duration) -> Result<i64, Reason> {
+/// The end of a lease, in microseconds since 1970.
+fn lease_end(now: DateTime<Utc>, lease: Duration) -> Result<i64, TransactionError> {
     i64::try_from(lease.as_micros())
         .ok()
         .and_then(|lease| now.timestamp_micros().checked_add(lease))
-        .ok_or_else(|| Reason::Other(format!("a lease of {lease:?} has no end")))
+        .ok_or_else(|| TransactionError::Other(format!("a lease of {lease:?} has no end")))
 }

@@ -1,20 +1,22 @@
-//! The journal in an SQLite file: the default, for one machine. The worker and the command line
-//! share it, each from its own process.
+//! Journal in an SQLite file: the default, for one machine. The worker and commands share the file,
+//! each from its own process.
 //!
-//! What can go wrong, and what prevents it:
-//! - a read and the write that follows from it are torn apart by another process: every writing
-//!   method is one `BEGIN IMMEDIATE` transaction, or one statement, and every reading one a snapshot;
-//! - a time is not the same after it was read back: microseconds here, and the worker's clock gives
-//!   no finer ones;
-//! - two workers share the file and believe that their limits are the only ones: a second one is refused
-//!   ([`occupy`]); commands beside a worker are not.
+//! [`twinkey_stores::sqlite`] opens the file.
 //!
-//! How the file is opened, and what is prevented there: [`crate::sqlite`].
+//! # Failure modes
+//! - Another process changes the file between a read and the write that depends on it. Every writing
+//!   method is one `BEGIN IMMEDIATE` transaction or one statement; every reading one is a snapshot.
+//! - A time differs after it was read back. Columns hold microseconds, and the clock reports no
+//!   smaller unit.
+//! - Two workers share the file, and each applies its limits alone. A second worker is refused
+//!   ([`worker_lock`]); commands are not.
 
 mod claim;
-mod occupy;
+mod decode;
+mod finish;
 mod record;
 mod rows;
+mod worker_lock;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -28,47 +30,49 @@ use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqliteSynchronous};
 use uuid::Uuid;
 
-use super::fault::Reason;
+use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, Hold, Journal, JournalError, Note, Outcome, RotationMemory, Run, RunQuery,
-    Seen,
+    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, RotationRecord, Run,
+    RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// A journal in an SQLite file.
+/// Journal in an SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteJournal {
     path: PathBuf,
     database: Database,
-    /// Held while this process is the worker.
-    post: Arc<OnceLock<File>>,
+    /// Set while this process is the worker.
+    worker_lock: Arc<OnceLock<File>>,
 }
 
 impl SqliteJournal {
-    /// Opens the journal; makes the file (mode 0600) and its tables where they are missing. The
-    /// folder must be there.
+    /// Opens the journal, and creates the file (mode 0600) and its tables where they are missing. The
+    /// folder must exist.
     ///
     /// # Errors
-    /// [`JournalError`] when the file cannot be made, read or written, is no journal, or was made
-    /// by a newer version.
+    /// [`JournalError`] if the file cannot be created, read or written, is no journal, or was created by
+    /// a newer version.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
-        // A power cut may lose the last transactions but never tears one: history, no more.
+        // A power cut may lose the last transactions, which are history, but never a part of one.
         let database = Database::open(path, SqliteSynchronous::Normal, &MIGRATIONS)
             .await
-            .map_err(|error| Reason::from(error).of(path.display().to_string()))?;
+            .map_err(|error| {
+                TransactionError::from(error).in_journal(path.display().to_string())
+            })?;
         Ok(Self {
             path: path.to_owned(),
             database,
-            post: Arc::default(),
+            worker_lock: Arc::default(),
         })
     }
 
     pub(super) async fn writer(&self) -> Result<Writer, JournalError> {
         let writer = self.database.writer().await;
-        writer.map_err(|error| self.fault(error))
+        writer.map_err(|error| self.error(error))
     }
 
     pub(super) async fn write<'a>(
@@ -77,29 +81,29 @@ impl SqliteJournal {
     ) -> Result<Transaction<'a, Sqlite>, JournalError> {
         sqlite::write(writer)
             .await
-            .map_err(|error| self.fault(error))
+            .map_err(|error| self.error(error))
     }
 
     async fn read(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
         let snapshot = self.database.read().await;
-        snapshot.map_err(|error| self.fault(error))
+        snapshot.map_err(|error| self.error(error))
     }
 
     async fn commit(&self, tx: Transaction<'_, Sqlite>) -> Result<(), JournalError> {
-        tx.commit().await.map_err(|error| self.fault(error))
+        tx.commit().await.map_err(|error| self.error(error))
     }
 
-    fn fault(&self, error: impl Into<Reason>) -> JournalError {
-        error.into().of(self.path.display().to_string())
+    fn error(&self, error: impl Into<TransactionError>) -> JournalError {
+        error.into().in_journal(self.path.display().to_string())
     }
 }
 
 #[async_trait]
 impl Journal for SqliteJournal {
-    async fn occupy(&self, worker: &str) -> Result<(), JournalError> {
-        let file = occupy::occupy(&self.path, worker)?;
-        // Never set already: that would have held the lock.
-        let _ = self.post.set(file);
+    async fn register_worker(&self, worker: &str) -> Result<(), JournalError> {
+        let file = worker_lock::acquire(&self.path, worker)?;
+        // Not set before: the lock would have been taken.
+        let _ = self.worker_lock.set(file);
         Ok(())
     }
 
@@ -112,55 +116,60 @@ impl Journal for SqliteJournal {
         let mut tx = self.write(&mut writer).await?;
         let claim = claim::claim(&mut tx, request)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await?;
         Ok(claim)
     }
 
     async fn renew(
         &self,
-        hold: Hold,
+        token: ClaimToken,
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError> {
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
-        let held = claim::renew(&mut tx, hold, now, lease)
+        let held = claim::renew(&mut tx, token, now, lease)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await?;
         Ok(held)
     }
 
-    async fn note(&self, hold: Hold, note: &Note) -> Result<(), JournalError> {
+    async fn note(&self, token: ClaimToken, note: &Note) -> Result<(), JournalError> {
         let mut writer = self.writer().await?;
         if note.seen.is_none() {
-            // One statement, which is a transaction of its own.
-            let noted = record::note(&mut writer, hold, note).await;
-            return noted.map_err(|error| self.fault(error));
+            // A single statement is a transaction of its own.
+            let noted = record::note(&mut writer, token, note).await;
+            return noted.map_err(|error| self.error(error));
         }
         let mut tx = self.write(&mut writer).await?;
-        record::note(&mut tx, hold, note)
+        record::note(&mut tx, token, note)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
-    async fn seen(&self, rotation: &str, seen: &Seen) -> Result<(), JournalError> {
+    async fn seen(&self, rotation: &str, seen: &SecretSummary) -> Result<(), JournalError> {
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
         record::seen(&mut tx, rotation, seen)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
-    async fn finish(&self, hold: Hold, note: &Note, outcome: &Outcome) -> Result<(), JournalError> {
+    async fn finish(
+        &self,
+        token: ClaimToken,
+        note: &Note,
+        outcome: &Outcome,
+    ) -> Result<(), JournalError> {
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
-        record::conclude(&mut tx, hold, note, outcome)
+        finish::record_and_finish(&mut tx, token, note, outcome)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
@@ -171,9 +180,9 @@ impl Journal for SqliteJournal {
     ) -> Result<Option<Run>, JournalError> {
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
-        let ended = record::end_window(&mut tx, request, outcome)
+        let ended = finish::end_window(&mut tx, request, outcome)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await?;
         Ok(ended)
     }
@@ -183,7 +192,7 @@ impl Journal for SqliteJournal {
         let mut tx = self.write(&mut writer).await?;
         record::retired(&mut tx, rotation, at)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
@@ -192,7 +201,7 @@ impl Journal for SqliteJournal {
         let mut tx = self.write(&mut writer).await?;
         record::flipped(&mut tx, rotation, at)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
@@ -200,7 +209,7 @@ impl Journal for SqliteJournal {
         let mut tx = self.read().await?;
         rows::run(&mut tx, id)
             .await
-            .map_err(|error| self.fault(error))
+            .map_err(|error| self.error(error))
     }
 
     async fn run_of(
@@ -211,37 +220,40 @@ impl Journal for SqliteJournal {
         let mut tx = self.read().await?;
         rows::by_version(&mut tx, rotation, version)
             .await
-            .map_err(|error| self.fault(error))
+            .map_err(|error| self.error(error))
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, JournalError> {
         let mut tx = self.read().await?;
         rows::list(&mut tx, query)
             .await
-            .map_err(|error| self.fault(error))
+            .map_err(|error| self.error(error))
     }
 
-    async fn memory(&self) -> Result<HashMap<String, RotationMemory>, JournalError> {
+    async fn rotation_records(&self) -> Result<HashMap<String, RotationRecord>, JournalError> {
         let mut tx = self.read().await?;
-        rows::memory(&mut tx, None)
+        rows::rotation_records(&mut tx, None)
             .await
-            .map_err(|error| self.fault(error))
+            .map_err(|error| self.error(error))
     }
 
-    async fn memory_of(&self, rotation: &str) -> Result<Option<RotationMemory>, JournalError> {
+    async fn rotation_record(
+        &self,
+        rotation: &str,
+    ) -> Result<Option<RotationRecord>, JournalError> {
         let mut tx = self.read().await?;
-        let mut memory = rows::memory(&mut tx, Some(rotation))
+        let mut records = rows::rotation_records(&mut tx, Some(rotation))
             .await
-            .map_err(|error| self.fault(error))?;
-        Ok(memory.remove(rotation))
+            .map_err(|error| self.error(error))?;
+        Ok(records.remove(rotation))
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
-        let ended = record::sweep(&mut tx, now)
+        let ended = finish::sweep(&mut tx, now)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await?;
         Ok(ended)
     }
@@ -255,7 +267,7 @@ impl Journal for SqliteJournal {
         let mut tx = self.write(&mut writer).await?;
         record::first_seen(&mut tx, rotations, now)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
@@ -264,19 +276,19 @@ impl Journal for SqliteJournal {
         let mut tx = self.write(&mut writer).await?;
         record::set_paused(&mut tx, rotation, paused)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         self.commit(tx).await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {
-        // SQLite goes on writing to a file that was deleted: nobody would ever read that again.
+        // SQLite continues to write to a deleted file, which no process could open again.
         tokio::fs::metadata(&self.path)
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         let mut tx = self.read().await?;
         rows::run(&mut tx, Uuid::nil())
             .await
-            .map_err(|error| self.fault(error))?;
+            .map_err(|error| self.error(error))?;
         let mut writer = self.writer().await?;
         self.write(&mut writer).await.map(drop)
     }

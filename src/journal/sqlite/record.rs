@@ -1,19 +1,17 @@
-//! What happened: steps, sightings, endings, pauses. Everything here happens inside the caller's
-//! writing transaction.
+//! Writes about a run in progress and about a rotation: steps, observations, flips, pauses. All
+//! functions run inside the caller's writing transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
-use uuid::Uuid;
 
-use super::{Reason, rows};
-use crate::journal::{ClaimRequest, Hold, Note, Outcome, Run, RunState, Seen, Step, StepState};
-use twinkey_core::code::Problem;
+use super::{TransactionError, decode};
+use crate::journal::{ClaimToken, Note, SecretSummary, Step};
 
-/// Makes sure that a rotation has a row; gives its last flip.
-pub(super) async fn know(
+/// Creates a rotation's row if it is missing, and returns its last flip.
+pub(super) async fn upsert_rotation(
     db: &mut SqliteConnection,
     rotation: &str,
-) -> Result<Option<DateTime<Utc>>, Reason> {
+) -> Result<Option<DateTime<Utc>>, TransactionError> {
     let row = sqlx::query(
         "INSERT INTO rotations (name) VALUES (?1)
          ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING last_flip",
@@ -21,27 +19,31 @@ pub(super) async fn know(
     .bind(rotation)
     .fetch_one(db)
     .await?;
-    Ok(rows::time_or_none(&row, "last_flip")?)
+    Ok(decode::time_or_none(&row, "last_flip")?)
 }
 
-/// Records what a run tells; the steps in one statement, however many there are. The first sighting counts for whom it
-/// goes from and to: an attempt after the flip sees the two users in the other places.
-pub(super) async fn note(db: &mut SqliteConnection, hold: Hold, note: &Note) -> Result<(), Reason> {
-    let first = note.seen.as_ref();
-    if first.is_some() || note.steps.is_empty() {
+/// Records the progress of a run; all steps in a single statement. The first observation determines
+/// the two users: an attempt after the flip observes them in exchanged roles.
+pub(super) async fn note(
+    db: &mut SqliteConnection,
+    token: ClaimToken,
+    note: &Note,
+) -> Result<(), TransactionError> {
+    let observed = note.seen.as_ref();
+    if observed.is_some() || note.steps.is_empty() {
         let rotation: Option<String> = sqlx::query_scalar(
             "UPDATE runs SET from_user = COALESCE(from_user, ?3), to_user = COALESCE(to_user, ?4)
               WHERE id = ?1 AND attempt = ?2 AND state = 'running' RETURNING rotation",
         )
-        .bind(hold.run.to_string())
-        .bind(hold.attempt)
-        .bind(first.map(|seen| &seen.active_user))
-        .bind(first.map(|seen| &seen.standby_user))
+        .bind(token.run.to_string())
+        .bind(token.attempt)
+        .bind(observed.map(|seen| &seen.active_user))
+        .bind(observed.map(|seen| &seen.standby_user))
         .fetch_optional(&mut *db)
         .await?;
-        let rotation = rotation.ok_or(Reason::Lost(hold.run))?;
-        if let Some(first) = first {
-            seen(db, &rotation, first).await?;
+        let rotation = rotation.ok_or(TransactionError::Lost(token.run))?;
+        if let Some(observed) = observed {
+            seen(db, &rotation, observed).await?;
         }
     }
     if note.steps.is_empty() {
@@ -57,14 +59,14 @@ pub(super) async fn note(db: &mut SqliteConnection, hold: Hold, note: &Note) -> 
              state = excluded.state, started = excluded.started,
              finished = excluded.finished, detail = excluded.detail",
     )
-    .bind(hold.run.to_string())
-    .bind(hold.attempt)
+    .bind(token.run.to_string())
+    .bind(token.attempt)
     .bind(serde_json::json!(steps).to_string())
     .execute(db)
     .await?;
-    // All of them or none, whether the run is held.
+    // All rows or none, depending on the claim.
     match done.rows_affected() {
-        0 => Err(Reason::Lost(hold.run)),
+        0 => Err(TransactionError::Lost(token.run)),
         _ => Ok(()),
     }
 }
@@ -80,12 +82,12 @@ fn as_row(step: &Step) -> serde_json::Value {
     ])
 }
 
-/// Records what was seen of a secret.
+/// Records the observed state of a secret.
 pub(super) async fn seen(
     db: &mut SqliteConnection,
     rotation: &str,
-    seen: &Seen,
-) -> Result<(), Reason> {
+    seen: &SecretSummary,
+) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, engine, host, active_user, standby_user)
          VALUES (?1, ?2, ?3, ?4, ?5)
@@ -103,157 +105,12 @@ pub(super) async fn seen(
     Ok(())
 }
 
-/// Records what a run still had to tell, and ends it.
-pub(super) async fn conclude(
-    db: &mut SqliteConnection,
-    hold: Hold,
-    said: &Note,
-    outcome: &Outcome,
-) -> Result<(), Reason> {
-    if !said.is_empty() {
-        note(db, hold, said).await?;
-    }
-    finish(db, hold, outcome).await
-}
-
-/// Ends a run, or frees it for another attempt. Steps that are still running end with it.
-pub(super) async fn finish(
-    db: &mut SqliteConnection,
-    hold: Hold,
-    outcome: &Outcome,
-) -> Result<(), Reason> {
-    let run = hold.run;
-    if outcome.state == RunState::Running {
-        return Err(Reason::Other(format!("run {run} cannot end as running")));
-    }
-    let now = outcome.now.timestamp_micros();
-    let (code, message, hint) = parts(outcome.error.as_ref());
-    let done = sqlx::query(
-        "UPDATE runs SET state = ?3, finished = ?4, lease_until = NULL,
-                error_code = ?5, error_message = ?6, error_hint = ?7
-          WHERE id = ?1 AND attempt = ?2 AND state IN ('running', 'deferred')",
-    )
-    .bind(run.to_string())
-    .bind(hold.attempt)
-    .bind(outcome.state)
-    // A deferred run is not over.
-    .bind((outcome.state != RunState::Deferred).then_some(now))
-    .bind(code)
-    .bind(message)
-    .bind(hint)
-    .execute(&mut *db)
-    .await?;
-    Reason::held(done.rows_affected(), run)?;
-
-    let success = outcome.state == RunState::Succeeded;
-    if !success {
-        // It may have moved AWSCURRENT, and nobody was left to hear so: `min_interval` counts from now.
-        sqlx::query(
-            "UPDATE rotations SET last_flip = ?2
-              WHERE name = (SELECT rotation FROM runs WHERE id = ?1)
-                AND EXISTS (SELECT 1 FROM steps
-                             WHERE run = ?1 AND name = 'finish' AND state <> 'succeeded')",
-        )
-        .bind(run.to_string())
-        .bind(now)
-        .execute(&mut *db)
-        .await?;
-    }
-    let left_over = if success {
-        StepState::Succeeded
-    } else {
-        StepState::Failed
-    };
-    sqlx::query("UPDATE steps SET state = ?2, finished = ?3 WHERE run = ?1 AND state = 'running'")
-        .bind(run.to_string())
-        .bind(left_over)
-        .bind(now)
-        .execute(&mut *db)
-        .await?;
-    if success {
-        sqlx::query(
-            "UPDATE rotations SET last_success = ?2, last_flip = ?2, retired = NULL,
-                    active_user = COALESCE(to_user, active_user),
-                    standby_user = COALESCE(from_user, standby_user)
-               FROM (SELECT rotation, from_user, to_user FROM runs WHERE id = ?1) AS run
-              WHERE name = run.rotation",
-        )
-        .bind(run.to_string())
-        .bind(now)
-        .execute(db)
-        .await?;
-    }
-    Ok(())
-}
-
-/// Ends what nobody works on any more and whose time is over; gives it as it is then.
-pub(super) async fn sweep(
-    db: &mut SqliteConnection,
-    now: DateTime<Utc>,
-) -> Result<Vec<Run>, Reason> {
-    let mut ended = Vec::new();
-    for run in rows::abandoned(db, now).await? {
-        finish(db, run.hold(), &run.abandoned(now)).await?;
-        ended.extend(rows::run(db, run.id).await?);
-    }
-    Ok(ended)
-}
-
-/// Records how a window ended: once, and never over a run of it that ended or is still held.
-pub(super) async fn end_window(
-    db: &mut SqliteConnection,
-    request: &ClaimRequest,
-    outcome: &Outcome,
-) -> Result<Option<Run>, Reason> {
-    let id = match rows::of_window(db, request).await? {
-        Some((run, true)) => {
-            finish(db, run.hold(), outcome).await?;
-            run.id
-        }
-        Some((_, false)) => return Ok(None),
-        None => insert_ended(db, request, outcome).await?,
-    };
-    Ok(rows::run(db, id).await?)
-}
-
-async fn insert_ended(
-    db: &mut SqliteConnection,
-    request: &ClaimRequest,
-    outcome: &Outcome,
-) -> Result<Uuid, Reason> {
-    know(db, &request.rotation).await?;
-    let id = Uuid::new_v4();
-    let (code, message, hint) = parts(outcome.error.as_ref());
-    sqlx::query(
-        r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
-                             version_id, started, finished, attempt,
-                             error_code, error_message, error_hint)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13)"#,
-    )
-    .bind(id.to_string())
-    .bind(&request.rotation)
-    .bind(request.trigger)
-    .bind(&request.reason)
-    .bind(request.window.map(|w| w.opens.timestamp_micros()))
-    .bind(request.window.map(|w| w.closes.timestamp_micros()))
-    .bind(outcome.state)
-    .bind(&request.worker)
-    .bind(&request.version_id.0)
-    .bind(outcome.now.timestamp_micros())
-    .bind(code)
-    .bind(message)
-    .bind(hint)
-    .execute(db)
-    .await?;
-    Ok(id)
-}
-
-/// Records that AWSCURRENT was moved outside a run.
+/// Records a move of AWSCURRENT outside a run.
 pub(super) async fn flipped(
     db: &mut SqliteConnection,
     rotation: &str,
     at: DateTime<Utc>,
-) -> Result<(), Reason> {
+) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, last_flip) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip, retired = NULL",
@@ -270,7 +127,7 @@ pub(super) async fn retired(
     db: &mut SqliteConnection,
     rotation: &str,
     at: DateTime<Utc>,
-) -> Result<(), Reason> {
+) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, retired) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET retired = excluded.retired",
@@ -282,12 +139,12 @@ pub(super) async fn retired(
     Ok(())
 }
 
-/// Remembers when rotations were first seen, in one statement however many there are.
+/// Records when rotations were first seen, in a single statement.
 pub(super) async fn first_seen(
     db: &mut SqliteConnection,
     rotations: &[String],
     now: DateTime<Utc>,
-) -> Result<(), Reason> {
+) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, first_seen) SELECT value, ?2 FROM json_each(?1) WHERE true
          ON CONFLICT (name) DO UPDATE
@@ -305,7 +162,7 @@ pub(super) async fn set_paused(
     db: &mut SqliteConnection,
     rotation: &str,
     paused: bool,
-) -> Result<(), Reason> {
+) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, paused) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
@@ -315,12 +172,4 @@ pub(super) async fn set_paused(
     .execute(db)
     .await?;
     Ok(())
-}
-
-fn parts(problem: Option<&Problem>) -> (Option<&str>, Option<&str>, Option<&str>) {
-    (
-        problem.map(|p| p.code.as_str()),
-        problem.map(|p| p.message.as_str()),
-        problem.map(|p| p.hint.as_str()),
-    )
 }

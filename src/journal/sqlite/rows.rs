@@ -1,5 +1,7 @@
-//! Rows read back as the journal's plain data. A `run`, whatever the query, comes with the steps of
-//! its current attempt; a list of any length takes two queries, the whole memory three, and so does that of one rotation.
+//! Reads of runs and rotation records.
+//!
+//! A run includes the steps of its current attempt. A list of any length takes two queries; rotation
+//! records, of all rotations or of one, take three.
 
 use std::collections::HashMap;
 
@@ -9,9 +11,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use crate::journal::{ClaimRequest, RotationMemory, Run, RunQuery, Seen, Step};
-use crate::schedule::Window;
-use twinkey_core::code::{Code, Problem};
+use super::decode;
+use crate::journal::{ClaimRequest, RotationRecord, Run, RunQuery, Step};
 use twinkey_stores::VersionId;
 
 /// One run.
@@ -23,7 +24,7 @@ pub(super) async fn run(db: &mut SqliteConnection, id: Uuid) -> sqlx::Result<Opt
     one(db, row).await
 }
 
-/// The run of a rotation that has this version id.
+/// The run of a rotation with this version id.
 pub(super) async fn by_version(
     db: &mut SqliteConnection,
     rotation: &str,
@@ -37,8 +38,8 @@ pub(super) async fn by_version(
     one(db, row).await
 }
 
-/// The run of a rotation that is in state running, and until when its claim holds; and the run of this version id, where
-/// that is another.
+/// The running run of a rotation with the end of its lease, and the run of this version id if that
+/// is another.
 pub(super) async fn running_or_known(
     db: &mut SqliteConnection,
     rotation: &str,
@@ -52,7 +53,7 @@ pub(super) async fn running_or_known(
         .await?;
     let (mut running, mut known) = (None, None);
     for row in rows {
-        let until = time_or_none(&row, "lease_until")?;
+        let until = decode::time_or_none(&row, "lease_until")?;
         let run = one(db, Some(row)).await?;
         match until {
             Some(until) => running = run.map(|run| (run, until)),
@@ -62,15 +63,15 @@ pub(super) async fn running_or_known(
     Ok((running, known))
 }
 
-/// A run of the window that a request is about, and whether nobody works on it any more.
+/// A run of the requested window, and whether it is abandoned.
 pub(super) async fn of_window(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
 ) -> sqlx::Result<Option<(Run, bool)>> {
     let row = sqlx::query(
-        "SELECT *, state = 'deferred' OR (state = 'running' AND lease_until <= ?4) AS given_up
+        "SELECT *, state = 'deferred' OR (state = 'running' AND lease_until <= ?4) AS abandoned
            FROM runs WHERE rotation = ?1 AND (version_id = ?2 OR opens = ?3)
-          ORDER BY given_up, seq DESC LIMIT 1",
+          ORDER BY abandoned, seq DESC LIMIT 1",
     )
     .bind(&request.rotation)
     .bind(&request.version_id.0)
@@ -79,11 +80,11 @@ pub(super) async fn of_window(
     .fetch_optional(&mut *db)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let given_up = row.try_get("given_up")?;
-    Ok(one(db, Some(row)).await?.map(|run| (run, given_up)))
+    let abandoned = row.try_get("abandoned")?;
+    Ok(one(db, Some(row)).await?.map(|run| (run, abandoned)))
 }
 
-/// Runs, newest first. `before` a run that is not there: none.
+/// Runs, newest first; none if `before` does not exist.
 pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::Result<Vec<Run>> {
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE true");
     if let Some(rotation) = &query.rotation {
@@ -103,8 +104,8 @@ pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::R
     with_steps(db, &rows).await
 }
 
-/// Runs that nobody works on any more and whose time is over: without a live lease or deferred, and
-/// without a window or with one that has closed.
+/// Abandoned runs whose time is over: deferred or without a live lease, and without a window or with
+/// a closed one.
 pub(super) async fn abandoned(
     db: &mut SqliteConnection,
     now: DateTime<Utc>,
@@ -120,18 +121,18 @@ pub(super) async fn abandoned(
     with_steps(db, &rows).await
 }
 
-/// What is remembered, by rotation: of one, or of all. There may be ten thousand, with a run and four steps each:
-/// every row is taken as it comes.
-pub(super) async fn memory(
+/// The records of all rotations or of one, by name. There may be ten thousand with a run and four
+/// steps each: rows are processed one at a time.
+pub(super) async fn rotation_records(
     db: &mut SqliteConnection,
     only: Option<&str>,
-) -> sqlx::Result<HashMap<String, RotationMemory>> {
+) -> sqlx::Result<HashMap<String, RotationRecord>> {
     let filter = if only.is_some() {
         "WHERE name = ?1"
     } else {
         ""
     };
-    let sql = format!("{REMEMBERED} FROM rotations {filter}");
+    let sql = format!("{SELECT_RECORD} FROM rotations {filter}");
     let mut query = sqlx::query(AssertSqlSafe(sql));
     if let Some(name) = only {
         query = query.bind(name);
@@ -139,89 +140,89 @@ pub(super) async fn memory(
     let mut known = Vec::new();
     let mut rows = query.fetch(&mut *db);
     while let Some(row) = rows.try_next().await? {
-        known.push(remembered(&row)?);
+        known.push(numbered_record(&row)?);
     }
     drop(rows);
     let mut runs = last_runs(db, &known).await?;
     for one in &mut known {
         let in_window = one.last_in_window;
-        one.memory.last_in_window = in_window.and_then(|seq| runs.get(&seq).cloned());
-        one.memory.last_run = one.last.and_then(|seq| runs.remove(&seq));
+        one.record.last_in_window = in_window.and_then(|seq| runs.get(&seq).cloned());
+        one.record.last_run = one.last.and_then(|seq| runs.remove(&seq));
     }
     add_steps(db, &mut known).await?;
     Ok(known
         .into_iter()
-        .map(|one| (one.name, one.memory))
+        .map(|one| (one.name, one.record))
         .collect())
 }
 
-/// A rotation, with the places of its last run and of the last that had a window.
-const REMEMBERED: &str = "SELECT *,
+/// A rotation with the numbers of its last run and of its last run of a window.
+const SELECT_RECORD: &str = "SELECT *,
     (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1) AS last,
     (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
       ORDER BY seq DESC LIMIT 1) AS last_in_window";
 
-/// What is remembered of a rotation, its runs by their places.
-struct Remembered {
+/// A rotation record with the numbers of its runs.
+struct NumberedRecord {
     name: String,
-    /// Without the runs.
-    memory: RotationMemory,
+    /// Without the runs at first.
+    record: RotationRecord,
     last: Option<i64>,
     last_in_window: Option<i64>,
 }
 
-fn remembered(row: &SqliteRow) -> sqlx::Result<Remembered> {
-    Ok(Remembered {
+fn numbered_record(row: &SqliteRow) -> sqlx::Result<NumberedRecord> {
+    Ok(NumberedRecord {
         name: row.try_get("name")?,
-        memory: RotationMemory {
+        record: RotationRecord {
             paused: row.try_get("paused")?,
-            first_seen: time_or_none(row, "first_seen")?,
-            last_success: time_or_none(row, "last_success")?,
-            last_flip: time_or_none(row, "last_flip")?,
-            retired: time_or_none(row, "retired")?,
+            first_seen: decode::time_or_none(row, "first_seen")?,
+            last_success: decode::time_or_none(row, "last_success")?,
+            last_flip: decode::time_or_none(row, "last_flip")?,
+            retired: decode::time_or_none(row, "retired")?,
             last_run: None,
             last_in_window: None,
-            seen: seen(row)?,
+            seen: decode::seen(row)?,
         },
         last: row.try_get("last")?,
         last_in_window: row.try_get("last_in_window")?,
     })
 }
 
-/// The runs that these rotations remember, by their places, without their steps.
+/// The runs of these records by number, without their steps.
 async fn last_runs(
     db: &mut SqliteConnection,
-    known: &[Remembered],
+    known: &[NumberedRecord],
 ) -> sqlx::Result<HashMap<i64, Run>> {
-    let places = known.iter().flat_map(|one| [one.last, one.last_in_window]);
-    let places: Vec<i64> = places.flatten().collect();
+    let numbers = known.iter().flat_map(|one| [one.last, one.last_in_window]);
+    let numbers: Vec<i64> = numbers.flatten().collect();
     let mut runs = HashMap::new();
     let mut rows = sqlx::query("SELECT * FROM runs WHERE seq IN (SELECT value FROM json_each(?1))")
-        .bind(serde_json::json!(places).to_string())
+        .bind(serde_json::json!(numbers).to_string())
         .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let (seq, id): (i64, String) = (row.try_get("seq")?, row.try_get("id")?);
-        runs.insert(seq, decode_run(&row, &id, Vec::new())?);
+        runs.insert(seq, decode::run(&row, &id, Vec::new())?);
     }
     Ok(runs)
 }
 
-/// Gives the last runs the steps of their current attempts.
-async fn add_steps(db: &mut SqliteConnection, known: &mut [Remembered]) -> sqlx::Result<()> {
+/// Adds the steps of the current attempts to the last runs.
+async fn add_steps(db: &mut SqliteConnection, known: &mut [NumberedRecord]) -> sqlx::Result<()> {
     let mut runs: HashMap<i64, &mut Run> = (known.iter_mut())
-        .filter_map(|one| Some((one.last?, one.memory.last_run.as_mut()?)))
+        .filter_map(|one| Some((one.last?, one.record.last_run.as_mut()?)))
         .collect();
-    let places: Vec<i64> = runs.keys().copied().collect();
+    let numbers: Vec<i64> = runs.keys().copied().collect();
     let mut rows = sqlx::query(
         "SELECT seq, steps.* FROM runs JOIN steps ON steps.run = id AND steps.attempt = runs.attempt
           WHERE seq IN (SELECT value FROM json_each(?1))",
     )
-    .bind(serde_json::json!(places).to_string())
+    .bind(serde_json::json!(numbers).to_string())
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let seq: i64 = row.try_get("seq")?;
         if let Some(run) = runs.get_mut(&seq) {
-            run.steps.push(step(&row)?);
+            run.steps.push(decode::step(&row)?);
         }
     }
     for run in runs.into_values() {
@@ -254,101 +255,14 @@ async fn with_steps(db: &mut SqliteConnection, rows: &[SqliteRow]) -> sqlx::Resu
         steps
             .entry(row.try_get("run")?)
             .or_default()
-            .push(step(row)?);
+            .push(decode::step(row)?);
     }
     rows.iter()
         .zip(ids)
         .map(|(row, id)| {
             let mut steps = steps.remove(&id).unwrap_or_default();
             steps.sort_by_key(|step| step.name);
-            decode_run(row, &id, steps)
+            decode::run(row, &id, steps)
         })
         .collect()
-}
-
-fn decode_run(row: &SqliteRow, id: &str, steps: Vec<Step>) -> sqlx::Result<Run> {
-    Ok(Run {
-        id: Uuid::try_parse(id).map_err(|error| corrupt("id", error))?,
-        rotation: row.try_get("rotation")?,
-        trigger: row.try_get("trigger")?,
-        reason: row.try_get("reason")?,
-        window: window(row)?,
-        state: row.try_get("state")?,
-        worker: row.try_get("worker")?,
-        version_id: VersionId(row.try_get("version_id")?),
-        from_user: row.try_get("from_user")?,
-        to_user: row.try_get("to_user")?,
-        started: time(row, "started")?,
-        finished: time_or_none(row, "finished")?,
-        attempt: row.try_get("attempt")?,
-        steps,
-        error: problem(row)?,
-    })
-}
-
-fn step(row: &SqliteRow) -> sqlx::Result<Step> {
-    Ok(Step {
-        name: row.try_get("name")?,
-        state: row.try_get("state")?,
-        started: time(row, "started")?,
-        finished: time_or_none(row, "finished")?,
-        detail: row.try_get("detail")?,
-    })
-}
-
-fn window(row: &SqliteRow) -> sqlx::Result<Option<Window>> {
-    let (opens, closes) = (time_or_none(row, "opens")?, time_or_none(row, "closes")?);
-    Ok(opens
-        .zip(closes)
-        .map(|(opens, closes)| Window { opens, closes }))
-}
-
-fn problem(row: &SqliteRow) -> sqlx::Result<Option<Problem>> {
-    let Some(text) = row.try_get::<Option<String>, _>("error_code")? else {
-        return Ok(None);
-    };
-    let code = Code::ALL
-        .into_iter()
-        .find(|code| code.as_str() == text)
-        .ok_or_else(|| corrupt("error_code", format!("{text:?} is no code")))?;
-    Ok(Some(Problem {
-        code,
-        message: row.try_get("error_message")?,
-        hint: row.try_get("error_hint")?,
-    }))
-}
-
-fn seen(row: &SqliteRow) -> sqlx::Result<Option<Seen>> {
-    let Some(engine) = row.try_get("engine")? else {
-        return Ok(None);
-    };
-    Ok(Some(Seen {
-        engine,
-        host: row.try_get("host")?,
-        active_user: row.try_get("active_user")?,
-        standby_user: row.try_get("standby_user")?,
-    }))
-}
-
-fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
-    let micros: i64 = row.try_get(column)?;
-    DateTime::from_timestamp_micros(micros)
-        .ok_or_else(|| corrupt(column, format!("{micros} is no time")))
-}
-
-pub(super) fn time_or_none(row: &SqliteRow, column: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
-    match row.try_get::<Option<i64>, _>(column)? {
-        None => Ok(None),
-        Some(_) => time(row, column).map(Some),
-    }
-}
-
-fn corrupt(
-    column: &str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.into(),
-        source: source.into(),
-    }
 }

@@ -4,8 +4,8 @@ use super::sentences::*;
 use super::*;
 use twinkey_core::code::Code;
 
-fn seen() -> Seen {
-    Seen {
+fn seen() -> SecretSummary {
+    SecretSummary {
         engine: "postgres".into(),
         host: None,
         active_user: "app".into(),
@@ -25,10 +25,10 @@ fn outcome(state: RunState, now: DateTime<Utc>) -> Outcome {
 async fn is_fenced(journal: &dyn Journal, late: &Run) {
     let before = (
         read(journal, late).await,
-        journal.memory_of(&late.rotation).await.unwrap(),
+        journal.rotation_record(&late.rotation).await.unwrap(),
     );
     let lost = JournalError::Lost { run: late.id };
-    let hold = late.hold();
+    let hold = late.claim_token();
     let word = step(StepName::Finish, StepState::Running, "late");
     let nothing = Note::default();
     let note = Note {
@@ -36,19 +36,19 @@ async fn is_fenced(journal: &dyn Journal, late: &Run) {
         steps: vec![word],
     };
     for note in [&nothing, &note] {
-        assert_eq!(journal.note(hold, note).await, Err(lost.clone()));
+        assert_eq!(journal.note(token, note).await, Err(lost.clone()));
     }
     for state in [RunState::Succeeded, RunState::Failed, RunState::Deferred] {
         let ending = outcome(state, at(70));
         for note in [&nothing, &note] {
-            let ended = journal.finish(hold, note, &ending).await;
+            let ended = journal.finish(token, note, &ending).await;
             assert_eq!(ended, Err(lost.clone()));
         }
     }
     assert!(!journal.renew(hold, at(70), LEASE).await.unwrap());
     let after = (
         read(journal, late).await,
-        journal.memory_of(&late.rotation).await.unwrap(),
+        journal.rotation_record(&late.rotation).await.unwrap(),
     );
     assert_eq!(after, before);
 }

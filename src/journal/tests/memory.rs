@@ -53,7 +53,7 @@ pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &d
 }
 
 pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journal: &dyn Journal) {
-    let nothing = Hold {
+    let nothing = ClaimToken {
         run: Uuid::nil(),
         attempt: 1,
     };
@@ -74,32 +74,48 @@ pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journa
         state: RunState::Running,
         ..done.clone()
     };
-    journal.finish(run.hold(), &note, &still).await.unwrap_err();
-    journal.finish(run.hold(), &note, &done).await.unwrap();
-    journal.finish(run.hold(), &note, &done).await.unwrap_err();
-    journal.note(run.hold(), &note).await.unwrap_err();
+    journal
+        .finish(run.claim_token(), &note, &still)
+        .await
+        .unwrap_err();
+    journal
+        .finish(run.claim_token(), &note, &done)
+        .await
+        .unwrap();
+    journal
+        .finish(run.claim_token(), &note, &done)
+        .await
+        .unwrap_err();
+    journal.note(run.claim_token(), &note).await.unwrap_err();
     assert_eq!(journal.run(nothing.run).await.unwrap(), None);
 }
 
 pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) {
-    assert_eq!(journal.memory().await.unwrap(), HashMap::new());
+    assert_eq!(journal.rotation_records().await.unwrap(), HashMap::new());
     let names = ["orders".to_owned(), "a \"b' \\ ü".to_owned()];
     journal.first_seen(&names[..1], at(1)).await.unwrap();
     journal.first_seen(&names, at(2)).await.unwrap();
     journal.first_seen(&[], at(3)).await.unwrap();
     journal.set_paused("orders", true).await.unwrap();
-    let memory = journal.memory().await.unwrap();
+    let memory = journal.rotation_records().await.unwrap();
     assert_eq!(memory.len(), 2);
     assert_eq!(memory["orders"].first_seen, Some(at(1)));
     assert_eq!(memory[&names[1]].first_seen, Some(at(2)));
     assert!(memory["orders"].paused);
     assert!(!memory[&names[1]].paused);
     journal.set_paused("orders", false).await.unwrap();
-    assert!(!journal.memory().await.unwrap()["orders"].paused);
+    assert!(!journal.rotation_records().await.unwrap()["orders"].paused);
 }
 
 pub async fn a_retirement_is_remembered_until_the_next_flip(journal: &dyn Journal) {
-    let retired = async || journal.memory_of("orders").await.unwrap().unwrap().retired;
+    let retired = async || {
+        journal
+            .rotation_record("orders")
+            .await
+            .unwrap()
+            .unwrap()
+            .retired
+    };
     let run = claimed(journal, &request("orders", 1)).await;
     end(journal, &run, RunState::Succeeded, at(1)).await;
     assert_eq!(retired().await, None);
@@ -166,16 +182,21 @@ pub async fn a_run_is_found_by_its_version_and_a_memory_by_its_rotation(journal:
     );
     assert_eq!(journal.run_of("orders", &version(2)).await.unwrap(), None);
     assert_eq!(journal.run_of("copy", &version(1)).await.unwrap(), None);
-    let all = journal.memory().await.unwrap();
+    let all = journal.rotation_records().await.unwrap();
     for name in ["orders", "copy"] {
         assert_eq!(
-            journal.memory_of(name).await.unwrap().as_ref(),
+            journal.rotation_record(name).await.unwrap().as_ref(),
             all.get(name)
         );
     }
     assert_eq!(
-        journal.memory_of("orders").await.unwrap().unwrap().last_run,
+        journal
+            .rotation_record("orders")
+            .await
+            .unwrap()
+            .unwrap()
+            .last_run,
         Some(run)
     );
-    assert_eq!(journal.memory_of("nobody").await.unwrap(), None);
+    assert_eq!(journal.rotation_record("nobody").await.unwrap(), None);
 }

@@ -191,10 +191,10 @@ async fn a_file_that_is_no_journal_or_cannot_be_made_is_refused_by_name() {
 async fn a_second_worker_is_refused_until_the_first_is_gone_and_commands_never_are() {
     let (folder, journal) = fresh().await;
     let path = folder.path().join("j.db");
-    journal.occupy("first").await.unwrap();
+    journal.register_worker("first").await.unwrap();
     let command = SqliteJournal::open(&path).await.unwrap();
     command.set_paused("orders", true).await.unwrap();
-    let refused = command.occupy("second").await.unwrap_err();
+    let refused = command.register_worker("second").await.unwrap_err();
     let told = refused.to_string();
     assert!(
         told.contains("worker first") && told.contains("j.db"),
@@ -203,9 +203,9 @@ async fn a_second_worker_is_refused_until_the_first_is_gone_and_commands_never_a
     assert_eq!(refused.code(), Code::JournalUnavailable);
     let copy = journal.clone();
     drop(journal);
-    command.occupy("second").await.unwrap_err();
+    command.register_worker("second").await.unwrap_err();
     drop(copy);
-    command.occupy("second").await.unwrap();
+    command.register_worker("second").await.unwrap();
 }
 
 #[tokio::test]

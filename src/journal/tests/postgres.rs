@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::sentences::*;
 use super::*;
 use crate::config::settings::{JournalPassword, PostgresLocation};
-use crate::journal::postgres::places::Places;
-use crate::journal::postgres::quota::SharedPace;
+use crate::journal::postgres::host_slots::HostSlots;
+use crate::journal::postgres::store_quota::SharedWriteLimiter;
 use twinkey_engines::{Tls, TlsMode};
 use twinkey_testkit::postgres::{LocalPostgres, Options};
 
@@ -151,10 +151,10 @@ async fn all_workers_writes_together_keep_to_the_quota() {
     let (_, journals) = two().await;
     // One turn a second.
     let rate = NonZeroU32::MIN;
-    let paces = journals.map(|journal| SharedPace::new(journal, rate));
+    let paces = journals.map(|journal| SharedWriteLimiter::new(journal, rate));
     let begun = Instant::now();
     for n in 0..10_u32 {
-        let wait = paces[n as usize % 2].ask(1).await.unwrap();
+        let wait = paces[n as usize % 2].request_turns(1).await.unwrap();
         // However long the answers take: no turn is earlier than its place in the line.
         let turn = begun.elapsed() + wait;
         assert!(
@@ -162,16 +162,16 @@ async fn all_workers_writes_together_keep_to_the_quota() {
             "turn {n} at {turn:?}"
         );
     }
-    let wait = paces[0].ask(5).await.unwrap() + begun.elapsed();
+    let wait = paces[0].request_turns(5).await.unwrap() + begun.elapsed();
     assert!(wait.as_secs_f64() > 9.999, "{wait:?}");
-    let wait = paces[1].ask(1).await.unwrap() + begun.elapsed();
+    let wait = paces[1].request_turns(1).await.unwrap() + begun.elapsed();
     assert!(wait.as_secs_f64() > 14.999, "{wait:?}");
 }
 
 #[tokio::test]
 async fn a_host_takes_no_more_than_its_limit_of_all_workers_and_a_place_is_freed_by_its_holder() {
     let (place, [first, second]) = two().await;
-    let (first, second) = (Places::new(first), Places::new(second));
+    let (first, second) = (HostSlots::new(first), HostSlots::new(second));
     let one = first.take("db", 2).await.unwrap().unwrap();
     let two = second.take("db", 2).await.unwrap().unwrap();
     assert!(first.take("db", 2).await.unwrap().is_none());

@@ -65,7 +65,7 @@ pub async fn tell(journal: &dyn Journal, run: &Run, step: &Step) -> Result<(), J
         seen: None,
         steps: vec![step.clone()],
     };
-    journal.note(run.hold(), &note).await
+    journal.note(run.claim_token(), &note).await
 }
 
 pub async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTime<Utc>) {
@@ -73,7 +73,7 @@ pub async fn end(journal: &dyn Journal, run: &Run, state: RunState, now: DateTim
     let outcome = Outcome { state, error, now };
     let nothing = Note::default();
     journal
-        .finish(run.hold(), &nothing, &outcome)
+        .finish(run.claim_token(), &nothing, &outcome)
         .await
         .unwrap();
 }
@@ -139,7 +139,12 @@ pub async fn a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_
     journal: &dyn Journal,
 ) {
     let run = claimed(journal, &request("orders", 1)).await;
-    assert!(journal.renew(run.hold(), at(50), LEASE).await.unwrap());
+    assert!(
+        journal
+            .renew(run.claim_token(), at(50), LEASE)
+            .await
+            .unwrap()
+    );
     let early = by("b", at(109), request("orders", 1));
     assert!(matches!(
         journal.claim(&early).await.unwrap(),
@@ -160,11 +165,11 @@ pub async fn a_lost_claim_cannot_be_renewed(journal: &dyn Journal) {
     let again = claimed(journal, &by("b", at(60), request("orders", 1))).await;
     assert_eq!(again.id, first.id);
     let renew = async |hold, at| journal.renew(hold, at, LEASE).await.unwrap();
-    assert!(!renew(first.hold(), at(61)).await);
-    assert!(renew(again.hold(), at(61)).await);
+    assert!(!renew(first.claim_token(), at(61)).await);
+    assert!(renew(again.claim_token(), at(61)).await);
     end(journal, &again, RunState::Succeeded, at(62)).await;
-    assert!(!renew(again.hold(), at(63)).await);
-    let nothing = Hold {
+    assert!(!renew(again.claim_token(), at(63)).await);
+    let nothing = ClaimToken {
         run: Uuid::nil(),
         attempt: 1,
     };
@@ -264,8 +269,8 @@ pub async fn steps_left_running_end_with_their_run(journal: &dyn Journal) {
     }
 }
 
-fn sight(active: &str, standby: &str) -> Seen {
-    Seen {
+fn sight(active: &str, standby: &str) -> SecretSummary {
+    SecretSummary {
         engine: "postgres".into(),
         host: None,
         active_user: active.into(),
@@ -281,13 +286,13 @@ pub async fn the_first_sighting_of_a_run_says_whom_it_goes_from_and_to(journal: 
             seen: Some(seen.clone()),
             steps: vec![],
         };
-        journal.note(run.hold(), &note).await.unwrap();
+        journal.note(run.claim_token(), &note).await.unwrap();
     }
     let run = read(journal, &run).await;
     assert_eq!(run.from_user.as_deref(), Some("app"));
     assert_eq!(run.to_user.as_deref(), Some("app_clone"));
     journal.seen("never run", &before).await.unwrap();
-    let memory = journal.memory().await.unwrap();
+    let memory = journal.rotation_records().await.unwrap();
     assert_eq!(memory["orders"].seen, Some(after));
     assert_eq!(memory["never run"].seen, Some(before));
     assert_eq!(memory["never run"].last_run, None);
@@ -313,11 +318,14 @@ pub async fn what_a_run_had_still_to_tell_is_told_with_its_end(journal: &dyn Jou
             error: (state != RunState::Succeeded).then(|| problem(Code::DbUnreachable)),
             now: at(9),
         };
-        journal.finish(run.hold(), &note, &outcome).await.unwrap();
+        journal
+            .finish(run.claim_token(), &note, &outcome)
+            .await
+            .unwrap();
         let ended = read(journal, &run).await;
         assert_eq!(ended.steps, note.steps);
         assert_eq!(ended.to_user.as_deref(), Some("app_clone"));
-        let memory = journal.memory_of("orders").await.unwrap().unwrap();
+        let memory = journal.rotation_record("orders").await.unwrap().unwrap();
         assert_eq!(memory.seen, Some(seen_after), "{state:?}");
     }
 }
@@ -351,16 +359,29 @@ pub async fn a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not(
 ) {
     let run = claimed(journal, &request("orders", 1)).await;
     end(journal, &run, RunState::Failed, at(1)).await;
-    assert_eq!(journal.memory().await.unwrap()["orders"].last_flip, None);
+    assert_eq!(
+        journal.rotation_records().await.unwrap()["orders"].last_flip,
+        None
+    );
     let run = claimed(journal, &request("orders", 2)).await;
     end(journal, &run, RunState::Succeeded, at(2)).await;
-    let memory = journal.memory().await.unwrap().remove("orders").unwrap();
+    let memory = journal
+        .rotation_records()
+        .await
+        .unwrap()
+        .remove("orders")
+        .unwrap();
     assert_eq!(
         (memory.last_success, memory.last_flip),
         (Some(at(2)), Some(at(2)))
     );
     journal.flipped("orders", at(3)).await.unwrap();
-    let memory = journal.memory().await.unwrap().remove("orders").unwrap();
+    let memory = journal
+        .rotation_records()
+        .await
+        .unwrap()
+        .remove("orders")
+        .unwrap();
     assert_eq!(
         (memory.last_success, memory.last_flip),
         (Some(at(2)), Some(at(3)))
@@ -382,6 +403,9 @@ pub async fn a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_fli
         claimed(journal, &by("b", at(60), request(rotation, 1))).await;
         journal.sweep(at(3601)).await.unwrap();
         assert_eq!(read(journal, &run).await.state, RunState::Missed);
-        assert_eq!(journal.memory().await.unwrap()[rotation].last_flip, flip);
+        assert_eq!(
+            journal.rotation_records().await.unwrap()[rotation].last_flip,
+            flip
+        );
     }
 }

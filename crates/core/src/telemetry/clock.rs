@@ -1,13 +1,13 @@
-//! The one clock. Everything else is given the time as a value, or this.
+//! The only clock. Everything else receives the time as a value, or this clock.
 //!
-//! What can go wrong, and what prevents it:
-//! - the wall clock is set while a task sleeps to a window: the sleep looks at the wall clock again
-//!   at least every second;
-//! - it is set back, and who waits a few seconds waits for hours: such waits are for a span of time, not
-//!   for a time of the day ([`Clock::pass`]), and who plans by the clock is told ([`Clock::set_back`]);
-//! - a time read here differs from itself after it went through the journal: it is cut to
-//!   microseconds, the precision of the journal and of PostgreSQL;
-//! - a test depends on how fast it runs: a manual clock stands still until its hand is moved.
+//! # Failure modes
+//! - The wall clock is set while a task sleeps until a window. The sleep reads the wall clock at least
+//!   every second.
+//! - The clock is set back, and a wait of seconds takes hours. Such waits are for a duration
+//!   ([`Clock::sleep`]). Tasks that plan by the clock await [`Clock::wait_for_rollback`].
+//! - A time differs from itself after the journal stored it. It is cut to microseconds, the precision
+//!   of the journal and of PostgreSQL.
+//! - A test depends on its speed. A manual clock stands still until its [`ClockControl`] moves it.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::sync::watch;
 
 /// The longest sleep before the wall clock is read again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// A clock that goes back by less is being adjusted, not set.
-const ADJUSTMENT: TimeDelta = TimeDelta::seconds(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// A smaller step back is an adjustment of the clock, not a rollback.
+const MAX_ADJUSTMENT: TimeDelta = TimeDelta::seconds(5);
 
-/// Tells the time, in UTC and whole microseconds. Cheap to clone.
+/// Clock in UTC and whole microseconds. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
@@ -29,31 +29,31 @@ enum Source {
     Manual(watch::Sender<DateTime<Utc>>),
 }
 
-/// Moves a manual [`Clock`] and all its clones. Cheap to clone.
+/// Control of a manual [`Clock`] and all its clones. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Hand(watch::Sender<DateTime<Utc>>);
+pub struct ClockControl(watch::Sender<DateTime<Utc>>);
 
 impl Clock {
-    /// The machine's wall clock.
+    /// The wall clock of the machine.
     #[must_use]
     pub const fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock that stands at `start` until its hand is moved: for tests.
+    /// A clock for tests that stands at `start` until its control moves it.
     #[must_use]
-    pub fn manual(start: DateTime<Utc>) -> (Self, Hand) {
+    pub fn manual(start: DateTime<Utc>) -> (Self, ClockControl) {
         let (time, _) = watch::channel(whole_micros(start));
-        (Self(Source::Manual(time.clone())), Hand(time))
+        (Self(Source::Manual(time.clone())), ClockControl(time))
     }
 
-    /// What time it is.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
             #[expect(
                 clippy::disallowed_methods,
-                reason = "the one place that asks the system"
+                reason = "the only place that reads the system clock"
             )]
             Source::System => whole_micros(Utc::now()),
             Source::Manual(time) => *time.borrow(),
@@ -65,11 +65,11 @@ impl Clock {
     pub async fn sleep_until(&self, deadline: DateTime<Utc>) {
         match &self.0 {
             Source::System => {
-                // No `Duration` means a negative one: it is later already.
+                // `to_std` fails for a negative duration: the deadline has passed.
                 while let Ok(left) = (deadline - self.now()).to_std()
                     && !left.is_zero()
                 {
-                    tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+                    tokio::time::sleep(left.min(POLL_INTERVAL)).await;
                 }
             }
             Source::Manual(time) => {
@@ -81,9 +81,9 @@ impl Clock {
 }
 
 impl Clock {
-    /// Returns once `span` has gone by, or the wall clock says so: setting it back makes no wait longer,
-    /// and after a suspension none goes on.
-    pub async fn pass(&self, span: Duration) {
+    /// Returns after `span` by the monotonic clock or by the wall clock, whichever is first. Setting the
+    /// wall clock back does not prolong the wait; after a suspension the wait ends.
+    pub async fn sleep(&self, span: Duration) {
         let deadline = TimeDelta::from_std(span)
             .ok()
             .and_then(|span| self.now().checked_add_signed(span))
@@ -111,13 +111,13 @@ impl Clock {
     }
 
     /// Returns when the wall clock has been set back.
-    pub async fn set_back(&self) {
+    pub async fn wait_for_rollback(&self) {
         let mut last = self.now();
         match &self.0 {
             Source::System => loop {
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 let now = self.now();
-                if now + ADJUSTMENT < last {
+                if now + MAX_ADJUSTMENT < last {
                     return;
                 }
                 last = now;
@@ -127,7 +127,7 @@ impl Clock {
                 let _ = time
                     .subscribe()
                     .wait_for(|now| {
-                        let back = *now + ADJUSTMENT < last;
+                        let back = *now + MAX_ADJUSTMENT < last;
                         last = *now;
                         back
                     })
@@ -137,18 +137,18 @@ impl Clock {
     }
 }
 
-impl Hand {
-    /// Sets the clock, forwards or backwards, and wakes who sleeps.
+impl ClockControl {
+    /// Sets the clock, forwards or backwards, and wakes sleeping tasks.
     pub fn set(&self, to: DateTime<Utc>) {
         self.0.send_replace(whole_micros(to));
     }
 
-    /// Moves the clock forwards and wakes who sleeps.
+    /// Moves the clock forwards and wakes sleeping tasks.
     pub fn advance(&self, by: TimeDelta) {
         self.0.send_modify(|now| *now = whole_micros(*now + by));
     }
 
-    /// How many wait for the clock to move.
+    /// The number of tasks that wait for the clock to move.
     #[must_use]
     pub fn sleepers(&self) -> usize {
         self.0.receiver_count()
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_system_clock_sleeps_until_the_deadline_and_not_less() {
+    async fn system_clock_sleeps_at_least_until_the_deadline() {
         let clock = Clock::system();
         let deadline = clock.now() + TimeDelta::milliseconds(30);
         clock.sleep_until(deadline).await;
@@ -172,19 +172,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_that_is_past_or_far_past_does_not_sleep() {
+    async fn a_past_deadline_does_not_sleep() {
         let clock = Clock::system();
         clock.sleep_until(clock.now()).await;
         clock.sleep_until(DateTime::UNIX_EPOCH).await;
         clock.sleep_until(DateTime::<Utc>::MIN_UTC).await;
-        let (clock, _hand) = Clock::manual(DateTime::UNIX_EPOCH);
+        let (clock, _control) = Clock::manual(DateTime::UNIX_EPOCH);
         clock.sleep_until(DateTime::<Utc>::MIN_UTC).await;
     }
 
     #[tokio::test]
-    async fn a_manual_clock_stands_still_and_wakes_its_sleepers_when_its_hand_is_moved_far_enough()
-    {
-        let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH);
+    async fn manual_clock_wakes_sleepers_when_moved_far_enough() {
+        let (clock, control) = Clock::manual(DateTime::UNIX_EPOCH);
         let deadline = clock.now() + TimeDelta::seconds(10);
         let sleeper = {
             let clock = clock.clone();
@@ -193,49 +192,49 @@ mod tests {
                 clock.now()
             })
         };
-        hand.advance(TimeDelta::seconds(9));
+        control.advance(TimeDelta::seconds(9));
         tokio::task::yield_now().await;
         assert!(!sleeper.is_finished());
-        hand.advance(TimeDelta::seconds(1));
+        control.advance(TimeDelta::seconds(1));
         assert_eq!(sleeper.await.unwrap(), deadline);
         assert_eq!(clock.now(), deadline);
     }
 
     #[tokio::test]
-    async fn a_sleeper_still_wakes_when_the_hand_was_dropped_after_moving_it() {
-        let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH);
-        hand.set(DateTime::UNIX_EPOCH + TimeDelta::days(1));
-        drop(hand);
+    async fn a_sleeper_wakes_after_the_control_was_dropped() {
+        let (clock, control) = Clock::manual(DateTime::UNIX_EPOCH);
+        control.set(DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        drop(control);
         clock
             .sleep_until(DateTime::UNIX_EPOCH + TimeDelta::hours(1))
             .await;
     }
 
     #[tokio::test]
-    async fn a_clock_that_is_set_back_makes_no_wait_longer_and_is_told_of() {
-        let (clock, hand) = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
-        let waiting = |clock: Clock| async move { clock.pass(Duration::from_secs(10)).await };
-        let told = |clock: Clock| async move { clock.set_back().await };
+    async fn a_rollback_prolongs_no_wait_and_is_reported() {
+        let (clock, control) = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        let waiting = |clock: Clock| async move { clock.sleep(Duration::from_secs(10)).await };
+        let watching = |clock: Clock| async move { clock.wait_for_rollback().await };
         let (waiter, watcher) = (
             tokio::spawn(waiting(clock.clone())),
-            tokio::spawn(told(clock.clone())),
+            tokio::spawn(watching(clock.clone())),
         );
-        // Until both have looked at the clock.
-        while hand.sleepers() < 2 {
+        // Until both tasks have read the clock.
+        while control.sleepers() < 2 {
             tokio::task::yield_now().await;
         }
-        hand.advance(TimeDelta::seconds(6));
+        control.advance(TimeDelta::seconds(6));
         tokio::task::yield_now().await;
-        hand.set(DateTime::UNIX_EPOCH);
+        control.set(DateTime::UNIX_EPOCH);
         watcher.await.unwrap();
         assert!(!waiter.is_finished());
-        hand.advance(TimeDelta::seconds(4));
+        control.advance(TimeDelta::seconds(4));
         waiter.await.unwrap();
     }
 
     #[test]
-    fn every_time_is_in_whole_microseconds() {
-        let (clock, _hand) = Clock::manual(DateTime::from_timestamp_nanos(1_234_567));
+    fn times_are_whole_microseconds() {
+        let (clock, _control) = Clock::manual(DateTime::from_timestamp_nanos(1_234_567));
         assert_eq!(clock.now(), DateTime::from_timestamp_nanos(1_234_000));
         assert_eq!(Clock::system().now().timestamp_subsec_nanos() % 1_000, 0);
     }

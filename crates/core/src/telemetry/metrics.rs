@@ -1,10 +1,10 @@
-//! What Prometheus scrapes: counts and times from the events and from the calls to the store.
+//! Prometheus metrics of a process: counters and histograms from events and from calls to the store.
 //!
-//! What can go wrong, and what prevents it:
-//! - a gauge tells of yesterday, or of a rotation that is gone: what has a state is no counter here, but is read
-//!   from the journal at each scrape (`admin::metrics`);
-//! - a label takes any value, and the series are without number: labels are names from the config, engines, and
-//!   words from enums.
+//! # Failure modes
+//! - A gauge shows an old value or a removed rotation. State is no counter here: each scrape reads it
+//!   from the journal (`admin::metrics`).
+//! - A label takes any value, and the number of series is unbounded. Labels are names from the config,
+//!   engines and names from enums.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// `rotation`, `engine`, `outcome`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct RunLabels {
     rotation: String,
     engine: String,
     outcome: &'static str,
@@ -25,27 +25,27 @@ struct Ended {
 
 /// `step`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Stepped {
+struct StepLabels {
     step: &'static str,
 }
 
 /// `operation`, `outcome`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Asked {
+struct StoreRequestLabels {
     operation: &'static str,
     outcome: &'static str,
 }
 
 /// `kind`, `outcome`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Told {
+struct DeliveryLabels {
     kind: &'static str,
     outcome: &'static str,
 }
 
 /// `interface`, `action`, `outcome`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Served {
+struct ServedRequestLabels {
     interface: &'static str,
     action: &'static str,
     outcome: &'static str,
@@ -53,19 +53,19 @@ struct Served {
 
 /// The counters and histograms of a process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(Arc<Kept>);
+pub struct Metrics(Arc<Inner>);
 
-struct Kept {
+struct Inner {
     registry: Registry,
-    runs: Family<Ended, Counter>,
+    runs: Family<RunLabels, Counter>,
     run_seconds: Histogram,
-    step_seconds: Family<Stepped, Histogram>,
+    step_seconds: Family<StepLabels, Histogram>,
     lag_seconds: Histogram,
-    store: Family<Asked, Counter>,
+    store: Family<StoreRequestLabels, Counter>,
     lost: Counter,
-    notifications: Family<Told, Counter>,
-    hooks: Family<Told, Counter>,
-    served: Family<Served, Counter>,
+    notifications: Family<DeliveryLabels, Counter>,
+    hooks: Family<DeliveryLabels, Counter>,
+    served: Family<ServedRequestLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -74,13 +74,13 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// From 5 ms to about 45 minutes.
-fn long() -> Histogram {
+/// Buckets from 5 ms to about 45 minutes.
+fn duration_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 3.0, 13))
 }
 
-/// From 1 ms to about 17 minutes.
-fn lag() -> Histogram {
+/// Buckets from 1 ms to about 17 minutes.
+fn lag_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 4.0, 11))
 }
 
@@ -93,36 +93,36 @@ impl Default for Metrics {
         let notifications = Family::default();
         let hooks = Family::default();
         let served = Family::default();
-        let (run_seconds, lag_seconds) = (long(), lag());
-        let step_seconds = Family::new_with_constructor(long as fn() -> Histogram);
+        let (run_seconds, lag_seconds) = (duration_histogram(), lag_histogram());
+        let step_seconds = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
         // The library adds `_total` to counters and the unit to the name.
         registry.register(
             "runs",
-            "Runs that ended, and windows that were missed; deferred: another try comes in the window",
+            "Runs that ended, and missed windows; deferred: another attempt follows in the window",
             runs.clone(),
         );
         registry.register_with_unit(
             "run_duration",
-            "From a run's start to its end, one try",
+            "Time from the start of a run to its end, one attempt",
             Unit::Seconds,
             run_seconds.clone(),
         );
         registry.register_with_unit(
             "step_duration",
-            "From a step's start to its end",
+            "Time from the start of a step to its end",
             Unit::Seconds,
             step_seconds.clone(),
         );
         registry.register_with_unit(
             "window_lag",
-            "From when a run was due (the opening, and spread) to its first try",
+            "Time from the due time of a run (opening plus spread) to its first attempt",
             Unit::Seconds,
             lag_seconds.clone(),
         );
         registry.register("store_requests", "Calls to the secret store", store.clone());
         registry.register(
             "metrics_events_lost",
-            "Events that came too fast to be counted here",
+            "Events that were lost before they were counted",
             lost.clone(),
         );
         registry.register(
@@ -132,15 +132,15 @@ impl Default for Metrics {
         );
         registry.register(
             "hooks",
-            "Hooks that were run after AWSCURRENT had moved, or had to be and were not",
+            "Hooks that ran after AWSCURRENT moved, or did not run although they should",
             hooks.clone(),
         );
         registry.register(
             "served_requests",
-            "Requests of applications to the served store",
+            "Requests from applications to the served store",
             served.clone(),
         );
-        Self(Arc::new(Kept {
+        Self(Arc::new(Inner {
             registry,
             runs,
             run_seconds,
@@ -156,9 +156,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A run has ended or waits for another try, or a window went by without one.
-    pub fn ended(&self, rotation: &str, engine: &str, outcome: &'static str) {
-        let labels = Ended {
+    /// Counts a run that ended or was deferred, or a window without a run.
+    pub fn run_ended(&self, rotation: &str, engine: &str, outcome: &'static str) {
+        let labels = RunLabels {
             rotation: rotation.to_owned(),
             engine: engine.to_owned(),
             outcome,
@@ -166,56 +166,61 @@ impl Metrics {
         self.0.runs.get_or_create(&labels).inc();
     }
 
-    /// A run took so many seconds.
-    pub fn run_took(&self, seconds: f64) {
+    /// Records the duration of a run.
+    pub fn observe_run(&self, seconds: f64) {
         self.0.run_seconds.observe(seconds);
     }
 
-    /// A step took so many seconds.
-    pub fn step_took(&self, step: &'static str, seconds: f64) {
-        let labels = Stepped { step };
+    /// Records the duration of a step.
+    pub fn observe_step(&self, step: &'static str, seconds: f64) {
+        let labels = StepLabels { step };
         self.0.step_seconds.get_or_create(&labels).observe(seconds);
     }
 
-    /// A window's run has begun, so many seconds after it was due.
-    pub fn lag(&self, seconds: f64) {
+    /// Records the delay between the due time of a window's run and its start.
+    pub fn observe_lag(&self, seconds: f64) {
         self.0.lag_seconds.observe(seconds.max(0.0));
     }
 
-    /// A call to the store was answered.
-    pub fn asked_store(&self, operation: &'static str, outcome: &'static str) {
-        let labels = Asked { operation, outcome };
+    /// Counts a call to the store.
+    pub fn store_request(&self, operation: &'static str, outcome: &'static str) {
+        let labels = StoreRequestLabels { operation, outcome };
         self.0.store.get_or_create(&labels).inc();
     }
 
-    /// Events were lost on the way here; 1 where it is not known how many.
-    pub fn lost(&self, events: Option<u64>) {
+    /// Counts lost events; 1 if their number is unknown.
+    pub fn events_lost(&self, events: Option<u64>) {
         self.0.lost.inc_by(events.unwrap_or(1));
     }
 
-    /// A notification was delivered, or given up.
-    pub fn notified(&self, kind: &'static str, outcome: &'static str) {
-        let labels = Told { kind, outcome };
+    /// Counts a notification that was delivered or given up.
+    pub fn notification(&self, kind: &'static str, outcome: &'static str) {
+        let labels = DeliveryLabels { kind, outcome };
         self.0.notifications.get_or_create(&labels).inc();
     }
 
-    /// There are hooks of a kind: their counts begin at 0, or the first failure would be no increase.
-    pub fn expect_hooks(&self, kind: &'static str, outcomes: &[&'static str]) {
+    /// Creates the counters of a kind of hooks at 0, so that the first failure is an increase.
+    pub fn register_hooks(&self, kind: &'static str, outcomes: &[&'static str]) {
         for outcome in outcomes {
-            let labels = Told { kind, outcome };
+            let labels = DeliveryLabels { kind, outcome };
             self.0.hooks.get_or_create(&labels).inc_by(0);
         }
     }
 
-    /// A hook has run, well or not, or was not run.
-    pub fn hook_ran(&self, kind: &'static str, outcome: &'static str) {
-        let labels = Told { kind, outcome };
+    /// Counts a hook that succeeded, failed or did not run.
+    pub fn hook(&self, kind: &'static str, outcome: &'static str) {
+        let labels = DeliveryLabels { kind, outcome };
         self.0.hooks.get_or_create(&labels).inc();
     }
 
-    /// An application's request to the served store was answered.
-    pub fn served(&self, interface: &'static str, action: &'static str, outcome: &'static str) {
-        let labels = Served {
+    /// Counts an application's request to the served store.
+    pub fn served_request(
+        &self,
+        interface: &'static str,
+        action: &'static str,
+        outcome: &'static str,
+    ) {
+        let labels = ServedRequestLabels {
             interface,
             action,
             outcome,
@@ -223,10 +228,10 @@ impl Metrics {
         self.0.served.get_or_create(&labels).inc();
     }
 
-    /// All of it, and what `others` holds, in the OpenMetrics text format.
+    /// These metrics and those of `others`, in the OpenMetrics text format.
     ///
     /// # Errors
-    /// [`fmt::Error`], which writing to memory does not give.
+    /// [`fmt::Error`], which writing to memory never returns.
     pub fn text(&self, others: &Registry) -> Result<String, fmt::Error> {
         let mut out = String::new();
         text::encode_registry(&mut out, &self.0.registry)?;

@@ -1,10 +1,9 @@
-//! How the program tells what it does (logs, on standard error), and the one clock.
-//! `docs/logging.md` says how to write a message.
+//! Logs on standard error, metrics and the clock. `docs/logging.md` describes the style of messages.
 //!
-//! What can go wrong, and what prevents it:
-//! - a library prints a secret once somebody turns the log up: what may do so is capped in
-//!   `CAPS`, in code; no flag and no environment variable lifts a cap;
-//! - a log file fills with colour codes: colour only where standard error is a terminal.
+//! # Failure modes
+//! - A library logs a secret at a high verbosity. `CAPS` limits such targets in code; no flag and no
+//!   environment variable lifts a cap.
+//! - Colour codes fill a log file. Colour is used only if standard error is a terminal.
 
 pub mod clock;
 pub mod metrics;
@@ -20,26 +19,26 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
-pub use clock::{Clock, Hand};
+pub use clock::{Clock, ClockControl};
 
 use crate::code::Code;
 
 /// `--log-format`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Coloured text.
     #[default]
     Text,
-    /// One object a line, flat: for machines.
+    /// One flat JSON object a line.
     Json,
 }
 
-/// How runs end: what the commands print themselves.
+/// Target of the outcomes of runs, which commands print themselves.
 pub const OUTCOME: &str = "twinkey::outcome";
-/// What somebody did by hand, and why: always logged.
+/// Target of manual actions and their reasons: always logged.
 pub const AUDIT: &str = "twinkey::audit";
 
-/// The most that a target may log, whatever the verbosity, and why.
+/// The highest level of a target at any verbosity, with the reason.
 const CAPS: [(&str, LevelFilter); 12] = [
     // Requests, responses and signing material, `SecretString` included.
     ("aws_smithy_runtime", LevelFilter::INFO),
@@ -48,9 +47,9 @@ const CAPS: [(&str, LevelFilter); 12] = [
     ("aws_sdk_secretsmanager", LevelFilter::INFO),
     ("aws_sigv4", LevelFilter::INFO),
     ("aws_runtime", LevelFilter::INFO),
-    // The statements, verifiers included; slow ones at WARN.
+    // Statements, verifiers included; slow statements at WARN.
     ("sqlx::query", LevelFilter::OFF),
-    // What the server says back, which may quote a statement.
+    // Notices of the server, which may quote a statement.
     ("sqlx::postgres::notice", LevelFilter::OFF),
     // Headers, bearer tokens included.
     ("hyper", LevelFilter::INFO),
@@ -60,13 +59,14 @@ const CAPS: [(&str, LevelFilter); 12] = [
     ("rustls", LevelFilter::INFO),
 ];
 
-/// Logs to standard error from now on. `verbosity` is how often `-v` was given: 0 is `info` from
-/// twinkey and `warn` from others, 1 `debug` from twinkey, 2 `trace` from twinkey and `debug` from
-/// others. `quiet` is for commands whose own output tells what happens: 0 is then `error` from all,
-/// nothing of [`OUTCOME`], and all of [`AUDIT`].
+/// Starts logging to standard error.
+///
+/// `verbosity` is the number of `-v` flags: 0 is `info` from twinkey and `warn` from others, 1 `debug`
+/// from twinkey, 2 `trace` from twinkey and `debug` from others. `quiet` is for commands that print
+/// their own output: 0 is then `error` from all, nothing of [`OUTCOME`], and all of [`AUDIT`].
 ///
 /// # Errors
-/// [`TelemetryError`] when it was called before in this process.
+/// [`TelemetryError`] on a second call in one process.
 pub fn init(format: LogFormat, verbosity: u8, quiet: bool) -> Result<(), TelemetryError> {
     let colour = std::io::stderr().is_terminal()
         // https://no-color.org: present and not empty.
@@ -104,7 +104,7 @@ where
     tracing_subscriber::registry().with(layer.with_filter(levels))
 }
 
-/// Which target may log what. The longest matching name counts, so that a cap holds for all below.
+/// The level of each target. The longest matching name counts, so a cap covers all targets below it.
 fn levels(verbosity: u8) -> Targets {
     let (own, others) = match verbosity {
         0 => (LevelFilter::INFO, LevelFilter::WARN),
@@ -120,7 +120,7 @@ fn levels(verbosity: u8) -> Targets {
         .with_target("twinkey", own)
 }
 
-/// Something logs in this process already.
+/// Logging was started before in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("logging was set up twice in one process")]
 pub struct TelemetryError;
@@ -132,7 +132,7 @@ impl TelemetryError {
         Code::Internal
     }
 
-    /// What to do now.
+    /// What the user can do now.
     #[must_use]
     pub fn hint(&self) -> String {
         "this is a bug in twinkey: please report it with the command that was run".into()

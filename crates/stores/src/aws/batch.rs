@@ -13,8 +13,8 @@ use chrono::DateTime;
 use secrecy::SecretString;
 
 use super::AwsStore;
-use super::failure::failure;
-use crate::answer::{About, Asked};
+use super::sdk_error::sdk_error;
+use crate::api_error::{ApiCall, CallSubject};
 use crate::{SecretVersion, StoreError, VersionId, stage};
 
 impl AwsStore {
@@ -22,17 +22,17 @@ impl AwsStore {
         &self,
         secrets: &[&str],
     ) -> Result<Vec<Option<SecretVersion>>, StoreError> {
-        let asked = Asked {
+        let call = ApiCall {
             operation: "BatchGetSecretValue",
             secret: "*",
-            about: About::Secret,
+            subject: CallSubject::Secret,
         };
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let ids = secrets.iter().map(ToString::to_string).collect();
-        let call = self.client.batch_get_secret_value();
-        let sent = call.set_secret_id_list(Some(ids)).customize();
+        let request = self.client.batch_get_secret_value();
+        let sent = request.set_secret_id_list(Some(ids)).customize();
         let answer = sent.config_override(once).send().await;
-        let answer = answer.map_err(|error| failure(asked, &error))?;
+        let answer = answer.map_err(|error| sdk_error(call, &error))?;
         let mut entries = answer.secret_values.unwrap_or_default();
         let own = self.own();
         Ok(secrets

@@ -11,7 +11,8 @@
 //!   failed transmission only its kind.
 
 mod batch;
-mod failure;
+mod own_writes;
+mod sdk_error;
 
 use std::time::Duration;
 
@@ -26,9 +27,9 @@ use chrono::DateTime;
 use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
 
-use self::failure::failure;
-use super::answer::{About, Asked, binary};
-use super::own_writes::OwnWrites;
+use self::own_writes::OwnWrites;
+use self::sdk_error::sdk_error;
+use super::api_error::{ApiCall, CallSubject, binary_secret};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use twinkey_core::secret::Sensitive;
 
@@ -50,17 +51,16 @@ const PAUSES: [Duration; 5] = [
 
 /// What a failed call of the SDK means that was about a secret, for those who call what the trait does not
 /// have.
-pub fn told<E>(operation: &'static str, secret: &str, error: &SdkError<E>) -> StoreError
+pub fn store_error<E>(operation: &'static str, secret: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let about = About::Secret;
-    let asked = Asked {
+    let call = ApiCall {
         operation,
         secret,
-        about,
+        subject: CallSubject::Secret,
     };
-    failure(asked, error)
+    sdk_error(call, error)
 }
 
 /// Secrets Manager in one account and region.
@@ -128,13 +128,13 @@ impl AwsStore {
     }
 
     async fn describe_once(&self, secret: &str) -> Result<Description, StoreError> {
-        let asked = Asked {
+        let call = ApiCall {
             operation: "DescribeSecret",
             secret,
-            about: About::Secret,
+            subject: CallSubject::Secret,
         };
         let sent = self.client.describe_secret().secret_id(secret).send().await;
-        let answer = sent.map_err(|e| failure(asked, &e))?;
+        let answer = sent.map_err(|e| sdk_error(call, &e))?;
         let versions = answer.version_ids_to_stages.unwrap_or_default();
         Ok(Description {
             arn: answer.arn.unwrap_or_default(),
@@ -156,18 +156,18 @@ impl AwsStore {
         secret: &str,
         which: Selector<'_>,
     ) -> Result<SecretVersion, StoreError> {
-        let call = self.client.get_secret_value().secret_id(secret);
-        let (call, about) = match which {
-            Selector::Stage(stage) => (call.version_stage(stage), About::Stage(stage)),
-            Selector::Version(id) => (call.version_id(&id.0), About::Version(id)),
+        let request = self.client.get_secret_value().secret_id(secret);
+        let (request, subject) = match which {
+            Selector::Stage(stage) => (request.version_stage(stage), CallSubject::Stage(stage)),
+            Selector::Version(id) => (request.version_id(&id.0), CallSubject::Version(id)),
         };
-        let asked = Asked {
+        let call = ApiCall {
             operation: "GetSecretValue",
             secret,
-            about,
+            subject,
         };
-        let answer = call.send().await.map_err(|e| failure(asked, &e))?;
-        let value = answer.secret_string.ok_or_else(|| binary(secret))?;
+        let answer = request.send().await.map_err(|e| sdk_error(call, &e))?;
+        let value = answer.secret_string.ok_or_else(|| binary_secret(secret))?;
         Ok(SecretVersion {
             arn: answer.arn.unwrap_or_default(),
             version_id: VersionId(answer.version_id.unwrap_or_default()),
@@ -186,10 +186,10 @@ impl AwsStore {
         from: Option<&VersionId>,
         to: Option<&VersionId>,
     ) -> Result<(), StoreError> {
-        let asked = Asked {
+        let call = ApiCall {
             operation: "UpdateSecretVersionStage",
             secret,
-            about: About::Stage(stage),
+            subject: CallSubject::Stage(stage),
         };
         self.client
             .update_secret_version_stage()
@@ -202,7 +202,7 @@ impl AwsStore {
             .send()
             .await
             .map(drop)
-            .map_err(|e| failure(asked, &e))
+            .map_err(|e| sdk_error(call, &e))
     }
 }
 
@@ -247,10 +247,10 @@ impl SecretStore for AwsStore {
         value: &Sensitive,
         stage: &str,
     ) -> Result<(), StoreError> {
-        let asked = Asked {
+        let call = ApiCall {
             operation: "PutSecretValue",
             secret,
-            about: About::Version(id),
+            subject: CallSubject::Version(id),
         };
         let sent = self
             .client
@@ -271,9 +271,9 @@ impl SecretStore for AwsStore {
             }
             // A message about the request's form may quote it.
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("ValidationException") => {
-                Err(asked.failed("ValidationException", "the request's form"))
+                Err(call.error("ValidationException", "the request's form"))
             }
-            Err(e) => Err(failure(asked, &e)),
+            Err(e) => Err(sdk_error(call, &e)),
         }
     }
 
@@ -299,18 +299,18 @@ impl SecretStore for AwsStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let asked = Asked {
+        let call = ApiCall {
             operation: "ListSecrets",
             secret: "*",
-            about: About::Secret,
+            subject: CallSubject::Secret,
         };
         match self.client.list_secrets().max_results(1).send().await {
             Ok(_) => Ok(()),
-            // A role without ListSecrets is well made; that it was told so is an answer.
+            // A role without ListSecrets is well made; that it was store_error so is an answer.
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("AccessDeniedException") => {
                 Ok(())
             }
-            Err(e) => Err(failure(asked, &e)),
+            Err(e) => Err(sdk_error(call, &e)),
         }
     }
 }

@@ -3,13 +3,13 @@
 //! What can go wrong, and what prevents it:
 //! - a read gets what was true before a flip that was acknowledged, by this process or by another one: each
 //!   read first asks SQLite whether any other connection has committed since (`PRAGMA data_version`), and
-//!   drops everything that was kept if so;
+//!   drops everything that was entries if so;
 //! - that question is asked before a commit and answers a read that came after it: a read takes the answer
-//!   of a question only if that was asked after the read had come;
-//! - what is read while the file changes is kept as if it were new: it is kept under the answer from before
+//!   of a question only if that was asked after the read had arrived;
+//! - what is read while the file changes is entries as if it were new: it is entries under the answer from before
 //!   it was read, and only while that is still the latest;
-//! - memory fills: what is kept is bounded, and dropped as a whole;
-//! - values lie in memory in clear: they are kept as they are in the file, and opened for each read.
+//! - memory fills: what is entries is bounded, and dropped as a whole;
+//! - values lie in memory in clear: they are entries as they are in the file, and opened for each read.
 //!
 //! Source: <https://www.sqlite.org/pragma.html#pragma_data_version>
 
@@ -24,12 +24,12 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::versions::SealedVersion;
 use crate::VersionId;
 
-/// The most that is kept, in bytes of sealed values.
-const MOST_BYTES: usize = 32 << 20;
+/// The most that is entries, in bytes of sealed values.
+const MAX_BYTES: usize = 32 << 20;
 
 /// What a read asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Wanted {
+pub(super) struct VersionSelector {
     pub secret: String,
     pub version: Option<VersionId>,
     pub label: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Wanted {
 
 /// A state of the file. SQLite's numbers can be compared on one connection only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct State {
+pub(super) struct FileState {
     connection: u64,
     version: i64,
 }
@@ -45,24 +45,24 @@ pub(super) struct State {
 /// See the module.
 pub(super) struct Cache {
     options: Arc<SqliteConnectOptions>,
-    /// How many reads have come.
-    come: AtomicU64,
-    watch: tokio::sync::Mutex<Watch>,
-    kept: Mutex<Kept>,
+    /// How many reads have arrived.
+    arrived: AtomicU64,
+    detector: tokio::sync::Mutex<CommitDetector>,
+    entries: Mutex<Entries>,
 }
 
 /// The connection that is asked, and for whom it was asked last.
-struct Watch {
+struct CommitDetector {
     connection: Option<SqliteConnection>,
     /// How many there have been.
     connections: u64,
-    /// The reads up to this one had come when it was.
+    /// The reads up to this one had arrived when it was.
     answered: u64,
-    state: State,
+    state: FileState,
 }
 
-impl Watch {
-    async fn ask(&mut self, options: &SqliteConnectOptions) -> sqlx::Result<State> {
+impl CommitDetector {
+    async fn ask(&mut self, options: &SqliteConnectOptions) -> sqlx::Result<FileState> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => {
@@ -76,34 +76,34 @@ impl Watch {
         if answer.is_err() {
             self.connection = None;
         }
-        Ok(State {
+        Ok(FileState {
             connection: self.connections,
             version: answer?,
         })
     }
 }
 
-struct Kept {
-    state: State,
+struct Entries {
+    state: FileState,
     bytes: usize,
-    versions: HashMap<Wanted, Arc<SealedVersion>>,
+    versions: HashMap<VersionSelector, Arc<SealedVersion>>,
 }
 
 impl Cache {
     /// An empty one, for the file that these options open.
     pub(super) fn new(options: Arc<SqliteConnectOptions>) -> Self {
         // Connections are counted from 1.
-        let state = State::default();
+        let state = FileState::default();
         Self {
             options,
-            come: AtomicU64::new(0),
-            watch: tokio::sync::Mutex::new(Watch {
+            arrived: AtomicU64::new(0),
+            detector: tokio::sync::Mutex::new(CommitDetector {
                 connection: None,
                 connections: 0,
                 answered: 0,
                 state,
             }),
-            kept: Mutex::new(Kept {
+            entries: Mutex::new(Entries {
                 state,
                 bytes: 0,
                 versions: HashMap::new(),
@@ -116,19 +116,19 @@ impl Cache {
     ///
     /// # Errors
     /// sqlx's
-    pub(super) async fn state(&self) -> sqlx::Result<State> {
-        let me = self.come.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut watch = self.watch.lock().await;
-        if watch.answered >= me {
-            return Ok(watch.state);
+    pub(super) async fn state(&self) -> sqlx::Result<FileState> {
+        let me = self.arrived.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut detector = self.detector.lock().await;
+        if detector.answered >= me {
+            return Ok(detector.state);
         }
-        let answers = self.come.load(Ordering::SeqCst);
-        let state = watch.ask(&self.options).await?;
-        watch.answered = answers;
-        watch.state = state;
-        let mut kept = self.kept();
-        if kept.state != state {
-            *kept = Kept {
+        let answers = self.arrived.load(Ordering::SeqCst);
+        let state = detector.ask(&self.options).await?;
+        detector.answered = answers;
+        detector.state = state;
+        let mut entries = self.entries();
+        if entries.state != state {
+            *entries = Entries {
                 state,
                 bytes: 0,
                 versions: HashMap::new(),
@@ -137,40 +137,49 @@ impl Cache {
         Ok(state)
     }
 
-    /// What is kept of that state.
-    pub(super) fn get(&self, state: State, wanted: &Wanted) -> Option<Arc<SealedVersion>> {
-        let kept = self.kept();
-        if kept.state != state {
+    /// What is entries of that state.
+    pub(super) fn get(
+        &self,
+        state: FileState,
+        selector: &VersionSelector,
+    ) -> Option<Arc<SealedVersion>> {
+        let entries = self.entries();
+        if entries.state != state {
             return None;
         }
-        kept.versions.get(wanted).map(Arc::clone)
+        entries.versions.get(selector).map(Arc::clone)
     }
 
     /// Keeps what was read after the file was in that state.
-    pub(super) fn keep(&self, state: State, wanted: Wanted, version: &Arc<SealedVersion>) {
-        let mut kept = self.kept();
-        if kept.state != state {
+    pub(super) fn keep(
+        &self,
+        state: FileState,
+        selector: VersionSelector,
+        version: &Arc<SealedVersion>,
+    ) {
+        let mut entries = self.entries();
+        if entries.state != state {
             return;
         }
-        if kept.bytes + version.bytes() > MOST_BYTES {
-            kept.versions.clear();
-            kept.bytes = 0;
+        if entries.bytes + version.bytes() > MAX_BYTES {
+            entries.versions.clear();
+            entries.bytes = 0;
         }
-        kept.bytes += version.bytes();
-        kept.versions.insert(wanted, Arc::clone(version));
+        entries.bytes += version.bytes();
+        entries.versions.insert(selector, Arc::clone(version));
     }
 
     /// Closes the connection that detects commits.
     pub(super) async fn close(&self) {
-        if let Some(connection) = self.watch.lock().await.connection.take()
+        if let Some(connection) = self.detector.lock().await.connection.take()
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "SQLite file not closed cleanly");
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock()
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock()
     }
 }
 
@@ -182,8 +191,8 @@ mod tests {
     use super::*;
     use twinkey_core::secret::Sensitive;
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn selector() -> VersionSelector {
+        VersionSelector {
             secret: "a".into(),
             version: None,
             label: None,
@@ -212,12 +221,12 @@ mod tests {
         for writer in [&other, &store] {
             store.read_cached("a", None, None).await.unwrap();
             let before = store.cache.state().await.unwrap();
-            assert!(store.cache.get(before, &wanted()).is_some());
+            assert!(store.cache.get(before, &selector()).is_some());
             put(writer, "more").await;
             let after = store.cache.state().await.unwrap();
             assert_ne!(before, after);
             for state in [before, after] {
-                assert!(store.cache.get(state, &wanted()).is_none());
+                assert!(store.cache.get(state, &selector()).is_none());
             }
         }
     }
@@ -229,11 +238,11 @@ mod tests {
         put(&store, "one").await;
         store.read_cached("a", None, None).await.unwrap();
         let before = store.cache.state().await.unwrap();
-        let old = store.cache.get(before, &wanted()).unwrap();
+        let old = store.cache.get(before, &selector()).unwrap();
         put(&store, "two").await;
         let after = store.cache.state().await.unwrap();
-        store.cache.keep(before, wanted(), &old);
-        assert!(store.cache.get(after, &wanted()).is_none());
+        store.cache.keep(before, selector(), &old);
+        assert!(store.cache.get(after, &selector()).is_none());
     }
 
     #[tokio::test]
@@ -243,9 +252,9 @@ mod tests {
         put(&store, "one").await;
         store.read_cached("a", None, None).await.unwrap();
         let before = store.cache.state().await.unwrap();
-        store.cache.watch.lock().await.connection = None;
+        store.cache.detector.lock().await.connection = None;
         let after = store.cache.state().await.unwrap();
         assert_ne!(before, after);
-        assert!(store.cache.get(after, &wanted()).is_none());
+        assert!(store.cache.get(after, &selector()).is_none());
     }
 }

@@ -13,11 +13,11 @@ pub mod api;
 mod cache;
 mod labels;
 mod naming;
-mod operations;
-mod random;
+mod random_password;
 mod refusal;
 mod rows;
 mod sealed;
+mod secrets;
 mod versions;
 
 use std::path::Path;
@@ -30,20 +30,20 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use self::cache::Cache;
-use self::operations::NewSecret;
-use self::sealed::{Belongs, Key, key_file};
+use self::sealed::{Binding, SealingKey, key_file};
+use self::secrets::NewSecret;
 use self::versions::{Value, stages_of};
-use super::answer::{About, Asked};
+use super::api_error::{ApiCall, CallSubject};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 use crate::sqlite::{self, Database, Writer};
 use twinkey_core::secret::Sensitive;
 
 pub use self::api::router;
-pub use self::refusal::{Kind, Refusal};
+pub use self::refusal::{Refusal, RefusalKind};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/store");
 
-const CHECK: Belongs<'_> = Belongs {
+const CHECK: Binding<'_> = Binding {
     arn: "twinkey",
     version: "key check",
 };
@@ -51,7 +51,7 @@ const CHECK: Belongs<'_> = Belongs {
 /// An open store. Clones of what it holds are cheap; share it in an `Arc`.
 pub struct LocalStore {
     database: Database,
-    key: Key,
+    key: SealingKey,
     cache: Cache,
 }
 
@@ -105,7 +105,7 @@ impl LocalStore {
         let id = VersionId(Uuid::new_v4().to_string());
         let value = Value::Text(value.clone());
         let put = match self.put_value(name, &id, &value, None).await {
-            Err(refusal) if refusal.kind == Kind::ResourceNotFound => self
+            Err(refusal) if refusal.kind == RefusalKind::ResourceNotFound => self
                 .create_secret(NewSecret {
                     name,
                     description: None,
@@ -117,7 +117,7 @@ impl LocalStore {
                 .map(drop),
             put => put.map(drop),
         };
-        put.map_err(told("PutSecretValue", name, About::Secret))?;
+        put.map_err(store_error("PutSecretValue", name, CallSubject::Secret))?;
         Ok(id)
     }
 
@@ -128,7 +128,7 @@ impl LocalStore {
     pub async fn names(&self) -> Result<Vec<String>, StoreError> {
         let all = self.all_details().await;
         Ok(all
-            .map_err(told("ListSecrets", "*", About::Secret))?
+            .map_err(store_error("ListSecrets", "*", CallSubject::Secret))?
             .into_iter()
             .filter(|d| d.secret.deleted.is_none())
             .map(|d| d.secret.name)
@@ -141,7 +141,11 @@ impl LocalStore {
     /// [`StoreError`]
     pub async fn versions(&self, secret: &str) -> Result<Vec<VersionEntry>, StoreError> {
         let details = self.details(secret).await;
-        let details = details.map_err(told("ListSecretVersionIds", secret, About::Secret))?;
+        let details = details.map_err(store_error(
+            "ListSecretVersionIds",
+            secret,
+            CallSubject::Secret,
+        ))?;
         Ok(details
             .versions
             .into_iter()
@@ -158,35 +162,45 @@ impl LocalStore {
     ///
     /// # Errors
     /// [`Refusal`], where the system gives no random numbers.
-    pub fn seal_beside(
+    pub fn seal_external(
         &self,
         what: &str,
         name: &str,
         value: &Sensitive,
     ) -> Result<Vec<u8>, Refusal> {
-        let of = Belongs {
+        let of = Binding {
             arn: what,
             version: name,
         };
         self.key
             .seal(of, value.expose_secret().as_bytes())
-            .map_err(|_| Refusal::new(Kind::Encryption, "it could not be encrypted"))
+            .map_err(|_| Refusal::new(RefusalKind::Encryption, "it could not be encrypted"))
     }
 
-    /// Opens what [`Self::seal_beside`] has sealed.
+    /// Opens what [`Self::seal_external`] has sealed.
     ///
     /// # Errors
     /// [`Refusal`] under another store's key, other names, or when it was changed.
-    pub fn open_beside(&self, what: &str, name: &str, sealed: &[u8]) -> Result<Sensitive, Refusal> {
-        let of = Belongs {
+    pub fn open_external(
+        &self,
+        what: &str,
+        name: &str,
+        sealed: &[u8],
+    ) -> Result<Sensitive, Refusal> {
+        let of = Binding {
             arn: what,
             version: name,
         };
-        let damaged = |_| Refusal::new(Kind::Decryption, "it does not open under the store's key");
+        let damaged = |_| {
+            Refusal::new(
+                RefusalKind::Decryption,
+                "it does not open under the store's key",
+            )
+        };
         let mut bytes = self.key.open(of, sealed).map_err(damaged)?;
         String::from_utf8(std::mem::take(&mut *bytes))
             .map(Sensitive::from)
-            .map_err(|_| Refusal::new(Kind::Decryption, "it holds no text"))
+            .map_err(|_| Refusal::new(RefusalKind::Decryption, "it holds no text"))
     }
 }
 
@@ -202,13 +216,13 @@ async fn unlock(
     db: &mut SqliteConnection,
     key_path: &Path,
     unavailable: &(dyn Fn(&dyn std::fmt::Display) -> StoreError + Sync),
-) -> Result<Key, StoreError> {
+) -> Result<SealingKey, StoreError> {
     let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM key_check")
         .fetch_optional(&mut *db)
         .await
         .map_err(|e| unavailable(&e))?;
     if let Some(check) = check {
-        let key = Key::read(key_path)?;
+        let key = SealingKey::read(key_path)?;
         return match key.open(CHECK, &check) {
             Ok(_) => Ok(key),
             Err(_) => Err(key_file(
@@ -218,7 +232,7 @@ async fn unlock(
             )),
         };
     }
-    let key = Key::read_or_make(key_path)?;
+    let key = SealingKey::read_or_make(key_path)?;
     let check = key.seal(CHECK, b"twinkey").map_err(|e| unavailable(&e))?;
     sqlx::query("INSERT INTO key_check (id, sealed) VALUES (1, ?1)")
         .bind(check)
@@ -229,24 +243,25 @@ async fn unlock(
 }
 
 /// Turns a refusal into the trait's error, through the same function as AWS's answers.
-fn told<'a>(
+fn store_error<'a>(
     operation: &'static str,
     secret: &'a str,
-    about: About<'a>,
+    subject: CallSubject<'a>,
 ) -> impl FnOnce(Refusal) -> StoreError + 'a {
-    let asked = Asked {
+    let call = ApiCall {
         operation,
         secret,
-        about,
+        subject,
     };
-    move |refusal| asked.failed(refusal.kind.name(), &refusal.message)
+    move |refusal| call.error(refusal.kind.name(), &refusal.message)
 }
 
 #[async_trait]
 impl SecretStore for LocalStore {
     async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
         let found = self.labels_of(secret).await;
-        let (secret, labels) = found.map_err(told("DescribeSecret", secret, About::Secret))?;
+        let (secret, labels) =
+            found.map_err(store_error("DescribeSecret", secret, CallSubject::Secret))?;
         Ok(Description {
             arn: secret.arn,
             name: secret.name,
@@ -265,11 +280,11 @@ impl SecretStore for LocalStore {
 
     async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
         let (version, label, about) = match which {
-            Selector::Stage(label) => (None, Some(label), About::Stage(label)),
-            Selector::Version(id) => (Some(id), None, About::Version(id)),
+            Selector::Stage(label) => (None, Some(label), CallSubject::Stage(label)),
+            Selector::Version(id) => (Some(id), None, CallSubject::Version(id)),
         };
         let found = self.read_value(secret, version, label).await;
-        let found = found.map_err(told("GetSecretValue", secret, about))?;
+        let found = found.map_err(store_error("GetSecretValue", secret, about))?;
         match found.value {
             Value::Text(value) => Ok(SecretVersion {
                 arn: found.secret.arn,
@@ -278,7 +293,7 @@ impl SecretStore for LocalStore {
                 stages: found.stages,
                 created: DateTime::from_timestamp_millis(found.created),
             }),
-            Value::Binary(_) => Err(super::answer::binary(secret)),
+            Value::Binary(_) => Err(super::api_error::binary_secret(secret)),
         }
     }
 
@@ -293,7 +308,11 @@ impl SecretStore for LocalStore {
         self.put_value(secret, id, &value, Some(&[stage.to_owned()]))
             .await
             .map(drop)
-            .map_err(told("PutSecretValue", secret, About::Version(id)))
+            .map_err(store_error(
+                "PutSecretValue",
+                secret,
+                CallSubject::Version(id),
+            ))
     }
 
     async fn move_stage(
@@ -306,10 +325,10 @@ impl SecretStore for LocalStore {
         self.update_stage(secret, stage, from, to)
             .await
             .map(drop)
-            .map_err(told(
+            .map_err(store_error(
                 "UpdateSecretVersionStage",
                 secret,
-                About::Stage(stage),
+                CallSubject::Stage(stage),
             ))
     }
 
@@ -322,7 +341,7 @@ impl SecretStore for LocalStore {
         asked
             .await
             .map(drop)
-            .map_err(|e| told("ListSecrets", "*", About::Secret)(e.into()))
+            .map_err(|e| store_error("ListSecrets", "*", CallSubject::Secret)(e.into()))
     }
 
     async fn close(&self) {

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::rand;
 
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 
 /// What stands before the name in this store's ARNs.
 const PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
@@ -56,7 +56,10 @@ pub(super) fn new_arn(name: &str) -> Result<String, Refusal> {
     while suffix.len() < SUFFIX_LENGTH {
         let mut byte = [0_u8; 1];
         rand::fill(&mut byte).map_err(|_| {
-            Refusal::new(Kind::Internal, "the operating system gave no random bytes")
+            Refusal::new(
+                RefusalKind::Internal,
+                "the operating system gave no random bytes",
+            )
         })?;
         // 248 is the largest multiple of 62 in a byte: each character is equally likely.
         if byte[0] < 248 {
@@ -73,7 +76,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        Kind::Validation,
+        RefusalKind::Validation,
         "Invalid name. Must be a valid name containing alphanumeric characters, or any of the \
          following: -/_+=.@! (at most 512 of them)",
     ))
@@ -85,7 +88,7 @@ pub(super) fn check_token(token: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        Kind::InvalidParameter,
+        RefusalKind::InvalidParameter,
         "ClientRequestToken must be 32-64 characters long.",
     ))
 }
@@ -132,7 +135,7 @@ mod tests {
             assert!(check_name(good).is_ok(), "{good}");
         }
         for bad in ["", "a b", "ü", "a\0", "a:b", &"x".repeat(513)] {
-            assert_eq!(check_name(bad).unwrap_err().kind, Kind::Validation);
+            assert_eq!(check_name(bad).unwrap_err().kind, RefusalKind::Validation);
         }
         assert!(check_token(&"x".repeat(31)).is_err());
         assert!(check_token(&"x".repeat(32)).is_ok());

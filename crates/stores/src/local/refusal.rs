@@ -2,7 +2,7 @@
 
 /// An error as the API names it (`__type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RefusalKind {
     ResourceNotFound,
     ResourceExists,
     InvalidParameter,
@@ -31,7 +31,7 @@ pub enum Kind {
     ServiceUnavailable,
 }
 
-impl Kind {
+impl RefusalKind {
     /// The name in `__type`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -88,12 +88,12 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", .kind.name())]
 pub struct Refusal {
-    pub kind: Kind,
+    pub kind: RefusalKind,
     pub message: String,
 }
 
 impl Refusal {
-    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -102,14 +102,14 @@ impl Refusal {
 
     pub(super) fn no_secret() -> Self {
         Self::new(
-            Kind::ResourceNotFound,
+            RefusalKind::ResourceNotFound,
             "Secrets Manager can't find the specified secret.",
         )
     }
 
     pub(super) fn marked_deleted() -> Self {
         Self::new(
-            Kind::InvalidRequest,
+            RefusalKind::InvalidRequest,
             "You can't perform this operation on the secret because it was marked for deletion.",
         )
     }
@@ -118,6 +118,6 @@ impl Refusal {
 impl From<sqlx::Error> for Refusal {
     /// sqlx's messages quote neither the statement nor what was bound to it.
     fn from(error: sqlx::Error) -> Self {
-        Self::new(Kind::Internal, format!("the store's file: {error}"))
+        Self::new(RefusalKind::Internal, format!("the store's file: {error}"))
     }
 }

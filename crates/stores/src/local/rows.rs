@@ -38,15 +38,15 @@ pub(super) struct VersionRow {
 
 /// A secret, all of its labels, and the version that was asked for, if it is there.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct FoundSecret {
     pub secret: SecretRow,
     pub labels: Labels,
     pub version: Option<VersionRow>,
 }
 
-/// Which version to look at.
+/// VersionRef version to look at.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Which<'a> {
+pub(super) enum VersionRef<'a> {
     Id(&'a VersionId),
     Label(&'a str),
 }
@@ -68,18 +68,18 @@ pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
 }
 
 /// One statement: each is a way to SQLite's thread and back.
-pub(super) async fn look(
+pub(super) async fn find(
     db: &mut SqliteConnection,
     secret: &str,
-    which: Option<Which<'_>>,
-) -> Result<Option<Look>> {
+    which: Option<VersionRef<'_>>,
+) -> Result<Option<FoundSecret>> {
     let (name, arn) = match SecretId::parse(secret) {
         SecretId::Name(name) => (Some(name), None),
         SecretId::Arn(arn) => (None, Some(arn)),
     };
     let (id, label) = match which {
-        Some(Which::Id(id)) => (Some(&id.0), None),
-        Some(Which::Label(label)) => (None, Some(label)),
+        Some(VersionRef::Id(id)) => (Some(&id.0), None),
+        Some(VersionRef::Label(label)) => (None, Some(label)),
         None => (None, None),
     };
     let row = sqlx::query(
@@ -110,7 +110,7 @@ pub(super) async fn look(
     let labels: String = row.try_get("labels")?;
     let labels =
         serde_json::from_str(&labels).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(Some(Look {
+    Ok(Some(FoundSecret {
         secret: SecretRow::from_row(&row)?,
         labels: grouped(labels),
         version: id.map(version).transpose()?,

@@ -26,23 +26,23 @@ const KEY_BYTES: usize = 32;
 const RECIPE: u8 = 1;
 
 /// The key of one store.
-pub(super) struct Key(RandomizedNonceKey);
+pub(super) struct SealingKey(RandomizedNonceKey);
 
 /// What a sealed value belongs to; it can be opened under the same names only.
 #[derive(Clone, Copy)]
-pub(super) struct Belongs<'a> {
+pub(super) struct Binding<'a> {
     pub arn: &'a str,
     pub version: &'a str,
 }
 
-impl Belongs<'_> {
+impl Binding<'_> {
     fn aad(&self) -> Aad<Vec<u8>> {
         // The length keeps the border between the two where it is.
         Aad::from(format!("{}:{}{}", self.arn.len(), self.arn, self.version).into_bytes())
     }
 }
 
-impl Key {
+impl SealingKey {
     /// Reads a key file.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Key {
     }
 
     /// Seals a value.
-    pub(super) fn seal(&self, of: Belongs<'_>, value: &[u8]) -> Result<Vec<u8>, Unspecified> {
+    pub(super) fn seal(&self, of: Binding<'_>, value: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let mut text = Zeroizing::new(Vec::with_capacity(value.len() + AES_256_GCM.tag_len()));
         text.extend_from_slice(value);
         let nonce = self.0.seal_in_place_append_tag(of.aad(), &mut *text)?;
@@ -109,7 +109,7 @@ impl Key {
     /// Opens a value; fails under another key, other names, or when a bit has changed.
     pub(super) fn open(
         &self,
-        of: Belongs<'_>,
+        of: Binding<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
         let (recipe, rest) = sealed.split_first().ok_or(Unspecified)?;
@@ -169,11 +169,11 @@ fn make(path: &Path) -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
-    fn key(folder: &Path, name: &str) -> Key {
-        Key::read_or_make(&folder.join(name)).unwrap()
+    fn key(folder: &Path, name: &str) -> SealingKey {
+        SealingKey::read_or_make(&folder.join(name)).unwrap()
     }
 
-    const HERE: Belongs<'_> = Belongs {
+    const HERE: Binding<'_> = Binding {
         arn: "arn:a",
         version: "v1",
     };
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(*one.open(HERE, &sealed).unwrap(), b"hunter2");
         assert!(other.open(HERE, &sealed).is_err());
         for (arn, version) in [("arn:a", "v2"), ("arn:b", "v1"), ("arn:av", "1")] {
-            assert!(one.open(Belongs { arn, version }, &sealed).is_err());
+            assert!(one.open(Binding { arn, version }, &sealed).is_err());
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn a_new_key_file_is_for_its_owner_only_and_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("k");
-        Key::read_or_make(&path).unwrap();
+        SealingKey::read_or_make(&path).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let text = fs::read_to_string(&path).unwrap();
@@ -223,11 +223,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("k");
         let refused = |why: &str| {
-            let error = Key::read(&path).err().unwrap();
+            let error = SealingKey::read(&path).err().unwrap();
             assert!(error.to_string().contains(why), "{error}");
         };
         refused("cannot be read");
-        Key::read_or_make(&path).unwrap();
+        SealingKey::read_or_make(&path).unwrap();
         for wide in [0o640, 0o604, 0o660] {
             fs::set_permissions(&path, fs::Permissions::from_mode(wide)).unwrap();
             refused("may be read by others");

@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
-use super::cache::Wanted;
+use super::cache::VersionSelector;
 use super::labels::{self, Labels};
 use super::naming::check_token;
-use super::refusal::{Kind, Refusal};
-use super::rows::{self, Look, SecretRow, VersionRow, Which};
-use super::sealed::Belongs;
+use super::refusal::{Refusal, RefusalKind};
+use super::rows::{self, FoundSecret, SecretRow, VersionRef, VersionRow};
+use super::sealed::Binding;
 use super::{LocalStore, Sensitive, write};
 use crate::{VersionId, stage};
 
 /// The newest versions that are kept; labelled ones are kept whatever their age.
 const KEPT_VERSIONS: usize = 20;
 /// AWS's limit for a value, in bytes.
-const MOST_BYTES: usize = 65_536;
+const MAX_BYTES: usize = 65_536;
 
 /// What a version holds.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Value {
 
 /// A version that was read.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct OpenedVersion {
     pub secret: SecretRow,
     pub id: VersionId,
     pub value: Value,
@@ -79,7 +79,7 @@ impl LocalStore {
     ) -> Result<(SecretRow, Vec<String>), Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = live(rows::look(&mut tx, secret, Some(Which::Id(id))).await?)?;
+        let found = live(rows::find(&mut tx, secret, Some(VersionRef::Id(id))).await?)?;
         let labels = self.add_version(&mut tx, &found, id, value, stages);
         let labels = labels.await?;
         tx.commit().await?;
@@ -92,7 +92,7 @@ impl LocalStore {
         secret: &str,
         version: Option<&VersionId>,
         label: Option<&str>,
-    ) -> Result<Found, Refusal> {
+    ) -> Result<OpenedVersion, Refusal> {
         let sealed = self.find_version(secret, version, label).await?;
         self.opened(&sealed)
     }
@@ -103,24 +103,24 @@ impl LocalStore {
         secret: &str,
         version: Option<&VersionId>,
         label: Option<&str>,
-    ) -> Result<Found, Refusal> {
-        let wanted = Wanted {
+    ) -> Result<OpenedVersion, Refusal> {
+        let selector = VersionSelector {
             secret: secret.to_owned(),
             version: version.cloned(),
             label: label.map(str::to_owned),
         };
         let state = self.cache.state().await?;
-        if let Some(sealed) = self.cache.get(state, &wanted) {
+        if let Some(sealed) = self.cache.get(state, &selector) {
             return self.opened(&sealed);
         }
         let sealed = Arc::new(self.find_version(secret, version, label).await?);
         let found = self.opened(&sealed)?;
-        self.cache.keep(state, wanted, &sealed);
+        self.cache.keep(state, selector, &sealed);
         Ok(found)
     }
 
-    fn opened(&self, sealed: &SealedVersion) -> Result<Found, Refusal> {
-        Ok(Found {
+    fn opened(&self, sealed: &SealedVersion) -> Result<OpenedVersion, Refusal> {
+        Ok(OpenedVersion {
             value: self.unseal(&sealed.secret, &sealed.row)?,
             id: VersionId(sealed.row.id.clone()),
             stages: sealed.stages.clone(),
@@ -136,18 +136,18 @@ impl LocalStore {
         label: Option<&str>,
     ) -> Result<SealedVersion, Refusal> {
         let which = match version {
-            Some(id) => Which::Id(id),
-            None => Which::Label(label.unwrap_or(stage::CURRENT)),
+            Some(id) => VersionRef::Id(id),
+            None => VersionRef::Label(label.unwrap_or(stage::CURRENT)),
         };
         let mut db = self.database.reader().await?;
-        let Look {
+        let FoundSecret {
             secret,
             labels,
             version: row,
-        } = live(rows::look(&mut db, secret, Some(which)).await?)?;
+        } = live(rows::find(&mut db, secret, Some(which)).await?)?;
         let not_found = |what: String| {
             Refusal::new(
-                Kind::ResourceNotFound,
+                RefusalKind::ResourceNotFound,
                 format!("Secrets Manager can't find the specified secret value for {what}"),
             )
         };
@@ -155,13 +155,13 @@ impl LocalStore {
             && labels.get(id).is_some_and(|on_it| !on_it.contains(label))
         {
             return Err(Refusal::new(
-                Kind::InvalidRequest,
+                RefusalKind::InvalidRequest,
                 "You provided a VersionStage that is not associated to the provided VersionId.",
             ));
         }
         let row = row.ok_or_else(|| match which {
-            Which::Id(id) => not_found(format!("VersionId: {id}")),
-            Which::Label(label) => not_found(format!("staging label: {label}")),
+            VersionRef::Id(id) => not_found(format!("VersionId: {id}")),
+            VersionRef::Label(label) => not_found(format!("staging label: {label}")),
         })?;
         Ok(SealedVersion {
             stages: stages_of(&labels, &VersionId(row.id.clone())),
@@ -179,7 +179,7 @@ impl LocalStore {
     ) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = live(rows::look(&mut tx, secret, None).await?)?;
+        let found = live(rows::find(&mut tx, secret, None).await?)?;
         let after = labels::move_stage(&found.labels, label, from, to)?;
         let mut row = found.secret;
         rows::set_labels(&mut tx, &row.arn, &found.labels, &after).await?;
@@ -192,19 +192,19 @@ impl LocalStore {
     pub(super) async fn add_version(
         &self,
         tx: &mut sqlx::SqliteConnection,
-        found: &Look,
+        found: &FoundSecret,
         id: &VersionId,
         value: &Value,
         stages: Option<&[String]>,
     ) -> Result<Labels, Refusal> {
         check_token(&id.0)?;
-        if !(1..=MOST_BYTES).contains(&value.bytes().len()) {
+        if !(1..=MAX_BYTES).contains(&value.bytes().len()) {
             return Err(Refusal::new(
-                Kind::Validation,
+                RefusalKind::Validation,
                 "A secret value must have 1 to 65536 bytes.",
             ));
         }
-        let Look {
+        let FoundSecret {
             secret,
             labels: before,
             version,
@@ -214,7 +214,7 @@ impl LocalStore {
                 return Ok(before.clone());
             }
             return Err(Refusal::new(
-                Kind::ResourceExists,
+                RefusalKind::ResourceExists,
                 format!(
                     "You can't use ClientRequestToken {id} because that value is already in use for a \
                      version of secret {}.",
@@ -251,14 +251,13 @@ impl LocalStore {
         id: &VersionId,
         value: &Value,
     ) -> Result<VersionRow, Refusal> {
-        let of = Belongs {
+        let of = Binding {
             arn: &secret.arn,
             version: &id.0,
         };
-        let sealed = self
-            .key
-            .seal(of, value.bytes())
-            .map_err(|_| Refusal::new(Kind::Encryption, "The value could not be encrypted."))?;
+        let sealed = self.key.seal(of, value.bytes()).map_err(|_| {
+            Refusal::new(RefusalKind::Encryption, "The value could not be encrypted.")
+        })?;
         Ok(VersionRow {
             id: id.0.clone(),
             is_text: matches!(value, Value::Text(_)),
@@ -270,14 +269,14 @@ impl LocalStore {
     fn unseal(&self, secret: &SecretRow, row: &VersionRow) -> Result<Value, Refusal> {
         let damaged = || {
             Refusal::new(
-                Kind::Decryption,
+                RefusalKind::Decryption,
                 format!(
                     "Version {} is damaged: it does not open under the store's key.",
                     row.id
                 ),
             )
         };
-        let of = Belongs {
+        let of = Binding {
             arn: &secret.arn,
             version: &row.id,
         };
@@ -313,7 +312,7 @@ pub(super) fn stages_of(labels: &Labels, id: &VersionId) -> Vec<String> {
 }
 
 /// The secret, unless it is missing or marked for deletion.
-pub(super) fn live(found: Option<Look>) -> Result<Look, Refusal> {
+pub(super) fn live(found: Option<FoundSecret>) -> Result<FoundSecret, Refusal> {
     match found {
         None => Err(Refusal::no_secret()),
         Some(found) if found.secret.deleted.is_some() => Err(Refusal::marked_deleted()),

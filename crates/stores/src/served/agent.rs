@@ -17,13 +17,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
-use crate::listener::Peer;
+use crate::listener::PeerAddr;
 use crate::local::api::{Action, read_value};
-use crate::local::{Kind, Refusal};
+use crate::local::{Refusal, RefusalKind};
 
 use super::Served;
-use super::keys::Key;
-use super::told::Told;
+use super::keys::AccessKey;
+use super::request_log::RequestLog;
 
 /// Both are the agent's own.
 const TOKEN_HEADERS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
@@ -36,9 +36,9 @@ fn plain(status: StatusCode, text: &str) -> Response {
 }
 
 /// Lets a request through with the key whose token it carries; `/ping` without one.
-pub(super) async fn admit(
+pub(super) async fn authenticate(
     State(served): State<Arc<Served>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -46,14 +46,14 @@ pub(super) async fn admit(
         return next.run(request).await;
     }
     let refused = |outcome, status, text| {
-        served.metrics.served("agent", "unknown", outcome);
+        served.metrics.served_request("agent", "unknown", outcome);
         tracing::debug!(peer = %peer.0, outcome, "a request to the agent's interface was refused");
         plain(status, text)
     };
     if request.headers().contains_key("x-forwarded-for") {
         return refused("forwarded", StatusCode::BAD_REQUEST, "Forwarded");
     }
-    match holder(&served, request.headers()) {
+    match key_of_token(&served, request.headers()) {
         Some(key) => {
             request.extensions_mut().insert(key);
             next.run(request).await
@@ -62,7 +62,7 @@ pub(super) async fn admit(
     }
 }
 
-fn holder(served: &Served, headers: &HeaderMap) -> Option<Arc<Key>> {
+fn key_of_token(served: &Served, headers: &HeaderMap) -> Option<Arc<AccessKey>> {
     let keys = served.keys();
     TOKEN_HEADERS
         .iter()
@@ -85,8 +85,8 @@ pub(super) async fn not_allowed() -> Response {
 /// `GET /secretsmanager/get?secretId=…`
 pub(super) async fn by_query(
     state: State<Arc<Served>>,
-    peer: ConnectInfo<Peer>,
-    key: Extension<Arc<Key>>,
+    peer: ConnectInfo<PeerAddr>,
+    key: Extension<Arc<AccessKey>>,
     uri: Uri,
 ) -> Result<Response, Plain> {
     let mut query = Query::parse(&uri, true)?;
@@ -100,8 +100,8 @@ pub(super) async fn by_query(
 /// `GET /v1/{secret}`
 pub(super) async fn by_path(
     state: State<Arc<Served>>,
-    peer: ConnectInfo<Peer>,
-    key: Extension<Arc<Key>>,
+    peer: ConnectInfo<PeerAddr>,
+    key: Extension<Arc<AccessKey>>,
     Path(secret): Path<String>,
     uri: Uri,
 ) -> Result<Response, Plain> {
@@ -149,17 +149,17 @@ impl Query {
 
 async fn answer(
     State(served): State<Arc<Served>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Extension(key): Extension<Arc<Key>>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    Extension(key): Extension<Arc<AccessKey>>,
     secret: &str,
     query: &Query,
 ) -> Response {
-    let mut told = Told::new(&served.metrics, "agent", peer);
-    told.key = Some(Arc::clone(&key));
-    told.action = Some(Action::GetSecretValue);
+    let mut log = RequestLog::new(&served.metrics, "agent", peer);
+    log.key = Some(Arc::clone(&key));
+    log.action = Some(Action::GetSecretValue);
     let (version, label) = (query.version_id.as_deref(), query.version_stage.as_deref());
     let answer = read_value(&served.store, &*key, secret, version, label).await;
-    told.answered(answer.as_ref().err(), || secret.to_owned());
+    log.finish(answer.as_ref().err(), || secret.to_owned());
     match answer {
         Ok(value) => Json(as_the_agent(value)).into_response(),
         Err(refusal) => (refusal.status(), Json(refused(&refusal))).into_response(),
@@ -177,7 +177,7 @@ fn as_the_agent(mut value: Value) -> Value {
 fn refused(refusal: &Refusal) -> Value {
     match refusal.kind {
         // As the agent, which tells nothing of what is wrong inside.
-        Kind::Internal => json!({"__type": "InternalFailure"}),
+        RefusalKind::Internal => json!({"__type": "InternalFailure"}),
         kind => json!({"__type": kind.name(), "message": refusal.message}),
     }
 }

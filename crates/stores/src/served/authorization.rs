@@ -6,13 +6,13 @@
 //! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>; the
 //! sentences are those that AWS answers with.
 
-use crate::local::{Kind, Refusal};
+use crate::local::{Refusal, RefusalKind};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// Bytes of SHA-256 in hexadecimal.
 const SIGNATURE_LENGTH: usize = 64;
 /// The most headers that anybody signs, with room to spare.
-const MOST_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 /// What a request says of its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl<'a> Authorization<'a> {
                 |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
             !name.is_empty() && name.bytes().all(allowed)
         };
-        if names.len() > MOST_HEADERS || !names.iter().all(is_name) {
+        if names.len() > MAX_HEADERS || !names.iter().all(is_name) {
             return Err(incomplete(
                 "SignedHeaders must be names of headers in lower case.",
             ));
@@ -116,7 +116,7 @@ impl<'a> Authorization<'a> {
 }
 
 fn incomplete(why: &str) -> Refusal {
-    Refusal::new(Kind::IncompleteSignature, why)
+    Refusal::new(RefusalKind::IncompleteSignature, why)
 }
 
 fn missing(parts: &[&str]) -> Refusal {
@@ -142,7 +142,7 @@ mod tests {
 
     fn refused(header: &str) -> String {
         let refusal = Authorization::parse(header).unwrap_err();
-        assert_eq!(refusal.kind, Kind::IncompleteSignature);
+        assert_eq!(refusal.kind, RefusalKind::IncompleteSignature);
         refusal.message
     }
 

@@ -74,7 +74,7 @@ fn token(id: &str, secret: &Sensitive) -> Sensitive {
 }
 
 /// A key that requests may be signed with.
-pub struct Key {
+pub struct AccessKey {
     id: String,
     name: String,
     policy: Policy,
@@ -83,7 +83,7 @@ pub struct Key {
     token: digest::Digest,
 }
 
-impl Key {
+impl AccessKey {
     /// The key of somebody called `name`.
     #[must_use]
     pub fn new(id: &str, name: &str, secret: &Sensitive, policy: Policy) -> Self {
@@ -118,16 +118,16 @@ fn hash(text: &str) -> digest::Digest {
     digest::digest(&digest::SHA256, text.as_bytes())
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
+        f.debug_struct("AccessKey")
             .field("id", &self.id)
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
 
-impl Caller for Key {
+impl Caller for AccessKey {
     fn may(&self, action: Action, secret: Option<&str>) -> bool {
         self.policy.allows(action, secret)
     }
@@ -139,9 +139,9 @@ impl Caller for Key {
 
 /// All keys there are.
 #[derive(Debug, Default)]
-pub struct Keys(HashMap<String, Arc<Key>>);
+pub struct AccessKeys(HashMap<String, Arc<AccessKey>>);
 
-impl Keys {
+impl AccessKeys {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -154,13 +154,13 @@ impl Keys {
 
     /// The key of that id.
     #[must_use]
-    pub fn by_id(&self, id: &str) -> Option<Arc<Key>> {
+    pub fn by_id(&self, id: &str) -> Option<Arc<AccessKey>> {
         self.0.get(id).map(Arc::clone)
     }
 
     /// The key whose token this is.
     #[must_use]
-    pub fn by_token(&self, token: &str) -> Option<Arc<Key>> {
+    pub fn by_token(&self, token: &str) -> Option<Arc<AccessKey>> {
         let (id, _) = token.split_once('.')?;
         let key = self.0.get(id)?;
         constant_time::verify_slices_are_equal(key.token.as_ref(), hash(token).as_ref())
@@ -169,8 +169,8 @@ impl Keys {
     }
 }
 
-impl FromIterator<Key> for Keys {
-    fn from_iter<T: IntoIterator<Item = Key>>(keys: T) -> Self {
+impl FromIterator<AccessKey> for AccessKeys {
+    fn from_iter<T: IntoIterator<Item = AccessKey>>(keys: T) -> Self {
         let keys = keys.into_iter();
         Self(keys.map(|key| (key.id.clone(), Arc::new(key))).collect())
     }
@@ -194,9 +194,9 @@ mod tests {
     fn a_token_opens_with_its_own_key_only() {
         let new = [NewKey::draw().unwrap(), NewKey::draw().unwrap()];
         let policy = Policy::new(&["*".into()], &["*".into()]).unwrap();
-        let keys: Keys = new
+        let keys: AccessKeys = new
             .iter()
-            .map(|key| Key::new(&key.id, "app", &key.secret, policy.clone()))
+            .map(|key| AccessKey::new(&key.id, "app", &key.secret, policy.clone()))
             .collect();
         let [one, other] = new.map(|key| key.token().expose_secret().to_owned());
         assert_eq!(keys.by_token(&one).unwrap().id(), &one[..20]);
@@ -217,7 +217,7 @@ mod tests {
     fn a_key_prints_no_secret() {
         let new = NewKey::draw().unwrap();
         let policy = Policy::new(&["*".into()], &["*".into()]).unwrap();
-        let key = Key::new(&new.id, "app", &new.secret, policy);
+        let key = AccessKey::new(&new.id, "app", &new.secret, policy);
         let printed = format!("{key:?} {:?}", key.identity());
         assert!(!printed.contains(new.secret.expose_secret()), "{printed}");
     }

@@ -22,8 +22,8 @@ pub mod authorization;
 pub mod keys;
 pub mod keys_file;
 pub mod policy;
+mod request_log;
 mod signature;
-mod told;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,16 +38,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::SecretStore;
-use crate::listener::Peer;
+use crate::listener::PeerAddr;
 use crate::local::api::{action_of, perform, respond};
-use crate::local::{Kind, LocalStore, Refusal};
+use crate::local::{LocalStore, Refusal, RefusalKind};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
 
-use self::keys::{Key, Keys};
+use self::keys::{AccessKey, AccessKeys};
 use self::keys_file::KeysFileError;
-use self::signature::Claim;
-use self::told::Told;
+use self::request_log::RequestLog;
+use self::signature::SignatureClaim;
 
 /// A value of 65,536 bytes as JSON takes at most six times that (`\u0000`), and the rest of a request less
 /// than this leaves.
@@ -60,7 +60,7 @@ const PACE: Duration = Duration::from_secs(5);
 /// What requests are answered from.
 pub struct Served {
     store: Arc<LocalStore>,
-    keys: ArcSwap<Keys>,
+    keys: ArcSwap<AccessKeys>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -68,7 +68,7 @@ pub struct Served {
 impl Served {
     /// Serves this store to those who have one of these keys.
     #[must_use]
-    pub fn new(store: Arc<LocalStore>, keys: Keys, metrics: Metrics, clock: Clock) -> Self {
+    pub fn new(store: Arc<LocalStore>, keys: AccessKeys, metrics: Metrics, clock: Clock) -> Self {
         Self {
             store,
             keys: ArcSwap::from_pointee(keys),
@@ -82,7 +82,7 @@ impl Served {
         self.store.close().await;
     }
 
-    fn keys(&self) -> Arc<Keys> {
+    fn keys(&self) -> Arc<AccessKeys> {
         self.keys.load_full()
     }
 
@@ -91,7 +91,7 @@ impl Served {
     pub async fn renew_keys(&self, file: PathBuf) {
         let mut was = std::fs::read(&file).ok();
         loop {
-            self.clock.pass(PACE).await;
+            self.clock.sleep(PACE).await;
             let is = std::fs::read(&file).ok();
             if is == was {
                 continue;
@@ -113,7 +113,7 @@ impl Served {
         }
     }
 
-    fn read_keys(&self, file: &std::path::Path) -> Result<Keys, KeysFileError> {
+    fn read_keys(&self, file: &std::path::Path) -> Result<AccessKeys, KeysFileError> {
         keys_file::read(file, &self.store)
     }
 }
@@ -129,7 +129,7 @@ pub fn router(served: Arc<Served>) -> Router {
         .method_not_allowed_fallback(agent::not_allowed)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&served),
-            agent::admit,
+            agent::authenticate,
         ));
     Router::new()
         .route("/", post(api))
@@ -144,7 +144,7 @@ async fn limit_time(request: Request, next: Next) -> Response {
         .await
         .unwrap_or_else(|_| {
             respond(Err(Refusal::new(
-                Kind::ServiceUnavailable,
+                RefusalKind::ServiceUnavailable,
                 format!("The request took longer than {} s.", TIME_LIMIT.as_secs()),
             )))
         })
@@ -153,16 +153,16 @@ async fn limit_time(request: Request, next: Next) -> Response {
 /// Secrets Manager's API.
 async fn api(
     State(served): State<Arc<Served>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     request: Request,
 ) -> Response {
-    let mut told = Told::new(&served.metrics, "api", peer);
+    let mut log = RequestLog::new(&served.metrics, "api", peer);
     let (answer, body) = match authenticated(&served, request).await {
         Ok((key, head, body)) => {
-            told.key = Some(Arc::clone(&key));
+            log.key = Some(Arc::clone(&key));
             let answer = match action_of(&head.headers) {
                 Ok(action) => {
-                    told.action = Some(action);
+                    log.action = Some(action);
                     perform(&served.store, &*key, action, &body).await
                 }
                 Err(refusal) => Err(refusal),
@@ -171,7 +171,7 @@ async fn api(
         }
         Err(refusal) => (Err(refusal), Bytes::new()),
     };
-    told.answered(answer.as_ref().err(), || told::secret_of(&body));
+    log.finish(answer.as_ref().err(), || request_log::secret_of(&body));
     respond(answer)
 }
 
@@ -179,9 +179,9 @@ async fn api(
 async fn authenticated(
     served: &Served,
     request: Request,
-) -> Result<(Arc<Key>, axum::http::request::Parts, Bytes), Refusal> {
+) -> Result<(Arc<AccessKey>, axum::http::request::Parts, Bytes), Refusal> {
     let (head, body) = request.into_parts();
-    let claim = Claim::read(&head)?;
+    let claim = SignatureClaim::read(&head)?;
     let key = served
         .keys()
         .by_id(claim.key_id())
@@ -189,7 +189,7 @@ async fn authenticated(
     claim.check_time(served.clock.now())?;
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
         Refusal::new(
-            Kind::RequestTooLarge,
+            RefusalKind::RequestTooLarge,
             format!("A request can have at most {MAX_BODY} bytes."),
         )
     })?;

@@ -1,7 +1,7 @@
 //! Many secrets in few calls: what is saved, and what becomes of it where it is not allowed, lags or is incomplete.
 
 use secrecy::ExposeSecret;
-use twinkey_stores::batch::Batches;
+use twinkey_stores::batch::BatchReader;
 use twinkey_stores::stage::{CURRENT, PENDING};
 use twinkey_stores::{SecretStore, StoreError};
 
@@ -18,7 +18,7 @@ async fn more(stand_in: &StandIn, names: &[String]) {
 }
 
 /// What is read: the value, or the error's code.
-async fn read(batches: &Batches, store: &dyn SecretStore, secrets: &[&str]) -> Vec<String> {
+async fn read(batches: &BatchReader, store: &dyn SecretStore, secrets: &[&str]) -> Vec<String> {
     let read = batches.read(store, secrets).await;
     read.into_iter()
         .map(|read| match read {
@@ -38,14 +38,14 @@ async fn forty_five_secrets_are_read_in_three_calls_and_come_in_the_order_of_the
     let names: Vec<String> = (0..45).map(|n| format!("many/{n:02}")).collect();
     more(&stand_in, &names).await;
     let asked: Vec<&str> = names.iter().rev().map(String::as_str).collect();
-    assert_eq!(read(&Batches::default(), &store, &asked).await, asked);
+    assert_eq!(read(&BatchReader::default(), &store, &asked).await, asked);
     assert_eq!(calls(&stand_in), [3, 0]);
 }
 
 #[tokio::test]
 async fn one_secret_is_no_batch() {
     let (stand_in, store, _) = seeded().await;
-    assert_eq!(read(&Batches::default(), &store, &["a"]).await, ["one"]);
+    assert_eq!(read(&BatchReader::default(), &store, &["a"]).await, ["one"]);
     assert_eq!(calls(&stand_in), [0, 1]);
 }
 
@@ -54,7 +54,7 @@ async fn what_a_batch_has_no_value_of_is_asked_for_alone_and_has_its_own_error()
     let (stand_in, store, _) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     let asked = ["b", "nowhere", "a"];
-    let found = read(&Batches::default(), &store, &asked).await;
+    let found = read(&BatchReader::default(), &store, &asked).await;
     assert_eq!(found, ["b", "secret_not_found", "one"]);
     assert_eq!(calls(&stand_in), [1, 1]);
 }
@@ -64,7 +64,7 @@ async fn where_batches_are_denied_each_is_asked_for_alone_and_no_batch_is_tried_
     let (stand_in, store, _) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     stand_in.faults().deny("BatchGetSecretValue");
-    let batches = Batches::default();
+    let batches = BatchReader::default();
     for round in 1..=3 {
         assert_eq!(read(&batches, &store, &["a", "b"]).await, ["one", "b"]);
         assert_eq!(calls(&stand_in), [1, round * 2]);
@@ -76,7 +76,7 @@ async fn a_batch_that_fails_for_now_is_tried_again_the_next_time() {
     let (stand_in, store, _) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     stand_in.faults().throttle("BatchGetSecretValue", 1);
-    let batches = Batches::default();
+    let batches = BatchReader::default();
     assert_eq!(read(&batches, &store, &["a", "b"]).await, ["one", "b"]);
     assert_eq!(calls(&stand_in), [1, 2], "once, and not five times");
     assert_eq!(read(&batches, &store, &["a", "b"]).await, ["one", "b"]);
@@ -92,7 +92,7 @@ async fn a_batch_that_lags_behind_an_own_write_is_not_believed() {
     store.put("a", &id, &secret("two"), PENDING).await.unwrap();
     let moved = store.move_stage("a", CURRENT, Some(&first), Some(&id));
     moved.await.unwrap();
-    let found = read(&Batches::default(), &store, &["a", "b"]).await;
+    let found = read(&BatchReader::default(), &store, &["a", "b"]).await;
     assert_eq!(found, ["two", "b"]);
     assert_eq!(calls(&stand_in), [1, 1]);
 }

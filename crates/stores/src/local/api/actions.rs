@@ -6,23 +6,27 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
 
-use super::super::operations::NewSecret;
-use super::super::refusal::{Kind, Refusal};
-use super::super::versions::{Found, Value};
-use super::super::{LocalStore, random};
+use super::super::refusal::{Refusal, RefusalKind};
+use super::super::secrets::NewSecret;
+use super::super::versions::{OpenedVersion, Value};
+use super::super::{LocalStore, random_password};
 use super::action::Action;
 use super::caller::{Caller, require, require_any};
 use super::request::{Request, read, within};
-use super::{Answer, seconds};
+use super::{ApiResult, seconds};
 use crate::VersionId;
 
 /// AWS's limit for a description.
-const MOST_DESCRIPTION: usize = 2048;
+const MAX_DESCRIPTION: usize = 2048;
 /// AWS's limits for a version's id and for a staging label.
 const VERSION_ID: std::ops::RangeInclusive<usize> = 32..=64;
 const LABEL: std::ops::RangeInclusive<usize> = 1..=256;
 
-pub(super) async fn create_secret(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn create_secret(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let mut request: Request = read(body)?;
     require(caller, Action::CreateSecret, &request.name)?;
     request.no_other_regions()?;
@@ -46,12 +50,12 @@ pub(super) async fn put_secret_value(
     store: &LocalStore,
     caller: &dyn Caller,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     let mut request: Request = read(body)?;
     require(caller, Action::PutSecretValue, request.secret_id()?)?;
     let (id, value) = request.value()?.ok_or_else(|| {
         Refusal::new(
-            Kind::InvalidRequest,
+            RefusalKind::InvalidRequest,
             "You must provide either SecretString or SecretBinary.",
         )
     })?;
@@ -64,7 +68,11 @@ pub(super) async fn put_secret_value(
     }))
 }
 
-pub(super) async fn update_secret(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn update_secret(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let mut request: Request = read(body)?;
     require(caller, Action::UpdateSecret, request.secret_id()?)?;
     described(&request)?;
@@ -96,12 +104,12 @@ fn described(request: &Request) -> Result<(), Refusal> {
     within(
         "description",
         request.description.as_deref(),
-        0..=MOST_DESCRIPTION,
+        0..=MAX_DESCRIPTION,
     )?;
     within(
         "kmsKeyId",
         request.kms_key_id.as_deref(),
-        0..=MOST_DESCRIPTION,
+        0..=MAX_DESCRIPTION,
     )
 }
 
@@ -109,7 +117,7 @@ pub(super) async fn get_secret_value(
     store: &LocalStore,
     caller: &dyn Caller,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     let request: Request = read(body)?;
     let (version, label) = (
         request.version_id.as_deref(),
@@ -128,7 +136,7 @@ pub async fn read_value(
     secret_id: &str,
     version: Option<&str>,
     label: Option<&str>,
-) -> Answer {
+) -> ApiResult {
     require(caller, Action::GetSecretValue, secret_id)?;
     within("versionId", version, VERSION_ID)?;
     within("versionStage", label, LABEL)?;
@@ -140,7 +148,7 @@ pub async fn read_value(
 }
 
 /// A version with its value, as GetSecretValue and BatchGetSecretValue write it.
-pub(super) fn value_entry(found: &Found) -> Json {
+pub(super) fn value_entry(found: &OpenedVersion) -> Json {
     let (field, value) = match &found.value {
         Value::Text(text) => ("SecretString", text.expose_secret().to_owned()),
         Value::Binary(bytes) => ("SecretBinary", STANDARD.encode(bytes.expose_secret())),
@@ -155,7 +163,7 @@ pub(super) async fn update_secret_version_stage(
     store: &LocalStore,
     caller: &dyn Caller,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     let request: Request = read(body)?;
     require(
         caller,
@@ -177,10 +185,14 @@ pub(super) async fn update_secret_version_stage(
     Ok(json!({"ARN": secret.arn, "Name": secret.name}))
 }
 
-pub(super) async fn delete_secret(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn delete_secret(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::DeleteSecret, request.secret_id()?)?;
-    let invalid = |why: &str| Err(Refusal::new(Kind::InvalidParameter, why));
+    let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidParameter, why));
     let days = match (
         request.force_delete_without_recovery,
         request.recovery_window_in_days,
@@ -204,20 +216,28 @@ pub(super) async fn delete_secret(store: &LocalStore, caller: &dyn Caller, body:
     }))
 }
 
-pub(super) async fn restore_secret(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn restore_secret(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::RestoreSecret, request.secret_id()?)?;
     let secret = store.restore(&request.secret_id).await?;
     Ok(json!({"ARN": secret.arn, "Name": secret.name}))
 }
 
-pub(super) fn get_random_password(caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) fn get_random_password(caller: &dyn Caller, body: &[u8]) -> ApiResult {
     require_any(caller, Action::GetRandomPassword)?;
-    let password = random::password(&read(body)?)?;
+    let password = random_password::generate(&read(body)?)?;
     Ok(json!({"RandomPassword": password.expose_secret()}))
 }
 
-pub(super) async fn tag_resource(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn tag_resource(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::TagResource, request.secret_id()?)?;
     let new = request.tags();
@@ -227,7 +247,11 @@ pub(super) async fn tag_resource(store: &LocalStore, caller: &dyn Caller, body: 
     Ok(json!({}))
 }
 
-pub(super) async fn untag_resource(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn untag_resource(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::UntagResource, request.secret_id()?)?;
     let gone = request.tag_keys;
@@ -240,12 +264,16 @@ pub(super) async fn untag_resource(store: &LocalStore, caller: &dyn Caller, body
 }
 
 /// There is never a Lambda function here; AWS refuses a secret without one in the same way.
-pub(super) async fn rotate_secret(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn rotate_secret(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::RotateSecret, request.secret_id()?)?;
     store.details(&request.secret_id).await?;
     Err(Refusal::new(
-        Kind::InvalidRequest,
+        RefusalKind::InvalidRequest,
         "No Lambda rotation function ARN is associated with this secret.",
     ))
 }

@@ -8,13 +8,13 @@
 use serde_json::{Value as Json, json};
 
 use super::super::LocalStore;
-use super::super::refusal::{Kind, Refusal};
-use super::Answer;
+use super::super::refusal::{Refusal, RefusalKind};
+use super::ApiResult;
 use super::action::Action;
 use super::actions::read_value;
 use super::caller::{Caller, require_any};
 use super::filter::Filters;
-use super::list::{Cut, Page};
+use super::list::{Page, PageResult};
 use super::request::{Request, read};
 
 /// Secrets in one answer.
@@ -24,10 +24,10 @@ pub(super) async fn batch_get_secret_value(
     store: &LocalStore,
     caller: &dyn Caller,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     let request: Request = read(body)?;
     require_any(caller, Action::BatchGetSecretValue)?;
-    let invalid = |why: &str| Err(Refusal::new(Kind::InvalidParameter, why));
+    let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidParameter, why));
     let which = match (
         request.secret_id_list.is_empty(),
         request.filters.is_empty(),
@@ -41,7 +41,7 @@ pub(super) async fn batch_get_secret_value(
         (false, true) if request.secret_id_list.len() > MOST => {
             return invalid("SecretIdList can hold at most 20 secrets.");
         }
-        (false, true) => Cut {
+        (false, true) => PageResult {
             entries: request.secret_id_list,
             next: None,
         },
@@ -67,7 +67,7 @@ async fn found(
     store: &LocalStore,
     caller: &dyn Caller,
     request: &Request,
-) -> Result<Cut<String>, Refusal> {
+) -> Result<PageResult<String>, Refusal> {
     require_any(caller, Action::ListSecrets)?;
     let filters = Filters::new(&request.filters)?;
     let page = Page::of(request, "batch", MOST)?;

@@ -2,7 +2,7 @@
 //! way around it, and nobody learns whether a secret is there that is not theirs to know of.
 
 use super::super::naming::name_of;
-use super::super::refusal::{Kind, Refusal};
+use super::super::refusal::{Refusal, RefusalKind};
 use super::action::Action;
 
 /// Who asks.
@@ -15,9 +15,9 @@ pub trait Caller: Send + Sync {
 }
 
 /// Those who may do everything: behind a router that asks for no signature.
-pub struct Anybody;
+pub struct Unrestricted;
 
-impl Caller for Anybody {
+impl Caller for Unrestricted {
     fn may(&self, _: Action, _: Option<&str>) -> bool {
         true
     }
@@ -46,7 +46,7 @@ pub(super) fn require_any(caller: &dyn Caller, action: Action) -> Result<(), Ref
 fn denied(caller: &dyn Caller, action: Action, resource: &str) -> Refusal {
     let (arn, action) = (caller.arn(), action.name());
     Refusal::new(
-        Kind::AccessDenied,
+        RefusalKind::AccessDenied,
         format!(
             "User: {arn} is not authorized to perform: secretsmanager:{action} on resource: {resource} \
              because no identity-based policy allows the secretsmanager:{action} action"

@@ -4,15 +4,15 @@
 //! than were asked for. It is refused.
 //!
 //! Source: API reference, `Filter`: prefixes but for `all`; case matters but for `description` and `all`;
-//! a `!` in front turns a value around. Which of a filter's values hold together is not written there:
+//! a `!` in front turns a value around. VersionRef of a filter's values hold together is not written there:
 //! here one that is not turned around has to match, and none of those that are.
 
-use super::super::operations::Details;
-use super::super::refusal::{Kind, Refusal};
+use super::super::refusal::{Refusal, RefusalKind};
+use super::super::secrets::Details;
 use super::request::Filter;
 
-const MOST_FILTERS: usize = 10;
-const MOST_VALUES: usize = 10;
+const MAX_FILTERS: usize = 10;
+const MAX_VALUES: usize = 10;
 
 /// What a filter looks at.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ impl Filters {
     /// # Errors
     /// An unknown key, no value, or too many of either.
     pub(super) fn new(filters: &[Filter]) -> Result<Self, Refusal> {
-        if filters.len() > MOST_FILTERS {
+        if filters.len() > MAX_FILTERS {
             return Err(invalid("At most 10 filters are allowed."));
         }
         let read = |filter: &Filter| {
@@ -53,7 +53,7 @@ impl Filters {
                     ));
                 }
             };
-            if !(1..=MOST_VALUES).contains(&filter.values.len()) {
+            if !(1..=MAX_VALUES).contains(&filter.values.len()) {
                 return Err(invalid("A filter must have 1 to 10 values."));
             }
             Ok((key, filter.values.clone()))
@@ -76,7 +76,7 @@ impl Filters {
 }
 
 fn invalid(why: &str) -> Refusal {
-    Refusal::new(Kind::InvalidParameter, why)
+    Refusal::new(RefusalKind::InvalidParameter, why)
 }
 
 impl Field {

@@ -11,14 +11,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value as Json, json};
 
 use super::super::LocalStore;
-use super::super::operations::Details;
-use super::super::refusal::{Kind, Refusal};
+use super::super::refusal::{Refusal, RefusalKind};
+use super::super::secrets::Details;
 use super::super::versions::stages_of;
 use super::action::Action;
 use super::caller::{Caller, require, require_any};
 use super::filter::Filters;
 use super::request::{Request, read};
-use super::{Answer, seconds};
+use super::{ApiResult, seconds};
 
 /// What DescribeSecret and ListSecrets share; `versions` is the name of the labels' field.
 fn described(details: &Details, versions: &str) -> Json {
@@ -57,14 +57,18 @@ pub(super) async fn describe_secret(
     store: &LocalStore,
     caller: &dyn Caller,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::DescribeSecret, request.secret_id()?)?;
     let details = store.details(&request.secret_id).await?;
     Ok(described(&details, "VersionIdsToStages"))
 }
 
-pub(super) async fn list_secrets(store: &LocalStore, caller: &dyn Caller, body: &[u8]) -> Answer {
+pub(super) async fn list_secrets(
+    store: &LocalStore,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
     let request: Request = read(body)?;
     require_any(caller, Action::ListSecrets)?;
     let (sort_by, key) = order(request.sort_by.as_deref())?;
@@ -96,12 +100,12 @@ fn order(sort_by: Option<&str>) -> Result<(&'static str, Place), Refusal> {
         })),
         "name" => Ok(("name", |d| d.secret.name.clone())),
         "last-accessed-date" => Err(Refusal::new(
-            Kind::InvalidParameter,
+            RefusalKind::InvalidParameter,
             "This store does not keep when a secret was last read: sort by created-date, \
              last-changed-date or name.",
         )),
         _ => Err(Refusal::new(
-            Kind::InvalidParameter,
+            RefusalKind::InvalidParameter,
             "SortBy must be one of created-date, last-accessed-date, last-changed-date and name.",
         )),
     }
@@ -111,7 +115,7 @@ pub(super) async fn list_secret_version_ids(
     store: &LocalStore,
     caller: &dyn Caller,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::ListSecretVersionIds, request.secret_id()?)?;
     let details = store.details(&request.secret_id).await?;
@@ -132,7 +136,7 @@ pub(super) async fn list_secret_version_ids(
     Ok(page.into_answer(answer, "Versions"))
 }
 
-/// Which part of a list is asked for.
+/// VersionRef part of a list is asked for.
 pub(super) struct Page {
     list: String,
     descending: bool,
@@ -141,7 +145,7 @@ pub(super) struct Page {
 }
 
 /// A part of a list, and the token that leads to the next one.
-pub(super) struct Cut<T> {
+pub(super) struct PageResult<T> {
     pub entries: Vec<T>,
     pub next: Option<String>,
 }
@@ -152,7 +156,7 @@ impl Page {
     /// # Errors
     /// A size that is out of bounds, an order that there is not, a token that is none of this list.
     pub(super) fn of(request: &Request, list: &str, most: usize) -> Result<Self, Refusal> {
-        let invalid = |why: String| Err(Refusal::new(Kind::InvalidParameter, why));
+        let invalid = |why: String| Err(Refusal::new(RefusalKind::InvalidParameter, why));
         let size = request.max_results.unwrap_or(most);
         if !(1..=most).contains(&size) {
             return invalid(format!("MaxResults must be 1 to {most}."));
@@ -166,7 +170,10 @@ impl Page {
         let after = match &request.next_token {
             None => None,
             Some(token) => Some(place(token, &list).ok_or_else(|| {
-                Refusal::new(Kind::InvalidNextToken, "The NextToken value is invalid.")
+                Refusal::new(
+                    RefusalKind::InvalidNextToken,
+                    "The NextToken value is invalid.",
+                )
             })?),
         };
         Ok(Self {
@@ -178,7 +185,7 @@ impl Page {
     }
 
     /// Cuts it out of all entries and their places.
-    pub(super) fn cut<T>(self, mut entries: Vec<(String, T)>) -> Cut<T> {
+    pub(super) fn cut<T>(self, mut entries: Vec<(String, T)>) -> PageResult<T> {
         entries.sort_by(|(a, _), (b, _)| if self.descending { b.cmp(a) } else { a.cmp(b) });
         if let Some(after) = &self.after {
             entries.retain(|(place, _)| {
@@ -195,14 +202,14 @@ impl Page {
             .last()
             .filter(|_| more)
             .map(|(place, _)| URL_SAFE_NO_PAD.encode(format!("{}{place}", self.list)));
-        Cut {
+        PageResult {
             entries: entries.into_iter().map(|(_, entry)| entry).collect(),
             next,
         }
     }
 }
 
-impl Cut<Json> {
+impl PageResult<Json> {
     pub(super) fn into_answer(self, mut answer: Json, field: &str) -> Json {
         if let Some(next) = self.next {
             answer["NextToken"] = json!(next);

@@ -28,9 +28,9 @@ use axum::routing::post;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use self::caller::Anybody;
+use self::caller::Unrestricted;
 use super::LocalStore;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 
 pub use self::action::Action;
 pub use self::actions::read_value;
@@ -39,7 +39,7 @@ pub use self::caller::Caller;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 /// An action's answer, or why there is none.
-pub type Answer = Result<Json, Refusal>;
+pub type ApiResult = Result<Json, Refusal>;
 
 /// The API over a store, for everybody who reaches it.
 pub fn router(store: Arc<LocalStore>) -> Router {
@@ -54,7 +54,7 @@ async fn for_anybody(
     body: Bytes,
 ) -> Response {
     let answer = match action_of(&headers) {
-        Ok(action) => perform(&store, &Anybody, action, &body).await,
+        Ok(action) => perform(&store, &Unrestricted, action, &body).await,
         Err(refusal) => Err(refusal),
     };
     respond(answer)
@@ -72,7 +72,7 @@ pub fn action_of(headers: &HeaderMap) -> Result<Action, Refusal> {
         .and_then(Action::named)
         .ok_or_else(|| {
             Refusal::new(
-                Kind::UnknownOperation,
+                RefusalKind::UnknownOperation,
                 "This store does not have the requested operation.",
             )
         })
@@ -87,7 +87,7 @@ pub async fn perform(
     caller: &dyn Caller,
     action: Action,
     body: &[u8],
-) -> Answer {
+) -> ApiResult {
     match action {
         Action::BatchGetSecretValue => batch::batch_get_secret_value(store, caller, body).await,
         Action::CreateSecret => actions::create_secret(store, caller, body).await,
@@ -111,7 +111,7 @@ pub async fn perform(
 
 /// An answer as HTTP.
 #[must_use]
-pub fn respond(answer: Answer) -> Response {
+pub fn respond(answer: ApiResult) -> Response {
     let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err(refusal) => (refusal.status(), refusal.body()),

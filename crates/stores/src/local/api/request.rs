@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::super::refusal::{Kind, Refusal};
+use super::super::refusal::{Refusal, RefusalKind};
 use super::super::versions::Value;
 use crate::VersionId;
 use twinkey_core::secret::Sensitive;
@@ -77,7 +77,7 @@ impl Request {
             (true, false) => "holds no managed external secrets",
         };
         Err(Refusal::new(
-            Kind::InvalidParameter,
+            RefusalKind::InvalidParameter,
             format!("This store {what}."),
         ))
     }
@@ -87,7 +87,7 @@ impl Request {
         let value = match (self.secret_string.take(), self.secret_binary.take()) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::new(
-                    Kind::InvalidParameter,
+                    RefusalKind::InvalidParameter,
                     "You can't specify both a binary secret value and a string secret value in the \
                      same secret.",
                 ));
@@ -96,14 +96,14 @@ impl Request {
             (Some(text), None) => Value::Text(text),
             (None, Some(encoded)) => {
                 let bytes = STANDARD.decode(encoded.expose_secret()).map_err(|_| {
-                    Refusal::new(Kind::Serialization, "SecretBinary is not base64.")
+                    Refusal::new(RefusalKind::Serialization, "SecretBinary is not base64.")
                 })?;
                 Value::Binary(SecretBox::new(Box::new(bytes)))
             }
         };
         let token = self.client_request_token.take().ok_or_else(|| {
             Refusal::new(
-                Kind::InvalidParameter,
+                RefusalKind::InvalidParameter,
                 "You must provide a ClientRequestToken value. We recommend a UUID-type value.",
             )
         })?;
@@ -138,7 +138,7 @@ pub(super) fn within(
         return Ok(());
     };
     Err(Refusal::new(
-        Kind::Validation,
+        RefusalKind::Validation,
         format!(
             "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must \
              have length {wanted}"
@@ -151,7 +151,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|e| {
         // serde's own message may quote the request, and with it a value.
         Refusal::new(
-            Kind::Serialization,
+            RefusalKind::Serialization,
             format!(
                 "The request is not as expected (line {}, column {}).",
                 e.line(),

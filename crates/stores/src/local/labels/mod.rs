@@ -12,14 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use crate::{VersionId, stage};
 
 /// Every version of one secret and its labels; an unlabelled one has an empty set.
 pub type Labels = BTreeMap<VersionId, BTreeSet<String>>;
 
 /// AWS's quota over all versions of a secret.
-const MOST_LABELS: usize = 20;
+const MAX_LABELS: usize = 20;
 
 /// The version that carries a label.
 #[must_use]
@@ -38,9 +38,9 @@ pub fn holder<'a>(labels: &'a Labels, label: &str) -> Option<&'a VersionId> {
 pub fn put(before: &Labels, id: &VersionId, stages: Option<&[String]>) -> Result<Labels, Refusal> {
     let current = [stage::CURRENT.to_owned()];
     let wanted = stages.unwrap_or(&current);
-    if wanted.is_empty() || wanted.len() > MOST_LABELS {
+    if wanted.is_empty() || wanted.len() > MAX_LABELS {
         return Err(Refusal::new(
-            Kind::Validation,
+            RefusalKind::Validation,
             "VersionStages must hold 1 to 20 labels.",
         ));
     }
@@ -68,7 +68,7 @@ pub fn move_stage(
     from: Option<&VersionId>,
     to: Option<&VersionId>,
 ) -> Result<Labels, Refusal> {
-    let invalid = |message: String| Err(Refusal::new(Kind::InvalidParameter, message));
+    let invalid = |message: String| Err(Refusal::new(RefusalKind::InvalidParameter, message));
     well_formed(label)?;
     if from.is_none() && to.is_none() {
         return invalid(
@@ -79,7 +79,7 @@ pub fn move_stage(
         && !before.contains_key(to)
     {
         return Err(Refusal::new(
-            Kind::ResourceNotFound,
+            RefusalKind::ResourceNotFound,
             format!("Secrets Manager can't find the specified secret version: {to}."),
         ));
     }
@@ -151,17 +151,17 @@ fn well_formed(label: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        Kind::Validation,
+        RefusalKind::Validation,
         "A staging label must have 1 to 256 characters.",
     ))
 }
 
 fn within_quota(labels: Labels) -> Result<Labels, Refusal> {
-    if labels.values().map(BTreeSet::len).sum::<usize>() <= MOST_LABELS {
+    if labels.values().map(BTreeSet::len).sum::<usize>() <= MAX_LABELS {
         return Ok(labels);
     }
     Err(Refusal::new(
-        Kind::LimitExceeded,
+        RefusalKind::LimitExceeded,
         "You exceeded the maximum number of staging labels allowed on a secret.",
     ))
 }

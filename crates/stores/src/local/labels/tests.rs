@@ -69,19 +69,25 @@ fn what_aws_refuses_is_refused_under_its_name() {
             .unwrap_err()
             .kind
     };
-    assert_eq!(kind(C, None, None), Kind::InvalidParameter);
-    assert_eq!(kind(C, None, Some(2)), Kind::InvalidParameter);
-    assert_eq!(kind(C, Some(2), Some(2)), Kind::InvalidParameter);
-    assert_eq!(kind(C, Some(2), Some(1)), Kind::InvalidParameter);
-    assert_eq!(kind(C, Some(9), Some(2)), Kind::InvalidParameter);
-    assert_eq!(kind(C, Some(1), None), Kind::InvalidParameter);
-    assert_eq!(kind("blue", Some(1), Some(2)), Kind::InvalidParameter);
-    assert_eq!(kind(C, Some(1), Some(9)), Kind::ResourceNotFound);
-    assert_eq!(kind("", None, Some(1)), Kind::Validation);
-    assert_eq!(kind(&"x".repeat(257), None, Some(1)), Kind::Validation);
+    assert_eq!(kind(C, None, None), RefusalKind::InvalidParameter);
+    assert_eq!(kind(C, None, Some(2)), RefusalKind::InvalidParameter);
+    assert_eq!(kind(C, Some(2), Some(2)), RefusalKind::InvalidParameter);
+    assert_eq!(kind(C, Some(2), Some(1)), RefusalKind::InvalidParameter);
+    assert_eq!(kind(C, Some(9), Some(2)), RefusalKind::InvalidParameter);
+    assert_eq!(kind(C, Some(1), None), RefusalKind::InvalidParameter);
+    assert_eq!(
+        kind("blue", Some(1), Some(2)),
+        RefusalKind::InvalidParameter
+    );
+    assert_eq!(kind(C, Some(1), Some(9)), RefusalKind::ResourceNotFound);
+    assert_eq!(kind("", None, Some(1)), RefusalKind::Validation);
+    assert_eq!(
+        kind(&"x".repeat(257), None, Some(1)),
+        RefusalKind::Validation
+    );
     assert_eq!(
         put(&before, &id(3), Some(&[])).unwrap_err().kind,
-        Kind::Validation
+        RefusalKind::Validation
     );
 }
 
@@ -93,7 +99,7 @@ fn a_secret_holds_twenty_labels_over_all_its_versions() {
         move_stage(&full, "one-more", None, Some(&id(1)))
             .unwrap_err()
             .kind,
-        Kind::LimitExceeded
+        RefusalKind::LimitExceeded
     );
 }
 

@@ -31,7 +31,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::local::{LocalStore, Refusal};
 
-use super::keys::{Key, Keys, NewKey};
+use super::keys::{AccessKey, AccessKeys, NewKey};
 use super::policy::{Policy, PolicyError};
 
 /// What secrets of keys are sealed as.
@@ -103,7 +103,7 @@ impl KeysFileError {
 ///
 /// # Errors
 /// [`KeysFileError`]
-pub fn read(path: &Path, store: &LocalStore) -> Result<Keys, KeysFileError> {
+pub fn read(path: &Path, store: &LocalStore) -> Result<AccessKeys, KeysFileError> {
     entries(path)?
         .iter()
         .map(|entry| entry.open(store))
@@ -138,14 +138,19 @@ impl Entry {
         Policy::new(&self.actions, &self.secrets).map_err(|error| self.wrong(error.to_string()))
     }
 
-    fn open(&self, store: &LocalStore) -> Result<Key, KeysFileError> {
+    fn open(&self, store: &LocalStore) -> Result<AccessKey, KeysFileError> {
         let sealed = STANDARD
             .decode(&self.sealed)
             .map_err(|_| self.wrong("its secret is not in base64"))?;
         let secret = store
-            .open_beside(SEALED_AS, &self.id, &sealed)
+            .open_external(SEALED_AS, &self.id, &sealed)
             .map_err(|refusal| self.wrong(format!("its secret: {}", refusal.message)))?;
-        Ok(Key::new(&self.id, &self.name, &secret, self.policy()?))
+        Ok(AccessKey::new(
+            &self.id,
+            &self.name,
+            &secret,
+            self.policy()?,
+        ))
     }
 }
 
@@ -160,7 +165,7 @@ fn check_name(name: &str) -> Result<(), KeysFileError> {
 
 /// What a new key is to be.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct KeyGrant {
     pub name: String,
     pub actions: Vec<String>,
     pub secrets: Vec<String>,
@@ -174,13 +179,13 @@ pub fn add(
     path: &Path,
     store: &LocalStore,
     new: &NewKey,
-    wish: &Wish,
+    wish: &KeyGrant,
     now: DateTime<Utc>,
 ) -> Result<(), KeysFileError> {
     check_name(&wish.name)?;
     Policy::new(&wish.actions, &wish.secrets)?;
     let sealed = store
-        .seal_beside(SEALED_AS, &new.id, &new.secret)
+        .seal_external(SEALED_AS, &new.id, &new.secret)
         .map_err(KeysFileError::Sealing)?;
     let list = |texts: &[String]| value(Array::from_iter(texts));
     let mut entry = Table::new();
@@ -279,7 +284,7 @@ fn change(
         })
         .and_then(|()| fs::rename(&aside, path));
     if written.is_err() {
-        // The error of the first failure is told; what is left aside holds nothing in clear.
+        // The error of the first failure is log; what is left aside holds nothing in clear.
         let _ = fs::remove_file(&aside);
     }
     written.map_err(failed)

@@ -28,7 +28,7 @@ impl Place {
 
     fn add(&self, name: &str, secret: &str) -> NewKey {
         let new = NewKey::draw().unwrap();
-        let wish = Wish {
+        let wish = KeyGrant {
             name: name.into(),
             actions: vec!["GetSecretValue".into()],
             secrets: vec![secret.into()],

@@ -6,7 +6,7 @@
 //!   X-Amz-Target have to be among the headers;
 //! - an old request is sent again: its time may be five minutes from now at most, as with AWS. Within these it
 //!   can be, as with AWS: TLS is what keeps others from having it;
-//! - a guess is told how much of it was right: the comparison takes the same time wherever they differ;
+//! - a guess is log how much of it was right: the comparison takes the same time wherever they differ;
 //! - somebody keeps the server busy with large bodies: whose key it is, and when it was signed, is known from
 //!   the head, before the body is read.
 //!
@@ -24,7 +24,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
-use crate::local::{Kind, Refusal};
+use crate::local::{Refusal, RefusalKind};
 
 use super::authorization::Authorization;
 
@@ -40,7 +40,7 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// What a request's head claims.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct SignatureClaim {
     key_id: String,
     region: String,
     signed_headers: Vec<String>,
@@ -51,19 +51,19 @@ pub(super) struct Claim {
 /// Nobody has this key, or it came with a session's token, which no key here has.
 pub(super) fn unrecognized() -> Refusal {
     Refusal::new(
-        Kind::UnrecognizedClient,
+        RefusalKind::UnrecognizedClient,
         "The security token included in the request is invalid.",
     )
 }
 
 fn invalid(why: impl Into<String>) -> Refusal {
-    Refusal::new(Kind::InvalidSignature, why)
+    Refusal::new(RefusalKind::InvalidSignature, why)
 }
 
 fn mismatch() -> Refusal {
     invalid(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
-         Access Key and signing method. Consult the service documentation for details.",
+         Access AccessKey and signing method. Consult the service documentation for details.",
     )
 }
 
@@ -71,7 +71,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-impl Claim {
+impl SignatureClaim {
     /// Reads it.
     ///
     /// # Errors
@@ -80,14 +80,14 @@ impl Claim {
         let headers = &head.headers;
         let Some(header) = headers.get(AUTHORIZATION) else {
             return Err(Refusal::new(
-                Kind::MissingAuthenticationToken,
+                RefusalKind::MissingAuthenticationToken,
                 "Missing Authentication Token",
             ));
         };
         let said = Authorization::parse(header.to_str().unwrap_or_default())?;
         let Some((date, signed_at)) = text(headers, DATE).and_then(|d| Some((d, time(d)?))) else {
             return Err(Refusal::new(
-                Kind::IncompleteSignature,
+                RefusalKind::IncompleteSignature,
                 "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
             ));
         };

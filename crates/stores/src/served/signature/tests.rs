@@ -75,7 +75,7 @@ fn the_signatures_of_aws_s_test_suite_are_computed() {
         let (head, body) = request(text);
         let header = head.headers[AUTHORIZATION].to_str().unwrap();
         let said = Authorization::parse(header).unwrap();
-        let claim = Claim {
+        let claim = SignatureClaim {
             key_id: said.key_id.into(),
             region: said.region.into(),
             signed_headers: said
@@ -130,9 +130,9 @@ fn signed(at: &str) -> Parts {
 }
 
 /// What is said of a request, if it is refused.
-fn judged(head: &Parts, body: &str, secret: &str) -> Result<(), (Kind, String)> {
+fn judged(head: &Parts, body: &str, secret: &str) -> Result<(), (RefusalKind, String)> {
     let judge = || {
-        let claim = Claim::read(head)?;
+        let claim = SignatureClaim::read(head)?;
         claim.check_time(now())?;
         claim.verify(head, body.as_bytes(), &identity(claim.key_id(), secret))
     };
@@ -176,7 +176,7 @@ fn a_request_is_taken_within_five_minutes_of_its_time() {
         assert_eq!(judged(&signed(good), BODY, "secret"), Ok(()), "{good}");
     }
     let (kind, old) = judged(&signed("20261125T095459Z"), BODY, "secret").unwrap_err();
-    assert_eq!(kind, Kind::InvalidSignature);
+    assert_eq!(kind, RefusalKind::InvalidSignature);
     assert_eq!(
         old,
         "Signature expired: 20261125T095459Z is now earlier than 20261125T095500Z (20261125T100000Z - 5 min.)"
@@ -201,70 +201,70 @@ fn each_part_that_is_missing_or_of_another_scope_has_aws_s_own_error() {
             "authorization",
             "/secretsmanager/",
             "/sqs/",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "correct service",
         ),
         (
             "authorization",
             "/aws4_request",
             "/aws5",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "valid terminator",
         ),
         (
             "authorization",
             "/eu-west-1/",
             "//",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "valid region",
         ),
         (
             "authorization",
             "/20261125/",
             "/20261124/",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "Date in Credential scope",
         ),
         (
             "authorization",
             "/20261125/",
             "/2026/",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "Date in Credential scope",
         ),
         (
             "authorization",
             "host;",
             "",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "'host' must be a 'SignedHeader'",
         ),
         (
             "authorization",
             ";x-amz-target",
             "",
-            Kind::InvalidSignature,
+            RefusalKind::InvalidSignature,
             "'x-amz-target' must be",
         ),
         (
             "authorization",
             "Signature=",
             "Sig=",
-            Kind::IncompleteSignature,
+            RefusalKind::IncompleteSignature,
             "unknown parameter",
         ),
         (
             "x-amz-date",
             "T",
             "t",
-            Kind::IncompleteSignature,
+            RefusalKind::IncompleteSignature,
             "'X-Amz-Date'",
         ),
         (
             "x-amz-date",
             "20261125",
             "20261345",
-            Kind::IncompleteSignature,
+            RefusalKind::IncompleteSignature,
             "'X-Amz-Date'",
         ),
     ] {
@@ -277,14 +277,17 @@ fn each_part_that_is_missing_or_of_another_scope_has_aws_s_own_error() {
         head.headers.remove(name);
         judged(&head, BODY, "secret").unwrap_err().0
     };
-    assert_eq!(without("authorization"), Kind::MissingAuthenticationToken);
-    assert_eq!(without("x-amz-date"), Kind::IncompleteSignature);
-    assert_eq!(without("host"), Kind::InvalidSignature);
+    assert_eq!(
+        without("authorization"),
+        RefusalKind::MissingAuthenticationToken
+    );
+    assert_eq!(without("x-amz-date"), RefusalKind::IncompleteSignature);
+    assert_eq!(without("host"), RefusalKind::InvalidSignature);
     let mut head = signed("20261125T100000Z");
     head.headers
         .insert(TOKEN, HeaderValue::from_static("a session's"));
     assert_eq!(
         judged(&head, BODY, "secret").unwrap_err().0,
-        Kind::UnrecognizedClient
+        RefusalKind::UnrecognizedClient
     );
 }

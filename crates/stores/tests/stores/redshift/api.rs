@@ -1,17 +1,17 @@
-//! The API: its states, its results, its batches.
+//! States, results and batches of the Data API.
 
 use aws_sdk_redshiftdata::error::ProvideErrorMetadata;
 use aws_sdk_redshiftdata::types::{ExecutionMode, StatusString};
 
 use super::*;
 
-/// The name of the error that AWS would have given.
+/// The name of the AWS error.
 pub fn name<T: std::fmt::Debug>(answer: Result<T, impl ProvideErrorMetadata>) -> String {
     answer.unwrap_err().code().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
-async fn a_statement_is_submitted_picked_started_and_finished_and_shows_typed_cells() {
+async fn a_statement_passes_all_states_and_has_typed_cells() {
     let setup = Setup::new().await;
     let redshift = setup.stand_in.redshift();
     redshift.hold();
@@ -27,7 +27,7 @@ async fn a_statement_is_submitted_picked_started_and_finished_and_shows_typed_ce
     let result = setup.client.get_statement_result().id(id).send().await;
     assert_eq!(name(result), "ResourceNotFoundException");
     redshift.release();
-    let ended = setup.ended(id).await;
+    let ended = setup.wait_for_end(id).await;
     assert_eq!(ended.status(), Some(&StatusString::Finished));
     assert_eq!(
         (ended.db_user(), ended.query_string()),
@@ -60,7 +60,7 @@ async fn a_statement_is_submitted_picked_started_and_finished_and_shows_typed_ce
 }
 
 #[tokio::test]
-async fn results_come_in_pages_and_an_empty_one_is_a_result() {
+async fn results_have_pages_and_may_be_empty() {
     let setup = Setup::new().await;
     setup.stand_in.redshift().set_page_rows(2);
     let rows = setup
@@ -94,7 +94,7 @@ async fn results_come_in_pages_and_an_empty_one_is_a_result() {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_transaction_unless_it_is_told_otherwise() {
+async fn a_batch_is_one_transaction_by_default() {
     let setup = Setup::new().await;
     let sqls = ["CREATE TABLE kept (n int)", "SELECT 1/0", "SELECT 1"];
     for (mode, statuses) in [
@@ -109,7 +109,7 @@ async fn a_batch_is_one_transaction_unless_it_is_told_otherwise() {
     ] {
         let batch = setup.batch("admin", &sqls).execution_mode(mode.clone());
         let submitted = batch.send().await.unwrap();
-        let ended = setup.ended(submitted.id().unwrap()).await;
+        let ended = setup.wait_for_end(submitted.id().unwrap()).await;
         assert_eq!(
             ended.error(),
             Some("Query #2 failed with ERROR: division by zero")
@@ -128,7 +128,7 @@ async fn a_batch_is_one_transaction_unless_it_is_told_otherwise() {
 }
 
 #[tokio::test]
-async fn each_statement_of_a_batch_has_a_result_of_its_own() {
+async fn each_statement_of_a_batch_has_its_own_result() {
     let setup = Setup::new().await;
     let submitted = setup
         .batch("admin", &["SELECT 1", "SELECT 2"])
@@ -136,7 +136,7 @@ async fn each_statement_of_a_batch_has_a_result_of_its_own() {
         .await
         .unwrap();
     let id = submitted.id().unwrap();
-    setup.ended(id).await;
+    setup.wait_for_end(id).await;
     let second = setup
         .client
         .get_statement_result()
@@ -157,7 +157,7 @@ async fn each_statement_of_a_batch_has_a_result_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_statement_fails_as_a_test_orders_and_the_next_one_does_not() {
+async fn a_scheduled_failure_affects_one_statement() {
     let setup = Setup::new().await;
     setup
         .stand_in
@@ -172,7 +172,7 @@ async fn a_statement_fails_as_a_test_orders_and_the_next_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_running_statement_is_cancelled_and_its_locks_are_gone() {
+async fn a_cancelled_statement_releases_its_locks() {
     let setup = Setup::new().await;
     setup.admin(&["CREATE TABLE held (n int)"]).await;
     let batch = setup.batch(
@@ -199,16 +199,19 @@ async fn a_running_statement_is_cancelled_and_its_locks_are_gone() {
     {}
     let cancelled = setup.client.cancel_statement().id(id).send().await.unwrap();
     assert_eq!(cancelled.status(), Some(true));
-    assert_eq!(setup.ended(id).await.status(), Some(&StatusString::Aborted));
+    assert_eq!(
+        setup.wait_for_end(id).await.status(),
+        Some(&StatusString::Aborted)
+    );
     setup.admin(&["LOCK TABLE held"]).await;
     let again = setup.client.cancel_statement().id(id).send().await;
     assert_eq!(name(again), "ValidationException");
 }
 
 #[tokio::test]
-async fn a_state_may_be_shown_late_but_not_to_who_waits() {
+async fn a_delayed_state_does_not_affect_calls_with_a_wait() {
     let setup = Setup::new().await;
-    setup.stand_in.redshift().set_late(2);
+    setup.stand_in.redshift().set_delayed_polls(2);
     let submitted = setup
         .execute("admin", "SELECT 1")
         .wait_time_seconds(30)

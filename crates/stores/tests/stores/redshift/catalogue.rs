@@ -1,8 +1,8 @@
-//! What the views show, to whom.
+//! Contents and visibility of the catalog views.
 
 use super::*;
 
-/// What there is to be seen, of a user `app` with all sorts of things.
+/// A setup with a user `app` that has privileges of every kind.
 async fn furnished() -> Setup {
     let setup = Setup::new().await;
     setup.user("app").await;
@@ -26,7 +26,7 @@ async fn furnished() -> Setup {
     setup
 }
 
-/// The queries, and what each shows of `app`.
+/// Queries with the expected rows of `app`.
 const SEEN: [(&str, &[&str]); 14] = [
     (
         "SELECT namespace_name, relation_name, privilege_type, admin_option FROM svv_relation_privileges WHERE identity_name = 'app' AND identity_type = 'user'",
@@ -95,7 +95,7 @@ const SEEN: [(&str, &[&str]); 14] = [
 ];
 
 #[tokio::test]
-async fn the_views_show_what_was_granted_in_redshifts_words() {
+async fn the_views_show_grants_in_redshifts_terms() {
     let setup = furnished().await;
     for (sql, expected) in SEEN {
         assert_eq!(setup.column("admin", sql).await, expected, "{sql}");
@@ -116,7 +116,7 @@ async fn the_views_show_what_was_granted_in_redshifts_words() {
 }
 
 #[tokio::test]
-async fn others_see_their_own_rows_only_unless_they_may_see_all() {
+async fn users_see_their_own_rows_by_default() {
     let setup = furnished().await;
     setup.user("other").await;
     let relations = SEEN[0].0;
@@ -151,7 +151,7 @@ async fn others_see_their_own_rows_only_unless_they_may_see_all() {
 }
 
 #[tokio::test]
-async fn what_is_revoked_is_gone_from_the_views() {
+async fn revoked_privileges_are_not_in_the_views() {
     let setup = furnished().await;
     setup
         .admin(&[
@@ -183,7 +183,7 @@ async fn what_is_revoked_is_gone_from_the_views() {
 }
 
 #[tokio::test]
-async fn every_database_has_the_views_and_grants_of_its_own() {
+async fn every_database_has_its_own_views_and_grants() {
     let setup = furnished().await;
     setup.admin(&["CREATE DATABASE second"]).await;
     let there = |sql: &str| {

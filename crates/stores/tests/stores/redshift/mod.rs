@@ -1,5 +1,4 @@
-//! The stand-in's Redshift Data API, asked through AWS's own client: what it enforces is what the
-//! engine's tests may rely on.
+//! Tests of the stand-in's Data API with the AWS SDK.
 
 mod api;
 mod catalogue;
@@ -40,7 +39,7 @@ impl Setup {
         setup
     }
 
-    /// A secret of the name of its user.
+    /// Stores a user's secret under the user's name.
     pub async fn secret(&self, user: &str, password: &str) {
         let document = json!({
             "engine": "redshift", "host": "stand-in", "username": user, "password": password,
@@ -54,7 +53,7 @@ impl Setup {
             .unwrap();
     }
 
-    /// A user with a password in clear, and its secret.
+    /// Creates a user with a password in clear, and its secret.
     pub async fn user(&self, name: &str) {
         let password = format!("Secret0Of{}", Uuid::new_v4().simple());
         let create = format!("CREATE USER {name} PASSWORD '{password}'");
@@ -62,7 +61,7 @@ impl Setup {
         self.secret(name, &password).await;
     }
 
-    /// On the cluster, with the user's secret.
+    /// A call on the cluster with the user's secret.
     pub fn execute(&self, user: &str, sql: &str) -> ExecuteStatementFluentBuilder {
         let call = self.client.execute_statement().cluster_identifier(CLUSTER);
         call.database(HOME).secret_arn(user).sql(sql)
@@ -77,7 +76,7 @@ impl Setup {
         call.database(HOME).secret_arn(user).set_sqls(Some(sqls))
     }
 
-    pub async fn ended(&self, id: &str) -> DescribeStatementOutput {
+    pub async fn wait_for_end(&self, id: &str) -> DescribeStatementOutput {
         let described = self
             .client
             .describe_statement()
@@ -86,10 +85,10 @@ impl Setup {
         described.send().await.unwrap()
     }
 
-    /// The error of a statement that fails, and `Ok` with the rows of one that does not.
+    /// The rows of a statement, or its error.
     pub async fn run(&self, user: &str, sql: &str) -> Result<Vec<Vec<String>>, String> {
         let submitted = self.execute(user, sql).send().await.unwrap();
-        let ended = self.ended(submitted.id().unwrap()).await;
+        let ended = self.wait_for_end(submitted.id().unwrap()).await;
         if let Some(error) = ended.error() {
             assert_eq!(ended.status().unwrap().as_str(), "FAILED");
             return Err(error.to_owned());
@@ -115,7 +114,7 @@ impl Setup {
         Ok(rows)
     }
 
-    /// Statements of the admin that must not fail.
+    /// Runs statements as the admin and asserts that they succeed.
     pub async fn admin(&self, sqls: &[&str]) {
         for sql in sqls {
             self.run("admin", sql)
@@ -124,7 +123,7 @@ impl Setup {
         }
     }
 
-    /// The first column of what the user sees, sorted.
+    /// The first column of the user's query, sorted.
     pub async fn column(&self, user: &str, sql: &str) -> Vec<String> {
         let rows = self
             .run(user, sql)

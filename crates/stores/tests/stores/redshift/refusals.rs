@@ -1,4 +1,4 @@
-//! What the API refuses, and what it takes once only.
+//! Rejected requests and idempotency tokens.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use twinkey_testkit::aws::faults::Cut;
 use twinkey_testkit::aws::redshift::WORKGROUP;
 
 #[tokio::test]
-async fn forty_statements_and_a_hundred_kilobytes_are_the_most() {
+async fn a_batch_has_at_most_40_statements_and_100_kilobytes() {
     let setup = Setup::new().await;
     let many = |count| vec!["SELECT 1"; count];
     setup.batch("admin", &many(40)).send().await.unwrap();
@@ -39,7 +39,7 @@ async fn forty_statements_and_a_hundred_kilobytes_are_the_most() {
 }
 
 #[tokio::test]
-async fn one_token_is_one_statement() {
+async fn one_token_creates_one_statement() {
     let setup = Setup::new().await;
     let ask = |sql: &str| setup.execute("admin", sql).client_token("token");
     let first = ask("CREATE TABLE once (n int)").send().await.unwrap();
@@ -55,7 +55,7 @@ async fn one_token_is_one_statement() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_asked_for_again_under_the_same_token() {
+async fn a_lost_response_is_repeated_for_the_same_token() {
     let setup = Setup::new().await;
     setup.stand_in.faults().cut(1, Cut::After);
     setup.execute("admin", "SELECT 1").send().await.unwrap();
@@ -64,7 +64,7 @@ async fn an_answer_that_is_lost_is_asked_for_again_under_the_same_token() {
 }
 
 #[tokio::test]
-async fn throttling_and_a_full_cluster_are_told_apart_and_counted() {
+async fn throttling_and_active_statements_are_distinguished() {
     let setup = Setup::new().await;
     let faults = setup.stand_in.faults();
     faults.answer(
@@ -85,11 +85,11 @@ async fn throttling_and_a_full_cluster_are_told_apart_and_counted() {
         }
     };
     assert!(began.elapsed() >= a_while);
-    // Until it has ended it takes the one place that is left below.
-    setup.ended(accepted.id().unwrap()).await;
+    // It occupies the only slot until its end.
+    setup.wait_for_end(accepted.id().unwrap()).await;
     let redshift = setup.stand_in.redshift();
     redshift.hold();
-    redshift.set_most_active(1);
+    redshift.set_max_active(1);
     setup.execute("admin", "SELECT 1").send().await.unwrap();
     let refused = setup.execute("admin", "SELECT 1").send().await;
     assert_eq!(name(refused), "ActiveStatementsExceededException");
@@ -97,7 +97,7 @@ async fn throttling_and_a_full_cluster_are_told_apart_and_counted() {
 }
 
 #[tokio::test]
-async fn parameters_are_values_and_nothing_else() {
+async fn parameters_are_values_only() {
     let setup = Setup::new().await;
     let parameter = |value: &str| {
         SqlParameter::builder()
@@ -110,7 +110,7 @@ async fn parameters_are_values_and_nothing_else() {
         .execute("admin", "SELECT :x || '!'")
         .parameters(parameter("a'b"));
     let id = ask.send().await.unwrap().id().unwrap().to_owned();
-    setup.ended(&id).await;
+    setup.wait_for_end(&id).await;
     let result = setup
         .client
         .get_statement_result()
@@ -125,7 +125,7 @@ async fn parameters_are_values_and_nothing_else() {
     let id = ask.send().await.unwrap().id().unwrap().to_owned();
     assert!(
         setup
-            .ended(&id)
+            .wait_for_end(&id)
             .await
             .error()
             .unwrap()
@@ -140,7 +140,7 @@ async fn parameters_are_values_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_asked_wrongly_is_refused_by_name() {
+async fn invalid_requests_have_named_errors() {
     let setup = Setup::new().await;
     let ask = || setup.client.execute_statement().sql("SELECT 1");
     for (what, call) in [

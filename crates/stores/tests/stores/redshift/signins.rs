@@ -1,4 +1,4 @@
-//! As whom statements run, and who may not.
+//! Users of statements and rejected sign-ins.
 
 use aws_sdk_redshiftdata::operation::execute_statement::builders::ExecuteStatementFluentBuilder;
 use secrecy::ExposeSecret;
@@ -7,10 +7,10 @@ use twinkey_core::secret::verifier;
 use super::*;
 use twinkey_testkit::aws::redshift::{IDENTITY, WORKGROUP};
 
-/// Who the statement ran as, or its error.
+/// The user of the statement, or its error.
 async fn who(setup: &Setup, ask: ExecuteStatementFluentBuilder) -> Result<String, String> {
     let submitted = ask.send().await.unwrap();
-    let ended = setup.ended(submitted.id().unwrap()).await;
+    let ended = setup.wait_for_end(submitted.id().unwrap()).await;
     match ended.error() {
         Some(error) => Err(error.to_owned()),
         None => Ok(ended.db_user().unwrap().to_owned()),
@@ -24,11 +24,11 @@ fn refused(user: &str) -> Result<String, String> {
 }
 
 #[tokio::test]
-async fn a_secrets_password_is_compared_with_the_digest_that_was_set() {
+async fn a_secrets_password_is_compared_with_the_stored_digest() {
     let setup = Setup::new().await;
     let password = SecretString::from("Secret0Of-app");
     let md5 = verifier::md5(&password, "app");
-    // Of the password and the bytes of the salt, made with another tool.
+    // The digest of password and salt from another tool.
     let sha256 = "sha256|821708135fcc42eb3afda85286dee0ed15c2c461d000291609f77eb113073ec2|c721bff5d9042cf541ff7b9d48fa8a6e545c19a763e3710151f9513038b0f6c6";
     for (stored, right) in [
         (md5.expose_secret(), "Secret0Of-app"),
@@ -60,7 +60,7 @@ async fn a_secrets_password_is_compared_with_the_digest_that_was_set() {
 }
 
 #[tokio::test]
-async fn a_disabled_and_an_expired_password_sign_nobody_in() {
+async fn disabled_and_expired_passwords_are_refused() {
     let setup = Setup::new().await;
     setup.user("app").await;
     for (alter, wanted) in [
@@ -85,7 +85,7 @@ async fn a_disabled_and_an_expired_password_sign_nobody_in() {
 }
 
 #[tokio::test]
-async fn only_the_current_version_of_a_secret_counts_and_only_for_its_cluster() {
+async fn a_secret_is_valid_for_its_cluster_in_its_current_version() {
     let setup = Setup::new().await;
     setup.user("app").await;
     setup.secret("app", "Later0Password").await;
@@ -95,7 +95,7 @@ async fn only_the_current_version_of_a_secret_counts_and_only_for_its_cluster() 
     );
     let other = json!({"username": "app", "password": "x", "dbClusterIdentifier": "another"});
     let other = SecretString::from(other.to_string());
-    // The embedded store takes no secret of another form, so this one has it all.
+    // The embedded store accepts only complete secrets.
     let put = setup.stand_in.store().create_or_put("other", &other).await;
     put.unwrap();
     let ask = setup.execute("other", "SELECT 1").send().await;
@@ -103,7 +103,7 @@ async fn only_the_current_version_of_a_secret_counts_and_only_for_its_cluster() 
 }
 
 #[tokio::test]
-async fn serverless_knows_secrets_and_identities_and_its_databases_are_the_same() {
+async fn serverless_accepts_secrets_and_identities() {
     let setup = Setup::new().await;
     let serverless = || {
         setup
@@ -129,17 +129,17 @@ async fn serverless_knows_secrets_and_identities_and_its_databases_are_the_same(
 }
 
 #[tokio::test]
-async fn nobody_and_no_database_are_told_in_the_statement() {
+async fn an_unknown_user_or_database_fails_the_statement() {
     let setup = Setup::new().await;
-    let nobody = setup
+    let missing = setup
         .client
         .execute_statement()
         .cluster_identifier(CLUSTER)
         .database(HOME);
-    let nobody = nobody.db_user("nobody").sql("SELECT 1");
+    let missing = missing.db_user("missing").sql("SELECT 1");
     assert_eq!(
-        who(&setup, nobody).await,
-        Err("FATAL: user \"nobody\" does not exist".into())
+        who(&setup, missing).await,
+        Err("FATAL: user \"missing\" does not exist".into())
     );
     let nowhere = setup.execute("admin", "SELECT 1").database("nowhere");
     assert_eq!(
@@ -149,7 +149,7 @@ async fn nobody_and_no_database_are_told_in_the_statement() {
 }
 
 #[tokio::test]
-async fn a_user_has_its_own_rights_and_settings_and_no_others() {
+async fn a_user_has_only_its_own_privileges_and_settings() {
     let setup = Setup::new().await;
     setup.user("app").await;
     setup

@@ -1,8 +1,8 @@
-//! Users, groups, roles and grants: Redshift's language, and its rules.
+//! Users, groups, roles and grants in Redshift's SQL.
 
 use super::*;
 
-/// Every statement fails, with these words in its error.
+/// Asserts that each statement fails with this text in its error.
 async fn all_fail(setup: &Setup, user: &str, statements: &[(&str, &str)]) {
     for (sql, words) in statements {
         let error = setup.run(user, sql).await.expect_err(sql);
@@ -11,7 +11,7 @@ async fn all_fail(setup: &Setup, user: &str, statements: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn what_redshift_does_not_know_is_refused() {
+async fn unsupported_syntax_is_refused() {
     let setup = Setup::new().await;
     setup
         .admin(&[
@@ -33,8 +33,8 @@ async fn what_redshift_does_not_know_is_refused() {
             ("ALTER ROLE app SUPERUSER", syntax),
             ("ALTER USER app SUPERUSER", syntax),
             (
-                "ALTER USER nobody CREATEDB",
-                "user \"nobody\" does not exist",
+                "ALTER USER missing CREATEDB",
+                "user \"missing\" does not exist",
             ),
             ("GRANT app TO admin", syntax),
             ("GRANT SELECT ON t TO g", "user \"g\" does not exist"),
@@ -75,7 +75,7 @@ async fn what_redshift_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn names_fold_even_in_quotes_but_for_those_of_users() {
+async fn quoted_names_are_folded_except_user_names() {
     let setup = Setup::new().await;
     setup
         .admin(&[
@@ -114,7 +114,7 @@ async fn names_fold_even_in_quotes_but_for_those_of_users() {
 }
 
 #[tokio::test]
-async fn a_password_has_rules_in_clear_and_none_as_a_digest() {
+async fn rules_apply_to_clear_passwords_only() {
     let setup = Setup::new().await;
     setup
         .admin(&[
@@ -151,7 +151,7 @@ async fn a_password_has_rules_in_clear_and_none_as_a_digest() {
 }
 
 #[tokio::test]
-async fn whoever_may_sign_in_changes_the_own_password_and_nothing_else() {
+async fn a_user_may_change_only_its_own_password() {
     let setup = Setup::new().await;
     setup.user("app").await;
     setup
@@ -172,7 +172,7 @@ async fn whoever_may_sign_in_changes_the_own_password_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_role_with_system_privileges_makes_users_and_never_superusers() {
+async fn system_privileges_do_not_create_superusers() {
     let setup = Setup::new().await;
     setup.user("keeper").await;
     setup
@@ -211,7 +211,7 @@ async fn a_role_with_system_privileges_makes_users_and_never_superusers() {
 }
 
 #[tokio::test]
-async fn groups_and_roles_give_what_they_have_and_roles_are_passed_on_with_admin_option() {
+async fn groups_and_roles_pass_on_privileges() {
     let setup = Setup::new().await;
     for name in ["one", "two"] {
         setup.user(name).await;
@@ -258,7 +258,7 @@ async fn groups_and_roles_give_what_they_have_and_roles_are_passed_on_with_admin
 }
 
 #[tokio::test]
-async fn a_lock_is_waited_for_and_what_was_changed_meanwhile_is_seen() {
+async fn a_statement_after_a_lock_sees_committed_changes() {
     let setup = Setup::new().await;
     setup
         .admin(&["CREATE TABLE leases (holder varchar, expires timestamp)"])

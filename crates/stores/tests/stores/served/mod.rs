@@ -21,9 +21,9 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
-use twinkey_stores::listener::{Listener, Peer};
+use twinkey_stores::listener::{Listener, PeerAddr};
 use twinkey_stores::local::LocalStore;
-use twinkey_stores::served::keys::{Key, Keys, NewKey};
+use twinkey_stores::served::keys::{AccessKey, AccessKeys, NewKey};
 use twinkey_stores::served::policy::Policy;
 use twinkey_stores::served::{Served, router};
 
@@ -49,10 +49,10 @@ impl Drop for Place {
     }
 }
 
-fn key(new: &NewKey, name: &str, actions: &[&str], secrets: &str) -> Key {
+fn key(new: &NewKey, name: &str, actions: &[&str], secrets: &str) -> AccessKey {
     let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
     let policy = Policy::new(&actions, &[secrets.to_owned()]).unwrap();
-    Key::new(&new.id, name, &new.secret, policy)
+    AccessKey::new(&new.id, name, &new.secret, policy)
 }
 
 impl Place {
@@ -72,7 +72,7 @@ impl Place {
             "BatchGet*",
             "ListSecrets",
         ];
-        let keys: Keys = [
+        let keys: AccessKeys = [
             key(&admin, "admin", &["*"], "*"),
             key(&app, "app", &reads, "prod/*"),
         ]
@@ -83,7 +83,7 @@ impl Place {
             .await
             .unwrap();
         let host = listener.address().to_string();
-        let service = router(Arc::new(served)).into_make_service_with_connect_info::<Peer>();
+        let service = router(Arc::new(served)).into_make_service_with_connect_info::<PeerAddr>();
         Self {
             endpoint: tokio::spawn(async move { axum::serve(listener, service).await.unwrap() }),
             host,

@@ -1,9 +1,10 @@
-//! `limits.per_host`, shared by all workers of a journal: a row a place, with a lease.
+//! `limits.per_host` for all workers of a journal: one row a slot, with a lease.
 //!
-//! What can go wrong, and what prevents it:
-//! - a worker dies and keeps its places: they are leases, renewed together for as long as one of them is held;
-//! - one that was suspended frees a place that is another's by now: a place is freed by its holder only;
-//! - many ask at once: each takes a free row that nobody else is taking (`SKIP LOCKED`), and nobody waits here.
+//! # Failure modes
+//! - A worker exits and keeps its slots. Slots are leases, renewed together while one is in use.
+//! - A suspended worker frees a slot that another worker has taken since. Only the holder frees a slot.
+//! - Many workers take slots at once. Each takes a free row that no other is taking (`SKIP LOCKED`), and
+//!   none waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,71 +17,77 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::PostgresJournal;
-use crate::journal::{JournalError, SharedPlaces};
+use crate::journal::{JournalError, SharedHostSlots};
 
 const LEASE_SECONDS: f64 = 15.0;
 const RENEWAL: Duration = Duration::from_secs(5);
 
-/// This process's places.
-pub(in crate::journal) struct Places(Arc<Held>);
+/// The slots of this process.
+pub(in crate::journal) struct HostSlots(Arc<Leases>);
 
-struct Held {
+struct Leases {
     journal: PostgresJournal,
-    /// This process.
-    holder: String,
-    /// How many are held, and what renews them.
-    count: Mutex<(usize, Option<AbortHandle>)>,
+    /// The id of this process.
+    holder: Uuid,
+    in_use: Mutex<InUse>,
 }
 
-/// A place that is held.
-struct Place {
-    held: Arc<Held>,
+/// The number of slots in use, and the task that renews their leases.
+#[derive(Default)]
+struct InUse {
+    count: usize,
+    renewal: Option<AbortHandle>,
+}
+
+/// A slot in use; dropping it frees the slot.
+struct HostSlot {
+    leases: Arc<Leases>,
     host: String,
-    place: i32,
+    number: i32,
 }
 
-impl Places {
+impl HostSlots {
     pub(in crate::journal) fn new(journal: PostgresJournal) -> Self {
-        Self(Arc::new(Held {
+        Self(Arc::new(Leases {
             journal,
-            holder: Uuid::new_v4().to_string(),
-            count: Mutex::default(),
+            holder: Uuid::new_v4(),
+            in_use: Mutex::default(),
         }))
     }
 }
 
 #[async_trait]
-impl SharedPlaces for Places {
+impl SharedHostSlots for HostSlots {
     async fn take(
         &self,
         host: &str,
         per_host: usize,
     ) -> Result<Option<Box<dyn Send + Sync>>, JournalError> {
         let per_host = i32::try_from(per_host).unwrap_or(i32::MAX);
-        let Some(place) = self.0.take(host, per_host).await? else {
+        let Some(number) = self.0.take(host, per_host).await? else {
             return Ok(None);
         };
-        Held::one_more(&self.0);
-        Ok(Some(Box::new(Place {
-            held: Arc::clone(&self.0),
+        Leases::increment(&self.0);
+        Ok(Some(Box::new(HostSlot {
+            leases: Arc::clone(&self.0),
             host: host.to_owned(),
-            place,
+            number,
         })))
     }
 }
 
-impl Held {
+impl Leases {
     async fn take(&self, host: &str, per_host: i32) -> Result<Option<i32>, JournalError> {
-        // One that is free, else one that was never needed yet.
+        // A free slot, else a new one.
         let statements = [
-            "UPDATE host_places AS p SET holder = $3::text::uuid,
+            "UPDATE host_places AS p SET holder = $3,
                     until = clock_timestamp() + make_interval(secs => $4)
                FROM (SELECT place FROM host_places
                       WHERE host = $1 AND place <= $2 AND until <= clock_timestamp()
                       ORDER BY place LIMIT 1 FOR UPDATE SKIP LOCKED) AS free
               WHERE p.host = $1 AND p.place = free.place RETURNING p.place",
             "INSERT INTO host_places (host, place, holder, until)
-             SELECT $1, COALESCE(max(place), 0) + 1, $3::text::uuid,
+             SELECT $1, COALESCE(max(place), 0) + 1, $3,
                     clock_timestamp() + make_interval(secs => $4)
                FROM host_places WHERE host = $1 HAVING COALESCE(max(place), 0) < $2
              ON CONFLICT DO NOTHING RETURNING place",
@@ -91,7 +98,7 @@ impl Held {
                     let taken = sqlx::query(statement)
                         .bind(host)
                         .bind(per_host)
-                        .bind(&self.holder)
+                        .bind(self.holder)
                         .bind(LEASE_SECONDS)
                         .fetch_optional(&self.journal.pool)
                         .await?;
@@ -104,14 +111,14 @@ impl Held {
             .await
     }
 
-    async fn free(&self, host: &str, place: i32) -> Result<(), JournalError> {
+    async fn free(&self, host: &str, number: i32) -> Result<(), JournalError> {
         let statement = sqlx::query(
             "UPDATE host_places SET until = '-infinity', holder = NULL
-              WHERE host = $1 AND place = $2 AND holder = $3::text::uuid",
+              WHERE host = $1 AND place = $2 AND holder = $3",
         )
         .bind(host)
-        .bind(place)
-        .bind(&self.holder)
+        .bind(number)
+        .bind(self.holder)
         .execute(&self.journal.pool);
         self.journal
             .limited(async { Ok(statement.await.map(drop)?) })
@@ -121,9 +128,9 @@ impl Held {
     async fn renew(&self) -> Result<(), JournalError> {
         let statement = sqlx::query(
             "UPDATE host_places SET until = clock_timestamp() + make_interval(secs => $2)
-              WHERE holder = $1::text::uuid",
+              WHERE holder = $1",
         )
-        .bind(&self.holder)
+        .bind(self.holder)
         .bind(LEASE_SECONDS)
         .execute(&self.journal.urgent);
         self.journal
@@ -131,48 +138,45 @@ impl Held {
             .await
     }
 
-    fn one_more(held: &Arc<Self>) {
-        let mut count = held.count.lock();
-        count.0 += 1;
-        if count.1.is_none() {
-            let renewing = Arc::clone(held);
+    fn increment(leases: &Arc<Self>) {
+        let mut in_use = leases.in_use.lock();
+        in_use.count += 1;
+        if in_use.renewal.is_none() {
+            let leases = Arc::clone(leases);
             let task = tokio::spawn(async move {
                 loop {
                     sleep(RENEWAL).await;
-                    if let Err(error) = renewing.renew().await {
-                        tracing::warn!(%error, "the places at hosts could not be renewed");
+                    if let Err(error) = leases.renew().await {
+                        tracing::warn!(%error, "host slots not renewed");
                     }
                 }
             });
-            count.1 = Some(task.abort_handle());
+            in_use.renewal = Some(task.abort_handle());
         }
     }
 
-    fn one_less(&self) {
-        let mut count = self.count.lock();
-        count.0 -= 1;
-        if count.0 == 0
-            && let Some(renewing) = count.1.take()
+    fn decrement(&self) {
+        let mut in_use = self.in_use.lock();
+        in_use.count -= 1;
+        if in_use.count == 0
+            && let Some(renewal) = in_use.renewal.take()
         {
-            renewing.abort();
+            renewal.abort();
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for HostSlot {
     fn drop(&mut self) {
-        self.held.one_less();
-        let releases = self.held.journal.releases.clone();
-        let (held, host, place) = (
-            Arc::clone(&self.held),
-            std::mem::take(&mut self.host),
-            self.place,
-        );
-        // Without a runtime this process is about to end, and the lease with it.
+        self.leases.decrement();
+        let releases = self.leases.journal.releases.clone();
+        let (leases, number) = (Arc::clone(&self.leases), self.number);
+        let host = std::mem::take(&mut self.host);
+        // Without a runtime the process is about to exit, and the lease expires.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let release = async move {
-                if let Err(error) = held.free(&host, place).await {
-                    tracing::warn!(%error, %host, "a place at a host could not be given back: it is free when its lease ends");
+                if let Err(error) = leases.free(&host, number).await {
+                    tracing::warn!(%error, %host, "host slot not freed; it is free when its lease ends");
                 }
             };
             releases.spawn_on(release, &runtime);

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use super::labels::Labels;
 use super::naming::{check_name, new_arn};
-use super::refusal::{Kind, Refusal};
-use super::rows::{self, Look, SecretRow, Which};
+use super::refusal::{Refusal, RefusalKind};
+use super::rows::{self, FoundSecret, SecretRow, VersionRef};
 use super::versions::{Value, live, touch};
 use super::{LocalStore, write};
 use crate::VersionId;
 
-const MOST_TAGS: usize = 50;
+const MAX_TAGS: usize = 50;
 const DAY_MS: i64 = 86_400_000;
 
 /// A secret without its values.
@@ -41,11 +41,11 @@ impl LocalStore {
         check_tags(&new.tags)?;
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let which = new.first.map(|(id, _)| Which::Id(id));
-        if let Some(there) = rows::look(&mut tx, new.name, which).await? {
+        let which = new.first.map(|(id, _)| VersionRef::Id(id));
+        if let Some(there) = rows::find(&mut tx, new.name, which).await? {
             if there.secret.deleted.is_some() {
                 return Err(Refusal::new(
-                    Kind::InvalidRequest,
+                    RefusalKind::InvalidRequest,
                     "You can't create this secret because a secret with this name is already \
                      scheduled for deletion.",
                 ));
@@ -57,7 +57,7 @@ impl LocalStore {
                 return Ok(there.secret);
             }
             return Err(Refusal::new(
-                Kind::ResourceExists,
+                RefusalKind::ResourceExists,
                 format!(
                     "The operation failed because the secret {} already exists.",
                     new.name
@@ -78,7 +78,7 @@ impl LocalStore {
         rows::insert_secret(&mut tx, &secret).await?;
         rows::set_tags(&mut tx, &secret.arn, &new.tags).await?;
         if let Some((id, value)) = new.first {
-            let found = Look {
+            let found = FoundSecret {
                 secret: secret.clone(),
                 labels: Labels::new(),
                 version: None,
@@ -100,8 +100,8 @@ impl LocalStore {
     ) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let which = next.map(|(id, _)| Which::Id(id));
-        let found = live(rows::look(&mut tx, secret, which).await?)?;
+        let which = next.map(|(id, _)| VersionRef::Id(id));
+        let found = live(rows::find(&mut tx, secret, which).await?)?;
         if let Some((id, value)) = next {
             self.add_version(&mut tx, &found, id, value, None).await?;
         }
@@ -119,7 +119,7 @@ impl LocalStore {
 
     pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
         let mut tx = self.database.read().await?;
-        let found = rows::look(&mut tx, secret, None).await?;
+        let found = rows::find(&mut tx, secret, None).await?;
         let found = found.ok_or_else(Refusal::no_secret)?;
         details_of(&mut tx, found.secret, found.labels).await
     }
@@ -127,7 +127,7 @@ impl LocalStore {
     /// A secret and where its labels are.
     pub(super) async fn labels_of(&self, secret: &str) -> Result<(SecretRow, Labels), Refusal> {
         let mut db = self.database.reader().await?;
-        let found = rows::look(&mut db, secret, None).await?;
+        let found = rows::find(&mut db, secret, None).await?;
         let found = found.ok_or_else(Refusal::no_secret)?;
         Ok((found.secret, found.labels))
     }
@@ -154,7 +154,7 @@ impl LocalStore {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let now = rows::now(&mut tx).await?;
-        let mut row = match (rows::look(&mut tx, secret, None).await?, days) {
+        let mut row = match (rows::find(&mut tx, secret, None).await?, days) {
             (Some(found), _) => found.secret,
             (None, None) => return Ok(None),
             (None, Some(_)) => return Err(Refusal::no_secret()),
@@ -176,7 +176,7 @@ impl LocalStore {
     pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = rows::look(&mut tx, secret, None).await?;
+        let found = rows::find(&mut tx, secret, None).await?;
         let mut row = found.ok_or_else(Refusal::no_secret)?.secret;
         (row.deleted, row.due) = (None, None);
         rows::mark(&mut tx, &row).await?;
@@ -192,7 +192,7 @@ impl LocalStore {
     ) -> Result<(), Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let row = live(rows::look(&mut tx, secret, None).await?)?.secret;
+        let row = live(rows::find(&mut tx, secret, None).await?)?.secret;
         let mut tags = rows::tags(&mut tx, &row.arn).await?;
         change(&mut tags);
         check_tags(&tags)?;
@@ -221,11 +221,11 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Refusal> {
             && value.chars().count() <= 256
             && !key.starts_with("aws:")
     };
-    if tags.len() <= MOST_TAGS && tags.iter().all(well_formed) {
+    if tags.len() <= MAX_TAGS && tags.iter().all(well_formed) {
         return Ok(());
     }
     Err(Refusal::new(
-        Kind::InvalidParameter,
+        RefusalKind::InvalidParameter,
         "A secret has at most 50 tags; a key has 1 to 128 characters and does not begin with aws:, \
          a value has at most 256.",
     ))

@@ -1,9 +1,9 @@
-//! One worker a file.
+//! Lock that limits a journal file to one worker.
 //!
-//! What can go wrong, and what prevents it:
-//! - a worker that died keeps the next one out: the lock is the kernel's, which frees it with the process;
-//! - closing a file of the database would free SQLite's own locks on it: the lock is on a file beside it,
-//!   whose text says who holds it and means nothing by itself.
+//! # Failure modes
+//! - A worker that exited blocks the next one. The kernel frees the lock with the process.
+//! - Closing a database file frees SQLite's own locks on it. The lock is on another file beside it, whose
+//!   text names the holder and is informational.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -11,22 +11,23 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::journal::JournalError;
-use crate::journal::fault::Reason;
+use crate::journal::error::TransactionError;
 
-/// Makes `worker` the one worker of a journal until the file that this gives is closed.
+/// Takes the lock for `worker`, until the returned file is closed.
 ///
 /// # Errors
-/// [`JournalError::Occupied`]; or the file beside the journal cannot be made.
-pub(super) fn occupy(journal: &Path, worker: &str) -> Result<File, JournalError> {
-    let failed =
-        |error: std::io::Error| Reason::from(error).of(beside(journal).display().to_string());
+/// [`JournalError::Occupied`], or the lock file cannot be created.
+pub(super) fn acquire(journal: &Path, worker: &str) -> Result<File, JournalError> {
+    let failed = |error: std::io::Error| {
+        TransactionError::from(error).in_journal(lock_file(journal).display().to_string())
+    };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(beside(journal))
+        .open(lock_file(journal))
         .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -46,8 +47,8 @@ pub(super) fn occupy(journal: &Path, worker: &str) -> Result<File, JournalError>
     Ok(file)
 }
 
-/// The file that the lock is on.
-fn beside(journal: &Path) -> PathBuf {
+/// The lock file of a journal.
+fn lock_file(journal: &Path) -> PathBuf {
     let mut name = journal.as_os_str().to_owned();
     name.push("-worker");
     name.into()

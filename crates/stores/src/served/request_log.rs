@@ -1,4 +1,4 @@
-//! What is told of a request: a count always, a line where something was changed or a known key was refused.
+//! What is log of a request: a count always, a line where something was changed or a known key was refused.
 //!
 //! What can go wrong: a value stands in the log. Of a body only the members SecretId and Name are read here.
 
@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::listener::Peer;
+use crate::listener::PeerAddr;
 use crate::local::api::Action;
-use crate::local::{Kind, Refusal};
+use crate::local::{Refusal, RefusalKind};
 use twinkey_core::telemetry::AUDIT;
 use twinkey_core::telemetry::metrics::Metrics;
 
-use super::keys::Key;
+use super::keys::AccessKey;
 
 /// One request, as it is found out about.
-pub(super) struct Told<'a> {
+pub(super) struct RequestLog<'a> {
     metrics: &'a Metrics,
     interface: &'static str,
-    peer: Peer,
-    pub key: Option<Arc<Key>>,
+    peer: PeerAddr,
+    pub key: Option<Arc<AccessKey>>,
     pub action: Option<Action>,
 }
 
@@ -34,8 +34,8 @@ pub(super) fn secret_of(body: &[u8]) -> String {
     about.map(|about| about.secret).unwrap_or_default()
 }
 
-impl<'a> Told<'a> {
-    pub(super) fn new(metrics: &'a Metrics, interface: &'static str, peer: Peer) -> Self {
+impl<'a> RequestLog<'a> {
+    pub(super) fn new(metrics: &'a Metrics, interface: &'static str, peer: PeerAddr) -> Self {
         Self {
             metrics,
             interface,
@@ -46,17 +46,17 @@ impl<'a> Told<'a> {
     }
 
     /// It was answered so; `secret` finds out what it was about, which costs something, and is asked only
-    /// where it is told.
-    pub(super) fn answered(self, refusal: Option<&Refusal>, secret: impl FnOnce() -> String) {
+    /// where it is log.
+    pub(super) fn finish(self, refusal: Option<&Refusal>, secret: impl FnOnce() -> String) {
         let action = self.action.map_or("unknown", Action::name);
         let outcome = refusal.map_or("ok", |refusal| refusal.kind.name());
-        self.metrics.served(self.interface, action, outcome);
+        self.metrics.served_request(self.interface, action, outcome);
         let Some(key) = &self.key else {
             tracing::debug!(peer = %self.peer.0, outcome, "a request to the served store was refused");
             return;
         };
         let changes = self.action.is_some_and(|action| !action.reads());
-        let denied = refusal.is_some_and(|refusal| refusal.kind == Kind::AccessDenied);
+        let denied = refusal.is_some_and(|refusal| refusal.kind == RefusalKind::AccessDenied);
         if changes || denied {
             tracing::info!(target: AUDIT, secret = secret(), asked = action, key = key.id(), of = key.name(), interface = self.interface, peer = %self.peer.0, refused = refusal.map_or("", |_| outcome), "asked for through the served store");
         } else {

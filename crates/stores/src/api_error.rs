@@ -8,48 +8,50 @@ use super::StoreError;
 
 /// What was asked, for the message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct ApiCall<'a> {
     /// The action, as IAM names it.
     pub operation: &'static str,
     /// Name or ARN, as the caller gave it.
     pub secret: &'a str,
     /// The label or version that it was about.
-    pub about: About<'a>,
+    pub subject: CallSubject<'a>,
 }
 
 /// What of the secret was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum About<'a> {
+pub(super) enum CallSubject<'a> {
     Secret,
     Version(&'a super::VersionId),
     Stage(&'a str),
 }
 
-impl Asked<'_> {
+impl ApiCall<'_> {
     /// The error that AWS's `name` and `message` stand for.
     #[must_use]
-    pub(super) fn failed(&self, name: &str, message: &str) -> StoreError {
+    pub(super) fn error(&self, name: &str, message: &str) -> StoreError {
         let secret = self.secret.to_owned();
         let reason = format!("{name}: {message}");
-        match (name, self.operation, self.about) {
+        match (name, self.operation, self.subject) {
             ("ResourceNotFoundException", _, about) => StoreError::NotFound {
                 what: match about {
-                    About::Secret => format!("secret {secret:?}"),
-                    About::Version(id) => format!("secret {secret:?}, or its version {id},"),
-                    About::Stage(stage) => format!("secret {secret:?}, or its {stage},"),
+                    CallSubject::Secret => format!("secret {secret:?}"),
+                    CallSubject::Version(id) => format!("secret {secret:?}, or its version {id},"),
+                    CallSubject::Stage(stage) => format!("secret {secret:?}, or its {stage},"),
                 },
             },
-            ("ResourceExistsException", _, About::Version(id)) => StoreError::VersionExists {
+            ("ResourceExistsException", _, CallSubject::Version(id)) => StoreError::VersionExists {
                 secret,
                 id: id.clone(),
             },
-            ("InvalidParameterException", "UpdateSecretVersionStage", About::Stage(stage)) => {
-                StoreError::StageMoved {
-                    secret,
-                    stage: stage.to_owned(),
-                    reason: message.to_owned(),
-                }
-            }
+            (
+                "InvalidParameterException",
+                "UpdateSecretVersionStage",
+                CallSubject::Stage(stage),
+            ) => StoreError::StageMoved {
+                secret,
+                stage: stage.to_owned(),
+                reason: message.to_owned(),
+            },
             (
                 "ThrottlingException"
                 | "Throttling"
@@ -100,7 +102,7 @@ impl Asked<'_> {
 
 /// A secret whose value is bytes.
 #[must_use]
-pub(super) fn binary(secret: &str) -> StoreError {
+pub(super) fn binary_secret(secret: &str) -> StoreError {
     StoreError::Refused {
         operation: "GetSecretValue",
         secret: secret.to_owned(),
@@ -117,15 +119,15 @@ mod tests {
     #[test]
     fn each_of_awss_error_names_has_the_code_of_the_contract() {
         let id = VersionId("0".repeat(32));
-        let put = Asked {
+        let put = ApiCall {
             operation: "PutSecretValue",
             secret: "s",
-            about: About::Version(&id),
+            subject: CallSubject::Version(&id),
         };
-        let moved = Asked {
+        let moved = ApiCall {
             operation: "UpdateSecretVersionStage",
             secret: "s",
-            about: About::Stage("AWSCURRENT"),
+            subject: CallSubject::Stage("AWSCURRENT"),
         };
         for (asked, name, code, retryable) in [
             (
@@ -155,7 +157,7 @@ mod tests {
             (put, "InternalServiceError", Code::StoreUnavailable, true),
             (put, "SomethingNew", Code::StoreUnavailable, false),
         ] {
-            let error = asked.failed(name, "why");
+            let error = call.error(name, "why");
             assert_eq!(
                 (error.code(), error.retryable()),
                 (code, retryable),

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::VersionId;
+use crate::VersionId;
 
 /// How many secrets are remembered. Beyond that all is forgotten, which costs retries only.
 const MOST: usize = 4096;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Refusal, RefusalKind};
 use twinkey_core::secret::Sensitive;
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -19,7 +19,7 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 /// The parameters of GetRandomPassword.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Wanted {
+pub(super) struct PasswordRequest {
     password_length: Option<usize>,
     exclude_characters: String,
     exclude_lowercase: bool,
@@ -34,25 +34,25 @@ pub(super) struct Wanted {
 ///
 /// # Errors
 /// InvalidParameterException when no password is like that.
-pub(super) fn password(wanted: &Wanted) -> Result<Sensitive, Refusal> {
-    let invalid = |why: &str| Err(Refusal::new(Kind::InvalidParameter, why));
-    let length = wanted.password_length.unwrap_or(32);
+pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> {
+    let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidParameter, why));
+    let length = request.password_length.unwrap_or(32);
     if !(1..=4096).contains(&length) {
         return invalid("PasswordLength must be 1 to 4096.");
     }
     let classes: Vec<Vec<u8>> = [
-        (LOWER, !wanted.exclude_lowercase),
-        (UPPER, !wanted.exclude_uppercase),
-        (NUMBERS, !wanted.exclude_numbers),
-        (PUNCTUATION, !wanted.exclude_punctuation),
-        (" ", wanted.include_space),
+        (LOWER, !request.exclude_lowercase),
+        (UPPER, !request.exclude_uppercase),
+        (NUMBERS, !request.exclude_numbers),
+        (PUNCTUATION, !request.exclude_punctuation),
+        (" ", request.include_space),
     ]
     .into_iter()
     .filter(|(_, included)| *included)
     .map(|(class, _)| {
         class
             .bytes()
-            .filter(|b| !wanted.exclude_characters.contains(char::from(*b)))
+            .filter(|b| !request.exclude_characters.contains(char::from(*b)))
             .collect()
     })
     .filter(|class: &Vec<u8>| !class.is_empty())
@@ -61,7 +61,7 @@ pub(super) fn password(wanted: &Wanted) -> Result<Sensitive, Refusal> {
     if alphabet.is_empty() {
         return invalid("No character is left to make a password of.");
     }
-    let required = if wanted.require_each_included_type.unwrap_or(true) {
+    let required = if request.require_each_included_type.unwrap_or(true) {
         classes
     } else {
         Vec::new()
@@ -91,7 +91,10 @@ fn below(n: usize) -> Result<usize, Refusal> {
     let mut bytes = [0_u8; 2];
     loop {
         rand::fill(&mut bytes).map_err(|_| {
-            Refusal::new(Kind::Internal, "the operating system gave no random bytes")
+            Refusal::new(
+                RefusalKind::Internal,
+                "the operating system gave no random bytes",
+            )
         })?;
         let drawn = usize::from(u16::from_be_bytes(bytes));
         if drawn < limit {
@@ -105,14 +108,14 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret;
 
-    fn wanted(json: &str) -> Wanted {
+    fn request(json: &str) -> PasswordRequest {
         serde_json::from_str(json).unwrap()
     }
 
     #[test]
     fn a_password_has_each_included_type_and_nothing_excluded() {
         for _ in 0..200 {
-            let secret = password(&wanted(
+            let secret = generate(&request(
                 r#"{"PasswordLength":4,"ExcludeCharacters":"/@\"'\\","IncludeSpace":false}"#,
             ))
             .unwrap();
@@ -124,7 +127,10 @@ mod tests {
             assert!(!text.contains(['/', '@', '"', '\'', '\\']));
         }
         assert_eq!(
-            password(&Wanted::default()).unwrap().expose_secret().len(),
+            generate(&PasswordRequest::default())
+                .unwrap()
+                .expose_secret()
+                .len(),
             32
         );
     }
@@ -137,8 +143,8 @@ mod tests {
             r#"{"PasswordLength":3}"#,
             r#"{"ExcludeLowercase":true,"ExcludeUppercase":true,"ExcludeNumbers":true,"ExcludePunctuation":true}"#,
         ] {
-            let refusal = password(&wanted(json)).unwrap_err();
-            assert_eq!(refusal.kind, Kind::InvalidParameter, "{json}");
+            let refusal = generate(&request(json)).unwrap_err();
+            assert_eq!(refusal.kind, RefusalKind::InvalidParameter, "{json}");
         }
     }
 }

@@ -3,10 +3,10 @@
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use crate::StoreError;
-use crate::answer::Asked;
+use crate::api_error::ApiCall;
 
 /// The error that the caller gets.
-pub(super) fn failure<E>(asked: Asked<'_>, error: &SdkError<E>) -> StoreError
+pub(super) fn sdk_error<E>(call: ApiCall<'_>, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -16,7 +16,7 @@ where
             let status = e.raw().status().as_u16();
             let message = e.err().message().unwrap_or("no message");
             match e.err().code() {
-                Some(name) => match asked.failed(name, message) {
+                Some(name) => match call.error(name, message) {
                     StoreError::Refused { reason, .. } if status >= 500 => unavailable(reason),
                     error => error,
                 },
@@ -24,16 +24,16 @@ where
                     reason: format!("HTTP status {status}"),
                 },
                 None if status >= 500 => unavailable(format!("HTTP status {status}")),
-                None => asked.failed("an answer without a name", &format!("HTTP status {status}")),
+                None => call.error("an answer without a name", &format!("HTTP status {status}")),
             }
         }
-        SdkError::TimeoutError(_) => unavailable(format!("{} took too long", asked.operation)),
+        SdkError::TimeoutError(_) => unavailable(format!("{} took too long", call.operation)),
         SdkError::DispatchFailure(e) => unavailable(match e.as_connector_error() {
             Some(e) => format!("{}", DisplayErrorContext(e)),
             None => "the request could not be sent".into(),
         }),
         SdkError::ResponseError(_) => unavailable("the answer broke off or made no sense".into()),
-        SdkError::ConstructionFailure(_) => asked.failed(
+        SdkError::ConstructionFailure(_) => call.error(
             "the request could not be made",
             "is a region set (secrets.region or AWS_REGION)?",
         ),

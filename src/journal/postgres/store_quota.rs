@@ -1,17 +1,17 @@
-//! The store's quota of writes, shared by all workers of a journal.
+//! The store's quota of writes for all workers of a journal.
 //!
-//! One row says until when the writes granted so far use up the quota. Whoever wants to write moves that time on,
-//! and waits for its own share of it.
+//! One row holds the time until which the granted writes use up the quota. A worker advances that time
+//! and waits for its share of it.
 //!
-//! What can go wrong, and what prevents it:
-//! - the quota is exceeded because the workers' clocks differ, or an answer is slow: times are the server's, and what
-//!   is told is how long to wait, which a slow answer only makes longer;
-//! - each write costs a statement: a worker asks for all its tasks that wait, up to a tenth of a second's writes;
-//! - a worker dies with turns that it does not use: so few of them are lost;
-//! - the journal is down: nothing is written until it is back, and the caller is told after [`PATIENCE`]. The quota
-//!   is never guessed at, for no worker knows how many others there are; and without the journal a run's lease
-//!   ends after seconds anyway;
-//! - the server's clock is set back, and the granted time lies far ahead: more than an hour of it is forgotten.
+//! # Failure modes
+//! - The quota is exceeded because the clocks of workers differ or a response is slow. Times are the
+//!   server's, and the response is a duration, which a slow response only prolongs.
+//! - Each write costs a statement. A worker requests turns for all its waiting tasks, at most a tenth of
+//!   a second's writes.
+//! - A worker exits with unused turns. These are few, and they are lost.
+//! - The journal is unavailable. Writes wait, and fail after [`PATIENCE`]. The quota is never guessed: no
+//!   worker knows how many others there are. Without the journal a run's lease ends after seconds anyway.
+//! - The server's clock is set back, and the granted time lies far ahead. More than an hour is discarded.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -25,23 +25,23 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::PostgresJournal;
 use crate::journal::JournalError;
 use twinkey_stores::StoreError;
-use twinkey_stores::throttle::Pace;
+use twinkey_stores::throttle::WriteLimiter;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const AGAIN: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Turns to write, by the journal's row.
-pub(in crate::journal) struct SharedPace {
+/// Write limiter that uses the row of the journal.
+pub(in crate::journal) struct SharedWriteLimiter {
     journal: PostgresJournal,
     interval: Duration,
-    /// How many turns one statement takes at most.
-    most: u32,
+    /// The largest number of turns of one statement.
+    max_turns: u32,
     waiting: AtomicU32,
-    /// When the turns are that were granted and not taken yet.
+    /// The times of granted turns that no task has taken.
     granted: Mutex<VecDeque<Instant>>,
 }
 
-/// Counts somebody as waiting.
+/// Counts a task as waiting until it is dropped.
 struct Waiting<'a>(&'a AtomicU32);
 
 impl Drop for Waiting<'_> {
@@ -50,12 +50,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl SharedPace {
+impl SharedWriteLimiter {
     pub(in crate::journal) fn new(journal: PostgresJournal, per_second: NonZeroU32) -> Self {
         Self {
             journal,
             interval: Duration::from_secs(1) / per_second.get(),
-            most: (per_second.get() / 10).max(1),
+            max_turns: (per_second.get() / 10).max(1),
             waiting: AtomicU32::new(0),
             granted: Mutex::default(),
         }
@@ -68,15 +68,21 @@ impl SharedPace {
         if let Some(turn) = granted.pop_front() {
             return Ok(turn);
         }
-        let turns = self.waiting.load(Ordering::Relaxed).clamp(1, self.most);
-        let wait = self.ask(turns).await?;
+        let turns = self
+            .waiting
+            .load(Ordering::Relaxed)
+            .clamp(1, self.max_turns);
+        let wait = self.request_turns(turns).await?;
         let first = Instant::now() + wait;
         granted.extend((1..turns).map(|n| first + self.interval * n));
         Ok(first)
     }
 
-    /// Takes so many turns; how long until the first.
-    pub(in crate::journal) async fn ask(&self, turns: u32) -> Result<Duration, JournalError> {
+    /// Requests turns, and returns the wait for the first.
+    pub(in crate::journal) async fn request_turns(
+        &self,
+        turns: u32,
+    ) -> Result<Duration, JournalError> {
         let seconds = (self.interval * turns).as_secs_f64();
         let statement = sqlx::query_scalar(
             "INSERT INTO store_quota AS q (used_until) VALUES (clock_timestamp() + make_interval(secs => $1))
@@ -93,21 +99,21 @@ impl SharedPace {
 }
 
 #[async_trait]
-impl Pace for SharedPace {
-    async fn turn(&self) -> Result<(), StoreError> {
-        let begun = Instant::now();
+impl WriteLimiter for SharedWriteLimiter {
+    async fn acquire(&self) -> Result<(), StoreError> {
+        let started = Instant::now();
         loop {
             match self.next().await {
                 Ok(turn) => {
                     sleep_until(turn).await;
                     return Ok(());
                 }
-                Err(error) if begun.elapsed() >= PATIENCE => {
+                Err(error) if started.elapsed() >= PATIENCE => {
                     return Err(StoreError::Unavailable {
-                        reason: format!("its quota is kept in the journal: {error}"),
+                        reason: format!("its write quota is in the journal: {error}"),
                     });
                 }
-                Err(_) => sleep(AGAIN).await,
+                Err(_) => sleep(RETRY_INTERVAL).await,
             }
         }
     }

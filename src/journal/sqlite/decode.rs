@@ -1,0 +1,102 @@
+//! Conversion of rows into the journal's types.
+
+use chrono::{DateTime, Utc};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use crate::journal::{Run, SecretSummary, Step};
+use crate::schedule::Window;
+use twinkey_core::code::{Code, Problem};
+use twinkey_stores::VersionId;
+
+/// A row of `runs`.
+pub(super) fn run(row: &SqliteRow, id: &str, steps: Vec<Step>) -> sqlx::Result<Run> {
+    Ok(Run {
+        id: Uuid::try_parse(id).map_err(|error| corrupt("id", error))?,
+        rotation: row.try_get("rotation")?,
+        trigger: row.try_get("trigger")?,
+        reason: row.try_get("reason")?,
+        window: window(row)?,
+        state: row.try_get("state")?,
+        worker: row.try_get("worker")?,
+        version_id: VersionId(row.try_get("version_id")?),
+        from_user: row.try_get("from_user")?,
+        to_user: row.try_get("to_user")?,
+        started: time(row, "started")?,
+        finished: time_or_none(row, "finished")?,
+        attempt: row.try_get("attempt")?,
+        steps,
+        error: problem(row)?,
+    })
+}
+
+/// A row of `steps`.
+pub(super) fn step(row: &SqliteRow) -> sqlx::Result<Step> {
+    Ok(Step {
+        name: row.try_get("name")?,
+        state: row.try_get("state")?,
+        started: time(row, "started")?,
+        finished: time_or_none(row, "finished")?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+fn window(row: &SqliteRow) -> sqlx::Result<Option<Window>> {
+    let (opens, closes) = (time_or_none(row, "opens")?, time_or_none(row, "closes")?);
+    Ok(opens
+        .zip(closes)
+        .map(|(opens, closes)| Window { opens, closes }))
+}
+
+fn problem(row: &SqliteRow) -> sqlx::Result<Option<Problem>> {
+    let Some(text) = row.try_get::<Option<String>, _>("error_code")? else {
+        return Ok(None);
+    };
+    let code = Code::ALL
+        .into_iter()
+        .find(|code| code.as_str() == text)
+        .ok_or_else(|| corrupt("error_code", format!("{text:?} is no error code")))?;
+    Ok(Some(Problem {
+        code,
+        message: row.try_get("error_message")?,
+        hint: row.try_get("error_hint")?,
+    }))
+}
+
+/// The secret of a row of `rotations`, if it was observed.
+pub(super) fn seen(row: &SqliteRow) -> sqlx::Result<Option<SecretSummary>> {
+    let Some(engine) = row.try_get("engine")? else {
+        return Ok(None);
+    };
+    Ok(Some(SecretSummary {
+        engine,
+        host: row.try_get("host")?,
+        active_user: row.try_get("active_user")?,
+        standby_user: row.try_get("standby_user")?,
+    }))
+}
+
+fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
+    let micros: i64 = row.try_get(column)?;
+    DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| corrupt(column, format!("{micros} is not a time")))
+}
+
+/// A column of microseconds that may be null.
+pub(super) fn time_or_none(row: &SqliteRow, column: &str) -> sqlx::Result<Option<DateTime<Utc>>> {
+    match row.try_get::<Option<i64>, _>(column)? {
+        None => Ok(None),
+        Some(_) => time(row, column).map(Some),
+    }
+}
+
+fn corrupt(
+    column: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.into(),
+        source: source.into(),
+    }
+}
