@@ -112,19 +112,11 @@ pub fn still_due(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::rotation;
     use crate::journal::{Run, Trigger};
     use twinkey_stores::VersionId;
 
     const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
-
-    fn rotation(more: &str) -> Rotation {
-        let text = format!(
-            "[secrets]\nbackend = \"local\"\n[[rotation]]\nname = \"orders\"\nsecret = \"orders\"\n{more}\n"
-        );
-        let file = std::path::Path::new("twinkey.toml");
-        let mut settings = crate::config::parse(file, &text, &Default::default()).unwrap();
-        settings.rotations.remove(0)
-    }
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-11-{text}Z").parse().unwrap()

@@ -13,31 +13,31 @@ pub async fn record_metrics(state: WorkerState, mut events: Subscription) {
         let happened = match events.recv().await {
             Received::Event(happened) => happened,
             Received::Gap(lost) => {
-                metrics.lost(lost);
+                metrics.events_lost(lost);
                 continue;
             }
         };
         match &happened.event {
             Event::RunStarted { run } => {
                 if let Some(seconds) = lag(&state, run, happened.at) {
-                    metrics.lag(seconds);
+                    metrics.observe_lag(seconds);
                 }
             }
             Event::Step { step, .. } => {
                 if let Some(finished) = step.finished {
                     let took = finished - step.started;
-                    metrics.step_took(step.name.as_str(), took.as_seconds_f64());
+                    metrics.observe_step(step.name.as_str(), took.as_seconds_f64());
                 }
             }
             Event::RunFinished { run } => {
                 let engine = engine(&state, &run.rotation).await;
-                metrics.ended(&run.rotation, &engine, run.state.as_str());
+                metrics.run_ended(&run.rotation, &engine, run.state.as_str());
                 if let Some(finished) = run.finished {
-                    metrics.run_took((finished - run.started).as_seconds_f64());
+                    metrics.observe_run((finished - run.started).as_seconds_f64());
                 }
             }
             Event::WindowMissed { rotation, .. } => {
-                metrics.ended(rotation, &engine(&state, rotation).await, "missed");
+                metrics.run_ended(rotation, &engine(&state, rotation).await, "missed");
             }
             Event::StandbySessions { rotation, sessions } => {
                 state.set_standby_session_count(rotation, sessions.len());

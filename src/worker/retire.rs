@@ -129,21 +129,8 @@ impl WindowRunner {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::path::Path;
-
     use super::*;
-
-    fn rotation(keys: &str) -> Rotation {
-        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        let text = format!(
-            "[secrets]\nbackend = \"local\"\n[[rotation]]\nname = \"app\"\nsecret = \"app/db\"\n{keys}\n"
-        );
-        std::fs::write(file.path(), text).unwrap();
-        let path: &Path = file.path();
-        let settings = crate::config::load(Some(path), &BTreeMap::new()).unwrap();
-        settings.rotations.into_iter().next().unwrap()
-    }
+    use crate::config::testing::rotation;
 
     fn at(hour: u32) -> DateTime<Utc> {
         let at = format!("2026-11-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24);

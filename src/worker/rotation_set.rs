@@ -74,12 +74,11 @@ mod tests {
     #[test]
     fn finds_each_rotation_by_name_and_keeps_the_config_order() {
         let names = ["orders", "accounts", "zeta", "b", "a-1", "a-10", "a-2"];
-        let mut text = String::from("[secrets]\nbackend = \"local\"\n");
+        let mut text = String::new();
         for name in names {
             text += &format!("[[rotation]]\nname = \"{name}\"\nsecret = \"{name}/db\"\n");
         }
-        let file = std::path::Path::new("twinkey.toml");
-        let settings = crate::config::parse(file, &text, &Default::default()).unwrap();
+        let settings = crate::config::testing::local(&text);
         let set: RotationSet = settings.rotations.into_iter().collect();
         let order: Vec<&str> = set.iter().map(|r| r.name.as_str()).collect();
         assert_eq!(order, names);

@@ -103,7 +103,7 @@ mod tests {
         journal: SqliteJournal,
         run: Run,
         clock: Clock,
-        hand: ClockControl,
+        control: ClockControl,
         _folder: tempfile::TempDir,
     }
 
@@ -114,12 +114,12 @@ mod tests {
         let mut request = request("orders", 1);
         request.lease = LEASE;
         let run = claimed(&journal, &request).await;
-        let (clock, hand) = Clock::manual(at(0));
+        let (clock, control) = Clock::manual(at(0));
         Held {
             journal,
             run,
             clock,
-            hand,
+            control,
             _folder: folder,
         }
     }
@@ -143,7 +143,7 @@ mod tests {
             biased;
             () = lease.renew_until_lost() => panic!("no other worker took it"),
             () = async {
-                held.hand.set(at(15));
+                held.control.set(at(15));
                 poll(&mut work);
                 assert_eq!(polls.load(Ordering::Relaxed), 1, "the lease expired");
                 while !lease.is_valid() {
@@ -161,7 +161,7 @@ mod tests {
         let lease = Lease::new(held.run.claim_token(), &held.journal, &held.clock);
         let late = by("b", at(16), request("orders", 1));
         claimed(&held.journal, &late).await;
-        tokio::join!(lease.renew_until_lost(), async { held.hand.set(at(17)) });
+        tokio::join!(lease.renew_until_lost(), async { held.control.set(at(17)) });
         assert!(!lease.is_valid());
     }
 }

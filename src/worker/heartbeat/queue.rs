@@ -72,7 +72,7 @@ impl HeartbeatQueue {
             return Vec::new();
         }
         let due = std::iter::from_fn(|| self.take_due(now));
-        due.take(batch::MOST).collect()
+        due.take(batch::MAX_BATCH).collect()
     }
 
     /// Schedules the next heartbeat, counted from `now`, after one ended.
@@ -95,13 +95,11 @@ pub(super) mod tests {
     const INTERVAL: Duration = Duration::from_secs(300);
 
     pub(in crate::worker::heartbeat) fn config(names: &[&str], keys: &str) -> Arc<RotationSet> {
-        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        let mut text = String::from("[secrets]\nbackend = \"local\"\n");
+        let mut text = String::new();
         for name in names {
             text += &format!("[[rotation]]\nname = \"{name}\"\nsecret = \"{name}/db\"\n{keys}\n");
         }
-        std::fs::write(file.path(), text).unwrap();
-        let settings = crate::config::load(Some(file.path()), &BTreeMap::new()).unwrap();
+        let settings = crate::config::testing::local(&text);
         Arc::new(RotationSet::new(settings.rotations))
     }
 

@@ -17,12 +17,12 @@ const CLOSED: Option<Code> = Some(Code::WindowClosed);
 async fn a_window_across_the_years_end_is_one_window_with_one_run() {
     let nightly = "schedule = \"cron(30 23 * * ? *)\"\nwindow = \"1h\"";
     let worker = TestWorker::begin(nightly, "2026-12-31T23:00:00", StoreAnswer::Unavailable).await;
-    worker.hand.set(at("2026-12-31T23:30:00"));
+    worker.control.set(at("2026-12-31T23:30:00"));
     worker
         .until_windows(&[("2026-12-31T23:30", Deferred, DOWN)])
         .await;
     let before = worker.runs().await;
-    worker.hand.set(at("2027-01-01T00:29:00"));
+    worker.control.set(at("2027-01-01T00:29:00"));
     worker
         .until("another try in the new year", async || {
             let runs = worker.runs().await;
@@ -30,11 +30,11 @@ async fn a_window_across_the_years_end_is_one_window_with_one_run() {
         })
         .await;
     assert_eq!(worker.runs().await[0].version_id, before[0].version_id);
-    worker.hand.set(at("2027-01-01T00:30:00"));
+    worker.control.set(at("2027-01-01T00:30:00"));
     worker
         .until_windows(&[("2026-12-31T23:30", Missed, DOWN)])
         .await;
-    worker.hand.set(at("2027-01-01T23:30:00"));
+    worker.control.set(at("2027-01-01T23:30:00"));
     worker
         .until_windows(&[
             ("2026-12-31T23:30", Missed, DOWN),
@@ -48,14 +48,14 @@ async fn a_window_across_the_years_end_is_one_window_with_one_run() {
 async fn after_a_sleep_the_open_window_runs_and_one_is_missed() {
     let run_it = format!("{DAILY}\nmissed = \"run\"");
     let worker = TestWorker::begin(&run_it, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
-    worker.hand.set(at("2026-11-23T07:30:00"));
+    worker.control.set(at("2026-11-23T07:30:00"));
     worker
         .until_windows(&[
             ("2026-11-20T07:00", Missed, CLOSED),
             ("2026-11-23T07:00", Failed, MISSING),
         ])
         .await;
-    worker.hand.set(at("2026-11-24T07:00:00"));
+    worker.control.set(at("2026-11-24T07:00:00"));
     worker
         .until_windows(&[
             ("2026-11-20T07:00", Missed, CLOSED),
@@ -69,7 +69,7 @@ async fn after_a_sleep_the_open_window_runs_and_one_is_missed() {
 #[tokio::test]
 async fn after_a_sleep_into_an_open_window_skip_records_it_as_missed() {
     let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
-    worker.hand.set(at("2026-11-23T07:30:00"));
+    worker.control.set(at("2026-11-23T07:30:00"));
     worker
         .until_windows(&[
             ("2026-11-20T07:00", Missed, CLOSED),
@@ -84,24 +84,24 @@ async fn after_a_sleep_into_an_open_window_skip_records_it_as_missed() {
 async fn a_finished_window_does_not_reopen_when_the_clock_is_set_back() {
     let run_it = format!("{DAILY}\nmissed = \"run\"");
     let worker = TestWorker::begin(&run_it, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
-    worker.hand.set(at("2026-11-20T07:00:00"));
+    worker.control.set(at("2026-11-20T07:00:00"));
     let first = ("2026-11-20T07:00", Failed, MISSING);
     worker.until_windows(&[first]).await;
     let set_back = tokio::spawn({
         let clock = worker.state.runner.rotator.context.clock.clone();
         async move { clock.wait_for_rollback().await }
     });
-    let sleepers = worker.hand.sleepers();
+    let sleepers = worker.control.sleepers();
     worker
         .until("the task watches the clock", async || {
-            worker.hand.sleepers() > sleepers
+            worker.control.sleepers() > sleepers
         })
         .await;
-    worker.hand.set(at("2026-11-20T06:30:00"));
+    worker.control.set(at("2026-11-20T06:30:00"));
     set_back.await.unwrap();
-    worker.hand.set(at("2026-11-20T07:00:00"));
+    worker.control.set(at("2026-11-20T07:00:00"));
     // The worker may or may not notice seven o'clock again.
-    worker.hand.set(at("2026-11-21T07:00:00"));
+    worker.control.set(at("2026-11-21T07:00:00"));
     worker
         .until_windows(&[first, ("2026-11-21T07:00", Failed, MISSING)])
         .await;
@@ -119,7 +119,7 @@ async fn a_clock_that_was_years_ahead_delays_no_window() {
         ),
     ] {
         let worker = TestWorker::begin(keys, "2031-03-01T06:00:00", StoreAnswer::NotFound).await;
-        worker.hand.set(at("2026-11-20T06:00:00"));
+        worker.control.set(at("2026-11-20T06:00:00"));
         worker
             .until("the rotation is recorded as of today", async || {
                 let memory = worker
@@ -131,7 +131,7 @@ async fn a_clock_that_was_years_ahead_delays_no_window() {
                 memory.first_seen == Some(at("2026-11-20T06:00:00"))
             })
             .await;
-        worker.hand.set(at(&format!("{next}:00")));
+        worker.control.set(at(&format!("{next}:00")));
         worker.until_windows(&[(next, Failed, MISSING)]).await;
         worker.end().await;
     }
@@ -151,14 +151,14 @@ async fn an_attempt_waits_for_the_opening_if_the_clock_is_set_back() {
         );
         async move { runner.run(&rotation, window, Trigger::Schedule).await }
     });
-    let sleepers = worker.hand.sleepers();
+    let sleepers = worker.control.sleepers();
     worker
         .until("the attempt waits", async || {
-            worker.hand.sleepers() > sleepers || work.is_finished()
+            worker.control.sleepers() > sleepers || work.is_finished()
         })
         .await;
     assert_eq!(worker.windows().await, []);
-    worker.hand.set(window.opens);
+    worker.control.set(window.opens);
     work.await.unwrap();
     worker
         .until_windows(&[("2026-11-20T07:00", Failed, MISSING)])
@@ -169,18 +169,18 @@ async fn an_attempt_waits_for_the_opening_if_the_clock_is_set_back() {
 #[tokio::test]
 async fn a_clock_set_back_between_attempts_does_not_prolong_the_wait() {
     let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::Unavailable).await;
-    worker.hand.set(at("2026-11-20T07:30:00"));
+    worker.control.set(at("2026-11-20T07:30:00"));
     worker
         .until_windows(&[("2026-11-20T07:00", Deferred, DOWN)])
         .await;
     *worker.store.answer.lock() = StoreAnswer::NotFound;
-    worker.hand.set(at("2026-11-20T07:10:00"));
+    worker.control.set(at("2026-11-20T07:10:00"));
     // The wait is a minute, not the twenty by which the clock was set back.
     let mut seconds = 0;
     worker
         .until("another try", async || {
             seconds += 1;
-            worker.hand.advance(chrono::TimeDelta::seconds(1));
+            worker.control.advance(chrono::TimeDelta::seconds(1));
             worker.runs().await[0].state == Failed
         })
         .await;
@@ -191,7 +191,7 @@ async fn a_clock_set_back_between_attempts_does_not_prolong_the_wait() {
 #[tokio::test]
 async fn a_manual_run_after_a_window_does_not_make_it_missed() {
     let worker = TestWorker::begin(DAILY, "2026-11-20T06:00:00", StoreAnswer::NotFound).await;
-    worker.hand.set(at("2026-11-20T07:00:00"));
+    worker.control.set(at("2026-11-20T07:00:00"));
     let first = ("2026-11-20T07:00", Failed, MISSING);
     worker.until_windows(&[first]).await;
     let rotation = worker.state.rotation("orders").unwrap();
@@ -208,7 +208,7 @@ async fn a_manual_run_after_a_window_does_not_make_it_missed() {
             worker.commands.capacity() == 1
         })
         .await;
-    worker.hand.set(at("2026-11-21T07:00:00"));
+    worker.control.set(at("2026-11-21T07:00:00"));
     worker
         .until("the next day's run has ended", async || {
             let runs = worker.runs().await;
@@ -235,7 +235,7 @@ async fn a_reload_at_an_opening_makes_no_window_missed() {
         let again = Box::new(settings(DAILY));
         // Both are there when the worker observation_permits.
         worker.commands.send(Command::Reload(again)).await.unwrap();
-        worker.hand.set(at(&format!("2026-11-{day}T07:00:00")));
+        worker.control.set(at(&format!("2026-11-{day}T07:00:00")));
         let expected: Vec<_> = openings
             .iter()
             .map(|opens| (opens.as_str(), Failed, MISSING))

@@ -92,7 +92,7 @@ impl SecretStore for FailingStore {
 /// A worker with one rotation, `orders`.
 struct TestWorker {
     state: WorkerState,
-    hand: ClockControl,
+    control: ClockControl,
     store: Arc<FailingStore>,
     journal: Arc<dyn Journal>,
     commands: mpsc::Sender<Command>,
@@ -105,11 +105,8 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn settings(keys: &str) -> Settings {
-    let text = format!(
-        "[secrets]\nbackend = \"local\"\n[[rotation]]\nname = \"orders\"\nsecret = \"orders\"\n{keys}\n"
-    );
-    let file = std::path::Path::new("twinkey.toml");
-    crate::config::parse(file, &text, &Default::default()).unwrap()
+    let table = "[[rotation]]\nname = \"orders\"\nsecret = \"orders\"";
+    crate::config::testing::local(&format!("{table}\n{keys}"))
 }
 
 impl TestWorker {
@@ -132,7 +129,7 @@ impl TestWorker {
         answer: StoreAnswer,
     ) -> Self {
         let settings = settings(keys);
-        let (clock, hand) = Clock::manual(at(now));
+        let (clock, control) = Clock::manual(at(now));
         let store = Arc::new(FailingStore {
             answer: Mutex::new(answer),
             reads: AtomicUsize::new(0),
@@ -161,7 +158,7 @@ impl TestWorker {
         });
         let worker = Self {
             state,
-            hand,
+            control,
             store,
             journal,
             commands,

@@ -8,14 +8,14 @@ use chrono::TimeDelta;
 async fn a_run_that_fails_too_often_waits_for_the_next_window() {
     let daily = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"12h\"";
     let worker = TestWorker::begin(daily, "2026-11-20T06:00:00", StoreAnswer::Unavailable).await;
-    worker.hand.set(at("2026-11-20T07:00:00"));
+    worker.control.set(at("2026-11-20T07:00:00"));
     worker
         .until("the run has failed for good", async || {
             let runs = worker.runs().await;
             let state = runs.first().map(|run| run.state);
             // Advance the clock only while the run waits for another attempt.
             if state == Some(RunState::Deferred) {
-                worker.hand.advance(TimeDelta::seconds(10));
+                worker.control.advance(TimeDelta::seconds(10));
             }
             state == Some(RunState::Failed)
         })
@@ -28,9 +28,9 @@ async fn a_run_that_fails_too_often_waits_for_the_next_window() {
         "the window is still open"
     );
     let reads = worker.store.reads.load(Ordering::SeqCst);
-    worker.hand.set(at("2026-11-20T18:00:00"));
+    worker.control.set(at("2026-11-20T18:00:00"));
 
-    worker.hand.set(at("2026-11-21T07:00:00"));
+    worker.control.set(at("2026-11-21T07:00:00"));
     worker
         .until("the next window's run has been tried", async || {
             let runs = worker.runs().await;

@@ -32,7 +32,7 @@ async fn an_open_window_is_left_to_others_and_missed_once() {
         "another worker may be about to run it"
     );
     for worker in &workers {
-        worker.hand.set(at("2026-11-20T08:00:00"));
+        worker.control.set(at("2026-11-20T08:00:00"));
     }
     workers[0]
         .until_windows(&[(
