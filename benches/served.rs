@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use twinkey_testkit::volley;
+use twinkey_testkit::load;
 
 const CALLS: usize = 100_000;
 /// So often each, in turns, so that both meet the same noise.
@@ -12,14 +12,14 @@ const EVERY: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() {
-    let range = volley::Range::open().await;
-    range.bare(CALLS / 20).await;
-    range.served(CALLS / 20, EVERY).await;
+    let fixture = load::LoadFixture::open().await;
+    fixture.bare(CALLS / 20).await;
+    fixture.served(CALLS / 20, EVERY).await;
     let (mut served, mut bare) = (Duration::ZERO, Duration::ZERO);
     let (mut answered, mut flips, mut stale) = (0, 0, 0);
     for _ in 0..TURNS {
-        bare += range.bare(CALLS).await.took;
-        let outcome = range.served(CALLS, EVERY).await;
+        bare += fixture.bare(CALLS).await.took;
+        let outcome = fixture.served(CALLS, EVERY).await;
         served += outcome.took;
         answered += outcome.answered;
         flips += outcome.flips;

@@ -29,15 +29,15 @@ use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
 use crate::Result;
-use twinkey_testkit::shop::street::Street;
+use twinkey_testkit::environment::many_pairs::ManyPairs;
 
 /// As `serve` has it.
 const MASTER_IDLE: Duration = Duration::from_secs(3);
 pub const CONCURRENCY: usize = 16;
 
 /// The rotations of a street, as a config has them.
-pub fn rotations(street: &Street, each: &str) -> Result<Vec<Rotation>> {
-    let text = street.config("[secrets]\nbackend = \"local\"", each);
+pub fn rotations(fixture: &ManyPairs, each: &str) -> Result<Vec<Rotation>> {
+    let text = fixture.config("[secrets]\nbackend = \"local\"", each);
     let settings = twinkey::config::parse(Path::new("bench.toml"), &text, &BTreeMap::new())?;
     Ok(settings.rotations)
 }

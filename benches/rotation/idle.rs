@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use twinkey::journal::{
-    Claim, ClaimRequest, Journal, Note, Outcome, RunState, Seen, SqliteJournal, Step, StepName,
+    Claim, ClaimRequest, Journal, Note, Outcome, RunState, SecretSummary, SqliteJournal, Step, StepName,
     StepState, Trigger,
 };
 use twinkey::rotation::run::version_id;
@@ -16,7 +16,7 @@ use twinkey::schedule::Window;
 use twinkey_core::telemetry::Clock;
 
 use crate::Result;
-use twinkey_testkit::shop::free_address;
+use twinkey_testkit::environment::free_address;
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 const REST: Duration = Duration::from_secs(60);
@@ -82,7 +82,7 @@ async fn one(size: usize) -> Result<()> {
         each(start),
         each(reload),
     );
-    let memory = journal.memory().await?;
+    let memory = journal.rotation_records().await?;
     assert!(memory.values().all(|known| known.last_run.is_some()));
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         StepName::Finish,
     ];
     let note = Note {
-        seen: Some(Seen {
+        seen: Some(SecretSummary {
             engine: "postgres".into(),
             host: Some("database.example.internal".into()),
             active_user: "service".into(),
@@ -136,7 +136,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         error: None,
         now,
     };
-    Ok(journal.finish(claimed.run.hold(), &note, &outcome).await?)
+    Ok(journal.finish(claimed.run.claim_token(), &note, &outcome).await?)
 }
 
 fn text(size: usize, address: &str) -> Result<String> {

@@ -14,8 +14,8 @@ use crate::Result;
 use crate::house::{CONCURRENCY, Noting, Works, opens_at, rotations, rotator, soon};
 use crate::many::{PAIRS, plan, somebody};
 use crate::one::sign_in;
-use twinkey_testkit::shop::street::{Street, secret};
-use twinkey_testkit::shop::{Backend, Shop};
+use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
+use twinkey_testkit::environment::{Backend, Environment};
 
 const ARMED: usize = 10_000;
 const SECONDS: usize = 60;
@@ -25,22 +25,22 @@ const ROUNDS: usize = 20;
 const EACH: &str = "min_interval = \"0s\"";
 
 pub async fn run() -> Result<()> {
-    let street = Street::settle(Shop::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let fixture = ManyPairs::settle(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
     let begins = soon(3);
     let each_second = |pair: usize| {
         let pair = i64::try_from(pair).unwrap_or_default();
         begins + TimeDelta::seconds(pair)
     };
-    let lags = lags(&street, SECONDS, "seconds.db", each_second).await?;
+    let lags = lags(&fixture, SECONDS, "seconds.db", each_second).await?;
     println!(
         "one due each second, {ARMED} armed: first effect after {:.1} ms (p50), {:.1} ms (p99), {:.1} ms (max)",
         at(&lags, 50),
         at(&lags, 99),
         at(&lags, 100),
     );
-    let alone = sign_ins_at_once(&street).await?;
+    let alone = sign_ins_at_once(&fixture).await?;
     let together = soon(3);
-    let lags = self::lags(&street, PAIRS, "together.db", |_| together).await?;
+    let lags = self::lags(&fixture, PAIRS, "together.db", |_| together).await?;
     let (first, last) = (lags[0], lags[CONCURRENCY - 1]);
     println!(
         "{PAIRS} due at once, {ARMED} armed: first effect of the first after {first:.1} ms, of the {CONCURRENCY}th after {last:.1} ms; \
@@ -53,8 +53,8 @@ pub async fn run() -> Result<()> {
 
 /// The milliseconds that the sign-ins take which [`CONCURRENCY`] runs begin with, when they begin at once, by the bare driver:
 /// the median of some.
-async fn sign_ins_at_once(street: &Street) -> Result<f64> {
-    let who = Arc::new(somebody(street)?);
+async fn sign_ins_at_once(fixture: &ManyPairs) -> Result<f64> {
+    let who = Arc::new(somebody(fixture)?);
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
@@ -77,12 +77,12 @@ async fn sign_ins_at_once(street: &Street) -> Result<f64> {
 /// Runs the first `due` pairs of a street among all that are armed; gives the times to their first effects, in
 /// milliseconds, the shortest first.
 async fn lags(
-    street: &Street,
+    fixture: &ManyPairs,
     due: usize,
     journal: &str,
     opens: impl Fn(usize) -> DateTime<Utc>,
 ) -> Result<Vec<f64>> {
-    let mut all: Vec<Rotation> = rotations(street, EACH)?;
+    let mut all: Vec<Rotation> = rotations(fixture, EACH)?;
     all.truncate(due);
     for (pair, rotation) in all.iter_mut().enumerate() {
         opens_at(rotation, opens(pair))?;
@@ -94,7 +94,7 @@ async fn lags(
         opens_at(&mut idle, soon(86_400))?;
         all.push(idle);
     }
-    let folder = street.shop.folder.path();
+    let folder = fixture.env.folder.path();
     let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
     let store = Arc::new(Noting::new(Arc::new(local)));
     let rotator = rotator(Arc::clone(&store) as _, &folder.join(journal), true).await?;

@@ -18,8 +18,8 @@ use crate::Result;
 use crate::house::{CONCURRENCY, Works, opens_at, rotations, rotator, soon};
 use crate::one::sign_in;
 use twinkey_testkit::aws::{StandIn, sdk_config};
-use twinkey_testkit::shop::street::{Street, name};
-use twinkey_testkit::shop::{Backend, FIRST, Plan, Shop};
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
+use twinkey_testkit::environment::{Backend, FIRST, Plan, Environment};
 
 pub const PAIRS: usize = 1000;
 /// AWS allows so many in a second and region (Secrets Manager, "Quotas").
@@ -41,33 +41,33 @@ pub fn plan() -> Plan {
 
 pub async fn run() -> Result<()> {
     let stand_in = StandIn::start().await;
-    let shop = Shop::open_with(plan(), Backend::StandIn(stand_in)).await;
-    let street = Street::settle(shop, PAIRS).await;
-    let stand_in = street.shop.stand_in();
+    let env = Environment::open_with(plan(), Backend::StandIn(stand_in)).await;
+    let fixture = ManyPairs::settle(env, PAIRS).await;
+    let stand_in = fixture.env.stand_in();
     stand_in.faults().limit_writes(QUOTA);
     let store = AwsStore::from_config(&sdk_config(&stand_in.url()));
-    let took = window_of_all(&street, Arc::new(Throttled::new(store, RATE)), "quota.db").await?;
+    let took = window_of_all(&fixture, Arc::new(Throttled::new(store, RATE)), "quota.db").await?;
     let floor = (WRITES * PAIRS) as f64 / QUOTA as f64;
     println!(
         "{PAIRS} rotations at once, {QUOTA} writes a second allowed: {took:.1} s, the quota alone {floor:.1} s: ratio {:.3}",
         took / floor
     );
-    drop(street);
+    drop(fixture);
 
-    let street = Street::settle(Shop::open_with(plan(), Backend::Local).await, PAIRS).await;
-    let folder = street.shop.folder.path();
+    let fixture = ManyPairs::settle(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let folder = fixture.env.folder.path();
     let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
     let store: Arc<dyn SecretStore> = Arc::new(local);
-    let before = a_second(&street, SIGN_INS, false).await?;
+    let before = a_second(&fixture, SIGN_INS, false).await?;
     // Creating the standby is once in a pair's life: the second window is what every one after it is like.
     for (what, journal) in [
         ("the first time", "first.db"),
         ("from then on", "second.db"),
     ] {
-        let took = window_of_all(&street, Arc::clone(&store), journal).await?;
-        let after = a_second(&street, SIGN_INS, false).await?;
+        let took = window_of_all(&fixture, Arc::clone(&store), journal).await?;
+        let after = a_second(&fixture, SIGN_INS, false).await?;
         let possible = f64::midpoint(before, after);
-        let least = a_second(&street, SIGN_INS - 1, true).await?;
+        let least = a_second(&fixture, SIGN_INS - 1, true).await?;
         let done = PAIRS as f64 / took;
         println!(
             "{PAIRS} rotations at once, the embedded store, {what}: {done:.1} a second; by 3 sign-ins alone {possible:.1}: ratio {:.2}; by 2 sign-ins and ALTER ROLE alone {least:.1}: ratio {:.2}",
@@ -79,13 +79,13 @@ pub async fn run() -> Result<()> {
 }
 
 /// Lets all windows of a street open in one second; gives the seconds until the last has succeeded.
-async fn window_of_all(street: &Street, store: Arc<dyn SecretStore>, journal: &str) -> Result<f64> {
+async fn window_of_all(fixture: &ManyPairs, store: Arc<dyn SecretStore>, journal: &str) -> Result<f64> {
     let opens = soon(2);
-    let mut all = rotations(street, EACH)?;
+    let mut all = rotations(fixture, EACH)?;
     for rotation in &mut all {
         opens_at(rotation, opens)?;
     }
-    let journal = street.shop.folder.path().join(journal);
+    let journal = fixture.env.folder.path().join(journal);
     let mut works = Works::begin(rotator(store, &journal, true).await?, all).await;
     let last = works.succeeded(PAIRS).await?;
     works.end().await?;
@@ -93,9 +93,9 @@ async fn window_of_all(street: &Street, store: Arc<dyn SecretStore>, journal: &s
 }
 
 /// One who may sign in, whatever was rotated.
-pub fn somebody(street: &Street) -> Result<Document> {
-    let mut first = street.shop.document(&name(0), FIRST);
-    let root = street.shop.server.superuser();
+pub fn somebody(fixture: &ManyPairs) -> Result<Document> {
+    let mut first = fixture.env.document(&name(0), FIRST);
+    let root = fixture.env.server.superuser();
     first["username"] = root.username.as_str().into();
     first["password"] = secrecy::ExposeSecret::expose_secret(&root.password).into();
     Ok(Document::parse(SecretString::from(first.to_string()))?)
@@ -103,8 +103,8 @@ pub fn somebody(street: &Street) -> Result<Document> {
 
 /// How often a second the machine does so many sign-ins one after the other, and (`alters`) has the master give a user
 /// a password besides; client and server together, for some seconds.
-async fn a_second(street: &Street, sign_ins: usize, alters: bool) -> Result<f64> {
-    let who = Arc::new(somebody(street)?);
+async fn a_second(fixture: &ManyPairs, sign_ins: usize, alters: bool) -> Result<f64> {
+    let who = Arc::new(somebody(fixture)?);
     let begun = Instant::now();
     let limit = Duration::from_secs(5);
     let mut working = tokio::task::JoinSet::new();
@@ -112,8 +112,8 @@ async fn a_second(street: &Street, sign_ins: usize, alters: bool) -> Result<f64>
         let who = Arc::clone(&who);
         let mut master = None;
         if alters {
-            let mut connection = (street.shop)
-                .connect("rdsmaster", &street.shop.master, "shop")
+            let mut connection = (fixture.env)
+                .connect("rdsmaster", &fixture.env.master, "shop")
                 .await?;
             let role = format!("DROP ROLE IF EXISTS bench{n}; CREATE ROLE bench{n}");
             connection.execute(AssertSqlSafe(role)).await?;

@@ -21,7 +21,7 @@ use twinkey_stores::{SecretStore, Selector, stage};
 use crate::Result;
 use crate::house::rotator;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::shop::{MASTER_SECRET, Plan, SECRET, Shop};
+use twinkey_testkit::environment::{MASTER_SECRET, Plan, SECRET, Environment};
 
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 200;
@@ -31,16 +31,16 @@ pub async fn run() -> Result<()> {
         settings: vec!["log_statement=none".into()],
         ..Plan::default()
     };
-    let shop = Shop::open(plan).await;
-    let settings = twinkey::config::load(Some(&shop.config()), &BTreeMap::new())?;
+    let env = Environment::open(plan).await;
+    let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new())?;
     let rotation = &settings.rotations[0];
-    let aws = sdk_config(&shop.stand_in().url());
+    let aws = sdk_config(&env.stand_in().url());
     let store: Arc<dyn SecretStore> = Arc::new(AwsStore::from_config(&aws));
     for (keeps, what) in [
         (true, "the master's connection handed on"),
         (false, "a sign-in of the master each time"),
     ] {
-        let journal = shop.folder.path().join("bench.db");
+        let journal = env.folder.path().join("bench.db");
         let rotator = rotator(Arc::clone(&store), &journal, keeps).await?;
         for _ in 0..WARM_UP {
             rotate(&rotator, rotation).await?;

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use twinkey_testkit::shop::{free_address, until};
+use twinkey_testkit::environment::{free_address, until};
 
 const DRIVER: &str = "/usr/bin/chromedriver";
 /// The key of an element's reference in WebDriver's JSON.

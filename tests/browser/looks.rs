@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::scene::Scene;
-use twinkey_testkit::shop::until;
+use twinkey_testkit::environment::until;
 
 /// WebDriver's code point of the tabulator key.
 const TAB: &str = "\u{e004}";
@@ -63,10 +63,10 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
         ("/", "paused", ""),
         (
             "/rotations/billing",
-            "Nobody is signed in as the standby.",
+            "No session of the standby is open.",
             "-rotation",
         ),
-        ("/rotations/payments", "Look again", "-failed"),
+        ("/rotations/payments", "Check again", "-failed"),
         (
             "/rotations/orders/rotate",
             "gets a new password",

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio::process::Child;
 
 use super::chromium::Browser;
-use twinkey_testkit::shop::{FIRST, MASTER_SECRET, Plan, Shop, free_address, run, until};
+use twinkey_testkit::environment::{FIRST, MASTER_SECRET, Plan, Environment, free_address, run, until};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -29,7 +29,7 @@ const ROTATIONS: [(&str, &str, &str); 6] = [
 ];
 
 pub struct Scene {
-    pub shop: Shop,
+    pub env: Environment,
     pub url: String,
     pub browser: Browser,
     client: Client,
@@ -38,16 +38,16 @@ pub struct Scene {
 
 impl Scene {
     pub async fn open() -> Self {
-        let (shop, browser) = tokio::join!(Shop::open(Plan::default()), Browser::open());
-        let mut root = shop.root("shop").await;
-        let mut master = shop
-            .connect("rdsmaster", &shop.master, "shop")
+        let (env, browser) = tokio::join!(Environment::open(Plan::default()), Browser::open());
+        let mut root = env.root("shop").await;
+        let mut master = env
+            .connect("rdsmaster", &env.master, "shop")
             .await
             .unwrap();
         let address = free_address();
         let mut config = format!(
             "[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n[defaults]\nmin_interval = \"0s\"\n",
-            shop.stand_in().url()
+            env.stand_in().url()
         );
         for (name, schedule, more) in ROTATIONS {
             run(
@@ -67,19 +67,19 @@ impl Scene {
                 ),
             )
             .await;
-            shop.put(&secret(name), &shop.document(name, FIRST)).await;
+            env.put(&secret(name), &env.document(name, FIRST)).await;
             config += &format!(
                 "[[rotation]]\nname = \"{name}\"\nsecret = \"{}\"\nmaster_secret = \"{MASTER_SECRET}\"\ntls = {{ mode = \"disable\" }}\nschedule = \"{schedule}\"\n{more}\n",
                 secret(name)
             );
         }
-        std::fs::write(shop.config(), config).unwrap();
-        std::fs::write(shop.folder.path().join("token"), TOKEN).unwrap();
+        std::fs::write(env.config(), config).unwrap();
+        std::fs::write(env.folder.path().join("token"), TOKEN).unwrap();
         Self {
-            _serve: shop.serve(&address).await,
+            _serve: env.serve(&address).await,
             url: format!("http://{address}"),
             client: Client::new(),
-            shop,
+            env,
             browser,
         }
     }

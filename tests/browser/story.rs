@@ -7,7 +7,7 @@ use twinkey_stores::{SecretStore, stage};
 
 use super::scene::{Scene, TOKEN, last_success, secret};
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::shop::until;
+use twinkey_testkit::environment::until;
 
 /// Notes in the page every state that a step of a rotation takes, and that the page is still the same one.
 const WATCH: &str = r#"
@@ -44,7 +44,7 @@ async fn active(scene: &Scene) -> String {
 
 /// The user in AWSCURRENT of `orders`, as the store has it.
 async fn current(scene: &Scene) -> String {
-    let store = AwsStore::from_config(&sdk_config(&scene.shop.stand_in().url()));
+    let store = AwsStore::from_config(&sdk_config(&scene.env.stand_in().url()));
     let version = store
         .get(&secret("orders"), Selector::Stage(stage::CURRENT))
         .await
@@ -69,7 +69,7 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
     browser.shows("That is not the admin token.").await;
     browser.write("#token", TOKEN).await;
     browser.click("main button").await;
-    browser.shows("At least between two flips").await;
+    browser.shows("Shortest time between flips").await;
     assert_eq!(
         browser.path().await,
         "/rotations/orders",
@@ -116,8 +116,8 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
 
     // Refused inside min_interval, with the reason and what to do; by force it goes.
     browser.click("#to-orders").await;
-    browser.shows("At least between two flips").await;
-    browser.shows("Nobody is signed in as the standby.").await;
+    browser.shows("Shortest time between flips").await;
+    browser.shows("No session of the standby is open.").await;
     browser.click("#do-rotate").await;
     browser
         .shows("gets a new password and exactly the privileges of")
@@ -129,7 +129,7 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
     assert_eq!(current(&scene).await, "orders_clone", "nothing was done");
     browser.click("#force").await;
     browser.click("#confirm").await;
-    browser.shows("A run has begun.").await;
+    browser.shows("A run has started.").await;
     until("the page says who is active now", async || {
         active(&scene).await == "orders"
     })
@@ -138,8 +138,8 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
     browser.shows("deploy 4711").await;
 
     for (button, asked, state) in [
-        ("pause", "No scheduled run begins until", "paused"),
-        ("resume", "begin again", "idle"),
+        ("pause", "No scheduled run starts until", "paused"),
+        ("resume", "start again", "idle"),
     ] {
         browser.click(&format!("#do-{button}")).await;
         browser.shows(asked).await;

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 
-use twinkey_testkit::shop::{Plan, Shop, quoted, run};
+use twinkey_testkit::environment::{Plan, Environment, quoted, run};
 
 /// The statements in the server's log since `from`, of the application `twinkey`, as PostgreSQL got them.
 fn statements(log: &str) -> Vec<String> {
@@ -45,8 +45,8 @@ fn changes_anything(statement: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
-    let shop = Shop::open(Plan::default()).await;
-    let mut root = shop.root("shop").await;
+    let env = Environment::open(Plan::default()).await;
+    let mut root = env.root("shop").await;
     run(
         &mut root,
         "ALTER ROLE app CONNECTION LIMIT 9 VALID UNTIL '2040-01-01 00:00:00+00'",
@@ -68,10 +68,10 @@ async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
             )
             .await;
         }
-        let before = shop.state().await;
+        let before = env.state().await;
         let plan: Json =
-            serde_json::from_str(&shop.good(&["plan", "shop", "--json"]).await).unwrap();
-        assert_eq!(shop.state().await, before, "plan changes nothing");
+            serde_json::from_str(&env.good(&["plan", "shop", "--json"]).await).unwrap();
+        assert_eq!(env.state().await, before, "plan changes nothing");
         let planned: Vec<String> = plan["changes"]
             .as_array()
             .unwrap()
@@ -90,66 +90,66 @@ async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
                 .all(|c| !c["why"].as_str().unwrap().is_empty())
         );
 
-        let from = shop.log().len();
-        shop.good(&["rotate", "shop"]).await;
-        let ran: Vec<String> = statements(&shop.log()[from..])
+        let from = env.log().len();
+        env.good(&["rotate", "shop"]).await;
+        let ran: Vec<String> = statements(&env.log()[from..])
             .iter()
             .map(|s| masked(s))
             .filter(|s| changes_anything(s))
             .collect();
         assert_eq!(ran, planned, "round {round}");
 
-        let text = shop.good(&["plan", "shop"]).await;
+        let text = env.good(&["plan", "shop"]).await;
         assert!(text.contains("PASSWORD '***'"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_goes_back_to_a_user_that_signs_in_and_only_then() {
-    let shop = Shop::open(Plan::default()).await;
-    shop.fails(&["rollback", "shop"], 1, "secret_not_found")
+    let env = Environment::open(Plan::default()).await;
+    env.fails(&["rollback", "shop"], 1, "secret_not_found")
         .await;
-    shop.good(&["rotate", "shop"]).await;
-    assert_eq!(shop.read(stage::CURRENT).await.0["username"], "app_clone");
-    let said = shop.good(&["rollback", "shop", "--reason", "a test"]).await;
+    env.good(&["rotate", "shop"]).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
+    let said = env.good(&["rollback", "shop", "--reason", "a test"]).await;
     assert!(said.contains("app_clone"), "{said}");
-    assert_eq!(shop.read(stage::CURRENT).await.0["username"], "app");
-    shop.signed_in(stage::CURRENT).await;
-    shop.signed_in(stage::PREVIOUS).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app");
+    env.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::PREVIOUS).await;
 
-    let mut root = shop.root("shop").await;
+    let mut root = env.root("shop").await;
     run(
         &mut root,
         "ALTER ROLE app_clone PASSWORD 'changed-behind-our-back'",
     )
     .await;
-    shop.refuses(&["rollback", "shop"], "pending_signin_failed")
+    env.refuses(&["rollback", "shop"], "pending_signin_failed")
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_verify_fails_on_a_difference_and_lists_it() {
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         rotation: "grants = \"verify\"".into(),
         ..Plan::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
-    let mut root = shop.root("shop").await;
+    env.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
+    let mut root = env.root("shop").await;
     run(&mut root, "ALTER ROLE app CONNECTION LIMIT 3").await;
-    let said = shop.refuses(&["rotate", "shop"], "privileges_differ").await;
+    let said = env.refuses(&["rotate", "shop"], "privileges_differ").await;
     assert!(said.contains("CONNECTION LIMIT 3"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn standby_existing_never_creates_a_user() {
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         rotation: "standby = \"existing\"".into(),
         ..Plan::default()
     })
     .await;
-    let said = shop.refuses(&["rotate", "shop"], "privileges_differ").await;
+    let said = env.refuses(&["rotate", "shop"], "privileges_differ").await;
     assert!(said.contains("app_clone"), "{said}");
 }
 
@@ -159,11 +159,11 @@ async fn a_probe_that_fails_stops_the_run_before_the_flip() {
         rotation: "probe = [\"SELECT 1\", \"SELECT 1 FROM nowhere\"]".into(),
         ..Plan::default()
     };
-    let shop = Shop::open(plan).await;
-    let before = shop.read(stage::CURRENT).await;
-    shop.fails(&["rotate", "shop"], 1, "db_refused").await;
-    assert_eq!(shop.read(stage::CURRENT).await, before);
-    shop.signed_in(stage::CURRENT).await;
+    let env = Environment::open(plan).await;
+    let before = env.read(stage::CURRENT).await;
+    env.fails(&["rotate", "shop"], 1, "db_refused").await;
+    assert_eq!(env.read(stage::CURRENT).await, before);
+    env.signed_in(stage::CURRENT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,9 +172,9 @@ async fn status_history_pause_and_resume_tell_what_is() {
         rotation: "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"".into(),
         ..Plan::default()
     };
-    let shop = Shop::open(plan).await;
+    let env = Environment::open(plan).await;
     let status =
-        async || -> Json { serde_json::from_str(&shop.good(&["status", "--json"]).await).unwrap() };
+        async || -> Json { serde_json::from_str(&env.good(&["status", "--json"]).await).unwrap() };
     assert_eq!(status().await[0]["state"], "idle");
     assert!(
         status().await[0]["next_window"]["opens"]
@@ -183,7 +183,7 @@ async fn status_history_pause_and_resume_tell_what_is() {
             .ends_with("07:00:00Z")
     );
 
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
     let after = status().await;
     assert_eq!(after[0]["active_user"], "app_clone");
     assert_eq!(after[0]["standby_user"], "app");
@@ -191,23 +191,23 @@ async fn status_history_pause_and_resume_tell_what_is() {
     assert_eq!(after[0]["last_run"]["state"], "succeeded");
     assert_eq!(after[0]["last_run"]["from_user"], "app");
 
-    shop.good(&["pause", "shop"]).await;
+    env.good(&["pause", "shop"]).await;
     let paused = status().await;
     assert_eq!(paused[0]["state"], "paused");
     assert_eq!(paused[0]["next_window"], Json::Null);
-    shop.good(&["resume", "shop"]).await;
+    env.good(&["resume", "shop"]).await;
     assert_eq!(status().await[0]["state"], "idle");
 
-    let text = shop.good(&["status"]).await;
+    let text = env.good(&["status"]).await;
     assert!(
         text.contains("ROTATION") && text.contains("app_clone"),
         "{text}"
     );
-    let text = shop.good(&["history"]).await;
+    let text = env.good(&["history"]).await;
     assert!(text.contains("app -> app_clone"), "{text}");
-    shop.fails(&["status", "shup"], 2, "config_invalid").await;
+    env.fails(&["status", "shup"], 2, "config_invalid").await;
     assert!(
-        shop.fails(&["plan", "shup"], 2, "config_invalid")
+        env.fails(&["plan", "shup"], 2, "config_invalid")
             .await
             .contains("\"shop\"")
     );
@@ -215,23 +215,23 @@ async fn status_history_pause_and_resume_tell_what_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_is_content_with_a_shop_in_order() {
-    let shop = Shop::open(Plan::default()).await;
-    let said = shop.good(&["check"]).await;
+    let env = Environment::open(Plan::default()).await;
+    let said = env.good(&["check"]).await;
     assert!(said.contains("\"app\" signs in"), "{said}");
     assert!(
         said.contains("the master has all required privileges"),
         "{said}"
     );
-    shop.good(&["check", "--offline"]).await;
-    shop.good(&["rotate", "shop"]).await;
-    let mut root = shop.root("shop").await;
+    env.good(&["check", "--offline"]).await;
+    env.good(&["rotate", "shop"]).await;
+    let mut root = env.root("shop").await;
     run(
         &mut root,
         &format!("GRANT SELECT ON work.orders TO {}", quoted("app_clone")),
     )
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    let said = shop.good(&["check"]).await;
+    env.good(&["rotate", "shop"]).await;
+    let said = env.good(&["check"]).await;
     assert!(said.contains("app_clone"), "{said}");
 }
 
@@ -307,29 +307,29 @@ async fn schedule_shows_the_next_windows_or_points_at_the_bad_field() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_store_is_filled_and_read_from_the_shell() {
-    use twinkey_testkit::shop::Backend;
-    let shop = Shop::open_with(Plan::default(), Backend::Local).await;
-    let file = shop.folder.path().join("new.json");
+    use twinkey_testkit::environment::Backend;
+    let env = Environment::open_with(Plan::default(), Backend::Local).await;
+    let file = env.folder.path().join("new.json");
     std::fs::write(&file, r#"{"username":"u","password":"p","port":5432}"#).unwrap();
-    shop.good(&["secret", "put", "new/one", "--file", file.to_str().unwrap()])
+    env.good(&["secret", "put", "new/one", "--file", file.to_str().unwrap()])
         .await;
     assert_eq!(
-        shop.good(&["secret", "get", "new/one", "--field", "username"])
+        env.good(&["secret", "get", "new/one", "--field", "username"])
             .await,
         "u\n"
     );
     assert_eq!(
-        shop.good(&["secret", "get", "new/one", "--field", "port"])
+        env.good(&["secret", "get", "new/one", "--field", "port"])
             .await,
         "5432\n"
     );
     assert_eq!(
-        shop.good(&["secret", "list"]).await,
+        env.good(&["secret", "list"]).await,
         "new/one\nprod/master\nprod/shop\n"
     );
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
     let versions: Json = serde_json::from_str(
-        &shop
+        &env
             .good(&["secret", "versions", "prod/shop", "--json"])
             .await,
     )
@@ -346,12 +346,12 @@ async fn the_embedded_store_is_filled_and_read_from_the_shell() {
             "username",
         ]
     };
-    assert_eq!(shop.good(&get("AWSPREVIOUS")).await, "app\n");
-    assert_eq!(shop.good(&get("AWSCURRENT")).await, "app_clone\n");
-    shop.fails(&["secret", "get", "nothing"], 1, "secret_not_found")
+    assert_eq!(env.good(&get("AWSPREVIOUS")).await, "app\n");
+    assert_eq!(env.good(&get("AWSCURRENT")).await, "app_clone\n");
+    env.fails(&["secret", "get", "nothing"], 1, "secret_not_found")
         .await;
     std::fs::write(&file, r#"{"username":"u"}"#).unwrap();
-    shop.fails(
+    env.fails(
         &["secret", "put", "new/two", "--file", file.to_str().unwrap()],
         1,
         "secret_malformed",

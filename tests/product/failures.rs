@@ -5,13 +5,13 @@ use serde_json::{Value as Json, json};
 use twinkey_stores::stage;
 use twinkey_testkit::postgres::LocalPostgres;
 
-use twinkey_testkit::shop::{Database, MASTER_SECRET, Plan, SECRET, Shop, run};
+use twinkey_testkit::environment::{Database, MASTER_SECRET, Plan, SECRET, Environment, run};
 
 /// Runs `rotate` and `check`; both must say the code, and change nothing.
-pub async fn is_refused<D: Database>(shop: &Shop<D>, code: &str) -> String {
-    let before = shop.state().await;
-    let said = shop.fails(&["rotate", "shop"], 1, code).await;
-    let check = shop.twinkey(&["check", "--json"]).await;
+pub async fn is_refused<D: Database>(env: &Environment<D>, code: &str) -> String {
+    let before = env.state().await;
+    let said = env.fails(&["rotate", "shop"], 1, code).await;
+    let check = env.twinkey(&["check", "--json"]).await;
     assert_eq!(check.status.code(), Some(1));
     let reports: Json = serde_json::from_slice(&check.stdout).unwrap();
     let findings = reports[0]["findings"].as_array().unwrap();
@@ -21,7 +21,7 @@ pub async fn is_refused<D: Database>(shop: &Shop<D>, code: &str) -> String {
         found["fix"].as_str().is_some_and(|fix| !fix.is_empty()),
         "{found}"
     );
-    assert_eq!(shop.state().await, before, "{code}");
+    assert_eq!(env.state().await, before, "{code}");
     assert!(!said.contains("0123456789"), "a password is in: {said}");
     said
 }
@@ -38,13 +38,13 @@ fn without(mut document: Json, field: &str) -> Json {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_broken_secret_has_its_own_code_and_names_what_is_wrong() {
-    let shop = Shop::open(Plan::default()).await;
-    let (current, _) = shop.read(stage::CURRENT).await;
-    let master = shop.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
+    let env = Environment::open(Plan::default()).await;
+    let (current, _) = env.read(stage::CURRENT).await;
+    let master = env.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
 
     for field in ["username", "password", "host", "engine"] {
-        shop.put(SECRET, &without(current.clone(), field)).await;
-        let said = is_refused(&shop, "secret_malformed").await;
+        env.put(SECRET, &without(current.clone(), field)).await;
+        let said = is_refused(&env, "secret_malformed").await;
         assert!(said.contains(&format!("`{field}`")), "{said}");
     }
     for (field, value) in [
@@ -54,122 +54,122 @@ async fn each_broken_secret_has_its_own_code_and_names_what_is_wrong() {
         ("ssl", json!("perhaps")),
         ("dbname", json!([])),
     ] {
-        shop.put(SECRET, &with(current.clone(), field, value)).await;
-        let said = is_refused(&shop, "secret_malformed").await;
+        env.put(SECRET, &with(current.clone(), field, value)).await;
+        let said = is_refused(&env, "secret_malformed").await;
         assert!(said.contains(&format!("`{field}`")), "{said}");
     }
-    shop.put_text(SECRET, "no JSON 0123456789").await;
-    is_refused(&shop, "secret_malformed").await;
-    shop.put(SECRET, &with(current.clone(), "engine", json!("oracle")))
+    env.put_text(SECRET, "no JSON 0123456789").await;
+    is_refused(&env, "secret_malformed").await;
+    env.put(SECRET, &with(current.clone(), "engine", json!("oracle")))
         .await;
-    is_refused(&shop, "unsupported_engine").await;
-    shop.put(
+    is_refused(&env, "unsupported_engine").await;
+    env.put(
         SECRET,
         &with(current.clone(), "password", json!("Wrong-0123456789")),
     )
     .await;
-    is_refused(&shop, "current_signin_failed").await;
-    shop.put(SECRET, &current).await;
+    is_refused(&env, "current_signin_failed").await;
+    env.put(SECRET, &current).await;
 
-    shop.put(
+    env.put(
         MASTER_SECRET,
         &with(master.clone(), "password", json!("Wrong-0123456789")),
     )
     .await;
-    is_refused(&shop, "master_signin_failed").await;
-    shop.put(MASTER_SECRET, &without(master.clone(), "username"))
+    is_refused(&env, "master_signin_failed").await;
+    env.put(MASTER_SECRET, &without(master.clone(), "username"))
         .await;
-    is_refused(&shop, "secret_malformed").await;
+    is_refused(&env, "secret_malformed").await;
     // A managed master secret holds nothing but the credentials.
-    shop.put(
+    env.put(
         MASTER_SECRET,
         &json!({"username": "rdsmaster", "password": master["password"]}),
     )
     .await;
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_and_an_unreachable_host_have_their_own_codes() {
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         rotation: String::new(),
         ..Plan::default()
     })
     .await;
-    let (current, _) = shop.read(stage::CURRENT).await;
-    shop.put(SECRET, &with(current.clone(), "port", json!(1)))
+    let (current, _) = env.read(stage::CURRENT).await;
+    env.put(SECRET, &with(current.clone(), "port", json!(1)))
         .await;
-    shop.put(MASTER_SECRET, &with(current.clone(), "port", json!(1)))
+    env.put(MASTER_SECRET, &with(current.clone(), "port", json!(1)))
         .await;
-    is_refused(&shop, "db_unreachable").await;
+    is_refused(&env, "db_unreachable").await;
 
-    let config = std::fs::read_to_string(shop.config()).unwrap();
-    std::fs::write(shop.config(), config.replace(SECRET, "prod/nowhere")).unwrap();
-    is_refused(&shop, "secret_not_found").await;
-    std::fs::write(shop.config(), config.replace(MASTER_SECRET, "prod/nobody")).unwrap();
-    is_refused(&shop, "secret_not_found").await;
+    let config = std::fs::read_to_string(env.config()).unwrap();
+    std::fs::write(env.config(), config.replace(SECRET, "prod/nowhere")).unwrap();
+    is_refused(&env, "secret_not_found").await;
+    std::fs::write(env.config(), config.replace(MASTER_SECRET, "prod/nobody")).unwrap();
+    is_refused(&env, "secret_not_found").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_rotator_on_the_secret_is_left_alone() {
-    let shop = Shop::open(Plan::default()).await;
+    let env = Environment::open(Plan::default()).await;
     let arn = "arn:aws:lambda:eu-west-1:000000000000:function:rotate";
-    let faults = shop.stand_in().faults();
+    let faults = env.stand_in().faults();
     faults.patch_description(
         SECRET,
         json!({"RotationEnabled": true, "RotationLambdaARN": arn}),
     );
-    let said = is_refused(&shop, "managed_elsewhere").await;
+    let said = is_refused(&env, "managed_elsewhere").await;
     assert!(said.contains("cancel-rotate-secret"), "{said}");
     faults.patch_description(SECRET, json!({"OwningService": "rds"}));
-    is_refused(&shop, "managed_elsewhere").await;
+    is_refused(&env, "managed_elsewhere").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_denies_or_is_gone_has_its_own_code() {
-    let shop = Shop::open(Plan::default()).await;
-    shop.stand_in().faults().deny("PutSecretValue");
-    let said = shop.refuses(&["rotate", "shop"], "store_denied").await;
+    let env = Environment::open(Plan::default()).await;
+    env.stand_in().faults().deny("PutSecretValue");
+    let said = env.refuses(&["rotate", "shop"], "store_denied").await;
     assert!(said.contains("secretsmanager:PutSecretValue"), "{said}");
 
-    let config = std::fs::read_to_string(shop.config()).unwrap();
-    let gone = config.replace(&shop.stand_in().url(), "http://127.0.0.1:1");
-    std::fs::write(shop.config(), gone).unwrap();
-    shop.refuses(&["rotate", "shop"], "store_unavailable").await;
+    let config = std::fs::read_to_string(env.config()).unwrap();
+    let gone = config.replace(&env.stand_in().url(), "http://127.0.0.1:1");
+    std::fs::write(env.config(), gone).unwrap();
+    env.refuses(&["rotate", "shop"], "store_unavailable").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_version_that_is_not_the_standbys_is_refused_and_kept() {
-    let shop = Shop::open(Plan::default()).await;
+    let env = Environment::open(Plan::default()).await;
     let theirs = twinkey_stores::VersionId(uuid::Uuid::new_v4().to_string());
     let foreign =
-        secrecy::SecretString::from(shop.document("app", "Another-0123456789").to_string());
+        secrecy::SecretString::from(env.document("app", "Another-0123456789").to_string());
     use twinkey_stores::SecretStore;
-    shop.stand_in()
+    env.stand_in()
         .store()
         .put(SECRET, &theirs, &foreign, stage::PENDING)
         .await
         .unwrap();
-    let said = shop.refuses(&["rotate", "shop"], "pending_conflict").await;
+    let said = env.refuses(&["rotate", "shop"], "pending_conflict").await;
     assert!(said.contains(&theirs.0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_without_admin_option_is_told_the_statement_that_mends_it() {
     for (version, _) in LocalPostgres::installed() {
-        let shop = Shop::open(Plan {
+        let env = Environment::open(Plan {
             version: Some(version),
             ..Plan::default()
         })
         .await;
-        let mut root = shop.root("postgres").await;
+        let mut root = env.root("postgres").await;
         if version < 16 {
             // There CREATEROLE is all that is needed.
             run(&mut root, "ALTER ROLE rdsmaster NOCREATEROLE").await;
         } else {
             run(&mut root, "REVOKE app FROM rdsmaster").await;
         }
-        let said = is_refused(&shop, "privileges_missing").await;
+        let said = is_refused(&env, "privileges_missing").await;
         let fix = if version < 16 {
             "ALTER ROLE \"rdsmaster\" CREATEROLE"
         } else {
@@ -177,31 +177,31 @@ async fn a_master_without_admin_option_is_told_the_statement_that_mends_it() {
         };
         assert!(said.contains(fix), "{version}: {said}");
         run(&mut root, fix).await;
-        shop.good(&["rotate", "shop"]).await;
+        env.good(&["rotate", "shop"]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_min_interval_holds_for_a_second_rotation_and_force_overrides_it() {
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         rotation: "min_interval = \"1h\"".into(),
         ..Plan::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    let said = shop.refuses(&["rotate", "shop"], "too_soon").await;
+    env.good(&["rotate", "shop"]).await;
+    let said = env.refuses(&["rotate", "shop"], "too_soon").await;
     assert!(said.contains("--force"), "{said}");
-    shop.good(&["rotate", "shop", "--force"]).await;
+    env.good(&["rotate", "shop", "--force"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_on_the_standby_stop_a_manual_run_and_are_named() {
-    let shop = Shop::open(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
-    let lingering = shop.signed_in(stage::PREVIOUS).await;
-    let said = shop.refuses(&["rotate", "shop"], "standby_in_use").await;
+    let env = Environment::open(Plan::default()).await;
+    env.good(&["rotate", "shop"]).await;
+    let lingering = env.signed_in(stage::PREVIOUS).await;
+    let said = env.refuses(&["rotate", "shop"], "standby_in_use").await;
     assert!(said.contains("app"), "{said}");
-    shop.good(&["rotate", "shop", "--force"]).await;
+    env.good(&["rotate", "shop", "--force"]).await;
     drop(lingering);
 }
 
@@ -226,59 +226,59 @@ async fn tls_is_verified_and_never_given_up() {
         rotation: "tls = { mode = \"verify-full\", ca_file = \"ca.pem\" }".into(),
         ..Plan::default()
     };
-    let shop = Shop::open(plan).await;
-    std::fs::write(shop.folder.path().join("ca.pem"), &root).unwrap();
+    let env = Environment::open(plan).await;
+    std::fs::write(env.folder.path().join("ca.pem"), &root).unwrap();
 
     // The secret says 127.0.0.1, the certificate localhost.
-    is_refused(&shop, "tls_failed").await;
+    is_refused(&env, "tls_failed").await;
 
-    let (current, _) = shop.read(stage::CURRENT).await;
-    let master = shop.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
-    shop.put(SECRET, &with(current.clone(), "host", json!("localhost")))
+    let (current, _) = env.read(stage::CURRENT).await;
+    let master = env.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
+    env.put(SECRET, &with(current.clone(), "host", json!("localhost")))
         .await;
-    shop.put(
+    env.put(
         MASTER_SECRET,
         &with(master.clone(), "host", json!("localhost")),
     )
     .await;
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
 
     let (stranger, _, _) = certificate("localhost");
-    std::fs::write(shop.folder.path().join("ca.pem"), stranger).unwrap();
-    is_refused(&shop, "tls_failed").await;
+    std::fs::write(env.folder.path().join("ca.pem"), stranger).unwrap();
+    is_refused(&env, "tls_failed").await;
     assert!(
-        !shop.log().contains("no encryption"),
+        !env.log().contains("no encryption"),
         "nobody tried plain text"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_tls_is_refused_by_default() {
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         rotation: "tls = { mode = \"verify-full\" }".into(),
         ..Plan::default()
     })
     .await;
-    is_refused(&shop, "tls_failed").await;
+    is_refused(&env, "tls_failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_on_another_server_is_refused() {
-    let shop = Shop::open(Plan::default()).await;
-    let other = Shop::open(Plan::default()).await;
-    shop.put(
+    let env = Environment::open(Plan::default()).await;
+    let other = Environment::open(Plan::default()).await;
+    env.put(
         MASTER_SECRET,
         &other.document("rdsmaster", "Master-0123456789-abcdef-XYZ"),
     )
     .await;
-    is_refused(&shop, "host_mismatch").await;
+    is_refused(&env, "host_mismatch").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_reaches_the_same_server_by_another_name_is_taken() {
-    let shop = Shop::open(Plan::default()).await;
-    let master = shop.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
-    shop.put(MASTER_SECRET, &with(master, "host", json!("localhost")))
+    let env = Environment::open(Plan::default()).await;
+    let master = env.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
+    env.put(MASTER_SECRET, &with(master, "host", json!("localhost")))
         .await;
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
 }

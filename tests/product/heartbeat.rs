@@ -19,7 +19,7 @@ use twinkey_stores::{
 use crate::admin::Endpoint;
 use crate::admin::events::Stream;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::shop::{Plan, SECRET, Shop, until};
+use twinkey_testkit::environment::{Plan, SECRET, Environment, until};
 
 fn plan() -> Plan {
     Plan {
@@ -29,11 +29,11 @@ fn plan() -> Plan {
 }
 
 /// Sets the password of AWSCURRENT's user, as somebody with a database console would.
-async fn set_password(shop: &Shop, password: &str) {
-    let (current, _) = shop.read(stage::CURRENT).await;
+async fn set_password(env: &Environment, password: &str) {
+    let (current, _) = env.read(stage::CURRENT).await;
     let user = current["username"].as_str().unwrap();
     let statement = format!("ALTER ROLE {user} PASSWORD '{password}'");
-    let mut root = shop.root("shop").await;
+    let mut root = env.root("shop").await;
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
         .execute(&mut root)
         .await
@@ -52,13 +52,13 @@ async fn metric(endpoint: &Endpoint) -> Option<String> {
 async fn a_password_changed_behind_our_back_is_an_event_a_metric_and_an_error_until_it_is_right_again()
  {
     let endpoint = Endpoint::open(plan()).await;
-    let shop = &endpoint.shop;
+    let env = &endpoint.env;
     let mut events = Stream::open(&endpoint, "", None).await;
     until("AWSCURRENT was tried", async || {
         metric(&endpoint).await.as_deref() == Some("0")
     })
     .await;
-    set_password(shop, "Somebody-elses-0123456789").await;
+    set_password(env, "Somebody-elses-0123456789").await;
     let told = events.next().await.unwrap();
     assert_eq!(told.name, "current_refused");
     assert_eq!(told.data["rotation"], "shop");
@@ -74,8 +74,8 @@ async fn a_password_changed_behind_our_back_is_an_event_a_metric_and_an_error_un
     assert!(log.contains("heartbeat refused"), "{log}");
     assert!(!log.contains("Somebody-elses"), "{log}");
 
-    let (current, _) = shop.read(stage::CURRENT).await;
-    set_password(shop, current["password"].as_str().unwrap()).await;
+    let (current, _) = env.read(stage::CURRENT).await;
+    set_password(env, current["password"].as_str().unwrap()).await;
     let told = events.next().await.unwrap();
     assert_eq!(told.name, "current_accepted", "and it was told only once");
     assert_eq!(metric(&endpoint).await.as_deref(), Some("0"));
@@ -84,9 +84,9 @@ async fn a_password_changed_behind_our_back_is_an_event_a_metric_and_an_error_un
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_is_no_changed_password() {
     let mut endpoint = Endpoint::open(plan()).await;
-    let (mut document, _) = endpoint.shop.read(stage::CURRENT).await;
+    let (mut document, _) = endpoint.env.read(stage::CURRENT).await;
     document["port"] = 1.into();
-    endpoint.shop.put(SECRET, &document).await;
+    endpoint.env.put(SECRET, &document).await;
     until("it is said that nothing is known", async || {
         endpoint.log().contains("heartbeat inconclusive")
     })
@@ -144,13 +144,13 @@ impl SecretStore for Behind {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_a_flip_and_is_refused_after_it_is_no_changed_password() {
-    let shop = Shop::open(plan()).await;
-    let store = AwsStore::from_config(&sdk_config(&shop.stand_in().url()));
+    let env = Environment::open(plan()).await;
+    let store = AwsStore::from_config(&sdk_config(&env.stand_in().url()));
     let current = Selector::Stage(stage::CURRENT);
     let old = store.get(SECRET, current).await.unwrap();
     // Its user has another password after the second.
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
     let old = Mutex::new(Some(old));
     let site = RunContext {
         store: Arc::new(Behind { store, old }),
@@ -159,7 +159,7 @@ async fn what_was_read_before_a_flip_and_is_refused_after_it_is_no_changed_passw
         idle_admins: IdleAdmins::none(),
         aws: twinkey_core::aws::Aws::default(),
     };
-    let settings = twinkey::config::load(Some(&shop.config()), &BTreeMap::new()).unwrap();
+    let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new()).unwrap();
     let said = beat(&site, &settings.rotations[0]).await;
     assert_eq!(said, Ok(Heartbeat::Accepted));
 }

@@ -9,8 +9,8 @@ use twinkey_stores::stage;
 
 use crate::serving::open_now;
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::shop::street::{Street, name, secret};
-use twinkey_testkit::shop::{Backend, FIRST, free_address, until};
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
+use twinkey_testkit::environment::{Backend, FIRST, free_address, until};
 
 /// Rotations of the host that is down; one more is of the other host.
 const DOWN: usize = 40;
@@ -19,23 +19,23 @@ const SOON: Duration = Duration::from_secs(45);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_swallows_connections_does_not_hold_up_the_rotations_of_another() {
-    let street = Street::open(DOWN + 1, Backend::StandIn(StandIn::start().await)).await;
+    let fixture = ManyPairs::open(DOWN + 1, Backend::StandIn(StandIn::start().await)).await;
     let swallows = TcpListener::bind("127.0.0.2:0").await.unwrap();
     for pair in 0..DOWN {
-        let mut document = street.shop.document(&name(pair), FIRST);
+        let mut document = fixture.env.document(&name(pair), FIRST);
         document["host"] = "127.0.0.2".into();
         document["port"] = swallows.local_addr().unwrap().port().into();
-        street.shop.put(&secret(pair), &document).await;
+        fixture.env.put(&secret(pair), &document).await;
     }
     let (schedule, opens) = open_now();
     let head = format!(
         "[server]\nlisten = \"{}\"\n[limits]\nconcurrency = 3\nper_host = 2\n[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n[journal]\nurl = \"sqlite://journal.db\"",
         free_address(),
-        street.shop.stand_in().url()
+        fixture.env.stand_in().url()
     );
     let each = format!("{schedule}\nmissed = \"run\"");
-    std::fs::write(street.shop.config(), street.config(&head, &each)).unwrap();
-    let journal = SqliteJournal::open(&street.shop.folder.path().join("journal.db")).await;
+    std::fs::write(fixture.env.config(), fixture.config(&head, &each)).unwrap();
+    let journal = SqliteJournal::open(&fixture.env.folder.path().join("journal.db")).await;
     let journal = journal.unwrap();
     let names: Vec<String> = (0..=DOWN).map(name).collect();
     journal
@@ -44,8 +44,8 @@ async fn a_host_that_swallows_connections_does_not_hold_up_the_rotations_of_anot
         .unwrap();
 
     let begun = Instant::now();
-    let mut serve = street
-        .shop
+    let mut serve = fixture
+        .env
         .command(env!("CARGO_BIN_EXE_twinkey"))
         .arg("serve")
         .stdout(std::process::Stdio::null())
@@ -67,8 +67,8 @@ async fn a_host_that_swallows_connections_does_not_hold_up_the_rotations_of_anot
     .await;
     let took = begun.elapsed();
     assert!(took < SOON, "{took:?}");
-    street
-        .check(street.shop.stand_in().store(), DOWN)
+    fixture
+        .check(fixture.env.stand_in().store(), DOWN)
         .await
         .unwrap();
     let stuck = runs(None).await;
@@ -79,8 +79,8 @@ async fn a_host_that_swallows_connections_does_not_hold_up_the_rotations_of_anot
         assert!(why.is_none_or(|code| code == "db_unreachable"), "{run:?}");
     }
     for pair in 0..DOWN {
-        let store = street.shop.stand_in().store();
-        assert_eq!(street.read(store, pair, stage::PENDING).await, None);
+        let store = fixture.env.stand_in().store();
+        assert_eq!(fixture.read(store, pair, stage::PENDING).await, None);
     }
     println!("{DOWN} rotations of a host that is down, one of another: it was done after {took:?}");
     serve.kill().await.unwrap();

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use tokio::process::Command;
 use twinkey_stores::stage;
 
-use twinkey_testkit::shop::{Plan, Shop, free_address, until};
+use twinkey_testkit::environment::{Plan, Environment, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 const USER: u32 = 65532;
@@ -125,10 +125,10 @@ fn of_process(id: u32, file: &str, begins: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes an image: make test-image"]
 async fn the_image_rotates_as_the_ecs_task_on_a_read_only_root_and_not_as_root() {
-    let shop = Shop::open(Plan::default()).await;
+    let env = Environment::open(Plan::default()).await;
     let address = free_address();
-    let task = Task::new(shop.folder.path().join("state"));
-    let config = std::fs::read_to_string(shop.config()).unwrap();
+    let task = Task::new(env.folder.path().join("state"));
+    let config = std::fs::read_to_string(env.config()).unwrap();
 
     let written = task
         .run("config", None, &[("TWINKEY_TOML", &config)])
@@ -156,7 +156,7 @@ async fn the_image_rotates_as_the_ecs_task_on_a_read_only_root_and_not_as_root()
         !check().await.unwrap().status.success(),
         "nobody is there yet"
     );
-    let log = std::fs::File::create(shop.folder.path().join("serve.log")).unwrap();
+    let log = std::fs::File::create(env.folder.path().join("serve.log")).unwrap();
     let mut serve = task
         .run("twinkey", None, &handed)
         .stderr(log)
@@ -165,7 +165,7 @@ async fn the_image_rotates_as_the_ecs_task_on_a_read_only_root_and_not_as_root()
     let url = format!("http://{address}");
     until("the worker is ready", async || {
         let ended = serve.try_wait().unwrap();
-        let log = || std::fs::read_to_string(shop.folder.path().join("serve.log")).unwrap();
+        let log = || std::fs::read_to_string(env.folder.path().join("serve.log")).unwrap();
         assert!(ended.is_none(), "{ended:?}: {}", log());
         let ready = reqwest::get(format!("{url}/readyz")).await;
         ready.is_ok_and(|answer| answer.status().is_success())
@@ -196,10 +196,10 @@ async fn the_image_rotates_as_the_ecs_task_on_a_read_only_root_and_not_as_root()
         .unwrap();
     assert_eq!(begun.status(), StatusCode::ACCEPTED);
     until("it has rotated", async || {
-        shop.read(stage::CURRENT).await.0["username"] == "app_clone"
+        env.read(stage::CURRENT).await.0["username"] == "app_clone"
     })
     .await;
-    drop(shop.signed_in(stage::CURRENT).await);
+    drop(env.signed_in(stage::CURRENT).await);
 
     let ended = std::process::Command::new("kill")
         .arg(id.to_string())

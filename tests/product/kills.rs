@@ -1,4 +1,4 @@
-//! `twinkey serve` killed two hundred times at moments that chance chooses, while an application opens
+//! `twinkey serve` killed two hundred times at moments that rng chooses, while an application opens
 //! connections all the time and keeps its credentials for as long as `min_interval` lets it.
 //!
 //! The worker's wall clock runs thirty times as fast as the world's (libfaketime), so that windows of five
@@ -19,9 +19,9 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::stage;
 
 use crate::serving::{libfaketime, signal};
-use twinkey_testkit::chance::Chance;
-use twinkey_testkit::shop::street::{Street, name};
-use twinkey_testkit::shop::{Backend, free_address, until};
+use twinkey_testkit::rng::Rng;
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
+use twinkey_testkit::environment::{Backend, free_address, until};
 
 const KILLS: usize = 200;
 const PAIRS: usize = 16;
@@ -43,14 +43,14 @@ impl FastTime {
         self.begin + TimeDelta::from_std(self.since.elapsed()).unwrap() * SPEED
     }
 
-    fn start(&self, street: &Street) -> tokio::process::Child {
+    fn start(&self, fixture: &ManyPairs) -> tokio::process::Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(street.shop.folder.path().join("serve.log"))
+            .open(fixture.env.folder.path().join("serve.log"))
             .unwrap();
-        street
-            .shop
+        fixture
+            .env
             .command(env!("CARGO_BIN_EXE_twinkey"))
             .env("LD_PRELOAD", libfaketime())
             .env(
@@ -74,7 +74,7 @@ struct Client {
 }
 
 impl Client {
-    fn start(street: Arc<Street>, store: Arc<LocalStore>, first: usize) -> Self {
+    fn start(fixture: Arc<ManyPairs>, store: Arc<LocalStore>, first: usize) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -87,12 +87,12 @@ impl Client {
                 let fresh = cache.get(&pair).filter(|(_, at)| at.elapsed() < CACHE);
                 if fresh.is_none() {
                     let at = Instant::now();
-                    let current = street.read(&*store, pair, stage::CURRENT).await;
+                    let current = fixture.read(&*store, pair, stage::CURRENT).await;
                     cache.insert(pair, (current.unwrap().0, at));
                 }
                 let (document, at) = &cache[&pair];
                 connections += 1;
-                if let Err(error) = street.works(document, pair).await {
+                if let Err(error) = fixture.works(document, pair).await {
                     let user = &document["username"];
                     failures.push(format!("{user}, cached for {:?}: {error}", at.elapsed()));
                 }
@@ -135,13 +135,13 @@ fn steps_at_death(runs: &[Run], process: u32) -> Vec<&'static str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_kills_cost_no_client_a_connection_and_no_window_goes_untold() {
     const SEED: u64 = 1;
-    let street = Arc::new(Street::open(PAIRS, Backend::Local).await);
-    let folder = street.shop.folder.path();
+    let fixture = Arc::new(ManyPairs::open(PAIRS, Backend::Local).await);
+    let folder = fixture.env.folder.path();
     let head = format!(
         "[server]\nlisten = \"{}\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\npath = \"secrets.db\"\nkey_file = \"secrets.key\"",
         free_address()
     );
-    std::fs::write(street.shop.config(), street.config(&head, EACH)).unwrap();
+    std::fs::write(fixture.env.config(), fixture.config(&head, EACH)).unwrap();
     let store = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await;
     let store = Arc::new(store.unwrap());
     let journal = SqliteJournal::open(&folder.join("journal.db"))
@@ -153,15 +153,15 @@ async fn two_hundred_kills_cost_no_client_a_connection_and_no_window_goes_untold
     };
 
     let clients: Vec<Client> = (0..CLIENTS)
-        .map(|first| Client::start(Arc::clone(&street), Arc::clone(&store), first))
+        .map(|first| Client::start(Arc::clone(&fixture), Arc::clone(&store), first))
         .collect();
-    let chance = Chance::new(SEED);
+    let rng = Rng::new(SEED);
     let mut deaths: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut idle = 0;
     for _ in 0..KILLS {
-        let mut serve = time.start(&street);
+        let mut serve = time.start(&fixture);
         // Any moment of its life, its start included.
-        tokio::time::sleep(chance.millis(20..1300)).await;
+        tokio::time::sleep(rng.millis(20..1300)).await;
         assert_eq!(
             serve.try_wait().unwrap(),
             None,
@@ -177,7 +177,7 @@ async fn two_hundred_kills_cost_no_client_a_connection_and_no_window_goes_untold
     }
 
     // The last worker is left alive, for two windows more.
-    let mut serve = time.start(&street);
+    let mut serve = time.start(&fixture);
     let killed_until = time.now();
     until("two windows have gone by", async || {
         time.now() > killed_until + TimeDelta::minutes(10)
@@ -201,7 +201,7 @@ async fn two_hundred_kills_cost_no_client_a_connection_and_no_window_goes_untold
     }
 
     let runs = runs(&journal).await;
-    let known = journal.memory().await.unwrap();
+    let known = journal.rotation_records().await.unwrap();
     let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
     let mut untold = Vec::new();
     let (mut recovered, mut windows) = (0, 0);
@@ -231,7 +231,7 @@ async fn two_hundred_kills_cost_no_client_a_connection_and_no_window_goes_untold
             }
             opens += TimeDelta::minutes(5);
         }
-        street.check(&*store, pair).await.unwrap();
+        fixture.check(&*store, pair).await.unwrap();
     }
     println!(
         "{KILLS} kills (seed {SEED}), {idle} of them between runs; runs on at the others, by step: {deaths:?}"

@@ -17,15 +17,15 @@ use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
 
 use twinkey_testkit::aws::{StandIn, sdk_config};
-use twinkey_testkit::shop::street::{Street, name};
-use twinkey_testkit::shop::{Backend, FIRST, MASTER_SECRET, Plan, Shop, until, value};
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
+use twinkey_testkit::environment::{Backend, FIRST, MASTER_SECRET, Plan, Environment, until, value};
 
 const PAIRS: usize = 6;
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(600);
 
 struct House {
-    street: Street,
+    fixture: ManyPairs,
     rotations: Vec<Rotation>,
     rotator: Rotator,
 }
@@ -37,13 +37,13 @@ impl House {
             ..Plan::default()
         };
         let stand_in = StandIn::start().await;
-        let shop = Shop::open_with(plan, Backend::StandIn(stand_in)).await;
-        let street = Street::settle(shop, PAIRS).await;
-        let text = street.config("[secrets]\nbackend = \"aws\"", "min_interval = \"0s\"");
+        let env = Environment::open_with(plan, Backend::StandIn(stand_in)).await;
+        let fixture = ManyPairs::settle(env, PAIRS).await;
+        let text = fixture.config("[secrets]\nbackend = \"aws\"", "min_interval = \"0s\"");
         let file = std::path::Path::new("twinkey.toml");
         let settings = twinkey::config::parse(file, &text, &Default::default()).unwrap();
-        let url = street.shop.stand_in().url();
-        let journal = SqliteJournal::open(&street.shop.folder.path().join("j.db")).await;
+        let url = fixture.env.stand_in().url();
+        let journal = SqliteJournal::open(&fixture.env.folder.path().join("j.db")).await;
         let rotator = Rotator {
             context: RunContext {
                 store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
@@ -57,7 +57,7 @@ impl House {
             worker: "worker".into(),
         };
         Self {
-            street,
+            fixture,
             rotations: settings.rotations,
             rotator,
         }
@@ -82,19 +82,19 @@ impl House {
     async fn rotates(&self, pair: usize) {
         let run = self.run(pair, true).await;
         assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
-        let store = self.street.shop.stand_in().store();
-        self.street.check(store, pair).await.unwrap();
+        let store = self.fixture.env.stand_in().store();
+        self.fixture.check(store, pair).await.unwrap();
     }
 
     /// How often the master has signed in so far.
     fn sign_ins(&self) -> usize {
-        let log = self.street.shop.log();
+        let log = self.fixture.env.log();
         log.matches("connection authorized: user=rdsmaster").count()
     }
 
     /// Who is signed in as the master now, and how many locks there are.
     async fn there(&self) -> (Vec<i32>, i64) {
-        let mut root = self.street.shop.root("shop").await;
+        let mut root = self.fixture.env.root("shop").await;
         let pids = sqlx::query("SELECT pid FROM pg_stat_activity WHERE usename = 'rdsmaster'")
             .fetch_all(&mut root)
             .await
@@ -140,10 +140,10 @@ async fn another_version_of_the_master_secret_signs_in_anew_though_the_password_
     let house = House::open(IdleAdmins::new(LONG, 2)).await;
     house.rotates(0).await;
     let before = house.sign_ins();
-    let master = secrecy::ExposeSecret::expose_secret(&house.street.shop.master).to_owned();
-    let mut document = house.street.shop.document("rdsmaster", &master);
+    let master = secrecy::ExposeSecret::expose_secret(&house.fixture.env.master).to_owned();
+    let mut document = house.fixture.env.document("rdsmaster", &master);
     document["edited"] = true.into();
-    house.street.shop.put(MASTER_SECRET, &document).await;
+    house.fixture.env.put(MASTER_SECRET, &document).await;
     house.rotates(1).await;
     assert_eq!(house.sign_ins() - before, 1);
 }
@@ -153,7 +153,7 @@ async fn a_connection_that_was_cut_meanwhile_costs_a_sign_in_and_not_the_run() {
     let house = House::open(IdleAdmins::new(LONG, 2)).await;
     house.rotates(0).await;
     let before = house.sign_ins();
-    let mut root = house.street.shop.root("shop").await;
+    let mut root = house.fixture.env.root("shop").await;
     let cut = "SELECT bool_and(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE usename = 'rdsmaster'";
     assert!(value::<bool>(&mut root, cut).await);
     house.rotates(1).await;
@@ -164,8 +164,8 @@ async fn a_connection_that_was_cut_meanwhile_costs_a_sign_in_and_not_the_run() {
 async fn after_a_run_that_was_refused_and_after_a_while_nothing_is_kept() {
     let house = House::open(IdleAdmins::new(LONG, 2)).await;
     let _somebody = house
-        .street
-        .shop
+        .fixture
+        .env
         .connect(&name(0), &FIRST.into(), "shop")
         .await;
     house.rotates(0).await;

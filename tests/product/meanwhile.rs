@@ -7,30 +7,30 @@ use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
 use twinkey_stores::stage;
 
-use twinkey_testkit::shop::{Plan, SECRET, Shop, free_address, run, until, value};
+use twinkey_testkit::environment::{Plan, SECRET, Environment, free_address, run, until, value};
 
 /// A lock that nothing but these tests takes.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4711)";
 
 /// A shop whose runs wait in `test` until the connection's transaction ends.
-async fn held() -> (Shop, PgConnection) {
+async fn held() -> (Environment, PgConnection) {
     let plan = Plan {
         rotation: format!("probe = [\"{PROBE}\"]"),
         ..Plan::default()
     };
-    let shop = Shop::open(plan).await;
-    let mut holder = shop.root("shop").await;
+    let env = Environment::open(plan).await;
+    let mut holder = env.root("shop").await;
     run(&mut holder, "BEGIN").await;
     run(&mut holder, PROBE).await;
-    (shop, holder)
+    (env, holder)
 }
 
 /// Begins a run, which is in `test` when this comes back.
-async fn begun(shop: &Shop) -> JoinHandle<Output> {
-    let mut command = shop.command(env!("CARGO_BIN_EXE_twinkey"));
+async fn begun(env: &Environment) -> JoinHandle<Output> {
+    let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     let output = command.args(["rotate", "shop"]).output();
     let run = tokio::spawn(async { output.await.unwrap() });
-    let mut look = shop.root("shop").await;
+    let mut look = env.root("shop").await;
     until("the run waits in `test`", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%4711%'";
         value::<i64>(&mut look, sql).await > 0
@@ -41,36 +41,36 @@ async fn begun(shop: &Shop) -> JoinHandle<Output> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_is_refused_while_one_is_on_whatever_its_journal_and_the_first_ends_well() {
-    let (shop, mut holder) = held().await;
-    let first = begun(&shop).await;
-    shop.refuses(&["rotate", "shop"], "already_running").await;
+    let (env, mut holder) = held().await;
+    let first = begun(&env).await;
+    env.refuses(&["rotate", "shop"], "already_running").await;
     // Another worker with a journal of its own meets it in the database.
-    let config = std::fs::read_to_string(shop.config()).unwrap();
+    let config = std::fs::read_to_string(env.config()).unwrap();
     let other = config.replace("journal.db", "other.db");
-    std::fs::write(shop.config(), other).unwrap();
-    shop.refuses(&["rotate", "shop"], "already_running").await;
+    std::fs::write(env.config(), other).unwrap();
+    env.refuses(&["rotate", "shop"], "already_running").await;
     run(&mut holder, "ROLLBACK").await;
     let first = first.await.unwrap();
     assert!(first.status.success(), "{first:?}");
-    shop.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::CURRENT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_edited_while_a_run_is_on_stays_as_it_was_edited() {
-    let (shop, mut holder) = held().await;
-    let first = begun(&shop).await;
-    let (mut edited, _) = shop.read(stage::CURRENT).await;
+    let (env, mut holder) = held().await;
+    let first = begun(&env).await;
+    let (mut edited, _) = env.read(stage::CURRENT).await;
     edited["alpha"] = json!("edited");
-    shop.put(SECRET, &edited).await;
+    env.put(SECRET, &edited).await;
     run(&mut holder, "ROLLBACK").await;
     let first = first.await.unwrap();
     let said = String::from_utf8(first.stderr).unwrap();
     assert_eq!(first.status.code(), Some(1), "{said}");
     assert!(said.contains("error[lost_race]: "), "{said}");
     assert!(!hint_of(&said).is_empty(), "{said}");
-    assert_eq!(shop.read(stage::CURRENT).await.0, edited);
-    shop.signed_in(stage::CURRENT).await;
-    shop.good(&["rotate", "shop"]).await;
+    assert_eq!(env.read(stage::CURRENT).await.0, edited);
+    env.signed_in(stage::CURRENT).await;
+    env.good(&["rotate", "shop"]).await;
 }
 
 fn hint_of(said: &str) -> &str {
@@ -80,21 +80,21 @@ fn hint_of(said: &str) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_throttles_for_longer_than_anybody_waits_has_its_own_code() {
-    let shop = Shop::open(Plan::default()).await;
-    let faults = shop.stand_in().faults();
+    let env = Environment::open(Plan::default()).await;
+    let faults = env.stand_in().faults();
     faults.throttle("PutSecretValue", 30);
-    shop.refuses(&["rotate", "shop"], "store_throttled").await;
+    env.refuses(&["rotate", "shop"], "store_throttled").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_is_none_is_told_and_left_as_it_is() {
-    let shop = Shop::open(Plan::default()).await;
-    let journal = shop.folder.path().join("journal.db");
+    let env = Environment::open(Plan::default()).await;
+    let journal = env.folder.path().join("journal.db");
     let text = "a file of somebody else's, and no database";
     std::fs::write(&journal, text).unwrap();
-    let said = shop.fails(&["status"], 1, "journal_unavailable").await;
+    let said = env.fails(&["status"], 1, "journal_unavailable").await;
     assert!(said.contains("journal"), "{said}");
-    shop.refuses(&["rotate", "shop"], "journal_unavailable")
+    env.refuses(&["rotate", "shop"], "journal_unavailable")
         .await;
     assert_eq!(std::fs::read_to_string(&journal).unwrap(), text);
 }
@@ -103,11 +103,11 @@ async fn a_journal_that_is_none_is_told_and_left_as_it_is() {
 async fn a_worker_whose_address_is_taken_says_so_and_ends() {
     let address = free_address();
     let _taken = std::net::TcpListener::bind(&address).unwrap();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
     })
     .await;
-    let said = shop.fails(&["serve"], 1, "internal").await;
+    let said = env.fails(&["serve"], 1, "internal").await;
     assert!(said.contains(&address), "{said}");
 }

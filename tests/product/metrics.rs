@@ -9,7 +9,7 @@ use twinkey_stores::stage;
 
 use crate::admin::Endpoint;
 use crate::serving::{known_before, open_now};
-use twinkey_testkit::shop::{MASTER_SECRET, Plan, until};
+use twinkey_testkit::environment::{MASTER_SECRET, Plan, until};
 
 /// Every sample by its name and labels.
 async fn scrape(endpoint: &Endpoint) -> BTreeMap<String, f64> {
@@ -55,17 +55,17 @@ async fn every_metric_of_the_contract_tells_what_happened() {
         ..Plan::default()
     })
     .await;
-    let shop = &endpoint.shop;
+    let env = &endpoint.env;
     rotate(&endpoint, "succeeded").await;
     rotate(&endpoint, "succeeded").await;
-    let (standby, _) = shop.read(stage::PREVIOUS).await;
+    let (standby, _) = env.read(stage::PREVIOUS).await;
     let password = SecretString::from(standby["password"].as_str().unwrap());
     let user = standby["username"].as_str().unwrap();
-    let _signed_in = shop.connect(user, &password, "shop").await.unwrap();
+    let _signed_in = env.connect(user, &password, "shop").await.unwrap();
     let check = endpoint.json("/v1/rotations/shop/check").await;
     assert_eq!(check["standby_sessions"].as_array().unwrap().len(), 1);
-    let wrong = shop.document("rdsmaster", "Wrong-0123456789");
-    shop.put(MASTER_SECRET, &wrong).await;
+    let wrong = env.document("rdsmaster", "Wrong-0123456789");
+    env.put(MASTER_SECRET, &wrong).await;
     rotate(&endpoint, "failed").await;
 
     let ended = |outcome: &str| {
@@ -173,9 +173,9 @@ async fn a_run_of_a_window_is_measured_from_its_opening() {
     rotate(&endpoint, "succeeded").await;
     endpoint.serve.kill().await.unwrap();
     // The window is taken up by a worker that finds the rotation known since before it opened.
-    known_before(&endpoint.shop.folder.path().join("journal.db"), opens).await;
+    known_before(&endpoint.env.folder.path().join("journal.db"), opens).await;
     let address = endpoint.url.trim_start_matches("http://");
-    endpoint.serve = endpoint.shop.serve(address).await;
+    endpoint.serve = endpoint.env.serve(address).await;
     until("its run is counted", async || {
         scrape(&endpoint).await["twinkey_window_lag_seconds_count"] == 1.0
     })

@@ -13,7 +13,7 @@ use twinkey_stores::stage;
 
 use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::moto::Moto;
-use twinkey_testkit::shop::{Backend, MASTER_SECRET, Plan, Shop, free_address, until};
+use twinkey_testkit::environment::{Backend, MASTER_SECRET, Plan, Environment, free_address, until};
 
 const KEY: &str = "a-webhook-key-of-some-length";
 
@@ -78,7 +78,7 @@ fn webhook(url: &str, events: &str) -> String {
 
 /// A worker on a shop, with these receivers.
 struct Worker {
-    shop: Shop,
+    env: Environment,
     url: String,
     _serve: tokio::process::Child,
 }
@@ -90,11 +90,11 @@ impl Worker {
             config: format!("{notify}\n[server]\nlisten = \"{address}\"\n"),
             ..Plan::default()
         };
-        let shop = Shop::open_with(plan, backend).await;
-        std::fs::write(shop.folder.path().join("key"), KEY).unwrap();
+        let env = Environment::open_with(plan, backend).await;
+        std::fs::write(env.folder.path().join("key"), KEY).unwrap();
         Self {
-            _serve: shop.serve(&address).await,
-            shop,
+            _serve: env.serve(&address).await,
+            env,
             url: format!("http://{address}"),
         }
     }
@@ -119,12 +119,12 @@ impl Worker {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.shop.folder.path().join("serve.log")).unwrap()
+        std::fs::read_to_string(self.env.folder.path().join("serve.log")).unwrap()
     }
 
     async fn lose_the_master(&self) {
-        let wrong = self.shop.document("rdsmaster", "Wrong-0123456789");
-        self.shop.put(MASTER_SECRET, &wrong).await;
+        let wrong = self.env.document("rdsmaster", "Wrong-0123456789");
+        self.env.put(MASTER_SECRET, &wrong).await;
     }
 }
 
@@ -166,7 +166,7 @@ async fn a_webhook_is_told_what_it_wants_signed_and_without_a_password() {
     assert!(!failed["problem"]["hint"].as_str().unwrap().is_empty());
     let said = format!("{messages:?}{}", worker.log());
     for label in [stage::CURRENT, stage::PREVIOUS] {
-        let (document, _) = worker.shop.read(label).await;
+        let (document, _) = worker.env.read(label).await;
         assert!(!said.contains(document["password"].as_str().unwrap()));
     }
     assert!(!said.contains("T0K3N") && !said.contains(KEY));
@@ -229,8 +229,8 @@ async fn a_worker_whose_receivers_key_is_not_there_or_too_short_does_not_start_a
         config: webhook("https://127.0.0.1:1/hook-T0K3N", "\"failed\""),
         ..Plan::default()
     };
-    let shop = Shop::open_with(plan, Backend::Local).await;
-    let key = shop.folder.path().join("key");
+    let env = Environment::open_with(plan, Backend::Local).await;
+    let key = env.folder.path().join("key");
     for (text, why) in [
         (None, "cannot be read"),
         (Some("short"), "shorter than 16 characters"),
@@ -238,7 +238,7 @@ async fn a_worker_whose_receivers_key_is_not_there_or_too_short_does_not_start_a
         if let Some(text) = text {
             std::fs::write(&key, text).unwrap();
         }
-        let output = shop.twinkey(&["serve"]).await;
+        let output = env.twinkey(&["serve"]).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{said}");
         assert!(
@@ -337,7 +337,7 @@ async fn sns_and_eventbridge_are_told_in_a_form_that_filters_and_aws_rules_under
     );
     let worker = Worker::open(notify, Backend::Moto(moto)).await;
     let run = worker.rotate("succeeded").await;
-    let Backend::Moto(moto) = &worker.shop.backend else {
+    let Backend::Moto(moto) = &worker.env.backend else {
         panic!("the shop is on moto")
     };
     let published = received(moto, &by_topic).await;

@@ -6,12 +6,12 @@ use twinkey_testkit::postgres::LocalPostgres;
 
 use twinkey_testkit::aws::StandIn;
 use twinkey_testkit::moto::Moto;
-use twinkey_testkit::shop::{Backend, Plan, SECRET, Shop, quoted, run, value};
+use twinkey_testkit::environment::{Backend, Plan, SECRET, Environment, quoted, run, value};
 
 /// After a rotation: both users sign in, can do the same, and the secret has kept the rest.
-async fn both_users_are_equal(shop: &Shop, round: usize, before: &Json) {
-    let mut current = shop.signed_in(stage::CURRENT).await;
-    let mut previous = shop.signed_in(stage::PREVIOUS).await;
+async fn both_users_are_equal(env: &Environment, round: usize, before: &Json) {
+    let mut current = env.signed_in(stage::CURRENT).await;
+    let mut previous = env.signed_in(stage::PREVIOUS).await;
 
     let made = format!("work.made_{round}");
     run(&mut current, &format!("CREATE TABLE {made} (id int)")).await;
@@ -41,17 +41,17 @@ async fn both_users_are_equal(shop: &Shop, round: usize, before: &Json) {
         assert_eq!(a, b, "{setting}");
         assert_ne!(a, "\"$user\", public", "{setting} was set for the role");
     }
-    let mut root = shop.root("shop").await;
+    let mut root = env.root("shop").await;
     let limits: Vec<(i32, bool, bool)> = sqlx::query_as(
         "SELECT rolconnlimit, rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = $1 OR rolname = $1 || '_clone'",
     )
-    .bind(&shop.user)
+    .bind(&env.user)
     .fetch_all(&mut root)
     .await
     .unwrap();
     assert_eq!(limits, [(7, true, true), (7, true, true)]);
 
-    let (after, _) = shop.read(stage::CURRENT).await;
+    let (after, _) = env.read(stage::CURRENT).await;
     let strip = |document: &Json| {
         let mut fields = document.as_object().unwrap().clone();
         fields.remove("username");
@@ -67,8 +67,8 @@ async fn both_users_are_equal(shop: &Shop, round: usize, before: &Json) {
     assert_ne!(after["password"], before["password"]);
 }
 
-async fn may_read(shop: &Shop, label: &str, table: &str) -> bool {
-    let mut who = shop.signed_in(label).await;
+async fn may_read(env: &Environment, label: &str, table: &str) -> bool {
+    let mut who = env.signed_in(label).await;
     value(
         &mut who,
         &format!("SELECT has_table_privilege('{table}', 'SELECT')"),
@@ -76,9 +76,9 @@ async fn may_read(shop: &Shop, label: &str, table: &str) -> bool {
     .await
 }
 
-async fn three_rotations(shop: Shop) {
-    let user = quoted(&shop.user);
-    let mut root = shop.root("shop").await;
+async fn three_rotations(env: Environment) {
+    let user = quoted(&env.user);
+    let mut root = env.root("shop").await;
     run(
         &mut root,
         &format!("ALTER ROLE {user} CONNECTION LIMIT 7 CREATEDB"),
@@ -102,7 +102,7 @@ async fn three_rotations(shop: Shop) {
     run(&mut root, "CREATE TABLE public.ledger (id int)").await;
 
     for round in 1..=3 {
-        let (before, replaced) = shop.read(stage::CURRENT).await;
+        let (before, replaced) = env.read(stage::CURRENT).await;
         match round {
             2 => {
                 run(
@@ -120,22 +120,22 @@ async fn three_rotations(shop: Shop) {
             }
             _ => {}
         }
-        let said = shop.good(&["rotate", "shop", "--reason", "a test"]).await;
+        let said = env.good(&["rotate", "shop", "--reason", "a test"]).await;
         for step in ["create", "set", "test", "finish"] {
             assert!(said.contains(step), "{said}");
         }
-        let (_, previous) = shop.read(stage::PREVIOUS).await;
+        let (_, previous) = env.read(stage::PREVIOUS).await;
         assert_eq!(previous, replaced);
-        both_users_are_equal(&shop, round, &before).await;
+        both_users_are_equal(&env, round, &before).await;
         for label in [stage::CURRENT, stage::PREVIOUS] {
             assert_eq!(
-                may_read(&shop, label, "public.ledger").await,
+                may_read(&env, label, "public.ledger").await,
                 round == 2,
                 "{label}, round {round}"
             );
         }
     }
-    let history: Json = serde_json::from_str(&shop.good(&["history", "--json"]).await).unwrap();
+    let history: Json = serde_json::from_str(&env.good(&["history", "--json"]).await).unwrap();
     assert_eq!(history.as_array().unwrap().len(), 3);
     assert!(
         history
@@ -167,26 +167,26 @@ async fn three_rotations_in_a_row_keep_the_pair_equal_on_every_postgresql() {
             version: Some(version),
             ..Plan::default()
         };
-        three_rotations(Shop::open(plan).await).await;
+        three_rotations(Environment::open(plan).await).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_rotations_in_a_row_keep_the_pair_equal_on_moto() {
-    three_rotations(Shop::open_with(Plan::default(), Backend::Moto(Moto::start().await)).await)
+    three_rotations(Environment::open_with(Plan::default(), Backend::Moto(Moto::start().await)).await)
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_rotations_in_a_row_keep_the_pair_equal_on_the_embedded_store() {
-    three_rotations(Shop::open_with(Plan::default(), Backend::Local).await).await;
+    three_rotations(Environment::open_with(Plan::default(), Backend::Local).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_writes_to_the_store_twice() {
-    let shop = Shop::open_with(Plan::default(), Backend::StandIn(StandIn::start().await)).await;
-    shop.good(&["rotate", "shop"]).await;
-    let calls = shop.stand_in().faults().calls();
+    let env = Environment::open_with(Plan::default(), Backend::StandIn(StandIn::start().await)).await;
+    env.good(&["rotate", "shop"]).await;
+    let calls = env.stand_in().faults().calls();
     let on_secret: Vec<&str> = calls
         .iter()
         .filter(|c| c.secret == SECRET)
@@ -214,37 +214,37 @@ async fn hostile_user_names_are_only_names() {
         "dollar$1",
         "back\\slash",
     ] {
-        let shop = Shop::open(Plan {
+        let env = Environment::open(Plan {
             user,
             ..Plan::default()
         })
         .await;
         for _ in 0..2 {
-            shop.good(&["rotate", "shop"]).await;
-            shop.signed_in(stage::CURRENT).await;
-            shop.signed_in(stage::PREVIOUS).await;
+            env.good(&["rotate", "shop"]).await;
+            env.signed_in(stage::CURRENT).await;
+            env.signed_in(stage::PREVIOUS).await;
         }
-        assert_eq!(shop.read(stage::CURRENT).await.0["username"], user);
+        assert_eq!(env.read(stage::CURRENT).await.0["username"], user);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_name_of_63_bytes_is_refused_unless_the_clone_fits_too() {
     let long = "x".repeat(63).leak();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         user: long,
         ..Plan::default()
     })
     .await;
-    let said = shop.refuses(&["rotate", "shop"], "username_too_long").await;
+    let said = env.refuses(&["rotate", "shop"], "username_too_long").await;
     assert!(said.contains("63"), "{said}");
 
     let fits = "y".repeat(63 - "_clone".len()).leak();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         user: fits,
         ..Plan::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.signed_in(stage::CURRENT).await;
+    env.good(&["rotate", "shop"]).await;
+    env.signed_in(stage::CURRENT).await;
 }

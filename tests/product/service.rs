@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::shop::{Plan, Shop, free_address, until};
+use twinkey_testkit::environment::{Plan, Environment, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -20,8 +20,8 @@ struct Manager {
 }
 
 impl Manager {
-    fn listen(shop: &Shop) -> Self {
-        let socket = UnixDatagram::bind(shop.folder.path().join("notify")).unwrap();
+    fn listen(env: &Environment) -> Self {
+        let socket = UnixDatagram::bind(env.folder.path().join("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self {
             socket,
@@ -30,10 +30,10 @@ impl Manager {
     }
 
     /// `serve`, under this manager, with a watchdog.
-    fn serve(shop: &Shop, watchdog: Duration) -> Child {
-        shop.command(env!("CARGO_BIN_EXE_twinkey"))
+    fn serve(env: &Environment, watchdog: Duration) -> Child {
+        env.command(env!("CARGO_BIN_EXE_twinkey"))
             .arg("serve")
-            .env("NOTIFY_SOCKET", shop.folder.path().join("notify"))
+            .env("NOTIFY_SOCKET", env.folder.path().join("notify"))
             .env("WATCHDOG_USEC", watchdog.as_micros().to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -86,14 +86,14 @@ fn signal(serve: &Child, name: &str) {
 async fn a_service_manager_hears_when_the_worker_is_ready_reloads_and_stops_and_from_its_scheduler_meanwhile()
  {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
     })
     .await;
-    let mut manager = Manager::listen(&shop);
-    let mut serve = Manager::serve(&shop, Duration::from_millis(200));
-    let armed = "STATUS=the schedules are armed";
+    let mut manager = Manager::listen(&env);
+    let mut serve = Manager::serve(&env, Duration::from_millis(200));
+    let armed = "STATUS=schedules armed";
 
     manager.until_told("READY=1", 0).await;
     let ready = reqwest::get(format!("http://{address}/readyz")).await;
@@ -105,15 +105,15 @@ async fn a_service_manager_hears_when_the_worker_is_ready_reloads_and_stops_and_
         assert!(manager.told.len() > mark, "beat {beats}");
     }
 
-    let good = std::fs::read_to_string(shop.config()).unwrap();
+    let good = std::fs::read_to_string(env.config()).unwrap();
     for (config, status) in [
-        (good.clone(), "STATUS=the config was reloaded"),
+        (good.clone(), "STATUS=config reloaded"),
         (
             format!("{good}\nnonsense = 1\n"),
-            "STATUS=the new config was refused, the old one is in force",
+            "STATUS=new config refused, the previous one stays active",
         ),
     ] {
-        std::fs::write(shop.config(), config).unwrap();
+        std::fs::write(env.config(), config).unwrap();
         let mark = manager.told.len();
         signal(&serve, "HUP");
         manager.until_told("READY=1", mark).await;
@@ -132,17 +132,17 @@ async fn a_service_manager_hears_when_the_worker_is_ready_reloads_and_stops_and_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_watchdog_is_not_fed_and_one_without_a_manager_serves_as_well() {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
     })
     .await;
     // Another process's watchdog, as a child of the worker would inherit it.
-    let mut manager = Manager::listen(&shop);
-    let mut serve = shop
+    let mut manager = Manager::listen(&env);
+    let mut serve = env
         .command(env!("CARGO_BIN_EXE_twinkey"))
         .arg("serve")
-        .env("NOTIFY_SOCKET", shop.folder.path().join("notify"))
+        .env("NOTIFY_SOCKET", env.folder.path().join("notify"))
         .env("WATCHDOG_USEC", "1000")
         .env("WATCHDOG_PID", std::process::id().to_string())
         .stderr(Stdio::null())
@@ -153,14 +153,14 @@ async fn a_worker_without_a_watchdog_is_not_fed_and_one_without_a_manager_serves
     assert!(serve.wait().await.unwrap().success());
     assert!(!manager.heard("WATCHDOG=1", 0), "{:?}", manager.told);
 
-    let mut alone = shop.serve(&address).await;
+    let mut alone = env.serve(&address).await;
     signal(&alone, "TERM");
     assert!(alone.wait().await.unwrap().success());
 }
 
 /// `healthz` with this config, whatever else is set.
-async fn healthz(shop: &Shop, more: &[&str]) -> std::process::Output {
-    let mut command: Command = shop.command(env!("CARGO_BIN_EXE_twinkey"));
+async fn healthz(env: &Environment, more: &[&str]) -> std::process::Output {
+    let mut command: Command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     command.arg("healthz").args(more).output().await.unwrap()
 }
 
@@ -170,7 +170,7 @@ async fn healthz_tells_a_worker_that_lives_from_none_and_from_another_program() 
     let pki = Pki::new();
     // Every address, as in a container; over TLS, with a certificate for a name.
     let listen = address.replace("127.0.0.1", "0.0.0.0");
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!(
             "[server]\nlisten = \"{listen}\"\nadmin_token_file = \"token\"\ntls = {{ cert = \"cert.pem\", key = \"key.pem\" }}"
         ),
@@ -178,47 +178,47 @@ async fn healthz_tells_a_worker_that_lives_from_none_and_from_another_program() 
     })
     .await;
     let write = |name: &str, text: &str| {
-        std::fs::write(shop.folder.path().join(name), text).unwrap();
+        std::fs::write(env.folder.path().join(name), text).unwrap();
     };
     write("token", TOKEN);
     write("cert.pem", &pki.server.0);
     write("key.pem", &pki.server.1);
 
-    let said = shop.fails(&["healthz"], 1, "internal").await;
+    let said = env.fails(&["healthz"], 1, "internal").await;
     assert!(said.contains("refused"), "nobody is there: {said}");
 
-    let mut serve = shop
+    let mut serve = env
         .command(env!("CARGO_BIN_EXE_twinkey"))
         .arg("serve")
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     until("the worker is well", async || {
-        healthz(&shop, &[]).await.status.success()
+        healthz(&env, &[]).await.status.success()
     })
     .await;
-    assert_eq!(shop.good(&["healthz"]).await, "ok\n");
+    assert_eq!(env.good(&["healthz"]).await, "ok\n");
     // Elsewhere the certificate is verified, and this one's root is unknown.
     let url = format!(
         "https://{}/healthz",
         address.replace("127.0.0.1", "localhost")
     );
-    let said = shop.fails(&["healthz", "--url", &url], 1, "internal").await;
+    let said = env.fails(&["healthz", "--url", &url], 1, "internal").await;
     assert!(said.contains("certificate"), "{said}");
 
     // A new config that the worker would refuse, and the old one stays in force.
-    let good = std::fs::read_to_string(shop.config()).unwrap();
-    std::fs::write(shop.config(), format!("{good}\nnonsense = 1\n")).unwrap();
-    shop.good(&["healthz"]).await;
+    let good = std::fs::read_to_string(env.config()).unwrap();
+    std::fs::write(env.config(), format!("{good}\nnonsense = 1\n")).unwrap();
+    env.good(&["healthz"]).await;
     let wrong = good.replace("cert =", "certificate =");
-    std::fs::write(shop.config(), wrong).unwrap();
-    let said = shop.fails(&["healthz"], 2, "config_invalid").await;
+    std::fs::write(env.config(), wrong).unwrap();
+    let said = env.fails(&["healthz"], 2, "config_invalid").await;
     assert!(said.contains("server.tls"), "{said}");
-    std::fs::write(shop.config(), good).unwrap();
+    std::fs::write(env.config(), good).unwrap();
 
     signal(&serve, "TERM");
     assert!(serve.wait().await.unwrap().success());
-    shop.fails(&["healthz"], 1, "internal").await;
+    env.fails(&["healthz"], 1, "internal").await;
 
     // What answers, and is no worker.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -231,14 +231,14 @@ async fn healthz_tells_a_worker_that_lives_from_none_and_from_another_program() 
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nIt works!")
             .unwrap();
     });
-    let said = shop.fails(&["healthz", "--url", &url], 1, "internal").await;
-    assert!(said.contains("not as a worker does"), "{said}");
+    let said = env.fails(&["healthz", "--url", &url], 1, "internal").await;
+    assert!(said.contains("not as a worker"), "{said}");
     answering.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn healthz_gives_up_on_a_worker_that_hangs() {
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: "[server]\nlisten = \"127.0.0.1:1\"".into(),
         ..Plan::default()
     })
@@ -246,6 +246,6 @@ async fn healthz_gives_up_on_a_worker_that_hangs() {
     // It takes connections, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/healthz", silent.local_addr().unwrap());
-    let said = shop.fails(&["healthz", "--url", &url], 1, "internal").await;
+    let said = env.fails(&["healthz", "--url", &url], 1, "internal").await;
     assert!(said.contains("timed out"), "{said}");
 }

@@ -8,7 +8,7 @@ use twinkey::rotation::run::version_id;
 use twinkey_stores::stage;
 use twinkey_stores::{SecretStore, VersionId};
 
-use twinkey_testkit::shop::{Plan, SECRET, Shop, free_address, run, until, value};
+use twinkey_testkit::environment::{Plan, SECRET, Environment, free_address, run, until, value};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -16,23 +16,23 @@ fn guarded(address: &str) -> String {
     format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"")
 }
 
-async fn runs(shop: &Shop) -> Json {
-    serde_json::from_str(&shop.good(&["history", "--json"]).await).unwrap()
+async fn runs(env: &Environment) -> Json {
+    serde_json::from_str(&env.good(&["history", "--json"]).await).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_endpoint_rotates_on_demand_with_the_token_and_does_nothing_without_it() {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: guarded(&address),
         ..Plan::default()
     })
     .await;
-    std::fs::write(shop.folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
-    let mut serve = shop.serve(&address).await;
+    std::fs::write(env.folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    let mut serve = env.serve(&address).await;
     let client = reqwest::Client::new();
     let url = |path: &str| format!("http://{address}{path}");
-    let before = shop.state().await;
+    let before = env.state().await;
 
     for token in [None, Some("a-wrong-token-of-some-length"), Some("")] {
         for (method, path) in [
@@ -55,8 +55,8 @@ async fn the_endpoint_rotates_on_demand_with_the_token_and_does_nothing_without_
             assert_eq!(answer.headers()["content-type"], "application/problem+json");
         }
     }
-    assert_eq!(shop.state().await, before, "nothing happened");
-    assert_eq!(runs(&shop).await, Json::Array(Vec::new()));
+    assert_eq!(env.state().await, before, "nothing happened");
+    assert_eq!(runs(&env).await, Json::Array(Vec::new()));
 
     let post = async |name: &str, body: &str, key: Option<&str>| {
         let mut request = client
@@ -102,7 +102,7 @@ async fn the_endpoint_rotates_on_demand_with_the_token_and_does_nothing_without_
         (Some("manual"), Some("a test"))
     );
     assert_eq!(
-        shop.read(stage::CURRENT).await.1.0,
+        env.read(stage::CURRENT).await.1.0,
         ended["version_id"].as_str().unwrap()
     );
 
@@ -150,14 +150,14 @@ async fn the_endpoint_rotates_on_demand_with_the_token_and_does_nothing_without_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_rotation_inside_min_interval_is_answered_409() {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         rotation: "min_interval = \"1h\"".into(),
         ..Plan::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    let _serve = shop.serve(&address).await;
+    env.good(&["rotate", "shop"]).await;
+    let _serve = env.serve(&address).await;
     let url = format!("http://{address}/v1/rotations/shop/rotate");
     let answer = reqwest::Client::new().post(url).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::CONFLICT);
@@ -187,30 +187,30 @@ pub fn open_now() -> (String, DateTime<Utc>) {
     (text, opens)
 }
 
-async fn scheduled_id(shop: &Shop, opens: DateTime<Utc>) -> VersionId {
-    let description = shop.stand_in().store().describe(SECRET).await.unwrap();
+async fn scheduled_id(env: &Environment, opens: DateTime<Utc>) -> VersionId {
+    let description = env.stand_in().store().describe(SECRET).await.unwrap();
     version_id::scheduled(&description.arn, opens)
 }
 
 /// A shop whose window is open, and whose worker takes it up when it starts.
-async fn shop_in_its_window(address: &str) -> (Shop, DateTime<Utc>) {
+async fn shop_in_its_window(address: &str) -> (Environment, DateTime<Utc>) {
     let (schedule, opens) = open_now();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         rotation: format!("{schedule}\nmissed = \"run\""),
         ..Plan::default()
     })
     .await;
-    (shop, opens)
+    (env, opens)
 }
 
 /// A pair whose standby is being altered by somebody else until the connection's transaction ends:
 /// whoever alters it meanwhile waits. The rotation was known before the window opened.
-async fn busy_standby(shop: &Shop, opens: DateTime<Utc>) -> PgConnection {
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
-    known_before(&shop.folder.path().join("journal.db"), opens).await;
-    let mut root = shop.root("postgres").await;
+async fn busy_standby(env: &Environment, opens: DateTime<Utc>) -> PgConnection {
+    env.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
+    known_before(&env.folder.path().join("journal.db"), opens).await;
+    let mut root = env.root("postgres").await;
     run(&mut root, "BEGIN").await;
     run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
     root
@@ -229,8 +229,8 @@ pub async fn known_before(journal: &std::path::Path, opens: DateTime<Utc>) {
     db.close().await.unwrap();
 }
 
-async fn waits_in_set(shop: &Shop) {
-    let mut look = shop.root("postgres").await;
+async fn waits_in_set(env: &Environment) {
+    let mut look = env.root("postgres").await;
     until("the run waits in `set`", async || {
         value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
     })
@@ -238,14 +238,14 @@ async fn waits_in_set(shop: &Shop) {
 }
 
 /// A shop in whose open window `serve` has been killed while the run was in its step `set`.
-async fn killed_in_the_middle(address: &str) -> (Shop, DateTime<Utc>) {
-    let (shop, opens) = shop_in_its_window(address).await;
-    let mut root = busy_standby(&shop, opens).await;
-    let mut serve = shop.serve(address).await;
-    waits_in_set(&shop).await;
+async fn killed_in_the_middle(address: &str) -> (Environment, DateTime<Utc>) {
+    let (env, opens) = shop_in_its_window(address).await;
+    let mut root = busy_standby(&env, opens).await;
+    let mut serve = env.serve(address).await;
+    waits_in_set(&env).await;
     serve.kill().await.unwrap();
     run(&mut root, "ROLLBACK").await;
-    let mut look = shop.root("postgres").await;
+    let mut look = env.root("postgres").await;
     until(
         "the server has let go of the killed worker's session",
         async || {
@@ -258,37 +258,37 @@ async fn killed_in_the_middle(address: &str) -> (Shop, DateTime<Utc>) {
         },
     )
     .await;
-    (shop, opens)
+    (env, opens)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_in_the_middle_finishes_its_run_inside_the_window_under_the_same_version_id()
  {
     let address = free_address();
-    let (shop, opens) = killed_in_the_middle(&address).await;
-    let id = scheduled_id(&shop, opens).await;
-    let (pending, pending_id) = shop.read(stage::PENDING).await;
+    let (env, opens) = killed_in_the_middle(&address).await;
+    let id = scheduled_id(&env, opens).await;
+    let (pending, pending_id) = env.read(stage::PENDING).await;
     assert_eq!(pending_id, id);
-    let before = shop.read(stage::CURRENT).await;
-    shop.signed_in(stage::CURRENT).await;
-    shop.signed_in(stage::PREVIOUS).await;
+    let before = env.read(stage::CURRENT).await;
+    env.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::PREVIOUS).await;
 
-    let mut serve = shop.serve(&address).await;
+    let mut serve = env.serve(&address).await;
     until("the run is finished", async || {
-        shop.read(stage::CURRENT).await != before
+        env.read(stage::CURRENT).await != before
     })
     .await;
     assert_eq!(
-        shop.read(stage::CURRENT).await,
+        env.read(stage::CURRENT).await,
         (pending, id),
         "the same version, the same password"
     );
-    shop.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::CURRENT).await;
     until("the journal says so", async || {
-        runs(&shop).await[0]["state"] == "succeeded"
+        runs(&env).await[0]["state"] == "succeeded"
     })
     .await;
-    let run = &runs(&shop).await[0];
+    let run = &runs(&env).await[0];
     assert_eq!(run["trigger"], "recovery");
     assert!(run["attempt"].as_u64().unwrap() >= 2);
     serve.kill().await.unwrap();
@@ -297,24 +297,24 @@ async fn a_worker_killed_in_the_middle_finishes_its_run_inside_the_window_under_
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_in_the_middle_of_a_run_parks_it_ends_well_and_the_next_worker_finishes_it() {
     let address = free_address();
-    let (shop, opens) = shop_in_its_window(&address).await;
-    let mut root = busy_standby(&shop, opens).await;
-    let mut serve = shop.serve(&address).await;
-    waits_in_set(&shop).await;
+    let (env, opens) = shop_in_its_window(&address).await;
+    let mut root = busy_standby(&env, opens).await;
+    let mut serve = env.serve(&address).await;
+    waits_in_set(&env).await;
     terminate(&serve);
     assert!(serve.wait().await.unwrap().success(), "status 0");
-    assert_eq!(runs(&shop).await[0]["state"], "deferred");
+    assert_eq!(runs(&env).await[0]["state"], "deferred");
     run(&mut root, "ROLLBACK").await;
 
-    let before = shop.read(stage::CURRENT).await;
-    let mut serve = shop.serve(&address).await;
+    let before = env.read(stage::CURRENT).await;
+    let mut serve = env.serve(&address).await;
     until("the run is finished", async || {
-        shop.read(stage::CURRENT).await != before
+        env.read(stage::CURRENT).await != before
     })
     .await;
     assert_eq!(
-        shop.read(stage::CURRENT).await.1,
-        scheduled_id(&shop, opens).await
+        env.read(stage::CURRENT).await.1,
+        scheduled_id(&env, opens).await
     );
     serve.kill().await.unwrap();
 }
@@ -322,9 +322,9 @@ async fn sigterm_in_the_middle_of_a_run_parks_it_ends_well_and_the_next_worker_f
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_comes_back_after_the_window_leaves_awscurrent_alone_and_says_missed() {
     let address = free_address();
-    let (shop, _) = killed_in_the_middle(&address).await;
-    let before = shop.state().await;
-    let mut serve = shop
+    let (env, _) = killed_in_the_middle(&address).await;
+    let before = env.state().await;
+    let mut serve = env
         .command(env!("CARGO_BIN_EXE_twinkey"))
         .env("LD_PRELOAD", libfaketime())
         .env("FAKETIME", "+3h")
@@ -333,12 +333,12 @@ async fn a_worker_that_comes_back_after_the_window_leaves_awscurrent_alone_and_s
         .spawn()
         .unwrap();
     until("the journal says missed", async || {
-        runs(&shop).await[0]["state"] == "missed"
+        runs(&env).await[0]["state"] == "missed"
     })
     .await;
-    assert_eq!(runs(&shop).await[0]["error"]["code"], "window_closed");
-    assert_eq!(shop.state().await, before);
-    let status: Json = serde_json::from_str(&shop.good(&["status", "--json"]).await).unwrap();
+    assert_eq!(runs(&env).await[0]["error"]["code"], "window_closed");
+    assert_eq!(env.state().await, before);
+    let status: Json = serde_json::from_str(&env.good(&["status", "--json"]).await).unwrap();
     assert_eq!(status[0]["state"], "missed");
     serve.kill().await.unwrap();
 }
@@ -357,29 +357,29 @@ async fn nothing_rotates_because_the_worker_started() {
     let address = free_address();
     let (schedule, _) = open_now();
     // The window is open, but nobody had asked for it when it opened, and `missed` is "skip".
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         rotation: schedule,
         ..Plan::default()
     })
     .await;
-    let before = shop.state().await;
-    let mut serve = shop.serve(&address).await;
+    let before = env.state().await;
+    let mut serve = env.serve(&address).await;
     terminate(&serve);
     assert!(serve.wait().await.unwrap().success());
-    assert_eq!(shop.state().await, before);
-    assert_eq!(shop.stand_in().faults().count("PutSecretValue"), 0);
+    assert_eq!(env.state().await, before);
+    assert_eq!(env.stand_in().faults().count("PutSecretValue"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_a_good_config_and_refuses_a_bad_one() {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
     })
     .await;
-    let serve = shop.serve(&address).await;
+    let serve = env.serve(&address).await;
     let hangup = || signal(&serve, "HUP");
     let names = async || -> Vec<String> {
         let all: Json = reqwest::get(format!("http://{address}/v1/rotations"))
@@ -394,10 +394,10 @@ async fn sighup_reloads_a_good_config_and_refuses_a_bad_one() {
             .map(|r| r["name"].as_str().unwrap().to_owned())
             .collect()
     };
-    let good = std::fs::read_to_string(shop.config()).unwrap();
-    let log = async || std::fs::read_to_string(shop.folder.path().join("serve.log")).unwrap();
+    let good = std::fs::read_to_string(env.config()).unwrap();
+    let log = async || std::fs::read_to_string(env.folder.path().join("serve.log")).unwrap();
 
-    std::fs::write(shop.config(), format!("{good}\nnonsense = 1\n")).unwrap();
+    std::fs::write(env.config(), format!("{good}\nnonsense = 1\n")).unwrap();
     hangup();
     until("the bad config is refused", async || {
         log().await.contains("nonsense")
@@ -406,7 +406,7 @@ async fn sighup_reloads_a_good_config_and_refuses_a_bad_one() {
     assert_eq!(names().await, ["shop"]);
 
     std::fs::write(
-        shop.config(),
+        env.config(),
         good.replace("name = \"shop\"", "name = \"store\""),
     )
     .unwrap();

@@ -28,9 +28,9 @@ use twinkey_core::telemetry::Clock;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
 
-use twinkey_testkit::shop::mariadb::MariadbShop;
-use twinkey_testkit::shop::street::{Street, name, secret};
-use twinkey_testkit::shop::{Backend, FIRST, MASTER_SECRET, Plan};
+use twinkey_testkit::environment::mariadb::MariadbEnvironment;
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
+use twinkey_testkit::environment::{Backend, FIRST, MASTER_SECRET, Plan};
 
 const MARIA_MASTER: &str = "prod/maria-master";
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -43,8 +43,8 @@ const AT_ONCE: usize = 64;
 
 /// Pairs on both servers, in one store.
 struct Town {
-    street: Street,
-    maria: MariadbShop,
+    fixture: ManyPairs,
+    maria: MariadbEnvironment,
     store: LocalStore,
     pairs: usize,
     cache: Mutex<HashMap<usize, (Json, Instant)>>,
@@ -57,19 +57,19 @@ impl Town {
             settings: vec!["log_statement=none".into(), "max_connections=300".into()],
             ..Plan::default()
         };
-        let street = Street::open_as(plan, pairs / 2, Backend::Local).await;
+        let fixture = ManyPairs::open_as(plan, pairs / 2, Backend::Local).await;
         let plan = Plan {
             settings: vec!["max_connections=300".into()],
             ..Plan::default()
         };
-        let maria = MariadbShop::on_mariadb_with(plan, Backend::Local).await;
-        let file = |name| street.shop.folder.path().join(name);
+        let maria = MariadbEnvironment::on_mariadb_with(plan, Backend::Local).await;
+        let file = |name| fixture.env.folder.path().join(name);
         let store = LocalStore::open(&file("secrets.db"), &file("secrets.key")).await;
         let town = Self {
             store: store.unwrap(),
             cache: Mutex::default(),
             pairs,
-            street,
+            fixture,
             maria,
         };
         for pair in pairs / 2..pairs {
@@ -94,7 +94,7 @@ impl Town {
     fn rotations(&self) -> Vec<Rotation> {
         let rotations: String = (0..self.pairs)
             .map(|pair| {
-                let master = if pair < self.street.pairs {
+                let master = if pair < self.fixture.pairs {
                     MASTER_SECRET
                 } else {
                     MARIA_MASTER
@@ -116,7 +116,7 @@ impl Town {
     }
 
     async fn rotator(&self) -> Rotator {
-        let file = |name| self.street.shop.folder.path().join(name);
+        let file = |name| self.fixture.env.folder.path().join(name);
         let store = LocalStore::open(&file("secrets.db"), &file("secrets.key")).await;
         let journal = SqliteJournal::open(&file("journal.db")).await;
         Rotator {
@@ -150,8 +150,8 @@ impl Town {
     /// Opens one connection, and works with it.
     async fn connects(&self, pair: usize) -> Result<(), Refused> {
         let (document, at) = self.credentials(pair).await;
-        let done = if pair < self.street.pairs {
-            let works = self.street.works(&document, pair).await;
+        let done = if pair < self.fixture.pairs {
+            let works = self.fixture.works(&document, pair).await;
             works.map_err(|error| error.to_string())
         } else {
             let password = SecretString::from(document["password"].as_str().unwrap());

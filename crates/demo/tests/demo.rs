@@ -11,7 +11,7 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
 
 use twinkey_testkit::leak_scan::Scan;
-use twinkey_testkit::shop::until;
+use twinkey_testkit::environment::until;
 
 /// Notes every password in the demo's store, as far as it is there.
 async fn note(folder: &Path, scan: &mut Scan) {

@@ -1,6 +1,7 @@
 //! What the integration tests share: real servers, the AWS stand-ins, and small helpers.
 pub mod aws;
-pub mod chance;
+pub mod rng;
+pub mod interruption;
 pub mod leak_scan;
 pub mod locations;
 pub mod mongo;
@@ -10,6 +11,6 @@ pub mod pki;
 pub mod postgres;
 mod server;
 pub use server::LaunchError;
-pub mod shop;
+pub mod environment;
 pub mod signed;
-pub mod volley;
+pub mod load;

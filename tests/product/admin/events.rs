@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::Endpoint;
 use crate::serving::signal;
-use twinkey_testkit::shop::Plan;
+use twinkey_testkit::environment::Plan;
 
 /// One event as it was sent.
 #[derive(Debug, Clone, PartialEq)]

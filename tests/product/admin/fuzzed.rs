@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::shop::Plan;
+use twinkey_testkit::environment::Plan;
 
 /// How many requests the fuzzer makes up for each operation.
 const EXAMPLES: &str = "100";
@@ -27,8 +27,8 @@ async fn a_fuzzer_finds_no_5xx_and_no_answer_that_the_document_does_not_describe
     })
     .await;
     // So that there is something to roll back to.
-    endpoint.shop.good(&["rotate", "shop"]).await;
-    let config = endpoint.shop.folder.path().join("schemathesis.toml");
+    endpoint.env.good(&["rotate", "shop"]).await;
+    let config = endpoint.env.folder.path().join("schemathesis.toml");
     // Most of what is asked for is there.
     let text = format!(
         "headers = {{ Authorization = \"Bearer {TOKEN}\" }}\n[dictionaries.names]\nvalues = [\"shop\"]\n[parameters]\n\"path.name\" = {{ dictionary = \"names\", probability = 0.7 }}\n"
@@ -42,7 +42,7 @@ async fn a_fuzzer_finds_no_5xx_and_no_answer_that_the_document_does_not_describe
         .args(["--exclude-path", "/v1/events", "--continue-on-failure"])
         .args(["--request-timeout", "60"])
         .arg(format!("{}/openapi.json", endpoint.url))
-        .current_dir(endpoint.shop.folder.path())
+        .current_dir(endpoint.env.folder.path())
         .output()
         .await
         .expect("schemathesis is installed by make test-api");

@@ -11,13 +11,13 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value as Json;
 use tokio::process::Child;
 
-use twinkey_testkit::shop::{Plan, Shop, free_address};
+use twinkey_testkit::environment::{Plan, Environment, free_address};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 
 /// A worker on a shop, with a token.
 pub struct Endpoint {
-    pub shop: Shop,
+    pub env: Environment,
     pub url: String,
     pub client: Client,
     pub serve: Child,
@@ -27,15 +27,15 @@ impl Endpoint {
     pub async fn open(plan: Plan) -> Self {
         let address = free_address();
         let server = format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"");
-        let shop = Shop::open(Plan {
+        let env = Environment::open(Plan {
             config: format!("{}\n{server}", plan.config),
             ..plan
         })
         .await;
-        std::fs::write(shop.folder.path().join("token"), TOKEN).unwrap();
+        std::fs::write(env.folder.path().join("token"), TOKEN).unwrap();
         Self {
-            serve: shop.serve(&address).await,
-            shop,
+            serve: env.serve(&address).await,
+            env,
             url: format!("http://{address}"),
             client: Client::new(),
         }
@@ -65,6 +65,6 @@ impl Endpoint {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.shop.folder.path().join("serve.log")).unwrap()
+        std::fs::read_to_string(self.env.folder.path().join("serve.log")).unwrap()
     }
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::events::Stream;
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::shop::Plan;
+use twinkey_testkit::environment::Plan;
 
 const RUNS: usize = 100;
 const READERS: usize = 200;

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use twinkey_stores::stage;
 
 use super::Endpoint;
-use twinkey_testkit::shop::{Plan, until};
+use twinkey_testkit::environment::{Plan, until};
 
 async fn rotated(endpoint: &Endpoint, body: &str) -> Json {
     let (status, begun) = endpoint
@@ -43,7 +43,7 @@ async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_sa
         serde_json::json!({"from_user": "app_clone", "to_user": "app"})
     );
     assert_eq!(
-        endpoint.shop.read(stage::CURRENT).await.0["username"],
+        endpoint.env.read(stage::CURRENT).await.0["username"],
         "app"
     );
 
@@ -77,7 +77,7 @@ async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_sa
 async fn plan_and_check_answer_as_the_commands_do() {
     let endpoint = Endpoint::open(Plan::default()).await;
     let here = async |args: &[&str]| -> Json {
-        serde_json::from_str(&endpoint.shop.good(args).await).unwrap()
+        serde_json::from_str(&endpoint.env.good(args).await).unwrap()
     };
     let plan = endpoint.json("/v1/rotations/shop/plan").await;
     assert_eq!(plan, here(&["plan", "shop", "--json"]).await);
@@ -122,7 +122,7 @@ async fn runs_are_listed_newest_first_by_page_and_by_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_answered_with_a_problem_and_does_nothing() {
     let endpoint = Endpoint::open(Plan::default()).await;
-    let before = endpoint.shop.state().await;
+    let before = endpoint.env.state().await;
     let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1001));
     let huge = "x".repeat(20_000);
     for action in ["rotate", "rollback", "pause", "resume"] {
@@ -155,6 +155,6 @@ async fn what_is_not_understood_is_answered_with_a_problem_and_does_nothing() {
             .header("Idempotency-Key", key);
         assert_eq!(endpoint.answer(request).await.0, 400);
     }
-    assert_eq!(endpoint.shop.state().await, before, "nothing happened");
+    assert_eq!(endpoint.env.state().await, before, "nothing happened");
     assert_eq!(endpoint.json("/v1/runs").await, Json::Array(Vec::new()));
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::{HOST, ORIGIN};
 
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::shop::{Plan, Shop, free_address};
+use twinkey_testkit::environment::{Plan, Environment, free_address};
 
 /// The method and path of every operation of the served document, and whether it asks for the token.
 async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {
@@ -27,7 +27,7 @@ async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
     let endpoint = Endpoint::open(Plan::default()).await;
-    let before = endpoint.shop.state().await;
+    let before = endpoint.env.state().await;
     let open = ["/healthz", "/readyz", "/openapi.json"];
     let operations = operations(&endpoint).await;
     for (method, path, guarded) in &operations {
@@ -55,7 +55,7 @@ async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
             }
         }
     }
-    assert_eq!(endpoint.shop.state().await, before, "nothing happened");
+    assert_eq!(endpoint.env.state().await, before, "nothing happened");
     for (method, path, _) in &operations {
         let url = format!("{}{path}", endpoint.url);
         let request = endpoint
@@ -70,13 +70,13 @@ async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_site_can_do_nothing_through_somebody_s_browser() {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
     })
     .await;
-    let _serve = shop.serve(&address).await;
-    let before = shop.state().await;
+    let _serve = env.serve(&address).await;
+    let before = env.state().await;
     let client = reqwest::Client::new();
     let url = format!("http://{address}/v1/rotations/shop/rotate");
     for (header, value) in [
@@ -96,7 +96,7 @@ async fn a_page_of_another_site_can_do_nothing_through_somebody_s_browser() {
         .get(format!("http://{address}/v1/rotations"))
         .header(HOST, "evil.example");
     assert_eq!(rebound.send().await.unwrap().status(), 403);
-    assert_eq!(shop.state().await, before, "nothing happened");
+    assert_eq!(env.state().await, before, "nothing happened");
     let own = client
         .post(&url)
         .header(ORIGIN, format!("http://{address}"));

@@ -14,14 +14,14 @@ use super::relay::Relay;
 use super::{Recovery, Row};
 use crate::failures::with;
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::shop::{Backend, MASTER_SECRET, SECRET, Shop};
+use twinkey_testkit::environment::{Backend, MASTER_SECRET, SECRET, Environment};
 
 /// How long a run that makes good may be told that another one is on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A shop, both of whose secrets lead to the database through a relay.
 pub struct Bench<D: Cuttable> {
-    pub shop: Shop<D>,
+    pub env: Environment<D>,
     pub relay: Relay,
     pub store: &'static str,
     round: usize,
@@ -45,17 +45,17 @@ impl<D: Cuttable> Bench<D> {
     }
 
     async fn open(backend: Backend, store: &'static str) -> Self {
-        let shop = D::open(backend).await;
-        let relay = Relay::start(shop.server.port()).await;
-        let (current, _) = shop.read(stage::CURRENT).await;
-        let master = shop.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
+        let env = D::open(backend).await;
+        let relay = Relay::start(env.server.port()).await;
+        let (current, _) = env.read(stage::CURRENT).await;
+        let master = env.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
         for (name, document) in [(SECRET, current), (MASTER_SECRET, master)] {
             let document = with(document, "port", json!(relay.port()));
-            shop.put(name, &document).await;
+            env.put(name, &document).await;
         }
-        shop.good(&["rotate", "shop"]).await;
+        env.good(&["rotate", "shop"]).await;
         Self {
-            shop,
+            env,
             relay,
             store,
             round: 0,
@@ -70,16 +70,16 @@ impl<D: Cuttable> Bench<D> {
     /// Something to make equal, and what there is before the run.
     pub async fn begin(&mut self) -> Before {
         self.round += 1;
-        let (document, version) = self.shop.read(stage::CURRENT).await;
+        let (document, version) = self.env.read(stage::CURRENT).await;
         let active = document["username"].as_str().unwrap();
-        D::unsettle(&self.shop, active, self.round).await;
+        D::unsettle(&self.env, active, self.round).await;
         Before { document, version }
     }
 
     /// One run to its end, or until it is killed at `deadly`. `None`: it was.
     pub async fn run(&self, deadly: Option<Arc<Notify>>) -> Option<ExitStatus> {
         let said = std::fs::File::create(self.said()).unwrap();
-        let mut run = (self.shop.command(env!("CARGO_BIN_EXE_twinkey")))
+        let mut run = (self.env.command(env!("CARGO_BIN_EXE_twinkey")))
             .args(["rotate", "shop"])
             .stdout(said.try_clone().unwrap())
             .stderr(said)
@@ -98,7 +98,7 @@ impl<D: Cuttable> Bench<D> {
     }
 
     fn said(&self) -> std::path::PathBuf {
-        self.shop.folder.path().join("said.log")
+        self.env.folder.path().join("said.log")
     }
 
     /// Checks what a cut run has left, makes it good, and checks again. `ended`: how the run did, `None` where
@@ -119,11 +119,11 @@ impl<D: Cuttable> Bench<D> {
         } else {
             if ended.is_none() {
                 self.lose_the_journal();
-                D::lock_runs_out(&self.shop).await;
+                D::lock_runs_out(&self.env).await;
             }
             violations.extend(self.runs_to_its_end().await);
             match &pending {
-                Some(pending) if *pending == self.shop.read(stage::CURRENT).await.0 => {
+                Some(pending) if *pending == self.env.read(stage::CURRENT).await.0 => {
                     Recovery::CarriedOn
                 }
                 _ => Recovery::Anew,
@@ -141,7 +141,7 @@ impl<D: Cuttable> Bench<D> {
     /// Which promises do not hold at this moment.
     async fn broken(&mut self, before: &Before) -> Vec<String> {
         let mut broken = Vec::new();
-        let (current, version) = self.shop.read(stage::CURRENT).await;
+        let (current, version) = self.env.read(stage::CURRENT).await;
         if !self.works(&current).await {
             broken.push("promise 1: AWSCURRENT does not sign in with all its privileges".into());
         }
@@ -156,7 +156,7 @@ impl<D: Cuttable> Bench<D> {
         let mut known = false;
         for label in [stage::CURRENT, stage::PREVIOUS, stage::PENDING] {
             if self.labelled(label).await.is_some() {
-                let (document, _) = self.shop.read(label).await;
+                let (document, _) = self.env.read(label).await;
                 let of_standby = document["username"] != current["username"];
                 known |= of_standby && self.signs_in(&document).await;
                 self.remember(&document);
@@ -179,7 +179,7 @@ impl<D: Cuttable> Bench<D> {
     /// What a whole rotation would not have left.
     async fn unfinished(&mut self, before: &Before) -> Vec<String> {
         let mut unfinished = self.broken_after().await;
-        let (current, version) = self.shop.read(stage::CURRENT).await;
+        let (current, version) = self.env.read(stage::CURRENT).await;
         if version == before.version {
             unfinished.push("the run did not end: AWSCURRENT has not moved".into());
         }
@@ -194,7 +194,7 @@ impl<D: Cuttable> Bench<D> {
     async fn broken_after(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for label in [stage::CURRENT, stage::PREVIOUS] {
-            let (document, _) = self.shop.read(label).await;
+            let (document, _) = self.env.read(label).await;
             if !self.works(&document).await {
                 broken.push(format!("after it was made good, {label} does not work"));
             }
@@ -206,7 +206,7 @@ impl<D: Cuttable> Bench<D> {
     async fn runs_to_its_end(&self) -> Option<String> {
         let begun = Instant::now();
         loop {
-            let output = self.shop.twinkey(&["rotate", "shop"]).await;
+            let output = self.env.twinkey(&["rotate", "shop"]).await;
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             if output.status.success() {
                 return None;
@@ -225,7 +225,7 @@ impl<D: Cuttable> Bench<D> {
     }
 
     async fn labelled(&self, label: &str) -> Option<VersionId> {
-        let labels = self.shop.labels().await;
+        let labels = self.env.labels().await;
         let mut those = labels.into_iter();
         let found = those.find(|(_, labels)| labels.iter().any(|l| l == label));
         found.map(|(id, _)| VersionId(id))
@@ -237,13 +237,13 @@ impl<D: Cuttable> Bench<D> {
         if Some(pending) == self.labelled(stage::CURRENT).await {
             return None;
         }
-        Some(self.shop.read(stage::PENDING).await.0)
+        Some(self.env.read(stage::PENDING).await.0)
     }
 
     async fn connect(&self, document: &Json) -> Option<D::Connection> {
         let password = SecretString::from(document["password"].as_str().unwrap());
         let user = document["username"].as_str().unwrap();
-        self.shop.connect(user, &password, "shop").await.ok()
+        self.env.connect(user, &password, "shop").await.ok()
     }
 
     async fn signs_in(&self, document: &Json) -> bool {
@@ -261,7 +261,7 @@ impl<D: Cuttable> Bench<D> {
     fn lose_the_journal(&self) {
         for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
             // The last two are there only while somebody has the journal open, or was killed.
-            let _ = std::fs::remove_file(self.shop.folder.path().join(file));
+            let _ = std::fs::remove_file(self.env.folder.path().join(file));
         }
     }
 }

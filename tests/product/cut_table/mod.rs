@@ -26,7 +26,7 @@ use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use self::bench::Bench;
-use twinkey_testkit::shop::documentdb::LocalMongo;
+use twinkey_testkit::environment::documentdb::LocalMongo;
 
 /// How a cut run was made good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::time::Instant;
 use twinkey_stores::stage;
 
 use super::{Recovery, Row};
-use crate::redshift::faults::{a_house, the_lease_runs_out};
-use crate::redshift::house::House;
+use crate::redshift::interruptions::{furnished_fixture, expire_lease};
+use crate::redshift::fixture::RedshiftFixture;
 use crate::redshift::rotations::works;
 use twinkey_testkit::aws::faults::Cut;
-use twinkey_testkit::shop::until;
+use twinkey_testkit::environment::until;
 
 /// More than any run makes.
 const MOST_CALLS: usize = 150;
@@ -35,7 +35,7 @@ fn row(kind: &'static str) -> Row {
 
 /// One lost or refused answer is asked for again: no run fails by it, and nothing is done twice.
 async fn lost() -> Vec<Row> {
-    let house = a_house().await;
+    let house = furnished_fixture().await;
     house.good(&["rotate", "house"]).await;
     let mut rows = Vec::new();
     for (kind, cut, stride) in [
@@ -55,7 +55,7 @@ async fn lost() -> Vec<Row> {
 }
 
 /// `false`: the run made fewer calls.
-async fn one_answer_lost(house: &House, row: &mut Row, k: usize, cut: Cut) -> bool {
+async fn one_answer_lost(house: &RedshiftFixture, row: &mut Row, k: usize, cut: Cut) -> bool {
     let faults = house.stand_in.faults();
     let (before, calls) = (house.current_user().await, faults.calls().len());
     let statements = house.redshift().history().len();
@@ -87,7 +87,7 @@ async fn one_answer_lost(house: &House, row: &mut Row, k: usize, cut: Cut) -> bo
 
 /// The worker dies when a call has taken effect, and whatever it still sends has none.
 async fn killed() -> Vec<Row> {
-    let house = a_house().await;
+    let house = furnished_fixture().await;
     house.good(&["rotate", "house"]).await;
     let mut row = row("worker killed after a call took effect");
     for k in (1..MOST_CALLS).step_by(stride()) {
@@ -102,7 +102,7 @@ async fn killed() -> Vec<Row> {
         } else {
             None
         };
-        the_lease_runs_out(&house).await;
+        expire_lease(&house).await;
         let begun = Instant::now();
         let moved = house.current_user().await != before;
         if !moved {
@@ -136,7 +136,7 @@ async fn killed() -> Vec<Row> {
 }
 
 /// Starts a run, and kills it when its k-th call has taken effect. `false`: it made fewer.
-pub async fn dies_at(house: &House, k: usize) -> bool {
+pub async fn dies_at(house: &RedshiftFixture, k: usize) -> bool {
     let faults = house.stand_in.faults();
     let before = faults.calls().len();
     faults.cut(k, Cut::After);
@@ -162,7 +162,7 @@ pub async fn dies_at(house: &House, k: usize) -> bool {
 }
 
 /// Which promises do not hold at this moment.
-async fn broken(house: &House) -> Vec<String> {
+async fn broken(house: &RedshiftFixture) -> Vec<String> {
     let mut broken = Vec::new();
     if !works(house, stage::CURRENT).await {
         broken.push("promise 1: AWSCURRENT does not sign in with all its privileges".into());

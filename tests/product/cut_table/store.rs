@@ -40,10 +40,10 @@ impl<D: Cuttable> Bench<D> {
         for k in 1..=MOST_CALLS {
             let before = self.begin().await;
             let already = self.calls();
-            self.shop.stand_in().faults().cut(k, cut);
+            self.env.stand_in().faults().cut(k, cut);
             let ended = self.run(None).await;
             let reached = self.calls() >= already + k;
-            self.shop.stand_in().faults().forget_cuts();
+            self.env.stand_in().faults().forget_cuts();
             if !reached {
                 break;
             }
@@ -61,19 +61,19 @@ impl<D: Cuttable> Bench<D> {
         let mut row = self.row(kind);
         for k in 1..=CALLS_OF_ANY_RUN {
             let before = self.begin().await;
-            let faults = self.shop.stand_in().faults();
+            let faults = self.env.stand_in().faults();
             faults.cut(k, first);
             for later in k + 1..k + MOST_CALLS {
                 faults.cut(later, Cut::Before);
             }
             let ended = self.run(None).await;
-            self.shop.stand_in().faults().forget_cuts();
+            self.env.stand_in().faults().forget_cuts();
             self.make_good(&mut row, k, &before, ended).await;
         }
         row
     }
 
     fn calls(&self) -> usize {
-        self.shop.stand_in().faults().calls().len()
+        self.env.stand_in().faults().calls().len()
     }
 }

@@ -16,12 +16,12 @@ use tokio::process::Command;
 use super::blocks::repository;
 use super::parsed::by;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::shop::{Plan, SECRET, Shop};
+use twinkey_testkit::environment::{Plan, SECRET, Environment};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_in_rust_reads_again_what_was_refused() {
-    let shop = Shop::open(Plan::default()).await;
-    let config = sdk_config(&shop.stand_in().url());
+    let env = Environment::open(Plan::default()).await;
+    let config = sdk_config(&env.stand_in().url());
     let mut credentials = reader::Credentials {
         client: aws_sdk_secretsmanager::Client::new(&config),
         secret_id: SECRET.into(),
@@ -30,19 +30,19 @@ async fn the_example_in_rust_reads_again_what_was_refused() {
     };
     let open = async |it: Json| {
         let password = SecretString::from(it["password"].as_str().unwrap());
-        shop.connect(it["username"].as_str().unwrap(), &password, "shop")
+        env.connect(it["username"].as_str().unwrap(), &password, "shop")
             .await
     };
     let is_refused = |error: &sqlx::Error| {
         let code = error.as_database_error().and_then(|error| error.code());
         code.is_some_and(|code| code.starts_with("28"))
     };
-    let reads = || shop.stand_in().faults().count("GetSecretValue");
+    let reads = || env.stand_in().faults().count("GetSecretValue");
     reader::connect(&mut credentials, open, is_refused)
         .await
         .unwrap();
     for _ in 0..2 {
-        shop.good(&["rotate", "shop"]).await;
+        env.good(&["rotate", "shop"]).await;
     }
     let before = reads();
     reader::connect(&mut credentials, open, is_refused)
@@ -63,13 +63,13 @@ async fn the_example_in_rust_reads_again_what_was_refused() {
 
 /// A program that opens a connection for each line that it is given, and answers with the user and how often it has
 /// read the secret.
-async fn gets_in(shop: &Shop, mut program: Command) {
+async fn gets_in(env: &Environment, mut program: Command) {
     let mut child = program
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_REGION", "eu-west-1")
         .env("AWS_DEFAULT_REGION", "eu-west-1")
-        .env("AWS_ENDPOINT_URL", shop.stand_in().url())
+        .env("AWS_ENDPOINT_URL", env.stand_in().url())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)
@@ -82,17 +82,17 @@ async fn gets_in(shop: &Shop, mut program: Command) {
         from.next_line().await.unwrap().expect("it answers")
     };
     assert_eq!(ask().await, "app 1");
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
     // What it keeps still signs in.
     assert_eq!(ask().await, "app 1");
-    shop.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
     assert_eq!(ask().await, "app 2");
     assert_eq!(ask().await, "app 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_in_python_reads_again_what_was_refused() {
-    let shop = Shop::open(Plan::default()).await;
+    let env = Environment::open(Plan::default()).await;
     let script = r#"
 import os, subprocess, sys
 import boto3, reader
@@ -119,12 +119,12 @@ for line in sys.stdin:
         .args(["-c", script])
         .env("PYTHONPATH", repository().join("docs/consumers"));
     python.env("PYTHONDONTWRITEBYTECODE", "1");
-    gets_in(&shop, python).await;
+    gets_in(&env, python).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_in_node_reads_again_what_was_refused() {
-    let shop = Shop::open(Plan::default()).await;
+    let env = Environment::open(Plan::default()).await;
     let script = format!(
         r#"
 import {{ execFileSync }} from "node:child_process";
@@ -148,7 +148,7 @@ for await (const _ of createInterface({{ input: process.stdin }})) {{
     );
     let mut node = Command::new("node");
     node.args(["--input-type=module", "-e", &script]);
-    gets_in(&shop, node).await;
+    gets_in(&env, node).await;
 }
 
 #[test]

@@ -7,8 +7,8 @@ use twinkey_testkit::postgres::LocalPostgres;
 use super::blocks::{Block, Mark, all_blocks, repository};
 use super::commands::script;
 use super::quiet;
-use twinkey_testkit::shop::mariadb;
-use twinkey_testkit::shop::{Database, Plan, run};
+use twinkey_testkit::environment::mariadb;
+use twinkey_testkit::environment::{Database, Plan, run};
 
 fn marked(what: Option<&str>) -> Vec<Block> {
     let mark = Mark::Run(what.map(str::to_owned));

@@ -11,12 +11,12 @@ mod serving;
 use secrecy::ExposeSecret;
 
 use self::place::Place;
-use crate::redshift::house::{self, House, On};
+use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
 use crate::served::serve_store;
 use twinkey_testkit::leak_scan::Scan;
-use twinkey_testkit::shop::documentdb::MongoShop;
-use twinkey_testkit::shop::mariadb::MariadbShop;
-use twinkey_testkit::shop::{Backend, Database, FIRST, Plan, Shop, free_address};
+use twinkey_testkit::environment::documentdb::MongoEnvironment;
+use twinkey_testkit::environment::mariadb::MariadbEnvironment;
+use twinkey_testkit::environment::{Backend, Database, FIRST, Plan, Environment, free_address};
 
 /// Notes the passwords that there are now.
 async fn note<P: Place>(place: &P, scan: &mut Scan) {
@@ -73,16 +73,16 @@ async fn keeps_its_passwords<P: Place>(
 }
 
 /// The same in a shop, whose superuser twinkey never hears of.
-async fn of_shop<D: Database>(shop: &Shop<D>, address: &str, hashed: &str) -> Scan {
-    let root = shop.server.superuser().password.expose_secret();
-    keeps_its_passwords(shop, &[FIRST, root], address, hashed).await
+async fn of_shop<D: Database>(env: &Environment<D>, address: &str, hashed: &str) -> Scan {
+    let root = env.server.superuser().password.expose_secret();
+    keeps_its_passwords(env, &[FIRST, root], address, hashed).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_leaves_the_process_on_postgresql() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
-    let shop = Shop::open(listening(&address, token.path())).await;
-    of_shop(&shop, &address, "SCRAM-SHA-256$").await;
+    let env = Environment::open(listening(&address, token.path())).await;
+    of_shop(&env, &address, "SCRAM-SHA-256$").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,20 +90,20 @@ async fn no_piece_of_a_password_leaves_the_process_or_its_embedded_store_and_one
 {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let plan = listening(&address, token.path());
-    let shop = Shop::open_with(plan, Backend::Local).await;
-    serve_store(&shop, &free_address(), "");
-    let mut scan = of_shop(&shop, &address, "SCRAM-SHA-256$").await;
-    commands::the_scan_finds(&shop, &mut scan).await;
+    let env = Environment::open_with(plan, Backend::Local).await;
+    serve_store(&env, &free_address(), "");
+    let mut scan = of_shop(&env, &address, "SCRAM-SHA-256$").await;
+    commands::the_scan_finds(&env, &mut scan).await;
     scan.assert_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_leaves_the_process_on_mariadb() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
-    let shop = MariadbShop::on_mariadb(listening(&address, token.path())).await;
+    let env = MariadbEnvironment::on_mariadb(listening(&address, token.path())).await;
     let hashed = "IDENTIFIED VIA `mysql_native_password` USING '*";
-    let mut scan = of_shop(&shop, &address, hashed).await;
-    let errors = std::fs::read(shop.server.error_log_path()).unwrap();
+    let mut scan = of_shop(&env, &address, hashed).await;
+    let errors = std::fs::read(env.server.error_log_path()).unwrap();
     scan.keep_some("the server's error log", errors);
     scan.assert_clean();
 }
@@ -111,15 +111,15 @@ async fn no_piece_of_a_password_leaves_the_process_on_mariadb() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_leaves_the_process_on_documentdb() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
-    let shop = MongoShop::on_mongo(listening(&address, token.path())).await;
-    of_shop(&shop, &address, "updateUser").await;
+    let env = MongoEnvironment::on_mongo(listening(&address, token.path())).await;
+    of_shop(&env, &address, "updateUser").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_leaves_the_process_on_redshift() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let server = listening(&address, token.path()).config;
-    let more = format!("master_secret = \"{}\"\n{server}", house::MASTER_SECRET);
-    let house = House::open(On::Cluster, "", &more).await;
-    keeps_its_passwords(&house, &[house::FIRST], &address, " PASSWORD 'md5").await;
+    let more = format!("master_secret = \"{}\"\n{server}", fixture::MASTER_SECRET);
+    let house = RedshiftFixture::open(Deployment::Cluster, "", &more).await;
+    keeps_its_passwords(&house, &[fixture::FIRST], &address, " PASSWORD 'md5").await;
 }

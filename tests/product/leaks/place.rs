@@ -7,9 +7,9 @@ use serde_json::{Value as Json, json};
 use tokio::process::Command;
 use twinkey_stores::stage;
 
-use crate::redshift::house::{self, House};
-use crate::redshift::secrecy::told_by_the_api;
-use twinkey_testkit::shop::{Backend, Database, MASTER_SECRET, SECRET, Shop};
+use crate::redshift::fixture::{self, RedshiftFixture};
+use crate::redshift::secrecy::statements_of_the_api;
+use twinkey_testkit::environment::{Backend, Database, MASTER_SECRET, SECRET, Environment};
 
 const LABELS: [&str; 3] = [stage::CURRENT, stage::PENDING, stage::PREVIOUS];
 
@@ -33,7 +33,7 @@ pub trait Place {
     async fn log(&self) -> String;
 }
 
-impl<D: Database> Place for Shop<D> {
+impl<D: Database> Place for Environment<D> {
     const ROTATION: &'static str = "shop";
     const SECRET: &'static str = SECRET;
     const MASTER_SECRET: &'static str = MASTER_SECRET;
@@ -74,10 +74,10 @@ impl<D: Database> Place for Shop<D> {
     }
 }
 
-impl Place for House {
+impl Place for RedshiftFixture {
     const ROTATION: &'static str = "house";
-    const SECRET: &'static str = house::SECRET;
-    const MASTER_SECRET: &'static str = house::MASTER_SECRET;
+    const SECRET: &'static str = fixture::SECRET;
+    const MASTER_SECRET: &'static str = fixture::MASTER_SECRET;
 
     fn command(&self) -> Command {
         Self::command(self)
@@ -102,7 +102,7 @@ impl Place for House {
     }
 
     fn master(&self) -> Json {
-        json!({"username": "admin", "password": house::MASTER})
+        json!({"username": "admin", "password": fixture::MASTER})
     }
 
     async fn put_text(&self, name: &str, text: &str) {
@@ -113,6 +113,6 @@ impl Place for House {
 
     /// As anybody with the worker's role would ask the Data API, which tells it for a day.
     async fn log(&self) -> String {
-        told_by_the_api(self).await.join("\n")
+        statements_of_the_api(self).await.join("\n")
     }
 }

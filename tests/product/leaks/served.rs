@@ -8,7 +8,7 @@ use twinkey_core::telemetry::Clock;
 
 use super::place::Place;
 use twinkey_testkit::leak_scan::Scan;
-use twinkey_testkit::shop::until;
+use twinkey_testkit::environment::until;
 use twinkey_testkit::signed;
 
 const WRITTEN: [&str; 2] = ["Written-0123456789-abc", "Written-9876543210-xyz"];

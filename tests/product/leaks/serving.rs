@@ -10,7 +10,7 @@ use super::place::Place;
 use super::served::ask_the_served_store;
 use crate::admin::dashboard::Visitor;
 use twinkey_testkit::leak_scan::Scan;
-use twinkey_testkit::shop::until;
+use twinkey_testkit::environment::until;
 
 pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
 

@@ -17,8 +17,8 @@ use twinkey_engines::{Tls, TlsMode};
 use twinkey_stores::{SecretStore, VersionId, stage};
 use twinkey_testkit::postgres::LocalPostgres;
 
-use twinkey_testkit::shop::street::{Street, name, secret};
-use twinkey_testkit::shop::{free_address, run};
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
+use twinkey_testkit::environment::{free_address, run};
 
 /// `journal.url` of a database on a server.
 fn url(server: &LocalPostgres, database: &str) -> String {
@@ -48,7 +48,7 @@ fn location(server: &LocalPostgres, database: &str) -> PostgresLocation {
 
 /// A street whose window is open and whose journal is a database `journal` on the same server.
 struct Works {
-    street: Street,
+    fixture: ManyPairs,
     journal: PostgresJournal,
     opens: DateTime<Utc>,
     /// AWSCURRENT of each pair before the window.
@@ -57,29 +57,29 @@ struct Works {
 
 impl Works {
     /// `each`: the schedule of every rotation, whose window opened at `opens`.
-    async fn open(street: Street, limits: &str, each: &str, opens: DateTime<Utc>) -> Self {
-        let shop = &street.shop;
-        run(&mut shop.root("postgres").await, "CREATE DATABASE journal").await;
+    async fn open(fixture: ManyPairs, limits: &str, each: &str, opens: DateTime<Utc>) -> Self {
+        let env = &fixture.env;
+        run(&mut env.root("postgres").await, "CREATE DATABASE journal").await;
         let head = format!(
             "[limits]\n{limits}\n[journal]\nurl = \"{}\"\n[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"",
-            url(&shop.server, "journal"),
-            shop.stand_in().url()
+            url(&env.server, "journal"),
+            env.stand_in().url()
         );
         let each = format!("min_interval = \"0s\"\nin_use = \"ignore\"\nmissed = \"run\"\n{each}");
-        std::fs::write(shop.config(), street.config(&head, &each)).unwrap();
-        let journal = PostgresJournal::open(&location(&shop.server, "journal"))
+        std::fs::write(env.config(), fixture.config(&head, &each)).unwrap();
+        let journal = PostgresJournal::open(&location(&env.server, "journal"))
             .await
             .unwrap();
-        let names: Vec<String> = (0..street.pairs).map(name).collect();
+        let names: Vec<String> = (0..fixture.pairs).map(name).collect();
         let yesterday = opens - TimeDelta::days(1);
         journal.first_seen(&names, yesterday).await.unwrap();
         let mut works = Self {
-            street,
+            fixture,
             journal,
             opens,
             before: Vec::new(),
         };
-        for pair in 0..works.street.pairs {
+        for pair in 0..works.fixture.pairs {
             works
                 .before
                 .push(works.labelled(pair, stage::CURRENT).await);
@@ -88,10 +88,10 @@ impl Works {
     }
 
     fn worker(&self, n: usize) -> Child {
-        let folder = self.street.shop.folder.path();
+        let folder = self.fixture.env.folder.path();
         let log = std::fs::File::create(folder.join(format!("serve-{n}.log"))).unwrap();
-        self.street
-            .shop
+        self.fixture
+            .env
             .command(env!("CARGO_BIN_EXE_twinkey"))
             .env("TWINKEY__SERVER__LISTEN", free_address())
             .arg("serve")
@@ -103,8 +103,8 @@ impl Works {
 
     fn log(&self, n: usize) -> String {
         let path = self
-            .street
-            .shop
+            .fixture
+            .env
             .folder
             .path()
             .join(format!("serve-{n}.log"));
@@ -112,7 +112,7 @@ impl Works {
     }
 
     async fn labelled(&self, pair: usize, label: &str) -> VersionId {
-        let store = self.street.shop.stand_in().store();
+        let store = self.fixture.env.stand_in().store();
         let description = store.describe(&secret(pair)).await.unwrap();
         description.labelled(label).cloned().unwrap()
     }
@@ -127,9 +127,9 @@ impl Works {
 
     /// How many secrets this window's version is AWSCURRENT of.
     async fn flipped(&self) -> usize {
-        let store = self.street.shop.stand_in().store();
+        let store = self.fixture.env.stand_in().store();
         let mut flipped = 0;
-        for pair in 0..self.street.pairs {
+        for pair in 0..self.fixture.pairs {
             let description = store.describe(&secret(pair)).await.unwrap();
             let id = version_id::scheduled(&description.arn, self.opens);
             flipped += usize::from(description.labelled(stage::CURRENT) == Some(&id));
@@ -139,8 +139,8 @@ impl Works {
 
     /// Each secret has exactly one new version, this window's, and it signs in.
     async fn each_secret_has_one_new_version(&self) {
-        let store = self.street.shop.stand_in().store();
-        for pair in 0..self.street.pairs {
+        let store = self.fixture.env.stand_in().store();
+        for pair in 0..self.fixture.pairs {
             let description = store.describe(&secret(pair)).await.unwrap();
             let id = version_id::scheduled(&description.arn, self.opens);
             // With those that have no label, which DescribeSecret hides.
@@ -149,7 +149,7 @@ impl Works {
             assert_eq!(description.labelled(stage::CURRENT), Some(&id));
             let previous = description.labelled(stage::PREVIOUS);
             assert_eq!(previous, Some(&self.before[pair]), "{}", name(pair));
-            self.street.check(store, pair).await.unwrap();
+            self.fixture.check(store, pair).await.unwrap();
         }
     }
 }

@@ -13,7 +13,7 @@ use twinkey_testkit::postgres::{LocalPostgres, Options};
 use super::{location, url};
 use crate::serving::signal;
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::shop::{Backend, Plan, Shop, free_address, run, until, value};
+use twinkey_testkit::environment::{Backend, Plan, Environment, free_address, run, until, value};
 
 /// A lock that nothing but this test takes.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4712)";
@@ -93,7 +93,7 @@ async fn ready(address: &str) -> (u16, String) {
 /// A worker whose journal is a server of its own, with a run that waits in `test` until `holder` lets it go.
 struct Caught {
     journal: Restarted,
-    shop: Shop,
+    env: Environment,
     address: String,
     serve: tokio::process::Child,
     holder: PgConnection,
@@ -110,26 +110,26 @@ impl Caught {
             rotation: format!("probe = [\"{PROBE}\"]"),
             ..Plan::default()
         };
-        let shop = Shop::open_with(plan, backend).await;
-        let config = std::fs::read_to_string(shop.config()).unwrap();
+        let env = Environment::open_with(plan, backend).await;
+        let config = std::fs::read_to_string(env.config()).unwrap();
         let shared = url(&journal.server, "postgres");
         let config = config.replace("sqlite://journal.db", &shared);
-        std::fs::write(shop.config(), config).unwrap();
-        let mut holder = shop.root("shop").await;
+        std::fs::write(env.config(), config).unwrap();
+        let mut holder = env.root("shop").await;
         run(&mut holder, "BEGIN").await;
         run(&mut holder, PROBE).await;
-        let serve = shop.serve(&address).await;
-        let (_, replaced) = shop.read(stage::CURRENT).await;
+        let serve = env.serve(&address).await;
+        let (_, replaced) = env.read(stage::CURRENT).await;
         let caught = Self {
             journal,
-            shop,
+            env,
             address,
             serve,
             holder,
             replaced,
         };
         assert_eq!(caught.rotate().await.0, 202);
-        let mut look = caught.shop.root("shop").await;
+        let mut look = caught.env.root("shop").await;
         until("the run waits in `test`", async || {
             let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%4712%'";
             value::<i64>(&mut look, sql).await > 0
@@ -194,8 +194,8 @@ impl Caught {
             states().await == [RunState::Succeeded, first]
         })
         .await;
-        self.shop.signed_in(stage::CURRENT).await;
-        assert_ne!(self.shop.read(stage::CURRENT).await.1, self.replaced);
+        self.env.signed_in(stage::CURRENT).await;
+        assert_ne!(self.env.read(stage::CURRENT).await.1, self.replaced);
         signal(&self.serve, "TERM");
         assert!(self.serve.wait().await.unwrap().success());
     }
@@ -207,10 +207,10 @@ async fn a_run_whose_journal_goes_away_comes_to_its_end_within_its_lease_and_is_
     let mut caught = Caught::in_a_run(Backend::Local).await;
     caught.without_its_journal().await;
     until("the run has moved AWSCURRENT", async || {
-        caught.shop.read(stage::CURRENT).await.1 != caught.replaced
+        caught.env.read(stage::CURRENT).await.1 != caught.replaced
     })
     .await;
-    caught.shop.signed_in(stage::CURRENT).await;
+    caught.env.signed_in(stage::CURRENT).await;
     caught.says_that_its_journal_is_down().await;
     caught.goes_on_when_it_is_back(RunState::Succeeded).await;
 }
@@ -219,20 +219,20 @@ async fn a_run_whose_journal_goes_away_comes_to_its_end_within_its_lease_and_is_
 async fn a_run_that_cannot_ask_for_its_turn_to_write_is_dropped_with_its_lease_and_the_next_carries_it_on()
  {
     let mut caught = Caught::in_a_run(Backend::StandIn(StandIn::start().await)).await;
-    let (pending, _) = caught.shop.read(stage::PENDING).await;
+    let (pending, _) = caught.env.read(stage::PENDING).await;
     caught.without_its_journal().await;
     until("the run has stopped with its lease", async || {
-        let log = caught.shop.folder.path().join("serve.log");
+        let log = caught.env.folder.path().join("serve.log");
         std::fs::read_to_string(log).unwrap().contains("lost_race")
     })
     .await;
-    let (current, version) = caught.shop.read(stage::CURRENT).await;
+    let (current, version) = caught.env.read(stage::CURRENT).await;
     assert_eq!(
         version, caught.replaced,
         "nothing was written without a turn"
     );
     assert_ne!(current["password"], pending["password"]);
-    caught.shop.signed_in(stage::CURRENT).await;
+    caught.env.signed_in(stage::CURRENT).await;
     caught.says_that_its_journal_is_down().await;
     caught.goes_on_when_it_is_back(RunState::Failed).await;
 }

@@ -10,8 +10,8 @@ use twinkey::journal::{Journal, Run, RunState};
 use super::Works;
 use crate::serving::{open_now, signal};
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::shop::street::Street;
-use twinkey_testkit::shop::{Backend, Plan, until};
+use twinkey_testkit::environment::many_pairs::ManyPairs;
+use twinkey_testkit::environment::{Backend, Plan, until};
 
 const WORKERS: usize = 5;
 const PAIRS: usize = 500;
@@ -59,9 +59,9 @@ async fn five_hundred_rotations_survive_a_killed_and_a_frozen_worker_with_one_ne
     // As AWS's quota is to what a config asks for by default.
     stand_in.faults().limit_writes(125);
     let backend = Backend::StandIn(stand_in);
-    let street = Street::open_as(plan, PAIRS, backend).await;
+    let fixture = ManyPairs::open_as(plan, PAIRS, backend).await;
     let (schedule, opens) = open_now();
-    let works = Works::open(street, LIMITS, &schedule, opens).await;
+    let works = Works::open(fixture, LIMITS, &schedule, opens).await;
     let begun = Instant::now();
     let mut workers: Vec<Child> = (0..WORKERS).map(|n| works.worker(n)).collect();
 

@@ -6,19 +6,19 @@ use twinkey::journal::RunState;
 use super::Works;
 use crate::serving::{open_now, signal};
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::shop::street::Street;
-use twinkey_testkit::shop::{Backend, run, until};
+use twinkey_testkit::environment::many_pairs::ManyPairs;
+use twinkey_testkit::environment::{Backend, run, until};
 
 const PAIRS: usize = 24;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_is_wiped_in_the_middle_of_a_window_costs_no_second_version() {
     let backend = Backend::StandIn(StandIn::start().await);
-    let street = Street::open(PAIRS, backend).await;
+    let fixture = ManyPairs::open(PAIRS, backend).await;
     let (schedule, opens) = open_now();
     let limits = "concurrency = 4\nper_host = 3\nstore_writes_per_second = 20";
-    let works = Works::open(street, limits, &schedule, opens).await;
-    let mut root = works.street.shop.root("journal").await;
+    let works = Works::open(fixture, limits, &schedule, opens).await;
+    let mut root = works.fixture.env.root("journal").await;
     let mut workers = [works.worker(0), works.worker(1)];
     until("some runs are over, and some on", async || {
         let runs = works.runs().await;

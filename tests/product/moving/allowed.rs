@@ -11,17 +11,17 @@ use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use super::evaluator::{ACCOUNT, Need, REGION, allowed, needs};
-use crate::redshift::house::{self, House, On};
+use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
 use crate::redshift::rotations::furnish;
 use twinkey_testkit::aws::recorder::Recorder;
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
-use twinkey_testkit::shop::documentdb::LocalMongo;
-use twinkey_testkit::shop::{Database, FIRST, Plan, free_address, until};
+use twinkey_testkit::environment::documentdb::LocalMongo;
+use twinkey_testkit::environment::{Database, FIRST, Plan, free_address, until};
 
 const MASTER: &str = "Master-0123456789-abcdef-XYZ";
 
 /// A server with a pair's first user and a master, and both secrets in the stand-in.
-async fn engine<D: Database>(house: &House) -> D {
+async fn engine<D: Database>(house: &RedshiftFixture) -> D {
     let start = || D::start(&Plan::default());
     let server = tokio::task::spawn_blocking(start).await.unwrap();
     server.populate(&SecretString::from(MASTER), "app").await;
@@ -35,7 +35,7 @@ async fn engine<D: Database>(house: &House) -> D {
     server
 }
 
-async fn put(house: &House, name: &str, document: &Json) {
+async fn put(house: &RedshiftFixture, name: &str, document: &Json) {
     let value = SecretString::from(document.to_string());
     let store = house.stand_in.store();
     store.create_or_put(name, &value).await.unwrap();
@@ -120,7 +120,7 @@ fn assert_least(policy: &Json, recorder: &Recorder) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_for_all_four_engines_allows_every_call_and_nothing_that_is_not_called() {
-    let house = House::open(On::Cluster, "", "").await;
+    let house = RedshiftFixture::open(Deployment::Cluster, "", "").await;
     furnish(&house).await;
     let _servers = (
         engine::<LocalPostgres>(&house).await,
@@ -135,8 +135,8 @@ async fn the_policy_for_all_four_engines_allows_every_call_and_nothing_that_is_n
     };
     let warehouse = format!(
         "[[rotation]]\nname = \"house\"\nsecret = \"{}\"\nmaster_secret = \"{}\"\nengine = \"redshift\"\nredshift = {{ cluster = \"{CLUSTER}\" }}\n",
-        house::SECRET,
-        house::MASTER_SECRET
+        fixture::SECRET,
+        fixture::MASTER_SECRET
     );
     let receivers = format!(
         "[server]\nlisten = \"{address}\"\n\
@@ -193,7 +193,7 @@ async fn serve(desk: &Desk, address: &str, recorder: &Recorder) {
 }
 
 /// The Data API's batches that take a minute are cancelled: somebody holds the table of locks.
-async fn a_statement_that_hangs(desk: &Desk, house: &House) {
+async fn a_statement_that_hangs(desk: &Desk, house: &RedshiftFixture) {
     let mut root = house.redshift().root(HOME).await.unwrap();
     root.execute("BEGIN").await.unwrap();
     root.execute("LOCK TABLE twinkey.locks").await.unwrap();
@@ -205,21 +205,21 @@ async fn a_statement_that_hangs(desk: &Desk, house: &House) {
 async fn each_kind_of_redshifts_admin_is_allowed_its_own_credentials_and_no_more() {
     let cases = [
         (
-            On::Cluster,
+            Deployment::Cluster,
             format!("cluster = \"{CLUSTER}\", db_user = \"admin\""),
         ),
-        (On::Cluster, format!("cluster = \"{CLUSTER}\"")),
-        (On::Workgroup, format!("workgroup = \"{WORKGROUP}\"")),
+        (Deployment::Cluster, format!("cluster = \"{CLUSTER}\"")),
+        (Deployment::Workgroup, format!("workgroup = \"{WORKGROUP}\"")),
     ];
     for (on, redshift) in cases {
-        let house = House::open(on, "", "").await;
+        let house = RedshiftFixture::open(on, "", "").await;
         furnish(&house).await;
         let identity = format!("CREATE USER \"{IDENTITY}\" PASSWORD '{FIRST}' CREATEUSER");
         house.dba(HOME, &[&identity]).await;
         let recorder = Recorder::start(&house.stand_in.url()).await;
         let rotation = format!(
             "[[rotation]]\nname = \"house\"\nsecret = \"{}\"\nengine = \"redshift\"\nredshift = {{ {redshift} }}\n",
-            house::SECRET
+            fixture::SECRET
         );
         let desk = Desk::new(&config(&recorder, &rotation));
         for _ in 0..2 {
@@ -248,7 +248,7 @@ async fn each_kind_of_redshifts_admin_is_allowed_its_own_credentials_and_no_more
 
 #[tokio::test(flavor = "multi_thread")]
 async fn asked_secrets_manager_tells_what_the_config_does_not() {
-    let house = House::open(On::Cluster, "", "").await;
+    let house = RedshiftFixture::open(Deployment::Cluster, "", "").await;
     let master = json!({"username": "m", "password": "p"});
     put(&house, "of/master", &master).await;
     let app = json!({

@@ -8,11 +8,11 @@ use tokio::process::Command;
 
 use twinkey_testkit::aws::StandIn;
 use twinkey_testkit::aws::recorder::{Recorded, Recorder};
-use twinkey_testkit::shop::{Backend, MASTER_SECRET, Plan, Shop, free_address, until};
+use twinkey_testkit::environment::{Backend, MASTER_SECRET, Plan, Environment, free_address, until};
 
 /// A worker on a shop, with hooks.
 struct Worker {
-    shop: Shop,
+    env: Environment,
     url: String,
     serve: tokio::process::Child,
 }
@@ -24,10 +24,10 @@ impl Worker {
             config: format!("{hooks}\n[server]\nlisten = \"{address}\"\n"),
             ..Plan::default()
         };
-        let shop = Shop::open_with(plan, backend).await;
+        let env = Environment::open_with(plan, backend).await;
         Self {
-            serve: shop.serve(&address).await,
-            shop,
+            serve: env.serve(&address).await,
+            env,
             url: format!("http://{address}"),
         }
     }
@@ -53,7 +53,7 @@ impl Worker {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.shop.folder.path().join("serve.log")).unwrap()
+        std::fs::read_to_string(self.env.folder.path().join("serve.log")).unwrap()
     }
 
     async fn logged(&self, what: &str) {
@@ -92,8 +92,8 @@ async fn a_program_is_told_of_each_move_of_current_and_of_nothing_else() {
     until("the first is told", async || lines(&told).len() == 1).await;
     worker.post("rollback").await;
     until("the second is told", async || lines(&told).len() == 2).await;
-    let wrong = worker.shop.document("rdsmaster", "Wrong-0123456789");
-    worker.shop.put(MASTER_SECRET, &wrong).await;
+    let wrong = worker.env.document("rdsmaster", "Wrong-0123456789");
+    worker.env.put(MASTER_SECRET, &wrong).await;
     worker.rotate("failed").await;
     worker.logged("run failed").await;
     assert_eq!(
@@ -127,12 +127,12 @@ async fn a_hook_that_fails_or_hangs_undoes_nothing_and_holds_up_nobody() {
     for _ in 0..2 {
         worker.rotate("succeeded").await;
     }
-    worker.logged("it ended with exit status: 7").await;
-    worker.logged("it was not done within its timeout").await;
-    worker.logged("it cannot be started").await;
-    let (document, _) = worker.shop.read("AWSCURRENT").await;
+    worker.logged("the program ended with exit status: 7").await;
+    worker.logged("the timeout expired").await;
+    worker.logged("the program cannot be started").await;
+    let (document, _) = worker.env.read("AWSCURRENT").await;
     assert_eq!(document["username"], "app");
-    worker.shop.signed_in("AWSCURRENT").await;
+    worker.env.signed_in("AWSCURRENT").await;
     assert!(worker.log().contains("hook failed, rotation unaffected"));
 }
 
@@ -195,9 +195,9 @@ async fn the_variable_of_the_workers_own_token_is_withheld_from_a_program() {
         ),
         ..Plan::default()
     };
-    let shop = Shop::open_with(plan, Backend::Local).await;
+    let env = Environment::open_with(plan, Backend::Local).await;
     let token = "Token-0123456789-abcdef-XYZ";
-    let mut command = shop.command(env!("CARGO_BIN_EXE_twinkey"));
+    let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     command
         .arg("serve")
         .env("OUR_TOKEN", token)
@@ -278,14 +278,14 @@ async fn services_of_ecs_are_redeployed_by_a_call_that_is_signed_as_botocore_sig
         config: format!("{hook}[server]\nlisten = \"{address}\"\n"),
         ..Plan::default()
     };
-    let shop = Shop::open_with(plan, Backend::StandIn(stand_in)).await;
-    let config = std::fs::read_to_string(shop.config()).unwrap();
-    let through = config.replace(&shop.stand_in().url(), recorder.url());
-    std::fs::write(shop.config(), through).unwrap();
+    let env = Environment::open_with(plan, Backend::StandIn(stand_in)).await;
+    let config = std::fs::read_to_string(env.config()).unwrap();
+    let through = config.replace(&env.stand_in().url(), recorder.url());
+    std::fs::write(env.config(), through).unwrap();
     let worker = Worker {
-        serve: shop.serve(&address).await,
+        serve: env.serve(&address).await,
         url: format!("http://{address}"),
-        shop,
+        env,
     };
     worker.rotate("succeeded").await;
     until("three calls are made", async || {

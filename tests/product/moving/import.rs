@@ -89,7 +89,7 @@ async fn forty_secrets_become_a_config_that_check_accepts_and_whose_windows_are_
 
     let left: Vec<&str> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("# NOT CARRIED OVER: "))
+        .filter_map(|line| line.strip_prefix("# NOT CONVERTED: "))
         .collect();
     let expected = [
         "denied", "other/a", "other/b", "other/c", "partner", "rds!db-1", "rds!db-2", "rds!db-3",
@@ -102,7 +102,7 @@ async fn forty_secrets_become_a_config_that_check_accepts_and_whose_windows_are_
     assert!(!text.contains("off/"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("27 rotations, 13 secrets not carried over"),
+        said.contains("27 rotations, 13 secrets not converted"),
         "{said}"
     );
     assert!(!format!("{text}{said}").contains(PASSWORD));

@@ -5,12 +5,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use crate::redshift::house::{self, House, On};
+use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
 use crate::redshift::rotations::furnish;
 use twinkey_testkit::aws::redshift::HOME;
-use twinkey_testkit::shop::documentdb::MongoShop;
-use twinkey_testkit::shop::mariadb::MariadbShop;
-use twinkey_testkit::shop::{Database, MASTER_SECRET, Plan, Shop, run};
+use twinkey_testkit::environment::documentdb::MongoEnvironment;
+use twinkey_testkit::environment::mariadb::MariadbEnvironment;
+use twinkey_testkit::environment::{Database, MASTER_SECRET, Plan, Environment, run};
 
 const MASTER: &str = "new \"master\"";
 const PASSWORD: &str = "New-master-0123456789-abcdef";
@@ -44,93 +44,93 @@ async fn printed(engine: &str, more: &[&str]) -> Printed {
 }
 
 /// The master secret is the new master's from now on.
-async fn install<D: Database>(shop: &Shop<D>) {
-    let document = shop.document(MASTER, PASSWORD);
-    shop.put(MASTER_SECRET, &document).await;
+async fn install<D: Database>(env: &Environment<D>) {
+    let document = env.document(MASTER, PASSWORD);
+    env.put(MASTER_SECRET, &document).await;
 }
 
 /// What `check` finds, whatever it ends with.
-async fn found<D: Database>(shop: &Shop<D>) -> String {
-    let output = shop.twinkey(&["check"]).await;
+async fn found<D: Database>(env: &Environment<D>) -> String {
+    let output = env.twinkey(&["check"]).await;
     String::from_utf8(output.stdout).unwrap()
 }
 
-async fn rotates_both_ways<D: Database>(shop: &Shop<D>) {
+async fn rotates_both_ways<D: Database>(env: &Environment<D>) {
     for user in ["app_clone", "app"] {
-        shop.good(&["rotate", "shop"]).await;
-        let (document, _) = shop.read("AWSCURRENT").await;
+        env.good(&["rotate", "shop"]).await;
+        let (document, _) = env.read("AWSCURRENT").await;
         assert_eq!(document["username"], user);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_a_master_made_so_rotates_and_lacks_what_is_left_out() {
-    let shop = Shop::open(Plan::default()).await;
+    let env = Environment::open(Plan::default()).await;
     let all = printed("postgres", &["--user", "app"]).await;
-    let mut root = shop.root("postgres").await;
+    let mut root = env.root("postgres").await;
     run(&mut root, &all.needed[0]).await;
     run(&mut root, all.last.as_deref().unwrap()).await;
-    install(&shop).await;
+    install(&env).await;
     // What is left out is missing, and is to be given by that very statement.
     let rest = &all.needed[1..];
     assert!(!rest.is_empty());
     for statement in rest {
-        let said = found(&shop).await;
+        let said = found(&env).await;
         assert!(said.contains(statement), "{statement}: {said}");
         run(&mut root, statement).await;
     }
     for statement in &all.optional {
-        let said = found(&shop).await;
+        let said = found(&env).await;
         assert!(said.contains(statement), "{statement}: {said}");
     }
-    rotates_both_ways(&shop).await;
+    rotates_both_ways(&env).await;
     for statement in &all.optional {
         run(&mut root, statement).await;
-        let said = found(&shop).await;
+        let said = found(&env).await;
         assert!(!said.contains(statement), "{statement}: {said}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_a_pair_that_is_there_already_is_given_to_the_master_too() {
-    let shop = Shop::open(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
+    let env = Environment::open(Plan::default()).await;
+    env.good(&["rotate", "shop"]).await;
     let all = printed("postgres", &["--user", "app", "--clone", "app_clone"]).await;
-    let mut root = shop.root("postgres").await;
+    let mut root = env.root("postgres").await;
     for statement in all.needed.iter().chain(&all.last) {
         run(&mut root, statement).await;
     }
-    install(&shop).await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
+    install(&env).await;
+    env.good(&["rotate", "shop"]).await;
+    env.good(&["rotate", "shop"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_mariadb_a_master_made_so_rotates_and_each_statement_is_needed() {
-    let shop = MariadbShop::on_mariadb(Plan::default()).await;
+    let env = MariadbEnvironment::on_mariadb(Plan::default()).await;
     let all = printed("mariadb", &["--database", "shop"]).await;
     let first = [all.needed[0].as_str(), all.last.as_deref().unwrap()];
-    shop.sql(&first).await;
-    install(&shop).await;
+    env.sql(&first).await;
+    install(&env).await;
     for statement in &all.needed[1..] {
         // Without it, nothing is begun.
-        let output = shop.twinkey(&["rotate", "shop"]).await;
+        let output = env.twinkey(&["rotate", "shop"]).await;
         assert_eq!(output.status.code(), Some(1), "{statement}");
         assert!(
-            !shop
+            !env
                 .labels()
                 .await
                 .iter()
                 .any(|(_, on)| on.contains(&"AWSPENDING".into()))
         );
-        shop.sql(&[statement]).await;
+        env.sql(&[statement]).await;
     }
     for statement in &all.optional {
         let what = statement.split(" TO ").next().unwrap();
-        assert!(found(&shop).await.contains(what), "{what}");
-        rotates_both_ways(&shop).await;
-        shop.sql(&[statement]).await;
-        assert!(!found(&shop).await.contains(what), "{what}");
+        assert!(found(&env).await.contains(what), "{what}");
+        rotates_both_ways(&env).await;
+        env.sql(&[statement]).await;
+        assert!(!found(&env).await.contains(what), "{what}");
     }
 }
 
@@ -151,34 +151,34 @@ fn in_shell(printed: &str) -> (String, Document) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_mongodb_a_master_made_so_rotates_and_lacks_what_is_left_out() {
-    let shop = MongoShop::on_mongo(Plan::default()).await;
+    let env = MongoEnvironment::on_mongo(Plan::default()).await;
     let all = printed("documentdb", &[]).await;
     assert!(all.last.is_none() && all.needed[0].contains("passwordPrompt()"));
     let give = async |printed: &str| {
         let (database, command) = in_shell(printed);
-        shop.run(&database, command).await;
+        env.run(&database, command).await;
     };
     give(&all.needed[0]).await;
-    install(&shop).await;
+    install(&env).await;
     for statement in &all.needed[1..] {
-        let output = shop.twinkey(&["rotate", "shop"]).await;
+        let output = env.twinkey(&["rotate", "shop"]).await;
         assert_eq!(output.status.code(), Some(1), "{statement}");
         give(statement).await;
     }
     for statement in &all.optional {
-        assert!(found(&shop).await.contains(statement), "{statement}");
-        rotates_both_ways(&shop).await;
+        assert!(found(&env).await.contains(statement), "{statement}");
+        rotates_both_ways(&env).await;
         give(statement).await;
-        assert!(!found(&shop).await.contains(statement), "{statement}");
+        assert!(!found(&env).await.contains(statement), "{statement}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_redshift_an_admin_made_so_rotates() {
-    let house = House::open(
-        On::Cluster,
+    let house = RedshiftFixture::open(
+        Deployment::Cluster,
         "",
-        &format!("master_secret = \"{}\"", house::MASTER_SECRET),
+        &format!("master_secret = \"{}\"", fixture::MASTER_SECRET),
     )
     .await;
     furnish(&house).await;
@@ -203,7 +203,7 @@ async fn on_redshift_an_admin_made_so_rotates() {
     let value = SecretString::from(document.to_string());
     let store = house.stand_in.store();
     store
-        .create_or_put(house::MASTER_SECRET, &value)
+        .create_or_put(fixture::MASTER_SECRET, &value)
         .await
         .unwrap();
     for user in ["app_clone", "app"] {

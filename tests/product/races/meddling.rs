@@ -20,7 +20,7 @@ use twinkey_stores::{
 };
 
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::shop::{Plan, Shop};
+use twinkey_testkit::environment::{Plan, Environment};
 
 /// A store in which a person moves AWSCURRENT back to AWSPREVIOUS as soon as something is put.
 struct Meddled(AwsStore);
@@ -72,16 +72,16 @@ impl SecretStore for Meddled {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_it() {
-    let shop = Shop::open(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
-    let (previous, _) = shop.read(stage::PREVIOUS).await;
-    let text = std::fs::read_to_string(shop.config()).unwrap();
-    let settings = twinkey::config::parse(&shop.config(), &text, &Default::default()).unwrap();
-    let journal = SqliteJournal::open(&shop.folder.path().join("another.db")).await;
+    let env = Environment::open(Plan::default()).await;
+    env.good(&["rotate", "shop"]).await;
+    let (previous, _) = env.read(stage::PREVIOUS).await;
+    let text = std::fs::read_to_string(env.config()).unwrap();
+    let settings = twinkey::config::parse(&env.config(), &text, &Default::default()).unwrap();
+    let journal = SqliteJournal::open(&env.folder.path().join("another.db")).await;
     let rotator = Rotator {
         context: RunContext {
             store: Arc::new(Meddled(AwsStore::from_config(&sdk_config(
-                &shop.stand_in().url(),
+                &env.stand_in().url(),
             )))),
             clock: Clock::system(),
             hosts: HostLimits::new(1),
@@ -106,8 +106,8 @@ async fn a_run_does_not_take_the_standby_once_somebody_has_moved_awscurrent_to_i
     let never = CancellationToken::new();
     let run = rotator.carry_out(rotation, &order, *claimed, &never).await;
     assert_eq!(run.error.unwrap().code, Code::LostRace);
-    let (current, _) = shop.read(stage::CURRENT).await;
+    let (current, _) = env.read(stage::CURRENT).await;
     assert_eq!(current, previous, "it is where the person has moved it");
-    shop.signed_in(stage::CURRENT).await;
-    shop.signed_in(stage::PREVIOUS).await;
+    env.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::PREVIOUS).await;
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use twinkey_stores::local::LocalStore;
 
-use twinkey_testkit::shop::street::Street;
+use twinkey_testkit::environment::many_pairs::ManyPairs;
 
 /// What whoever loses a race may say, and nothing else.
 pub const LOSERS_SAY: [&str; 3] = ["lost_race", "already_running", "pending_conflict"];
@@ -27,17 +27,17 @@ pub struct Checker {
 }
 
 impl Checker {
-    pub fn start(street: Arc<Street>, pairs: std::ops::Range<usize>) -> Self {
+    pub fn start(fixture: Arc<ManyPairs>, pairs: std::ops::Range<usize>) -> Self {
         let stop = CancellationToken::new();
         let sign_ins = Arc::new(AtomicU64::new(0));
         let (stopped, count) = (stop.clone(), Arc::clone(&sign_ins));
         let task = tokio::spawn(async move {
-            let store: &LocalStore = street.shop.stand_in().store();
+            let store: &LocalStore = fixture.env.stand_in().store();
             for pair in pairs.cycle() {
                 if stopped.is_cancelled() {
                     break;
                 }
-                street.check(store, pair).await.unwrap();
+                fixture.check(store, pair).await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }

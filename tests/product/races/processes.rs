@@ -11,40 +11,40 @@ use twinkey_stores::{SecretStore, VersionId, stage};
 use super::{Checker, LOSERS_SAY};
 use crate::serving::{open_now, signal};
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::shop::street::{Street, name, secret};
-use twinkey_testkit::shop::{Backend, free_address, until};
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
+use twinkey_testkit::environment::{Backend, free_address, until};
 
 const PAIRS: usize = 10;
 
-async fn street(each: &str) -> Arc<Street> {
-    let street = Street::open(PAIRS, Backend::StandIn(StandIn::start().await)).await;
+async fn fixture(each: &str) -> Arc<ManyPairs> {
+    let fixture = ManyPairs::open(PAIRS, Backend::StandIn(StandIn::start().await)).await;
     let head = format!(
         "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"",
-        street.shop.stand_in().url()
+        fixture.env.stand_in().url()
     );
     let each = format!("min_interval = \"0s\"\nin_use = \"ignore\"\n{each}");
-    std::fs::write(street.shop.config(), street.config(&head, &each)).unwrap();
-    Arc::new(street)
+    std::fs::write(fixture.env.config(), fixture.config(&head, &each)).unwrap();
+    Arc::new(fixture)
 }
 
-async fn labelled(street: &Street, pair: usize, label: &str) -> Option<VersionId> {
-    let store = street.shop.stand_in().store();
+async fn labelled(fixture: &ManyPairs, pair: usize, label: &str) -> Option<VersionId> {
+    let store = fixture.env.stand_in().store();
     let description = store.describe(&secret(pair)).await.unwrap();
     description.labelled(label).cloned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_race_for_a_secret_rotate_it_or_say_that_they_lost() {
-    let street = street("").await;
-    let checker = Checker::start(Arc::clone(&street), 0..PAIRS);
+    let fixture = fixture("").await;
+    let checker = Checker::start(Arc::clone(&fixture), 0..PAIRS);
     let (mut won, mut lost) = (0, 0);
     for pair in 0..PAIRS {
         for racers in [2, 5] {
-            let before = labelled(&street, pair, stage::CURRENT).await;
+            let before = labelled(&fixture, pair, stage::CURRENT).await;
             let processes: Vec<_> = (0..racers)
                 .map(|n| {
-                    street
-                        .shop
+                    fixture
+                        .env
                         .command(env!("CARGO_BIN_EXE_twinkey"))
                         .env("TWINKEY__JOURNAL__URL", format!("sqlite://racer-{n}.db"))
                         .args(["rotate", &name(pair)])
@@ -65,7 +65,7 @@ async fn commands_that_race_for_a_secret_rotate_it_or_say_that_they_lost() {
                 winners += usize::from(output.status.success());
             }
             assert!(winners > 0, "nobody rotated {}", name(pair));
-            assert_ne!(labelled(&street, pair, stage::CURRENT).await, before);
+            assert_ne!(labelled(&fixture, pair, stage::CURRENT).await, before);
             won += winners;
             lost += racers - winners;
         }
@@ -80,12 +80,12 @@ async fn commands_that_race_for_a_secret_rotate_it_or_say_that_they_lost() {
 /// Every pair's window worked through by so many workers.
 async fn workers_race(workers: usize) {
     let (schedule, opens) = open_now();
-    let street = street(&format!("{schedule}\nmissed = \"run\"")).await;
-    let folder = street.shop.folder.path();
+    let fixture = fixture(&format!("{schedule}\nmissed = \"run\"")).await;
+    let folder = fixture.env.folder.path();
     let names: Vec<String> = (0..PAIRS).map(name).collect();
     let mut before = Vec::new();
     for pair in 0..PAIRS {
-        before.push(labelled(&street, pair, stage::CURRENT).await.unwrap());
+        before.push(labelled(&fixture, pair, stage::CURRENT).await.unwrap());
     }
     let journal = |n: usize| folder.join(format!("worker-{n}.db"));
     for n in 0..workers {
@@ -95,11 +95,11 @@ async fn workers_race(workers: usize) {
             .await
             .unwrap();
     }
-    let checker = Checker::start(Arc::clone(&street), 0..PAIRS);
+    let checker = Checker::start(Arc::clone(&fixture), 0..PAIRS);
     let mut processes: Vec<_> = (0..workers)
         .map(|n| {
-            street
-                .shop
+            fixture
+                .env
                 .command(env!("CARGO_BIN_EXE_twinkey"))
                 .env("TWINKEY__JOURNAL__URL", format!("sqlite://worker-{n}.db"))
                 .env("TWINKEY__SERVER__LISTEN", free_address())
@@ -131,11 +131,11 @@ async fn workers_race(workers: usize) {
         assert!(process.wait().await.unwrap().success());
     }
     for (pair, before) in before.iter().enumerate() {
-        let description = street.shop.stand_in().store().describe(&secret(pair)).await;
+        let description = fixture.env.stand_in().store().describe(&secret(pair)).await;
         let id = version_id::scheduled(&description.unwrap().arn, opens);
-        assert_eq!(labelled(&street, pair, stage::CURRENT).await, Some(id));
+        assert_eq!(labelled(&fixture, pair, stage::CURRENT).await, Some(id));
         assert_eq!(
-            labelled(&street, pair, stage::PREVIOUS).await.as_ref(),
+            labelled(&fixture, pair, stage::PREVIOUS).await.as_ref(),
             Some(before),
             "one flip"
         );

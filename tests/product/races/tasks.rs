@@ -24,9 +24,9 @@ use twinkey_stores::{SecretStore, VersionId, stage};
 
 use super::{Checker, LOSERS_SAY};
 use twinkey_testkit::aws::{StandIn, sdk_config};
-use twinkey_testkit::chance::Chance;
-use twinkey_testkit::shop::Backend;
-use twinkey_testkit::shop::street::{Street, secret};
+use twinkey_testkit::rng::Rng;
+use twinkey_testkit::environment::Backend;
+use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
 
 const PAIRS: usize = 16;
 const ROUNDS: usize = 10;
@@ -73,10 +73,10 @@ impl Kind {
 
 /// What all races share.
 struct Track {
-    street: Arc<Street>,
+    fixture: Arc<ManyPairs>,
     rotations: Vec<Rotation>,
     workers: Vec<Rotator>,
-    chance: Chance,
+    rng: Rng,
     /// The races' windows open one second after the other, all within the last hour.
     opens: DateTime<Utc>,
 }
@@ -84,10 +84,10 @@ struct Track {
 impl Track {
     async fn open() -> Self {
         let backend = Backend::StandIn(StandIn::start().await);
-        let street = Arc::new(Street::open(PAIRS, backend).await);
-        let url = street.shop.stand_in().url();
-        let folder = street.shop.folder.path();
-        let text = street.config(
+        let fixture = Arc::new(ManyPairs::open(PAIRS, backend).await);
+        let url = fixture.env.stand_in().url();
+        let folder = fixture.env.folder.path();
+        let text = fixture.config(
             "[secrets]\nbackend = \"aws\"",
             "min_interval = \"0s\"\nin_use = \"ignore\"",
         );
@@ -113,14 +113,14 @@ impl Track {
         Self {
             rotations: settings.rotations,
             workers,
-            chance: Chance::new(6),
+            rng: Rng::new(6),
             opens: now.with_nanosecond(0).unwrap() - TimeDelta::minutes(50),
-            street,
+            fixture,
         }
     }
 
     fn store(&self) -> &dyn SecretStore {
-        self.street.shop.stand_in().store()
+        self.fixture.env.stand_in().store()
     }
 
     async fn labelled(&self, pair: usize, label: &str) -> Option<VersionId> {
@@ -145,7 +145,7 @@ impl Track {
 
     /// One worker's try, some time after the start of the race.
     async fn runs(&self, worker: usize, pair: usize, order: &Order) -> Run {
-        tokio::time::sleep(self.chance.millis(0..80)).await;
+        tokio::time::sleep(self.rng.millis(0..80)).await;
         let (rotator, rotation) = (&self.workers[worker], &self.rotations[pair]);
         match rotator.claim(rotation, order).await.unwrap() {
             Claim::Claimed(claimed) => {
@@ -161,14 +161,14 @@ impl Track {
         if !kind.has_stranger() {
             return;
         }
-        tokio::time::sleep(self.chance.millis(0..250)).await;
-        let (secret, store) = (secret(pair), self.street.shop.stand_in().store());
+        tokio::time::sleep(self.rng.millis(0..250)).await;
+        let (secret, store) = (secret(pair), self.fixture.env.stand_in().store());
         match kind {
             Kind::AnEditInTheMiddle => {
-                let current = self.street.read(store, pair, stage::CURRENT).await;
+                let current = self.fixture.read(store, pair, stage::CURRENT).await;
                 let (mut document, _) = current.unwrap();
-                document["edited"] = self.chance.below(1000).into();
-                self.street.shop.put(&secret, &document).await;
+                document["edited"] = self.rng.below(1000).into();
+                self.fixture.env.put(&secret, &document).await;
             }
             Kind::ARollbackInTheMiddle => {
                 let request = RunRequest {
@@ -192,10 +192,10 @@ impl Track {
                     .await;
             }
             Kind::AnotherRotatorsPending => {
-                let user = ["somebody", "else"][self.chance.below(2) as usize];
+                let user = ["somebody", "else"][self.rng.below(2) as usize];
                 let document = self
-                    .street
-                    .shop
+                    .fixture
+                    .env
                     .document(user, "Another-0123456789-rotators");
                 let text = document.to_string().into();
                 store
@@ -263,7 +263,7 @@ impl Track {
             };
             assert_eq!(previous.as_ref(), Some(left), "{kind:?} {race}: {runs:?}");
         }
-        self.street.check(self.store(), pair).await.unwrap();
+        self.fixture.check(self.store(), pair).await.unwrap();
         ends
     }
 
@@ -291,14 +291,14 @@ impl Track {
             let run = self.runs(0, pair, &by_hand(version_id::manual())).await;
             assert_eq!(run.state, RunState::Succeeded, "race {race}: {run:?}");
         }
-        self.street.check(self.store(), pair).await.unwrap();
+        self.fixture.check(self.store(), pair).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_workers_that_race_for_a_secret_one_wins_and_nobody_is_harmed() {
     let track = Arc::new(Track::open().await);
-    let checker = Checker::start(Arc::clone(&track.street), 0..PAIRS);
+    let checker = Checker::start(Arc::clone(&track.fixture), 0..PAIRS);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let pairs: Vec<_> = (0..PAIRS)
         .map(|pair| {

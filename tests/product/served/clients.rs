@@ -24,7 +24,7 @@ async fn aws_s_own_clients_read_write_and_stage_secrets_and_get_aws_s_own_errors
         .arg(script)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", worker.shop.folder.path())
+        .env("HOME", worker.env.folder.path())
         .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", worker.url())
         .env("AWS_DEFAULT_REGION", "eu-west-1")
         .env("AWS_ACCESS_KEY_ID", &admin.id)

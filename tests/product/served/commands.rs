@@ -3,12 +3,12 @@
 use std::process::Output;
 
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::shop::{Backend, Plan, SECRET, Shop, free_address, until};
+use twinkey_testkit::environment::{Backend, Plan, SECRET, Environment, free_address, until};
 
 use super::{Key, Worker, add_key, serve_store};
 
-async fn as_key(shop: &Shop, key: &Key, args: &[&str], more: &[(&str, &str)]) -> Output {
-    let mut command = shop.command(env!("CARGO_BIN_EXE_twinkey"));
+async fn as_key(env: &Environment, key: &Key, args: &[&str], more: &[(&str, &str)]) -> Output {
+    let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     command
         .args(args)
         .env("AWS_ACCESS_KEY_ID", &key.id)
@@ -26,7 +26,7 @@ fn printed(output: &Output) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_without() {
     let worker = Worker::open().await;
-    let shop = &worker.shop;
+    let env = &worker.env;
     let reads = ["GetSecretValue", "ListSecrets", "ListSecretVersionIds"];
     let key = worker.key("app", &reads, SECRET).await;
     for args in [
@@ -35,31 +35,31 @@ async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_
         &["secret", "versions", SECRET],
         &["secret", "versions", SECRET, "--json"],
     ] {
-        let served = printed(&as_key(shop, &key, args, &[]).await);
-        assert_eq!(served, shop.good(args).await, "{args:?}");
+        let served = printed(&as_key(env, &key, args, &[]).await);
+        assert_eq!(served, env.good(args).await, "{args:?}");
     }
     // The key may see one of the two.
-    let served = printed(&as_key(shop, &key, &["secret", "list"], &[]).await);
+    let served = printed(&as_key(env, &key, &["secret", "list"], &[]).await);
     assert_eq!(served, format!("{SECRET}\n"));
     assert_eq!(
-        shop.good(&["secret", "list"]).await,
+        env.good(&["secret", "list"]).await,
         format!("prod/master\n{SECRET}\n")
     );
 
-    let file = shop.folder.path().join("document.json");
+    let file = env.folder.path().join("document.json");
     std::fs::write(
         &file,
-        shop.document("app", "Other-0123456789-abcdef").to_string(),
+        env.document("app", "Other-0123456789-abcdef").to_string(),
     )
     .unwrap();
     let put = ["secret", "put", SECRET, "--file", file.to_str().unwrap()];
-    let denied = as_key(shop, &key, &put, &[]).await;
+    let denied = as_key(env, &key, &put, &[]).await;
     let said = String::from_utf8_lossy(&denied.stderr);
     assert!(said.contains("error[store_denied]: "), "{said}");
     let writer = worker
         .key("ci", &["PutSecretValue", "CreateSecret"], "prod/*")
         .await;
-    printed(&as_key(shop, &writer, &put, &[]).await);
+    printed(&as_key(env, &writer, &put, &[]).await);
     let new = [
         "secret",
         "put",
@@ -67,14 +67,14 @@ async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_
         "--file",
         file.to_str().unwrap(),
     ];
-    printed(&as_key(shop, &writer, &new, &[]).await);
+    printed(&as_key(env, &writer, &new, &[]).await);
     let password = ["secret", "get", "prod/new", "--field", "password"];
-    assert_eq!(shop.good(&password).await, "Other-0123456789-abcdef\n");
+    assert_eq!(env.good(&password).await, "Other-0123456789-abcdef\n");
     let removed = Key {
         id: "TWKYNOBODYHASTHISKEY".into(),
         ..key
     };
-    let said = as_key(shop, &removed, &["secret", "list"], &[]).await;
+    let said = as_key(env, &removed, &["secret", "list"], &[]).await;
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.contains("UnrecognizedClientException"), "{said}");
 }
@@ -87,19 +87,19 @@ async fn the_store_is_served_over_tls() {
         config: format!("[server]\nlisten = \"{admin}\""),
         ..Plan::default()
     };
-    let shop = Shop::open_with(plan, Backend::Local).await;
+    let env = Environment::open_with(plan, Backend::Local).await;
     serve_store(
-        &shop,
+        &env,
         &address,
         ", tls = { cert = \"cert.pem\", key = \"key.pem\" }",
     );
     let write = |name: &str, text: &str| {
-        std::fs::write(shop.folder.path().join(name), text).unwrap();
+        std::fs::write(env.folder.path().join(name), text).unwrap();
     };
     write("cert.pem", &pki.server.0);
     write("key.pem", &pki.server.1);
-    let key = add_key(&shop, "app", &["GetSecretValue"], "*").await;
-    let _serve = shop.serve(&admin).await;
+    let key = add_key(&env, "app", &["GetSecretValue"], "*").await;
+    let _serve = env.serve(&admin).await;
     let url = address.replace("127.0.0.1", "https://localhost");
     let more = [
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &*url),
@@ -107,28 +107,28 @@ async fn the_store_is_served_over_tls() {
     ];
     let args = ["secret", "get", SECRET, "--field", "username"];
     until("it is served", async || {
-        let output = as_key(&shop, &key, &args, &more).await;
+        let output = as_key(&env, &key, &args, &more).await;
         output.status.success() && output.stdout == b"app\n"
     })
     .await;
-    let strange = as_key(&shop, &key, &args, &more[..1]).await;
+    let strange = as_key(&env, &key, &args, &more[..1]).await;
     let said = String::from_utf8_lossy(&strange.stderr);
     assert!(said.contains("error[store_unavailable]: "), "{said}");
 }
 
 #[tokio::test]
 async fn keys_are_refused_that_could_do_nothing_and_where_nothing_is_served() {
-    let shop = Shop::open_with(Plan::default(), Backend::Local).await;
+    let env = Environment::open_with(Plan::default(), Backend::Local).await;
     let add = ["keys", "add", "app", "--secret", "*"];
-    let said = shop.fails(&add, 2, "config_invalid").await;
-    assert!(said.contains("serves none"), "{said}");
-    serve_store(&shop, &free_address(), "");
+    let said = env.fails(&add, 2, "config_invalid").await;
+    assert!(said.contains("the config has none"), "{said}");
+    serve_store(&env, &free_address(), "");
     let slip = [&add[..], &["--action", "GetSecret"]].concat();
-    let said = shop.fails(&slip, 2, "config_invalid").await;
+    let said = env.fails(&slip, 2, "config_invalid").await;
     assert!(said.contains("\"GetSecret\" is no action"), "{said}");
-    std::fs::write(shop.folder.path().join("keys.toml"), "[[key]]\nid = 1\n").unwrap();
-    let said = shop.fails(&["keys", "list"], 2, "config_invalid").await;
+    std::fs::write(env.folder.path().join("keys.toml"), "[[key]]\nid = 1\n").unwrap();
+    let said = env.fails(&["keys", "list"], 2, "config_invalid").await;
     assert!(said.contains("keys.toml"), "{said}");
-    let said = shop.fails(&["serve"], 2, "config_invalid").await;
+    let said = env.fails(&["serve"], 2, "config_invalid").await;
     assert!(said.contains("keys.toml"), "{said}");
 }

@@ -11,11 +11,11 @@ use serde_json::Value as Json;
 use tokio::process::Child;
 
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::shop::{Backend, Plan, Shop, free_address, until};
+use twinkey_testkit::environment::{Backend, Plan, Environment, free_address, until};
 
 /// A worker on an embedded store, which is served.
 pub struct Worker {
-    pub shop: Shop,
+    pub env: Environment,
     /// Of the served store.
     pub address: String,
     _serve: Child,
@@ -29,23 +29,23 @@ pub struct Key {
 }
 
 /// Serves the store of a shop's config too.
-pub fn serve_store(shop: &Shop, address: &str, more: &str) {
-    let config = std::fs::read_to_string(shop.config()).unwrap();
+pub fn serve_store(env: &Environment, address: &str, more: &str) {
+    let config = std::fs::read_to_string(env.config()).unwrap();
     let key_file = "key_file = \"secrets.key\"";
     let serve = format!(
         "{key_file}\nserve = {{ listen = \"{address}\", keys_file = \"keys.toml\"{more} }}"
     );
     assert!(config.contains(key_file));
-    std::fs::write(shop.config(), config.replace(key_file, &serve)).unwrap();
+    std::fs::write(env.config(), config.replace(key_file, &serve)).unwrap();
 }
 
 /// Makes a key.
-pub async fn add_key(shop: &Shop, name: &str, actions: &[&str], secret: &str) -> Key {
+pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &str) -> Key {
     let mut args = vec!["keys", "add", name, "--json", "--secret", secret];
     for action in actions {
         args.extend(["--action", action]);
     }
-    let printed: Json = serde_json::from_str(&shop.good(&args).await).unwrap();
+    let printed: Json = serde_json::from_str(&env.good(&args).await).unwrap();
     let text = |field: &str| printed[field].as_str().unwrap().to_owned();
     Key {
         id: text("AccessKeyId"),
@@ -61,11 +61,11 @@ impl Worker {
             config: format!("[server]\nlisten = \"{admin}\""),
             ..Plan::default()
         };
-        let shop = Shop::open_with(plan, Backend::Local).await;
-        serve_store(&shop, &address, "");
-        let serve = shop.serve(&admin).await;
+        let env = Environment::open_with(plan, Backend::Local).await;
+        serve_store(&env, &address, "");
+        let serve = env.serve(&admin).await;
         Self {
-            shop,
+            env,
             address,
             _serve: serve,
         }
@@ -88,7 +88,7 @@ impl Worker {
 
     /// A key, made while the worker runs, once it is known there.
     pub async fn key(&self, name: &str, actions: &[&str], secret: &str) -> Key {
-        let key = add_key(&self.shop, name, actions, secret).await;
+        let key = add_key(&self.env, name, actions, secret).await;
         let url = format!("{}/v1/none-of-this-name", self.url());
         let asked = reqwest::Client::new();
         until("the worker knows the key", async || {
@@ -102,6 +102,6 @@ impl Worker {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.shop.folder.path().join("serve.log")).unwrap()
+        std::fs::read_to_string(self.env.folder.path().join("serve.log")).unwrap()
     }
 }

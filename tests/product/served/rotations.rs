@@ -4,7 +4,7 @@ use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use serde_json::Value as Json;
 
 use super::Worker;
-use twinkey_testkit::shop::{SECRET, until};
+use twinkey_testkit::environment::{SECRET, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flip_of_another_process_is_seen_by_the_very_next_read() {
@@ -22,7 +22,7 @@ async fn a_flip_of_another_process_is_seen_by_the_very_next_read() {
     };
     let mut before = read().await;
     for _ in 0..3 {
-        worker.shop.good(&["rotate", "shop", "--force"]).await;
+        worker.env.good(&["rotate", "shop", "--force"]).await;
         let after = read().await;
         assert_ne!(after["password"], before["password"]);
         assert_ne!(after["username"], before["username"]);
@@ -52,20 +52,20 @@ async fn a_key_that_is_removed_is_refused_and_every_change_is_in_the_audit_log_a
     let denied = client.get_secret_value().secret_id(SECRET).send().await;
     assert_eq!(denied.unwrap_err().code(), Some("AccessDeniedException"));
 
-    let list = worker.shop.good(&["keys", "list"]).await;
+    let list = worker.env.good(&["keys", "list"]).await;
     for shown in [&*key.id, "ci", "ci/*"] {
         assert!(list.contains(shown), "{list}");
     }
-    let listed = worker.shop.good(&["keys", "list", "--json"]).await;
+    let listed = worker.env.good(&["keys", "list", "--json"]).await;
     assert!(!format!("{list}{listed}").contains(&key.secret));
-    worker.shop.good(&["keys", "remove", &key.id]).await;
+    worker.env.good(&["keys", "remove", &key.id]).await;
     until("the key is refused", async || {
         let get = client.get_secret_value().secret_id("ci/a").send().await;
         get.is_err_and(|error| error.code() == Some("UnrecognizedClientException"))
     })
     .await;
     worker
-        .shop
+        .env
         .fails(&["keys", "remove", &key.id], 2, "config_invalid")
         .await;
 
@@ -80,7 +80,7 @@ async fn a_key_that_is_removed_is_refused_and_every_change_is_in_the_audit_log_a
     assert_eq!(told("CreateSecret", "ci/a"), 1, "{log}");
     assert_eq!(told("AccessDeniedException", SECRET), 1, "{log}");
     assert!(log.contains(&key.id) && !log.contains(&key.secret) && !log.contains("hunter2"));
-    let admin = std::fs::read_to_string(worker.shop.config()).unwrap();
+    let admin = std::fs::read_to_string(worker.env.config()).unwrap();
     let admin = admin.split('"').nth(1).unwrap();
     let metrics = reqwest::get(format!("http://{admin}/metrics"))
         .await

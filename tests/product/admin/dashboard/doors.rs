@@ -5,7 +5,7 @@ use reqwest::header::{HOST, ORIGIN};
 
 use super::{Visitor, read};
 use crate::admin::{Endpoint, TOKEN};
-use twinkey_testkit::shop::{Plan, Shop, free_address};
+use twinkey_testkit::environment::{Plan, Environment, free_address};
 
 /// Where nobody is asked for a session.
 const OPEN: [(&str, &str); 5] = [
@@ -30,7 +30,7 @@ fn guarded() -> Vec<(Method, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
     let endpoint = Endpoint::open(Plan::default()).await;
-    let before = endpoint.shop.state().await;
+    let before = endpoint.env.state().await;
     let nobody = Visitor::new(&endpoint.url);
     let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
     let other = Visitor::signed_in(&endpoint.url, TOKEN).await;
@@ -62,7 +62,7 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
             ] {
                 let page = visitor.post(path, fields).await;
                 assert_eq!(page.status, 403, "{path} {fields:?}");
-                page.has("this is no form of the session that sends it");
+                page.has("the form does not belong to the session that sent it");
             }
             let elsewhere = visitor
                 .ask(Method::POST, path)
@@ -72,7 +72,7 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
             assert_eq!(elsewhere.send().await.unwrap().status(), 403, "{path}");
         }
     }
-    assert_eq!(endpoint.shop.state().await, before, "nothing happened");
+    assert_eq!(endpoint.env.state().await, before, "nothing happened");
     for (method, path) in &routes {
         let page = match *method {
             Method::POST => visitor.post(path, &[("csrf_token", &mark)]).await,
@@ -153,12 +153,12 @@ async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_other_site() {
     let address = free_address();
-    let shop = Shop::open(Plan {
+    let env = Environment::open(Plan {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Plan::default()
     })
     .await;
-    let _serve = shop.serve(&address).await;
+    let _serve = env.serve(&address).await;
     let mut visitor = Visitor::new(&format!("http://{address}"));
     let first = visitor.get("/").await;
     assert_eq!(first.status, 200, "{}", first.html);
@@ -173,7 +173,7 @@ async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_
         "{}",
         first.cookie
     );
-    let before = shop.state().await;
+    let before = env.state().await;
     assert_eq!(
         visitor.post("/rotations/shop/rotate", &[]).await.status,
         403
@@ -192,6 +192,6 @@ async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_
             .body(format!("csrf_token={mark}"));
         assert_eq!(form.send().await.unwrap().status(), 403, "{origin}");
     }
-    assert_eq!(shop.state().await, before, "nothing happened");
+    assert_eq!(env.state().await, before, "nothing happened");
     assert_eq!(visitor.act("rotate", &[]).await.status, 303);
 }

@@ -4,7 +4,7 @@ use twinkey_stores::stage;
 
 use super::Visitor;
 use crate::admin::{Endpoint, TOKEN};
-use twinkey_testkit::shop::{Plan, until};
+use twinkey_testkit::environment::{Plan, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
@@ -39,7 +39,7 @@ async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
     let gone = visitor.post("/sign-out", &[("csrf_token", &mark)]).await;
     assert!(gone.cookie.starts_with("twinkey_session=; ") && gone.cookie.contains("Max-Age=0"));
     std::fs::write(
-        endpoint.shop.folder.path().join("token"),
+        endpoint.env.folder.path().join("token"),
         "another-token-of-some-length",
     )
     .unwrap();
@@ -73,7 +73,7 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
     })
     .await;
     let page = visitor.get(&done.location).await;
-    page.has("A run has begun.");
+    page.has("A run has started.");
     page.has("<q>first &lt;of&gt; all</q>");
     page.has("data-step=\"finish\" data-state=\"succeeded\"");
     // The same form sent twice is one run.
@@ -118,7 +118,7 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
             .status,
         303
     );
-    let current = endpoint.shop.read(stage::CURRENT).await.0;
+    let current = endpoint.env.read(stage::CURRENT).await.0;
     assert_eq!(current["username"], "app_clone");
 
     let log = endpoint.log();
@@ -164,11 +164,11 @@ async fn a_look_at_the_database_shows_what_check_and_plan_say() {
                 .replace('>', "&gt;"),
         );
     }
-    page.has("Nobody is signed in as the standby.");
+    page.has("No session of the standby is open.");
     page.has("tls.mode = &quot;disable&quot;");
     endpoint
-        .shop
-        .put_text(twinkey_testkit::shop::SECRET, "no JSON")
+        .env
+        .put_text(twinkey_testkit::environment::SECRET, "no JSON")
         .await;
     let broken = visitor.get("/rotations/shop/database-check").await;
     assert_eq!(broken.status, 200);

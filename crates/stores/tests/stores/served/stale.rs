@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use twinkey_testkit::volley::Range;
+use twinkey_testkit::load::LoadFixture;
 
 const CALLS: usize = 6_000;
-const MOST_VOLLEYS: usize = 50;
+const MAX_ROUNDS: usize = 50;
 
 /// Far more flips than there are in earnest. The full size, and how quick it is, is in `make bench`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_is_stale_after_a_flip_by_another_opener_of_the_file_was_acknowledged() {
-    let range = Range::open().await;
+    let fixture = LoadFixture::open().await;
     let mut flips = 0;
     // How many fit into a volley is the machine's affair.
-    for _ in 0..MOST_VOLLEYS {
-        let outcome = range.served(CALLS, Duration::from_millis(20)).await;
+    for _ in 0..MAX_ROUNDS {
+        let outcome = fixture.served(CALLS, Duration::from_millis(20)).await;
         assert_eq!((outcome.answered, outcome.stale), (CALLS, 0));
         flips += outcome.flips;
         if flips > 10 {
             return;
         }
     }
-    panic!("{flips} flips in {MOST_VOLLEYS} volleys");
+    panic!("{flips} flips in {MAX_ROUNDS} volleys");
 }

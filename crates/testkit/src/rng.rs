@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub struct Chance(Mutex<u64>);
+pub struct Rng(Mutex<u64>);
 
-impl Chance {
+impl Rng {
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(seed))
     }

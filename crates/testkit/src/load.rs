@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
-use twinkey_stores::listener::{Listener, Peer};
+use twinkey_stores::listener::{Listener, PeerAddr};
 use twinkey_stores::local::LocalStore;
-use twinkey_stores::served::keys::{Key, Keys, NewKey};
+use twinkey_stores::served::keys::{AccessKey, AccessKeys, NewKey};
 use twinkey_stores::served::policy::Policy;
 use twinkey_stores::served::{Served, router};
 use twinkey_stores::stage::{CURRENT, PENDING};
@@ -44,7 +44,7 @@ pub struct Outcome {
 }
 
 /// A served store with one secret, and beside it a handler that answers a constant of the same size.
-pub struct Range {
+pub struct LoadFixture {
     folder: tempfile::TempDir,
     key: NewKey,
     served: String,
@@ -52,7 +52,7 @@ pub struct Range {
     endpoints: [JoinHandle<()>; 2],
 }
 
-impl Drop for Range {
+impl Drop for LoadFixture {
     fn drop(&mut self) {
         self.endpoints.iter().for_each(JoinHandle::abort);
     }
@@ -63,7 +63,7 @@ async fn listen(router: Router) -> (String, JoinHandle<()>) {
         .await
         .unwrap();
     let address = listener.address().to_string();
-    let service = router.into_make_service_with_connect_info::<Peer>();
+    let service = router.into_make_service_with_connect_info::<PeerAddr>();
     let endpoint = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
     (address, endpoint)
 }
@@ -74,32 +74,32 @@ fn value(number: u64) -> SecretString {
     ))
 }
 
-impl Range {
+impl LoadFixture {
     pub async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder).await;
         store.create_or_put(SECRET, &value(0)).await.unwrap();
         let key = NewKey::draw().unwrap();
         let policy = Policy::new(&["GetSecretValue".into()], &["prod/*".into()]).unwrap();
-        let keys: Keys = [Key::new(&key.id, "app", &key.secret, policy)]
+        let keys: AccessKeys = [AccessKey::new(&key.id, "app", &key.secret, policy)]
             .into_iter()
             .collect();
         let served = Served::new(Arc::new(store), keys, Metrics::default(), Clock::system());
         let (served, endpoint) = listen(router(Arc::new(served))).await;
-        let mut range = Self {
+        let mut fixture = Self {
             bare: String::new(),
             endpoints: [endpoint, tokio::spawn(async {})],
             folder,
             key,
             served,
         };
-        let like = range.one_answer().await;
+        let like = fixture.one_answer().await;
         let constant = || async move {
             let kind = [("content-type", "application/x-amz-json-1.1")];
             (kind, like)
         };
-        (range.bare, range.endpoints[1]) = listen(Router::new().route("/", post(constant))).await;
-        range
+        (fixture.bare, fixture.endpoints[1]) = listen(Router::new().route("/", post(constant))).await;
+        fixture
     }
 
     /// Calls the served store so often, while the secret is rotated at that pace by another opener of the file.

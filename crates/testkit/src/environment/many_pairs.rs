@@ -5,10 +5,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use twinkey_stores::{SecretStore, Selector, VersionId, stage};
 
-use super::{Backend, FIRST, MASTER_SECRET, Plan, Shop, run};
+use super::{Backend, FIRST, MASTER_SECRET, Plan, Environment, run};
 
-pub struct Street {
-    pub shop: Shop,
+pub struct ManyPairs {
+    pub env: Environment,
     pub pairs: usize,
 }
 
@@ -18,23 +18,23 @@ pub fn name(pair: usize) -> String {
 }
 
 pub fn secret(pair: usize) -> String {
-    format!("street/{}", name(pair))
+    format!("pairs/{}", name(pair))
 }
 
-impl Street {
+impl ManyPairs {
     pub async fn open(pairs: usize, backend: Backend) -> Self {
         Self::open_as(Plan::default(), pairs, backend).await
     }
 
     pub async fn open_as(plan: Plan, pairs: usize, backend: Backend) -> Self {
-        Self::settle(Shop::open_with(plan, backend).await, pairs).await
+        Self::settle(Environment::open_with(plan, backend).await, pairs).await
     }
 
     /// Makes a shop a street.
-    pub async fn settle(shop: Shop, pairs: usize) -> Self {
-        let mut root = shop.root("shop").await;
-        let mut master = shop
-            .connect("rdsmaster", &shop.master, "shop")
+    pub async fn settle(env: Environment, pairs: usize) -> Self {
+        let mut root = env.root("shop").await;
+        let mut master = env
+            .connect("rdsmaster", &env.master, "shop")
             .await
             .unwrap();
         for pair in 0..pairs {
@@ -51,9 +51,9 @@ impl Street {
             ] {
                 run(&mut root, &statement).await;
             }
-            shop.put(&secret(pair), &shop.document(&user, FIRST)).await;
+            env.put(&secret(pair), &env.document(&user, FIRST)).await;
         }
-        Self { shop, pairs }
+        Self { env, pairs }
     }
 
     /// The config: `head` is what stands before the rotations, `each` more keys of every rotation.
@@ -107,7 +107,7 @@ impl Street {
     pub async fn works(&self, document: &Json, pair: usize) -> Result<(), sqlx::Error> {
         let password = SecretString::from(document["password"].as_str().unwrap_or_default());
         let user = document["username"].as_str().unwrap_or_default();
-        let mut connection = self.shop.connect(user, &password, "shop").await?;
+        let mut connection = self.env.connect(user, &password, "shop").await?;
         let insert = format!("INSERT INTO {}.orders VALUES (1)", name(pair));
         sqlx::raw_sql(sqlx::AssertSqlSafe(insert))
             .execute(&mut connection)

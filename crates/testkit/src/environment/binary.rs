@@ -6,9 +6,9 @@ use tokio::process::{Child, Command};
 
 use crate::locations::twinkey_program;
 
-use super::{Database, Shop, until};
+use super::{Database, Environment, until};
 
-impl<D: Database> Shop<D> {
+impl<D: Database> Environment<D> {
     /// The binary with the shop's config, ready to be given arguments.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);

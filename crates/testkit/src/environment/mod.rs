@@ -5,7 +5,7 @@ mod binary;
 pub mod documentdb;
 pub mod mariadb;
 pub mod postgres;
-pub mod street;
+pub mod many_pairs;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +24,8 @@ use twinkey_stores::{SecretStore, Selector, VersionId, stage};
     reason = "not every test target that has a shop asks it in SQL"
 )]
 pub use self::postgres::{quoted, run, value};
-use super::aws::{StandIn, sdk_config};
+use super::aws::sdk_config;
+pub use super::aws::StandIn;
 use super::moto::Moto;
 
 pub const SECRET: &str = "prod/shop";
@@ -99,7 +100,7 @@ impl Default for Plan {
     }
 }
 
-pub struct Shop<D: Database = LocalPostgres> {
+pub struct Environment<D: Database = LocalPostgres> {
     pub server: D,
     pub backend: Backend,
     pub folder: TempDir,
@@ -108,7 +109,7 @@ pub struct Shop<D: Database = LocalPostgres> {
     store: Box<dyn SecretStore>,
 }
 
-impl Shop {
+impl Environment {
     /// A shop on PostgreSQL and the strict stand-in.
     pub async fn open(plan: Plan) -> Self {
         Self::open_with(plan, Backend::StandIn(StandIn::start().await)).await
@@ -119,7 +120,7 @@ impl Shop {
     }
 }
 
-impl<D: Database> Shop<D> {
+impl<D: Database> Environment<D> {
     async fn build(plan: Plan, backend: Backend) -> Self {
         let (server, plan) = tokio::task::spawn_blocking(move || (D::start(&plan), plan))
             .await
@@ -139,7 +140,7 @@ impl<D: Database> Shop<D> {
                 .unwrap(),
             ),
         };
-        let shop = Self {
+        let env = Self {
             user: plan.user.into(),
             master: SecretString::from("Master-0123456789-abcdef-XYZ"),
             server,
@@ -147,9 +148,9 @@ impl<D: Database> Shop<D> {
             folder,
             store,
         };
-        shop.populate().await;
-        shop.configure(&plan);
-        shop
+        env.populate().await;
+        env.configure(&plan);
+        env
     }
 
     async fn populate(&self) {

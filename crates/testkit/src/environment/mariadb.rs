@@ -9,11 +9,11 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use twinkey_core::secret::Credentials;
 
-use super::{Backend, Database, FIRST, Plan, Shop, StandIn};
+use super::{Backend, Database, FIRST, Plan, Environment, StandIn};
 
-pub type MariadbShop = Shop<LocalMysql>;
+pub type MariadbEnvironment = Environment<LocalMysql>;
 
-impl MariadbShop {
+impl MariadbEnvironment {
     /// A shop on MariaDB and the strict stand-in.
     pub async fn on_mariadb(plan: Plan) -> Self {
         Self::on_mariadb_with(plan, Backend::StandIn(StandIn::start().await)).await
@@ -169,8 +169,8 @@ async fn described(connection: &mut MySqlConnection, account: &str) -> Vec<Strin
 }
 
 /// Every account of a user, by host: what the server shows of it, without its name and its hash.
-pub async fn accounts(shop: &MariadbShop, user: &str) -> BTreeMap<String, Vec<String>> {
-    let mut root = shop.root("mysql").await;
+pub async fn accounts(env: &MariadbEnvironment, user: &str) -> BTreeMap<String, Vec<String>> {
+    let mut root = env.root("mysql").await;
     let sql = format!("SELECT User, Host FROM mysql.global_priv WHERE User = '{user}'");
     let mut all = BTreeMap::new();
     for (_, host) in pairs(&mut root, &sql).await {
@@ -186,11 +186,11 @@ pub async fn accounts(shop: &MariadbShop, user: &str) -> BTreeMap<String, Vec<St
 }
 
 /// What is stored of a password, by host.
-pub async fn hashes(shop: &MariadbShop, user: &str) -> BTreeMap<String, String> {
+pub async fn hashes(env: &MariadbEnvironment, user: &str) -> BTreeMap<String, String> {
     let sql = format!(
         "SELECT Host, JSON_VALUE(Priv, '$.authentication_string') FROM mysql.global_priv WHERE User = '{user}'"
     );
-    let mut root = shop.root("mysql").await;
+    let mut root = env.root("mysql").await;
     pairs(&mut root, &sql).await.into_iter().collect()
 }
 

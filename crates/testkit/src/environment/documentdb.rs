@@ -1,5 +1,5 @@
-//! The shop on a server of MongoDB's wire protocol. Its secrets lead to a witness in front of it, which
-//! keeps the log; what the tests themselves do goes past it.
+//! The shop on a server of MongoDB's wire protocol. Its secrets name a relay in front of it,
+//! which records commands; fixtures connect to the server directly.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use twinkey_core::secret::Credentials;
 
-use super::super::mongo::client::{Door, run};
+use super::super::mongo::client::{SignIn, run};
 use super::super::mongo::server::MongoServer;
-use super::super::mongo::witness::Witness;
-use super::{Backend, Database, FIRST, Plan, Shop, StandIn};
+use super::super::mongo::recording_relay::RecordingRelay;
+use super::{Backend, Database, FIRST, Plan, Environment, StandIn};
 
-pub type MongoShop = Shop<LocalMongo>;
+pub type MongoEnvironment = Environment<LocalMongo>;
 
 /// What users are made with here.
 pub const MECHANISMS: [&str; 2] = ["SCRAM-SHA-1", "SCRAM-SHA-256"];
@@ -29,10 +29,10 @@ pub const CHANGES: &[&str] = &[
 
 pub struct LocalMongo {
     server: MongoServer,
-    pub witness: Witness,
+    pub relay: RecordingRelay,
 }
 
-impl MongoShop {
+impl MongoEnvironment {
     /// A shop on MongoDB's stand-in and the strict stand-in of AWS.
     pub async fn on_mongo(plan: Plan) -> Self {
         Self::on_mongo_with(plan, Backend::StandIn(StandIn::start().await)).await
@@ -61,18 +61,18 @@ impl MongoShop {
         self.run("admin", command).await;
     }
 
-    /// What the server tells of a user but for the name, the roles in order; `None`: there is no such user.
-    pub async fn told(&self, user: &str) -> Option<String> {
+    /// The server's report of a user without its name; `None`: the user does not exist.
+    pub async fn reported(&self, user: &str) -> Option<String> {
         let who = doc! { "usersInfo": { "user": user, "db": "admin" } };
         let answer = self.run("admin", who).await;
-        let told = answer.get_array("users").unwrap().first()?;
-        let mut told = told.as_document().unwrap().clone();
+        let user = answer.get_array("users").unwrap().first()?;
+        let mut user = user.as_document().unwrap().clone();
         for name in ["_id", "user", "userId"] {
-            told.remove(name);
+            user.remove(name);
         }
-        let roles = told.get_array_mut("roles").unwrap();
+        let roles = user.get_array_mut("roles").unwrap();
         roles.sort_by_key(ToString::to_string);
-        Some(told.to_string())
+        Some(user.to_string())
     }
 
     /// Where the log of commands ends now, for [`Self::changes_since`].
@@ -105,13 +105,13 @@ impl Database for LocalMongo {
 
     fn start(plan: &Plan) -> Self {
         let server = MongoServer::start(None);
-        let witness = Witness::start(server.port(), plan.tls.as_ref());
-        let witness = tokio::runtime::Handle::current().block_on(witness);
-        Self { server, witness }
+        let relay = RecordingRelay::start(server.port(), plan.tls.as_ref());
+        let relay = tokio::runtime::Handle::current().block_on(relay);
+        Self { server, relay }
     }
 
     fn port(&self) -> u16 {
-        self.witness.port()
+        self.relay.port()
     }
 
     fn superuser(&self) -> &Credentials {
@@ -119,7 +119,7 @@ impl Database for LocalMongo {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.witness.log_path()
+        self.relay.log_path()
     }
 
     async fn populate(&self, master: &SecretString, user: &str) {
@@ -158,7 +158,7 @@ impl Database for LocalMongo {
             username: user.to_owned(),
             password: password.clone(),
         };
-        Door::at(self.server.port()).sign_in(&who).await
+        SignIn::new(self.server.port()).connect(&who).await
     }
 
     async fn may_work(connection: &mut Client) -> bool {
@@ -192,7 +192,7 @@ impl Database for LocalMongo {
 
 impl LocalMongo {
     async fn root(&self) -> Client {
-        let door = Door::at(self.server.port());
-        door.sign_in(self.server.superuser()).await.unwrap()
+        let sign_in = SignIn::new(self.server.port());
+        sign_in.connect(self.server.superuser()).await.unwrap()
     }
 }
