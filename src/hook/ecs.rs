@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
-use aws_sdk_sns::config::ProvideCredentials;
+use aws_sdk_secretsmanager::config::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use reqwest::Client;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{HookError, HookFailure};
-use crate::worker::backoff::Backoff;
+use twinkey_core::backoff::Backoff;
 use twinkey_core::aws::{Aws, arn};
 use twinkey_core::telemetry::Clock;
 use twinkey_engines::tls::client_config;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{Destination, Notify, SourceError};
 use crate::notify::message::{Message, MessageBuilder};
 use crate::rotation::event::{Received, Subscription};
-use crate::worker::backoff::Backoff;
+use twinkey_core::backoff::Backoff;
 use crate::worker::state::WorkerState;
 use twinkey_engines::EngineError;
 
@@ -188,7 +188,7 @@ impl DeliveryWorker {
         let kind = self.channel.kind();
         for attempt in 1.. {
             let Err(failure) = self.channel.deliver(message, self.state.now()).await else {
-                self.state.metrics.notified(kind, "delivered");
+                self.state.metrics.notification(kind, "delivered");
                 return;
             };
             let DeliveryFailure {
@@ -199,7 +199,7 @@ impl DeliveryWorker {
             let last = !retryable || attempt >= MAX_ATTEMPTS || self.closing.is_cancelled();
             if last {
                 tracing::error!(to = %self.to, event = message.event.as_str(), rotation = %message.rotation, id = %message.id, attempt, %reason, "notification given up");
-                self.state.metrics.notified(kind, "given_up");
+                self.state.metrics.notification(kind, "given_up");
                 return;
             }
             tracing::warn!(to = %self.to, event = message.event.as_str(), rotation = %message.rotation, id = %message.id, attempt, %reason, "notification failed, retrying");

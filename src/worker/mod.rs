@@ -6,7 +6,6 @@
 //! - A window passes while no worker runs or the machine sleeps. It is recorded as missed.
 //! - A new config is invalid. It is rejected as a whole, and the old one stays active.
 
-pub mod backoff;
 pub mod catch_up;
 pub mod heartbeat;
 pub mod metrics_recorder;

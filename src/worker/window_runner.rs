@@ -26,7 +26,7 @@ use crate::rotation::run::lease::LEASE;
 use crate::rotation::run::version_id;
 use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
-use crate::worker::backoff::Backoff;
+use twinkey_core::backoff::Backoff;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
 

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::config::settings::Rotation;
 use crate::journal::{RotationRecord, RunState, Trigger};
 use crate::schedule::Window;
-use crate::worker::backoff::Backoff;
+use twinkey_core::backoff::Backoff;
 use crate::worker::catch_up::still_due;
 use crate::worker::window_runner::WindowRunner;
 

@@ -4,6 +4,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod aws;
+pub mod backoff;
 pub mod code;
 pub mod secret;
 pub mod telemetry;

@@ -1,23 +1,24 @@
-//! What an answer of Secrets Manager's API means to twinkey: AWS's error names -> [`StoreError`].
+//! Mapping of Secrets Manager's error names to [`StoreError`].
 //!
-//! What can go wrong, and what prevents it: the embedded store and AWS answer the same mistake
-//! differently. Both go through this one pure function, so they cannot.
 //! The names are those of the API reference ("Errors" of each action, and "Common errors").
+//!
+//! # Failure modes
+//! - The embedded store and AWS report the same mistake differently. Both use this pure function.
 
 use super::StoreError;
 
-/// What was asked, for the message.
+/// A call to the API, for error messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ApiCall<'a> {
     /// The action, as IAM names it.
     pub operation: &'static str,
     /// Name or ARN, as the caller gave it.
     pub secret: &'a str,
-    /// The label or version that it was about.
+    /// The label or version of the call.
     pub subject: CallSubject<'a>,
 }
 
-/// What of the secret was asked for.
+/// Part of the secret that a call is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CallSubject<'a> {
     Secret,
@@ -26,7 +27,7 @@ pub(super) enum CallSubject<'a> {
 }
 
 impl ApiCall<'_> {
-    /// The error that AWS's `name` and `message` stand for.
+    /// The error for AWS's error name and message.
     #[must_use]
     pub(super) fn error(&self, name: &str, message: &str) -> StoreError {
         let secret = self.secret.to_owned();
@@ -100,7 +101,7 @@ impl ApiCall<'_> {
     }
 }
 
-/// A secret whose value is bytes.
+/// The error of reading a binary secret.
 #[must_use]
 pub(super) fn binary_secret(secret: &str) -> StoreError {
     StoreError::Refused {
@@ -117,7 +118,7 @@ mod tests {
     use twinkey_core::code::Code;
 
     #[test]
-    fn each_of_awss_error_names_has_the_code_of_the_contract() {
+    fn maps_each_aws_error_name_to_its_code() {
         let id = VersionId("0".repeat(32));
         let put = ApiCall {
             operation: "PutSecretValue",
@@ -129,7 +130,7 @@ mod tests {
             secret: "s",
             subject: CallSubject::Stage("AWSCURRENT"),
         };
-        for (asked, name, code, retryable) in [
+        for (call, name, code, retryable) in [
             (
                 put,
                 "ResourceNotFoundException",

@@ -1,11 +1,12 @@
-//! Many secrets read in few calls, where that saves some: for the heartbeats, of which there may be thousands between two
-//! windows, at AWS's price a call. A run reads its two secrets by themselves, at the same time: one call less would
-//! cost every user another permission.
+//! Reads of many secrets in few calls, which are billed per call.
 //!
-//! What can go wrong, and what prevents it:
-//! - `secretsmanager:BatchGetSecretValue` is not allowed, or a stand-in does not have it: each secret is asked for alone, as
-//!   without all this, and the batch is not tried again for an hour (denied calls are what people set alarms on);
-//! - one secret of twenty is missing, denied or made of bytes: it alone is asked for again, and has its own error.
+//! Heartbeats of thousands of rotations use this. A run reads its two secrets alone, at the same time: a
+//! batch would save one call and require another permission from every user.
+//!
+//! # Failure modes
+//! - The role lacks `secretsmanager:BatchGetSecretValue`, or a stand-in does not implement it. Each
+//!   secret is read alone. Batches are retried after an hour, because denied calls can trigger alarms.
+//! - One of twenty secrets is missing, denied or binary. It alone is read again, and has its own error.
 
 use std::time::Duration;
 
@@ -15,15 +16,15 @@ use tokio::time::Instant;
 
 use super::{SecretStore, SecretVersion, Selector, StoreError, stage};
 
-/// AWS takes at most so many in one call (`SecretIdList`, API reference).
+/// AWS's limit of secrets in one call (`SecretIdList`, API reference).
 pub const MAX_BATCH: usize = 20;
-/// How long a store that does not allow it is left alone.
-const OFF: Duration = Duration::from_secs(3600);
+/// Pause of batches after a denied one.
+const PAUSE: Duration = Duration::from_secs(3600);
 
-/// Reads in batches, and remembers where the store does not allow it.
+/// Reader of batches that pauses when the store denies them.
 #[derive(Debug, Default)]
 pub struct BatchReader {
-    off_until: Mutex<Option<Instant>>,
+    paused_until: Mutex<Option<Instant>>,
 }
 
 impl BatchReader {
@@ -35,7 +36,7 @@ impl BatchReader {
     ) -> Vec<Result<SecretVersion, StoreError>> {
         let mut all = Vec::with_capacity(secrets.len());
         for some in secrets.chunks(MAX_BATCH) {
-            let found = self.together(store, some).await;
+            let found = self.read_batch(store, some).await;
             let each = some
                 .iter()
                 .zip(found)
@@ -48,27 +49,35 @@ impl BatchReader {
         all
     }
 
-    /// What one call gives of them.
-    async fn together(&self, store: &dyn SecretStore, some: &[&str]) -> Vec<Option<SecretVersion>> {
+    /// The result of one batch call.
+    async fn read_batch(
+        &self,
+        store: &dyn SecretStore,
+        some: &[&str],
+    ) -> Vec<Option<SecretVersion>> {
         let nothing = || vec![None; some.len()];
-        if some.len() < 2 || self.off_until().is_some_and(|until| Instant::now() < until) {
+        if some.len() < 2
+            || self
+                .paused_until()
+                .is_some_and(|until| Instant::now() < until)
+        {
             return nothing();
         }
         match store.get_batch(some).await {
             Ok(found) => found,
             Err(error @ (StoreError::Denied { .. } | StoreError::Refused { .. })) => {
-                tracing::info!(%error, "secrets are read one by one: allowing the worker's role secretsmanager:BatchGetSecretValue saves calls");
-                *self.off_until() = Some(Instant::now() + OFF);
+                tracing::info!(%error, "batch reads paused; allow the worker's role secretsmanager:BatchGetSecretValue to save calls");
+                *self.paused_until() = Some(Instant::now() + PAUSE);
                 nothing()
             }
             Err(error) => {
-                tracing::debug!(%error, "a batch of secrets could not be read; each is asked for alone");
+                tracing::debug!(%error, "batch read failed; reading each secret alone");
                 nothing()
             }
         }
     }
 
-    fn off_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.off_until.lock()
+    fn paused_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.paused_until.lock()
     }
 }

@@ -1,24 +1,25 @@
-//! Where secrets live: AWS Secrets Manager, or the embedded store with the same semantics.
+//! Secret stores: AWS Secrets Manager, and the embedded store with the same semantics.
 //!
-//! What can go wrong, and what prevents it:
-//! - two runs of one window make two versions: the caller names the version id, and a second
-//!   `put` of other content under the same id is refused;
-//! - a run overtakes another: AWSCURRENT moves only from the version that was observed;
-//! - a read without a stage gets what somebody else thinks is the default: every read names a
-//!   stage or a version id;
-//! - the two stores understand one answer differently: `answer.rs` alone maps AWS's error names.
+//! # Failure modes
+//! - Two runs of one window create two versions. The caller chooses the version id, and a second `put`
+//!   of another value under the same id is refused.
+//! - A run overtakes another. AWSCURRENT moves only from the observed version.
+//! - A read without a stage returns an unexpected version. Every read names a stage or a version id.
+//! - The two stores interpret a response differently. Only `api_error.rs` maps AWS's error names.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api_error;
 pub mod aws;
 pub mod batch;
+mod error;
 pub mod listener;
 pub mod local;
 pub mod measured;
 pub mod served;
 pub mod sqlite;
 pub mod throttle;
+mod wrapper;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,17 +28,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 
-/// AWS's staging labels, as the API writes them.
+pub use error::StoreError;
+pub use wrapper::StoreWrapper;
+
+/// Names of the staging labels of AWS.
 pub mod stage {
     pub const CURRENT: &str = "AWSCURRENT";
     pub const PENDING: &str = "AWSPENDING";
     pub const PREVIOUS: &str = "AWSPREVIOUS";
 }
 
-/// A version's id: the ClientRequestToken that made it (32 to 64 characters).
+/// Id of a version: the ClientRequestToken that created it (32 to 64 characters).
 #[derive(
     Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -50,25 +53,25 @@ impl fmt::Display for VersionId {
     }
 }
 
-/// What is known of a secret without reading it.
+/// Metadata of a secret without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     pub arn: String,
     pub name: String,
-    /// The labels of every version that has any (DescribeSecret hides the others).
+    /// Labels by version; DescribeSecret omits versions without labels.
     pub versions: BTreeMap<VersionId, Vec<String>>,
-    /// Another rotator is switched on (RotationEnabled).
+    /// Rotation by another rotator is enabled (RotationEnabled).
     pub rotation_enabled: bool,
     /// The AWS service that owns the secret (OwningService).
     pub owning_service: Option<String>,
-    /// The KMS key that seals it, as AWS names it; `None`: AWS's own, or none.
+    /// KMS key of the secret; `None`: the key of the service, or no key.
     pub kms_key: Option<String>,
-    /// Marked for deletion (DeletedDate).
+    /// The secret is marked for deletion (DeletedDate).
     pub deleted: bool,
 }
 
 impl Description {
-    /// The version that carries a label; AWS lets at most one have it.
+    /// The version with a label; a label is on at most one version.
     #[must_use]
     pub fn labelled(&self, stage: &str) -> Option<&VersionId> {
         self.versions
@@ -88,7 +91,7 @@ pub struct SecretVersion {
     pub created: Option<DateTime<Utc>>,
 }
 
-/// Which version to read. There is no default on purpose.
+/// The version to read. There is no default, so that every call names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selector<'a> {
     Stage(&'a str),
@@ -104,19 +107,20 @@ pub trait SecretStore: Send + Sync {
     /// [`StoreError`]
     async fn describe(&self, secret: &str) -> Result<Description, StoreError>;
 
-    /// GetSecretValue. A version without a value, and one that is not there, are both
-    /// [`StoreError::NotFound`], as in AWS.
+    /// GetSecretValue. As in AWS, a missing version and a version without a value are both
+    /// [`StoreError::NotFound`].
     ///
     /// # Errors
     /// [`StoreError`]
     async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError>;
 
-    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MAX_BATCH`] secrets in one call, in their order. `None`: the answer
-    /// says nothing of that one (it has an error of its own, holds bytes, or lags behind): it is to be asked for alone.
-    /// [`batch::BatchReader`] does all that.
+    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MAX_BATCH`] secrets in one call, in their order.
+    ///
+    /// `None`: the response has no value of that secret, because of an error, a binary value or a stale
+    /// read. [`batch::BatchReader`] then reads the secret alone.
     ///
     /// # Errors
-    /// [`StoreError`], about the call as a whole.
+    /// [`StoreError`] of the whole call.
     async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
         let mut found = Vec::with_capacity(secrets.len());
         for secret in secrets {
@@ -126,8 +130,8 @@ pub trait SecretStore: Send + Sync {
         Ok(found)
     }
 
-    /// PutSecretValue with `id` as ClientRequestToken and exactly one label. The same value again is
-    /// no change.
+    /// PutSecretValue with `id` as ClientRequestToken and one label. Putting the same value again changes
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError::VersionExists`] for another value under the same id.
@@ -139,11 +143,11 @@ pub trait SecretStore: Send + Sync {
         stage: &str,
     ) -> Result<(), StoreError>;
 
-    /// UpdateSecretVersionStage: a compare-and-swap of one label. Moving AWSCURRENT makes the version
-    /// it leaves AWSPREVIOUS.
+    /// UpdateSecretVersionStage: a compare-and-swap of one label. The version that AWSCURRENT leaves
+    /// becomes AWSPREVIOUS.
     ///
     /// # Errors
-    /// [`StoreError::StageMoved`] when the label is not on `from`.
+    /// [`StoreError::StageMoved`] if the label is not on `from`.
     async fn move_stage(
         &self,
         secret: &str,
@@ -152,7 +156,7 @@ pub trait SecretStore: Send + Sync {
         to: Option<&VersionId>,
     ) -> Result<(), StoreError>;
 
-    /// Whether the store answers at all; reads no secret.
+    /// Checks that the store responds, without reading a secret.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -160,93 +164,4 @@ pub trait SecretStore: Send + Sync {
 
     /// Closes the files that the store holds open, and waits for that. No call may follow.
     async fn close(&self) {}
-}
-
-/// What a store can answer. Never holds a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// No such secret, version or label (ResourceNotFoundException).
-    #[error("{what} is not in the store")]
-    NotFound { what: String },
-    /// Another value is stored under this version id (ResourceExistsException).
-    #[error("version {id} of {secret:?} is there already, with another value")]
-    VersionExists { secret: String, id: VersionId },
-    /// The label is not where it was observed (InvalidParameterException on RemoveFromVersionId).
-    #[error("{stage} of {secret:?} is no longer where it was: {reason}")]
-    StageMoved {
-        secret: String,
-        stage: String,
-        reason: String,
-    },
-    /// The store takes no more calls now.
-    #[error("the store is throttling: {reason}")]
-    Throttled { reason: String },
-    /// The worker may not do this (AccessDeniedException, KMS).
-    #[error("the store denied {operation} on {secret:?}: {reason}")]
-    Denied {
-        operation: &'static str,
-        secret: String,
-        reason: String,
-    },
-    /// The secret is in a state, or the request of a kind, that the store refuses.
-    #[error("the store refused {operation} on {secret:?}: {reason}")]
-    Refused {
-        operation: &'static str,
-        secret: String,
-        reason: String,
-    },
-    /// The embedded store cannot be opened with this key file.
-    #[error("the key file {path} {reason}")]
-    KeyFile {
-        path: String,
-        reason: String,
-        fix: String,
-    },
-    /// No answer, or an answer that says to come back later.
-    #[error("the store cannot be reached: {reason}")]
-    Unavailable { reason: String },
-}
-
-impl StoreError {
-    /// The code of the contract.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::NotFound { .. } => Code::SecretNotFound,
-            Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
-            Self::Throttled { .. } => Code::StoreThrottled,
-            Self::Denied { .. } => Code::StoreDenied,
-            Self::Refused { .. } | Self::KeyFile { .. } | Self::Unavailable { .. } => {
-                Code::StoreUnavailable
-            }
-        }
-    }
-
-    /// What to do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::NotFound { .. } => "check the name or ARN, the region and the account; `twinkey secret list` shows the embedded store".into(),
-            Self::VersionExists { .. } | Self::StageMoved { .. } => "somebody else changed the secret meanwhile; `twinkey status` shows where it stands, and the next run starts from there".into(),
-            Self::Throttled { .. } => "it is tried again while the window is open; lower limits.store_writes_per_second or spread the windows".into(),
-            Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
-            Self::Refused { .. } => "read the reason; a secret marked for deletion must be restored first".into(),
-            Self::KeyFile { fix, .. } => fix.clone(),
-            Self::Unavailable { .. } => "check the network path and the endpoint of the store; it is tried again while the window is open".into(),
-        }
-    }
-
-    /// What names the secret in front of the message, where the message itself does not.
-    pub fn unnamed(&self, secret: &str) -> String {
-        match self {
-            Self::Throttled { .. } | Self::Unavailable { .. } => format!("secret {secret:?}: "),
-            _ => String::new(),
-        }
-    }
-
-    /// Whether another try inside the window may succeed without anybody doing anything.
-    #[must_use]
-    pub const fn retryable(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
-    }
 }

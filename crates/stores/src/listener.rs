@@ -1,10 +1,10 @@
-//! Where the endpoint listens: plain, or with TLS of `server.tls`.
+//! Listening socket of an endpoint, with or without TLS.
 //!
-//! What can go wrong, and what prevents it:
-//! - a client begins a handshake and says no more: each has a task of its own and ten seconds, so that the
-//!   others are let in meanwhile; so many at once and no more;
-//! - the certificate is renewed while the worker runs: it is read again when its files change, and a pair
-//!   that does not fit together leaves the old one in force.
+//! # Failure modes
+//! - A client starts a handshake and stalls. Each handshake has its own task and ten seconds, and their
+//!   number is limited, so that other clients are accepted.
+//! - The certificate is renewed while the worker runs. [`Identity::reload`] reads it again; a pair of
+//!   files that do not match leaves the previous one active.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,10 +24,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-/// How long a client may take over its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at once.
-const HANDSHAKES: usize = 256;
+/// Time limit of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Limit of concurrent handshakes.
+const MAX_HANDSHAKES: usize = 256;
 
 /// `server.tls`: PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct ServerTls {
     pub key: PathBuf,
 }
 
-/// The server's certificate and key, as last read.
+/// Certificate and key of a server, as last read.
 pub struct Identity {
     files: ServerTls,
     config: ArcSwap<ServerConfig>,
@@ -61,7 +61,7 @@ impl Identity {
         Ok(Self { files, config })
     }
 
-    /// Reads them again. What cannot be used leaves the old ones in force.
+    /// Reads the two files again. Unusable files leave the previous certificate active.
     ///
     /// # Errors
     /// [`IdentityError`]
@@ -98,7 +98,7 @@ fn load(files: &ServerTls) -> Result<Arc<ServerConfig>, IdentityError> {
     let key = std::fs::read(&files.key)
         .map(zeroize::Zeroizing::new)
         .map_err(|error| failed(&files.key, format!("cannot be read: {error}")))?;
-    // The parser's own words might quote what it could not read.
+    // The message of the parser might quote the key.
     let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|_| failed(&files.key, "holds no private key in PEM".into()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -120,11 +120,11 @@ pub struct Listener {
 
 enum Incoming {
     Plain(TcpListener),
-    /// Those whose handshake is done.
+    /// Connections after their handshake.
     Tls(mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>),
 }
 
-/// Who has connected.
+/// Address of a connected client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
@@ -135,17 +135,17 @@ impl Connected<IncomingStream<'_, Listener>> for PeerAddr {
 }
 
 impl Listener {
-    /// Listens, with TLS where there is an identity.
+    /// Listens on an address, with TLS if there is an identity.
     ///
     /// # Errors
-    /// Where the address cannot be had.
+    /// [`io::Error`] if the address cannot be bound.
     pub async fn bind(address: SocketAddr, identity: Option<Arc<Identity>>) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         let address = tcp.local_addr()?;
         let incoming = match identity {
             None => Incoming::Plain(tcp),
             Some(identity) => {
-                let (done, ready) = mpsc::channel(HANDSHAKES);
+                let (done, ready) = mpsc::channel(MAX_HANDSHAKES);
                 tokio::spawn(accept_tls(tcp, identity, done));
                 Incoming::Tls(ready)
             }
@@ -153,38 +153,38 @@ impl Listener {
         Ok(Self { address, incoming })
     }
 
-    /// Where it listens.
+    /// The local address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Takes connections until nobody wants them any more.
+/// Accepts connections and completes their handshakes until the receiver is dropped.
 async fn accept_tls(
     mut tcp: TcpListener,
     identity: Arc<Identity>,
     done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let permits = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
         let (stream, peer) = tokio::select! {
-            // Errors of one connection, and a lack of file descriptors, are dealt with there.
+            // `accept` handles errors of single connections and a lack of file descriptors.
             incoming = axum::serve::Listener::accept(&mut tcp) => incoming,
             () = done.closed() => return,
         };
         let (acceptor, done) = (identity.acceptor(), done.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                // The endpoint may have ended meanwhile.
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                // The endpoint may have stopped.
                 Ok(Ok(stream)) => drop(done.send((stream, peer)).await),
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
@@ -201,7 +201,7 @@ impl axum::serve::Listener for Listener {
             }
             Incoming::Tls(ready) => match ready.recv().await {
                 Some((stream, peer)) => (Either::Right(stream), peer),
-                // Whoever takes the connections ends with this listener, not before.
+                // The channel closes only with this listener.
                 None => std::future::pending().await,
             },
         }

@@ -1,14 +1,16 @@
-//! A store whose calls are counted.
+//! Store that counts its calls.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::{
+    Description, SecretStore, SecretVersion, Selector, StoreError, StoreWrapper, VersionId,
+};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::metrics::Metrics;
 
-/// Counts every call to a store, by AWS's name for it and by how it was answered.
+/// Counter of the calls to a store, by AWS's name of the operation and by outcome.
 pub struct Measured {
     store: Arc<dyn SecretStore>,
     metrics: Metrics,
@@ -23,9 +25,9 @@ impl Measured {
     fn count<T>(
         &self,
         operation: &'static str,
-        answer: Result<T, StoreError>,
+        result: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let outcome = match &answer {
+        let outcome = match &result {
             Ok(_) => "ok",
             Err(StoreError::NotFound { .. }) => "not_found",
             Err(StoreError::VersionExists { .. } | StoreError::StageMoved { .. }) => "conflict",
@@ -35,12 +37,16 @@ impl Measured {
             Err(StoreError::Unavailable { .. }) => "unavailable",
         };
         self.metrics.store_request(operation, outcome);
-        answer
+        result
     }
 }
 
 #[async_trait]
-impl SecretStore for Measured {
+impl StoreWrapper for Measured {
+    fn inner(&self) -> &dyn SecretStore {
+        &*self.store
+    }
+
     async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
         self.count("DescribeSecret", self.store.describe(secret).await)
     }
@@ -50,8 +56,8 @@ impl SecretStore for Measured {
     }
 
     async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
-        let answer = self.store.get_batch(secrets).await;
-        self.count("BatchGetSecretValue", answer)
+        let result = self.store.get_batch(secrets).await;
+        self.count("BatchGetSecretValue", result)
     }
 
     async fn put(
@@ -61,8 +67,8 @@ impl SecretStore for Measured {
         value: &Sensitive,
         stage: &str,
     ) -> Result<(), StoreError> {
-        let answer = self.store.put(secret, id, value, stage).await;
-        self.count("PutSecretValue", answer)
+        let result = self.store.put(secret, id, value, stage).await;
+        self.count("PutSecretValue", result)
     }
 
     async fn move_stage(
@@ -72,15 +78,11 @@ impl SecretStore for Measured {
         from: Option<&VersionId>,
         to: Option<&VersionId>,
     ) -> Result<(), StoreError> {
-        let answer = self.store.move_stage(secret, stage, from, to).await;
-        self.count("UpdateSecretVersionStage", answer)
+        let result = self.store.move_stage(secret, stage, from, to).await;
+        self.count("UpdateSecretVersionStage", result)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.count("ListSecrets", self.store.ping().await)
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
     }
 }

@@ -1,8 +1,9 @@
-//! One bucket for all writes of this worker, or of all workers that share a journal.
+//! Write limit of a worker, or of all workers that share a journal.
 //!
-//! What can go wrong: many rotations due in one window use up the account's quota (50 writes a second
-//! to Secrets Manager) and get other people's calls refused. Every write waits for a token here, in
-//! the order of arrival; reads have a far higher quota and do not wait.
+//! # Failure modes
+//! - Many rotations of one window use up the account's quota (50 writes a second to Secrets Manager),
+//!   and calls of other applications are refused. Every write waits for a token, in the order of
+//!   arrival. Reads have a far higher quota and do not wait.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,20 +11,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::{SecretStore, StoreError, StoreWrapper, VersionId};
 use twinkey_core::secret::Sensitive;
 
-/// Says when a write may be made.
+/// Limiter of writes to a store.
 #[async_trait]
 pub trait WriteLimiter: Send + Sync {
-    /// Waits for the caller's turn to write.
+    /// Waits until the caller may write.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where nobody can say for long.
+    /// [`StoreError::Unavailable`] if the limit cannot be determined for a long time.
     async fn acquire(&self) -> Result<(), StoreError>;
 }
 
-/// A bucket of this process's own.
+/// Token bucket of this process.
 struct LocalLimiter(DefaultDirectRateLimiter);
 
 #[async_trait]
@@ -34,15 +35,15 @@ impl WriteLimiter for LocalLimiter {
     }
 }
 
-/// A store whose writes are spaced out.
+/// Store with limited writes.
 pub struct Throttled<S> {
     store: S,
     limiter: Arc<dyn WriteLimiter>,
 }
 
 impl<S: SecretStore> Throttled<S> {
-    /// At most `writes_per_second`, evenly: a burst after a quiet time is a tenth of it, so that no
-    /// second ever sees more than 1.1 times the rate.
+    /// Limits writes to `writes_per_second`, evenly spaced. A burst is at most a tenth of that, so that
+    /// no second has more than 1.1 times the rate.
     #[must_use]
     pub fn new(store: S, writes_per_second: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(writes_per_second.get() / 10).unwrap_or(NonZeroU32::MIN);
@@ -50,7 +51,7 @@ impl<S: SecretStore> Throttled<S> {
         Self::with_limiter(store, Arc::new(LocalLimiter(RateLimiter::direct(quota))))
     }
 
-    /// As somebody else says.
+    /// Uses an external limiter.
     #[must_use]
     pub fn with_limiter(store: S, limiter: Arc<dyn WriteLimiter>) -> Self {
         Self { store, limiter }
@@ -58,17 +59,9 @@ impl<S: SecretStore> Throttled<S> {
 }
 
 #[async_trait]
-impl<S: SecretStore> SecretStore for Throttled<S> {
-    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
-        self.store.describe(secret).await
-    }
-
-    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
-        self.store.get(secret, which).await
-    }
-
-    async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
-        self.store.get_batch(secrets).await
+impl<S: SecretStore> StoreWrapper for Throttled<S> {
+    fn inner(&self) -> &dyn SecretStore {
+        &self.store
     }
 
     async fn put(
@@ -91,13 +84,5 @@ impl<S: SecretStore> SecretStore for Throttled<S> {
     ) -> Result<(), StoreError> {
         self.limiter.acquire().await?;
         self.store.move_stage(secret, stage, from, to).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.store.ping().await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
     }
 }

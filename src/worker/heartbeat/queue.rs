@@ -100,7 +100,7 @@ pub(super) mod tests {
             text += &format!("[[rotation]]\nname = \"{name}\"\nsecret = \"{name}/db\"\n{keys}\n");
         }
         let settings = crate::config::testing::local(&text);
-        Arc::new(RotationSet::new(settings.rotations))
+        Arc::new(settings.rotations.into_iter().collect())
     }
 
     fn with_heartbeat(names: &[&str]) -> Arc<RotationSet> {

@@ -1,10 +1,10 @@
 //! BatchGetSecretValue.
 //!
-//! What can go wrong, and what prevents it:
-//! - an answer is taken for another secret's: AWS names each by its ARN and its name, and one of them must be what was
-//!   asked for;
-//! - it lags behind a write of this process: such a one is left out, and is asked for alone, with patience;
-//! - what is only an attempt to save calls costs time: it is not tried again, for the reads one by one are.
+//! # Failure modes
+//! - A value is attributed to another secret. AWS returns ARN and name, and one of them must equal the
+//!   requested id.
+//! - A value is older than a write of this process. It is left out, and read alone with retries.
+//! - An optimisation delays the reads. The batch is not retried; the single reads are.
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::Builder;
@@ -38,21 +38,21 @@ impl AwsStore {
         Ok(secrets
             .iter()
             .map(|secret| {
-                let at = entries.iter().position(|entry| is(entry, secret))?;
+                let at = entries.iter().position(|entry| matches(entry, secret))?;
                 let found = version(entries.swap_remove(at))?;
-                let lags = own.contradicts(secret, stage::CURRENT, Some(&found.version_id));
-                (!lags).then_some(found)
+                let stale = own.contradicts(secret, stage::CURRENT, Some(&found.version_id));
+                (!stale).then_some(found)
             })
             .collect())
     }
 }
 
-/// Whether this is the secret that was asked for by its name or ARN; a partial ARN names none here.
-fn is(entry: &SecretValueEntry, secret: &str) -> bool {
+/// Whether an entry is the secret with this name or complete ARN.
+fn matches(entry: &SecretValueEntry, secret: &str) -> bool {
     entry.name.as_deref() == Some(secret) || entry.arn.as_deref() == Some(secret)
 }
 
-/// The version, if it holds a text.
+/// The version, if its value is a string.
 fn version(entry: SecretValueEntry) -> Option<SecretVersion> {
     Some(SecretVersion {
         value: SecretString::from(entry.secret_string?),

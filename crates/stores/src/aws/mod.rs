@@ -1,14 +1,14 @@
-//! AWS Secrets Manager, through the SDK's default chain of credentials.
+//! AWS Secrets Manager, with the SDK's default credential chain.
 //!
-//! What can go wrong, and what prevents it:
-//! - a call hangs until the window has closed: connects, tries and whole calls have time limits, and
-//!   the SDK tries at most five times;
-//! - a compare-and-swap that took effect, but whose answer was lost, is sent again and reports a lost
-//!   race: moves are not sent again unless AWS said that it did nothing (throttling); the caller gets
-//!   `Unavailable` and observes again;
-//! - a read lags behind our own write: it is tried again, briefly (`own_writes.rs`);
-//! - a value ends up in an error: of an answer only its error name and message are used, and of a
-//!   failed transmission only its kind.
+//! # Failure modes
+//! - A call hangs until the window has closed. Connects, attempts and whole calls have time limits, and
+//!   the SDK makes at most five attempts.
+//! - A compare-and-swap took effect, but its response was lost; a second one would report a lost race.
+//!   A move is sent again only after throttling, which has no effect. Otherwise the caller gets
+//!   `Unavailable` and observes again.
+//! - A read is older than a write of this process. It is retried briefly (`own_writes.rs`).
+//! - A value appears in an error. Only the error name and message of a response are used, and only the
+//!   kind of a failed transmission.
 
 mod batch;
 mod own_writes;
@@ -31,26 +31,22 @@ use self::own_writes::OwnWrites;
 use self::sdk_error::sdk_error;
 use super::api_error::{ApiCall, CallSubject, binary_secret};
 use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use twinkey_core::backoff::Backoff;
 use twinkey_core::secret::Sensitive;
 
-const TRIES: u32 = 5;
-/// The SDK's back-off doubles, with jitter: at most 7.5 s over all tries.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-const CONNECT: Duration = Duration::from_secs(3);
-const ONE_TRY: Duration = Duration::from_secs(10);
-const ALL_TRIES: Duration = Duration::from_secs(30);
-/// The pauses before a lagging read, or a throttled move, is tried again: 3.1 s together.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(800),
-    Duration::from_millis(1600),
-];
+const MAX_ATTEMPTS: u32 = 5;
+/// The SDK's back-off doubles, with jitter: at most 7.5 s over all attempts.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(4);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Retries of a stale read or a throttled move: 3.1 s together.
+const RETRIES: u32 = 5;
+const RETRY_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(100), Duration::from_millis(1600));
 
-/// What a failed call of the SDK means that was about a secret, for those who call what the trait does not
-/// have.
+/// The error of a failed SDK call about a secret, for calls that the trait does not have.
 pub fn store_error<E>(operation: &'static str, secret: &str, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -71,24 +67,24 @@ pub struct AwsStore {
 }
 
 impl AwsStore {
-    /// Over a ready SDK config; its retries and time limits are replaced by this store's.
+    /// A store with an SDK config, whose retries and time limits are replaced.
     #[must_use]
     pub fn from_config(config: &SdkConfig) -> Self {
         let config = Builder::from(config)
-            // Not `adaptive`: after a throttled call it holds back every call of the client, a
-            // promotion too, and a few in a row used up the time of the whole call. The pace is kept
-            // by our own bucket (`throttle.rs`).
+            // Not `adaptive`: after a throttled call it delays every call of the client, promotions
+            // included, and a few in a row used up the time of the whole call. `throttle.rs` limits
+            // writes instead.
             .retry_config(
                 RetryConfig::standard()
-                    .with_max_attempts(TRIES)
-                    .with_initial_backoff(FIRST_PAUSE)
-                    .with_max_backoff(LONGEST_PAUSE),
+                    .with_max_attempts(MAX_ATTEMPTS)
+                    .with_initial_backoff(INITIAL_BACKOFF)
+                    .with_max_backoff(MAX_BACKOFF),
             )
             .timeout_config(
                 TimeoutConfig::builder()
-                    .connect_timeout(CONNECT)
-                    .operation_attempt_timeout(ONE_TRY)
-                    .operation_timeout(ALL_TRIES)
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .operation_timeout(OPERATION_TIMEOUT)
                     .build(),
             )
             .build();
@@ -99,12 +95,11 @@ impl AwsStore {
     }
 
     fn own(&self) -> MutexGuard<'_, OwnWrites> {
-        // It holds hints only; half an update of it is as good as none.
         self.own.lock()
     }
 
-    /// Reads until the answer agrees with this process's own writes, or the pauses are used up.
-    async fn settled<T, F>(
+    /// Reads until the result agrees with the writes of this process, or the retries are used up.
+    async fn read_consistently<T, F>(
         &self,
         secret: &str,
         stale: impl Fn(&OwnWrites, &Result<T, StoreError>) -> bool,
@@ -113,12 +108,12 @@ impl AwsStore {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        for pause in PAUSES {
+        for attempt in 1..=RETRIES {
             let answer = read().await;
             if !stale(&self.own(), &answer) {
                 return answer;
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(RETRY_BACKOFF.delay(attempt, 0.0)).await;
         }
         let answer = read().await;
         if stale(&self.own(), &answer) {
@@ -216,7 +211,7 @@ impl SecretStore for AwsStore {
                 .any(|label| own.contradicts(secret, label, seen.labelled(label))),
             Err(_) => false,
         };
-        self.settled(secret, stale, || self.describe_once(secret))
+        self.read_consistently(secret, stale, || self.describe_once(secret))
             .await
     }
 
@@ -232,7 +227,7 @@ impl SecretStore for AwsStore {
                 Selector::Version(id) => seen.is_none() && own.has_put(secret, id),
             }
         };
-        self.settled(secret, stale, || self.get_once(secret, which))
+        self.read_consistently(secret, stale, || self.get_once(secret, which))
             .await
     }
 
@@ -263,15 +258,15 @@ impl SecretStore for AwsStore {
             .await;
         match sent {
             Ok(answer) => {
-                // The same value again leaves the labels where they are by now.
+                // Putting the same value again leaves the labels where they are now.
                 if answer.version_stages().iter().any(|s| s == stage) {
                     self.own().put(secret, id, stage);
                 }
                 Ok(())
             }
-            // A message about the request's form may quote it.
+            // A validation message may quote the request.
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("ValidationException") => {
-                Err(call.error("ValidationException", "the request's form"))
+                Err(call.error("ValidationException", "the request is malformed"))
             }
             Err(e) => Err(sdk_error(call, &e)),
         }
@@ -285,11 +280,11 @@ impl SecretStore for AwsStore {
         to: Option<&VersionId>,
     ) -> Result<(), StoreError> {
         let mut moved = self.move_once(secret, stage, from, to).await;
-        for pause in PAUSES {
+        for attempt in 1..=RETRIES {
             if !matches!(moved, Err(StoreError::Throttled { .. })) {
                 break;
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(RETRY_BACKOFF.delay(attempt, 0.0)).await;
             moved = self.move_once(secret, stage, from, to).await;
         }
         if moved.is_ok() {
@@ -306,7 +301,7 @@ impl SecretStore for AwsStore {
         };
         match self.client.list_secrets().max_results(1).send().await {
             Ok(_) => Ok(()),
-            // A role without ListSecrets is well made; that it was store_error so is an answer.
+            // A role without ListSecrets is fine: the denial proves that the service responds.
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("AccessDeniedException") => {
                 Ok(())
             }

@@ -1,46 +1,47 @@
-//! What this process has written, for stores whose reads may lag behind (AWS's are eventually
-//! consistent).
+//! Recent writes of this process, to detect stale reads of an eventually consistent store. Pure.
 //!
-//! What can go wrong: right after a write a read shows the state before it, and a run takes that for
-//! somebody else's doing. A read that contradicts a write of our own is therefore tried again, a few
-//! times; then it is believed and the expectation forgotten, for somebody else may have written
-//! meanwhile. Pure: no waiting here.
+//! # Failure modes
+//! - A read after a write returns the state before it, and a run treats that as a change by another
+//!   process. A contradicting read is retried a few times. Then the read is trusted and the expectation
+//!   dropped, because another process may have written.
 
 use std::collections::HashMap;
 
 use crate::VersionId;
 
-/// How many secrets are remembered. Beyond that all is forgotten, which costs retries only.
-const MOST: usize = 4096;
+/// Limit of remembered secrets. Beyond it all are dropped, which costs retries only.
+const MAX_SECRETS: usize = 4096;
 
-/// Where the labels should be, and which versions should exist, as far as this process wrote them.
+/// Expected labels and versions of secrets, from the writes of this process.
 #[derive(Debug, Default)]
 pub(super) struct OwnWrites(HashMap<String, Expected>);
 
 #[derive(Debug, Default)]
 struct Expected {
-    /// `None`: on no version.
+    /// The version of each label; `None`: on no version.
     labels: HashMap<String, Option<VersionId>>,
     versions: Vec<VersionId>,
 }
 
 impl OwnWrites {
-    /// A version was put with a label.
+    /// Records a version that was put with a label.
     pub(super) fn put(&mut self, secret: &str, id: &VersionId, label: &str) {
         self.moved(secret, label, Some(id));
-        let versions = &mut self.of(secret).versions;
-        // The newest two are enough: a run puts one, and reads no other by its id.
+        let versions = &mut self.expected(secret).versions;
+        // The newest two suffice: a run puts one, and reads no other by its id.
         versions.retain(|v| v != id);
         versions.truncate(1);
         versions.insert(0, id.clone());
     }
 
-    /// A label was moved, or removed.
+    /// Records a label that was moved or removed.
     pub(super) fn moved(&mut self, secret: &str, label: &str, to: Option<&VersionId>) {
-        self.of(secret).labels.insert(label.into(), to.cloned());
+        self.expected(secret)
+            .labels
+            .insert(label.into(), to.cloned());
     }
 
-    /// Whether a label on `seen` contradicts what was written.
+    /// Whether a label on `seen` contradicts the recorded writes.
     pub(super) fn contradicts(&self, secret: &str, label: &str, seen: Option<&VersionId>) -> bool {
         self.0
             .get(secret)
@@ -61,13 +62,13 @@ impl OwnWrites {
         self.0.get(secret).is_some_and(|e| e.versions.contains(id))
     }
 
-    /// The reads have been believed against the writes.
+    /// Drops the expectations of a secret, so that reads are trusted.
     pub(super) fn forget(&mut self, secret: &str) {
         self.0.remove(secret);
     }
 
-    fn of(&mut self, secret: &str) -> &mut Expected {
-        if self.0.len() >= MOST && !self.0.contains_key(secret) {
+    fn expected(&mut self, secret: &str) -> &mut Expected {
+        if self.0.len() >= MAX_SECRETS && !self.0.contains_key(secret) {
             self.0.clear();
         }
         self.0.entry(secret.to_owned()).or_default()
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_written_here_can_be_contradicted() {
+    fn only_own_writes_can_be_contradicted() {
         let mut own = OwnWrites::default();
         assert!(!own.contradicts("s", "AWSPENDING", None));
         own.put("s", &id(1), "AWSPENDING");
@@ -100,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn memory_is_bounded() {
         let mut own = OwnWrites::default();
         for n in 0..10_000 {
             own.put(&n.to_string(), &id(1), "AWSPENDING");
         }
-        assert!(own.0.len() <= MOST);
+        assert!(own.0.len() <= MAX_SECRETS);
         for n in 0..50 {
             own.put("s", &id(n), "AWSPENDING");
         }

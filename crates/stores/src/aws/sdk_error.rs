@@ -1,11 +1,11 @@
-//! What a failed call of the SDK means. Bodies are never quoted.
+//! Errors of failed SDK calls. Response bodies are never quoted.
 
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use crate::StoreError;
 use crate::api_error::ApiCall;
 
-/// The error that the caller gets.
+/// The error that a failed SDK call stands for.
 pub(super) fn sdk_error<E>(call: ApiCall<'_>, error: &SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -24,7 +24,10 @@ where
                     reason: format!("HTTP status {status}"),
                 },
                 None if status >= 500 => unavailable(format!("HTTP status {status}")),
-                None => call.error("an answer without a name", &format!("HTTP status {status}")),
+                None => call.error(
+                    "a response without an error name",
+                    &format!("HTTP status {status}"),
+                ),
             }
         }
         SdkError::TimeoutError(_) => unavailable(format!("{} took too long", call.operation)),
@@ -32,9 +35,11 @@ where
             Some(e) => format!("{}", DisplayErrorContext(e)),
             None => "the request could not be sent".into(),
         }),
-        SdkError::ResponseError(_) => unavailable("the answer broke off or made no sense".into()),
+        SdkError::ResponseError(_) => {
+            unavailable("the response was incomplete or malformed".into())
+        }
         SdkError::ConstructionFailure(_) => call.error(
-            "the request could not be made",
+            "the request could not be built",
             "is a region set (secrets.region or AWS_REGION)?",
         ),
         _ => unavailable("the request failed".into()),

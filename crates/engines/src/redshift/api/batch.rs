@@ -1,4 +1,4 @@
-//! Batches of SQL statements and their idempotency tokens. Pure.
+//! BatchReader of SQL statements and their idempotency tokens. Pure.
 //!
 //! # Failure modes
 //! - The API rejects a batch that is too large. A batch has at most 40 statements and 100 KB.

@@ -21,7 +21,7 @@ use aws_sdk_redshiftdata::types::{StatementStatusString, StatusString};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::backoff::Backoff;
+use super::backoff::{CALL_BACKOFF, POLL_BACKOFF};
 use super::batch::{BatchStatement, client_token};
 use super::failure::{
     ErrorAction, Failure, FailureKind, classify_error, classify_message, without_digest,
@@ -196,7 +196,7 @@ impl DataApiClient {
     /// Polls a statement until it ends, and cancels it after the time limit.
     async fn wait_for_end(&self, id: &str) -> Result<DescribeStatementOutput, Failure> {
         let started = Instant::now();
-        let mut backoff = Backoff::between_polls();
+        let mut delays = POLL_BACKOFF.delays();
         loop {
             let call = || {
                 let call = self.sdk.describe_statement().id(id);
@@ -207,7 +207,7 @@ impl DataApiClient {
                 Some(StatusString::Finished | StatusString::Failed | StatusString::Aborted) => {
                     return Ok(status);
                 }
-                _ if started.elapsed() < BATCH_LIMIT => sleep(backoff.next()).await,
+                _ if started.elapsed() < BATCH_LIMIT => sleep(delays.next_delay()).await,
                 _ => {
                     // The result does not matter: the statement may have just ended.
                     let _ = self.sdk.cancel_statement().id(id).send().await;
@@ -229,7 +229,7 @@ where
     F: Future<Output = Result<T, SdkError<E>>>,
 {
     let started = Instant::now();
-    let mut backoff = Backoff::between_calls();
+    let mut delays = CALL_BACKOFF.delays();
     let mut lost = 0;
     loop {
         let error = match call().await {
@@ -244,7 +244,7 @@ where
             ErrorAction::Retry => return Err(Failure::new(FailureKind::Unreachable, reason)),
             ErrorAction::Fail(kind) => return Err(Failure::new(kind, reason)),
         }
-        sleep(backoff.next()).await;
+        sleep(delays.next_delay()).await;
     }
 }
 

@@ -6,7 +6,7 @@ mod client;
 mod failure;
 mod rows;
 
-pub(in crate::redshift) use self::backoff::Backoff;
+pub(in crate::redshift) use self::backoff::{CALL_BACKOFF, VISIBILITY_BACKOFF};
 #[cfg(test)]
 pub(in crate::redshift) use self::batch::MAX_STATEMENTS;
 pub(in crate::redshift) use self::batch::{BatchStatement, split_into_batches};

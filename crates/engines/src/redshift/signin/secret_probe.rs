@@ -19,8 +19,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::redshift::api::{
-    Backoff, BatchStatement, DataApiClient, ErrorAction, Failure, FailureKind, Login,
-    classify_error,
+    BatchStatement, CALL_BACKOFF, DataApiClient, ErrorAction, Failure, FailureKind, Login,
+    VISIBILITY_BACKOFF, classify_error,
 };
 use crate::redshift::connect::DatabaseAddress;
 use crate::{Credentials, EngineError, RedshiftTarget};
@@ -73,7 +73,7 @@ pub(in crate::redshift) async fn sign_in(
 ) -> Result<String, EngineError> {
     let secrets = Client::new(config);
     let name = name(rotated, &credentials.username);
-    let mut backoff = Backoff::until_visible();
+    let mut delays = VISIBILITY_BACKOFF.delays();
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -85,7 +85,7 @@ pub(in crate::redshift) async fn sign_in(
         let deleted = delete(&secrets, &name).await;
         match check {
             Err((_, failed)) if failed.kind == FailureKind::NoSecret && attempts < MAX_ATTEMPTS => {
-                sleep(backoff.next()).await;
+                sleep(delays.next_delay()).await;
             }
             Err((at, failed)) => {
                 let statements = at
@@ -200,14 +200,14 @@ async fn with_retries<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, (ErrorAction, Failure)>>,
 {
-    let mut backoff = Backoff::between_calls();
+    let mut delays = CALL_BACKOFF.delays();
     let mut attempts = 0;
     loop {
         attempts += 1;
         match call().await {
             Ok(done) => return Ok(done),
             Err((ErrorAction::WaitAndRetry | ErrorAction::Retry, _)) if attempts < MAX_ATTEMPTS => {
-                sleep(backoff.next()).await;
+                sleep(delays.next_delay()).await;
             }
             Err((_, failed)) => return Err(failed),
         }

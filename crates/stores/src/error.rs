@@ -1,0 +1,95 @@
+//! Errors of the stores.
+
+use twinkey_core::code::Code;
+
+use crate::VersionId;
+
+/// Error of a call to a store. Never holds a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No such secret, version or label (ResourceNotFoundException).
+    #[error("{what} is not in the store")]
+    NotFound { what: String },
+    /// Another value is stored under this version id (ResourceExistsException).
+    #[error("version {id} of {secret:?} exists with another value")]
+    VersionExists { secret: String, id: VersionId },
+    /// The label is not on the observed version (InvalidParameterException on RemoveFromVersionId).
+    #[error("{stage} of {secret:?} has moved to another version: {reason}")]
+    StageMoved {
+        secret: String,
+        stage: String,
+        reason: String,
+    },
+    /// The store accepts no more calls now.
+    #[error("the store is throttling: {reason}")]
+    Throttled { reason: String },
+    /// The worker lacks a permission (AccessDeniedException, KMS).
+    #[error("the store denied {operation} on {secret:?}: {reason}")]
+    Denied {
+        operation: &'static str,
+        secret: String,
+        reason: String,
+    },
+    /// The store refuses the request in the current state of the secret.
+    #[error("the store refused {operation} on {secret:?}: {reason}")]
+    Refused {
+        operation: &'static str,
+        secret: String,
+        reason: String,
+    },
+    /// The embedded store cannot be opened with this key file.
+    #[error("the key file {path} {reason}")]
+    KeyFile {
+        path: String,
+        reason: String,
+        fix: String,
+    },
+    /// The store did not respond, or asked for a later retry.
+    #[error("the store cannot be reached: {reason}")]
+    Unavailable { reason: String },
+}
+
+impl StoreError {
+    /// The error code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::SecretNotFound,
+            Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
+            Self::Throttled { .. } => Code::StoreThrottled,
+            Self::Denied { .. } => Code::StoreDenied,
+            Self::Refused { .. } | Self::KeyFile { .. } | Self::Unavailable { .. } => {
+                Code::StoreUnavailable
+            }
+        }
+    }
+
+    /// What the user can do now.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { .. } => "check the name or ARN, the region and the account; `twinkey secret list` shows the embedded store".into(),
+            Self::VersionExists { .. } | Self::StageMoved { .. } => "run `twinkey status`: another process changed the secret, and the next run starts from its current state".into(),
+            Self::Throttled { .. } => "lower limits.store_writes_per_second or spread the windows; the run is retried while the window is open".into(),
+            Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
+            Self::Refused { .. } => "read the reason; restore a secret that is marked for deletion first".into(),
+            Self::KeyFile { fix, .. } => fix.clone(),
+            Self::Unavailable { .. } => "check the network path and the endpoint of the store; the run is retried while the window is open".into(),
+        }
+    }
+
+    /// A prefix that names the secret, for messages that do not name it.
+    #[must_use]
+    pub fn secret_prefix(&self, secret: &str) -> String {
+        match self {
+            Self::Throttled { .. } | Self::Unavailable { .. } => format!("secret {secret:?}: "),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether a retry in the window can succeed without intervention.
+    #[must_use]
+    pub const fn retryable(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+    }
+}
