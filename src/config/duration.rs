@@ -1,23 +1,24 @@
-//! Lengths of time in the config: one whole number and one unit.
+//! Durations in the config: one whole number and one unit.
 //!
-//! What can go wrong: `15` is read as minutes by one and as seconds by another. A unit is a must, and
-//! there are no compounds or fractions.
+//! # Failure modes
+//! - `15` is ambiguous between minutes and seconds: the unit is mandatory, and compounds and fractions are
+//!   refused.
 
 use std::time::Duration;
 
-/// The longest: far over anything sensible, and small enough for all calculations with dates.
+/// The longest duration, small enough for all date calculations.
 const MAX: Duration = Duration::from_secs(1000 * 86_400);
 
-/// What a length of time is, for messages.
+/// The description of a duration in messages.
 pub(super) const FORM: &str =
-    "a length of time: a whole number and a unit, such as \"90s\", \"15m\", \"1h\" or \"30d\"";
+    "a duration: a whole number and a unit, such as \"90s\", \"15m\", \"1h\" or \"30d\"";
 
 /// Reads `90s`, `15m`, `1h` or `30d`, at most 1000 days.
 ///
 /// # Errors
-/// What is wrong with the text, in one sentence.
+/// A sentence that says why the text is not valid.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not {FORM}");
+    let invalid = || format!("{text:?} is not {FORM}");
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
@@ -25,10 +26,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,
-        _ => return Err(wrong()),
+        _ => return Err(invalid()),
     };
     if number.is_empty() {
-        return Err(wrong());
+        return Err(invalid());
     }
     number
         .parse::<u64>()
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_of_time_is_one_whole_number_and_one_unit() {
+    fn a_duration_is_one_whole_number_and_one_unit() {
         for (text, seconds) in [
             ("90s", 90),
             ("15m", 900),

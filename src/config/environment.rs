@@ -1,23 +1,24 @@
-//! Environment variables over the file: `TWINKEY__SECTION__KEY`, and so on inside tables
+//! Environment variables that override keys of the file: `TWINKEY__SECTION__KEY`, and the same inside tables
 //! (`TWINKEY__DEFAULTS__PASSWORD__LENGTH`).
 //!
 //! A rotation of the file is addressed by its name in upper case with `_` for `-`:
-//! `TWINKEY__ROTATION__ORDERS_EU__WINDOW` is `window` of `orders-eu`. Variables make no rotations.
+//! `TWINKEY__ROTATION__ORDERS_EU__WINDOW` is `window` of `orders-eu`. Variables cannot add rotations.
 //!
-//! What can go wrong: a variable with a slip in its name does nothing. Each one that begins with
-//! `TWINKEY__` is either a known key, or an error.
+//! # Failure modes
+//! - A misspelt variable has no effect: each variable that begins with `TWINKEY__` is a known key or an
+//!   error.
 
 use std::collections::BTreeMap;
 
 use config::{Map, Value, ValueKind};
 
 use super::ConfigError;
-use super::raw::Errors;
+use super::table::Errors;
 
-/// What the variables begin with that are keys.
+/// The prefix of variables that are keys.
 pub(super) const PREFIX: &str = "TWINKEY__";
 
-/// Lays the variables over `root`.
+/// Sets the variables in `root`.
 pub(super) fn overlay(
     root: &mut Map<String, Value>,
     environment: &BTreeMap<String, String>,
@@ -63,7 +64,7 @@ fn set(
     }
 }
 
-/// The rotation that `rest` begins with, and what follows its name.
+/// The rotation whose name `rest` begins with, and the part after the name.
 fn rotation<'a, 'n>(
     root: &'a mut Map<String, Value>,
     rest: &'n str,
@@ -75,7 +76,7 @@ fn rotation<'a, 'n>(
         }) => rotations.as_mut_slice(),
         _ => &mut [],
     };
-    // `a--b` also begins with `a` and the separator: the longest name is meant.
+    // `a--b` also begins with `a` and the separator, so the longest name wins.
     rotations
         .iter_mut()
         .filter_map(|rotation| {
@@ -85,8 +86,8 @@ fn rotation<'a, 'n>(
             let ValueKind::String(name) = &table.get("name")?.kind else {
                 return None;
             };
-            let begin = format!("{}__", name.to_ascii_uppercase().replace('-', "_"));
-            let rest = rest.strip_prefix(&begin)?;
+            let prefix = format!("{}__", name.to_ascii_uppercase().replace('-', "_"));
+            let rest = rest.strip_prefix(&prefix)?;
             Some((table, rest))
         })
         .min_by_key(|(_, rest)| rest.len())

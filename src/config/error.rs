@@ -1,24 +1,25 @@
-//! What is wrong with a config: everything, at once.
+//! Errors of a config, all of them at once.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::features;
 use twinkey_core::code::Code;
 
-/// One thing that is wrong.
+/// One error of a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// For example `rotation[orders].window`; empty where the file as a whole is meant.
+    /// For example `rotation[orders].window`; empty for the file as a whole.
     pub key: String,
-    /// The environment variable that the value came from, if it did not come from the file.
+    /// The environment variable of the value, if it is not from the file.
     pub variable: Option<String>,
     pub message: String,
 }
 
-/// All that is wrong. `Display` gives one line each.
+/// All errors of a config; `Display` prints one per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// `None` where no file was found.
+    /// `None` if no file was found.
     pub file: Option<PathBuf>,
     /// In the order of the sections; never empty.
     pub errors: Vec<ConfigError>,
@@ -43,13 +44,17 @@ impl ConfigErrors {
         Code::ConfigInvalid
     }
 
-    /// What to do now.
+    /// The next step for the user.
     #[must_use]
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
+        let missing = |error: &ConfigError| features::hint(&error.message);
+        if let Some(hint) = self.errors.iter().find_map(missing) {
+            return hint;
+        }
         match self.file {
             None => "give the file with --config FILE or TWINKEY_CONFIG",
             Some(_) => {
-                "correct these and try again; the annotated reference config/twinkey.toml has every key with its meaning"
+                "correct these errors and try again; config/twinkey.toml documents every key"
             }
         }
     }

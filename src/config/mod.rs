@@ -1,32 +1,28 @@
-//! The config: as written ([`raw`]) -> validated and typed ([`settings`]).
+//! Config of twinkey: a file and environment variables, validated into [`Settings`].
 //!
-//! What can go wrong, and what prevents it:
-//! - a misspelt key is ignored, and a rotation runs otherwise than its author believes: every key that
-//!   is not in [`known`] is an error that names the nearest one, at every level;
-//! - a value of a later version is accepted and does nothing: those are in [`known`] too, and refused;
-//! - mistakes come to light one restart at a time: everything is read to the end, and all errors are
-//!   reported at once, each with its key, or the environment variable that it came from;
-//! - a secret stands in an error: the config need not hold secrets, only where they are, and the keys
-//!   into which people put a token or a password are never quoted.
+//! `file` locates and parses the file, `environment` applies the variables, `table` gives typed access and
+//! collects errors, `read` validates each section, and `settings` holds the result.
 //!
-//! `source` finds the file and knows its format, `environment` lays the variables over it, `raw` reads
-//! typed values and collects errors, `sections` and `rotation` say what is valid.
+//! # Failure modes
+//! - A misspelt key is ignored: each reader registers its keys, and every other key is an error that suggests
+//!   the most similar one, at every level.
+//! - Mistakes appear one restart at a time: everything is read to the end, and all errors are reported at
+//!   once, each with its key or environment variable.
+//! - An error message reveals a secret: the config contains references to secrets only, and errors do not
+//!   quote the keys that users confuse with a token or password.
 
 pub mod duration;
 mod environment;
 mod error;
-mod hook;
-mod journal;
-mod known;
-mod notify;
-mod raw;
-mod redshift;
-mod rotation;
-mod sections;
-mod serve;
+mod features;
+mod file;
+mod read;
 pub mod settings;
-mod source;
+mod suggestion;
+mod table;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -34,47 +30,48 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors};
+pub use file::{find, process_environment};
 pub use settings::Settings;
-pub use source::{find, process_environment};
 
 /// Finds, reads and validates the config. `environment` is usually [`process_environment`]'s.
 ///
 /// # Errors
-/// [`ConfigErrors`], all of them at once.
+/// [`ConfigErrors`] with all errors.
 pub fn load(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
-    let (file, text) = read(explicit, environment)?;
-    parse(&file, &text, environment)
+    let (path, text) = read_file(explicit, environment)?;
+    parse(&path, &text, environment)
 }
 
-/// The `[server]` of a config alone, whatever the rest of it is worth: a worker that has refused a bad new config
-/// lives on under the old one.
+/// Only `[server]` of a config; errors in other sections are ignored. A worker that refused a bad new config
+/// continues with the previous one.
 ///
 /// # Errors
-/// [`ConfigErrors`] if there is no config, or none of its format, or `[server]` is not valid.
+/// [`ConfigErrors`] if the file is missing or not parseable, or `[server]` is not valid.
 pub fn load_server(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<settings::Server, ConfigErrors> {
-    let (file, text) = read(explicit, environment)?;
-    let mut values = source::values(&file, &text)?;
-    let errors = raw::Errors::default();
+    let (path, text) = read_file(explicit, environment)?;
+    let mut values = file::values(&path, &text)?;
+    let errors = table::Errors::default();
     environment::overlay(&mut values, environment, &errors);
-    let server = sections::server_alone(&raw::Table::root(&values, &errors), folder(&file));
+    let root = table::Table::root(&values, read::KEYS, &errors);
+    let server = read::server(&root, folder(&path));
     let mut errors = errors.into_vec();
     errors.retain(|error| error.key.split('.').next() == Some("server"));
     if let (Some(server), true) = (server, errors.is_empty()) {
         return Ok(server);
     }
     Err(ConfigErrors {
-        file: Some(file),
+        file: Some(path),
         errors,
     })
 }
 
-fn read(
+fn read_file(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<(PathBuf, String), ConfigErrors> {
@@ -84,13 +81,13 @@ fn read(
     Ok((file, text))
 }
 
-/// Where the relative paths of a config begin.
-fn folder(file: &Path) -> &Path {
-    file.parent().unwrap_or_else(|| Path::new(""))
+/// The folder of a config file.
+fn folder(file: &Path) -> read::Folder<'_> {
+    read::Folder(file.parent().unwrap_or_else(|| Path::new("")))
 }
 
-/// Validates the text of a config. `file` tells the format by its extension, and where relative paths
-/// begin; it is not read.
+/// Validates the text of a config. The path `file` gives the format and the base of relative paths; the
+/// file is not read.
 ///
 /// # Errors
 /// As [`load`].
@@ -99,10 +96,11 @@ pub fn parse(
     text: &str,
     environment: &BTreeMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
-    let mut values = source::values(file, text)?;
-    let errors = raw::Errors::default();
+    let mut values = file::values(file, text)?;
+    let errors = table::Errors::default();
     environment::overlay(&mut values, environment, &errors);
-    let settings = sections::settings(&raw::Table::root(&values, &errors), folder(file));
+    let root = table::Table::root(&values, read::KEYS, &errors);
+    let settings = read::settings(&root, folder(file));
     let errors = errors.into_vec();
     if let (Some(settings), true) = (settings, errors.is_empty()) {
         return Ok(settings);

@@ -1,11 +1,11 @@
-mod source;
+mod file;
 mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::settings::{JournalLocation, SecretsBackend, Serve, Settings, TokenSource};
-use super::{ConfigErrors, known, load, parse};
+use super::{ConfigErrors, load, parse, read};
 use twinkey_engines::TlsMode;
 
 const LOCAL: &str = "[secrets]\nbackend = \"local\"\n";
@@ -27,7 +27,7 @@ fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, ConfigErrors
 }
 
 #[test]
-fn every_fixture_gives_exactly_the_errors_that_stand_beside_it() {
+fn each_fixture_gives_exactly_its_expected_errors() {
     let mut fixtures = 0;
     let mut problems = Vec::new();
     for entry in std::fs::read_dir(repository("tests/fixtures/config")).unwrap() {
@@ -45,25 +45,25 @@ fn every_fixture_gives_exactly_the_errors_that_stand_beside_it() {
             !format!("{found}{errors:?}").contains("hunter2"),
             "{name:?}"
         );
-        let beside = path.with_extension("expected");
+        let expected_file = path.with_extension("expected");
         if std::env::var_os("TWINKEY_WRITE_FIXTURES").is_some() {
-            std::fs::write(&beside, &found).unwrap();
+            std::fs::write(&expected_file, &found).unwrap();
         }
-        let expected = std::fs::read_to_string(&beside).unwrap_or_default();
+        let expected = std::fs::read_to_string(&expected_file).unwrap_or_default();
         if found != expected {
             problems.push(format!("{name:?}\nexpected: {expected}found:    {found}"));
         }
     }
     assert!(
         problems.is_empty(),
-        "{}\nTWINKEY_WRITE_FIXTURES=1 writes what was found",
+        "{}\nTWINKEY_WRITE_FIXTURES=1 writes the actual errors",
         problems.join("\n")
     );
     assert!(fixtures > 40);
 }
 
 #[test]
-fn the_reference_loads_and_what_it_says_are_the_defaults_are_the_defaults() {
+fn the_reference_loads_and_states_the_defaults() {
     let file = repository("config/twinkey.toml");
     let reference = load(Some(&file), &none()).unwrap();
     let bare = "[secrets]\nbackend = \"aws\"\n[[rotation]]\nname = \"orders\"\n\
@@ -73,7 +73,7 @@ fn the_reference_loads_and_what_it_says_are_the_defaults_are_the_defaults() {
 }
 
 #[test]
-fn every_known_key_stands_in_the_reference_under_its_table() {
+fn each_registered_key_is_in_the_reference() {
     let text = std::fs::read_to_string(repository("config/twinkey.toml")).unwrap();
     let mut found = Vec::new();
     let mut section = String::new();
@@ -95,11 +95,11 @@ fn every_known_key_stands_in_the_reference_under_its_table() {
             found.push(("rotation.tls".into(), "ca_file".into()));
         }
     }
-    for (table, keys) in known::KEYS {
-        for key in *keys {
-            let wanted = ((*table).to_owned(), (*key).to_owned());
+    for (table, keys) in read::registered_keys() {
+        for key in keys {
+            let entry = (table.to_owned(), (*key).to_owned());
             assert!(
-                found.contains(&wanted),
+                found.contains(&entry),
                 "[{table}] {key} is not in config/twinkey.toml"
             );
         }
@@ -107,7 +107,7 @@ fn every_known_key_stands_in_the_reference_under_its_table() {
 }
 
 #[test]
-fn every_example_loads_and_those_of_one_name_are_equal_in_every_format() {
+fn each_example_loads_and_formats_agree() {
     let mut of_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in std::fs::read_dir(repository("config/examples")).unwrap() {
         let path = entry.unwrap().path();
@@ -126,7 +126,7 @@ fn every_example_loads_and_those_of_one_name_are_equal_in_every_format() {
 }
 
 #[test]
-fn defaults_fill_in_key_by_key_and_a_rotation_overrides_them() {
+fn defaults_merge_key_by_key() {
     let text = format!(
         "{LOCAL}[defaults]\npassword = {{ length = 40, symbols = \"\" }}\ntls = {{ mode = \"secret\" }}\n\
          grants = \"verify\"\n[[rotation]]\nname = \"a\"\nsecret = \"a\"\npassword = {{ length = 50 }}\n\
@@ -146,7 +146,7 @@ fn defaults_fill_in_key_by_key_and_a_rotation_overrides_them() {
 }
 
 #[test]
-fn relative_paths_begin_in_the_folder_of_the_file() {
+fn relative_paths_are_relative_to_the_config_file() {
     let text = format!("{LOCAL}path = \"/var/s.db\"\n[server]\nadmin_token = \"file:t\"\n");
     let settings = with(&text, &[]).unwrap();
     assert!(
@@ -164,12 +164,12 @@ fn relative_paths_begin_in_the_folder_of_the_file() {
     let SecretsBackend::Local { serve, .. } = served.secrets else {
         panic!("the embedded store");
     };
-    let wanted = Serve {
+    let expected = Serve {
         listen: "127.0.0.1:8322".parse().unwrap(),
         keys_file: "/etc/twinkey/keys.toml".into(),
         tls: None,
     };
-    assert_eq!(serve, Some(wanted));
+    assert_eq!(serve, Some(expected));
     assert!(
         matches!(settings.server.admin_token, Some(TokenSource::File(p)) if p == Path::new("/etc/twinkey/t"))
     );

@@ -39,13 +39,13 @@ fn variables_override_the_file_at_every_level() {
 }
 
 #[test]
-fn a_variable_alone_can_give_what_the_file_lacks() {
+fn a_variable_can_set_a_key_that_the_file_lacks() {
     let settings = with("", &[("TWINKEY__SECRETS__BACKEND", "local")]).unwrap();
     assert!(settings.rotations.is_empty());
 }
 
 #[test]
-fn a_wrong_variable_is_named_and_none_is_ignored() {
+fn an_invalid_variable_is_an_error_with_its_name() {
     for (name, value, message) in [
         (
             "TWINKEY__SERVER__LISTN",
@@ -78,9 +78,9 @@ fn a_wrong_variable_is_named_and_none_is_ignored() {
             "TWINKEY__server__LISTEN: must be in upper case",
         ),
         (
-            "TWINKEY__ROTATION__NOBODY__WINDOW",
+            "TWINKEY__ROTATION__UNKNOWN__WINDOW",
             "1h",
-            "TWINKEY__ROTATION__NOBODY__WINDOW: names no rotation of the file: the form is TWINKEY__ROTATION__NAME__KEY, with the name in upper case and _ for -",
+            "TWINKEY__ROTATION__UNKNOWN__WINDOW: names no rotation of the file: the form is TWINKEY__ROTATION__NAME__KEY, with the name in upper case and _ for -",
         ),
         (
             "TWINKEY__DEFAULTS__TLS__MODE",

@@ -1,69 +1,30 @@
-//! `[journal]`: an SQLite file, or a PostgreSQL.
+//! Reader of `[journal]`: an SQLite file or a PostgreSQL database.
 //!
-//! What can go wrong, and what prevents it:
-//! - the URL holds a password and is quoted in an error: it never is, nor its user; and the password is kept
-//!   apart as what it is;
-//! - a worker talks in plain text over a network because the URL does not say otherwise: without `sslmode` the
-//!   server is verified, unless it is on this machine; and the modes that fall back are refused;
-//! - an option that is not understood is passed over: it is an error.
+//! # Failure modes
+//! - An error message reveals the password in the URL: errors quote neither the URL nor its user.
+//! - A worker connects over a network in plain text: without `sslmode` the server is verified, unless it is
+//!   on this machine, and modes with a fallback are refused.
+//! - An unknown option is ignored: it is an error.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use super::raw::Table;
-use super::rotation::Folder;
-use super::sections::source;
-use super::settings::TokenSource;
+use super::references::{Folder, token_source};
+use crate::config::settings::{JournalLocation, JournalPassword, PostgresLocation};
+use crate::config::table::Table;
 use twinkey_core::secret::Sensitive;
 use twinkey_engines::{Tls, TlsMode};
 
-/// `[journal]`
-#[derive(Debug, Clone)]
-pub enum JournalLocation {
-    /// `sqlite://PATH`
-    Sqlite(PathBuf),
-    /// `postgres://…`
-    Postgres(PostgresLocation),
-}
-
-/// A PostgreSQL database, and who signs in there. Shown without user and password.
-#[derive(Debug, Clone)]
-pub struct PostgresLocation {
-    /// A name, an address, or the folder of a Unix socket.
-    pub host: String,
-    pub port: u16,
-    pub user: String,
-    /// `None`: the server asks for none (peer, trust, a certificate).
-    pub password: Option<JournalPassword>,
-    pub database: String,
-    pub tls: Tls,
-}
-
-/// Where the password is.
-#[derive(Debug, Clone)]
-pub enum JournalPassword {
-    InUrl(Sensitive),
-    /// `journal.password`
-    Source(TokenSource),
-}
-
-impl fmt::Display for PostgresLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "PostgreSQL at {}:{}/{}",
-            self.host, self.port, self.database
-        )
-    }
-}
+pub(super) const KEYS: &[&str] = &["url", "password"];
 
 const FORM: &str = "must be sqlite://PATH without options, or postgres://USER@HOST:PORT/DATABASE";
 
-pub(super) fn journal(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<JournalLocation> {
+/// `[journal]`; `None`, or errors in its table, if it is not valid.
+pub(super) fn journal(root: &Table<'_>, folder: Folder<'_>) -> Option<JournalLocation> {
+    let table = root.table("journal", KEYS);
+    let table = table.as_ref();
     let url = match table.filter(|table| table.has("url")) {
         Some(table) => Some(table.text("url")?),
         None => None,
@@ -117,7 +78,7 @@ fn postgres(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<Postgre
         return refuse(FORM);
     };
     if url.fragment().is_some() {
-        return refuse("holds a #, which must be written %23 in a password");
+        return refuse("contains #: write %23 in a password");
     }
     let (mut mode, mut ca_file) = (None, None);
     for (key, value) in url.query_pairs() {
@@ -128,25 +89,25 @@ fn postgres(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<Postgre
             ("sslmode", "verify-full") => mode = Some(TlsMode::VerifyFull),
             ("sslmode", _) => {
                 return refuse(
-                    "has an sslmode that is none of disable, require, verify-ca, verify-full",
+                    "has an sslmode other than disable, require, verify-ca and verify-full",
                 );
             }
             ("sslrootcert", file) if !file.is_empty() => ca_file = Some(folder.join(file)),
-            _ => return refuse("has an option that is neither sslmode nor sslrootcert"),
+            _ => return refuse("has an option other than sslmode and sslrootcert"),
         }
     }
     let password = match (password, table.has("password")) {
         (Some(_), true) => {
             table.error(
                 "password",
-                "stands beside a password in url: keep one of them",
+                "conflicts with the password in url: keep one of them",
             );
             return None;
         }
         (Some(password), false) => Some(JournalPassword::InUrl(Sensitive::from(password))),
         (None, true) => {
             let text = table.text("password")?;
-            Some(JournalPassword::Source(source(
+            Some(JournalPassword::Source(token_source(
                 table, "password", text, folder,
             )?))
         }
@@ -154,7 +115,7 @@ fn postgres(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<Postgre
     };
     Some(PostgresLocation {
         tls: Tls {
-            mode: mode.unwrap_or(if is_here(&host) {
+            mode: mode.unwrap_or(if is_this_machine(&host) {
                 TlsMode::Disable
             } else {
                 TlsMode::VerifyFull
@@ -169,8 +130,8 @@ fn postgres(table: &Table<'_>, text: &str, folder: Folder<'_>) -> Option<Postgre
     })
 }
 
-/// Whether a host is this machine: loopback, or the folder of a Unix socket.
-fn is_here(host: &str) -> bool {
+/// Whether a host is loopback or the folder of a Unix socket.
+fn is_this_machine(host: &str) -> bool {
     let address: Result<IpAddr, _> = host.parse();
     host.starts_with('/') || address.map_or(host == "localhost", |address| address.is_loopback())
 }
@@ -182,14 +143,10 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::config::settings::TokenSource;
 
     fn read(journal: &str) -> JournalLocation {
-        let text = format!("[secrets]\nbackend = \"local\"\n[journal]\n{journal}\n");
-        let file = Path::new("/etc/twinkey/twinkey.toml");
-        let settings = crate::config::parse(file, &text, &Default::default());
-        settings
-            .unwrap_or_else(|e| panic!("{journal}: {e}"))
-            .journal
+        crate::config::testing::local(&format!("[journal]\n{journal}")).journal
     }
 
     fn postgres(url: &str) -> PostgresLocation {
@@ -201,27 +158,32 @@ mod tests {
 
     #[test]
     fn every_part_of_a_url_is_read_and_decoded() {
-        let found = postgres(
+        let location = postgres(
             "postgresql://me%40home:p%23ss@[::1]:6543/my%2Ddb?sslmode=verify-ca&sslrootcert=ca.pem",
         );
         assert_eq!(
-            (&*found.host, found.port, &*found.user, &*found.database),
+            (
+                &*location.host,
+                location.port,
+                &*location.user,
+                &*location.database
+            ),
             ("::1", 6543, "me@home", "my-db")
         );
-        assert_eq!(found.tls.mode, TlsMode::VerifyCa);
+        assert_eq!(location.tls.mode, TlsMode::VerifyCa);
         assert_eq!(
-            found.tls.ca_file.as_deref(),
+            location.tls.ca_file.as_deref(),
             Some(Path::new("/etc/twinkey/ca.pem"))
         );
-        match &found.password {
+        match &location.password {
             Some(JournalPassword::InUrl(password)) => assert_eq!(password.expose_secret(), "p#ss"),
             other => panic!("{other:?}"),
         }
-        assert!(!format!("{found}{found:?}").contains("p#ss"));
+        assert!(!format!("{location}{location:?}").contains("p#ss"));
     }
 
     #[test]
-    fn a_server_is_verified_unless_it_is_on_this_machine_or_the_url_says_otherwise() {
+    fn a_remote_server_is_verified_by_default() {
         for (url, mode) in [
             ("postgres://u@db.example/j", TlsMode::VerifyFull),
             ("postgres://u@10.0.0.1/j", TlsMode::VerifyFull),
@@ -242,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_may_be_in_a_variable_or_a_file() {
+    fn the_password_can_be_in_a_file() {
         let keys = "url = \"postgres://u@db.example/j\"\npassword = \"file:journal.key\"";
         let JournalLocation::Postgres(location) = read(keys) else {
             panic!("no PostgreSQL");

@@ -1,13 +1,15 @@
-//! `redshift = { … }`, and what is valid in it.
+//! Reader of `redshift = { … }`.
 //!
-//! What can go wrong: two keys that exclude each other meet because one of them stands in
-//! `[defaults]`. A rotation that names a cluster or a workgroup of its own has no use for the default
-//! of either.
+//! # Failure modes
+//! - A rotation's `workgroup` conflicts with a `cluster` of `[defaults]`, or the reverse: a target of its own
+//!   replaces the default target.
 
-use super::raw::Table;
+use crate::config::table::Table;
 use twinkey_engines::{RedshiftOptions, RedshiftProbe, RedshiftTarget};
 
-/// What stands in one table.
+pub(super) const KEYS: &[&str] = &["cluster", "workgroup", "db_user", "probe"];
+
+/// The keys of one table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RawRedshift {
     target: Option<RedshiftTarget>,
@@ -18,11 +20,11 @@ pub(super) struct RawRedshift {
 impl RawRedshift {
     /// Reads the key `redshift` of a rotation or of `[defaults]`.
     pub(super) fn read(rotation: &Table<'_>) -> Self {
-        let Some(table) = rotation.table("redshift", "rotation.redshift") else {
+        let Some(table) = rotation.table("redshift", KEYS) else {
             return Self::default();
         };
         if table.has("cluster") && table.has("workgroup") {
-            table.error("workgroup", "stands beside cluster: keep one of them");
+            table.error("workgroup", "conflicts with cluster: keep one of them");
         }
         let cluster = table.text("cluster").map(str::to_owned);
         let workgroup = table.text("workgroup").map(str::to_owned);
@@ -39,14 +41,14 @@ impl RawRedshift {
         }
     }
 
-    /// With `defaults` filled in. What is wrong is reported.
+    /// The options with `defaults` applied; reports what is not valid.
     pub(super) fn validate(self, defaults: &Self, rotation: &Table<'_>) -> RedshiftOptions {
         let target = self.target.or_else(|| defaults.target.clone());
         let db_user = self.db_user.or_else(|| defaults.db_user.clone());
         if db_user.is_some() && matches!(target, Some(RedshiftTarget::Workgroup(_))) {
             rotation.error(
                 "redshift.db_user",
-                "is for provisioned clusters: a workgroup signs the worker in by its IAM identity, or by a master secret",
+                "is for provisioned clusters only: in a workgroup the worker signs in with its IAM identity or a master secret",
             );
         }
         RedshiftOptions {

@@ -1,16 +1,17 @@
-//! `[[rotation]]` and `[defaults]`, and what is valid in them.
+//! Reader of `[[rotation]]` and `[defaults]`.
 //!
-//! What can go wrong: a mistake in `[defaults]` is reported again for each rotation. Both are read by
-//! themselves, and laid over each other as values that are already valid: key by key, inside
-//! `password`, `tls`, `postgres`, `documentdb` and `redshift` too.
+//! # Failure modes
+//! - A mistake in `[defaults]` is reported again for each rotation: both are read and validated separately,
+//!   and then merged key by key, also inside `password`, `tls`, `postgres`, `documentdb` and `redshift`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::known;
-use super::raw::Table;
 use super::redshift::RawRedshift;
-use super::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+use super::references::Folder;
+use crate::config::features;
+use crate::config::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+use crate::config::table::Table;
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
 use twinkey_core::secret::password::PasswordPolicy;
@@ -18,20 +19,40 @@ use twinkey_engines::{
     DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,
 };
 
-/// The folder of the config file, in which relative paths begin.
-#[derive(Clone, Copy)]
-pub(super) struct Folder<'a>(pub &'a Path);
-
-impl Folder<'_> {
-    pub(super) fn join(self, path: &str) -> PathBuf {
-        self.0.join(path)
-    }
-}
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "secret",
+    "schedule",
+    "window",
+    "master_secret",
+    "engine",
+    "clone_suffix",
+    "standby",
+    "grants",
+    "min_interval",
+    "in_use",
+    "retire_after",
+    "heartbeat",
+    "missed",
+    "spread",
+    "probe",
+    "password",
+    "tls",
+    "postgres",
+    "documentdb",
+    "redshift",
+];
+/// The keys that `[defaults]` cannot have.
+const KEYS_WITHOUT_DEFAULT: &[&str] = &["name", "secret", "schedule"];
+pub(super) const PASSWORD_KEYS: &[&str] = &["length", "symbols"];
+pub(super) const TLS_KEYS: &[&str] = &["mode", "ca_file"];
+pub(super) const POSTGRES_KEYS: &[&str] = &["set_role"];
+pub(super) const DOCUMENTDB_KEYS: &[&str] = &["reader"];
 
 /// The shortest `heartbeat`.
-const LEAST_HEARTBEAT: Duration = Duration::from_secs(10);
+const MIN_HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// What stands in one table.
+/// The keys of one table.
 #[derive(Debug, Default)]
 pub(super) struct RawRotation {
     pub(super) name: Option<String>,
@@ -63,7 +84,7 @@ pub(super) struct RawRotation {
 impl RawRotation {
     /// Reads `[defaults]`.
     pub(super) fn defaults(table: &Table<'_>, folder: Folder<'_>) -> Self {
-        for key in known::NO_DEFAULT.iter().filter(|key| table.has(key)) {
+        for key in KEYS_WITHOUT_DEFAULT.iter().filter(|key| table.has(key)) {
             table.error(key, "cannot have a default: give it in each [[rotation]]");
         }
         let mut raw = Self::common(table, folder);
@@ -85,7 +106,10 @@ impl RawRotation {
                 .bytes()
                 .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         {
-            table.error("name", format!("{name:?} holds more than a-z, 0-9 and -"));
+            table.error(
+                "name",
+                format!("{name:?} contains characters other than a-z, 0-9 and -"),
+            );
         }
         let schedule = table.text("schedule").and_then(|text| {
             Schedule::parse(text)
@@ -121,15 +145,16 @@ impl RawRotation {
             ]
             .map(|kind| (kind.as_str(), kind)),
         );
+        features::require_engine(table, engine);
         let window = table.duration("window").filter(|length| {
             check_length(*length)
                 .map_err(|e| table.error("window", e.to_string()))
                 .is_ok()
         });
-        let password = table.table("password", "rotation.password");
-        let tls = table.table("tls", "rotation.tls");
-        let postgres = table.table("postgres", "rotation.postgres");
-        let documentdb = table.table("documentdb", "rotation.documentdb");
+        let password = table.table("password", PASSWORD_KEYS);
+        let tls = table.table("tls", TLS_KEYS);
+        let postgres = table.table("postgres", POSTGRES_KEYS);
+        let documentdb = table.table("documentdb", DOCUMENTDB_KEYS);
         Self {
             window,
             master_secret: table.text("master_secret").map(str::to_owned),
@@ -156,12 +181,15 @@ impl RawRotation {
                 ],
             ),
             retire_after: table.duration("retire_after"),
-            heartbeat: table.duration("heartbeat").filter(|pace| {
-                let slow = *pace >= LEAST_HEARTBEAT;
-                if !slow {
-                    table.error("heartbeat", "must not be shorter than 10s: each beat is a sign-in and a call to the store");
+            heartbeat: table.duration("heartbeat").filter(|interval| {
+                let valid = *interval >= MIN_HEARTBEAT;
+                if !valid {
+                    table.error(
+                        "heartbeat",
+                        "must be at least 10s: each heartbeat signs in and calls the store",
+                    );
                 }
-                slow
+                valid
             }),
             missed: table.choice("missed", &[("skip", Missed::Skip), ("run", Missed::Run)]),
             spread: table.duration("spread"),
@@ -197,7 +225,7 @@ impl RawRotation {
         }
     }
 
-    /// The password policy; `None` where it is wrong, which has been reported.
+    /// The password policy; `None`, with an error reported, if it is not valid.
     fn password(&self, defaults: &Self, table: &Table<'_>) -> Option<PasswordPolicy> {
         let length = self.length.or(defaults.length).unwrap_or(32) as usize;
         let symbols = self.symbols.as_ref().or(defaults.symbols.as_ref());
@@ -206,7 +234,7 @@ impl RawRotation {
             .ok()
     }
 
-    /// The windows; `Err` where they are wrong, which has been reported.
+    /// The windows; `Err`, with an error reported, if they are not valid.
     fn windows(
         &self,
         defaults: &Self,
@@ -216,8 +244,8 @@ impl RawRotation {
         let Some(schedule) = self.schedule.clone() else {
             return Ok(None);
         };
-        let wrong = |key, read: Option<Duration>| table.has(key) && read.is_none();
-        if wrong("window", self.window) || wrong("spread", self.spread) {
+        let invalid = |key, read: Option<Duration>| table.has(key) && read.is_none();
+        if invalid("window", self.window) || invalid("spread", self.spread) {
             return Err(());
         }
         let length = self
@@ -234,7 +262,7 @@ impl RawRotation {
             .map_err(|e: WindowError| table.error("window", format!("{e}; {}", e.hint())))
     }
 
-    /// The rotation, with `defaults` filled in; `None` where it is wrong, which has been reported.
+    /// The rotation with `defaults` applied; `None`, with an error reported, if it is not valid.
     pub(super) fn validate(self, defaults: &Self, table: &Table<'_>) -> Option<Rotation> {
         let password = self.password(defaults, table);
         let windows = self.windows(defaults, self.name.as_deref().unwrap_or_default(), table);
@@ -244,7 +272,7 @@ impl RawRotation {
         if master_secret.is_some() && master_secret == self.secret {
             table.error(
                 "master_secret",
-                "is the secret itself: a master cannot rotate its own user",
+                "is the rotated secret itself: name the secret of another user",
             );
         }
         let min_interval = (self.min_interval)
@@ -254,7 +282,7 @@ impl RawRotation {
         if retire_after.is_some_and(|after| after < min_interval) {
             table.error(
                 "retire_after",
-                "must not be shorter than min_interval: applications may hold credentials that long",
+                "must not be shorter than min_interval: applications may use the old credentials that long",
             );
         }
         let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);

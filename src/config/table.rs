@@ -1,16 +1,20 @@
-//! The config as written: typed reading of its tables, with all errors collected.
+//! Typed access to the tables of a config; collects all errors.
 //!
-//! What can go wrong: reading stops at the first error, or one mistake is reported twice. A value that
-//! is wrong is reported here, once, and then counts as absent.
+//! # Failure modes
+//! - Reading stops at the first error, or a mistake is reported twice: an invalid value is reported once,
+//!   here, and then treated as absent.
+//! - A reader uses a key that it did not register, which a config then cannot contain: debug builds, and so
+//!   the tests, panic.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
-use super::{ConfigError, duration, known};
+use super::suggestion::nearest;
+use super::{ConfigError, duration};
 
-/// The errors so far.
+/// The errors of a config.
 #[derive(Debug, Default)]
 pub(super) struct Errors(RefCell<Vec<ConfigError>>);
 
@@ -24,22 +28,27 @@ impl Errors {
     }
 }
 
-/// One table of the config.
+/// A table of the config.
 #[derive(Debug, Clone)]
 pub(super) struct Table<'a> {
-    /// For messages, for example `rotation[orders]`.
+    /// The path in messages, for example `rotation[orders]`.
     path: String,
-    /// As `known` calls it, for example `rotation`.
-    kind: &'static str,
+    /// The keys that its reader has registered.
+    keys: &'static [&'static str],
     values: &'a Map<String, Value>,
     errors: &'a Errors,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn root(values: &'a Map<String, Value>, errors: &'a Errors) -> Self {
+    /// The top level, with the keys of its reader.
+    pub(super) fn root(
+        values: &'a Map<String, Value>,
+        keys: &'static [&'static str],
+        errors: &'a Errors,
+    ) -> Self {
         let table = Self {
             path: String::new(),
-            kind: "",
+            keys,
             values,
             errors,
         };
@@ -48,22 +57,28 @@ impl<'a> Table<'a> {
     }
 
     fn refuse_unknown_keys(&self) {
-        let known = known::keys(self.kind);
+        let known = self.keys;
         let mut keys: Vec<&String> = self.values.keys().collect();
         keys.sort();
         for key in keys
             .into_iter()
             .filter(|key| !known.contains(&key.as_str()))
         {
-            let nearest = known::nearest(key, known.iter().copied());
+            let suggestion = nearest(key, known.iter().copied());
             self.error(
                 key,
-                match nearest {
+                match suggestion {
                     Some(name) => format!("is not a known key; did you mean `{name}`?"),
                     None => format!("is not a known key; the keys here are {}", known.join(", ")),
                 },
             );
         }
+    }
+
+    /// The value of a registered key.
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        debug_assert!(self.keys.contains(&key), "{key:?} is not registered");
+        self.values.get(key)
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -76,7 +91,7 @@ impl<'a> Table<'a> {
 
     /// Reports an error at a key of this table.
     pub(super) fn error(&self, key: &str, message: impl Into<String>) {
-        // A table that was made for a variable has no origin of its own: its values have.
+        // A table created for a variable has no origin, but its values have one.
         let origin = self.values.get(key).and_then(Value::origin);
         self.errors.push(ConfigError {
             key: self.path_of(key),
@@ -85,25 +100,26 @@ impl<'a> Table<'a> {
         });
     }
 
+    /// Whether the key is present.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key)
+        self.value(key).is_some()
     }
 
-    /// A value by `read`, which gives `None` for a wrong one: then it must be `what`.
+    /// The value that `read` returns; its `None` is reported as "must be `expected`".
     fn read<T>(
         &self,
         key: &str,
-        what: &str,
+        expected: &str,
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Option<T> {
-        let read = read(self.values.get(key)?);
+        let read = read(self.value(key)?);
         if read.is_none() {
-            self.error(key, format!("must be {what}"));
+            self.error(key, format!("must be {expected}"));
         }
         read
     }
 
-    /// A text, which may be empty.
+    /// A text, possibly empty.
     pub(super) fn any_text(&self, key: &str) -> Option<&'a str> {
         self.read(key, "a text", |value| match &value.kind {
             ValueKind::String(text) => Some(text.as_str()),
@@ -122,10 +138,10 @@ impl<'a> Table<'a> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn number(&self, key: &str, least: u32, most: u32) -> Option<u32> {
+    pub(super) fn number(&self, key: &str, min: u32, max: u32) -> Option<u32> {
         self.read(
             key,
-            &format!("a whole number from {least} to {most}"),
+            &format!("a whole number from {min} to {max}"),
             |value| {
                 let number = match &value.kind {
                     ValueKind::I64(n) => u32::try_from(*n).ok(),
@@ -133,11 +149,12 @@ impl<'a> Table<'a> {
                     ValueKind::String(text) if value.origin().is_some() => text.parse().ok(),
                     _ => None,
                 };
-                number.filter(|n| (least..=most).contains(n))
+                number.filter(|n| (min..=max).contains(n))
             },
         )
     }
 
+    /// A boolean.
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         self.read(key, "true or false", |value| match &value.kind {
             ValueKind::Boolean(boolean) => Some(*boolean),
@@ -146,7 +163,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A length of time.
+    /// A duration.
     pub(super) fn duration(&self, key: &str) -> Option<Duration> {
         let text = self.read(key, duration::FORM, |value| match &value.kind {
             ValueKind::String(text) => Some(text),
@@ -157,9 +174,9 @@ impl<'a> Table<'a> {
             .ok()
     }
 
-    /// One of a few words.
+    /// One of the named choices.
     pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let text = match &self.values.get(key)?.kind {
+        let text = match &self.value(key)?.kind {
             ValueKind::String(text) => text.as_str(),
             _ => "",
         };
@@ -191,15 +208,15 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A table inside this one; `kind` as `known` calls it.
-    pub(super) fn table(&self, key: &str, kind: &'static str) -> Option<Table<'a>> {
+    /// A table inside this one, with the keys of its reader.
+    pub(super) fn table(&self, key: &str, keys: &'static [&'static str]) -> Option<Table<'a>> {
         let values = self.read(key, "a table", |value| match &value.kind {
             ValueKind::Table(values) => Some(values),
             _ => None,
         })?;
         let table = Self {
             path: self.path_of(key),
-            kind,
+            keys,
             values,
             errors: self.errors,
         };
@@ -207,16 +224,16 @@ impl<'a> Table<'a> {
         Some(table)
     }
 
-    /// A list as it is written; empty where there is none. What is wrong with it is for others to say.
+    /// A list as written, without validation; empty if it is absent.
     pub(super) fn list(&self, key: &str) -> &'a [Value] {
-        match self.values.get(key).map(|value| &value.kind) {
+        match self.value(key).map(|value| &value.kind) {
             Some(ValueKind::Array(items)) => items,
             _ => &[],
         }
     }
 
-    /// The tables of a list; each is called by its `name`, else by its number from 1.
-    pub(super) fn tables(&self, key: &str, kind: &'static str) -> Vec<Table<'a>> {
+    /// The tables of a list; messages identify each by its `name`, or by its number from 1.
+    pub(super) fn tables(&self, key: &str, keys: &'static [&'static str]) -> Vec<Table<'a>> {
         let values = self.read(key, "a list of tables", |value| match &value.kind {
             ValueKind::Array(items) => items
                 .iter()
@@ -235,7 +252,7 @@ impl<'a> Table<'a> {
             };
             let table = Self {
                 path: format!("{}[{name}]", self.path_of(key)),
-                kind,
+                keys,
                 values,
                 errors: self.errors,
             };

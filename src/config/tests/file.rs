@@ -1,38 +1,38 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::{load, parse, source};
+use super::super::{file, load, parse};
 use super::none;
 
 #[test]
-fn the_file_is_the_one_named_else_the_first_that_is_there() {
+fn a_named_file_precedes_the_default_paths() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("a.toml"), folder.path().join("b.toml"));
-    let places = [first.as_path(), second.as_path()];
+    let paths = [first.as_path(), second.as_path()];
     let variable = BTreeMap::from([("TWINKEY_CONFIG".to_owned(), "named.toml".to_owned())]);
-    let message = source::find_in(None, &none(), &places).unwrap_err();
+    let message = file::find_in(None, &none(), &paths).unwrap_err();
     assert!(
         message
             .to_string()
             .starts_with("there is no config file: neither ")
     );
     std::fs::write(&second, "").unwrap();
-    assert_eq!(source::find_in(None, &none(), &places).unwrap(), second);
+    assert_eq!(file::find_in(None, &none(), &paths).unwrap(), second);
     std::fs::write(&first, "").unwrap();
-    assert_eq!(source::find_in(None, &none(), &places).unwrap(), first);
+    assert_eq!(file::find_in(None, &none(), &paths).unwrap(), first);
     assert_eq!(
-        source::find_in(None, &variable, &places).unwrap(),
+        file::find_in(None, &variable, &paths).unwrap(),
         Path::new("named.toml")
     );
     let explicit = Some(Path::new("x.toml"));
     assert_eq!(
-        source::find_in(explicit, &variable, &places).unwrap(),
+        file::find_in(explicit, &variable, &paths).unwrap(),
         Path::new("x.toml")
     );
 }
 
 #[test]
-fn a_file_that_cannot_be_read_or_has_no_known_format_is_named() {
+fn an_unreadable_file_is_named_in_the_error() {
     let missing = load(Some(Path::new("no-such/file.toml")), &none()).unwrap_err();
     assert!(
         missing

@@ -1,4 +1,4 @@
-//! Where the config is, and what format it has.
+//! Location and format of the config file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,27 +8,27 @@ use config::{FileFormat, Format, Map, Value};
 use super::environment::PREFIX;
 use super::{ConfigError, ConfigErrors};
 
-/// The variable that names the file.
+/// The variable with the path of the file.
 const VARIABLE: &str = "TWINKEY_CONFIG";
-/// Where the file is looked for, in this order, if nobody says where it is.
-const PLACES: [&str; 2] = ["./twinkey.toml", "/etc/twinkey/twinkey.toml"];
+/// The default paths, in this order.
+const DEFAULT_PATHS: [&str; 2] = ["./twinkey.toml", "/etc/twinkey/twinkey.toml"];
 
 /// The config file: `explicit` (`--config`), else `$TWINKEY_CONFIG`, else `./twinkey.toml`, else
-/// `/etc/twinkey/twinkey.toml`. A file that is named need not exist: reading it says so.
+/// `/etc/twinkey/twinkey.toml`. A named file is returned even if it does not exist.
 ///
 /// # Errors
-/// [`ConfigErrors`] if none is named and none is there.
+/// [`ConfigErrors`] if no file is named and no default path exists.
 pub fn find(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<PathBuf, ConfigErrors> {
-    find_in(explicit, environment, &PLACES.map(Path::new))
+    find_in(explicit, environment, &DEFAULT_PATHS.map(Path::new))
 }
 
 pub(super) fn find_in(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
-    places: &[&Path],
+    paths: &[&Path],
 ) -> Result<PathBuf, ConfigErrors> {
     let named = explicit.or_else(|| {
         let variable = environment.get(VARIABLE).filter(|v| !v.is_empty());
@@ -37,21 +37,21 @@ pub(super) fn find_in(
     if let Some(file) = named {
         return Ok(file.to_owned());
     }
-    let there = places.iter().find(|place| place.exists());
-    there.map(|place| place.to_path_buf()).ok_or_else(|| {
-        let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+    let existing = paths.iter().find(|path| path.exists());
+    existing.map(|path| path.to_path_buf()).ok_or_else(|| {
+        let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
         ConfigErrors {
             file: None,
             errors: vec![ConfigError {
                 key: String::new(),
                 variable: None,
-                message: format!("there is no config file: neither {}", places.join(" nor ")),
+                message: format!("there is no config file: neither {}", paths.join(" nor ")),
             }],
         }
     })
 }
 
-/// The variables of this process that concern the config.
+/// The environment variables of this process that belong to the config.
 ///
 /// # Errors
 /// [`ConfigErrors`] if one of them is not Unicode.
@@ -82,7 +82,7 @@ pub fn process_environment() -> Result<BTreeMap<String, String>, ConfigErrors> {
     Err(ConfigErrors { file: None, errors })
 }
 
-/// Reads TOML, YAML or JSON, by the file's extension.
+/// Parses TOML, YAML or JSON, as the file's extension says.
 pub(super) fn values(file: &Path, text: &str) -> Result<Map<String, Value>, ConfigErrors> {
     let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
     let format = match extension.as_deref() {
@@ -97,7 +97,7 @@ pub(super) fn values(file: &Path, text: &str) -> Result<Map<String, Value>, Conf
         }
     };
     format.parse(None, text).map_err(|e| {
-        // TOML's message quotes the line between its first and last lines: one line is enough.
+        // TOML's message quotes the line between its first and last lines; those two suffice.
         let message = e.to_string();
         let mut lines = message.lines().filter(|line| !line.trim().is_empty());
         let first = lines.next().unwrap_or("it cannot be read").to_owned();

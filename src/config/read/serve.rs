@@ -1,0 +1,49 @@
+//! Reader of `secrets.serve`.
+//!
+//! # Failure modes
+//! - Secrets cross the network in plain text: without a certificate, only loopback addresses are allowed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::references::{Folder, TLS_KEYS, server_tls};
+use crate::config::settings::Serve;
+use crate::config::table::Table;
+
+pub(super) const KEYS: &[&str] = &["listen", "keys_file", "tls"];
+
+const DEFAULT_PORT: u16 = 8322;
+
+/// `secrets.serve`; `None` if it is absent, or, with errors in the table, not valid.
+pub(super) fn serve(secrets: &Table<'_>, folder: Folder<'_>) -> Option<Serve> {
+    let table = secrets.table("serve", KEYS)?;
+    let listen = match table.text("listen") {
+        None if table.has("listen") => return None,
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+        Some(text) => text
+            .parse()
+            .map_err(|_| {
+                table.error(
+                    "listen",
+                    format!("{text:?} is not an IP address and port, such as \"127.0.0.1:{DEFAULT_PORT}\""),
+                );
+            })
+            .ok()?,
+    };
+    let tls = match table.table("tls", TLS_KEYS) {
+        Some(tls) => Some(server_tls(&tls, folder)?),
+        None if table.has("tls") => return None,
+        None => None,
+    };
+    if tls.is_none() && !listen.ip().is_loopback() {
+        table.error(
+            "tls",
+            format!("is missing: {listen} is reachable from other machines, and secrets must not cross a network in plain text"),
+        );
+        return None;
+    }
+    Some(Serve {
+        listen,
+        keys_file: folder.join(table.text("keys_file").unwrap_or("keys.toml")),
+        tls,
+    })
+}

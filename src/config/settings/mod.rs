@@ -1,0 +1,87 @@
+//! Validated settings with all defaults applied.
+
+mod hook;
+mod journal;
+mod notify;
+mod rotation;
+mod token_source;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use twinkey_stores::listener::ServerTls;
+
+pub use hook::{Hook, HookActionSettings};
+pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
+pub use notify::{Destination, Notify, NotifyEvent};
+pub use rotation::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+pub use token_source::{SourceError, TokenSource};
+
+/// A complete, valid config.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub server: Server,
+    pub journal: JournalLocation,
+    pub secrets: SecretsBackend,
+    pub limits: Limits,
+    /// The receivers of notifications.
+    pub notify: Vec<Notify>,
+    /// The actions after AWSCURRENT has moved.
+    pub hooks: Vec<Hook>,
+    /// In the order of the file; names are unique.
+    pub rotations: Vec<Rotation>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// The source of the bearer token; `None` only if `listen` is loopback.
+    pub admin_token: Option<TokenSource>,
+    /// `None` for plain HTTP.
+    pub tls: Option<ServerTls>,
+}
+
+/// `[secrets]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretsBackend {
+    Aws {
+        region: Option<String>,
+        endpoint_url: Option<String>,
+    },
+    Local {
+        path: PathBuf,
+        key_file: PathBuf,
+        /// `None` if the worker does not serve the store.
+        serve: Option<Serve>,
+    },
+}
+
+/// `secrets.serve`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    pub listen: SocketAddr,
+    pub keys_file: PathBuf,
+    /// `None` only if `listen` is loopback.
+    pub tls: Option<ServerTls>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The number of concurrent runs of this worker.
+    pub concurrency: usize,
+    /// The number of concurrent runs per database host.
+    pub per_host: usize,
+    /// The number of store writes per second.
+    pub store_writes_per_second: u32,
+}
+
+impl Limits {
+    /// [`Self::store_writes_per_second`], at least 1; the config refuses 0.
+    #[must_use]
+    pub fn store_writes(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.store_writes_per_second).unwrap_or(NonZeroU32::MIN)
+    }
+}

@@ -1,0 +1,74 @@
+//! Settings of `[[rotation]]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::schedule::WindowPlan;
+use twinkey_core::secret::password::PasswordPolicy;
+use twinkey_engines::{EngineKind, EngineOptions, TlsMode};
+
+/// `[[rotation]]`, with `[defaults]` applied.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// `[a-z0-9-]+`
+    pub name: String,
+    /// The name or ARN.
+    pub secret: String,
+    /// `None` for runs on demand only.
+    pub windows: Option<WindowPlan>,
+    /// The name or ARN; `None` for `masterarn` of the secret.
+    pub master_secret: Option<String>,
+    /// `None` for the engine that the secret names.
+    pub engine: Option<EngineKind>,
+    pub clone_suffix: String,
+    pub standby: StandbyMode,
+    pub grants: GrantsMode,
+    pub min_interval: Duration,
+    pub in_use: InUse,
+    /// The delay after a flip until the user of AWSPREVIOUS is locked; `None` for never.
+    pub retire_after: Option<Duration>,
+    /// The interval of sign-in tests of AWSCURRENT between the windows; `None` for none.
+    pub heartbeat: Option<Duration>,
+    pub missed: Missed,
+    pub probe: Vec<String>,
+    pub password: PasswordPolicy,
+    pub tls: TlsSettings,
+    pub options: EngineOptions,
+}
+
+/// `standby`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandbyMode {
+    Create,
+    Existing,
+}
+
+/// `grants`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantsMode {
+    Sync,
+    Verify,
+}
+
+/// `in_use`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InUse {
+    Wait,
+    Refuse,
+    Ignore,
+}
+
+/// `missed`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    Skip,
+    Run,
+}
+
+/// `tls`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// `None` for `mode = "secret"`: `ssl` of the secret selects verify-full or plain text.
+    pub mode: Option<TlsMode>,
+    pub ca_file: Option<PathBuf>,
+}
