@@ -1,15 +1,15 @@
-//! What most commands start with: the config, the store, the journal.
+//! Config, store and journal, which most commands open.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
-use crate::rotation::event::Events;
-use crate::rotation::context::admin_cache::IdleAdmins;
-use crate::rotation::run::Rotator;
 use crate::rotation::context::RunContext;
+use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::context::host_limits::HostLimits;
+use crate::rotation::event::Events;
+use crate::rotation::run::Rotator;
 use twinkey_core::aws::Aws;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -18,27 +18,27 @@ use twinkey_stores::measured::Measured;
 
 use super::failure::Failure;
 
-/// Everything that a command works with.
+/// The opened config, store and journal of a command.
 pub(super) struct Context {
     pub settings: Settings,
     pub rotator: Rotator,
     pub metrics: Metrics,
 }
 
-/// Loads the config, from where the contract says.
+/// Loads the config.
 pub(super) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
     let environment = crate::config::process_environment();
     Ok(crate::config::load(config, &environment?)?)
 }
 
 impl Context {
-    /// Loads the config and opens what it names.
+    /// Loads the config and opens its store and journal.
     pub(super) async fn open(config: Option<&Path>) -> Result<Self, Failure> {
-        Self::of(settings(config)?).await
+        Self::from_settings(settings(config)?).await
     }
 
-    /// Opens what a config names.
-    pub(super) async fn of(settings: Settings) -> Result<Self, Failure> {
+    /// Opens the store and journal of a config.
+    pub(super) async fn from_settings(settings: Settings) -> Result<Self, Failure> {
         let aws = aws(&settings.secrets);
         let journal = open_journal(&settings.journal).await?;
         let limits = &settings.limits;
@@ -80,13 +80,13 @@ impl Context {
         self.rotator.journal.close().await;
     }
 
-    /// The rotation of that name.
+    /// The rotation with a name.
     pub(super) fn rotation(&self, name: &str) -> Result<&Rotation, Failure> {
         find(&self.settings, name)
     }
 }
 
-/// The rotation of that name in a config.
+/// The rotation with a name in a config.
 pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotation, Failure> {
     settings
         .rotations
@@ -108,8 +108,12 @@ pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotatio
         })
 }
 
-/// The shared services of a config's runs.
-pub(super) fn run_context(settings: &Settings, store: Arc<dyn SecretStore>, aws: Aws) -> RunContext {
+/// The services that the runs of a config share.
+pub(super) fn run_context(
+    settings: &Settings,
+    store: Arc<dyn SecretStore>,
+    aws: Aws,
+) -> RunContext {
     RunContext {
         store,
         aws,
@@ -119,7 +123,7 @@ pub(super) fn run_context(settings: &Settings, store: Arc<dyn SecretStore>, aws:
     }
 }
 
-/// How AWS is reached, whether it keeps the secrets or not.
+/// The AWS client config, for the store or for other AWS services.
 fn aws(backend: &SecretsBackend) -> Aws {
     match backend {
         SecretsBackend::Aws {

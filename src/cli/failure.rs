@@ -1,4 +1,4 @@
-//! How a command fails: what is printed, and with which exit status.
+//! Command failures: their output and exit status.
 
 use std::process::ExitCode;
 
@@ -11,31 +11,31 @@ use twinkey_stores::StoreError;
 
 use super::output::{BAD, DIM};
 
-/// Why a command failed.
+/// A failure of a command.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It failed.
+    /// A failed operation.
     Problem(Problem),
-    /// The command line or the config is wrong.
+    /// An invalid command line or config.
     Usage(Problem),
-    /// Every mistake in the config.
+    /// All errors of the config.
     Config(ConfigErrors),
-    /// It failed, and has printed why.
+    /// A failure that was already printed.
     Printed,
 }
 
 impl Failure {
-    /// Prints the failure and gives the exit status.
+    /// Prints the failure and returns the exit status.
     pub(super) fn report(&self) -> ExitCode {
         match self {
-            Self::Problem(problem) => say(problem.code, &problem.message, &problem.hint, 1),
-            Self::Usage(problem) => say(problem.code, &problem.message, &problem.hint, 2),
-            Self::Config(errors) => say(errors.code(), &errors.to_string(), errors.hint(), 2),
+            Self::Problem(problem) => print(problem.code, &problem.message, &problem.hint, 1),
+            Self::Usage(problem) => print(problem.code, &problem.message, &problem.hint, 2),
+            Self::Config(errors) => print(errors.code(), &errors.to_string(), errors.hint(), 2),
             Self::Printed => ExitCode::FAILURE,
         }
     }
 
-    /// The command line is wrong.
+    /// A usage error.
     pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage(Problem {
             code: Code::ConfigInvalid,
@@ -54,8 +54,8 @@ impl Failure {
     }
 }
 
-/// One error a line, then the hint.
-fn say(code: Code, messages: &str, hint: &str, status: u8) -> ExitCode {
+/// Prints one error per line, then the hint.
+fn print(code: Code, messages: &str, hint: &str, status: u8) -> ExitCode {
     for message in messages.lines() {
         anstream::eprintln!("{BAD}error[{code}]{BAD:#}: {message}");
     }

@@ -1,7 +1,8 @@
-//! `twinkey keys`: who may read and write the served store.
+//! `twinkey keys`: access keys of the served store.
 //!
-//! What can go wrong: a key's secret is lost, or seen by others. It is printed once, on standard output and
-//! nowhere else, after the key is in its file, and cannot be shown again.
+//! # Failure modes
+//! - The secret of a key is lost or leaks: it is printed once, to standard output only, after the key is
+//!   stored, and cannot be printed again.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use twinkey_core::telemetry::Clock;
 use twinkey_stores::SecretStore;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::keys::{NewKey, NoRandomness};
-use twinkey_stores::served::keys_file::{self, KeysFileError, Wish};
+use twinkey_stores::served::keys_file::{self, KeyGrant, KeysFileError};
 
 use super::context::settings;
 use super::failure::Failure;
@@ -22,29 +23,29 @@ use super::output::{self, Cell, STRONG};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a key, and print its secret once
+    /// Create a key and print its secret once
     Add {
-        /// Whose key it is, for the list and the log
+        /// Name of the key's owner, for the list and the log
         name: String,
-        /// A secret that it is for, or a pattern with * and ?; more than once
+        /// Secret that it can access, or a pattern with * and ?; repeatable
         #[arg(long = "secret", value_name = "NAME", required = true)]
         secrets: Vec<String>,
-        /// What it may do, as Secrets Manager names it, or a pattern; more than once
+        /// Allowed action, as Secrets Manager names it, or a pattern; repeatable
         #[arg(long = "action", value_name = "ACTION", default_values = ["GetSecretValue", "DescribeSecret"])]
         actions: Vec<String>,
-        /// Print it as JSON
+        /// Print the key as JSON
         #[arg(long)]
         json: bool,
     },
-    /// List the keys and what they may do
+    /// List the keys and their permissions
     List {
-        /// Print them as JSON
+        /// Print the keys as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove a key; whoever has it is refused within seconds
+    /// Remove a key; its requests are refused within seconds
     Remove {
-        /// The access key's id
+        /// Id of the access key
         id: String,
     },
 }
@@ -58,7 +59,7 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), F
             actions,
             json,
         } => {
-            let wish = Wish {
+            let wish = KeyGrant {
                 name,
                 actions,
                 secrets,
@@ -68,7 +69,7 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), F
         Command::List { json } => list(&files.serve.keys_file, json),
         Command::Remove { id } => {
             keys_file::remove(&files.serve.keys_file, &id)?;
-            anstream::println!("{STRONG}{id}{STRONG:#} is removed");
+            anstream::println!("{STRONG}{id}{STRONG:#} removed");
             Ok(())
         }
     }
@@ -93,7 +94,7 @@ fn files(config: Option<&Path>) -> Result<Files, Failure> {
             serve,
         }),
         _ => Err(Failure::usage(
-            "`twinkey keys` is for the served store, and the config serves none",
+            "`twinkey keys` manages the served store, and the config has none",
             "set [secrets] backend = \"local\" and serve = { listen = \"127.0.0.1:8322\", keys_file = \"keys.toml\" }",
         )),
     }
@@ -107,11 +108,15 @@ impl From<KeysFileError> for Failure {
 
 impl From<NoRandomness> for Failure {
     fn from(error: NoRandomness) -> Self {
-        Self::problem(Code::Internal, error.to_string(), "look at the machine")
+        Self::problem(
+            Code::Internal,
+            error.to_string(),
+            "check the random number source of the machine",
+        )
     }
 }
 
-/// As the AWS CLI writes a new key, and the token.
+/// A new key as the AWS CLI prints it, with the token of the agent's interface.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Added<'a> {
@@ -123,7 +128,7 @@ struct Added<'a> {
     secrets: &'a [String],
 }
 
-async fn add(files: &Files, wish: &Wish, json: bool) -> Result<(), Failure> {
+async fn add(files: &Files, wish: &KeyGrant, json: bool) -> Result<(), Failure> {
     let new = NewKey::draw()?;
     let store = LocalStore::open(&files.path, &files.key_file).await?;
     let now = Clock::system().now();

@@ -1,4 +1,4 @@
-//! What people read: aligned tables, colours where standard output is a terminal, short times.
+//! Text output: aligned tables, colours on a terminal, short times.
 
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Utc};
@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use twinkey_core::code::Code;
+use twinkey_engines::{Finding, Severity};
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -13,13 +14,13 @@ pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const STRONG: Style = Style::new().bold();
 
-/// Prints data as JSON, for programs.
+/// Prints data as JSON.
 pub(super) fn json(data: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(data).map_err(|error| {
         Failure::problem(
             Code::Internal,
             format!("the result cannot be written as JSON: {error}"),
-            "this is a defect of twinkey: please report it",
+            "report this defect of twinkey",
         )
     })?;
     anstream::println!("{text}");
@@ -39,10 +40,11 @@ pub(super) fn or_dash(text: Option<&str>) -> &str {
     text.unwrap_or("-")
 }
 
-/// A cell and how it is to look.
+/// A cell with its style.
 pub(super) struct Cell(pub String, pub Style);
 
 impl Cell {
+    /// A cell without style.
     pub(super) fn plain(text: impl Into<String>) -> Self {
         Self(text.into(), Style::new())
     }
@@ -70,8 +72,8 @@ fn lines(headings: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
         .collect();
     let last = headings.len().saturating_sub(1);
     let pad = |i: usize, text: &str| {
-        let room = widths.get(i).copied().unwrap_or(0);
-        let fill = room.saturating_sub(text.chars().count());
+        let width = widths.get(i).copied().unwrap_or(0);
+        let fill = width.saturating_sub(text.chars().count());
         " ".repeat(if i == last { 0 } else { fill + 2 })
     };
     let mut out = Vec::with_capacity(rows.len() + 1);
@@ -90,12 +92,28 @@ fn lines(headings: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
     out
 }
 
+/// A finding as one line, with its fix on the next line.
+pub(super) fn finding_line(finding: &Finding) -> String {
+    let (style, word) = match finding.severity {
+        Severity::Note => (DIM, "note"),
+        Severity::Warning => (WARN, "warning"),
+        Severity::Error => (BAD, "error"),
+    };
+    let code = finding
+        .code
+        .map_or_else(String::new, |code| format!(" {DIM}[{code}]{DIM:#}"));
+    let fix = finding.fix.as_ref().map_or_else(String::new, |fix| {
+        format!("\n           {DIM}fix:{DIM:#} {fix}")
+    });
+    format!("{style}{word:<7}{style:#}  {}{code}{fix}", finding.what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_by_characters_not_bytes() {
+    fn columns_are_aligned_by_characters() {
         let rows = vec![
             vec![Cell::plain("ä"), Cell::plain("x")],
             vec![Cell::plain("long"), Cell::plain("y")],

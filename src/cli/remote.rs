@@ -1,10 +1,10 @@
-//! A running worker, asked through its admin endpoint (`--server URL`).
+//! Client of a running worker's admin endpoint (`--server URL`).
 //!
-//! What can go wrong, and what prevents it:
-//! - the token ends up in a list of processes or a shell's history: it comes from a file or a variable, never
-//!   from the command line;
-//! - an address that answers is no worker: what does not read as the contract's JSON is an error that says so;
-//! - the worker sends the token on to elsewhere: redirects are not followed, and no proxy is asked.
+//! # Failure modes
+//! - The token appears in a process list or shell history: it is read from a file or a variable, never from
+//!   the command line.
+//! - The address is not a worker's: a response that is not the contract's JSON is an error.
+//! - The token reaches another host: redirects are not followed, and no proxy is used.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,21 +21,21 @@ use twinkey_engines::tls::client_config;
 
 use super::failure::Failure;
 
-/// The variable that holds the token where no file is named.
-const TOKEN: &str = "TWINKEY_TOKEN";
-/// As long as the endpoint may take over a request, and the way there.
+/// The variable of the token, if no file is named.
+const TOKEN_VARIABLE: &str = "TWINKEY_TOKEN";
+/// The endpoint's limit for a request, plus time for the network.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
 
-/// Whom a command asks.
-pub(super) enum Whom<'a> {
-    /// This process does it, with this config.
-    Here(Option<&'a Path>),
-    /// A running worker does it.
-    There(Remote),
+/// The target of a command.
+pub(super) enum Target<'a> {
+    /// This process, with this config.
+    Local(Option<&'a Path>),
+    /// A running worker.
+    Worker(RemoteWorker),
 }
 
-/// A worker's endpoint.
-pub(super) struct Remote {
+/// The admin endpoint of a worker.
+pub(super) struct RemoteWorker {
     base: Url,
     token: Option<Sensitive>,
     client: Client,
@@ -43,24 +43,24 @@ pub(super) struct Remote {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Ask a running worker at this address, instead of doing it here
+    /// Use a running worker at this address instead of this process
     #[arg(long, global = true, value_name = "URL")]
     server: Option<String>,
-    /// With --server: a file with the worker's admin token; else it is taken from TWINKEY_TOKEN
+    /// With --server: file with the worker's admin token; by default TWINKEY_TOKEN
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// With --server: PEM file with roots that are trusted besides the system's
+    /// With --server: PEM file with additional trusted roots
     #[arg(long, global = true, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
 
 impl Args {
-    /// The worker, if one was named.
-    pub(super) fn remote(&self) -> Result<Option<Remote>, Failure> {
+    /// The worker, if one is named.
+    pub(super) fn remote(&self) -> Result<Option<RemoteWorker>, Failure> {
         match &self.server {
-            Some(server) => Remote::new(server, self).map(Some),
+            Some(server) => RemoteWorker::new(server, self).map(Some),
             None if self.token_file.is_some() || self.ca_file.is_some() => Err(Failure::usage(
-                "--token-file and --ca-file say how to reach a worker, and none is named",
+                "--token-file and --ca-file require --server",
                 "add --server URL",
             )),
             None => Ok(None),
@@ -68,7 +68,7 @@ impl Args {
     }
 }
 
-impl Remote {
+impl RemoteWorker {
     fn new(server: &str, args: &Args) -> Result<Self, Failure> {
         let base = Url::parse(server)
             .ok()
@@ -77,17 +77,17 @@ impl Remote {
             .ok_or_else(|| {
                 Failure::usage(
                     "--server is not the address of a worker",
-                    "give it like --server http://127.0.0.1:8321, without a user or a token in it",
+                    "give it as --server http://127.0.0.1:8321, without a user or a token",
                 )
             })?;
         let token = match &args.token_file {
             Some(file) => Some(std::fs::read_to_string(file).map_err(|error| {
                 Failure::usage(
                     format!("the token file {file:?} cannot be read: {error}"),
-                    "name the file with the worker's admin token",
+                    "give the path of the file with the worker's admin token",
                 )
             })?),
-            None => std::env::var(TOKEN).ok(),
+            None => std::env::var(TOKEN_VARIABLE).ok(),
         };
         let tls = client_config(args.ca_file.as_deref())
             .map_err(|error| Failure::usage(error.to_string(), error.hint()))?;
@@ -105,7 +105,7 @@ impl Remote {
         })
     }
 
-    /// Reads what is at a path, given in segments.
+    /// Sends a GET request to a path, given in segments.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -115,17 +115,17 @@ impl Remote {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.answer(self.client.request(Method::GET, url)).await
+        self.send(self.client.request(Method::GET, url)).await
     }
 
-    /// Asks for something to be done.
+    /// Sends a POST request to a path, given in segments.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, Failure> {
         let request = self.client.request(Method::POST, self.url(path));
-        self.answer(request.json(body)).await
+        self.send(request.json(body)).await
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -136,59 +136,60 @@ impl Remote {
         url
     }
 
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         };
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| unreachable_at(&self.base, &error))?;
-        let status = answer.status();
-        let body = answer.bytes().await;
+        let response = request.send().await;
+        let response = response.map_err(|error| unreachable_at(&self.base, &error))?;
+        let status = response.status();
+        let body = response.bytes().await;
         let body = body.map_err(|error| unreachable_at(&self.base, &error))?;
         if status.is_success() {
-            serde_json::from_slice(&body).map_err(|_| self.no_worker(status))
+            serde_json::from_slice(&body).map_err(|_| self.not_a_worker(status))
         } else {
-            Err(self.refused(status, &body))
+            Err(self.error(status, &body))
         }
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+    fn error(&self, status: StatusCode, body: &[u8]) -> Failure {
         #[derive(Deserialize)]
-        struct Told {
+        struct ErrorBody {
             code: Option<Code>,
             detail: String,
             hint: String,
         }
-        let Ok(told) = serde_json::from_slice::<Told>(body) else {
-            return self.no_worker(status);
+        let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
+            return self.not_a_worker(status);
         };
-        match told.code {
+        match error.code {
             Some(code) => Failure::Problem(Problem {
                 code,
-                message: told.detail,
-                hint: told.hint,
+                message: error.detail,
+                hint: error.hint,
             }),
             None if status == StatusCode::UNAUTHORIZED => Failure::usage(
-                told.detail,
-                format!("set {TOKEN}, or name a file with --token-file"),
+                error.detail,
+                format!("set {TOKEN_VARIABLE}, or give a file with --token-file"),
             ),
-            None if status.is_client_error() => Failure::usage(told.detail, told.hint),
-            None => Failure::problem(Code::Internal, told.detail, told.hint),
+            None if status.is_client_error() => Failure::usage(error.detail, error.hint),
+            None => Failure::problem(Code::Internal, error.detail, error.hint),
         }
     }
 
-    fn no_worker(&self, status: StatusCode) -> Failure {
+    fn not_a_worker(&self, status: StatusCode) -> Failure {
         Failure::problem(
             Code::Internal,
-            format!("{} answers {status}, but not as a worker does", self.base),
-            "name the address of the admin endpoint, of a worker of this version",
+            format!("{} responds {status}, but not as a worker", self.base),
+            "give the address of the admin endpoint of a worker of this version",
         )
     }
 }
 
+/// The failure of an unreachable worker.
 pub(super) fn unreachable_at(base: &Url, error: &reqwest::Error) -> Failure {
-    // The innermost cause is what tells a closed port from a certificate that is not trusted.
+    // The innermost cause distinguishes a closed port from an untrusted certificate.
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -196,6 +197,6 @@ pub(super) fn unreachable_at(base: &Url, error: &reqwest::Error) -> Failure {
     Failure::problem(
         Code::Internal,
         format!("the worker at {base} cannot be reached: {cause}"),
-        "is `twinkey serve` running there? see server.listen and server.tls in its config; --ca-file names a root of your own",
+        "check that `twinkey serve` runs there, with server.listen and server.tls of its config; give a private root with --ca-file",
     )
 }

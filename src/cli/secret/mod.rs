@@ -1,6 +1,8 @@
-//! `twinkey secret`: the embedded store, from the shell.
+//! `twinkey secret`: secrets of the embedded store.
 
 mod access;
+#[cfg(feature = "aws")]
+mod served;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,22 +21,22 @@ use access::Access;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Store a secret document: standard input, or a file
+    /// Store a secret document from standard input or a file
     Put {
-        /// The secret
+        /// Name of the secret
         name: String,
-        /// Read the document from here
+        /// File with the document
         #[arg(long, value_name = "F")]
         file: Option<PathBuf>,
     },
     /// Print a secret document, or one field of it
     Get {
-        /// The secret
+        /// Name of the secret
         name: String,
-        /// The version with this label
+        /// Label of the version
         #[arg(long, default_value = stage::CURRENT)]
         stage: String,
-        /// This field alone, without quotes
+        /// Print only this field, without quotes
         #[arg(long)]
         field: Option<String>,
     },
@@ -46,7 +48,7 @@ pub(super) enum Command {
     },
     /// List the versions of a secret with their labels, newest first
     Versions {
-        /// The secret
+        /// Name of the secret
         name: String,
         /// Print the versions as JSON
         #[arg(long)]
@@ -69,7 +71,7 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), F
 fn unreadable(error: &std::io::Error, what: &str) -> Failure {
     Failure::usage(
         format!("{what} cannot be read: {error}"),
-        "give a readable file, or pipe the document in",
+        "give a readable file, or pipe the document to standard input",
     )
 }
 
@@ -87,7 +89,7 @@ async fn put(store: &Access, name: &str, file: Option<&Path>) -> Result<(), Fail
         }
     }
     let text: Sensitive = SecretString::from(text);
-    // What could never be rotated is told at once; a store for anything else is not what this is.
+    // A document that could never be rotated is refused, because the store is for such documents only.
     let document = Document::parse(text)
         .map_err(|error| Failure::problem(error.code(), error.to_string(), error.hint()))?;
     let id = store.put(name, document.text()).await?;

@@ -1,22 +1,26 @@
-//! `twinkey pause` and `twinkey resume`.
+//! `twinkey pause` and `twinkey resume`: the schedule of a rotation.
 
-use super::context::{find, settings, with_journal};
-use super::failure::Failure;
-use super::output;
-use super::remote::Whom;
+use crate::cli::context::{find, settings, with_journal};
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::remote::Target;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The rotation
+pub(in crate::cli) struct Args {
+    /// Name of the rotation
     name: String,
-    /// Print what was done as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(whom: &Whom<'_>, args: Args, paused: bool) -> Result<(), Failure> {
-    match whom {
-        Whom::Here(config) => {
+pub(in crate::cli) async fn run(
+    target: &Target<'_>,
+    args: Args,
+    paused: bool,
+) -> Result<(), Failure> {
+    match target {
+        Target::Local(config) => {
             let settings = settings(*config)?;
             find(&settings, &args.name)?;
             with_journal(&settings.journal, async |journal| {
@@ -25,11 +29,11 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args, paused: bool) -> Result<(),
             .await?;
             tracing::debug!(rotation = %args.name, paused, "schedule paused or resumed");
         }
-        Whom::There(worker) => {
+        Target::Worker(worker) => {
             let action = if paused { "pause" } else { "resume" };
-            let nothing = serde_json::json!({});
+            let body = serde_json::json!({});
             worker
-                .post::<serde_json::Value>(&["rotations", &args.name, action], &nothing)
+                .post::<serde_json::Value>(&["rotations", &args.name, action], &body)
                 .await?;
         }
     }
@@ -39,7 +43,7 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args, paused: bool) -> Result<(),
     if paused {
         anstream::println!("{}: paused; `twinkey rotate` still works", args.name);
     } else {
-        anstream::println!("{}: its schedule is armed again", args.name);
+        anstream::println!("{}: schedule resumed", args.name);
     }
     Ok(())
 }

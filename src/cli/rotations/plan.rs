@@ -1,32 +1,31 @@
-//! `twinkey plan`: the exact statements that `set` would carry out now.
+//! `twinkey plan`: the exact statements that the step `set` would execute now.
 
 use crate::rotation::commands::plan::Plan;
 
-use super::check::severity;
-use super::context::Context;
-use super::failure::Failure;
-use super::output::{self, DIM, STRONG};
-use super::remote::Whom;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, DIM, STRONG};
+use crate::cli::remote::Target;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The rotation
+pub(in crate::cli) struct Args {
+    /// Name of the rotation
     name: String,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
-    let plan: Plan = match whom {
-        Whom::Here(config) => {
+pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    let plan: Plan = match target {
+        Target::Local(config) => {
             Context::with(*config, async |context| {
                 let rotation = context.rotation(&args.name)?;
                 Ok(context.rotator.plan(rotation).await?)
             })
             .await?
         }
-        Whom::There(worker) => {
+        Target::Worker(worker) => {
             let path = ["rotations", args.name.as_str(), "plan"];
             worker.get(&path, &[]).await?
         }
@@ -52,12 +51,12 @@ fn print(plan: &Plan) {
         plan.server
     );
     for change in &plan.changes {
-        let place = change
+        let database = change
             .database
             .as_ref()
             .map_or_else(String::new, |db| format!(" (in database {db:?})"));
         anstream::println!(
-            "\n{DIM}-- {}{place}{DIM:#}\n{};",
+            "\n{DIM}-- {}{database}{DIM:#}\n{};",
             change.why,
             change.statement
         );
@@ -66,6 +65,6 @@ fn print(plan: &Plan) {
         anstream::println!();
     }
     for finding in &plan.findings {
-        anstream::println!("{}", severity(finding));
+        anstream::println!("{}", output::finding_line(finding));
     }
 }

@@ -1,42 +1,42 @@
-//! `twinkey iam-policy`: the least policy for the worker's role, or the network paths that it needs.
+//! `twinkey iam-policy`: the minimal policy for the worker's role, or the network paths that it needs.
 
 use std::path::Path;
 
 use crate::config::settings::{SecretsBackend, Settings};
-use crate::iam::ask::ask;
+use crate::iam::lookup::look_up;
 use crate::iam::network::paths;
-use crate::iam::{Known, Place, policy};
+use crate::iam::{AccountScope, Known, policy};
 use twinkey_core::aws::{Aws, arn};
 use twinkey_stores::aws::AwsStore;
 
-use super::context::settings;
-use super::failure::Failure;
-use super::output::{self, Cell, WARN};
+use crate::cli::context::settings;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, Cell, WARN};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The account that holds the secrets: twelve digits. Not needed where the config or --ask tells an ARN
+pub(in crate::cli) struct Args {
+    /// Account of the secrets, twelve digits. Optional if the config or --ask provides an ARN
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<String>,
-    /// The region; else the config's, else $AWS_REGION
+    /// Region; by default the config's, then $AWS_REGION
     #[arg(long, env = "AWS_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// aws, aws-cn or aws-us-gov; else the region's
+    /// Partition: aws, aws-cn or aws-us-gov; by default the region's
     #[arg(long, value_name = "NAME")]
     partition: Option<String>,
-    /// Read the secrets, and so know their exact ARNs, keys, engines, masters and clusters
+    /// Read the secrets, for their exact ARNs, keys, engines, masters and clusters
     #[arg(long)]
     ask: bool,
-    /// A KMS key of your own under which secrets are; may be given again
+    /// Customer managed KMS key of the secrets; repeatable
     #[arg(long, value_name = "ARN")]
     kms_key: Vec<String>,
-    /// The id of a workgroup of Redshift Serverless, which its ARN holds; may be given again
+    /// Id of a Redshift Serverless workgroup, which is part of its ARN; repeatable
     #[arg(long, value_name = "NAME=ID", value_parser = named_id)]
     workgroup_id: Vec<(String, String)>,
-    /// Show the network paths instead
+    /// Print the network paths instead of the policy
     #[arg(long)]
     network: bool,
-    /// Print the network paths as JSON; a policy is JSON always
+    /// Print the network paths as JSON; a policy is always JSON
     #[arg(long)]
     json: bool,
 }
@@ -55,7 +55,7 @@ fn named_id(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
     let settings = settings(config)?;
     let (configured, endpoint) = match &settings.secrets {
         SecretsBackend::Aws {
@@ -81,39 +81,42 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
     if args.ask && matches!(settings.secrets, SecretsBackend::Aws { .. }) {
         let aws = Aws::of_store(Some(&region), endpoint);
         let store = AwsStore::from_config(aws.config().await);
-        ask(&settings, &store, &mut known).await?;
+        look_up(&settings, &store, &mut known).await?;
     }
     if args.network {
         return network(&settings, &region, &known, args.json);
     }
-    let told = known
+    let account_of_secrets = known
         .secrets
         .values()
         .filter_map(|facts| facts.arn.as_deref());
-    let told = told.filter_map(arn::account).map(str::to_owned).next();
-    let account = args.account.or(told);
+    let account_of_secrets = account_of_secrets
+        .filter_map(arn::account)
+        .map(str::to_owned)
+        .next();
+    let account = args.account.or(account_of_secrets);
     let account = account
         .or_else(|| first_arn(&settings, arn::account))
         .ok_or_else(|| {
             Failure::usage(
                 "the account is not known",
-                "give --account (aws sts get-caller-identity tells it), or --ask",
+                "give --account (`aws sts get-caller-identity` prints it), or --ask",
             )
         })?;
     let partition = args.partition;
-    let place = Place {
+    let scope = AccountScope {
         partition: partition.unwrap_or_else(|| arn::partition(&region).to_owned()),
         region,
         account,
     };
-    let policy = policy(&settings, &place, &known);
+    let policy = policy(&settings, &scope, &known);
     for note in &policy.notes {
         anstream::eprintln!("{WARN}note:{WARN:#} {note}");
     }
     output::json(&policy)
 }
 
-/// What the first secret tells that the config names by its ARN.
+/// A part of the first ARN in the config.
 fn first_arn(settings: &Settings, part: impl Fn(&str) -> Option<&str>) -> Option<String> {
     let names = settings.rotations.iter().flat_map(|rotation| {
         [Some(&rotation.secret), rotation.master_secret.as_ref()]

@@ -1,4 +1,4 @@
-//! `twinkey rotate`: one run now, in this process, with its steps shown as they happen.
+//! `twinkey rotate`: one run now, with its steps.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::rotation::run::version_id;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::Clock;
 
-use super::context::Context;
-use super::failure::Failure;
-use super::output::{self, BAD, DIM, GOOD, STRONG};
-use super::remote::{Remote, Whom};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, BAD, DIM, GOOD, STRONG};
+use crate::cli::remote::{RemoteWorker, Target};
 
-/// How often a worker is asked how far it is.
-const PACE: Duration = Duration::from_millis(200);
+/// The interval at which a worker's run is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The rotation
+pub(in crate::cli) struct Args {
+    /// Name of the rotation
     name: String,
     /// Rotate even inside min_interval or while the standby is in use
     #[arg(long)]
     force: bool,
-    /// Why, for the journal
+    /// Reason, for the journal
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Print the run as JSON when it has ended
+    /// Print the finished run as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
-    let run = match whom {
-        Whom::Here(config) => {
+pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    let run = match target {
+        Target::Local(config) => {
             Context::with(*config, async |context| {
                 let rotation = context.rotation(&args.name)?;
                 let order = Order {
@@ -48,11 +48,11 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
                     version_id: version_id::manual(),
                     force: args.force,
                 };
-                now(context, rotation, order, args.json).await
+                run_locally(context, rotation, order, args.json).await
             })
             .await?
         }
-        Whom::There(worker) => there(worker, &args).await?,
+        Target::Worker(worker) => run_in_worker(worker, &args).await?,
     };
     if args.json {
         output::json(&run)?;
@@ -64,8 +64,8 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Carries the order out in this process, and shows its steps unless `quiet`.
-pub(super) async fn now(
+/// Runs the rotation in this process, and prints its steps unless `quiet`.
+pub(in crate::cli) async fn run_locally(
     context: &Context,
     rotation: &Rotation,
     order: Order,
@@ -93,53 +93,53 @@ pub(super) async fn now(
             interrupted.cancel();
         }
     });
-    let show = tokio::spawn(follow(rotator.events.subscribe(), quiet));
+    let display = tokio::spawn(print_steps(rotator.events.subscribe(), quiet));
     let run = rotator.carry_out(rotation, &order, claimed, &stop).await;
-    // Showing ends with the run's last event; a lost display is no failure of the run.
-    let _ = show.await;
+    // The display ends with the run's last event; its failure does not affect the run.
+    let _ = display.await;
     if !quiet {
-        conclusion(&run);
+        print_summary(&run);
     }
     Ok(run)
 }
 
-/// Has a worker carry it out, and shows its steps as they are there. Interrupting this does not stop the run.
-async fn there(worker: &Remote, args: &Args) -> Result<Run, Failure> {
-    let wish = serde_json::json!({ "force": args.force, "reason": args.reason });
+/// Starts the run in a worker and prints its steps; interrupting this does not stop the run.
+async fn run_in_worker(worker: &RemoteWorker, args: &Args) -> Result<Run, Failure> {
+    let request = serde_json::json!({ "force": args.force, "reason": args.reason });
     let path = ["rotations", args.name.as_str(), "rotate"];
-    let mut run: Run = worker.post(&path, &wish).await?;
+    let mut run: Run = worker.post(&path, &request).await?;
     let id = run.id.to_string();
     let clock = Clock::system();
     let mut shown = HashSet::new();
     loop {
         for step in &run.steps {
             if !args.json && step.finished.is_some() && shown.insert(step.name) {
-                show(step);
+                print_step(step);
             }
         }
         if run.state != RunState::Running {
             break;
         }
-        clock.pass(PACE).await;
+        clock.sleep(POLL_INTERVAL).await;
         run = worker.get(&["runs", &id], &[]).await?;
     }
     if !args.json {
-        conclusion(&run);
+        print_summary(&run);
     }
     Ok(run)
 }
 
-async fn follow(mut events: Subscription, quiet: bool) {
+async fn print_steps(mut events: Subscription, quiet: bool) {
     loop {
         match &events.next_event().await.event {
-            Event::Step { step, .. } if !quiet => show(step),
+            Event::Step { step, .. } if !quiet => print_step(step),
             Event::RunFinished { .. } => return,
             _ => {}
         }
     }
 }
 
-fn show(step: &Step) {
+fn print_step(step: &Step) {
     let name = step.name.as_str();
     let detail = step.detail.as_deref().unwrap_or_default();
     let took = step
@@ -154,7 +154,7 @@ fn show(step: &Step) {
     }
 }
 
-fn conclusion(run: &Run) {
+fn print_summary(run: &Run) {
     let (Some(from), Some(to), Some(finished)) = (&run.from_user, &run.to_user, run.finished)
     else {
         return;
@@ -162,7 +162,7 @@ fn conclusion(run: &Run) {
     let took = (finished - run.started).as_seconds_f64();
     if run.state == RunState::Succeeded {
         anstream::println!(
-            "{GOOD}{STRONG}{}{STRONG:#}{GOOD:#}: {from} -> {STRONG}{to}{STRONG:#} in {took:.2} s; {from} goes on signing in until the next rotation",
+            "{GOOD}{STRONG}{}{STRONG:#}{GOOD:#}: {from} -> {STRONG}{to}{STRONG:#} in {took:.2} s; {from} can sign in until the next rotation",
             run.rotation
         );
     }

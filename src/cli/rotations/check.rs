@@ -1,21 +1,20 @@
-//! `twinkey check`: the read-only preflight, one line a finding, each with the fix.
+//! `twinkey check`: a read-only check that a rotation would succeed.
 
 use std::path::Path;
 
 use crate::rotation::commands::check::{Report, offline};
 use crate::worker::views::RotationView;
-use twinkey_engines::{Finding, Severity};
 
-use super::context::{Context, find, settings};
-use super::failure::Failure;
-use super::output::{self, BAD, DIM, GOOD, STRONG, WARN};
-use super::remote::{Remote, Whom};
+use crate::cli::context::{Context, find, settings};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, GOOD, STRONG};
+use crate::cli::remote::{RemoteWorker, Target};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The rotations; all of them when none is named
+pub(in crate::cli) struct Args {
+    /// Names of the rotations; all by default
     names: Vec<String>,
-    /// Look at the config alone
+    /// Check only the config
     #[arg(long)]
     offline: bool,
     /// Print the findings as JSON
@@ -23,17 +22,17 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
-    let reports = match whom {
-        Whom::Here(config) if args.offline => offline_reports(*config, &args.names)?,
-        Whom::Here(config) => reports(*config, &args.names).await?,
-        Whom::There(_) if args.offline => {
+pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    let reports = match target {
+        Target::Local(config) if args.offline => offline_reports(*config, &args.names)?,
+        Target::Local(config) => local_reports(*config, &args.names).await?,
+        Target::Worker(_) if args.offline => {
             return Err(Failure::usage(
-                "--offline looks at a config here, and --server at a worker's",
+                "--offline checks a local config, and --server checks through a worker",
                 "leave out one of them",
             ));
         }
-        Whom::There(worker) => there(worker, &args.names).await?,
+        Target::Worker(worker) => remote_reports(worker, &args.names).await?,
     };
     if args.json {
         output::json(&reports)?;
@@ -66,7 +65,7 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
         .collect())
 }
 
-async fn reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
+async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
     Context::with(config, async |context| {
         for name in names {
             context.rotation(name)?;
@@ -82,7 +81,7 @@ async fn reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>,
     .await
 }
 
-async fn there(worker: &Remote, names: &[String]) -> Result<Vec<Report>, Failure> {
+async fn remote_reports(worker: &RemoteWorker, names: &[String]) -> Result<Vec<Report>, Failure> {
     let names = if names.is_empty() {
         let all: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
         all.into_iter().map(|rotation| rotation.name).collect()
@@ -102,22 +101,6 @@ fn print(report: &Report) {
         anstream::println!("  {GOOD}ok{GOOD:#}       {passed}");
     }
     for finding in &report.findings {
-        anstream::println!("  {}", severity(finding));
+        anstream::println!("  {}", output::finding_line(finding));
     }
-}
-
-/// A finding as one line, with its fix under it.
-pub(super) fn severity(finding: &Finding) -> String {
-    let (style, word) = match finding.severity {
-        Severity::Note => (DIM, "note"),
-        Severity::Warning => (WARN, "warning"),
-        Severity::Error => (BAD, "error"),
-    };
-    let code = finding
-        .code
-        .map_or_else(String::new, |code| format!(" {DIM}[{code}]{DIM:#}"));
-    let fix = finding.fix.as_ref().map_or_else(String::new, |fix| {
-        format!("\n           {DIM}fix:{DIM:#} {fix}")
-    });
-    format!("{style}{word:<7}{style:#}  {}{code}{fix}", finding.what)
 }

@@ -1,26 +1,26 @@
-//! `twinkey grants-for-master ENGINE`: the statements that give a master what twinkey needs, and no more.
+//! `twinkey grants-for-master ENGINE`: the statements that grant a master exactly the needed privileges.
 
-use twinkey_engines::{EngineKind, grants_for_master};
 use twinkey_engines::master::{MasterGrants, MasterRequest};
+use twinkey_engines::{EngineKind, grants_for_master};
 
-use super::failure::Failure;
-use super::output;
+use crate::cli::failure::Failure;
+use crate::cli::output;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// postgres, mysql, mariadb, documentdb or redshift
+pub(in crate::cli) struct Args {
+    /// Engine: postgres, mysql, mariadb, documentdb or redshift
     #[arg(value_name = "ENGINE", value_parser = engine)]
     engine: EngineKind,
-    /// The master's name
+    /// Name of the master
     #[arg(long, value_name = "NAME", default_value = "twinkey_master")]
     master: String,
-    /// The application's user: the first one of the pair
+    /// User of the application, which is the base user of the pair
     #[arg(long, value_name = "NAME", default_value = "app")]
     user: String,
-    /// The second one, where it is there already and another master made it
+    /// Clone of the pair, if another master already created it
     #[arg(long, value_name = "NAME")]
     clone: Option<String>,
-    /// The database in which the application works
+    /// Database of the application
     #[arg(long, value_name = "NAME", default_value = "app")]
     database: String,
     /// Print the statements as JSON
@@ -33,7 +33,7 @@ fn engine(text: &str) -> Result<EngineKind, String> {
         .map_err(|()| "the engines are postgres, mysql, mariadb, documentdb and redshift".into())
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
+pub(in crate::cli) fn run(args: Args) -> Result<(), Failure> {
     let request = MasterRequest {
         master: args.master,
         user: args.user,
@@ -49,7 +49,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// To be piped into the engine's own shell: what is no statement is a comment.
+/// A script for the engine's shell; text that is not a statement is a comment.
 fn text(grants: &MasterGrants) -> String {
     let comment = grants.comment;
     let mut text = String::new();
@@ -62,7 +62,7 @@ fn text(grants: &MasterGrants) -> String {
     }
     if let Some(last) = &grants.set_password {
         text.push_str(&format!(
-            "{comment} Last, with a password of your own, which then goes into the master secret:\n{comment} {last};\n"
+            "{comment} Last, with a password of your own, which you then store in the master secret:\n{comment} {last};\n"
         ));
     }
     text

@@ -1,4 +1,4 @@
-//! The served store inside `twinkey serve`: opened and listening before the worker begins, and ended with it.
+//! Served store inside `twinkey serve`: bound before the worker starts, and stopped with it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::admin::reload::reload_certificate;
 use crate::config::settings::SecretsBackend;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::Clock;
-use twinkey_stores::listener::{Identity, Listener, Peer};
+use twinkey_stores::listener::{Identity, Listener, PeerAddr};
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::{Served, keys_file, router};
 
-use super::context::Context;
-use super::failure::Failure;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
 
-/// It listens, and takes no connection yet.
-pub(super) struct Bound {
+/// A bound listener that does not accept connections yet.
+pub(super) struct BoundStore {
     served: Arc<Served>,
     listener: Listener,
     identity: Option<Arc<Identity>>,
@@ -26,7 +26,7 @@ pub(super) struct Bound {
 }
 
 /// Opens the served store of a config, if it has one.
-pub(super) async fn open(context: &Context) -> Result<Option<Bound>, Failure> {
+pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>, Failure> {
     let SecretsBackend::Local {
         path,
         key_file,
@@ -35,11 +35,11 @@ pub(super) async fn open(context: &Context) -> Result<Option<Bound>, Failure> {
     else {
         return Ok(None);
     };
-    // On connections of its own: no run waits for one that an application has.
+    // Separate connections, so that no run waits for a connection of an application.
     let store = Arc::new(LocalStore::open(path, key_file).await?);
     let keys = keys_file::read(&serve.keys_file, &store)?;
     if keys.is_empty() {
-        tracing::warn!(file = %serve.keys_file.display(), "nobody has a key of the served store yet; `twinkey keys add` makes one");
+        tracing::warn!(file = %serve.keys_file.display(), "served store has no access key; create one with `twinkey keys add`");
     }
     let identity = serve.tls.clone().map(Identity::read).transpose();
     let identity = identity.map_err(|error| {
@@ -60,9 +60,9 @@ pub(super) async fn open(context: &Context) -> Result<Option<Bound>, Failure> {
             "another worker may be running here; set secrets.serve.listen to a free address",
         )
     })?;
-    tracing::info!(listen = %serve.listen, keys = keys.len(), "the store is served");
+    tracing::info!(listen = %serve.listen, keys = keys.len(), "served store listening");
     let clock = context.rotator.context.clock.clone();
-    Ok(Some(Bound {
+    Ok(Some(BoundStore {
         served: Arc::new(Served::new(store, keys, context.metrics.clone(), clock)),
         listener,
         identity,
@@ -70,56 +70,56 @@ pub(super) async fn open(context: &Context) -> Result<Option<Bound>, Failure> {
     }))
 }
 
-impl Bound {
-    /// Answers from now on, until `closing`.
-    pub(super) fn start(self, closing: &CancellationToken, clock: &Clock) -> Running {
+impl BoundStore {
+    /// Accepts connections until `closing`.
+    pub(in crate::cli) fn start(self, closing: &CancellationToken, clock: &Clock) -> RunningStore {
         let service =
-            router(Arc::clone(&self.served)).into_make_service_with_connect_info::<Peer>();
+            router(Arc::clone(&self.served)).into_make_service_with_connect_info::<PeerAddr>();
         let closed = closing.clone().cancelled_owned();
         let endpoint = tokio::spawn(async move {
             let serving = axum::serve(self.listener, service).with_graceful_shutdown(closed);
             if let Err(error) = serving.await {
-                tracing::error!(%error, "the store is served no more");
+                tracing::error!(%error, "served store stopped");
             }
         });
         let served = Arc::clone(&self.served);
-        let mut renewals = vec![tokio::spawn(async move {
+        let mut reloads = vec![tokio::spawn(async move {
             served.renew_keys(self.keys_file).await;
         })];
         if let Some(identity) = self.identity {
-            renewals.push(tokio::spawn(reload_certificate(identity, clock.clone())));
+            reloads.push(tokio::spawn(reload_certificate(identity, clock.clone())));
         }
-        Running {
+        RunningStore {
             served: self.served,
             endpoint,
-            renewals,
+            reloads,
         }
     }
 }
 
-/// It answers. Dropping it ends what is still under way.
-pub(super) struct Running {
+/// A running served store; dropping it aborts open responses.
+pub(super) struct RunningStore {
     served: Arc<Served>,
     endpoint: JoinHandle<()>,
-    renewals: Vec<JoinHandle<()>>,
+    reloads: Vec<JoinHandle<()>>,
 }
 
-impl Running {
-    /// Waits until the answers under way are given.
-    pub(super) async fn end(&mut self) {
-        // A task that has panicked has ended as well.
+impl RunningStore {
+    /// Waits until open responses have finished.
+    pub(super) async fn finish(&mut self) {
+        // A panicked task has also finished.
         let _ = (&mut self.endpoint).await;
     }
 
     /// Closes the store that was served.
-    pub(super) async fn close(&self) {
+    pub(in crate::cli) async fn close(&self) {
         self.served.close().await;
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningStore {
     fn drop(&mut self) {
         self.endpoint.abort();
-        self.renewals.iter().for_each(JoinHandle::abort);
+        self.reloads.iter().for_each(JoinHandle::abort);
     }
 }

@@ -1,14 +1,13 @@
-//! `twinkey healthz`: whether the worker of this config answers, for the health checks of containers.
+//! `twinkey healthz`: a health check of the worker of this config, for containers.
 //!
-//! What can go wrong, and what prevents it:
-//! - the image has neither curl nor a shell: the binary asks by itself;
-//! - the worker listens on every address, to which nobody can connect: loopback is asked instead;
-//! - a healthy worker is ended over its certificate, which is for the name that others use, or was just renewed and
-//!   not yet taken up: on the worker's own address it is not asked whose the certificate is, as Kubernetes' probes do
-//!   not either. Nothing secret is sent there, and nothing is believed but "alive";
-//! - a healthy worker is ended over a bad new config, which it has refused: of the config, only `[server]` counts here;
-//! - the check hangs with the worker: it gives up before a container's time limit does;
-//! - another program has the port: what does not answer as a worker does is an error.
+//! # Failure modes
+//! - The image has neither curl nor a shell: the binary sends the request itself.
+//! - The worker listens on the unspecified address: the request goes to loopback.
+//! - The certificate is for another name, or was just renewed: it is not verified on the configured address,
+//!   as in Kubernetes' probes. The request contains no secret, and only the liveness is used.
+//! - The new config is not valid, and the worker refused it: only `[server]` is read here.
+//! - The worker hangs: the check ends before the time limit of the container's check.
+//! - Another program uses the port: a response that is not a worker's is an error.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -22,20 +21,20 @@ use crate::config::settings::Server;
 use twinkey_core::code::Code;
 use twinkey_engines::tls::client_config;
 
-use super::failure::Failure;
-use super::remote::unreachable_at;
+use crate::cli::failure::Failure;
+use crate::cli::remote::unreachable_at;
 
-/// Less than the five seconds that the image's HEALTHCHECK and the ECS task give it.
+/// Less than the five seconds of the image's HEALTHCHECK and of the ECS task.
 const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Ask at this address instead of the configured one; its certificate is verified
+pub(in crate::cli) struct Args {
+    /// URL to check instead of the configured address; its certificate is verified
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 }
 
-pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
     let client = Client::builder()
         .redirect(Policy::none())
         .no_proxy()
@@ -49,25 +48,28 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         None => {
             let environment = crate::config::process_environment()?;
             let server = crate::config::load_server(config, &environment)?;
-            (own(&server)?, client.tls_danger_accept_invalid_certs(true))
+            (
+                local_url(&server)?,
+                client.tls_danger_accept_invalid_certs(true),
+            )
         }
     };
     let client = client
         .build()
         .map_err(|error| unreachable_at(&url, &error))?;
-    let answer = client.get(url.clone()).send().await;
-    let answer = answer.map_err(|error| unreachable_at(&url, &error))?;
-    let status = answer.status();
-    let body = answer
+    let response = client.get(url.clone()).send().await;
+    let response = response.map_err(|error| unreachable_at(&url, &error))?;
+    let status = response.status();
+    let body = response
         .bytes()
         .await
         .map_err(|error| unreachable_at(&url, &error))?;
-    anstream::println!("{}", judge(&url, status, &body)?);
+    anstream::println!("{}", parse_health(&url, status, &body)?);
     Ok(())
 }
 
-/// Where the worker of this config answers on this machine.
-fn own(server: &Server) -> Result<Url, Failure> {
+/// The local URL of the worker of this config.
+fn local_url(server: &Server) -> Result<Url, Failure> {
     let mut address = server.listen;
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -83,14 +85,14 @@ fn own(server: &Server) -> Result<Url, Failure> {
     let url = format!("{scheme}://{address}/healthz");
     Url::parse(&url).map_err(|error| {
         Failure::usage(
-            format!("nobody can ask at {url}: {error}"),
-            "see server.listen in the config",
+            format!("{url} is not a URL: {error}"),
+            "correct server.listen in the config",
         )
     })
 }
 
-/// What the answer says: the worker's word, or why it is none.
-fn judge(url: &Url, status: StatusCode, body: &[u8]) -> Result<String, Failure> {
+/// The status in a response, or the reason why it is not healthy.
+fn parse_health(url: &Url, status: StatusCode, body: &[u8]) -> Result<String, Failure> {
     #[derive(Deserialize)]
     struct Health {
         status: String,
@@ -100,8 +102,8 @@ fn judge(url: &Url, status: StatusCode, body: &[u8]) -> Result<String, Failure> 
     let Ok(health) = serde_json::from_slice::<Health>(body) else {
         return Err(Failure::problem(
             Code::Internal,
-            format!("{url} answers {status}, but not as a worker does"),
-            "another program may have the port; see server.listen in the config",
+            format!("{url} responds {status}, but not as a worker"),
+            "check whether another program uses the port of server.listen",
         ));
     };
     if status.is_success() {
@@ -110,8 +112,8 @@ fn judge(url: &Url, status: StatusCode, body: &[u8]) -> Result<String, Failure> 
     let problems = health.problems.join("; ");
     Err(Failure::problem(
         Code::Internal,
-        format!("{url} answers {status}: {} {problems}", health.status),
-        "the worker's log says more",
+        format!("{url} responds {status}: {} {problems}", health.status),
+        "read the worker's log",
     ))
 }
 
@@ -121,12 +123,12 @@ mod tests {
     use twinkey_stores::listener::ServerTls;
 
     #[test]
-    fn a_worker_that_listens_everywhere_is_asked_on_loopback_and_any_other_where_it_listens() {
+    fn an_unspecified_address_is_checked_on_loopback() {
         let tls = ServerTls {
             cert: "cert.pem".into(),
             key: "key.pem".into(),
         };
-        for (listen, tls, asked) in [
+        for (listen, tls, url) in [
             ("127.0.0.1:8321", None, "http://127.0.0.1:8321/healthz"),
             ("0.0.0.0:8321", None, "http://127.0.0.1:8321/healthz"),
             ("[::]:8321", Some(tls), "https://[::1]:8321/healthz"),
@@ -137,16 +139,16 @@ mod tests {
                 admin_token: None,
                 tls,
             };
-            assert_eq!(own(&server).unwrap().as_str(), asked, "{listen}");
+            assert_eq!(local_url(&server).unwrap().as_str(), url, "{listen}");
         }
     }
 
     #[test]
-    fn only_a_worker_that_says_it_is_well_is_well() {
+    fn only_a_successful_worker_response_is_healthy() {
         let url = Url::parse("http://127.0.0.1:8321/readyz").unwrap();
         let ok = br#"{"status":"ok"}"#;
-        assert_eq!(judge(&url, StatusCode::OK, ok).unwrap(), "ok");
-        assert!(judge(&url, StatusCode::SERVICE_UNAVAILABLE, ok).is_err());
-        assert!(judge(&url, StatusCode::OK, b"<html>it works</html>").is_err());
+        assert_eq!(parse_health(&url, StatusCode::OK, ok).unwrap(), "ok");
+        assert!(parse_health(&url, StatusCode::SERVICE_UNAVAILABLE, ok).is_err());
+        assert!(parse_health(&url, StatusCode::OK, b"<html>it works</html>").is_err());
     }
 }

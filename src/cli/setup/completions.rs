@@ -1,36 +1,36 @@
-//! `twinkey completions SHELL` and `twinkey man`: made from the command line itself.
+//! `twinkey completions SHELL` and `twinkey man`, generated from the command line definition.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::Cli;
-use super::failure::Failure;
+use crate::cli::Cli;
+use crate::cli::failure::Failure;
 use twinkey_core::code::Code;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The shell
+pub(in crate::cli) struct Args {
+    /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ManArgs {
-    /// The command whose page it is; twinkey's own without one
+pub(in crate::cli) struct ManArgs {
+    /// Command of the page; the page of twinkey itself by default
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }
 
-/// Prints what a shell is to source.
-pub(super) fn completions(args: &Args) {
+/// Prints the completion script of a shell.
+pub(in crate::cli) fn completions(args: &Args) {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "twinkey", &mut script);
     anstream::print!("{}", String::from_utf8_lossy(&script));
 }
 
 /// Prints a manual page, in roff.
-pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
+pub(in crate::cli) fn man(args: &ManArgs) -> Result<(), Failure> {
     let mut twinkey = Cli::command();
     twinkey.build();
     let command = match &args.command {
@@ -38,7 +38,7 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
         Some(name) => twinkey.find_subcommand(name).cloned().ok_or_else(|| {
             Failure::usage(
                 format!("there is no command {name:?}"),
-                "`twinkey --help` lists them",
+                "list the commands with `twinkey --help`",
             )
         })?,
     };
@@ -54,7 +54,7 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
         Failure::problem(
             Code::Internal,
             format!("the page cannot be written: {error}"),
-            "this is a defect of twinkey: please report it",
+            "report this defect of twinkey",
         )
     })?;
     anstream::print!("{}", String::from_utf8_lossy(&page));

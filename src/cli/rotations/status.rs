@@ -1,29 +1,29 @@
-//! `twinkey status`: a line a rotation, from the config and the journal.
+//! `twinkey status`: the state of each rotation, from the config and the journal.
 
 use std::path::Path;
 
 use crate::worker::views::{RotationState, RotationView, view};
 
-use super::context::{find, settings, with_journal};
-use super::failure::Failure;
-use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
-use super::remote::Whom;
+use crate::cli::context::{find, settings, with_journal};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
+use crate::cli::remote::Target;
 use twinkey_core::telemetry::Clock;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The rotation; all of them when none is named
+pub(in crate::cli) struct Args {
+    /// Name of the rotation; all by default
     name: Option<String>,
     /// Print the rotations as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
-    let views = match (whom, &args.name) {
-        (Whom::Here(config), _) => views(*config, &args).await?,
-        (Whom::There(worker), None) => worker.get(&["rotations"], &[]).await?,
-        (Whom::There(worker), Some(name)) => vec![worker.get(&["rotations", name], &[]).await?],
+pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    let views = match (target, &args.name) {
+        (Target::Local(config), _) => local_views(*config, &args).await?,
+        (Target::Worker(worker), None) => worker.get(&["rotations"], &[]).await?,
+        (Target::Worker(worker), Some(name)) => vec![worker.get(&["rotations", name], &[]).await?],
     };
     if args.json {
         return output::json(&views);
@@ -41,12 +41,14 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, Failure> {
+async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, Failure> {
     let settings = settings(config)?;
     if let Some(name) = &args.name {
         find(&settings, name)?;
     }
-    let memory = with_journal(&settings.journal, async |journal| journal.memory().await);
+    let memory = with_journal(&settings.journal, async |journal| {
+        journal.rotation_records().await
+    });
     let mut memory = memory.await?;
     let now = Clock::system().now();
     Ok(settings
@@ -78,7 +80,7 @@ fn hint(view: &RotationView) -> String {
     let problem = view.last_run.as_ref().and_then(|run| run.error.as_ref());
     match view.state {
         RotationState::Idle | RotationState::Running => String::new(),
-        RotationState::Paused => format!("`twinkey resume {}` arms its schedule again", view.name),
+        RotationState::Paused => format!("`twinkey resume {}` resumes its schedule", view.name),
         RotationState::Waiting | RotationState::Failed | RotationState::Missed => {
             problem.map_or_else(String::new, ToString::to_string)
         }

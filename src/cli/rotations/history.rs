@@ -1,23 +1,23 @@
-//! `twinkey history`: the runs, newest first.
+//! `twinkey history`: runs, newest first.
 
 use std::path::Path;
 
 use crate::journal::{Run, RunQuery, RunState, Trigger};
 use crate::worker::views::RotationView;
 
-use super::context::{find, settings, with_journal};
-use super::failure::Failure;
-use super::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
-use super::remote::{Remote, Whom};
+use crate::cli::context::{find, settings, with_journal};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
+use crate::cli::remote::{RemoteWorker, Target};
 
-/// The most runs that are asked for at once.
-const MOST_RUNS: usize = 500;
+/// The largest page that the endpoint returns.
+const PAGE_SIZE: usize = 500;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The rotation; all of them when none is named
+pub(in crate::cli) struct Args {
+    /// Name of the rotation; all by default
     name: Option<String>,
-    /// How many runs at the most
+    /// Largest number of runs
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Print the runs as JSON
@@ -25,10 +25,10 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
-    let runs = match whom {
-        Whom::Here(config) => here(*config, &args).await?,
-        Whom::There(worker) => there(worker, &args).await?,
+pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    let runs = match target {
+        Target::Local(config) => local_runs(*config, &args).await?,
+        Target::Worker(worker) => remote_runs(worker, &args).await?,
     };
     if args.json {
         return output::json(&runs);
@@ -39,7 +39,7 @@ pub(super) async fn run(whom: &Whom<'_>, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn here(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Failure> {
+async fn local_runs(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Failure> {
     let settings = settings(config)?;
     if let Some(name) = &args.name {
         find(&settings, name)?;
@@ -49,11 +49,14 @@ async fn here(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Failure> {
         limit: args.limit,
         ..RunQuery::default()
     };
-    with_journal(&settings.journal, async |journal| journal.runs(&query).await).await
+    with_journal(&settings.journal, async |journal| {
+        journal.runs(&query).await
+    })
+    .await
 }
 
-/// In pages of what the endpoint gives at once.
-async fn there(worker: &Remote, args: &Args) -> Result<Vec<Run>, Failure> {
+/// Reads the runs in pages.
+async fn remote_runs(worker: &RemoteWorker, args: &Args) -> Result<Vec<Run>, Failure> {
     if let Some(name) = &args.name {
         worker
             .get::<RotationView>(&["rotations", name], &[])
@@ -62,12 +65,12 @@ async fn there(worker: &Remote, args: &Args) -> Result<Vec<Run>, Failure> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut runs: Vec<Run> = Vec::new();
     while runs.len() < limit {
-        let wanted = (limit - runs.len()).min(MOST_RUNS);
-        let mut query = vec![("limit", wanted.to_string())];
+        let count = (limit - runs.len()).min(PAGE_SIZE);
+        let mut query = vec![("limit", count.to_string())];
         query.extend(args.name.iter().map(|name| ("rotation", name.clone())));
         query.extend(runs.last().map(|run| ("before", run.id.to_string())));
         let page: Vec<Run> = worker.get(&["runs"], &query).await?;
-        let last = page.len() < wanted;
+        let last = page.len() < count;
         runs.extend(page);
         if last {
             break;

@@ -1,4 +1,4 @@
-//! `twinkey schedule`: the next windows, or a precise error that points at the bad field.
+//! `twinkey schedule`: the next windows of a schedule, or an error that marks the invalid field.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use serde::Serialize;
 use crate::schedule::{Schedule, ScheduleError, Window, WindowPlan};
 use twinkey_core::telemetry::Clock;
 
-use super::failure::Failure;
-use super::output::{self, BAD, Cell, DIM, time};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, BAD, Cell, DIM, time};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// For example 'cron(0 7 * * ? *)' or 'rate(30 days)', in UTC
+pub(in crate::cli) struct Args {
+    /// Schedule, for example 'cron(0 7 * * ? *)' or 'rate(30 days)', in UTC
     #[arg(value_name = "EXPR")]
     expression: String,
-    /// How long each window is open
+    /// Length of each window
     #[arg(long, default_value = "1h", value_parser = crate::config::duration::parse)]
     window: Duration,
-    /// Show windows that open after this time (RFC 3339); `rate` counts from it. Now, if not given
+    /// Show windows that open after this time (RFC 3339), which `rate` counts from; now by default
     #[arg(long, value_name = "TIME")]
     from: Option<DateTime<Utc>>,
-    /// How many windows to show
+    /// Number of windows
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
     /// Print the windows as JSON
@@ -31,15 +31,16 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct ScheduleOutput {
     schedule: String,
     windows: Vec<Window>,
-    /// Why AWS's own rotation would not take it.
+    /// The reason why AWS's own rotation would refuse it.
     aws_refuses: Option<String>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let schedule = Schedule::parse(&args.expression).map_err(|e| point(&args.expression, &e))?;
+pub(in crate::cli) fn run(args: &Args) -> Result<(), Failure> {
+    let schedule =
+        Schedule::parse(&args.expression).map_err(|e| mark_error(&args.expression, &e))?;
     let aws_refuses = schedule.aws_refuses(args.window);
     let plan = WindowPlan::new(schedule, args.window, Duration::ZERO)
         .map_err(|error| Failure::usage(error.to_string(), error.hint()))?;
@@ -50,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     .take(usize::from(args.count))
     .collect();
     if args.json {
-        return output::json(&Answer {
+        return output::json(&ScheduleOutput {
             schedule: plan.schedule.to_string(),
             windows,
             aws_refuses,
@@ -68,13 +69,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     output::table(&["DAY", "OPENS", "CLOSES"], &rows);
     if let Some(why) = aws_refuses {
-        anstream::println!("{DIM}note: AWS's own rotation would not take this: {why}{DIM:#}");
+        anstream::println!("{DIM}note: AWS's own rotation would refuse this: {why}{DIM:#}");
     }
     Ok(())
 }
 
-/// The expression with its bad field underlined, then the error.
-fn point(expression: &str, error: &ScheduleError) -> Failure {
+/// Prints the expression with the invalid field underlined; returns the error.
+fn mark_error(expression: &str, error: &ScheduleError) -> Failure {
     let (from, to) = error.span;
     let before = expression.get(..from).unwrap_or_default().chars().count();
     let under = expression.get(from..to).unwrap_or_default().chars().count();

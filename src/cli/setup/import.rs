@@ -1,37 +1,37 @@
-//! `twinkey import --from-aws`: the config that replaces an account's own rotations.
+//! `twinkey import --from-aws`: a config that replaces the rotations of an AWS account.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::import::ask::ask;
-use crate::import::carry::carry;
+use crate::import::convert::convert;
+use crate::import::list::list_rotated_secrets;
 use crate::import::text::{Source, config, count};
 use twinkey_core::aws::{Aws, arn};
 use twinkey_core::code::Code;
 
-use super::failure::Failure;
-use super::output::{self, DIM};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, DIM};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Read the secrets of an account that have rotation on in Secrets Manager
+pub(in crate::cli) struct Args {
+    /// Read the secrets of an account with rotation enabled in Secrets Manager
     #[arg(long, required = true)]
     from_aws: bool,
-    /// The region; else the one of the SDK's own chain
+    /// Region; by default the one that the AWS SDK finds
     #[arg(long, env = "AWS_REGION", value_name = "NAME")]
     region: Option<String>,
-    /// Where Secrets Manager is, for a stand-in
+    /// Endpoint of Secrets Manager, for an emulator
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// Only secrets whose names begin so
+    /// Prefix of the names of the secrets
     #[arg(long, value_name = "TEXT")]
     name_prefix: Option<String>,
-    /// Print what becomes of each secret as JSON, instead of a config
+    /// Print the outcome of each secret as JSON, instead of a config
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(args: &Args) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(args: &Args) -> Result<(), Failure> {
     let aws = Aws::of_store(args.region.as_deref(), args.endpoint_url.as_deref());
     let sdk = aws.config().await;
     let Some(region) = sdk.region().map(ToString::to_string) else {
@@ -40,10 +40,10 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
             "give --region, or set AWS_REGION",
         ));
     };
-    let found = ask(sdk, args.name_prefix.as_deref())
+    let found = list_rotated_secrets(sdk, args.name_prefix.as_deref())
         .await
         .map_err(Failure::Problem)?;
-    let all = carry(&found, &region);
+    let all = convert(&found, &region);
     if args.json {
         return output::json(&all);
     }
@@ -56,18 +56,18 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         endpoint_url: args.endpoint_url.clone(),
     };
     let text = config(&source, &all);
-    // What is printed is what a worker reads.
+    // A worker must be able to read the printed config.
     if let Err(errors) = crate::config::parse(Path::new("import.toml"), &text, &BTreeMap::new()) {
         return Err(Failure::problem(
             Code::Internal,
             format!("the config is not valid: {errors}"),
-            "this is a defect of twinkey: please report it; --json tells what was found",
+            "report this defect of twinkey; --json prints the secrets that were read",
         ));
     }
     anstream::print!("{text}");
-    let (carried, left) = count(&all);
+    let (converted, skipped) = count(&all);
     anstream::eprintln!(
-        "{DIM}{carried} rotations, {left} secrets not carried over; next: save it, then `twinkey check`{DIM:#}"
+        "{DIM}{converted} rotations, {skipped} secrets not converted; next: save the config, then run `twinkey check`{DIM:#}"
     );
     Ok(())
 }

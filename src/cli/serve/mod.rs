@@ -1,5 +1,9 @@
 //! `twinkey serve`: the worker, until SIGTERM; SIGHUP reloads the config.
 
+pub(super) mod healthz;
+mod served_store;
+mod systemd;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,34 +17,33 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::admin::auth::TokenAuth;
 use crate::admin::reload::reload_on_change;
+use crate::config::settings::Notify;
 use crate::hook;
-#[cfg(feature = "notify")]
-use crate::notify;
 use crate::rotation::context::admin_cache::IdleAdmins;
-use crate::worker::state::WorkerState;
 use crate::worker::heartbeat;
 use crate::worker::metrics_recorder::record_metrics;
 use crate::worker::scheduler::{Command, schedule};
+use crate::worker::state::WorkerState;
 use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_stores::listener::{Identity, Listener, PeerAddr};
 
-use super::context::{Context, settings};
-use super::failure::Failure;
-use super::manager::{News, heard, keep_told, tell};
-use super::served;
+use crate::cli::context::{Context, settings};
+use crate::cli::failure::Failure;
+use systemd::{ServiceState, report_state, run_watchdog, scheduler_responds};
 
-/// How long a run's master connection waits for the next run: a window of many is worked through without a pause.
+/// The idle time of a master connection, which the consecutive runs of a window share.
 const MASTER_IDLE: Duration = Duration::from_secs(3);
-/// How long answers have that are under way when the worker stops.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// The time that open responses have when the worker stops.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let mut context = Context::open(config).await?;
     let rotations = std::mem::take(&mut context.settings.rotations);
-    context.rotator.context.idle_admins = IdleAdmins::new(MASTER_IDLE, context.settings.limits.per_host);
+    context.rotator.context.idle_admins =
+        IdleAdmins::new(MASTER_IDLE, context.settings.limits.per_host);
     let rotator = &context.rotator;
-    rotator.journal.occupy(&rotator.worker).await?;
+    rotator.journal.register_worker(&rotator.worker).await?;
     let server = &context.settings.server;
     let auth = TokenAuth::new(server.admin_token.clone()).map_err(|error| {
         Failure::usage(
@@ -69,7 +72,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
                 "another worker may be running here; set server.listen to a free address",
             )
         })?;
-    let served = served::open(&context).await?;
+    let served = served_store::open(&context).await?;
     let state = WorkerState::new(
         WindowRunner {
             rotator: context.rotator.clone(),
@@ -79,20 +82,23 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         rotations,
         context.metrics,
     );
-    let counting = tokio::spawn(record_metrics(state.clone(), context.rotator.events.subscribe()));
+    let metrics_task = tokio::spawn(record_metrics(
+        state.clone(),
+        context.rotator.events.subscribe(),
+    ));
     let closing = CancellationToken::new();
-    let deliveries = start_notifications(&context, &state, &closing)?;
+    let deliveries = start_notifications(&context.settings.notify, &state, &closing)?;
     let hooks = hook::start(&context.settings, &state, &closing)
         .map_err(|error| Failure::usage(error.to_string(), "see [[hook]] in the config"))?;
-    let beating = tokio::spawn(heartbeat::run(state.heartbeats()));
+    let heartbeats = tokio::spawn(heartbeat::run(state.heartbeats()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
     let (commands, receiver) = mpsc::channel(4);
     tokio::spawn(signals(config.map(Path::to_owned), commands.clone()));
     let router = admin::router(state.clone(), Arc::clone(&auth));
     let clock = context.rotator.context.clock.clone();
-    let telling = tokio::spawn(keep_told(commands, clock.clone()));
-    let renewal = tokio::spawn(reload_on_change(auth, identity, clock.clone()));
+    let watchdog = tokio::spawn(run_watchdog(commands, clock.clone()));
+    let reload = tokio::spawn(reload_on_change(auth, identity, clock.clone()));
     let drain = state.runner.shutdown.drain.clone();
     let mut endpoint = tokio::spawn(async move {
         let service = router.into_make_service_with_connect_info::<PeerAddr>();
@@ -100,28 +106,27 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             .with_graceful_shutdown(drain.cancelled_owned())
             .await
     });
-    // Applications read their secrets until the last run is over.
+    // Applications can read their secrets until the last run has finished.
     let mut served = served.map(|served| served.start(&closing, &clock));
     schedule(&state, receiver).await?;
     closing.cancel();
-    // Answers that are under way end by themselves, and readers of events are told the end;
-    // and what has just happened is still told.
-    let farewell = async {
+    // Open responses finish, event streams end, and pending notifications are sent.
+    let graceful = async {
         let _ = (&mut endpoint).await;
         if let Some(served) = &mut served {
-            served.end().await;
+            served.finish().await;
         }
         join_all(deliveries.into_iter().chain(hooks)).await
     };
     tokio::select! {
-        _ = farewell => {}
-        () = clock.sleep(FAREWELL) => {}
+        _ = graceful => {}
+        () = clock.sleep(SHUTDOWN_GRACE) => {}
     }
     endpoint.abort();
-    telling.abort();
-    renewal.abort();
-    beating.abort();
-    counting.abort();
+    watchdog.abort();
+    reload.abort();
+    heartbeats.abort();
+    metrics_task.abort();
     if let Some(served) = &served {
         served.close().await;
     }
@@ -131,7 +136,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Turns signals into commands for the scheduler, until the first that says stop.
+/// Translates signals into scheduler commands, until the first stop signal.
 async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Command>) {
     let kinds = (
         signal(SignalKind::terminate()),
@@ -139,39 +144,39 @@ async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Comm
         signal(SignalKind::hangup()),
     );
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = kinds else {
-        tracing::error!("signals cannot be listened to; the worker stops");
-        // Fails only where the scheduler is gone already.
+        tracing::error!("signal handlers cannot be installed, worker stopping");
+        // An error means that the scheduler has already stopped.
         let _ = commands.send(Command::Stop).await;
         return;
     };
     loop {
-        let hung_up = tokio::select! {
+        let reload = tokio::select! {
             _ = terminate.recv() => false,
             _ = interrupt.recv() => false,
             _ = hangup.recv() => true,
         };
-        if !hung_up {
-            tell(News::Stopping);
-            // Fails only where the scheduler is gone already.
+        if !reload {
+            report_state(ServiceState::Stopping);
+            // An error means that the scheduler has already stopped.
             let _ = commands.send(Command::Stop).await;
             return;
         }
-        tell(News::Reloading);
+        report_state(ServiceState::Reloading);
         match settings(config.as_deref()) {
             Ok(settings) => {
                 tracing::info!(
-                    "config reloaded; [server], [journal], [secrets], [limits], [[notify]] and [[hook]] take a restart"
+                    "config reloaded; [server], [journal], [secrets], [limits], [[notify]] and [[hook]] require a restart"
                 );
-                let told = commands.send(Command::Reload(Box::new(settings))).await;
-                if told.is_err() || !heard(&commands).await {
+                let sent = commands.send(Command::Reload(Box::new(settings))).await;
+                if sent.is_err() || !scheduler_responds(&commands).await {
                     return;
                 }
-                tell(News::Reloaded);
+                report_state(ServiceState::Reloaded);
             }
             Err(failure) => {
-                tracing::error!("the new config is refused, the old one stays in force");
+                tracing::error!("new config refused, the previous one stays active");
                 failure.report();
-                tell(News::Refused);
+                report_state(ServiceState::Refused);
             }
         }
     }
@@ -179,11 +184,11 @@ async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Comm
 
 #[cfg(feature = "notify")]
 fn start_notifications(
-    context: &Context,
+    notify: &[Notify],
     state: &WorkerState,
     closing: &CancellationToken,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Failure> {
-    notify::start(&context.settings.notify, state, closing).map_err(|error| {
+    crate::notify::start(notify, state, closing).map_err(|error| {
         Failure::usage(
             error.to_string(),
             "see [[notify]] in the config: a key has at least 16 characters",
@@ -194,7 +199,7 @@ fn start_notifications(
 /// The config refuses `[[notify]]` before.
 #[cfg(not(feature = "notify"))]
 fn start_notifications(
-    _context: &Context,
+    _notify: &[Notify],
     _state: &WorkerState,
     _closing: &CancellationToken,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Failure> {

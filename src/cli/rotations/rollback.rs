@@ -1,0 +1,52 @@
+//! `twinkey rollback`: AWSCURRENT back to AWSPREVIOUS, after a sign-in test.
+
+use crate::rotation::commands::rollback::RollbackResult;
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, GOOD, STRONG};
+use crate::cli::remote::Target;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Name of the rotation
+    name: String,
+    /// Reason, for the log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    let result = match target {
+        Target::Local(config) => {
+            Context::with(*config, async |context| {
+                let rotation = context.rotation(&args.name)?;
+                Ok(context
+                    .rotator
+                    .roll_back(rotation, args.reason)
+                    .await?
+                    .users)
+            })
+            .await?
+        }
+        Target::Worker(worker) => {
+            let request = serde_json::json!({ "reason": args.reason });
+            let path = ["rotations", args.name.as_str(), "rollback"];
+            worker.post::<RollbackResult>(&path, &request).await?
+        }
+    };
+    if args.json {
+        output::json(&result)
+    } else {
+        anstream::println!(
+            "{GOOD}{}{GOOD:#}: rolled back from {} to {STRONG}{}{STRONG:#}",
+            args.name,
+            result.from_user,
+            result.to_user
+        );
+        Ok(())
+    }
+}
