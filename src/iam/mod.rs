@@ -1,17 +1,16 @@
-//! The least that the worker's role in AWS must be allowed, and the network paths that it needs: made from the
-//! config, pure.
+//! Minimal IAM policy and network paths of a worker, derived from its config.
 //!
-//! What can go wrong, and what prevents it:
-//! - something is allowed that is never used, or used and not allowed: a test has every call recorded that commands
-//!   and a worker make on all four engines, and holds them against this policy, both ways;
-//! - a policy is printed for another account or region than the secrets': both are asked for where no ARN tells;
-//! - something that cannot be known is left out without a word: it is a note ([`Policy::notes`]).
+//! `lookup` reads facts about the secrets from Secrets Manager, `known` holds them, `policy` and `redshift`
+//! build the statements, and `network` the paths.
 //!
-//! `facts` is what is known of secrets besides their names, `policy` and `redshift` make the statements, `network`
-//! the paths, `ask` has Secrets Manager tell the facts.
+//! # Failure modes
+//! - The policy allows an unused call or misses a used one: a test records every call of commands and workers
+//!   on all engines, and compares them with the policy in both directions.
+//! - The policy is for another account or region than the secrets': without an ARN, both are required options.
+//! - The policy omits a part that is not known: a note names it ([`Policy::notes`]).
 
-pub mod ask;
-pub mod facts;
+pub mod known;
+pub mod lookup;
 pub mod network;
 mod policy;
 mod redshift;
@@ -23,22 +22,22 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-pub use facts::{Facts, Known};
+pub use known::{Known, SecretFacts};
 pub use policy::policy;
 
 use twinkey_core::aws::arn;
 
-/// Where the account's things are.
+/// The partition, region and account of ARNs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// `aws`, `aws-cn`, `aws-us-gov`
+pub struct AccountScope {
+    /// `aws`, `aws-cn` or `aws-us-gov`.
     pub partition: String,
     pub region: String,
     /// Twelve digits.
     pub account: String,
 }
 
-impl Place {
+impl AccountScope {
     /// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`
     fn arn(&self, service: &str, resource: &str) -> String {
         format!(
@@ -47,8 +46,8 @@ impl Place {
         )
     }
 
-    /// A secret's: AWS appends a hyphen and six characters to the name when a secret is made, and recommends six
-    /// `?` for them ("Permissions policy examples" in the Secrets Manager user guide).
+    /// The ARN of a secret: AWS appends a hyphen and six characters to the name at creation, and recommends
+    /// six `?` for them ("Permissions policy examples" in the Secrets Manager user guide).
     fn secret(&self, name_or_arn: &str) -> String {
         let arn = if arn::region(name_or_arn).is_some() {
             name_or_arn.to_owned()
@@ -75,12 +74,12 @@ pub struct Policy {
     version: &'static str,
     #[serde(rename = "Statement")]
     pub statements: Vec<Statement>,
-    /// What a person should know of it; no part of the document.
+    /// Notes for the user, which are not part of the document.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
 
-/// What is allowed.
+/// A statement that allows actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Statement {
     #[serde(rename = "Sid")]

@@ -1,30 +1,30 @@
-//! The network paths that a config needs: pure.
+//! Network paths that a config needs.
 
 use serde::Serialize;
 
-use super::facts::{Known, keeps_secrets, rotated};
+use super::known::{Known, known_rotations, uses_aws_store};
 use crate::config::settings::{Destination, HookActionSettings, Settings};
 use twinkey_core::aws::arn;
 use twinkey_engines::{EngineKind, RedshiftProbe};
 
-/// One way that must be open.
+/// A network path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Path {
-    /// `out`: from the worker; `in`: to it.
+    /// `out` for connections from the worker, `in` for connections to it.
     pub direction: &'static str,
-    /// A host's name, or what is known of it.
+    /// The host name, or a description of it.
     pub host: String,
-    /// `None`: the secret's own, which is not known.
+    /// `None` for the port of the secret, if it is not known.
     pub port: Option<u16>,
     pub why: String,
-    /// The service of the VPC endpoint that stands in for a way to the internet, where there is one.
+    /// The VPC endpoint service that replaces a path to the internet, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_endpoint: Option<String>,
 }
 
 const HTTPS: Option<u16> = Some(443);
 
-/// The port of a server whose secret names none, as the engines take it.
+/// The engine's port for a secret without `port`.
 const fn default_port(engine: EngineKind) -> u16 {
     match engine {
         EngineKind::Postgres => 5432,
@@ -34,7 +34,7 @@ const fn default_port(engine: EngineKind) -> u16 {
     }
 }
 
-/// Every path that this config needs, each once.
+/// The distinct paths of this config.
 #[must_use]
 pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
     let mut all = Vec::new();
@@ -45,10 +45,10 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
         why: why.to_owned(),
         vpc_endpoint: Some(format!("com.amazonaws.{region}.{service}")),
     };
-    if keeps_secrets(settings) {
+    if uses_aws_store(settings) {
         all.push(service("secretsmanager", region, "the secrets"));
     }
-    for one in rotated(settings, known) {
+    for one in known_rotations(settings, known) {
         let rotation = one.rotation;
         let name = &rotation.name;
         if one.is_redshift() {
@@ -58,7 +58,7 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
                 "the statements of Redshift",
             ));
             if rotation.options.redshift.probe == RedshiftProbe::Secret {
-                if !keeps_secrets(settings) {
+                if !uses_aws_store(settings) {
                     all.push(service(
                         "secretsmanager",
                         region,

@@ -1,52 +1,52 @@
-//! What Redshift's Data API takes ("Configuring IAM permissions" in the Redshift management guide; "Actions,
+//! Permissions for Redshift's Data API ("Configuring IAM permissions" in the Redshift management guide; "Actions,
 //! resources, and condition keys" of the Data API, of Redshift and of Redshift Serverless).
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::facts::{Known, Rotated};
-use super::{Place, Policy, Statement};
+use super::known::{Known, KnownRotation};
+use super::{AccountScope, Policy, Statement};
 use twinkey_engines::{RedshiftProbe, RedshiftTarget};
 
-/// The probe secrets' names begin so (`engine::redshift`); what follows is not known beforehand.
+/// The names of the probe secrets; only their prefix is known in advance.
 const PROBES: &str = "secret:twinkey/probe/*";
 
-/// Adds what the rotations of Redshift need.
+/// Adds the statements of the Redshift rotations.
 pub(super) fn statements(
-    rotations: &[Rotated<'_>],
-    place: &Place,
+    rotations: &[KnownRotation<'_>],
+    scope: &AccountScope,
     known: &Known,
     all: &mut Policy,
 ) {
-    let mut needs = Needs::default();
-    let mut some = false;
+    let mut resources = Resources::default();
+    let mut any = false;
     let mut probes = false;
     for one in rotations.iter().filter(|one| one.is_redshift()) {
-        some = true;
+        any = true;
         probes |= one.rotation.options.redshift.probe == RedshiftProbe::Secret;
         match &one.target {
-            Some(RedshiftTarget::Cluster(cluster)) => needs.cluster(one, place, cluster),
+            Some(RedshiftTarget::Cluster(cluster)) => resources.cluster(one, scope, cluster),
             Some(RedshiftTarget::Workgroup(name)) => {
-                needs.workgroup(one, place, name, known, &mut all.notes);
+                resources.workgroup(one, scope, name, known, &mut all.notes);
             }
             None => all.notes.push(format!(
-                "neither the config nor what is known of the secret names the cluster or workgroup of {}: it is left out; give --ask, or redshift = {{ cluster = … }} in the config",
+                "neither the config nor the known facts name the cluster or workgroup of {}: it is omitted; give --ask, or set redshift = {{ cluster = … }} in the config",
                 one.rotation.name
             )),
         }
     }
-    let Needs {
-        places,
+    let Resources {
+        targets,
         users,
         identities,
         workgroups,
-    } = needs;
+    } = resources;
     all.statements.extend([
         Statement::allow(
             "Statements",
             &["redshift-data:BatchExecuteStatement"],
-            places,
+            targets,
         ),
         Statement::allow("DatabaseUsers", &["redshift:GetClusterCredentials"], users),
         Statement::allow(
@@ -60,8 +60,8 @@ pub(super) fn statements(
             workgroups,
         ),
     ]);
-    if some {
-        // Statements are nobody's resource: what limits these is whose they are.
+    if any {
+        // Statements are not resources, so a condition on their owner limits these actions.
         let own = json!({ "StringEquals": { "redshift-data:statement-owner-iam-userid": "${aws:userid}" } });
         let results = Statement::allow(
             "OwnStatements",
@@ -79,32 +79,32 @@ pub(super) fn statements(
             "ProbeSecrets",
             &[
                 "secretsmanager:CreateSecret",
-                // CreateSecret with a tag.
+                // For CreateSecret with a tag.
                 "secretsmanager:TagResource",
                 "secretsmanager:PutSecretValue",
-                // By the Data API, in the worker's name.
+                // The Data API reads it on behalf of the worker.
                 "secretsmanager:GetSecretValue",
                 "secretsmanager:DeleteSecret",
             ],
-            [place.arn("secretsmanager", PROBES)],
+            [scope.arn("secretsmanager", PROBES)],
         ));
     }
 }
 
 #[derive(Default)]
-struct Needs {
-    places: BTreeSet<String>,
+struct Resources {
+    targets: BTreeSet<String>,
     users: BTreeSet<String>,
     identities: BTreeSet<String>,
     workgroups: BTreeSet<String>,
 }
 
-impl Needs {
-    fn cluster(&mut self, one: &Rotated<'_>, place: &Place, cluster: &str) {
+impl Resources {
+    fn cluster(&mut self, one: &KnownRotation<'_>, scope: &AccountScope, cluster: &str) {
         let arn =
-            |kind: &str, rest: &str| place.arn("redshift", &format!("{kind}:{cluster}{rest}"));
-        self.places.insert(arn("cluster", ""));
-        // A run looks into every database of the cluster.
+            |kind: &str, rest: &str| scope.arn("redshift", &format!("{kind}:{cluster}{rest}"));
+        self.targets.insert(arn("cluster", ""));
+        // A run reads every database of the cluster.
         let databases = || arn("dbname", "/*");
         match (&one.rotation.options.redshift.db_user, one.master_secret()) {
             (Some(user), _) => {
@@ -120,8 +120,8 @@ impl Needs {
 
     fn workgroup(
         &mut self,
-        one: &Rotated<'_>,
-        place: &Place,
+        one: &KnownRotation<'_>,
+        scope: &AccountScope,
         name: &str,
         known: &Known,
         notes: &mut Vec<String>,
@@ -129,12 +129,12 @@ impl Needs {
         let id = known.workgroup_ids.get(name);
         if id.is_none() {
             notes.push(format!(
-                "the ARN of the workgroup {name:?} holds its id and not its name: all workgroups are allowed; give --workgroup-id {name}=ID"
+                "the ARN of the workgroup {name:?} contains its id, not its name: all workgroups are allowed; give --workgroup-id {name}=ID"
             ));
         }
         let id = id.map_or("*", String::as_str);
-        let arn = place.arn("redshift-serverless", &format!("workgroup/{id}"));
-        self.places.insert(arn.clone());
+        let arn = scope.arn("redshift-serverless", &format!("workgroup/{id}"));
+        self.targets.insert(arn.clone());
         if one.master_secret().is_none() {
             self.workgroups.insert(arn);
         }

@@ -1,30 +1,25 @@
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::facts::{Facts, Known};
+use super::known::{Known, SecretFacts};
 use super::network::paths;
-use super::{Place, Policy, policy};
-use crate::config::{Settings, parse};
+use super::{AccountScope, Policy, policy};
+use crate::config::testing::parse_toml;
 use twinkey_engines::EngineKind;
 
 const AWS: &str = "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\n";
 
-fn settings(text: &str) -> Settings {
-    parse(Path::new("twinkey.toml"), text, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn place() -> Place {
-    Place {
+fn scope() -> AccountScope {
+    AccountScope {
         partition: "aws".into(),
         region: "eu-west-1".into(),
         account: "123456789012".into(),
     }
 }
 
-fn of(text: &str, known: &Known) -> Policy {
-    policy(&settings(&format!("{AWS}{text}")), &place(), known)
+fn policy_of(text: &str, known: &Known) -> Policy {
+    policy(&parse_toml(&format!("{AWS}{text}")), &scope(), known)
 }
 
 /// Each statement's actions and resources, by its Sid.
@@ -50,8 +45,8 @@ fn resources(policy: &Policy, sid: &str) -> Json {
 const ORDERS: &str = "[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders\"\nmaster_secret = \"prod/master\"\nengine = \"postgres\"\n";
 
 #[test]
-fn a_rotation_needs_four_actions_on_its_secret_and_one_on_its_masters() {
-    let policy = of(ORDERS, &Known::default());
+fn a_rotation_allows_its_secret_and_its_master() {
+    let policy = policy_of(ORDERS, &Known::default());
     let arn = |name| {
         json!([format!(
             "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-??????"
@@ -87,20 +82,20 @@ fn a_rotation_needs_four_actions_on_its_secret_and_one_on_its_masters() {
 }
 
 #[test]
-fn a_whole_arn_stays_and_a_partial_one_gets_its_end() {
+fn a_partial_arn_gets_a_wildcard_suffix() {
     let whole = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:prod/orders-AbC123";
     let partial = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/ord-ers";
     let text = format!(
         "[[rotation]]\nname = \"a\"\nsecret = \"{whole}\"\n[[rotation]]\nname = \"b\"\nsecret = \"{partial}\"\n"
     );
-    let policy = of(&text, &Known::default());
+    let policy = policy_of(&text, &Known::default());
     assert_eq!(
         resources(&policy, "RotatedSecrets"),
         json!([format!("{partial}-??????"), whole])
     );
-    // A name that happens to end so is a name.
+    // A name that ends like an ARN's suffix is still a name.
     let text = "[[rotation]]\nname = \"a\"\nsecret = \"prod-orders\"\n";
-    let policy = of(text, &Known::default());
+    let policy = policy_of(text, &Known::default());
     assert_eq!(
         resources(&policy, "RotatedSecrets"),
         json!(["arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-orders-??????"])
@@ -108,21 +103,21 @@ fn a_whole_arn_stays_and_a_partial_one_gets_its_end() {
 }
 
 #[test]
-fn what_secrets_manager_tells_is_used_and_what_nobody_tells_is_a_note() {
+fn known_facts_are_used_and_unknown_ones_are_notes() {
     let text = "[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders\"\n";
-    let blind = of(text, &Known::default());
+    let blind = policy_of(text, &Known::default());
     assert_eq!(blind.notes.len(), 3, "{:?}", blind.notes);
     assert!(blind.notes.iter().all(|note| note.contains("--ask")));
-    let orders = Facts {
+    let orders = SecretFacts {
         arn: Some("arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/orders-AbCdEf".into()),
         kms_key: Some("key-of-orders".into()),
         master: Some("arn:aws:secretsmanager:eu-west-1:123456789012:secret:m-AbCdEf".into()),
         engine: Some(EngineKind::Mysql),
-        ..Facts::default()
+        ..SecretFacts::default()
     };
-    let master = Facts {
+    let master = SecretFacts {
         kms_key: Some("arn:aws:kms:eu-west-1:123456789012:key/of-master".into()),
-        ..Facts::default()
+        ..SecretFacts::default()
     };
     let secrets = [
         ("prod/orders".to_owned(), orders.clone()),
@@ -130,10 +125,10 @@ fn what_secrets_manager_tells_is_used_and_what_nobody_tells_is_a_note() {
     ];
     let known = Known {
         secrets: secrets.into(),
-        asked: true,
+        complete: true,
         ..Known::default()
     };
-    let policy = of(text, &known);
+    let policy = policy_of(text, &known);
     assert_eq!(policy.notes, [""; 0]);
     assert_eq!(resources(&policy, "RotatedSecrets"), json!([orders.arn]));
     assert_eq!(resources(&policy, "MasterSecrets"), json!([orders.master]));
@@ -154,12 +149,12 @@ fn what_secrets_manager_tells_is_used_and_what_nobody_tells_is_a_note() {
 }
 
 #[test]
-fn an_alias_of_a_key_is_a_note_and_no_resource() {
+fn a_key_alias_is_a_note() {
     let known = Known {
         kms_keys: vec!["arn:aws:kms:eu-west-1:123456789012:alias/mine".into()],
         ..Known::default()
     };
-    let policy = of(ORDERS, &known);
+    let policy = policy_of(ORDERS, &known);
     assert_eq!(resources(&policy, "KeysOfRotatedSecrets"), Json::Null);
     assert!(policy.notes.iter().any(|note| note.contains("alias/mine")));
 }
@@ -171,7 +166,7 @@ fn warehouse(keys: &str, redshift: &str) -> String {
 }
 
 #[test]
-fn each_kind_of_redshifts_admin_needs_its_own_credentials_and_no_others() {
+fn each_redshift_sign_in_allows_only_its_own_calls() {
     let known = Known {
         workgroup_ids: [("wg".to_owned(), "id-1".to_owned())].into(),
         ..Known::default()
@@ -190,7 +185,7 @@ fn each_kind_of_redshifts_admin_needs_its_own_credentials_and_no_others() {
         ("", "workgroup = \"wg\"", Some("WorkgroupIdentity"), false),
     ];
     for (keys, redshift, sid, reads_master) in cases {
-        let policy = of(&warehouse(keys, redshift), &known);
+        let policy = policy_of(&warehouse(keys, redshift), &known);
         let all = read(&policy);
         for other in ["DatabaseUsers", "ClusterIdentity", "WorkgroupIdentity"] {
             assert_eq!(
@@ -205,14 +200,14 @@ fn each_kind_of_redshifts_admin_needs_its_own_credentials_and_no_others() {
             "{redshift}"
         );
         assert!(all.contains_key("ProbeSecrets") && all.contains_key("OwnStatements"));
-        let place = if redshift.contains("wg") {
+        let scope = if redshift.contains("wg") {
             "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/id-1"
         } else {
             "arn:aws:redshift:eu-west-1:123456789012:cluster:c"
         };
-        assert_eq!(all["Statements"].1, json!([place]));
+        assert_eq!(all["Statements"].1, json!([scope]));
     }
-    let user = of(
+    let user = policy_of(
         &warehouse("", "cluster = \"c\", db_user = \"admin\""),
         &known,
     );
@@ -223,12 +218,12 @@ fn each_kind_of_redshifts_admin_needs_its_own_credentials_and_no_others() {
             "arn:aws:redshift:eu-west-1:123456789012:dbuser:c/admin"
         ])
     );
-    let wire = of(
+    let wire = policy_of(
         &warehouse(master, "cluster = \"c\", probe = \"wire\""),
         &known,
     );
     assert!(!read(&wire).contains_key("ProbeSecrets"));
-    let unknown = of(
+    let unknown = policy_of(
         &warehouse(master, "workgroup = \"other\""),
         &Known::default(),
     );
@@ -247,8 +242,8 @@ const RECEIVERS: &str = "[[notify]]\nkind = \"sns\"\ntopic_arn = \"arn:aws:sns:u
     [[hook]]\nkind = \"exec\"\ncommand = [\"/bin/true\"]\n";
 
 #[test]
-fn who_is_told_and_what_is_redeployed_is_allowed_by_name() {
-    let policy = of(&format!("{ORDERS}{RECEIVERS}"), &Known::default());
+fn notifications_and_hooks_are_allowed_by_name() {
+    let policy = policy_of(&format!("{ORDERS}{RECEIVERS}"), &Known::default());
     let all = read(&policy);
     assert_eq!(
         all["Topics"].1,
@@ -270,11 +265,11 @@ fn who_is_told_and_what_is_redeployed_is_allowed_by_name() {
 }
 
 #[test]
-fn the_embedded_store_needs_nothing_of_aws_but_for_redshift() {
+fn the_embedded_store_needs_aws_only_for_redshift() {
     let local = "[secrets]\nbackend = \"local\"\n";
     let none = policy(
-        &settings(&format!("{local}{ORDERS}")),
-        &place(),
+        &parse_toml(&format!("{local}{ORDERS}")),
+        &scope(),
         &Known::default(),
     );
     assert_eq!(none.statements, []);
@@ -282,7 +277,7 @@ fn the_embedded_store_needs_nothing_of_aws_but_for_redshift() {
         "{local}{}",
         warehouse("master_secret = \"m\"", "cluster = \"c\"")
     );
-    let some = read(&policy(&settings(&text), &place(), &Known::default()));
+    let some = read(&policy(&parse_toml(&text), &scope(), &Known::default()));
     let sids: Vec<&String> = some.keys().collect();
     assert_eq!(
         sids,
@@ -296,7 +291,7 @@ fn the_embedded_store_needs_nothing_of_aws_but_for_redshift() {
 }
 
 #[test]
-fn the_network_paths_are_those_of_the_config_each_once() {
+fn network_paths_are_distinct() {
     let listen = "[server]\nlisten = \"10.0.0.1:8321\"\nadmin_token = \"env:T\"\n";
     let hook =
         "[[notify]]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/x\"\nkey = \"env:K\"\n";
@@ -304,16 +299,16 @@ fn the_network_paths_are_those_of_the_config_each_once() {
         "{listen}{AWS}{ORDERS}{}{RECEIVERS}{hook}",
         warehouse("", "cluster = \"c\"")
     );
-    let facts = Facts {
+    let facts = SecretFacts {
         host: Some("db.internal".into()),
-        ..Facts::default()
+        ..SecretFacts::default()
     };
     let known = Known {
         secrets: [("prod/orders".to_owned(), facts)].into(),
         ..Known::default()
     };
-    let all = paths(&settings(&text), "eu-west-1", &known);
-    let told: Vec<String> = all
+    let all = paths(&parse_toml(&text), "eu-west-1", &known);
+    let listed: Vec<String> = all
         .iter()
         .map(|path| {
             format!(
@@ -325,7 +320,7 @@ fn the_network_paths_are_those_of_the_config_each_once() {
         })
         .collect();
     assert_eq!(
-        told,
+        listed,
         [
             "in 10.0.0.1:8321",
             "out db.internal:5432",
@@ -339,7 +334,7 @@ fn the_network_paths_are_those_of_the_config_each_once() {
         ]
     );
     let blind = paths(
-        &settings(&format!("{AWS}{ORDERS}")),
+        &parse_toml(&format!("{AWS}{ORDERS}")),
         "eu-west-1",
         &Known::default(),
     );

@@ -1,17 +1,17 @@
-//! Moving over from AWS's own rotation: what an account has, as a config of twinkey.
+//! Import of AWS's own rotations: the rotations of an account as a config of twinkey.
 //!
-//! What can go wrong, and what prevents it:
-//! - a window is another than AWS's, and rotations come when nobody is there: AWS's rules for windows are one pure
-//!   function ([`windows`]), and what comes of it is a plan that twinkey itself would accept;
-//! - a secret is forgotten: each that has rotation on is in the config, as a rotation or as a comment that says why
-//!   not and what to do;
-//! - the config is not valid: it is read back before it is printed (`cli::import`);
-//! - a value gets out: of a secret's document only the fields are kept that may be shown.
+//! `list` reads the secrets from Secrets Manager, `convert` converts them, and `text` writes the config.
 //!
-//! `ask` has Secrets Manager tell what there is, `carry` decides, `text` writes.
+//! # Failure modes
+//! - A window differs from AWS's, and rotations run at the wrong time: one pure function implements AWS's
+//!   rules ([`windows`]), and its result is a plan that twinkey accepts.
+//! - A secret is missing in the config: each secret with rotation enabled is a rotation, or a comment with the
+//!   reason and the next step.
+//! - The config is not valid: it is parsed before it is printed (`cli::setup::import`).
+//! - A secret value leaks: only the fields of a document that may be shown are kept.
 
-pub mod ask;
-pub mod carry;
+pub mod convert;
+pub mod list;
 pub mod text;
 pub mod windows;
 
@@ -22,9 +22,9 @@ use chrono::{DateTime, Utc};
 
 use twinkey_core::secret::document::Fields;
 
-/// A secret with rotation on, as Secrets Manager tells of it.
+/// A secret with rotation enabled, as Secrets Manager describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct RotatedSecret {
     pub name: String,
     pub arn: String,
     /// The service that manages it.
@@ -32,11 +32,11 @@ pub struct Found {
     /// The rotation function.
     pub function: Option<String>,
     pub rules: Rules,
-    /// Where the secret itself is, if this is a replica of it.
+    /// The region of the primary secret, if this is a replica.
     pub primary_region: Option<String>,
-    /// The latest time of AWS's next rotation.
+    /// The deadline of AWS's next rotation.
     pub next: Option<DateTime<Utc>>,
-    /// What may be shown of its document, or why it was not read.
+    /// The fields of its document that may be shown, or the reason why it was not read.
     pub fields: Result<Fields, String>,
 }
 

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use super::carry::{Outcome, carry};
+use super::convert::{Outcome, convert};
 use super::text::{Source, config};
-use super::windows::windows;
-use super::{Found, Rules};
+use super::windows::convert_windows;
+use super::{RotatedSecret, Rules};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::{Document, Fields};
 
@@ -20,8 +20,8 @@ fn fields(text: &str) -> Fields {
     document.fields().clone()
 }
 
-fn found(name: &str) -> Found {
-    Found {
+fn found(name: &str) -> RotatedSecret {
+    RotatedSecret {
         name: name.into(),
         arn: format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf"),
         owner: None,
@@ -35,81 +35,84 @@ fn found(name: &str) -> Found {
     }
 }
 
-fn outcome(found: Found) -> Outcome {
-    carry(&[found], "eu-west-1").remove(0).outcome
+fn outcome(found: RotatedSecret) -> Outcome {
+    convert(&[found], "eu-west-1").remove(0).outcome
 }
 
-fn why_not(found: Found) -> String {
+fn why_not(found: RotatedSecret) -> String {
     match outcome(found) {
-        Outcome::Left(left) => {
-            assert!(!left.to_do.is_empty());
-            left.why
+        Outcome::Skipped(skipped) => {
+            assert!(!skipped.to_do.is_empty());
+            skipped.why
         }
         Outcome::Rotation(rotation) => panic!("{rotation:?}"),
     }
 }
 
 #[test]
-fn a_window_is_as_long_as_aws_documents_it() {
+fn a_window_has_the_length_that_aws_documents() {
     let cases = [
-        // With a Duration, that.
+        // With a Duration.
         (rules(Some("cron(0 8 1 * ? *)"), Some("3h"), None), 3),
         (rules(Some("rate(10 days)"), Some("2h"), None), 2),
-        // In days, to the end of the UTC day.
+        // In days: until the end of the UTC day.
         (rules(Some("cron(0 8 1 * ? *)"), None, None), 16),
         (rules(Some("cron(0 0 ? * SUN#1 *)"), None, None), 24),
         (rules(Some("cron(0 23 ? * SAT *)"), None, None), 1),
         (rules(Some("rate(30 days)"), None, None), 24),
         (rules(None, None, Some(30)), 24),
         (rules(None, None, Some(1)), 24),
-        // In hours, one.
+        // In hours: one hour.
         (rules(Some("cron(0 /8 * * ? *)"), None, None), 1),
         (rules(Some("cron(0 8,16 * * ? *)"), None, None), 1),
         (rules(Some("rate(12 hours)"), None, None), 1),
     ];
     for (rules, hours) in cases {
-        let plan = windows(&rules)
+        let plan = convert_windows(&rules)
             .unwrap_or_else(|why| panic!("{rules:?}: {why}"))
             .plan;
         assert_eq!(plan.length, Duration::from_secs(hours * 3600), "{rules:?}");
-        // And AWS would take it back.
+        // AWS must accept the result too.
         assert_eq!(plan.schedule.aws_refuses(plan.length), None, "{rules:?}");
     }
 }
 
 #[test]
-fn days_are_a_rate_and_an_expression_stays_as_it_is() {
-    let text = |rules| windows(&rules).unwrap().plan.schedule.to_string();
+fn days_become_a_rate_and_expressions_are_kept() {
+    let text = |rules| convert_windows(&rules).unwrap().plan.schedule.to_string();
     assert_eq!(text(rules(None, None, Some(30))), "rate(30 days)");
     assert_eq!(text(rules(None, None, Some(1))), "rate(1 day)");
-    // AWS tells the days beside the expression that they are worked out from.
+    // AWS also returns the days that it derives from the expression.
     let both = rules(Some("cron(0 8 1 * ? *)"), None, Some(31));
     assert_eq!(text(both), "cron(0 8 1 * ? *)");
 }
 
 #[test]
-fn rules_that_mean_nothing_here_say_why() {
-    let why = |rules| windows(&rules).unwrap_err();
-    assert_eq!(why(rules(None, None, None)), "AWS tells no schedule for it");
+fn unsupported_rules_give_a_reason() {
+    let why = |rules| convert_windows(&rules).unwrap_err();
+    assert_eq!(why(rules(None, None, None)), "AWS has no schedule for it");
     let unknown = why(rules(Some("cron(0 8 * *)"), None, None));
     assert!(
-        unknown.starts_with("its schedule cron(0 8 * *) is not understood: "),
+        unknown.starts_with("its schedule cron(0 8 * *) is not valid: "),
         "{unknown}"
     );
     let long = why(rules(Some("cron(0 8 * * ? *)"), Some("25h"), None));
     assert_eq!(long, "its Duration 25h is not 1h to 24h");
     let over = why(rules(Some("rate(4 hours)"), Some("5h"), None));
-    assert!(over.starts_with("its windows are none here: "), "{over}");
+    assert!(
+        over.starts_with("twinkey does not support its windows: "),
+        "{over}"
+    );
 }
 
 #[test]
-fn what_cannot_be_carried_over_says_why() {
-    let with = |change: fn(&mut Found)| {
+fn secrets_that_cannot_be_converted_have_a_reason() {
+    let with = |change: fn(&mut RotatedSecret)| {
         let mut it = found("prod/orders");
         change(&mut it);
         why_not(it)
     };
-    type Case<'a> = (fn(&mut Found), &'a str);
+    type Case<'a> = (fn(&mut RotatedSecret), &'a str);
     let cases: [Case<'_>; 9] = [
         (
             |it| it.owner = Some("rds".into()),
@@ -154,22 +157,22 @@ fn what_cannot_be_carried_over_says_why() {
         ),
         (
             |it| it.rules = Rules::default(),
-            "AWS tells no schedule for it",
+            "AWS has no schedule for it",
         ),
     ];
     for (change, reason) in cases {
         let why = with(change);
         assert!(why.contains(reason), "{reason}: {why}");
     }
-    // The region that it was found in is the one that it is in.
+    // A primary region equal to the listed region is not a replica.
     let mut here = found("x");
     here.primary_region = Some("eu-west-1".into());
     assert!(matches!(outcome(here), Outcome::Rotation(_)));
 }
 
 #[test]
-fn names_are_made_of_the_secrets_and_are_unique() {
-    let all = carry(
+fn names_derive_from_the_secrets_and_are_unique() {
+    let all = convert(
         &["prod/Orders_db", "prod-orders-db", "prod.orders.db", "///"].map(found),
         "eu-west-1",
     );
@@ -186,7 +189,7 @@ fn names_are_made_of_the_secrets_and_are_unique() {
 }
 
 #[test]
-fn the_config_holds_rotations_reasons_and_no_line_that_a_secret_could_break() {
+fn secret_names_cannot_inject_config_lines() {
     let mut odd = found("a\"b\\c");
     odd.owner = Some("evil\n[server]".into());
     let mut plain = found("prod/plain");
@@ -201,19 +204,14 @@ fn the_config_holds_rotations_reasons_and_no_line_that_a_secret_could_break() {
     };
     let text = config(
         &source,
-        &carry(&[found("prod/orders"), odd, plain], "eu-west-1"),
+        &convert(&[found("prod/orders"), odd, plain], "eu-west-1"),
     );
     assert!(text.contains(
         "name = \"prod-orders\"\nsecret = \"prod/orders\"\nschedule = \"cron(0 8 1 * ? *)\"\nwindow = \"3h\"\nmaster_secret = \"arn:m\"\nengine = \"postgres\"\n"
     ), "{text}");
-    assert!(text.contains("# NOT CARRIED OVER: a\"b\\c\n"), "{text}");
+    assert!(text.contains("# NOT CONVERTED: a\"b\\c\n"), "{text}");
     assert!(text.contains("managed by evil [server]\n"), "{text}");
-    let settings = crate::config::parse(
-        std::path::Path::new("twinkey.toml"),
-        &text,
-        &std::collections::BTreeMap::new(),
-    )
-    .unwrap();
+    let settings = crate::config::testing::parse_toml(&text);
     assert_eq!(settings.rotations.len(), 2);
     let plain = &settings.rotations[1];
     assert_eq!(plain.master_secret.as_deref(), Some("m\"\n"));

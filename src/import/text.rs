@@ -1,41 +1,41 @@
-//! The config, as TOML with comments: pure.
+//! The config as TOML with comments.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::carry::{Carried, Outcome, Rotation};
+use super::convert::{Conversion, Outcome, Rotation};
 
-/// Where the secrets are.
+/// The location of the secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub region: String,
     pub account: Option<String>,
-    /// Of a stand-in.
+    /// The endpoint of an emulator.
     pub endpoint_url: Option<String>,
 }
 
-/// How many are carried over, and how many are not.
+/// The numbers of converted and skipped secrets.
 #[must_use]
-pub fn count(all: &[Carried]) -> (usize, usize) {
-    let carried = all
+pub fn count(all: &[Conversion]) -> (usize, usize) {
+    let converted = all
         .iter()
         .filter(|one| matches!(one.outcome, Outcome::Rotation(_)));
-    let carried = carried.count();
-    (carried, all.len() - carried)
+    let converted = converted.count();
+    (converted, all.len() - converted)
 }
 
-/// The whole config.
+/// The complete config.
 #[must_use]
-pub fn config(source: &Source, all: &[Carried]) -> String {
-    let (carried, left) = count(all);
+pub fn config(source: &Source, all: &[Conversion]) -> String {
+    let (converted, skipped) = count(all);
     let account = source.account.as_deref().unwrap_or("?");
     let mut text = format!(
-        "# What rotates in account {account}, {region}, as a config of twinkey.\n\
-         # {carried} secrets are carried over; {left} are not, at the end, each with the reason.\n\
+        "# The rotations of account {account} in {region}, as a config of twinkey.\n\
+         # {converted} secrets are converted; {skipped} are not, and are listed at the end with the reason.\n\
          #\n\
-         # What AWS keeps in a rotation's function is not in it: the rules of its passwords (EXCLUDE_CHARACTERS,\n\
-         # PASSWORD_LENGTH, ...), for which there is `password`. Those functions fall back to plain text where TLS\n\
-         # fails; twinkey never does, so run `twinkey check` before you switch anything over.\n\n\
+         # It does not include the password rules of the rotation functions (EXCLUDE_CHARACTERS, PASSWORD_LENGTH,\n\
+         # ...); set `password` instead. Those functions fall back to plain text if TLS fails. twinkey never\n\
+         # does, so run `twinkey check` before you switch a rotation over.\n\n\
          [secrets]\nbackend = \"aws\"\nregion = {}\n",
         quoted(&source.region),
         region = source.region,
@@ -50,24 +50,24 @@ pub fn config(source: &Source, all: &[Carried]) -> String {
         }
     }
     for one in all {
-        if let Outcome::Left(left) = &one.outcome {
+        if let Outcome::Skipped(skipped) = &one.outcome {
             let secret = plain(&one.secret);
             let _ = write!(
                 text,
-                "\n# NOT CARRIED OVER: {secret}\n# AWS: {}\n# Why: {}.\n# To do: {}.\n",
+                "\n# NOT CONVERTED: {secret}\n# AWS: {}\n# Why: {}.\n# To do: {}.\n",
                 plain(&one.aws),
-                plain(&left.why),
-                plain(&left.to_do)
+                plain(&skipped.why),
+                plain(&skipped.to_do)
             );
         }
     }
     text
 }
 
-fn block(text: &mut String, one: &Carried, rotation: &Rotation) {
+fn block(text: &mut String, one: &Conversion, rotation: &Rotation) {
     let _ = writeln!(text, "# AWS: {}", plain(&one.aws));
     if rotation.drifts {
-        text.push_str("# AWS opens such a window at midnight, UTC; here it opens when the last success is so long ago, the\n# first time after the first run: rotate once by hand at the time of day that suits you, or write a cron.\n");
+        text.push_str("# AWS opens such a window at midnight, UTC. twinkey opens it this interval after the last success, which\n# needs a first run: run `twinkey rotate` once at a suitable time of day, or use a cron expression.\n");
     }
     text.push_str("[[rotation]]\n");
     line(text, "name", &quoted(&one.name));
@@ -78,7 +78,7 @@ fn block(text: &mut String, one: &Carried, rotation: &Rotation) {
     line(text, "engine", &quoted(rotation.engine.as_str()));
     if rotation.plain_text {
         text.push_str(
-            "# The secret says \"ssl\": false. Better: TLS on the server, and this line away.\n",
+            "# The secret has \"ssl\": false. Enable TLS on the server and remove this line.\n",
         );
         line(text, "tls", "{ mode = \"secret\" }");
     }
@@ -88,14 +88,14 @@ fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "{key} = {value}");
 }
 
-/// A basic string of TOML, whose escapes are JSON's.
+/// A basic string of TOML, which uses JSON's escapes.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text)
         .to_string()
         .replace('\u{7f}', "\\u007f")
 }
 
-/// For a comment, which ends with its line.
+/// A text for a comment, without control characters.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,31 +1,32 @@
-//! What becomes of each secret: pure.
+//! Conversion of AWS's rotations to rotations of twinkey.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Found;
-use super::windows::{Windows, windows};
+use super::RotatedSecret;
+use super::windows::{ConvertedWindows, convert_windows};
 use twinkey_engines::EngineKind;
 
-/// A secret, and what becomes of it.
+/// A secret and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Carried {
+pub struct Conversion {
     pub secret: String,
-    /// Unique among all of them.
+    /// A unique name.
     pub name: String,
-    /// As AWS has it, for a person.
+    /// A description of AWS's rotation.
     pub aws: String,
     pub outcome: Outcome,
 }
 
-/// Whether it is carried over.
+/// The outcome of a conversion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Rotation(Rotation),
-    Left(Left),
+    #[serde(rename = "left")]
+    Skipped(Skipped),
 }
 
 /// A `[[rotation]]`.
@@ -36,15 +37,15 @@ pub struct Rotation {
     pub window: Duration,
     pub master_secret: String,
     pub engine: EngineKind,
-    /// The secret says `ssl: false`.
+    /// Whether the secret has `ssl: false`.
     pub plain_text: bool,
-    /// AWS opens at midnight, twinkey when the last success is so long ago.
+    /// Whether the opening differs: AWS opens at midnight, twinkey an interval after the last success.
     pub drifts: bool,
 }
 
-/// Why it is not carried over.
+/// The reason why a secret is not converted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Left {
+pub struct Skipped {
     pub why: String,
     pub to_do: String,
 }
@@ -53,24 +54,24 @@ fn seconds<S: serde::Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::E
     to.serialize_u64(length.as_secs())
 }
 
-/// Decides for each secret. `region`: where they were found.
+/// Converts each secret. `region` is the region of the list.
 #[must_use]
-pub fn carry(found: &[Found], region: &str) -> Vec<Carried> {
+pub fn convert(secrets: &[RotatedSecret], region: &str) -> Vec<Conversion> {
     let mut names = BTreeSet::new();
-    let one = |one: &Found| Carried {
+    let convert_one = |one: &RotatedSecret| Conversion {
         secret: one.name.clone(),
-        name: unique(&one.name, &mut names),
-        aws: as_aws_has_it(one),
+        name: unique_name(&one.name, &mut names),
+        aws: describe(one),
         outcome: match rotation(one, region) {
             Ok(rotation) => Outcome::Rotation(rotation),
-            Err(left) => Outcome::Left(left),
+            Err(skipped) => Outcome::Skipped(skipped),
         },
     };
-    found.iter().map(one).collect()
+    secrets.iter().map(convert_one).collect()
 }
 
-/// A rotation's name, made of the secret's.
-fn unique(secret: &str, taken: &mut BTreeSet<String>) -> String {
+/// A unique rotation name, derived from the secret's name.
+fn unique_name(secret: &str, taken: &mut BTreeSet<String>) -> String {
     let lower = secret.to_ascii_lowercase();
     let words: Vec<&str> = lower
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -90,8 +91,8 @@ fn unique(secret: &str, taken: &mut BTreeSet<String>) -> String {
     name
 }
 
-fn as_aws_has_it(found: &Found) -> String {
-    let rules = &found.rules;
+fn describe(secret: &RotatedSecret) -> String {
+    let rules = &secret.rules;
     let mut parts = Vec::new();
     match (&rules.expression, rules.days) {
         (Some(expression), _) => parts.push(expression.clone()),
@@ -100,17 +101,17 @@ fn as_aws_has_it(found: &Found) -> String {
     }
     let duration = rules.duration.as_ref();
     parts.push(duration.map_or("no Duration".into(), |text| format!("Duration {text}")));
-    if let Some(next) = found.next {
+    if let Some(next) = secret.next {
         parts.push(format!("next by {}", next.format("%Y-%m-%d %H:%MZ")));
     }
     parts.extend(
-        found
+        secret
             .function
             .iter()
             .map(|function| format!("function {function}")),
     );
     parts.extend(
-        found
+        secret
             .owner
             .iter()
             .map(|owner| format!("managed by {owner}")),
@@ -118,67 +119,70 @@ fn as_aws_has_it(found: &Found) -> String {
     parts.join(", ")
 }
 
-fn left(why: impl Into<String>, to_do: impl Into<String>) -> Left {
-    Left {
+fn skipped(why: impl Into<String>, to_do: impl Into<String>) -> Skipped {
+    Skipped {
         why: why.into(),
         to_do: to_do.into(),
     }
 }
 
-fn rotation(found: &Found, region: &str) -> Result<Rotation, Left> {
-    if let Some(owner) = &found.owner {
-        return Err(left(
+fn rotation(secret: &RotatedSecret, region: &str) -> Result<Rotation, Skipped> {
+    if let Some(owner) = &secret.owner {
+        return Err(skipped(
             format!("{owner} manages this secret and rotates it itself"),
-            "leave it to AWS; as another rotation's master secret it is read afresh in every run",
+            "leave it to AWS; it can be the master secret of a rotation, and every run reads it again",
         ));
     }
-    if let Some(primary) = (found.primary_region.as_deref()).filter(|primary| *primary != region) {
-        return Err(left(
+    if let Some(primary) = (secret.primary_region.as_deref()).filter(|primary| *primary != region) {
+        return Err(skipped(
             format!("this is a replica; the secret itself is in {primary}"),
             format!("rotate it there: twinkey import --from-aws --region {primary}"),
         ));
     }
-    if found.function.is_none() {
-        return Err(left(
+    if secret.function.is_none() {
+        return Err(skipped(
             "no function rotates it: it is a managed rotation of AWS or of one of its partners",
             "leave it to AWS",
         ));
     }
-    let fields = found.fields.as_ref().map_err(|why| {
-        left(
+    let fields = secret.fields.as_ref().map_err(|why| {
+        skipped(
             format!("its value could not be read: {why}"),
-            "see that secretsmanager:GetSecretValue is allowed on it, and that it is a database's, and import again",
+            "check that it belongs to a database, allow secretsmanager:GetSecretValue on it, and import again",
         )
     })?;
     let engine = fields.engine.as_deref().ok_or_else(|| {
-        left(
-            "it names no engine: it is no secret of a database, or an incomplete one",
-            "if it is one, add engine, host and masterarn to it and import again",
+        skipped(
+            "it names no engine: it does not belong to a database, or is incomplete",
+            "if it belongs to a database, add engine, host and masterarn to it and import again",
         )
     })?;
     let engine: EngineKind = engine.parse().map_err(|()| {
-        left(
+        skipped(
             format!("twinkey does not rotate the engine {engine:?}"),
             "leave it to AWS's function",
         )
     })?;
     if fields.host.is_none() {
-        return Err(left("it names no host", "add host to it and import again"));
-    }
-    let master_secret = fields.master_arn.clone().ok_or_else(|| {
-        left(
-            "it is rotated for a single user: it names no masterarn, and twinkey alternates between two users, the second of which a master makes",
-            "give it a masterarn (`twinkey grants-for-master` says what such a master needs) and import again",
-        )
-    })?;
-    if master_secret == found.arn || master_secret == found.name {
-        return Err(left(
-            "it is its own master",
-            "leave a master to a managed rotation, or give it another master",
+        return Err(skipped(
+            "it names no host",
+            "add host to it and import again",
         ));
     }
-    let Windows { plan, drifts } = windows(&found.rules)
-        .map_err(|why| left(why, "give it a schedule that `twinkey schedule` takes"))?;
+    let master_secret = fields.master_arn.clone().ok_or_else(|| {
+        skipped(
+            "it is rotated for a single user: it names no masterarn, and twinkey needs a master to create the second user of the pair",
+            "add a masterarn to it (`twinkey grants-for-master` prints the privileges of such a master) and import again",
+        )
+    })?;
+    if master_secret == secret.arn || master_secret == secret.name {
+        return Err(skipped(
+            "it is its own master",
+            "leave it to a managed rotation, or add another master to it",
+        ));
+    }
+    let ConvertedWindows { plan, drifts } = convert_windows(&secret.rules)
+        .map_err(|why| skipped(why, "give it a schedule that `twinkey schedule` accepts"))?;
     Ok(Rotation {
         schedule: plan.schedule.to_string(),
         window: plan.length,
