@@ -1,8 +1,7 @@
-//! Whatever can produce a code says what to do.
+//! Every error with a code has a message and a hint.
 //!
-//! Each list has every variant of its enum: the `match` beside it does not compile with a new one,
-//! which reminds of the list. Hints that are written where the error arises are met by the tests in
-//! `pages.rs`, whose helpers want one; none is written as an empty text.
+//! Each list contains every variant of its enum; the `match` next to it does not compile with a new variant.
+//! Hints that are written at the place of the error are covered by the tests that `pages.rs` names.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,15 +15,15 @@ use crate::schedule::{Schedule, WindowError, window};
 use twinkey_core::code::{Code, Problem};
 use twinkey_core::secret::document::DocumentError;
 use twinkey_core::telemetry::TelemetryError;
-use twinkey_engines::EngineError;
+use twinkey_engines::{EngineError, EngineKind};
 use twinkey_stores::{StoreError, VersionId};
 
 fn text() -> String {
     "x".into()
 }
 
-fn of_engines() -> Vec<EngineError> {
-    use EngineError::{Busy, Refused, Roots, SignIn, Tls, Unreachable, UserName};
+fn engine_errors() -> Vec<EngineError> {
+    use EngineError::{Busy, NotInBuild, Refused, Roots, SignIn, Tls, Unreachable, UserName};
     let (host, reason, user, what) = (text(), text(), text(), text());
     let all = vec![
         Unreachable {
@@ -60,6 +59,9 @@ fn of_engines() -> Vec<EngineError> {
             file: PathBuf::new(),
             reason,
         },
+        NotInBuild {
+            engine: EngineKind::Mysql,
+        },
     ];
     for error in &all {
         match error {
@@ -69,13 +71,14 @@ fn of_engines() -> Vec<EngineError> {
             | Busy { .. }
             | Refused { .. }
             | UserName { .. }
+            | NotInBuild { .. }
             | Roots { .. } => {}
         }
     }
     all
 }
 
-fn of_journals() -> Vec<JournalError> {
+fn journal_errors() -> Vec<JournalError> {
     use JournalError::{Lost, Occupied, Unavailable};
     let (journal, reason, by) = (text(), text(), text());
     let all = vec![
@@ -96,7 +99,7 @@ fn of_journals() -> Vec<JournalError> {
     all
 }
 
-fn of_stores() -> Vec<StoreError> {
+fn store_errors() -> Vec<StoreError> {
     use StoreError::{
         Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable, VersionExists,
     };
@@ -147,7 +150,7 @@ fn of_stores() -> Vec<StoreError> {
     all
 }
 
-fn of_documents() -> Vec<DocumentError> {
+fn document_errors() -> Vec<DocumentError> {
     use DocumentError::{Missing, NotAnObject, Twice, Wrong};
     let all = vec![
         NotAnObject { line: 1, column: 1 },
@@ -168,7 +171,7 @@ fn of_documents() -> Vec<DocumentError> {
     all
 }
 
-fn of_windows() -> Vec<WindowError> {
+fn window_errors() -> Vec<WindowError> {
     use WindowError::{Length, Offset, Overlap};
     let length = Duration::from_secs(60);
     let overlap = window::Overlap::SameDay(NaiveTime::MIN, NaiveTime::MIN);
@@ -188,7 +191,7 @@ fn of_windows() -> Vec<WindowError> {
     all
 }
 
-fn of_rotations() -> Vec<RotationError> {
+fn rotation_errors() -> Vec<RotationError> {
     use RotationError::{
         Document, Engine, Incomplete, Internal, Journal, Refused, Store, UnsupportedEngine,
     };
@@ -214,21 +217,26 @@ fn of_rotations() -> Vec<RotationError> {
         },
         Internal(text()),
     ];
-    all.extend(of_journals().into_iter().map(Journal));
-    all.extend(of_stores().into_iter().map(|source| Store {
+    all.extend(journal_errors().into_iter().map(Journal));
+    all.extend(store_errors().into_iter().map(|source| Store {
         secret: secret.clone(),
         source,
     }));
-    for source in of_documents() {
+    for source in document_errors() {
         all.push(Document {
             what: "secret",
             secret: secret.clone(),
             source,
         });
     }
-    for role in [CredentialRole::Master, CredentialRole::Current, CredentialRole::Pending, CredentialRole::Previous] {
+    for role in [
+        CredentialRole::Master,
+        CredentialRole::Current,
+        CredentialRole::Pending,
+        CredentialRole::Previous,
+    ] {
         all.extend(
-            of_engines()
+            engine_errors()
                 .into_iter()
                 .map(|source| Engine { role, source }),
         );
@@ -248,17 +256,20 @@ fn of_rotations() -> Vec<RotationError> {
     all
 }
 
-fn of_configs() -> Vec<ConfigErrors> {
+fn config_errors() -> Vec<ConfigErrors> {
     let none = std::collections::BTreeMap::new();
     let mut no_file = parse(Path::new("a.toml"), "x = 1", &none).unwrap_err();
-    let of_file = no_file.clone();
+    let with_file = no_file.clone();
     no_file.file = None;
-    vec![of_file, no_file]
+    vec![with_file, no_file]
 }
 
 #[test]
-fn every_error_says_what_to_do() {
-    let mut all: Vec<Problem> = of_rotations().iter().map(RotationError::problem).collect();
+fn every_error_has_a_message_and_a_hint() {
+    let mut all: Vec<Problem> = rotation_errors()
+        .iter()
+        .map(RotationError::problem)
+        .collect();
     let mut add = |code, message: String, hint: &str| {
         let hint = hint.to_owned();
         all.push(Problem {
@@ -267,10 +278,10 @@ fn every_error_says_what_to_do() {
             hint,
         });
     };
-    for error in of_windows() {
+    for error in window_errors() {
         add(error.code(), error.to_string(), error.hint());
     }
-    for errors in of_configs() {
+    for errors in config_errors() {
         add(errors.code(), errors.to_string(), errors.hint());
     }
     let schedule = Schedule::parse("daily").unwrap_err();
@@ -278,13 +289,13 @@ fn every_error_says_what_to_do() {
     let telemetry = TelemetryError;
     add(telemetry.code(), telemetry.to_string(), &telemetry.hint());
     for problem in all {
-        let said = !problem.message.trim().is_empty() && !problem.hint.trim().is_empty();
-        assert!(said, "{problem:?}");
+        let complete = !problem.message.trim().is_empty() && !problem.hint.trim().is_empty();
+        assert!(complete, "{problem:?}");
     }
 }
 
 #[test]
-fn no_hint_is_written_as_an_empty_text() {
+fn no_hint_is_an_empty_text() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src"), root.join("crates")];
     let mut files = 0;

@@ -1,4 +1,4 @@
-//! Tests over all error codes: their text form, their hints and their pages.
+//! Tests of all error codes: text form, hints and pages.
 
 mod hints;
 mod pages;
@@ -10,6 +10,6 @@ fn the_text_form_is_the_serialised_form_and_unique() {
     let mut seen = std::collections::BTreeSet::new();
     for code in Code::ALL {
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
-        assert!(seen.insert(code.as_str()), "{code} is there twice");
+        assert!(seen.insert(code.as_str()), "{code} is not unique");
     }
 }

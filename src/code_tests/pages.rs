@@ -1,11 +1,11 @@
-//! Every code is explained on a page of its own, and there is a test of the whole program that meets it.
+//! Every error code has a page, and a test of the whole program that produces it.
 
 use std::path::{Path, PathBuf};
 
 use twinkey_core::code::Code;
 
-/// Which test meets a code: its file under `tests/`, and its name.
-const fn met_in(code: Code) -> (&'static str, &'static str) {
+/// The test of a code: its file under `tests/` and its name.
+const fn test_of(code: Code) -> (&'static str, &'static str) {
     const COMMANDS: &str = "product/commands.rs";
     const FAILURES: &str = "product/failures.rs";
     const MEANWHILE: &str = "product/meanwhile.rs";
@@ -90,9 +90,9 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn every_code_is_met_by_a_test_of_the_whole_program() {
+fn every_code_is_produced_by_a_test_of_the_program() {
     for code in Code::ALL {
-        let (file, name) = met_in(code);
+        let (file, name) = test_of(code);
         let text = read(&repository("tests").join(file));
         let head = format!("async fn {name}(");
         let (before, rest) = text
@@ -104,16 +104,16 @@ fn every_code_is_met_by_a_test_of_the_whole_program() {
             "{name}: {attribute}"
         );
         let body = rest.split("\n}\n").next().unwrap();
-        let said = [format!("\"{code}\""), format!("error[{code}]: ")];
+        let outputs = [format!("\"{code}\""), format!("error[{code}]: ")];
         assert!(
-            said.iter().any(|said| body.contains(said)),
-            "{name} does not say {code}"
+            outputs.iter().any(|output| body.contains(output)),
+            "{name} does not check {code}"
         );
     }
 }
 
 #[test]
-fn every_code_has_a_page_with_its_three_parts_and_a_line_in_the_index() {
+fn every_code_has_a_page_and_a_line_in_the_index() {
     const PARTS: [&str; 3] = ["## What it means", "## How to confirm", "## What to do"];
     let index = read(&repository("docs/errors.md"));
     for code in Code::ALL {
@@ -124,7 +124,7 @@ fn every_code_has_a_page_with_its_three_parts_and_a_line_in_the_index() {
         let (short, retried) = lines
             .nth(1)
             .and_then(|line| line.strip_suffix('.')?.split_once(". **Retried:** "))
-            .unwrap_or_else(|| panic!("{code}: what it is, and whether it is retried"));
+            .unwrap_or_else(|| panic!("{code}: the line with its meaning and retries is missing"));
         let row = format!("| [`{code}`](errors/{code}.md) | {short} | {retried} |");
         assert!(
             index.lines().any(|line| line == row),
@@ -134,18 +134,14 @@ fn every_code_has_a_page_with_its_three_parts_and_a_line_in_the_index() {
         assert_eq!(parts, PARTS, "{code}");
         for text in page.split("\n## ").skip(1) {
             let text = text.split_once('\n').map_or("", |(_, text)| text.trim());
-            assert!(text.len() > 40, "{code}: {text:?} says too little");
+            assert!(text.len() > 40, "{code}: {text:?} is too short");
         }
     }
     let pages = std::fs::read_dir(repository("docs/errors")).unwrap();
-    assert_eq!(
-        pages.count(),
-        Code::ALL.len(),
-        "a page of a code that is gone"
-    );
+    assert_eq!(pages.count(), Code::ALL.len(), "a page of a removed code");
 }
 
-/// A heading as a link's `#…` names it.
+/// The anchor of a heading.
 fn anchor(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
     let text: String = heading
@@ -158,7 +154,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_link_of_the_documents_leads_somewhere() {
+fn every_link_of_the_documents_has_a_target() {
     let mut documents = vec![repository("README.md"), repository("CHANGELOG.md")];
     for folder in ["docs", "docs/adr", "docs/errors"] {
         for entry in std::fs::read_dir(repository(folder)).unwrap() {
@@ -182,7 +178,7 @@ fn every_link_of_the_documents_leads_somewhere() {
                 path => document.parent().unwrap().join(path),
             };
             let here = document.display();
-            assert!(target.exists(), "{here}: {link} leads nowhere");
+            assert!(target.exists(), "{here}: {link} has no target");
             if !part.is_empty() {
                 let target = read(&target);
                 let mut headings = target.lines().filter(|line| line.starts_with('#'));

@@ -1,5 +1,6 @@
-//! The rules of `cron(…)` read a second time, as plainly as can be: is this minute in this expression?
-//! Shares nothing with the real reading; for tests only.
+//! Independent implementation of `cron(…)` for tests: it checks each minute against the expression.
+//!
+//! It shares no code with the parser.
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 
@@ -31,25 +32,20 @@ fn number(text: &str) -> i64 {
         .map_or_else(|| text.parse().unwrap(), |(_, n)| *n)
 }
 
-/// `least..=most` in one item: walks from the first value, step by step, until it meets `x` or is past
-/// the end.
-fn plain(item: &str, x: i64, least: i64, most: i64) -> bool {
+/// Whether `x` is in an item over `min..=max`, by iteration from the first value.
+fn plain(item: &str, x: i64, min: i64, max: i64) -> bool {
     let (range, step) = item.split_once('/').unwrap_or((item, "1"));
     let step: i64 = step.parse().unwrap();
     let (from, to) = match range.split_once('-') {
         Some((from, to)) => (number(from), number(to)),
-        None if range == "*" || range.is_empty() => (least, most),
-        None if item.contains('/') => (number(range), most),
+        None if range == "*" || range.is_empty() => (min, max),
+        None if item.contains('/') => (number(range), max),
         None => (number(range), number(range)),
     };
-    let to = if to < from {
-        to + (most - least + 1)
-    } else {
-        to
-    };
+    let to = if to < from { to + (max - min + 1) } else { to };
     let mut at = from;
     while at <= to {
-        if at == x || at - (most - least + 1) == x {
+        if at == x || at - (max - min + 1) == x {
             return true;
         }
         at += step;
@@ -88,14 +84,14 @@ fn day_of_month(item: &str, date: NaiveDate) -> bool {
         return week(date) == number(name) && (last_of_month(date) - date).num_days() < 7;
     }
     if let Some(day) = item.strip_suffix('W') {
-        let Some(wanted) = date.with_day(u32::try_from(number(day)).unwrap()) else {
+        let Some(target) = date.with_day(u32::try_from(number(day)).unwrap()) else {
             return false;
         };
-        // The working day of this month with the least distance; Saturdays look back first.
+        // The nearest working day of the month; for a Saturday, Friday comes first.
         let nearest = (1..=31)
             .filter_map(|d| date.with_day(d))
             .filter(|d| is_working(*d))
-            .min_by_key(|d| (*d - wanted).num_days().abs())
+            .min_by_key(|d| (*d - target).num_days().abs())
             .unwrap();
         return date == nearest;
     }
@@ -118,7 +114,7 @@ fn day_of_week(item: &str, date: NaiveDate) -> bool {
     plain(item, week(date), 1, 7)
 }
 
-/// Whether a day is open.
+/// Whether a day matches.
 pub(super) fn day_matches(expression: &str, date: NaiveDate) -> bool {
     let upper = expression.to_uppercase();
     let fields: Vec<&str> = upper[5..upper.len() - 1].split(' ').collect();
@@ -129,7 +125,7 @@ pub(super) fn day_matches(expression: &str, date: NaiveDate) -> bool {
         && (fields[4] == "?" || any(fields[4], &|i| day_of_week(i, date)))
 }
 
-/// Whether a minute of an open day is open.
+/// Whether a minute of a matching day matches.
 fn time_matches(expression: &str, at: DateTime<Utc>) -> bool {
     let fields: Vec<&str> = expression[5..expression.len() - 1].split(' ').collect();
     fields[1]
@@ -140,8 +136,7 @@ fn time_matches(expression: &str, at: DateTime<Utc>) -> bool {
             .any(|i| plain(i, i64::from(at.minute()), 0, 59))
 }
 
-/// The first open minute after `after`, looking at every day until `until` and at every minute of
-/// the days that are open.
+/// The first matching minute after `after`, by a search of every minute of every matching day until `until`.
 pub(super) fn next_after(
     expression: &str,
     after: DateTime<Utc>,

@@ -1,8 +1,8 @@
-//! `cron(…)` as sets: which minutes, hours, days, months and years are open.
+//! Parsed `cron(…)` as sets of minutes, hours, days, months and years.
 //!
-//! What can go wrong: a search minute by minute takes for ever for `29 FEB`. The days of a month that
-//! match are computed at once, as a set of bits; the search then walks years, months and set bits, and
-//! ends after the 2,760 months from 1970 to 2199 at the latest.
+//! # Failure modes
+//! - A search of every minute is too slow for `29 FEB`: the matching days of a month are computed as a bit
+//!   set, and the search visits only years, months and set bits, at most 2,760 months.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -25,23 +25,22 @@ pub(super) struct Cron {
     pub hours: Bits,
     pub days: Days,
     pub months: Bits,
-    /// In order, none twice.
+    /// Sorted and distinct.
     pub years: Arc<[u16]>,
 }
 
-/// Which days of a month: the union of what is set.
+/// The days of a month: the union of all fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Days {
-    /// `15`
+    /// `15`.
     pub of_month: Bits,
-    /// `L`
+    /// `L`.
     pub last: bool,
     /// `LW`: the last Monday to Friday.
     pub last_working: bool,
-    /// `15W`: the Monday to Friday nearest to the 15th, in the same month. A month without that day
-    /// has none.
+    /// `15W`: the Monday to Friday nearest to the 15th, in the same month; none in a month without that day.
     pub nearest_working: Bits,
-    /// `SUN`
+    /// `SUN`.
     pub of_week: Bits,
     /// `SUNL`, `1L`: the last one of the month.
     pub last_of_week: Bits,
@@ -107,7 +106,7 @@ impl Days {
 }
 
 impl Cron {
-    /// Every open day from `from` on.
+    /// The matching days from `from` on.
     fn days_from(&self, from: NaiveDate) -> impl Iterator<Item = NaiveDate> {
         let months = self
             .years
@@ -136,7 +135,7 @@ impl Cron {
         each(self.hours).last()
     }
 
-    /// Whether there is any opening at all.
+    /// Whether there is an opening.
     pub(super) fn ever_fires(&self) -> bool {
         self.times().next().is_some() && self.days_from(NaiveDate::MIN).next().is_some()
     }
@@ -155,8 +154,10 @@ impl Cron {
         })
     }
 
-    /// Two consecutive openings less than `length` apart; `length` is at most 24 hours, so they are on
-    /// one day or on two that follow each other. Exact: both cases are looked at on every day there is.
+    /// Two consecutive openings less than `length` apart.
+    ///
+    /// `length` is at most 24 hours, so that they are on one day or on two consecutive days. The result is
+    /// exact, because both cases are checked on every day.
     pub(super) fn closer_than(&self, length: Duration) -> Option<Overlap> {
         let seconds = |time: &NaiveTime| u64::from(time.num_seconds_from_midnight());
         let times: Vec<NaiveTime> = self.times().collect();

@@ -1,4 +1,4 @@
-//! AWS's schedule expressions: `cron(…)` and `rate(…)`.
+//! Schedule expressions of AWS: `cron(…)` and `rate(…)`.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,27 +13,27 @@ use super::{aws, fields};
 /// AWS's limit on the length of an expression, in characters (`RotationRulesType`, Secrets Manager API).
 const MAX_LENGTH: usize = 256;
 
-/// A parsed schedule. `Display` gives the text it was read from.
+/// A parsed schedule; `Display` prints the original text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     text: String,
-    kind: Kind,
+    kind: ScheduleKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum ScheduleKind {
     Cron(Box<Cron>),
     Rate(Rate),
-    /// Seconds, at least 1, counted from the epoch.
+    /// A period in seconds, at least 1, aligned to the epoch.
     Every(i64),
 }
 
-/// Why a text is not a schedule.
+/// An invalid schedule expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ScheduleError {
     pub message: String,
-    /// Byte range of the bad field in the expression, for the caret line.
+    /// The byte range of the invalid field, to mark it.
     pub span: (usize, usize),
     pub hint: String,
 }
@@ -58,15 +58,15 @@ impl ScheduleError {
     }
 }
 
-/// The `hint` of an error that is about the expression as a whole.
-const SHAPE: &str = "write cron(minutes hours day-of-month month day-of-week year), such as \
+/// The hint of errors about the whole expression.
+const FORMAT_HINT: &str = "write cron(minutes hours day-of-month month day-of-week year), such as \
     cron(0 7 * * ? *), or rate(30 days); all times are UTC";
 
 impl Schedule {
-    /// Reads `cron(…)` or `rate(…)`. White space around the expression is ignored.
+    /// Parses `cron(…)` or `rate(…)`; surrounding white space is ignored.
     ///
     /// # Errors
-    /// [`ScheduleError`] points at the bad field.
+    /// [`ScheduleError`] with the position of the invalid field.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
         let start = text.len() - text.trim_start().len();
         let trimmed = text.trim();
@@ -75,7 +75,7 @@ impl Schedule {
             return Err(ScheduleError::new(
                 0..text.len(),
                 "the schedule is empty",
-                SHAPE,
+                FORMAT_HINT,
             ));
         }
         if trimmed.chars().count() > MAX_LENGTH {
@@ -86,14 +86,14 @@ impl Schedule {
             ));
         }
         let kind = if let Some(body) = body(trimmed, "cron(", start)? {
-            Kind::Cron(Box::new(fields::parse(text, body)?))
+            ScheduleKind::Cron(Box::new(fields::parse(text, body)?))
         } else if let Some(body) = body(trimmed, "rate(", start)? {
-            Kind::Rate(rate::parse(text, body)?)
+            ScheduleKind::Rate(rate::parse(text, body)?)
         } else {
             return Err(ScheduleError::new(
                 whole,
                 "a schedule is cron(…) or rate(…), in lower case",
-                SHAPE,
+                FORMAT_HINT,
             ));
         };
         Ok(Self {
@@ -102,49 +102,52 @@ impl Schedule {
         })
     }
 
-    /// Opens every `seconds` seconds (0 counts as 1), aligned to the epoch: for the demo and for tests
-    /// only, not reachable from a config.
+    /// A schedule that opens every `seconds` seconds (0 counts as 1), aligned to the epoch; for the demo and
+    /// tests only, not for configs.
     #[must_use]
     pub fn every_seconds(seconds: u32) -> Self {
         let seconds = seconds.max(1);
         Self {
             text: format!("every {seconds} s"),
-            kind: Kind::Every(i64::from(seconds)),
+            kind: ScheduleKind::Every(i64::from(seconds)),
         }
     }
 
-    /// The first opening strictly after `after`; `anchor` is where `rate` counts from (the last
-    /// success, else when the rotation was first seen), in whole seconds. `None`: never again.
+    /// The first opening strictly after `after`; `None` if there is none.
+    ///
+    /// `rate` counts from `anchor`, the last success or else the first start of the rotation, in whole seconds.
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.kind {
-            Kind::Cron(cron) => cron.next_after(after),
-            Kind::Rate(rate) => rate.next_after(after, anchor),
-            Kind::Every(seconds) => DateTime::from_timestamp(
+            ScheduleKind::Cron(cron) => cron.next_after(after),
+            ScheduleKind::Rate(rate) => rate.next_after(after, anchor),
+            ScheduleKind::Every(seconds) => DateTime::from_timestamp(
                 after.timestamp().div_euclid(*seconds).checked_add(1)? * seconds,
                 0,
             ),
         }
     }
 
-    /// Why AWS Secrets Manager would not take this schedule with windows of this length, as one
-    /// sentence; `None` where it would. Sources: the API's `RotationRulesType` and the user guide's
-    /// "Schedule expressions in Secrets Manager rotation".
+    /// The reason why AWS Secrets Manager would refuse this schedule with windows of this length, in one
+    /// sentence. Sources: the API's `RotationRulesType`, and "Schedule expressions in Secrets Manager
+    /// rotation" in the user guide.
     #[must_use]
     pub fn aws_refuses(&self, window: Duration) -> Option<String> {
         match &self.kind {
-            Kind::Cron(cron) => aws::refuses_cron(&self.text, cron, window),
-            Kind::Rate(rate) => aws::refuses_rate(rate, window),
-            Kind::Every(_) => Some("AWS has no schedules of seconds".into()),
+            ScheduleKind::Cron(cron) => aws::refuses_cron(&self.text, cron, window),
+            ScheduleKind::Rate(rate) => aws::refuses_rate(rate, window),
+            ScheduleKind::Every(_) => Some("AWS does not support schedules in seconds".into()),
         }
     }
 
-    /// Two consecutive openings that are less than `length` apart, if there are any.
+    /// Two consecutive openings less than `length` apart, if there are any.
     pub(super) fn closer_than(&self, length: Duration) -> Option<Overlap> {
         match &self.kind {
-            Kind::Cron(cron) => cron.closer_than(length),
-            Kind::Rate(rate) => (rate.period() < length).then(|| Overlap::Every(rate.period())),
-            Kind::Every(seconds) => {
+            ScheduleKind::Cron(cron) => cron.closer_than(length),
+            ScheduleKind::Rate(rate) => {
+                (rate.period() < length).then(|| Overlap::Every(rate.period()))
+            }
+            ScheduleKind::Every(seconds) => {
                 let period = Duration::from_secs(seconds.unsigned_abs());
                 (period < length).then_some(Overlap::Every(period))
             }
@@ -152,7 +155,7 @@ impl Schedule {
     }
 }
 
-/// What stands between `opening` and the closing parenthesis; `None` if the text does not begin so.
+/// The range between `opening` and the closing parenthesis; `None` if the text does not begin with it.
 fn body(trimmed: &str, opening: &str, start: usize) -> Result<Option<Range<usize>>, ScheduleError> {
     let Some(rest) = trimmed.strip_prefix(opening) else {
         return Ok(None);
@@ -162,7 +165,7 @@ fn body(trimmed: &str, opening: &str, start: usize) -> Result<Option<Range<usize
         Some(end) if end + 1 == rest.len() => Ok(Some(from..from + end)),
         Some(end) => Err(ScheduleError::new(
             from + end + 1..start + trimmed.len(),
-            "something follows the closing parenthesis",
+            "text follows the closing parenthesis",
             "remove it: a rotation has one expression",
         )),
         None => Err(ScheduleError::new(

@@ -1,15 +1,18 @@
-//! Reads the six fields of `cron(…)` into sets.
+//! Parser of the six fields of `cron(…)`.
 //!
-//! What can go wrong: a field is read leniently and means something else than it does in AWS. So each
-//! field names what it allows, and everything else is an error at the very item. Where AWS's
-//! documents are silent, Quartz, whose grammar AWS took over, decides:
-//! - exactly one of day-of-month and day-of-week is `?` (AWS);
-//! - `/8` is `*/8`: from the least value on (AWS, for hours);
-//! - a range may wrap: `FRI-MON`, `22-2`, `NOV-FEB` (Quartz: "overflowing ranges"); not so for years;
-//! - `L` alone as day of the week is Saturday, `6L` or `FRIL` the last Friday of the month;
-//! - `SUNL` is taken as a day of the month too (AWS's guide lists it there), but a number with L not;
-//! - `15W` never leaves its month; a month without that day has no opening;
-//! - the items of a list are added up, `#`, `L` and `W` among them.
+//! AWS's documentation defines the grammar. Where it is silent, Quartz decides, from which AWS's grammar
+//! derives:
+//! - Exactly one of day-of-month and day-of-week is `?` (AWS).
+//! - `/8` is `*/8`, from the smallest value on (AWS, for hours).
+//! - A range can wrap: `FRI-MON`, `22-2`, `NOV-FEB` (Quartz: "overflowing ranges"), except for years.
+//! - `L` alone as day of the week is Saturday; `6L` or `FRIL` is the last Friday of the month.
+//! - `SUNL` is also a day of the month (AWS's guide lists it there), but a number with L is not.
+//! - `15W` never leaves its month; a month without that day has no opening.
+//! - A list is the union of its items, including `#`, `L` and `W`.
+//!
+//! # Failure modes
+//! - A lenient parser accepts a field with another meaning than in AWS: each field lists its values, and
+//!   everything else is an error at the item.
 
 use std::ops::Range;
 
@@ -28,7 +31,7 @@ pub(super) fn texts(expression: &str) -> Option<[&str; 6]> {
     inner.split_whitespace().collect::<Vec<_>>().try_into().ok()
 }
 
-/// Reads the six fields; `body` is where they stand in `text`.
+/// Parses the six fields at `body` in `text`.
 pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Cron, ScheduleError> {
     let inside = Piece {
         text: &text[body.clone()],
@@ -56,14 +59,14 @@ pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Cron, ScheduleErro
             return Err(ScheduleError::new(
                 dow.span(),
                 "day-of-month and day-of-week are both given: one of them must be ?",
-                "make the day-of-week ?",
+                "replace the day-of-week by ?",
             ));
         }
         _ => {
             return Err(ScheduleError::new(
                 dom.span(),
                 "day-of-month and day-of-week are both given: one of them must be ?",
-                "make the one that does not matter ?",
+                "replace one of them by ?",
             ));
         }
     };
@@ -78,7 +81,7 @@ pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Cron, ScheduleErro
         return Err(ScheduleError::new(
             body,
             "this schedule never fires: no day from 1970 to 2199 matches",
-            "look at the day together with month and year: 30 FEB does not exist",
+            "check the day together with month and year: 30 FEB does not exist",
         ));
     }
     Ok(cron)
@@ -87,15 +90,15 @@ pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Cron, ScheduleErro
 fn wrong_count(pieces: &[Piece<'_>], body: Range<usize>) -> ScheduleError {
     let hint = match pieces.len() {
         5 => format!(
-            "AWS's cron has a sixth field, the year, mostly *; and one of the days must be ?: {ORDER}"
+            "add the year as the sixth field, usually *, and make one of the days ?: {ORDER}"
         ),
-        7 => format!("AWS's cron has no seconds: {ORDER}"),
-        _ => format!("the fields are {ORDER}, such as cron(0 7 * * ? *)"),
+        7 => format!("remove the seconds; the fields are {ORDER}"),
+        _ => format!("write the fields {ORDER}, such as cron(0 7 * * ? *)"),
     };
     let s = if pieces.len() == 1 { "" } else { "s" };
     ScheduleError::new(
         body,
-        format!("cron has {} field{s} here, and takes 6", pieces.len()),
+        format!("cron has {} field{s} here, and requires 6", pieces.len()),
         hint,
     )
 }
@@ -114,7 +117,7 @@ fn days_of_month(piece: &Piece<'_>) -> Result<Days, ScheduleError> {
                 return Err(bad(
                     &DAY_OF_MONTH,
                     &item,
-                    format!("{:?} is not understood", item.text),
+                    format!("{:?} is not valid", item.text),
                 ));
             }
             days.last_of_week |= 1 << value(&DAY_OF_WEEK, &name)?;

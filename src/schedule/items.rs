@@ -1,6 +1,7 @@
-//! The items of which the fields of `cron(…)` are made: values, names, ranges, steps and lists.
+//! Parser of the items of a `cron(…)` field: values, names, ranges, steps and lists.
 //!
-//! What can go wrong: an error points at the wrong place. A [`Piece`] of text carries where it stands.
+//! # Failure modes
+//! - An error marks the wrong position: each [`Piece`] of text carries its position.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, LazyLock};
@@ -13,11 +14,11 @@ const MONTHS: &[&str] = &[
 ];
 const WEEK: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// What a field is called and which values it has.
+/// A field with its name and values.
 pub(super) struct Field {
     name: &'static str,
     pub(super) values: RangeInclusive<u16>,
-    /// Names of the values, from the least on.
+    /// Names of the values, from the smallest on.
     names: &'static [&'static str],
     hint: &'static str,
 }
@@ -59,7 +60,7 @@ pub(super) const YEAR: Field = Field {
     hint: "years are 1970-2199, with `,` `-` `*` `/`; mostly *",
 };
 
-/// A piece of the expression and where it stands.
+/// A part of the expression with its position.
 #[derive(Clone)]
 pub(super) struct Piece<'a> {
     pub(super) text: &'a str,
@@ -71,7 +72,7 @@ impl<'a> Piece<'a> {
         self.start..self.start + self.text.len()
     }
 
-    /// The pieces between separators, empty ones too.
+    /// The pieces between separators, including empty ones.
     pub(super) fn split(&self, separator: char) -> Vec<Piece<'a>> {
         let mut start = self.start;
         self.text
@@ -86,10 +87,10 @@ impl<'a> Piece<'a> {
 }
 
 /// An error at a piece of a field.
-pub(super) fn bad(field: &Field, piece: &Piece<'_>, what: impl AsRef<str>) -> ScheduleError {
+pub(super) fn bad(field: &Field, piece: &Piece<'_>, message: impl AsRef<str>) -> ScheduleError {
     ScheduleError::new(
         piece.span(),
-        format!("{}: {}", field.name, what.as_ref()),
+        format!("{}: {}", field.name, message.as_ref()),
         field.hint,
     )
 }
@@ -122,20 +123,16 @@ pub(super) fn value(field: &Field, piece: &Piece<'_>) -> Result<u16, ScheduleErr
         (false, _) if upper == "?" => Err(bad(
             field,
             piece,
-            "? stands alone, as the day-of-month or as the day-of-week",
+            "? is only for the whole day-of-month or day-of-week",
         )),
-        (false, _) => Err(bad(
-            field,
-            piece,
-            format!("{:?} is not understood", piece.text),
-        )),
+        (false, _) => Err(bad(field, piece, format!("{:?} is not valid", piece.text))),
     }
 }
 
 /// The values of one item: `*`, `7`, `1-5`, each with a step or without.
 pub(super) fn values(field: &Field, item: &Piece<'_>) -> Result<Vec<u16>, ScheduleError> {
-    let (least, most) = (*field.values.start(), *field.values.end());
-    let count = most - least + 1;
+    let (min, max) = (*field.values.start(), *field.values.end());
+    let count = max - min + 1;
     let parts = item.split('/');
     let (range, step) = match &parts[..] {
         [range] => (range, None),
@@ -149,10 +146,10 @@ pub(super) fn values(field: &Field, item: &Piece<'_>) -> Result<Vec<u16>, Schedu
         }
     };
     let (from, to) = match &range.split('-')[..] {
-        [all] if all.text == "*" || all.text.is_empty() && step.is_some() => (least, most),
+        [all] if all.text == "*" || all.text.is_empty() && step.is_some() => (min, max),
         [one] => {
             let from = value(field, one)?;
-            (from, if step.is_some() { most } else { from })
+            (from, if step.is_some() { max } else { from })
         }
         [from, to] => (value(field, from)?, value(field, to)?),
         _ => {
@@ -181,16 +178,16 @@ pub(super) fn values(field: &Field, item: &Piece<'_>) -> Result<Vec<u16>, Schedu
                         "{}: the step {:?} is not in 1-{count}",
                         field.name, step.text
                     ),
-                    "steps begin anew in every hour, day, month or year; for a longer period use rate(…)",
+                    "use rate(…) for a longer period, because steps restart in every hour, day, month or year",
                 ));
             }
         },
     };
-    // A range that wraps goes on from the least value.
+    // A range that wraps continues at the smallest value.
     let length = (to + count - from) % count;
     Ok((0..=length)
         .step_by(usize::from(step))
-        .map(|i| least + (from - least + i) % count)
+        .map(|i| min + (from - min + i) % count)
         .collect())
 }
 
@@ -198,7 +195,7 @@ pub(super) fn bits(values: &[u16]) -> Bits {
     values.iter().fold(0, |set, n| set | 1 << n)
 }
 
-/// A whole field of plain items.
+/// A field of plain items.
 pub(super) fn set(field: &Field, piece: &Piece<'_>) -> Result<Bits, ScheduleError> {
     let mut all = 0;
     for item in piece.split(',') {
@@ -207,7 +204,7 @@ pub(super) fn set(field: &Field, piece: &Piece<'_>) -> Result<Bits, ScheduleErro
     Ok(all)
 }
 
-/// Every year: so say most schedules, of which there may be thousands.
+/// All years, shared because most of the possibly thousands of schedules use `*`.
 static EVERY_YEAR: LazyLock<Arc<[u16]>> = LazyLock::new(|| YEARS.collect());
 
 pub(super) fn years(piece: &Piece<'_>) -> Result<Arc<[u16]>, ScheduleError> {
@@ -223,7 +220,7 @@ pub(super) fn years(piece: &Piece<'_>) -> Result<Arc<[u16]>, ScheduleError> {
     Ok(all.into())
 }
 
-/// The text before a suffix, whatever its case.
+/// The text before a suffix, compared without case.
 pub(super) fn before<'a>(item: &Piece<'a>, suffix: &str) -> Option<Piece<'a>> {
     let cut = item.text.len().checked_sub(suffix.len())?;
     let (text, end) = item.text.split_at_checked(cut)?;

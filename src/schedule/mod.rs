@@ -1,16 +1,14 @@
-//! When a rotation's windows open and close: pure, no clock and no tokio inside. All times are UTC.
+//! Schedules and windows: pure functions of times in UTC, without a clock.
 //!
-//! What can go wrong, and what prevents it:
-//! - an expression is read otherwise than its author meant: AWS's grammar is read as it is documented,
-//!   everything else is refused with an error that points at the bad field, and a reading of the same
-//!   rules minute by minute, written independently, agrees with ours on random expressions;
-//! - a rotation never happens because its expression never fires: refused when it is read;
-//! - two windows of one rotation overlap, and one instant belongs to two runs: a [`WindowPlan`] with
-//!   overlapping windows cannot be made;
-//! - the search for the next opening does not end: it walks at most the months of 230 years.
+//! [`expression`] parses a schedule; `cron` and `rate` are its two kinds, and `fields` and `items` parse the
+//! former. [`window`] derives windows from openings, and `aws` checks AWS's limits.
 //!
-//! [`expression`] is the schedule itself; `cron` and `rate` are its two kinds, `fields` and `items`
-//! read the text of the former; [`window`] turns openings into windows; `aws` says what AWS would not take.
+//! # Failure modes
+//! - An expression gets another meaning than intended: the parser accepts AWS's documented grammar only and
+//!   marks the invalid field. An independent implementation agrees with it on random expressions.
+//! - An expression never fires: the parser refuses it.
+//! - Two windows of one rotation overlap: a [`WindowPlan`] with overlapping windows cannot be created.
+//! - The search for the next opening does not end: it visits at most the months of 230 years.
 
 mod aws;
 mod cron;

@@ -1,11 +1,11 @@
-//! `rate(n minutes|hours|days)`.
+//! Parser and openings of `rate(n minutes|hours|days)`.
 //!
-//! What can go wrong: the same opening is computed twice with different fractions of a second (the
-//! anchor went through a journal that keeps fewer digits), and is taken for two windows. So openings
-//! are computed in whole seconds.
+//! Singular and plural are accepted for every number. AWS requires the matching form, which
+//! `Schedule::aws_refuses` reports.
 //!
-//! Singular and plural are both read whatever the number, because neither can be misread; AWS wants
-//! the one that fits, which `Schedule::aws_refuses` says.
+//! # Failure modes
+//! - One opening is computed twice with different fractions of a second, after the journal rounded the anchor,
+//!   and counts as two windows: openings are in whole seconds.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use chrono::{DateTime, Utc};
 
 use super::ScheduleError;
 
-/// The longest period, in days: AWS's own limit (`AutomaticallyAfterDays`).
+/// The longest period in days, which is AWS's limit (`AutomaticallyAfterDays`).
 const MAX_DAYS: u64 = 1000;
 const HINT: &str = "write rate(30 days), rate(12 hours) or rate(90 minutes)";
 
-/// A period that is counted from an anchor.
+/// A period, counted from an anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rate {
     pub number: u64,
     pub unit: Unit,
-    /// As written: `hour` or `hours`.
+    /// Whether the unit was written in the plural.
     pub plural: bool,
 }
 
@@ -53,7 +53,7 @@ impl Unit {
 }
 
 impl Rate {
-    /// At most [`MAX_DAYS`].
+    /// The period, at most [`MAX_DAYS`].
     pub(super) const fn period(&self) -> Duration {
         Duration::from_secs(self.number * self.unit.seconds())
     }
@@ -72,18 +72,18 @@ impl Rate {
     }
 }
 
-/// Reads `n unit`; `body` is where that stands in `text`.
+/// Parses `n unit` at `body` in `text`.
 pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Rate, ScheduleError> {
     let inner = &text[body.clone()];
     let words: Vec<&str> = inner.split_whitespace().collect();
     let [number_text, unit_text] = words[..] else {
         return Err(ScheduleError::new(
             body,
-            format!("rate takes a number and a unit, not {inner:?}"),
+            format!("rate requires a number and a unit, not {inner:?}"),
             HINT,
         ));
     };
-    // Where it stands, and not where its text stands first: `rate(11 1)`.
+    // The position of the word itself, not of its first occurrence: `rate(11 1)`.
     let span = |word: &str| {
         let at = body.start + (word.as_ptr() as usize - inner.as_ptr() as usize);
         at..at + word.len()
@@ -108,14 +108,14 @@ pub(super) fn parse(text: &str, body: Range<usize>) -> Result<Rate, ScheduleErro
         "week" | "weeks" => {
             return Err(ScheduleError::new(
                 span(unit_text),
-                "rate has no weeks",
+                "rate does not support weeks",
                 format!("write rate({} days)", number.saturating_mul(7)),
             ));
         }
         "month" | "months" => {
             return Err(ScheduleError::new(
                 span(unit_text),
-                "rate has no months",
+                "rate does not support months",
                 "write rate(30 days), or cron(0 7 1 * ? *) for the first of every month",
             ));
         }

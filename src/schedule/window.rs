@@ -1,9 +1,9 @@
-//! Windows: the spans in which a rotation may start and must end.
+//! Windows: time spans in which a rotation can start and must end.
 //!
-//! What can go wrong, and what prevents it:
-//! - one instant lies in two windows, and two runs believe that it is theirs: a [`WindowPlan`] whose
-//!   windows overlap cannot be made;
-//! - a run starts when its window is already closed: the offset is shorter than the window.
+//! # Failure modes
+//! - A time belongs to two windows, and so to two runs: a [`WindowPlan`] with overlapping windows cannot be
+//!   created.
+//! - A run starts after its window has closed: the offset is shorter than the window.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::Schedule;
 use twinkey_core::code::Code;
 
-/// The shortest window that a config may ask for.
+/// The shortest window of a config.
 pub const SHORTEST: Duration = Duration::from_secs(5 * 60);
 /// The longest window, as in AWS.
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// The span in which a rotation may start and must end. `opens` is in it, `closes` is not.
+/// A time span in which a rotation can start and must end; it includes `opens` and excludes `closes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Window {
     pub opens: DateTime<Utc>,
@@ -40,19 +40,19 @@ impl Window {
 pub struct WindowPlan {
     pub schedule: Schedule,
     pub length: Duration,
-    /// How long after the opening the run starts (`spread`, derived from the rotation's name).
+    /// The delay from the opening to the start of the run (`spread`, derived from the rotation's name).
     pub offset: Duration,
 }
 
-/// Why a schedule and a length make no windows.
+/// A schedule and a length that do not form windows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WindowError {
     #[error("a window is 5m to 24h long, in whole seconds")]
     Length,
-    #[error("the run would start {} after the opening of a window of {}", seconds(.offset), seconds(.length))]
+    #[error("the run would start {} after the opening of a window of {}", config_duration(.offset), config_duration(.length))]
     Offset { offset: Duration, length: Duration },
-    #[error("a window of {} is still open when the next one opens: {overlap}", seconds(.length))]
+    #[error("a window of {} is still open when the next one opens: {overlap}", config_duration(.length))]
     Overlap { length: Duration, overlap: Overlap },
 }
 
@@ -62,7 +62,7 @@ pub enum Overlap {
     SameDay(NaiveTime, NaiveTime),
     /// The last opening of a day and the first one of the next day.
     NextDay(NaiveTime, NaiveTime),
-    /// Openings follow each other at this distance.
+    /// The period of all openings.
     Every(Duration),
 }
 
@@ -81,13 +81,13 @@ impl std::fmt::Display for Overlap {
                 first.format("%H:%M"),
                 second.format("%H:%M")
             ),
-            Self::Every(period) => write!(f, "one opens every {}", seconds(period)),
+            Self::Every(period) => write!(f, "one opens every {}", config_duration(period)),
         }
     }
 }
 
-/// A length of time for a message, in the config's own units.
-fn seconds(length: &Duration) -> String {
+/// A duration for a message, in the units of the config.
+fn config_duration(length: &Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
         s if s > 0 && s.is_multiple_of(3600) => format!("{}h", s / 3600),
@@ -103,13 +103,13 @@ impl WindowError {
         Code::ConfigInvalid
     }
 
-    /// What to do now.
+    /// The next step for the user.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Length => "give a window such as \"1h\"",
-            Self::Offset { .. } => "make the spread shorter than the window",
-            Self::Overlap { .. } => "make the window shorter, or the openings rarer",
+            Self::Offset { .. } => "set a spread that is shorter than the window",
+            Self::Overlap { .. } => "shorten the window, or let it open less often",
         }
     }
 }
@@ -130,11 +130,11 @@ impl WindowPlan {
         Self::unbounded(schedule, length, offset)
     }
 
-    /// As [`WindowPlan::new`], for windows of seconds: for the demo and for tests only, not reachable
-    /// from a config. Runs start at the opening.
+    /// A plan with windows of seconds, whose runs start at the opening; for the demo and tests only, not for
+    /// configs.
     ///
     /// # Errors
-    /// As [`WindowPlan::new`], but for the least length, which is a second.
+    /// As [`WindowPlan::new`], with a shortest length of one second.
     pub fn for_demo(schedule: Schedule, length: Duration) -> Result<Self, WindowError> {
         if length.as_secs() == 0 || length > LONGEST {
             return Err(WindowError::Length);
@@ -170,7 +170,7 @@ impl WindowPlan {
         })
     }
 
-    /// The window that is open at `at`, if one is.
+    /// The window that is open at `at`, if there is one.
     #[must_use]
     pub fn open_window(&self, at: DateTime<Utc>, anchor: DateTime<Utc>) -> Option<Window> {
         // Windows do not overlap: only the first that closes after `at` can be open at `at`.
@@ -178,7 +178,7 @@ impl WindowPlan {
             .filter(|window| window.contains(at))
     }
 
-    /// When the run of a window starts: `offset` after its opening.
+    /// The start of a window's run: `offset` after its opening.
     #[must_use]
     pub fn starts(&self, window: &Window) -> DateTime<Utc> {
         // The offset is shorter than the window, so that the sum is between two valid times.
@@ -193,7 +193,7 @@ impl WindowPlan {
     }
 }
 
-/// Whether a config may ask for windows of this length.
+/// Checks the length of a config's window.
 ///
 /// # Errors
 /// [`WindowError::Length`]
@@ -204,8 +204,8 @@ pub fn check_length(length: Duration) -> Result<(), WindowError> {
     Ok(())
 }
 
-/// Where in `0..spread` the runs of the rotation `name` start: the same for ever, spread evenly over
-/// names, in whole seconds.
+/// The offset in `0..spread` of the rotation `name`: constant, evenly distributed over names, in whole
+/// seconds.
 #[must_use]
 pub fn spread_offset(name: &str, spread: Duration) -> Duration {
     let hash = digest::digest(&digest::SHA256, name.as_bytes());

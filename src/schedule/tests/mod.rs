@@ -27,7 +27,7 @@ fn assert_openings(expression: &str, after: &str, expected: &[&str]) {
 }
 
 #[test]
-fn awss_documented_examples_open_when_aws_says() {
+fn the_documented_examples_of_aws_open_as_documented() {
     // 2026-11-23 is a Monday.
     for (expression, expected) in [
         (
@@ -84,14 +84,14 @@ fn awss_documented_examples_open_when_aws_says() {
 }
 
 #[test]
-fn leap_days_year_ends_and_the_edges_of_months_are_where_the_calendar_has_them() {
+fn leap_days_and_ends_of_months_and_years_are_correct() {
     for (expression, after, expected) in [
         (
             "cron(0 0 29 2 ? *)",
             "2024-02-29 00:00",
             vec!["2028-02-29 00:00", "2032-02-29 00:00"],
         ),
-        // 2100 is no leap year.
+        // 2100 is not a leap year.
         (
             "cron(0 0 29 2 ? *)",
             "2096-02-29 00:00",
@@ -123,7 +123,7 @@ fn leap_days_year_ends_and_the_edges_of_months_are_where_the_calendar_has_them()
             "2026-01-01 00:00",
             vec!["2026-01-30 00:00", "2026-02-27 00:00"],
         ),
-        // Sunday 15 February 2026 looks ahead, Saturday 15 August 2026 looks back.
+        // Sunday 15 February 2026 moves forward, Saturday 15 August 2026 moves back.
         (
             "cron(0 0 15W 2,8 ? *)",
             "2026-01-01 00:00",
@@ -182,7 +182,7 @@ fn leap_days_year_ends_and_the_edges_of_months_are_where_the_calendar_has_them()
 }
 
 #[test]
-fn an_opening_is_strictly_after_and_the_last_year_is_the_end() {
+fn the_next_opening_is_strictly_later_until_the_last_year() {
     let schedule = cron("cron(0 7 * * ? *)");
     let seven = at("2026-11-23 07:00");
     assert_eq!(
@@ -222,17 +222,17 @@ fn a_rate_counts_whole_periods_from_its_anchor() {
 }
 
 #[test]
-fn what_aws_would_refuse_is_said_and_its_own_examples_are_not() {
+fn limits_of_aws_are_reported_except_for_its_own_examples() {
     let hours = |n: u64| Duration::from_secs(n * 3600);
     for (text, window, part) in [
         ("cron(30 7 * * ? *)", hours(1), "minutes to be 0"),
         ("cron(0 7 * * ? 2027)", hours(1), "year to be *"),
-        ("cron(0 7 15W * ? *)", hours(1), "no W"),
-        ("cron(0 7 ? * SUN#1,SUN#3 *)", hours(1), "# only by itself"),
+        ("cron(0 7 15W * ? *)", hours(1), "not support W"),
+        ("cron(0 7 ? * SUN#1,SUN#3 *)", hours(1), "# only alone"),
         (
             "cron(0 0/3 * * ? *)",
             hours(1),
-            "4 hours apart, and one opens at 00:00 and the next at 03:00",
+            "4 hours between rotations, and one opens at 00:00 and the next at 03:00",
         ),
         (
             "cron(0 1,22 * * ? *)",
@@ -241,8 +241,8 @@ fn what_aws_would_refuse_is_said_and_its_own_examples_are_not() {
         ),
         ("cron(0 7 * * ? *)", Duration::from_secs(900), "whole hours"),
         ("cron(0 23 * * ? *)", hours(2), "end of its UTC day"),
-        ("rate(90 minutes)", hours(1), "no rate of minutes"),
-        ("rate(3 hours)", hours(1), "4 hours apart"),
+        ("rate(90 minutes)", hours(1), "a rate of minutes"),
+        ("rate(3 hours)", hours(1), "4 hours between"),
         ("rate(1 days)", hours(1), "rate(1 day)"),
         ("rate(30 days)", Duration::from_secs(900), "whole hours"),
     ] {

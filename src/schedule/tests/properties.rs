@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use super::super::{Schedule, WindowPlan, brute};
 use super::at;
 
-fn item(least: u16, most: u16) -> impl Strategy<Value = String> {
-    let n = least..=most;
-    let step = 1..=(most - least + 1).min(12);
+fn item(min: u16, max: u16) -> impl Strategy<Value = String> {
+    let n = min..=max;
+    let step = 1..=(max - min + 1).min(12);
     prop_oneof![
         4 => n.clone().prop_map(|n| n.to_string()),
         2 => Just("*".to_owned()),
@@ -67,7 +67,7 @@ fn expression() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn the_next_opening_is_the_one_that_looking_at_every_minute_finds(
+    fn the_next_opening_equals_a_search_of_every_minute(
         text in expression(),
         seconds in 1_740_000_000_i64..1_900_000_000,
     ) {
@@ -87,14 +87,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics_and_every_span_is_inside_it(text in "[ ]?(cron|rate)?[(]?[-0-9A-Za-z#?*/, äL]{0,30}[)]?") {
+    fn no_text_panics_and_spans_are_inside_the_text(text in "[ ]?(cron|rate)?[(]?[-0-9A-Za-z#?*/, äL]{0,30}[)]?") {
         if let Err(error) = Schedule::parse(&text) {
             prop_assert!(text.get(error.span.0..error.span.1).is_some(), "{:?} {:?}", text, error);
         }
     }
 
     #[test]
-    fn windows_that_are_taken_never_overlap_and_those_refused_do(
+    fn exactly_the_overlapping_windows_are_refused(
         hours in list(item(0, 23)), days in days(), minutes in 5_u64..1440,
     ) {
         let text = format!("cron(0 {hours} {} * {} 2026)", days.0, days.1);
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn the_open_window_is_the_one_that_holds_the_instant(
+    fn the_open_window_contains_the_time(
         text in expression(), length in 300_u64..7200, seconds in 1_740_000_000_i64..1_800_000_000,
     ) {
         let Ok(schedule) = Schedule::parse(&text) else { return Ok(()) };
@@ -119,7 +119,7 @@ proptest! {
         let now = DateTime::from_timestamp(seconds, 0).unwrap();
         let next = plan.next_window(now, now);
         for instant in [Some(now), next.map(|w| w.opens), next.map(|w| w.closes)].into_iter().flatten() {
-            // Minute by minute backwards: the openings whose window holds the instant.
+            // A search backwards by minute for the opening whose window contains the time.
             let mut expected = None;
             for back in 0..=length / 60 {
                 let minute = instant.timestamp().div_euclid(60) * 60 - i64::try_from(back * 60).unwrap();

@@ -4,7 +4,7 @@ use super::super::{Schedule, WindowPlan, spread_offset};
 use super::{at, cron};
 
 #[test]
-fn a_window_holds_its_opening_and_not_its_closing() {
+fn a_window_includes_its_opening_and_not_its_closing() {
     let plan = WindowPlan::new(
         cron("cron(0 7,8 * * ? *)"),
         Duration::from_secs(3600),
@@ -27,7 +27,7 @@ fn a_window_holds_its_opening_and_not_its_closing() {
 }
 
 #[test]
-fn a_plan_with_a_bad_length_offset_or_overlap_cannot_be_made() {
+fn a_plan_with_a_bad_length_offset_or_overlap_is_refused() {
     let m = |n: u64| Duration::from_secs(n * 60);
     let new = |text, length, offset| {
         WindowPlan::new(cron(text), length, offset).map_err(|e| e.to_string())
@@ -60,7 +60,7 @@ fn a_plan_with_a_bad_length_offset_or_overlap_cannot_be_made() {
 }
 
 #[test]
-fn the_demos_windows_may_be_seconds_long_and_follow_each_other_without_a_gap() {
+fn windows_of_the_demo_follow_without_a_gap() {
     let seconds = Duration::from_secs;
     let plan = WindowPlan::for_demo(Schedule::every_seconds(5), seconds(5)).unwrap();
     let now = at("2026-11-23 07:00") + chrono::TimeDelta::milliseconds(7300);
@@ -76,7 +76,7 @@ fn the_demos_windows_may_be_seconds_long_and_follow_each_other_without_a_gap() {
 }
 
 #[test]
-fn a_name_always_starts_at_the_same_offset_and_names_are_spread() {
+fn the_offset_of_a_name_is_constant_and_evenly_distributed() {
     let spread = Duration::from_secs(600);
     // The first eight bytes of SHA-256("orders"), by sha256sum, modulo 600.
     assert_eq!(spread_offset("orders", spread), Duration::from_secs(388));
