@@ -13,7 +13,7 @@
 //! | `GET /v1/rotations/{name}/plan`, `…/check` | as the commands of this name |
 //! | `GET /v1/runs`, `GET /v1/runs/{id}` | runs with their steps |
 //! | `GET /v1/events` | a stream of every step of every run |
-//! | `GET /` and paths below it | the [`dashboard`], which lists its routes |
+//! | `GET /` and paths below it | the `dashboard`, which lists its routes |
 //!
 //! # Failure modes
 //! - A client without the token calls a route: one middleware around all routes but the three public ones,
@@ -24,6 +24,7 @@
 //! - A route and its description differ: a test compares them.
 
 pub mod auth;
+#[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod metrics;
 pub mod openapi;
@@ -92,7 +93,9 @@ fn authenticated_routes() -> Vec<Route> {
 pub fn all_routes() -> Vec<(&'static str, &'static str)> {
     let all = public_routes().into_iter().chain(authenticated_routes());
     let all = all.map(|(method, path, _)| (method, path));
-    all.chain(dashboard::all_routes()).collect()
+    #[cfg(feature = "dashboard")]
+    let all = all.chain(dashboard::all_routes());
+    all.collect()
 }
 
 fn build_router(routes: Vec<Route>) -> Router<WorkerState> {
@@ -109,9 +112,10 @@ pub fn router(state: WorkerState, auth: Arc<TokenAuth>) -> Router {
             Arc::clone(&auth),
             auth::require,
         ));
-    build_router(public_routes())
-        .merge(authenticated)
-        .merge(dashboard::router(&auth))
+    let router = build_router(public_routes()).merge(authenticated);
+    #[cfg(feature = "dashboard")]
+    let router = router.merge(dashboard::router(&auth));
+    router
         .layer(middleware::from_fn(routes::limit_time))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)

@@ -135,8 +135,10 @@ mod tests {
             })
             .collect();
         // Pages may change at any time, so the document does not describe them.
+        #[cfg(feature = "dashboard")]
         let pages = crate::admin::dashboard::all_routes();
-        assert!(pages.contains(&("GET", "/")), "{pages:?}");
+        #[cfg(not(feature = "dashboard"))]
+        let pages: Vec<(&str, &str)> = Vec::new();
         let existing: BTreeSet<(String, String)> = crate::admin::all_routes()
             .into_iter()
             .filter(|route| !pages.contains(route))

@@ -31,7 +31,7 @@ async fn reload_token(auth: Arc<TokenAuth>, clock: Clock) {
     let token: Vec<PathBuf> = auth.file().map(Into::into).into_iter().collect();
     let mut previous = hash(&token);
     loop {
-        clock.pass(INTERVAL).await;
+        clock.sleep(INTERVAL).await;
         if changed(&token, &mut previous) {
             match auth.reload() {
                 Ok(()) => tracing::info!("admin token reloaded"),
@@ -48,7 +48,7 @@ pub async fn reload_certificate(identity: Arc<Identity>, clock: Clock) {
     let files: Vec<PathBuf> = identity.files().map(Into::into).into_iter().collect();
     let mut previous = hash(&files);
     loop {
-        clock.pass(INTERVAL).await;
+        clock.sleep(INTERVAL).await;
         if changed(&files, &mut previous) {
             match identity.reload() {
                 Ok(()) => tracing::info!("certificate reloaded"),

@@ -10,6 +10,7 @@
 //!   the variables that hold tokens and keys of the worker are removed from its environment.
 //! - A worker that stops or falls behind skips a hook: each skipped hook is an error in the log.
 
+#[cfg(feature = "aws")]
 mod ecs;
 mod exec;
 pub mod payload;
@@ -74,6 +75,7 @@ impl fmt::Display for HookFailure {
 
 /// The executable action of a hook.
 enum HookAction {
+    #[cfg(feature = "aws")]
     Ecs(ecs::Ecs),
     Exec(exec::Exec),
 }
@@ -116,16 +118,20 @@ pub fn start(
     for hook in &settings.hooks {
         let action =
             match &hook.action {
+                #[cfg(feature = "aws")]
                 HookActionSettings::EcsRedeploy { cluster, services } => {
                     let run_context = &state.runner.rotator.context;
                     let (aws, clock) = (run_context.aws.clone(), run_context.clock.clone());
                     HookAction::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
                 }
+                // The config refuses this hook.
+                #[cfg(not(feature = "aws"))]
+                HookActionSettings::EcsRedeploy { .. } => continue,
                 HookActionSettings::Exec { program, arguments } => HookAction::Exec(
                     exec::Exec::new(program, arguments, secret_variables(settings)),
                 ),
             };
-        state.metrics.expect_hooks(hook.action.kind(), &OUTCOMES);
+        state.metrics.register_hooks(hook.action.kind(), &OUTCOMES);
         workers.push(Arc::new(HookWorker {
             hook: hook.clone(),
             action,
@@ -184,6 +190,7 @@ impl HookWorker {
     async fn run(&self, payload: &HookPayload) {
         let hook = &self.hook;
         let result = match &self.action {
+            #[cfg(feature = "aws")]
             HookAction::Ecs(ecs) => {
                 let redeployed = tokio::time::timeout(hook.timeout, ecs.redeploy()).await;
                 redeployed.unwrap_or(Err(HookFailure::TimedOut))
@@ -204,6 +211,6 @@ impl HookWorker {
 
     fn record_outcome(&self, outcome: &'static str) {
         let kind = self.hook.action.kind();
-        self.state.metrics.hook_ran(kind, outcome);
+        self.state.metrics.hook(kind, outcome);
     }
 }

@@ -1,6 +1,6 @@
-//! The dashboard in a browser: `make test-browser`, which installs a headless Chromium and runs these.
+//! The dashboard in a headless Chromium. `make test-browser` installs it and runs these tests.
 
+mod appearance;
 mod chromium;
-mod looks;
-mod scene;
-mod story;
+mod fixture;
+mod flows;

@@ -24,7 +24,7 @@ use crate::admin::auth::{self, TokenAuth};
 use crate::admin::problem::ApiError;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::{AUDIT, Clock};
-use twinkey_stores::listener::Peer;
+use twinkey_stores::listener::PeerAddr;
 
 /// Headers that forbid foreign content, inline content and frames.
 ///
@@ -164,7 +164,7 @@ fn sensitive<'de, D: Deserializer<'de>>(from: D) -> Result<Sensitive, D::Error> 
 /// Checks the token and starts a session.
 pub(super) async fn sign_in(
     Extension(auth): Extension<Arc<TokenAuth>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     headers: HeaderMap,
     form: Result<Form<SignIn>, FormRejection>,
 ) -> Result<Response, ErrorPage> {

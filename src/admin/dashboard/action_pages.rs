@@ -17,7 +17,7 @@ use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::{Caller, RotationPath, audit, check_reason};
 use crate::worker::state::WorkerState;
-use twinkey_stores::listener::Peer;
+use twinkey_stores::listener::PeerAddr;
 
 /// The fields of the form, besides its CSRF token.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -67,7 +67,7 @@ pub(super) async fn execute(
     action: Action,
     State(state): State<WorkerState>,
     Extension(context): Extension<SessionContext>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     named: Result<RotationPath, ApiError>,
     form: Result<Form<ActionForm>, FormRejection>,
 ) -> Result<Response, ErrorPage> {

@@ -19,7 +19,7 @@ use super::view::timeline::RUNS;
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::RotationPath;
-use crate::journal::{RotationMemory, RunQuery};
+use crate::journal::{RotationRecord, RunQuery};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use crate::worker::upcoming::upcoming;
@@ -41,14 +41,14 @@ pub(super) async fn overview(
     query: Result<Query<FilterForm>, QueryRejection>,
 ) -> Result<Response, ErrorPage> {
     let filter = RotationFilter::try_from(parse_query(query)?)?;
-    let memory = state.runner.rotator.journal.memory().await;
+    let memory = state.runner.rotator.journal.rotation_records().await;
     let memory = memory.map_err(RotationError::from)?;
     let (rotations, now) = (state.rotations(), state.now());
-    let empty = RotationMemory::default();
-    let memory_of = |name: &str| memory.get(name).unwrap_or(&empty);
+    let empty = RotationRecord::default();
+    let rotation_record = |name: &str| memory.get(name).unwrap_or(&empty);
     let views: Vec<RotationView> = rotations
         .iter()
-        .map(|r| crate::worker::views::view(r, memory_of(&r.name).clone(), now))
+        .map(|r| crate::worker::views::view(r, rotation_record(&r.name).clone(), now))
         .collect();
     let rows = views.iter().map(|view| Row {
         view,
@@ -59,7 +59,7 @@ pub(super) async fn overview(
         .zip(&views)
         .filter(|(_, view)| filter.matches(view))
         .flat_map(|(rotation, view)| {
-            let groups = upcoming(rotation, memory_of(&rotation.name), now);
+            let groups = upcoming(rotation, rotation_record(&rotation.name), now);
             groups.into_iter().map(|group| (view.name.as_str(), group))
         });
     let page = view::overview::page(&OverviewPage {

@@ -17,7 +17,7 @@ use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
 use crate::worker::state::WorkerState;
 use twinkey_core::telemetry::AUDIT;
-use twinkey_stores::listener::Peer;
+use twinkey_stores::listener::PeerAddr;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
@@ -125,12 +125,12 @@ pub fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
 
 /// The caller: its address, and its session of the dashboard if it has one.
 pub struct Caller {
-    peer: Peer,
+    peer: PeerAddr,
     session: Option<String>,
 }
 
-impl From<Peer> for Caller {
-    fn from(peer: Peer) -> Self {
+impl From<PeerAddr> for Caller {
+    fn from(peer: PeerAddr) -> Self {
         Self {
             peer,
             session: None,
@@ -141,7 +141,7 @@ impl From<Peer> for Caller {
 impl Caller {
     /// A user of the dashboard.
     #[must_use]
-    pub fn session(peer: Peer, session: &Session) -> Self {
+    pub fn session(peer: PeerAddr, session: &Session) -> Self {
         Self {
             peer,
             session: Some(session.log_id().to_owned()),

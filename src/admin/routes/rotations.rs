@@ -27,7 +27,7 @@ use crate::rotation::commands::plan::Plan;
 use crate::rotation::commands::rollback::RollbackResult;
 use crate::worker::state::WorkerState;
 use crate::worker::views::RotationView;
-use twinkey_stores::listener::Peer;
+use twinkey_stores::listener::PeerAddr;
 
 /// Every rotation, as `twinkey status --json`.
 #[utoipa::path(get, path = "/v1/rotations", tag = "rotations",
@@ -66,7 +66,7 @@ pub async fn rotation(
     ))]
 pub async fn rotate(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     RotationPath(rotation): RotationPath,
     headers: HeaderMap,
     body: Body,
@@ -100,7 +100,7 @@ pub async fn rotate(
     ))]
 pub async fn rollback(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     RotationPath(rotation): RotationPath,
     body: Body,
 ) -> Result<Json<RollbackResult>, ApiError> {
@@ -134,7 +134,7 @@ pub struct Paused {
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
 pub async fn pause(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     named: RotationPath,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
@@ -148,7 +148,7 @@ pub async fn pause(
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
 pub async fn resume(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
     named: RotationPath,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
@@ -157,7 +157,7 @@ pub async fn resume(
 
 async fn set_paused(
     state: &WorkerState,
-    peer: Peer,
+    peer: PeerAddr,
     RotationPath(rotation): RotationPath,
     body: Body,
     paused: bool,

@@ -4,24 +4,24 @@ use reqwest::Response;
 use serde_json::Value as Json;
 
 use super::Endpoint;
-use crate::serving::signal;
-use twinkey_testkit::environment::Plan;
+use crate::serving::worker::signal;
+use twinkey_testkit::environment::Setup;
 
 /// One event as it was sent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sent {
+pub struct SentEvent {
     pub id: String,
     pub name: String,
     pub data: Json,
 }
 
 /// Reads a stream event by event.
-pub struct Stream {
+pub struct EventStream {
     answer: Response,
     text: String,
 }
 
-impl Stream {
+impl EventStream {
     pub async fn open(endpoint: &Endpoint, query: &str, after: Option<&str>) -> Self {
         let mut request = endpoint.get(&format!("/v1/events{query}"));
         if let Some(id) = after {
@@ -37,7 +37,7 @@ impl Stream {
     }
 
     /// `None`: the stream has ended.
-    pub async fn next(&mut self) -> Option<Sent> {
+    pub async fn next(&mut self) -> Option<SentEvent> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -50,7 +50,7 @@ impl Stream {
                 // Comments keep the connection alive, and say nothing.
                 if !name.is_empty() {
                     let data = serde_json::from_str(&data).unwrap();
-                    return Some(Sent { id, name, data });
+                    return Some(SentEvent { id, name, data });
                 }
             }
             let chunk = self.answer.chunk().await.unwrap()?;
@@ -59,11 +59,11 @@ impl Stream {
     }
 
     /// All events up to the end of the next run, that one included.
-    pub async fn run(&mut self) -> Vec<Sent> {
+    pub async fn run(&mut self) -> Vec<SentEvent> {
         let mut events = Vec::new();
         while events
             .last()
-            .is_none_or(|sent: &Sent| sent.name != "run_finished")
+            .is_none_or(|sent: &SentEvent| sent.name != "run_finished")
         {
             events.push(self.next().await.unwrap());
         }
@@ -81,8 +81,8 @@ async fn rotate(endpoint: &Endpoint) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_step_of_a_run_is_told_in_order_as_it_happens() {
-    let endpoint = Endpoint::open(Plan::default()).await;
-    let mut stream = Stream::open(&endpoint, "", None).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let mut stream = EventStream::open(&endpoint, "", None).await;
     rotate(&endpoint).await;
     let events = stream.run().await;
     let told: Vec<String> = events
@@ -121,21 +121,21 @@ async fn every_step_of_a_run_is_told_in_order_as_it_happens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_was_cut_off_gets_exactly_what_it_has_not_read() {
-    let endpoint = Endpoint::open(Plan::default()).await;
-    let mut whole = Stream::open(&endpoint, "", None).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let mut whole = EventStream::open(&endpoint, "", None).await;
     rotate(&endpoint).await;
     let first = whole.run().await;
     rotate(&endpoint).await;
     let second = whole.run().await;
     let all = [first, second].concat();
     for seen in [0, 4, all.len() - 2] {
-        let mut again = Stream::open(&endpoint, "?rotation=shop", Some(&all[seen].id)).await;
+        let mut again = EventStream::open(&endpoint, "?rotation=shop", Some(&all[seen].id)).await;
         for expected in &all[seen + 1..] {
             assert_eq!(again.next().await.as_ref(), Some(expected));
         }
     }
     let stranger = format!("{:032}-9", 0);
-    let mut stranger = Stream::open(&endpoint, "", Some(&stranger)).await;
+    let mut stranger = EventStream::open(&endpoint, "", Some(&stranger)).await;
     let gap = stranger.next().await.unwrap();
     assert_eq!((gap.name.as_str(), &gap.data["lost"]), ("gap", &Json::Null));
     assert_eq!(stranger.next().await.as_ref(), Some(&all[0]));
@@ -150,9 +150,9 @@ async fn a_reader_that_was_cut_off_gets_exactly_what_it_has_not_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_another_rotation_hears_nothing_and_a_worker_that_stops_ends_the_streams() {
-    let mut endpoint = Endpoint::open(Plan::default()).await;
-    let mut other = Stream::open(&endpoint, "?rotation=other", None).await;
-    let mut all = Stream::open(&endpoint, "", None).await;
+    let mut endpoint = Endpoint::open(Setup::default()).await;
+    let mut other = EventStream::open(&endpoint, "?rotation=other", None).await;
+    let mut all = EventStream::open(&endpoint, "", None).await;
     rotate(&endpoint).await;
     all.run().await;
     signal(&endpoint.serve, "TERM");

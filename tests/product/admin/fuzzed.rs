@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::environment::Plan;
+use twinkey_testkit::environment::Setup;
 
 /// How many requests the fuzzer makes up for each operation.
 const EXAMPLES: &str = "100";
@@ -21,13 +21,13 @@ fn fuzzer() -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes its time: make test-api"]
 async fn a_fuzzer_finds_no_5xx_and_no_answer_that_the_document_does_not_describe() {
-    let endpoint = Endpoint::open(Plan {
+    let endpoint = Endpoint::open(Setup {
         rotation: "in_use = \"ignore\"".into(),
-        ..Plan::default()
+        ..Setup::default()
     })
     .await;
     // So that there is something to roll back to.
-    endpoint.env.good(&["rotate", "shop"]).await;
+    endpoint.env.run_ok(&["rotate", "shop"]).await;
     let config = endpoint.env.folder.path().join("schemathesis.toml");
     // Most of what is asked for is there.
     let text = format!(
@@ -46,9 +46,9 @@ async fn a_fuzzer_finds_no_5xx_and_no_answer_that_the_document_does_not_describe
         .output()
         .await
         .expect("schemathesis is installed by make test-api");
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
-    assert!(output.status.success(), "{said}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    println!("{message}");
+    assert!(output.status.success(), "{message}");
     // It has reached what is behind the document, too.
     let runs = endpoint
         .json("/v1/runs?rotation=shop&state=succeeded")

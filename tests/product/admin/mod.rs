@@ -11,7 +11,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value as Json;
 use tokio::process::Child;
 
-use twinkey_testkit::environment::{Plan, Environment, free_address};
+use twinkey_testkit::environment::{Setup, Environment, free_address};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -24,10 +24,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub async fn open(plan: Plan) -> Self {
+    pub async fn open(plan: Setup) -> Self {
         let address = free_address();
         let server = format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"");
-        let env = Environment::open(Plan {
+        let env = Environment::open(Setup {
             config: format!("{}\n{server}", plan.config),
             ..plan
         })

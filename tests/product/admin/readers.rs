@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::events::Stream;
+use super::events::EventStream;
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::environment::Plan;
+use twinkey_testkit::environment::Setup;
 
 const RUNS: usize = 100;
 const READERS: usize = 200;
@@ -17,7 +17,7 @@ const EVENTS: usize = 11;
 
 /// How long so many runs take, one after the other, as the runs themselves tell.
 async fn rotate(endpoint: &Endpoint) -> (Duration, f64) {
-    let mut stream = Stream::open(endpoint, "", None).await;
+    let mut stream = EventStream::open(endpoint, "", None).await;
     let begun = Instant::now();
     let mut slowest: f64 = 0.0;
     for _ in 0..RUNS {
@@ -54,7 +54,7 @@ fn memory(endpoint: &Endpoint) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_readers_fifty_of_them_stuck_slow_no_run_and_take_no_memory_to_speak_of() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     rotate(&endpoint).await;
     let (alone, slowest_alone) = rotate(&endpoint).await;
     let before = memory(&endpoint);

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use twinkey_stores::stage;
 
 use super::Endpoint;
-use twinkey_testkit::environment::{Plan, until};
+use twinkey_testkit::environment::{Setup, until};
 
 async fn rotated(endpoint: &Endpoint, body: &str) -> Json {
     let (status, begun) = endpoint
@@ -23,7 +23,7 @@ async fn rotated(endpoint: &Endpoint, body: &str) -> Json {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_says_who_asked() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     let (status, problem) = endpoint
         .answer(endpoint.post("/v1/rotations/shop/rollback", ""))
         .await;
@@ -75,9 +75,9 @@ async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_sa
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_and_check_answer_as_the_commands_do() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     let here = async |args: &[&str]| -> Json {
-        serde_json::from_str(&endpoint.env.good(args).await).unwrap()
+        serde_json::from_str(&endpoint.env.run_ok(args).await).unwrap()
     };
     let plan = endpoint.json("/v1/rotations/shop/plan").await;
     assert_eq!(plan, here(&["plan", "shop", "--json"]).await);
@@ -88,7 +88,7 @@ async fn plan_and_check_answer_as_the_commands_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_are_listed_newest_first_by_page_and_by_state() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     let mut made = Vec::new();
     for _ in 0..3 {
         made.insert(0, rotated(&endpoint, "").await);
@@ -121,7 +121,7 @@ async fn runs_are_listed_newest_first_by_page_and_by_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_answered_with_a_problem_and_does_nothing() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     let before = endpoint.env.state().await;
     let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1001));
     let huge = "x".repeat(20_000);

@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::{HOST, ORIGIN};
 
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::environment::{Plan, Environment, free_address};
+use twinkey_testkit::environment::{Setup, Environment, free_address};
 
 /// The method and path of every operation of the served document, and whether it asks for the token.
 async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {
@@ -26,7 +26,7 @@ async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     let before = endpoint.env.state().await;
     let open = ["/healthz", "/readyz", "/openapi.json"];
     let operations = operations(&endpoint).await;
@@ -70,9 +70,9 @@ async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_site_can_do_nothing_through_somebody_s_browser() {
     let address = free_address();
-    let env = Environment::open(Plan {
+    let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),
-        ..Plan::default()
+        ..Setup::default()
     })
     .await;
     let _serve = env.serve(&address).await;

@@ -8,15 +8,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
 use twinkey::cli::Cli;
 
-use super::note;
-use super::place::Place;
-use crate::failures::with;
-use twinkey_testkit::leak_scan::Scan;
+use super::record_passwords;
+use super::fixture::LeakFixture;
+use crate::faults::failures::with;
+use twinkey_testkit::leak_scan::LeakScan;
 
 pub const LOGGED: [&[&str]; 2] = [&["-vv"], &["-vv", "--log-format", "json"]];
 
 /// One way to call a command.
-struct Way {
+struct Invocation {
     args: Vec<&'static str>,
     /// What it reads, if it does.
     input: Option<String>,
@@ -42,51 +42,51 @@ pub fn every_command() -> Vec<(String, Command)> {
 }
 
 /// How a command is called here. A new one has to be added, or the scan fails.
-async fn ways<P: Place>(command: &str, place: &P) -> Vec<Way> {
-    let local = place.is_local();
-    let way = |args: &[&'static str]| Way {
+async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocation> {
+    let local = fixture.is_local();
+    let invocation = |args: &[&'static str]| Invocation {
         args: args.to_vec(),
         input: None,
         good: true,
     };
-    let in_store = |args: &[&'static str]| Way {
+    let in_store = |args: &[&'static str]| Invocation {
         good: local,
-        ..way(args)
+        ..invocation(args)
     };
     match command {
         // By themselves: `serving.rs`, `demo.rs`.
         // And by itself where the store is served, in `served.rs`: its secret is printed, once.
         "serve" | "demo" | "keys add" => vec![],
         "keys list" => vec![in_store(&["keys", "list"])],
-        "keys remove" => vec![Way {
+        "keys remove" => vec![Invocation {
             good: false,
-            ..way(&["keys", "remove", "TWKYNOBODYHASTHISKEY"])
+            ..invocation(&["keys", "remove", "TWKYNOBODYHASTHISKEY"])
         }],
         // Nobody listens there.
-        "healthz" => vec![Way {
+        "healthz" => vec![Invocation {
             good: false,
-            ..way(&["healthz", "--url", "http://127.0.0.1:1/healthz"])
+            ..invocation(&["healthz", "--url", "http://127.0.0.1:1/healthz"])
         }],
-        "check" => vec![way(&["check"]), way(&["check", "--offline"])],
-        "plan" => vec![way(&["plan", P::ROTATION])],
+        "check" => vec![invocation(&["check"]), invocation(&["check", "--offline"])],
+        "plan" => vec![invocation(&["plan", P::ROTATION])],
         "rotate" => vec![
-            way(&["rotate", P::ROTATION]),
-            way(&["rotate", P::ROTATION, "--force", "--reason", "the scan"]),
+            invocation(&["rotate", P::ROTATION]),
+            invocation(&["rotate", P::ROTATION, "--force", "--reason", "the scan"]),
         ],
-        "rollback" => vec![way(&["rollback", P::ROTATION, "--reason", "the scan"])],
+        "rollback" => vec![invocation(&["rollback", P::ROTATION, "--reason", "the scan"])],
         "repair" => vec![
-            way(&["repair", P::ROTATION]),
-            way(&["repair", P::ROTATION, "--apply"]),
+            invocation(&["repair", P::ROTATION]),
+            invocation(&["repair", P::ROTATION, "--apply"]),
         ],
-        "status" => vec![way(&["status"]), way(&["status", P::ROTATION])],
-        "history" => vec![way(&["history"]), way(&["history", P::ROTATION])],
-        "pause" => vec![way(&["pause", P::ROTATION])],
-        "resume" => vec![way(&["resume", P::ROTATION])],
-        "schedule" => vec![way(&["schedule", "cron(0 7 * * ? *)", "--window", "1h"])],
+        "status" => vec![invocation(&["status"]), invocation(&["status", P::ROTATION])],
+        "history" => vec![invocation(&["history"]), invocation(&["history", P::ROTATION])],
+        "pause" => vec![invocation(&["pause", P::ROTATION])],
+        "resume" => vec![invocation(&["resume", P::ROTATION])],
+        "schedule" => vec![invocation(&["schedule", "cron(0 7 * * ? *)", "--window", "1h"])],
         "secret put" => {
-            let current = place.documents().await.remove(0);
+            let current = fixture.documents().await.remove(0);
             let broken = format!("{current} {current}");
-            let put = |input, good| Way {
+            let put = |input, good| Invocation {
                 args: vec!["secret", "put", P::SECRET],
                 input: Some(input),
                 good,
@@ -109,16 +109,16 @@ async fn ways<P: Place>(command: &str, place: &P) -> Vec<Way> {
         "secret list" => vec![in_store(&["secret", "list"])],
         "secret versions" => vec![in_store(&["secret", "versions", P::SECRET])],
         "iam-policy" => {
-            let place = [
+            let fixture = [
                 "iam-policy",
                 "--account",
                 "111122223333",
                 "--region",
                 "eu-west-1",
             ];
-            vec![way(&place), way(&[&place[..], &["--ask"]].concat())]
+            vec![invocation(&fixture), invocation(&[&fixture[..], &["--ask"]].concat())]
         }
-        "grants-for-master" => vec![way(&["grants-for-master", "postgres"])],
+        "grants-for-master" => vec![invocation(&["grants-for-master", "postgres"])],
         "import" => {
             let nobody = [
                 "--region",
@@ -126,44 +126,44 @@ async fn ways<P: Place>(command: &str, place: &P) -> Vec<Way> {
                 "--endpoint-url",
                 "http://127.0.0.1:9",
             ];
-            vec![Way {
+            vec![Invocation {
                 good: false,
-                ..way(&[&["import", "--from-aws"][..], &nobody].concat())
+                ..invocation(&[&["import", "--from-aws"][..], &nobody].concat())
             }]
         }
-        "completions" => vec![way(&["completions", "bash"])],
-        "man" => vec![way(&["man"])],
+        "completions" => vec![invocation(&["completions", "bash"])],
+        "man" => vec![invocation(&["man"])],
         other => panic!("there is a new command, {other}: say here how the scan calls it"),
     }
 }
 
 /// Runs everything that can be run, and keeps all that it says.
-pub async fn run_every_command<P: Place>(place: &P, scan: &mut Scan) {
+pub async fn run_every_command<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     for (name, command) in every_command() {
         let json = command.get_arguments().any(|arg| arg.get_id() == "json");
-        for way in ways(&name, place).await {
+        for invocation in invocations(&name, fixture).await {
             for logged in LOGGED {
                 let mut args = logged.to_vec();
-                args.extend(&way.args);
+                args.extend(&invocation.args);
                 if json && logged.contains(&"json") {
                     args.push("--json");
                 }
-                let output = run(place, scan, &args, way.input.as_deref()).await;
-                let said = String::from_utf8_lossy(&output.stderr);
-                assert_eq!(output.status.success(), way.good, "{args:?}: {said}");
-                assert!(name != "rotate" || said.lines().count() > 5, "{said}");
-                note(place, scan).await;
+                let output = run(fixture, scan, &args, invocation.input.as_deref()).await;
+                let message = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.status.success(), invocation.good, "{args:?}: {message}");
+                assert!(name != "rotate" || message.lines().count() > 5, "{message}");
+                record_passwords(fixture, scan).await;
             }
         }
     }
 }
 
 /// Secrets that are wrong, each with its password in it: what is said of them must not quote it.
-pub async fn run_in_distress<P: Place>(place: &P, scan: &mut Scan) {
+pub async fn run_with_broken_secrets<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     let wrong = "Wrong-9876543210-zyxwvu-ABC";
-    scan.knows(wrong);
-    let current = place.documents().await.remove(0);
-    let master = place.master();
+    scan.add_password(wrong);
+    let current = fixture.documents().await.remove(0);
+    let master = fixture.master();
     let mistaken = with(current.clone(), "password", json!(wrong));
     let cases = [
         (P::SECRET, mistaken.to_string()),
@@ -185,7 +185,7 @@ pub async fn run_in_distress<P: Place>(place: &P, scan: &mut Scan) {
     ];
     let mut refused = 0;
     for (name, text) in cases {
-        place.put_text(name, &text).await;
+        fixture.put_text(name, &text).await;
         for (n, args) in [
             &["check"][..],
             &["plan", P::ROTATION],
@@ -197,31 +197,31 @@ pub async fn run_in_distress<P: Place>(place: &P, scan: &mut Scan) {
         {
             let mut all = LOGGED[n % LOGGED.len()].to_vec();
             all.extend(args);
-            let output = run(place, scan, &all, None).await;
+            let output = run(fixture, scan, &all, None).await;
             refused += u32::from(!output.status.success());
         }
-        place.put_text(P::SECRET, &current.to_string()).await;
-        place.put_text(P::MASTER_SECRET, &master.to_string()).await;
+        fixture.put_text(P::SECRET, &current.to_string()).await;
+        fixture.put_text(P::MASTER_SECRET, &master.to_string()).await;
     }
     assert!(refused > 10, "{refused} commands had something to say");
 }
 
 /// Runs the binary to its end, and keeps what it says, how it was called, and what it was given.
-pub async fn run<P: Place>(
-    place: &P,
-    scan: &mut Scan,
+pub async fn run<P: LeakFixture>(
+    fixture: &P,
+    scan: &mut LeakScan,
     args: &[&str],
     input: Option<&str>,
 ) -> Output {
-    let output = speak(place, scan, args, input).await;
-    for (way, bytes) in [("output", &output.stdout), ("errors", &output.stderr)] {
-        scan.keep(format!("the {way} of {args:?}"), bytes.clone());
+    let output = execute(fixture, scan, args, input).await;
+    for (invocation, bytes) in [("output", &output.stdout), ("errors", &output.stderr)] {
+        scan.add_text(format!("the {invocation} of {args:?}"), bytes.clone());
     }
     output
 }
 
-async fn speak<P: Place>(place: &P, scan: &mut Scan, args: &[&str], input: Option<&str>) -> Output {
-    let mut child: Child = place
+async fn execute<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, args: &[&str], input: Option<&str>) -> Output {
+    let mut child: Child = fixture
         .command()
         .args(args)
         .stdin(Stdio::piped())
@@ -229,7 +229,7 @@ async fn speak<P: Place>(place: &P, scan: &mut Scan, args: &[&str], input: Optio
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    scan.keep_process(child.id().unwrap(), &format!("{args:?}"));
+    scan.add_process(child.id().unwrap(), &format!("{args:?}"));
     let mut stdin = child.stdin.take().unwrap();
     // A command that reads nothing may have ended by now.
     let _ = stdin.write_all(input.unwrap_or_default().as_bytes()).await;
@@ -239,12 +239,12 @@ async fn speak<P: Place>(place: &P, scan: &mut Scan, args: &[&str], input: Optio
 
 /// The one command that prints passwords, because it is asked to: the scan finds them in what it prints,
 /// and nowhere in what it logs.
-pub async fn the_scan_finds<P: Place>(place: &P, scan: &mut Scan) {
+pub async fn finds_printed_passwords<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     let args = ["-vv", "secret", "get", P::SECRET];
-    let output = speak(place, scan, &args, None).await;
-    assert!(scan.finds(&output.stdout).is_some(), "it was not found");
-    scan.keep("the log of `secret get`", output.stderr);
+    let output = execute(fixture, scan, &args, None).await;
+    assert!(scan.find_in(&output.stdout).is_some(), "it was not found");
+    scan.add_text("the log of `secret get`", output.stderr);
     let field = ["-vv", "secret", "get", P::SECRET, "--field", "password"];
-    let output = speak(place, scan, &field, None).await;
-    assert_eq!(scan.finds(&output.stdout), Some(0));
+    let output = execute(fixture, scan, &field, None).await;
+    assert_eq!(scan.find_in(&output.stdout), Some(0));
 }

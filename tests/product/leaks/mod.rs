@@ -4,85 +4,85 @@
 //! the process says, logs, answers and writes, how it is called, and what its servers log.
 
 mod commands;
-mod place;
+mod fixture;
 mod served;
 mod serving;
 
 use secrecy::ExposeSecret;
 
-use self::place::Place;
+use self::fixture::LeakFixture;
 use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
 use crate::served::serve_store;
-use twinkey_testkit::leak_scan::Scan;
+use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
-use twinkey_testkit::environment::{Backend, Database, FIRST, Plan, Environment, free_address};
+use twinkey_testkit::environment::{Backend, Database, FIRST, Setup, Environment, free_address};
 
 /// Notes the passwords that there are now.
-async fn note<P: Place>(place: &P, scan: &mut Scan) {
-    for document in place.documents().await {
-        scan.knows(document["password"].as_str().expect("a password"));
+async fn record_passwords<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
+    for document in fixture.documents().await {
+        scan.add_password(document["password"].as_str().expect("a password"));
     }
 }
 
 /// A plan whose worker listens at `address`, for those with the token in `file`.
-fn listening(address: &str, file: &std::path::Path) -> Plan {
+fn listening(address: &str, file: &std::path::Path) -> Setup {
     std::fs::write(file, serving::TOKEN).unwrap();
     let file = file.display();
-    Plan {
+    Setup {
         // What a hook's program is given, it tells the log.
         config: format!(
             "[server]\nlisten = \"{address}\"\nadmin_token_file = \"{file}\"\n[[hook]]\nkind = \"exec\"\ncommand = [\"/usr/bin/env\"]"
         ),
-        ..Plan::default()
+        ..Setup::default()
     }
 }
 
 /// Does everything there is to do and looks everywhere. `known` are passwords of the beginning; `hashed`
 /// is what the server's log must hold, so that it is known to log what changes a password.
-async fn keeps_its_passwords<P: Place>(
-    place: &P,
+async fn scan_everything<P: LeakFixture>(
+    fixture: &P,
     known: &[&str],
     address: &str,
     hashed: &str,
-) -> Scan {
-    let mut scan = Scan::default();
-    known.iter().for_each(|password| scan.knows(password));
-    scan.knows(serving::TOKEN);
-    scan.knows(place.master()["password"].as_str().unwrap());
-    note(place, &mut scan).await;
+) -> LeakScan {
+    let mut scan = LeakScan::default();
+    known.iter().for_each(|password| scan.add_password(password));
+    scan.add_password(serving::TOKEN);
+    scan.add_password(fixture.master()["password"].as_str().unwrap());
+    record_passwords(fixture, &mut scan).await;
     let known = scan.passwords();
     // The fixture itself sets the first passwords in clear: the server's log is looked at from here.
-    let from = place.log().await.len();
+    let from = fixture.log().await.len();
 
-    commands::run_every_command(place, &mut scan).await;
-    commands::run_in_distress(place, &mut scan).await;
+    commands::run_every_command(fixture, &mut scan).await;
+    commands::run_with_broken_secrets(fixture, &mut scan).await;
     for logged in commands::LOGGED {
-        serving::ask_every_route(place, &mut scan, address, logged).await;
+        serving::ask_every_route(fixture, &mut scan, address, logged).await;
     }
     assert!(
         scan.passwords() >= known + 7,
         "six rotations made six new passwords, and there is a wrong one"
     );
-    scan.keep_files(place.folder());
-    let log = &place.log().await[from..];
+    scan.add_files(fixture.folder());
+    let log = &fixture.log().await[from..];
     assert!(log.contains(hashed), "the server logs what changes");
-    scan.keep_some("the server's log", log);
+    scan.add_nonempty("the server's log", log);
     scan.assert_clean();
     scan
 }
 
 /// The same in a shop, whose superuser twinkey never hears of.
-async fn of_shop<D: Database>(env: &Environment<D>, address: &str, hashed: &str) -> Scan {
+async fn scan_environment<D: Database>(env: &Environment<D>, address: &str, hashed: &str) -> LeakScan {
     let root = env.server.superuser().password.expose_secret();
-    keeps_its_passwords(env, &[FIRST, root], address, hashed).await
+    scan_everything(env, &[FIRST, root], address, hashed).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_leaves_the_process_on_postgresql() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let env = Environment::open(listening(&address, token.path())).await;
-    of_shop(&env, &address, "SCRAM-SHA-256$").await;
+    scan_environment(&env, &address, "SCRAM-SHA-256$").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,8 +92,8 @@ async fn no_piece_of_a_password_leaves_the_process_or_its_embedded_store_and_one
     let plan = listening(&address, token.path());
     let env = Environment::open_with(plan, Backend::Local).await;
     serve_store(&env, &free_address(), "");
-    let mut scan = of_shop(&env, &address, "SCRAM-SHA-256$").await;
-    commands::the_scan_finds(&env, &mut scan).await;
+    let mut scan = scan_environment(&env, &address, "SCRAM-SHA-256$").await;
+    commands::finds_printed_passwords(&env, &mut scan).await;
     scan.assert_clean();
 }
 
@@ -102,9 +102,9 @@ async fn no_piece_of_a_password_leaves_the_process_on_mariadb() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let env = MariadbEnvironment::on_mariadb(listening(&address, token.path())).await;
     let hashed = "IDENTIFIED VIA `mysql_native_password` USING '*";
-    let mut scan = of_shop(&env, &address, hashed).await;
+    let mut scan = scan_environment(&env, &address, hashed).await;
     let errors = std::fs::read(env.server.error_log_path()).unwrap();
-    scan.keep_some("the server's error log", errors);
+    scan.add_nonempty("the server's error log", errors);
     scan.assert_clean();
 }
 
@@ -112,7 +112,7 @@ async fn no_piece_of_a_password_leaves_the_process_on_mariadb() {
 async fn no_piece_of_a_password_leaves_the_process_on_documentdb() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let env = MongoEnvironment::on_mongo(listening(&address, token.path())).await;
-    of_shop(&env, &address, "updateUser").await;
+    scan_environment(&env, &address, "updateUser").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,5 +121,5 @@ async fn no_piece_of_a_password_leaves_the_process_on_redshift() {
     let server = listening(&address, token.path()).config;
     let more = format!("master_secret = \"{}\"\n{server}", fixture::MASTER_SECRET);
     let house = RedshiftFixture::open(Deployment::Cluster, "", &more).await;
-    keeps_its_passwords(&house, &[fixture::FIRST], &address, " PASSWORD 'md5").await;
+    scan_everything(&house, &[fixture::FIRST], &address, " PASSWORD 'md5").await;
 }

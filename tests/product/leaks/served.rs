@@ -6,8 +6,8 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value as Json, json};
 use twinkey_core::telemetry::Clock;
 
-use super::place::Place;
-use twinkey_testkit::leak_scan::Scan;
+use super::fixture::LeakFixture;
+use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::until;
 use twinkey_testkit::signed;
 
@@ -15,24 +15,24 @@ const WRITTEN: [&str; 2] = ["Written-0123456789-abc", "Written-9876543210-xyz"];
 const TOKEN: &str = "X-Aws-Parameters-Secrets-Token";
 
 /// Where the place's store is served, if it is.
-fn address<P: Place>(place: &P) -> Option<String> {
-    let config = std::fs::read_to_string(place.folder().join("twinkey.toml")).unwrap();
+fn address<P: LeakFixture>(fixture: &P) -> Option<String> {
+    let config = std::fs::read_to_string(fixture.folder().join("twinkey.toml")).unwrap();
     let (_, rest) = config.split_once("serve = { listen = \"")?;
     Some(rest.split('"').next().unwrap().to_owned())
 }
 
 /// Makes a key, does everything with it that there is to do, and keeps all answers but those that are to hold a
 /// value.
-pub async fn ask_the_served_store<P: Place>(place: &P, scan: &mut Scan) {
-    let Some(address) = address(place) else {
+pub async fn ask_the_served_store<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
+    let Some(address) = address(fixture) else {
         return;
     };
-    let mut add = place.command();
+    let mut add = fixture.command();
     add.args([
         "-vv", "keys", "add", "scan", "--json", "--secret", "*", "--action", "*",
     ]);
     let added = add.output().await.unwrap();
-    scan.keep("what `keys add` says", added.stderr);
+    scan.add_text("what `keys add` says", added.stderr);
     let added: Json = serde_json::from_slice(&added.stdout).unwrap();
     let text = |field: &str| added[field].as_str().unwrap().to_owned();
     let (id, secret, token) = (
@@ -40,10 +40,10 @@ pub async fn ask_the_served_store<P: Place>(place: &P, scan: &mut Scan) {
         text("SecretAccessKey"),
         text("AgentToken"),
     );
-    scan.knows(&secret);
+    scan.add_password(&secret);
     // What stands in front of it is the key's id, which is told.
-    scan.knows(token.split_once('.').unwrap().1);
-    WRITTEN.iter().for_each(|written| scan.knows(written));
+    scan.add_password(token.split_once('.').unwrap().1);
+    WRITTEN.iter().for_each(|written| scan.add_password(written));
 
     let client = Client::new();
     let agent = |path: &str, token: &str| {
@@ -120,27 +120,27 @@ pub async fn ask_the_served_store<P: Place>(place: &P, scan: &mut Scan) {
         true,
     )
     .await;
-    let mut remove = place.command();
+    let mut remove = fixture.command();
     let removed = remove
         .args(["-vv", "keys", "remove", &id])
         .output()
         .await
         .unwrap();
-    scan.keep(
+    scan.add_text(
         "what `keys remove` says",
         [removed.stdout, removed.stderr].concat(),
     );
 }
 
-async fn kept(scan: &mut Scan, what: &str, request: RequestBuilder, keep: bool) {
+async fn kept(scan: &mut LeakScan, what: &str, request: RequestBuilder, keep: bool) {
     let answer = request.send().await.unwrap();
-    scan.keep(
+    scan.add_text(
         format!("the head of {what}"),
         format!("{:?}", answer.headers()),
     );
     let body = answer.bytes().await.unwrap();
     assert!(!body.is_empty());
     if keep {
-        scan.keep(format!("the body of {what}"), body);
+        scan.add_text(format!("the body of {what}"), body);
     }
 }

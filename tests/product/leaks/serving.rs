@@ -5,25 +5,25 @@ use std::process::Stdio;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 
-use super::note;
-use super::place::Place;
+use super::record_passwords;
+use super::fixture::LeakFixture;
 use super::served::ask_the_served_store;
-use crate::admin::dashboard::Visitor;
-use twinkey_testkit::leak_scan::Scan;
+use crate::admin::dashboard::DashboardClient;
+use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::until;
 
 pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
 
 /// Serves with everything logged, asks every route, and keeps every answer, file and log.
-pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str, logged: &[&str]) {
-    let log = place.folder().join(format!("serve{}.log", logged.len()));
+pub async fn ask_every_route<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, address: &str, logged: &[&str]) {
+    let log = fixture.folder().join(format!("serve{}.log", logged.len()));
     let file = || {
         std::fs::File::options()
             .create(true)
             .append(true)
             .open(&log)
     };
-    let mut serve = place
+    let mut serve = fixture
         .command()
         .args(logged)
         .arg("serve")
@@ -41,10 +41,10 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
 
     let client = Client::new();
     let pages = twinkey::admin::dashboard::all_routes();
-    let visitor = Visitor::signed_in(&url, TOKEN).await;
-    let mark = visitor.get("/").await.field("csrf_token");
+    let session = DashboardClient::signed_in(&url, TOKEN).await;
+    let csrf_token = session.get("/").await.field("csrf_token");
     for (method, path) in twinkey::admin::all_routes() {
-        let id = last_run(place).await["id"].as_str().unwrap().to_owned();
+        let id = last_run(fixture).await["id"].as_str().unwrap().to_owned();
         let there = path.replace("{name}", P::ROTATION).replace("{id}", &id);
         assert!(!there.contains('{'), "{path}: say here what stands for it");
         let page = pages.contains(&(method, path));
@@ -56,16 +56,16 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
         };
         // Pages know people by their session, and forms by its mark; the rest knows the token.
         let allowed = |request: RequestBuilder| match page {
-            true => request.header("Cookie", &visitor.cookie),
+            true => request.header("Cookie", &session.cookie),
             false => request.bearer_auth(TOKEN),
         };
         let asked = match (page, &method) {
-            (true, &Method::POST) => form(ask(&there), &mark),
+            (true, &Method::POST) => form(ask(&there), &csrf_token),
             _ => body_of(ask(&there), path),
         };
         let answer = kept(scan, allowed(asked)).await;
         assert!(answer.is_success(), "{method} {path}: {answer}");
-        over(place).await;
+        wait_for_the_run(fixture).await;
         // What it says to those who may not, and of what is not there or not understood.
         kept(scan, ask(&there)).await;
         kept(scan, ask(&there).bearer_auth("Wrong")).await;
@@ -74,16 +74,16 @@ pub async fn ask_every_route<P: Place>(place: &P, scan: &mut Scan, address: &str
         kept(scan, allowed(ask(&there)).body("no JSON")).await;
         let other = client.delete(format!("{url}{there}"));
         kept(scan, allowed(other)).await;
-        note(place, scan).await;
+        record_passwords(fixture, scan).await;
     }
-    ask_the_served_store(place, scan).await;
-    scan.keep_process(serve.id().unwrap(), "serve");
-    let files = scan.keep_files(place.folder());
+    ask_the_served_store(fixture, scan).await;
+    scan.add_process(serve.id().unwrap(), "serve");
+    let files = scan.add_files(fixture.folder());
     for name in ["journal.db", "journal.db-wal"] {
         assert!(files.contains(name), "{name} is not among {files:?}");
     }
     serve.kill().await.unwrap();
-    scan.keep_some("the worker's log", std::fs::read(log).unwrap());
+    scan.add_nonempty("the worker's log", std::fs::read(log).unwrap());
 }
 
 /// A route that changes something gets what it asks for. A new one has to be added, or the scan fails.
@@ -95,17 +95,17 @@ fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
 }
 
 /// The form of a page, with all that any of them sends.
-fn form(request: RequestBuilder, mark: &str) -> RequestBuilder {
+fn form(request: RequestBuilder, csrf_token: &str) -> RequestBuilder {
     let kind = "application/x-www-form-urlencoded";
-    let fields = format!("csrf_token={mark}&token={TOKEN}&force=yes&reason=the+scan");
+    let fields = format!("csrf_token={csrf_token}&token={TOKEN}&force=yes&reason=the+scan");
     request.header("Content-Type", kind).body(fields)
 }
 
 /// Keeps an answer whole.
-async fn kept(scan: &mut Scan, request: RequestBuilder) -> StatusCode {
+async fn kept(scan: &mut LeakScan, request: RequestBuilder) -> StatusCode {
     let mut answer = request.send().await.unwrap();
     let (url, status) = (answer.url().clone(), answer.status());
-    scan.keep(
+    scan.add_text(
         format!("the head from {url}"),
         format!("{:?}", answer.headers()),
     );
@@ -117,7 +117,7 @@ async fn kept(scan: &mut Scan, request: RequestBuilder) -> StatusCode {
             None => break,
         }
     }
-    scan.keep(format!("the body from {url}"), body);
+    scan.add_text(format!("the body from {url}"), body);
     status
 }
 
@@ -125,17 +125,17 @@ fn body_tells_of_a_run(body: &[u8]) -> bool {
     String::from_utf8_lossy(body).contains("event: run_finished")
 }
 
-async fn last_run<P: Place>(place: &P) -> Json {
-    let mut command = place.command();
+async fn last_run<P: LeakFixture>(fixture: &P) -> Json {
+    let mut command = fixture.command();
     let history = command.args(["history", "--json", "--limit", "1"]);
     let runs = history.output().await.unwrap().stdout;
     serde_json::from_slice::<Json>(&runs).unwrap()[0].clone()
 }
 
 /// Waits until no run is on.
-async fn over<P: Place>(place: &P) {
+async fn wait_for_the_run<P: LeakFixture>(fixture: &P) {
     until("the run is over", async || {
-        let run = last_run(place).await;
+        let run = last_run(fixture).await;
         // Somebody may be signed in as the standby until the server has noticed that they are not.
         run["state"] == "succeeded" || run["state"] == "failed"
     })

@@ -10,19 +10,19 @@ use tokio::process::Command;
 use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
-use super::evaluator::{ACCOUNT, Need, REGION, allowed, needs};
+use super::evaluator::{ACCOUNT, Permission, REGION, allowed, required_permissions};
 use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
 use crate::redshift::rotations::furnish;
 use twinkey_testkit::aws::recorder::Recorder;
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
 use twinkey_testkit::environment::documentdb::LocalMongo;
-use twinkey_testkit::environment::{Database, FIRST, Plan, free_address, until};
+use twinkey_testkit::environment::{Database, FIRST, Setup, free_address, until};
 
 const MASTER: &str = "Master-0123456789-abcdef-XYZ";
 
 /// A server with a pair's first user and a master, and both secrets in the stand-in.
-async fn engine<D: Database>(house: &RedshiftFixture) -> D {
-    let start = || D::start(&Plan::default());
+async fn database<D: Database>(house: &RedshiftFixture) -> D {
+    let start = || D::start(&Setup::default());
     let server = tokio::task::spawn_blocking(start).await.unwrap();
     server.populate(&SecretString::from(MASTER), "app").await;
     for (name, user, password) in [("app", "app", FIRST), ("master", "rdsmaster", MASTER)] {
@@ -54,11 +54,11 @@ fn config(recorder: &Recorder, rotations: &str) -> String {
 }
 
 /// The binary in a folder with a config.
-struct Desk {
+struct ConfigFolder {
     folder: TempDir,
 }
 
-impl Desk {
+impl ConfigFolder {
     fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("twinkey.toml"), config).unwrap();
@@ -80,8 +80,8 @@ impl Desk {
     /// What a command printed; it must end with `status`.
     async fn run(&self, args: &[&str], status: i32) -> String {
         let output = self.command().args(args).output().await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {message}");
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -100,15 +100,15 @@ impl Desk {
 /// Each call is allowed, and each thing that is allowed was called for.
 fn assert_least(policy: &Json, recorder: &Recorder) {
     let allowed = allowed(policy);
-    let made: Vec<Need> = recorder.calls().iter().flat_map(needs).collect();
-    let denied: Vec<&Need> = made
+    let made: Vec<Permission> = recorder.calls().iter().flat_map(required_permissions).collect();
+    let denied: Vec<&Permission> = made
         .iter()
-        .filter(|need| !allowed.iter().any(|one| one.covers(need)))
+        .filter(|permission| !allowed.iter().any(|one| one.covers(permission)))
         .collect();
     assert!(denied.is_empty(), "called, and not allowed: {denied:#?}");
-    let idle: Vec<&Need> = allowed
+    let idle: Vec<&Permission> = allowed
         .iter()
-        .filter(|one| !made.iter().any(|need| one.covers(need)))
+        .filter(|one| !made.iter().any(|permission| one.covers(permission)))
         .collect();
     assert!(idle.is_empty(), "allowed, and never called: {idle:#?}");
     println!(
@@ -123,14 +123,14 @@ async fn the_policy_for_all_four_engines_allows_every_call_and_nothing_that_is_n
     let house = RedshiftFixture::open(Deployment::Cluster, "", "").await;
     furnish(&house).await;
     let _servers = (
-        engine::<LocalPostgres>(&house).await,
-        engine::<LocalMysql>(&house).await,
-        engine::<LocalMongo>(&house).await,
+        database::<LocalPostgres>(&house).await,
+        database::<LocalMysql>(&house).await,
+        database::<LocalMongo>(&house).await,
     );
     let recorder = Recorder::start(&house.stand_in.url()).await;
     let address = free_address();
-    let of_engine = |name: &str, engine: &str| {
-        let more = format!("engine = \"{engine}\"\nmaster_secret = \"{name}/master\"");
+    let of_engine = |name: &str, database: &str| {
+        let more = format!("engine = \"{database}\"\nmaster_secret = \"{name}/master\"");
         rotation(name, &more)
     };
     let warehouse = format!(
@@ -151,26 +151,26 @@ async fn the_policy_for_all_four_engines_allows_every_call_and_nothing_that_is_n
         warehouse,
         receivers,
     ];
-    let desk = Desk::new(&config(&recorder, &rotations.concat()));
-    desk.run(&["check"], 0).await;
+    let folder = ConfigFolder::new(&config(&recorder, &rotations.concat()));
+    folder.run(&["check"], 0).await;
     for name in ["postgres", "mariadb", "mongo", "house"] {
-        desk.run(&["plan", name], 0).await;
-        desk.run(&["rotate", name], 0).await;
-        desk.run(&["rollback", name], 0).await;
-        desk.run(&["repair", name, "--apply"], 0).await;
+        folder.run(&["plan", name], 0).await;
+        folder.run(&["rotate", name], 0).await;
+        folder.run(&["rollback", name], 0).await;
+        folder.run(&["repair", name, "--apply"], 0).await;
     }
     // A probe secret that was not deleted is written over by the next proof.
     let faults = house.stand_in.faults();
     faults.answer("DeleteSecret", 1, 400, "AccessDeniedException");
-    desk.run(&["rotate", "house", "--force"], 1).await;
-    serve(&desk, &address, &recorder).await;
-    a_statement_that_hangs(&desk, &house).await;
-    assert_least(&desk.policy(&[]).await, &recorder);
+    folder.run(&["rotate", "house", "--force"], 1).await;
+    serve(&folder, &address, &recorder).await;
+    a_statement_that_hangs(&folder, &house).await;
+    assert_least(&folder.policy(&[]).await, &recorder);
 }
 
 /// A worker, until all that it is to tell has been told.
-async fn serve(desk: &Desk, address: &str, recorder: &Recorder) {
-    let mut worker = desk.command().arg("serve").spawn().unwrap();
+async fn serve(folder: &ConfigFolder, address: &str, recorder: &Recorder) {
+    let mut worker = folder.command().arg("serve").spawn().unwrap();
     let url = format!("http://{address}");
     until("the worker is ready", async || {
         let ready = reqwest::get(format!("{url}/readyz")).await;
@@ -193,11 +193,11 @@ async fn serve(desk: &Desk, address: &str, recorder: &Recorder) {
 }
 
 /// The Data API's batches that take a minute are cancelled: somebody holds the table of locks.
-async fn a_statement_that_hangs(desk: &Desk, house: &RedshiftFixture) {
+async fn a_statement_that_hangs(folder: &ConfigFolder, house: &RedshiftFixture) {
     let mut root = house.redshift().root(HOME).await.unwrap();
     root.execute("BEGIN").await.unwrap();
     root.execute("LOCK TABLE twinkey.locks").await.unwrap();
-    desk.run(&["rotate", "house", "--force"], 1).await;
+    folder.run(&["rotate", "house", "--force"], 1).await;
     root.execute("ROLLBACK").await.unwrap();
 }
 
@@ -221,25 +221,25 @@ async fn each_kind_of_redshifts_admin_is_allowed_its_own_credentials_and_no_more
             "[[rotation]]\nname = \"house\"\nsecret = \"{}\"\nengine = \"redshift\"\nredshift = {{ {redshift} }}\n",
             fixture::SECRET
         );
-        let desk = Desk::new(&config(&recorder, &rotation));
+        let folder = ConfigFolder::new(&config(&recorder, &rotation));
         for _ in 0..2 {
-            desk.run(&["rotate", "house"], 0).await;
+            folder.run(&["rotate", "house"], 0).await;
         }
         let id = format!("{WORKGROUP}=id-of-it");
-        let policy = desk.policy(&["--workgroup-id", &id]).await;
+        let policy = folder.policy(&["--workgroup-id", &id]).await;
         let allowed = allowed(&policy);
-        let made: Vec<Need> = recorder.calls().iter().flat_map(needs).collect();
-        for need in &made {
+        let made: Vec<Permission> = recorder.calls().iter().flat_map(required_permissions).collect();
+        for permission in &made {
             assert!(
-                allowed.iter().any(|one| one.covers(need)),
-                "{redshift}: {need:?}"
+                allowed.iter().any(|one| one.covers(permission)),
+                "{redshift}: {permission:?}"
             );
         }
         // What only trouble calls for is in the test above; here it is about who signs in.
-        let credentials = |need: &&Need| need.action.contains("Credentials");
+        let credentials = |permission: &&Permission| permission.action.contains("Credentials");
         for one in allowed.iter().filter(credentials) {
             assert!(
-                made.iter().any(|need| one.covers(need)),
+                made.iter().any(|permission| one.covers(permission)),
                 "{redshift}: {one:?}"
             );
         }
@@ -257,8 +257,8 @@ async fn asked_secrets_manager_tells_what_the_config_does_not() {
     });
     put(&house, "of/app", &app).await;
     let recorder = Recorder::start(&house.stand_in.url()).await;
-    let desk = Desk::new(&config(&recorder, &rotation("of", "")));
-    let asked = desk.run(&["iam-policy", "--ask"], 0).await;
+    let folder = ConfigFolder::new(&config(&recorder, &rotation("of", "")));
+    let asked = folder.run(&["iam-policy", "--ask"], 0).await;
     let policy: Json = serde_json::from_str(&asked).unwrap();
     for (sid, name) in [("RotatedSecrets", "of/app"), ("MasterSecrets", "of/master")] {
         let statements = policy["Statement"].as_array().unwrap();
@@ -269,7 +269,7 @@ async fn asked_secrets_manager_tells_what_the_config_does_not() {
             "{arn}"
         );
     }
-    let network = desk.run(&["iam-policy", "--ask", "--network"], 0).await;
+    let network = folder.run(&["iam-policy", "--ask", "--network"], 0).await;
     assert!(
         network.contains("db.internal") && network.contains("3306"),
         "{network}"
@@ -284,13 +284,13 @@ async fn asked_secrets_manager_tells_what_the_config_does_not() {
 #[tokio::test]
 async fn without_an_account_there_is_no_policy_but_a_hint() {
     let config = "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\n[[rotation]]\nname = \"a\"\nsecret = \"a\"\n";
-    let desk = Desk::new(config);
-    let output = desk.command().arg("iam-policy").output().await.unwrap();
+    let folder = ConfigFolder::new(config);
+    let output = folder.command().arg("iam-policy").output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("the account is not known") && said.contains("hint: give --account"),
-        "{said}"
+        message.contains("the account is not known") && message.contains("hint: give --account"),
+        "{message}"
     );
 }
 
@@ -306,9 +306,9 @@ async fn all_calls_of_all_tests_are_actions_that_a_policy_allows() {
     for redshift in ["cluster = \"c\"", "workgroup = \"w\""] {
         let more = format!("engine = \"redshift\"\nredshift = {{ {redshift} }}");
         let nowhere = Recorder::start("http://127.0.0.1:9").await;
-        let desk = Desk::new(&config(&nowhere, &rotation("house", &more)));
-        let all = allowed(&desk.policy(&[]).await);
-        allowed_actions.extend(all.into_iter().map(|need| need.action));
+        let folder = ConfigFolder::new(&config(&nowhere, &rotation("house", &more)));
+        let all = allowed(&folder.policy(&[]).await);
+        allowed_actions.extend(all.into_iter().map(|permission| permission.action));
     }
     for action in &made {
         assert!(allowed_actions.contains(*action), "{action}");

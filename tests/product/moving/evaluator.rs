@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use twinkey_testkit::aws::recorder::Recorded;
+use twinkey_testkit::aws::recorder::RecordedCall;
 use twinkey_testkit::aws::redshift::{CLUSTER, WORKGROUP};
 
 pub const ACCOUNT: &str = "123456789012";
@@ -13,13 +13,13 @@ const LOCAL: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
 
 /// An action on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Need {
+pub struct Permission {
     pub action: String,
     pub resource: String,
 }
 
-fn need(action: impl Into<String>, resource: impl Into<String>) -> Need {
-    Need {
+fn permission(action: impl Into<String>, resource: impl Into<String>) -> Permission {
+    Permission {
         action: action.into(),
         resource: resource.into(),
     }
@@ -38,38 +38,38 @@ fn secret(id: &str) -> String {
 }
 
 /// What a call needs ("Actions, resources, and condition keys" of each service).
-pub fn needs(call: &Recorded) -> Vec<Need> {
+pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
     let text = |name: &str| call.asked[name].as_str().unwrap_or_default().to_owned();
     let action = format!("{}:{}", call.service, call.action);
     match (call.service, call.action.as_str()) {
-        ("secretsmanager", "ListSecrets") => vec![need(action, "*")],
+        ("secretsmanager", "ListSecrets") => vec![permission(action, "*")],
         ("secretsmanager", "CreateSecret") => {
             let made = secret(&text("Name"));
-            let mut all = vec![need(action, &made)];
+            let mut all = vec![permission(action, &made)];
             if call.asked["Tags"].is_array() {
-                all.push(need("secretsmanager:TagResource", made));
+                all.push(permission("secretsmanager:TagResource", made));
             }
             all
         }
-        ("secretsmanager", _) => vec![need(action, secret(&text("SecretId")))],
+        ("secretsmanager", _) => vec![permission(action, secret(&text("SecretId")))],
         ("redshift-data", "BatchExecuteStatement") => of_batch(call, action),
         // Of no resource that a caller names.
-        ("redshift-data", _) => vec![need(action, "*")],
-        ("sns", "Publish") => vec![need(action, text("TopicArn"))],
+        ("redshift-data", _) => vec![permission(action, "*")],
+        ("sns", "Publish") => vec![permission(action, text("TopicArn"))],
         ("events", "PutEvents") => {
             let bus = call.asked["Entries"][0]["EventBusName"].as_str().unwrap();
-            vec![need(action, arn("events", &format!("event-bus/{bus}")))]
+            vec![permission(action, arn("events", &format!("event-bus/{bus}")))]
         }
         ("ecs", "UpdateService") => {
             let service = format!("service/{}/{}", text("cluster"), text("service"));
-            vec![need(action, arn("ecs", &service))]
+            vec![permission(action, arn("ecs", &service))]
         }
         other => panic!("nobody knows what {other:?} needs"),
     }
 }
 
 /// "Configuring IAM permissions" for the Data API in the Redshift management guide.
-fn of_batch(call: &Recorded, action: String) -> Vec<Need> {
+fn of_batch(call: &RecordedCall, action: String) -> Vec<Permission> {
     let text = |name: &str| call.asked[name].as_str();
     let database = text("Database").unwrap();
     let of_cluster = text("ClusterIdentifier");
@@ -81,24 +81,24 @@ fn of_batch(call: &Recorded, action: String) -> Vec<Need> {
         }
     };
     let database = arn("redshift", &format!("dbname:{CLUSTER}/{database}"));
-    let mut all = vec![need(action, &place)];
+    let mut all = vec![permission(action, &place)];
     match (text("SecretArn"), text("DbUser"), of_cluster) {
-        (Some(id), _, _) => all.push(need("secretsmanager:GetSecretValue", secret(id))),
+        (Some(id), _, _) => all.push(permission("secretsmanager:GetSecretValue", secret(id))),
         (None, Some(user), _) => {
             let user = arn("redshift", &format!("dbuser:{CLUSTER}/{user}"));
-            all.push(need("redshift:GetClusterCredentials", user));
-            all.push(need("redshift:GetClusterCredentials", database));
+            all.push(permission("redshift:GetClusterCredentials", user));
+            all.push(permission("redshift:GetClusterCredentials", database));
         }
         (None, None, Some(_)) => {
-            all.push(need("redshift:GetClusterCredentialsWithIAM", database));
+            all.push(permission("redshift:GetClusterCredentialsWithIAM", database));
         }
-        (None, None, None) => all.push(need("redshift-serverless:GetCredentials", place)),
+        (None, None, None) => all.push(permission("redshift-serverless:GetCredentials", place)),
     }
     all
 }
 
 /// Each action on each resource that a policy allows.
-pub fn allowed(policy: &Json) -> Vec<Need> {
+pub fn allowed(policy: &Json) -> Vec<Permission> {
     assert_eq!(policy["Version"], "2012-10-17");
     let texts = |list: &Json| -> Vec<String> {
         let list = list.as_array().unwrap().iter();
@@ -110,14 +110,14 @@ pub fn allowed(policy: &Json) -> Vec<Need> {
         for action in texts(&statement["Action"]) {
             assert!(!action.contains('*'), "{action}");
             for resource in texts(&statement["Resource"]) {
-                all.push(need(action.clone(), resource));
+                all.push(permission(action.clone(), resource));
             }
         }
     }
     all
 }
 
-impl Need {
+impl Permission {
     /// Whether what is allowed covers a need.
     pub fn covers(&self, other: &Self) -> bool {
         self.action == other.action && matches(self.resource.as_bytes(), other.resource.as_bytes())

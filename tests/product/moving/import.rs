@@ -10,7 +10,7 @@ use tokio::process::Command;
 use twinkey::config::settings::Settings;
 use twinkey::schedule::Window;
 
-use super::forty::{PASSWORD, rules, serve};
+use super::account::{PASSWORD, rules, serve};
 
 fn twinkey(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
@@ -100,12 +100,12 @@ async fn forty_secrets_become_a_config_that_check_accepts_and_whose_windows_are_
         assert_eq!(text.matches(line).count(), left.len(), "{line}");
     }
     assert!(!text.contains("off/"));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("27 rotations, 13 secrets not converted"),
-        "{said}"
+        message.contains("27 rotations, 13 secrets not converted"),
+        "{message}"
     );
-    assert!(!format!("{text}{said}").contains(PASSWORD));
+    assert!(!format!("{text}{message}").contains(PASSWORD));
 }
 
 #[tokio::test]
@@ -133,11 +133,11 @@ async fn an_account_that_cannot_be_asked_is_an_error_with_a_hint() {
         "http://127.0.0.1:9",
     ];
     let output = twinkey(&nobody).output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(
-        said.contains("error[store_unavailable]") && said.contains("hint: "),
-        "{said}"
+        message.contains("error[store_unavailable]") && message.contains("hint: "),
+        "{message}"
     );
     let nowhere = ["import", "--from-aws"];
     let mut command = twinkey(&nowhere);

@@ -1,9 +1,7 @@
-//! Least privilege, hooks, and moving over from AWS's own rotation.
+//! Least privilege, and the move from the rotation of AWS.
 
+mod account;
 mod allowed;
 mod evaluator;
-mod forty;
-mod hooks;
+mod grants_for_master;
 mod import;
-mod masters;
-mod shell;

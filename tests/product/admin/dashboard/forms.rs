@@ -2,31 +2,31 @@
 
 use twinkey_stores::stage;
 
-use super::Visitor;
+use super::DashboardClient;
 use crate::admin::{Endpoint, TOKEN};
-use twinkey_testkit::environment::{Plan, until};
+use twinkey_testkit::environment::{Setup, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
-    let endpoint = Endpoint::open(Plan::default()).await;
-    let nobody = Visitor::new(&endpoint.url);
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let anonymous = DashboardClient::new(&endpoint.url);
     for wrong in [
         &[("token", "a-wrong-token-of-some-length")][..],
         &[("token", "")],
         &[],
     ] {
-        let page = nobody.post("/sign-in", wrong).await;
+        let page = anonymous.post("/sign-in", wrong).await;
         assert_eq!((page.status, page.cookie.as_str()), (401, ""));
         page.has("That is not the admin token.");
     }
     let back = [("token", TOKEN), ("back", "/rotations/shop")];
-    let page = nobody.post("/sign-in", &back).await;
+    let page = anonymous.post("/sign-in", &back).await;
     assert_eq!(
         (page.status, page.location.as_str()),
         (303, "/rotations/shop")
     );
     let elsewhere = [("token", TOKEN), ("back", "//evil.example")];
-    assert_eq!(nobody.post("/sign-in", &elsewhere).await.location, "/");
+    assert_eq!(anonymous.post("/sign-in", &elsewhere).await.location, "/");
     assert!(
         page.cookie.contains("; HttpOnly; SameSite=Strict"),
         "{}",
@@ -34,9 +34,9 @@ async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
     );
     assert!(!page.cookie.contains(TOKEN) && !endpoint.log().contains(TOKEN));
 
-    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let mark = visitor.mark().await;
-    let gone = visitor.post("/sign-out", &[("csrf_token", &mark)]).await;
+    let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    let csrf_token = session.csrf_token().await;
+    let gone = session.post("/sign-out", &[("csrf_token", &csrf_token)]).await;
     assert!(gone.cookie.starts_with("twinkey_session=; ") && gone.cookie.contains("Max-Age=0"));
     std::fs::write(
         endpoint.env.folder.path().join("token"),
@@ -44,26 +44,26 @@ async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
     )
     .unwrap();
     until("the sessions of the old token are over", async || {
-        visitor.get("/").await.status == 401
+        session.get("/").await.status == 401
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_who() {
-    let endpoint = Endpoint::open(Plan {
+    let endpoint = Endpoint::open(Setup {
         rotation: "min_interval = \"1h\"\nschedule = \"cron(0 3 * * ? *)\"".into(),
-        ..Plan::default()
+        ..Setup::default()
     })
     .await;
-    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let refused = visitor.act("rollback", &[("reason", "too early")]).await;
+    let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    let refused = session.act("rollback", &[("reason", "too early")]).await;
     assert_eq!(refused.status, 422);
     refused.has("secret_not_found");
     refused.has("or store the right password in the secret");
     refused.has("value=\"too early\"");
 
-    let done = visitor.act("rotate", &[("reason", "first <of> all")]).await;
+    let done = session.act("rotate", &[("reason", "first <of> all")]).await;
     assert_eq!(
         (done.status, done.location.as_str()),
         (303, "/rotations/shop?done=rotate")
@@ -72,17 +72,17 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
         endpoint.json("/v1/rotations/shop").await["last_run"]["state"] == "succeeded"
     })
     .await;
-    let page = visitor.get(&done.location).await;
+    let page = session.get(&done.location).await;
     page.has("A run has started.");
     page.has("<q>first &lt;of&gt; all</q>");
     page.has("data-step=\"finish\" data-state=\"succeeded\"");
     // The same form sent twice is one run.
-    let asked = visitor.get("/rotations/shop/rotate").await;
-    let (mark, key) = (asked.field("csrf_token"), asked.field("key"));
-    let forced = [("csrf_token", mark.as_str()), ("key", &key), ("force", "yes")];
+    let asked = session.get("/rotations/shop/rotate").await;
+    let (csrf_token, key) = (asked.field("csrf_token"), asked.field("key"));
+    let forced = [("csrf_token", csrf_token.as_str()), ("key", &key), ("force", "yes")];
     for _ in 0..2 {
         assert_eq!(
-            visitor.post("/rotations/shop/rotate", &forced).await.status,
+            session.post("/rotations/shop/rotate", &forced).await.status,
             303
         );
         until("the run is over", async || {
@@ -92,27 +92,27 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
     }
     assert_eq!(endpoint.json("/v1/runs").await.as_array().unwrap().len(), 2);
 
-    let soon = visitor.act("rotate", &[("reason", "again")]).await;
+    let soon = session.act("rotate", &[("reason", "again")]).await;
     assert_eq!(soon.status, 409);
     soon.has("<code>too_soon</code>");
     soon.has("moved less than min_interval ago");
     soon.has("wait until ");
     let long = "x".repeat(1001);
-    assert_eq!(visitor.act("pause", &[("reason", &long)]).await.status, 400);
+    assert_eq!(session.act("pause", &[("reason", &long)]).await.status, 400);
 
     for (action, state) in [("pause", "paused"), ("resume", "idle")] {
         assert_eq!(
-            visitor.act(action, &[("reason", "tonight")]).await.status,
+            session.act(action, &[("reason", "tonight")]).await.status,
             303
         );
         assert_eq!(endpoint.json("/v1/rotations/shop").await["state"], state);
-        visitor
+        session
             .get("/")
             .await
             .has(&format!("<span class=\"word\">{state}</span>"));
     }
     assert_eq!(
-        visitor
+        session
             .act("rollback", &[("reason", "back again")])
             .await
             .status,
@@ -147,9 +147,9 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_at_the_database_shows_what_check_and_plan_say() {
-    let endpoint = Endpoint::open(Plan::default()).await;
-    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let page = visitor.get("/rotations/shop/database-check").await;
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    let page = session.get("/rotations/shop/database-check").await;
     assert_eq!(page.status, 200, "{}", page.html);
     let plan = endpoint.json("/v1/rotations/shop/plan").await;
     let changes = plan["changes"].as_array().unwrap();
@@ -170,7 +170,7 @@ async fn a_look_at_the_database_shows_what_check_and_plan_say() {
         .env
         .put_text(twinkey_testkit::environment::SECRET, "no JSON")
         .await;
-    let broken = visitor.get("/rotations/shop/database-check").await;
+    let broken = session.get("/rotations/shop/database-check").await;
     assert_eq!(broken.status, 200);
     broken.has("secret_malformed");
 }

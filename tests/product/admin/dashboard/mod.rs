@@ -1,6 +1,6 @@
 //! The dashboard, asked as a browser without script asks it.
 
-mod doors;
+mod sign_in;
 mod forms;
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
@@ -8,7 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response};
 
 /// A browser that keeps the session's cookie and follows no redirect by itself.
-pub struct Visitor {
+pub struct DashboardClient {
     client: Client,
     url: String,
     pub cookie: String,
@@ -22,7 +22,7 @@ pub struct Page {
     pub html: String,
 }
 
-impl Visitor {
+impl DashboardClient {
     pub fn new(url: &str) -> Self {
         let client = Client::builder().redirect(Policy::none()).build().unwrap();
         Self {
@@ -34,11 +34,11 @@ impl Visitor {
 
     /// Somebody who has signed in.
     pub async fn signed_in(url: &str, token: &str) -> Self {
-        let mut visitor = Self::new(url);
-        let page = visitor.post("/sign-in", &[("token", token)]).await;
+        let mut session = Self::new(url);
+        let page = session.post("/sign-in", &[("token", token)]).await;
         assert_eq!((page.status, page.location.as_str()), (303, "/"));
-        visitor.cookie = page.cookie.split(';').next().unwrap().to_owned();
-        visitor
+        session.cookie = page.cookie.split(';').next().unwrap().to_owned();
+        session
     }
 
     /// Asks with the cookie, if there is one.
@@ -65,7 +65,7 @@ impl Visitor {
     }
 
     /// The mark of this session's forms, as the confirmation has it.
-    pub async fn mark(&self) -> String {
+    pub async fn csrf_token(&self) -> String {
         let page = self.get("/rotations/shop/pause").await;
         assert_eq!(page.status, 200, "{}", page.html);
         page.field("csrf_token")
@@ -76,8 +76,8 @@ impl Visitor {
         let path = format!("/rotations/shop/{action}");
         let asked = self.get(&path).await;
         assert_eq!(asked.status, 200, "{}", asked.html);
-        let mark = asked.field("csrf_token");
-        let mut all = vec![("csrf_token", mark.as_str())];
+        let csrf_token = asked.field("csrf_token");
+        let mut all = vec![("csrf_token", csrf_token.as_str())];
         all.extend(fields);
         self.post(&path, &all).await
     }

@@ -44,7 +44,7 @@ fn key() -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::example;
+    use super::super::super::example;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::scene::Scene;
+use super::fixture::BrowserFixture;
 use twinkey_testkit::environment::until;
 
 /// WebDriver's code point of the tabulator key.
@@ -18,10 +18,10 @@ fn axe() -> String {
 }
 
 /// Writes a picture into `docs/` where that is asked for.
-async fn picture(scene: &Scene, name: &str) {
+async fn picture(fixture: &BrowserFixture, name: &str) {
     if std::env::var_os("TWINKEY_WRITE_PICTURES").is_some() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        scene
+        fixture
             .browser
             .picture(&docs.join(format!("dashboard-{name}.png")))
             .await;
@@ -31,16 +31,16 @@ async fn picture(scene: &Scene, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a browser: make test-browser"]
 async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_schemes() {
-    let (scene, axe) = (Scene::open().await, axe());
-    let browser = &scene.browser;
-    browser.go(&scene.url).await;
+    let (fixture, axe) = (BrowserFixture::open().await, axe());
+    let browser = &fixture.browser;
+    browser.go(&fixture.url).await;
     browser.shows("Admin token").await;
     assert_eq!(
-        scene.faults(&axe).await,
+        fixture.faults(&axe).await,
         Vec::<String>::new(),
         "the sign-in"
     );
-    scene.sign_in().await;
+    fixture.sign_in().await;
     for name in [
         "billing",
         "reporting",
@@ -50,14 +50,14 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
         "inventory",
         "billing",
     ] {
-        scene.rotated(name).await;
+        fixture.rotated(name).await;
     }
-    let failed = scene.rotated("payments").await;
+    let failed = fixture.rotated("payments").await;
     assert_eq!(
         failed["state"], "failed",
         "its probe asks a table that is not there: {failed}"
     );
-    scene.post("/v1/rotations/sessions/pause").await;
+    fixture.post("/v1/rotations/sessions/pause").await;
 
     for (path, shown, name) in [
         ("/", "paused", ""),
@@ -82,13 +82,13 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
         ] {
             browser.prefers(scheme).await;
             browser.width(width).await;
-            browser.go(&format!("{}{path}", scene.url)).await;
+            browser.go(&format!("{}{path}", fixture.url)).await;
             browser.shows(shown).await;
             if path == "/" {
                 browser.shows("Live").await;
             }
             let what = format!("{path} {scheme} at {width}");
-            assert_eq!(scene.faults(&axe).await, Vec::<String>::new(), "{what}");
+            assert_eq!(fixture.faults(&axe).await, Vec::<String>::new(), "{what}");
             let wide = browser
                 .script("return document.documentElement.scrollWidth")
                 .await;
@@ -97,15 +97,15 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
                 "{what}: {wide} px wide"
             );
             match (name, scheme, width) {
-                ("" | "-rotation", _, 1280) => picture(&scene, &format!("{scheme}{name}")).await,
-                ("" | "-rotation", "light", 390) => picture(&scene, &format!("390{name}")).await,
+                ("" | "-rotation", _, 1280) => picture(&fixture, &format!("{scheme}{name}")).await,
+                ("" | "-rotation", "light", 390) => picture(&fixture, &format!("390{name}")).await,
                 _ => {}
             }
         }
     }
 
     browser.width(1280).await;
-    browser.go(&format!("{}/", scene.url)).await;
+    browser.go(&format!("{}/", fixture.url)).await;
     browser.shows("Live").await;
     let others = "return performance.getEntriesByType('resource').map((r) => r.name).filter((name) => !name.startsWith(location.origin))";
     assert_eq!(
@@ -122,7 +122,7 @@ async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_s
         browser.script("return document.activeElement.id").await == "to-inventory"
     })
     .await;
-    scene.rotated("inventory").await;
+    fixture.rotated("inventory").await;
     until("the row is new", async || {
         let text = "return document.querySelector('[data-rotation=inventory] .user.active')?.innerText ?? ''";
         !browser.script(text).await.as_str().unwrap().contains("_clone")

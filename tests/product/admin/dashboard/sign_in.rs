@@ -3,9 +3,9 @@
 use reqwest::Method;
 use reqwest::header::{HOST, ORIGIN};
 
-use super::{Visitor, read};
+use super::{DashboardClient, read};
 use crate::admin::{Endpoint, TOKEN};
-use twinkey_testkit::environment::{Plan, Environment, free_address};
+use twinkey_testkit::environment::{Setup, Environment, free_address};
 
 /// Where nobody is asked for a session.
 const OPEN: [(&str, &str); 5] = [
@@ -29,24 +29,24 @@ fn guarded() -> Vec<(Method, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
-    let endpoint = Endpoint::open(Plan::default()).await;
+    let endpoint = Endpoint::open(Setup::default()).await;
     let before = endpoint.env.state().await;
-    let nobody = Visitor::new(&endpoint.url);
-    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let other = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let (mark, others) = (visitor.mark().await, other.mark().await);
-    assert_ne!(mark, others);
+    let anonymous = DashboardClient::new(&endpoint.url);
+    let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    let other = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    let (csrf_token, others) = (session.csrf_token().await, other.csrf_token().await);
+    assert_ne!(csrf_token, others);
     let made_up = "twinkey_session=99999999999.0123456789abcdef.AAAA";
     let routes = guarded();
     assert!(routes.len() >= 12, "{routes:?}");
     for (method, path) in &routes {
         let asks = [
-            nobody.ask(method.clone(), path),
-            nobody.ask(method.clone(), path).bearer_auth(TOKEN),
-            nobody.ask(method.clone(), path).header("Cookie", made_up),
-            nobody
+            anonymous.ask(method.clone(), path),
+            anonymous.ask(method.clone(), path).bearer_auth(TOKEN),
+            anonymous.ask(method.clone(), path).header("Cookie", made_up),
+            anonymous
                 .ask(method.clone(), path)
-                .header("Cookie", format!("{}x", visitor.cookie)),
+                .header("Cookie", format!("{}x", session.cookie)),
         ];
         for ask in asks {
             let page = read(ask.send().await.unwrap()).await;
@@ -60,23 +60,23 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
                 &[("csrf_token", "x")],
                 &[("csrf_token", others.as_str())],
             ] {
-                let page = visitor.post(path, fields).await;
+                let page = session.post(path, fields).await;
                 assert_eq!(page.status, 403, "{path} {fields:?}");
                 page.has("the form does not belong to the session that sent it");
             }
-            let elsewhere = visitor
+            let elsewhere = session
                 .ask(Method::POST, path)
                 .header(ORIGIN, "https://evil.example")
                 .header("Content-Type", "application/x-www-form-urlencoded")
-                .body(format!("csrf_token={mark}"));
+                .body(format!("csrf_token={csrf_token}"));
             assert_eq!(elsewhere.send().await.unwrap().status(), 403, "{path}");
         }
     }
     assert_eq!(endpoint.env.state().await, before, "nothing happened");
     for (method, path) in &routes {
         let page = match *method {
-            Method::POST => visitor.post(path, &[("csrf_token", &mark)]).await,
-            _ => visitor.get(path).await,
+            Method::POST => session.post(path, &[("csrf_token", &csrf_token)]).await,
+            _ => session.get(path).await,
         };
         assert!(
             ![401, 403, 404, 405, 500].contains(&page.status),
@@ -89,7 +89,7 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
             endpoint
                 .client
                 .get(format!("{}/v1/rotations", endpoint.url))
-                .header("Cookie", &visitor.cookie),
+                .header("Cookie", &session.cookie),
         )
         .await;
     assert_eq!(status, 200, "a session may read what its page follows");
@@ -97,16 +97,16 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
         .client
         .post(format!("{}/v1/rotations/shop/rotate", endpoint.url));
     let (status, _) = endpoint
-        .answer(by_cookie.header("Cookie", &visitor.cookie))
+        .answer(by_cookie.header("Cookie", &session.cookie))
         .await;
     assert_eq!(status, 401, "and changes nothing but by a form");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
-    let endpoint = Endpoint::open(Plan::default()).await;
-    let visitor = Visitor::signed_in(&endpoint.url, TOKEN).await;
-    let nobody = Visitor::new(&endpoint.url);
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    let anonymous = DashboardClient::new(&endpoint.url);
     let paths = [
         "/",
         "/rotations/shop",
@@ -116,7 +116,7 @@ async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
     ];
     for asked in paths
         .iter()
-        .flat_map(|p| [visitor.ask(Method::GET, p), nobody.ask(Method::GET, p)])
+        .flat_map(|p| [session.ask(Method::GET, p), anonymous.ask(Method::GET, p)])
     {
         let answer = asked.send().await.unwrap();
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
@@ -134,13 +134,13 @@ async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
         assert_eq!(header("cache-control"), "no-store");
         assert_eq!(header("referrer-policy"), "same-origin");
     }
-    let missing = visitor.get("/rotations/none").await;
+    let missing = session.get("/rotations/none").await;
     assert_eq!(missing.status, 404);
     missing.has("there is no rotation &quot;none&quot;");
-    assert_eq!(visitor.get("/?state=sleeping").await.status, 400);
-    assert_eq!(visitor.get("/rotations/shop?before=1").await.status, 400);
+    assert_eq!(session.get("/?state=sleeping").await.status, 400);
+    assert_eq!(session.get("/rotations/shop?before=1").await.status, 400);
     assert_eq!(
-        visitor
+        session
             .ask(Method::DELETE, "/")
             .send()
             .await
@@ -153,14 +153,14 @@ async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_other_site() {
     let address = free_address();
-    let env = Environment::open(Plan {
+    let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),
-        ..Plan::default()
+        ..Setup::default()
     })
     .await;
     let _serve = env.serve(&address).await;
-    let mut visitor = Visitor::new(&format!("http://{address}"));
-    let first = visitor.get("/").await;
+    let mut session = DashboardClient::new(&format!("http://{address}"));
+    let first = session.get("/").await;
     assert_eq!(first.status, 200, "{}", first.html);
     first.has("href=\"/rotations/shop\"");
     assert!(
@@ -175,23 +175,23 @@ async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_
     );
     let before = env.state().await;
     assert_eq!(
-        visitor.post("/rotations/shop/rotate", &[]).await.status,
+        session.post("/rotations/shop/rotate", &[]).await.status,
         403
     );
     for (header, value) in [(HOST, "evil.example"), (HOST, "evil.example:8321")] {
-        let rebound = visitor.ask(Method::GET, "/").header(header, value);
+        let rebound = session.ask(Method::GET, "/").header(header, value);
         assert_eq!(rebound.send().await.unwrap().status(), 403, "{value}");
     }
-    visitor.cookie = first.cookie.split(';').next().unwrap().to_owned();
-    let mark = visitor.mark().await;
+    session.cookie = first.cookie.split(';').next().unwrap().to_owned();
+    let csrf_token = session.csrf_token().await;
     for origin in ["https://evil.example", "null"] {
-        let form = visitor
+        let form = session
             .ask(Method::POST, "/rotations/shop/pause")
             .header(ORIGIN, origin)
             .header("Content-Type", "application/x-www-form-urlencoded")
-            .body(format!("csrf_token={mark}"));
+            .body(format!("csrf_token={csrf_token}"));
         assert_eq!(form.send().await.unwrap().status(), 403, "{origin}");
     }
     assert_eq!(env.state().await, before, "nothing happened");
-    assert_eq!(visitor.act("rotate", &[]).await.status, 303);
+    assert_eq!(session.act("rotate", &[]).await.status, 303);
 }

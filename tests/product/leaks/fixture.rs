@@ -13,7 +13,7 @@ use twinkey_testkit::environment::{Backend, Database, MASTER_SECRET, SECRET, Env
 
 const LABELS: [&str; 3] = [stage::CURRENT, stage::PENDING, stage::PREVIOUS];
 
-pub trait Place {
+pub trait LeakFixture {
     /// The rotation's name.
     const ROTATION: &'static str;
     const SECRET: &'static str;
@@ -33,7 +33,7 @@ pub trait Place {
     async fn log(&self) -> String;
 }
 
-impl<D: Database> Place for Environment<D> {
+impl<D: Database> LeakFixture for Environment<D> {
     const ROTATION: &'static str = "shop";
     const SECRET: &'static str = SECRET;
     const MASTER_SECRET: &'static str = MASTER_SECRET;
@@ -74,7 +74,7 @@ impl<D: Database> Place for Environment<D> {
     }
 }
 
-impl Place for RedshiftFixture {
+impl LeakFixture for RedshiftFixture {
     const ROTATION: &'static str = "house";
     const SECRET: &'static str = fixture::SECRET;
     const MASTER_SECRET: &'static str = fixture::MASTER_SECRET;

@@ -5,7 +5,7 @@ use twinkey_stores::Selector;
 use twinkey_stores::aws::AwsStore;
 use twinkey_stores::{SecretStore, stage};
 
-use super::scene::{Scene, TOKEN, last_success, secret};
+use super::fixture::{BrowserFixture, TOKEN, last_success, secret};
 use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::environment::until;
 
@@ -20,9 +20,9 @@ new MutationObserver((changes) => {
 }).observe(document.body, {subtree: true, attributes: true, attributeFilter: ["data-state"]});
 "#;
 
-async fn badge(scene: &Scene) -> String {
+async fn badge(fixture: &BrowserFixture) -> String {
     let text = "return document.querySelector('#status .badge').innerText.trim()";
-    scene
+    fixture
         .browser
         .script(text)
         .await
@@ -31,9 +31,9 @@ async fn badge(scene: &Scene) -> String {
         .to_owned()
 }
 
-async fn active(scene: &Scene) -> String {
+async fn active(fixture: &BrowserFixture) -> String {
     let text = "return document.querySelector('#status .user.active .user-name').innerText";
-    scene
+    fixture
         .browser
         .script(text)
         .await
@@ -43,8 +43,8 @@ async fn active(scene: &Scene) -> String {
 }
 
 /// The user in AWSCURRENT of `orders`, as the store has it.
-async fn current(scene: &Scene) -> String {
-    let store = AwsStore::from_config(&sdk_config(&scene.env.stand_in().url()));
+async fn current(fixture: &BrowserFixture) -> String {
+    let store = AwsStore::from_config(&sdk_config(&fixture.env.stand_in().url()));
     let version = store
         .get(&secret("orders"), Selector::Stage(stage::CURRENT))
         .await
@@ -57,10 +57,10 @@ async fn current(scene: &Scene) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a browser: make test-browser"]
 async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_and_rolls_back() {
-    let scene = Scene::open().await;
-    let browser = &scene.browser;
+    let fixture = BrowserFixture::open().await;
+    let browser = &fixture.browser;
 
-    browser.go(&format!("{}/rotations/orders", scene.url)).await;
+    browser.go(&format!("{}/rotations/orders", fixture.url)).await;
     browser.shows("Sign in").await;
     browser
         .write("#token", "a-wrong-token-of-some-length")
@@ -79,10 +79,10 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
     assert_eq!(cookies, "", "no script can read the session");
 
     // The steps arrive while the run is on, in a page that is not loaded again.
-    browser.go(&format!("{}/", scene.url)).await;
+    browser.go(&format!("{}/", fixture.url)).await;
     browser.shows("Live").await;
     browser.script(WATCH).await;
-    let run = scene.rotated("orders").await;
+    let run = fixture.rotated("orders").await;
     assert_eq!(run["state"], "succeeded", "{run}");
     let wanted: Vec<String> = ["create", "set", "test", "finish"]
         .iter()
@@ -126,15 +126,15 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
     browser.click("#confirm").await;
     browser.shows("moved less than min_interval ago").await;
     browser.shows("wait until ").await;
-    assert_eq!(current(&scene).await, "orders_clone", "nothing was done");
+    assert_eq!(current(&fixture).await, "orders_clone", "nothing was done");
     browser.click("#force").await;
     browser.click("#confirm").await;
     browser.shows("A run has started.").await;
     until("the page says who is active now", async || {
-        active(&scene).await == "orders"
+        active(&fixture).await == "orders"
     })
     .await;
-    assert_eq!(current(&scene).await, "orders");
+    assert_eq!(current(&fixture).await, "orders");
     browser.shows("deploy 4711").await;
 
     for (button, asked, state) in [
@@ -145,10 +145,10 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
         browser.shows(asked).await;
         browser.click("#confirm").await;
         until(state, async || {
-            browser.path().await == "/rotations/orders" && badge(&scene).await == state
+            browser.path().await == "/rotations/orders" && badge(&fixture).await == state
         })
         .await;
-        assert_eq!(scene.get("/v1/rotations/orders").await["state"], state);
+        assert_eq!(fixture.get("/v1/rotations/orders").await["state"], state);
     }
 
     browser.click("#do-rollback").await;
@@ -156,10 +156,10 @@ async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_an
     browser.click("#confirm").await;
     browser.shows("Rolled back").await;
     assert_eq!(
-        (active(&scene).await, current(&scene).await),
+        (active(&fixture).await, current(&fixture).await),
         ("orders_clone".into(), "orders_clone".into())
     );
-    let view = scene.get("/v1/rotations/orders").await;
+    let view = fixture.get("/v1/rotations/orders").await;
     assert!(last_success(&view).is_some());
 
     browser.click(".top button").await;

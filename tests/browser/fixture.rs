@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use tokio::process::Child;
 
 use super::chromium::Browser;
-use twinkey_testkit::environment::{FIRST, MASTER_SECRET, Plan, Environment, free_address, run, until};
+use twinkey_testkit::environment::{FIRST, MASTER_SECRET, Setup, Environment, free_address, run, until};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -28,7 +28,7 @@ const ROTATIONS: [(&str, &str, &str); 6] = [
     ("sessions", "cron(15 9 * * ? *)", "window = \"45m\""),
 ];
 
-pub struct Scene {
+pub struct BrowserFixture {
     pub env: Environment,
     pub url: String,
     pub browser: Browser,
@@ -36,9 +36,9 @@ pub struct Scene {
     _serve: Child,
 }
 
-impl Scene {
+impl BrowserFixture {
     pub async fn open() -> Self {
-        let (env, browser) = tokio::join!(Environment::open(Plan::default()), Browser::open());
+        let (env, browser) = tokio::join!(Environment::open(Setup::default()), Browser::open());
         let mut root = env.root("shop").await;
         let mut master = env
             .connect("rdsmaster", &env.master, "shop")

@@ -10,19 +10,19 @@ use crate::redshift::rotations::furnish;
 use twinkey_testkit::aws::redshift::HOME;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
-use twinkey_testkit::environment::{Database, MASTER_SECRET, Plan, Environment, run};
+use twinkey_testkit::environment::{Database, MASTER_SECRET, Setup, Environment, run};
 
 const MASTER: &str = "new \"master\"";
 const PASSWORD: &str = "New-master-0123456789-abcdef";
 
 /// What the command prints, as data.
-struct Printed {
+struct PrintedGrants {
     needed: Vec<String>,
     optional: Vec<String>,
     last: Option<String>,
 }
 
-async fn printed(engine: &str, more: &[&str]) -> Printed {
+async fn printed(engine: &str, more: &[&str]) -> PrintedGrants {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
     command.args(["grants-for-master", engine, "--master", MASTER]);
     let output = command.args(more).arg("--json").output().await.unwrap();
@@ -36,7 +36,7 @@ async fn printed(engine: &str, more: &[&str]) -> Printed {
             .collect()
     };
     let last = all["set_password"].as_str();
-    Printed {
+    PrintedGrants {
         needed: of(false),
         optional: of(true),
         last: last.map(|last| last.replace('…', PASSWORD)),
@@ -57,7 +57,7 @@ async fn found<D: Database>(env: &Environment<D>) -> String {
 
 async fn rotates_both_ways<D: Database>(env: &Environment<D>) {
     for user in ["app_clone", "app"] {
-        env.good(&["rotate", "shop"]).await;
+        env.run_ok(&["rotate", "shop"]).await;
         let (document, _) = env.read("AWSCURRENT").await;
         assert_eq!(document["username"], user);
     }
@@ -65,7 +65,7 @@ async fn rotates_both_ways<D: Database>(env: &Environment<D>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_a_master_made_so_rotates_and_lacks_what_is_left_out() {
-    let env = Environment::open(Plan::default()).await;
+    let env = Environment::open(Setup::default()).await;
     let all = printed("postgres", &["--user", "app"]).await;
     let mut root = env.root("postgres").await;
     run(&mut root, &all.needed[0]).await;
@@ -75,39 +75,39 @@ async fn on_postgresql_a_master_made_so_rotates_and_lacks_what_is_left_out() {
     let rest = &all.needed[1..];
     assert!(!rest.is_empty());
     for statement in rest {
-        let said = found(&env).await;
-        assert!(said.contains(statement), "{statement}: {said}");
+        let message = found(&env).await;
+        assert!(message.contains(statement), "{statement}: {message}");
         run(&mut root, statement).await;
     }
     for statement in &all.optional {
-        let said = found(&env).await;
-        assert!(said.contains(statement), "{statement}: {said}");
+        let message = found(&env).await;
+        assert!(message.contains(statement), "{statement}: {message}");
     }
     rotates_both_ways(&env).await;
     for statement in &all.optional {
         run(&mut root, statement).await;
-        let said = found(&env).await;
-        assert!(!said.contains(statement), "{statement}: {said}");
+        let message = found(&env).await;
+        assert!(!message.contains(statement), "{statement}: {message}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_a_pair_that_is_there_already_is_given_to_the_master_too() {
-    let env = Environment::open(Plan::default()).await;
-    env.good(&["rotate", "shop"]).await;
+    let env = Environment::open(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
     let all = printed("postgres", &["--user", "app", "--clone", "app_clone"]).await;
     let mut root = env.root("postgres").await;
     for statement in all.needed.iter().chain(&all.last) {
         run(&mut root, statement).await;
     }
     install(&env).await;
-    env.good(&["rotate", "shop"]).await;
-    env.good(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_mariadb_a_master_made_so_rotates_and_each_statement_is_needed() {
-    let env = MariadbEnvironment::on_mariadb(Plan::default()).await;
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
     let all = printed("mariadb", &["--database", "shop"]).await;
     let first = [all.needed[0].as_str(), all.last.as_deref().unwrap()];
     env.sql(&first).await;
@@ -151,7 +151,7 @@ fn in_shell(printed: &str) -> (String, Document) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_mongodb_a_master_made_so_rotates_and_lacks_what_is_left_out() {
-    let env = MongoEnvironment::on_mongo(Plan::default()).await;
+    let env = MongoEnvironment::on_mongo(Setup::default()).await;
     let all = printed("documentdb", &[]).await;
     assert!(all.last.is_none() && all.needed[0].contains("passwordPrompt()"));
     let give = async |printed: &str| {
