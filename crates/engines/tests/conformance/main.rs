@@ -109,10 +109,10 @@ fn documentdb_with_both_mechanisms_passes_every_sentence() {
     on_documentdb(&[documentdb::SHA_1, documentdb::SHA_256]);
 }
 
-fn on_redshift(form: redshift::Form) {
+fn on_redshift(deployment: redshift::Deployment) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let server = redshift::Server::start(form).await;
+        let server = redshift::Server::start(deployment).await;
         sentences::all(&server).await;
         redshift::sentences::all(&server).await;
         sentences::the_log_holds_no_password(&server);
@@ -121,10 +121,10 @@ fn on_redshift(form: redshift::Form) {
 
 #[test]
 fn redshift_provisioned_passes_every_sentence() {
-    on_redshift(redshift::Form::Provisioned);
+    on_redshift(redshift::Deployment::Provisioned);
 }
 
 #[test]
 fn redshift_serverless_passes_every_sentence() {
-    on_redshift(redshift::Form::Serverless);
+    on_redshift(redshift::Deployment::Serverless);
 }

@@ -1,4 +1,4 @@
-//! Somebody who speaks to the server itself, past the witness.
+//! Client of the MongoDB server for fixtures.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,34 +10,34 @@ use mongodb::options::{AuthMechanism, ClientOptions, Credential, ServerAddress, 
 use secrecy::ExposeSecret;
 use twinkey_core::secret::Credentials;
 
-/// Where a client signs in, and how.
-pub struct Door<'a> {
+/// Options of a sign-in.
+pub struct SignIn<'a> {
     pub port: u16,
-    /// The root that the server's certificate is of; `None`: without TLS.
+    /// The root certificate of the server's certificate; `None`: without TLS.
     pub ca_file: Option<&'a Path>,
-    /// The database in which the user lives.
-    pub users_in: &'a str,
-    /// `None`: the best that the server has for the user.
+    /// The database in which the user is defined.
+    pub auth_database: &'a str,
+    /// `None`: the best mechanism that the server reports.
     pub mechanism: Option<AuthMechanism>,
 }
 
-impl Door<'_> {
-    /// In clear, for users who live in `admin`.
-    pub fn at(port: u16) -> Self {
+impl SignIn<'_> {
+    /// Without TLS, for users that are defined in `admin`.
+    pub fn new(port: u16) -> Self {
         Self {
             port,
             ca_file: None,
-            users_in: "admin",
+            auth_database: "admin",
             mechanism: None,
         }
     }
 
-    /// Signs in; what is given has one connection of its own.
-    pub async fn sign_in(&self, who: &Credentials) -> Result<Client, Error> {
+    /// Signs in with a new client.
+    pub async fn connect(&self, credentials: &Credentials) -> Result<Client, Error> {
         let mut credential = Credential::default();
-        credential.username = Some(who.username.clone());
-        credential.password = Some(who.password.expose_secret().to_owned());
-        credential.source = Some(self.users_in.to_owned());
+        credential.username = Some(credentials.username.clone());
+        credential.password = Some(credentials.password.expose_secret().to_owned());
+        credential.source = Some(self.auth_database.to_owned());
         credential.mechanism.clone_from(&self.mechanism);
         let mut options = ClientOptions::default();
         options.hosts = vec![ServerAddress::Tcp {
@@ -60,12 +60,12 @@ impl Door<'_> {
     }
 }
 
-/// Carries out a command.
+/// Runs a command.
 pub async fn run(client: &Client, database: &str, command: Document) -> Result<Document, Error> {
     client.database(database).run_command(command).await
 }
 
-/// With which the server refused a command.
+/// The code of an error response.
 pub fn code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(refused) => Some(refused.code),

@@ -1,11 +1,11 @@
-//! A server of MongoDB's wire protocol, and a witness that stands in front of it.
+//! A server of the MongoDB wire protocol, and a relay that records its commands.
 //!
-//! The server is SecantusDB, for no package ships MongoDB's own: users, roles that are enforced, both
-//! SCRAM mechanisms, TLS. It says nothing of what it is told, so the witness does.
+//! The server is SecantusDB, because no package contains MongoDB itself. It has users, enforced
+//! roles, both SCRAM mechanisms and TLS. It logs no commands, so that the relay records them.
 
 pub mod client;
-pub mod noted;
-mod relay;
+mod connection;
+pub mod recorded_command;
+pub mod recording_relay;
 pub mod server;
 pub mod wire;
-pub mod witness;

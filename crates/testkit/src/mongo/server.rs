@@ -1,13 +1,13 @@
-//! The server in a folder of its own.
+//! MongoDB server in a temporary folder.
 //!
-//! What can go wrong, and what prevents it:
-//! - it outlives the test (a panic, a kill): it is the child of a small shell that reads a pipe of
-//!   which we hold the other end. The pipe closes whatever we die of; then the shell stops the server
-//!   and removes the folder;
-//! - somebody takes the port between our choosing it and the server's binding it: all over again;
-//! - a config of this machine's changes what it does: it gets an empty one, and an empty environment;
-//! - its first user has to be made while it asks nobody who he is: that is over before anybody else
-//!   hears of the port.
+//! # Failure modes
+//! - The server outlives the test. It is the child of a shell that reads a pipe from the test
+//!   process. When the pipe closes, the shell stops the server and removes the folder.
+//! - Another process takes the port before the server binds it. The start is repeated.
+//! - The machine's configuration changes the server. It runs with an empty configuration file and
+//!   an empty environment.
+//! - The first user must be created while authentication is off. The port is returned only after
+//!   the restart with authentication.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -27,10 +27,11 @@ use super::wire::Message;
 
 const SUPERUSER: &str = "root_admin";
 const START_LIMIT: Duration = Duration::from_secs(60);
-const TRIES: usize = 3;
-/// Serves without sign-ins until the first line arrives, then with them until standard input ends.
-/// Nobody reads the data again, so it is killed in the end; not in between.
-const KEEPER: &str = r#"
+const MAX_ATTEMPTS: usize = 3;
+/// Serves without authentication until the first line arrives, then with it until the end of input.
+///
+/// The data is not needed afterwards, so that the last stop is a kill.
+const SUPERVISOR: &str = r#"
 dir=$1; shift
 "$@" & server=$!
 if read -r line; then
@@ -45,34 +46,34 @@ rm -rf -- "$dir""#;
 
 /// A running server; dropping it stops it and removes its folder.
 pub struct MongoServer {
-    keeper: Child,
+    supervisor: Child,
     dir: PathBuf,
     port: u16,
     superuser: Credentials,
 }
 
 impl MongoServer {
-    /// Blocks until it takes connections. `tls`: certificate chain and key as PEM.
+    /// Blocks until the server accepts connections. `tls`: certificate chain and key as PEM.
     pub fn start(tls: Option<&(String, String)>) -> Self {
         Self::start_on(tls, free_port)
     }
 
-    /// On the first of the ports that nobody else has; a few are tried.
+    /// Starts on the first free port of a few candidates.
     pub fn start_on(tls: Option<&(String, String)>, mut port: impl FnMut() -> u16) -> Self {
-        for _ in 1..TRIES {
-            if let Ok(server) = Self::try_on(tls, port()) {
+        for _ in 1..MAX_ATTEMPTS {
+            if let Ok(server) = Self::start_at(tls, port()) {
                 return server;
             }
         }
-        Self::try_on(tls, port()).unwrap_or_else(|log| panic!("every port is taken:\n{log}"))
+        Self::start_at(tls, port()).unwrap_or_else(|log| panic!("every port is in use:\n{log}"))
     }
 
-    /// The error is the log: somebody else listens there.
-    fn try_on(tls: Option<&(String, String)>, port: u16) -> Result<Self, String> {
+    /// The error is the log of a server whose port is in use.
+    fn start_at(tls: Option<&(String, String)>, port: u16) -> Result<Self, String> {
         let program = cache().join("venv-mongo/bin/secantusd-py");
         assert!(
             program.exists(),
-            "SecantusDB is not there: run scripts/setup, which makes .cache/venv-mongo"
+            "SecantusDB is not installed: run scripts/setup, which creates .cache/venv-mongo"
         );
         let dir = tempfile::Builder::new()
             .prefix("twinkey-mongo-")
@@ -85,8 +86,8 @@ impl MongoServer {
             fs::write(dir.join("key.pem"), key).unwrap();
         }
         let log = fs::File::create(dir.join("log")).unwrap();
-        let keeper = Command::new("sh")
-            .args(["-c", KEEPER, "keeper"])
+        let supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "supervisor"])
             .arg(&dir)
             .arg(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
@@ -98,7 +99,7 @@ impl MongoServer {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LC_ALL", "C.UTF-8")
             .current_dir(&dir)
-            // Out of the terminal's reach: its Ctrl-C is for us, who then close the pipe.
+            // Ctrl-C in a terminal reaches only the test process, whose end closes the pipe.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -106,7 +107,7 @@ impl MongoServer {
             .spawn()
             .unwrap();
         let mut server = Self {
-            keeper,
+            supervisor,
             dir,
             port,
             superuser: Credentials {
@@ -115,8 +116,8 @@ impl MongoServer {
             },
         };
         server.wait_for_start(1)?;
-        server.make_superuser();
-        let pipe = server.keeper.stdin.as_mut().unwrap();
+        server.create_superuser();
+        let pipe = server.supervisor.stdin.as_mut().unwrap();
         pipe.write_all(b"\n").unwrap();
         server.wait_for_start(2)?;
         Ok(server)
@@ -134,7 +135,7 @@ impl MongoServer {
         &self.dir
     }
 
-    /// Waits until it has begun to listen for the `nth` time.
+    /// Waits until the server listens for the `nth` time.
     #[expect(
         clippy::disallowed_methods,
         reason = "starting a server blocks; callers hand it to a thread for that"
@@ -149,16 +150,16 @@ impl MongoServer {
             if log.contains("Address already in use") {
                 return Err(log);
             }
-            // Python's last line is what went wrong; above it is where.
+            // The last line of a Python traceback is the error.
             let last = log.lines().last().unwrap_or_default();
             let has_failed = log.ends_with('\n') && last.contains("Error: ");
-            let over = has_failed || Instant::now() > deadline;
-            assert!(!over, "the server does not start:\n{log}");
+            let is_over = has_failed || Instant::now() > deadline;
+            assert!(!is_over, "the server did not start:\n{log}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn make_superuser(&self) {
+    fn create_superuser(&self) {
         let command = doc! {
             "createUser": SUPERUSER,
             "pwd": self.superuser.password.expose_secret(),
@@ -166,29 +167,30 @@ impl MongoServer {
             "mechanisms": ["SCRAM-SHA-1", "SCRAM-SHA-256"],
             "$db": "admin",
         };
-        let answer = ask(self.port, &command);
-        assert_eq!(answer.get_f64("ok").ok(), Some(1.0), "{answer}");
+        let response = run_unauthenticated(self.port, &command);
+        assert_eq!(response.get_f64("ok").ok(), Some(1.0), "{response}");
     }
 }
 
 impl Drop for MongoServer {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        // Nothing is left to do about a shell that cannot be waited for.
-        let _ = self.keeper.wait();
+        drop(self.supervisor.stdin.take());
+        // A failed wait cannot be handled here.
+        let _ = self.supervisor.wait();
     }
 }
 
+/// A port that is free now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// One command of somebody who has not signed in.
-pub fn ask(port: u16, command: &Document) -> Document {
+pub fn run_unauthenticated(port: u16, command: &Document) -> Document {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket
-        .write_all(Message::of(command, 1, 0).bytes())
+        .write_all(Message::new(command, 1, 0).bytes())
         .unwrap();
     let mut bytes = vec![0; 4];
     socket.read_exact(&mut bytes).unwrap();

@@ -1,7 +1,7 @@
-//! Messages of MongoDB's wire protocol, as far as commands and their answers need them: `OP_MSG`, and
-//! `OP_QUERY` with `OP_REPLY`, in which a driver asks its first `hello`.
+//! Messages of the MongoDB wire protocol: `OP_MSG`, and `OP_QUERY` with `OP_REPLY` for the first
+//! `hello`.
 //!
-//! A header of four little-endian `i32` (length, id, id of what is answered, kind), then the body.
+//! A header of four little-endian `i32` (length, id, id of the request, kind) precedes the body.
 
 use std::io;
 
@@ -12,25 +12,23 @@ const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
 const OP_MSG: i32 = 2013;
 const HEADER: usize = 16;
-/// As servers allow.
-const LONGEST: usize = 48_000_000;
-/// Of `OP_MSG`: the sender goes on without waiting for an answer.
-const MORE_TO_COME: u32 = 1 << 1;
+/// The limit of servers.
+const MAX_LENGTH: usize = 48_000_000;
 
-/// One message, whole.
+/// One message.
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// As `OP_MSG`.
-    pub fn of(document: &Document, id: i32, answers: i32) -> Self {
+    /// A message of the kind `OP_MSG`.
+    pub fn new(document: &Document, id: i32, response_to: i32) -> Self {
         let mut body = vec![0; 5];
         body.extend(document.to_vec().unwrap());
-        Self::framed(OP_MSG, id, answers, &body)
+        Self::framed(OP_MSG, id, response_to, &body)
     }
 
-    fn framed(kind: i32, id: i32, answers: i32, body: &[u8]) -> Self {
+    fn framed(kind: i32, id: i32, response_to: i32, body: &[u8]) -> Self {
         let length = i32::try_from(HEADER + body.len()).unwrap();
-        let header = [length, id, answers, kind].map(i32::to_le_bytes);
+        let header = [length, id, response_to, kind].map(i32::to_le_bytes);
         let mut bytes = header.concat();
         bytes.extend(body);
         Self(bytes)
@@ -41,7 +39,7 @@ impl Message {
         Self(bytes)
     }
 
-    /// The next one; `None` at the end of the stream.
+    /// The next message; `None` at the end of the stream.
     pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
         let mut bytes = vec![0; HEADER];
         match from.read_exact(&mut bytes).await {
@@ -49,8 +47,8 @@ impl Message {
             other => other?,
         };
         let length = usize::try_from(number(&bytes, 0)).unwrap_or(0);
-        if !(HEADER..=LONGEST).contains(&length) {
-            return Err(io::Error::other("no message of MongoDB's"));
+        if !(HEADER..=MAX_LENGTH).contains(&length) {
+            return Err(io::Error::other("not a MongoDB message"));
         }
         bytes.resize(length, 0);
         from.read_exact(&mut bytes[HEADER..]).await?;
@@ -65,8 +63,8 @@ impl Message {
         number(&self.0, 4)
     }
 
-    /// The id of the message that this one answers.
-    pub fn answers(&self) -> i32 {
+    /// The id of the request of this response.
+    pub fn response_to(&self) -> i32 {
         number(&self.0, 8)
     }
 
@@ -74,18 +72,12 @@ impl Message {
         number(&self.0, 12)
     }
 
-    /// Whether the sender waits for no answer.
-    pub fn wants_no_answer(&self) -> bool {
-        self.kind() == OP_MSG && number(&self.0, HEADER).cast_unsigned() & MORE_TO_COME != 0
-    }
-
-    /// What it says, the parts that were sent beside it put back where they belong, and `$db` in it.
-    /// `None` if it cannot be read.
+    /// The document with its document sequences and `$db`; `None` if it cannot be parsed.
     pub fn document(&self) -> Option<Document> {
         let body = self.0.get(HEADER..)?;
         match self.kind() {
             OP_MSG => sections(body.get(4..)?),
-            // Flags; the collection; two numbers.
+            // The body has flags, the collection and two numbers.
             OP_QUERY => {
                 let (collection, rest) = text(body.get(4..)?)?;
                 let (mut document, _) = first_document(rest.get(8..)?)?;
@@ -97,12 +89,12 @@ impl Message {
         }
     }
 
-    /// An answer to this one, of the kind that its sender expects.
-    pub fn answered_with(&self, document: &Document) -> Self {
+    /// A response to this message, of the kind that its sender expects.
+    pub fn reply(&self, document: &Document) -> Self {
         if self.kind() == OP_MSG {
-            return Self::of(document, 0, self.id());
+            return Self::new(document, 0, self.id());
         }
-        // Flags, cursor, offset, one document.
+        // The body has flags, cursor, offset, count and documents.
         let mut body = vec![0; 16];
         body.extend(1_i32.to_le_bytes());
         body.extend(document.to_vec().unwrap());
@@ -114,7 +106,7 @@ fn number(bytes: &[u8], at: usize) -> i32 {
     i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
 }
 
-/// Kind 0: the command. Kind 1: length, name and documents of one of its lists.
+/// Parses sections: kind 0 is the command, kind 1 a document sequence with length and name.
 fn sections(mut rest: &[u8]) -> Option<Document> {
     let mut command = None;
     let mut lists = Vec::new();
@@ -137,7 +129,7 @@ fn sections(mut rest: &[u8]) -> Option<Document> {
                 lists.push((name.to_owned(), list));
                 rest = after.get(length..)?;
             }
-            // Among them a checksum, which no driver here sends.
+            // Other kinds are not supported.
             _ => return None,
         }
     }
@@ -152,7 +144,7 @@ fn first_document(bytes: &[u8]) -> Option<(Document, &[u8])> {
     Some((document, &bytes[length..]))
 }
 
-/// Up to the zero byte, and what follows it.
+/// The text up to the zero byte, and the rest.
 fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))

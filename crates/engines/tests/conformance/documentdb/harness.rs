@@ -1,4 +1,4 @@
-//! DocumentDB as the sentences see it.
+//! Implementation of the conformance harness for DocumentDB.
 
 use std::any::Any;
 use std::io::Read;
@@ -9,15 +9,15 @@ use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 use twinkey_engines::{Change, Credentials, Engine, Target, Tls, TlsMode};
 
-use super::{MASTER, Server, powers, role};
+use super::{MASTER, Server, master_roles, role};
 use crate::harness::Harness;
 use crate::passwords::new_password;
 use twinkey_testkit::mongo::client::{code, run};
 
 const NOT_ALLOWED: i32 = 13;
 
-/// What can be granted. Each is for a database of its own, because this server takes a privilege on one
-/// collection for one on its database.
+/// Privileges that can be granted. Each affects a separate database, because this server extends a
+/// privilege on a collection to its database.
 const NAMES: [&str; 6] = [
     "a database",
     "a collection, by a role of admin",
@@ -27,7 +27,7 @@ const NAMES: [&str; 6] = [
     "the cluster",
 ];
 
-/// Which role it is; and the database, and the command there, that it is for.
+/// The role of a privilege, with a database and a command that need it.
 fn privilege(place: &str, name: &str) -> (Document, String, Document) {
     let number = NAMES.iter().position(|known| *known == name).unwrap();
     let beside = format!("{place}_{number}");
@@ -51,7 +51,7 @@ fn privilege(place: &str, name: &str) -> (Document, String, Document) {
 }
 
 impl Server {
-    /// The databases beside a place, and the custom roles.
+    /// Creates the other databases of a place and the custom roles.
     async fn make_what_privileges_are_for(&self, place: &str) {
         for number in 0..NAMES.len() - 1 {
             let insert = doc! { "insert": "things", "documents": [{ "n": 0 }] };
@@ -77,7 +77,7 @@ impl Server {
 
 #[async_trait]
 impl Harness for Server {
-    fn hands_on(&self) -> bool {
+    fn reuses_connections(&self) -> bool {
         false
     }
 
@@ -96,7 +96,7 @@ impl Harness for Server {
     fn target(&self, place: &str) -> Target {
         Target {
             host: "localhost".into(),
-            port: Some(self.witness.port()),
+            port: Some(self.relay.port()),
             dbname: Some(place.into()),
             tls: Tls {
                 mode: TlsMode::VerifyFull,
@@ -106,15 +106,15 @@ impl Harness for Server {
     }
 
     async fn prepare(&self, place: &str, user: &Credentials) {
-        // Of which the case before may have taken some, and mended it in another way.
-        let all = doc! { "updateUser": MASTER, "roles": &powers()[..] };
+        // An earlier case may have changed the master's roles.
+        let all = doc! { "updateUser": MASTER, "roles": &master_roles()[..] };
         self.run("admin", all).await;
         self.make_user("admin", user).await;
         self.give(&user.username, &[role("readWrite", place)]).await;
         self.make_what_privileges_are_for(place).await;
     }
 
-    async fn work(&self, place: &str, who: &Credentials, round: u32) {
+    async fn run_workload(&self, place: &str, who: &Credentials, round: u32) {
         let app = self.sign_in(who).await;
         let database = app.database(place);
         for earlier in 0..round {
@@ -130,7 +130,7 @@ impl Harness for Server {
         run(&app, place, create).await.unwrap();
     }
 
-    async fn open(&self, _place: &str, who: &Credentials) -> Box<dyn Any + Send> {
+    async fn open_session(&self, _place: &str, who: &Credentials) -> Box<dyn Any + Send> {
         Box::new(self.sign_in(who).await)
     }
 
@@ -156,15 +156,15 @@ impl Harness for Server {
         }
     }
 
-    async fn break_master(&self, place: &str, user: &str) -> usize {
+    async fn revoke_from_master(&self, place: &str, user: &str) -> usize {
         self.give(user, &[role("reader", &format!("{place}_2"))])
             .await;
-        let mighty = [
+        let revoked = [
             role("userAdminAnyDatabase", "admin"),
             role("readWrite", "twinkey"),
         ];
-        self.take(MASTER, &mighty).await;
-        // What it still may about users: those of `admin`, and roles of the place.
+        self.take(MASTER, &revoked).await;
+        // The master may still manage users in `admin` and roles of the place.
         self.give(
             MASTER,
             &[role("userAdmin", "admin"), role("userAdmin", place)],
@@ -173,18 +173,21 @@ impl Harness for Server {
         2
     }
 
-    async fn mend(&self, _place: &str, fix: &str) {
+    async fn apply_fix(&self, _place: &str, fix: &str) {
         let shown = fix
             .strip_prefix("db.getSiblingDB(\"admin\").runCommand(")
             .and_then(|rest| rest.strip_suffix(')'))
-            .unwrap_or_else(|| panic!("{fix} is no command for a shell"));
+            .unwrap_or_else(|| panic!("{fix} is not a shell command"));
         let json: serde_json::Value = serde_json::from_str(shown).unwrap();
         let command = mongodb::bson::serialize_to_document(&json).unwrap();
         self.run("admin", command).await;
     }
 
-    async fn mighty_users(&self) -> Vec<String> {
-        let own = [("mighty", "userAdminAnyDatabase"), ("serviceadmin", "read")];
+    async fn administrators(&self) -> Vec<String> {
+        let own = [
+            ("superuser", "userAdminAnyDatabase"),
+            ("serviceadmin", "read"),
+        ];
         for (name, what) in own {
             let user = Credentials {
                 username: name.into(),
@@ -194,11 +197,11 @@ impl Harness for Server {
             self.give(name, &[role(what, "admin")]).await;
         }
         let superuser = self.mongo.superuser().username.clone();
-        vec!["mighty".into(), "serviceadmin".into(), superuser]
+        vec!["superuser".into(), "serviceadmin".into(), superuser]
     }
 
     fn hostile_names(&self) -> Vec<String> {
-        // This server does not undo the escapes of `,` and `=` in a sign-in, and lists a session of a@b as of a.
+        // This server does not decode `,` and `=` in a sign-in, and lists a session of a@b under a.
         vec![
             r#"a"b'}); db.dropDatabase({"x":1"#.into(),
             "Upper Case".into(),
@@ -206,7 +209,7 @@ impl Harness for Server {
             "x".repeat(1024 - "_clone".len()),
             "$where.a..b$".into(),
             "back\\slash\nand line".into(),
-            "admin.somebody:27017/?x%20".into(),
+            "admin.other:27017/?x%20".into(),
         ]
     }
 
@@ -215,38 +218,38 @@ impl Harness for Server {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.witness.log_path()
+        self.relay.log_path()
     }
 
     fn is_logged(&self, log: &str, change: &Change) -> bool {
         let planned = change.statement.to_string();
         let mut commands = log.lines().filter_map(|line| line.split_once(' '));
-        commands.any(|(database, noted)| {
+        commands.any(|(database, recorded)| {
             let is_there = match &change.database {
                 Some(other) => database == other,
                 None => database.starts_with("place_"),
             };
-            is_there && noted == planned
+            is_there && recorded == planned
         })
     }
 
-    /// The client speaks first. What a server does that takes its question for a message: it hangs up.
+    /// Closes the connection after the client's hello, as a server without TLS does.
     fn plain_server(&self) -> fn(TcpStream) -> Vec<u8> {
         |mut socket| {
-            let mut question = [0; 5];
-            socket.read_exact(&mut question).unwrap();
+            let mut header_bytes = [0; 5];
+            socket.read_exact(&mut header_bytes).unwrap();
             // A record of TLS: a handshake (22), the version, the length.
-            let [22, 3, _, high, low] = question else {
-                let mut heard = question.to_vec();
-                socket.read_to_end(&mut heard).unwrap();
-                return heard;
+            let [22, 3, _, high, low] = header_bytes else {
+                let mut received = header_bytes.to_vec();
+                socket.read_to_end(&mut received).unwrap();
+                return received;
             };
             let mut hello = vec![0; usize::from(u16::from_be_bytes([high, low]))];
             socket.read_exact(&mut hello).unwrap();
             socket.shutdown(Shutdown::Write).unwrap();
-            let mut heard = Vec::new();
-            socket.read_to_end(&mut heard).unwrap();
-            heard
+            let mut received = Vec::new();
+            socket.read_to_end(&mut received).unwrap();
+            received
         }
     }
 }

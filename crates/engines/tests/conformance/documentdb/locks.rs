@@ -1,5 +1,6 @@
-//! The pair's lock, which is a document with a lease. What it looks like is the engine's own affair: what
-//! is read here is only that it has the time of its last renewal, and a name for its holder.
+//! The pair's lock, a document with a lease.
+//!
+//! The tests depend only on a date (the last renewal) and a text (the holder) in it.
 
 use std::time::Duration;
 
@@ -7,15 +8,15 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use twinkey_engines::{Admin, EngineError};
 
 use super::Server;
-use crate::case::{Case, all_changes, ready};
+use crate::case::{Case, all_changes, rendered};
 
-/// What did not happen by now never will.
-const HANGS: Duration = Duration::from_secs(60);
+/// Time limit of a wait.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn all(server: &Server) {
-    the_lock_of_a_dead_holder_runs_out(server).await;
-    a_living_holder_renews_its_lock(server).await;
-    who_lost_its_lock_changes_nothing_more(server).await;
+    the_lock_of_an_exited_holder_expires(server).await;
+    a_running_holder_renews_its_lock(server).await;
+    a_holder_that_lost_its_lock_changes_nothing(server).await;
 }
 
 impl Server {
@@ -38,13 +39,13 @@ impl Server {
     }
 }
 
-/// The lock as somebody else's who renewed it so long ago.
-fn of_another(lock: &Document, ago: Duration) -> Document {
+/// The lock of another holder who renewed it this long ago.
+fn of_other_holder(lock: &Document, ago: Duration) -> Document {
     let ago = i64::try_from(ago.as_millis()).unwrap();
     let other = |(field, value): (&String, &Bson)| {
         let value = match value {
             Bson::DateTime(at) => DateTime::from_millis(at.timestamp_millis() - ago).into(),
-            Bson::String(_) if field != "_id" => "somebody".into(),
+            Bson::String(_) if field != "_id" => "other".into(),
             value => value.clone(),
         };
         (field.clone(), value)
@@ -58,57 +59,65 @@ async fn holding<'a>(case: &Case<'a>) -> Box<dyn Admin> {
     admin
 }
 
-async fn the_lock_of_a_dead_holder_runs_out(server: &Server) {
-    let case = Case::new(server, "widowed").await;
+async fn the_lock_of_an_exited_holder_expires(server: &Server) {
+    let case = Case::new(server, "expired").await;
     let admin = holding(&case).await;
-    let lock = server.lock_of("widowed").await.unwrap();
+    let lock = server.lock_of("expired").await.unwrap();
     admin.close().await;
-    assert_eq!(server.lock_of("widowed").await, None, "who ends frees it");
+    assert_eq!(
+        server.lock_of("expired").await,
+        None,
+        "closing releases the lock"
+    );
 
     let mut next = case.admin().await;
-    server.put_lock(of_another(&lock, Duration::ZERO)).await;
+    server
+        .put_lock(of_other_holder(&lock, Duration::ZERO))
+        .await;
     assert!(!next.lock(&case.pair).await.unwrap(), "not yet");
     let hour = Duration::from_secs(3600);
-    server.put_lock(of_another(&lock, hour)).await;
-    assert!(next.lock(&case.pair).await.unwrap(), "it has run out");
+    server.put_lock(of_other_holder(&lock, hour)).await;
+    assert!(next.lock(&case.pair).await.unwrap(), "the lease expired");
     let mut third = case.admin().await;
     assert!(!third.lock(&case.pair).await.unwrap(), "it is taken again");
     next.close().await;
 }
 
-async fn a_living_holder_renews_its_lock(server: &Server) {
-    let case = Case::new(server, "living").await;
+async fn a_running_holder_renews_its_lock(server: &Server) {
+    let case = Case::new(server, "renewed").await;
     let admin = holding(&case).await;
-    let lock = server.lock_of("living").await;
+    let lock = server.lock_of("renewed").await;
     let renewed = async {
-        while server.lock_of("living").await == lock {
+        while server.lock_of("renewed").await == lock {
             tokio::task::yield_now().await;
         }
     };
-    let renewed = tokio::time::timeout(HANGS, renewed).await;
+    let renewed = tokio::time::timeout(WAIT_LIMIT, renewed).await;
     renewed.expect("the lock is renewed");
     admin.close().await;
 }
 
-async fn who_lost_its_lock_changes_nothing_more(server: &Server) {
-    let mut case = Case::new(server, "robbed").await;
+async fn a_holder_that_lost_its_lock_changes_nothing(server: &Server) {
+    let mut case = Case::new(server, "superseded").await;
     case.rotate().await;
     let mut admin = holding(&case).await;
-    let lock = server.lock_of("robbed").await.unwrap();
-    server.put_lock(of_another(&lock, Duration::ZERO)).await;
+    let lock = server.lock_of("superseded").await.unwrap();
+    server
+        .put_lock(of_other_holder(&lock, Duration::ZERO))
+        .await;
     let next = case.next();
     let changes = all_changes(&case.inspect().await);
     let error = admin
-        .apply(&ready(&changes, &next.password))
+        .apply(&rendered(&changes, &next.password))
         .await
         .unwrap_err();
     assert!(matches!(error, EngineError::Busy { .. }), "{error}");
     let refused = case.sign_in(&next).await.unwrap_err();
     assert!(matches!(refused, EngineError::SignIn { .. }), "{refused}");
     admin.close().await;
-    let others = server.lock_of("robbed").await;
-    assert!(others.is_some(), "the other's lock is not freed");
+    let others = server.lock_of("superseded").await;
+    assert!(others.is_some(), "the other holder's lock is not released");
     let hour = Duration::from_secs(3600);
-    server.put_lock(of_another(&lock, hour)).await;
+    server.put_lock(of_other_holder(&lock, hour)).await;
     case.rotate().await;
 }

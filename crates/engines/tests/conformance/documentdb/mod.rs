@@ -1,6 +1,7 @@
-//! A server of MongoDB's wire protocol, with a master as a cluster of DocumentDB gives one. A place is a
-//! database in which the base user may read and write; he lives in `admin`. Everything that the engine
-//! says goes through a witness; what the fixture does goes past it.
+//! Conformance on a MongoDB server, with a master as in a new DocumentDB cluster.
+//!
+//! A place is a database in which the base user may read and write; the user is defined in `admin`.
+//! The engine connects through a recording relay, and the fixture connects directly.
 
 mod fixture;
 mod harness;
@@ -16,9 +17,9 @@ use twinkey_engines::Credentials;
 use twinkey_engines::documentdb::Documentdb;
 
 use crate::passwords::new_password;
-use twinkey_testkit::mongo::client::{Door, run};
+use twinkey_testkit::mongo::client::{SignIn, run};
+use twinkey_testkit::mongo::recording_relay::RecordingRelay;
 use twinkey_testkit::mongo::server::MongoServer;
-use twinkey_testkit::mongo::witness::Witness;
 use twinkey_testkit::pki::Pki;
 
 pub const MASTER: &str = "rdsmaster";
@@ -28,8 +29,8 @@ pub const SHA_256: &str = "SCRAM-SHA-256";
 
 pub struct Server {
     mongo: MongoServer,
-    witness: Witness,
-    /// What the users have.
+    relay: RecordingRelay,
+    /// Mechanisms of the users.
     mechanisms: &'static [&'static str],
     master: Credentials,
     engine: Documentdb,
@@ -41,11 +42,11 @@ impl Server {
     pub async fn start(mechanisms: &'static [&'static str]) -> Self {
         let pki = Pki::new();
         let mongo = MongoServer::start(None);
-        let witness = Witness::start(mongo.port(), Some(&pki.server)).await;
-        let root = Door::at(mongo.port()).sign_in(mongo.superuser()).await;
+        let relay = RecordingRelay::start(mongo.port(), Some(&pki.server)).await;
+        let root = SignIn::new(mongo.port()).connect(mongo.superuser()).await;
         let server = Self {
             mongo,
-            witness,
+            relay,
             mechanisms,
             master: Credentials {
                 username: MASTER.into(),
@@ -56,11 +57,11 @@ impl Server {
             root: root.unwrap(),
         };
         server.make_user("admin", &server.master).await;
-        server.give(MASTER, &powers()).await;
+        server.give(MASTER, &master_roles()).await;
         server
     }
 
-    /// As the superuser.
+    /// Runs a command as the superuser.
     pub async fn run(&self, database: &str, command: Document) -> Document {
         let what = command.clone();
         run(&self.root, database, command)
@@ -68,7 +69,7 @@ impl Server {
             .unwrap_or_else(|error| panic!("{database} {what}: {error}"))
     }
 
-    /// Without any role.
+    /// Creates a user without roles.
     pub async fn make_user(&self, database: &str, user: &Credentials) {
         let command = doc! {
             "createUser": &user.username,
@@ -79,51 +80,52 @@ impl Server {
         self.run(database, command).await;
     }
 
-    /// To a user who lives in `admin`.
+    /// Grants roles to a user in `admin`.
     pub async fn give(&self, user: &str, roles: &[Document]) {
         let command = doc! { "grantRolesToUser": user, "roles": roles };
         self.run("admin", command).await;
     }
 
+    /// Revokes roles from a user in `admin`.
     pub async fn take(&self, user: &str, roles: &[Document]) {
         let command = doc! { "revokeRolesFromUser": user, "roles": roles };
         self.run("admin", command).await;
     }
 
-    /// Past the witness, for users who live in this database.
-    pub fn door<'a>(&self, users_in: &'a str) -> Door<'a> {
-        // This server tells nobody which mechanisms a user has, and drivers then take SCRAM-SHA-256.
+    /// Options of a direct connection, for users in this database.
+    pub fn sign_in_options<'a>(&self, auth_database: &'a str) -> SignIn<'a> {
+        // This server does not report mechanisms, and drivers then use SCRAM-SHA-256.
         let is_named = !self.mechanisms.contains(&SHA_256);
-        Door {
-            users_in,
+        SignIn {
+            auth_database,
             mechanism: is_named.then_some(AuthMechanism::ScramSha1),
-            ..Door::at(self.mongo.port())
+            ..SignIn::new(self.mongo.port())
         }
     }
 
-    /// Somebody who lives in `admin`.
+    /// Signs in a user in `admin` on a direct connection.
     pub async fn sign_in(&self, who: &Credentials) -> Client {
-        let client = self.door("admin").sign_in(who).await;
+        let client = self.sign_in_options("admin").connect(who).await;
         client.unwrap_or_else(|error| panic!("{:?}: {error}", who.username))
     }
 
-    /// What the server tells of a user but for the name; the order of roles says nothing.
-    pub async fn told(&self, database: &str, user: &str) -> Document {
+    /// The server's report of a user without its name, with sorted roles.
+    pub async fn reported(&self, database: &str, user: &str) -> Document {
         let who = doc! { "usersInfo": { "user": user, "db": database } };
         let answer = self.run(database, who).await;
         let users = answer.get_array("users").unwrap();
-        let mut told = users[0].as_document().unwrap().clone();
+        let mut user_document = users[0].as_document().unwrap().clone();
         for name in ["_id", "user", "userId"] {
-            told.remove(name);
+            user_document.remove(name);
         }
-        let roles = told.get_array_mut("roles").unwrap();
+        let roles = user_document.get_array_mut("roles").unwrap();
         roles.sort_by_key(ToString::to_string);
-        told
+        user_document
     }
 }
 
-/// What the documentation asks of a master.
-pub fn powers() -> [Document; 3] {
+/// The roles of a master in the documentation.
+pub fn master_roles() -> [Document; 3] {
     [
         role("userAdminAnyDatabase", "admin"),
         role("clusterMonitor", "admin"),

@@ -1,4 +1,4 @@
-//! What is DocumentDB's and MongoDB's own: users, mechanisms, passwords.
+//! Conformance that only DocumentDB and MongoDB need: users, mechanisms, passwords.
 
 use mongodb::bson::{Document, doc};
 use twinkey_core::code::Code;
@@ -6,92 +6,98 @@ use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::{ChangeKind, Credentials};
 
 use super::{MASTER, SHA_1, SHA_256, Server, locks, role, servers};
-use crate::case::{Case, all_changes, ready, refusal};
+use crate::case::{Case, all_changes, refusal, rendered};
 use crate::harness::Harness;
 use crate::passwords::new_password;
 
 pub async fn all(server: &Server) {
-    what_the_server_tells_of_the_two_users_differs_in_the_name_only(server).await;
-    passwords_come_by_create_user_and_update_user_and_by_nothing_else(server).await;
-    users_that_live_in_the_secrets_own_database_are_rotated_there(server).await;
-    a_user_of_the_pairs_name_in_the_other_database_is_refused(server).await;
-    a_standby_with_other_mechanisms_is_found_out(server).await;
-    a_role_that_is_gone_stands_in_nobodys_way(server).await;
-    a_master_that_may_not_even_look_is_told_what_it_lacks(server).await;
+    the_two_users_differ_in_their_names_only(server).await;
+    only_create_user_and_update_user_contain_passwords(server).await;
+    users_in_the_secrets_own_database_are_rotated_there(server).await;
+    a_duplicate_user_in_the_other_database_is_refused(server).await;
+    a_standby_with_other_mechanisms_is_found(server).await;
+    a_dropped_role_does_not_block_rotations(server).await;
+    a_master_that_may_not_read_users_gets_the_missing_role(server).await;
     locks::all(server).await;
     servers::all(server).await;
 }
 
-async fn what_the_server_tells_of_the_two_users_differs_in_the_name_only(server: &Server) {
-    let mut case = Case::new(server, "told").await;
+async fn the_two_users_differ_in_their_names_only(server: &Server) {
+    let mut case = Case::new(server, "named").await;
     for privilege in server.privileges() {
         case.grant(privilege).await;
     }
     for round in 0..4 {
         case.rotate().await;
         let (active, standby) = (case.pair.active_user(), case.pair.standby_user());
-        let told = server.told("admin", active).await;
-        assert_eq!(told, server.told("admin", standby).await);
-        let mechanisms = told.get_array("mechanisms").unwrap().iter();
+        let reported = server.reported("admin", active).await;
+        assert_eq!(reported, server.reported("admin", standby).await);
+        let mechanisms = reported.get_array("mechanisms").unwrap().iter();
         let mechanisms = mechanisms.map(|one| one.as_str().unwrap());
-        assert!(mechanisms.eq(server.mechanisms.iter().copied()), "{told}");
+        assert!(
+            mechanisms.eq(server.mechanisms.iter().copied()),
+            "{reported}"
+        );
         case.revoke(server.privileges()[round]).await;
     }
 }
 
-async fn passwords_come_by_create_user_and_update_user_and_by_nothing_else(server: &Server) {
-    let mut case = Case::new(server, "heard").await;
+async fn only_create_user_and_update_user_contain_passwords(server: &Server) {
+    let mut case = Case::new(server, "sent").await;
     for round in 0..3 {
-        let heard = server.witness.passwords().len();
+        let count = server.relay.passwords().len();
         case.rotate().await;
-        let came_by = server.witness.came_by(&case.current.password);
-        assert_eq!(came_by, ["updateUser"]);
-        // A new standby begins with a password that nobody knows.
-        let heard = server.witness.passwords().len() - heard;
-        assert_eq!(heard, if round == 0 { 2 } else { 1 });
+        let commands = server.relay.commands_with_password(&case.current.password);
+        assert_eq!(commands, ["updateUser"]);
+        // A new standby first has a throwaway password.
+        let count = server.relay.passwords().len() - count;
+        assert_eq!(count, if round == 0 { 2 } else { 1 });
     }
-    // What was left out of the log is nowhere else in it either: neither the pending ones nor those
-    // that nobody was to know.
-    let log = server.witness.log();
-    for password in server.witness.passwords() {
+    // Neither pending nor throwaway passwords are elsewhere in the log.
+    let log = server.relay.log();
+    for password in server.relay.passwords() {
         let is_there = log.contains(password.expose_secret());
         assert!(!is_there, "a password is in the log");
     }
 }
 
-/// As [`Case::new`], but the user lives in the place.
-async fn at_home<'a>(server: &'a Server, base: &str) -> Case<'a> {
+/// As [`Case::new`], but the user is defined in the place.
+async fn in_own_database<'a>(server: &'a Server, base: &str) -> Case<'a> {
     let case = Case::new(server, base).await;
     server.run("admin", doc! { "dropUser": base }).await;
-    server.make_user(&case.place, &case.current).await;
+    server.make_user(&case.namespace, &case.current).await;
     let roles = [
-        role("readWrite", &case.place),
-        role("reader", &format!("{}_2", case.place)),
+        role("readWrite", &case.namespace),
+        role("reader", &format!("{}_2", case.namespace)),
     ];
     let grant = doc! { "grantRolesToUser": base, "roles": &roles[..] };
-    server.run(&case.place, grant).await;
+    server.run(&case.namespace, grant).await;
     case
 }
 
-async fn users_that_live_in_the_secrets_own_database_are_rotated_there(server: &Server) {
-    let mut case = at_home(server, "homely").await;
+async fn users_in_the_secrets_own_database_are_rotated_there(server: &Server) {
+    let mut case = in_own_database(server, "local").await;
     for _ in 0..3 {
         case.rotate().await;
         let (active, standby) = (case.pair.active_user(), case.pair.standby_user());
-        let place = case.place.as_str();
+        let place = case.namespace.as_str();
         assert_eq!(
-            server.told(place, active).await,
-            server.told(place, standby).await
+            server.reported(place, active).await,
+            server.reported(place, standby).await
         );
         for user in [active, standby] {
             assert!(!server.has("admin", user).await, "{user} is in admin too");
         }
-        server.door(place).sign_in(&case.current).await.unwrap();
+        server
+            .sign_in_options(place)
+            .connect(&case.current)
+            .await
+            .unwrap();
     }
 }
 
-async fn a_user_of_the_pairs_name_in_the_other_database_is_refused(server: &Server) {
-    let mut case = at_home(server, "double").await;
+async fn a_duplicate_user_in_the_other_database_is_refused(server: &Server) {
+    let mut case = in_own_database(server, "double").await;
     case.rotate().await;
     let other = Credentials {
         username: "double".into(),
@@ -105,7 +111,7 @@ async fn a_user_of_the_pairs_name_in_the_other_database_is_refused(server: &Serv
     case.rotate().await;
 }
 
-async fn a_standby_with_other_mechanisms_is_found_out(server: &Server) {
+async fn a_standby_with_other_mechanisms_is_found(server: &Server) {
     let mut case = Case::new(server, "poorer").await;
     case.rotate().await;
     case.rotate().await;
@@ -115,30 +121,33 @@ async fn a_standby_with_other_mechanisms_is_found_out(server: &Server) {
     } else {
         SHA_1
     };
-    let by_hand = doc! {
+    let create = doc! {
         "createUser": &standby.username,
         "pwd": standby.password.expose_secret(),
-        "roles": [role("readWrite", &case.place)],
+        "roles": [role("readWrite", &case.namespace)],
         "mechanisms": [fewer],
     };
     let drop = doc! { "dropUser": &standby.username };
     server.run("admin", drop.clone()).await;
-    server.run("admin", by_hand).await;
+    server.run("admin", create).await;
     let mut admin = case.admin().await;
     let next = case.next();
     let held = case.holds(admin.as_mut(), &next.password).await;
     assert_eq!(held, Some(false), "although all roles are equal");
-    // This server keeps the mechanisms that a user was made with, whatever updateUser says. A sign-in
-    // proves nothing then: the application may come by the mechanism that is not there.
+    // This server ignores the mechanisms in updateUser. A sign-in is then not sufficient, because
+    // the application may use the missing mechanism.
     let changes = all_changes(&case.inspect().await);
-    admin.apply(&ready(&changes, &next.password)).await.unwrap();
+    admin
+        .apply(&rendered(&changes, &next.password))
+        .await
+        .unwrap();
     let held = case.holds(admin.as_mut(), &next.password).await;
     assert_eq!(held, Some(false), "the server ignored the mechanisms");
     server.run("admin", drop).await;
     case.rotate().await;
 }
 
-async fn a_role_that_is_gone_stands_in_nobodys_way(server: &Server) {
+async fn a_dropped_role_does_not_block_rotations(server: &Server) {
     let mut case = Case::new(server, "orphan").await;
     let custom = doc! { "createRole": "passing", "privileges": [], "roles": [] };
     server.run("admin", custom).await;
@@ -146,16 +155,16 @@ async fn a_role_that_is_gone_stands_in_nobodys_way(server: &Server) {
     case.rotate().await;
     server.run("admin", doc! { "dropRole": "passing" }).await;
     case.rotate().await;
-    case.work().await;
+    case.run_workload().await;
     case.rotate().await;
 }
 
-async fn a_master_that_may_not_even_look_is_told_what_it_lacks(server: &Server) {
+async fn a_master_that_may_not_read_users_gets_the_missing_role(server: &Server) {
     let mut case = Case::new(server, "unseen").await;
     case.rotate().await;
-    let mighty = [role("userAdminAnyDatabase", "admin")];
-    server.take(MASTER, &mighty).await;
-    let mut mended = 0;
+    let revoked = [role("userAdminAnyDatabase", "admin")];
+    server.take(MASTER, &revoked).await;
+    let mut fixes = 0;
     loop {
         let inspection = case.inspect().await;
         let Some(lack) = inspection.missing.first() else {
@@ -164,10 +173,12 @@ async fn a_master_that_may_not_even_look_is_told_what_it_lacks(server: &Server) 
         };
         assert_eq!(lack.code, Some(Code::PrivilegesMissing));
         assert_eq!(inspection.differences, []);
-        server.mend(&case.place, lack.fix.as_ref().unwrap()).await;
-        mended += 1;
+        server
+            .apply_fix(&case.namespace, lack.fix.as_ref().unwrap())
+            .await;
+        fixes += 1;
     }
-    assert_eq!(mended, 1, "the likelier of two databases is named first");
+    assert_eq!(fixes, 1, "the more likely of two databases is named first");
     case.rotate().await;
 }
 

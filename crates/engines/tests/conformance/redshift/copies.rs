@@ -1,4 +1,4 @@
-//! What the two users of a pair have in common: every class of privileges that Redshift's catalogue knows.
+//! Copies of every kind of privilege in Redshift's catalog.
 
 use sqlx::{AssertSqlSafe, Row};
 
@@ -7,13 +7,13 @@ use crate::case::Case;
 use twinkey_testkit::aws::redshift::HOME;
 
 pub async fn all(server: &Server) {
-    every_class_of_privilege_is_copied_and_taken_back(server).await;
-    what_a_group_a_role_or_everybody_gives_is_not_made_the_users_own(server).await;
-    what_the_clone_made_is_handed_to_the_base_user(server).await;
+    every_kind_of_privilege_is_copied_and_revoked(server).await;
+    privileges_of_groups_and_roles_are_not_copied_as_direct_grants(server).await;
+    objects_of_the_clone_change_owner_to_the_base_user(server).await;
 }
 
-/// Of the user: what no other sentence grants. `{p}` is the place.
-const FURNISH: [&str; 19] = [
+/// Grants that no other test makes. `{p}` is the place.
+const GRANTS: [&str; 19] = [
     "CREATE MODEL {p}.m FROM {p}.whole TARGET n FUNCTION predict IAM_ROLE default",
     "GRANT EXECUTE ON MODEL {p}.m TO furnished",
     "GRANT CREATE MODEL TO furnished",
@@ -35,8 +35,8 @@ const FURNISH: [&str; 19] = [
     "ALTER USER furnished SET query_group TO 'it''s quick'",
 ];
 
-/// Some of it again.
-const UNFURNISH: [&str; 10] = [
+/// Statements that revoke a part of [`GRANTS`].
+const REVOKES: [&str; 10] = [
     "REVOKE EXECUTE ON MODEL {p}.m FROM {u}",
     "REVOKE CREATE ON DATABASE dev FROM {u}",
     "REVOKE GRANT OPTION FOR SELECT ON {p}.whole FROM {u}",
@@ -49,8 +49,8 @@ const UNFURNISH: [&str; 10] = [
     "ALTER USER {u} RESET query_group",
 ];
 
-/// What the catalogue says of a user, `{u}`, without its name.
-const PORTRAIT: [&str; 13] = [
+/// Queries of a user's privileges without its name; `{u}` is the user.
+const PRIVILEGE_QUERIES: [&str; 13] = [
     "SELECT database_name, privilege_type, admin_option FROM svv_database_privileges WHERE identity_name = '{u}'",
     "SELECT namespace_name, privilege_type, admin_option FROM svv_schema_privileges WHERE identity_name = '{u}'",
     "SELECT relation_name, privilege_type, admin_option FROM svv_relation_privileges WHERE identity_name = '{u}' AND relation_name NOT LIKE 'by_round%'",
@@ -66,7 +66,7 @@ const PORTRAIT: [&str; 13] = [
     "SELECT unnest(useconfig) FROM pg_user WHERE usename = '{u}'",
 ];
 
-/// What a DBA sees, a line a row, sorted.
+/// Rows of a superuser's query as sorted text.
 pub async fn rows(server: &Server, database: &str, sql: &str) -> Vec<String> {
     let mut root = server.stand_in.redshift().root(database).await.unwrap();
     let sql = format!("SELECT t::text FROM ({sql}) t ORDER BY 1");
@@ -74,35 +74,40 @@ pub async fn rows(server: &Server, database: &str, sql: &str) -> Vec<String> {
     rows.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-async fn portrait(server: &Server, user: &str) -> Vec<Vec<String>> {
+async fn privileges_of(server: &Server, user: &str) -> Vec<Vec<String>> {
     let mut all = Vec::new();
-    for sql in PORTRAIT {
+    for sql in PRIVILEGE_QUERIES {
         all.push(rows(server, HOME, &sql.replace("{u}", user)).await);
     }
     all
 }
 
-async fn every_class_of_privilege_is_copied_and_taken_back(server: &Server) {
+async fn every_kind_of_privilege_is_copied_and_revoked(server: &Server) {
     let mut case = Case::new(server, "furnished").await;
-    for sql in FURNISH {
-        server.dba(HOME, &[&sql.replace("{p}", &case.place)]).await;
+    for sql in GRANTS {
+        server
+            .dba(HOME, &[&sql.replace("{p}", &case.namespace)])
+            .await;
     }
     for round in 0..4 {
         case.rotate().await;
         let (base, clone) = (&case.pair.base, &case.pair.clone);
-        let (one, two) = (portrait(server, base).await, portrait(server, clone).await);
+        let (one, two) = (
+            privileges_of(server, base).await,
+            privileges_of(server, clone).await,
+        );
         for (at, (one, two)) in one.iter().zip(&two).enumerate() {
-            assert_eq!(one, two, "round {round}: {}", PORTRAIT[at]);
+            assert_eq!(one, two, "round {round}: {}", PRIVILEGE_QUERIES[at]);
             assert!(
                 round > 0 || !one.is_empty(),
                 "nothing to copy: {}",
-                PORTRAIT[at]
+                PRIVILEGE_QUERIES[at]
             );
         }
         if round == 1 {
-            for sql in UNFURNISH {
+            for sql in REVOKES {
                 let sql = sql
-                    .replace("{p}", &case.place)
+                    .replace("{p}", &case.namespace)
                     .replace("{u}", case.pair.active_user());
                 server.dba(HOME, &[&sql]).await;
             }
@@ -110,9 +115,9 @@ async fn every_class_of_privilege_is_copied_and_taken_back(server: &Server) {
     }
 }
 
-async fn what_a_group_a_role_or_everybody_gives_is_not_made_the_users_own(server: &Server) {
+async fn privileges_of_groups_and_roles_are_not_copied_as_direct_grants(server: &Server) {
     let mut case = Case::new(server, "member").await;
-    let place = case.place.clone();
+    let place = case.namespace.clone();
     for sql in [
         "ALTER GROUP {p}_group ADD USER member",
         "GRANT ROLE {p}_role TO member",
@@ -131,19 +136,19 @@ async fn what_a_group_a_role_or_everybody_gives_is_not_made_the_users_own(server
     }
 }
 
-async fn what_the_clone_made_is_handed_to_the_base_user(server: &Server) {
+async fn objects_of_the_clone_change_owner_to_the_base_user(server: &Server) {
     let mut case = Case::new(server, "maker").await;
     for _ in 0..3 {
         case.rotate().await;
-        case.work().await;
+        case.run_workload().await;
     }
-    // Twice: what the clone owns is handed over when it is the standby again.
+    // The owner changes while the clone is the standby, so that two rotations are needed.
     case.rotate().await;
     case.rotate().await;
     let sql = format!(
         "SELECT usename FROM pg_class c JOIN pg_user ON usesysid = relowner JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE nspname = '{}' AND relname LIKE 'by_round%' GROUP BY 1",
-        case.place
+        case.namespace
     );
     assert_eq!(rows(server, HOME, &sql).await, ["(maker)"]);
 }

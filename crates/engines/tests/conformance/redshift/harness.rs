@@ -1,4 +1,4 @@
-//! Redshift as the sentences see it.
+//! Implementation of the conformance harness for Redshift.
 
 use std::any::Any;
 use std::net::TcpStream;
@@ -12,8 +12,7 @@ use super::{MASTER, OTHER, Server, digest, quoted, run, try_run};
 use crate::harness::Harness;
 use twinkey_testkit::aws::redshift::HOME;
 
-/// A privilege: in which database, how it is given and taken, and what it is for. `{p}` is the place,
-/// `{u}` the user.
+/// A privilege with its statements. `{p}` is the place and `{u}` the user.
 struct Privilege {
     name: &'static str,
     database: &'static str,
@@ -91,7 +90,7 @@ const NAMES: [&str; PRIVILEGES.len()] = {
     names
 };
 
-/// In each place, by the DBA.
+/// Statements of the superuser for each place.
 const SHARED: [&str; 17] = [
     "CREATE SCHEMA {p}",
     "GRANT USAGE ON SCHEMA {p} TO PUBLIC",
@@ -109,7 +108,7 @@ const SHARED: [&str; 17] = [
     "CREATE ROLE {p}_role",
     "CREATE TABLE {p}.for_role (n int)",
     "GRANT SELECT ON {p}.for_role TO ROLE {p}_role",
-    // Redshift's settings are a user's, whatever the database.
+    // Settings in Redshift apply to a user in all databases.
     "ALTER USER {u} SET search_path TO {p}, public",
 ];
 
@@ -146,7 +145,7 @@ fn is_digest(text: &str) -> bool {
 
 #[async_trait]
 impl Harness for Server {
-    fn hands_on(&self) -> bool {
+    fn reuses_connections(&self) -> bool {
         false
     }
 
@@ -162,7 +161,7 @@ impl Harness for Server {
         HOME
     }
 
-    /// The host is for messages: nothing connects to it.
+    /// The host appears in messages only.
     fn target(&self, _place: &str) -> Target {
         Target {
             host: "stand-in".into(),
@@ -191,7 +190,7 @@ impl Harness for Server {
         }
     }
 
-    async fn work(&self, place: &str, who: &Credentials, round: u32) {
+    async fn run_workload(&self, place: &str, who: &Credentials, round: u32) {
         let mut app = self.connect_as(HOME, who).await;
         for earlier in 0..round {
             let table = format!("{place}.by_round_{earlier}");
@@ -207,7 +206,7 @@ impl Harness for Server {
         .await;
     }
 
-    async fn open(&self, _place: &str, who: &Credentials) -> Box<dyn Any + Send> {
+    async fn open_session(&self, _place: &str, who: &Credentials) -> Box<dyn Any + Send> {
         Box::new(self.connect_as(HOME, who).await)
     }
 
@@ -240,20 +239,20 @@ impl Harness for Server {
         }
     }
 
-    async fn break_master(&self, _place: &str, _user: &str) -> usize {
+    async fn revoke_from_master(&self, _place: &str, _user: &str) -> usize {
         self.dba(HOME, &[&format!("ALTER USER {MASTER} NOCREATEUSER")])
             .await;
         1
     }
 
-    async fn mend(&self, _place: &str, fix: &str) {
+    async fn apply_fix(&self, _place: &str, fix: &str) {
         self.dba(HOME, &[fix]).await;
     }
 
-    async fn mighty_users(&self) -> Vec<String> {
-        let create = "CREATE USER mighty CREATEUSER PASSWORD 'Some0Password'";
+    async fn administrators(&self) -> Vec<String> {
+        let create = "CREATE USER superuser CREATEUSER PASSWORD 'Some0Password'";
         self.dba(HOME, &[create]).await;
-        vec!["mighty".into()]
+        vec!["superuser".into()]
     }
 
     fn hostile_names(&self) -> Vec<String> {
@@ -261,7 +260,7 @@ impl Harness for Server {
             r#"a"b'; DROP TABLE x; --"#.into(),
             "Upper Case".into(),
             "ünï-çødé $1 \\".into(),
-            // As long as the server behind the stand-in can hold; Redshift itself takes 127 bytes.
+            // The limit of the server behind the stand-in; Redshift accepts 127 bytes.
             "x".repeat(57),
             "select".into(),
             "a=b, {c}".into(),

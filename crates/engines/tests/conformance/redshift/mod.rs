@@ -1,8 +1,7 @@
-//! Redshift as the strict stand-in plays it, provisioned and Serverless. A place is a schema of the
-//! home database; another database has a schema of the same name, for privileges across databases.
+//! Conformance on the strict stand-in of Redshift, provisioned and Serverless.
 //!
-//! The Data API is asked by the engine alone: what the fixture does as a DBA or as an application goes to
-//! the server behind it.
+//! A place is a schema of the home database. Another database has a schema of the same name. Only
+//! the engine uses the Data API; the fixture connects to the PostgreSQL server behind it.
 
 mod copies;
 mod harness;
@@ -15,30 +14,30 @@ use sqlx::{AssertSqlSafe, Connection};
 use twinkey_core::aws::Aws;
 use twinkey_core::secret::{ExposeSecret, verifier};
 use twinkey_engines::redshift::Redshift;
-use twinkey_engines::{Credentials, RedshiftOptions, Surroundings};
+use twinkey_engines::{Credentials, EngineContext, RedshiftOptions};
 use twinkey_testkit::postgres::{LocalPostgres, Options};
 
 use crate::passwords::new_password;
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, WORKGROUP};
 use twinkey_testkit::aws::{StandIn, sdk_config};
 
-/// The cluster's first user, a superuser.
+/// The first user of the cluster, a superuser.
 pub const MASTER: &str = "awsuser";
-/// The name of the secret that is rotated, as the engine knows it.
+/// The name of the rotated secret.
 pub const SECRET: &str = "prod/shop";
-/// Besides the home database.
+/// The second database.
 pub const OTHER: &str = "archive";
 
-/// Both are the same cluster here.
+/// The kind of deployment; the stand-in has the same databases in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Deployment {
     Provisioned,
     Serverless,
 }
 
 pub struct Server {
     pub stand_in: StandIn,
-    form: Form,
+    deployment: Deployment,
     pub master: Credentials,
     pub engine: Redshift,
 }
@@ -47,14 +46,14 @@ pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// With the digest in place of the password, as `CREATE USER` takes it.
+/// The digest of the user's password for `CREATE USER`.
 fn digest(user: &Credentials) -> String {
     let digest = verifier::md5(&user.password, &user.username);
     digest.expose_secret().to_owned()
 }
 
 impl Server {
-    pub async fn start(form: Form) -> Self {
+    pub async fn start(deployment: Deployment) -> Self {
         let mut options = Options::new(LocalPostgres::find(None).unwrap());
         options.settings.push("log_statement=all".into());
         let stand_in = StandIn::with_redshift(options).await;
@@ -62,11 +61,11 @@ impl Server {
             username: MASTER.into(),
             password: new_password(),
         };
-        let surroundings = surroundings(&stand_in, form);
+        let context = context(&stand_in, deployment);
         let server = Self {
-            engine: Redshift::new(RedshiftOptions::default(), &surroundings),
+            engine: Redshift::new(RedshiftOptions::default(), &context),
             stand_in,
-            form,
+            deployment,
             master,
         };
         let create = format!(
@@ -79,12 +78,12 @@ impl Server {
         server
     }
 
-    /// In Redshift's SQL, past the Data API.
+    /// Runs Redshift SQL as a superuser without the Data API.
     pub async fn dba(&self, database: &str, statements: &[&str]) {
         self.stand_in.redshift().dba(database, statements).await;
     }
 
-    /// As an application: over PostgreSQL's protocol.
+    /// Connects as an application, over the PostgreSQL protocol.
     pub async fn connect_as(&self, database: &str, who: &Credentials) -> PgConnection {
         let server = self.stand_in.redshift().server();
         let options = PgConnectOptions::new_without_pgpass()
@@ -103,7 +102,7 @@ impl Server {
             "engine": "redshift", "host": "stand-in", "dbname": HOME,
             "username": who.username, "password": who.password.expose_secret(),
         });
-        if self.form == Form::Provisioned {
+        if self.deployment == Deployment::Provisioned {
             document["dbClusterIdentifier"] = json!(CLUSTER);
         }
         let document = SecretString::from(Json::to_string(&document));
@@ -115,13 +114,13 @@ impl Server {
     }
 }
 
-/// What a run would tell the engine of its secret.
-fn surroundings(stand_in: &StandIn, form: Form) -> Surroundings {
-    Surroundings {
+/// The engine context of a run.
+fn context(stand_in: &StandIn, deployment: Deployment) -> EngineContext {
+    EngineContext {
         secret: SECRET.into(),
         master_secret: Some("master".into()),
-        cluster: (form == Form::Provisioned).then(|| CLUSTER.into()),
-        workgroup: (form == Form::Serverless).then(|| WORKGROUP.into()),
+        cluster: (deployment == Deployment::Provisioned).then(|| CLUSTER.into()),
+        workgroup: (deployment == Deployment::Serverless).then(|| WORKGROUP.into()),
         aws: Aws::from_config(sdk_config(&stand_in.url())),
     }
 }

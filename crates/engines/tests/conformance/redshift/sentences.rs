@@ -1,5 +1,4 @@
-//! What only Redshift has: its forms of a password, its ways to be an admin, a lock that is a lease, and
-//! an API that everything goes through. What is copied: `copies.rs`.
+//! Conformance that only Redshift needs: password forms, admin logins, the lease, and the API.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use twinkey_engines::{
 };
 
 use super::copies::{self, rows};
-use super::{Form, MASTER, OTHER, Server, context, digest};
+use super::{Deployment, MASTER, OTHER, Server, context, digest};
 use crate::case::{Case, all_changes, refusal, rendered};
 use crate::passwords::leaked;
 use twinkey_testkit::aws::redshift::{HOME, IDENTITY, WORKGROUP};
@@ -18,12 +17,12 @@ use twinkey_testkit::aws::redshift::{HOME, IDENTITY, WORKGROUP};
 pub async fn all(server: &Server) {
     copies::all(server).await;
     a_password_keeps_its_form(server).await;
-    an_admin_needs_no_password_as_a_database_user_or_as_itself(server).await;
-    an_admin_that_does_not_see_everything_is_told_so(server).await;
-    who_lost_the_lease_changes_nothing_more(server).await;
-    a_refused_statement_is_explained_without_the_digest(server).await;
-    a_busy_api_only_delays(server).await;
-    nothing_is_left_of_a_proof_and_no_text_holds_a_password(server).await;
+    an_admin_can_be_a_database_user_or_the_iam_identity(server).await;
+    an_admin_without_access_to_all_rows_is_reported(server).await;
+    a_holder_that_lost_its_lease_changes_nothing(server).await;
+    an_error_of_a_statement_contains_no_digest(server).await;
+    a_throttling_api_only_delays(server).await;
+    no_probe_secret_remains_and_no_text_contains_a_password(server).await;
 }
 
 async fn a_password_keeps_its_form(server: &Server) {
@@ -43,12 +42,12 @@ async fn a_password_keeps_its_form(server: &Server) {
     assert_eq!(rows(server, HOME, stored).await, ["(sha256)"]);
 }
 
-/// What a run does with another engine than the fixture's.
+/// Runs one rotation with another engine than the fixture's.
 async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Credentials {
     let next = case.next();
     let mut admin = engine.admin(&case.target(), &server.master).await.unwrap();
     assert!(admin.lock(&case.pair).await.unwrap());
-    let before = look(admin.as_mut(), case).await;
+    let before = inspect(admin.as_mut(), case).await;
     assert_eq!((refusal(&before), &before.missing), (None, &Vec::new()));
     let changes = all_changes(&before);
     admin
@@ -59,7 +58,7 @@ async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Cre
     next
 }
 
-async fn look(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
+async fn inspect(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
     let request = InspectRequest {
         pair: &case.pair,
         password: None,
@@ -68,9 +67,9 @@ async fn look(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
     admin.inspect(&request).await.unwrap()
 }
 
-async fn an_admin_needs_no_password_as_a_database_user_or_as_itself(server: &Server) {
+async fn an_admin_can_be_a_database_user_or_the_iam_identity(server: &Server) {
     let create = format!("ALTER USER \"{IDENTITY}\" CREATEUSER PASSWORD 'Some0Password'");
-    // Whom the identity is in the database is made at its first sign-in.
+    // The database user of the identity is created at its first sign-in.
     let client = aws_sdk_redshiftdata::Client::new(&twinkey_testkit::aws::sdk_config(
         &server.stand_in.url(),
     ));
@@ -94,25 +93,25 @@ async fn an_admin_needs_no_password_as_a_database_user_or_as_itself(server: &Ser
         ("by_user", db_user, MASTER),
         ("by_identity", itself, IDENTITY),
     ] {
-        if server.form == Form::Serverless && options.db_user.is_some() {
+        if server.deployment == Deployment::Serverless && options.db_user.is_some() {
             continue;
         }
-        let mut around = context(&server.stand_in, server.form);
+        let mut around = context(&server.stand_in, server.deployment);
         around.master_secret = None;
         let engine = Redshift::new(options, &around);
         let case = Case::new(server, name).await;
-        let heard = server.stand_in.redshift().history().len();
+        let count = server.stand_in.redshift().history().len();
         let next = rotate_with(&engine, &case, server).await;
         case.sign_in(&next).await.unwrap();
         let history = server.stand_in.redshift().history();
-        let made = history[heard..]
+        let made = history[count..]
             .iter()
             .find(|seen| seen.sql.starts_with("CREATE USER"));
         assert_eq!(made.unwrap().user.as_deref(), Some(who));
     }
 }
 
-async fn an_admin_that_does_not_see_everything_is_told_so(server: &Server) {
+async fn an_admin_without_access_to_all_rows_is_reported(server: &Server) {
     let case = Case::new(server, "unseen").await;
     let master = &server.master;
     server
@@ -157,11 +156,11 @@ async fn an_admin_that_does_not_see_everything_is_told_so(server: &Server) {
         .await;
 }
 
-async fn who_lost_the_lease_changes_nothing_more(server: &Server) {
+async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {
     let case = Case::new(server, "leased").await;
     let (mut one, mut two) = (case.admin().await, case.admin().await);
     assert!(one.lock(&case.pair).await.unwrap());
-    let changes = all_changes(&look(one.as_mut(), &case).await);
+    let changes = all_changes(&inspect(one.as_mut(), &case).await);
     server
         .dba(
             HOME,
@@ -170,7 +169,7 @@ async fn who_lost_the_lease_changes_nothing_more(server: &Server) {
         .await;
     assert!(
         two.lock(&case.pair).await.unwrap(),
-        "a lease that ran out is free"
+        "an expired lease is free"
     );
     let next = case.next();
     let late = one
@@ -178,39 +177,39 @@ async fn who_lost_the_lease_changes_nothing_more(server: &Server) {
         .await
         .unwrap_err();
     assert!(matches!(late, EngineError::Busy { .. }), "{late}");
-    assert!(!look(two.as_mut(), &case).await.standby_exists);
+    assert!(!inspect(two.as_mut(), &case).await.standby_exists);
     one.close().await;
     let mut three = case.admin().await;
     assert!(
         !three.lock(&case.pair).await.unwrap(),
-        "closing gives up nobody else's lease"
+        "closing releases no other holder's lease"
     );
     two.close().await;
     assert!(three.lock(&case.pair).await.unwrap());
     three.close().await;
 }
 
-async fn a_refused_statement_is_explained_without_the_digest(server: &Server) {
+async fn an_error_of_a_statement_contains_no_digest(server: &Server) {
     let case = Case::new(server, "explained").await;
     let next = case.next();
     let changes = all_changes(&case.inspect().await);
     server
         .stand_in
         .redshift()
-        .fail(" PASSWORD 'md5", 1, "permission denied for ordered reasons");
+        .fail(" PASSWORD 'md5", 1, "permission denied by the test");
     let mut admin = case.admin().await;
     let error = admin
         .apply(&rendered(&changes, &next.password))
         .await
         .unwrap_err();
     let shown = format!("{error} {}", error.hint());
-    assert!(shown.contains("ordered reasons"), "{shown}");
+    assert!(shown.contains("by the test"), "{shown}");
     let digest = digest(&next);
     assert!(!shown.contains(&digest[3..11]), "{shown}");
     admin.close().await;
 }
 
-async fn a_busy_api_only_delays(server: &Server) {
+async fn a_throttling_api_only_delays(server: &Server) {
     let mut case = Case::new(server, "delayed").await;
     let faults = server.stand_in.faults();
     let a_while = Duration::from_secs(2);
@@ -229,15 +228,15 @@ async fn a_busy_api_only_delays(server: &Server) {
     case.run_workload().await;
 }
 
-async fn nothing_is_left_of_a_proof_and_no_text_holds_a_password(server: &Server) {
+async fn no_probe_secret_remains_and_no_text_contains_a_password(server: &Server) {
     let names = server.stand_in.store().names().await.unwrap();
     assert_eq!(names, ["master"], "probe secrets are gone");
     let history = server.stand_in.redshift().history();
-    let told: String = history
+    let texts: String = history
         .iter()
         .map(|seen| format!("{}\n", seen.sql))
         .collect();
-    assert_eq!(leaked(told.as_bytes()), None);
+    assert_eq!(leaked(texts.as_bytes()), None);
     let clear = history.iter().find(|seen| {
         let sql = seen.sql.to_ascii_uppercase();
         sql.contains(" PASSWORD ")
@@ -249,5 +248,5 @@ async fn nothing_is_left_of_a_proof_and_no_text_holds_a_password(server: &Server
     let log = std::fs::read(server.stand_in.redshift().server().log_path()).unwrap();
     assert_eq!(leaked(&log), None, "the database behind it");
     let elsewhere = history.iter().any(|seen| seen.database == OTHER);
-    assert!(elsewhere, "every local database was looked at");
+    assert!(elsewhere, "every local database was inspected");
 }

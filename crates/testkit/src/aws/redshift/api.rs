@@ -1,4 +1,4 @@
-//! The actions.
+//! Actions of the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::look::{identifier, page_start};
-use super::refusal::Refusal;
-use super::request::{Place, Submission, number};
+use super::api_error::ApiError;
+use super::request::{ConnectionTarget, Submission, number};
+use super::results::{identifier, page_start};
 use super::statement::{Statement, Status};
-use super::{Book, CLUSTER, Redshift, WORKGROUP};
+use super::{CLUSTER, Redshift, StatementLog, WORKGROUP};
 
-pub type Answer = Result<Json, Refusal>;
+pub type ApiResult = Result<Json, ApiError>;
 
 impl Redshift {
-    /// Answers one call: HTTP status and body.
+    /// Handles one call and returns HTTP status and body.
     pub async fn answer(
         self: &Arc<Self>,
         action: &str,
@@ -25,11 +25,11 @@ impl Redshift {
     ) -> (u16, Json) {
         let answer = if !authorization.contains("/redshift-data/aws4_request") {
             let why = "the request is not signed for redshift-data";
-            Err(Refusal::new(403, "IncompleteSignatureException", why))
+            Err(ApiError::new(403, "IncompleteSignatureException", why))
         } else {
             match serde_json::from_slice(body) {
-                Ok(asked) => self.dispatch(action, &asked).await,
-                Err(error) => Err(Refusal::new(
+                Ok(request) => self.dispatch(action, &request).await,
+                Err(error) => Err(ApiError::new(
                     400,
                     "SerializationException",
                     error.to_string(),
@@ -42,15 +42,15 @@ impl Redshift {
         }
     }
 
-    async fn dispatch(self: &Arc<Self>, action: &str, asked: &Json) -> Answer {
+    async fn dispatch(self: &Arc<Self>, action: &str, request: &Json) -> ApiResult {
         match action {
-            "ExecuteStatement" | "BatchExecuteStatement" => self.submit(action, asked).await,
-            "DescribeStatement" => self.describe(asked).await,
-            "GetStatementResult" => self.get_result(asked).await,
-            "ListStatements" => self.list_statements(asked),
-            "CancelStatement" => self.cancel(asked).await,
-            "ListDatabases" => self.list_databases(asked).await,
-            _ => Err(Refusal::new(
+            "ExecuteStatement" | "BatchExecuteStatement" => self.submit(action, request).await,
+            "DescribeStatement" => self.describe(request).await,
+            "GetStatementResult" => self.get_result(request).await,
+            "ListStatements" => self.list_statements(request),
+            "CancelStatement" => self.cancel(request).await,
+            "ListDatabases" => self.list_databases(request).await,
+            _ => Err(ApiError::new(
                 400,
                 "UnknownOperationException",
                 "this stand-in does not have it",
@@ -58,8 +58,8 @@ impl Redshift {
         }
     }
 
-    pub(super) fn check_place(place: &Place) -> Result<(), Refusal> {
-        let known = match (&place.cluster, &place.workgroup) {
+    pub(super) fn check_target(target: &ConnectionTarget) -> Result<(), ApiError> {
+        let known = match (&target.cluster, &target.workgroup) {
             (Some(cluster), _) => cluster == CLUSTER,
             (_, workgroup) => workgroup.as_deref() == Some(WORKGROUP),
         };
@@ -67,24 +67,24 @@ impl Redshift {
         if known {
             Ok(())
         } else {
-            Err(Refusal::invalid(unknown))
+            Err(ApiError::invalid(unknown))
         }
     }
 
-    async fn submit(self: &Arc<Self>, action: &str, asked: &Json) -> Answer {
-        let submission = Submission::read(action, asked)?;
-        Self::check_place(&submission.place)?;
-        let same = json!({"action": action, "asked": Submission::without_wait(asked)});
+    async fn submit(self: &Arc<Self>, action: &str, request: &Json) -> ApiResult {
+        let submission = Submission::read(action, request)?;
+        Self::check_target(&submission.target)?;
+        let same = json!({"action": action, "request": Submission::without_wait(request)});
         let wait = submission.wait;
-        let known = known(&self.book(), submission.token.as_deref(), &same)?;
+        let known = statement_of_token(&self.statement_log(), submission.token.as_deref(), &same)?;
         let id = if let Some(id) = known {
             id
         } else {
-            let sign_in = self.sign_in(&submission.place).await?;
+            let sign_in = self.sign_in(&submission.target).await?;
             self.enter(submission, same, sign_in)?
         };
         self.wait_for(&id, wait).await;
-        self.look(&id, |statement| Ok(statement.submitted()))
+        self.with_statement(&id, |statement| Ok(statement.submitted()))
     }
 
     fn enter(
@@ -92,38 +92,42 @@ impl Redshift {
         submission: Submission,
         same: Json,
         sign_in: super::signin::SignIn,
-    ) -> Result<String, Refusal> {
-        let (most, late) = {
-            let knobs = self.knobs();
-            (knobs.active, knobs.late)
+    ) -> Result<String, ApiError> {
+        let (most, delayed_polls) = {
+            let faults = self.faults();
+            (faults.active, faults.delayed_polls)
         };
-        let mut book = self.book();
-        // Two calls with one token at once become one statement.
-        if let Some(id) = known(&book, submission.token.as_deref(), &same)? {
+        let mut log = self.statement_log();
+        // Concurrent calls with one token become one statement.
+        if let Some(id) = statement_of_token(&log, submission.token.as_deref(), &same)? {
             return Ok(id);
         }
-        let active = book
+        let active = log
             .statements
             .iter()
             .filter(|s| !s.status.is_final())
             .count();
         if active >= most {
             let why = "Active statements exceeded the allowed quota";
-            return Err(Refusal::new(400, "ActiveStatementsExceededException", why));
+            return Err(ApiError::new(400, "ActiveStatementsExceededException", why));
         }
-        self.note(&submission.sqls);
+        self.log(&submission.sqls);
         let id = Uuid::new_v4().to_string();
         if let Some(token) = submission.token.clone() {
-            book.tokens.insert(token, (same, id.clone()));
+            log.tokens.insert(token, (same, id.clone()));
         }
-        book.statements
-            .push(Statement::new(id.clone(), submission, self.now(), late));
+        log.statements.push(Statement::new(
+            id.clone(),
+            submission,
+            self.now(),
+            delayed_polls,
+        ));
         let task = tokio::spawn(super::run::run(Arc::clone(self), id.clone(), sign_in));
-        book.tasks.insert(id.clone(), task.abort_handle());
+        log.tasks.insert(id.clone(), task.abort_handle());
         Ok(id)
     }
 
-    /// Until the statement has ended, or so many seconds.
+    /// Waits for the end of the statement, at most so many seconds.
     pub(super) async fn wait_for(&self, id: &str, seconds: Option<u64>) {
         let Some(seconds) = seconds else { return };
         let deadline = Instant::now() + Duration::from_secs(seconds);
@@ -131,7 +135,7 @@ impl Redshift {
         loop {
             changes.mark_unchanged();
             let base = id.split(':').next().unwrap_or(id);
-            let ended = self.look(base, |s| Ok(s.status.is_final()));
+            let ended = self.with_statement(base, |s| Ok(s.status.is_final()));
             if ended.unwrap_or(true)
                 || tokio::time::timeout_at(deadline, changes.changed())
                     .await
@@ -142,26 +146,26 @@ impl Redshift {
         }
     }
 
-    pub(super) fn look<T>(
+    pub(super) fn with_statement<T>(
         &self,
         id: &str,
-        see: impl FnOnce(&mut Statement) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let mut book = self.book();
-        let found = book
+        see: impl FnOnce(&mut Statement) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let mut log = self.statement_log();
+        let found = log
             .statements
             .iter_mut()
             .find(|statement| statement.id == id);
-        see(found.ok_or_else(|| Refusal::missing(id, format!("Query {id} does not exist.")))?)
+        see(found.ok_or_else(|| ApiError::missing(id, format!("Query {id} does not exist.")))?)
     }
 
-    async fn cancel(&self, asked: &Json) -> Answer {
-        let (id, _) = identifier(asked)?;
+    async fn cancel(&self, request: &Json) -> ApiResult {
+        let (id, _) = identifier(request)?;
         let now = self.now();
-        let pid = self.look(&id, |statement| {
+        let pid = self.with_statement(&id, |statement| {
             if statement.status.is_final() {
                 let state = statement.status.name();
-                return Err(Refusal::invalid(format!(
+                return Err(ApiError::invalid(format!(
                     "Could not cancel a query that is already in {state} state."
                 )));
             }
@@ -176,7 +180,7 @@ impl Redshift {
             }
             Ok(statement.pid)
         })?;
-        if let Some(task) = self.book().tasks.remove(&id) {
+        if let Some(task) = self.statement_log().tasks.remove(&id) {
             task.abort();
         }
         if pid != 0 {
@@ -188,16 +192,16 @@ impl Redshift {
         Ok(json!({"Status": true}))
     }
 
-    async fn list_databases(&self, asked: &Json) -> Answer {
-        let place = Place::read(asked)?;
-        Self::check_place(&place)?;
-        let most = number(asked, "MaxResults", 0..=1000)?
+    async fn list_databases(&self, request: &Json) -> ApiResult {
+        let target = ConnectionTarget::read(request)?;
+        Self::check_target(&target)?;
+        let most = number(request, "MaxResults", 0..=1000)?
             .filter(|most| *most > 0)
             .unwrap_or(1000);
-        let start = page_start(asked)?;
-        let sign_in = self.sign_in(&place).await?;
-        let all = self.databases(&place, sign_in).await;
-        let all = all.map_err(|error| Refusal::new(500, "DatabaseConnectionException", error))?;
+        let start = page_start(request)?;
+        let sign_in = self.sign_in(&target).await?;
+        let all = self.databases(&target, sign_in).await;
+        let all = all.map_err(|error| ApiError::new(500, "DatabaseConnectionException", error))?;
         let end = all.len().min(start + usize::try_from(most).unwrap());
         let mut shown = json!({"Databases": all.get(start..end).unwrap_or_default()});
         if end < all.len() {
@@ -207,12 +211,16 @@ impl Redshift {
     }
 }
 
-/// The statement that this token became; it is an error where something else was asked.
-fn known(book: &Book, token: Option<&str>, same: &Json) -> Result<Option<String>, Refusal> {
-    match token.and_then(|token| book.tokens.get(token)) {
+/// The statement of this token; an error if its request was different.
+fn statement_of_token(
+    log: &StatementLog,
+    token: Option<&str>,
+    same: &Json,
+) -> Result<Option<String>, ApiError> {
+    match token.and_then(|token| log.tokens.get(token)) {
         None => Ok(None),
-        Some((asked, id)) if asked == same => Ok(Some(id.clone())),
-        Some(_) => Err(Refusal::invalid(
+        Some((request, id)) if request == same => Ok(Some(id.clone())),
+        Some(_) => Err(ApiError::invalid(
             "The ClientToken was used before with other parameters",
         )),
     }

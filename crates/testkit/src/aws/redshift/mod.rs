@@ -1,31 +1,33 @@
-//! A strict Redshift Data API over a real PostgreSQL: its protocol, its sign-ins, its SQL and its
-//! catalogue, as AWS documents them. It proves our reading of the manual, not Redshift.
+//! Strict stand-in of the Redshift Data API, backed by PostgreSQL.
 //!
-//! What can go wrong, and what prevents it:
-//! - something works here that Redshift would refuse: what is not known is refused, in the API
-//!   (`request.rs`) and in SQL (`sql/`);
-//! - a statement has rights that its user does not have: it runs under that user's name on a real
-//!   server, and the secret's password is compared with the stored hash (`signin.rs`);
-//! - a password in a statement goes unseen: every text is kept as it came, for tests to search.
+//! It has the API's protocol, sign-ins, SQL and catalog as AWS documents them. It tests the
+//! documentation's interpretation, not Redshift itself.
 //!
-//! What of Redshift it does not show:
-//! - DROP and ALTER on tables, schemas and databases, models, CREATE MODEL and default privileges on
-//!   procedures are in the catalogue only: nobody is kept from anything by them. Of ALL TABLES IN SCHEMA,
-//!   ALL leaves DROP and ALTER out;
-//! - datashares, IAM roles, row policies, masking, scoped grants and external schemas are views without
-//!   rows, and statements about them are syntax errors;
-//! - names of 64 to 127 bytes, which the server behind it cuts off: they are a panic here;
-//! - users, groups and roles share one space of names; roles are granted without an order of owners;
-//! - sessions of the API, results as CSV, and what is kept after a session has ended;
-//! - how long Redshift takes, its queues, and its conflicts of serializable transactions: a transaction
-//!   here is PostgreSQL's REPEATABLE READ, whose snapshot is taken after LOCK TABLE as well.
+//! # Failure modes
+//! - A call works here that Redshift would reject. Unknown input is rejected in the API
+//!   (`request.rs`) and in SQL (`sql/`).
+//! - A statement has privileges that its user lacks. It runs as that user on a real server, and the
+//!   secret's password is compared with the stored hash (`signin.rs`).
+//! - A test misses a password in a statement. Every text is logged unchanged.
+//!
+//! # Limits
+//! - DROP and ALTER on tables, schemas and databases, models, CREATE MODEL and default privileges
+//!   on procedures are in the catalog only, without effect. On ALL TABLES IN SCHEMA, ALL excludes
+//!   DROP and ALTER.
+//! - Datashares, IAM roles, row policies, masking, scoped grants and external schemas are views
+//!   without rows, and statements on them are syntax errors.
+//! - Names of 64 to 127 bytes, which PostgreSQL would cut, cause a panic.
+//! - Users, groups and roles share one namespace. Roles are granted without an order of owners.
+//! - API sessions, CSV results and data after the end of a session are missing.
+//! - Redshift's durations, queues and serialization conflicts are missing. A transaction is
+//!   PostgreSQL's REPEATABLE READ with a snapshot after LOCK TABLE.
 
 mod api;
-mod look;
+mod api_error;
 mod password;
 mod pool;
-mod refusal;
 mod request;
+mod results;
 mod rows;
 mod run;
 mod signin;
@@ -51,13 +53,13 @@ use twinkey_stores::local::LocalStore;
 use pool::execute;
 use statement::Statement;
 
-/// The provisioned cluster that there is.
+/// The provisioned cluster.
 pub const CLUSTER: &str = "stand-in-cluster";
-/// The Serverless workgroup that there is; it has the same databases.
+/// The Serverless workgroup, with the same databases as the cluster.
 pub const WORKGROUP: &str = "stand-in-workgroup";
-/// The database that is there from the start.
+/// The initial database.
 pub const HOME: &str = "dev";
-/// Whom the caller's IAM identity is in the database.
+/// The database user of the caller's IAM identity.
 pub const IDENTITY: &str = "IAMR:twinkey";
 
 /// The Data API of one cluster.
@@ -65,23 +67,23 @@ pub struct Redshift {
     server: LocalPostgres,
     store: Arc<LocalStore>,
     clock: Clock,
-    knobs: Mutex<Knobs>,
-    book: Mutex<Book>,
-    /// Counts the changes of states.
+    faults: Mutex<Faults>,
+    statement_log: Mutex<StatementLog>,
+    /// Number of state changes.
     changes: watch::Sender<u64>,
     held: watch::Sender<bool>,
-    /// How many statements run at once; the others stay SUBMITTED.
+    /// Limit of concurrent statements; the others stay SUBMITTED.
     slots: Semaphore,
-    /// With the log in it.
+    /// Contains the log.
     folder: TempDir,
-    /// Connections that nobody uses now, by database: a new one would read the catalogue anew.
+    /// Idle connections by database; a new one would have to load the catalog.
     idle: Mutex<HashMap<String, Vec<PgConnection>>>,
 }
 
-struct Knobs {
+struct Faults {
     page_rows: usize,
     active: usize,
-    late: usize,
+    delayed_polls: usize,
     failing: Vec<Failing>,
 }
 
@@ -91,18 +93,19 @@ struct Failing {
     times: usize,
 }
 
+/// All submitted statements.
 #[derive(Default)]
-struct Book {
-    /// In the order of their submission.
+struct StatementLog {
+    /// In the order of submission.
     statements: Vec<Statement>,
-    /// What was asked with a token, and the statement that it became.
+    /// The request and the statement of each token.
     tokens: HashMap<String, (Json, String)>,
     tasks: HashMap<String, tokio::task::AbortHandle>,
 }
 
-/// A statement, or one of a batch, as a test looks at it.
+/// A recorded statement, or one of a batch.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedStatement {
     pub id: String,
     pub sql: String,
     /// For example `FINISHED`.
@@ -113,25 +116,26 @@ pub struct Seen {
 }
 
 impl Redshift {
-    /// A server with Redshift's catalogue in every database that is and will be. Blocks for a second
-    /// or two.
+    /// Starts a server with Redshift's catalog in every present and future database.
+    ///
+    /// It blocks for one or two seconds.
     pub async fn start(store: Arc<LocalStore>, mut options: Options) -> Arc<Self> {
-        // Many small questions, each planned anew.
+        // The stand-in runs many small queries.
         options.settings.push("jit=off".into());
-        // md5 is Redshift's own way; for other passwords the server falls back to SCRAM.
+        // md5 is Redshift's method; for other passwords the server uses SCRAM.
         options.hba.push("host all all 127.0.0.1/32 md5".into());
         let server = tokio::task::spawn_blocking(move || LocalPostgres::start(&options));
         let redshift = Self {
             server: server.await.unwrap().unwrap(),
             store,
             clock: Clock::system(),
-            knobs: Mutex::new(Knobs {
+            faults: Mutex::new(Faults {
                 page_rows: 1000,
                 active: 500,
-                late: 0,
+                delayed_polls: 0,
                 failing: Vec::new(),
             }),
-            book: Mutex::default(),
+            statement_log: Mutex::default(),
             changes: watch::channel(0).0,
             held: watch::channel(false).0,
             slots: Semaphore::new(40),
@@ -139,11 +143,11 @@ impl Redshift {
             idle: Mutex::default(),
         };
         std::fs::File::create(redshift.log_path()).unwrap();
-        redshift.make_catalogue().await;
+        redshift.create_catalog().await;
         Arc::new(redshift)
     }
 
-    async fn make_catalogue(&self) {
+    async fn create_catalog(&self) {
         let mut template = self.root("template1").await.unwrap();
         for sql in [
             "SET allow_system_table_mods = on",
@@ -162,17 +166,17 @@ impl Redshift {
             .unwrap();
     }
 
-    /// The PostgreSQL behind it, for what needs a connection of its own.
+    /// The PostgreSQL server, for direct connections.
     pub fn server(&self) -> &LocalPostgres {
         &self.server
     }
 
-    /// The file that holds every statement as it was submitted, a line each behind `statement: `.
+    /// The log of submitted statements, one line each after `statement: `.
     pub fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
     }
 
-    fn note(&self, sqls: &[String]) {
+    fn log(&self, sqls: &[String]) {
         let mut log = OpenOptions::new()
             .append(true)
             .open(self.log_path())
@@ -182,41 +186,39 @@ impl Redshift {
         }
     }
 
-    /// Statements in Redshift's SQL, one after the other, as the server's superuser and past the
-    /// API: a DBA's. What a fixture sets so is in no history.
+    /// Runs statements in Redshift's SQL as the superuser, without the API and its history.
     pub async fn dba(&self, database: &str, statements: &[&str]) {
         for sql in statements {
-            let done = self.as_root(database, sql).await;
+            let done = self.run_as_root(database, sql).await;
             done.unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
     }
 
-    /// GetStatementResult gives so many rows a page.
+    /// Sets the page size of GetStatementResult.
     pub fn set_page_rows(&self, rows: usize) {
-        self.knobs().page_rows = rows;
+        self.faults().page_rows = rows;
     }
 
-    /// More unfinished statements than this are refused with ActiveStatementsExceededException.
-    pub fn set_most_active(&self, statements: usize) {
-        self.knobs().active = statements;
+    /// Sets the limit of unfinished statements for ActiveStatementsExceededException.
+    pub fn set_max_active(&self, statements: usize) {
+        self.faults().active = statements;
     }
 
-    /// DescribeStatement shows each statement from now on so many times as running, though it is not,
-    /// to whoever does not wait for it.
-    pub fn set_late(&self, times: usize) {
-        self.knobs().late = times;
+    /// Reports each later statement as running in so many polls without a wait time.
+    pub fn set_delayed_polls(&self, times: usize) {
+        self.faults().delayed_polls = times;
     }
 
-    /// The next `times` statements with this part in their text fail with this message.
+    /// Fails the next `times` statements that contain `part` with this message.
     pub fn fail(&self, part: &str, times: usize, message: &str) {
-        self.knobs().failing.push(Failing {
+        self.faults().failing.push(Failing {
             part: part.into(),
             message: message.into(),
             times,
         });
     }
 
-    /// Until it is released, statements stay SUBMITTED.
+    /// Holds statements in the state SUBMITTED until [`Self::release`].
     pub fn hold(&self) {
         self.held.send_replace(true);
     }
@@ -225,40 +227,40 @@ impl Redshift {
         self.held.send_replace(false);
     }
 
-    /// Every statement so far, in order, those of batches one by one.
-    pub fn history(&self) -> Vec<Seen> {
-        let book = self.book();
-        let seen = |statement: &Statement| -> Vec<Seen> {
-            let part = |part: &statement::Part| Seen {
+    /// All statements in order, with those of batches separately.
+    pub fn history(&self) -> Vec<RecordedStatement> {
+        let log = self.statement_log();
+        let seen = |statement: &Statement| -> Vec<RecordedStatement> {
+            let part = |part: &statement::Part| RecordedStatement {
                 id: statement.id.clone(),
                 sql: part.sql.clone(),
                 status: part.status.name(),
                 user: statement.user.clone(),
-                database: statement.submission.place.database.clone(),
+                database: statement.submission.target.database.clone(),
                 is_batch: statement.submission.is_batch,
             };
             statement.parts.iter().map(part).collect()
         };
-        book.statements.iter().flat_map(seen).collect()
+        log.statements.iter().flat_map(seen).collect()
     }
 
-    fn ordered_failure(&self, sql: &str) -> Option<String> {
-        let mut knobs = self.knobs();
-        let mut failing = knobs.failing.iter_mut();
+    fn scheduled_failure(&self, sql: &str) -> Option<String> {
+        let mut faults = self.faults();
+        let mut failing = faults.failing.iter_mut();
         let found = failing.find(|f| f.times > 0 && sql.contains(&f.part))?;
         found.times -= 1;
         Some(found.message.clone())
     }
 
-    fn knobs(&self) -> MutexGuard<'_, Knobs> {
-        self.knobs.lock()
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock()
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock()
+    fn statement_log(&self) -> MutexGuard<'_, StatementLog> {
+        self.statement_log.lock()
     }
 
-    /// Seconds since 1970, as AWS's JSON has times.
+    /// Seconds since 1970, the form of times in AWS's JSON.
     #[allow(
         clippy::cast_precision_loss,
         reason = "milliseconds of this century are exact"

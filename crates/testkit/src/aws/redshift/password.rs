@@ -1,16 +1,16 @@
-//! What Redshift stores of a password, and whether one is right (CREATE USER).
+//! Stored forms of passwords and their verification (CREATE USER).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
 
-/// In which form a user's password is stored.
+/// A stored password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
     /// `md5` and the digest of password and user name.
     Md5(String),
     /// `sha256|digest|salt`.
     Sha256(String),
-    /// Only temporary credentials sign in.
+    /// Only temporary credentials are accepted.
     Disabled,
 }
 
@@ -23,7 +23,7 @@ impl Stored {
     }
 }
 
-/// Reads the string behind PASSWORD.
+/// Parses the string after PASSWORD.
 ///
 /// # Errors
 /// The server's message for a password that is too weak.
@@ -53,7 +53,7 @@ pub fn stored(text: &str, user: &str) -> Result<Stored, String> {
     Ok(Stored::Md5(md5(text, user)))
 }
 
-/// The rules for a password in clear; a digest is not checked.
+/// Checks the rules for a password in clear; a digest is not checked.
 fn check(password: &str) -> Result<(), String> {
     let has = |kind: fn(&char) -> bool| password.chars().any(|c| kind(&c));
     if !(8..=64).contains(&password.chars().count()) {
@@ -87,7 +87,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether `password` is the one that is stored.
+/// Whether `password` matches the stored form.
 pub fn holds(stored: &str, password: &str, user: &str) -> bool {
     let Some(rest) = stored.strip_prefix("sha256|") else {
         return stored == md5(password, user);

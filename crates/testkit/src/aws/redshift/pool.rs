@@ -1,4 +1,4 @@
-//! Connections to the server behind it.
+//! Connections to the PostgreSQL server.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use twinkey_core::secret::ExposeSecret;
 use super::Redshift;
 
 impl Redshift {
-    /// As the server's superuser, past the Data API: for what a test makes and looks at.
+    /// Connects as the superuser without the Data API.
     ///
     /// # Errors
     /// The server's.
@@ -26,7 +26,7 @@ impl Redshift {
         PgConnection::connect_with(&options).await
     }
 
-    /// One that was given back, or a new one.
+    /// An idle connection, or a new one.
     pub(super) async fn take(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
         let idle = self.idle().get_mut(database).and_then(Vec::pop);
         match idle {
@@ -35,9 +35,9 @@ impl Redshift {
         }
     }
 
-    /// As good as new, or not at all.
-    pub(super) async fn give_back(&self, database: &str, mut connection: PgConnection) {
-        // Not DISCARD ALL, which takes the driver's prepared statements too.
+    /// Resets a connection and keeps it, or drops it.
+    pub(super) async fn put_back(&self, database: &str, mut connection: PgConnection) {
+        // DISCARD ALL would also drop the driver's prepared statements.
         let clean = "ROLLBACK; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP";
         for sql in clean.split("; ") {
             if execute(&mut connection, sql).await.is_err() {
@@ -55,7 +55,7 @@ impl Redshift {
     }
 }
 
-/// Runs one statement, or several that give no rows.
+/// Runs one statement, or several without rows.
 pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::Error> {
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(connection)

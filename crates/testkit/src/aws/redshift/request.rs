@@ -1,17 +1,17 @@
-//! What is asked, and whether the API would take it.
+//! Validation of requests.
 
 use serde_json::{Map, Value as Json};
 
-use super::refusal::Refusal;
+use super::api_error::ApiError;
 use super::sql::parameters_of;
 
-/// The statements of one call, in bytes (quotas of the Data API: "100 KB").
-const MOST_BYTES: usize = 100_000;
-const MOST_STATEMENTS: usize = 40;
+/// Size limit of the statements of one call ("100 KB" in the quotas of the Data API).
+const MAX_BYTES: usize = 100_000;
+const MAX_STATEMENTS: usize = 40;
 
-/// Where statements run, and as whom.
+/// The database and the credentials of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ConnectionTarget {
     pub cluster: Option<String>,
     pub workgroup: Option<String>,
     pub secret: Option<String>,
@@ -19,25 +19,25 @@ pub struct Place {
     pub database: String,
 }
 
-/// An ExecuteStatement or a BatchExecuteStatement.
+/// A request of ExecuteStatement or BatchExecuteStatement.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    pub place: Place,
+    pub target: ConnectionTarget,
     pub sqls: Vec<String>,
     pub is_batch: bool,
     pub parameters: Vec<(String, String)>,
     pub name: Option<String>,
-    /// Each statement commits on its own.
+    /// Each statement is a transaction of its own.
     pub auto_commit: bool,
     pub token: Option<String>,
     pub wait: Option<u64>,
 }
 
-pub fn text(asked: &Json, key: &str) -> Result<Option<String>, Refusal> {
-    match &asked[key] {
+pub fn text(request: &Json, key: &str) -> Result<Option<String>, ApiError> {
+    match &request[key] {
         Json::Null => Ok(None),
         Json::String(text) => Ok(Some(text.clone())),
-        _ => Err(Refusal::new(
+        _ => Err(ApiError::new(
             400,
             "SerializationException",
             format!("{key} is no string"),
@@ -46,24 +46,24 @@ pub fn text(asked: &Json, key: &str) -> Result<Option<String>, Refusal> {
 }
 
 pub fn number(
-    asked: &Json,
+    request: &Json,
     key: &str,
     range: std::ops::RangeInclusive<u64>,
-) -> Result<Option<u64>, Refusal> {
+) -> Result<Option<u64>, ApiError> {
     let refused = || {
-        Refusal::invalid(format!(
+        ApiError::invalid(format!(
             "{key} is not between {} and {}",
             range.start(),
             range.end()
         ))
     };
-    match &asked[key] {
+    match &request[key] {
         Json::Null => Ok(None),
         Json::Number(number) => {
             let number = number.as_u64().filter(|number| range.contains(number));
             number.map(Some).ok_or_else(refused)
         }
-        _ => Err(Refusal::new(
+        _ => Err(ApiError::new(
             400,
             "SerializationException",
             format!("{key} is no number"),
@@ -72,117 +72,127 @@ pub fn number(
 }
 
 /// 1 to 30 seconds.
-pub fn wait(asked: &Json) -> Result<Option<u64>, Refusal> {
-    number(asked, "WaitTimeSeconds", 1..=30)
+pub fn wait(request: &Json) -> Result<Option<u64>, ApiError> {
+    number(request, "WaitTimeSeconds", 1..=30)
 }
 
-impl Place {
-    /// The combinations of the API's documentation: a cluster with a secret, a database user or the
-    /// caller's own identity; a workgroup with a secret or the caller's own identity.
-    pub fn read(asked: &Json) -> Result<Self, Refusal> {
-        let place = Self {
-            cluster: text(asked, "ClusterIdentifier")?,
-            workgroup: text(asked, "WorkgroupName")?,
-            secret: text(asked, "SecretArn")?,
-            db_user: text(asked, "DbUser")?,
-            database: text(asked, "Database")?.unwrap_or_default(),
+impl ConnectionTarget {
+    /// Parses the combinations in the API's documentation.
+    ///
+    /// A cluster has a secret, a database user or the caller's identity; a workgroup has a secret
+    /// or the caller's identity.
+    pub fn read(request: &Json) -> Result<Self, ApiError> {
+        let target = Self {
+            cluster: text(request, "ClusterIdentifier")?,
+            workgroup: text(request, "WorkgroupName")?,
+            secret: text(request, "SecretArn")?,
+            db_user: text(request, "DbUser")?,
+            database: text(request, "Database")?.unwrap_or_default(),
         };
-        let why = match (&place.cluster, &place.workgroup) {
+        let why = match (&target.cluster, &target.workgroup) {
             (Some(_), Some(_)) => "ClusterIdentifier and WorkgroupName exclude each other",
             (None, None) => "Either ClusterIdentifier or WorkgroupName is required",
-            (None, Some(_)) if place.db_user.is_some() => "DbUser can't be used with a workgroup",
-            _ if place.secret.is_some() && place.db_user.is_some() => {
+            (None, Some(_)) if target.db_user.is_some() => "DbUser can't be used with a workgroup",
+            _ if target.secret.is_some() && target.db_user.is_some() => {
                 "SecretArn and DbUser exclude each other"
             }
-            _ if place.database.is_empty() => "Database is required",
-            _ => return Ok(place),
+            _ if target.database.is_empty() => "Database is required",
+            _ => return Ok(target),
         };
-        Err(Refusal::invalid(why))
+        Err(ApiError::invalid(why))
     }
 }
 
 impl Submission {
-    pub fn read(action: &str, asked: &Json) -> Result<Self, Refusal> {
+    pub fn read(action: &str, request: &Json) -> Result<Self, ApiError> {
         let is_batch = action == "BatchExecuteStatement";
-        let sqls = statements(asked, is_batch)?;
+        let sqls = statements(request, is_batch)?;
         for key in ["SessionId", "SessionKeepAliveSeconds"] {
-            if !asked[key].is_null() {
-                return Err(Refusal::invalid(format!(
+            if !request[key].is_null() {
+                return Err(ApiError::invalid(format!(
                     "this stand-in has no sessions: {key}"
                 )));
             }
         }
-        if !["", "JSON"].contains(&text(asked, "ResultFormat")?.unwrap_or_default().as_str()) {
-            return Err(Refusal::invalid("this stand-in answers in JSON only"));
+        if !["", "JSON"].contains(&text(request, "ResultFormat")?.unwrap_or_default().as_str()) {
+            return Err(ApiError::invalid("this stand-in answers in JSON only"));
         }
-        let token = text(asked, "ClientToken")?;
+        let token = text(request, "ClientToken")?;
         if token
             .as_ref()
             .is_some_and(|token| !(1..=64).contains(&token.len()))
         {
-            return Err(Refusal::invalid("ClientToken is not of 1 to 64 characters"));
+            return Err(ApiError::invalid(
+                "ClientToken is not of 1 to 64 characters",
+            ));
         }
-        let name = text(asked, "StatementName")?;
+        let name = text(request, "StatementName")?;
         if name.as_ref().is_some_and(|name| name.len() > 2048) {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 "StatementName is longer than 2048 characters",
             ));
         }
-        let auto_commit = match text(asked, "ExecutionMode")?.as_deref() {
-            Some(_) if !is_batch => return Err(Refusal::invalid("ExecutionMode is a batch's")),
+        let auto_commit = match text(request, "ExecutionMode")?.as_deref() {
+            Some(_) if !is_batch => return Err(ApiError::invalid("ExecutionMode is a batch's")),
             None | Some("TRANSACTION") => !is_batch,
             Some("AUTO_COMMIT") => true,
-            Some(other) => return Err(Refusal::invalid(format!("no such ExecutionMode: {other}"))),
+            Some(other) => {
+                return Err(ApiError::invalid(format!("no such ExecutionMode: {other}")));
+            }
         };
         Ok(Self {
-            place: Place::read(asked)?,
-            parameters: parameters(asked, &sqls)?,
+            target: ConnectionTarget::read(request)?,
+            parameters: parameters(request, &sqls)?,
             sqls,
             is_batch,
             name,
             auto_commit,
             token,
-            wait: wait(asked)?,
+            wait: wait(request)?,
         })
     }
 
-    /// Whether the same was asked: all but how long to wait for the answer.
-    pub fn without_wait(asked: &Json) -> Json {
-        let mut same: Map<String, Json> = asked.as_object().cloned().unwrap_or_default();
+    /// The request without its wait time, for comparisons.
+    pub fn without_wait(request: &Json) -> Json {
+        let mut same: Map<String, Json> = request.as_object().cloned().unwrap_or_default();
         same.remove("WaitTimeSeconds");
         Json::Object(same)
     }
 }
 
-fn statements(asked: &Json, is_batch: bool) -> Result<Vec<String>, Refusal> {
+fn statements(request: &Json, is_batch: bool) -> Result<Vec<String>, ApiError> {
     let sqls: Vec<String> = if is_batch {
-        let list = asked["Sqls"].as_array().cloned().unwrap_or_default();
+        let list = request["Sqls"].as_array().cloned().unwrap_or_default();
         let texts = list
             .iter()
             .filter_map(|sql| sql.as_str().map(str::to_owned));
         texts.collect()
     } else {
-        text(asked, "Sql")?.into_iter().collect()
+        text(request, "Sql")?.into_iter().collect()
     };
-    if !(1..=MOST_STATEMENTS).contains(&sqls.len()) {
-        return Err(Refusal::invalid("Sqls is not a list of 1 to 40 statements"));
+    if !(1..=MAX_STATEMENTS).contains(&sqls.len()) {
+        return Err(ApiError::invalid(
+            "Sqls is not a list of 1 to 40 statements",
+        ));
     }
     if sqls.iter().any(|sql| sql.trim().is_empty()) {
-        return Err(Refusal::invalid("A statement is empty"));
+        return Err(ApiError::invalid("A statement is empty"));
     }
-    if sqls.iter().map(String::len).sum::<usize>() > MOST_BYTES {
-        return Err(Refusal::invalid("Cannot process queries larger than 100kB"));
+    if sqls.iter().map(String::len).sum::<usize>() > MAX_BYTES {
+        return Err(ApiError::invalid(
+            "Cannot process queries larger than 100kB",
+        ));
     }
     Ok(sqls)
 }
 
-/// Each is named once, has a value that is not empty, and is referred to.
-fn parameters(asked: &Json, sqls: &[String]) -> Result<Vec<(String, String)>, Refusal> {
-    let list = match &asked["Parameters"] {
+/// Parses parameters; each has a unique name and a value, and a statement uses it.
+fn parameters(request: &Json, sqls: &[String]) -> Result<Vec<(String, String)>, ApiError> {
+    let list = match &request["Parameters"] {
         Json::Null => return Ok(Vec::new()),
         list => list.as_array().filter(|list| !list.is_empty()),
     };
-    let list = list.ok_or_else(|| Refusal::invalid("Parameters is empty"))?;
+    let list = list.ok_or_else(|| ApiError::invalid("Parameters is empty"))?;
     let used: Vec<String> = sqls.iter().flat_map(|sql| parameters_of(sql)).collect();
     let mut parameters: Vec<(String, String)> = Vec::new();
     for parameter in list {
@@ -192,7 +202,7 @@ fn parameters(asked: &Json, sqls: &[String]) -> Result<Vec<(String, String)>, Re
             || !used.contains(&name)
             || parameters.iter().any(|(known, _)| *known == name)
         {
-            return Err(Refusal::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "Parameter {name} is empty, twice there, or not used"
             )));
         }

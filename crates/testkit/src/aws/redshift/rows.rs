@@ -1,4 +1,4 @@
-//! Rows as the API's typed cells.
+//! Result rows as typed cells of the API.
 
 use serde_json::{Value as Json, json};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -6,10 +6,10 @@ use sqlx::{AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Statement as _, Typ
 
 use super::statement::ResultSet;
 
-/// Runs a query and gives all its rows.
+/// Runs a query and returns all rows.
 pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<ResultSet, sqlx::Error> {
     let text = || AssertSqlSafe(sql.to_owned());
-    // The columns are there without rows too.
+    // A result without rows has columns too.
     let prepared = connection.prepare(text().into_sql_str()).await?;
     let columns: Vec<(String, String)> = prepared
         .columns()
@@ -21,7 +21,7 @@ pub async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<ResultSet
             )
         })
         .collect();
-    // In the simple protocol every value comes as text.
+    // The simple protocol returns every value as text.
     let rows = sqlx::raw_sql(text()).fetch_all(&mut *connection).await?;
     let metadata = |(name, type_name): &(String, String)| json!({"name": name, "label": name, "typeName": type_name, "nullable": 1});
     Ok(ResultSet {

@@ -1,4 +1,4 @@
-//! Runs what was submitted.
+//! Execution of submitted statements.
 
 use std::sync::Arc;
 
@@ -6,22 +6,25 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::pool::execute;
-use super::request::Place;
+use super::request::ConnectionTarget;
 use super::signin::SignIn;
 use super::sql::{Translated, literal, translate};
 use super::statement::{ResultSet, Statement, Status};
 use super::{Redshift, rows};
 
-/// From SUBMITTED to the end.
+/// Runs a submission to its end.
 pub async fn run(redshift: Arc<Redshift>, id: String, sign_in: SignIn) {
     let mut held = redshift.held.subscribe();
     let _ = held.wait_for(|held| !held).await;
     let _slot = redshift.slots.acquire().await.unwrap();
     redshift.change(&id, |statement| statement.status = Status::Picked);
-    let Ok(submission) = redshift.look(&id, |statement| Ok(statement.submission.clone())) else {
+    let Ok(submission) = redshift.with_statement(&id, |statement| Ok(statement.submission.clone()))
+    else {
         return;
     };
-    let signed_in = redshift.connect(&submission.place.database, &sign_in).await;
+    let signed_in = redshift
+        .connect(&submission.target.database, &sign_in)
+        .await;
     let (mut connection, user) = match signed_in {
         Ok(signed_in) => signed_in,
         Err(error) => return redshift.end(&id, Err(error)),
@@ -44,10 +47,10 @@ pub async fn run(redshift: Arc<Redshift>, id: String, sign_in: SignIn) {
         redshift.change(&id, |statement| {
             statement.parts[at].status = Status::Started
         });
-        let done = match redshift.ordered_failure(sql) {
+        let done = match redshift.scheduled_failure(sql) {
             Some(message) => Err(format!("ERROR: {message}")),
             None => {
-                carry_out(
+                execute_statement(
                     &mut connection,
                     &user,
                     sql,
@@ -91,7 +94,7 @@ pub async fn run(redshift: Arc<Redshift>, id: String, sign_in: SignIn) {
             .map_err(|e| message(&e));
     }
     redshift
-        .give_back(&submission.place.database, connection)
+        .put_back(&submission.target.database, connection)
         .await;
     redshift.end(&id, outcome);
 }
@@ -102,16 +105,16 @@ async fn begin(connection: &mut PgConnection) {
         .unwrap();
 }
 
-type Done = Result<(Option<ResultSet>, i64), String>;
+type StatementResult = Result<(Option<ResultSet>, i64), String>;
 
-/// One statement of a submission; in a transaction of its own, unless there is one already.
-async fn carry_out(
+/// Executes one statement, in a new transaction unless one is open.
+async fn execute_statement(
     connection: &mut PgConnection,
     user: &str,
     sql: &str,
     parameters: &[(String, String)],
     in_transaction: bool,
-) -> Done {
+) -> StatementResult {
     let translated = translate(sql, parameters).map_err(|error| format!("ERROR: {error}"))?;
     if in_transaction && translated.alone {
         return Err("ERROR: CREATE or DROP DATABASE cannot run inside a transaction block".into());
@@ -156,7 +159,7 @@ async fn steps(
     Ok((None, affected))
 }
 
-/// The server's, in Redshift's words.
+/// The server's error as Redshift reports it.
 fn message(error: &sqlx::Error) -> String {
     let sqlx::Error::Database(error) = error else {
         return format!("ERROR: {error}");
@@ -173,10 +176,10 @@ fn message(error: &sqlx::Error) -> String {
 }
 
 impl Redshift {
-    /// Nothing changes what has ended.
+    /// Changes a statement that has not ended.
     fn change(&self, id: &str, change: impl FnOnce(&mut Statement)) {
         let now = self.now();
-        let _ = self.look(id, |statement| {
+        let _ = self.with_statement(id, |statement| {
             if !statement.status.is_final() {
                 change(statement);
                 statement.updated = now;
@@ -209,24 +212,24 @@ impl Redshift {
                 }
             }
         });
-        self.book().tasks.remove(id);
+        self.statement_log().tasks.remove(id);
     }
 
-    /// One statement of a DBA, past the API.
-    pub(super) async fn as_root(&self, database: &str, sql: &str) -> Result<(), String> {
+    /// Runs one statement as the superuser without the API.
+    pub(super) async fn run_as_root(&self, database: &str, sql: &str) -> Result<(), String> {
         let mut root = self.take(database).await.unwrap();
         let user = self.server().superuser().username.clone();
-        let done = carry_out(&mut root, &user, sql, &[], false).await;
-        self.give_back(database, root).await;
+        let done = execute_statement(&mut root, &user, sql, &[], false).await;
+        self.put_back(database, root).await;
         done.map(drop)
     }
 
     pub(super) async fn databases(
         &self,
-        place: &Place,
+        target: &ConnectionTarget,
         sign_in: SignIn,
     ) -> Result<Vec<String>, String> {
-        let (mut connection, _) = self.connect(&place.database, &sign_in).await?;
+        let (mut connection, _) = self.connect(&target.database, &sign_in).await?;
         let sql = "SELECT database_name FROM svv_redshift_databases ORDER BY 1";
         let rows = sqlx::query(AssertSqlSafe(sql.to_owned()))
             .fetch_all(&mut connection)

@@ -1,4 +1,4 @@
-//! As whom statements run, and whether they may.
+//! Sign-ins: the user of a statement and its credentials.
 
 use serde_json::Value as Json;
 use sqlx::postgres::PgConnection;
@@ -7,55 +7,55 @@ use twinkey_core::secret::ExposeSecret;
 use twinkey_stores::stage::CURRENT;
 use twinkey_stores::{SecretStore, Selector, StoreError};
 
+use super::api_error::ApiError;
 use super::pool::execute;
-use super::refusal::Refusal;
-use super::request::Place;
+use super::request::ConnectionTarget;
 use super::sql::{literal, quote};
 use super::{IDENTITY, Redshift, password};
 
-/// As whom, before the database was asked.
+/// The credentials of a call, before the database verifies them.
 #[derive(Clone)]
 pub enum SignIn {
-    /// Of a secret, as it was at the submission.
+    /// The user of a secret, as at the submission.
     Password { user: String, password: String },
     /// Temporary credentials of a database user.
     User(String),
-    /// Of the caller, whose database user is made at the first use.
+    /// The caller's identity, whose database user is created at its first use.
     Identity,
 }
 
 impl Redshift {
-    /// Reads the secret, at AWSCURRENT. Whether its password is right shows when a statement runs.
-    pub(super) async fn sign_in(&self, place: &Place) -> Result<SignIn, Refusal> {
-        if let Some(user) = &place.db_user {
+    /// Reads AWSCURRENT of the secret; its password is verified when a statement runs.
+    pub(super) async fn sign_in(&self, target: &ConnectionTarget) -> Result<SignIn, ApiError> {
+        if let Some(user) = &target.db_user {
             return Ok(SignIn::User(user.clone()));
         }
-        let Some(secret) = &place.secret else {
+        let Some(secret) = &target.secret else {
             return Ok(SignIn::Identity);
         };
         let version = self.store.get(secret, Selector::Stage(CURRENT)).await;
         let version = version.map_err(|error| match error {
             StoreError::NotFound { .. } => {
-                Refusal::invalid("Secrets Manager can't find the specified secret.")
+                ApiError::invalid("Secrets Manager can't find the specified secret.")
             }
-            other => Refusal::invalid(format!("Secrets Manager: {other}")),
+            other => ApiError::invalid(format!("Secrets Manager: {other}")),
         })?;
         let document: Json = serde_json::from_str(version.value.expose_secret())
-            .map_err(|_| Refusal::invalid("The secret is no JSON"))?;
+            .map_err(|_| ApiError::invalid("The secret is no JSON"))?;
         let field = |name: &str| document[name].as_str().map(str::to_owned);
-        if let (Some(named), Some(cluster)) = (field("dbClusterIdentifier"), &place.cluster)
+        if let (Some(named), Some(cluster)) = (field("dbClusterIdentifier"), &target.cluster)
             && named != *cluster
         {
             let why = "The cluster identifier does not match the one in the secret";
-            return Err(Refusal::invalid(why));
+            return Err(ApiError::invalid(why));
         }
         match (field("username"), field("password")) {
             (Some(user), Some(password)) => Ok(SignIn::Password { user, password }),
-            _ => Err(Refusal::invalid("The secret has no username and password")),
+            _ => Err(ApiError::invalid("The secret has no username and password")),
         }
     }
 
-    /// A connection as that user, outside of any transaction.
+    /// Connects as that user, outside a transaction.
     ///
     /// # Errors
     /// The server's message.
@@ -121,7 +121,7 @@ impl Redshift {
         }
     }
 
-    /// With the user's own rights and settings, as a sign-in would.
+    /// Sets the user and its settings, as a sign-in does.
     async fn become_user(&self, connection: &mut PgConnection, user: &str) {
         let name = literal(user);
         let settings = format!(

@@ -1,10 +1,10 @@
-//! What the Data API remembers of a statement for 24 hours.
+//! Statements in the Data API, which keeps them for 24 hours.
 
 use serde_json::{Value as Json, json};
 
 use super::request::Submission;
 
-/// The states that a statement goes through.
+/// The state of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Submitted,
@@ -32,21 +32,21 @@ impl Status {
     }
 }
 
-/// Rows, as the API shows them.
+/// Rows in the form of the API.
 #[derive(Debug, Clone, Default)]
 pub struct ResultSet {
     pub columns: Vec<Json>,
     pub rows: Vec<Json>,
 }
 
-/// One statement of a batch, or the only one.
+/// One statement of a submission.
 #[derive(Debug, Clone)]
 pub struct Part {
     pub sql: String,
     pub status: Status,
     pub error: Option<String>,
     pub result: Option<ResultSet>,
-    /// -1: not known.
+    /// -1: unknown.
     pub affected: i64,
 }
 
@@ -54,7 +54,7 @@ pub struct Part {
 pub struct Statement {
     pub id: String,
     pub submission: Submission,
-    /// Known when it has signed in, and for a database user from the start.
+    /// Set at the sign-in; for a database user at the submission.
     pub user: Option<String>,
     pub status: Status,
     pub error: Option<String>,
@@ -62,12 +62,12 @@ pub struct Statement {
     pub created: f64,
     pub updated: f64,
     pub pid: i64,
-    /// How often it is still shown as running although it is not.
-    pub late: usize,
+    /// Number of polls that still report it as running.
+    pub delayed_polls: usize,
 }
 
 impl Statement {
-    pub fn new(id: String, submission: Submission, now: f64, late: usize) -> Self {
+    pub fn new(id: String, submission: Submission, now: f64, delayed_polls: usize) -> Self {
         let part = |sql: &String| Part {
             sql: sql.clone(),
             status: Status::Submitted,
@@ -78,14 +78,14 @@ impl Statement {
         Self {
             id,
             parts: submission.sqls.iter().map(part).collect(),
-            user: submission.place.db_user.clone(),
+            user: submission.target.db_user.clone(),
             submission,
             status: Status::Submitted,
             error: None,
             created: now,
             updated: now,
             pid: 0,
-            late,
+            delayed_polls,
         }
     }
 
@@ -93,25 +93,25 @@ impl Statement {
         self.status == Status::Finished && self.parts.iter().any(|part| part.result.is_some())
     }
 
-    /// The answer of Execute and BatchExecute.
+    /// The response of ExecuteStatement and BatchExecuteStatement.
     pub fn submitted(&self) -> Json {
-        let place = &self.submission.place;
+        let target = &self.submission.target;
         without_null(json!({
-            "Id": self.id, "CreatedAt": self.created, "ClusterIdentifier": place.cluster,
-            "WorkgroupName": place.workgroup, "SecretArn": place.secret, "DbUser": self.user,
-            "Database": place.database, "Status": self.status.name(),
+            "Id": self.id, "CreatedAt": self.created, "ClusterIdentifier": target.cluster,
+            "WorkgroupName": target.workgroup, "SecretArn": target.secret, "DbUser": self.user,
+            "Database": target.database, "Status": self.status.name(),
             "HasResultSet": self.has_result_set(),
         }))
     }
 
     pub fn described(&self) -> Json {
-        let place = &self.submission.place;
+        let target = &self.submission.target;
         let only = (!self.submission.is_batch).then(|| &self.parts[0]);
         let subs: Vec<Json> = (1..=self.parts.len()).map(|n| self.sub(n)).collect();
         without_null(json!({
             "Id": self.id, "CreatedAt": self.created, "UpdatedAt": self.updated,
-            "ClusterIdentifier": place.cluster, "WorkgroupName": place.workgroup,
-            "SecretArn": place.secret, "DbUser": self.user, "Database": place.database,
+            "ClusterIdentifier": target.cluster, "WorkgroupName": target.workgroup,
+            "SecretArn": target.secret, "DbUser": self.user, "Database": target.database,
             "Status": self.status.name(), "Error": self.error, "Duration": self.nanoseconds(),
             "HasResultSet": self.has_result_set(), "RedshiftPid": self.pid, "RedshiftQueryId": -1,
             "QueryString": only.map(|part| part.sql.clone()),
@@ -135,13 +135,13 @@ impl Statement {
         }))
     }
 
-    /// The line of ListStatements.
+    /// The entry in ListStatements.
     pub fn listed(&self) -> Json {
         let only = (!self.submission.is_batch).then(|| self.parts[0].sql.clone());
         without_null(json!({
             "Id": self.id, "CreatedAt": self.created, "UpdatedAt": self.updated,
             "Status": self.status.name(), "StatementName": self.submission.name,
-            "SecretArn": self.submission.place.secret, "IsBatchStatement": self.submission.is_batch,
+            "SecretArn": self.submission.target.secret, "IsBatchStatement": self.submission.is_batch,
             "QueryString": only, "QueryStrings": self.submission.sqls,
             "QueryParameters": self.parameters(), "ResultFormat": "JSON",
         }))
@@ -182,7 +182,7 @@ impl Part {
     }
 }
 
-/// AWS leaves out what there is not.
+/// The document without null fields, which AWS omits.
 fn without_null(mut shown: Json) -> Json {
     shown
         .as_object_mut()

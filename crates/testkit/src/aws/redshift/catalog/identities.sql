@@ -1,5 +1,5 @@
--- Who there is, and what they may do and see. What PostgreSQL has no place for is a note in JSON, kept as
--- the role's comment: such comments are the cluster's, not a database's, and transactional.
+-- Users, groups and roles. Attributes that PostgreSQL lacks are JSON in the role's comment, the note.
+-- Such comments are shared by all databases and are transactional.
 
 CREATE SCHEMA pg_stand_in;
 GRANT USAGE ON SCHEMA pg_stand_in TO PUBLIC;
@@ -15,7 +15,7 @@ CREATE VIEW pg_stand_in.identities AS
     ) noted ON noted.objoid = r.oid
     WHERE rolcanlogin OR note IS NOT NULL;
 
--- Adds to the note of a role. Only the stand-in itself may.
+-- Adds to the note of a role; for the stand-in only.
 CREATE FUNCTION pg_stand_in.note(who text, more jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     merged jsonb := coalesce((SELECT note FROM pg_stand_in.identities WHERE name = who), '{}') || more;
@@ -32,7 +32,7 @@ CREATE FUNCTION pg_stand_in.is_superuser(who text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER AS
 $$ SELECT coalesce((SELECT rolsuper FROM pg_authid WHERE rolname = who), false) $$;
 
--- Whether whoever asks has a system privilege, through a role as Redshift gives them.
+-- Whether the current user has a system privilege through a role.
 CREATE FUNCTION pg_stand_in.has(wanted text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT pg_stand_in.is_superuser(session_user) OR EXISTS (
@@ -48,7 +48,7 @@ BEGIN
     END IF;
 END $$;
 
--- Gives a role system privileges, or takes them.
+-- Grants system privileges to a role, or revokes them.
 CREATE FUNCTION pg_stand_in.change_system(who text, changed jsonb, grants boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -60,7 +60,7 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION pg_stand_in.change_system(text, jsonb, boolean) FROM PUBLIC;
 
--- One name is one thing: a user is no group and no role.
+-- Checks that a name belongs to an object of this kind.
 CREATE FUNCTION pg_stand_in.expects(wanted text, who text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -69,7 +69,7 @@ BEGIN
     END IF;
 END $$;
 
--- A superuser is altered by superusers alone.
+-- Only superusers alter superusers.
 CREATE FUNCTION pg_stand_in.alters_user(who text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF NOT pg_stand_in.is_superuser(session_user)
@@ -78,7 +78,7 @@ BEGIN
     END IF;
 END $$;
 
--- Everybody may change the own password, unless it is disabled: only a superuser enables it.
+-- Every user may change its own password unless it is disabled; only a superuser enables it.
 CREATE FUNCTION pg_stand_in.alters_password(who text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF who = session_user AND NOT pg_stand_in.is_superuser(who) AND NOT EXISTS (
@@ -103,7 +103,7 @@ BEGIN
     PERFORM pg_stand_in.note(made, jsonb_build_object('owner', session_user));
 END $$;
 
--- Roles are granted by superusers, who owns them, and who holds them with ADMIN OPTION.
+-- Superusers, owners and holders with ADMIN OPTION may grant a role.
 CREATE FUNCTION pg_stand_in.grants_role(granted text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -127,13 +127,13 @@ LANGUAGE sql STABLE SECURITY DEFINER AS $$
     )
 $$;
 
--- Others see what is their own, and their groups' and roles'.
+-- Other users see their own rows and those of their groups and roles.
 CREATE FUNCTION pg_stand_in.sees(identity oid) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER AS $$
     SELECT identity = 0 OR pg_has_role(session_user, identity, 'MEMBER')
 $$;
 
--- Privileges that PostgreSQL does not have. What is dropped leaves its rows behind; nobody sees them.
+-- Privileges that PostgreSQL does not have. Rows of dropped objects remain and are hidden.
 CREATE TABLE pg_stand_in.extra (
     class text NOT NULL,
     object text NOT NULL,

@@ -1,4 +1,4 @@
-//! Reading tokens one after the other.
+//! Cursor over tokens.
 
 use super::lex::Token;
 
@@ -30,7 +30,7 @@ impl<'a> Cursor<'a> {
         token
     }
 
-    /// The error of the server for what comes next.
+    /// The server's syntax error at the next token.
     pub fn error(&self) -> String {
         match self.peek() {
             None => "syntax error at end of input".into(),
@@ -49,7 +49,7 @@ impl<'a> Cursor<'a> {
         matches!(self.peek(), Some(Token::Word(word)) if word.eq_ignore_ascii_case(keyword))
     }
 
-    /// Takes all of these keywords, or none.
+    /// Consumes all of these keywords or none.
     pub fn eat(&mut self, keywords: &str) -> bool {
         let mut ahead = self.rest().iter();
         let count = keywords.split(' ').count();
@@ -82,13 +82,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The name of a group, a role, a database: folded, in quotes too.
+    /// The name of a group, a role or a database, folded to lower case even in quotes.
     pub fn name(&mut self) -> Result<String, String> {
         self.user().map(|name| name.to_ascii_lowercase())
     }
 
-    /// The name of a user, whose case quotes preserve whatever the configuration is (CREATE USER,
-    /// usage notes). 127 bytes at most; this server holds 63.
+    /// The name of a user. Quotes preserve its case in every configuration (CREATE USER, usage
+    /// notes).
+    ///
+    /// The limit is 127 bytes; PostgreSQL's is 63.
     pub fn user(&mut self) -> Result<String, String> {
         let name = match self.peek() {
             Some(Token::Word(word)) => word.to_lowercase(),
@@ -126,7 +128,7 @@ impl<'a> Cursor<'a> {
         Ok(number)
     }
 
-    /// One and, after commas, more.
+    /// A comma-separated list.
     pub fn list<T>(
         &mut self,
         mut one: impl FnMut(&mut Self) -> Result<T, String>,
@@ -138,7 +140,7 @@ impl<'a> Cursor<'a> {
         Ok(all)
     }
 
-    /// Everything up to one of these keywords outside of parentheses.
+    /// The tokens before one of these keywords outside parentheses.
     pub fn until(&mut self, keywords: &[&str]) -> &'a [Token] {
         let (start, mut depth) = (self.at, 0);
         while let Some(token) = self.peek() {

@@ -1,7 +1,7 @@
 //! `ALTER DEFAULT PRIVILEGES [FOR USER …] [IN SCHEMA …] { GRANT | REVOKE } …`.
 //!
-//! PostgreSQL keeps functions and procedures as one: its sequences, which Redshift does not have, stand
-//! for procedures.
+//! PostgreSQL does not distinguish functions and procedures here. Its sequences, which Redshift
+//! does not have, represent procedures.
 
 use super::Step;
 use super::cursor::Cursor;

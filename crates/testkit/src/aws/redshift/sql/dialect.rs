@@ -1,8 +1,8 @@
-//! What PostgreSQL has, and Redshift has not.
+//! Features of PostgreSQL that Redshift does not have.
 
 use super::lex::Token;
 
-/// Words that Redshift does not know: as a relation, a function or a type.
+/// Relations, functions and types that Redshift does not have.
 const UNKNOWN: [(&str, &str); 5] = [
     (
         "relation",
@@ -29,7 +29,7 @@ const UNKNOWN: [(&str, &str); 5] = [
     ),
 ];
 
-/// Refuses what Redshift would refuse.
+/// Rejects what Redshift would reject.
 ///
 /// # Errors
 /// The server's message.

@@ -7,7 +7,7 @@ use super::cursor::Cursor;
 use super::lex::{literal, quote};
 use super::privilege::{Privileges, on};
 
-/// To whom: each grantee is granted on its own, because WITH GRANT OPTION is a grantee's.
+/// A grantee. Each has a separate statement, because WITH GRANT OPTION belongs to the grantee.
 pub struct Grantee {
     kind: &'static str,
     pub name: String,
@@ -15,7 +15,7 @@ pub struct Grantee {
 }
 
 impl Grantee {
-    /// As PostgreSQL is told.
+    /// The grantee in PostgreSQL's syntax.
     pub fn sql(&self) -> String {
         if self.kind == "public" {
             "PUBLIC".into()
@@ -74,7 +74,7 @@ impl Verb {
         if self == Self::Grant { "to" } else { "from" }
     }
 
-    /// `{what}` with the verb before it and the grantee behind it.
+    /// `{what}` between the verb and the grantee.
     pub fn sql(self, what: &str, grantee: &Grantee) -> String {
         let to = grantee.sql();
         match self {
@@ -146,7 +146,7 @@ fn roles(cursor: &mut Cursor<'_>, verb: Verb) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// `GRANT CREATE USER TO ROLE r`, and CREATE MODEL, which users can have too.
+/// `GRANT CREATE USER TO ROLE r`, and CREATE MODEL, which users can receive too.
 fn system(
     cursor: &mut Cursor<'_>,
     verb: Verb,

@@ -1,4 +1,4 @@
-//! Groups and roles: PostgreSQL's roles that may not log in, told apart by their note.
+//! Groups and roles: PostgreSQL roles without LOGIN, distinguished by their note.
 
 use serde_json::{Map, json};
 
@@ -72,7 +72,7 @@ fn membership(group: &str, user: &str, adds: bool) -> [Step; 2] {
     ]
 }
 
-/// `CREATE ROLE name`: its owner is who made it.
+/// `CREATE ROLE name`; its owner is its creator.
 pub fn create_role(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
     let name = cursor.name()?;
     cursor.end()?;

@@ -1,17 +1,17 @@
-//! SQL text as tokens, and back.
+//! Lexer: SQL text to tokens and back.
 
 use std::fmt::Write as _;
 
-/// What a statement is made of. Spaces and comments are gone.
+/// A token of a statement; spaces and comments are removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Token {
     /// A keyword, a name without quotes, or a number.
     Word(String),
-    /// A name in quotes, as it was written.
+    /// A name in quotes, unchanged.
     Quoted(String),
     /// A string, without its quotes and escapes.
     Text(String),
-    /// `$$…$$`, whole.
+    /// `$$…$$`, with its delimiters.
     Dollar(String),
     /// `:name`.
     Parameter(String),
@@ -20,10 +20,10 @@ pub enum Token {
 
 const OPERATORS: &str = "+-*/<>=~!@#%^&|?";
 
-/// Cuts a statement into tokens.
+/// Splits a statement into tokens.
 ///
 /// # Errors
-/// The error that the server gives for what is not closed.
+/// The server's error for an unterminated token.
 pub fn tokens(sql: &str) -> Result<Vec<Token>, String> {
     let mut found = Vec::new();
     let mut rest = sql;
@@ -70,10 +70,10 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-type Cut<'a> = Result<(Option<Token>, &'a str), String>;
+type LexResult<'a> = Result<(Option<Token>, &'a str), String>;
 
-/// Redshift reads a backslash in a string as an escape, as PostgreSQL did in its version 8.0.
-fn text(rest: &str) -> Cut<'_> {
+/// Reads a string. A backslash is an escape, as in PostgreSQL 8.0.
+fn text(rest: &str) -> LexResult<'_> {
     let mut content = String::new();
     let mut chars = rest.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -92,7 +92,7 @@ fn text(rest: &str) -> Cut<'_> {
     Err("unterminated quoted string".into())
 }
 
-fn quoted(rest: &str) -> Cut<'_> {
+fn quoted(rest: &str) -> LexResult<'_> {
     let mut content = String::new();
     let mut chars = rest.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -106,7 +106,7 @@ fn quoted(rest: &str) -> Cut<'_> {
     Err("unterminated quoted identifier".into())
 }
 
-fn dollar(rest: &str) -> Cut<'_> {
+fn dollar(rest: &str) -> LexResult<'_> {
     let close = rest[1..].find('$').map(|at| at + 2);
     let Some(tag) = close.map(|end| &rest[..end]) else {
         return Ok((Some(Token::Symbol("$".into())), &rest[1..]));
@@ -123,12 +123,12 @@ fn dollar(rest: &str) -> Cut<'_> {
     Ok((Some(Token::Dollar(rest[..end].to_owned())), &rest[end..]))
 }
 
-/// As PostgreSQL reads it, names folded as Redshift does: in quotes too.
+/// The text for PostgreSQL; names are folded as in Redshift, even in quotes.
 pub fn render(tokens: &[Token]) -> String {
     let mut sql = String::new();
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            // A function of PostgreSQL's own cannot be made to say that it is Redshift.
+            // PostgreSQL's own function cannot return the name Redshift.
             Token::Word(word)
                 if word.eq_ignore_ascii_case("version")
                     && tokens.get(at + 1) == Some(&Token::Symbol("(".into())) =>

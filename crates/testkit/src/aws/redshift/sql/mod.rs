@@ -1,10 +1,10 @@
-//! Redshift's SQL as steps for a PostgreSQL.
+//! Translation of Redshift's SQL to steps in PostgreSQL.
 //!
-//! What can go wrong, and what prevents it:
-//! - a statement works here and not on Redshift: what is not known is refused as a syntax error, and
-//!   what PostgreSQL learned after Redshift left it (version 8.0) is refused by name;
-//! - a statement works here with rights that its user does not have: only what PostgreSQL cannot
-//!   enforce runs as the server's superuser, after a check of its own.
+//! # Failure modes
+//! - A statement works here and fails in Redshift. Unknown syntax is a syntax error, and features
+//!   of PostgreSQL after version 8.0 are rejected by name.
+//! - A statement has privileges that its user lacks. Steps run as the superuser only if PostgreSQL
+//!   cannot enforce the privilege, and after a check.
 
 mod cursor;
 mod defaults;
@@ -20,10 +20,10 @@ pub use lex::{literal, quote};
 use cursor::Cursor;
 use lex::{Token, render, tokens};
 
-/// One statement for the server.
+/// One statement for PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// As the server's superuser; else as the user.
+    /// Runs as the superuser instead of the user.
     pub as_root: bool,
     pub sql: String,
 }
@@ -40,7 +40,7 @@ impl Step {
         Self { as_root: true, sql }
     }
 
-    /// One name is one thing: a user is no group.
+    /// Checks that the name belongs to an object of this kind.
     fn expects(kind: &str, name: &str) -> Self {
         let (kind, name) = (literal(kind), literal(name));
         Self::user(format!("SELECT pg_stand_in.expects({kind}, {name})"))
@@ -54,13 +54,13 @@ impl Step {
     }
 }
 
-/// What a statement is for the server.
+/// A translated statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Translated {
     pub steps: Vec<Step>,
-    /// Whether the last step gives rows.
+    /// Whether the last step returns rows.
     pub has_rows: bool,
-    /// Whether it cannot be in a transaction.
+    /// Whether it cannot run in a transaction.
     pub alone: bool,
 }
 
@@ -74,7 +74,7 @@ impl From<Vec<Step>> for Translated {
     }
 }
 
-/// Reads one statement, with the values of its named parameters.
+/// Translates one statement with the values of its named parameters.
 ///
 /// # Errors
 /// The server's message, without `ERROR: `.
@@ -124,7 +124,7 @@ pub fn translate(sql: &str, parameters: &[(String, String)]) -> Result<Translate
     }
 }
 
-/// As the user, word for word, but for the names of users behind OWNER TO.
+/// The statement unchanged, except for user names after OWNER TO.
 fn plain(all: &[Token]) -> Translated {
     let mut sql = String::new();
     let mut rest = all;
@@ -151,7 +151,7 @@ fn plain(all: &[Token]) -> Translated {
     vec![Step::user(sql)].into()
 }
 
-/// The parameters' values in their places: as strings, as the API sends them.
+/// The tokens with the parameters' values as strings.
 fn filled(all: &[Token], parameters: &[(String, String)]) -> Result<Vec<Token>, String> {
     let fill = |token: &Token| match token {
         Token::Parameter(name) => {
@@ -164,7 +164,7 @@ fn filled(all: &[Token], parameters: &[(String, String)]) -> Result<Vec<Token>, 
     all.iter().map(fill).collect()
 }
 
-/// The names of the parameters that a statement refers to.
+/// The names of the parameters in a statement.
 pub fn parameters_of(sql: &str) -> Vec<String> {
     let all = tokens(sql).unwrap_or_default();
     let name = |token: &Token| match token {

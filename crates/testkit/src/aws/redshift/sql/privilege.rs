@@ -1,11 +1,11 @@
-//! Privileges by what they are on.
+//! Privileges by kind of object.
 
 use super::Step;
 use super::cursor::Cursor;
 use super::grant::{Grantee, Verb};
 use super::lex::{Token, literal, render};
 
-/// As listed: names in capitals, with the columns behind them as PostgreSQL reads them.
+/// Listed privileges: names in capitals, each with its columns in PostgreSQL's syntax.
 pub struct Privileges(Vec<(String, String)>);
 
 impl Privileges {
@@ -46,7 +46,7 @@ impl Privileges {
     }
 }
 
-/// `( … )`, to its end.
+/// Text of `( … )`.
 fn parenthesized(cursor: &mut Cursor<'_>) -> Result<String, String> {
     let mut taken = Vec::new();
     let mut depth = 0;
@@ -64,7 +64,7 @@ fn parenthesized(cursor: &mut Cursor<'_>) -> Result<String, String> {
     }
 }
 
-/// What a class of objects takes: what PostgreSQL has too, and what only Redshift has.
+/// A class of objects with its privileges, those of PostgreSQL and those of Redshift only.
 struct Class {
     keywords: &'static str,
     postgres: &'static [&'static str],
@@ -144,13 +144,13 @@ const MODEL: Class = Class {
     class: "model",
 };
 
-/// The objects that a statement is about.
+/// The objects of a statement.
 pub struct Objects {
     class: &'static Class,
     tokens: Vec<Token>,
 }
 
-/// Reads what stands between ON and TO.
+/// Parses the objects between ON and TO.
 pub fn on(cursor: &mut Cursor<'_>, end: &str) -> Result<Objects, String> {
     let mut classes = CLASSES.iter().chain([&MODEL]);
     let class = classes
@@ -158,7 +158,7 @@ pub fn on(cursor: &mut Cursor<'_>, end: &str) -> Result<Objects, String> {
         .unwrap_or(&TABLE);
     let tokens = cursor.until(&[end]).to_vec();
     let is_name = |token: &Token| matches!(token, Token::Word(_) | Token::Quoted(_));
-    // TABLE may be left out, so what is no name is a class that is not known here: refuse it.
+    // TABLE is optional, so that a keyword here is an unknown class.
     if !tokens.first().is_some_and(is_name)
         || class.class == "table"
             && tokens
@@ -219,7 +219,7 @@ impl Objects {
             .filter(|name| class.own.contains(&name.as_str()))
         {
             if class.keywords.starts_with("all ") {
-                // ALL of a schema's tables: what PostgreSQL has is granted; the rest cannot be shown.
+                // ALL TABLES IN SCHEMA grants only the privileges that PostgreSQL has.
                 if is_all {
                     continue;
                 }
@@ -239,7 +239,7 @@ impl Objects {
         Ok(steps)
     }
 
-    /// Columns: SELECT and UPDATE only, and never with grant option.
+    /// Column privileges: SELECT and UPDATE without grant option.
     fn columns(
         &self,
         verb: Verb,
@@ -283,13 +283,13 @@ impl Objects {
     }
 }
 
-/// For a table, as `regclass` reads it.
+/// A table's name in the syntax of `regclass`.
 fn part(cursor: &mut Cursor<'_>, quotes: bool) -> Result<String, String> {
     let name = cursor.name()?;
     Ok(if quotes { super::quote(&name) } else { name })
 }
 
-/// `CREATE MODEL [schema.]name …`: there is only its name.
+/// `CREATE MODEL [schema.]name …`; only the name is used.
 pub fn create_model(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
     let mut name = cursor.name()?;
     let mut schema = "public".to_owned();

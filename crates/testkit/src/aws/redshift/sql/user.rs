@@ -1,4 +1,4 @@
-//! Users. Redshift's are PostgreSQL's roles that may log in; what they have beyond them is in their note.
+//! Users: PostgreSQL roles with LOGIN; additional attributes are in their note.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -7,7 +7,7 @@ use super::Step;
 use super::cursor::Cursor;
 use super::lex::{literal, quote, render};
 
-/// Settings that only Redshift knows; they are kept under a prefix, which the views leave out.
+/// Settings that only Redshift has, stored with a prefix that the views remove.
 const OWN_SETTINGS: [&str; 6] = [
     "query_group",
     "wlm_query_slot_count",
@@ -17,14 +17,14 @@ const OWN_SETTINGS: [&str; 6] = [
     "use_fips_ssl",
 ];
 
-/// What CREATE USER and ALTER USER have in common.
+/// Options of CREATE USER and ALTER USER.
 #[derive(Default)]
 struct Options {
     attributes: Vec<String>,
     note: Map<String, Json>,
     groups: Vec<String>,
     password: Option<Stored>,
-    /// Whether something but the password is said.
+    /// Whether an option other than the password is present.
     others: bool,
     makes_superuser: Option<bool>,
 }
@@ -39,7 +39,7 @@ fn option(cursor: &mut Cursor<'_>, user: &str, options: &mut Options) -> Result<
         };
         options.attributes.push(match &password {
             Stored::Md5(md5) => format!("PASSWORD {}", literal(md5)),
-            // PostgreSQL has no such form: who has it signs in through the Data API alone.
+            // PostgreSQL has no such form; the user can sign in only through the Data API.
             Stored::Sha256(_) | Stored::Disabled => "PASSWORD NULL".into(),
         });
         options.note.insert("password".into(), password.as_json());
@@ -101,7 +101,7 @@ pub fn note(name: &str, note: Map<String, Json>) -> Step {
     Step::root(format!("SELECT pg_stand_in.note({name}, {note})"))
 }
 
-/// `CREATE USER name [WITH] PASSWORD … [option …]`: there is no IF NOT EXISTS.
+/// `CREATE USER name [WITH] PASSWORD … [option …]`, without IF NOT EXISTS.
 pub fn create(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
     let name = cursor.user()?;
     if name == "public" {
@@ -164,7 +164,7 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
             "ALTER ROLE {user} RENAME TO {}",
             quote(&new)
         )));
-        // The name is the salt: whoever is renamed has no password any more.
+        // The name is the salt, so that a rename invalidates the password.
         steps.push(Step::root(format!(
             "ALTER ROLE {} PASSWORD NULL",
             quote(&new)

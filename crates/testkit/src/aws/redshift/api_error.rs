@@ -1,15 +1,15 @@
-//! The API's own errors, as its model names them.
+//! Errors of the API, named as in its model.
 
 use serde_json::{Value as Json, json};
 
-/// An answer that is an error.
+/// An error response.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ApiError {
     pub status: u16,
     pub body: Json,
 }
 
-impl Refusal {
+impl ApiError {
     pub fn new(status: u16, name: &str, message: impl Into<String>) -> Self {
         let message: String = message.into();
         Self {

@@ -1,26 +1,26 @@
-//! Looking at what was submitted: DescribeStatement, GetStatementResult, ListStatements.
+//! DescribeStatement, GetStatementResult and ListStatements.
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::Redshift;
-use super::api::Answer;
-use super::refusal::Refusal;
+use super::api::ApiResult;
+use super::api_error::ApiError;
 use super::request::{number, text, wait};
 use super::statement::{Part, Statement, Status};
 
 impl Redshift {
-    pub(super) async fn describe(&self, asked: &Json) -> Answer {
-        let (id, number) = identifier(asked)?;
-        let waits = wait(asked)?;
+    pub(super) async fn describe(&self, request: &Json) -> ApiResult {
+        let (id, number) = identifier(request)?;
+        let waits = wait(request)?;
         self.wait_for(&id, waits).await;
-        self.look(&id, |statement| {
+        self.with_statement(&id, |statement| {
             let mut shown = match number {
                 None => statement.described(),
                 Some(number) => part_of(statement, number).map(|_| statement.sub(number))?,
             };
-            if waits.is_none() && statement.late > 0 && statement.status.is_final() {
-                statement.late -= 1;
+            if waits.is_none() && statement.delayed_polls > 0 && statement.status.is_final() {
+                statement.delayed_polls -= 1;
                 let still = shown.as_object_mut().unwrap();
                 still.retain(|key, _| !["Error", "SubStatements"].contains(&key.as_str()));
                 shown["Status"] = json!(Status::Started.name());
@@ -30,15 +30,15 @@ impl Redshift {
         })
     }
 
-    pub(super) async fn get_result(&self, asked: &Json) -> Answer {
-        let (id, number) = identifier(asked)?;
-        self.wait_for(&id, wait(asked)?).await;
-        let page = self.knobs().page_rows;
-        let start = page_start(asked)?;
-        self.look(&id, |statement| {
+    pub(super) async fn get_result(&self, request: &Json) -> ApiResult {
+        let (id, number) = identifier(request)?;
+        self.wait_for(&id, wait(request)?).await;
+        let page = self.faults().page_rows;
+        let start = page_start(request)?;
+        self.with_statement(&id, |statement| {
             let number = match number {
                 None if statement.submission.is_batch => {
-                    return Err(Refusal::invalid(
+                    return Err(ApiError::invalid(
                         "A batch has results by statement: name one as id:number",
                     ));
                 }
@@ -51,10 +51,10 @@ impl Redshift {
             let Some(result) = part.result.as_ref().filter(|_| ended) else {
                 let why =
                     "Query does not have result. Please check query status with DescribeStatement.";
-                return Err(Refusal::missing(&id, why));
+                return Err(ApiError::missing(&id, why));
             };
             if start > result.rows.len() {
-                return Err(Refusal::invalid("NextToken is not one of this result's"));
+                return Err(ApiError::invalid("NextToken is not one of this result's"));
             }
             let end = result.rows.len().min(start + page);
             let mut shown = json!({
@@ -68,29 +68,29 @@ impl Redshift {
         })
     }
 
-    pub(super) fn list_statements(&self, asked: &Json) -> Answer {
-        let most = number(asked, "MaxResults", 0..=100)?
+    pub(super) fn list_statements(&self, request: &Json) -> ApiResult {
+        let most = number(request, "MaxResults", 0..=100)?
             .filter(|most| *most > 0)
             .unwrap_or(100);
-        let status = text(asked, "Status")?.unwrap_or_else(|| "FINISHED".into());
-        let prefix = text(asked, "StatementName")?.unwrap_or_default();
-        let cluster = text(asked, "ClusterIdentifier")?;
-        let workgroup = text(asked, "WorkgroupName")?;
-        let database = text(asked, "Database")?;
+        let status = text(request, "Status")?.unwrap_or_else(|| "FINISHED".into());
+        let prefix = text(request, "StatementName")?.unwrap_or_default();
+        let cluster = text(request, "ClusterIdentifier")?;
+        let workgroup = text(request, "WorkgroupName")?;
+        let database = text(request, "Database")?;
         if cluster.is_some() && workgroup.is_some() {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 "ClusterIdentifier and WorkgroupName exclude each other",
             ));
         }
         if database.is_some() && cluster.is_none() && workgroup.is_none() {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 "Database is of a ClusterIdentifier or a WorkgroupName",
             ));
         }
-        let start = page_start(asked)?;
-        let book = self.book();
-        let newest_first = book.statements.iter().rev().filter(|statement| {
-            let place = &statement.submission.place;
+        let start = page_start(request)?;
+        let log = self.statement_log();
+        let newest_first = log.statements.iter().rev().filter(|statement| {
+            let target = &statement.submission.target;
             (status == "ALL" || status == statement.status.name())
                 && statement
                     .submission
@@ -98,11 +98,11 @@ impl Redshift {
                     .as_deref()
                     .unwrap_or_default()
                     .starts_with(&prefix)
-                && (cluster.is_none() || cluster == place.cluster)
-                && (workgroup.is_none() || workgroup == place.workgroup)
+                && (cluster.is_none() || cluster == target.cluster)
+                && (workgroup.is_none() || workgroup == target.workgroup)
                 && database
                     .as_ref()
-                    .is_none_or(|database| *database == place.database)
+                    .is_none_or(|database| *database == target.database)
         });
         let all: Vec<Json> = newest_first.map(Statement::listed).collect();
         let end = all.len().min(start + usize::try_from(most).unwrap());
@@ -114,32 +114,32 @@ impl Redshift {
     }
 }
 
-/// A statement's id and, behind a colon, the number of one of its batch.
-pub fn identifier(asked: &Json) -> Result<(String, Option<usize>), Refusal> {
-    let id = text(asked, "Id")?.unwrap_or_default();
+/// A statement's id and, after a colon, the number of a statement in its batch.
+pub fn identifier(request: &Json) -> Result<(String, Option<usize>), ApiError> {
+    let id = text(request, "Id")?.unwrap_or_default();
     let (base, number) = id
         .split_once(':')
         .map_or((id.as_str(), None), |(b, n)| (b, Some(n)));
     let number = number.map(str::parse).transpose();
     match (Uuid::try_parse(base), number) {
         (Ok(_), Ok(number)) => Ok((base.to_owned(), number)),
-        _ => Err(Refusal::invalid(format!(
+        _ => Err(ApiError::invalid(format!(
             "id must satisfy regex pattern: {id}"
         ))),
     }
 }
 
-fn part_of(statement: &Statement, number: usize) -> Result<&Part, Refusal> {
+fn part_of(statement: &Statement, number: usize) -> Result<&Part, ApiError> {
     let part = number.checked_sub(1).and_then(|at| statement.parts.get(at));
-    part.ok_or_else(|| Refusal::missing(&statement.id, format!("there is no statement {number}")))
+    part.ok_or_else(|| ApiError::missing(&statement.id, format!("there is no statement {number}")))
 }
 
-pub fn page_start(asked: &Json) -> Result<usize, Refusal> {
-    let token = text(asked, "NextToken")?.filter(|token| !token.is_empty());
+pub fn page_start(request: &Json) -> Result<usize, ApiError> {
+    let token = text(request, "NextToken")?.filter(|token| !token.is_empty());
     let start = token.map(|token| token.strip_prefix("from:").and_then(|at| at.parse().ok()));
     match start {
         None => Ok(0),
         Some(Some(start)) => Ok(start),
-        Some(None) => Err(Refusal::invalid("NextToken is not one of ours")),
+        Some(None) => Err(ApiError::invalid("NextToken is not one of ours")),
     }
 }
