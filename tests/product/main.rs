@@ -1,33 +1,17 @@
-//! The product from the outside: the binary, real PostgreSQL, MariaDB and MongoDB-wire servers, a
-//! stand-in for Redshift's Data API, AWS-shaped stores.
+//! The program from the outside: real PostgreSQL, MariaDB and MongoDB-wire servers, a stand-in for
+//! the Data API of Redshift, and AWS-shaped stores.
 
 mod admin;
-mod artefacts;
-mod commands;
-mod compose;
-mod cut_table;
+mod cli;
 mod docs;
 mod documentdb;
-mod failures;
-mod heartbeat;
-mod hosts;
-mod image;
-mod kills;
+mod faults;
 mod leaks;
-mod many_workers;
 mod mariadb;
-mod masters;
-mod meanwhile;
-mod metrics;
 mod moving;
-mod notify;
-mod races;
+mod packaging;
+mod pair;
 mod redshift;
-mod remote;
-mod repair;
-mod retire;
 mod rotations;
 mod served;
-mod service;
 mod serving;
-mod soak;

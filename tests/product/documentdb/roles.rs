@@ -1,14 +1,14 @@
-//! What the active user may, its twin may after the next run; and no command more than that takes.
+//! Copies of the active user's roles, with no more commands than needed.
 
 use mongodb::bson::doc;
 use serde_json::Value as Json;
 
-use super::{active, the_pair_is_equal};
-use twinkey_testkit::shop::Plan;
-use twinkey_testkit::shop::documentdb::{MongoShop, role};
+use super::{active, assert_pair_is_equal};
+use twinkey_testkit::environment::Setup;
+use twinkey_testkit::environment::documentdb::{MongoEnvironment, role};
 
-async fn planned(shop: &MongoShop) -> Vec<String> {
-    let plan: Json = serde_json::from_str(&shop.good(&["plan", "shop", "--json"]).await).unwrap();
+async fn planned(env: &MongoEnvironment) -> Vec<String> {
+    let plan: Json = serde_json::from_str(&env.run_ok(&["plan", "shop", "--json"]).await).unwrap();
     let changes = plan["changes"].as_array().unwrap();
     changes
         .iter()
@@ -20,20 +20,19 @@ async fn planned(shop: &MongoShop) -> Vec<String> {
         .collect()
 }
 
-async fn make_role(shop: &MongoShop, name: &str) {
+async fn make_role(env: &MongoEnvironment, name: &str) {
     let reading = doc! {
         "resource": { "db": name, "collection": "" }, "actions": ["find"],
     };
     let create = doc! { "createRole": name, "privileges": [reading], "roles": [] };
-    shop.run("admin", create).await;
+    env.run("admin", create).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_that_is_given_to_or_taken_from_the_active_user_is_equal_on_the_pair_after_the_next_run()
- {
-    let shop = MongoShop::on_mongo(Plan::default()).await;
-    make_role(&shop, "custom").await;
-    shop.good(&["rotate", "shop"]).await;
+async fn changed_roles_of_the_active_user_are_copied() {
+    let env = MongoEnvironment::on_mongo(Setup::default()).await;
+    make_role(&env, "custom").await;
+    env.run_ok(&["rotate", "shop"]).await;
     for (name, database) in [
         ("read", "other"),
         ("custom", "admin"),
@@ -41,78 +40,78 @@ async fn a_role_that_is_given_to_or_taken_from_the_active_user_is_equal_on_the_p
         ("clusterMonitor", "admin"),
     ] {
         for is_given in [true, false] {
-            let user = active(&shop).await;
-            let before = shop.told(&user).await;
+            let user = active(&env).await;
+            let before = env.reported(&user).await;
             if is_given {
-                shop.give(&user, &[role(name, database)]).await;
+                env.give(&user, &[role(name, database)]).await;
             } else {
-                shop.take(&user, &[role(name, database)]).await;
+                env.take(&user, &[role(name, database)]).await;
             }
-            let wanted = shop.told(&user).await;
-            assert_ne!(wanted, before, "{name} changes something");
-            shop.good(&["rotate", "shop"]).await;
-            the_pair_is_equal(&shop).await;
-            assert_eq!(shop.told("app").await, wanted, "{name}: {is_given}");
+            let expected = env.reported(&user).await;
+            assert_ne!(expected, before, "{name} changes something");
+            env.run_ok(&["rotate", "shop"]).await;
+            assert_pair_is_equal(&env).await;
+            assert_eq!(env.reported("app").await, expected, "{name}: {is_given}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_given_by_hand_to_the_standby_is_shown_and_taken_away() {
-    let shop = MongoShop::on_mongo(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
-    let wanted = shop.told("app_clone").await;
-    shop.give("app", &[role("read", "other")]).await;
+async fn a_surplus_role_of_the_standby_is_shown_and_revoked() {
+    let env = MongoEnvironment::on_mongo(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let expected = env.reported("app_clone").await;
+    env.give("app", &[role("read", "other")]).await;
     let revoke = r#"{"revokeRolesFromUser":"app","roles":[{"role":"read","db":"other"}]"#;
-    let planned = planned(&shop).await;
+    let planned = planned(&env).await;
     let is_planned = planned.iter().any(|change| change.starts_with(revoke));
     assert!(is_planned, "{planned:#?}");
-    let said = shop.good(&["check"]).await;
-    assert!(said.contains(revoke), "{said}");
-    shop.good(&["rotate", "shop"]).await;
-    the_pair_is_equal(&shop).await;
-    assert_eq!(shop.told("app").await, wanted);
+    let output = env.run_ok(&["check"]).await;
+    assert!(output.contains(revoke), "{output}");
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_pair_is_equal(&env).await;
+    assert_eq!(env.reported("app").await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grants_verify_fails_on_a_role_given_by_hand_lists_it_and_changes_nothing() {
-    let shop = MongoShop::on_mongo(Plan {
+async fn grants_verify_reports_a_surplus_role() {
+    let env = MongoEnvironment::on_mongo(Setup {
         rotation: "grants = \"verify\"".into(),
-        ..Plan::default()
+        ..Setup::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.give("app_clone", &[role("read", "other")]).await;
-    let from = shop.log_end();
-    let said = shop.refuses(&["rotate", "shop"], "privileges_differ").await;
-    assert!(said.contains("revokeRolesFromUser"), "{said}");
-    assert_eq!(shop.changes_since(from), Vec::<String>::new());
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    env.give("app_clone", &[role("read", "other")]).await;
+    let from = env.log_end();
+    let output = env.refuses(&["rotate", "shop"], "privileges_differ").await;
+    assert!(output.contains("revokeRolesFromUser"), "{output}");
+    assert_eq!(env.changes_since(from), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plan_prints_exactly_the_commands_that_rotate_then_runs() {
-    let shop = MongoShop::on_mongo(Plan::default()).await;
-    make_role(&shop, "custom").await;
+async fn plan_prints_exactly_the_commands_of_the_next_run() {
+    let env = MongoEnvironment::on_mongo(Setup::default()).await;
+    make_role(&env, "custom").await;
     for round in 0..3 {
         if round == 2 {
-            // Something to take away and something to add.
-            shop.give("app_clone", &[role("read", "other")]).await;
-            shop.give("app", &[role("custom", "admin")]).await;
+            // One role to revoke and one to grant.
+            env.give("app_clone", &[role("read", "other")]).await;
+            env.give("app", &[role("custom", "admin")]).await;
         }
-        let before = shop.state().await;
-        let planned = planned(&shop).await;
-        assert_eq!(shop.state().await, before, "plan changes nothing");
+        let before = env.state().await;
+        let planned = planned(&env).await;
+        assert_eq!(env.state().await, before, "plan changes nothing");
         let last = planned.last().unwrap();
         assert!(last.starts_with(r#"{"updateUser":"app"#), "{last}");
         assert!(last.contains(r#""pwd":"***""#), "{last}");
-        let from = shop.log_end();
-        shop.good(&["rotate", "shop"]).await;
-        let ran = shop.changes_since(from);
+        let from = env.log_end();
+        env.run_ok(&["rotate", "shop"]).await;
+        let ran = env.changes_since(from);
         assert_eq!(ran, planned, "round {round}");
-        // Made whole, with a password; the password alone; and what differs.
-        let few = [2, 1, 3];
-        assert_eq!(ran.len(), few[round], "round {round}: {ran:#?}");
+        // Creation and password; password only; differences and password.
+        let counts = [2, 1, 3];
+        assert_eq!(ran.len(), counts[round], "round {round}: {ran:#?}");
     }
-    the_pair_is_equal(&shop).await;
+    assert_pair_is_equal(&env).await;
 }

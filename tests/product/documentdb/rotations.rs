@@ -1,89 +1,70 @@
-//! Rotations in a row: whatever the active user is made of, its twin is made of.
+//! Consecutive rotations on DocumentDB.
 
 use secrecy::SecretString;
-use serde_json::Value as Json;
 use twinkey_stores::stage;
 
-use super::{active, the_pair_is_equal};
+use super::fixture::DocumentdbFixture;
+use super::{active, assert_pair_is_equal};
+use crate::pair::{PairFixture, assert_three_rotations, pair_tests};
+use twinkey_testkit::environment::documentdb::MongoEnvironment;
+use twinkey_testkit::environment::{Backend, MASTER_SECRET, Setup, SECRET, StandIn};
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::shop::documentdb::MongoShop;
-use twinkey_testkit::shop::{Backend, MASTER_SECRET, Plan, SECRET};
 
-fn without_credentials(document: &Json) -> String {
-    let mut fields = document.as_object().unwrap().clone();
-    fields.remove("username");
-    fields.remove("password");
-    serde_json::to_string(&fields).unwrap()
-}
-
-async fn three_rotations(shop: &MongoShop) {
-    let wanted = shop.told("app").await;
-    for _ in 0..3 {
-        let (before, replaced) = shop.read(stage::CURRENT).await;
-        shop.good(&["rotate", "shop"]).await;
-        assert_eq!(shop.read(stage::PREVIOUS).await.1, replaced);
-        let (after, _) = shop.read(stage::CURRENT).await;
-        assert_eq!(without_credentials(&after), without_credentials(&before));
-        assert_ne!(after["username"], before["username"]);
-        assert_ne!(after["password"], before["password"]);
-        the_pair_is_equal(shop).await;
-        assert_eq!(shop.told("app_clone").await, wanted);
-    }
-}
+pair_tests!(
+    DocumentdbFixture:
+    three_rotations_keep_the_pair_equal
+    three_rotations_in_the_embedded_store_keep_the_pair_equal
+);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_rotations_in_a_row_keep_the_pair_equal() {
-    three_rotations(&MongoShop::on_mongo(Plan::default()).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn three_rotations_in_a_row_keep_the_pair_equal_on_the_embedded_store() {
-    three_rotations(&MongoShop::on_mongo_with(Plan::default(), Backend::Local).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn three_rotations_in_a_row_keep_the_pair_equal_over_tls_that_is_verified_in_full() {
+async fn three_rotations_over_verified_tls_keep_the_pair_equal() {
     let pki = Pki::new();
-    let shop = MongoShop::on_mongo(Plan {
+    let plan = Setup {
         rotation: format!(
             "tls = {{ mode = \"verify-full\", ca_file = \"{}\" }}",
             pki.ca_file.display()
         ),
         tls: Some(pki.server.clone()),
-        ..Plan::default()
-    })
-    .await;
-    // As the certificate calls it.
+        ..Setup::default()
+    };
+    let backend = Backend::StandIn(StandIn::start().await);
+    let fixture = DocumentdbFixture::start(plan, backend).await;
+    let env = fixture.env();
+    // The certificate contains this host name.
     for (name, user, password) in [
-        (SECRET, "app", twinkey_testkit::shop::FIRST.to_owned()),
-        (MASTER_SECRET, "rdsmaster", plain(&shop.master)),
+        (
+            SECRET,
+            "app",
+            twinkey_testkit::environment::FIRST.to_owned(),
+        ),
+        (MASTER_SECRET, "rdsmaster", plain(&env.master)),
     ] {
-        let mut document = shop.document(user, &password);
+        let mut document = env.document(user, &password);
         document["host"] = "localhost".into();
-        shop.put(name, &document).await;
+        env.put(name, &document).await;
     }
-    three_rotations(&shop).await;
+    assert_three_rotations(&fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_managed_master_with_a_name_and_a_password_only_takes_its_host_from_the_secret() {
-    let shop = MongoShop::on_mongo(Plan::default()).await;
-    let managed = serde_json::json!({ "username": "rdsmaster", "password": plain(&shop.master) });
-    shop.put(MASTER_SECRET, &managed).await;
-    shop.good(&["rotate", "shop"]).await;
-    the_pair_is_equal(&shop).await;
+async fn a_master_secret_without_host_uses_the_rotated_secrets() {
+    let env = MongoEnvironment::on_mongo(Setup::default()).await;
+    let managed = serde_json::json!({ "username": "rdsmaster", "password": plain(&env.master) });
+    env.put(MASTER_SECRET, &managed).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_pair_is_equal(&env).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flip_is_taken_back_by_a_rollback() {
-    let shop = MongoShop::on_mongo(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
-    assert_eq!(active(&shop).await, "app_clone");
-    shop.good(&["rollback", "shop"]).await;
-    assert_eq!(active(&shop).await, "app");
-    shop.signed_in(stage::CURRENT).await;
-    shop.good(&["rotate", "shop"]).await;
-    the_pair_is_equal(&shop).await;
+async fn a_rollback_reverts_a_flip() {
+    let env = MongoEnvironment::on_mongo(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_eq!(active(&env).await, "app_clone");
+    env.run_ok(&["rollback", "shop"]).await;
+    assert_eq!(active(&env).await, "app");
+    env.signed_in(stage::CURRENT).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_pair_is_equal(&env).await;
 }
 
 fn plain(password: &SecretString) -> String {

@@ -1,19 +1,20 @@
-//! What the active user may, its twin may after the next run; and no statement more than that takes.
+//! What the active user may, its twin may after the next run; and no statement more than that
+//! takes.
 
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 
-use super::{the_pair_is_equal, with_three_accounts};
-use twinkey_testkit::shop::Plan;
-use twinkey_testkit::shop::mariadb::{MariadbShop, accounts};
+use super::{assert_pair_is_equal, with_three_accounts};
+use twinkey_testkit::environment::Setup;
+use twinkey_testkit::environment::mariadb::{MariadbEnvironment, accounts};
 
-async fn active(shop: &MariadbShop) -> String {
-    let (current, _) = shop.read(stage::CURRENT).await;
+async fn active(env: &MariadbEnvironment) -> String {
+    let (current, _) = env.read(stage::CURRENT).await;
     current["username"].as_str().unwrap().to_owned()
 }
 
-async fn planned(shop: &MariadbShop) -> Vec<String> {
-    let plan: Json = serde_json::from_str(&shop.good(&["plan", "shop", "--json"]).await).unwrap();
+async fn planned(env: &MariadbEnvironment) -> Vec<String> {
+    let plan: Json = serde_json::from_str(&env.run_ok(&["plan", "shop", "--json"]).await).unwrap();
     let changes = plan["changes"].as_array().unwrap();
     changes
         .iter()
@@ -26,8 +27,8 @@ async fn planned(shop: &MariadbShop) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_changes_on_the_active_user_is_equal_on_the_pair_after_the_next_run() {
-    let shop = MariadbShop::on_mariadb(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
     for (change, shows) in [
         (
             "GRANT UPDATE, DELETE ON shop.orders TO",
@@ -47,63 +48,63 @@ async fn a_grant_that_changes_on_the_active_user_is_equal_on_the_pair_after_the_
         ),
         ("REVOKE UPDATE ON shop.orders FROM", "GRANT USAGE ON *.*"),
     ] {
-        let user = format!("`{}`@'%'", active(&shop).await);
-        let before = accounts(&shop, "app").await;
+        let user = format!("`{}`@'%'", active(&env).await);
+        let before = accounts(&env, "app").await;
         let statement = if change.contains("{user}") {
             change.replace("{user}", &user)
         } else {
             format!("{change} {user}")
         };
-        shop.sql(&[&statement]).await;
-        let wanted = accounts(&shop, &active(&shop).await).await;
+        env.sql(&[&statement]).await;
+        let wanted = accounts(&env, &active(&env).await).await;
         assert_ne!(wanted, before, "{statement} changes something");
         assert!(wanted["%"].join("\n").contains(shows), "{wanted:?}");
-        shop.good(&["rotate", "shop"]).await;
-        the_pair_is_equal(&shop).await;
-        assert_eq!(accounts(&shop, "app").await, wanted, "{statement}");
+        env.run_ok(&["rotate", "shop"]).await;
+        assert_pair_is_equal(&env).await;
+        assert_eq!(accounts(&env, "app").await, wanted, "{statement}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_made_by_hand_on_the_standby_is_shown_and_taken_away() {
-    let shop = MariadbShop::on_mariadb(Plan::default()).await;
-    shop.good(&["rotate", "shop"]).await;
-    let wanted = accounts(&shop, "app_clone").await;
-    shop.sql(&["GRANT DELETE ON shop.orders TO app@'%'"]).await;
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let wanted = accounts(&env, "app_clone").await;
+    env.sql(&["GRANT DELETE ON shop.orders TO app@'%'"]).await;
     let revoke = "REVOKE DELETE ON `shop`.`orders` FROM `app`@`%`";
-    assert!(planned(&shop).await.contains(&revoke.to_owned()));
-    let said = shop.good(&["check"]).await;
+    assert!(planned(&env).await.contains(&revoke.to_owned()));
+    let said = env.run_ok(&["check"]).await;
     assert!(said.contains(revoke), "{said}");
-    shop.good(&["rotate", "shop"]).await;
-    the_pair_is_equal(&shop).await;
-    assert_eq!(accounts(&shop, "app").await, wanted);
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_pair_is_equal(&env).await;
+    assert_eq!(accounts(&env, "app").await, wanted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_verify_fails_on_a_grant_made_by_hand_lists_it_and_changes_nothing() {
-    let shop = MariadbShop::on_mariadb(Plan {
+    let env = MariadbEnvironment::on_mariadb(Setup {
         rotation: "grants = \"verify\"".into(),
-        ..Plan::default()
+        ..Setup::default()
     })
     .await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.good(&["rotate", "shop"]).await;
-    shop.sql(&["GRANT DELETE ON shop.orders TO app_clone@'%'"])
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    env.sql(&["GRANT DELETE ON shop.orders TO app_clone@'%'"])
         .await;
-    let from = shop.log_end();
-    let said = shop.refuses(&["rotate", "shop"], "privileges_differ").await;
+    let from = env.log_end();
+    let said = env.refuses(&["rotate", "shop"], "privileges_differ").await;
     let revoke = "REVOKE DELETE ON `shop`.`orders` FROM `app_clone`@`%`";
     assert!(said.contains(revoke), "{said}");
-    assert_eq!(shop.changes_since(from), Vec::<String>::new());
+    assert_eq!(env.changes_since(from), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
-    let shop = with_three_accounts(Plan::default()).await;
+    let env = with_three_accounts(Setup::default()).await;
     for round in 0..3 {
         if round == 2 {
             // Something to take away, to add, to set, and an account that the active user has not.
-            shop.sql(&[
+            env.sql(&[
                 "GRANT DELETE ON shop.orders TO app_clone@'%'",
                 "GRANT SELECT (seen) ON shop.orders TO app@'10.%'",
                 "ALTER USER app@localhost WITH MAX_QUERIES_PER_HOUR 1000",
@@ -111,16 +112,16 @@ async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
             ])
             .await;
         }
-        let before = shop.state().await;
-        let planned = planned(&shop).await;
-        assert_eq!(shop.state().await, before, "plan changes nothing");
+        let before = env.state().await;
+        let planned = planned(&env).await;
+        assert_eq!(env.state().await, before, "plan changes nothing");
         let passwords = planned.iter().rev().take(3);
         for last in passwords {
             assert!(last.contains(" USING '***'"), "{planned:#?}");
         }
-        let from = shop.log_end();
-        shop.good(&["rotate", "shop"]).await;
-        let ran = shop.changes_since(from);
+        let from = env.log_end();
+        env.run_ok(&["rotate", "shop"]).await;
+        let ran = env.changes_since(from);
         assert_eq!(ran, planned, "round {round}");
         let few = [3 + 4 + 3, 3, 3 + 4];
         assert_eq!(ran.len(), few[round], "round {round}: {ran:#?}");
@@ -129,7 +130,7 @@ async fn plan_prints_exactly_the_statements_that_rotate_then_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_table_grants_cost_no_more_statements_than_differ() {
-    let shop = MariadbShop::on_mariadb(Plan::default()).await;
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
     let mut statements = Vec::new();
     for n in 0..1000 {
         statements.push(format!(
@@ -138,28 +139,28 @@ async fn a_thousand_table_grants_cost_no_more_statements_than_differ() {
         statements.push(format!("GRANT UPDATE ON shop.t{n} TO app@'%'"));
     }
     let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
-    shop.sql(&statements).await;
-    let from = shop.log_end();
-    shop.good(&["rotate", "shop"]).await;
+    env.sql(&statements).await;
+    let from = env.log_end();
+    env.run_ok(&["rotate", "shop"]).await;
     // The user, its grant on the schema, a thousand tables, the password.
-    assert_eq!(shop.changes_since(from).len(), 1 + 1 + 1000 + 1);
-    the_pair_is_equal(&shop).await;
+    assert_eq!(env.changes_since(from).len(), 1 + 1 + 1000 + 1);
+    assert_pair_is_equal(&env).await;
 
-    shop.sql(&[
+    env.sql(&[
         "REVOKE UPDATE ON shop.t7 FROM app_clone@'%'",
         "GRANT DELETE ON shop.t500 TO app_clone@'%'",
         "GRANT UPDATE ON shop.t999 TO app_clone@'%' WITH GRANT OPTION",
     ])
     .await;
-    let from = shop.log_end();
-    shop.good(&["rotate", "shop"]).await;
-    let ran = shop.changes_since(from);
+    let from = env.log_end();
+    env.run_ok(&["rotate", "shop"]).await;
+    let ran = env.changes_since(from);
     assert_eq!(ran.len(), 3 + 1, "{ran:#?}");
-    the_pair_is_equal(&shop).await;
+    assert_pair_is_equal(&env).await;
 
-    let from = shop.log_end();
-    shop.good(&["rotate", "shop"]).await;
-    let ran = shop.changes_since(from);
+    let from = env.log_end();
+    env.run_ok(&["rotate", "shop"]).await;
+    let ran = env.changes_since(from);
     assert_eq!(ran.len(), 1, "{ran:#?}");
     assert!(
         ran[0].starts_with("ALTER USER `app_clone`@`%` IDENTIFIED"),

@@ -1,21 +1,21 @@
-//! The product on MariaDB. What is the same on every engine is in the files beside this folder.
+//! Rotations on MariaDB.
 
 mod accounts;
-mod cut_off;
 mod failures;
+mod fixture;
 mod grants;
+mod interruptions;
 mod relay;
 mod rotations;
 
 use twinkey_stores::stage;
 
-use twinkey_testkit::shop::mariadb::{MariadbShop, accounts, hashes};
-use twinkey_testkit::shop::{FIRST, Plan};
+use twinkey_testkit::environment::mariadb::{MariadbEnvironment, accounts, hashes};
+use twinkey_testkit::environment::{FIRST, Setup};
 
-/// A shop whose user has an account for every host, for 10.*, and for the host that the tests come
-/// from, each with grants of its own.
-async fn with_three_accounts(plan: Plan) -> MariadbShop {
-    let shop = MariadbShop::on_mariadb(plan).await;
+/// An environment whose user has accounts at `%`, `10.%` and `localhost` with different grants.
+async fn with_three_accounts(plan: Setup) -> MariadbEnvironment {
+    let env = MariadbEnvironment::on_mariadb(plan).await;
     for (host, grants) in [
         ("10.%", "UPDATE ON shop.orders"),
         (
@@ -24,41 +24,38 @@ async fn with_three_accounts(plan: Plan) -> MariadbShop {
         ),
     ] {
         let as_first = format!("CREATE USER app@`{host}` IDENTIFIED BY '{FIRST}'");
-        shop.sql(&[&as_first, &format!("GRANT {grants} TO app@`{host}`")])
+        env.sql(&[&as_first, &format!("GRANT {grants} TO app@`{host}`")])
             .await;
     }
-    shop
+    env
 }
 
-/// The pair's users are equal, account by account, and both sign in.
-async fn the_pair_is_equal(shop: &MariadbShop) {
-    assert_eq!(
-        accounts(shop, "app").await,
-        accounts(shop, "app_clone").await
-    );
-    shop.signed_in(stage::CURRENT).await;
-    shop.signed_in(stage::PREVIOUS).await;
+/// Asserts that both users have equal accounts and sign in.
+async fn assert_pair_is_equal(env: &MariadbEnvironment) {
+    assert_eq!(accounts(env, "app").await, accounts(env, "app_clone").await);
+    env.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::PREVIOUS).await;
 }
 
-/// All accounts of the current user hold one password.
-async fn one_password_is_on_every_account(shop: &MariadbShop, count: usize) {
-    let (current, _) = shop.read(stage::CURRENT).await;
-    let hashes = hashes(shop, current["username"].as_str().unwrap()).await;
+/// Asserts that all accounts of the current user have the current password.
+async fn assert_one_password(env: &MariadbEnvironment, count: usize) {
+    let (current, _) = env.read(stage::CURRENT).await;
+    let hashes = hashes(env, current["username"].as_str().unwrap()).await;
     assert_eq!(hashes.len(), count, "{:?}", hashes.keys());
-    let wanted = hash_of(shop, current["password"].as_str().unwrap()).await;
+    let expected = hash_of(env, current["password"].as_str().unwrap()).await;
     for (host, hash) in &hashes {
         assert!(
-            *hash == wanted,
-            "the account at {host} holds another password"
+            *hash == expected,
+            "the account at {host} has another password"
         );
     }
 }
 
-/// A password as `mysql_native_password` stores it, made by the server.
-async fn hash_of(shop: &MariadbShop, password: &str) -> String {
+/// The password's `mysql_native_password` hash, computed by the server.
+async fn hash_of(env: &MariadbEnvironment, password: &str) -> String {
     sqlx::query_scalar("SELECT PASSWORD(?)")
         .bind(password)
-        .fetch_one(&mut shop.root("mysql").await)
+        .fetch_one(&mut env.root("mysql").await)
         .await
         .unwrap()
 }
