@@ -1,10 +1,10 @@
-//! The product on Redshift: the binary, and the tests' stand-in for its Data API.
+//! The program with the stand-in of the Redshift Data API.
 
 mod admins;
 mod drift;
-pub mod faults;
+pub mod fixture;
 mod guards;
-pub mod house;
+pub mod interruptions;
 pub mod rotations;
 mod scale;
 pub mod secrecy;

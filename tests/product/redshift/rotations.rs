@@ -1,12 +1,12 @@
-//! Rotations, on a cluster and on a workgroup, by each kind of admin and each kind of proof.
+//! Consecutive rotations on a cluster and on a workgroup.
 
 use twinkey_stores::stage;
 
-use super::house::{House, MASTER_SECRET, OTHER, On};
+use super::fixture::{Deployment, MASTER_SECRET, OTHER, RedshiftFixture};
 use twinkey_testkit::aws::redshift::HOME;
 
-/// What the application may do, in both databases, in classes as different as Redshift has them.
-const MADE: [&str; 14] = [
+/// Statements that create privileges of every kind in both databases.
+const SETUP: [&str; 14] = [
     "CREATE SCHEMA shop",
     "CREATE TABLE shop.orders (id int, note varchar(20))",
     "CREATE TABLE shop.part (seen int, unseen int)",
@@ -23,7 +23,8 @@ const MADE: [&str; 14] = [
     "ALTER DEFAULT PRIVILEGES FOR USER admin IN SCHEMA shop GRANT SELECT ON TABLES TO app",
 ];
 
-const MAY: [&str; 6] = [
+/// Statements of the application.
+const WORKLOAD: [&str; 6] = [
     "INSERT INTO shop.orders VALUES (1, 'x')",
     "SELECT id FROM shop.orders",
     "SELECT id FROM shop.view",
@@ -32,14 +33,14 @@ const MAY: [&str; 6] = [
     "SELECT n FROM shop.for_role",
 ];
 
-pub async fn furnish(house: &House) {
-    house
+pub async fn furnish(fixture: &RedshiftFixture) {
+    fixture
         .dba(HOME, &["CREATE GROUP readers", "CREATE ROLE auditors"])
         .await;
     for database in [HOME, OTHER] {
-        house.dba(database, &MADE).await;
+        fixture.dba(database, &SETUP).await;
     }
-    house
+    fixture
         .dba(
             HOME,
             &[
@@ -52,37 +53,37 @@ pub async fn furnish(house: &House) {
         .await;
 }
 
-/// Signs in as the user of the label and tries all that the application does.
-pub async fn may_work(house: &House, label: &str) {
+/// Asserts that the user of the label can run the workload.
+pub async fn may_work(fixture: &RedshiftFixture, label: &str) {
     for database in [HOME, OTHER] {
-        let done = house.as_user(label, database, &MAY).await;
+        let done = fixture.as_user(label, database, &WORKLOAD).await;
         assert_eq!(done, Ok(()), "{label} in {database}");
         let unseen = "SELECT unseen FROM shop.part";
-        let refused = house.as_user(label, database, &[unseen]).await;
+        let refused = fixture.as_user(label, database, &[unseen]).await;
         assert!(refused.is_err(), "{label} may not {unseen}");
     }
 }
 
-/// Whether that goes well.
-pub async fn works(house: &House, label: &str) -> bool {
+/// Whether the user of the label can run the workload.
+pub async fn works(fixture: &RedshiftFixture, label: &str) -> bool {
     for database in [HOME, OTHER] {
-        if house.as_user(label, database, &MAY).await.is_err() {
+        if fixture.as_user(label, database, &WORKLOAD).await.is_err() {
             return false;
         }
     }
     true
 }
 
-async fn rotates_three_times(house: &House) {
-    furnish(house).await;
+async fn rotates_three_times(fixture: &RedshiftFixture) {
+    furnish(fixture).await;
     for user in ["app_clone", "app", "app_clone"] {
-        house.good(&["rotate", "house"]).await;
-        assert_eq!(house.current_user().await, user);
-        may_work(house, stage::CURRENT).await;
-        may_work(house, stage::PREVIOUS).await;
-        assert_eq!(house.probe_secrets().await, [""; 0]);
+        fixture.good(&["rotate", "house"]).await;
+        assert_eq!(fixture.current_user().await, user);
+        may_work(fixture, stage::CURRENT).await;
+        may_work(fixture, stage::PREVIOUS).await;
+        assert_eq!(fixture.probe_secrets().await, [""; 0]);
     }
-    let plan = house.good(&["plan", "house"]).await;
+    let plan = fixture.good(&["plan", "house"]).await;
     assert!(plan.contains("ALTER USER \"app\" PASSWORD '***'"), "{plan}");
     assert_eq!(
         plan.matches("ALTER").count(),
@@ -96,11 +97,13 @@ fn with_master() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clusters_pair_rotates_three_times_and_keeps_every_privilege() {
-    rotates_three_times(&House::open(On::Cluster, "", &with_master()).await).await;
+async fn three_rotations_on_a_cluster_keep_every_privilege() {
+    rotates_three_times(&RedshiftFixture::open(Deployment::Cluster, "", &with_master()).await)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workgroups_pair_rotates_three_times_and_keeps_every_privilege() {
-    rotates_three_times(&House::open(On::Workgroup, "", &with_master()).await).await;
+async fn three_rotations_on_a_workgroup_keep_every_privilege() {
+    rotates_three_times(&RedshiftFixture::open(Deployment::Workgroup, "", &with_master()).await)
+        .await;
 }

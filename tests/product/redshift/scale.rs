@@ -1,25 +1,25 @@
-//! Thousands of grants: how many calls they take, and how many when nothing has to change.
+//! Number of calls for thousands of grants, and without any changes.
 
 use std::collections::BTreeMap;
 
-use super::house::{House, MASTER_SECRET, OTHER, On};
+use super::fixture::{Deployment, MASTER_SECRET, OTHER, RedshiftFixture};
 use twinkey_testkit::aws::redshift::HOME;
 
 const SCHEMAS: usize = 5;
-/// In each schema, in each of two databases: with SELECT, INSERT and UPDATE on each, 3,000 grants.
+/// Tables in each schema of two databases; three privileges on each make 3,000 grants.
 const TABLES: usize = 100;
 
-fn calls(house: &House, from: usize) -> BTreeMap<String, usize> {
+fn calls(fixture: &RedshiftFixture, from: usize) -> BTreeMap<String, usize> {
     let mut of_action = BTreeMap::new();
-    for call in &house.stand_in.faults().calls()[from..] {
+    for call in &fixture.stand_in.faults().calls()[from..] {
         *of_action.entry(call.action.clone()).or_insert(0) += 1;
     }
     of_action
 }
 
-/// Batches in which something of the pair is changed: what looks, and what keeps the lock, does not.
-fn changing_batches(house: &House, from: usize) -> usize {
-    let history = house.redshift().history();
+/// The number of batches that change a user of the pair.
+fn changing_batches(fixture: &RedshiftFixture, from: usize) -> usize {
+    let history = fixture.redshift().history();
     let mut ids: Vec<&str> = history[from..]
         .iter()
         .filter(|seen| {
@@ -34,9 +34,9 @@ fn changing_batches(house: &House, from: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_thousand_grants_are_copied_in_a_bounded_number_of_calls() {
+async fn three_thousand_grants_take_a_bounded_number_of_calls() {
     let master = format!("master_secret = \"{MASTER_SECRET}\"");
-    let house = House::open(On::Cluster, "", &master).await;
+    let fixture = RedshiftFixture::open(Deployment::Cluster, "", &master).await;
     for database in [HOME, OTHER] {
         for schema in 0..SCHEMAS {
             let mut sqls = vec![format!("CREATE SCHEMA s{schema}")];
@@ -48,31 +48,31 @@ async fn three_thousand_grants_are_copied_in_a_bounded_number_of_calls() {
                 ));
             }
             let sqls: Vec<&str> = sqls.iter().map(String::as_str).collect();
-            house.dba(database, &sqls).await;
+            fixture.dba(database, &sqls).await;
         }
     }
-    let marks = |house: &House| {
-        let calls = house.stand_in.faults().calls().len();
-        (calls, house.redshift().history().len())
+    let marks = |fixture: &RedshiftFixture| {
+        let calls = fixture.stand_in.faults().calls().len();
+        (calls, fixture.redshift().history().len())
     };
-    let (call, statement) = marks(&house);
-    house.good(&["rotate", "house"]).await;
-    let (first, batches) = (calls(&house, call), changing_batches(&house, statement));
+    let (call, statement) = marks(&fixture);
+    fixture.good(&["rotate", "house"]).await;
+    let (first, batches) = (calls(&fixture, call), changing_batches(&fixture, statement));
     println!(
         "the first run copies 3,000 grants in {batches} changing batches; all calls: {first:?}"
     );
     assert!(batches <= 4, "{batches}");
     let all: usize = first.values().sum();
     assert!(all <= 100, "{first:?}");
-    house.good(&["rotate", "house"]).await;
-    let (call, statement) = marks(&house);
-    house.good(&["rotate", "house"]).await;
-    let (later, batches) = (calls(&house, call), changing_batches(&house, statement));
+    fixture.good(&["rotate", "house"]).await;
+    let (call, statement) = marks(&fixture);
+    fixture.good(&["rotate", "house"]).await;
+    let (later, batches) = (calls(&fixture, call), changing_batches(&fixture, statement));
     println!(
         "a run with nothing to copy changes something in {batches} batch; all calls: {later:?}"
     );
     assert_eq!(batches, 1, "the password alone");
-    let granted = house.redshift().history();
+    let granted = fixture.redshift().history();
     let granted = granted[statement..]
         .iter()
         .filter(|s| s.sql.starts_with("GRANT"));

@@ -1,5 +1,6 @@
-//! A warehouse to rotate: the stand-in's Redshift with an admin and the application's user, both
-//! secrets in its Secrets Manager, a config, and the twinkey binary to run on it.
+//! Fixture: the stand-in of Redshift with an admin and an application user.
+//!
+//! Both secrets are in its Secrets Manager; the twinkey program runs with a config for it.
 
 use std::path::Path;
 use std::process::Output;
@@ -16,59 +17,59 @@ use twinkey_testkit::postgres::{LocalPostgres, Options};
 
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, Redshift, WORKGROUP};
 use twinkey_testkit::aws::{StandIn, sdk_config};
-use twinkey_testkit::shop::run;
+use twinkey_testkit::environment::run;
 
 pub const SECRET: &str = "prod/house";
 pub const MASTER_SECRET: &str = "prod/master";
 /// The application's first password.
 pub const FIRST: &str = "First0123456789abcdefXYZ";
 pub const MASTER: &str = "Master0123456789abcdefXYZ";
-/// A test's own secret, to sign in with past twinkey.
+/// A secret of the test itself, to sign in without twinkey.
 const INDEPENDENT: &str = "independent";
 /// The second database.
 pub const OTHER: &str = "other";
 
-/// Where the Data API goes.
+/// The kind of Redshift deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum On {
+pub enum Deployment {
     Cluster,
     Workgroup,
 }
 
-pub struct House {
+pub struct RedshiftFixture {
     pub stand_in: StandIn,
     folder: TempDir,
-    on: On,
+    deployment: Deployment,
 }
 
-impl House {
-    /// `redshift`: the rotation's key, as TOML; `more` keys of it besides.
-    pub async fn open(on: On, redshift: &str, more: &str) -> Self {
+impl RedshiftFixture {
+    /// `redshift`: the rotation's key `redshift` in TOML; `more`: more keys of the rotation.
+    pub async fn open(deployment: Deployment, redshift: &str, more: &str) -> Self {
         let options = Options::new(LocalPostgres::find(None).unwrap());
         let stand_in = StandIn::with_redshift(options).await;
-        let house = Self {
+        let fixture = Self {
             stand_in,
             folder: tempfile::tempdir().unwrap(),
-            on,
+            deployment,
         };
         let admin = format!("CREATE USER admin PASSWORD '{MASTER}' CREATEUSER");
         let app = format!("CREATE USER app PASSWORD '{FIRST}'");
-        house
+        fixture
             .dba(HOME, &[&admin, &app, &format!("CREATE DATABASE {OTHER}")])
             .await;
         let master = json!({"username": "admin", "password": MASTER});
-        house.put(MASTER_SECRET, &master).await;
+        fixture.put(MASTER_SECRET, &master).await;
         let mut document = json!({
-            "engine": "redshift", "host": "127.0.0.1", "port": house.redshift().server().port(),
+            "engine": "redshift", "host": "127.0.0.1", "port": fixture.redshift().server().port(),
             "username": "app", "password": FIRST, "dbname": HOME, "kept": [1, 2.50, null],
         });
-        match on {
-            On::Cluster => document["dbClusterIdentifier"] = json!(CLUSTER),
-            On::Workgroup => document["workgroupName"] = json!(WORKGROUP),
+        match deployment {
+            Deployment::Cluster => document["dbClusterIdentifier"] = json!(CLUSTER),
+            Deployment::Workgroup => document["workgroupName"] = json!(WORKGROUP),
         }
-        house.put(SECRET, &document).await;
-        house.configure(redshift, more);
-        house
+        fixture.put(SECRET, &document).await;
+        fixture.configure(redshift, more);
+        fixture
     }
 
     pub fn configure(&self, redshift: &str, more: &str) {
@@ -85,8 +86,8 @@ impl House {
         self.folder.path()
     }
 
-    /// The secret is in the embedded store from now on, and AWS is where the environment says.
-    pub async fn keep_secrets_here(&self, redshift: &str) {
+    /// Moves the secret to the embedded store; the environment names AWS's endpoint.
+    pub async fn use_embedded_store(&self, redshift: &str) {
         let path = |file| self.folder.path().join(file);
         let store = LocalStore::open(&path("secrets.db"), &path("secrets.key"))
             .await
@@ -145,7 +146,7 @@ impl House {
         self.command().args(args).output().await.unwrap()
     }
 
-    /// Runs the binary to its end, which must be good; gives what it printed.
+    /// Runs the program, asserts that it succeeds, and returns its output.
     pub async fn good(&self, args: &[&str]) -> String {
         let output = self.twinkey(args).await;
         let (said, printed) = (text(&output.stderr), text(&output.stdout));
@@ -153,8 +154,8 @@ impl House {
         printed
     }
 
-    /// The next run is another worker's, with a journal of its own.
-    pub fn forget_the_journal(&self) {
+    /// Removes the journal, so that the next run is that of another worker.
+    pub fn remove_journal(&self) {
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.to_string_lossy().contains("journal.db") {
@@ -163,13 +164,13 @@ impl House {
         }
     }
 
-    /// Whether there is a version with the label.
+    /// Whether a version has the label.
     pub async fn has(&self, label: &str) -> bool {
         let store = self.stand_in.store();
         store.get(SECRET, Selector::Stage(label)).await.is_ok()
     }
 
-    /// Carries statements out as the user of a label, by a secret of the test's own and past twinkey.
+    /// Runs statements as the user of a label with a secret of the test.
     pub async fn as_user(&self, label: &str, database: &str, sqls: &[&str]) -> Result<(), String> {
         let document = self.read(label).await;
         self.put(INDEPENDENT, &document).await;
@@ -180,8 +181,8 @@ impl House {
         self.by_secret(MASTER_SECRET, database, sqls).await
     }
 
-    /// The base user is active again, and the clone was never there.
-    pub async fn forget_the_clone(&self) {
+    /// Makes the base user active and removes the clone.
+    pub async fn remove_clone(&self) {
         let store = self.stand_in.store();
         let mut document = self.read(stage::CURRENT).await;
         document["username"] = json!("app");
@@ -213,9 +214,9 @@ impl House {
         let sqls = sqls.iter().map(|sql| (*sql).to_owned()).collect();
         let call = client.batch_execute_statement().database(database);
         let call = call.set_sqls(Some(sqls));
-        let call = match self.on {
-            On::Cluster => call.cluster_identifier(CLUSTER),
-            On::Workgroup => call.workgroup_name(WORKGROUP),
+        let call = match self.deployment {
+            Deployment::Cluster => call.cluster_identifier(CLUSTER),
+            Deployment::Workgroup => call.workgroup_name(WORKGROUP),
         };
         let submitted = call.secret_arn(name).send().await.unwrap();
         let id = submitted.id().unwrap();
@@ -227,12 +228,12 @@ impl House {
         }
     }
 
-    /// How often an action was called.
+    /// The number of calls of an action.
     pub fn count(&self, action: &str) -> usize {
         self.stand_in.faults().count(action)
     }
 
-    /// Secrets that are there: none of a probe's may be left.
+    /// The probe secrets that still exist.
     pub async fn probe_secrets(&self) -> Vec<String> {
         let mut names = self.stand_in.store().names().await.unwrap();
         names.retain(|name| name.starts_with("twinkey/probe/"));
