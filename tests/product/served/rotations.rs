@@ -3,12 +3,12 @@
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use serde_json::Value as Json;
 
-use super::Worker;
+use super::ServedWorker;
 use twinkey_testkit::environment::{SECRET, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flip_of_another_process_is_seen_by_the_very_next_read() {
-    let worker = Worker::open().await;
+async fn a_flip_by_another_process_is_visible_to_the_next_read() {
+    let worker = ServedWorker::open().await;
     let key = worker.key("app", &["GetSecretValue"], "prod/*").await;
     let client = worker.client(&key);
     let read = async || {
@@ -22,7 +22,7 @@ async fn a_flip_of_another_process_is_seen_by_the_very_next_read() {
     };
     let mut before = read().await;
     for _ in 0..3 {
-        worker.env.good(&["rotate", "shop", "--force"]).await;
+        worker.env.run_ok(&["rotate", "shop", "--force"]).await;
         let after = read().await;
         assert_ne!(after["password"], before["password"]);
         assert_ne!(after["username"], before["username"]);
@@ -40,8 +40,8 @@ async fn a_flip_of_another_process_is_seen_by_the_very_next_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_removed_is_refused_and_every_change_is_in_the_audit_log_and_counted() {
-    let worker = Worker::open().await;
+async fn removed_keys_are_refused_and_changes_logged_and_counted() {
+    let worker = ServedWorker::open().await;
     let key = worker.key("ci", &["*"], "ci/*").await;
     let client = worker.client(&key);
     let create = client
@@ -52,13 +52,13 @@ async fn a_key_that_is_removed_is_refused_and_every_change_is_in_the_audit_log_a
     let denied = client.get_secret_value().secret_id(SECRET).send().await;
     assert_eq!(denied.unwrap_err().code(), Some("AccessDeniedException"));
 
-    let list = worker.env.good(&["keys", "list"]).await;
+    let list = worker.env.run_ok(&["keys", "list"]).await;
     for shown in [&*key.id, "ci", "ci/*"] {
         assert!(list.contains(shown), "{list}");
     }
-    let listed = worker.env.good(&["keys", "list", "--json"]).await;
+    let listed = worker.env.run_ok(&["keys", "list", "--json"]).await;
     assert!(!format!("{list}{listed}").contains(&key.secret));
-    worker.env.good(&["keys", "remove", &key.id]).await;
+    worker.env.run_ok(&["keys", "remove", &key.id]).await;
     until("the key is refused", async || {
         let get = client.get_secret_value().secret_id("ci/a").send().await;
         get.is_err_and(|error| error.code() == Some("UnrecognizedClientException"))
@@ -73,7 +73,7 @@ async fn a_key_that_is_removed_is_refused_and_every_change_is_in_the_audit_log_a
     let told = |action: &str, secret: &str| {
         let lines = log
             .lines()
-            .filter(|line| line.contains("asked for through the served store"));
+            .filter(|line| line.contains("request to the served store"));
         let of = |line: &&str| line.contains(action) && line.contains(&format!("{secret:?}"));
         lines.filter(of).count()
     };

@@ -1,17 +1,16 @@
-//! Versions that were read before, still sealed, for as long as nobody has changed the file.
-//!
-//! What can go wrong, and what prevents it:
-//! - a read gets what was true before a flip that was acknowledged, by this process or by another one: each
-//!   read first asks SQLite whether any other connection has committed since (`PRAGMA data_version`), and
-//!   drops everything that was entries if so;
-//! - that question is asked before a commit and answers a read that came after it: a read takes the answer
-//!   of a question only if that was asked after the read had arrived;
-//! - what is read while the file changes is entries as if it were new: it is entries under the answer from before
-//!   it was read, and only while that is still the latest;
-//! - memory fills: what is entries is bounded, and dropped as a whole;
-//! - values lie in memory in clear: they are entries as they are in the file, and opened for each read.
+//! Cache of sealed versions, valid while the file is unchanged.
 //!
 //! Source: <https://www.sqlite.org/pragma.html#pragma_data_version>
+//!
+//! # Failure modes
+//! - A read returns the state before an acknowledged flip of this process or another. Each read first
+//!   queries whether another connection has committed (`PRAGMA data_version`). A commit clears the cache.
+//! - The query ran before a commit, and its result serves a read that arrived after it. A read uses a
+//!   result only if the query started after the read had arrived.
+//! - A version that is read during a change is cached as current. It is cached under the state from
+//!   before the read, and only while that is the latest state.
+//! - Memory fills. The size is bounded, and the cache is cleared as a whole.
+//! - Values lie in memory in clear. Versions are cached sealed, and opened for each read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +23,10 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::versions::SealedVersion;
 use crate::VersionId;
 
-/// The most that is entries, in bytes of sealed values.
+/// Limit of the cache, in bytes of sealed values.
 const MAX_BYTES: usize = 32 << 20;
 
-/// What a read asked for.
+/// The version that a read requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct VersionSelector {
     pub secret: String,
@@ -35,34 +34,34 @@ pub(super) struct VersionSelector {
     pub label: Option<String>,
 }
 
-/// A state of the file. SQLite's numbers can be compared on one connection only.
+/// State of the file. SQLite's numbers are comparable on one connection only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct FileState {
     connection: u64,
     version: i64,
 }
 
-/// See the module.
+/// Cache of the versions of one file.
 pub(super) struct Cache {
     options: Arc<SqliteConnectOptions>,
-    /// How many reads have arrived.
+    /// The number of reads so far.
     arrived: AtomicU64,
     detector: tokio::sync::Mutex<CommitDetector>,
     entries: Mutex<Entries>,
 }
 
-/// The connection that is asked, and for whom it was asked last.
+/// The connection that detects commits, and its last result.
 struct CommitDetector {
     connection: Option<SqliteConnection>,
-    /// How many there have been.
+    /// The number of connections so far.
     connections: u64,
-    /// The reads up to this one had arrived when it was.
-    answered: u64,
+    /// The number of reads that had arrived before the last query.
+    covered_reads: u64,
     state: FileState,
 }
 
 impl CommitDetector {
-    async fn ask(&mut self, options: &SqliteConnectOptions) -> sqlx::Result<FileState> {
+    async fn query(&mut self, options: &SqliteConnectOptions) -> sqlx::Result<FileState> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             None => {
@@ -71,14 +70,14 @@ impl CommitDetector {
                 self.connection.insert(connected)
             }
         };
-        let asked = sqlx::query_scalar("PRAGMA data_version");
-        let answer = asked.fetch_one(connection).await;
-        if answer.is_err() {
+        let select = sqlx::query_scalar("PRAGMA data_version");
+        let version = select.fetch_one(connection).await;
+        if version.is_err() {
             self.connection = None;
         }
         Ok(FileState {
             connection: self.connections,
-            version: answer?,
+            version: version?,
         })
     }
 }
@@ -90,7 +89,7 @@ struct Entries {
 }
 
 impl Cache {
-    /// An empty one, for the file that these options open.
+    /// An empty cache of the file that these options open.
     pub(super) fn new(options: Arc<SqliteConnectOptions>) -> Self {
         // Connections are counted from 1.
         let state = FileState::default();
@@ -100,7 +99,7 @@ impl Cache {
             detector: tokio::sync::Mutex::new(CommitDetector {
                 connection: None,
                 connections: 0,
-                answered: 0,
+                covered_reads: 0,
                 state,
             }),
             entries: Mutex::new(Entries {
@@ -111,20 +110,19 @@ impl Cache {
         }
     }
 
-    /// The state that the file is in, now or a little later. One question answers everybody who waits for it
-    /// to be asked.
+    /// The current state of the file. One query serves all reads that wait for it.
     ///
     /// # Errors
-    /// sqlx's
+    /// sqlx's error.
     pub(super) async fn state(&self) -> sqlx::Result<FileState> {
-        let me = self.arrived.fetch_add(1, Ordering::SeqCst) + 1;
+        let read = self.arrived.fetch_add(1, Ordering::SeqCst) + 1;
         let mut detector = self.detector.lock().await;
-        if detector.answered >= me {
+        if detector.covered_reads >= read {
             return Ok(detector.state);
         }
-        let answers = self.arrived.load(Ordering::SeqCst);
-        let state = detector.ask(&self.options).await?;
-        detector.answered = answers;
+        let arrived = self.arrived.load(Ordering::SeqCst);
+        let state = detector.query(&self.options).await?;
+        detector.covered_reads = arrived;
         detector.state = state;
         let mut entries = self.entries();
         if entries.state != state {
@@ -137,7 +135,7 @@ impl Cache {
         Ok(state)
     }
 
-    /// What is entries of that state.
+    /// A cached version of a state.
     pub(super) fn get(
         &self,
         state: FileState,
@@ -150,8 +148,8 @@ impl Cache {
         entries.versions.get(selector).map(Arc::clone)
     }
 
-    /// Keeps what was read after the file was in that state.
-    pub(super) fn keep(
+    /// Caches a version that was read after the file was in this state.
+    pub(super) fn insert(
         &self,
         state: FileState,
         selector: VersionSelector,
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_is_kept_until_anybody_commits() {
+    async fn caches_a_version_until_any_commit() {
         let folder = tempfile::tempdir().unwrap();
         let (store, other) = (open(&folder).await, open(&folder).await);
         put(&other, "one").await;
@@ -232,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_before_a_commit_is_not_kept_after_it() {
+    async fn drops_a_version_read_before_a_commit() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder).await;
         put(&store, "one").await;
@@ -241,12 +239,12 @@ mod tests {
         let old = store.cache.get(before, &selector()).unwrap();
         put(&store, "two").await;
         let after = store.cache.state().await.unwrap();
-        store.cache.keep(before, selector(), &old);
+        store.cache.insert(before, selector(), &old);
         assert!(store.cache.get(after, &selector()).is_none());
     }
 
     #[tokio::test]
-    async fn a_new_connection_begins_with_nothing_kept() {
+    async fn a_new_connection_starts_empty() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder).await;
         put(&store, "one").await;

@@ -1,13 +1,13 @@
-//! The embedded store: Secrets Manager's semantics over one SQLite file of sealed values.
+//! Embedded store: Secrets Manager's semantics over one SQLite file of sealed values.
 //!
-//! What can go wrong, and what prevents it:
-//! - two processes (a command and `serve`) change one secret at once: every change is one
-//!   transaction that holds the file's write lock from before its first read;
-//! - the wrong key file: a text of our own is sealed in the file, and opened before anything else;
-//! - a new key is made for an old file because the key file is out of place: a key is made only
-//!   while the file has no sealed text yet;
-//! - it behaves unlike AWS: the rules are pure functions (`labels.rs`), and one conformance suite runs
-//!   over this store and over AWS's SDK.
+//! # Failure modes
+//! - Two processes (a command and `serve`) change one secret at once. Every change is one transaction
+//!   that holds the file's write lock from before its first read.
+//! - The key file is wrong. The file contains a sealed text, which is opened before anything else.
+//! - A new key is created for an existing file because the key file was moved. A key is created only
+//!   while the file contains no sealed text.
+//! - The store behaves unlike AWS. The rules are pure functions (`labels`), and one conformance suite
+//!   runs over this store and over AWS's SDK.
 
 pub mod api;
 mod cache;
@@ -48,14 +48,14 @@ const CHECK: Binding<'_> = Binding {
     version: "key check",
 };
 
-/// An open store. Clones of what it holds are cheap; share it in an `Arc`.
+/// An open store, to be shared in an `Arc`.
 pub struct LocalStore {
     database: Database,
     key: SealingKey,
     cache: Cache,
 }
 
-/// One line of `twinkey secret versions`.
+/// A version in a list, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionEntry {
     pub id: VersionId,
@@ -64,21 +64,21 @@ pub struct VersionEntry {
 }
 
 impl LocalStore {
-    /// Opens the file, and makes it and the key file when they are missing.
+    /// Opens the file, and creates it and the key file where they are missing.
     ///
     /// # Errors
-    /// [`StoreError::KeyFile`] for a key file that is missing, malformed, readable by others, or not
-    /// this store's; [`StoreError::Unavailable`] when the file cannot be opened.
+    /// [`StoreError::KeyFile`] if the key file is missing, malformed, readable by others or of another
+    /// store; [`StoreError::Unavailable`] if the file cannot be opened.
     pub async fn open(path: &Path, key_path: &Path) -> Result<Self, StoreError> {
         let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable {
             reason: format!("{}: {e}", path.display()),
         };
-        // A promoted password that a power cut takes back would lock every application out.
+        // Losing a promoted password in a power cut would lock out every application.
         let database = Database::open(path, SqliteSynchronous::Full, &MIGRATIONS)
             .await
             .map_err(|e| unavailable(&e))?;
-        // The write lock is held while a key file is made: of two processes that open a new store,
-        // the second finds the first one's.
+        // The write lock is held while a key file is created: of two processes that open a new store,
+        // the second reads the key of the first.
         let mut writer = database.writer().await.map_err(|e| unavailable(&e))?;
         let tx = sqlite::write(&mut writer).await;
         let mut tx = tx.map_err(|e| unavailable(&e))?;
@@ -93,7 +93,7 @@ impl LocalStore {
         })
     }
 
-    /// Makes the secret with this value, or gives it a new AWSCURRENT. Returns the version's id.
+    /// Creates the secret with this value, or puts a new AWSCURRENT. Returns the version id.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -121,7 +121,7 @@ impl LocalStore {
         Ok(id)
     }
 
-    /// The names of all secrets that are not marked for deletion, in order.
+    /// The names of all secrets that are not marked for deletion, sorted.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -157,37 +157,37 @@ impl LocalStore {
             .collect())
     }
 
-    /// Seals what is kept elsewhere than in this store, under the store's key. It can be opened under the
-    /// same two names only.
+    /// Seals a value that is stored elsewhere under the store's key. Opening it requires the same two
+    /// names.
     ///
     /// # Errors
-    /// [`Refusal`], where the system gives no random numbers.
+    /// [`Refusal`] if no random numbers are available.
     pub fn seal_external(
         &self,
         what: &str,
         name: &str,
         value: &Sensitive,
     ) -> Result<Vec<u8>, Refusal> {
-        let of = Binding {
+        let binding = Binding {
             arn: what,
             version: name,
         };
         self.key
-            .seal(of, value.expose_secret().as_bytes())
-            .map_err(|_| Refusal::new(RefusalKind::Encryption, "it could not be encrypted"))
+            .seal(binding, value.expose_secret().as_bytes())
+            .map_err(|_| Refusal::new(RefusalKind::Encryption, "the value could not be encrypted"))
     }
 
-    /// Opens what [`Self::seal_external`] has sealed.
+    /// Opens a value of [`Self::seal_external`].
     ///
     /// # Errors
-    /// [`Refusal`] under another store's key, other names, or when it was changed.
+    /// [`Refusal`] if the key or a name differs, or the value was changed.
     pub fn open_external(
         &self,
         what: &str,
         name: &str,
         sealed: &[u8],
     ) -> Result<Sensitive, Refusal> {
-        let of = Binding {
+        let binding = Binding {
             arn: what,
             version: name,
         };
@@ -197,21 +197,21 @@ impl LocalStore {
                 "it does not open under the store's key",
             )
         };
-        let mut bytes = self.key.open(of, sealed).map_err(damaged)?;
+        let mut bytes = self.key.open(binding, sealed).map_err(damaged)?;
         String::from_utf8(std::mem::take(&mut *bytes))
             .map(Sensitive::from)
-            .map_err(|_| Refusal::new(RefusalKind::Decryption, "it holds no text"))
+            .map_err(|_| Refusal::new(RefusalKind::Decryption, "it is not text"))
     }
 }
 
-/// A transaction that holds the file's write lock from its beginning, and removes what is due for that.
+/// A transaction that holds the write lock from its beginning, and deletes secrets that are due.
 async fn write(writer: &mut Writer) -> Result<Transaction<'_, Sqlite>, Refusal> {
     let mut tx = sqlite::write(writer).await?;
     rows::purge(&mut tx).await?;
     Ok(tx)
 }
 
-/// The key, proven on the file's own sealed text; a file without one gets it.
+/// The key, verified with the sealed text of the file, which is written if it is missing.
 async fn unlock(
     db: &mut SqliteConnection,
     key_path: &Path,
@@ -227,12 +227,12 @@ async fn unlock(
             Ok(_) => Ok(key),
             Err(_) => Err(key_file(
                 key_path,
-                "is not the key that this store was made with".into(),
+                "is not the key that this store was created with".into(),
                 "restore the store's own key file, or point secrets.path at the file it belongs to",
             )),
         };
     }
-    let key = SealingKey::read_or_make(key_path)?;
+    let key = SealingKey::read_or_create(key_path)?;
     let check = key.seal(CHECK, b"twinkey").map_err(|e| unavailable(&e))?;
     sqlx::query("INSERT INTO key_check (id, sealed) VALUES (1, ?1)")
         .bind(check)
@@ -242,7 +242,7 @@ async fn unlock(
     Ok(key)
 }
 
-/// Turns a refusal into the trait's error, through the same function as AWS's answers.
+/// The error of a refusal, mapped by the same function as AWS's errors.
 fn store_error<'a>(
     operation: &'static str,
     secret: &'a str,
@@ -270,7 +270,7 @@ impl SecretStore for LocalStore {
                 .filter(|(_, on_it)| !on_it.is_empty())
                 .map(|(id, on_it)| (id, on_it.into_iter().collect()))
                 .collect(),
-            // Nothing but twinkey rotates here.
+            // Only twinkey rotates secrets of this store.
             rotation_enabled: false,
             owning_service: None,
             kms_key: None,
@@ -333,12 +333,12 @@ impl SecretStore for LocalStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let asked = async {
+        let query = async {
             let mut db = self.database.reader().await?;
-            let asked = sqlx::query("SELECT 1 FROM key_check");
-            asked.execute(&mut *db).await
+            let select = sqlx::query("SELECT 1 FROM key_check");
+            select.execute(&mut *db).await
         };
-        asked
+        query
             .await
             .map(drop)
             .map_err(|e| store_error("ListSecrets", "*", CallSubject::Secret)(e.into()))

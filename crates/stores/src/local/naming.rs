@@ -1,18 +1,19 @@
-//! Names and ARNs, and which of them mean the same secret.
+//! Names and ARNs of secrets.
 //!
-//! What can go wrong: a partial ARN finds the wrong secret. As in AWS, an ARN that ends in a hyphen
-//! and six letters or digits is taken for a complete one, and only ever matches as a whole.
+//! # Failure modes
+//! - A partial ARN matches the wrong secret. As in AWS, an ARN that ends in a hyphen and six letters or
+//!   digits counts as complete, and matches only as a whole.
 
 use aws_lc_rs::rand;
 
 use super::refusal::{Refusal, RefusalKind};
 
-/// What stands before the name in this store's ARNs.
+/// The part of this store's ARNs before the name.
 const PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
 const SUFFIX_LENGTH: usize = 6;
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// How a request names a secret.
+/// Reference to a secret in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SecretId<'a> {
     Name(&'a str),
@@ -20,7 +21,7 @@ pub(super) enum SecretId<'a> {
 }
 
 impl<'a> SecretId<'a> {
-    /// Reads a SecretId: a name, an ARN, or an ARN without its six last characters.
+    /// Parses a SecretId: a name, an ARN, or an ARN without its suffix.
     pub(super) fn parse(text: &'a str) -> Self {
         if !text.starts_with("arn:") {
             return Self::Name(text);
@@ -38,8 +39,8 @@ fn has_suffix(rest: &str) -> bool {
     })
 }
 
-/// The name that a SecretId speaks of, whether there is such a secret or not: what a key's patterns are
-/// held against. An ARN that is none of this store's stands for itself.
+/// The name in a SecretId, for comparison with the patterns of a key. The secret need not exist. An ARN
+/// of another store is returned unchanged.
 pub(super) fn name_of(secret_id: &str) -> &str {
     match SecretId::parse(secret_id) {
         SecretId::Name(name) => name,
@@ -50,7 +51,7 @@ pub(super) fn name_of(secret_id: &str) -> &str {
     }
 }
 
-/// A new secret's ARN: six random letters and digits tell it from an earlier one of the same name.
+/// The ARN of a new secret. Six random characters distinguish it from an earlier one of the same name.
 pub(super) fn new_arn(name: &str) -> Result<String, Refusal> {
     let mut suffix = String::with_capacity(SUFFIX_LENGTH);
     while suffix.len() < SUFFIX_LENGTH {
@@ -58,7 +59,7 @@ pub(super) fn new_arn(name: &str) -> Result<String, Refusal> {
         rand::fill(&mut byte).map_err(|_| {
             Refusal::new(
                 RefusalKind::Internal,
-                "the operating system gave no random bytes",
+                "the operating system returned no random bytes",
             )
         })?;
         // 248 is the largest multiple of 62 in a byte: each character is equally likely.
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_an_arn_and_a_partial_arn_are_told_apart() {
+    fn distinguishes_names_arns_and_partial_arns() {
         let partial = format!("{PREFIX}prod/db");
         let whole = format!("{PREFIX}prod/db-a1B2c3");
         assert_eq!(SecretId::parse("prod/db"), SecretId::Name("prod/db"));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_secret_means_one_name() {
+    fn every_reference_to_a_secret_has_one_name() {
         let whole = format!("{PREFIX}prod/db-a1B2c3");
         for id in ["prod/db", &format!("{PREFIX}prod/db"), &whole] {
             assert_eq!(name_of(id), "prod/db", "{id}");
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_ends_in_a_hyphen_and_six_characters() {
+    fn new_arns_end_in_a_hyphen_and_six_characters() {
         let arn = new_arn("prod/db").unwrap();
         assert!(arn.starts_with(&format!("{PREFIX}prod/db-")));
         assert_eq!(SecretId::parse(&arn), SecretId::Arn(&arn));
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_tokens_keep_awss_rules() {
+    fn names_and_tokens_follow_the_rules_of_aws() {
         for good in ["a", "prod/orders/db", "A_1+=.@-!", &"x".repeat(512)] {
             assert!(check_name(good).is_ok(), "{good}");
         }

@@ -1,7 +1,8 @@
-//! GetRandomPassword, with the API's own parameters and defaults.
+//! GetRandomPassword, with the parameters and defaults of the API.
 //!
-//! What can go wrong: a request that no password can meet is answered with one that does not meet
-//! it, or never. It is refused before anything is drawn.
+//! # Failure modes
+//! - No password can meet the request, and the result does not meet it or never ends. Such a request is
+//!   refused before anything is drawn.
 
 use aws_lc_rs::rand;
 use secrecy::SecretString;
@@ -30,10 +31,10 @@ pub(super) struct PasswordRequest {
     require_each_included_type: Option<bool>,
 }
 
-/// Draws a password.
+/// Generates a password.
 ///
 /// # Errors
-/// InvalidParameterException when no password is like that.
+/// InvalidParameterException if no password can meet the request.
 pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> {
     let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidParameter, why));
     let length = request.password_length.unwrap_or(32);
@@ -59,7 +60,7 @@ pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> 
     .collect();
     let alphabet = classes.concat();
     if alphabet.is_empty() {
-        return invalid("No character is left to make a password of.");
+        return invalid("No character is left for a password.");
     }
     let required = if request.require_each_included_type.unwrap_or(true) {
         classes
@@ -76,7 +77,7 @@ pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> 
     while drawn.len() < length {
         drawn.push(alphabet[below(alphabet.len())?]);
     }
-    // The required ones come first until they are shuffled (Fisher and Yates).
+    // Shuffles the required characters, which come first (Fisher and Yates).
     for last in (1..drawn.len()).rev() {
         drawn.swap(last, below(last + 1)?);
     }
@@ -85,7 +86,7 @@ pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> 
     ))
 }
 
-/// A number in `0..n`, each equally likely; `n` is at most 4096.
+/// A uniformly distributed number in `0..n`; `n` is at most 4096.
 fn below(n: usize) -> Result<usize, Refusal> {
     let limit = 65_536 - 65_536 % n;
     let mut bytes = [0_u8; 2];
@@ -93,7 +94,7 @@ fn below(n: usize) -> Result<usize, Refusal> {
         rand::fill(&mut bytes).map_err(|_| {
             Refusal::new(
                 RefusalKind::Internal,
-                "the operating system gave no random bytes",
+                "the operating system returned no random bytes",
             )
         })?;
         let drawn = usize::from(u16::from_be_bytes(bytes));
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_password_can_be_is_refused() {
+    fn refuses_impossible_requests() {
         for json in [
             r#"{"PasswordLength":0}"#,
             r#"{"PasswordLength":4097}"#,

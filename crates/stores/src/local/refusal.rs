@@ -1,6 +1,6 @@
-//! How Secrets Manager says no: one of the API's error names, and a sentence. Never a value.
+//! Errors of the API: an error name and a message. Never a value.
 
-/// An error as the API names it (`__type`).
+/// Error name of the API (`__type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
     ResourceNotFound,
@@ -8,24 +8,24 @@ pub enum RefusalKind {
     InvalidParameter,
     InvalidRequest,
     LimitExceeded,
-    /// A length or a pattern; the API answers so before it looks at the secret.
+    /// A length or a pattern is wrong; the API checks that before it reads the secret.
     Validation,
-    /// The body is not the JSON that the action takes.
+    /// The body is not valid JSON for the action.
     Serialization,
     UnknownOperation,
     Decryption,
     Encryption,
     InvalidNextToken,
     Internal,
-    /// The key may not do this with this secret.
+    /// The key lacks the permission for this secret.
     AccessDenied,
-    /// There is no signature.
+    /// The signature is missing.
     MissingAuthenticationToken,
-    /// There is a part of a signature.
+    /// The signature is incomplete.
     IncompleteSignature,
-    /// Nobody has such a key.
+    /// The key does not exist.
     UnrecognizedClient,
-    /// The signature is another request's, another key's or too old.
+    /// The signature is of another request or key, or too old.
     InvalidSignature,
     RequestTooLarge,
     ServiceUnavailable,
@@ -58,8 +58,8 @@ impl RefusalKind {
         }
     }
 
-    /// The HTTP status that it comes with. The API's common errors page lists 403 and 404 for some of
-    /// these; over this protocol the service answers all mistakes of the client with 400.
+    /// The HTTP status. The page of common errors lists 403 and 404 for some names; over this protocol
+    /// the service responds with 400 to all client errors.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -70,8 +70,8 @@ impl RefusalKind {
         }
     }
 
-    /// What the member with the sentence is called: what stands in front of the service writes it in
-    /// lower case, and the SDKs read both.
+    /// The name of the member with the message. Authentication errors write it in lower case, and the
+    /// SDKs read both.
     #[must_use]
     pub const fn member(self) -> &'static str {
         match self {
@@ -84,7 +84,7 @@ impl RefusalKind {
     }
 }
 
-/// Why the store does not do it.
+/// Refusal of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", .kind.name())]
 pub struct Refusal {
@@ -116,7 +116,7 @@ impl Refusal {
 }
 
 impl From<sqlx::Error> for Refusal {
-    /// sqlx's messages quote neither the statement nor what was bound to it.
+    /// Messages of sqlx quote neither the statement nor bound values.
     fn from(error: sqlx::Error) -> Self {
         Self::new(RefusalKind::Internal, format!("the store's file: {error}"))
     }

@@ -1,7 +1,8 @@
-//! The store's SQL, one function a statement, over one connection.
+//! SQL of the store, one function a statement, over one connection.
 //!
-//! What can go wrong: two processes read, decide and write at once. Every write runs in a
-//! transaction that took the file's write lock before it read (BEGIN IMMEDIATE, in `mod.rs`).
+//! # Failure modes
+//! - Two processes read, decide and write at once. Every write runs in a transaction that took the write
+//!   lock before its first read (BEGIN IMMEDIATE, in `mod.rs`).
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ pub(super) struct SecretRow {
     pub arn: String,
     pub name: String,
     pub description: Option<String>,
-    /// As it was given: this store has one key of its own.
+    /// The id of the request; the store seals with its own key.
     pub kms_key_id: Option<String>,
     pub created: i64,
     pub changed: i64,
@@ -27,7 +28,7 @@ pub(super) struct SecretRow {
     pub due: Option<i64>,
 }
 
-/// One version, sealed.
+/// One sealed version.
 #[derive(Debug, Clone)]
 pub(super) struct VersionRow {
     pub id: String,
@@ -36,7 +37,7 @@ pub(super) struct VersionRow {
     pub created: i64,
 }
 
-/// A secret, all of its labels, and the version that was asked for, if it is there.
+/// A secret with its labels and the requested version, if it exists.
 #[derive(Debug)]
 pub(super) struct FoundSecret {
     pub secret: SecretRow,
@@ -51,15 +52,15 @@ pub(super) enum VersionRef<'a> {
     Label(&'a str),
 }
 
-/// The store stamps its rows itself, as AWS does: SQLite's clock is the store's, like the service's
-/// own clock there. No decision of a rotation rests on it.
+/// The current time by SQLite's clock. The store sets the times of its rows itself, as AWS does; no
+/// decision of a rotation depends on them.
 pub(super) async fn now(db: &mut SqliteConnection) -> Result<i64> {
     sqlx::query_scalar("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)")
         .fetch_one(db)
         .await
 }
 
-/// Removes the secrets whose recovery window is over.
+/// Deletes the secrets whose recovery window is over.
 pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
     sqlx::query("DELETE FROM secrets WHERE due <= unixepoch('subsec') * 1000")
         .execute(db)
@@ -67,7 +68,7 @@ pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
         .map(drop)
 }
 
-/// One statement: each is a way to SQLite's thread and back.
+/// Finds a secret by name or ARN, in one statement: each is a round trip to SQLite's thread.
 pub(super) async fn find(
     db: &mut SqliteConnection,
     secret: &str,
@@ -117,7 +118,7 @@ pub(super) async fn find(
     }))
 }
 
-/// Every secret, by name.
+/// All secrets by name.
 pub(super) async fn all(db: &mut SqliteConnection) -> Result<Vec<SecretRow>> {
     sqlx::query_as(
         "SELECT * FROM secrets WHERE due IS NULL OR due > unixepoch('subsec') * 1000 ORDER BY name",
@@ -142,7 +143,7 @@ pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) ->
     .map(drop)
 }
 
-/// Writes down whether a secret is marked for deletion.
+/// Stores whether a secret is marked for deletion.
 pub(super) async fn mark(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
     sqlx::query("UPDATE secrets SET deleted = ?2, due = ?3 WHERE arn = ?1")
         .bind(&row.arn)
@@ -153,7 +154,7 @@ pub(super) async fn mark(db: &mut SqliteConnection, row: &SecretRow) -> Result<(
         .map(drop)
 }
 
-/// Writes down what UpdateSecret may change, as changed now; gives when that is.
+/// Stores the columns that UpdateSecret changes, and returns the time of the change.
 pub(super) async fn touch(db: &mut SqliteConnection, row: &SecretRow) -> Result<i64> {
     sqlx::query_scalar(
         "UPDATE secrets SET description = ?2, kms_key_id = ?3, \
@@ -175,7 +176,7 @@ pub(super) async fn delete_secret(db: &mut SqliteConnection, arn: &str) -> Resul
         .map(drop)
 }
 
-/// The ids of a secret's versions and when they were made, newest first.
+/// The ids and creation times of a secret's versions, newest first.
 pub(super) async fn version_ids(
     db: &mut SqliteConnection,
     arn: &str,
@@ -222,7 +223,7 @@ pub(super) async fn delete_version(
         .map(drop)
 }
 
-/// Every version of a secret with its labels.
+/// All versions of a secret with their labels.
 pub(super) async fn labels(db: &mut SqliteConnection, arn: &str) -> Result<Labels> {
     let rows: Vec<(String, Option<String>)> = sqlx::query_as(
         "SELECT v.id, l.label FROM versions v \
@@ -242,7 +243,7 @@ fn grouped(rows: Vec<(String, Option<String>)>) -> Labels {
     labels
 }
 
-/// Makes the labels of a secret, which are these before, exactly those after.
+/// Changes the labels of a secret from `before` to `after`.
 pub(super) async fn set_labels(
     db: &mut SqliteConnection,
     arn: &str,
@@ -285,7 +286,7 @@ pub(super) async fn tags(db: &mut SqliteConnection, arn: &str) -> Result<BTreeMa
     Ok(rows.into_iter().collect())
 }
 
-/// Makes the tags of a secret exactly these.
+/// Replaces the tags of a secret.
 pub(super) async fn set_tags(
     db: &mut SqliteConnection,
     arn: &str,

@@ -1,7 +1,8 @@
-//! The actions on whole secrets: create, describe, update, delete, restore, tag.
+//! Actions on whole secrets: create, describe, update, delete, restore, tag.
 //!
-//! What can go wrong: an action is half done, or two of them are mixed up. Each is one transaction,
-//! which commits at its end or not at all.
+//! # Failure modes
+//! - An action is half done or mixed with another. Each is one transaction, which commits at its end or
+//!   not at all.
 
 use std::collections::BTreeMap;
 
@@ -21,12 +22,12 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) struct Details {
     pub secret: SecretRow,
     pub labels: Labels,
-    /// Newest first, with the time in milliseconds since 1970.
+    /// Newest first, with the creation time in milliseconds since 1970.
     pub versions: Vec<(VersionId, i64)>,
     pub tags: BTreeMap<String, String>,
 }
 
-/// What CreateSecret takes.
+/// Parameters of CreateSecret.
 pub(super) struct NewSecret<'a> {
     pub name: &'a str,
     pub description: Option<String>,
@@ -42,19 +43,19 @@ impl LocalStore {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let which = new.first.map(|(id, _)| VersionRef::Id(id));
-        if let Some(there) = rows::find(&mut tx, new.name, which).await? {
-            if there.secret.deleted.is_some() {
+        if let Some(existing) = rows::find(&mut tx, new.name, which).await? {
+            if existing.secret.deleted.is_some() {
                 return Err(Refusal::new(
                     RefusalKind::InvalidRequest,
                     "You can't create this secret because a secret with this name is already \
                      scheduled for deletion.",
                 ));
             }
-            // The same request again is answered as the first one was.
-            if let (Some((_, value)), Some(row)) = (new.first, &there.version)
-                && self.holds(&there.secret, row, value)?
+            // The same request again gets the same result.
+            if let (Some((_, value)), Some(row)) = (new.first, &existing.version)
+                && self.holds(&existing.secret, row, value)?
             {
-                return Ok(there.secret);
+                return Ok(existing.secret);
             }
             return Err(Refusal::new(
                 RefusalKind::ResourceExists,
@@ -89,8 +90,8 @@ impl LocalStore {
         Ok(secret)
     }
 
-    /// UpdateSecret: a new description, another key's name, a new AWSCURRENT value, or all of them. An
-    /// empty `kms_key_id` is the service's own key, which is never named.
+    /// UpdateSecret: a new description, another key id, a new AWSCURRENT value, or all of them. An empty
+    /// `kms_key_id` stands for the service's own key, which responses omit.
     pub(super) async fn update_secret(
         &self,
         secret: &str,
@@ -124,7 +125,7 @@ impl LocalStore {
         details_of(&mut tx, found.secret, found.labels).await
     }
 
-    /// A secret and where its labels are.
+    /// A secret with its labels.
     pub(super) async fn labels_of(&self, secret: &str) -> Result<(SecretRow, Labels), Refusal> {
         let mut db = self.database.reader().await?;
         let found = rows::find(&mut db, secret, None).await?;
@@ -132,7 +133,7 @@ impl LocalStore {
         Ok((found.secret, found.labels))
     }
 
-    /// Every secret, those marked for deletion included, by name.
+    /// All secrets by name, including those marked for deletion.
     pub(super) async fn all_details(&self) -> Result<Vec<Details>, Refusal> {
         let mut tx = self.database.read().await?;
         let mut all = Vec::new();
@@ -143,9 +144,8 @@ impl LocalStore {
         Ok(all)
     }
 
-    /// DeleteSecret: marks it for `days`, or removes it at once where they are absent. Removing what is not
-    /// there is no mistake: a lost answer may be asked for again (DeleteSecret,
-    /// ForceDeleteWithoutRecovery).
+    /// DeleteSecret: marks the secret for `days`, or deletes it at once without `days`. Deleting a missing
+    /// secret succeeds, so that a request can be repeated (DeleteSecret, ForceDeleteWithoutRecovery).
     pub(super) async fn delete(
         &self,
         secret: &str,

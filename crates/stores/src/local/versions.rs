@@ -1,9 +1,9 @@
-//! The actions on versions: put, read, move a label.
+//! Actions on versions: put, read, move a label.
 //!
-//! What can go wrong, and what prevents it:
-//! - an action is half done: it commits at its end or not at all;
-//! - a version changes its value: it is inserted once, and an id that is taken is compared or refused;
-//! - a value is kept longer than promised, or a labelled one is lost: `labels::prunable` decides.
+//! # Failure modes
+//! - An action is half done. It commits at its end or not at all.
+//! - A version changes its value. It is inserted once; another value under its id is refused.
+//! - A value is kept too long, or a labelled one is lost. `labels::prunable` decides.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use super::sealed::Binding;
 use super::{LocalStore, Sensitive, write};
 use crate::{VersionId, stage};
 
-/// The newest versions that are kept; labelled ones are kept whatever their age.
+/// The number of newest versions that are kept; labelled versions are always kept.
 const KEPT_VERSIONS: usize = 20;
 /// AWS's limit for a value, in bytes.
 const MAX_BYTES: usize = 65_536;
 
-/// What a version holds.
+/// Value of a version.
 #[derive(Debug)]
 pub enum Value {
     /// SecretString
@@ -41,7 +41,7 @@ impl Value {
     }
 }
 
-/// A version that was read.
+/// A version with its opened value.
 #[derive(Debug)]
 pub(super) struct OpenedVersion {
     pub secret: SecretRow,
@@ -52,7 +52,7 @@ pub(super) struct OpenedVersion {
     pub created: i64,
 }
 
-/// A version as it is in the file.
+/// A version as stored in the file.
 #[derive(Debug)]
 pub(super) struct SealedVersion {
     secret: SecretRow,
@@ -61,15 +61,15 @@ pub(super) struct SealedVersion {
 }
 
 impl SealedVersion {
-    /// About what it takes in memory.
+    /// The approximate size in memory.
     pub(super) fn bytes(&self) -> usize {
         self.row.sealed.len() + 1024
     }
 }
 
 impl LocalStore {
-    /// PutSecretValue. The same value under the same id changes nothing, labels included. Returns
-    /// the labels that the version has then.
+    /// PutSecretValue. The same value under the same id changes nothing, labels included. Returns the
+    /// resulting labels of the version.
     pub(super) async fn put_value(
         &self,
         secret: &str,
@@ -97,7 +97,7 @@ impl LocalStore {
         self.opened(&sealed)
     }
 
-    /// GetSecretValue out of what was read before, where the file has not changed since.
+    /// GetSecretValue from the cache, if the file has not changed.
     pub(super) async fn read_cached(
         &self,
         secret: &str,
@@ -115,7 +115,7 @@ impl LocalStore {
         }
         let sealed = Arc::new(self.find_version(secret, version, label).await?);
         let found = self.opened(&sealed)?;
-        self.cache.keep(state, selector, &sealed);
+        self.cache.insert(state, selector, &sealed);
         Ok(found)
     }
 
@@ -188,7 +188,7 @@ impl LocalStore {
         Ok(row)
     }
 
-    /// Adds a version to a secret inside a transaction, after a look at that version; returns the labels after.
+    /// Adds a version to a secret inside a transaction, unless it exists. Returns the resulting labels.
     pub(super) async fn add_version(
         &self,
         tx: &mut sqlx::SqliteConnection,
@@ -209,8 +209,8 @@ impl LocalStore {
             labels: before,
             version,
         } = found;
-        if let Some(there) = version {
-            if self.holds(secret, there, value)? {
+        if let Some(existing) = version {
+            if self.holds(secret, existing, value)? {
                 return Ok(before.clone());
             }
             return Err(Refusal::new(
@@ -251,11 +251,11 @@ impl LocalStore {
         id: &VersionId,
         value: &Value,
     ) -> Result<VersionRow, Refusal> {
-        let of = Binding {
+        let binding = Binding {
             arn: &secret.arn,
             version: &id.0,
         };
-        let sealed = self.key.seal(of, value.bytes()).map_err(|_| {
+        let sealed = self.key.seal(binding, value.bytes()).map_err(|_| {
             Refusal::new(RefusalKind::Encryption, "The value could not be encrypted.")
         })?;
         Ok(VersionRow {
@@ -276,11 +276,11 @@ impl LocalStore {
                 ),
             )
         };
-        let of = Binding {
+        let binding = Binding {
             arn: &secret.arn,
             version: &row.id,
         };
-        let mut bytes = self.key.open(of, &row.sealed).map_err(|_| damaged())?;
+        let mut bytes = self.key.open(binding, &row.sealed).map_err(|_| damaged())?;
         let bytes = std::mem::take(&mut *bytes);
         if !row.is_text {
             return Ok(Value::Binary(SecretBox::new(Box::new(bytes))));
@@ -290,20 +290,20 @@ impl LocalStore {
             .map_err(|_| damaged())
     }
 
-    /// Whether the version has this value.
+    /// Whether a version has this value.
     pub(super) fn holds(
         &self,
         secret: &SecretRow,
         row: &VersionRow,
         value: &Value,
     ) -> Result<bool, Refusal> {
-        let there = self.unseal(secret, row)?;
-        let same_kind = matches!(there, Value::Text(_)) == matches!(value, Value::Text(_));
-        Ok(same_kind && there.bytes() == value.bytes())
+        let stored = self.unseal(secret, row)?;
+        let same_kind = matches!(stored, Value::Text(_)) == matches!(value, Value::Text(_));
+        Ok(same_kind && stored.bytes() == value.bytes())
     }
 }
 
-/// The labels of a version, in order.
+/// The labels of a version, sorted.
 pub(super) fn stages_of(labels: &Labels, id: &VersionId) -> Vec<String> {
     labels
         .get(id)
@@ -320,7 +320,7 @@ pub(super) fn live(found: Option<FoundSecret>) -> Result<FoundSecret, Refusal> {
     }
 }
 
-/// Notes that the secret changes now.
+/// Sets the time of the last change to now.
 pub(super) async fn touch(
     db: &mut sqlx::SqliteConnection,
     secret: &mut SecretRow,

@@ -1,12 +1,13 @@
-//! The interface of AWS's own agent (`aws-secretsmanager-agent`) and of its Lambda extension: a secret's value
-//! for whoever has the token.
+//! Interface of AWS's agent (`aws-secretsmanager-agent`) and of its Lambda extension: the value of a
+//! secret for the holder of a token.
 //!
-//! What can go wrong: a page or a service that can be made to send requests (SSRF) reads a secret. As in the
-//! agent, a header is asked for that neither can set, and a request that was forwarded is refused.
+//! Source: the agent's README and `server.rs` for responses, statuses and the order of checks. The agent
+//! caches values (`ttl_seconds`). This interface never returns a stale value, so `refreshNow` is
+//! accepted and changes nothing.
 //!
-//! Source: the agent's README and `server.rs`, for what is answered, with which status, and in which order it is
-//! looked at. Where the agent would keep a value for a while (`ttl_seconds`), this one is never stale, so that
-//! `refreshNow` is understood and changes nothing.
+//! # Failure modes
+//! - A page or a service that can be made to send requests (SSRF) reads a secret. As in the agent, a
+//!   header is required that neither can set, and a forwarded request is refused.
 
 use std::sync::Arc;
 
@@ -25,17 +26,17 @@ use super::Served;
 use super::keys::AccessKey;
 use super::request_log::RequestLog;
 
-/// Both are the agent's own.
+/// The headers of the agent.
 const TOKEN_HEADERS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
 const PING: &str = "/ping";
 
-type Plain = (StatusCode, String);
+type PlainResponse = (StatusCode, String);
 
 fn plain(status: StatusCode, text: &str) -> Response {
     (status, text.to_owned()).into_response()
 }
 
-/// Lets a request through with the key whose token it carries; `/ping` without one.
+/// Authenticates a request by the token of a key; `/ping` needs none.
 pub(super) async fn authenticate(
     State(served): State<Arc<Served>>,
     ConnectInfo(peer): ConnectInfo<PeerAddr>,
@@ -47,7 +48,7 @@ pub(super) async fn authenticate(
     }
     let refused = |outcome, status, text| {
         served.metrics.served_request("agent", "unknown", outcome);
-        tracing::debug!(peer = %peer.0, outcome, "a request to the agent's interface was refused");
+        tracing::debug!(peer = %peer.0, outcome, "request to the agent interface refused");
         plain(status, text)
     };
     if request.headers().contains_key("x-forwarded-for") {
@@ -88,7 +89,7 @@ pub(super) async fn by_query(
     peer: ConnectInfo<PeerAddr>,
     key: Extension<Arc<AccessKey>>,
     uri: Uri,
-) -> Result<Response, Plain> {
+) -> Result<Response, PlainResponse> {
     let mut query = Query::parse(&uri, true)?;
     let secret = std::mem::take(&mut query.secret_id);
     if secret.is_empty() {
@@ -104,17 +105,17 @@ pub(super) async fn by_path(
     key: Extension<Arc<AccessKey>>,
     Path(secret): Path<String>,
     uri: Uri,
-) -> Result<Response, Plain> {
+) -> Result<Response, PlainResponse> {
     let query = Query::parse(&uri, false)?;
     Ok(answer(state, peer, key, &secret, &query).await)
 }
 
 /// `GET /v1/`
-pub(super) async fn without_secret() -> Plain {
+pub(super) async fn without_secret() -> PlainResponse {
     (StatusCode::BAD_REQUEST, "missing secret ID".into())
 }
 
-/// What is asked of the version.
+/// Parameters of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
     secret_id: String,
@@ -123,8 +124,8 @@ struct Query {
 }
 
 impl Query {
-    /// Reads it; `with_secret` where it may name the secret.
-    fn parse(uri: &Uri, with_secret: bool) -> Result<Self, Plain> {
+    /// Parses the parameters; `with_secret` permits a secret id.
+    fn parse(uri: &Uri, with_secret: bool) -> Result<Self, PlainResponse> {
         let wrong = |why: String| Err((StatusCode::BAD_REQUEST, why));
         let mut query = Self::default();
         let pairs: Vec<(String, String)> = match axum::extract::Query::try_from_uri(uri) {
@@ -161,13 +162,13 @@ async fn answer(
     let answer = read_value(&served.store, &*key, secret, version, label).await;
     log.finish(answer.as_ref().err(), || secret.to_owned());
     match answer {
-        Ok(value) => Json(as_the_agent(value)).into_response(),
+        Ok(value) => Json(agent_format(value)).into_response(),
         Err(refusal) => (refusal.status(), Json(refused(&refusal))).into_response(),
     }
 }
 
-/// The agent writes the time of creation as a text.
-fn as_the_agent(mut value: Value) -> Value {
+/// The value in the form of the agent, which writes the creation time as text.
+fn agent_format(mut value: Value) -> Value {
     if let Some(created) = value.get_mut("CreatedDate") {
         *created = Value::String(created.to_string());
     }
@@ -176,7 +177,7 @@ fn as_the_agent(mut value: Value) -> Value {
 
 fn refused(refusal: &Refusal) -> Value {
     match refusal.kind {
-        // As the agent, which tells nothing of what is wrong inside.
+        // The agent omits the details of internal errors.
         RefusalKind::Internal => json!({"__type": "InternalFailure"}),
         kind => json!({"__type": kind.name(), "message": refusal.message}),
     }
@@ -195,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_read_as_the_agent_reads_it() {
+    fn parses_a_query_as_the_agent_does() {
         let query = parse(
             "secretId=prod%2Fdb&versionId=v&versionStage=AWSPREVIOUS&refreshNow=TRUE",
             true,
         );
-        let wanted = Query {
+        let expected = Query {
             secret_id: "prod/db".into(),
             version_id: Some("v".into()),
             version_stage: Some("AWSPREVIOUS".into()),
         };
-        assert_eq!(query, Ok(wanted));
+        assert_eq!(query, Ok(expected));
         assert_eq!(parse("", true), Ok(Query::default()));
         for (query, with_secret, why) in [
             ("refreshNow=123", true, "invalid refreshNow value"),

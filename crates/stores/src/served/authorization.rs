@@ -1,36 +1,37 @@
-//! The Authorization header of a signed request (AWS Signature Version 4): its parts, and nothing more.
+//! Parser of the Authorization header of a signed request (AWS Signature Version 4).
 //!
-//! What can go wrong: a header that nobody would send ends in a panic, or is read in two ways. Whatever is not
-//! exactly the three parts, each once, is refused; a header is never quoted, for people put tokens there.
+//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>;
+//! the messages are those of AWS.
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>; the
-//! sentences are those that AWS answers with.
+//! # Failure modes
+//! - An unusual header panics or is ambiguous. Only the three parts, each once, are accepted. A header is
+//!   never quoted, because it may contain a token.
 
 use crate::local::{Refusal, RefusalKind};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// Bytes of SHA-256 in hexadecimal.
+/// Length of a SHA-256 in hexadecimal.
 const SIGNATURE_LENGTH: usize = 64;
-/// The most headers that anybody signs, with room to spare.
+/// Limit of signed headers, far above real requests.
 const MAX_HEADERS: usize = 64;
 
-/// What a request says of its signature.
+/// Parts of the header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization<'a> {
     pub key_id: &'a str,
-    /// `YYYYMMDD`, not looked at yet.
+    /// `YYYYMMDD`, not validated.
     pub date: &'a str,
     pub region: &'a str,
     pub service: &'a str,
     pub terminator: &'a str,
-    /// In lower case, as they stand there.
+    /// In lower case and in the order of the header.
     pub signed_headers: Vec<&'a str>,
     /// In hexadecimal, lower case.
     pub signature: &'a str,
 }
 
 impl<'a> Authorization<'a> {
-    /// Reads a header.
+    /// Parses a header.
     ///
     /// # Errors
     /// IncompleteSignatureException
@@ -147,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_read_with_and_without_spaces() {
-        let wanted = Authorization {
+    fn parses_a_header_with_and_without_spaces() {
+        let expected = Authorization {
             key_id: "AKIDEXAMPLE",
             date: "20150830",
             region: "us-east-1",
@@ -157,13 +158,13 @@ mod tests {
             signed_headers: vec!["host", "x-amz-date"],
             signature: SIGNATURE,
         };
-        assert_eq!(Authorization::parse(&header()), Ok(wanted.clone()));
+        assert_eq!(Authorization::parse(&header()), Ok(expected.clone()));
         let close = header().replace(", ", ",");
-        assert_eq!(Authorization::parse(&close), Ok(wanted));
+        assert_eq!(Authorization::parse(&close), Ok(expected));
     }
 
     #[test]
-    fn what_is_missing_is_named_as_aws_names_it() {
+    fn names_missing_parts_as_aws_does() {
         let all = refused("");
         for part in ["Credential", "Signature", "SignedHeaders"] {
             assert!(
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_could_be_read_in_two_ways_is_refused() {
+    fn refuses_an_ambiguous_header() {
         for (from, to) in [
             ("Credential=", "Credential=x/20150830/eu/s/t, Credential="),
             ("Signature=5", "Signature=5, Signature=5"),
@@ -205,14 +206,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic_or_is_quoted(text in "\\PC*") {
+        fn no_header_panics_or_is_quoted(text in "\\PC*") {
             if let Err(refusal) = Authorization::parse(&text) {
                 prop_assert!(text.len() < 12 || !refusal.message.contains(&text));
             }
         }
 
         #[test]
-        fn no_change_of_one_place_makes_it_panic(at in 0_usize..200, by in any::<char>()) {
+        fn no_changed_character_panics(at in 0_usize..200, by in any::<char>()) {
             let mut characters: Vec<char> = header().chars().collect();
             let at = at % characters.len();
             characters[at] = by;

@@ -1,10 +1,10 @@
-//! The keys of applications: an access key as of IAM, and a token for the agent's interface.
+//! Keys of applications: an access key as in IAM, and a token for the agent's interface.
 //!
-//! What can go wrong, and what prevents it:
-//! - a key can be guessed: 30 random bytes;
-//! - a secret is printed or logged: it is a [`Sensitive`] until the SDK's own credentials take it, which print
-//!   and wipe it as well;
-//! - a token opens what its key does not: it is made of the key's secret, and goes with it.
+//! # Failure modes
+//! - A key is guessed. It has 30 random bytes.
+//! - A secret is printed or logged. It is a [`Sensitive`] until the SDK's credentials take it, which
+//!   also redact and wipe it.
+//! - A token outlives its key. It is derived from the secret of the key, and is invalid without it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,27 +23,26 @@ use twinkey_core::secret::Sensitive;
 
 use super::policy::Policy;
 
-/// What the ids begin with: no key of AWS does (those begin with AKIA and ASIA), so that it is seen what a
-/// key is for.
+/// Prefix of key ids. Keys of AWS begin with AKIA and ASIA, so the prefix tells them apart.
 pub const PREFIX: &str = "TWKY";
-/// As long as those of AWS.
+/// Length of an id, as in AWS.
 const ID_LENGTH: usize = 20;
 const SECRET_BYTES: usize = 30;
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// A new key's id and secret.
+/// Id and secret of a new key.
 pub struct NewKey {
     pub id: String,
     pub secret: Sensitive,
 }
 
-/// The system gives no random numbers.
+/// No random numbers are available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the operating system gave no random bytes")]
+#[error("the operating system returned no random bytes")]
 pub struct NoRandomness;
 
 impl NewKey {
-    /// Draws one.
+    /// Generates a key.
     ///
     /// # Errors
     /// [`NoRandomness`]
@@ -59,32 +58,35 @@ impl NewKey {
         })
     }
 
-    /// What opens the agent's interface, in `X-Aws-Parameters-Secrets-Token`.
+    /// The token for the agent's interface, in `X-Aws-Parameters-Secrets-Token`.
     #[must_use]
     pub fn token(&self) -> Sensitive {
         token(&self.id, &self.secret)
     }
 }
 
-/// Made of the key, so that nothing more has to be kept, and so that it names its key.
+/// The token of a key. It contains the id and is derived, so that it is not stored.
 fn token(id: &str, secret: &Sensitive) -> Sensitive {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-    let mark = hmac::sign(&key, b"twinkey: token for the agent's interface");
-    Sensitive::from(format!("{id}.{}", URL_SAFE_NO_PAD.encode(mark.as_ref())))
+    let signature = hmac::sign(&key, b"twinkey: token for the agent's interface");
+    Sensitive::from(format!(
+        "{id}.{}",
+        URL_SAFE_NO_PAD.encode(signature.as_ref())
+    ))
 }
 
-/// A key that requests may be signed with.
+/// Key that signs requests.
 pub struct AccessKey {
     id: String,
     name: String,
     policy: Policy,
     identity: Identity,
-    /// The token's hash: what is compared does not tell how much of it was right.
+    /// The hash of the token, so that a comparison reveals nothing about partial matches.
     token: digest::Digest,
 }
 
 impl AccessKey {
-    /// The key of somebody called `name`.
+    /// A key; `name` identifies its holder.
     #[must_use]
     pub fn new(id: &str, name: &str, secret: &Sensitive, policy: Policy) -> Self {
         let token = token(id, secret);
@@ -108,7 +110,7 @@ impl AccessKey {
         &self.name
     }
 
-    /// What signatures are computed with.
+    /// The identity that computes signatures.
     pub(super) const fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -137,7 +139,7 @@ impl Caller for AccessKey {
     }
 }
 
-/// All keys there are.
+/// All keys by id.
 #[derive(Debug, Default)]
 pub struct AccessKeys(HashMap<String, Arc<AccessKey>>);
 
@@ -152,13 +154,13 @@ impl AccessKeys {
         self.0.is_empty()
     }
 
-    /// The key of that id.
+    /// The key with an id.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<Arc<AccessKey>> {
         self.0.get(id).map(Arc::clone)
     }
 
-    /// The key whose token this is.
+    /// The key of a token.
     #[must_use]
     pub fn by_token(&self, token: &str) -> Option<Arc<AccessKey>> {
         let (id, _) = token.split_once('.')?;
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_key_looks_like_one_of_aws_s_and_is_of_no_other_s_kind() {
+    fn new_keys_have_the_form_of_aws_keys_and_their_own_prefix() {
         let (one, other) = (NewKey::draw().unwrap(), NewKey::draw().unwrap());
         assert!(one.id.len() == 20 && one.id.starts_with(PREFIX));
         assert!(one.id.bytes().all(|b| b.is_ascii_alphanumeric()));
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_opens_with_its_own_key_only() {
+    fn a_token_matches_its_own_key_only() {
         let new = [NewKey::draw().unwrap(), NewKey::draw().unwrap()];
         let policy = Policy::new(&["*".into()], &["*".into()]).unwrap();
         let keys: AccessKeys = new
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_prints_no_secret() {
+    fn debug_output_has_no_secret() {
         let new = NewKey::draw().unwrap();
         let policy = Policy::new(&["*".into()], &["*".into()]).unwrap();
         let key = AccessKey::new(&new.id, "app", &new.secret, policy);

@@ -1,21 +1,21 @@
-//! The served store: applications read and write the embedded store with the clients that they have for
-//! Secrets Manager, or for AWS's own agent on a machine.
+//! Served store: applications read and write the embedded store with their existing clients for Secrets
+//! Manager or for AWS's agent.
 //!
 //! | route | |
 //! | --- | --- |
 //! | `POST /` | Secrets Manager's API (`store::local::api`), signed with a key |
 //! | `GET /secretsmanager/get`, `GET /v1/{secret}` | the interface of AWS's agent, with a key's token |
-//! | `GET /ping` | this process is alive; open to all |
+//! | `GET /ping` | liveness of the process, without authentication |
 //!
-//! What can go wrong, and what prevents it:
-//! - somebody without a key reads a secret, or with a key more than it may: `signature.rs` says whose a request
-//!   is before its body is read, and every action asks the key before it looks at a secret;
-//! - secrets travel in clear: only loopback is listened to without TLS, which the config sees to;
-//! - a key is not known here for what it may do, or who used it: every change and every refusal of a known key
-//!   is in the audit log, and everything is counted;
-//! - a huge or slow request: bodies are limited to what the largest value takes, and requests to 30 seconds;
-//! - reads get in the way of rotations: they have connections of their own, and most of them are answered from
-//!   memory.
+//! # Failure modes
+//! - A caller reads a secret without a key, or with a key that lacks the permission. `signature.rs`
+//!   authenticates a request before its body is read. Every action authorizes the key first.
+//! - Secrets travel in clear. The config permits listening without TLS on loopback addresses only.
+//! - The use of a key leaves no trace. The audit log has every change and every refusal of a known key,
+//!   and metrics count every request.
+//! - A request is very large or slow. Bodies are limited to the size of the largest value, and requests
+//!   to 30 seconds.
+//! - Reads delay rotations. They use connections of their own, and the cache serves most of them.
 
 mod agent;
 pub mod authorization;
@@ -49,15 +49,15 @@ use self::keys_file::KeysFileError;
 use self::request_log::RequestLog;
 use self::signature::SignatureClaim;
 
-/// A value of 65,536 bytes as JSON takes at most six times that (`\u0000`), and the rest of a request less
-/// than this leaves.
+/// Limit of a request body: six times 65,536 bytes for a value as JSON (`\u0000`), and the remaining
+/// parameters.
 const MAX_BODY: usize = 512 * 1024;
-/// The longest that a request may take to be answered.
+/// Time limit of a request.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// How often the file of the keys is looked at.
-const PACE: Duration = Duration::from_secs(5);
+/// Interval between checks of the keys file.
+const KEYS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What requests are answered from.
+/// State of the served store.
 pub struct Served {
     store: Arc<LocalStore>,
     keys: ArcSwap<AccessKeys>,
@@ -66,7 +66,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Serves this store to those who have one of these keys.
+    /// Serves a store to the holders of these keys.
     #[must_use]
     pub fn new(store: Arc<LocalStore>, keys: AccessKeys, metrics: Metrics, clock: Clock) -> Self {
         Self {
@@ -86,28 +86,25 @@ impl Served {
         self.keys.load_full()
     }
 
-    /// Reads the keys again whenever their file has changed, for as long as it is not dropped. A file that
-    /// cannot be used leaves the old keys in force.
-    pub async fn renew_keys(&self, file: PathBuf) {
-        let mut was = std::fs::read(&file).ok();
+    /// Reads the keys again when their file changes, until the future is dropped. An unusable file leaves
+    /// the previous keys active.
+    pub async fn reload_keys(&self, file: PathBuf) {
+        let mut previous = std::fs::read(&file).ok();
         loop {
-            self.clock.sleep(PACE).await;
-            let is = std::fs::read(&file).ok();
-            if is == was {
+            self.clock.sleep(KEYS_INTERVAL).await;
+            let current = std::fs::read(&file).ok();
+            if current == previous {
                 continue;
             }
-            was = is;
+            previous = current;
             match self.read_keys(&file) {
                 Ok(keys) => {
-                    let keys_now = keys.len();
+                    let count = keys.len();
                     self.keys.store(Arc::new(keys));
-                    tracing::info!(
-                        keys = keys_now,
-                        "the keys of the served store were read again"
-                    );
+                    tracing::info!(keys = count, "keys of the served store reloaded");
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the new keys of the served store are refused, the old ones stay in force");
+                    tracing::error!(%error, "keys of the served store not reloaded; the previous keys stay active");
                 }
             }
         }
@@ -118,7 +115,7 @@ impl Served {
     }
 }
 
-/// The served store's routes.
+/// Routes of the served store.
 pub fn router(served: Arc<Served>) -> Router {
     let agent = Router::new()
         .route("/secretsmanager/get", get(agent::by_query))
@@ -138,7 +135,7 @@ pub fn router(served: Arc<Served>) -> Router {
         .with_state(served)
 }
 
-/// Ends requests that take too long, so that they cannot pile up.
+/// Ends slow requests, so that they do not accumulate.
 async fn limit_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(TIME_LIMIT, next.run(request))
         .await
@@ -157,7 +154,7 @@ async fn api(
     request: Request,
 ) -> Response {
     let mut log = RequestLog::new(&served.metrics, "api", peer);
-    let (answer, body) = match authenticated(&served, request).await {
+    let (answer, body) = match authenticate(&served, request).await {
         Ok((key, head, body)) => {
             log.key = Some(Arc::clone(&key));
             let answer = match action_of(&head.headers) {
@@ -175,8 +172,8 @@ async fn api(
     respond(answer)
 }
 
-/// Whose request it is, and its body.
-async fn authenticated(
+/// The key of a request, its head and its body.
+async fn authenticate(
     served: &Served,
     request: Request,
 ) -> Result<(Arc<AccessKey>, axum::http::request::Parts, Bytes), Refusal> {

@@ -1,27 +1,28 @@
-//! What a key may do: actions, and the names of secrets.
-//!
-//! What can go wrong: a slip in an action's name makes a key that may do less, or nothing, and nobody knows why.
-//! A pattern that no action has is refused.
+//! Permissions of a key: patterns of actions and of secret names.
 //!
 //! Patterns are those of IAM: `*` is any text, `?` is any character. There is no deny.
+//!
+//! # Failure modes
+//! - A typing error in an action's name makes a key with fewer permissions than intended. A pattern that
+//!   matches no action is refused.
 
 use wildmatch::WildMatch;
 
 use crate::local::api::Action;
 
-/// Valid patterns.
+/// Valid patterns of actions and secrets.
 #[derive(Debug, Clone)]
 pub struct Policy {
     actions: Vec<WildMatch>,
     secrets: Vec<WildMatch>,
 }
 
-/// Why there is no policy.
+/// Error in the patterns of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    #[error("{0:?} is no action of the served store; there are {all}", all = all_actions())]
+    #[error("{0:?} is no action of the served store; the actions are {all}", all = all_actions())]
     NoSuchAction(String),
-    #[error("it may do nothing: it needs an action and the name of a secret, or a pattern")]
+    #[error("the key permits nothing: name an action and a secret, or patterns")]
     Empty,
 }
 
@@ -30,7 +31,7 @@ fn all_actions() -> String {
 }
 
 impl Policy {
-    /// Reads the patterns. An action may be written as in IAM, `secretsmanager:GetSecretValue`.
+    /// Parses the patterns. An action may have the prefix of IAM, `secretsmanager:GetSecretValue`.
     ///
     /// # Errors
     /// [`PolicyError`]
@@ -53,7 +54,7 @@ impl Policy {
         })
     }
 
-    /// Whether it allows this with the secret of that name; without a name, with any.
+    /// Whether the policy allows an action on a secret; without a name, on any secret.
     #[must_use]
     pub fn allows(&self, action: Action, secret: Option<&str>) -> bool {
         let any = |patterns: &[WildMatch], text: &str| patterns.iter().any(|p| p.matches(text));
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_allows_its_actions_on_its_names_and_nothing_else() {
+    fn allows_exactly_the_named_actions_and_secrets() {
         let some = policy(
             &["Get*", "secretsmanager:DescribeSecret"],
             &["prod/?rders/*", "x"],
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_allows_nothing_is_refused() {
+    fn refuses_a_policy_that_allows_nothing() {
         for (actions, secrets) in [(&[][..], &["x"][..]), (&["*"], &[]), (&["*"], &[""])] {
             assert_eq!(policy(actions, secrets).err(), Some(PolicyError::Empty));
         }

@@ -1,6 +1,8 @@
-//! What is log of a request: a count always, a line where something was changed or a known key was refused.
+//! Log and metrics of a request: always a count, and an audit line for changes and for refusals of a
+//! known key.
 //!
-//! What can go wrong: a value stands in the log. Of a body only the members SecretId and Name are read here.
+//! # Failure modes
+//! - A value appears in the log. Only the members SecretId and Name of a body are read here.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use twinkey_core::telemetry::metrics::Metrics;
 
 use super::keys::AccessKey;
 
-/// One request, as it is found out about.
+/// Details of one request, added while it is processed.
 pub(super) struct RequestLog<'a> {
     metrics: &'a Metrics,
     interface: &'static str,
@@ -23,15 +25,15 @@ pub(super) struct RequestLog<'a> {
     pub action: Option<Action>,
 }
 
-/// The secret that a request's body names, or an empty text.
+/// The secret that a body names, or an empty text.
 pub(super) fn secret_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct About {
+    struct Body {
         #[serde(rename = "SecretId", alias = "Name")]
         secret: String,
     }
-    let about = serde_json::from_slice::<About>(body);
-    about.map(|about| about.secret).unwrap_or_default()
+    let body = serde_json::from_slice::<Body>(body);
+    body.map(|body| body.secret).unwrap_or_default()
 }
 
 impl<'a> RequestLog<'a> {
@@ -45,26 +47,25 @@ impl<'a> RequestLog<'a> {
         }
     }
 
-    /// It was answered so; `secret` finds out what it was about, which costs something, and is asked only
-    /// where it is log.
+    /// Counts and logs the result. `secret` parses the body, and is called only for an audit line.
     pub(super) fn finish(self, refusal: Option<&Refusal>, secret: impl FnOnce() -> String) {
         let action = self.action.map_or("unknown", Action::name);
         let outcome = refusal.map_or("ok", |refusal| refusal.kind.name());
         self.metrics.served_request(self.interface, action, outcome);
         let Some(key) = &self.key else {
-            tracing::debug!(peer = %self.peer.0, outcome, "a request to the served store was refused");
+            tracing::debug!(peer = %self.peer.0, outcome, "request to the served store refused");
             return;
         };
         let changes = self.action.is_some_and(|action| !action.reads());
         let denied = refusal.is_some_and(|refusal| refusal.kind == RefusalKind::AccessDenied);
         if changes || denied {
-            tracing::info!(target: AUDIT, secret = secret(), asked = action, key = key.id(), of = key.name(), interface = self.interface, peer = %self.peer.0, refused = refusal.map_or("", |_| outcome), "asked for through the served store");
+            tracing::info!(target: AUDIT, secret = secret(), asked = action, key = key.id(), of = key.name(), interface = self.interface, peer = %self.peer.0, refused = refusal.map_or("", |_| outcome), "request to the served store");
         } else {
             tracing::debug!(
                 asked = action,
                 key = key.id(),
                 outcome,
-                "read through the served store"
+                "read from the served store"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The actions that this store has.
+//! Actions of the store.
 
 /// One of Secrets Manager's actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// All of them, by name.
+    /// All actions, sorted by name.
     pub const ALL: [Self; 15] = [
         Self::BatchGetSecretValue,
         Self::CreateSecret,
@@ -40,7 +40,7 @@ impl Action {
         Self::UpdateSecretVersionStage,
     ];
 
-    /// As `X-Amz-Target` and IAM write it.
+    /// The name in `X-Amz-Target` and in IAM.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,13 +62,13 @@ impl Action {
         }
     }
 
-    /// The action of that name.
+    /// The action with a name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// Whether it changes nothing.
+    /// Whether the action changes nothing.
     #[must_use]
     pub const fn reads(self) -> bool {
         matches!(

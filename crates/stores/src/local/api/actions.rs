@@ -1,5 +1,5 @@
-//! The actions on one secret: a request's JSON in, the answer's JSON or a refusal out, as the API
-//! reference gives their shapes.
+//! Actions on one secret, from the JSON of a request to the JSON of a response or a refusal. The API
+//! reference defines the shapes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ use crate::VersionId;
 
 /// AWS's limit for a description.
 const MAX_DESCRIPTION: usize = 2048;
-/// AWS's limits for a version's id and for a staging label.
+/// AWS's limits for a version id and for a staging label.
 const VERSION_ID: std::ops::RangeInclusive<usize> = 32..=64;
 const LABEL: std::ops::RangeInclusive<usize> = 1..=256;
 
@@ -30,7 +30,7 @@ pub(super) async fn create_secret(
     let mut request: Request = read(body)?;
     require(caller, Action::CreateSecret, &request.name)?;
     request.no_other_regions()?;
-    described(&request)?;
+    check_lengths(&request)?;
     let first = request.value()?;
     let new = NewSecret {
         name: &request.name,
@@ -75,7 +75,7 @@ pub(super) async fn update_secret(
 ) -> ApiResult {
     let mut request: Request = read(body)?;
     require(caller, Action::UpdateSecret, request.secret_id()?)?;
-    described(&request)?;
+    check_lengths(&request)?;
     let next = request.value()?;
     let borrowed = next.as_ref().map(|(id, value)| (id, value));
     let secret = store
@@ -99,8 +99,8 @@ fn with_version(mut answer: Json, id: Option<VersionId>) -> Json {
     answer
 }
 
-/// Refuses a description or the name of a key that is too long.
-fn described(request: &Request) -> Result<(), Refusal> {
+/// Refuses a description or a key id that is too long.
+fn check_lengths(request: &Request) -> Result<(), Refusal> {
     within(
         "description",
         request.description.as_deref(),
@@ -129,7 +129,7 @@ pub(super) async fn get_secret_value(
 /// GetSecretValue.
 ///
 /// # Errors
-/// What the action refuses, as the API words it.
+/// The refusals of the action.
 pub async fn read_value(
     store: &LocalStore,
     caller: &dyn Caller,
@@ -147,7 +147,7 @@ pub async fn read_value(
     Ok(value_entry(&found))
 }
 
-/// A version with its value, as GetSecretValue and BatchGetSecretValue write it.
+/// A version with its value in the form of GetSecretValue and BatchGetSecretValue.
 pub(super) fn value_entry(found: &OpenedVersion) -> Json {
     let (field, value) = match &found.value {
         Value::Text(text) => ("SecretString", text.expose_secret().to_owned()),
@@ -263,7 +263,7 @@ pub(super) async fn untag_resource(
     Ok(json!({}))
 }
 
-/// There is never a Lambda function here; AWS refuses a secret without one in the same way.
+/// Always refused: this store has no Lambda functions, and AWS refuses a secret without one.
 pub(super) async fn rotate_secret(
     store: &LocalStore,
     caller: &dyn Caller,

@@ -1,9 +1,9 @@
-//! BatchGetSecretValue: the AWSCURRENT values of a list of secrets, or of those that filters find.
+//! BatchGetSecretValue: the AWSCURRENT values of a list of secrets, or of those that match filters.
 //!
-//! What can go wrong, and what prevents it:
-//! - one secret that cannot be read takes the others with it: each has its own value or its own error;
-//! - the batch is a way around what a key may not read: each secret is asked for as GetSecretValue is, and
-//!   one that filters find and the key may not read is not told of.
+//! # Failure modes
+//! - One unreadable secret fails the whole batch. Each secret has its own value or its own error.
+//! - A batch returns secrets that the key may not read. Each secret is authorized as in GetSecretValue,
+//!   and filters omit secrets that the key may not read.
 
 use serde_json::{Value as Json, json};
 
@@ -17,8 +17,8 @@ use super::filter::Filters;
 use super::list::{Page, PageResult};
 use super::request::{Request, read};
 
-/// Secrets in one answer.
-const MOST: usize = 20;
+/// Limit of secrets in one response.
+const MAX_SECRETS: usize = 20;
 
 pub(super) async fn batch_get_secret_value(
     store: &LocalStore,
@@ -34,11 +34,11 @@ pub(super) async fn batch_get_secret_value(
     ) {
         (true, true) => return invalid("You must provide either SecretIdList or Filters."),
         (false, false) => return invalid("You can't provide both SecretIdList and Filters."),
-        (true, false) => found(store, caller, &request).await?,
+        (true, false) => filtered_page(store, caller, &request).await?,
         (false, true) if request.max_results.is_some() => {
             return invalid("You can use MaxResults only with Filters.");
         }
-        (false, true) if request.secret_id_list.len() > MOST => {
+        (false, true) if request.secret_id_list.len() > MAX_SECRETS => {
             return invalid("SecretIdList can hold at most 20 secrets.");
         }
         (false, true) => PageResult {
@@ -62,15 +62,15 @@ pub(super) async fn batch_get_secret_value(
     Ok(answer)
 }
 
-/// The names of those that the filters find, one page of them. AWS asks for ListSecrets too, for them.
-async fn found(
+/// One page of the names that match the filters. As in AWS, filters also require ListSecrets.
+async fn filtered_page(
     store: &LocalStore,
     caller: &dyn Caller,
     request: &Request,
 ) -> Result<PageResult<String>, Refusal> {
     require_any(caller, Action::ListSecrets)?;
     let filters = Filters::new(&request.filters)?;
-    let page = Page::of(request, "batch", MOST)?;
+    let page = Page::of(request, "batch", MAX_SECRETS)?;
     let all = store.all_details().await?;
     let names = all
         .into_iter()

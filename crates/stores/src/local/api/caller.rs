@@ -1,20 +1,20 @@
-//! Who asks, and what they may do: asked by every action before it looks at a secret, so that there is no
-//! way around it, and nobody learns whether a secret is there that is not theirs to know of.
+//! Authorization of callers. Every action authorizes its caller before it reads a secret, so that no
+//! path skips it and no caller learns whether another caller's secret exists.
 
 use super::super::naming::name_of;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::action::Action;
 
-/// Who asks.
+/// Caller of an action.
 pub trait Caller: Send + Sync {
-    /// Whether they may do this with the secret of that name; without a name, with any at all.
+    /// Whether the caller may perform an action on a secret; without a name, on any secret.
     fn may(&self, action: Action, secret: Option<&str>) -> bool;
 
-    /// Who they are, as AWS's messages say it: a user's ARN.
+    /// The ARN of the caller, for messages.
     fn arn(&self) -> String;
 }
 
-/// Those who may do everything: behind a router that asks for no signature.
+/// Caller with all permissions, behind a router that requires no signature.
 pub struct Unrestricted;
 
 impl Caller for Unrestricted {
@@ -27,7 +27,7 @@ impl Caller for Unrestricted {
     }
 }
 
-/// Refuses as AWS does where this caller may not do this with this secret, however it is written.
+/// Refuses an action that the caller may not perform on a secret, with the message of AWS.
 pub(super) fn require(caller: &dyn Caller, action: Action, secret_id: &str) -> Result<(), Refusal> {
     if caller.may(action, Some(name_of(secret_id))) {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) fn require(caller: &dyn Caller, action: Action, secret_id: &str) -> R
     Err(denied(caller, action, secret_id))
 }
 
-/// Refuses where this caller may not do this at all.
+/// Refuses an action that the caller may not perform on any secret.
 pub(super) fn require_any(caller: &dyn Caller, action: Action) -> Result<(), Refusal> {
     if caller.may(action, None) {
         return Ok(());

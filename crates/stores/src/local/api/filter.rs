@@ -1,11 +1,11 @@
-//! The filters of ListSecrets and BatchGetSecretValue, as pure functions.
+//! Filters of ListSecrets and BatchGetSecretValue, as pure functions.
 //!
-//! What can go wrong: a filter that this store does not know of is passed over, and more secrets are listed
-//! than were asked for. It is refused.
+//! Source: API reference, `Filter`. Values are prefixes except for `all`; case matters except for
+//! `description` and `all`; a leading `!` negates a value. The reference does not define how values
+//! combine. Here one positive value must match, and no negated value may match.
 //!
-//! Source: API reference, `Filter`: prefixes but for `all`; case matters but for `description` and `all`;
-//! a `!` in front turns a value around. VersionRef of a filter's values hold together is not written there:
-//! here one that is not turned around has to match, and none of those that are.
+//! # Failure modes
+//! - An unknown filter is ignored, and more secrets are listed than requested. It is refused.
 
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::secrets::Details;
@@ -14,38 +14,38 @@ use super::request::Filter;
 const MAX_FILTERS: usize = 10;
 const MAX_VALUES: usize = 10;
 
-/// What a filter looks at.
+/// Field that a filter compares.
 #[derive(Clone, Copy)]
-enum Field {
+enum FilterField {
     Description,
     Name,
     TagKey,
     TagValue,
-    /// Of a replica, or of a service that owns the secret: nothing here has one.
-    Elsewhere,
+    /// Replica region or owning service, which no secret of this store has.
+    Absent,
     All,
 }
 
-/// Filters that are known to be valid: all of them must match.
-pub(super) struct Filters(Vec<(Field, Vec<String>)>);
+/// Valid filters, all of which must match.
+pub(super) struct Filters(Vec<(FilterField, Vec<String>)>);
 
 impl Filters {
-    /// Reads them.
+    /// Parses filters.
     ///
     /// # Errors
-    /// An unknown key, no value, or too many of either.
+    /// An unknown key, no value, or too many filters or values.
     pub(super) fn new(filters: &[Filter]) -> Result<Self, Refusal> {
         if filters.len() > MAX_FILTERS {
             return Err(invalid("At most 10 filters are allowed."));
         }
         let read = |filter: &Filter| {
             let key = match filter.key.as_str() {
-                "description" => Field::Description,
-                "name" => Field::Name,
-                "tag-key" => Field::TagKey,
-                "tag-value" => Field::TagValue,
-                "primary-region" | "owning-service" => Field::Elsewhere,
-                "all" => Field::All,
+                "description" => FilterField::Description,
+                "name" => FilterField::Name,
+                "tag-key" => FilterField::TagKey,
+                "tag-value" => FilterField::TagValue,
+                "primary-region" | "owning-service" => FilterField::Absent,
+                "all" => FilterField::All,
                 _ => {
                     return Err(invalid(
                         "A filter's Key must be one of description, name, tag-key, tag-value, \
@@ -61,16 +61,16 @@ impl Filters {
         filters.iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether all of them match this secret.
+    /// Whether all filters match a secret.
     pub(super) fn match_secret(&self, details: &Details) -> bool {
         self.0.iter().all(|(key, values)| {
-            let (without, wanted): (Vec<&str>, Vec<&str>) = values
+            let (negated, positive): (Vec<&str>, Vec<&str>) = values
                 .iter()
                 .map(String::as_str)
                 .partition(|value| value.starts_with('!'));
             let matches = |value: &str| key.matches(value, details);
-            (wanted.is_empty() || wanted.into_iter().any(matches))
-                && !without.into_iter().any(|value| matches(&value[1..]))
+            (positive.is_empty() || positive.into_iter().any(matches))
+                && !negated.into_iter().any(|value| matches(&value[1..]))
         })
     }
 }
@@ -79,7 +79,7 @@ fn invalid(why: &str) -> Refusal {
     Refusal::new(RefusalKind::InvalidParameter, why)
 }
 
-impl Field {
+impl FilterField {
     fn matches(self, value: &str, details: &Details) -> bool {
         let secret = &details.secret;
         let description = || secret.description.as_deref().unwrap_or_default();
@@ -90,7 +90,7 @@ impl Field {
             Self::Name => secret.name.starts_with(value),
             Self::TagKey => details.tags.keys().any(|key| key.starts_with(value)),
             Self::TagValue => details.tags.values().any(|tag| tag.starts_with(value)),
-            Self::Elsewhere => false,
+            Self::Absent => false,
             Self::All => {
                 let tags = details.tags.iter().flat_map(|(key, value)| [key, value]);
                 let texts: Vec<String> = [secret.name.as_str(), description()]
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_matches_as_the_reference_says() {
+    fn each_key_matches_as_in_the_reference() {
         for (key, values, matches) in [
             ("name", &["prod/"][..], true),
             ("name", &["Prod/"], false),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_not_known_is_refused_and_not_passed_over() {
+    fn refuses_invalid_filters() {
         let many = vec!["x"; 11];
         for wrong in [
             filter("kms", &["x"]),

@@ -1,10 +1,10 @@
-//! What is told of secrets without their values: one, all, and the versions of one.
+//! Descriptions of secrets without their values: one secret, all secrets, and the versions of one.
 //!
-//! What can go wrong, and what prevents it:
-//! - a secret is listed twice or left out where another is made or removed between two pages: a page's token
-//!   is the place in the order, not a number;
-//! - a token of another list leads to nonsense: it names its order, and another's is refused;
-//! - a key learns of secrets that it has nothing to do with: what it may not list, it does not see.
+//! # Failure modes
+//! - A secret is listed twice or omitted because another was created or deleted between two pages. A
+//!   page token holds a sort key, not a number.
+//! - A token of another list returns wrong entries. A token names its list, and others are refused.
+//! - A key learns of secrets without permission. A list omits the secrets that the key may not list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,8 +20,8 @@ use super::filter::Filters;
 use super::request::{Request, read};
 use super::{ApiResult, seconds};
 
-/// What DescribeSecret and ListSecrets share; `versions` is the name of the labels' field.
-fn described(details: &Details, versions: &str) -> Json {
+/// The description of a secret; `versions` is the name of the member with the labels.
+fn description(details: &Details, versions: &str) -> Json {
     let labelled: Map<String, Json> = details
         .labels
         .iter()
@@ -61,7 +61,7 @@ pub(super) async fn describe_secret(
     let request: Request = read(body)?;
     require(caller, Action::DescribeSecret, request.secret_id()?)?;
     let details = store.details(&request.secret_id).await?;
-    Ok(described(&details, "VersionIdsToStages"))
+    Ok(description(&details, "VersionIdsToStages"))
 }
 
 pub(super) async fn list_secrets(
@@ -71,7 +71,7 @@ pub(super) async fn list_secrets(
 ) -> ApiResult {
     let request: Request = read(body)?;
     require_any(caller, Action::ListSecrets)?;
-    let (sort_by, key) = order(request.sort_by.as_deref())?;
+    let (sort_by, key) = sort_order(request.sort_by.as_deref())?;
     let filters = Filters::new(&request.filters)?;
     let all = store.all_details().await?;
     let entries = all
@@ -79,18 +79,18 @@ pub(super) async fn list_secrets(
         .filter(|d| caller.may(Action::ListSecrets, Some(&d.secret.name)))
         .filter(|d| request.include_planned_deletion || d.secret.deleted.is_none())
         .filter(|d| filters.match_secret(d))
-        .map(|d| (key(d), described(d, "SecretVersionsToStages")))
+        .map(|d| (key(d), description(d, "SecretVersionsToStages")))
         .collect();
     let page = Page::of(&request, sort_by, 100)?.cut(entries);
     Ok(page.into_answer(json!({}), "SecretList"))
 }
 
-/// The place of a secret in a list: what it is sorted by, and its ARN, which no other has.
-type Place = fn(&Details) -> String;
+/// The sort key of a secret, made unique by its ARN.
+type SortKey = fn(&Details) -> String;
 
-/// How a list is sorted.
-fn order(sort_by: Option<&str>) -> Result<(&'static str, Place), Refusal> {
-    // Times are of 14 digits until the year 5138, so that they sort as texts too.
+/// The name and the key of a sort order.
+fn sort_order(sort_by: Option<&str>) -> Result<(&'static str, SortKey), Refusal> {
+    // Times have 14 digits until the year 5138, so that they sort as text.
     match sort_by.unwrap_or("created-date") {
         "created-date" => Ok(("created-date", |d| {
             format!("{:014}/{}", d.secret.created, d.secret.arn)
@@ -101,7 +101,7 @@ fn order(sort_by: Option<&str>) -> Result<(&'static str, Place), Refusal> {
         "name" => Ok(("name", |d| d.secret.name.clone())),
         "last-accessed-date" => Err(Refusal::new(
             RefusalKind::InvalidParameter,
-            "This store does not keep when a secret was last read: sort by created-date, \
+            "This store does not record when a secret was last read: sort by created-date, \
              last-changed-date or name.",
         )),
         _ => Err(Refusal::new(
@@ -126,8 +126,8 @@ pub(super) async fn list_secret_version_ids(
         .map(|(n, id, created, stages)| {
             let entry =
                 json!({"VersionId": id, "VersionStages": stages, "CreatedDate": seconds(*created)});
-            // No more than 20 are kept besides those with a label: one page, unless a smaller one is asked
-            // for. A version that is made between two pages is then told twice, and none is left out.
+            // At most 20 versions and those with a label are kept: one page, unless a smaller one is
+            // requested. A version created between two pages is then listed twice, and none is omitted.
             (format!("{n:06}"), entry)
         })
         .collect();
@@ -140,26 +140,26 @@ pub(super) async fn list_secret_version_ids(
 pub(super) struct Page {
     list: String,
     descending: bool,
-    most: usize,
+    size: usize,
     after: Option<String>,
 }
 
-/// A part of a list, and the token that leads to the next one.
+/// Page of a list, with the token of the next page.
 pub(super) struct PageResult<T> {
     pub entries: Vec<T>,
     pub next: Option<String>,
 }
 
 impl Page {
-    /// Reads it; `most` is what a page of this list may hold.
+    /// Parses the page of a request; `max` is the limit of the page size.
     ///
     /// # Errors
-    /// A size that is out of bounds, an order that there is not, a token that is none of this list.
-    pub(super) fn of(request: &Request, list: &str, most: usize) -> Result<Self, Refusal> {
+    /// A size out of bounds, an unknown order, or a token of another list.
+    pub(super) fn of(request: &Request, list: &str, max: usize) -> Result<Self, Refusal> {
         let invalid = |why: String| Err(Refusal::new(RefusalKind::InvalidParameter, why));
-        let size = request.max_results.unwrap_or(most);
-        if !(1..=most).contains(&size) {
-            return invalid(format!("MaxResults must be 1 to {most}."));
+        let size = request.max_results.unwrap_or(max);
+        if !(1..=max).contains(&size) {
+            return invalid(format!("MaxResults must be 1 to {max}."));
         }
         let descending = match request.sort_order.as_deref() {
             None | Some("asc") => false,
@@ -169,7 +169,7 @@ impl Page {
         let list = format!("{list}{}:", if descending { "-" } else { "" });
         let after = match &request.next_token {
             None => None,
-            Some(token) => Some(place(token, &list).ok_or_else(|| {
+            Some(token) => Some(decode_token(token, &list).ok_or_else(|| {
                 Refusal::new(
                     RefusalKind::InvalidNextToken,
                     "The NextToken value is invalid.",
@@ -179,29 +179,29 @@ impl Page {
         Ok(Self {
             list,
             descending,
-            most: size,
+            size,
             after,
         })
     }
 
-    /// Cuts it out of all entries and their places.
+    /// Selects the page from all entries and their sort keys.
     pub(super) fn cut<T>(self, mut entries: Vec<(String, T)>) -> PageResult<T> {
         entries.sort_by(|(a, _), (b, _)| if self.descending { b.cmp(a) } else { a.cmp(b) });
         if let Some(after) = &self.after {
-            entries.retain(|(place, _)| {
+            entries.retain(|(key, _)| {
                 if self.descending {
-                    place < after
+                    key < after
                 } else {
-                    place > after
+                    key > after
                 }
             });
         }
-        let more = entries.len() > self.most;
-        entries.truncate(self.most);
+        let more = entries.len() > self.size;
+        entries.truncate(self.size);
         let next = entries
             .last()
             .filter(|_| more)
-            .map(|(place, _)| URL_SAFE_NO_PAD.encode(format!("{}{place}", self.list)));
+            .map(|(key, _)| URL_SAFE_NO_PAD.encode(format!("{}{key}", self.list)));
         PageResult {
             entries: entries.into_iter().map(|(_, entry)| entry).collect(),
             next,
@@ -219,8 +219,8 @@ impl PageResult<Json> {
     }
 }
 
-/// The place that a token of this list names.
-fn place(token: &str, list: &str) -> Option<String> {
+/// The sort key in a token of this list.
+fn decode_token(token: &str, list: &str) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     text.strip_prefix(list).map(str::to_owned)

@@ -1,13 +1,13 @@
-//! Secrets Manager's own protocol (AWS JSON 1.1): `POST /`, the action in `X-Amz-Target`, errors as
-//! `{"__type", "Message"}` with the API's status codes.
+//! Secrets Manager's protocol (AWS JSON 1.1): `POST /` with the action in `X-Amz-Target`; errors are
+//! `{"__type", "Message"}` with the status codes of the API.
 //!
-//! What can go wrong, and what prevents it:
-//! - an answer has another shape than AWS's: shapes are in this folder only, and the AWS SDK itself reads
-//!   them in the tests;
-//! - an action that this store does not have looks as if it had worked: UnknownOperationException; and so
-//!   does a parameter that it cannot honour: it is refused;
-//! - somebody who may not is served: every action asks its [`Caller`] first. [`router`] lets everybody do
-//!   everything, and is for tests; `crate::served` asks for signatures.
+//! # Failure modes
+//! - A response differs in shape from AWS. Only this folder builds responses, and the tests read them
+//!   with the AWS SDK.
+//! - An unsupported action or parameter seems to succeed. Actions fail with UnknownOperationException, and
+//!   parameters are refused.
+//! - An unauthorized caller is served. Every action authorizes its [`Caller`] first. [`router`] permits
+//!   everything, for tests; `crate::served` requires signatures.
 
 mod action;
 mod actions;
@@ -38,17 +38,17 @@ pub use self::caller::Caller;
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// An action's answer, or why there is none.
+/// Result of an action.
 pub type ApiResult = Result<Json, Refusal>;
 
-/// The API over a store, for everybody who reaches it.
+/// The API over a store, without authentication.
 pub fn router(store: Arc<LocalStore>) -> Router {
     Router::new()
-        .route("/", post(for_anybody))
+        .route("/", post(unauthenticated))
         .with_state(store)
 }
 
-async fn for_anybody(
+async fn unauthenticated(
     State(store): State<Arc<LocalStore>>,
     headers: HeaderMap,
     body: Bytes,
@@ -60,7 +60,7 @@ async fn for_anybody(
     respond(answer)
 }
 
-/// The action that a request's head names.
+/// The action of a request, from its headers.
 ///
 /// # Errors
 /// UnknownOperationException
@@ -78,10 +78,10 @@ pub fn action_of(headers: &HeaderMap) -> Result<Action, Refusal> {
         })
 }
 
-/// Carries out an action for somebody, if they may.
+/// Performs an action for a caller, if it is authorized.
 ///
 /// # Errors
-/// What the action refuses, as the API words it.
+/// The refusals of the action.
 pub async fn perform(
     store: &LocalStore,
     caller: &dyn Caller,
@@ -109,7 +109,7 @@ pub async fn perform(
     }
 }
 
-/// An answer as HTTP.
+/// The HTTP response of a result.
 #[must_use]
 pub fn respond(answer: ApiResult) -> Response {
     let (status, body) = match answer {
@@ -127,7 +127,7 @@ pub fn respond(answer: ApiResult) -> Response {
 }
 
 impl Refusal {
-    /// The HTTP status that it is answered with.
+    /// The HTTP status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -138,7 +138,7 @@ impl Refusal {
     }
 }
 
-/// A time as the protocol writes it, in seconds since 1970.
+/// A time of the protocol, in seconds since 1970.
 fn seconds(milliseconds: i64) -> Json {
     json!(milliseconds as f64 / 1000.0)
 }

@@ -1,4 +1,4 @@
-//! What requests may hold. A value is wrapped as it is read, and never quoted in a refusal.
+//! Parameters of requests. Secret values are wrapped when they are read, and never quoted in a refusal.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ use super::super::versions::Value;
 use crate::VersionId;
 use twinkey_core::secret::Sensitive;
 
-/// Every parameter that the actions here share; an action reads its own.
+/// Parameters of all actions; each action reads its own.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Request {
@@ -63,13 +63,13 @@ pub(super) struct Filter {
 }
 
 impl Request {
-    /// The secret that the request is about.
+    /// The id of the secret.
     pub(super) fn secret_id(&self) -> Result<&str, Refusal> {
         within("secretId", Some(&self.secret_id), 1..=2048)?;
         Ok(&self.secret_id)
     }
 
-    /// Refuses what only AWS has: other regions, and secrets of its partners.
+    /// Refuses features of AWS that this store lacks: replicas and managed external secrets.
     pub(super) fn no_other_regions(&self) -> Result<(), Refusal> {
         let what = match (self.add_replica_regions.is_empty(), self.r#type.is_empty()) {
             (true, true) => return Ok(()),
@@ -82,7 +82,7 @@ impl Request {
         ))
     }
 
-    /// The new value and its id, if the request has one.
+    /// The new version id and value, if the request has a value.
     pub(super) fn value(&mut self) -> Result<Option<(VersionId, Value)>, Refusal> {
         let value = match (self.secret_string.take(), self.secret_binary.take()) {
             (Some(_), Some(_)) => {
@@ -121,7 +121,7 @@ fn sensitive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sensitive>, D:
     Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
 }
 
-/// Refuses a member whose length the API reference does not allow, in the words that the service uses.
+/// Refuses a member whose length the API does not allow, with the message of AWS.
 pub(super) fn within(
     member: &str,
     value: Option<&str>,
@@ -130,7 +130,7 @@ pub(super) fn within(
     let Some(length) = value.map(|value| value.chars().count()) else {
         return Ok(());
     };
-    let wanted = if length < *lengths.start() {
+    let constraint = if length < *lengths.start() {
         format!("greater than or equal to {}", lengths.start())
     } else if length > *lengths.end() {
         format!("less than or equal to {}", lengths.end())
@@ -141,15 +141,15 @@ pub(super) fn within(
         RefusalKind::Validation,
         format!(
             "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must \
-             have length {wanted}"
+             have length {constraint}"
         ),
     ))
 }
 
-/// Reads a request's body.
+/// Parses the body of a request.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|e| {
-        // serde's own message may quote the request, and with it a value.
+        // The message of serde may quote a value of the request.
         Refusal::new(
             RefusalKind::Serialization,
             format!(

@@ -1,27 +1,26 @@
-//! The rules of staging labels, as pure functions: labels before and a request in, labels after or
-//! AWS's refusal out.
+//! Rules of staging labels, as pure functions of the labels before and a request.
 //!
-//! What can go wrong, and what prevents it:
-//! - a label on two versions, or AWSCURRENT on none: every change goes through `attach` or is
-//!   refused, and a secret's first version always is AWSCURRENT;
-//! - somebody moves a label that has moved meanwhile: a move names the version that it moves from;
-//! - the way back is lost: AWSPREVIOUS follows whenever AWSCURRENT moves.
+//! Source: API reference of PutSecretValue and UpdateSecretVersionStage; quotas page (20 labels across
+//! the versions of a secret).
 //!
-//! Source: API reference of PutSecretValue and UpdateSecretVersionStage; quotas page (20 labels
-//! across the versions of a secret).
+//! # Failure modes
+//! - A label is on two versions, or AWSCURRENT on none. Every change uses `attach` or is refused, and the
+//!   first version of a secret is always AWSCURRENT.
+//! - A label moves that another request has moved. A move names the version that it moves from.
+//! - The rollback version is lost. AWSPREVIOUS follows whenever AWSCURRENT moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::refusal::{Refusal, RefusalKind};
 use crate::{VersionId, stage};
 
-/// Every version of one secret and its labels; an unlabelled one has an empty set.
+/// Labels of all versions of a secret; an unlabelled version has an empty set.
 pub type Labels = BTreeMap<VersionId, BTreeSet<String>>;
 
 /// AWS's quota over all versions of a secret.
 const MAX_LABELS: usize = 20;
 
-/// The version that carries a label.
+/// The version with a label.
 #[must_use]
 pub fn holder<'a>(labels: &'a Labels, label: &str) -> Option<&'a VersionId> {
     labels
@@ -30,15 +29,15 @@ pub fn holder<'a>(labels: &'a Labels, label: &str) -> Option<&'a VersionId> {
         .map(|(id, _)| id)
 }
 
-/// The labels after a new version `id` was put. `stages` absent means AWSCURRENT; the first version
-/// of a secret is AWSCURRENT whatever was asked for.
+/// The labels after putting version `id`. The default stage is AWSCURRENT, which the first version of a
+/// secret always gets.
 ///
 /// # Errors
-/// A malformed label, or too many.
+/// A malformed label, or too many labels.
 pub fn put(before: &Labels, id: &VersionId, stages: Option<&[String]>) -> Result<Labels, Refusal> {
     let current = [stage::CURRENT.to_owned()];
-    let wanted = stages.unwrap_or(&current);
-    if wanted.is_empty() || wanted.len() > MAX_LABELS {
+    let requested = stages.unwrap_or(&current);
+    if requested.is_empty() || requested.len() > MAX_LABELS {
         return Err(Refusal::new(
             RefusalKind::Validation,
             "VersionStages must hold 1 to 20 labels.",
@@ -46,7 +45,7 @@ pub fn put(before: &Labels, id: &VersionId, stages: Option<&[String]>) -> Result
     }
     let mut after = before.clone();
     after.entry(id.clone()).or_default();
-    for label in wanted {
+    for label in requested {
         well_formed(label)?;
         attach(&mut after, label, id);
     }
@@ -56,12 +55,11 @@ pub fn put(before: &Labels, id: &VersionId, stages: Option<&[String]>) -> Result
     within_quota(after)
 }
 
-/// The labels after UpdateSecretVersionStage: `label` leaves `from` and goes to `to`.
+/// The labels after UpdateSecretVersionStage: `label` moves from `from` to `to`.
 ///
 /// # Errors
-/// InvalidParameterException when the label is not on `from`, or is on a version that the request
-/// does not name, or AWSCURRENT would be left on none; ResourceNotFoundException when `to` is no
-/// version of the secret.
+/// InvalidParameterException if the label is not on `from`, is on a version that the request does not
+/// name, or is AWSCURRENT and would be removed. ResourceNotFoundException if `to` does not exist.
 pub fn move_stage(
     before: &Labels,
     label: &str,
@@ -114,8 +112,8 @@ pub fn move_stage(
     within_quota(after)
 }
 
-/// The versions that may go: older than the newest `keep`, and without a label. `versions` is newest
-/// first, with whether each has a label.
+/// The versions to delete: older than the newest `keep`, and without a label. `versions` is sorted newest
+/// first; each has a flag for labels.
 #[must_use]
 pub fn prunable(versions: &[(VersionId, bool)], keep: usize) -> Vec<VersionId> {
     versions
@@ -126,7 +124,7 @@ pub fn prunable(versions: &[(VersionId, bool)], keep: usize) -> Vec<VersionId> {
         .collect()
 }
 
-/// Puts a label on a version, and takes it off any other. AWSPREVIOUS follows AWSCURRENT.
+/// Moves a label to a version. AWSPREVIOUS follows AWSCURRENT.
 fn attach(labels: &mut Labels, label: &str, to: &VersionId) {
     let from = detach(labels, label);
     if let Some(on_it) = labels.get_mut(to) {

@@ -15,7 +15,7 @@ const P: &str = stage::PREVIOUS;
 const N: &str = stage::PENDING;
 
 #[test]
-fn a_default_put_moves_current_and_previous_follows() {
+fn a_default_put_moves_current_and_previous() {
     let one = put(&Labels::new(), &id(1), None).unwrap();
     assert_eq!(one, labels(&[(1, &[C])]));
     let two = put(&one, &id(2), None).unwrap();
@@ -25,20 +25,20 @@ fn a_default_put_moves_current_and_previous_follows() {
 }
 
 #[test]
-fn a_pending_put_leaves_current_where_it_is_and_takes_pending_from_an_older_one() {
+fn a_pending_put_moves_pending_only() {
     let before = labels(&[(1, &[C]), (2, &[N])]);
     let after = put(&before, &id(3), Some(&[N.into()])).unwrap();
     assert_eq!(after, labels(&[(1, &[C]), (2, &[]), (3, &[N])]));
 }
 
 #[test]
-fn the_first_version_is_current_whatever_was_asked_for() {
+fn the_first_version_is_always_current() {
     let after = put(&Labels::new(), &id(1), Some(&[N.into()])).unwrap();
     assert_eq!(after, labels(&[(1, &[C, N])]));
 }
 
 #[test]
-fn promotion_and_the_way_back_swap_current_and_previous() {
+fn promotion_and_rollback_swap_current_and_previous() {
     let before = labels(&[(1, &[P]), (2, &[C]), (3, &[N])]);
     let promoted = move_stage(&before, C, Some(&id(2)), Some(&id(3))).unwrap();
     assert_eq!(promoted, labels(&[(1, &[]), (2, &[P]), (3, &[C, N])]));
@@ -47,7 +47,7 @@ fn promotion_and_the_way_back_swap_current_and_previous() {
 }
 
 #[test]
-fn a_label_that_nobody_has_needs_no_from_and_one_that_is_there_already_stays() {
+fn an_unused_label_needs_no_from_version() {
     let before = labels(&[(1, &[C]), (2, &[])]);
     let after = move_stage(&before, "blue", None, Some(&id(2))).unwrap();
     assert_eq!(after, labels(&[(1, &[C]), (2, &["blue"])]));
@@ -62,7 +62,7 @@ fn a_label_that_nobody_has_needs_no_from_and_one_that_is_there_already_stays() {
 }
 
 #[test]
-fn what_aws_refuses_is_refused_under_its_name() {
+fn refusals_have_the_names_of_aws() {
     let before = labels(&[(1, &[C]), (2, &[N])]);
     let kind = |label, from: Option<u8>, to: Option<u8>| {
         move_stage(&before, label, from.map(id).as_ref(), to.map(id).as_ref())
@@ -92,7 +92,7 @@ fn what_aws_refuses_is_refused_under_its_name() {
 }
 
 #[test]
-fn a_secret_holds_twenty_labels_over_all_its_versions() {
+fn a_secret_has_at_most_twenty_labels() {
     let many: Vec<String> = (0..19).map(|n| format!("l{n}")).collect();
     let full = put(&labels(&[(1, &[C])]), &id(2), Some(&many)).unwrap();
     assert_eq!(
@@ -103,11 +103,10 @@ fn a_secret_holds_twenty_labels_over_all_its_versions() {
     );
 }
 
-/// Every arrangement of the three labels over three versions, every request: a label is never on
-/// two versions, AWSCURRENT never vanishes, a refusal is explained, and a move that went through
-/// left a place that it named.
+/// Checks every arrangement of three labels over three versions with every request. A label is never on
+/// two versions, AWSCURRENT never vanishes, and an accepted move names the version it left.
 #[test]
-fn no_request_breaks_the_rules_whatever_stood_before() {
+fn no_request_breaks_the_rules() {
     let places = [None, Some(1), Some(2), Some(3)];
     let mut tried = 0;
     for current in [1, 2, 3] {
@@ -149,7 +148,7 @@ fn no_request_breaks_the_rules_whatever_stood_before() {
 }
 
 #[test]
-fn pruning_keeps_the_newest_and_whatever_has_a_label() {
+fn pruning_keeps_the_newest_and_labelled_versions() {
     let versions: Vec<(VersionId, bool)> = (0..30).rev().map(|n| (id(n), n == 3)).collect();
     let gone = prunable(&versions, 20);
     assert_eq!(gone.len(), 9);

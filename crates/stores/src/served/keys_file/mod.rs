@@ -1,5 +1,5 @@
-//! The file of the keys (`secrets.serve.keys_file`): who may do what, in TOML that people may edit, with each
-//! key's secret sealed under the store's key.
+//! Keys file (`secrets.serve.keys_file`): keys and permissions in editable TOML, with the secret of each
+//! key sealed under the store's key.
 //!
 //! ```toml
 //! [[key]]
@@ -11,16 +11,18 @@
 //! sealed = "…"
 //! ```
 //!
-//! What can go wrong, and what prevents it:
-//! - somebody else on the machine gives a key more rights: a file that others may write is refused;
-//! - a key's secret is put under another id, which may do more: it is sealed with its id, and opens with no other;
-//! - two commands change the file at once, or one dies in the middle: the folder is locked meanwhile, and the new
-//!   file is written aside and put in its place whole;
-//! - comments and order, which are people's, are lost: what is not changed stays as it stands.
+//! # Failure modes
+//! - Another user of the machine extends the permissions of a key. A file that others may write is
+//!   refused.
+//! - The secret of a key is moved to another id with more permissions. It is sealed with its id, and
+//!   does not open under another.
+//! - Two commands change the file at once, or one exits in the middle. The folder is locked, and a new
+//!   file replaces the old one atomically.
+//! - Comments and order are lost. Unchanged parts of the file stay as written.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -34,18 +36,18 @@ use crate::local::{LocalStore, Refusal};
 use super::keys::{AccessKey, AccessKeys, NewKey};
 use super::policy::{Policy, PolicyError};
 
-/// What secrets of keys are sealed as.
+/// First name of the binding of sealed secrets. Stored secrets depend on it.
 const SEALED_AS: &str = "a key of the served store";
-const HEADER: &str = "# The keys of the served store: made by `twinkey keys add`. What a key may do can be edited here.\n\n";
+const HEADER: &str = "# Keys of the served store, created by `twinkey keys add`. Actions and secrets can be edited.\n\n";
 
-/// One key, as the file has it.
+/// A key in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub id: String,
-    /// Whose it is: for people, logs and AWS's messages.
+    /// The holder of the key, for lists, logs and messages.
     pub name: String,
-    /// RFC 3339.
+    /// Time of creation (RFC 3339).
     pub created: String,
     pub actions: Vec<String>,
     /// Names of secrets, or patterns.
@@ -61,7 +63,7 @@ struct Content {
     key: Vec<Entry>,
 }
 
-/// Why there are no keys. Never quotes the file.
+/// Error of the keys file. Never quotes the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysFileError {
     #[error("the keys file {path} {reason}")]
@@ -74,32 +76,32 @@ pub enum KeysFileError {
     NoSuchKey(String),
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    #[error("the new key's secret: {0}")]
-    Sealing(Refusal),
+    #[error("the new key's secret cannot be sealed: {0}")]
+    Sealing(#[source] Refusal),
 }
 
 impl KeysFileError {
-    /// What to do now.
+    /// What the user can do now.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::File { .. } => {
-                "see [secrets] serve.keys_file in the config, and who may write the file"
+                "check [secrets] serve.keys_file in the config, and the permissions of the file"
             }
             Self::Key { .. } => {
                 "correct the entry, or remove it and make a new key with `twinkey keys add`"
             }
-            Self::Name(_) => "name whoever has the key, as a user of IAM is named",
-            Self::NoSuchKey(_) => "`twinkey keys list` shows those that there are",
+            Self::Name(_) => "name the holder of the key as a user of IAM",
+            Self::NoSuchKey(_) => "run `twinkey keys list`: it shows all keys",
             Self::Policy(_) => {
                 "name actions as Secrets Manager does, and secrets by name, with * and ? for any text and any character"
             }
-            Self::Sealing(_) => "this is a defect of the machine: it gives no random numbers",
+            Self::Sealing(_) => "check the machine: it returns no random numbers",
         }
     }
 }
 
-/// Reads the keys, and opens their secrets. No file, no keys.
+/// Reads the keys and opens their secrets. A missing file has no keys.
 ///
 /// # Errors
 /// [`KeysFileError`]
@@ -110,7 +112,7 @@ pub fn read(path: &Path, store: &LocalStore) -> Result<AccessKeys, KeysFileError
         .collect()
 }
 
-/// The entries, each valid but for its secret, which is not opened.
+/// The validated entries, without opening their secrets.
 ///
 /// # Errors
 /// [`KeysFileError`]
@@ -120,14 +122,14 @@ pub fn entries(path: &Path) -> Result<Vec<Entry>, KeysFileError> {
         check_name(&entry.name)?;
         entry.policy()?;
         if entries[..n].iter().any(|other| other.id == entry.id) {
-            return Err(entry.wrong("it is there twice"));
+            return Err(entry.error("it exists twice"));
         }
     }
     Ok(entries)
 }
 
 impl Entry {
-    fn wrong(&self, reason: impl Into<String>) -> KeysFileError {
+    fn error(&self, reason: impl Into<String>) -> KeysFileError {
         KeysFileError::Key {
             id: self.id.clone(),
             reason: reason.into(),
@@ -135,16 +137,16 @@ impl Entry {
     }
 
     fn policy(&self) -> Result<Policy, KeysFileError> {
-        Policy::new(&self.actions, &self.secrets).map_err(|error| self.wrong(error.to_string()))
+        Policy::new(&self.actions, &self.secrets).map_err(|error| self.error(error.to_string()))
     }
 
     fn open(&self, store: &LocalStore) -> Result<AccessKey, KeysFileError> {
         let sealed = STANDARD
             .decode(&self.sealed)
-            .map_err(|_| self.wrong("its secret is not in base64"))?;
+            .map_err(|_| self.error("its secret is not in base64"))?;
         let secret = store
             .open_external(SEALED_AS, &self.id, &sealed)
-            .map_err(|refusal| self.wrong(format!("its secret: {}", refusal.message)))?;
+            .map_err(|refusal| self.error(format!("its secret: {}", refusal.message)))?;
         Ok(AccessKey::new(
             &self.id,
             &self.name,
@@ -154,7 +156,7 @@ impl Entry {
     }
 }
 
-/// Refuses what IAM would not have as a user's name: it stands in an ARN.
+/// Refuses a name that IAM refuses for a user, because it is part of an ARN.
 fn check_name(name: &str) -> Result<(), KeysFileError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
     if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
@@ -163,7 +165,7 @@ fn check_name(name: &str) -> Result<(), KeysFileError> {
     Err(KeysFileError::Name(name.to_owned()))
 }
 
-/// What a new key is to be.
+/// Name and permissions of a new key.
 #[derive(Debug, Clone)]
 pub struct KeyGrant {
     pub name: String,
@@ -171,7 +173,7 @@ pub struct KeyGrant {
     pub secrets: Vec<String>,
 }
 
-/// Adds a key to the file, which is made with mode 0600 if it is missing.
+/// Adds a key to the file, which is created with mode 0600 if it is missing.
 ///
 /// # Errors
 /// [`KeysFileError`]
@@ -179,21 +181,21 @@ pub fn add(
     path: &Path,
     store: &LocalStore,
     new: &NewKey,
-    wish: &KeyGrant,
+    grant: &KeyGrant,
     now: DateTime<Utc>,
 ) -> Result<(), KeysFileError> {
-    check_name(&wish.name)?;
-    Policy::new(&wish.actions, &wish.secrets)?;
+    check_name(&grant.name)?;
+    Policy::new(&grant.actions, &grant.secrets)?;
     let sealed = store
         .seal_external(SEALED_AS, &new.id, &new.secret)
         .map_err(KeysFileError::Sealing)?;
     let list = |texts: &[String]| value(Array::from_iter(texts));
     let mut entry = Table::new();
     entry["id"] = value(&new.id);
-    entry["name"] = value(&wish.name);
+    entry["name"] = value(&grant.name);
     entry["created"] = value(now.to_rfc3339_opts(SecondsFormat::Secs, true));
-    entry["actions"] = list(&wish.actions);
-    entry["secrets"] = list(&wish.secrets);
+    entry["actions"] = list(&grant.actions);
+    entry["secrets"] = list(&grant.secrets);
     entry["sealed"] = value(STANDARD.encode(sealed));
     change(path, |keys| {
         keys.push(entry);
@@ -201,7 +203,7 @@ pub fn add(
     })
 }
 
-/// Takes a key out of the file.
+/// Removes a key from the file.
 ///
 /// # Errors
 /// [`KeysFileError`]
@@ -216,24 +218,24 @@ pub fn remove(path: &Path, id: &str) -> Result<(), KeysFileError> {
     })
 }
 
-/// The file's text; an empty one where there is no file.
+/// The text of the file; empty if it is missing.
 fn text(path: &Path) -> Result<String, KeysFileError> {
-    let wrong = |reason: String| wrong(path, reason);
+    let error = |reason: String| file_error(path, reason);
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.permissions().mode(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(e) => return Err(error(format!("cannot be read: {e}"))),
     };
     if mode & 0o022 != 0 {
         let mode = mode & 0o7777;
-        return Err(wrong(format!(
-            "may be written by others (mode {mode:04o}): chmod 600 it"
+        return Err(error(format!(
+            "is writable by others (mode {mode:04o}): run chmod 600 on it"
         )));
     }
-    fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))
+    fs::read_to_string(path).map_err(|e| error(format!("cannot be read: {e}")))
 }
 
-fn wrong(path: &Path, reason: impl Into<String>) -> KeysFileError {
+fn file_error(path: &Path, reason: impl Into<String>) -> KeysFileError {
     KeysFileError::File {
         path: path.to_owned(),
         reason: reason.into(),
@@ -241,53 +243,47 @@ fn wrong(path: &Path, reason: impl Into<String>) -> KeysFileError {
 }
 
 fn content(path: &Path, text: &str) -> Result<Content, KeysFileError> {
-    // Its `Display` shows the line too, with what is sealed in it.
+    // `Display` of the error also quotes the line, sealed secret included.
     toml_edit::de::from_str(text)
-        .map_err(|error| wrong(path, format!("is not as expected: {}", error.message())))
+        .map_err(|error| file_error(path, format!("is malformed: {}", error.message())))
 }
 
-/// Changes the file's list of keys, in one go.
+/// Changes the keys of the file atomically.
 fn change(
     path: &Path,
     change: impl FnOnce(&mut ArrayOfTables) -> Result<(), KeysFileError>,
 ) -> Result<(), KeysFileError> {
-    let failed = |error: std::io::Error| wrong(path, format!("cannot be written: {error}"));
+    let failed = |error: std::io::Error| file_error(path, format!("cannot be written: {error}"));
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    // Held until this returns.
+    // The lock is held until this function returns.
     let lock = File::open(folder).map_err(failed)?;
     lock.lock().map_err(failed)?;
     let before = text(path)?;
     content(path, &before)?;
-    // Of a document without a table, comments would stay at the end.
+    // In a document without a table, comments would stay at the end.
     let header = if before.is_empty() { HEADER } else { "" };
-    let mut document: DocumentMut = before.parse().map_err(|_| wrong(path, "is no TOML"))?;
+    let mut document: DocumentMut = before.parse().map_err(|_| file_error(path, "is no TOML"))?;
     let keys = document
         .entry("key")
         .or_insert(Item::ArrayOfTables(ArrayOfTables::new()))
         .as_array_of_tables_mut()
-        .ok_or_else(|| wrong(path, "has its keys in one line: write each as [[key]]"))?;
+        .ok_or_else(|| {
+            file_error(
+                path,
+                "has its keys in an inline array: write each as [[key]]",
+            )
+        })?;
     change(keys)?;
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.new", uuid::Uuid::new_v4()));
-    let aside = PathBuf::from(aside);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&aside)
-        .and_then(|mut file| {
-            file.write_all(format!("{header}{document}").as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&aside, path));
-    if written.is_err() {
-        // The error of the first failure is log; what is left aside holds nothing in clear.
-        let _ = fs::remove_file(&aside);
-    }
-    written.map_err(failed)
+    // Created with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(format!("{header}{document}").as_bytes())
+        .map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::local::api::{Action, Caller};
 
-struct Place {
+struct Fixture {
     folder: TempDir,
     store: LocalStore,
 }
 
-impl Place {
+impl Fixture {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -28,12 +28,19 @@ impl Place {
 
     fn add(&self, name: &str, secret: &str) -> NewKey {
         let new = NewKey::draw().unwrap();
-        let wish = KeyGrant {
+        let grant = KeyGrant {
             name: name.into(),
             actions: vec!["GetSecretValue".into()],
             secrets: vec![secret.into()],
         };
-        add(&self.file(), &self.store, &new, &wish, DateTime::UNIX_EPOCH).unwrap();
+        add(
+            &self.file(),
+            &self.store,
+            &new,
+            &grant,
+            DateTime::UNIX_EPOCH,
+        )
+        .unwrap();
         new
     }
 
@@ -47,120 +54,120 @@ impl Place {
 }
 
 #[tokio::test]
-async fn a_key_that_was_added_is_read_with_what_it_may_do_until_it_is_removed() {
-    let place = Place::open().await;
-    assert!(read(&place.file(), &place.store).unwrap().is_empty());
-    let (one, other) = (place.add("orders", "prod/*"), place.add("ci", "dev/*"));
-    let keys = read(&place.file(), &place.store).unwrap();
+async fn an_added_key_has_its_permissions_until_it_is_removed() {
+    let fixture = Fixture::open().await;
+    assert!(read(&fixture.file(), &fixture.store).unwrap().is_empty());
+    let (one, other) = (fixture.add("orders", "prod/*"), fixture.add("ci", "dev/*"));
+    let keys = read(&fixture.file(), &fixture.store).unwrap();
     let key = keys.by_id(&one.id).unwrap();
     assert_eq!((key.name(), keys.len()), ("orders", 2));
     assert!(key.may(Action::GetSecretValue, Some("prod/x")));
     assert!(!key.may(Action::GetSecretValue, Some("dev/x")));
     assert!(keys.by_token(other.token().expose_secret()).is_some());
 
-    remove(&place.file(), &one.id).unwrap();
-    let keys = read(&place.file(), &place.store).unwrap();
+    remove(&fixture.file(), &one.id).unwrap();
+    let keys = read(&fixture.file(), &fixture.store).unwrap();
     assert!(keys.by_id(&one.id).is_none() && keys.len() == 1);
-    let again = remove(&place.file(), &one.id);
+    let again = remove(&fixture.file(), &one.id);
     assert_eq!(again, Err(KeysFileError::NoSuchKey(one.id)));
 }
 
 #[tokio::test]
-async fn the_file_is_its_owner_s_alone_and_holds_no_secret() {
-    let place = Place::open().await;
-    let new = place.add("orders", "prod/*");
-    let mode = fs::metadata(place.file()).unwrap().permissions().mode();
+async fn the_file_is_private_and_contains_no_secret() {
+    let fixture = Fixture::open().await;
+    let new = fixture.add("orders", "prod/*");
+    let mode = fs::metadata(fixture.file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let text = place.text();
+    let text = fixture.text();
     for secret in [&new.secret, &new.token()] {
         let secret = secret.expose_secret();
         let piece = STANDARD.encode(&secret[..30]);
         assert!(!text.contains(secret) && !text.contains(&piece));
     }
     for wide in [0o620, 0o602] {
-        fs::set_permissions(place.file(), Permissions::from_mode(wide)).unwrap();
-        assert!(place.refused().contains("may be written by others"));
+        fs::set_permissions(fixture.file(), Permissions::from_mode(wide)).unwrap();
+        assert!(fixture.refused().contains("is writable by others"));
     }
 }
 
 #[tokio::test]
 async fn a_secret_opens_under_its_own_id_and_store_only() {
-    let place = Place::open().await;
-    let (one, other) = (place.add("orders", "*"), place.add("ci", "dev/*"));
-    let swapped = place
+    let fixture = Fixture::open().await;
+    let (one, other) = (fixture.add("orders", "*"), fixture.add("ci", "dev/*"));
+    let swapped = fixture
         .text()
         .replace(&one.id, "x")
         .replace(&other.id, &one.id);
-    let elsewhere = Place::open().await;
-    fs::write(elsewhere.file(), place.text()).unwrap();
+    let elsewhere = Fixture::open().await;
+    fs::write(elsewhere.file(), fixture.text()).unwrap();
     fs::set_permissions(elsewhere.file(), Permissions::from_mode(0o600)).unwrap();
     fs::write(
-        place.file(),
+        fixture.file(),
         swapped.replace("\"x\"", &format!("{:?}", other.id)),
     )
     .unwrap();
-    for place in [place, elsewhere] {
-        let said = place.refused();
+    for fixture in [fixture, elsewhere] {
+        let message = fixture.refused();
         assert!(
-            said.contains("does not open under the store's key"),
-            "{said}"
+            message.contains("does not open under the store's key"),
+            "{message}"
         );
     }
 }
 
 #[tokio::test]
 async fn comments_and_order_survive_a_change() {
-    let place = Place::open().await;
-    let one = place.add("orders", "prod/*");
-    let commented = place
+    let fixture = Fixture::open().await;
+    let one = fixture.add("orders", "prod/*");
+    let commented = fixture
         .text()
         .replace("[[key]]", "# the orders' own\n[[key]]");
-    fs::write(place.file(), &commented).unwrap();
-    let other = place.add("ci", "dev/*");
-    assert!(place.text().starts_with(&commented), "{}", place.text());
-    remove(&place.file(), &other.id).unwrap();
-    assert_eq!(place.text(), commented);
-    assert_eq!(entries(&place.file()).unwrap()[0].id, one.id);
+    fs::write(fixture.file(), &commented).unwrap();
+    let other = fixture.add("ci", "dev/*");
+    assert!(fixture.text().starts_with(&commented), "{}", fixture.text());
+    remove(&fixture.file(), &other.id).unwrap();
+    assert_eq!(fixture.text(), commented);
+    assert_eq!(entries(&fixture.file()).unwrap()[0].id, one.id);
 }
 
 #[tokio::test]
-async fn a_file_that_is_wrong_is_refused_and_not_quoted() {
-    let place = Place::open().await;
-    place.add("orders", "prod/*");
-    let good = place.text();
+async fn refuses_a_malformed_file_without_quoting_it() {
+    let fixture = Fixture::open().await;
+    fixture.add("orders", "prod/*");
+    let good = fixture.text();
     for (from, to, why) in [
-        ("name =", "nmae =", "is not as expected"),
+        ("name =", "nmae =", "is malformed"),
         (
             "\"GetSecretValue\"",
             "\"GetSecret\"",
             "is no action of the served store",
         ),
-        ("[\"prod/*\"]", "[]", "it may do nothing"),
+        ("[\"prod/*\"]", "[]", "the key permits nothing"),
         ("sealed = \"", "sealed = \"?", "is not in base64"),
         ("\"orders\"", "\"the orders\"", "is no name for a key"),
-        ("[[key]]", "[[key]", "is not as expected"),
+        ("[[key]]", "[[key]", "is malformed"),
     ] {
-        fs::write(place.file(), good.replace(from, to)).unwrap();
-        let said = place.refused();
+        fs::write(fixture.file(), good.replace(from, to)).unwrap();
+        let message = fixture.refused();
         let sealed = good.rsplit_once("sealed = \"").unwrap().1;
         assert!(
-            said.contains(why) && !said.contains(&sealed[..20]),
-            "{said}"
+            message.contains(why) && !message.contains(&sealed[..20]),
+            "{message}"
         );
     }
     let entry = good.split_once("[[key]]").unwrap().1;
-    fs::write(place.file(), format!("{good}\n[[key]]{entry}")).unwrap();
-    assert!(place.refused().contains("it is there twice"));
+    fs::write(fixture.file(), format!("{good}\n[[key]]{entry}")).unwrap();
+    assert!(fixture.refused().contains("it exists twice"));
 }
 
 #[tokio::test]
-async fn keys_that_are_added_at_once_are_all_there() {
-    let place = Place::open().await;
+async fn concurrent_additions_lose_no_key() {
+    let fixture = Fixture::open().await;
     std::thread::scope(|scope| {
         for n in 0..8 {
-            let place = &place;
-            scope.spawn(move || place.add(&format!("app{n}"), "*"));
+            let fixture = &fixture;
+            scope.spawn(move || fixture.add(&format!("app{n}"), "*"));
         }
     });
-    assert_eq!(entries(&place.file()).unwrap().len(), 8);
+    assert_eq!(entries(&fixture.file()).unwrap().len(), 8);
 }

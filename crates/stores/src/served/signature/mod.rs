@@ -1,17 +1,17 @@
-//! Whose request it is: AWS Signature Version 4, computed anew by the SDK's own signer and compared.
+//! Verification of AWS Signature Version 4. The SDK's signer computes the signature again, and both are
+//! compared.
 //!
-//! What can go wrong, and what prevents it:
-//! - a part of a request is changed on the way: the signature is over the method, the path, the headers that it
-//!   names and the body's hash, which is always computed of the body that came; Host, X-Amz-Date and
-//!   X-Amz-Target have to be among the headers;
-//! - an old request is sent again: its time may be five minutes from now at most, as with AWS. Within these it
-//!   can be, as with AWS: TLS is what keeps others from having it;
-//! - a guess is log how much of it was right: the comparison takes the same time wherever they differ;
-//! - somebody keeps the server busy with large bodies: whose key it is, and when it was signed, is known from
-//!   the head, before the body is read.
+//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>;
+//! the messages are those of AWS.
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>; the
-//! sentences are those that AWS answers with.
+//! # Failure modes
+//! - A part of a request is changed. The signature covers the method, the path, the named headers and
+//!   the hash of the received body. Host, X-Amz-Date and X-Amz-Target must be among the headers.
+//! - An old request is replayed. Its time may differ from now by five minutes, as in AWS. Within that
+//!   time TLS prevents others from reading it.
+//! - A comparison reveals how much of a guess is right. It takes constant time.
+//! - Large bodies keep the server busy. The key and the time are checked from the head, before the body
+//!   is read.
 
 use std::time::SystemTime;
 
@@ -32,13 +32,13 @@ const SERVICE: &str = "secretsmanager";
 const TERMINATOR: &str = "aws4_request";
 const DATE: &str = "x-amz-date";
 const TOKEN: &str = "x-amz-security-token";
-/// What a signature has to be over, where the request has it.
-const MUST_BE_SIGNED: [&str; 3] = ["host", DATE, "x-amz-target"];
+/// Headers that a signature must cover.
+const REQUIRED_HEADERS: [&str; 3] = ["host", DATE, "x-amz-target"];
 const FORMAT: &str = "%Y%m%dT%H%M%SZ";
-/// How far a request's time may be from ours.
-const SKEW: TimeDelta = TimeDelta::minutes(5);
+/// Limit of the difference between a request's time and now.
+const MAX_SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// What a request's head claims.
+/// Signature data from the head of a request.
 #[derive(Debug)]
 pub(super) struct SignatureClaim {
     key_id: String,
@@ -48,7 +48,7 @@ pub(super) struct SignatureClaim {
     signed_at: DateTime<Utc>,
 }
 
-/// Nobody has this key, or it came with a session's token, which no key here has.
+/// The refusal of an unknown key, or of a session token, which no key of the served store has.
 pub(super) fn unrecognized() -> Refusal {
     Refusal::new(
         RefusalKind::UnrecognizedClient,
@@ -72,10 +72,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl SignatureClaim {
-    /// Reads it.
+    /// Reads the signature of a request.
     ///
     /// # Errors
-    /// AWS's for a signature that is missing, incomplete, or of another scope.
+    /// The errors of AWS for a missing, incomplete or wrongly scoped signature.
     pub(super) fn read(head: &Parts) -> Result<Self, Refusal> {
         let headers = &head.headers;
         let Some(header) = headers.get(AUTHORIZATION) else {
@@ -84,35 +84,35 @@ impl SignatureClaim {
                 "Missing Authentication Token",
             ));
         };
-        let said = Authorization::parse(header.to_str().unwrap_or_default())?;
+        let authorization = Authorization::parse(header.to_str().unwrap_or_default())?;
         let Some((date, signed_at)) = text(headers, DATE).and_then(|d| Some((d, time(d)?))) else {
             return Err(Refusal::new(
                 RefusalKind::IncompleteSignature,
                 "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
             ));
         };
-        let signed = |name: &str| said.signed_headers.contains(&name);
-        for name in MUST_BE_SIGNED {
+        let signed = |name: &str| authorization.signed_headers.contains(&name);
+        for name in REQUIRED_HEADERS {
             if !signed(name) || !headers.contains_key(name) {
                 return Err(invalid(format!(
                     "'{name}' must be a 'SignedHeader' in the AWS Authorization."
                 )));
             }
         }
-        if said.terminator != TERMINATOR {
+        if authorization.terminator != TERMINATOR {
             return Err(invalid(format!(
                 "Credential should be scoped with a valid terminator: '{TERMINATOR}'."
             )));
         }
-        if said.service != SERVICE {
+        if authorization.service != SERVICE {
             return Err(invalid(format!(
                 "Credential should be scoped to correct service: '{SERVICE}'."
             )));
         }
-        if said.region.is_empty() {
+        if authorization.region.is_empty() {
             return Err(invalid("Credential should be scoped to a valid region."));
         }
-        if !date.starts_with(said.date) || said.date.len() != 8 {
+        if !date.starts_with(authorization.date) || authorization.date.len() != 8 {
             return Err(invalid(format!(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
                  '{}', from '{date}'.",
@@ -123,38 +123,38 @@ impl SignatureClaim {
             return Err(unrecognized());
         }
         Ok(Self {
-            key_id: said.key_id.to_owned(),
-            region: said.region.to_owned(),
-            signed_headers: said
+            key_id: authorization.key_id.to_owned(),
+            region: authorization.region.to_owned(),
+            signed_headers: authorization
                 .signed_headers
                 .iter()
                 .map(|h| (*h).to_owned())
                 .collect(),
-            signature: said.signature.to_owned(),
+            signature: authorization.signature.to_owned(),
             signed_at,
         })
     }
 
-    /// The id of the key that it says it is signed with.
+    /// The id of the signing key.
     pub(super) fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// Refuses what was signed too long ago, or is not signed yet.
+    /// Refuses a signature that is too old or in the future.
     ///
     /// # Errors
     /// InvalidSignatureException
     pub(super) fn check_time(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
         let write = |at: DateTime<Utc>| at.format(FORMAT).to_string();
         let (at, here) = (write(self.signed_at), write(now));
-        if now - self.signed_at > SKEW {
-            let least = write(now - SKEW);
+        if now - self.signed_at > MAX_SKEW {
+            let least = write(now - MAX_SKEW);
             return Err(invalid(format!(
                 "Signature expired: {at} is now earlier than {least} ({here} - 5 min.)"
             )));
         }
-        if self.signed_at - now > SKEW {
-            let most = write(now + SKEW);
+        if self.signed_at - now > MAX_SKEW {
+            let most = write(now + MAX_SKEW);
             return Err(invalid(format!(
                 "Signature not yet current: {at} is still later than {most} ({here} + 5 min.)"
             )));
@@ -162,7 +162,7 @@ impl SignatureClaim {
         Ok(())
     }
 
-    /// Refuses what is not signed with this identity, or was changed since.
+    /// Refuses a request that was changed or signed by another identity.
     ///
     /// # Errors
     /// InvalidSignatureException
@@ -178,7 +178,7 @@ impl SignatureClaim {
             .map_err(|_| mismatch())
     }
 
-    /// The signature that the request should have; `None` where it cannot have one.
+    /// The expected signature; `None` if none can be computed.
     fn compute(
         &self,
         service: &str,
@@ -187,7 +187,7 @@ impl SignatureClaim {
         identity: &Identity,
     ) -> Option<String> {
         let mut settings = SigningSettings::default();
-        // Those that the request names are signed, whichever they are.
+        // All headers that the request names are signed.
         settings.excluded_headers = None;
         let params = v4::SigningParams::builder()
             .identity(identity)
@@ -215,7 +215,7 @@ impl SignatureClaim {
     }
 }
 
-/// A time as `X-Amz-Date` writes it, of which there is one way only.
+/// Parses the only format of `X-Amz-Date`.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let at = NaiveDateTime::parse_from_str(text, FORMAT).ok()?.and_utc();
     (text.len() == 16 && at.format(FORMAT).to_string() == text).then_some(at)

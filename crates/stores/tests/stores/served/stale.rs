@@ -9,7 +9,7 @@ const MAX_ROUNDS: usize = 50;
 
 /// Far more flips than there are in earnest. The full size, and how quick it is, is in `make bench`.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_value_is_stale_after_a_flip_by_another_opener_of_the_file_was_acknowledged() {
+async fn no_value_is_stale_after_an_acknowledged_flip() {
     let fixture = LoadFixture::open().await;
     let mut flips = 0;
     // How many fit into a volley is the machine's affair.
