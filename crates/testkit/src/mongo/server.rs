@@ -186,7 +186,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// One command of somebody who has not signed in.
+/// Runs one command without a sign-in.
 pub fn run_unauthenticated(port: u16, command: &Document) -> Document {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket

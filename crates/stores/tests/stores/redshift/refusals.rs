@@ -180,7 +180,7 @@ async fn invalid_requests_have_named_errors() {
             ask()
                 .database("dev")
                 .cluster_identifier(CLUSTER)
-                .secret_arn("nobody"),
+                .secret_arn("missing"),
         ),
     ] {
         assert_eq!(name(call.send().await), "ValidationException", "{what}");
