@@ -9,7 +9,7 @@ use twinkey_core::code::{Code, Problem};
 use twinkey_core::telemetry::TelemetryError;
 use twinkey_stores::StoreError;
 
-use super::output::{BAD, DIM};
+use super::style::{BAD, DIM};
 
 /// A failure of a command.
 #[derive(Debug)]

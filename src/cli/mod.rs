@@ -12,6 +12,7 @@ mod rotations;
 mod secret;
 mod serve;
 mod setup;
+mod style;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

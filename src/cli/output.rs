@@ -1,18 +1,13 @@
 //! Text output: aligned tables, colours on a terminal, short times.
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::failure::Failure;
+pub(super) use super::style::{BAD, DIM, GOOD, STRONG, WARN};
 use twinkey_core::code::Code;
 use twinkey_engines::{Finding, Severity};
-
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
-pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const STRONG: Style = Style::new().bold();
 
 /// Prints data as JSON.
 pub(super) fn json(data: &impl Serialize) -> Result<(), Failure> {

@@ -84,7 +84,7 @@ impl BoundStore {
         });
         let served = Arc::clone(&self.served);
         let mut reloads = vec![tokio::spawn(async move {
-            served.renew_keys(self.keys_file).await;
+            served.reload_keys(self.keys_file).await;
         })];
         if let Some(identity) = self.identity {
             reloads.push(tokio::spawn(reload_certificate(identity, clock.clone())));
