@@ -10,6 +10,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api_error;
+#[cfg(feature = "aws")]
 pub mod aws;
 pub mod batch;
 mod error;
