@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::rotation::error::RotationError;
-use twinkey_core::code::{Code, Problem};
+use twinkey_core::code::{Code, Diagnostic, Problem};
 
 /// An error response: a problem and its HTTP status.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config::ConfigErrors;
 use crate::journal::JournalError;
 use crate::rotation::error::RotationError;
-use twinkey_core::code::{Code, Problem};
+use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_core::telemetry::TelemetryError;
 use twinkey_stores::StoreError;
 
@@ -30,7 +30,7 @@ impl Failure {
         match self {
             Self::Problem(problem) => print(problem.code, &problem.message, &problem.hint, 1),
             Self::Usage(problem) => print(problem.code, &problem.message, &problem.hint, 2),
-            Self::Config(errors) => print(errors.code(), &errors.to_string(), errors.hint(), 2),
+            Self::Config(errors) => print(errors.code(), &errors.to_string(), &errors.hint(), 2),
             Self::Printed => ExitCode::FAILURE,
         }
     }

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use crate::config::settings::{SecretsBackend, Serve};
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::SecretStore;
 use twinkey_stores::local::LocalStore;

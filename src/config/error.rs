@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::features;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 
 /// One error of a config.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,26 +37,25 @@ impl ConfigErrors {
             }],
         }
     }
+}
 
-    /// Always `config_invalid`.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for ConfigErrors {
+    fn code(&self) -> Code {
         Code::ConfigInvalid
     }
 
-    /// The next step for the user.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
+    fn hint(&self) -> String {
         let missing = |error: &ConfigError| features::hint(&error.message);
         if let Some(hint) = self.errors.iter().find_map(missing) {
-            return hint;
+            return hint.into();
         }
-        match self.file {
+        let hint = match self.file {
             None => "give the file with --config FILE or TWINKEY_CONFIG",
             Some(_) => {
                 "correct these errors and try again; config/twinkey.toml documents every key"
             }
-        }
+        };
+        hint.into()
     }
 }
 

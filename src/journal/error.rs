@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 
 /// Why a call to the journal failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,19 +19,15 @@ pub enum JournalError {
     Lost { run: Uuid },
 }
 
-impl JournalError {
-    /// `journal_unavailable`, or `lost_race` for what another worker has taken over.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for JournalError {
+    fn code(&self) -> Code {
         match self {
             Self::Unavailable { .. } | Self::Occupied { .. } => Code::JournalUnavailable,
             Self::Lost { .. } => Code::LostRace,
         }
     }
 
-    /// What the user can do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             Self::Unavailable { .. } => "check journal.url: a file must be writable by this user, on a disk with free space, and created by this version or an older one; a PostgreSQL must be reachable, and its user must own the database",
             Self::Occupied { .. } => "stop that worker, or let all workers use one PostgreSQL: journal.url = \"postgres://…\"",

@@ -2,7 +2,7 @@
 
 use crate::journal::JournalError;
 use crate::rotation::decide::Refusal;
-use twinkey_core::code::{Code, Problem};
+use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_core::secret::document::DocumentError;
 use twinkey_engines::EngineError;
 use twinkey_stores::StoreError;
@@ -36,7 +36,7 @@ impl CredentialRole {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotationError {
-    #[error("{}{source}", .source.unnamed(.secret))]
+    #[error("{}{source}", .source.secret_prefix(.secret))]
     Store { secret: String, source: StoreError },
     #[error("{what} {secret:?}: {source}")]
     Document {
@@ -79,10 +79,10 @@ impl RotationError {
             passes: refusal.passes(),
         }
     }
+}
 
-    /// The error code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for RotationError {
+    fn code(&self) -> Code {
         match self {
             Self::Store { source, .. } => source.code(),
             Self::Document { .. } | Self::Incomplete { .. } => Code::SecretMalformed,
@@ -102,9 +102,7 @@ impl RotationError {
         }
     }
 
-    /// What a reader can do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             Self::Store { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),
@@ -128,25 +126,13 @@ impl RotationError {
         }
     }
 
-    /// Whether another attempt in the window may succeed without a change by a person.
-    #[must_use]
-    pub const fn retryable(&self) -> bool {
+    fn retryable(&self) -> bool {
         match self {
             Self::Store { source, .. } => source.retryable(),
             Self::Engine { source, .. } => source.retryable(),
             Self::Refused { passes, .. } => *passes,
             Self::Journal(_) => true,
             _ => false,
-        }
-    }
-
-    /// Code, message and hint.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        Problem {
-            code: self.code(),
-            message: self.to_string(),
-            hint: self.hint(),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::cron::Cron;
 use super::rate::{self, Rate};
 use super::window::Overlap;
 use super::{aws, fields};
+use twinkey_core::code::{Code, Diagnostic};
 
 /// AWS's limit on the length of an expression, in characters (`RotationRulesType`, Secrets Manager API).
 const MAX_LENGTH: usize = 256;
@@ -50,11 +51,15 @@ impl ScheduleError {
             hint: hint.into(),
         }
     }
+}
 
-    /// Always `config_invalid`.
-    #[must_use]
-    pub const fn code(&self) -> twinkey_core::code::Code {
-        twinkey_core::code::Code::ConfigInvalid
+impl Diagnostic for ScheduleError {
+    fn code(&self) -> Code {
+        Code::ConfigInvalid
+    }
+
+    fn hint(&self) -> String {
+        self.hint.clone()
     }
 }
 

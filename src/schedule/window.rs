@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 
 /// The shortest window of a config.
 pub const SHORTEST: Duration = Duration::from_secs(5 * 60);
@@ -96,21 +96,18 @@ fn config_duration(length: &Duration) -> String {
     }
 }
 
-impl WindowError {
-    /// Always `config_invalid`.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for WindowError {
+    fn code(&self) -> Code {
         Code::ConfigInvalid
     }
 
-    /// The next step for the user.
-    #[must_use]
-    pub const fn hint(&self) -> &'static str {
+    fn hint(&self) -> String {
         match self {
             Self::Length => "give a window such as \"1h\"",
             Self::Offset { .. } => "set a spread that is shorter than the window",
             Self::Overlap { .. } => "shorten the window, or let it open less often",
         }
+        .into()
     }
 }
 

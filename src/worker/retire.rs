@@ -18,6 +18,7 @@ use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::refusal::describe_session;
 use crate::rotation::run::version_id;
 use crate::worker::window_runner::WindowRunner;
+use twinkey_core::code::Diagnostic;
 use twinkey_core::telemetry::AUDIT;
 
 /// Interval of attempts to lock one user.

@@ -27,7 +27,7 @@ use crate::rotation::run::version_id;
 use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
 use twinkey_core::backoff::Backoff;
-use twinkey_core::code::{Code, Problem};
+use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_stores::VersionId;
 
 /// Failed attempts after which a run fails until the next window.

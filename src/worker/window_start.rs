@@ -11,9 +11,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::config::settings::Rotation;
 use crate::journal::{RotationRecord, RunState, Trigger};
 use crate::schedule::Window;
-use twinkey_core::backoff::Backoff;
 use crate::worker::catch_up::still_due;
 use crate::worker::window_runner::WindowRunner;
+use twinkey_core::backoff::Backoff;
+use twinkey_core::code::Diagnostic;
 
 impl WindowRunner {
     /// Runs a window, unless it is paused, finished or obsolete.

@@ -1,9 +1,8 @@
-//! The error codes of the contract: the one vocabulary that the command line, the admin endpoint,
-//! the journal and the metrics share.
+//! Error codes of the command line, the admin endpoint, the journal and the metrics.
 
 use serde::{Deserialize, Serialize};
 
-/// Why something was refused or failed. The text form (`config_invalid`, …) is stable and documented.
+/// Cause of a refusal or failure. The text form (`config_invalid`, …) is stable and documented.
 #[derive(
     Debug,
     Clone,
@@ -45,11 +44,12 @@ pub enum Code {
     DbRefused,
     JournalUnavailable,
     Internal,
+    HostUntrusted,
 }
 
 impl Code {
-    /// Every code, in the order of the contract.
-    pub const ALL: [Self; 26] = [
+    /// All codes, in the documented order.
+    pub const ALL: [Self; 27] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -76,6 +76,7 @@ impl Code {
         Self::DbRefused,
         Self::JournalUnavailable,
         Self::Internal,
+        Self::HostUntrusted,
     ];
 
     /// The stable text form.
@@ -108,6 +109,7 @@ impl Code {
             Self::DbRefused => "db_refused",
             Self::JournalUnavailable => "journal_unavailable",
             Self::Internal => "internal",
+            Self::HostUntrusted => "host_untrusted",
         }
     }
 }
@@ -118,7 +120,7 @@ impl std::fmt::Display for Code {
     }
 }
 
-/// What every failure tells a person: a code, what happened, and what to do now. Never a password.
+/// Description of a failure for users: a code, a message and a hint. Never a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     pub code: Code,
@@ -129,5 +131,28 @@ pub struct Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+/// An error with a code, a hint and a decision about retries.
+pub trait Diagnostic: std::error::Error {
+    /// The error code.
+    fn code(&self) -> Code;
+
+    /// What the user can do now, as an imperative.
+    fn hint(&self) -> String;
+
+    /// Whether a retry can succeed without intervention.
+    fn retryable(&self) -> bool {
+        false
+    }
+
+    /// The description of the failure for users.
+    fn problem(&self) -> Problem {
+        Problem {
+            code: self.code(),
+            message: self.to_string(),
+            hint: self.hint(),
+        }
     }
 }

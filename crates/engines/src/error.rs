@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::EngineKind;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 
 /// An engine's error. Messages never hold a password or a statement that holds one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,10 +51,8 @@ pub enum EngineError {
     NotInBuild { engine: EngineKind },
 }
 
-impl EngineError {
-    /// The error code. For a refused sign-in the caller replaces it by that of the credentials.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for EngineError {
+    fn code(&self) -> Code {
         match self {
             Self::Unreachable { .. } => Code::DbUnreachable,
             Self::Tls { .. } | Self::Roots { .. } => Code::TlsFailed,
@@ -65,9 +63,7 @@ impl EngineError {
         }
     }
 
-    /// The remedy, as an imperative.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             Self::Unreachable { host, port, .. } => format!(
                 "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
@@ -85,9 +81,7 @@ impl EngineError {
         }
     }
 
-    /// Whether a retry can succeed without an operator's action.
-    #[must_use]
-    pub const fn retryable(&self) -> bool {
+    fn retryable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
     }
 }

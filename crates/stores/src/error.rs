@@ -1,6 +1,6 @@
 //! Errors of the stores.
 
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 
 use crate::VersionId;
 
@@ -50,9 +50,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The error code.
+    /// A prefix that names the secret, for messages that do not name it.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn secret_prefix(&self, secret: &str) -> String {
+        match self {
+            Self::Throttled { .. } | Self::Unavailable { .. } => format!("secret {secret:?}: "),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Diagnostic for StoreError {
+    fn code(&self) -> Code {
         match self {
             Self::NotFound { .. } => Code::SecretNotFound,
             Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
@@ -64,9 +73,7 @@ impl StoreError {
         }
     }
 
-    /// What the user can do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             Self::NotFound { .. } => "check the name or ARN, the region and the account; `twinkey secret list` shows the embedded store".into(),
             Self::VersionExists { .. } | Self::StageMoved { .. } => "run `twinkey status`: another process changed the secret, and the next run starts from its current state".into(),
@@ -78,18 +85,7 @@ impl StoreError {
         }
     }
 
-    /// A prefix that names the secret, for messages that do not name it.
-    #[must_use]
-    pub fn secret_prefix(&self, secret: &str) -> String {
-        match self {
-            Self::Throttled { .. } | Self::Unavailable { .. } => format!("secret {secret:?}: "),
-            _ => String::new(),
-        }
-    }
-
-    /// Whether a retry in the window can succeed without intervention.
-    #[must_use]
-    pub const fn retryable(&self) -> bool {
+    fn retryable(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
     }
 }

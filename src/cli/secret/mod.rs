@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
 use twinkey_stores::stage;

@@ -18,7 +18,7 @@ use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::config::settings::Server;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_engines::tls::client_config;
 
 use crate::cli::failure::Failure;

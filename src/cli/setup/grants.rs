@@ -5,6 +5,7 @@ use twinkey_engines::{EngineKind, grants_for_master};
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use twinkey_core::code::Diagnostic;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {

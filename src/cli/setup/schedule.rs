@@ -10,6 +10,7 @@ use twinkey_core::telemetry::Clock;
 
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, time};
+use twinkey_core::code::Diagnostic;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {

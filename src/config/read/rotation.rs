@@ -14,6 +14,7 @@ use crate::config::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, 
 use crate::config::table::Table;
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
+use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_engines::{
     DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,

@@ -9,6 +9,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::refusal::{describe_session, refusal_error};
+use twinkey_core::code::Diagnostic;
 use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
 
 /// Result of the preflight checks of one rotation.

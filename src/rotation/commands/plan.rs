@@ -10,7 +10,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::observe::observe;
 use crate::rotation::refusal::refusal_error;
-use twinkey_core::code::Problem;
+use twinkey_core::code::{Diagnostic, Problem};
 use twinkey_engines::{Change, ChangeKind, Finding};
 
 /// The changes that a run would make now.

@@ -32,7 +32,7 @@ use crate::rotation::run::lease::{LEASE, Lease, RENEWAL};
 use crate::rotation::run::reconcile::reconcile;
 use crate::rotation::run::recorder::Recorder;
 use crate::schedule::Window;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::telemetry::OUTCOME;
 use twinkey_stores::VersionId;
 

@@ -12,6 +12,7 @@ use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_standby};
 use crate::rotation::refusal::refusal_error;
+use twinkey_core::code::Diagnostic;
 use twinkey_engines::Session;
 use twinkey_stores::SecretStore;
 

@@ -7,7 +7,7 @@ use crate::config::settings::Rotation;
 use crate::rotation::commands::heartbeat::HeartbeatResult;
 use crate::rotation::error::RotationError;
 use parking_lot::RwLock;
-use twinkey_core::code::{Code, Problem};
+use twinkey_core::code::{Code, Diagnostic, Problem};
 
 /// Change of a rotation's heartbeat state.
 #[derive(Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 pub use clock::{Clock, ClockControl};
 
-use crate::code::Code;
+use crate::code::{Code, Diagnostic};
 
 /// `--log-format`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -125,16 +125,12 @@ fn levels(verbosity: u8) -> Targets {
 #[error("logging was set up twice in one process")]
 pub struct TelemetryError;
 
-impl TelemetryError {
-    /// Always `internal`.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for TelemetryError {
+    fn code(&self) -> Code {
         Code::Internal
     }
 
-    /// What the user can do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         "this is a bug in twinkey: please report it with the command that was run".into()
     }
 }

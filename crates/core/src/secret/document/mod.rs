@@ -18,7 +18,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Sensitive;
-use crate::code::Code;
+use crate::code::{Code, Diagnostic};
 
 /// A well-formed secret document. Holds the text as it was, and where the two values stand in it.
 #[derive(Debug, Clone)]
@@ -70,16 +70,12 @@ fn names(fields: &[&str]) -> String {
     quoted.join(", ")
 }
 
-impl DocumentError {
-    /// Always `secret_malformed`.
-    #[must_use]
-    pub const fn code(&self) -> Code {
+impl Diagnostic for DocumentError {
+    fn code(&self) -> Code {
         Code::SecretMalformed
     }
 
-    /// What to do now.
-    #[must_use]
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             Self::NotAnObject { .. } => "store a JSON object such as {\"engine\":\"postgres\",\"host\":…,\"username\":…,\"password\":…}".into(),
             Self::Twice { field } => format!("keep one `{field}` in the secret and store it again"),

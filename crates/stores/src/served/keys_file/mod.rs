@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::local::{LocalStore, Refusal};
+use twinkey_core::code::{Code, Diagnostic};
 
 use super::keys::{AccessKey, AccessKeys, NewKey};
 use super::policy::{Policy, PolicyError};
@@ -80,10 +81,12 @@ pub enum KeysFileError {
     Sealing(#[source] Refusal),
 }
 
-impl KeysFileError {
-    /// What the user can do now.
-    #[must_use]
-    pub const fn hint(&self) -> &'static str {
+impl Diagnostic for KeysFileError {
+    fn code(&self) -> Code {
+        Code::ConfigInvalid
+    }
+
+    fn hint(&self) -> String {
         match self {
             Self::File { .. } => {
                 "check [secrets] serve.keys_file in the config, and the permissions of the file"
@@ -98,6 +101,7 @@ impl KeysFileError {
             }
             Self::Sealing(_) => "check the machine: it returns no random numbers",
         }
+        .into()
     }
 }
 

@@ -13,7 +13,8 @@ async fn as_app(place: &Place, action: &str, body: Json) -> Json {
 }
 
 #[tokio::test]
-async fn every_action_on_a_forbidden_name_is_denied_however_it_is_written_and_whether_it_is_there() {
+async fn every_action_on_a_forbidden_name_is_denied_however_it_is_written_and_whether_it_is_there()
+{
     let place = Place::open().await;
     place
         .beside
