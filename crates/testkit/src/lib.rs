@@ -1,16 +1,19 @@
-//! What the integration tests share: real servers, the AWS stand-ins, and small helpers.
+//! Database servers, AWS stand-ins, relays and fixtures for tests, benchmarks and the demo.
+
 pub mod aws;
-pub mod rng;
+pub mod environment;
 pub mod interruption;
 pub mod leak_scan;
+pub mod load;
 pub mod locations;
 pub mod mongo;
 pub mod moto;
 pub mod mysql;
 pub mod pki;
+pub mod ports;
 pub mod postgres;
+pub mod rng;
 mod server;
-pub use server::LaunchError;
-pub mod environment;
 pub mod signed;
-pub mod load;
+
+pub use server::LaunchError;

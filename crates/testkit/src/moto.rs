@@ -1,28 +1,26 @@
-//! moto, as a second opinion on the stores: where it is right (the list is in `tests/stores.rs`).
+//! A moto server, as a second implementation of Secrets Manager. Its deviations from AWS are listed
+//! in `crates/stores/tests/stores`.
 
-use crate::locations::cache;
 use std::process::{Child, Command, Stdio};
 
-/// A moto server on a free port; killed when dropped.
+use crate::locations::cache;
+use crate::ports;
+
+/// A moto server on a free port. Dropping it kills it.
 pub struct Moto {
     child: Child,
     url: String,
 }
 
 impl Moto {
-    /// Starts one and waits until it answers.
+    /// Starts a server and waits until it answers.
     pub async fn start() -> Self {
         let program = cache().join("venv/bin/moto_server");
         assert!(
             program.exists(),
-            "moto is not there: run scripts/setup, which makes .cache/venv"
+            "moto is not installed: run scripts/setup, which makes .cache/venv"
         );
-        // moto binds the port itself; the operating system does not hand a free one out twice in a row.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = ports::reserve().unwrap();
         let child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
@@ -53,7 +51,7 @@ impl Moto {
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both fail only if it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

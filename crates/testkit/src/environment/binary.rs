@@ -1,4 +1,4 @@
-//! The twinkey binary, run on a shop.
+//! The `twinkey` program, run in an environment.
 
 use std::process::{Output, Stdio};
 
@@ -9,7 +9,7 @@ use crate::locations::twinkey_program;
 use super::{Database, Environment, until};
 
 impl<D: Database> Environment<D> {
-    /// The binary with the shop's config, ready to be given arguments.
+    /// A command of the program with the config of the environment.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -23,7 +23,7 @@ impl<D: Database> Environment<D> {
         command
     }
 
-    /// Runs the binary to its end.
+    /// Runs the program.
     pub async fn twinkey(&self, args: &[&str]) -> Output {
         self.command(twinkey_program())
             .args(args)
@@ -32,8 +32,8 @@ impl<D: Database> Environment<D> {
             .unwrap()
     }
 
-    /// Runs the binary to its end, which must be good; gives what it printed.
-    pub async fn good(&self, args: &[&str]) -> String {
+    /// Runs the program, which must succeed, and returns its output.
+    pub async fn run_ok(&self, args: &[&str]) -> String {
         let output = self.twinkey(args).await;
         assert!(
             output.status.success(),
@@ -44,29 +44,29 @@ impl<D: Database> Environment<D> {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs the binary; it must end with status 1 (or `status`) and this code, and a hint.
+    /// Runs the program, which must exit with this status, this code and a hint. Returns its errors.
     pub async fn fails(&self, args: &[&str], status: i32, code: &str) -> String {
         let output = self.twinkey(args).await;
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {message}");
         assert!(
-            said.contains(&format!("error[{code}]: ")),
-            "{args:?}: {said}"
+            message.contains(&format!("error[{code}]: ")),
+            "{args:?}: {message}"
         );
-        let hint = said.split_once("hint: ").map(|(_, hint)| hint.trim());
-        assert!(hint.is_some_and(|h| !h.is_empty()), "{args:?}: {said}");
-        said
+        let hint = message.split_once("hint: ").map(|(_, hint)| hint.trim());
+        assert!(hint.is_some_and(|h| !h.is_empty()), "{args:?}: {message}");
+        message
     }
 
-    /// Runs the binary; it must end with status 1 and this code, and have changed nothing.
+    /// Runs the program, which must exit with status 1 and this code, and change nothing.
     pub async fn refuses(&self, args: &[&str], code: &str) -> String {
         let before = self.state().await;
-        let said = self.fails(args, 1, code).await;
+        let message = self.fails(args, 1, code).await;
         assert_eq!(self.state().await, before, "{args:?}: {code}");
-        said
+        message
     }
 
-    /// Starts `serve` and waits until its endpoint at `address` answers.
+    /// Starts `serve` and waits until it is ready at `address`.
     pub async fn serve(&self, address: &str) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -84,7 +84,7 @@ impl<D: Database> Environment<D> {
         until("the worker is ready", async || {
             if let Some(status) = child.try_wait().unwrap() {
                 let log = std::fs::read_to_string(self.folder.path().join("serve.log")).unwrap();
-                panic!("serve ended: {status}\n{log}");
+                panic!("serve exited: {status}\n{log}");
             }
             reqwest::get(&url)
                 .await

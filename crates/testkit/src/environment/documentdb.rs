@@ -1,4 +1,4 @@
-//! The shop on a server of MongoDB's wire protocol. Its secrets name a relay in front of it,
+//! The environment on a server of MongoDB's wire protocol. Its secrets name a relay in front of it,
 //! which records commands; fixtures connect to the server directly.
 
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use twinkey_core::secret::Credentials;
 
-use super::super::mongo::client::{SignIn, run};
-use super::super::mongo::server::MongoServer;
-use super::super::mongo::recording_relay::RecordingRelay;
-use super::{Backend, Database, FIRST, Plan, Environment, StandIn};
+use crate::mongo::client::{SignIn, run};
+use crate::mongo::server::MongoServer;
+use crate::mongo::recording_relay::RecordingRelay;
+use super::{Backend, Database, FIRST, Setup, Environment, StandIn};
 
 pub type MongoEnvironment = Environment<LocalMongo>;
 
-/// What users are made with here.
+/// The authentication mechanisms of the users.
 pub const MECHANISMS: [&str; 2] = ["SCRAM-SHA-1", "SCRAM-SHA-256"];
 /// The commands that change a user.
 pub const CHANGES: &[&str] = &[
@@ -33,16 +33,16 @@ pub struct LocalMongo {
 }
 
 impl MongoEnvironment {
-    /// A shop on MongoDB's stand-in and the strict stand-in of AWS.
-    pub async fn on_mongo(plan: Plan) -> Self {
-        Self::on_mongo_with(plan, Backend::StandIn(StandIn::start().await)).await
+    /// An environment with a MongoDB-wire server and the AWS stand-in.
+    pub async fn on_mongo(setup: Setup) -> Self {
+        Self::on_mongo_with(setup, Backend::StandIn(StandIn::start().await)).await
     }
 
-    pub async fn on_mongo_with(plan: Plan, backend: Backend) -> Self {
-        Self::build(plan, backend).await
+    pub async fn on_mongo_with(setup: Setup, backend: Backend) -> Self {
+        Self::build(setup, backend).await
     }
 
-    /// Carries out a command as the superuser.
+    /// Executes a command as the superuser.
     pub async fn run(&self, database: &str, command: Document) -> Document {
         let root = self.root("admin").await;
         let what = command.to_string();
@@ -75,7 +75,7 @@ impl MongoEnvironment {
         Some(user.to_string())
     }
 
-    /// Where the log of commands ends now, for [`Self::changes_since`].
+    /// The current length of the log, for [`Self::changes_since`].
     pub fn log_end(&self) -> usize {
         self.log().len()
     }
@@ -98,14 +98,14 @@ pub fn role(name: &str, database: &str) -> Document {
 }
 
 impl Database for LocalMongo {
-    /// As AWS writes it in the secrets of DocumentDB.
+    /// The value in secrets that AWS creates for DocumentDB.
     const ENGINE: &'static str = "mongo";
     type Connection = Client;
     type Error = mongodb::error::Error;
 
-    fn start(plan: &Plan) -> Self {
+    fn start(setup: &Setup) -> Self {
         let server = MongoServer::start(None);
-        let relay = RecordingRelay::start(server.port(), plan.tls.as_ref());
+        let relay = RecordingRelay::start(server.port(), setup.tls.as_ref());
         let relay = tokio::runtime::Handle::current().block_on(relay);
         Self { server, relay }
     }
@@ -147,7 +147,7 @@ impl Database for LocalMongo {
         run(&root, "reports", first).await.unwrap();
     }
 
-    /// The database is where the users work; they live in `admin`.
+    /// The users are defined in `admin`, so that `_database` is not used.
     async fn connect(
         &self,
         user: &str,

@@ -1,43 +1,45 @@
-//! A street of shops: many pairs on one PostgreSQL, each with its secret, table and rotation, so that
-//! what takes its time goes on side by side; and a checker that knows nothing of twinkey.
+//! Many pairs on one PostgreSQL, each with its secret, table and rotation, and a checker that does
+//! not use twinkey.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use twinkey_stores::{SecretStore, Selector, VersionId, stage};
 
-use super::{Backend, FIRST, MASTER_SECRET, Plan, Environment, run};
+use super::{Backend, FIRST, MASTER_SECRET, Setup, Environment, run};
 
+/// An environment with many pairs.
 pub struct ManyPairs {
     pub env: Environment,
-    pub pairs: usize,
+    pub count: usize,
 }
 
-/// The base user of a pair; also the rotation's name, and that of the schema.
+/// The base user of a pair, and the name of its rotation and of its schema.
 pub fn name(pair: usize) -> String {
     format!("p{pair:02}")
 }
 
+/// The name of a pair's secret.
 pub fn secret(pair: usize) -> String {
     format!("pairs/{}", name(pair))
 }
 
 impl ManyPairs {
-    pub async fn open(pairs: usize, backend: Backend) -> Self {
-        Self::open_as(Plan::default(), pairs, backend).await
+    pub async fn open(count: usize, backend: Backend) -> Self {
+        Self::open_with(Setup::default(), count, backend).await
     }
 
-    pub async fn open_as(plan: Plan, pairs: usize, backend: Backend) -> Self {
-        Self::settle(Environment::open_with(plan, backend).await, pairs).await
+    pub async fn open_with(setup: Setup, count: usize, backend: Backend) -> Self {
+        Self::add_to(Environment::open_with(setup, backend).await, count).await
     }
 
-    /// Makes a shop a street.
-    pub async fn settle(env: Environment, pairs: usize) -> Self {
+    /// Adds pairs to an environment.
+    pub async fn add_to(env: Environment, count: usize) -> Self {
         let mut root = env.root("shop").await;
         let mut master = env
             .connect("rdsmaster", &env.master, "shop")
             .await
             .unwrap();
-        for pair in 0..pairs {
+        for pair in 0..count {
             let user = name(pair);
             run(
                 &mut master,
@@ -53,12 +55,12 @@ impl ManyPairs {
             }
             env.put(&secret(pair), &env.document(&user, FIRST)).await;
         }
-        Self { env, pairs }
+        Self { env, count }
     }
 
-    /// The config: `head` is what stands before the rotations, `each` more keys of every rotation.
+    /// A config: `head` precedes the rotations, and `each` has additional keys of every rotation.
     pub fn config(&self, head: &str, each: &str) -> String {
-        let rotations: String = (0..self.pairs)
+        let rotations: String = (0..self.count)
             .map(|pair| {
                 format!(
                     "[[rotation]]\nname = \"{}\"\nsecret = \"{}\"\nmaster_secret = \"{MASTER_SECRET}\"\ntls = {{ mode = \"disable\" }}\n{each}\n",
@@ -70,7 +72,7 @@ impl ManyPairs {
         format!("{head}\n{rotations}")
     }
 
-    /// The document under a label, and its version.
+    /// The document with a label, and its version.
     pub async fn read(
         &self,
         store: &dyn SecretStore,
@@ -85,10 +87,10 @@ impl ManyPairs {
         Some((document, version.version_id))
     }
 
-    /// Whether AWSCURRENT signs in and may work.
+    /// Checks that AWSCURRENT signs in and has its privileges.
     ///
     /// # Errors
-    /// What does not hold. That AWSCURRENT moves while it is looked at is no error.
+    /// The check that failed. If AWSCURRENT moves during the check, the check is repeated.
     pub async fn check(&self, store: &dyn SecretStore, pair: usize) -> Result<(), String> {
         loop {
             let current = self.read(store, pair, stage::CURRENT).await;
@@ -103,7 +105,7 @@ impl ManyPairs {
         }
     }
 
-    /// Opens a connection with a document and does what the application does.
+    /// Opens a connection with a document and inserts a row.
     pub async fn works(&self, document: &Json, pair: usize) -> Result<(), sqlx::Error> {
         let password = SecretString::from(document["password"].as_str().unwrap_or_default());
         let user = document["username"].as_str().unwrap_or_default();

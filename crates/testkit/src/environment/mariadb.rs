@@ -1,4 +1,4 @@
-//! The shop on MariaDB, and how its accounts and its general log are read.
+//! The environment on MariaDB, with readers of its accounts and its general log.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,21 +9,21 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use twinkey_core::secret::Credentials;
 
-use super::{Backend, Database, FIRST, Plan, Environment, StandIn};
+use super::{Backend, Database, FIRST, Setup, Environment, StandIn};
 
 pub type MariadbEnvironment = Environment<LocalMysql>;
 
 impl MariadbEnvironment {
-    /// A shop on MariaDB and the strict stand-in.
-    pub async fn on_mariadb(plan: Plan) -> Self {
-        Self::on_mariadb_with(plan, Backend::StandIn(StandIn::start().await)).await
+    /// An environment with MariaDB and the AWS stand-in.
+    pub async fn on_mariadb(setup: Setup) -> Self {
+        Self::on_mariadb_with(setup, Backend::StandIn(StandIn::start().await)).await
     }
 
-    pub async fn on_mariadb_with(plan: Plan, backend: Backend) -> Self {
-        Self::build(plan, backend).await
+    pub async fn on_mariadb_with(setup: Setup, backend: Backend) -> Self {
+        Self::build(setup, backend).await
     }
 
-    /// Carries out statements as the superuser, one after the other.
+    /// Executes statements as the superuser.
     pub async fn sql(&self, statements: &[&str]) {
         let mut root = self.root("mysql").await;
         for statement in statements {
@@ -31,12 +31,12 @@ impl MariadbEnvironment {
         }
     }
 
-    /// Where the log of statements ends now, for [`Self::changes_since`].
+    /// The current length of the log, for [`Self::changes_since`].
     pub fn log_end(&self) -> usize {
         self.log().len()
     }
 
-    /// The master's statements since `from` that change an account, hashes shown as `***`.
+    /// The master's statements since `from` that change an account, with `***` for hashes.
     pub fn changes_since(&self, from: usize) -> Vec<String> {
         changes(&self.log(), from)
     }
@@ -47,12 +47,12 @@ impl Database for LocalMysql {
     type Connection = MySqlConnection;
     type Error = sqlx::Error;
 
-    fn start(plan: &Plan) -> Self {
+    fn start(setup: &Setup) -> Self {
         let program = Self::find(Flavor::Mariadb).unwrap_or_else(|e| panic!("{e}: {}", e.hint()));
         let mut options = Options::new(program);
         options.settings.push("general_log=ON".into());
-        options.settings.extend(plan.settings.iter().cloned());
-        options.tls.clone_from(&plan.tls);
+        options.settings.extend(setup.settings.iter().cloned());
+        options.tls.clone_from(&setup.tls);
         Self::start(&options).unwrap()
     }
 
@@ -119,7 +119,7 @@ impl Database for LocalMysql {
         let sql = "SELECT User, Host FROM mysql.user ORDER BY 1, 2";
         let mut all = String::new();
         for (user, host) in pairs(&mut root, sql).await {
-            // The server's own, whose name no grant takes.
+            // An account of the server, which is not allowed in `SHOW GRANTS`.
             if user != "mariadb.sys" {
                 let account = format!("`{user}`@`{host}`");
                 all.push_str(&described(&mut root, &account).await.join("\n"));
@@ -138,7 +138,7 @@ async fn root(server: &LocalMysql) -> MySqlConnection {
         .unwrap()
 }
 
-/// Carries out SQL.
+/// Executes SQL.
 pub async fn run(connection: &mut MySqlConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(connection)
@@ -162,13 +162,13 @@ async fn described(connection: &mut MySqlConnection, account: &str) -> Vec<Strin
         let lines: Result<Vec<String>, _> = sqlx::query_scalar(AssertSqlSafe(sql))
             .fetch_all(&mut *connection)
             .await;
-        // A role has no definition to show.
+        // A role has no `CREATE USER` statement.
         all.extend(lines.unwrap_or_default());
     }
     all
 }
 
-/// Every account of a user, by host: what the server shows of it, without its name and its hash.
+/// Every account of a user by host: its definition and grants without its name and hash.
 pub async fn accounts(env: &MariadbEnvironment, user: &str) -> BTreeMap<String, Vec<String>> {
     let mut root = env.root("mysql").await;
     let sql = format!("SELECT User, Host FROM mysql.global_priv WHERE User = '{user}'");
@@ -185,7 +185,7 @@ pub async fn accounts(env: &MariadbEnvironment, user: &str) -> BTreeMap<String, 
     all
 }
 
-/// What is stored of a password, by host.
+/// The password hashes of a user, by host.
 pub async fn hashes(env: &MariadbEnvironment, user: &str) -> BTreeMap<String, String> {
     let sql = format!(
         "SELECT Host, JSON_VALUE(Priv, '$.authentication_string') FROM mysql.global_priv WHERE User = '{user}'"
@@ -194,7 +194,7 @@ pub async fn hashes(env: &MariadbEnvironment, user: &str) -> BTreeMap<String, St
     pairs(&mut root, &sql).await.into_iter().collect()
 }
 
-/// A statement with its hash as `plan` shows it.
+/// A statement with `***` for its hash, as in the output of `plan`.
 fn masked(statement: &str) -> String {
     let mut parts = statement.splitn(2, "'*");
     let (before, rest) = (parts.next().unwrap(), parts.next());
@@ -218,7 +218,7 @@ pub fn changes_anything(statement: &str) -> bool {
     CHANGES.iter().any(|verb| statement.starts_with(verb))
 }
 
-/// The master's changes in the general log behind `from`.
+/// The master's changes in the general log after `from`.
 fn changes(log: &str, from: usize) -> Vec<String> {
     let mut masters = Vec::new();
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! A shop to rotate: a database server with a master as on RDS, the application's user with a table,
-//! both secrets in a store, a config, and the twinkey binary to run on it.
+//! The environment of a test: a database server with a master as on RDS, a user with a table,
+//! both secrets in a store, a config, and the `twinkey` program.
 
 mod binary;
 pub mod documentdb;
@@ -8,7 +8,6 @@ pub mod postgres;
 pub mod many_pairs;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::postgres::LocalPostgres;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,39 +18,36 @@ use twinkey_stores::aws::AwsStore;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, VersionId, stage};
 
-#[allow(
-    unused_imports,
-    reason = "not every test target that has a shop asks it in SQL"
-)]
 pub use self::postgres::{quoted, run, value};
-use super::aws::sdk_config;
-pub use super::aws::StandIn;
-use super::moto::Moto;
+use crate::aws::sdk_config;
+pub use crate::aws::StandIn;
+use crate::moto::Moto;
+pub use crate::ports::free_address;
 
 pub const SECRET: &str = "prod/shop";
 pub const MASTER_SECRET: &str = "prod/master";
 /// The application's first password.
 pub const FIRST: &str = "First-0123456789-abcdef-XYZ";
 
-/// What a shop needs of its server; the rest of it is the same for all.
+/// The database server of an environment, and what differs between engines.
 #[allow(
     async_fn_in_trait,
-    reason = "only tests implement it, on one thread a test"
+    reason = "implemented in this crate only, with one thread a test"
 )]
 pub trait Database: Sized + Send + 'static {
-    /// As the secrets' field `engine` names it.
+    /// The value of the field `engine` in secrets.
     const ENGINE: &'static str;
     type Connection;
-    /// Why somebody cannot connect.
+    /// The error of a connection.
     type Error: std::error::Error;
 
-    /// Blocks until it takes connections.
-    fn start(plan: &Plan) -> Self;
+    /// Starts the server. Blocks until it accepts connections.
+    fn start(setup: &Setup) -> Self;
     fn port(&self) -> u16;
     fn superuser(&self) -> &Credentials;
-    /// Where the statements are logged.
+    /// The log of statements.
     fn log_path(&self) -> PathBuf;
-    /// The master `rdsmaster`, the user with the password [`FIRST`], and the schema `shop` to work in.
+    /// Creates the master `rdsmaster`, the user with the password [`FIRST`], and the schema `shop`.
     async fn populate(&self, master: &SecretString, user: &str);
     async fn connect(
         &self,
@@ -59,35 +55,35 @@ pub trait Database: Sized + Send + 'static {
         password: &SecretString,
         database: &str,
     ) -> Result<Self::Connection, Self::Error>;
-    /// Whether this connection of the application may do what the first user may.
+    /// Whether this connection has the privileges of the first user.
     async fn may_work(connection: &mut Self::Connection) -> bool;
-    /// Every user and what is stored of it, as text to compare.
+    /// Every user with its stored attributes, as text to compare.
     async fn users(&self) -> String;
 }
 
-/// Where the secrets of a shop are.
+/// The secret store of an environment.
 pub enum Backend {
     StandIn(StandIn),
     Moto(Moto),
     Local,
 }
 
-/// What differs from the usual shop.
-pub struct Plan {
-    /// Of PostgreSQL; the newest unless told.
+/// The options of an environment.
+pub struct Setup {
+    /// The major version of PostgreSQL; `None`: the newest.
     pub version: Option<u32>,
     pub user: &'static str,
-    /// More keys of `[[rotation]]`, as TOML lines.
+    /// Additional keys of `[[rotation]]`, as TOML lines.
     pub rotation: String,
-    /// More sections of the config, as TOML.
+    /// Additional sections of the config, as TOML.
     pub config: String,
-    /// More settings of the server, `name=value`.
+    /// Additional settings of the server, `name=value`.
     pub settings: Vec<String>,
     /// Certificate chain and key of the server.
     pub tls: Option<(String, String)>,
 }
 
-impl Default for Plan {
+impl Default for Setup {
     fn default() -> Self {
         Self {
             version: None,
@@ -100,6 +96,7 @@ impl Default for Plan {
     }
 }
 
+/// A running environment. Dropping it stops the server and removes the files.
 pub struct Environment<D: Database = LocalPostgres> {
     pub server: D,
     pub backend: Backend,
@@ -110,19 +107,19 @@ pub struct Environment<D: Database = LocalPostgres> {
 }
 
 impl Environment {
-    /// A shop on PostgreSQL and the strict stand-in.
-    pub async fn open(plan: Plan) -> Self {
-        Self::open_with(plan, Backend::StandIn(StandIn::start().await)).await
+    /// An environment with PostgreSQL and the AWS stand-in.
+    pub async fn open(setup: Setup) -> Self {
+        Self::open_with(setup, Backend::StandIn(StandIn::start().await)).await
     }
 
-    pub async fn open_with(plan: Plan, backend: Backend) -> Self {
-        Self::build(plan, backend).await
+    pub async fn open_with(setup: Setup, backend: Backend) -> Self {
+        Self::build(setup, backend).await
     }
 }
 
 impl<D: Database> Environment<D> {
-    async fn build(plan: Plan, backend: Backend) -> Self {
-        let (server, plan) = tokio::task::spawn_blocking(move || (D::start(&plan), plan))
+    async fn build(setup: Setup, backend: Backend) -> Self {
+        let (server, setup) = tokio::task::spawn_blocking(move || (D::start(&setup), setup))
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -141,7 +138,7 @@ impl<D: Database> Environment<D> {
             ),
         };
         let env = Self {
-            user: plan.user.into(),
+            user: setup.user.into(),
             master: SecretString::from("Master-0123456789-abcdef-XYZ"),
             server,
             backend,
@@ -149,7 +146,7 @@ impl<D: Database> Environment<D> {
             store,
         };
         env.populate().await;
-        env.configure(&plan);
+        env.configure(&setup);
         env
     }
 
@@ -172,7 +169,7 @@ impl<D: Database> Environment<D> {
         })
     }
 
-    /// Writes a secret from outside, as a person would.
+    /// Writes a secret without twinkey.
     pub async fn put(&self, name: &str, document: &Json) {
         self.put_text(name, &document.to_string()).await;
     }
@@ -212,8 +209,8 @@ impl<D: Database> Environment<D> {
         }
     }
 
-    /// Writes the config; `more` of the plan goes where it belongs.
-    pub fn configure(&self, plan: &Plan) {
+    /// Writes the config of these options.
+    pub fn configure(&self, setup: &Setup) {
         let secrets = match &self.backend {
             Backend::StandIn(stand_in) => {
                 format!(
@@ -231,19 +228,19 @@ impl<D: Database> Environment<D> {
                 "backend = \"local\"\npath = \"secrets.db\"\nkey_file = \"secrets.key\"".into()
             }
         };
-        let tls = if plan.rotation.contains("tls =") {
+        let tls = if setup.rotation.contains("tls =") {
             ""
         } else {
             "tls = { mode = \"disable\" }"
         };
-        let interval = if plan.rotation.contains("min_interval") {
+        let interval = if setup.rotation.contains("min_interval") {
             ""
         } else {
             "min_interval = \"0s\""
         };
         let text = format!(
             "{}\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\n{secrets}\n[[rotation]]\nname = \"shop\"\nsecret = \"{SECRET}\"\nmaster_secret = \"{MASTER_SECRET}\"\n{tls}\n{interval}\n{}\n",
-            plan.config, plan.rotation
+            setup.config, setup.rotation
         );
         std::fs::write(self.config(), text).unwrap();
     }
@@ -255,7 +252,7 @@ impl<D: Database> Environment<D> {
     pub fn stand_in(&self) -> &StandIn {
         match &self.backend {
             Backend::StandIn(stand_in) => stand_in,
-            _ => panic!("this shop is not on the stand-in"),
+            _ => panic!("the store is not the stand-in"),
         }
     }
 
@@ -271,7 +268,7 @@ impl<D: Database> Environment<D> {
         (document, version.version_id)
     }
 
-    /// Where every label is.
+    /// Each version with its labels.
     pub async fn labels(&self) -> Vec<(String, Vec<String>)> {
         let description = self.store.describe(SECRET).await.unwrap();
         description
@@ -281,7 +278,7 @@ impl<D: Database> Environment<D> {
             .collect()
     }
 
-    /// A connection as the superuser, who on RDS would not be there.
+    /// A connection as the superuser, which RDS does not provide.
     pub async fn root(&self, database: &str) -> D::Connection {
         let root = self.server.superuser();
         self.connect(&root.username, &root.password, database)
@@ -307,44 +304,29 @@ impl<D: Database> Environment<D> {
             .unwrap_or_else(|e| panic!("{label} does not sign in: {e}"))
     }
 
-    /// What must not have changed by a run that failed: the labels, the current document, the users.
+    /// The labels, the current document and the users: a failed run must not change them.
     pub async fn state(&self) -> String {
         let current = self.read(stage::CURRENT).await;
         let users = self.server.users().await;
         format!("{current:?} {:?} {users}", self.labels().await)
     }
 
-    /// The server's log of statements so far.
+    /// The log of statements.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.server.log_path()).unwrap()).into_owned()
     }
 }
 
-/// Waits for a condition; gives up after a minute.
+/// Waits for a condition.
+///
+/// # Panics
+/// The condition is false for three minutes. That is long, so that a busy machine does not fail.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..1200 {
+    for _ in 0..3600 {
         if holds().await {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    panic!("waited for a minute, and never: {what}");
-}
-
-/// A port that is free now, and stays so: one below those that the system gives to outgoing
-/// connections, and in this process only once.
-pub fn free_address() -> String {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    const FIRST: u32 = 12_000;
-    const COUNT: u32 = 20_000;
-    let begin = std::process::id().wrapping_mul(101);
-    loop {
-        let next = TAKEN.fetch_add(1, Ordering::Relaxed);
-        assert!(next < COUNT, "no port is free");
-        let port = FIRST + begin.wrapping_add(next) % COUNT;
-        let address = format!("127.0.0.1:{port}");
-        if std::net::TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
+    panic!("waited for three minutes: {what}");
 }

@@ -1,4 +1,4 @@
-//! The shop on PostgreSQL.
+//! The environment on PostgreSQL.
 
 use std::path::PathBuf;
 
@@ -8,18 +8,18 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
 use twinkey_core::secret::Credentials;
 
-use super::{Database, FIRST, Plan};
+use super::{Database, FIRST, Setup};
 
 impl Database for LocalPostgres {
     const ENGINE: &'static str = "postgres";
     type Connection = PgConnection;
     type Error = sqlx::Error;
 
-    fn start(plan: &Plan) -> Self {
-        let mut options = Options::new(Self::find(plan.version).unwrap());
+    fn start(setup: &Setup) -> Self {
+        let mut options = Options::new(Self::find(setup.version).unwrap());
         options.settings = vec!["log_statement=all".into(), "fsync=off".into()];
-        options.settings.extend(plan.settings.iter().cloned());
-        options.tls.clone_from(&plan.tls);
+        options.settings.extend(setup.settings.iter().cloned());
+        options.tls.clone_from(&setup.tls);
         Self::start(&options).unwrap()
     }
 
@@ -110,7 +110,7 @@ async fn root(server: &LocalPostgres, database: &str) -> PgConnection {
         .unwrap()
 }
 
-/// Carries out SQL.
+/// Executes SQL.
 pub async fn run(connection: &mut PgConnection, sql: &str) {
     connection
         .execute(AssertSqlSafe(sql.to_owned()))
@@ -118,7 +118,7 @@ pub async fn run(connection: &mut PgConnection, sql: &str) {
         .unwrap_or_else(|e| panic!("{sql}: {e}"));
 }
 
-/// One value.
+/// The single value of a query.
 pub async fn value<T>(connection: &mut PgConnection, sql: &str) -> T
 where
     T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,

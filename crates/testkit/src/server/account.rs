@@ -1,4 +1,4 @@
-//! Who runs the server, and what that user can reach.
+//! The operating system user of a server, and the files that it can reach.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -8,11 +8,11 @@ use std::process::Command;
 
 use super::{LaunchError, io_error, succeeded};
 
-/// Who runs the server: ourselves, or an ordinary user where we are root.
+/// The user of the server: that of this process, or an ordinary user if this process is root.
 pub(crate) struct Account(Option<(u32, u32)>);
 
 impl Account {
-    /// `users` is who to be where we are root: the first that exists.
+    /// `users` are the candidates if this process is root; the first that exists is used.
     pub(crate) fn to_run_as(users: &'static [&'static str]) -> Result<Self, LaunchError> {
         let me = fs::metadata("/proc/self").map_err(io_error("/proc/self cannot be read"))?;
         if me.uid() != 0 {
@@ -29,7 +29,7 @@ impl Account {
 
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        // A PG* or MYSQL_* variable of the caller must not reach into the server; `/` is a folder for everybody.
+        // PG* and MYSQL_* variables of the caller must not affect the server. Every user can read `/`.
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -49,8 +49,8 @@ impl Account {
         }
     }
 
-    /// `installation` itself, or a copy of it in `dir` if the account cannot run what is in it.
-    /// `version` gives the command, on an installation, that only shows the server's version.
+    /// `installation`, or a copy of it in `dir` if the account cannot execute it. `version` returns
+    /// the command of an installation that prints the version of the server.
     pub(crate) fn reachable(
         &self,
         installation: &Path,
@@ -88,7 +88,7 @@ impl Account {
 
     pub(crate) fn write(&self, path: &Path, text: &str) -> Result<(), LaunchError> {
         let failed = || io_error("the server's files cannot be written");
-        // Empty and closed to others first, so that no secret is readable even for an instant.
+        // The file is empty until its permissions are set, so that no other user reads a secret.
         fs::write(path, "").map_err(failed())?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed())?;
         fs::write(path, text).map_err(failed())?;

@@ -1,28 +1,28 @@
-//! Why there is no server, and what to do about it.
+//! Errors of a server's start, with hints.
 
 use std::io;
 
-/// Why there is no server.
+/// The error of a server's start.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error("no {server} server was found on this machine")]
     NotInstalled {
         server: &'static str,
-        /// What to install, or which variable to set.
+        /// The package to install, or the variable to set.
         hint: String,
     },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error("{what} failed: {output}")]
     Failed { what: String, output: String },
-    #[error("there is neither a user {} to run the server as", .0.join(" nor a user "))]
+    #[error("no user to run the server as: none of {} exists", .0.join(", "))]
     NoUser(&'static [&'static str]),
     #[error("no password could be drawn from the operating system's generator")]
     Random,
 }
 
 impl LaunchError {
-    /// The server gave up; `output` is its log.
+    /// The server exited; `output` is its log.
     pub(super) fn start(output: String) -> Self {
         Self::Failed {
             what: "the start of the server".into(),
@@ -30,16 +30,16 @@ impl LaunchError {
         }
     }
 
-    /// What to do now.
+    /// The remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
             Self::NotInstalled { hint, .. } => hint.clone(),
             Self::Io { .. } => {
-                "see that the temporary folder is writable and has 200 MB left".into()
+                "make the temporary folder writable and free 200 MB on its disk".into()
             }
             Self::Failed { .. } => {
-                "the server's own words above say why; TMPDIR chooses another folder".into()
+                "read the log above; set TMPDIR to use another folder".into()
             }
             Self::NoUser(_) => {
                 "run as an ordinary user: database servers refuse to run as root".into()

@@ -1,16 +1,14 @@
-//! A database server of our own, in a temporary folder: what is the same for every kind of it.
+//! A database server in a temporary folder: the part that is the same for every engine.
 //!
-//! What can go wrong, and what prevents it:
-//! - a server outlives whoever started it (a panic, a kill, a closed terminal): the server is the
-//!   child of a small shell that reads a pipe of which we hold the other end. The pipe closes when
-//!   we drop it and when we die, whatever we die of; then the shell stops the server and removes
-//!   the folder. There is no other way to stop it, so that this one is always the one in use;
-//! - the server refuses to run as root: then it runs as an ordinary user, and binaries that this
-//!   user cannot reach (a checkout below a private home) are copied into its folder;
-//! - somebody takes the port between our choosing it and the server's binding it: all over again,
-//!   in a new folder, once the first server is gone;
-//! - it is reachable by others: it listens on 127.0.0.1 only, every sign-in needs a password, and
-//!   the folder is its user's alone.
+//! # Failure modes
+//! - A server outlives the process that started it: the server is the child of a shell, the
+//!   supervisor, which reads a pipe of the process. The pipe closes when the process drops it or
+//!   exits. Then the shell stops the server and removes the folder. A server is stopped only so.
+//! - The server refuses to run as root: it runs as an ordinary user. Binaries that this user cannot
+//!   reach, such as those of a checkout in a private home, are copied into the folder.
+//! - Another process binds the port first: the start is repeated with a new folder and port.
+//! - Other users reach the server: it listens on 127.0.0.1 only, every sign-in needs a password,
+//!   and only its user can read the folder.
 
 mod account;
 mod error;
@@ -18,12 +16,13 @@ mod error;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::ports;
 
 pub(crate) use self::account::Account;
 pub use self::error::LaunchError;
@@ -33,21 +32,21 @@ use twinkey_core::secret::password::PasswordPolicy;
 pub(crate) const SUPERUSER: &str = "root_admin";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const TRIES: usize = 3;
-/// Stops the server as soon as standard input ends. Nobody reads the data again: the signal is the
-/// one at which the server stops at once.
-const KEEPER: &str = r#"dir=$1; signal=$2; shift 2; "$@" & server=$!; cat >/dev/null; kill -s "$signal" $server; wait $server; rm -rf -- "$dir""#;
+/// Stops the server when standard input ends. The data is not read again, so that the signal is the
+/// one that stops the server immediately.
+const SUPERVISOR: &str = r#"dir=$1; signal=$2; shift 2; "$@" & server=$!; cat >/dev/null; kill -s "$signal" $server; wait $server; rm -rf -- "$dir""#;
 
-/// What one kind of server does in its own way.
+/// The part of a start that differs between engines.
 pub(super) trait Recipe {
-    /// How its folders' names begin.
+    /// The prefix of folder names.
     const FOLDER: &'static str;
-    /// Who runs it where we are root: the first that exists.
+    /// The user that runs the server if the process is root: the first that exists.
     const USERS: &'static [&'static str];
-    /// The signal at which it stops at once.
+    /// The signal that stops the server immediately.
     const STOP: &'static str;
 
-    /// Makes the data in that folder and the superuser in it; gives the command that serves it, to
-    /// which `--port=…` is added. What the command writes to standard error is the server's log.
+    /// Creates the data and the superuser in the folder, and returns the command of the server.
+    /// `--port=…` is appended to it. Its standard error is the log of the server.
     fn prepare(
         &self,
         account: &Account,
@@ -55,44 +54,44 @@ pub(super) trait Recipe {
         superuser: &Credentials,
     ) -> Result<Vec<OsString>, LaunchError>;
 
-    /// How far the start has come.
-    fn state(&self, dir: &Path, log: &str, port: u16) -> State;
+    /// The progress of a start.
+    fn state(&self, dir: &Path, log: &str, port: u16) -> StartState;
 }
 
-/// How far a start has come.
+/// The progress of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum StartState {
     Starting,
     Ready,
-    /// It gave up, or is about to: somebody else listens there.
+    /// The server exited or will exit, because another process listens on the port.
     PortTaken,
-    /// It gave up, or is about to.
+    /// The server exited or will exit.
     Failed,
 }
 
-/// A running server; dropping it stops it and removes its folder.
+/// A running server. Dropping it stops it and removes its folder.
 #[derive(Debug)]
 pub(super) struct Server {
-    keeper: Child,
+    supervisor: Child,
     pub(super) dir: PathBuf,
     pub(super) port: u16,
     pub(super) superuser: Credentials,
 }
 
-/// Why one try came to nothing.
-enum Refusal {
+/// The error of one attempt to start.
+enum StartError {
     PortTaken(String),
     Other(LaunchError),
 }
 
-impl From<LaunchError> for Refusal {
+impl From<LaunchError> for StartError {
     fn from(error: LaunchError) -> Self {
         Self::Other(error)
     }
 }
 
 impl Server {
-    /// Blocks until the server takes connections.
+    /// Starts a server. Blocks until it accepts connections.
     pub(super) fn start<R: Recipe>(recipe: &R) -> Result<Self, LaunchError> {
         Self::start_on(recipe, free_port)
     }
@@ -110,12 +109,12 @@ impl Server {
                 Ok(server) => return Ok(server),
                 Err(refusal) => refusal,
             };
-            // Where a keeper was there it has done so; the first error is the one to report.
+            // The supervisor may have removed it already. The error to report is `refusal`.
             let _ = fs::remove_dir_all(&dir);
             match refusal {
-                Refusal::PortTaken(_) if tries < TRIES => {}
-                Refusal::PortTaken(output) => return Err(LaunchError::start(output)),
-                Refusal::Other(error) => return Err(error),
+                StartError::PortTaken(_) if tries < TRIES => {}
+                StartError::PortTaken(output) => return Err(LaunchError::start(output)),
+                StartError::Other(error) => return Err(error),
             }
         }
     }
@@ -125,7 +124,7 @@ impl Server {
         account: &Account,
         dir: &Path,
         port: &mut impl FnMut() -> Result<u16, LaunchError>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, StartError> {
         fs::DirBuilder::new()
             .mode(0o700)
             .create(dir)
@@ -144,16 +143,15 @@ impl Server {
             .append(true)
             .open(dir.join("log"))
             .map_err(io_error("the server's log cannot be opened"))?;
-        // As late as can be, so that it is most likely still free.
         let port = port()?;
-        let mut keeper = account
+        let mut supervisor = account
             .command("sh")
-            .args(["-c", KEEPER, "keeper"])
+            .args(["-c", SUPERVISOR, "supervisor"])
             .arg(dir)
             .arg(R::STOP)
             .args(command)
             .arg(format!("--port={port}"))
-            // Out of the terminal's reach: its Ctrl-C is for us, who then close the pipe.
+            // Ctrl-C in the terminal must reach this process only, which then closes the pipe.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -161,18 +159,18 @@ impl Server {
             .spawn()
             .map_err(io_error("the server cannot be started"))?;
         let (state, log) = wait(recipe, dir, port);
-        if state == State::Ready {
+        if state == StartState::Ready {
             return Ok(Self {
-                keeper,
+                supervisor,
                 dir: dir.to_owned(),
                 port,
                 superuser,
             });
         }
-        drop(keeper.stdin.take());
-        let _ = keeper.wait();
+        drop(supervisor.stdin.take());
+        let _ = supervisor.wait();
         Err(match state {
-            State::PortTaken => Refusal::PortTaken(log),
+            StartState::PortTaken => StartError::PortTaken(log),
             _ => LaunchError::start(log).into(),
         })
     }
@@ -180,39 +178,36 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        // Nothing is left to do about a shell that cannot be waited for.
-        let _ = self.keeper.wait();
+        drop(self.supervisor.stdin.take());
+        // An error here has no remedy.
+        let _ = self.supervisor.wait();
     }
 }
 
-/// Waits until the start has come to an end, one way or the other; gives the log besides.
+/// Waits for the result of a start, and returns it with the log.
 #[expect(
     clippy::disallowed_methods,
-    reason = "starting a server blocks; callers hand it to a thread for that"
+    reason = "a start blocks; callers run it on a blocking thread"
 )]
-fn wait<R: Recipe>(recipe: &R, dir: &Path, port: u16) -> (State, String) {
+fn wait<R: Recipe>(recipe: &R, dir: &Path, port: u16) -> (StartState, String) {
     let deadline = Instant::now() + START_LIMIT;
     loop {
         let log = fs::read(dir.join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log).into_owned();
         let state = recipe.state(dir, &log, port);
-        if state != State::Starting {
+        if state != StartState::Starting {
             return (state, log);
         }
-        // The shell's own words: there is no such program, or it cannot be run.
-        if log.contains("keeper: ") || Instant::now() > deadline {
-            return (State::Failed, log);
+        // A message of the shell: the program is missing or cannot be executed.
+        if log.contains("supervisor: ") || Instant::now() > deadline {
+            return (StartState::Failed, log);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 fn free_port() -> Result<u16, LaunchError> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(io_error("no port is free on 127.0.0.1"))
+    ports::reserve().map_err(io_error("no port is free on 127.0.0.1"))
 }
 
 pub(super) fn succeeded(what: &str, output: io::Result<Output>) -> Result<(), LaunchError> {
@@ -233,12 +228,14 @@ pub(super) fn io_error(what: &str) -> impl FnOnce(io::Error) -> LaunchError {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
-    /// Starts a server whose first port is taken, and finds it on another.
+    /// Starts a server whose first port is taken, and checks that it uses another.
     pub fn moves_to_another_port<R: Recipe>(recipe: &R) {
-        let somebody = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let taken = somebody.local_addr().unwrap().port();
+        let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let taken = other.local_addr().unwrap().port();
         let mut first = Some(taken);
         let server = Server::start_on(recipe, || first.take().map_or_else(free_port, Ok)).unwrap();
         assert_eq!(first, None, "the taken port was not tried");
@@ -246,12 +243,12 @@ pub(super) mod tests {
         std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     }
 
-    /// Stops a server and looks for what it leaves behind.
-    pub fn leaves_nothing_behind(server: Server) {
+    /// Stops a server and checks that its folder and its port are released.
+    pub fn releases_everything(server: Server) {
         let (dir, port) = (server.dir.clone(), server.port);
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         drop(server);
-        assert!(!dir.exists(), "{dir:?} was left behind");
+        assert!(!dir.exists(), "{dir:?} still exists");
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap_err();
     }
 }
