@@ -11,8 +11,8 @@ use twinkey::config::settings::Rotation;
 use twinkey_stores::local::LocalStore;
 
 use crate::Result;
-use crate::house::{CONCURRENCY, Noting, Works, opens_at, rotations, rotator, soon};
-use crate::many::{PAIRS, plan, somebody};
+use crate::fixture::{CONCURRENCY, RecordingStore, BenchWorker, opens_at, rotations, rotator, soon};
+use crate::many::{PAIRS, plan, superuser_document};
 use crate::one::sign_in;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
 use twinkey_testkit::environment::{Backend, Environment};
@@ -25,7 +25,7 @@ const ROUNDS: usize = 20;
 const EACH: &str = "min_interval = \"0s\"";
 
 pub async fn run() -> Result<()> {
-    let fixture = ManyPairs::settle(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let fixture = ManyPairs::add_to(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
     let begins = soon(3);
     let each_second = |pair: usize| {
         let pair = i64::try_from(pair).unwrap_or_default();
@@ -54,7 +54,7 @@ pub async fn run() -> Result<()> {
 /// The milliseconds that the sign-ins take which [`CONCURRENCY`] runs begin with, when they begin at once, by the bare driver:
 /// the median of some.
 async fn sign_ins_at_once(fixture: &ManyPairs) -> Result<f64> {
-    let who = Arc::new(somebody(fixture)?);
+    let who = Arc::new(superuser_document(fixture)?);
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
@@ -96,11 +96,11 @@ async fn lags(
     }
     let folder = fixture.env.folder.path();
     let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
-    let store = Arc::new(Noting::new(Arc::new(local)));
+    let store = Arc::new(RecordingStore::new(Arc::new(local)));
     let rotator = rotator(Arc::clone(&store) as _, &folder.join(journal), true).await?;
-    let mut works = Works::begin(rotator, all).await;
-    works.succeeded(due).await?;
-    works.end().await?;
+    let mut worker = BenchWorker::begin(rotator, all).await;
+    worker.succeeded(due).await?;
+    worker.end().await?;
     let written = store.written();
     let mut lags: Vec<f64> = (0..due)
         .filter_map(|pair| {

@@ -4,7 +4,7 @@
 //! What can go wrong, and what prevents it: a number is a machine's, and a noisy machine's at that. What is printed as a
 //! ratio has both of its sides measured in turns or one right after the other, on the same servers.
 
-mod house;
+mod fixture;
 mod idle;
 mod lag;
 mod many;

@@ -15,11 +15,11 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::throttle::Throttled;
 
 use crate::Result;
-use crate::house::{CONCURRENCY, Works, opens_at, rotations, rotator, soon};
+use crate::fixture::{CONCURRENCY, BenchWorker, opens_at, rotations, rotator, soon};
 use crate::one::sign_in;
 use twinkey_testkit::aws::{StandIn, sdk_config};
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
-use twinkey_testkit::environment::{Backend, FIRST, Plan, Environment};
+use twinkey_testkit::environment::{Backend, FIRST, Setup, Environment};
 
 pub const PAIRS: usize = 1000;
 /// AWS allows so many in a second and region (Secrets Manager, "Quotas").
@@ -32,17 +32,17 @@ const WRITES: usize = 2;
 const SIGN_INS: usize = 3;
 const EACH: &str = "min_interval = \"0s\"";
 
-pub fn plan() -> Plan {
-    Plan {
+pub fn plan() -> Setup {
+    Setup {
         settings: vec!["log_statement=none".into()],
-        ..Plan::default()
+        ..Setup::default()
     }
 }
 
 pub async fn run() -> Result<()> {
     let stand_in = StandIn::start().await;
     let env = Environment::open_with(plan(), Backend::StandIn(stand_in)).await;
-    let fixture = ManyPairs::settle(env, PAIRS).await;
+    let fixture = ManyPairs::add_to(env, PAIRS).await;
     let stand_in = fixture.env.stand_in();
     stand_in.faults().limit_writes(QUOTA);
     let store = AwsStore::from_config(&sdk_config(&stand_in.url()));
@@ -54,7 +54,7 @@ pub async fn run() -> Result<()> {
     );
     drop(fixture);
 
-    let fixture = ManyPairs::settle(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let fixture = ManyPairs::add_to(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
     let folder = fixture.env.folder.path();
     let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
     let store: Arc<dyn SecretStore> = Arc::new(local);
@@ -86,14 +86,14 @@ async fn window_of_all(fixture: &ManyPairs, store: Arc<dyn SecretStore>, journal
         opens_at(rotation, opens)?;
     }
     let journal = fixture.env.folder.path().join(journal);
-    let mut works = Works::begin(rotator(store, &journal, true).await?, all).await;
-    let last = works.succeeded(PAIRS).await?;
-    works.end().await?;
+    let mut worker = BenchWorker::begin(rotator(store, &journal, true).await?, all).await;
+    let last = worker.succeeded(PAIRS).await?;
+    worker.end().await?;
     Ok((last - opens).as_seconds_f64())
 }
 
 /// One who may sign in, whatever was rotated.
-pub fn somebody(fixture: &ManyPairs) -> Result<Document> {
+pub fn superuser_document(fixture: &ManyPairs) -> Result<Document> {
     let mut first = fixture.env.document(&name(0), FIRST);
     let root = fixture.env.server.superuser();
     first["username"] = root.username.as_str().into();
@@ -104,7 +104,7 @@ pub fn somebody(fixture: &ManyPairs) -> Result<Document> {
 /// How often a second the machine does so many sign-ins one after the other, and (`alters`) has the master give a user
 /// a password besides; client and server together, for some seconds.
 async fn a_second(fixture: &ManyPairs, sign_ins: usize, alters: bool) -> Result<f64> {
-    let who = Arc::new(somebody(fixture)?);
+    let who = Arc::new(superuser_document(fixture)?);
     let begun = Instant::now();
     let limit = Duration::from_secs(5);
     let mut working = tokio::task::JoinSet::new();

@@ -19,17 +19,17 @@ use twinkey_stores::aws::AwsStore;
 use twinkey_stores::{SecretStore, Selector, stage};
 
 use crate::Result;
-use crate::house::rotator;
+use crate::fixture::rotator;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{MASTER_SECRET, Plan, SECRET, Environment};
+use twinkey_testkit::environment::{MASTER_SECRET, Setup, SECRET, Environment};
 
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 200;
 
 pub async fn run() -> Result<()> {
-    let plan = Plan {
+    let plan = Setup {
         settings: vec!["log_statement=none".into()],
-        ..Plan::default()
+        ..Setup::default()
     };
     let env = Environment::open(plan).await;
     let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new())?;
@@ -52,7 +52,7 @@ pub async fn run() -> Result<()> {
             rotations.push(timed(rotate(&rotator, rotation)).await?);
             bares.push(timed(bare(&*store)).await?);
         }
-        let (rotation, bare) = (Times::of(rotations), Times::of(bares));
+        let (rotation, bare) = (Summary::of(rotations), Summary::of(bares));
         println!(
             "one rotation, {what}: {:.1} ms, its round trips alone {:.1} ms (medians of {ROUNDS}): ratio {:.2} (of means {:.2})",
             rotation.median,
@@ -65,12 +65,12 @@ pub async fn run() -> Result<()> {
 }
 
 /// In milliseconds.
-struct Times {
+struct Summary {
     median: f64,
     mean: f64,
 }
 
-impl Times {
+impl Summary {
     fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         let milliseconds = |time: &Duration| time.as_secs_f64() * 1000.0;

@@ -6,14 +6,14 @@ use twinkey_core::code::Code;
 
 /// The test of a code: its file under `tests/` and its name.
 const fn test_of(code: Code) -> (&'static str, &'static str) {
-    const COMMANDS: &str = "product/commands.rs";
-    const FAILURES: &str = "product/failures.rs";
-    const MEANWHILE: &str = "product/meanwhile.rs";
+    const COMMANDS: &str = "product/cli/commands.rs";
+    const FAILURES: &str = "product/faults/failures.rs";
+    const EXTERNAL_CHANGES: &str = "product/faults/external_changes.rs";
     match code {
-        Code::ConfigInvalid => (COMMANDS, "status_history_pause_and_resume_tell_what_is"),
+        Code::ConfigInvalid => (COMMANDS, "status_and_history_show_runs_pauses_and_windows"),
         Code::SecretNotFound | Code::PendingSigninFailed => (
             COMMANDS,
-            "rollback_goes_back_to_a_user_that_signs_in_and_only_then",
+            "rollback_requires_that_the_previous_user_signs_in",
         ),
         Code::PrivilegesDiffer => (COMMANDS, "grants_verify_fails_on_a_difference_and_lists_it"),
         Code::DbRefused => (COMMANDS, "a_probe_that_fails_stops_the_run_before_the_flip"),
@@ -26,57 +26,57 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
         ),
         Code::DbUnreachable => (
             FAILURES,
-            "a_missing_secret_and_an_unreachable_host_have_their_own_codes",
+            "missing_secrets_and_unreachable_hosts_have_their_own_codes",
         ),
-        Code::ManagedElsewhere => (FAILURES, "another_rotator_on_the_secret_is_left_alone"),
+        Code::ManagedElsewhere => (FAILURES, "a_secret_with_another_rotator_is_refused"),
         Code::StoreDenied | Code::StoreUnavailable => {
-            (FAILURES, "a_store_that_denies_or_is_gone_has_its_own_code")
+            (FAILURES, "a_store_that_denies_or_is_unreachable_has_its_own_code")
         }
         Code::PendingConflict => (
             FAILURES,
-            "a_pending_version_that_is_not_the_standbys_is_refused_and_kept",
+            "a_foreign_pending_version_is_refused_and_kept",
         ),
         Code::PrivilegesMissing => (
             FAILURES,
-            "a_master_without_admin_option_is_told_the_statement_that_mends_it",
+            "a_missing_admin_option_is_reported_with_its_statement",
         ),
         Code::TooSoon => (
             FAILURES,
-            "a_min_interval_holds_for_a_second_rotation_and_force_overrides_it",
+            "min_interval_refuses_a_second_rotation_unless_forced",
         ),
         Code::StandbyInUse => (
             FAILURES,
-            "sessions_on_the_standby_stop_a_manual_run_and_are_named",
+            "sessions_of_the_standby_stop_a_manual_run",
         ),
-        Code::TlsFailed => (FAILURES, "tls_is_verified_and_never_given_up"),
+        Code::TlsFailed => (FAILURES, "tls_is_verified_and_has_no_fallback"),
         Code::HostMismatch => (FAILURES, "a_master_on_another_server_is_refused"),
         Code::UsernameTooLong => (
-            "product/rotations.rs",
-            "a_user_name_of_63_bytes_is_refused_unless_the_clone_fits_too",
+            "product/rotations/three_in_a_row.rs",
+            "a_user_name_of_63_bytes_is_refused_unless_its_clone_fits",
         ),
         Code::WindowClosed => (
-            "product/serving.rs",
-            "a_worker_that_comes_back_after_the_window_leaves_awscurrent_alone_and_says_missed",
+            "product/serving/worker.rs",
+            "a_worker_restarted_after_the_window_reports_it_missed",
         ),
         Code::AlreadyRunning => (
-            MEANWHILE,
-            "a_second_run_is_refused_while_one_is_on_whatever_its_journal_and_the_first_ends_well",
+            EXTERNAL_CHANGES,
+            "a_second_run_of_a_rotation_is_refused_in_any_journal",
         ),
         Code::LostRace => (
-            MEANWHILE,
-            "a_secret_that_is_edited_while_a_run_is_on_stays_as_it_was_edited",
+            EXTERNAL_CHANGES,
+            "a_secret_edited_during_a_run_keeps_the_edit",
         ),
         Code::StoreThrottled => (
-            MEANWHILE,
-            "a_store_that_throttles_for_longer_than_anybody_waits_has_its_own_code",
+            EXTERNAL_CHANGES,
+            "a_store_that_keeps_throttling_has_its_own_code",
         ),
         Code::JournalUnavailable => (
-            MEANWHILE,
-            "a_journal_that_is_none_is_told_and_left_as_it_is",
+            EXTERNAL_CHANGES,
+            "a_file_that_is_not_a_journal_is_reported_and_kept",
         ),
         Code::Internal => (
-            MEANWHILE,
-            "a_worker_whose_address_is_taken_says_so_and_ends",
+            EXTERNAL_CHANGES,
+            "a_worker_whose_address_is_in_use_reports_it_and_exits",
         ),
     }
 }

@@ -30,7 +30,7 @@ async fn picture(fixture: &BrowserFixture, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a browser: make test-browser"]
-async fn every_page_is_fit_for_keyboards_screen_readers_phones_and_both_colour_schemes() {
+async fn every_page_is_accessible_on_all_screens_and_schemes() {
     let (fixture, axe) = (BrowserFixture::open().await, axe());
     let browser = &fixture.browser;
     browser.go(&fixture.url).await;

@@ -56,7 +56,7 @@ async fn current(fixture: &BrowserFixture) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a browser: make test-browser"]
-async fn an_operator_signs_in_watches_a_run_rotates_is_refused_pauses_resumes_and_rolls_back() {
+async fn an_operator_uses_every_action_of_the_dashboard() {
     let fixture = BrowserFixture::open().await;
     let browser = &fixture.browser;
 

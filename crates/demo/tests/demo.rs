@@ -10,11 +10,11 @@ use tokio::process::Command;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
 
-use twinkey_testkit::leak_scan::Scan;
+use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::until;
 
 /// Notes every password in the demo's store, as far as it is there.
-async fn note(folder: &Path, scan: &mut Scan) {
+async fn note(folder: &Path, scan: &mut LeakScan) {
     let (path, key) = (folder.join("secrets.db"), folder.join("secrets.key"));
     if !path.exists() || !key.exists() {
         return;
@@ -28,7 +28,7 @@ async fn note(folder: &Path, scan: &mut Scan) {
                 continue;
             };
             let document: Json = serde_json::from_str(version.value.expose_secret()).unwrap();
-            scan.knows(document["password"].as_str().unwrap());
+            scan.add_password(document["password"].as_str().unwrap());
         }
     }
 }
@@ -36,7 +36,7 @@ async fn note(folder: &Path, scan: &mut Scan) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_piece_of_a_password_is_written() {
     let place = tempfile::tempdir().unwrap();
-    let mut scan = Scan::default();
+    let mut scan = LeakScan::default();
     for logged in ["text", "json"] {
         let before = scan.passwords();
         let mut demo = Command::new(env!("CARGO_BIN_EXE_twinkey-demo"))
@@ -48,7 +48,7 @@ async fn no_piece_of_a_password_is_written() {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        scan.keep_process(demo.id().unwrap(), "the demo");
+        scan.add_process(demo.id().unwrap(), "the demo");
         // What it says is more than a pipe holds.
         let said = tokio::spawn(all_of(demo.stdout.take().unwrap()));
         let logs = tokio::spawn(all_of(demo.stderr.take().unwrap()));
@@ -61,7 +61,7 @@ async fn no_piece_of_a_password_is_written() {
                     for file in ["journal.db", "journal.db-wal", "secrets.db-wal"] {
                         if let Ok(bytes) = std::fs::read(folder.join(file)) {
                             files += 1;
-                            scan.keep(format!("the demo's {file}"), bytes);
+                            scan.add_text(format!("the demo's {file}"), bytes);
                         }
                     }
                 }
@@ -75,8 +75,8 @@ async fn no_piece_of_a_password_is_written() {
         // Two masters, two applications, and a rotation of each.
         assert!(scan.passwords() >= before + 6, "its passwords are known");
         assert!(files > 0, "its journal was looked at");
-        scan.keep_some("what the demo says", said);
-        scan.keep("what the demo logs", logs);
+        scan.add_nonempty("what the demo says", said);
+        scan.add_text("what the demo logs", logs);
     }
     scan.assert_clean();
 }

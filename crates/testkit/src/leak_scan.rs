@@ -1,8 +1,8 @@
-//! What is searched, and for what: eight characters in a row of any password, as they are or in base64.
+//! A search for pieces of passwords: eight consecutive characters, in plain text or in base64.
 //!
-//! What can go wrong: nothing is found because nothing was looked at, or because a password was not
-//! known. Empty texts are refused where there must be some, and what is kept is searched in the end, when
-//! every password is known.
+//! # Failure modes
+//! - A text is empty and the search passes: [`LeakScan::add_nonempty`] rejects empty texts.
+//! - A password is added after its leak: texts are searched at the end, for all passwords.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -12,17 +12,18 @@ use base64::engine::general_purpose::STANDARD;
 
 const PIECE: usize = 8;
 
+/// The passwords to search for, and the texts to search in.
 #[derive(Default)]
-pub struct Scan {
+pub struct LeakScan {
     passwords: BTreeSet<String>,
-    /// What left the process, and by which way.
-    kept: Vec<(String, Vec<u8>)>,
+    /// Each text with its description.
+    texts: Vec<(String, Vec<u8>)>,
 }
 
-impl Scan {
-    /// There is, or was, this password.
-    pub fn knows(&mut self, password: &str) {
-        assert!(password.len() >= PIECE, "too short to be searched for");
+impl LeakScan {
+    /// Adds a password to search for.
+    pub fn add_password(&mut self, password: &str) {
+        assert!(password.len() >= PIECE, "the password is too short");
         self.passwords.insert(password.to_owned());
     }
 
@@ -30,53 +31,53 @@ impl Scan {
         self.passwords.len()
     }
 
-    /// Keeps what is to be searched.
-    pub fn keep(&mut self, what: impl Into<String>, bytes: impl Into<Vec<u8>>) {
-        self.kept.push((what.into(), bytes.into()));
+    /// Adds a text to search in.
+    pub fn add_text(&mut self, what: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.texts.push((what.into(), bytes.into()));
     }
 
-    /// Keeps the command line and the environment of a running process.
-    pub fn keep_process(&mut self, pid: u32, what: &str) {
+    /// Adds the command line and the environment of a running process.
+    pub fn add_process(&mut self, pid: u32, what: &str) {
         for file in ["cmdline", "environ"] {
             if let Ok(bytes) = std::fs::read(format!("/proc/{pid}/{file}")) {
-                self.keep(format!("{file} of {what}"), bytes);
+                self.add_text(format!("{file} of {what}"), bytes);
             }
         }
     }
 
-    /// Keeps what must not be empty.
-    pub fn keep_some(&mut self, what: &str, bytes: impl Into<Vec<u8>>) {
+    /// Adds a text that must not be empty.
+    pub fn add_nonempty(&mut self, what: &str, bytes: impl Into<Vec<u8>>) {
         let bytes = bytes.into();
-        assert!(!bytes.is_empty(), "{what} is empty: nothing was looked at");
-        self.keep(what, bytes);
+        assert!(!bytes.is_empty(), "{what} is empty");
+        self.add_text(what, bytes);
     }
 
-    /// Keeps every file in a folder and below it, and gives their names.
-    pub fn keep_files(&mut self, folder: &Path) -> BTreeSet<String> {
+    /// Adds every file of a folder and its subfolders, and returns their names.
+    pub fn add_files(&mut self, folder: &Path) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                names.extend(self.keep_files(&path));
+                names.extend(self.add_files(&path));
             } else {
                 let bytes = std::fs::read(&path).unwrap();
                 names.insert(path.file_name().unwrap().to_string_lossy().into_owned());
-                self.keep(format!("the file {}", path.display()), bytes);
+                self.add_text(format!("the file {}", path.display()), bytes);
             }
         }
         names
     }
 
-    /// Where in these bytes a piece of a password begins, if one is there.
-    pub fn finds(&self, bytes: &[u8]) -> Option<usize> {
+    /// The offset of the first piece of a password in `bytes`.
+    pub fn find_in(&self, bytes: &[u8]) -> Option<usize> {
         find(&self.pieces(), bytes)
     }
 
     fn pieces(&self) -> HashSet<[u8; PIECE]> {
         let mut texts: Vec<String> = self.passwords.iter().cloned().collect();
         for password in &self.passwords {
-            // In a longer text that is encoded, a password begins at any of three places; the characters
-            // at its ends depend on its neighbours.
+            // In an encoded text a password starts at one of three alignments. The characters at
+            // its ends depend on its neighbours.
             for skipped in 0..3 {
                 let encoded = STANDARD.encode(&password.as_bytes()[skipped..]);
                 texts.push(encoded[..encoded.len() - 4].to_owned());
@@ -86,11 +87,11 @@ impl Scan {
         pieces.map(|piece| piece.try_into().unwrap()).collect()
     }
 
-    /// Nothing of what was kept holds a piece. Says where one is, and never which.
+    /// Fails if a text contains a piece. The message has the offset and not the piece.
     pub fn assert_clean(&self) {
         let pieces = self.pieces();
         let leaks: Vec<String> = self
-            .kept
+            .texts
             .iter()
             .filter_map(|(what, bytes)| Some(format!("{what}, byte {}", find(&pieces, bytes)?)))
             .collect();
@@ -99,11 +100,11 @@ impl Scan {
             "a piece of a password is in:\n{}",
             leaks.join("\n")
         );
-        let bytes: usize = self.kept.iter().map(|(_, bytes)| bytes.len()).sum();
+        let bytes: usize = self.texts.iter().map(|(_, bytes)| bytes.len()).sum();
         println!(
-            "{} passwords, nowhere in {bytes} bytes of {} texts and files",
+            "{} passwords, 0 found in {bytes} bytes of {} texts and files",
             self.passwords.len(),
-            self.kept.len()
+            self.texts.len()
         );
     }
 }
@@ -115,19 +116,19 @@ fn find(pieces: &HashSet<[u8; PIECE]>, bytes: &[u8]) -> Option<usize> {
 }
 
 #[test]
-fn a_piece_is_found_wherever_it_stands_and_encoded_too() {
-    let mut scan = Scan::default();
-    scan.knows("correct-horse-battery");
+fn a_piece_is_found_in_plain_text_and_in_base64() {
+    let mut scan = LeakScan::default();
+    scan.add_password("correct-horse-battery");
     for leak in [
         "x=correct-h",
         "…ct-horse-…",
         "battery correct-horse-battery",
     ] {
-        assert!(scan.finds(leak.as_bytes()).is_some(), "{leak}");
+        assert!(scan.find_in(leak.as_bytes()).is_some(), "{leak}");
     }
     for before in ["", "a", "ab"] {
         let encoded = STANDARD.encode(format!("{before}correct-horse-battery;"));
-        assert!(scan.finds(encoded.as_bytes()).is_some(), "{encoded}");
+        assert!(scan.find_in(encoded.as_bytes()).is_some(), "{encoded}");
     }
-    assert_eq!(scan.finds(b"correct horse battery, correct"), None);
+    assert_eq!(scan.find_in(b"correct horse battery, correct"), None);
 }

@@ -1,8 +1,9 @@
-//! Many calls of GetSecretValue at once, over connections that stay open, while the secret is rotated from
-//! elsewhere. Each answer has to be of the value whose flip was acknowledged last before it was asked for, or of a
-//! later one.
+//! Concurrent calls of GetSecretValue over open connections, while another process rotates the
+//! secret. A response is stale if its value was replaced before the request, and the replacement
+//! was acknowledged.
 //!
-//! Requests are signed once a connection: they count for five minutes, and what is measured is the server.
+//! A request is signed once and sent many times: its signature is valid for five minutes, and the
+//! measurement is of the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::routing::post;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,25 +26,24 @@ use twinkey_stores::stage::{CURRENT, PENDING};
 use twinkey_stores::{SecretStore, VersionId};
 use uuid::Uuid;
 
-use super::signed;
-use secrecy::ExposeSecret;
+use crate::signed;
 
 const SECRET: &str = "prod/orders/db";
 const CONNECTIONS: usize = 64;
-/// In front of a value's number.
-const MARK: &str = "flip-";
+/// The prefix of a value's number.
+const PREFIX: &str = "flip-";
 
-/// What a volley met with.
+/// The result of a series of calls.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct LoadResult {
     pub answered: usize,
-    /// Answers of a value that was replaced, acknowledged, before they were asked for.
+    /// Stale responses.
     pub stale: usize,
     pub flips: u64,
     pub took: Duration,
 }
 
-/// A served store with one secret, and beside it a handler that answers a constant of the same size.
+/// A served store with one secret, and a bare handler that returns a constant of the same size.
 pub struct LoadFixture {
     folder: tempfile::TempDir,
     key: NewKey,
@@ -70,7 +70,7 @@ async fn listen(router: Router) -> (String, JoinHandle<()>) {
 
 fn value(number: u64) -> SecretString {
     SecretString::from(format!(
-        r#"{{"engine":"postgres","host":"db.internal","port":5432,"username":"app","password":"{MARK}{number:012}","dbname":"orders"}}"#
+        r#"{{"engine":"postgres","host":"db.internal","port":5432,"username":"app","password":"{PREFIX}{number:012}","dbname":"orders"}}"#
     ))
 }
 
@@ -93,7 +93,7 @@ impl LoadFixture {
             key,
             served,
         };
-        let like = fixture.one_answer().await;
+        let like = fixture.one_response().await;
         let constant = || async move {
             let kind = [("content-type", "application/x-amz-json-1.1")];
             (kind, like)
@@ -102,16 +102,16 @@ impl LoadFixture {
         fixture
     }
 
-    /// Calls the served store so often, while the secret is rotated at that pace by another opener of the file.
-    pub async fn served(&self, calls: usize, pace: Duration) -> Outcome {
-        let before = number_in(&self.one_answer().await);
+    /// Calls the served store `calls` times, while another opener of the file rotates the secret.
+    pub async fn served(&self, calls: usize, pace: Duration) -> LoadResult {
+        let before = number_in(&self.one_response().await);
         let acknowledged = Arc::new(AtomicU64::new(before));
         let rotating = tokio::spawn(rotate(
             open(&self.folder).await,
             pace,
             Arc::clone(&acknowledged),
         ));
-        let outcome = volley(
+        let outcome = send_calls(
             &self.served,
             self.request(&self.served),
             calls,
@@ -119,15 +119,15 @@ impl LoadFixture {
         )
         .await;
         rotating.abort();
-        Outcome {
+        LoadResult {
             flips: outcome.flips - before,
             ..outcome
         }
     }
 
-    /// Calls the bare handler so often.
-    pub async fn bare(&self, calls: usize) -> Outcome {
-        volley(&self.bare, self.request(&self.bare), calls, &Arc::default()).await
+    /// Calls the bare handler `calls` times.
+    pub async fn bare(&self, calls: usize) -> LoadResult {
+        send_calls(&self.bare, self.request(&self.bare), calls, &Arc::default()).await
     }
 
     fn request(&self, host: &str) -> Arc<str> {
@@ -148,9 +148,9 @@ impl LoadFixture {
         format!("POST / HTTP/1.1\r\n{lines}content-length: {length}\r\n\r\n{body}").into()
     }
 
-    async fn one_answer(&self) -> String {
-        let mut line = Line::open(&self.served).await;
-        line.ask(&self.request(&self.served)).await
+    async fn one_response(&self) -> String {
+        let mut connection = HttpConnection::open(&self.served).await;
+        connection.send(&self.request(&self.served)).await
     }
 }
 
@@ -161,7 +161,8 @@ async fn open(folder: &tempfile::TempDir) -> LocalStore {
         .unwrap()
 }
 
-/// As a run does it: a version under AWSPENDING, then the flip. The number is told once that has returned.
+/// Rotates like a run: a version under AWSPENDING, then the flip. Stores the number after the flip
+/// returned.
 async fn rotate(store: LocalStore, pace: Duration, acknowledged: Arc<AtomicU64>) {
     let seen = store.describe(SECRET).await.unwrap();
     let mut from = seen.labelled(CURRENT).unwrap().clone();
@@ -181,23 +182,23 @@ async fn rotate(store: LocalStore, pace: Duration, acknowledged: Arc<AtomicU64>)
     }
 }
 
-async fn volley(
+async fn send_calls(
     address: &str,
     request: Arc<str>,
     calls: usize,
     acknowledged: &Arc<AtomicU64>,
-) -> Outcome {
+) -> LoadResult {
     let (left, stale) = (
         Arc::new(AtomicUsize::new(calls)),
         Arc::new(AtomicUsize::new(0)),
     );
     let begin = Instant::now();
-    let mut lines = JoinSet::new();
+    let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let (left, stale) = (Arc::clone(&left), Arc::clone(&stale));
         let (request, acknowledged) = (Arc::clone(&request), Arc::clone(acknowledged));
-        let mut line = Line::open(address).await;
-        lines.spawn(async move {
+        let mut connection = HttpConnection::open(address).await;
+        connections.spawn(async move {
             let mut answered = 0;
             let one_less = |left: usize| left.checked_sub(1);
             while left
@@ -205,7 +206,7 @@ async fn volley(
                 .is_ok()
             {
                 let before = acknowledged.load(Ordering::SeqCst);
-                let answer = line.ask(&request).await;
+                let answer = connection.send(&request).await;
                 if number_in(&answer) < before {
                     stale.fetch_add(1, Ordering::SeqCst);
                 }
@@ -214,8 +215,8 @@ async fn volley(
             answered
         });
     }
-    let answered = lines.join_all().await.into_iter().sum();
-    Outcome {
+    let answered = connections.join_all().await.into_iter().sum();
+    LoadResult {
         answered,
         stale: stale.load(Ordering::SeqCst),
         flips: acknowledged.load(Ordering::SeqCst),
@@ -225,18 +226,18 @@ async fn volley(
 
 fn number_in(answer: &str) -> u64 {
     let (_, rest) = answer
-        .split_once(MARK)
+        .split_once(PREFIX)
         .unwrap_or_else(|| panic!("no value: {answer}"));
     rest[..12].parse().unwrap()
 }
 
-/// A connection that stays open.
-struct Line {
+/// An open HTTP connection.
+struct HttpConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-impl Line {
+impl HttpConnection {
     async fn open(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -244,8 +245,8 @@ impl Line {
         Self { stream, buffer }
     }
 
-    /// Sends a request, and gives the body of its answer, which must be good.
-    async fn ask(&mut self, request: &str) -> String {
+    /// Sends a request and returns the body of its response, whose status must be 200.
+    async fn send(&mut self, request: &str) -> String {
         self.stream.write_all(request.as_bytes()).await.unwrap();
         self.buffer.clear();
         loop {
@@ -258,7 +259,7 @@ impl Line {
     }
 }
 
-/// The body of an answer, once it is there whole.
+/// The body of a response, if it is complete.
 fn body_of(answer: &[u8]) -> Option<String> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Where `scripts/setup` puts what the system's packages do not bring.
+/// The folder of what `scripts/setup` installs beside the system's packages.
 const CACHE_ENV: &str = "TWINKEY_CACHE";
 
 /// The root of the checkout.
@@ -22,7 +22,7 @@ pub fn cache() -> PathBuf {
 /// one beside the folder of the running program.
 ///
 /// # Panics
-/// Where the running program's path is not available.
+/// The path of the running program is not available.
 #[must_use]
 pub fn twinkey_program() -> PathBuf {
     if let Some(program) = std::env::var_os("CARGO_BIN_EXE_twinkey") {

@@ -1,13 +1,14 @@
-//! A root of the test's own, and a server's certificate of it.
+//! A certificate authority of a test, and a server certificate that it signs.
 
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+/// The root certificate and one server certificate.
 pub struct Pki {
-    /// PEM file with the root.
+    /// PEM file with the root certificate.
     pub ca_file: PathBuf,
-    /// Of a server that is called `localhost`, and not `127.0.0.1`: certificate and key as PEM.
+    /// Certificate and key as PEM, for the name `localhost` and not for `127.0.0.1`.
     pub server: (String, String),
     _files: tempfile::TempDir,
 }

@@ -1,9 +1,10 @@
-//! Chance from a seed (SplitMix64): the same seed gives the same numbers.
+//! A pseudo-random number generator with a seed (SplitMix64).
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+/// A generator. The same seed produces the same numbers.
 pub struct Rng(Mutex<u64>);
 
 impl Rng {
@@ -11,7 +12,7 @@ impl Rng {
         Self(Mutex::new(seed))
     }
 
-    /// A number from 0 up to, and without, `n`.
+    /// A number from 0 to `n` - 1.
     pub fn below(&self, n: u64) -> u64 {
         let mut state = self.0.lock();
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -21,6 +22,7 @@ impl Rng {
         (z ^ (z >> 31)) % n
     }
 
+    /// A duration from this range of milliseconds.
     pub fn millis(&self, range: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(range.start + self.below(range.end - range.start))
     }

@@ -1,4 +1,4 @@
-//! Requests that are signed by the SDK's own signer, for whoever sends them without the SDK.
+//! Request signatures by the signer of the AWS SDK, for clients without the SDK.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 
-/// The headers of `POST /` to `host` for that action, signed at that time.
+/// The signed headers of `POST /` to `host` for an action, with the time `at`.
 pub fn headers(
     host: &str,
     (id, secret): (&str, &str),

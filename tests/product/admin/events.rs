@@ -80,7 +80,7 @@ async fn rotate(endpoint: &Endpoint) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_step_of_a_run_is_told_in_order_as_it_happens() {
+async fn the_events_of_a_run_arrive_in_order() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let mut stream = EventStream::open(&endpoint, "", None).await;
     rotate(&endpoint).await;
@@ -120,7 +120,7 @@ async fn every_step_of_a_run_is_told_in_order_as_it_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_was_cut_off_gets_exactly_what_it_has_not_read() {
+async fn a_reader_that_reconnects_gets_exactly_the_missed_events() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let mut whole = EventStream::open(&endpoint, "", None).await;
     rotate(&endpoint).await;
@@ -149,7 +149,7 @@ async fn a_reader_that_was_cut_off_gets_exactly_what_it_has_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_of_another_rotation_hears_nothing_and_a_worker_that_stops_ends_the_streams() {
+async fn streams_are_filtered_by_rotation_and_end_with_the_worker() {
     let mut endpoint = Endpoint::open(Setup::default()).await;
     let mut other = EventStream::open(&endpoint, "?rotation=other", None).await;
     let mut all = EventStream::open(&endpoint, "", None).await;

@@ -20,7 +20,7 @@ fn fuzzer() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes its time: make test-api"]
-async fn a_fuzzer_finds_no_5xx_and_no_answer_that_the_document_does_not_describe() {
+async fn a_fuzzer_finds_no_5xx_and_no_undocumented_response() {
     let endpoint = Endpoint::open(Setup {
         rotation: "in_use = \"ignore\"".into(),
         ..Setup::default()

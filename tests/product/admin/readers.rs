@@ -53,7 +53,7 @@ fn memory(endpoint: &Endpoint) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_readers_fifty_of_them_stuck_slow_no_run_and_take_no_memory_to_speak_of() {
+async fn runs_continue_beside_200_readers_of_which_50_are_stuck() {
     let endpoint = Endpoint::open(Setup::default()).await;
     rotate(&endpoint).await;
     let (alone, slowest_alone) = rotate(&endpoint).await;

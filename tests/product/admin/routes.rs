@@ -22,7 +22,7 @@ async fn rotated(endpoint: &Endpoint, body: &str) -> Json {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_says_who_asked() {
+async fn actions_work_like_the_commands_and_are_logged_with_the_peer() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let (status, problem) = endpoint
         .answer(endpoint.post("/v1/rotations/shop/rollback", ""))
@@ -74,7 +74,7 @@ async fn a_rollback_and_a_pause_do_what_the_commands_do_and_leave_a_line_that_sa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plan_and_check_answer_as_the_commands_do() {
+async fn plan_and_check_return_the_output_of_the_commands() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let here = async |args: &[&str]| -> Json {
         serde_json::from_str(&endpoint.env.run_ok(args).await).unwrap()
@@ -120,7 +120,7 @@ async fn runs_are_listed_newest_first_by_page_and_by_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_understood_is_answered_with_a_problem_and_does_nothing() {
+async fn invalid_requests_get_a_problem_and_change_nothing() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let before = endpoint.env.state().await;
     let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1001));

@@ -25,7 +25,7 @@ async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
+async fn every_route_except_the_public_ones_needs_the_token() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let before = endpoint.env.state().await;
     let open = ["/healthz", "/readyz", "/openapi.json"];
@@ -68,7 +68,7 @@ async fn every_route_asks_for_the_token_but_those_that_are_open_to_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_site_can_do_nothing_through_somebody_s_browser() {
+async fn cross_site_requests_are_rejected() {
     let address = free_address();
     let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::blocks::{Block, repository};
-use super::parsed::by;
+use super::parsed::parse_with;
 
 /// What a page may use without a word: nothing of it needs more than a shell.
 const PLAIN: [&str; 17] = [
@@ -15,7 +15,7 @@ const PLAIN: [&str; 17] = [
 /// Reads a block; `anything`: programs that are not ours are allowed in it.
 pub fn read(block: &Block, anything: bool) -> Result<(), String> {
     let script = script(block);
-    by("bash", &["-n"], &script)?;
+    parse_with("bash", &["-n"], &script)?;
     for words in commands(&script) {
         let Some(program) = words.first() else {
             continue;
@@ -176,7 +176,7 @@ fn is_setting(word: &str) -> bool {
 }
 
 #[test]
-fn a_command_is_found_wherever_the_shell_would_find_it() {
+fn commands_are_found_as_the_shell_finds_them() {
     let script = "PGPASSWORD=$(twinkey secret get a --field password) \\\n  psql -U \"$user\" > x 2>&1\n\
         cat > f <<'T'\ntwinkey nonsense\nT\ntwinkey serve &   # a comment\ntwinkey rotate a --reason \"first one\" | cat\n";
     let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };

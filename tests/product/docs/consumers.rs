@@ -14,13 +14,13 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use super::blocks::repository;
-use super::parsed::by;
+use super::parsed::parse_with;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Plan, SECRET, Environment};
+use twinkey_testkit::environment::{Setup, SECRET, Environment};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_in_rust_reads_again_what_was_refused() {
-    let env = Environment::open(Plan::default()).await;
+async fn the_rust_example_reads_the_secret_again_when_refused() {
+    let env = Environment::open(Setup::default()).await;
     let config = sdk_config(&env.stand_in().url());
     let mut credentials = reader::Credentials {
         client: aws_sdk_secretsmanager::Client::new(&config),
@@ -42,7 +42,7 @@ async fn the_example_in_rust_reads_again_what_was_refused() {
         .await
         .unwrap();
     for _ in 0..2 {
-        env.good(&["rotate", "shop"]).await;
+        env.run_ok(&["rotate", "shop"]).await;
     }
     let before = reads();
     reader::connect(&mut credentials, open, is_refused)
@@ -82,17 +82,17 @@ async fn gets_in(env: &Environment, mut program: Command) {
         from.next_line().await.unwrap().expect("it answers")
     };
     assert_eq!(ask().await, "app 1");
-    env.good(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
     // What it keeps still signs in.
     assert_eq!(ask().await, "app 1");
-    env.good(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
     assert_eq!(ask().await, "app 2");
     assert_eq!(ask().await, "app 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_in_python_reads_again_what_was_refused() {
-    let env = Environment::open(Plan::default()).await;
+async fn the_python_example_reads_the_secret_again_when_refused() {
+    let env = Environment::open(Setup::default()).await;
     let script = r#"
 import os, subprocess, sys
 import boto3, reader
@@ -123,8 +123,8 @@ for line in sys.stdin:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_in_node_reads_again_what_was_refused() {
-    let env = Environment::open(Plan::default()).await;
+async fn the_node_example_reads_the_secret_again_when_refused() {
+    let env = Environment::open(Setup::default()).await;
     let script = format!(
         r#"
 import {{ execFileSync }} from "node:child_process";
@@ -169,7 +169,7 @@ sys.exit(f"{name} has an error" if tree.root_node.has_error else 0)
     );
     for name in ["Reader.java", "reader.go"] {
         let text = std::fs::read_to_string(repository().join("docs/consumers").join(name)).unwrap();
-        let read = |text: &str| by(&python.to_string_lossy(), &["-c", script, name], text);
+        let read = |text: &str| parse_with(&python.to_string_lossy(), &["-c", script, name], text);
         read(&text).unwrap();
         read(&text.replacen('{', "", 1)).unwrap_err();
     }

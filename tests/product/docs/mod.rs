@@ -15,7 +15,7 @@ use std::process::Stdio;
 use blocks::{Block, Mark, all_blocks};
 
 /// What is done with a block.
-fn look_at(block: &Block) -> Result<&'static str, String> {
+fn check_block(block: &Block) -> Result<&'static str, String> {
     let text = &block.text;
     match (block.language.as_str(), &block.mark) {
         (_, Mark::Unknown(mark)) => Err(format!("nobody knows the mark {mark:?}")),
@@ -33,9 +33,9 @@ fn look_at(block: &Block) -> Result<&'static str, String> {
         ("toml", _) => parsed::config(text).map(|()| "read as a config"),
         ("python", _) => {
             let ast = "import ast, sys; ast.parse(sys.stdin.read())";
-            parsed::by("python3", &["-c", ast], text).map(|()| "read")
+            parsed::parse_with("python3", &["-c", ast], text).map(|()| "read")
         }
-        ("js", _) => parsed::by("node", &["--check", "-"], text).map(|()| "read"),
+        ("js", _) => parsed::parse_with("node", &["--check", "-"], text).map(|()| "read"),
         (_, Mark::Example | Mark::Needs(_)) => Ok("shown"),
         (other, Mark::None | Mark::Walk) => Err(format!(
             "nobody reads {other:?}: mark it <!-- example -->, <!-- file PATH --> or <!-- needs WHAT -->"
@@ -44,13 +44,13 @@ fn look_at(block: &Block) -> Result<&'static str, String> {
 }
 
 #[test]
-fn every_block_of_every_page_is_executed_or_read() {
+fn every_block_of_every_page_is_executed_or_parsed() {
     let mut done = std::collections::BTreeMap::<&str, usize>::new();
     let mut wrong = Vec::new();
     let blocks = all_blocks();
     assert!(blocks.len() > 40, "{}", blocks.len());
     for block in &blocks {
-        match look_at(block) {
+        match check_block(block) {
             Ok(how) => *done.entry(how).or_default() += 1,
             Err(why) => wrong.push(format!("{}:{}: {why}", block.page, block.line)),
         }
@@ -61,7 +61,7 @@ fn every_block_of_every_page_is_executed_or_read() {
 
 /// Blocks of the test's own, each wrong in its way.
 #[test]
-fn a_block_that_is_wrong_is_found() {
+fn a_wrong_block_is_reported() {
     let page = "<!-- example -->\n```toml\na = [\n```\n\n```toml\n[[rotation]]\nnam = \"x\"\n```\n\n\
         ```sh\ntwinkey rotat x\n```\n\n```sh\naws s3 ls\n```\n\n```json\n{\"a\": }\n```\n\n```rust\nlet x;\n```\n\n\
         <!-- needs AWS -->\n```sh\ntwinkey check --offlin\n```\n\n<!-- perhaps -->\n```json\n{}\n```\n\n\
@@ -69,18 +69,18 @@ fn a_block_that_is_wrong_is_found() {
     let blocks = blocks::read("docs/none.md", page);
     assert_eq!(blocks.len(), 11);
     for block in &blocks {
-        let looked = look_at(block);
+        let looked = check_block(block);
         assert!(looked.is_err(), "line {}: {looked:?}", block.line);
     }
 }
 
 /// Of the page on writing pages, so that it can be followed without a build.
 #[test]
-fn a_block_that_is_right_is_left_alone() {
+fn a_correct_block_is_accepted() {
     let page = "```sh\ntwinkey check --offline | cat > x && make demo\n```\n\n<!-- needs AWS -->\n```sh\naws s3 ls \\\n  --no-sign-request\n```\n\n\
         ```console\n$ twinkey status\nNAME\n```\n\n```toml\n[[rotation]]\nname = \"x\"\nsecret = \"y\"\n```\n";
     for block in &blocks::read("docs/none.md", page) {
-        look_at(block).unwrap_or_else(|why| panic!("line {}: {why}", block.line));
+        check_block(block).unwrap_or_else(|why| panic!("line {}: {why}", block.line));
     }
 }
 

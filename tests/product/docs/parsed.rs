@@ -45,7 +45,7 @@ pub fn config(text: &str) -> Result<(), String> {
 }
 
 /// By a program that ends well where it understands its input.
-pub fn by(program: &str, arguments: &[&str], text: &str) -> Result<(), String> {
+pub fn parse_with(program: &str, arguments: &[&str], text: &str) -> Result<(), String> {
     let mut child = quiet(program)
         .args(arguments)
         .spawn()

@@ -8,7 +8,7 @@ use super::blocks::{Block, Mark, all_blocks, repository};
 use super::commands::script;
 use super::quiet;
 use twinkey_testkit::environment::mariadb;
-use twinkey_testkit::environment::{Database, Plan, run};
+use twinkey_testkit::environment::{Database, Setup, run};
 
 fn marked(what: Option<&str>) -> Vec<Block> {
     let mark = Mark::Run(what.map(str::to_owned));
@@ -19,13 +19,13 @@ fn marked(what: Option<&str>) -> Vec<Block> {
 }
 
 async fn server<D: Database>() -> D {
-    let start = || D::start(&Plan::default());
+    let start = || D::start(&Setup::default());
     tokio::task::spawn_blocking(start).await.unwrap()
 }
 
 /// On a server with the role `app`, as a superuser.
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_for_postgresql_are_taken_by_one() {
+async fn statements_for_postgresql_run_on_a_server() {
     let server = server::<LocalPostgres>().await;
     let root = Database::superuser(&server);
     let root = server
@@ -41,7 +41,7 @@ async fn statements_for_postgresql_are_taken_by_one() {
 
 /// On a server with the schema `shop`, as the superuser.
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_for_mariadb_are_taken_by_one() {
+async fn statements_for_mariadb_run_on_a_server() {
     let server = server::<LocalMysql>().await;
     let root = Database::superuser(&server);
     let root = server
@@ -64,7 +64,7 @@ async fn statements_for_mariadb_are_taken_by_one() {
 /// In a folder with config/examples/aws.toml. Of a console, what is printed is what the page shows; a line of
 /// `…` stands for any others.
 #[test]
-fn commands_that_need_nothing_are_carried_out_and_print_what_the_page_shows() {
+fn marked_commands_run_and_print_what_the_page_shows() {
     for block in marked(None) {
         let folder = tempfile::tempdir().unwrap();
         let example = repository().join("config/examples/aws.toml");

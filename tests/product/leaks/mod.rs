@@ -11,7 +11,7 @@ mod serving;
 use secrecy::ExposeSecret;
 
 use self::fixture::LeakFixture;
-use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
+use crate::redshift::fixture::{Deployment, RedshiftFixture};
 use crate::served::serve_store;
 use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
@@ -86,8 +86,7 @@ async fn no_piece_of_a_password_leaves_the_process_on_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_piece_of_a_password_leaves_the_process_or_its_embedded_store_and_one_printed_is_found()
-{
+async fn no_piece_of_a_password_leaves_the_embedded_store() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let plan = listening(&address, token.path());
     let env = Environment::open_with(plan, Backend::Local).await;
@@ -119,7 +118,7 @@ async fn no_piece_of_a_password_leaves_the_process_on_documentdb() {
 async fn no_piece_of_a_password_leaves_the_process_on_redshift() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let server = listening(&address, token.path()).config;
-    let more = format!("master_secret = \"{}\"\n{server}", fixture::MASTER_SECRET);
+    let more = format!("master_secret = \"{}\"\n{server}", crate::redshift::fixture::MASTER_SECRET);
     let house = RedshiftFixture::open(Deployment::Cluster, "", &more).await;
-    scan_everything(&house, &[fixture::FIRST], &address, " PASSWORD 'md5").await;
+    scan_everything(&house, &[crate::redshift::fixture::FIRST], &address, " PASSWORD 'md5").await;
 }

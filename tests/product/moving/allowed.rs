@@ -119,7 +119,7 @@ fn assert_least(policy: &Json, recorder: &Recorder) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_policy_for_all_four_engines_allows_every_call_and_nothing_that_is_not_called() {
+async fn the_policy_allows_exactly_the_calls_that_are_made() {
     let house = RedshiftFixture::open(Deployment::Cluster, "", "").await;
     furnish(&house).await;
     let _servers = (
@@ -202,7 +202,7 @@ async fn a_statement_that_hangs(folder: &ConfigFolder, house: &RedshiftFixture) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_of_redshifts_admin_is_allowed_its_own_credentials_and_no_more() {
+async fn each_redshift_sign_in_is_allowed_only_its_credentials() {
     let cases = [
         (
             Deployment::Cluster,
@@ -247,7 +247,7 @@ async fn each_kind_of_redshifts_admin_is_allowed_its_own_credentials_and_no_more
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_secrets_manager_tells_what_the_config_does_not() {
+async fn ask_completes_the_policy_from_secrets_manager() {
     let house = RedshiftFixture::open(Deployment::Cluster, "", "").await;
     let master = json!({"username": "m", "password": "p"});
     put(&house, "of/master", &master).await;
@@ -282,7 +282,7 @@ async fn asked_secrets_manager_tells_what_the_config_does_not() {
 }
 
 #[tokio::test]
-async fn without_an_account_there_is_no_policy_but_a_hint() {
+async fn a_policy_without_an_account_is_an_error_with_a_hint() {
     let config = "[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\n[[rotation]]\nname = \"a\"\nsecret = \"a\"\n";
     let folder = ConfigFolder::new(config);
     let output = folder.command().arg("iam-policy").output().await.unwrap();

@@ -39,14 +39,14 @@ fn secret(id: &str) -> String {
 
 /// What a call needs ("Actions, resources, and condition keys" of each service).
 pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
-    let text = |name: &str| call.asked[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| call.parameters[name].as_str().unwrap_or_default().to_owned();
     let action = format!("{}:{}", call.service, call.action);
     match (call.service, call.action.as_str()) {
         ("secretsmanager", "ListSecrets") => vec![permission(action, "*")],
         ("secretsmanager", "CreateSecret") => {
             let made = secret(&text("Name"));
             let mut all = vec![permission(action, &made)];
-            if call.asked["Tags"].is_array() {
+            if call.parameters["Tags"].is_array() {
                 all.push(permission("secretsmanager:TagResource", made));
             }
             all
@@ -57,7 +57,7 @@ pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
         ("redshift-data", _) => vec![permission(action, "*")],
         ("sns", "Publish") => vec![permission(action, text("TopicArn"))],
         ("events", "PutEvents") => {
-            let bus = call.asked["Entries"][0]["EventBusName"].as_str().unwrap();
+            let bus = call.parameters["Entries"][0]["EventBusName"].as_str().unwrap();
             vec![permission(action, arn("events", &format!("event-bus/{bus}")))]
         }
         ("ecs", "UpdateService") => {
@@ -70,7 +70,7 @@ pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
 
 /// "Configuring IAM permissions" for the Data API in the Redshift management guide.
 fn of_batch(call: &RecordedCall, action: String) -> Vec<Permission> {
-    let text = |name: &str| call.asked[name].as_str();
+    let text = |name: &str| call.parameters[name].as_str();
     let database = text("Database").unwrap();
     let of_cluster = text("ClusterIdentifier");
     let place = match of_cluster {
@@ -136,7 +136,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 #[test]
-fn a_star_is_anything_and_a_question_mark_one_character() {
+fn a_star_matches_any_text_and_a_question_mark_one_character() {
     let is = |pattern: &str, text: &str| matches(pattern.as_bytes(), text.as_bytes());
     assert!(is("secret:a-??????", "secret:a-AbCdEf"));
     assert!(!is("secret:a-??????", "secret:a-b-AbCdEf"));

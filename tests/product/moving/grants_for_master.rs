@@ -64,7 +64,7 @@ async fn rotates_both_ways<D: Database>(env: &Environment<D>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_postgresql_a_master_made_so_rotates_and_lacks_what_is_left_out() {
+async fn a_postgresql_master_needs_each_printed_statement() {
     let env = Environment::open(Setup::default()).await;
     let all = printed("postgres", &["--user", "app"]).await;
     let mut root = env.root("postgres").await;
@@ -92,7 +92,7 @@ async fn on_postgresql_a_master_made_so_rotates_and_lacks_what_is_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_postgresql_a_pair_that_is_there_already_is_given_to_the_master_too() {
+async fn a_postgresql_master_gets_an_existing_pair() {
     let env = Environment::open(Setup::default()).await;
     env.run_ok(&["rotate", "shop"]).await;
     let all = printed("postgres", &["--user", "app", "--clone", "app_clone"]).await;
@@ -106,7 +106,7 @@ async fn on_postgresql_a_pair_that_is_there_already_is_given_to_the_master_too()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_mariadb_a_master_made_so_rotates_and_each_statement_is_needed() {
+async fn a_mariadb_master_needs_each_printed_statement() {
     let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
     let all = printed("mariadb", &["--database", "shop"]).await;
     let first = [all.needed[0].as_str(), all.last.as_deref().unwrap()];
@@ -150,7 +150,7 @@ fn in_shell(printed: &str) -> (String, Document) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_mongodb_a_master_made_so_rotates_and_lacks_what_is_left_out() {
+async fn a_documentdb_master_needs_each_printed_command() {
     let env = MongoEnvironment::on_mongo(Setup::default()).await;
     let all = printed("documentdb", &[]).await;
     assert!(all.last.is_none() && all.needed[0].contains("passwordPrompt()"));
@@ -174,7 +174,7 @@ async fn on_mongodb_a_master_made_so_rotates_and_lacks_what_is_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_redshift_an_admin_made_so_rotates() {
+async fn a_redshift_admin_rotates_with_the_printed_statements() {
     let house = RedshiftFixture::open(
         Deployment::Cluster,
         "",

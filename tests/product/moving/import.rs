@@ -50,7 +50,7 @@ fn saved(text: &str) -> (TempDir, Settings) {
 }
 
 #[tokio::test]
-async fn forty_secrets_become_a_config_that_check_accepts_and_whose_windows_are_awss() {
+async fn forty_secrets_become_a_valid_config_with_the_same_windows() {
     let output = import(&[]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     let (folder, settings) = saved(&text);
@@ -109,7 +109,7 @@ async fn forty_secrets_become_a_config_that_check_accepts_and_whose_windows_are_
 }
 
 #[tokio::test]
-async fn a_prefix_leaves_the_others_out_and_json_tells_the_same() {
+async fn a_prefix_filters_secrets_and_json_has_the_same_fields() {
     let output = import(&["--name-prefix", "prod/mongo/", "--json"]).await;
     let all: Json = serde_json::from_slice(&output.stdout).unwrap();
     let all = all.as_array().unwrap();
@@ -123,7 +123,7 @@ async fn a_prefix_leaves_the_others_out_and_json_tells_the_same() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_asked_is_an_error_with_a_hint() {
+async fn an_unreachable_account_is_an_error_with_a_hint() {
     let nobody = [
         "import",
         "--from-aws",

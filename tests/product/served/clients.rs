@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::process::Command;
 
-use super::Worker;
+use super::ServedWorker;
 
 fn python() -> PathBuf {
     let cache = std::env::var_os("TWINKEY_CACHE").unwrap_or_else(|| ".cache".into());
@@ -14,8 +14,8 @@ fn python() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs clients that are installed by make test-clients"]
-async fn aws_s_own_clients_read_write_and_stage_secrets_and_get_aws_s_own_errors() {
-    let worker = Worker::open().await;
+async fn aws_s_own_clients_work_with_the_served_store() {
+    let worker = ServedWorker::open().await;
     let admin = worker.key("admin", &["*"], "*").await;
     let reads = ["GetSecretValue", "DescribeSecret"];
     let reader = worker.key("reader", &reads, "prod/*").await;
@@ -34,8 +34,8 @@ async fn aws_s_own_clients_read_write_and_stage_secrets_and_get_aws_s_own_errors
         .output()
         .await
         .expect("the clients are installed by make test-clients");
-    let said = String::from_utf8_lossy(&output.stderr);
-    println!("{said}");
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("Ran 7 tests"), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    println!("{message}");
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("Ran 7 tests"), "{message}");
 }

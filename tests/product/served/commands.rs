@@ -3,11 +3,11 @@
 use std::process::Output;
 
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::environment::{Backend, Plan, SECRET, Environment, free_address, until};
+use twinkey_testkit::environment::{Backend, Setup, SECRET, Environment, free_address, until};
 
-use super::{Key, Worker, add_key, serve_store};
+use super::{IssuedKey, ServedWorker, add_key, serve_store};
 
-async fn as_key(env: &Environment, key: &Key, args: &[&str], more: &[(&str, &str)]) -> Output {
+async fn as_key(env: &Environment, key: &IssuedKey, args: &[&str], more: &[(&str, &str)]) -> Output {
     let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     command
         .args(args)
@@ -18,14 +18,14 @@ async fn as_key(env: &Environment, key: &Key, args: &[&str], more: &[(&str, &str
 }
 
 fn printed(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_without() {
-    let worker = Worker::open().await;
+async fn commands_use_the_served_store_with_a_key_else_the_file() {
+    let worker = ServedWorker::open().await;
     let env = &worker.env;
     let reads = ["GetSecretValue", "ListSecrets", "ListSecretVersionIds"];
     let key = worker.key("app", &reads, SECRET).await;
@@ -36,13 +36,13 @@ async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_
         &["secret", "versions", SECRET, "--json"],
     ] {
         let served = printed(&as_key(env, &key, args, &[]).await);
-        assert_eq!(served, env.good(args).await, "{args:?}");
+        assert_eq!(served, env.run_ok(args).await, "{args:?}");
     }
     // The key may see one of the two.
     let served = printed(&as_key(env, &key, &["secret", "list"], &[]).await);
     assert_eq!(served, format!("{SECRET}\n"));
     assert_eq!(
-        env.good(&["secret", "list"]).await,
+        env.run_ok(&["secret", "list"]).await,
         format!("prod/master\n{SECRET}\n")
     );
 
@@ -54,8 +54,8 @@ async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_
     .unwrap();
     let put = ["secret", "put", SECRET, "--file", file.to_str().unwrap()];
     let denied = as_key(env, &key, &put, &[]).await;
-    let said = String::from_utf8_lossy(&denied.stderr);
-    assert!(said.contains("error[store_denied]: "), "{said}");
+    let message = String::from_utf8_lossy(&denied.stderr);
+    assert!(message.contains("error[store_denied]: "), "{message}");
     let writer = worker
         .key("ci", &["PutSecretValue", "CreateSecret"], "prod/*")
         .await;
@@ -69,23 +69,23 @@ async fn secrets_are_read_through_the_served_store_with_a_key_and_from_the_file_
     ];
     printed(&as_key(env, &writer, &new, &[]).await);
     let password = ["secret", "get", "prod/new", "--field", "password"];
-    assert_eq!(env.good(&password).await, "Other-0123456789-abcdef\n");
-    let removed = Key {
+    assert_eq!(env.run_ok(&password).await, "Other-0123456789-abcdef\n");
+    let removed = IssuedKey {
         id: "TWKYNOBODYHASTHISKEY".into(),
         ..key
     };
-    let said = as_key(env, &removed, &["secret", "list"], &[]).await;
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("UnrecognizedClientException"), "{said}");
+    let message = as_key(env, &removed, &["secret", "list"], &[]).await;
+    let message = String::from_utf8_lossy(&message.stderr).into_owned();
+    assert!(message.contains("UnrecognizedClientException"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_is_served_over_tls() {
     let (admin, address) = (free_address(), free_address());
     let pki = Pki::new();
-    let plan = Plan {
+    let plan = Setup {
         config: format!("[server]\nlisten = \"{admin}\""),
-        ..Plan::default()
+        ..Setup::default()
     };
     let env = Environment::open_with(plan, Backend::Local).await;
     serve_store(
@@ -112,23 +112,23 @@ async fn the_store_is_served_over_tls() {
     })
     .await;
     let strange = as_key(&env, &key, &args, &more[..1]).await;
-    let said = String::from_utf8_lossy(&strange.stderr);
-    assert!(said.contains("error[store_unavailable]: "), "{said}");
+    let message = String::from_utf8_lossy(&strange.stderr);
+    assert!(message.contains("error[store_unavailable]: "), "{message}");
 }
 
 #[tokio::test]
-async fn keys_are_refused_that_could_do_nothing_and_where_nothing_is_served() {
-    let env = Environment::open_with(Plan::default(), Backend::Local).await;
+async fn useless_keys_and_keys_without_a_served_store_are_refused() {
+    let env = Environment::open_with(Setup::default(), Backend::Local).await;
     let add = ["keys", "add", "app", "--secret", "*"];
-    let said = env.fails(&add, 2, "config_invalid").await;
-    assert!(said.contains("the config has none"), "{said}");
+    let message = env.fails(&add, 2, "config_invalid").await;
+    assert!(message.contains("the config has none"), "{message}");
     serve_store(&env, &free_address(), "");
     let slip = [&add[..], &["--action", "GetSecret"]].concat();
-    let said = env.fails(&slip, 2, "config_invalid").await;
-    assert!(said.contains("\"GetSecret\" is no action"), "{said}");
+    let message = env.fails(&slip, 2, "config_invalid").await;
+    assert!(message.contains("\"GetSecret\" is no action"), "{message}");
     std::fs::write(env.folder.path().join("keys.toml"), "[[key]]\nid = 1\n").unwrap();
-    let said = env.fails(&["keys", "list"], 2, "config_invalid").await;
-    assert!(said.contains("keys.toml"), "{said}");
-    let said = env.fails(&["serve"], 2, "config_invalid").await;
-    assert!(said.contains("keys.toml"), "{said}");
+    let message = env.fails(&["keys", "list"], 2, "config_invalid").await;
+    assert!(message.contains("keys.toml"), "{message}");
+    let message = env.fails(&["serve"], 2, "config_invalid").await;
+    assert!(message.contains("keys.toml"), "{message}");
 }

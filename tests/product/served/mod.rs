@@ -11,10 +11,10 @@ use serde_json::Value as Json;
 use tokio::process::Child;
 
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Backend, Plan, Environment, free_address, until};
+use twinkey_testkit::environment::{Backend, Setup, Environment, free_address, until};
 
 /// A worker on an embedded store, which is served.
-pub struct Worker {
+pub struct ServedWorker {
     pub env: Environment,
     /// Of the served store.
     pub address: String,
@@ -22,7 +22,7 @@ pub struct Worker {
 }
 
 /// A key that `twinkey keys add` has made.
-pub struct Key {
+pub struct IssuedKey {
     pub id: String,
     pub secret: String,
     pub token: String,
@@ -40,26 +40,26 @@ pub fn serve_store(env: &Environment, address: &str, more: &str) {
 }
 
 /// Makes a key.
-pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &str) -> Key {
+pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &str) -> IssuedKey {
     let mut args = vec!["keys", "add", name, "--json", "--secret", secret];
     for action in actions {
         args.extend(["--action", action]);
     }
-    let printed: Json = serde_json::from_str(&env.good(&args).await).unwrap();
+    let printed: Json = serde_json::from_str(&env.run_ok(&args).await).unwrap();
     let text = |field: &str| printed[field].as_str().unwrap().to_owned();
-    Key {
+    IssuedKey {
         id: text("AccessKeyId"),
         secret: text("SecretAccessKey"),
         token: text("AgentToken"),
     }
 }
 
-impl Worker {
+impl ServedWorker {
     pub async fn open() -> Self {
         let (admin, address) = (free_address(), free_address());
-        let plan = Plan {
+        let plan = Setup {
             config: format!("[server]\nlisten = \"{admin}\""),
-            ..Plan::default()
+            ..Setup::default()
         };
         let env = Environment::open_with(plan, Backend::Local).await;
         serve_store(&env, &address, "");
@@ -75,19 +75,19 @@ impl Worker {
         format!("http://{}", self.address)
     }
 
-    pub fn config(&self, key: &Key) -> SdkConfig {
+    pub fn config(&self, key: &IssuedKey) -> SdkConfig {
         let credentials = Credentials::new(&key.id, &key.secret, None, None, "tests");
         let provider = SharedCredentialsProvider::new(credentials);
         let config = sdk_config(&self.url()).into_builder();
         config.credentials_provider(provider).build()
     }
 
-    pub fn client(&self, key: &Key) -> Client {
+    pub fn client(&self, key: &IssuedKey) -> Client {
         Client::new(&self.config(key))
     }
 
     /// A key, made while the worker runs, once it is known there.
-    pub async fn key(&self, name: &str, actions: &[&str], secret: &str) -> Key {
+    pub async fn key(&self, name: &str, actions: &[&str], secret: &str) -> IssuedKey {
         let key = add_key(&self.env, name, actions, secret).await;
         let url = format!("{}/v1/none-of-this-name", self.url());
         let asked = reqwest::Client::new();

@@ -1,4 +1,4 @@
-//! The faults that a test can order from the stand-in.
+//! Injected faults of the stand-in.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -8,12 +8,12 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value as Json;
 use tokio::task::JoinHandle;
 
-/// One request, without its values.
+/// A request without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// For example `PutSecretValue`, or `ExecuteStatement`.
     pub action: String,
-    /// As the caller named it; of Redshift's Data API, the secret that it signs in with.
+    /// The secret in the request; of the Data API of Redshift, the secret of its sign-in.
     pub secret: String,
 }
 
@@ -33,67 +33,69 @@ impl Call {
     }
 }
 
-/// How a call is cut.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The connection is, before the call takes effect.
+    /// The connection is cut before the call takes effect.
     Before,
-    /// The connection is, after it.
+    /// The connection is cut after the call took effect.
     After,
-    /// It is answered with an error of this HTTP status and `__type`, and has no effect.
+    /// The response is an error with this HTTP status and `__type`; the call has no effect.
     Answer(u16, &'static str),
 }
 
-pub enum Verdict {
+/// The handling of a request.
+pub enum FaultDecision {
     Pass,
     CutBefore,
     CutAfter,
     /// HTTP status and `__type`.
     Answer(u16, &'static str),
-    /// The server that still has the state of before.
-    FromOld(SocketAddr),
+    /// The server with the stale state.
+    FromStale(SocketAddr),
 }
 
+/// The injected faults and the recorded calls.
 #[derive(Default)]
 pub struct Faults(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
-    old: Option<Old>,
-    answers: Vec<Ordered>,
+    stale: Option<StaleReads>,
+    answers: Vec<PlannedAnswer>,
     cuts: Vec<(usize, Cut)>,
     writes_per_second: Option<usize>,
     recent_writes: VecDeque<Instant>,
     patches: HashMap<String, Json>,
 }
 
-struct Old {
+struct StaleReads {
     address: SocketAddr,
     server: JoinHandle<()>,
     reads: Option<usize>,
 }
 
-impl Drop for Old {
+impl Drop for StaleReads {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
-struct Ordered {
+struct PlannedAnswer {
     action: &'static str,
-    left: Left,
+    left: Remaining,
     status: u16,
     name: &'static str,
 }
 
-/// For how long an answer is ordered.
-enum Left {
+/// The remaining uses of a planned response.
+enum Remaining {
     Times(usize),
     Until(Instant),
 }
 
-impl Left {
+impl Remaining {
     fn take(&mut self) -> bool {
         match self {
             Self::Times(0) => false,
@@ -107,13 +109,12 @@ impl Left {
 }
 
 impl Faults {
-    /// The next `times` calls of an action are answered with an error of this status and name, and
-    /// have no effect.
+    /// Makes the next `times` calls of an action fail with this status and name, without effect.
     pub fn answer(&self, action: &'static str, times: usize, status: u16, name: &'static str) {
-        self.order(action, Left::Times(times), status, name);
+        self.order(action, Remaining::Times(times), status, name);
     }
 
-    /// So is every call of an action for a while from now on.
+    /// Makes every call of an action fail for a duration.
     pub fn answer_for(
         &self,
         action: &'static str,
@@ -121,11 +122,11 @@ impl Faults {
         status: u16,
         name: &'static str,
     ) {
-        self.order(action, Left::Until(Instant::now() + long), status, name);
+        self.order(action, Remaining::Until(Instant::now() + long), status, name);
     }
 
-    fn order(&self, action: &'static str, left: Left, status: u16, name: &'static str) {
-        self.lock().answers.push(Ordered {
+    fn order(&self, action: &'static str, left: Remaining, status: u16, name: &'static str) {
+        self.lock().answers.push(PlannedAnswer {
             action,
             left,
             status,
@@ -133,50 +134,50 @@ impl Faults {
         });
     }
 
-    /// The next `times` calls of an action are throttled.
+    /// Throttles the next `times` calls of an action.
     pub fn throttle(&self, action: &'static str, times: usize) {
         self.answer(action, times, 400, "ThrottlingException");
     }
 
-    /// Every call of an action is denied from now on.
+    /// Denies all further calls of an action.
     pub fn deny(&self, action: &'static str) {
         self.answer(action, usize::MAX, 400, "AccessDeniedException");
     }
 
-    /// Writes beyond so many in any one second are throttled, as AWS does at 50.
+    /// Throttles writes above a number in any second. The quota of AWS is 50.
     pub fn limit_writes(&self, per_second: usize) {
         self.lock().writes_per_second = Some(per_second);
     }
 
-    /// The k-th call from now on (1 is the next one) is cut.
+    /// Cuts the k-th call from now; 1 is the next call.
     pub fn cut(&self, k: usize, when: Cut) {
         let mut state = self.lock();
         let at = state.calls.len() + k;
         state.cuts.push((at, when));
     }
 
-    /// Cuts that no call has met are taken back.
+    /// Removes cuts that no call reached.
     pub fn forget_cuts(&self) {
         self.lock().cuts.clear();
     }
 
-    /// DescribeSecret of this secret (named as the caller will) answers with these fields besides:
+    /// Adds fields to the response of DescribeSecret for a secret, as the caller names it:
     /// `json!({"RotationEnabled": true, "RotationLambdaARN": "…"})`, `json!({"OwningService": "rds"})`.
     pub fn patch_description(&self, secret: &str, fields: Json) {
         self.lock().patches.insert(secret.to_owned(), fields);
     }
 
-    /// Reads see the newest state again.
+    /// Makes reads return the newest state again.
     pub fn release_reads(&self) {
-        self.lock().old = None;
+        self.lock().stale = None;
     }
 
-    /// Every call so far, in order.
+    /// All calls in order.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().calls.clone()
     }
 
-    /// How often an action was called so far.
+    /// The number of calls of an action.
     pub fn count(&self, action: &str) -> usize {
         let state = self.lock();
         state.calls.iter().filter(|c| c.action == action).count()
@@ -188,7 +189,7 @@ impl Faults {
         server: JoinHandle<()>,
         reads: Option<usize>,
     ) {
-        self.lock().old = Some(Old {
+        self.lock().stale = Some(StaleReads {
             address,
             server,
             reads,
@@ -202,27 +203,27 @@ impl Faults {
             .flatten()
     }
 
-    pub(super) fn judge(&self, call: &Call) -> Verdict {
+    pub(super) fn decide(&self, call: &Call) -> FaultDecision {
         let mut state = self.lock();
         state.calls.push(call.clone());
         let number = state.calls.len();
         if let Some((_, when)) = state.cuts.iter().find(|(at, _)| *at == number) {
             return match when {
-                Cut::Before => Verdict::CutBefore,
-                Cut::After => Verdict::CutAfter,
-                Cut::Answer(status, name) => Verdict::Answer(*status, name),
+                Cut::Before => FaultDecision::CutBefore,
+                Cut::After => FaultDecision::CutAfter,
+                Cut::Answer(status, name) => FaultDecision::Answer(*status, name),
             };
         }
-        let for_it = |ordered: &&mut Ordered| ordered.action == call.action;
-        for ordered in state.answers.iter_mut().filter(for_it) {
-            if ordered.left.take() {
-                return Verdict::Answer(ordered.status, ordered.name);
+        let for_action = |planned: &&mut PlannedAnswer| planned.action == call.action;
+        for planned in state.answers.iter_mut().filter(for_action) {
+            if planned.left.take() {
+                return FaultDecision::Answer(planned.status, planned.name);
             }
         }
         if call.writes() {
-            return state.judge_rate();
+            return state.decide_write();
         }
-        state.judge_read(call)
+        state.decide_read(call)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -231,39 +232,39 @@ impl Faults {
 }
 
 impl State {
-    fn judge_rate(&mut self) -> Verdict {
+    fn decide_write(&mut self) -> FaultDecision {
         let Some(most) = self.writes_per_second else {
-            return Verdict::Pass;
+            return FaultDecision::Pass;
         };
         let now = Instant::now();
         self.recent_writes
             .retain(|at| now.duration_since(*at) < Duration::from_secs(1));
         if self.recent_writes.len() >= most {
-            return Verdict::Answer(400, "ThrottlingException");
+            return FaultDecision::Answer(400, "ThrottlingException");
         }
         self.recent_writes.push_back(now);
-        Verdict::Pass
+        FaultDecision::Pass
     }
 
-    fn judge_read(&mut self, call: &Call) -> Verdict {
+    fn decide_read(&mut self, call: &Call) -> FaultDecision {
         let action = call.action.as_str();
         if !matches!(
             action,
             "DescribeSecret" | "GetSecretValue" | "BatchGetSecretValue"
         ) {
-            return Verdict::Pass;
+            return FaultDecision::Pass;
         }
-        let Some(old) = &mut self.old else {
-            return Verdict::Pass;
+        let Some(stale) = &mut self.stale else {
+            return FaultDecision::Pass;
         };
-        match &mut old.reads {
+        match &mut stale.reads {
             Some(0) => {
-                self.old = None;
-                return Verdict::Pass;
+                self.stale = None;
+                return FaultDecision::Pass;
             }
             Some(left) => *left -= 1,
             None => {}
         }
-        Verdict::FromOld(old.address)
+        FaultDecision::FromStale(stale.address)
     }
 }

@@ -1,8 +1,9 @@
-//! A strict AWS stand-in over HTTP: twinkey's own embedded store behind Secrets Manager's protocol and,
-//! where a test asks for it, Redshift's Data API over a real PostgreSQL, with faults to order.
+//! A stand-in of AWS over HTTP with injected faults: the embedded store behind the protocol of
+//! Secrets Manager, and optionally the Data API of Redshift over a real PostgreSQL.
 //!
-//! What can go wrong: a fault that a test orders hits another call than the one it means. Every fault
-//! names the actions that it is for, or how many calls it waits, and the calls are recorded.
+//! # Failure modes
+//! - A fault affects another call than intended: every fault has an action or a call number, and
+//!   all calls are recorded.
 
 pub mod faults;
 mod record;
@@ -28,36 +29,36 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use twinkey_stores::local::{LocalStore, router};
 
-use faults::{Call, Faults, Verdict};
+use faults::{Call, Faults, FaultDecision};
 use redshift::Redshift;
 
-/// A running stand-in; it ends, and its files go, when it is dropped.
+/// A running stand-in. Dropping it stops it and removes its files.
 pub struct StandIn {
     store: Arc<LocalStore>,
-    desk: Arc<Desk>,
+    services: Arc<Services>,
     address: SocketAddr,
     server: JoinHandle<()>,
     folder: TempDir,
 }
 
-/// What every request passes.
+/// The state of all requests.
 #[derive(Default)]
-struct Desk {
+struct Services {
     faults: Faults,
     redshift: OnceLock<Arc<Redshift>>,
 }
 
 impl StandIn {
-    /// Starts one on a free port, with an empty store.
+    /// Starts a stand-in with an empty store.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), "secrets.db").await;
-        let desk = Arc::new(Desk::default());
+        let services = Arc::new(Services::default());
         let app = router(Arc::clone(&store))
-            .layer(middleware::from_fn_with_state(Arc::clone(&desk), disturb));
+            .layer(middleware::from_fn_with_state(Arc::clone(&services), apply_faults));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = app.into_make_service_with_connect_info::<wire::Line>();
+        let service = app.into_make_service_with_connect_info::<wire::ConnectionHandle>();
         let server = tokio::spawn(async move {
             axum::serve(wire::Listener(listener), service)
                 .await
@@ -65,42 +66,44 @@ impl StandIn {
         });
         Self {
             store,
-            desk,
+            services,
             address,
             server,
             folder,
         }
     }
 
-    /// One with a Redshift cluster and workgroup too, on a server that is started with these options.
+    /// Starts a stand-in with a Redshift cluster and workgroup, on a PostgreSQL with these options.
     pub async fn with_redshift(options: Options) -> Self {
         let stand_in = Self::start().await;
         let redshift = Redshift::start(Arc::clone(&stand_in.store), options).await;
-        assert!(stand_in.desk.redshift.set(redshift).is_ok());
+        assert!(stand_in.services.redshift.set(redshift).is_ok());
         stand_in
     }
 
-    /// Of one that was started with it.
+    /// The Redshift stand-in.
+    ///
+    /// # Panics
+    /// It was not started with [`Self::with_redshift`].
     pub fn redshift(&self) -> &Arc<Redshift> {
-        self.desk.redshift.get().expect("started with Redshift")
+        self.services.redshift.get().expect("started with Redshift")
     }
 
-    /// For `secrets.endpoint_url`.
+    /// The value of `secrets.endpoint_url`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// For seeding, and for looking behind the faults.
+    /// The store without faults.
     pub fn store(&self) -> &LocalStore {
         &self.store
     }
 
     pub fn faults(&self) -> &Faults {
-        &self.desk.faults
+        &self.services.faults
     }
 
-    /// From now on reads see the state of now: for `reads` of them, or until
-    /// [`Faults::release_reads`].
+    /// Makes reads return the current state, for `reads` reads or until [`Faults::release_reads`].
     pub async fn lag(&self, reads: Option<usize>) {
         let name = format!("lag-{}.db", uuid::Uuid::new_v4());
         let copy = self.folder.path().join(&name);
@@ -117,7 +120,7 @@ impl StandIn {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, old).await.unwrap() });
-        self.desk.faults.hold_reads(address, server, reads);
+        self.services.faults.hold_reads(address, server, reads);
     }
 }
 
@@ -127,7 +130,7 @@ impl Drop for StandIn {
     }
 }
 
-/// An SDK config with dummy credentials, for any stand-in; nothing is taken from the environment.
+/// An SDK config with dummy credentials that does not read the environment.
 pub fn sdk_config(url: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "tests");
     SdkConfig::builder()
@@ -143,9 +146,9 @@ async fn open(folder: &Path, name: &str) -> Arc<LocalStore> {
     Arc::new(store.unwrap())
 }
 
-async fn disturb(
-    State(desk): State<Arc<Desk>>,
-    ConnectInfo(line): ConnectInfo<wire::Line>,
+async fn apply_faults(
+    State(services): State<Arc<Services>>,
+    ConnectInfo(connection): ConnectInfo<wire::ConnectionHandle>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
@@ -162,28 +165,28 @@ async fn disturb(
         secret: secret.unwrap_or_default().to_owned(),
     };
     let forward = Request::from_parts(parts, Body::from(body));
-    let faults = &desk.faults;
-    match faults.judge(&call) {
-        Verdict::CutBefore => {
-            line.cut();
+    let faults = &services.faults;
+    match faults.decide(&call) {
+        FaultDecision::CutBefore => {
+            connection.cut();
             error(500, "InternalServiceError")
         }
-        Verdict::CutAfter => {
-            let answer = serve(&desk, forward, next).await;
-            line.cut();
+        FaultDecision::CutAfter => {
+            let answer = serve(&services, forward, next).await;
+            connection.cut();
             answer
         }
-        Verdict::Answer(status, name) => error(status, name),
-        Verdict::FromOld(old) => patched(faults, &call, old_answer(old, forward).await).await,
-        Verdict::Pass => patched(faults, &call, serve(&desk, forward, next).await).await,
+        FaultDecision::Answer(status, name) => error(status, name),
+        FaultDecision::FromStale(stale) => patched(faults, &call, stale_answer(stale, forward).await).await,
+        FaultDecision::Pass => patched(faults, &call, serve(&services, forward, next).await).await,
     }
 }
 
-/// By the service that the target names.
-async fn serve(desk: &Desk, request: Request, next: Next) -> Response<Body> {
+/// Serves a request by the service of its target.
+async fn serve(services: &Services, request: Request, next: Next) -> Response<Body> {
     let target = header(&request, "x-amz-target");
     let (Some(action), Some(redshift)) =
-        (target.strip_prefix("RedshiftData."), desk.redshift.get())
+        (target.strip_prefix("RedshiftData."), services.redshift.get())
     else {
         return next.run(request).await;
     };
@@ -221,10 +224,10 @@ async fn patched(faults: &Faults, call: &Call, answer: Response<Body>) -> Respon
     Response::from_parts(parts, Body::from(json.to_string()))
 }
 
-async fn old_answer(old: SocketAddr, request: Request) -> Response<Body> {
+async fn stale_answer(stale: SocketAddr, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let answer = reqwest::Client::new()
-        .post(format!("http://{old}/"))
+        .post(format!("http://{stale}/"))
         .header("x-amz-target", parts.headers["x-amz-target"].clone())
         .body(to_bytes(body, usize::MAX).await.unwrap())
         .send()
@@ -242,7 +245,7 @@ fn error(status: u16, name: &str) -> Response<Body> {
         .status(status)
         .header("content-type", "application/x-amz-json-1.1")
         .body(Body::from(
-            json!({"__type": name, "Message": "as ordered"}).to_string(),
+            json!({"__type": name, "Message": "injected fault"}).to_string(),
         ))
         .unwrap()
 }

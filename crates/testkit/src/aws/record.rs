@@ -1,12 +1,12 @@
-//! Writes down, where `TWINKEY_AWS_CALLS` names a file, which calls of AWS twinkeys make: one a line, as policies
-//! write actions. The tests' own calls, which are no twinkey's, are left out.
+//! A file with the actions of all AWS calls that twinkey makes, one a line, as in policies.
+//! `TWINKEY_AWS_CALLS` is its path. Calls of the tests themselves are not recorded.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
 use axum::http::HeaderMap;
 
-/// A request that the stand-in is about to answer.
+/// Records a request of the stand-in.
 pub(super) fn note(headers: &HeaderMap) {
     let Some(file) = std::env::var_os("TWINKEY_AWS_CALLS") else {
         return;
@@ -25,7 +25,7 @@ pub(super) fn note(headers: &HeaderMap) {
         "RedshiftData" => "redshift-data",
         other => other,
     };
-    // One write a line, so that tests that run at once do not mix theirs.
+    // One write a line: concurrent tests append to the same file.
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)

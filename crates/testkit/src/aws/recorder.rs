@@ -1,8 +1,7 @@
-//! A front of the stand-in that writes down every call of AWS that is made through it, and answers itself for the
-//! services that the stand-in has not: SNS, EventBridge and ECS.
+//! A proxy of the stand-in that records AWS calls. It implements SNS, EventBridge and ECS itself.
 //!
-//! What can go wrong: a call of a service that nobody knows here goes unseen. It is a panic in the answer, and so
-//! an error of the one who called.
+//! # Failure modes
+//! - A call of an unknown service is not recorded: the handler panics, and the caller gets an error.
 
 use std::sync::Arc;
 
@@ -16,66 +15,66 @@ use reqwest::Url;
 use serde_json::{Map, Value as Json, json};
 use tokio::task::JoinHandle;
 
-/// One call.
+/// A recorded call.
 #[derive(Debug, Clone)]
-pub struct Recorded {
-    /// As policies write it, for example `redshift-data`.
+pub struct RecordedCall {
+    /// The prefix of actions in policies, for example `redshift-data`.
     pub service: &'static str,
     pub action: String,
-    /// Its parameters.
-    pub asked: Json,
+    /// The parameters.
+    pub parameters: Json,
     pub headers: HeaderMap,
     pub body: String,
 }
 
 pub struct Recorder {
     url: String,
-    desk: Arc<Desk>,
+    state: Arc<RecorderState>,
     server: JoinHandle<()>,
 }
 
-struct Desk {
+struct RecorderState {
     upstream: String,
-    calls: Mutex<Vec<Recorded>>,
-    /// Answers that ECS gives before its usual ones: HTTP status and `__type`.
+    calls: Mutex<Vec<RecordedCall>>,
+    /// The next responses of ECS: HTTP status and `__type`.
     ecs: Mutex<Vec<(u16, &'static str)>>,
 }
 
 impl Recorder {
-    /// Before a stand-in at this address.
+    /// Starts a proxy of the stand-in at `upstream`.
     pub async fn start(upstream: &str) -> Self {
-        let desk = Arc::new(Desk {
+        let state = Arc::new(RecorderState {
             upstream: upstream.to_owned(),
             calls: Mutex::default(),
             ecs: Mutex::default(),
         });
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&desk));
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, desk, server }
+        Self { url, state, server }
     }
 
-    /// For `secrets.endpoint_url`.
+    /// The value of `secrets.endpoint_url`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Every call so far.
-    pub fn calls(&self) -> Vec<Recorded> {
-        self.desk.calls.lock().clone()
+    /// All calls.
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.state.calls.lock().clone()
     }
 
-    /// The calls of one service so far.
-    pub fn calls_of(&self, service: &str) -> Vec<Recorded> {
+    /// The calls of one service.
+    pub fn calls_of(&self, service: &str) -> Vec<RecordedCall> {
         let mut calls = self.calls();
         calls.retain(|call| call.service == service);
         calls
     }
 
-    /// ECS's next answers are these.
+    /// Sets the next responses of ECS.
     pub fn ecs_answers(&self, answers: &[(u16, &'static str)]) {
-        let mut ecs = self.desk.ecs.lock();
+        let mut ecs = self.state.ecs.lock();
         ecs.extend_from_slice(answers);
     }
 }
@@ -86,19 +85,19 @@ impl Drop for Recorder {
     }
 }
 
-async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(state): State<Arc<RecorderState>>, headers: HeaderMap, body: Bytes) -> Response {
     let body = String::from_utf8(body.to_vec()).unwrap();
     let target = headers
         .get("x-amz-target")
         .map(|target| target.to_str().unwrap().to_owned());
-    let (service, action, asked) = match target.as_deref().and_then(|t| t.split_once('.')) {
+    let (service, action, parameters) = match target.as_deref().and_then(|t| t.split_once('.')) {
         Some((service, action)) => {
             let service = match service {
                 "secretsmanager" => "secretsmanager",
                 "RedshiftData" => "redshift-data",
                 "AWSEvents" => "events",
                 "AmazonEC2ContainerServiceV20141113" => "ecs",
-                other => panic!("nobody knows {other}"),
+                other => panic!("unknown service {other}"),
             };
             (
                 service,
@@ -106,19 +105,19 @@ async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) 
                 serde_json::from_str(&body).unwrap(),
             )
         }
-        // SNS's protocol is a form.
+        // SNS requests are forms.
         None => {
             let form = Url::parse(&format!("http://form/?{body}")).unwrap();
             let pairs = form.query_pairs();
-            let asked: Map<String, Json> = pairs.map(|(k, v)| (k.into(), json!(v))).collect();
-            let action = asked["Action"].as_str().unwrap().to_owned();
-            ("sns", action, Json::Object(asked))
+            let parameters: Map<String, Json> = pairs.map(|(k, v)| (k.into(), json!(v))).collect();
+            let action = parameters["Action"].as_str().unwrap().to_owned();
+            ("sns", action, Json::Object(parameters))
         }
     };
-    desk.calls.lock().push(Recorded {
+    state.calls.lock().push(RecordedCall {
         service,
         action,
-        asked,
+        parameters,
         headers: headers.clone(),
         body: body.clone(),
     });
@@ -126,14 +125,14 @@ async fn answer(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) 
         "sns" => "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>".into_response(),
         "events" => json(200, &json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]})),
         "ecs" => {
-            let mut ordered = desk.ecs.lock();
+            let mut ordered = state.ecs.lock();
             if ordered.is_empty() {
                 return json(200, &json!({"service": {}}));
             }
             let (status, kind) = ordered.remove(0);
-            json(status, &json!({"__type": kind, "message": "as ordered"}))
+            json(status, &json!({"__type": kind, "message": "injected fault"}))
         }
-        _ => forward(&desk.upstream, headers, body).await,
+        _ => forward(&state.upstream, headers, body).await,
     }
 }
 

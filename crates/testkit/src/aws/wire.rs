@@ -1,4 +1,4 @@
-//! A listener whose connections can be cut from inside a request: what was to be answered is not sent.
+//! A listener whose connections a request handler can cut before its response is sent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,22 +12,23 @@ use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+/// The listener.
 pub struct Listener(pub TcpListener);
 
-/// One connection, as a request sees it.
+/// The connection of a request.
 #[derive(Clone)]
-pub struct Line(Arc<AtomicBool>);
+pub struct ConnectionHandle(Arc<AtomicBool>);
 
-impl Line {
-    /// Nothing more is sent on it.
+impl ConnectionHandle {
+    /// Cuts the connection: later writes fail.
     pub fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Line {
+impl Connected<IncomingStream<'_, Listener>> for ConnectionHandle {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().line.clone()
+        stream.io().handle.clone()
     }
 }
 
@@ -37,8 +38,8 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Cuttable, SocketAddr) {
         let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        let line = Line(Arc::default());
-        (Cuttable { stream, line }, address)
+        let handle = ConnectionHandle(Arc::default());
+        (Cuttable { stream, handle }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -46,9 +47,10 @@ impl axum::serve::Listener for Listener {
     }
 }
 
+/// A stream that fails to write once it is cut.
 pub struct Cuttable {
     stream: TcpStream,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
 impl AsyncRead for Cuttable {
@@ -67,7 +69,7 @@ impl AsyncWrite for Cuttable {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.line.0.load(Ordering::SeqCst) {
+        if self.handle.0.load(Ordering::SeqCst) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)

@@ -1,4 +1,4 @@
-//! Which servers this machine has, and how each is run.
+//! The MariaDB and MySQL servers of this machine, and their command lines.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,17 +10,17 @@ use crate::locations::cache;
 use super::super::server::Account;
 use super::{Flavor, LaunchError, LocalMysql, path_option};
 
-/// Names a folder with `mariadbd` and `mariadb-install-db`, to be preferred to what is found.
+/// The variable with the preferred folder of `mariadbd` and `mariadb-install-db`.
 pub const MARIADB_BIN_ENV: &str = "TWINKEY_MARIADB_BIN";
-/// Names a root file system with a MySQL server, as `scripts/setup-mysql` makes it.
+/// The variable with a root file system that has a MySQL server (`scripts/setup-mysql`).
 pub const MYSQL_ROOT_ENV: &str = "TWINKEY_MYSQL_ROOT";
 
-/// A server that is installed: see [`LocalMysql::find`].
+/// An installed server ([`LocalMysql::find`]).
 #[derive(Debug, Clone)]
 pub struct Program {
     flavor: Flavor,
     version: String,
-    place: Place,
+    installation: Installation,
 }
 
 impl Program {
@@ -35,27 +35,27 @@ impl Program {
         &self.version
     }
 
-    pub(super) const fn place(&self) -> &Place {
-        &self.place
+    pub(super) const fn installation(&self) -> &Installation {
+        &self.installation
     }
 }
 
-/// Where a server is.
+/// The files of an installed server.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum Installation {
     Mariadb {
         server: PathBuf,
         install_db: PathBuf,
     },
-    /// The `usr` folder of another system's root file system. The server runs with that system's
-    /// own loader and libraries and needs no chroot, so that an ordinary user can run it.
+    /// The `usr` folder of another root file system. The server uses the loader and libraries of
+    /// that system and needs no chroot, so that an ordinary user can run it.
     Root(PathBuf),
-    /// The system's own MySQL.
+    /// The MySQL of this system.
     Mysqld(PathBuf),
 }
 
-impl Place {
-    /// The server's command line, up to where its options follow.
+impl Installation {
+    /// The command line of the server without its options.
     pub(super) fn server(&self) -> Vec<OsString> {
         let no_defaults = || OsString::from("--no-defaults");
         match self {
@@ -83,7 +83,7 @@ impl Place {
         }
     }
 
-    /// The same server where the account can run it.
+    /// The same server in a folder that the account can read.
     pub(super) fn reachable(&self, account: &Account, dir: &Path) -> Result<Self, LaunchError> {
         match self {
             Self::Root(usr) => account
@@ -95,7 +95,7 @@ impl Place {
 }
 
 impl LocalMysql {
-    /// The server of that flavor.
+    /// The server of a flavor.
     ///
     /// MariaDB: `mariadbd` and `mariadb-install-db` in `$TWINKEY_MARIADB_BIN`, else on `$PATH`, in
     /// `/usr/sbin` or `/usr/bin`. MySQL: the root file system `$TWINKEY_MYSQL_ROOT`, else
@@ -106,17 +106,17 @@ impl LocalMysql {
     /// [`LaunchError::NotInstalled`]
     pub fn find(flavor: Flavor) -> Result<Program, LaunchError> {
         let candidates = match flavor {
-            Flavor::Mariadb => mariadb_places(),
-            Flavor::Mysql => mysql_places(),
+            Flavor::Mariadb => mariadb_installations(),
+            Flavor::Mysql => mysql_installations(),
         };
         candidates
             .into_iter()
-            .find_map(|place| {
-                let version = version(&place, flavor)?;
+            .find_map(|installation| {
+                let version = version(&installation, flavor)?;
                 Some(Program {
                     flavor,
                     version,
-                    place,
+                    installation,
                 })
             })
             .ok_or_else(|| not_installed(flavor))
@@ -143,12 +143,12 @@ fn not_installed(flavor: Flavor) -> LaunchError {
 fn folders_of_programs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        // An ordinary user's PATH does not lead to servers.
+        // The PATH of an ordinary user does not include the folders of servers.
         .chain(["/usr/sbin".into(), "/usr/bin".into()])
         .collect()
 }
 
-fn mariadb_places() -> Vec<Place> {
+fn mariadb_installations() -> Vec<Installation> {
     let in_folders = |folders: &[PathBuf]| {
         let program = |name: &str| {
             folders
@@ -156,7 +156,7 @@ fn mariadb_places() -> Vec<Place> {
                 .map(|folder| folder.join(name))
                 .find(|file| file.is_file())
         };
-        Some(Place::Mariadb {
+        Some(Installation::Mariadb {
             server: program("mariadbd")?,
             install_db: program("mariadb-install-db")?,
         })
@@ -169,25 +169,25 @@ fn mariadb_places() -> Vec<Place> {
         .collect()
 }
 
-fn mysql_places() -> Vec<Place> {
+fn mysql_installations() -> Vec<Installation> {
     let roots = std::env::var_os(MYSQL_ROOT_ENV)
         .map(PathBuf::from)
         .into_iter()
         .chain([cache().join("mysql")]);
     let roots = roots
-        // A server runs in `/`: a path from here would not lead there.
+        // The server runs in `/`, so that its path must be absolute.
         .filter_map(|root| fs::canonicalize(root.join("usr")).ok())
         .filter(|usr| loader(usr).is_some())
-        .map(Place::Root);
+        .map(Installation::Root);
     let system = folders_of_programs()
         .into_iter()
         .map(|folder| folder.join("mysqld"))
         .filter(|file| file.is_file())
-        .map(Place::Mysqld);
+        .map(Installation::Mysqld);
     roots.chain(system).collect()
 }
 
-/// The dynamic loader, which stands among the libraries: `lib/x86_64-linux-gnu/ld-linux-x86-64.so.2`.
+/// The dynamic loader beside the libraries: `lib/x86_64-linux-gnu/ld-linux-x86-64.so.2`.
 fn loader(usr: &Path) -> Option<PathBuf> {
     let files = |folder: &Path| {
         let entries = fs::read_dir(folder).ok().into_iter().flatten().flatten();
@@ -204,17 +204,17 @@ fn loader(usr: &Path) -> Option<PathBuf> {
         .find_map(|folder| files(folder).into_iter().find(is_loader))
 }
 
-fn version_command(place: &Place) -> Command {
-    let mut arguments = place.server().into_iter();
+fn version_command(installation: &Installation) -> Command {
+    let mut arguments = installation.server().into_iter();
     let mut command = Command::new(arguments.next().unwrap_or_default());
     command.args(arguments).arg("--version");
     command
 }
 
 /// `10.11.19` of `mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`,
-/// `9.7.4` of `mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`; `None` where it is not of that flavor.
-fn version(place: &Place, flavor: Flavor) -> Option<String> {
-    let output = version_command(place).output().ok()?;
+/// `9.7.4` of `mysqld  Ver 9.7.4-2 for Linux on x86_64 ((Debian))`; `None` if the flavor differs.
+fn version(installation: &Installation, flavor: Flavor) -> Option<String> {
+    let output = version_command(installation).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = text.split("Ver ").nth(1)?.split(' ').next()?;
     let is_mariadb = version.contains("MariaDB");

@@ -1,19 +1,20 @@
-//! A MariaDB or MySQL server of our own, in a temporary folder.
+//! A MariaDB or MySQL server in a temporary folder.
 //!
-//! What can go wrong with any server: [`super::server`]. With these besides:
-//! - the superuser's password shows in a process's arguments, in its environment or in a log: the
-//!   statements that make the superuser are in a file of the folder, which the server reads while it
-//!   makes its data, when it neither listens nor logs statements; then the file is removed;
-//! - somebody signs in without a password: the accounts that an installation makes by itself are
-//!   gone before the server listens, and there is no Unix socket;
-//! - a server of the system, or its configuration, is in the way: `--no-defaults`, and every path is
-//!   in the folder;
-//! - two servers share a `tmpdir`: each removes what it takes for an older server's temporary tables
-//!   when it starts, under the other's feet. Theirs is the folder too.
+//! `skip_name_resolve` is off, the default of both servers: a client on 127.0.0.1 is `localhost`
+//! without DNS. The accounts `'x'@'%'`, `'x'@'localhost'` and `'x'@'127.0.0.1'` all match it. With
+//! `skip_name_resolve=ON`, `'x'@'localhost'` does not match.
 //!
-//! `skip_name_resolve` is off, as both servers come: a client on 127.0.0.1 is `localhost` to the
-//! server without any DNS, and the accounts `'x'@'%'`, `'x'@'localhost'` and `'x'@'127.0.0.1'` all
-//! match it. With `skip_name_resolve=ON` in the settings, `'x'@'localhost'` does not.
+//! # Failure modes
+//! Those of [`super::server`], and:
+//! - The superuser's password appears in process arguments, the environment or a log: the
+//!   statements that create the superuser are in a file. The server reads it while it creates its
+//!   data, when it neither listens nor logs statements. Then the file is removed.
+//! - A sign-in needs no password: the accounts of a default installation are removed before the
+//!   server listens, and there is no Unix socket.
+//! - The configuration of a system server interferes: the server gets `--no-defaults`, and all its
+//!   paths are in the folder.
+//! - Two servers share a `tmpdir`, and one removes the temporary tables of the other: the folder is
+//!   the `tmpdir`.
 
 mod find;
 
@@ -23,20 +24,20 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
 
-use self::find::Place;
+use self::find::Installation;
 pub use self::find::{MARIADB_BIN_ENV, MYSQL_ROOT_ENV, Program};
 pub use super::server::LaunchError;
-use super::server::{Account, Recipe, Server, State, io_error, succeeded};
+use super::server::{Account, Recipe, Server, StartState, io_error, succeeded};
 use twinkey_core::secret::Credentials;
 
-/// Which of the two.
+/// The product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavor {
     Mariadb,
     Mysql,
 }
 
-/// Data is small, and nobody reads it again after the server has stopped.
+/// The data is small, and is not read after the server stops.
 const SMALL_AND_FAST: [&str; 4] = [
     "--innodb-buffer-pool-size=32M",
     "--innodb-flush-log-at-trx-commit=0",
@@ -44,16 +45,16 @@ const SMALL_AND_FAST: [&str; 4] = [
     "--innodb-doublewrite=OFF",
 ];
 
-/// What a server is started with.
+/// The options of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// See [`LocalMysql::find`].
     pub program: Program,
-    /// `name=value`, as on the command line without its dashes. For the running server only: what
-    /// has to be known when the data is made cannot be set.
+    /// `name=value`, as on the command line without dashes. They apply to the running server and
+    /// not to the creation of its data.
     pub settings: Vec<String>,
     /// Certificate chain and private key as PEM. `None`: MariaDB without TLS; MySQL with a
-    /// certificate of its own making, since its passwords need TLS.
+    /// certificate that it creates, because its passwords need TLS.
     pub tls: Option<(String, String)>,
 }
 
@@ -69,7 +70,7 @@ impl Options {
     }
 }
 
-/// A running server; dropping it stops it and removes its folder.
+/// A running server. Dropping it stops it and removes its folder.
 #[derive(Debug)]
 pub struct LocalMysql {
     server: Server,
@@ -77,8 +78,8 @@ pub struct LocalMysql {
 }
 
 impl LocalMysql {
-    /// Makes the data and starts it; returns when it takes connections. Blocks for a second
-    /// (MariaDB) or four (MySQL).
+    /// Creates the data and starts the server. Blocks until it accepts connections: one second for
+    /// MariaDB, four for MySQL.
     ///
     /// # Errors
     /// [`LaunchError`]
@@ -89,7 +90,7 @@ impl LocalMysql {
         })
     }
 
-    /// Where it listens, with [`Self::port`].
+    /// The host of the server.
     #[must_use]
     pub const fn host(&self) -> &'static str {
         "127.0.0.1"
@@ -100,7 +101,7 @@ impl LocalMysql {
         self.server.port
     }
 
-    /// `root_admin`@`%` with all privileges, who on RDS would be out of reach.
+    /// `root_admin`@`%` with all privileges, which RDS does not provide.
     #[must_use]
     pub const fn superuser(&self) -> &Credentials {
         &self.server.superuser
@@ -117,7 +118,7 @@ impl LocalMysql {
         self.program.version()
     }
 
-    /// The general log, which is there with `general_log=ON` in the settings.
+    /// The general log. It exists with `general_log=ON` in the settings.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.server.dir.join("general.log")
@@ -133,7 +134,7 @@ impl LocalMysql {
 impl Recipe for Options {
     const FOLDER: &'static str = "twinkey-my";
     const USERS: &'static [&'static str] = &["mysql", "nobody"];
-    /// An orderly shutdown would write the data out first.
+    /// An orderly shutdown would write the data first.
     const STOP: &'static str = "KILL";
 
     fn prepare(
@@ -142,13 +143,13 @@ impl Recipe for Options {
         dir: &Path,
         superuser: &Credentials,
     ) -> Result<Vec<OsString>, LaunchError> {
-        let place = self.program.place().reachable(account, dir)?;
+        let installation = self.program.installation().reachable(account, dir)?;
         let first = dir.join("first.sql");
         account.write(&first, &first_statements(self.program.flavor(), superuser))?;
-        make_data(&place, account, dir, &first)?;
+        make_data(&installation, account, dir, &first)?;
         fs::remove_file(&first).map_err(io_error("the first password's file cannot be removed"))?;
 
-        let mut command = place.server();
+        let mut command = installation.server();
         command.extend(common_options(dir));
         command.push(path_option("--pid-file", &dir.join("pid")));
         command.push(path_option("--general-log-file", &dir.join("general.log")));
@@ -156,7 +157,7 @@ impl Recipe for Options {
             ["--bind-address=127.0.0.1", "--socket=", "--skip-log-bin"].map(OsString::from),
         );
         match self.program.flavor() {
-            // Where the library is missing, the server says so in its log and starts.
+            // If the library is missing, the server logs it and starts.
             Flavor::Mariadb => command.push("--plugin-load-add=auth_ed25519".into()),
             Flavor::Mysql => command.push("--mysqlx=OFF".into()),
         }
@@ -173,65 +174,65 @@ impl Recipe for Options {
         Ok(command)
     }
 
-    fn state(&self, _dir: &Path, log: &str, port: u16) -> State {
-        // One line in MySQL, two in MariaDB. No other server writes into this log.
+    fn state(&self, _dir: &Path, log: &str, port: u16) -> StartState {
+        // One line in MySQL, two in MariaDB.
         let listens = log
             .split_once("ready for connections.")
             .is_some_and(|(_, rest)| rest.contains(&format!("port: {port}")));
         let ended = log.contains("Aborting");
         match log {
-            _ if listens => State::Ready,
-            log if log.contains("Bind on TCP/IP port") && ended => State::PortTaken,
-            _ if ended => State::Failed,
-            _ => State::Starting,
+            _ if listens => StartState::Ready,
+            log if log.contains("Bind on TCP/IP port") && ended => StartState::PortTaken,
+            _ if ended => StartState::Failed,
+            _ => StartState::Starting,
         }
     }
 }
 
-/// The superuser, and nobody else but the server's own locked accounts.
+/// Statements that create the superuser and remove the default accounts that can sign in.
 fn first_statements(flavor: Flavor, superuser: &Credentials) -> String {
     let name = &superuser.username;
     let password = text_literal(superuser.password.expose_secret());
-    let nobody_else = match flavor {
-        // root is made without a password, on each of this machine's names; mariadb.sys owns views.
+    let remove_default_accounts = match flavor {
+        // root has no password on any host name of this machine. mariadb.sys owns views.
         Flavor::Mariadb => {
             "DELETE FROM mysql.global_priv WHERE User <> 'mariadb.sys';\nFLUSH PRIVILEGES;"
         }
         Flavor::Mysql => "DROP USER root@localhost;",
     };
     format!(
-        "{nobody_else}\n\
+        "{remove_default_accounts}\n\
          CREATE USER {name}@'%' IDENTIFIED BY {password};\n\
          GRANT ALL PRIVILEGES ON *.* TO {name}@'%' WITH GRANT OPTION;\n"
     )
 }
 
-/// A text as SQL writes it under the servers' usual `sql_mode`.
+/// A text literal of SQL under the default `sql_mode`.
 pub fn text_literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 fn make_data(
-    place: &Place,
+    installation: &Installation,
     account: &Account,
     dir: &Path,
     first: &Path,
 ) -> Result<(), LaunchError> {
-    let (mut arguments, what) = match place {
-        Place::Mariadb { install_db, .. } => (
+    let (mut arguments, what) = match installation {
+        Installation::Mariadb { install_db, .. } => (
             vec![
                 install_db.into(),
                 "--no-defaults".into(),
-                // Else it makes accounts that sign in over a Unix socket.
+                // The default method creates accounts that sign in over a Unix socket.
                 "--auth-root-authentication-method=normal".into(),
                 "--skip-test-db".into(),
                 path_option("--extra-file", first),
             ],
             "mariadb-install-db",
         ),
-        Place::Root(_) | Place::Mysqld(_) => {
-            let mut command = place.server();
-            // "Insecure" is a root without a password; the file drops it.
+        Installation::Root(_) | Installation::Mysqld(_) => {
+            let mut command = installation.server();
+            // "Insecure" means a root without a password. The file drops that user.
             command.push("--initialize-insecure".into());
             command.push(path_option("--init-file", first));
             (command, "mysqld --initialize-insecure")
@@ -243,7 +244,7 @@ fn make_data(
     succeeded(what, account.command(program).args(arguments).output())
 }
 
-/// For making the data, and for serving it.
+/// Options for the creation of the data and for the server.
 fn common_options(dir: &Path) -> Vec<OsString> {
     let mut options = vec![
         path_option("--datadir", &dir.join("data")),

@@ -1,11 +1,11 @@
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::super::server::tests::{leaves_nothing_behind, moves_to_another_port};
+use super::super::server::tests::{releases_everything, moves_to_another_port};
 use super::*;
 use rcgen::{CertificateParams, KeyPair};
 
-/// `None` where it is not installed and need not be.
+/// `None`: the server is not installed and not required.
 fn installed(flavor: Flavor) -> Option<Options> {
     let wanted = match flavor {
         Flavor::Mariadb => "TWINKEY_ALL_ENGINES",
@@ -19,7 +19,7 @@ fn installed(flavor: Flavor) -> Option<Options> {
                 "{error}: {}",
                 error.hint()
             );
-            eprintln!("{error}: nothing was tested on it");
+            eprintln!("{error}: its tests are skipped");
             None
         }
     }
@@ -51,7 +51,7 @@ async fn texts(connection: &mut MySqlConnection, sql: &'static str) -> Vec<Strin
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-async fn serves_its_superuser_alone(mut options: Options, own: &[&str]) {
+async fn has_one_superuser(mut options: Options, own: &[&str]) {
     options.settings.push("general_log=ON".into());
     let server = LocalMysql::start(&options).unwrap();
     let mut root = superuser(&server).await;
@@ -84,39 +84,39 @@ async fn serves_its_superuser_alone(mut options: Options, own: &[&str]) {
     let password = server.superuser().password.expose_secret();
     assert!(!general.contains(password) && !errors.contains(password));
     assert!(!server.server.dir.join("first.sql").exists());
-    leaves_nothing_behind(server.server);
+    releases_everything(server.server);
 }
 
 #[tokio::test]
-async fn mariadb_serves_its_superuser_alone_and_leaves_nothing_behind() {
+async fn mariadb_has_one_superuser_and_its_files_are_removed() {
     if let Some(options) = installed(Flavor::Mariadb) {
-        serves_its_superuser_alone(options, &["mariadb.sys"]).await;
+        has_one_superuser(options, &["mariadb.sys"]).await;
     }
 }
 
 #[tokio::test]
-async fn mysql_serves_its_superuser_alone_and_leaves_nothing_behind() {
+async fn mysql_has_one_superuser_and_its_files_are_removed() {
     if let Some(options) = installed(Flavor::Mysql) {
         let own = ["mysql.infoschema", "mysql.session", "mysql.sys"];
-        serves_its_superuser_alone(options, &own).await;
+        has_one_superuser(options, &own).await;
     }
 }
 
 #[test]
-fn where_the_port_is_taken_mariadb_comes_up_on_another() {
+fn mariadb_starts_on_another_port_if_its_port_is_taken() {
     if let Some(options) = installed(Flavor::Mariadb) {
         moves_to_another_port(&options);
     }
 }
 
 #[test]
-fn where_the_port_is_taken_mysql_comes_up_on_another() {
+fn mysql_starts_on_another_port_if_its_port_is_taken() {
     if let Some(options) = installed(Flavor::Mysql) {
         moves_to_another_port(&options);
     }
 }
 
-async fn shows_its_certificate(mut options: Options) {
+async fn uses_its_certificate(mut options: Options) {
     let key = KeyPair::generate().unwrap();
     let names = vec!["127.0.0.1".to_owned()];
     let certificate = CertificateParams::new(names)
@@ -129,26 +129,26 @@ async fn shows_its_certificate(mut options: Options) {
     let verified = sign_in(&server, &root.username, root.password.expose_secret())
         .ssl_mode(MySqlSslMode::VerifyCa)
         .ssl_ca_from_pem(certificate.pem().into_bytes());
-    // VerifyCa: no other certificate will do.
+    // VerifyCa rejects any other certificate.
     verified.connect().await.unwrap().close().await.unwrap();
 }
 
 #[tokio::test]
-async fn mariadb_shows_the_certificate_that_it_is_given() {
+async fn mariadb_uses_the_given_certificate() {
     if let Some(options) = installed(Flavor::Mariadb) {
-        shows_its_certificate(options).await;
+        uses_its_certificate(options).await;
     }
 }
 
 #[tokio::test]
-async fn mysql_shows_the_certificate_that_it_is_given() {
+async fn mysql_uses_the_given_certificate() {
     if let Some(options) = installed(Flavor::Mysql) {
-        shows_its_certificate(options).await;
+        uses_its_certificate(options).await;
     }
 }
 
 #[tokio::test]
-async fn mariadb_knows_ed25519() {
+async fn mariadb_loads_the_ed25519_plugin() {
     if let Some(options) = installed(Flavor::Mariadb) {
         let server = LocalMysql::start(&options).unwrap();
         let mut root = superuser(&server).await;

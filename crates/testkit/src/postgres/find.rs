@@ -1,4 +1,4 @@
-//! Which servers this machine has.
+//! The PostgreSQL servers of this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use crate::locations::cache;
 use super::{BIN_ENV, LaunchError, LocalPostgres};
 
 impl LocalPostgres {
-    /// The servers on this machine as (major version, folder of binaries), lowest version first.
-    /// Looked for in `$TWINKEY_POSTGRES_BIN`, `.cache/node/node_modules/pg*` of the current folder,
-    /// `/usr/lib/postgresql` and `$PATH`; of one version, the first.
+    /// The servers of this machine as (major version, folder of binaries), lowest version first.
+    /// Searches `$TWINKEY_POSTGRES_BIN`, `.cache/node/node_modules/pg*`, `/usr/lib/postgresql` and
+    /// `$PATH`. The first server of a version is used.
     #[must_use]
     pub fn installed() -> Vec<(u32, PathBuf)> {
         let mut found: Vec<(u32, PathBuf)> = Vec::new();
@@ -26,8 +26,8 @@ impl LocalPostgres {
         found
     }
 
-    /// The folder of binaries of that major version; without one, of `$TWINKEY_POSTGRES_BIN`, else
-    /// of the newest.
+    /// The folder of binaries of a major version. `None`: `$TWINKEY_POSTGRES_BIN`, else the newest
+    /// version.
     ///
     /// # Errors
     /// [`LaunchError::NotInstalled`]
@@ -77,7 +77,7 @@ fn candidates() -> Vec<PathBuf> {
         .collect()
 }
 
-/// `15` of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+/// `15` from `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn major_version(bin: &Path) -> Option<u32> {
     let output = Command::new(bin.join("postgres"))
         .arg("--version")

@@ -1,5 +1,4 @@
-//! A PostgreSQL server of our own, in a temporary folder. What can go wrong is the same for every
-//! server: [`super::server`].
+//! A PostgreSQL server in a temporary folder. Its failure modes are those of [`super::server`].
 
 mod find;
 
@@ -11,20 +10,20 @@ use std::process::Command;
 use secrecy::ExposeSecret;
 
 pub use super::server::LaunchError;
-use super::server::{Account, Recipe, SUPERUSER, Server, State, io_error, succeeded};
+use super::server::{Account, Recipe, SUPERUSER, Server, StartState, io_error, succeeded};
 use twinkey_core::secret::Credentials;
 
-/// Names a folder with `initdb` and `postgres`, to be preferred to what is found.
+/// The variable with the preferred folder of `initdb` and `postgres`.
 pub const BIN_ENV: &str = "TWINKEY_POSTGRES_BIN";
 
-/// What a server is started with.
+/// The options of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder with `initdb` and `postgres`: see [`LocalPostgres::find`].
     pub bin: PathBuf,
     /// `name=value`, as for `postgres -c`.
     pub settings: Vec<String>,
-    /// Lines of `pg_hba.conf` that come before "everybody on 127.0.0.1 with a password".
+    /// Lines of `pg_hba.conf` before the line that allows passwords on 127.0.0.1.
     pub hba: Vec<String>,
     /// Certificate chain and private key as PEM; `None`: a server without TLS.
     pub tls: Option<(String, String)>,
@@ -43,12 +42,12 @@ impl Options {
     }
 }
 
-/// A running server; dropping it stops it and removes its folder.
+/// A running server. Dropping it stops it and removes its folder.
 #[derive(Debug)]
 pub struct LocalPostgres(Server);
 
 impl LocalPostgres {
-    /// Makes a cluster and starts it; returns when it takes connections. Blocks for a second or two.
+    /// Creates a cluster and starts it. Blocks until it accepts connections, about two seconds.
     ///
     /// # Errors
     /// [`LaunchError`]
@@ -56,7 +55,7 @@ impl LocalPostgres {
         Server::start(options).map(Self)
     }
 
-    /// Where it listens, with [`Self::port`].
+    /// The host of the server.
     #[must_use]
     pub const fn host(&self) -> &'static str {
         "127.0.0.1"
@@ -67,7 +66,7 @@ impl LocalPostgres {
         self.0.port
     }
 
-    /// The cluster's superuser, who on RDS would be out of reach.
+    /// The superuser of the cluster, which RDS does not provide.
     #[must_use]
     pub const fn superuser(&self) -> &Credentials {
         &self.0.superuser
@@ -83,7 +82,7 @@ impl LocalPostgres {
 impl Recipe for Options {
     const FOLDER: &'static str = "twinkey-pg";
     const USERS: &'static [&'static str] = &["postgres", "nobody"];
-    /// An immediate shutdown, of the children too.
+    /// An immediate shutdown, including child processes.
     const STOP: &'static str = "QUIT";
 
     fn prepare(
@@ -111,19 +110,19 @@ impl Recipe for Options {
         ])
     }
 
-    fn state(&self, dir: &Path, log: &str, port: u16) -> State {
+    fn state(&self, dir: &Path, log: &str, port: u16) -> StartState {
         // The eighth line of postmaster.pid is the postmaster's state (src/include/utils/pidfile.h).
         let pid = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
         let mut lines = pid.lines();
         let same_port = lines.nth(3) == Some(port.to_string().as_str());
         if same_port && lines.nth(3).is_some_and(|state| state.trim() == "ready") {
-            return State::Ready;
+            return StartState::Ready;
         }
         match log {
-            // Said before the FATAL that ends it.
-            log if log.contains("Address already in use") => State::PortTaken,
-            log if log.contains("FATAL:") => State::Failed,
-            _ => State::Starting,
+            // Logged before the FATAL message.
+            log if log.contains("Address already in use") => StartState::PortTaken,
+            log if log.contains("FATAL:") => StartState::Failed,
+            _ => StartState::Starting,
         }
     }
 }
@@ -174,24 +173,24 @@ fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), La
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::tests::{leaves_nothing_behind, moves_to_another_port};
+    use super::super::server::tests::{releases_everything, moves_to_another_port};
     use super::*;
 
     #[test]
-    fn every_installed_server_starts_and_leaves_nothing_behind() {
+    fn every_installed_server_starts_and_its_files_are_removed() {
         for (version, bin) in LocalPostgres::installed() {
             eprintln!("PostgreSQL {version}");
-            leaves_nothing_behind(LocalPostgres::start(&Options::new(bin)).unwrap().0);
+            releases_everything(LocalPostgres::start(&Options::new(bin)).unwrap().0);
         }
     }
 
     #[test]
-    fn where_the_port_is_taken_the_server_comes_up_on_another() {
+    fn the_server_starts_on_another_port_if_its_port_is_taken() {
         moves_to_another_port(&Options::new(LocalPostgres::find(None).unwrap()));
     }
 
     #[test]
-    fn a_folder_without_a_server_is_an_error_that_names_what_failed() {
+    fn a_folder_without_a_server_is_an_error() {
         let error = LocalPostgres::start(&Options::new("/nonexistent".into())).unwrap_err();
         assert!(matches!(error, LaunchError::Io { .. }), "{error}");
     }

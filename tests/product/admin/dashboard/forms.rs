@@ -7,7 +7,7 @@ use crate::admin::{Endpoint, TOKEN};
 use twinkey_testkit::environment::{Setup, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
+async fn a_session_cookie_replaces_the_token_after_sign_in() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let anonymous = DashboardClient::new(&endpoint.url);
     for wrong in [
@@ -50,7 +50,7 @@ async fn the_token_is_taken_once_and_what_is_kept_in_its_place_is_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_who() {
+async fn forms_act_like_the_api_and_are_logged_with_their_session() {
     let endpoint = Endpoint::open(Setup {
         rotation: "min_interval = \"1h\"\nschedule = \"cron(0 3 * * ? *)\"".into(),
         ..Setup::default()
@@ -146,7 +146,7 @@ async fn a_form_does_what_the_api_does_says_why_not_and_leaves_a_line_that_says_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_at_the_database_shows_what_check_and_plan_say() {
+async fn the_database_check_page_shows_check_and_plan() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
     let page = session.get("/rotations/shop/database-check").await;

@@ -28,7 +28,7 @@ fn guarded() -> Vec<(Method, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
+async fn every_page_needs_a_session_and_every_form_its_csrf_token() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let before = endpoint.env.state().await;
     let anonymous = DashboardClient::new(&endpoint.url);
@@ -103,7 +103,7 @@ async fn every_page_asks_for_a_session_and_every_form_for_its_mark() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
+async fn every_response_has_the_security_headers() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
     let anonymous = DashboardClient::new(&endpoint.url);
@@ -151,7 +151,7 @@ async fn every_answer_tells_the_browser_to_run_load_keep_and_frame_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_a_token_shows_its_dashboard_to_this_machine_and_to_no_other_site() {
+async fn without_a_token_only_same_site_requests_are_served() {
     let address = free_address();
     let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),

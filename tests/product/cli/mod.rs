@@ -1,0 +1,6 @@
+//! The command line.
+
+mod commands;
+mod completions;
+mod remote;
+mod repair;

@@ -1,0 +1,79 @@
+//! What the table has to know of each engine.
+
+use mongodb::bson::doc;
+use twinkey_testkit::mysql::LocalMysql;
+use twinkey_testkit::postgres::LocalPostgres;
+
+use twinkey_testkit::environment::documentdb::{LocalMongo, role};
+use twinkey_testkit::environment::{Backend, Database, Setup, Environment, run};
+
+/// A database whose rotations are cut.
+pub trait CuttableDatabase: Database {
+    const NAME: &'static str;
+
+    async fn open(backend: Backend) -> Environment<Self>;
+
+    /// Changes the active user or the standby, so that the next run has something to make equal; another way each
+    /// `round`.
+    async fn unsettle(env: &Environment<Self>, active: &str, round: usize);
+
+    /// A dead worker's lock of the pair runs out: here, at once.
+    async fn lock_runs_out(env: &Environment<Self>);
+}
+
+impl CuttableDatabase for LocalPostgres {
+    const NAME: &'static str = "PostgreSQL";
+
+    async fn open(backend: Backend) -> Environment {
+        Environment::open_with(Setup::default(), backend).await
+    }
+
+    async fn unsettle(env: &Environment, active: &str, round: usize) {
+        let mut root = env.root("shop").await;
+        let limit = 50 + round % 50;
+        run(
+            &mut root,
+            &format!("ALTER ROLE {active} CONNECTION LIMIT {limit}"),
+        )
+        .await;
+    }
+
+    /// It goes with the connection.
+    async fn lock_runs_out(_: &Environment) {}
+}
+
+impl CuttableDatabase for LocalMysql {
+    const NAME: &'static str = "MariaDB";
+
+    async fn open(backend: Backend) -> Environment<Self> {
+        Environment::on_mariadb_with(Setup::default(), backend).await
+    }
+
+    async fn unsettle(env: &Environment<Self>, active: &str, round: usize) {
+        let limit = 50 + round % 50;
+        let more = format!("ALTER USER `{active}`@`%` WITH MAX_USER_CONNECTIONS {limit}");
+        env.sql(&[&more]).await;
+    }
+
+    /// It goes with the connection.
+    async fn lock_runs_out(_: &Environment<Self>) {}
+}
+
+impl CuttableDatabase for LocalMongo {
+    const NAME: &'static str = "DocumentDB (MongoDB's wire)";
+
+    async fn open(backend: Backend) -> Environment<Self> {
+        Environment::on_mongo_with(Setup::default(), backend).await
+    }
+
+    async fn unsettle(env: &Environment<Self>, active: &str, _: usize) {
+        let standby = if active == "app" { "app_clone" } else { "app" };
+        env.take(standby, &[role("reporter", "admin")]).await;
+        env.give(standby, &[role("read", "other")]).await;
+    }
+
+    async fn lock_runs_out(env: &Environment<Self>) {
+        let all = doc! { "delete": "locks", "deletes": [{ "q": {}, "limit": 0 }] };
+        env.run("twinkey", all).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! One rotation, cut at every request that it makes, for every engine and both stores: to the database and to the
+//! store, before and after the request takes effect, by a reset, an error, silence, or the worker's death.
+//!
+//! After each cut a checker that knows nothing of the product's decisions asks the database and the store itself
+//! whether promises 1 to 3 hold; then another run makes good what was left, which is checked too. What the runs
+//! printed is searched for every password there was.
+//!
+//! What can go wrong, and what prevents it:
+//! - cuts that never came are counted: a cut counts when the relay or the stand-in has met it, and each kind goes
+//!   on, request by request, until a run ends before its cut;
+//! - each run finds the same work: before each, what the active user has is changed, so there is always something to
+//!   make equal;
+//! - one violation hides the others: they are collected, and told at the end with the whole table.
+
+mod fixture;
+mod engines;
+pub mod redshift;
+mod relay;
+mod store;
+mod wire;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use twinkey_testkit::mysql::LocalMysql;
+use twinkey_testkit::postgres::LocalPostgres;
+
+use self::fixture::CutFixture;
+use twinkey_testkit::environment::documentdb::LocalMongo;
+
+/// How a cut run was made good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// The run itself asked again, or was cut when all was done.
+    SameRun,
+    /// The next run went on with the pending password.
+    NextRunContinued,
+    /// The next run began anew.
+    NextRunRestarted,
+}
+
+/// One kind of cut on one engine and store.
+pub struct CutRow {
+    engine: &'static str,
+    store: &'static str,
+    kind: &'static str,
+    recoveries: Vec<(Recovery, Duration)>,
+    violations: Vec<String>,
+}
+
+impl CutRow {
+    pub const fn new(engine: &'static str, store: &'static str, kind: &'static str) -> Self {
+        Self {
+            engine,
+            store,
+            kind,
+            recoveries: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    fn cuts(&self) -> usize {
+        self.recoveries.len()
+    }
+
+    fn count(&self, recovery: Recovery) -> usize {
+        let those = self.recoveries.iter().filter(|(how, _)| *how == recovery);
+        those.count()
+    }
+
+    /// The middle of the times that the runs took that made good.
+    fn typical(&self) -> Duration {
+        let mut times: Vec<Duration> = self.recoveries.iter().map(|(_, took)| *took).collect();
+        times.sort();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+fn table(rows: &[CutRow]) -> String {
+    let mut text = String::from(
+        "| engine | store | cut | cuts | run continued by itself | next run continued | next run started again | until repaired (median) | violations |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for row in rows {
+        let CutRow {
+            engine,
+            store,
+            kind,
+            ..
+        } = row;
+        writeln!(
+            text,
+            "| {engine} | {store} | {kind} | {} | {} | {} | {} | {} ms | {} |",
+            row.cuts(),
+            row.count(Recovery::SameRun),
+            row.count(Recovery::NextRunContinued),
+            row.count(Recovery::NextRunRestarted),
+            row.typical().as_millis(),
+            row.violations.len(),
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_cut_at_any_request_keeps_all_promises() {
+    let rows = tokio::join!(
+        async { CutFixture::<LocalPostgres>::on_aws().await.every_cut().await },
+        async { CutFixture::<LocalPostgres>::on_aws().await.silences().await },
+        async { CutFixture::<LocalPostgres>::on_local().await.deaths().await },
+        async { CutFixture::<LocalMysql>::on_aws().await.every_cut().await },
+        async { CutFixture::<LocalMysql>::on_aws().await.silences().await },
+        async { CutFixture::<LocalMysql>::on_local().await.deaths().await },
+        async { CutFixture::<LocalMongo>::on_aws().await.every_cut().await },
+        async { CutFixture::<LocalMongo>::on_local().await.deaths().await },
+        redshift::every_cut(),
+    );
+    let (a, b, c, d, e, f, g, h, i) = rows;
+    let rows: Vec<CutRow> = [a, b, c, d, e, f, g, h, i].into_iter().flatten().collect();
+    let cuts: usize = rows.iter().map(CutRow::cuts).sum();
+    let violations: Vec<&String> = rows.iter().flat_map(|row| &row.violations).collect();
+    println!("{}", table(&rows));
+    println!("{cuts} cuts, {} violations", violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
+    assert!(rows.iter().all(|row| row.cuts() > 0), "each kind was tried");
+    assert!(cuts >= 400, "{cuts} cuts");
+}

@@ -1,0 +1,79 @@
+//! Cuts between the worker and the secret store.
+
+use super::CutRow;
+use super::fixture::CutFixture;
+use super::engines::CuttableDatabase;
+use twinkey_testkit::aws::faults::Cut;
+
+/// More than any run makes.
+const MAX_CALLS: usize = 40;
+/// Reading AWSCURRENT and the master secret, the labels, AWSCURRENT again, PutSecretValue, and the move of
+/// AWSCURRENT: every run makes these.
+const CALLS_OF_ANY_RUN: usize = 6;
+
+impl<D: CuttableDatabase> CutFixture<D> {
+    pub async fn store_cuts(&mut self) -> Vec<CutRow> {
+        let mut rows = Vec::new();
+        for (kind, cut) in [
+            ("store: connection cut before the call", Cut::Before),
+            ("store: connection cut after it took effect", Cut::After),
+            ("store: 500 once", Cut::Answer(500, "InternalServiceError")),
+            (
+                "store: throttled once",
+                Cut::Answer(400, "ThrottlingException"),
+            ),
+        ] {
+            rows.push(self.one_cut(kind, cut).await);
+        }
+        for (kind, first) in [
+            ("store: gone from before a call on", Cut::Before),
+            ("store: gone after a call took effect", Cut::After),
+        ] {
+            rows.push(self.outage(kind, first).await);
+        }
+        rows
+    }
+
+    /// One lost or refused answer is asked for again: no run fails by it.
+    async fn one_cut(&mut self, kind: &'static str, cut: Cut) -> CutRow {
+        let mut row = self.row(kind);
+        for k in 1..=MAX_CALLS {
+            let before = self.begin().await;
+            let already = self.calls();
+            self.env.stand_in().faults().cut(k, cut);
+            let ended = self.run(None).await;
+            let reached = self.calls() >= already + k;
+            self.env.stand_in().faults().forget_cuts();
+            if !reached {
+                break;
+            }
+            if !ended.is_some_and(|status| status.success()) {
+                row.violations
+                    .push(format!("{kind}, call {k}: the run failed"));
+            }
+            self.recover(&mut row, k, &before, ended).await;
+        }
+        row
+    }
+
+    /// Nothing is promised while the store is away but that nobody is harmed.
+    async fn outage(&mut self, kind: &'static str, first: Cut) -> CutRow {
+        let mut row = self.row(kind);
+        for k in 1..=CALLS_OF_ANY_RUN {
+            let before = self.begin().await;
+            let faults = self.env.stand_in().faults();
+            faults.cut(k, first);
+            for later in k + 1..k + MAX_CALLS {
+                faults.cut(later, Cut::Before);
+            }
+            let ended = self.run(None).await;
+            self.env.stand_in().faults().forget_cuts();
+            self.recover(&mut row, k, &before, ended).await;
+        }
+        row
+    }
+
+    fn calls(&self) -> usize {
+        self.env.stand_in().faults().calls().len()
+    }
+}

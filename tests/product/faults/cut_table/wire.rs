@@ -1,0 +1,81 @@
+//! Cuts between the worker and the database.
+
+use super::CutRow;
+use super::fixture::CutFixture;
+use super::engines::CuttableDatabase;
+use super::relay::{Effect, ClientOutcome};
+
+/// More than any run makes.
+const MAX_REQUESTS: usize = 200;
+/// Requests that are never answered: while signing in, and later ones. The worker gives up after 5 s and 35 s, so
+/// these are a few; from then on it is the same for it as a reset.
+const SILENT: [usize; 4] = [1, 14, 20, 27];
+
+impl<D: CuttableDatabase> CutFixture<D> {
+    /// Every kind of cut there is on an AWS-shaped store.
+    pub async fn every_cut(mut self) -> Vec<CutRow> {
+        let mut rows = vec![
+            self.resets("connection reset before the request", Effect::Before)
+                .await,
+            self.resets("connection reset after it took effect", Effect::After)
+                .await,
+        ];
+        rows.extend(self.kills().await);
+        rows.extend(self.store_cuts().await);
+        rows
+    }
+
+    pub async fn deaths(mut self) -> Vec<CutRow> {
+        self.kills().await
+    }
+
+    async fn kills(&mut self) -> Vec<CutRow> {
+        vec![
+            self.kill("worker killed before a request", Effect::Before)
+                .await,
+            self.kill("worker killed after it took effect", Effect::After)
+                .await,
+        ]
+    }
+
+    async fn resets(&mut self, kind: &'static str, effect: Effect) -> CutRow {
+        let mut row = self.row(kind);
+        for nth in 1..=MAX_REQUESTS {
+            let before = self.begin().await;
+            self.relay.cut(nth, effect, ClientOutcome::Reset);
+            let ended = self.run(None).await;
+            if !self.relay.clear() {
+                break;
+            }
+            self.recover(&mut row, nth, &before, ended).await;
+        }
+        row
+    }
+
+    async fn kill(&mut self, kind: &'static str, effect: Effect) -> CutRow {
+        let mut row = self.row(kind);
+        for nth in 1..=MAX_REQUESTS {
+            let before = self.begin().await;
+            let reached = self.relay.cut(nth, effect, ClientOutcome::Held);
+            let ended = self.run(Some(reached)).await;
+            if !self.relay.clear() {
+                break;
+            }
+            self.recover(&mut row, nth, &before, ended).await;
+        }
+        row
+    }
+
+    /// The server is silent at some requests.
+    pub async fn silences(mut self) -> Vec<CutRow> {
+        let mut row = self.row("no answer, until the worker gives up");
+        for nth in SILENT {
+            let before = self.begin().await;
+            self.relay.cut(nth, Effect::After, ClientOutcome::Held);
+            let ended = self.run(None).await;
+            assert!(self.relay.clear(), "a run makes {nth} requests");
+            self.recover(&mut row, nth, &before, ended).await;
+        }
+        vec![row]
+    }
+}

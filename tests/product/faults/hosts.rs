@@ -1,0 +1,87 @@
+//! Two database hosts, one of them down: it stops its own rotations, and no others.
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use tokio::net::TcpListener;
+use twinkey::journal::{Journal, RunQuery, RunState, SqliteJournal};
+use twinkey_stores::stage;
+
+use crate::serving::worker::open_now;
+use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
+use twinkey_testkit::environment::{Backend, FIRST, free_address, until};
+
+/// Rotations of the host that is down; one more is of the other host.
+const DOWN: usize = 40;
+/// A connection is given up after 5 s, so that two at a time would need 100 s for all of them.
+const SOON: Duration = Duration::from_secs(45);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_does_not_block_rotations_of_another_host() {
+    let fixture = ManyPairs::open(DOWN + 1, Backend::StandIn(StandIn::start().await)).await;
+    let swallows = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    for pair in 0..DOWN {
+        let mut document = fixture.env.document(&name(pair), FIRST);
+        document["host"] = "127.0.0.2".into();
+        document["port"] = swallows.local_addr().unwrap().port().into();
+        fixture.env.put(&secret(pair), &document).await;
+    }
+    let (schedule, opens) = open_now();
+    let head = format!(
+        "[server]\nlisten = \"{}\"\n[limits]\nconcurrency = 3\nper_host = 2\n[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n[journal]\nurl = \"sqlite://journal.db\"",
+        free_address(),
+        fixture.env.stand_in().url()
+    );
+    let each = format!("{schedule}\nmissed = \"run\"");
+    std::fs::write(fixture.env.config(), fixture.config(&head, &each)).unwrap();
+    let journal = SqliteJournal::open(&fixture.env.folder.path().join("journal.db")).await;
+    let journal = journal.unwrap();
+    let names: Vec<String> = (0..=DOWN).map(name).collect();
+    journal
+        .first_seen(&names, opens - TimeDelta::days(1))
+        .await
+        .unwrap();
+
+    let begun = Instant::now();
+    let mut serve = fixture
+        .env
+        .command(env!("CARGO_BIN_EXE_twinkey"))
+        .arg("serve")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let runs = async |rotation: Option<String>| {
+        let query = RunQuery {
+            rotation,
+            limit: 1000,
+            ..RunQuery::default()
+        };
+        journal.runs(&query).await.unwrap()
+    };
+    until("the rotation of the other host has run", async || {
+        let runs = runs(Some(name(DOWN))).await;
+        runs.iter().any(|run| run.state == RunState::Succeeded)
+    })
+    .await;
+    let took = begun.elapsed();
+    assert!(took < SOON, "{took:?}");
+    fixture
+        .check(fixture.env.stand_in().store(), DOWN)
+        .await
+        .unwrap();
+    let stuck = runs(None).await;
+    let stuck: Vec<_> = stuck.iter().filter(|r| r.rotation != name(DOWN)).collect();
+    assert!(!stuck.is_empty());
+    for run in stuck {
+        let why = run.error.as_ref().map(|e| e.code.as_str());
+        assert!(why.is_none_or(|code| code == "db_unreachable"), "{run:?}");
+    }
+    for pair in 0..DOWN {
+        let store = fixture.env.stand_in().store();
+        assert_eq!(fixture.read(store, pair, stage::PENDING).await, None);
+    }
+    println!("{DOWN} rotations of a host that is down, one of another: it was done after {took:?}");
+    serve.kill().await.unwrap();
+}

@@ -1,0 +1,257 @@
+//! `twinkey serve` killed two hundred times at moments that rng chooses, while an application opens
+//! connections all the time and keeps its credentials for as long as `min_interval` lets it.
+//!
+//! The worker's wall clock runs thirty times as fast as the world's (libfaketime), so that windows of five
+//! minutes, the shortest that a config may ask for, come every ten seconds. A worker that is started again
+//! goes on at the time that it would be by then. Nothing else is different: the config is an ordinary one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use serde_json::Value as Json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use twinkey::journal::{Journal, Run, RunQuery, RunState, SqliteJournal, StepState, Trigger};
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::local::LocalStore;
+use twinkey_stores::stage;
+
+use crate::serving::worker::{libfaketime, signal};
+use twinkey_testkit::rng::Rng;
+use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
+use twinkey_testkit::environment::{Backend, free_address, until};
+
+const KILLS: usize = 200;
+const PAIRS: usize = 16;
+/// Seconds of the worker's for one of the world's.
+const SPEED: i32 = 30;
+const ROTATION_KEYS: &str = "schedule = \"cron(0/5 * * * ? *)\"\nwindow = \"5m\"\nspread = \"3m\"\nmin_interval = \"2m\"\nmissed = \"run\"";
+/// `min_interval` is 4 s of the world's; a client that is slow to connect has the rest.
+const CACHE: Duration = Duration::from_secs(3);
+const CLIENTS: usize = 2;
+
+/// The worker's time.
+struct ScaledClock {
+    begin: DateTime<Utc>,
+    since: Instant,
+}
+
+impl ScaledClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.begin + TimeDelta::from_std(self.since.elapsed()).unwrap() * SPEED
+    }
+
+    fn start(&self, fixture: &ManyPairs) -> tokio::process::Child {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(fixture.env.folder.path().join("serve.log"))
+            .unwrap();
+        fixture
+            .env
+            .command(env!("CARGO_BIN_EXE_twinkey"))
+            .env("LD_PRELOAD", libfaketime())
+            .env(
+                "FAKETIME",
+                format!("@{} x{SPEED}", self.now().format("%Y-%m-%d %H:%M:%S")),
+            )
+            .env("TZ", "UTC")
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .arg("serve")
+            .stdout(std::process::Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// An application: keeps each secret for [`CACHE`], and opens one connection after the other.
+struct CachingClient {
+    stop: CancellationToken,
+    task: JoinHandle<(u64, Vec<String>)>,
+}
+
+impl CachingClient {
+    fn start(fixture: Arc<ManyPairs>, store: Arc<LocalStore>, first: usize) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut cache: HashMap<usize, (Json, Instant)> = HashMap::new();
+            let (mut connections, mut failures) = (0, Vec::new());
+            for pair in (first..PAIRS).step_by(CLIENTS).cycle() {
+                if stopped.is_cancelled() {
+                    break;
+                }
+                let fresh = cache.get(&pair).filter(|(_, at)| at.elapsed() < CACHE);
+                if fresh.is_none() {
+                    let at = Instant::now();
+                    let current = fixture.read(&*store, pair, stage::CURRENT).await;
+                    cache.insert(pair, (current.unwrap().0, at));
+                }
+                let (document, at) = &cache[&pair];
+                connections += 1;
+                if let Err(error) = fixture.works(document, pair).await {
+                    let user = &document["username"];
+                    failures.push(format!("{user}, cached for {:?}: {error}", at.elapsed()));
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            (connections, failures)
+        });
+        Self { stop, task }
+    }
+
+    async fn end(self) -> (u64, Vec<String>) {
+        self.stop.cancel();
+        self.task.await.unwrap()
+    }
+}
+
+async fn runs(journal: &SqliteJournal) -> Vec<Run> {
+    let everything = RunQuery {
+        limit: 100_000,
+        ..RunQuery::default()
+    };
+    journal.runs(&everything).await.unwrap()
+}
+
+/// What the worker of that process was about when it was killed: the step of every run that was on.
+fn steps_at_death(runs: &[Run], process: u32) -> Vec<&'static str> {
+    let its = format!("-{process}");
+    let on = runs
+        .iter()
+        .filter(|r| r.state == RunState::Running && r.worker.ends_with(&its));
+    on.map(|run| {
+        run.steps
+            .iter()
+            .find(|s| s.state == StepState::Running)
+            .map_or("between steps", |s| s.name.as_str())
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_kills_lose_no_connection_and_no_window() {
+    const SEED: u64 = 1;
+    let fixture = Arc::new(ManyPairs::open(PAIRS, Backend::Local).await);
+    let folder = fixture.env.folder.path();
+    let head = format!(
+        "[server]\nlisten = \"{}\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\npath = \"secrets.db\"\nkey_file = \"secrets.key\"",
+        free_address()
+    );
+    std::fs::write(fixture.env.config(), fixture.config(&head, ROTATION_KEYS)).unwrap();
+    let store = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await;
+    let store = Arc::new(store.unwrap());
+    let journal = SqliteJournal::open(&folder.join("journal.db"))
+        .await
+        .unwrap();
+    let time = ScaledClock {
+        begin: Clock::system().now().with_nanosecond(0).unwrap(),
+        since: Instant::now(),
+    };
+
+    let clients: Vec<CachingClient> = (0..CLIENTS)
+        .map(|first| CachingClient::start(Arc::clone(&fixture), Arc::clone(&store), first))
+        .collect();
+    let rng = Rng::new(SEED);
+    let mut deaths: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let mut idle = 0;
+    for _ in 0..KILLS {
+        let mut serve = time.start(&fixture);
+        // Any moment of its life, its start included.
+        tokio::time::sleep(rng.millis(20..1300)).await;
+        assert_eq!(
+            serve.try_wait().unwrap(),
+            None,
+            "the worker ended by itself"
+        );
+        let process = serve.id().unwrap();
+        serve.kill().await.unwrap();
+        let steps = steps_at_death(&runs(&journal).await, process);
+        idle += u32::from(steps.is_empty());
+        for step in steps {
+            *deaths.entry(step).or_default() += 1;
+        }
+    }
+
+    // The last worker is left alive, for two windows more.
+    let mut serve = time.start(&fixture);
+    let killed_until = time.now();
+    until("two windows have gone by", async || {
+        time.now() > killed_until + TimeDelta::minutes(10)
+    })
+    .await;
+    until("no run is on", async || {
+        runs(&journal)
+            .await
+            .iter()
+            .all(|r| r.finished.is_some() && r.state != RunState::Deferred)
+    })
+    .await;
+    let end = time.now();
+    signal(&serve, "TERM");
+    assert!(serve.wait().await.unwrap().success());
+    let (mut connections, mut failures) = (0, Vec::new());
+    for client in clients {
+        let (some, failed) = client.end().await;
+        connections += some;
+        failures.extend(failed);
+    }
+
+    let runs = runs(&journal).await;
+    let known = journal.rotation_records().await.unwrap();
+    let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
+    let mut unreported = Vec::new();
+    let (mut recovered, mut windows) = (0, 0);
+    for pair in 0..PAIRS {
+        let seen = known[&name(pair)].first_seen.unwrap();
+        let of_pair: Vec<&Run> = runs.iter().filter(|r| r.rotation == name(pair)).collect();
+        let minutes = TimeDelta::minutes(5 - i64::from(seen.minute() % 5));
+        let mut opens = (seen + minutes)
+            .with_second(0)
+            .unwrap()
+            .with_nanosecond(0)
+            .unwrap();
+        while opens + TimeDelta::minutes(5) <= end {
+            windows += 1;
+            match of_pair
+                .iter()
+                .find(|r| r.window.is_some_and(|w| w.opens == opens))
+            {
+                Some(run) => {
+                    let why = run.error.as_ref();
+                    let why = why.map(|e| format!(" ({})", e.code)).unwrap_or_default();
+                    let outcome = format!("{}{why}", run.state.as_str());
+                    *outcomes.entry(outcome).or_default() += 1;
+                    recovered += u32::from(run.trigger == Trigger::Recovery);
+                }
+                None => unreported.push(format!("{} at {opens}", name(pair))),
+            }
+            opens += TimeDelta::minutes(5);
+        }
+        fixture.check(&*store, pair).await.unwrap();
+    }
+    println!(
+        "{KILLS} kills (seed {SEED}), {idle} of them between runs; runs on at the others, by step: {deaths:?}"
+    );
+    println!(
+        "{windows} windows of {PAIRS} rotations: {outcomes:?}, {recovered} recovered, {} untold",
+        unreported.len()
+    );
+    println!(
+        "{connections} connections with credentials up to {CACHE:?} old, {} failed",
+        failures.len()
+    );
+    assert!(
+        failures.is_empty(),
+        "{:#?}",
+        &failures[..failures.len().min(10)]
+    );
+    assert!(unreported.is_empty(), "{unreported:?}");
+    assert!(
+        recovered > 0 && outcomes["succeeded"] > windows / 4,
+        "runs are recovered, and windows rotated in however busy the machine is"
+    );
+}

@@ -1,0 +1,10 @@
+//! Refused runs, lost connections, killed workers and concurrent changes.
+
+pub mod cut_table;
+mod external_changes;
+pub mod failures;
+mod hosts;
+mod kills;
+mod many_workers;
+mod races;
+mod soak;

@@ -1,0 +1,5 @@
+//! The image, the compose file, and the version in shipped files.
+
+mod compose;
+mod image;
+mod versions;

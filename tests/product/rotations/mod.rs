@@ -1,0 +1,5 @@
+//! Rotations that succeed, retirement, and reuse of admin connections.
+
+mod admin_connections;
+mod retire;
+mod three_in_a_row;

@@ -1,0 +1,164 @@
+//! The heartbeat: a password that was changed behind AWSCURRENT's back is told of, and nothing else is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use twinkey::rotation::commands::heartbeat::{HeartbeatResult, probe_current};
+use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
+use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey_core::secret::Sensitive;
+use twinkey_core::telemetry::Clock;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{
+    Description, SecretStore, SecretVersion, Selector, StoreError, VersionId, stage,
+};
+
+use crate::admin::Endpoint;
+use crate::admin::events::EventStream;
+use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::environment::{Setup, SECRET, Environment, until};
+
+fn plan() -> Setup {
+    Setup {
+        rotation: "heartbeat = \"10s\"\nmin_interval = \"0s\"".into(),
+        ..Setup::default()
+    }
+}
+
+/// Sets the password of AWSCURRENT's user, as somebody with a database console would.
+async fn set_password(env: &Environment, password: &str) {
+    let (current, _) = env.read(stage::CURRENT).await;
+    let user = current["username"].as_str().unwrap();
+    let statement = format!("ALTER ROLE {user} PASSWORD '{password}'");
+    let mut root = env.root("shop").await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut root)
+        .await
+        .unwrap();
+}
+
+async fn metric(endpoint: &Endpoint) -> Option<String> {
+    let text = endpoint.get("/metrics").send().await.unwrap();
+    let text = text.text().await.unwrap();
+    let prefix = "twinkey_current_refused{rotation=\"shop\"} ";
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
+    lines.next().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_password_is_reported_until_it_is_restored() {
+    let endpoint = Endpoint::open(plan()).await;
+    let env = &endpoint.env;
+    let mut events = EventStream::open(&endpoint, "", None).await;
+    until("AWSCURRENT was tried", async || {
+        metric(&endpoint).await.as_deref() == Some("0")
+    })
+    .await;
+    set_password(env, "Somebody-elses-0123456789").await;
+    let event = events.next().await.unwrap();
+    assert_eq!(event.name, "current_refused");
+    assert_eq!(event.data["rotation"], "shop");
+    assert_eq!(event.data["problem"]["code"], "current_signin_failed");
+    assert!(
+        event.data["problem"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("twinkey rollback")
+    );
+    assert_eq!(metric(&endpoint).await.as_deref(), Some("1"));
+    let log = endpoint.log();
+    assert!(log.contains("heartbeat refused"), "{log}");
+    assert!(!log.contains("Somebody-elses"), "{log}");
+
+    let (current, _) = env.read(stage::CURRENT).await;
+    set_password(env, current["password"].as_str().unwrap()).await;
+    let event = events.next().await.unwrap();
+    assert_eq!(event.name, "current_accepted", "and it was told only once");
+    assert_eq!(metric(&endpoint).await.as_deref(), Some("0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_database_is_inconclusive() {
+    let mut endpoint = Endpoint::open(plan()).await;
+    let (mut document, _) = endpoint.env.read(stage::CURRENT).await;
+    document["port"] = 1.into();
+    endpoint.env.put(SECRET, &document).await;
+    until("it is said that nothing is known", async || {
+        endpoint.log().contains("heartbeat inconclusive")
+    })
+    .await;
+    let log = endpoint.log();
+    assert!(log.contains("db_unreachable"), "{log}");
+    assert!(!log.contains("heartbeat refused"), "{log}");
+    endpoint.serve.kill().await.unwrap();
+}
+
+/// A store whose first read is answered from before: it lags, or AWSCURRENT moves just then.
+struct StaleFirstRead {
+    store: AwsStore,
+    old: Mutex<Option<SecretVersion>>,
+}
+
+#[async_trait]
+impl SecretStore for StaleFirstRead {
+    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        self.store.describe(secret).await
+    }
+
+    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
+        let old = self.old.lock().take();
+        match old {
+            Some(old) => Ok(old),
+            None => self.store.get(secret, which).await,
+        }
+    }
+
+    async fn put(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        value: &Sensitive,
+        stage: &str,
+    ) -> Result<(), StoreError> {
+        self.store.put(secret, id, value, stage).await
+    }
+
+    async fn move_stage(
+        &self,
+        secret: &str,
+        stage: &str,
+        from: Option<&VersionId>,
+        to: Option<&VersionId>,
+    ) -> Result<(), StoreError> {
+        self.store.move_stage(secret, stage, from, to).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_read_during_a_flip_is_not_a_changed_password() {
+    let env = Environment::open(plan()).await;
+    let store = AwsStore::from_config(&sdk_config(&env.stand_in().url()));
+    let current = Selector::Stage(stage::CURRENT);
+    let old = store.get(SECRET, current).await.unwrap();
+    // Its user has another password after the second.
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let old = Mutex::new(Some(old));
+    let context = RunContext {
+        store: Arc::new(StaleFirstRead { store, old }),
+        clock: Clock::system(),
+        hosts: HostLimits::new(1),
+        idle_admins: IdleAdmins::none(),
+        aws: twinkey_core::aws::Aws::default(),
+    };
+    let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new()).unwrap();
+    let message = probe_current(&context, &settings.rotations[0]).await;
+    assert_eq!(message, Ok(HeartbeatResult::Accepted));
+}

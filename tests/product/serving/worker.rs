@@ -1,0 +1,417 @@
+//! The worker as a process: on demand, inside windows, and killed in the middle.
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use reqwest::StatusCode;
+use serde_json::Value as Json;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use twinkey::rotation::run::version_id;
+use twinkey_stores::stage;
+use twinkey_stores::{SecretStore, VersionId};
+
+use twinkey_testkit::environment::{Setup, SECRET, Environment, free_address, run, until, value};
+
+const TOKEN: &str = "an-admin-token-of-some-length";
+
+fn guarded(address: &str) -> String {
+    format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"")
+}
+
+async fn runs(env: &Environment) -> Json {
+    serde_json::from_str(&env.run_ok(&["history", "--json"]).await).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoint_rotates_only_with_the_token() {
+    let address = free_address();
+    let env = Environment::open(Setup {
+        config: guarded(&address),
+        ..Setup::default()
+    })
+    .await;
+    std::fs::write(env.folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    let mut serve = env.serve(&address).await;
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("http://{address}{path}");
+    let before = env.state().await;
+
+    for token in [None, Some("a-wrong-token-of-some-length"), Some("")] {
+        for (method, path) in [
+            ("POST", "/v1/rotations/shop/rotate"),
+            ("GET", "/v1/rotations"),
+            ("GET", "/v1/rotations/shop"),
+            ("GET", "/v1/runs/00000000-0000-0000-0000-000000000000"),
+            ("GET", "/v1/nothing"),
+        ] {
+            let mut request = client.request(method.parse().unwrap(), url(path));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(
+                answer.status(),
+                StatusCode::UNAUTHORIZED,
+                "{method} {path} with {token:?}"
+            );
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        }
+    }
+    assert_eq!(env.state().await, before, "nothing happened");
+    assert_eq!(runs(&env).await, Json::Array(Vec::new()));
+
+    let post = async |name: &str, body: &str, key: Option<&str>| {
+        let mut request = client
+            .post(url(&format!("/v1/rotations/{name}/rotate")))
+            .bearer_auth(TOKEN)
+            .body(body.to_owned());
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        request.send().await.unwrap()
+    };
+    let answer = post("shop", r#"{"reason":"a test"}"#, Some("one")).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let location = answer.headers()["location"].to_str().unwrap().to_owned();
+    let begun: Json = answer.json().await.unwrap();
+    assert_eq!(
+        location,
+        format!("/v1/runs/{}", begun["id"].as_str().unwrap())
+    );
+    let get = async |path: &str| {
+        client
+            .get(url(path))
+            .bearer_auth(TOKEN)
+            .send()
+            .await
+            .unwrap()
+    };
+    until("the run is over", async || {
+        get(&location).await.json::<Json>().await.unwrap()["state"] != "running"
+    })
+    .await;
+    let ended: Json = get(&location).await.json().await.unwrap();
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+    let steps: Vec<&str> = ended["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(steps, ["create", "set", "test", "finish"]);
+    assert_eq!(
+        (ended["trigger"].as_str(), ended["reason"].as_str()),
+        (Some("manual"), Some("a test"))
+    );
+    assert_eq!(
+        env.read(stage::CURRENT).await.1.0,
+        ended["version_id"].as_str().unwrap()
+    );
+
+    let again: Json = post("shop", "", Some("one")).await.json().await.unwrap();
+    assert_eq!(again["id"], ended["id"], "the same key is the same run");
+    let rotation: Json = get("/v1/rotations/shop").await.json().await.unwrap();
+    assert_eq!(rotation["active_user"], "app_clone");
+    assert_eq!(
+        get("/v1/rotations").await.json::<Json>().await.unwrap()[0],
+        rotation
+    );
+
+    for (answer, status) in [
+        (post("nobody", "", None).await, 404),
+        (post("shop", "{\"fource\":true}", None).await, 400),
+        (post("shop", &"x".repeat(20_000), None).await, 413),
+        (get("/v1/nothing").await, 404),
+        (get("/v1/runs/not-a-uuid").await, 404),
+        (
+            client
+                .delete(url("/v1/rotations"))
+                .bearer_auth(TOKEN)
+                .send()
+                .await
+                .unwrap(),
+            405,
+        ),
+    ] {
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert_eq!(answer.json::<Json>().await.unwrap()["status"], status);
+    }
+    assert_eq!(
+        reqwest::get(url("/healthz")).await.unwrap().status(),
+        StatusCode::OK
+    );
+
+    terminate(&serve);
+    assert!(
+        serve.wait().await.unwrap().success(),
+        "SIGTERM ends the worker with status 0"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_rotation_inside_min_interval_gets_409() {
+    let address = free_address();
+    let env = Environment::open(Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: "min_interval = \"1h\"".into(),
+        ..Setup::default()
+    })
+    .await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let _serve = env.serve(&address).await;
+    let url = format!("http://{address}/v1/rotations/shop/rotate");
+    let answer = reqwest::Client::new().post(url).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    assert_eq!(answer.json::<Json>().await.unwrap()["code"], "too_soon");
+}
+
+fn terminate(child: &tokio::process::Child) {
+    signal(child, "TERM");
+}
+
+/// The shell's own `kill`: a small system has no program of that name.
+pub fn signal(child: &tokio::process::Child, name: &str) {
+    let command = format!("kill -{name} {}", child.id().unwrap());
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.args(["-c", &command]).status().unwrap().success());
+}
+
+/// A daily window that opened a few minutes ago and stays open for two hours (or wraps to be so).
+pub fn open_now() -> (String, DateTime<Utc>) {
+    let opens = twinkey_core::telemetry::Clock::system().now() - TimeDelta::minutes(5);
+    let opens = opens.with_second(0).unwrap().with_nanosecond(0).unwrap();
+    let text = format!(
+        "schedule = \"cron({} {} * * ? *)\"\nwindow = \"2h\"",
+        opens.minute(),
+        opens.hour()
+    );
+    (text, opens)
+}
+
+async fn scheduled_id(env: &Environment, opens: DateTime<Utc>) -> VersionId {
+    let description = env.stand_in().store().describe(SECRET).await.unwrap();
+    version_id::scheduled(&description.arn, opens)
+}
+
+/// A shop whose window is open, and whose worker takes it up when it starts.
+async fn shop_in_its_window(address: &str) -> (Environment, DateTime<Utc>) {
+    let (schedule, opens) = open_now();
+    let env = Environment::open(Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: format!("{schedule}\nmissed = \"run\""),
+        ..Setup::default()
+    })
+    .await;
+    (env, opens)
+}
+
+/// A pair whose standby is being altered by somebody else until the connection's transaction ends:
+/// whoever alters it meanwhile waits. The rotation was known before the window opened.
+async fn busy_standby(env: &Environment, opens: DateTime<Utc>) -> PgConnection {
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    known_before(&env.folder.path().join("journal.db"), opens).await;
+    let mut root = env.root("postgres").await;
+    run(&mut root, "BEGIN").await;
+    run(&mut root, "ALTER ROLE app_clone CONNECTION LIMIT 50").await;
+    root
+}
+
+/// Lets the journal know the rotation since before the window opened.
+pub async fn known_before(journal: &std::path::Path, opens: DateTime<Utc>) {
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", journal.display()))
+        .await
+        .unwrap();
+    sqlx::query("UPDATE rotations SET first_seen = ?1")
+        .bind((opens - TimeDelta::days(1)).timestamp_micros())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    db.close().await.unwrap();
+}
+
+async fn waits_in_set(env: &Environment) {
+    let mut look = env.root("postgres").await;
+    until("the run waits in `set`", async || {
+        value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
+    })
+    .await;
+}
+
+/// A shop in whose open window `serve` has been killed while the run was in its step `set`.
+async fn killed_in_the_middle(address: &str) -> (Environment, DateTime<Utc>) {
+    let (env, opens) = shop_in_its_window(address).await;
+    let mut root = busy_standby(&env, opens).await;
+    let mut serve = env.serve(address).await;
+    waits_in_set(&env).await;
+    serve.kill().await.unwrap();
+    run(&mut root, "ROLLBACK").await;
+    let mut look = env.root("postgres").await;
+    until(
+        "the server has let go of the killed worker's session",
+        async || {
+            value::<i64>(
+                &mut look,
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey'",
+            )
+            .await
+                == 0
+        },
+    )
+    .await;
+    (env, opens)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_is_finished_with_its_version_in_its_window() {
+    let address = free_address();
+    let (env, opens) = killed_in_the_middle(&address).await;
+    let id = scheduled_id(&env, opens).await;
+    let (pending, pending_id) = env.read(stage::PENDING).await;
+    assert_eq!(pending_id, id);
+    let before = env.read(stage::CURRENT).await;
+    env.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::PREVIOUS).await;
+
+    let mut serve = env.serve(&address).await;
+    until("the run is finished", async || {
+        env.read(stage::CURRENT).await != before
+    })
+    .await;
+    assert_eq!(
+        env.read(stage::CURRENT).await,
+        (pending, id),
+        "the same version, the same password"
+    );
+    env.signed_in(stage::CURRENT).await;
+    until("the journal says so", async || {
+        runs(&env).await[0]["state"] == "succeeded"
+    })
+    .await;
+    let run = &runs(&env).await[0];
+    assert_eq!(run["trigger"], "recovery");
+    assert!(run["attempt"].as_u64().unwrap() >= 2);
+    serve.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_interrupted_by_sigterm_is_finished_later() {
+    let address = free_address();
+    let (env, opens) = shop_in_its_window(&address).await;
+    let mut root = busy_standby(&env, opens).await;
+    let mut serve = env.serve(&address).await;
+    waits_in_set(&env).await;
+    terminate(&serve);
+    assert!(serve.wait().await.unwrap().success(), "status 0");
+    assert_eq!(runs(&env).await[0]["state"], "deferred");
+    run(&mut root, "ROLLBACK").await;
+
+    let before = env.read(stage::CURRENT).await;
+    let mut serve = env.serve(&address).await;
+    until("the run is finished", async || {
+        env.read(stage::CURRENT).await != before
+    })
+    .await;
+    assert_eq!(
+        env.read(stage::CURRENT).await.1,
+        scheduled_id(&env, opens).await
+    );
+    serve.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_restarted_after_the_window_reports_it_missed() {
+    let address = free_address();
+    let (env, _) = killed_in_the_middle(&address).await;
+    let before = env.state().await;
+    let mut serve = env
+        .command(env!("CARGO_BIN_EXE_twinkey"))
+        .env("LD_PRELOAD", libfaketime())
+        .env("FAKETIME", "+3h")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .arg("serve")
+        .spawn()
+        .unwrap();
+    until("the journal says missed", async || {
+        runs(&env).await[0]["state"] == "missed"
+    })
+    .await;
+    assert_eq!(runs(&env).await[0]["error"]["code"], "window_closed");
+    assert_eq!(env.state().await, before);
+    let status: Json = serde_json::from_str(&env.run_ok(&["status", "--json"]).await).unwrap();
+    assert_eq!(status[0]["state"], "missed");
+    serve.kill().await.unwrap();
+}
+
+/// Debian's libfaketime. Its wrapper program would leave the worker behind as an orphan.
+pub fn libfaketime() -> std::path::PathBuf {
+    std::fs::read_dir("/usr/lib")
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.exists())
+        .expect("libfaketime is not there: run scripts/setup")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_of_the_worker_does_not_rotate() {
+    let address = free_address();
+    let (schedule, _) = open_now();
+    // The window is open, but nobody had asked for it when it opened, and `missed` is "skip".
+    let env = Environment::open(Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: schedule,
+        ..Setup::default()
+    })
+    .await;
+    let before = env.state().await;
+    let mut serve = env.serve(&address).await;
+    terminate(&serve);
+    assert!(serve.wait().await.unwrap().success());
+    assert_eq!(env.state().await, before);
+    assert_eq!(env.stand_in().faults().count("PutSecretValue"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reloads_a_valid_config_and_refuses_an_invalid_one() {
+    let address = free_address();
+    let env = Environment::open(Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Setup::default()
+    })
+    .await;
+    let serve = env.serve(&address).await;
+    let hangup = || signal(&serve, "HUP");
+    let names = async || -> Vec<String> {
+        let all: Json = reqwest::get(format!("http://{address}/v1/rotations"))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let good = std::fs::read_to_string(env.config()).unwrap();
+    let log = async || std::fs::read_to_string(env.folder.path().join("serve.log")).unwrap();
+
+    std::fs::write(env.config(), format!("{good}\nnonsense = 1\n")).unwrap();
+    hangup();
+    until("the bad config is refused", async || {
+        log().await.contains("nonsense")
+    })
+    .await;
+    assert_eq!(names().await, ["shop"]);
+
+    std::fs::write(
+        env.config(),
+        good.replace("name = \"shop\"", "name = \"store\""),
+    )
+    .unwrap();
+    hangup();
+    until("the good config is in force", async || {
+        names().await == ["store"]
+    })
+    .await;
+}
