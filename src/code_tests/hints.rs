@@ -12,7 +12,7 @@ use crate::config::{ConfigErrors, parse};
 use crate::journal::JournalError;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::schedule::{Schedule, WindowError, window};
-use twinkey_core::code::{Code, Problem};
+use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_core::secret::document::DocumentError;
 use twinkey_core::telemetry::TelemetryError;
 use twinkey_engines::{EngineError, EngineKind};
@@ -23,7 +23,9 @@ fn text() -> String {
 }
 
 fn engine_errors() -> Vec<EngineError> {
-    use EngineError::{Busy, NotInBuild, Refused, Roots, SignIn, Tls, Unreachable, UserName};
+    use EngineError::{
+        Busy, NotInBuild, Refused, Roots, SignIn, Tls, Unreachable, Untrusted, UserName,
+    };
     let (host, reason, user, what) = (text(), text(), text(), text());
     let all = vec![
         Unreachable {
@@ -51,6 +53,11 @@ fn engine_errors() -> Vec<EngineError> {
             reason: reason.clone(),
             hint: text(),
         },
+        Untrusted {
+            place: text(),
+            reason: reason.clone(),
+            hint: text(),
+        },
         UserName {
             name: text(),
             reason: reason.clone(),
@@ -70,6 +77,7 @@ fn engine_errors() -> Vec<EngineError> {
             | SignIn { .. }
             | Busy { .. }
             | Refused { .. }
+            | Untrusted { .. }
             | UserName { .. }
             | NotInBuild { .. }
             | Roots { .. } => {}
@@ -151,10 +159,10 @@ fn store_errors() -> Vec<StoreError> {
 }
 
 fn document_errors() -> Vec<DocumentError> {
-    use DocumentError::{Missing, NotAnObject, Twice, Wrong};
+    use DocumentError::{Missing, NotAnObject, Duplicate, Wrong};
     let all = vec![
         NotAnObject { line: 1, column: 1 },
-        Twice { field: text() },
+        Duplicate { field: text() },
         Missing {
             fields: vec!["host"],
         },
@@ -165,7 +173,7 @@ fn document_errors() -> Vec<DocumentError> {
     ];
     for error in &all {
         match error {
-            NotAnObject { .. } | Twice { .. } | Missing { .. } | Wrong { .. } => {}
+            NotAnObject { .. } | Duplicate { .. } | Missing { .. } | Wrong { .. } => {}
         }
     }
     all
@@ -279,10 +287,10 @@ fn every_error_has_a_message_and_a_hint() {
         });
     };
     for error in window_errors() {
-        add(error.code(), error.to_string(), error.hint());
+        add(error.code(), error.to_string(), &error.hint());
     }
     for errors in config_errors() {
-        add(errors.code(), errors.to_string(), errors.hint());
+        add(errors.code(), errors.to_string(), &errors.hint());
     }
     let schedule = Schedule::parse("daily").unwrap_err();
     add(schedule.code(), schedule.to_string(), &schedule.hint);

@@ -1,6 +1,6 @@
-//! Sentences about workers that come too late.
+//! Writes of workers that lost their claim.
 
-use super::sentences::*;
+use super::fixture::*;
 use super::*;
 use twinkey_core::code::Code;
 
@@ -28,7 +28,7 @@ async fn is_fenced(journal: &dyn Journal, late: &Run) {
         journal.rotation_record(&late.rotation).await.unwrap(),
     );
     let lost = JournalError::Lost { run: late.id };
-    let hold = late.claim_token();
+    let token = late.claim_token();
     let word = step(StepName::Finish, StepState::Running, "late");
     let nothing = Note::default();
     let note = Note {
@@ -45,7 +45,7 @@ async fn is_fenced(journal: &dyn Journal, late: &Run) {
             assert_eq!(ended, Err(lost.clone()));
         }
     }
-    assert!(!journal.renew(hold, at(70), LEASE).await.unwrap());
+    assert!(!journal.renew(token, at(70), LEASE).await.unwrap());
     let after = (
         read(journal, late).await,
         journal.rotation_record(&late.rotation).await.unwrap(),
@@ -53,7 +53,7 @@ async fn is_fenced(journal: &dyn Journal, late: &Run) {
     assert_eq!(after, before);
 }
 
-pub async fn a_worker_whose_run_was_taken_over_writes_nothing_more_about_it(journal: &dyn Journal) {
+pub async fn a_worker_that_lost_its_run_writes_nothing(journal: &dyn Journal) {
     let late = claimed(journal, &request("orders", 1)).await;
     let taken = claimed(journal, &by("b", at(60), request("orders", 1))).await;
     assert_eq!((taken.id, taken.attempt), (late.id, 2));
@@ -62,7 +62,7 @@ pub async fn a_worker_whose_run_was_taken_over_writes_nothing_more_about_it(jour
     is_fenced(journal, &late).await;
 }
 
-pub async fn a_run_that_another_version_has_ended_is_written_about_no_more(journal: &dyn Journal) {
+pub async fn a_run_ended_by_another_version_accepts_no_writes(journal: &dyn Journal) {
     let late = claimed(journal, &request("orders", 1)).await;
     let next = claimed(journal, &by("b", at(60), request("orders", 2))).await;
     assert_ne!(next.id, late.id);
@@ -70,7 +70,7 @@ pub async fn a_run_that_another_version_has_ended_is_written_about_no_more(journ
     assert_eq!(read(journal, &next).await, next);
 }
 
-pub async fn a_deferred_run_is_ended_by_whom_it_was_last_given_to(journal: &dyn Journal) {
+pub async fn a_deferred_run_is_ended_by_its_last_worker(journal: &dyn Journal) {
     let first = claimed(journal, &request("orders", 1)).await;
     end(journal, &first, RunState::Deferred, at(1)).await;
     let second = claimed(journal, &by("b", at(2), request("orders", 1))).await;
@@ -80,7 +80,7 @@ pub async fn a_deferred_run_is_ended_by_whom_it_was_last_given_to(journal: &dyn 
     assert_eq!(read(journal, &first).await.state, RunState::Failed);
 }
 
-pub async fn what_is_swept_up_is_given_to_one_sweeper(journal: &dyn Journal) {
+pub async fn each_abandoned_run_is_returned_to_one_worker(journal: &dyn Journal) {
     for n in 0..20_u32 {
         claimed(journal, &request(&format!("r{n}"), n)).await;
     }

@@ -1,21 +1,24 @@
-//! What every journal promises ([`sentences`], [`windows`], [`memory`], [`fencing`]), run on each; what only the SQLite file must
-//! do; and what only a PostgreSQL must ([`postgres`]).
+//! Properties of every journal, run on each; and tests of the SQLite file and of PostgreSQL
+//! ([`postgres`]).
 
+mod claims;
 mod fencing;
-mod memory;
+pub(crate) mod fixture;
+mod flips;
 pub(crate) mod postgres;
-pub(crate) mod sentences;
+mod records;
+mod steps;
 mod windows;
 
 use std::os::unix::fs::PermissionsExt;
 
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 
 use super::*;
 
-async fn fresh() -> (tempfile::TempDir, SqliteJournal) {
+async fn new_journal() -> (tempfile::TempDir, SqliteJournal) {
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(&folder.path().join("j.db"))
         .await
@@ -23,24 +26,24 @@ async fn fresh() -> (tempfile::TempDir, SqliteJournal) {
     (folder, journal)
 }
 
-/// One test a sentence and a journal, so that a failure names both.
+/// One test for each property and journal.
 macro_rules! on_every_journal {
-    ($($room:ident::$sentence:ident),* $(,)?) => {
+    ($($module:ident::$property:ident),* $(,)?) => {
         mod on_sqlite {
             $(
                 #[tokio::test]
-                async fn $sentence() {
-                    let (_folder, journal) = super::fresh().await;
-                    super::$room::$sentence(&journal).await;
+                async fn $property() {
+                    let (_folder, journal) = super::new_journal().await;
+                    super::$module::$property(&journal).await;
                 }
             )*
         }
         mod on_postgres {
             $(
                 #[tokio::test]
-                async fn $sentence() {
-                    let journal = super::postgres::by_our_time().await;
-                    super::$room::$sentence(&journal).await;
+                async fn $property() {
+                    let journal = super::postgres::with_test_time().await;
+                    super::$module::$property(&journal).await;
                 }
             )*
         }
@@ -48,39 +51,39 @@ macro_rules! on_every_journal {
 }
 
 on_every_journal! {
-    sentences::a_claim_is_granted_and_reads_back_as_it_was_given,
-    sentences::a_second_claim_is_told_that_a_run_is_running,
-    sentences::a_renewed_lease_holds_and_an_expired_one_is_taken_over_as_the_next_attempt,
-    sentences::a_lost_claim_cannot_be_renewed,
-    sentences::a_dead_workers_run_of_another_version_ends_as_failed,
-    sentences::a_run_that_ended_is_over_for_its_version_and_not_for_another,
-    sentences::a_deferred_run_is_claimed_again_under_the_same_id,
-    sentences::steps_are_those_of_the_current_attempt_in_their_order,
-    sentences::steps_left_running_end_with_their_run,
-    sentences::the_first_sighting_of_a_run_says_whom_it_goes_from_and_to,
-    sentences::what_a_run_had_still_to_tell_is_told_with_its_end,
-    sentences::a_claim_knows_when_the_last_flip_was,
-    sentences::a_success_and_a_rollback_move_the_last_flip_and_a_failure_does_not,
-    sentences::a_run_that_was_cut_off_in_its_last_step_may_have_moved_the_last_flip,
-    windows::a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held,
-    windows::a_missed_window_ends_a_run_that_nobody_holds,
-    fencing::a_worker_whose_run_was_taken_over_writes_nothing_more_about_it,
-    fencing::a_run_that_another_version_has_ended_is_written_about_no_more,
-    fencing::a_deferred_run_is_ended_by_whom_it_was_last_given_to,
-    windows::a_window_that_was_worked_is_not_missed_under_another_version,
-    fencing::what_is_swept_up_is_given_to_one_sweeper,
-    memory::two_rotations_of_one_secret_do_not_get_in_each_others_way,
-    memory::runs_are_listed_newest_first_by_rotation_state_and_page,
-    memory::writing_about_a_run_that_is_not_there_or_is_over_is_an_error,
-    memory::the_memory_holds_pauses_and_first_sightings,
-    memory::a_retirement_is_remembered_until_the_next_flip,
-    memory::what_nobody_works_on_any_more_is_swept_up,
-    memory::a_run_is_found_by_its_version_and_a_memory_by_its_rotation,
+    claims::a_claim_reads_back_as_granted,
+    claims::a_second_claim_reports_the_running_run,
+    claims::an_expired_lease_is_taken_over_as_the_next_attempt,
+    claims::a_lost_claim_cannot_be_renewed,
+    claims::an_expired_run_of_another_version_ends_as_failed,
+    claims::an_ended_run_blocks_its_version_only,
+    claims::a_deferred_run_keeps_its_id_when_claimed_again,
+    steps::steps_are_those_of_the_current_attempt_in_order,
+    steps::running_steps_end_with_their_run,
+    steps::the_first_observation_determines_the_two_users,
+    steps::unwritten_progress_is_recorded_with_the_end,
+    flips::a_claim_returns_the_last_flip,
+    flips::a_success_and_a_rollback_move_the_last_flip,
+    flips::a_run_interrupted_in_its_last_step_moves_the_last_flip,
+    windows::a_missed_window_is_recorded_once_and_over_no_run,
+    windows::a_missed_window_ends_an_abandoned_run,
+    fencing::a_worker_that_lost_its_run_writes_nothing,
+    fencing::a_run_ended_by_another_version_accepts_no_writes,
+    fencing::a_deferred_run_is_ended_by_its_last_worker,
+    windows::a_window_with_a_run_is_not_missed_by_another_version,
+    fencing::each_abandoned_run_is_returned_to_one_worker,
+    records::two_rotations_of_one_secret_are_independent,
+    records::runs_are_listed_newest_first_by_filter_and_page,
+    records::writes_about_a_missing_or_ended_run_fail,
+    records::records_contain_pauses_and_first_seen_times,
+    records::a_retirement_is_recorded_until_the_next_flip,
+    records::abandoned_runs_are_ended,
+    records::finds_a_run_by_version_and_a_record_by_rotation,
 }
 
 #[tokio::test]
-async fn the_file_and_its_companions_are_readable_by_their_owner_alone() {
-    let (folder, journal) = fresh().await;
+async fn the_files_are_readable_by_their_owner_only() {
+    let (folder, journal) = new_journal().await;
     journal.set_paused("orders", true).await.unwrap();
     let mut modes = Vec::new();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -95,7 +98,7 @@ async fn the_file_and_its_companions_are_readable_by_their_owner_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_that_open_a_new_file_at_once_all_get_a_journal() {
+async fn concurrent_openings_of_a_new_file_succeed() {
     for _ in 0..50 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j.db");
@@ -112,18 +115,18 @@ async fn many_that_open_a_new_file_at_once_all_get_a_journal() {
 }
 
 #[tokio::test]
-async fn what_one_process_writes_another_reads_and_a_reopened_file_still_holds() {
-    let (folder, journal) = fresh().await;
+async fn writes_are_visible_to_other_processes_and_after_reopening() {
+    let (folder, journal) = new_journal().await;
     let other = SqliteJournal::open(&folder.path().join("j.db"))
         .await
         .unwrap();
-    let run = sentences::claimed(&journal, &sentences::request("orders", 1)).await;
+    let run = fixture::claimed(&journal, &fixture::request("orders", 1)).await;
     assert_eq!(other.run(run.id).await.unwrap(), Some(run.clone()));
     assert_eq!(
-        other.claim(&sentences::request("orders", 2)).await.unwrap(),
+        other.claim(&fixture::request("orders", 2)).await.unwrap(),
         Claim::Running {
             run: Box::new(run.clone()),
-            left: sentences::LEASE
+            left: fixture::LEASE
         }
     );
     drop((journal, other));
@@ -134,15 +137,15 @@ async fn what_one_process_writes_another_reads_and_a_reopened_file_still_holds()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_claims_at_once_through_two_openings_exactly_one_is_granted() {
-    let (folder, first) = fresh().await;
+async fn one_of_many_concurrent_claims_is_granted() {
+    let (folder, first) = new_journal().await;
     let second = SqliteJournal::open(&folder.path().join("j.db"))
         .await
         .unwrap();
     let claims: Vec<_> = (0..64)
         .map(|n| {
             let journal = [&first, &second][n as usize % 2].clone();
-            let request = sentences::request("orders", n % 3);
+            let request = fixture::request("orders", n % 3);
             tokio::spawn(async move { journal.claim(&request).await.unwrap() })
         })
         .collect();
@@ -158,8 +161,8 @@ async fn of_many_claims_at_once_through_two_openings_exactly_one_is_granted() {
 }
 
 #[tokio::test]
-async fn a_writing_method_holds_the_file_before_it_reads() {
-    let (folder, journal) = fresh().await;
+async fn a_writing_method_locks_the_file_before_it_reads() {
+    let (folder, journal) = new_journal().await;
     let mut writer = journal.writer().await.unwrap();
     let _tx = journal.write(&mut writer).await.unwrap();
     let mut impatient = SqliteConnectOptions::new()
@@ -176,7 +179,7 @@ async fn a_writing_method_holds_the_file_before_it_reads() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_journal_or_cannot_be_made_is_refused_by_name() {
+async fn an_invalid_file_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database, however long one looks at it").unwrap();
@@ -188,17 +191,17 @@ async fn a_file_that_is_no_journal_or_cannot_be_made_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_second_worker_is_refused_until_the_first_is_gone_and_commands_never_are() {
-    let (folder, journal) = fresh().await;
+async fn refuses_a_second_worker_but_no_command() {
+    let (folder, journal) = new_journal().await;
     let path = folder.path().join("j.db");
     journal.register_worker("first").await.unwrap();
     let command = SqliteJournal::open(&path).await.unwrap();
     command.set_paused("orders", true).await.unwrap();
     let refused = command.register_worker("second").await.unwrap_err();
-    let told = refused.to_string();
+    let message = refused.to_string();
     assert!(
-        told.contains("worker first") && told.contains("j.db"),
-        "{told}"
+        message.contains("worker first") && message.contains("j.db"),
+        "{message}"
     );
     assert_eq!(refused.code(), Code::JournalUnavailable);
     let copy = journal.clone();
@@ -209,8 +212,8 @@ async fn a_second_worker_is_refused_until_the_first_is_gone_and_commands_never_a
 }
 
 #[tokio::test]
-async fn a_journal_whose_file_was_deleted_does_not_answer_a_ping() {
-    let (folder, journal) = fresh().await;
+async fn ping_fails_after_the_file_was_deleted() {
+    let (folder, journal) = new_journal().await;
     journal.ping().await.unwrap();
     std::fs::remove_file(folder.path().join("j.db")).unwrap();
     journal.ping().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What only a PostgreSQL must do, for several workers at once.
+//! Properties of PostgreSQL alone, for several workers at once.
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::time::Instant;
 
-use super::sentences::*;
+use super::fixture::*;
 use super::*;
 use crate::config::settings::{JournalPassword, PostgresLocation};
 use crate::journal::postgres::host_slots::HostSlots;
@@ -16,7 +16,7 @@ use crate::journal::postgres::store_quota::SharedWriteLimiter;
 use twinkey_engines::{Tls, TlsMode};
 use twinkey_testkit::postgres::{LocalPostgres, Options};
 
-/// One server for all tests of this process, which it does not outlive.
+/// One server for all tests of this process.
 fn server() -> &'static LocalPostgres {
     static SERVER: OnceLock<LocalPostgres> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -38,7 +38,7 @@ async fn root(database: &str) -> PgConnection {
     PgConnection::connect_with(&options).await.unwrap()
 }
 
-/// An empty database of its own.
+/// A new empty database.
 async fn empty() -> PostgresLocation {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     tokio::task::spawn_blocking(server).await.unwrap();
@@ -63,22 +63,24 @@ async fn empty() -> PostgresLocation {
     }
 }
 
-/// An empty journal whose leases go by the time that it is told.
-pub async fn by_our_time() -> PostgresJournal {
+/// An empty journal whose leases use the time of each call.
+pub async fn with_test_time() -> PostgresJournal {
     PostgresJournal::for_tests(&empty().await).await
 }
 
-/// Two workers' openings of one empty journal, as they are in use.
-async fn two() -> (PostgresLocation, [PostgresJournal; 2]) {
-    let place = empty().await;
-    let (first, second) =
-        tokio::join!(PostgresJournal::open(&place), PostgresJournal::open(&place));
-    (place, [first.unwrap(), second.unwrap()])
+/// One empty journal, opened by two workers.
+async fn two_workers() -> (PostgresLocation, [PostgresJournal; 2]) {
+    let location = empty().await;
+    let (first, second) = tokio::join!(
+        PostgresJournal::open(&location),
+        PostgresJournal::open(&location)
+    );
+    (location, [first.unwrap(), second.unwrap()])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_claims_at_once_by_two_workers_exactly_one_of_each_rotation_is_granted() {
-    let (_, journals) = two().await;
+async fn one_of_many_claims_by_two_workers_is_granted() {
+    let (_, journals) = two_workers().await;
     let claims: Vec<_> = (0..96)
         .map(|n| {
             let journal = journals[n as usize % 2].clone();
@@ -98,12 +100,12 @@ async fn of_many_claims_at_once_by_two_workers_exactly_one_of_each_rotation_is_g
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_that_take_over_a_dead_workers_run_at_once_are_one() {
-    let (_, journals) = two().await;
+async fn one_of_many_takeovers_is_granted() {
+    let (_, journals) = two_workers().await;
     let mut dead = request("orders", 1);
     dead.lease = Duration::from_millis(1);
     claimed(&journals[0], &dead).await;
-    // The server's clock has moved on by then.
+    // Lets the server's clock advance.
     root("postgres")
         .await
         .execute("SELECT pg_sleep(0.01)")
@@ -125,8 +127,8 @@ async fn many_that_take_over_a_dead_workers_run_at_once_are_one() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_clock_is_ahead_or_behind_takes_no_live_lease() {
-    let (_, [first, second]) = two().await;
+async fn a_wrong_worker_clock_takes_no_live_lease() {
+    let (_, [first, second]) = two_workers().await;
     let run = claimed(&first, &request("orders", 1)).await;
     for skewed in [at(-100_000), at(100_000)] {
         for n in [1, 2] {
@@ -147,15 +149,15 @@ async fn a_worker_whose_clock_is_ahead_or_behind_takes_no_live_lease() {
 }
 
 #[tokio::test]
-async fn all_workers_writes_together_keep_to_the_quota() {
-    let (_, journals) = two().await;
+async fn the_writes_of_all_workers_keep_to_the_quota() {
+    let (_, journals) = two_workers().await;
     // One turn a second.
     let rate = NonZeroU32::MIN;
     let paces = journals.map(|journal| SharedWriteLimiter::new(journal, rate));
     let begun = Instant::now();
     for n in 0..10_u32 {
         let wait = paces[n as usize % 2].request_turns(1).await.unwrap();
-        // However long the answers take: no turn is earlier than its place in the line.
+        // No turn is earlier than its position, however long the responses take.
         let turn = begun.elapsed() + wait;
         assert!(
             turn.as_secs_f64() > f64::from(n) - 0.001,
@@ -169,8 +171,8 @@ async fn all_workers_writes_together_keep_to_the_quota() {
 }
 
 #[tokio::test]
-async fn a_host_takes_no_more_than_its_limit_of_all_workers_and_a_place_is_freed_by_its_holder() {
-    let (place, [first, second]) = two().await;
+async fn host_slots_are_limited_and_freed_by_their_holder() {
+    let (location, [first, second]) = two_workers().await;
     let (first, second) = (HostSlots::new(first), HostSlots::new(second));
     let one = first.take("db", 2).await.unwrap().unwrap();
     let two = second.take("db", 2).await.unwrap().unwrap();
@@ -178,10 +180,10 @@ async fn a_host_takes_no_more_than_its_limit_of_all_workers_and_a_place_is_freed
     assert!(second.take("db", 2).await.unwrap().is_none());
     assert!(second.take("other", 2).await.unwrap().is_some());
 
-    // The first worker has been suspended for so long that its place is the second's.
-    let mut root = root(&place.database).await;
+    // The first worker was suspended, and its slot now belongs to the second.
+    let mut root = root(&location.database).await;
     root.execute(
-        "UPDATE host_places SET until = clock_timestamp() WHERE host = 'db' AND place = 1",
+        "UPDATE host_places SET until = clock_timestamp() WHERE host = 'db' AND location = 1",
     )
     .await
     .unwrap();
@@ -196,16 +198,19 @@ async fn a_host_takes_no_more_than_its_limit_of_all_workers_and_a_place_is_freed
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(taken.is_some(), "the second's first place was given back");
+    assert!(
+        taken.is_some(),
+        "the first slot of the second worker was freed"
+    );
     assert!(
         first.take("db", 2).await.unwrap().is_none(),
-        "and its other one is its own"
+        "its other slot is still in use"
     );
     drop(three);
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_or_is_not_there_is_told_of_without_the_password() {
+async fn connection_errors_omit_the_password() {
     let good = empty().await;
     let mut wrong = good.clone();
     wrong.password = Some(JournalPassword::InUrl("hunter2-hunter2".into()));
@@ -219,22 +224,22 @@ async fn a_server_that_refuses_or_is_not_there_is_told_of_without_the_password()
         let Err(error) = PostgresJournal::open(&location).await else {
             panic!("{location} was opened");
         };
-        let told = format!("{error} {error:?}");
-        assert!(told.contains(&location.to_string()), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let message = format!("{error} {error:?}");
+        assert!(message.contains(&location.to_string()), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn a_replica_does_not_answer_a_ping() {
-    let place = empty().await;
-    let journal = PostgresJournal::open(&place).await.unwrap();
+async fn ping_fails_on_a_replica() {
+    let location = empty().await;
+    let journal = PostgresJournal::open(&location).await.unwrap();
     journal.ping().await.unwrap();
-    // Its next connections are to one that takes no writes.
+    // The next connections accept no writes.
     let sql = format!(
         "ALTER DATABASE {0} SET default_transaction_read_only = on;
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{0}'",
-        place.database
+        location.database
     );
     root("postgres")
         .await
@@ -245,14 +250,14 @@ async fn a_replica_does_not_answer_a_ping() {
 }
 
 #[tokio::test]
-async fn what_postgresql_cannot_store_is_replaced() {
-    let (_, [journal, _]) = two().await;
+async fn characters_that_postgresql_cannot_store_are_replaced() {
+    let (_, [journal, _]) = two_workers().await;
     let mut request = request("orders", 1);
     request.reason = Some("a\0b".into());
     let run = claimed(&journal, &request).await;
     assert_eq!(run.reason.as_deref(), Some("a\u{fffd}b"));
     let word = step(StepName::Set, StepState::Failed, "c\0d");
-    tell(&journal, &run, &word).await.unwrap();
+    record(&journal, &run, &word).await.unwrap();
     let read = read(&journal, &run).await;
     assert_eq!(read.steps[0].detail.as_deref(), Some("c\u{fffd}d"));
 }

@@ -1,6 +1,6 @@
-//! Sentences about the ends of windows.
+//! The ends of windows.
 
-use super::sentences::*;
+use super::fixture::*;
 use super::*;
 use twinkey_core::code::Code;
 
@@ -12,14 +12,12 @@ fn missed(now: DateTime<Utc>) -> Outcome {
     }
 }
 
-pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or_is_held(
-    journal: &dyn Journal,
-) {
+pub async fn a_missed_window_is_recorded_once_and_over_no_run(journal: &dyn Journal) {
     let end_window = async |request: &ClaimRequest| {
         let outcome = missed(request.now);
         journal.end_window(request, &outcome).await.unwrap()
     };
-    let told = end_window(&request("orders", 1)).await;
+    let message = end_window(&request("orders", 1)).await;
     assert_eq!(
         end_window(&by("b", at(1), request("orders", 1))).await,
         None
@@ -31,7 +29,7 @@ pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or
         })
         .await
         .unwrap();
-    assert_eq!(Some(&runs), told.map(|run| vec![run]).as_ref());
+    assert_eq!(Some(&runs), message.map(|run| vec![run]).as_ref());
     assert_eq!(runs[0].state, RunState::Missed);
     assert_eq!(runs[0].error, Some(problem(Code::WindowClosed)));
     assert_eq!(runs[0].window, request("orders", 1).window);
@@ -46,17 +44,17 @@ pub async fn a_missed_window_is_recorded_once_and_never_over_a_run_that_ended_or
     assert_eq!(read(journal, &held).await, ended);
 }
 
-pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal) {
+pub async fn a_missed_window_ends_an_abandoned_run(journal: &dyn Journal) {
     let deferred = claimed(journal, &request("orders", 1)).await;
     end(journal, &deferred, RunState::Deferred, at(1)).await;
     let dead = claimed(journal, &request("bills", 2)).await;
     let open = step(StepName::Set, StepState::Running, "x");
-    tell(journal, &dead, &open).await.unwrap();
+    record(journal, &dead, &open).await.unwrap();
     for (rotation, n, run) in [("orders", 1, deferred), ("bills", 2, dead)] {
         let late = by("b", at(4000), request(rotation, n));
-        let told = journal.end_window(&late, &missed(at(4000))).await.unwrap();
+        let message = journal.end_window(&late, &missed(at(4000))).await.unwrap();
         let run = read(journal, &run).await;
-        assert_eq!(told.as_ref(), Some(&run));
+        assert_eq!(message.as_ref(), Some(&run));
         assert_eq!(
             (run.state, run.finished),
             (RunState::Missed, Some(at(4000)))
@@ -68,7 +66,7 @@ pub async fn a_missed_window_ends_a_run_that_nobody_holds(journal: &dyn Journal)
     }
 }
 
-pub async fn a_window_that_was_worked_is_not_missed_under_another_version(journal: &dyn Journal) {
+pub async fn a_window_with_a_run_is_not_missed_by_another_version(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     end(journal, &run, RunState::Succeeded, at(5)).await;
     let late = by("b", at(3600), request("orders", 2));

@@ -95,7 +95,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::journal::tests::sentences::{at, by, claimed, request};
+    use crate::journal::tests::fixture::{at, by, claimed, request};
     use crate::journal::{Run, SqliteJournal};
     use twinkey_core::telemetry::clock::ClockControl;
 

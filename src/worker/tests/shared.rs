@@ -1,14 +1,14 @@
 //! Workers that share a journal and start in an open window that none of them may begin.
 
 use super::*;
-use crate::journal::tests::postgres::by_our_time;
+use crate::journal::tests::postgres::with_test_time;
 use crate::rotation::event::{Event, Received};
 
 const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
 
 #[tokio::test]
 async fn an_open_window_is_left_to_others_and_missed_once() {
-    let journal = Arc::new(by_our_time().await);
+    let journal = Arc::new(with_test_time().await);
     let names = ["orders".to_owned()];
     journal
         .first_seen(&names, at("2026-11-19T00:00:00"))

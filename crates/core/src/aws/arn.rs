@@ -1,13 +1,13 @@
-//! Amazon resource names: pure. `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` ("Amazon Resource Names (ARNs)" in
-//! the AWS General Reference).
+//! Amazon resource names: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` ("Amazon Resource Names (ARNs)"
+//! in the AWS General Reference). Pure.
 
-/// The region that an ARN names, if it is one.
+/// The region of an ARN; `None` for another text.
 #[must_use]
 pub fn region(text: &str) -> Option<&str> {
     part(text, 3)
 }
 
-/// The account that an ARN names, if it is one.
+/// The account of an ARN; `None` for another text.
 #[must_use]
 pub fn account(text: &str) -> Option<&str> {
     part(text, 4)
@@ -20,7 +20,7 @@ fn part(text: &str, n: usize) -> Option<&str> {
     (is_arn && !part.is_empty()).then_some(part)
 }
 
-/// The partition that a region lies in ("Partitions" in the IAM user guide).
+/// The partition of a region ("Partitions" in the IAM user guide).
 #[must_use]
 pub fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {
@@ -32,7 +32,7 @@ pub fn partition(region: &str) -> &'static str {
     }
 }
 
-/// What the names of a region's endpoints end in.
+/// The DNS suffix of a region's endpoints.
 #[must_use]
 pub fn dns_suffix(region: &str) -> &'static str {
     if region.starts_with("cn-") {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_arn_tells_its_region_and_account_and_a_name_tells_neither() {
+    fn only_an_arn_has_a_region_and_an_account() {
         let topic = "arn:aws:sns:eu-west-1:123456789012:alerts";
         assert_eq!(region(topic), Some("eu-west-1"));
         assert_eq!(account(topic), Some("123456789012"));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_tells_its_partition() {
+    fn a_region_determines_its_partition() {
         assert_eq!(partition("eu-west-1"), "aws");
         assert_eq!(partition("cn-north-1"), "aws-cn");
         assert_eq!(partition("us-gov-west-1"), "aws-us-gov");

@@ -1,11 +1,11 @@
-//! How AWS is reached: one SDK config for the store and for the engines that speak to AWS.
+//! Access to AWS: one SDK config for the store and for the engines that call AWS.
 //!
-//! What can go wrong, and what prevents it:
-//! - each run asks for credentials anew: the config is loaded once, with the first call, and its
-//!   credentials are cached by the SDK;
-//! - a rotation that needs nothing of AWS waits for its metadata service: nothing is loaded before it
-//!   is asked for;
-//! - an endpoint falls silent and a call never ends: every call has a time limit.
+//! # Failure modes
+//! - Each run requests new credentials. The config is loaded once, by the first call, and the SDK caches
+//!   its credentials.
+//! - A rotation that does not use AWS waits for its metadata service. The config is loaded on first use
+//!   only.
+//! - An endpoint does not respond, and a call never ends. Every call has a time limit.
 
 pub mod arn;
 
@@ -17,14 +17,14 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use tokio::sync::OnceCell;
 
-/// In the user agent of every call, so that CloudTrail and a stand-in can tell whose it is.
+/// Name in the user agent of every call, for CloudTrail and stand-ins.
 const APP_NAME: &str = "twinkey";
-/// For clients that set no limits of their own.
-const CONNECT: Duration = Duration::from_secs(3);
-const ONE_TRY: Duration = Duration::from_secs(10);
-const ALL_TRIES: Duration = Duration::from_secs(30);
+/// Limits of clients that set none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A handle, cheap to clone.
+/// Lazily loaded SDK config. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Aws(Arc<Inner>);
 
@@ -32,49 +32,49 @@ pub struct Aws(Arc<Inner>);
 struct Inner {
     region: Option<String>,
     endpoint_url: Option<String>,
-    keeps_secrets: bool,
+    stores_secrets: bool,
     loaded: OnceCell<SdkConfig>,
 }
 
 impl Aws {
-    /// The account and region in which the secrets are kept. What is not given comes from the SDK's
-    /// default chain (environment, profile, ECS, IMDS).
+    /// The account and region that store the secrets. Missing values come from the SDK's default chain
+    /// (environment, profile, ECS, IMDS).
     #[must_use]
     pub fn of_store(region: Option<&str>, endpoint_url: Option<&str>) -> Self {
         Self(Arc::new(Inner {
             region: region.map(str::to_owned),
             endpoint_url: endpoint_url.map(str::to_owned),
-            keeps_secrets: true,
+            stores_secrets: true,
             loaded: OnceCell::new(),
         }))
     }
 
-    /// Over a ready SDK config, of the account that keeps the secrets.
+    /// An SDK config of the account that stores the secrets.
     #[must_use]
     pub fn from_config(config: SdkConfig) -> Self {
         Self(Arc::new(Inner {
-            keeps_secrets: true,
+            stores_secrets: true,
             loaded: OnceCell::new_with(Some(config)),
             ..Inner::default()
         }))
     }
 
-    /// Whether AWS can read the secrets by their names.
+    /// Whether AWS stores the secrets, so that it can read them by name.
     #[must_use]
-    pub fn keeps_secrets(&self) -> bool {
-        self.0.keeps_secrets
+    pub fn stores_secrets(&self) -> bool {
+        self.0.stores_secrets
     }
 
-    /// The SDK's config, loaded at the first call.
+    /// The SDK's config, loaded by the first call.
     pub async fn config(&self) -> &SdkConfig {
         let load = || async {
             let limits = TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .operation_attempt_timeout(ONE_TRY)
-                .operation_timeout(ALL_TRIES);
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT);
             let mut loader =
                 aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits.build());
-            // It is well formed; a test sees it arrive.
+            // The name is valid; a test checks the user agent.
             if let Ok(name) = AppName::new(APP_NAME) {
                 loader = loader.app_name(name);
             }
@@ -91,7 +91,7 @@ impl Aws {
 }
 
 impl fmt::Debug for Aws {
-    /// Without the SDK's config, which knows where credentials come from.
+    /// Omits the SDK's config, which contains the source of credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Aws")
             .field("region", &self.0.region)

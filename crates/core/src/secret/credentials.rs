@@ -1,3 +1,5 @@
+//! Credentials of a database user.
+
 use super::Sensitive;
 
 /// A user name with its password.

@@ -1,28 +1,28 @@
-//! Who alternates with whom.
+//! Pairs of alternating database users.
 
 use serde::Serialize;
 
-/// The two database users of a rotation. The base user's name never ends in the suffix.
+/// The two database users of a rotation. The name of the base user never ends in the suffix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pair {
     /// `app`
     pub base: String,
     /// `app_clone`
     pub clone: String,
-    /// Which of the two AWSCURRENT names.
-    pub active: Which,
+    /// The user in AWSCURRENT.
+    pub active: PairMember,
 }
 
 /// One of the two users of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Which {
+pub enum PairMember {
     Base,
     Clone,
 }
 
-impl Which {
-    /// The other one.
+impl PairMember {
+    /// The other member.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -33,30 +33,30 @@ impl Which {
 }
 
 impl Pair {
-    /// Derives the pair from the user in AWSCURRENT. `suffix` is not empty (the config sees to it);
-    /// a user that is called just like the suffix is taken for a base user.
+    /// Derives the pair from the user in AWSCURRENT. The config guarantees that `suffix` is not empty. A
+    /// user named exactly like the suffix is a base user.
     #[must_use]
     pub fn of(active_user: &str, suffix: &str) -> Self {
         match active_user.strip_suffix(suffix) {
             Some(base) if !base.is_empty() => Self {
                 base: base.to_owned(),
                 clone: active_user.to_owned(),
-                active: Which::Clone,
+                active: PairMember::Clone,
             },
             _ => Self {
                 base: active_user.to_owned(),
                 clone: format!("{active_user}{suffix}"),
-                active: Which::Base,
+                active: PairMember::Base,
             },
         }
     }
 
-    /// The name of one of the two.
+    /// The name of a member.
     #[must_use]
-    pub fn name(&self, which: Which) -> &str {
-        match which {
-            Which::Base => &self.base,
-            Which::Clone => &self.clone,
+    pub fn name(&self, member: PairMember) -> &str {
+        match member {
+            PairMember::Base => &self.base,
+            PairMember::Clone => &self.clone,
         }
     }
 
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pair_is_the_same_whichever_of_the_two_is_active() {
+    fn the_pair_does_not_depend_on_the_active_user() {
         for base in [
             "app",
             "a\"b'; DROP",
@@ -90,14 +90,14 @@ mod tests {
             let from_clone = Pair::of(&from_base.clone, "_clone");
             assert_eq!(from_base.base, from_clone.base);
             assert_eq!(from_base.clone, from_clone.clone);
-            assert_eq!(from_base.active, Which::Base);
-            assert_eq!(from_clone.active, Which::Clone);
+            assert_eq!(from_base.active, PairMember::Base);
+            assert_eq!(from_clone.active, PairMember::Clone);
             assert_eq!(from_base.standby_user(), from_clone.active_user());
         }
     }
 
     #[test]
-    fn a_user_called_like_the_suffix_is_a_base_user() {
+    fn a_user_named_like_the_suffix_is_a_base_user() {
         let pair = Pair::of("_clone", "_clone");
         assert_eq!(
             (pair.base.as_str(), pair.clone.as_str()),

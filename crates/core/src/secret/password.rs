@@ -1,10 +1,11 @@
 //! New passwords.
 //!
-//! What can go wrong, and what prevents it:
-//! - a password that some client has to escape: the default alphabet is RFC 3986's unreserved set,
-//!   and the characters that break URLs, shells and drivers are refused in a policy;
-//! - a biased or guessable password: bytes of the operating system's generator, with rejection;
-//! - a policy too weak to be worth a rotation: under 128 bits is refused.
+//! # Failure modes
+//! - A client must escape a character of a password. The default alphabet is the unreserved set of RFC
+//!   3986, and a policy refuses characters that break URLs, shells and drivers.
+//! - A password is biased or can be guessed. It is drawn from the operating system's generator, with
+//!   rejection.
+//! - A policy is too weak. Fewer than 128 bits are refused.
 
 use aws_lc_rs::rand;
 use secrecy::SecretString;
@@ -16,33 +17,33 @@ use super::Sensitive;
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const DIGITS: &str = "0123456789";
-/// What `symbols` may hold: printable ASCII but for `/ @ " ' \`, space and the characters that
-/// AWS's own functions leave out for one engine or another.
+/// Characters permitted in `symbols`: printable ASCII except `/ @ " ' \`, space and the characters that
+/// AWS's rotation functions omit for some engine.
 const ALLOWED_SYMBOLS: &str = "!#$%&()*+,-.:;<=>?[]^_`{|}~";
-/// The longest password that every engine takes (Redshift: 64 characters).
+/// The longest password that every engine accepts (Redshift: 64 characters).
 const MAX_LENGTH: usize = 64;
 const MIN_BITS: f64 = 128.0;
 
-/// What a new password looks like: letters, digits and `symbols`, each class at least once.
+/// Composition of new passwords: letters, digits and `symbols`, each class at least once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PasswordPolicy {
     length: usize,
     symbols: String,
 }
 
-/// Why a password policy is not taken.
+/// Error of a password policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    #[error("length must be at most {MAX_LENGTH}: Redshift takes no more")]
+    #[error("length must be at most {MAX_LENGTH}: Redshift accepts no more")]
     TooLong,
-    #[error("length must be at least {0}: less than 128 bits is left to guess")]
+    #[error("length must be at least {0}: a shorter password has fewer than 128 bits")]
     TooShort(usize),
-    #[error("symbols holds {0:?}, which clients have to escape; allowed are {ALLOWED_SYMBOLS}")]
+    #[error("symbols contains {0:?}, which clients must escape; allowed are {ALLOWED_SYMBOLS}")]
     Symbol(char),
 }
 
 impl Default for PasswordPolicy {
-    /// 32 characters of RFC 3986's unreserved set: 193 bits, and nothing to escape anywhere.
+    /// 32 characters of the unreserved set of RFC 3986: 193 bits, without characters to escape.
     fn default() -> Self {
         Self {
             length: 32,
@@ -52,10 +53,10 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// A policy, if it is strong enough and every engine can take its passwords.
+    /// A policy that is strong enough and whose passwords every engine accepts.
     ///
     /// # Errors
-    /// [`PolicyError`] says what to change.
+    /// [`PolicyError`]
     pub fn new(length: usize, symbols: &str) -> Result<Self, PolicyError> {
         if let Some(c) = symbols.chars().find(|c| !ALLOWED_SYMBOLS.contains(*c)) {
             return Err(PolicyError::Symbol(c));
@@ -64,9 +65,9 @@ impl PasswordPolicy {
         unique.sort_unstable();
         unique.dedup();
         let alphabet = LOWER.len() + UPPER.len() + DIGITS.len() + unique.len();
-        let least = (MIN_BITS / f64::log2(alphabet as f64)).ceil() as usize;
-        if length < least {
-            return Err(PolicyError::TooShort(least));
+        let min_length = (MIN_BITS / f64::log2(alphabet as f64)).ceil() as usize;
+        if length < min_length {
+            return Err(PolicyError::TooShort(min_length));
         }
         if length > MAX_LENGTH {
             return Err(PolicyError::TooLong);
@@ -86,7 +87,7 @@ impl PasswordPolicy {
     /// A new password from the operating system's generator.
     ///
     /// # Errors
-    /// [`rand::fill`]'s, when the operating system gives no randomness.
+    /// The error of [`rand::fill`] if no random numbers are available.
     pub fn generate(&self) -> Result<Sensitive, aws_lc_rs::error::Unspecified> {
         let classes: Vec<&str> = [LOWER, UPPER, DIGITS, &self.symbols]
             .into_iter()
@@ -98,7 +99,7 @@ impl PasswordPolicy {
             for _ in 0..self.length {
                 password.push(char::from(alphabet[uniform(alphabet.len())?]));
             }
-            // Drawing again keeps every admissible password equally likely.
+            // Drawing the whole password again keeps all valid passwords equally likely.
             if classes
                 .iter()
                 .all(|class| password.contains(|c| class.contains(c)))

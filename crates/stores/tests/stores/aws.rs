@@ -15,6 +15,7 @@ use twinkey_stores::{SecretStore, Selector, StoreError, VersionId};
 use crate::subject::{new_id, secret};
 use twinkey_testkit::aws::faults::Cut;
 use twinkey_testkit::aws::{StandIn, sdk_config};
+use twinkey_core::code::Diagnostic;
 
 /// A stand-in with the secret `a` in it, and a store on it.
 pub async fn seeded() -> (StandIn, AwsStore, VersionId) {

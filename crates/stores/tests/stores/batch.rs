@@ -8,6 +8,7 @@ use twinkey_stores::{SecretStore, StoreError};
 use crate::aws::seeded;
 use crate::subject::{new_id, secret};
 use twinkey_testkit::aws::StandIn;
+use twinkey_core::code::Diagnostic;
 
 /// Secrets whose values are their names, besides those that are there.
 async fn more(stand_in: &StandIn, names: &[String]) {

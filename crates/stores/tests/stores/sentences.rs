@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use secrecy::ExposeSecret;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_stores::stage::{CURRENT, PENDING, PREVIOUS};
 use twinkey_stores::{Selector, StoreError};
 

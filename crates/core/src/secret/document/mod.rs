@@ -1,12 +1,12 @@
-//! The JSON document of a secret, with the fields that AWS documents for its engine
-//! (Secrets Manager user guide, "JSON structure of Secrets Manager secrets").
+//! JSON documents of secrets, with the fields that AWS documents for each engine (Secrets Manager user
+//! guide, "JSON structure of Secrets Manager secrets").
 //!
-//! What can go wrong, and what prevents it:
-//! - a rotation drops, reorders or reformats a field it does not know: a new document is the old text
-//!   with the two string values of `username` and `password` replaced where they stand;
-//! - an error message quotes the document: messages name fields, never values;
-//! - a key stands twice, and readers disagree which one counts: refused;
-//! - `port` is a number in today's documentation and a string in older ones: both are read.
+//! # Failure modes
+//! - A rotation drops, reorders or reformats an unknown field. A new document is the old text with the
+//!   two string values of `username` and `password` replaced.
+//! - An error message quotes the document. Messages name fields, never values.
+//! - A key exists twice, and readers disagree on its value. The document is refused.
+//! - `port` is a number in current documentation and a string in older ones. Both are read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,17 +20,17 @@ use serde_json::value::RawValue;
 use super::Sensitive;
 use crate::code::{Code, Diagnostic};
 
-/// A well-formed secret document. Holds the text as it was, and where the two values stand in it.
+/// A well-formed secret document: the original text and the positions of its two credentials.
 #[derive(Debug, Clone)]
 pub struct Document {
     text: Sensitive,
     password: Sensitive,
     fields: Fields,
-    /// Where the value of `username`, then of `password`, stands in the text, quotes included.
+    /// The positions of the values of `username` and `password` in the text, quotes included.
     spans: [Range<usize>; 2],
 }
 
-/// What of a document may be shown.
+/// Fields of a document that are not secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields {
     /// As written, for example `postgres` or `aurora-postgresql`.
@@ -49,13 +49,13 @@ pub struct Fields {
     pub workgroup_name: Option<String>,
 }
 
-/// Why a text is not a secret document. Names fields, never values.
+/// Error of a text that is no secret document. Names fields, never values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     #[error("the secret is not a JSON object (line {line}, column {column})")]
     NotAnObject { line: usize, column: usize },
-    #[error("the secret's field `{field}` stands there twice")]
-    Twice { field: String },
+    #[error("the secret's field `{field}` exists twice")]
+    Duplicate { field: String },
     #[error("the secret lacks the field {}", names(.fields))]
     Missing { fields: Vec<&'static str> },
     #[error("the secret's field `{field}` must be {expected}")]
@@ -78,7 +78,7 @@ impl Diagnostic for DocumentError {
     fn hint(&self) -> String {
         match self {
             Self::NotAnObject { .. } => "store a JSON object such as {\"engine\":\"postgres\",\"host\":…,\"username\":…,\"password\":…}".into(),
-            Self::Twice { field } => format!("keep one `{field}` in the secret and store it again"),
+            Self::Duplicate { field } => format!("keep one `{field}` in the secret and store it again"),
             Self::Missing { fields } => format!("add {} to the secret and store it again", names(fields)),
             Self::Wrong { field, expected } => format!("make `{field}` {expected} in the secret and store it again"),
         }
@@ -86,7 +86,7 @@ impl Diagnostic for DocumentError {
 }
 
 impl Document {
-    /// Reads a document. `password` must be there and not empty; so must `username`.
+    /// Parses a document. `username` and `password` must exist and not be empty.
     ///
     /// # Errors
     /// [`DocumentError`], which names the field and never quotes a value.
@@ -121,7 +121,7 @@ impl Document {
         })
     }
 
-    /// What of the document may be shown.
+    /// The fields that are not secret.
     #[must_use]
     pub const fn fields(&self) -> &Fields {
         &self.fields
@@ -139,11 +139,10 @@ impl Document {
         &self.password
     }
 
-    /// The same document for another user: the values of `username` and `password` are replaced where
-    /// they stand; every other byte is as it was.
+    /// The document with other values of `username` and `password`. Every other byte is unchanged.
     ///
     /// # Errors
-    /// As [`Document::parse`], when the new values would not make a document (an empty name, a NUL).
+    /// The errors of [`Document::parse`] for new values such as an empty name or a NUL.
     pub fn with_credentials(
         &self,
         username: &str,
@@ -167,8 +166,8 @@ impl Document {
         Self::parse(SecretString::from(text))
     }
 
-    /// Whether the two agree in everything but `username` and `password`, compared as JSON values; where
-    /// one is none that can be held (a number out of range), as it stands.
+    /// Whether two documents agree except for `username` and `password`. Values are compared as JSON;
+    /// numbers out of range are compared as text.
     #[must_use]
     pub fn same_but_for_credentials(&self, other: &Self) -> bool {
         let [one, two] = [self, other].map(|d| RawFields::read(d.text.expose_secret()));
@@ -179,20 +178,20 @@ impl Document {
     }
 }
 
-/// The top-level fields as they stand in the text, borrowed from it.
+/// The top-level fields, borrowed from the text.
 struct RawFields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> RawFields<'a> {
     fn read(text: &'a str) -> Result<Self, DocumentError> {
         let mut reader = serde_json::Deserializer::from_str(text);
-        let mut twice = None;
+        let mut duplicate = None;
         let read = reader
-            .deserialize_map(FieldsVisitor(&mut twice))
+            .deserialize_map(FieldsVisitor(&mut duplicate))
             .and_then(|fields| reader.end().map(|()| fields));
         match read {
             Ok(fields) => Ok(Self(fields)),
-            Err(error) => Err(match twice {
-                Some(field) => DocumentError::Twice { field },
+            Err(error) => Err(match duplicate {
+                Some(field) => DocumentError::Duplicate { field },
                 None => DocumentError::NotAnObject {
                     line: error.line(),
                     column: error.column(),
@@ -214,7 +213,7 @@ impl<'a> RawFields<'a> {
             .collect()
     }
 
-    /// A string that may be absent, null or (as consoles leave it) empty: all three are `None`.
+    /// An optional string; absent, null and empty (as consoles store it) are `None`.
     fn string(&self, field: &'static str) -> Result<Option<String>, DocumentError> {
         let Some(raw) = self.0.get(field) else {
             return Ok(None);
@@ -241,7 +240,7 @@ impl<'a> RawFields<'a> {
         Ok(value)
     }
 
-    /// Where the value of a field that is there stands in `text`, from which these were read.
+    /// The position of an existing field's value in `text`, from which the fields were read.
     fn span(&self, text: &str, field: &str) -> Range<usize> {
         self.0.get(field).map_or(0..0, |raw| {
             let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
@@ -300,7 +299,7 @@ impl<'de> Visitor<'de> for FieldsVisitor<'_> {
         while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
             if fields.insert(key.clone(), value).is_some() {
                 *self.0 = Some(key);
-                return Err(serde::de::Error::custom("a field stands there twice"));
+                return Err(serde::de::Error::custom("a field exists twice"));
             }
         }
         Ok(fields)

@@ -1,8 +1,8 @@
-//! What MariaDB's `ed25519` stores, and what a client signs in with.
+//! Stored form of MariaDB's `ed25519`, and the signature of its sign-in.
 //!
-//! It is Ed25519 (RFC 8032, section 5.1) with the password in the place of the 32-byte seed, and of
-//! any length (plugin/auth_ed25519 in MariaDB's source). Libraries for Ed25519 take seeds of 32
-//! bytes only, so this is written on the arithmetic of the curve.
+//! The scheme is Ed25519 (RFC 8032, section 5.1) with a password of any length in place of the 32-byte
+//! seed (plugin/auth_ed25519 in MariaDB's source). Libraries accept 32-byte seeds only, so this module
+//! uses the arithmetic of the curve.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 
 use crate::secret::Sensitive;
 
-/// The public key that belongs to the password, in base64 without padding: 43 characters.
+/// The public key of a password, in base64 without padding: 43 characters.
 #[must_use]
 pub fn mariadb_ed25519(password: &Sensitive) -> Sensitive {
     let key = Key::of(password);
     SecretString::from(BASE64_STANDARD_NO_PAD.encode(key.public.as_bytes()))
 }
 
-/// The signature of the server's `nonce`, which proves that the client has the password.
+/// The signature of the server's `nonce`, which proves knowledge of the password.
 #[must_use]
 pub fn mariadb_ed25519_signature(password: &Sensitive, nonce: &[u8]) -> [u8; 64] {
     let key = Key::of(password);
@@ -38,7 +38,7 @@ pub fn mariadb_ed25519_signature(password: &Sensitive, nonce: &[u8]) -> [u8; 64]
 
 struct Key {
     scalar: Zeroizing<Scalar>,
-    /// What makes the signature's secret number depend on the key.
+    /// Input that makes the signature's secret number depend on the key.
     prefix: Zeroizing<[u8; 32]>,
     public: CompressedEdwardsY,
 }
@@ -51,7 +51,7 @@ impl Key {
             half.copy_from_slice(bytes);
         }
         let [secret, prefix] = halves;
-        // The base point's order is the scalars' own: taking the secret modulo it changes no multiple.
+        // Reduction modulo the order of the base point does not change its multiples.
         let scalar = Zeroizing::new(Scalar::from_bytes_mod_order(clamp_integer(*secret)));
         Self {
             public: EdwardsPoint::mul_base(&scalar).compress(),

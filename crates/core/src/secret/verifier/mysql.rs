@@ -1,13 +1,12 @@
-//! What MySQL and MariaDB store.
+//! Stored forms of MySQL and MariaDB.
 //!
-//! What can go wrong, and what prevents it:
-//! - `caching_sha2_password` takes what it calls SHA-256-crypt with 20 bytes of salt, of which every
-//!   crypt library would use 16: it is written here, after Drepper's specification
-//!   (<https://www.akkadia.org/drepper/SHA-crypt.txt>) and mysys/crypt_genhash_impl.cc of MySQL;
-//! - the server's salts hold control characters, which logs and terminals garble: ours are letters
-//!   and digits;
-//! - a number of rounds outside the server's limits, for which it would silently compute 5,000:
-//!   refused.
+//! # Failure modes
+//! - A crypt library uses 16 bytes of salt, but `caching_sha2_password` uses SHA-256-crypt with 20. This
+//!   module follows Drepper's specification (<https://www.akkadia.org/drepper/SHA-crypt.txt>) and
+//!   mysys/crypt_genhash_impl.cc of MySQL.
+//! - Control characters in a salt garble logs and terminals. Salts are letters and digits.
+//! - The number of rounds is outside the server's limits, and the server silently computes 5,000. Such a
+//!   number is refused.
 
 use std::ops::RangeInclusive;
 
@@ -22,7 +21,7 @@ use crate::secret::Sensitive;
 const SALT_LEN: usize = 20;
 /// Length of a SHA-256 in crypt's base64.
 const DIGEST_LEN: usize = 43;
-/// What `caching_sha2_password_digest_rounds` can be, in thousands.
+/// Limits of `caching_sha2_password_digest_rounds`, in thousands.
 const THOUSANDS: RangeInclusive<u16> = 5..=0xFFF;
 
 const SALT_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -39,8 +38,8 @@ pub fn mysql_native(password: &Sensitive) -> Sensitive {
     SecretString::from(format!("*{digits}"))
 }
 
-/// `caching_sha2_password`, on a salt of its own and with `thousands` of thousands of rounds:
-/// `$A$<thousands, three hexadecimal digits>$<salt><digest>`, all of it ASCII.
+/// `caching_sha2_password` with a new salt and `thousands` of thousands of rounds:
+/// `$A$<thousands, three hexadecimal digits>$<salt><digest>`, in ASCII.
 ///
 /// # Errors
 /// [`VerifierError`]
@@ -55,12 +54,12 @@ pub fn caching_sha2(password: &Sensitive, thousands: u16) -> Result<Sensitive, V
     Ok(SecretString::from(stored))
 }
 
-/// Whether `caching_sha2_password` stores `stored` for this password. What is malformed is for none.
+/// Whether `stored` is a form of `caching_sha2_password` for this password; `false` if malformed.
 #[must_use]
-pub fn caching_sha2_holds(stored: &[u8], password: &Sensitive) -> bool {
+pub fn caching_sha2_matches(stored: &[u8], password: &Sensitive) -> bool {
     parse(stored).is_some_and(|(thousands, salt, digest)| {
-        let made = sha_256_crypt(password, salt, thousands);
-        constant_time::verify_slices_are_equal(&made, digest).is_ok()
+        let computed = sha_256_crypt(password, salt, thousands);
+        constant_time::verify_slices_are_equal(&computed, digest).is_ok()
     })
 }
 
@@ -76,7 +75,7 @@ fn parse(stored: &[u8]) -> Option<(u16, &[u8], &[u8])> {
         .then_some((thousands, salt, digest))
 }
 
-/// Characters that are all equally likely: bytes beyond the last full round of the alphabet are
+/// A salt of uniformly distributed characters: bytes beyond the last full round of the alphabet are
 /// drawn again.
 fn draw_salt() -> Result<String, VerifierError> {
     let fair = 256 - 256 % SALT_ALPHABET.len();
@@ -92,7 +91,7 @@ fn draw_salt() -> Result<String, VerifierError> {
     Ok(salt)
 }
 
-/// The numbers in the comments are the steps of Drepper's specification.
+/// SHA-256-crypt; the numbers are the steps of Drepper's specification.
 fn sha_256_crypt(password: &Sensitive, salt: &[u8], thousands: u16) -> [u8; DIGEST_LEN] {
     let password = password.expose_secret().as_bytes();
     let b = sha256(|add| [password, salt, password].into_iter().for_each(add)); // 4-8
@@ -127,7 +126,7 @@ fn sha_256_crypt(password: &Sensitive, salt: &[u8], thousands: u16) -> [u8; DIGE
     crypt_base64(&last) // 22
 }
 
-/// The digest of what `feed` adds.
+/// The digest of the bytes that `feed` adds.
 fn sha256(feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Zeroizing<[u8; 32]> {
     let mut context = digest::Context::new(&digest::SHA256);
     feed(&mut |bytes| context.update(bytes));
@@ -136,16 +135,16 @@ fn sha256(feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Zeroizing<[u8; 32]> {
     hash
 }
 
-/// `bytes`, over and over again, cut at `len`.
+/// `bytes`, repeated and cut at `len`.
 fn cycle(bytes: &[u8; 32], len: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes.iter().copied().cycle().take(len).collect())
 }
 
-/// Crypt's base64: groups of three bytes in an order of its own, the least significant bits first.
+/// Crypt's base64: groups of three bytes in a special order, least significant bits first.
 fn crypt_base64(hash: &[u8; 32]) -> [u8; DIGEST_LEN] {
     let mut text = [0_u8; DIGEST_LEN];
     for (group, characters) in text.chunks_mut(4).enumerate() {
-        // The first group is of the bytes 0, 10, 20; each next one takes the next three, turned by one.
+        // The first group has the bytes 0, 10, 20; each next group the next three, rotated by one.
         let [high, middle, low] = match group {
             10 => [0, hash[31], hash[30]],
             _ => {
@@ -183,8 +182,8 @@ mod tests {
 
     const LONG: &str = "Pässwörd ☃ and more than thirty-two bytes, more than forty characters";
 
-    /// What a MySQL 9.7 stored for these passwords, with 10,000 rounds. HEX(authentication_string).
-    const OF_THE_SERVER: [(&str, &str); 2] = [
+    /// Forms that MySQL 9.7 stored with 10,000 rounds. HEX(authentication_string).
+    const STORED_BY_SERVER: [(&str, &str); 2] = [
         (
             "secret",
             "24412430304124062B4A01187E57481F7F464B4925794C55284E4B4C394D43793432425079773355576F64433137774A6F2F44727073793333307A697A72335A6962366D412E",
@@ -196,7 +195,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_native_form_is_the_one_that_mariadb_stores() {
+    fn the_native_form_equals_that_of_mariadb() {
         // MariaDB 10.11: SELECT PASSWORD('…')
         for (password, stored) in [
             ("secret", "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7"),
@@ -207,34 +206,34 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_stored_is_for_its_password_and_no_other() {
-        for (password, stored) in OF_THE_SERVER {
+    fn a_form_of_the_server_matches_its_password_only() {
+        for (password, stored) in STORED_BY_SERVER {
             let stored = unhex(stored);
-            assert!(caching_sha2_holds(&stored, &secret(password)));
-            assert!(!caching_sha2_holds(&stored, &secret("another")));
+            assert!(caching_sha2_matches(&stored, &secret(password)));
+            assert!(!caching_sha2_matches(&stored, &secret("another")));
         }
     }
 
     #[test]
-    fn what_is_made_here_is_for_its_password_and_printable() {
+    fn a_new_form_matches_its_password_and_is_printable() {
         for password in ["x", LONG, &"ü".repeat(127)] {
             let stored = caching_sha2(&secret(password), 5).unwrap();
             let stored = stored.expose_secret();
             assert_eq!(stored.len(), 3 + 3 + 1 + SALT_LEN + DIGEST_LEN);
             assert!(stored.starts_with("$A$005$"), "{stored}");
             assert!(stored.bytes().all(|b| b.is_ascii_graphic()), "{stored}");
-            assert!(caching_sha2_holds(stored.as_bytes(), &secret(password)));
+            assert!(caching_sha2_matches(stored.as_bytes(), &secret(password)));
         }
     }
 
     #[test]
-    fn no_two_forms_of_one_password_are_equal() {
+    fn two_forms_of_one_password_differ() {
         let made = || caching_sha2(&secret("x"), 5).unwrap();
         assert_ne!(made().expose_secret(), made().expose_secret());
     }
 
     #[test]
-    fn rounds_that_the_server_would_not_compute_are_refused() {
+    fn refuses_rounds_that_the_server_does_not_compute() {
         for thousands in [0, 4, 0x1000, u16::MAX] {
             let made = caching_sha2(&secret("x"), thousands).map(|_| ());
             assert_eq!(made, Err(VerifierError::Rounds { thousands }));
@@ -242,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_stored_form_is_for_no_password() {
-        let whole = unhex(OF_THE_SERVER[0].1);
+    fn a_malformed_form_matches_no_password() {
+        let whole = unhex(STORED_BY_SERVER[0].1);
         let changed = |at: usize, byte: u8| {
             let mut bytes = whole.clone();
             bytes[at] = byte;
@@ -263,7 +262,7 @@ mod tests {
         ];
         for stored in malformed {
             assert!(
-                !caching_sha2_holds(&stored, &secret("secret")),
+                !caching_sha2_matches(&stored, &secret("secret")),
                 "{stored:?}"
             );
         }

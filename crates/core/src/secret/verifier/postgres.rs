@@ -1,9 +1,8 @@
-//! What PostgreSQL stores.
+//! Stored forms of PostgreSQL.
 //!
-//! What can go wrong, and what prevents it:
-//! - clients and we prepare the password differently: as PostgreSQL does (src/common/saslprep.c),
-//!   SASLprep is tried, and a password that it refuses, or of which it leaves nothing, is taken byte
-//!   by byte.
+//! # Failure modes
+//! - Clients and this module prepare a password differently. As in PostgreSQL (src/common/saslprep.c),
+//!   SASLprep is applied. A password that it refuses or empties is used byte by byte.
 
 use std::num::NonZeroU32;
 
@@ -16,12 +15,12 @@ use zeroize::Zeroizing;
 use super::VerifierError;
 use crate::secret::Sensitive;
 
-/// PostgreSQL's `scram_iterations`, whose default RFC 7677 names as the least.
+/// Default of PostgreSQL's `scram_iterations`, the minimum of RFC 7677.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 /// SCRAM_DEFAULT_SALT_LEN in PostgreSQL's src/include/common/scram-common.h, in bytes.
 const SALT_LEN: usize = 16;
 
-/// A SCRAM-SHA-256 verifier on a salt of its own, as `pg_authid.rolpassword` holds it.
+/// A SCRAM-SHA-256 verifier with a new salt, as in `pg_authid.rolpassword`.
 ///
 /// # Errors
 /// [`VerifierError::NoRandomness`]
@@ -55,7 +54,7 @@ pub fn scram_sha_256_with(password: &Sensitive, salt: &[u8], iterations: NonZero
     ))
 }
 
-/// `md5` and the hexadecimal MD5 of password and user name: PostgreSQL's old form, and Redshift's.
+/// `md5` and the hexadecimal MD5 of password and user name: the old form of PostgreSQL, and Redshift's.
 #[must_use]
 pub fn md5(password: &Sensitive, username: &str) -> Sensitive {
     let salted = Zeroizing::new(format!("{}{username}", password.expose_secret()));
@@ -78,9 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn the_scram_verifier_is_the_one_of_a_known_vector() {
-        // Password, salt and iterations of the example exchange in RFC 7677, section 3. The two
-        // keys follow from it: the client's proof and the server's signature there fit them.
+    fn the_scram_verifier_equals_a_known_vector() {
+        // Password, salt and iterations of the example in RFC 7677, section 3. The client's proof and
+        // the server's signature of that example match the two keys.
         let salt = BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = scram_sha_256_with(&secret("pencil"), &salt, ITERATIONS);
         assert_eq!(
@@ -97,15 +96,15 @@ mod tests {
                 .expose_secret()
                 .to_owned()
         };
-        // A no-break space is a space, and a soft hyphen nothing, to SASLprep (RFC 4013).
+        // SASLprep maps a no-break space to a space, and a soft hyphen to nothing (RFC 4013).
         assert_eq!(of("a\u{a0}b"), of("a b"));
         assert_eq!(of("a\u{ad}b"), of("ab"));
-        // A control character is refused by it, and taken as it is.
+        // SASLprep refuses a control character, which is then used unchanged.
         assert_ne!(of("a\u{7}b"), of("ab"));
     }
 
     #[test]
-    fn no_two_verifiers_of_one_password_are_equal() {
+    fn two_verifiers_of_one_password_differ() {
         let (one, two) = (scram_sha_256(&secret("x")), scram_sha_256(&secret("x")));
         assert_ne!(one.unwrap().expose_secret(), two.unwrap().expose_secret());
     }

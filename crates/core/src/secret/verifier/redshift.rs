@@ -1,8 +1,8 @@
-//! What Redshift stores, besides PostgreSQL's md5 form.
+//! Stored form of Redshift, besides PostgreSQL's md5 form.
 //!
-//! What can go wrong, and what prevents it:
-//! - the salt is hashed as the digits that stand in the form, and the password does not sign in: it
-//!   is hashed as the bytes that the digits mean (CREATE USER in the Redshift developer guide).
+//! # Failure modes
+//! - The salt is hashed as its hexadecimal digits, and the password does not sign in. The salt is hashed
+//!   as bytes (CREATE USER in the Redshift developer guide).
 
 use aws_lc_rs::{digest, rand};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 use super::VerifierError;
 use crate::secret::Sensitive;
 
-/// In bytes, as in the developer guide's example.
+/// Length in bytes, as in the example of the developer guide.
 const SALT_LEN: usize = 32;
 
-/// The sha256 form on a salt of its own.
+/// The sha256 form with a new salt.
 ///
 /// # Errors
 /// [`VerifierError::NoRandomness`]
@@ -43,8 +43,8 @@ mod tests {
     #[test]
     fn the_form_is_a_digest_of_password_and_salt_bytes() {
         // `printf 'Mypassword1\x00\xff' | sha256sum`
-        let made = redshift_sha256_with(&SecretString::from("Mypassword1"), &[0, 255]);
-        let (form, salt) = made.expose_secret().rsplit_once('|').unwrap();
+        let stored = redshift_sha256_with(&SecretString::from("Mypassword1"), &[0, 255]);
+        let (form, salt) = stored.expose_secret().rsplit_once('|').unwrap();
         assert_eq!(salt, "00ff");
         assert_eq!(
             form,
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_of_one_password_are_equal() {
+    fn two_forms_of_one_password_differ() {
         let password = SecretString::from("x");
         let (one, two) = (redshift_sha256(&password), redshift_sha256(&password));
         assert_ne!(one.unwrap().expose_secret(), two.unwrap().expose_secret());

@@ -1,16 +1,16 @@
-//! Sentences about what is remembered and listed, and about what nobody works on any more.
+//! Rotation records, lists of runs, and abandoned runs.
 
-use super::sentences::*;
+use super::fixture::*;
 use super::*;
 use twinkey_core::code::Code;
 
-pub async fn two_rotations_of_one_secret_do_not_get_in_each_others_way(journal: &dyn Journal) {
+pub async fn two_rotations_of_one_secret_are_independent(journal: &dyn Journal) {
     let orders = claimed(journal, &request("orders", 1)).await;
     let copy = claimed(journal, &request("copy", 1)).await;
     assert_ne!(orders.id, copy.id);
 }
 
-pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &dyn Journal) {
+pub async fn runs_are_listed_newest_first_by_filter_and_page(journal: &dyn Journal) {
     let mut ids = Vec::new();
     for n in 0..5_u32 {
         let rotation = if n == 2 { "other" } else { "orders" };
@@ -52,7 +52,7 @@ pub async fn runs_are_listed_newest_first_by_rotation_state_and_page(journal: &d
     assert_eq!(journal.runs(&unknown).await.unwrap(), []);
 }
 
-pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journal: &dyn Journal) {
+pub async fn writes_about_a_missing_or_ended_run_fail(journal: &dyn Journal) {
     let nothing = ClaimToken {
         run: Uuid::nil(),
         attempt: 1,
@@ -90,7 +90,7 @@ pub async fn writing_about_a_run_that_is_not_there_or_is_over_is_an_error(journa
     assert_eq!(journal.run(nothing.run).await.unwrap(), None);
 }
 
-pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) {
+pub async fn records_contain_pauses_and_first_seen_times(journal: &dyn Journal) {
     assert_eq!(journal.rotation_records().await.unwrap(), HashMap::new());
     let names = ["orders".to_owned(), "a \"b' \\ ü".to_owned()];
     journal.first_seen(&names[..1], at(1)).await.unwrap();
@@ -107,7 +107,7 @@ pub async fn the_memory_holds_pauses_and_first_sightings(journal: &dyn Journal) 
     assert!(!journal.rotation_records().await.unwrap()["orders"].paused);
 }
 
-pub async fn a_retirement_is_remembered_until_the_next_flip(journal: &dyn Journal) {
+pub async fn a_retirement_is_recorded_until_the_next_flip(journal: &dyn Journal) {
     let retired = async || {
         journal
             .rotation_record("orders")
@@ -132,7 +132,7 @@ pub async fn a_retirement_is_remembered_until_the_next_flip(journal: &dyn Journa
     assert_eq!(retired().await, None);
 }
 
-pub async fn what_nobody_works_on_any_more_is_swept_up(journal: &dyn Journal) {
+pub async fn abandoned_runs_are_ended(journal: &dyn Journal) {
     let closed = claimed(journal, &request("closed", 1)).await;
     end(journal, &closed, RunState::Deferred, at(1)).await;
     let dead = claimed(journal, &request("dead", 1)).await;
@@ -172,7 +172,7 @@ pub async fn what_nobody_works_on_any_more_is_swept_up(journal: &dyn Journal) {
     assert!(journal.sweep(at(9999)).await.unwrap().is_empty());
 }
 
-pub async fn a_run_is_found_by_its_version_and_a_memory_by_its_rotation(journal: &dyn Journal) {
+pub async fn finds_a_run_by_version_and_a_record_by_rotation(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     journal.set_paused("copy", true).await.unwrap();
     let version = |n| request("orders", n).version_id;
