@@ -24,6 +24,7 @@ use twinkey_engines::{EngineOptions, TlsMode};
 use twinkey_stores::StoreError;
 use twinkey_stores::local::LocalStore;
 use twinkey_testkit::LaunchError;
+use twinkey_core::code::Diagnostic;
 
 /// Why there is no stage.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,7 @@ impl Stage {
                 context: RunContext {
                     store: Arc::new(store),
                     aws: Aws::default(),
+                    rds: twinkey::rds::RdsEndpoints::default(),
                     clock: Clock::system(),
                     hosts: HostLimits::new(settings.limits.per_host),
                     idle_admins: IdleAdmins::none(),
@@ -160,6 +162,8 @@ fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotatio
         secret: shop.secret().into(),
         windows: Some(windows.clone()),
         master_secret: Some(shop.master_secret().into()),
+        master_host: None,
+        masters: None,
         engine: None,
         clone_suffix: "_clone".into(),
         standby: StandbyMode::Create,

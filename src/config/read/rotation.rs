@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::redshift::RawRedshift;
 use super::references::Folder;
 use crate::config::features;
-use crate::config::settings::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+use crate::config::settings::{
+    GrantsMode, HostPort, HostPortError, InUse, Missed, Rotation, StandbyMode, TlsSettings,
+};
 use crate::config::table::Table;
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
@@ -26,6 +28,8 @@ pub(super) const KEYS: &[&str] = &[
     "schedule",
     "window",
     "master_secret",
+    "master_host",
+    "masters",
     "engine",
     "clone_suffix",
     "standby",
@@ -61,6 +65,8 @@ pub(super) struct RawRotation {
     schedule: Option<Schedule>,
     window: Option<Duration>,
     master_secret: Option<String>,
+    master_host: Option<HostPort>,
+    masters: Option<Vec<String>>,
     engine: Option<EngineKind>,
     clone_suffix: Option<String>,
     standby: Option<StandbyMode>,
@@ -159,6 +165,12 @@ impl RawRotation {
         Self {
             window,
             master_secret: table.text("master_secret").map(str::to_owned),
+            master_host: table.text("master_host").and_then(|text| {
+                text.parse()
+                    .map_err(|error: HostPortError| table.error("master_host", error.to_string()))
+                    .ok()
+            }),
+            masters: table.texts("masters"),
             engine,
             clone_suffix: table.text("clone_suffix").map(str::to_owned),
             standby: table.choice(
@@ -292,6 +304,8 @@ impl RawRotation {
             secret: self.secret?,
             windows: windows.ok()?,
             master_secret,
+            master_host: self.master_host.or_else(|| defaults.master_host.clone()),
+            masters: self.masters.or_else(|| defaults.masters.clone()),
             engine: self.engine.or(defaults.engine),
             clone_suffix: (self.clone_suffix)
                 .or_else(|| defaults.clone_suffix.clone())

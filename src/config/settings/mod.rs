@@ -1,6 +1,7 @@
 //! Validated settings with all defaults applied.
 
 mod hook;
+mod host_port;
 mod journal;
 mod notify;
 mod rotation;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use twinkey_stores::listener::ServerTls;
 
 pub use hook::{Hook, HookActionSettings};
+pub use host_port::{HostPort, HostPortError};
 pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
 pub use notify::{Destination, Notify, NotifyEvent};
 pub use rotation::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};

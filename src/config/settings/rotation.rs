@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::HostPort;
 use crate::schedule::WindowPlan;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_engines::{EngineKind, EngineOptions, TlsMode};
@@ -18,6 +19,10 @@ pub struct Rotation {
     pub windows: Option<WindowPlan>,
     /// The name or ARN; `None` for `masterarn` of the secret.
     pub master_secret: Option<String>,
+    /// The address at which a master signs in whose secret names no host; `None` for the RDS API's.
+    pub master_host: Option<HostPort>,
+    /// Patterns of the secrets that `masterarn` may name; `None` for any.
+    pub masters: Option<Vec<String>>,
     /// `None` for the engine that the secret names.
     pub engine: Option<EngineKind>,
     pub clone_suffix: String,
