@@ -1,4 +1,4 @@
-//! Many readers of events, some of them stuck, beside runs.
+//! Readers of events, some of which do not read, during runs.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,17 @@ use tokio::net::TcpStream;
 
 use super::events::EventStream;
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::environment::Setup;
+use twinkey_testkit::environment::{Setup, until};
 
 const RUNS: usize = 100;
 const READERS: usize = 200;
 const STUCK: usize = 50;
-/// Of one run: its start, a look at sessions, four steps that begin and end, its end.
+/// Events of a run: its start, its sessions, the start and end of four steps, its end.
 const EVENTS: usize = 11;
+/// In KiB. Unbounded queues of the stuck readers would hold 50 MiB.
+const LIMIT: u64 = 30 * 1024;
 
-/// How long so many runs take, one after the other, as the runs themselves tell.
+/// The time of [`RUNS`] runs, and the seconds of the slowest.
 async fn rotate(endpoint: &Endpoint) -> (Duration, f64) {
     let mut stream = EventStream::open(endpoint, "", None).await;
     let begun = Instant::now();
@@ -67,13 +69,13 @@ async fn runs_continue_beside_200_readers_of_which_50_are_stuck() {
             "GET /v1/events HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
-        // Asked, and never read from.
+        // The response is never read.
         stuck.push(stream);
     }
     let mut reading = Vec::new();
     for _ in STUCK..READERS {
         let mut stream = endpoint.get("/v1/events").send().await.unwrap();
-        // Counted and not parsed: the readers are on the same machine as the worker.
+        // Events are counted and not parsed, because the readers share the machine with the worker.
         reading.push(tokio::spawn(async move {
             let mut lines = 0;
             while lines < RUNS * EVENTS {
@@ -84,20 +86,20 @@ async fn runs_continue_beside_200_readers_of_which_50_are_stuck() {
     }
     let (with, slowest_with) = rotate(&endpoint).await;
     for reader in reading {
-        reader
-            .await
-            .expect("every reader that reads gets every event");
+        reader.await.expect("every active reader gets every event");
     }
-    let grown = memory(&endpoint).saturating_sub(before);
+    let mut grown = 0;
+    // The allocator returns memory late.
+    until("the worker's memory is bounded", async || {
+        grown = memory(&endpoint).saturating_sub(before);
+        grown < LIMIT
+    })
+    .await;
     println!(
         "{RUNS} runs beside {READERS} readers ({STUCK} stuck): ratio of their time {:.2}, of the slowest run {:.2}; {} KiB a reader",
         with.as_secs_f64() / alone.as_secs_f64(),
         slowest_with / slowest_alone,
         grown / READERS as u64,
-    );
-    assert!(
-        grown < 100 * READERS as u64,
-        "{grown} KiB for {READERS} readers"
     );
     drop(stuck);
 }

