@@ -1,12 +1,12 @@
-//! How many calls of GetSecretValue the served store answers, as a ratio to a bare axum handler that answers a
-//! constant of the same size in the same run, and whether one of them was stale. `make bench` prints it.
+//! The rate of GetSecretValue calls of the served store, as a ratio to a bare axum handler that
+//! returns a constant of the same size, and the number of stale responses (`make bench`).
 
 use std::time::Duration;
 
 use twinkey_testkit::load;
 
 const CALLS: usize = 100_000;
-/// So often each, in turns, so that both meet the same noise.
+/// The rounds of each. They alternate, so that both have the same noise.
 const TURNS: usize = 4;
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -27,12 +27,12 @@ async fn main() {
     }
     let each = |took: Duration| (CALLS * TURNS) as f64 / took.as_secs_f64();
     println!(
-        "{answered} GetSecretValue over 64 connections, {flips} flips meanwhile, {stale} stale; {:.0} a second, \
+        "{answered} GetSecretValue over 64 connections, {flips} concurrent flips, {stale} stale; {:.0} a second, \
          a bare handler {:.0}: ratio {:.2}",
         each(served),
         each(bare),
         each(served) / each(bare)
     );
     assert_eq!(stale, 0, "a value was read after its flip was acknowledged");
-    assert!(flips > 0, "nothing was rotated meanwhile");
+    assert!(flips > 0, "no rotation happened");
 }

@@ -1,4 +1,5 @@
-//! What the benchmarks are made on: a street of pairs on one PostgreSQL, and a worker of the library in this process.
+//! The fixture of the benchmarks: many pairs on one PostgreSQL, and a worker of the library in this
+//! process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,18 +32,18 @@ use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreErr
 use crate::Result;
 use twinkey_testkit::environment::many_pairs::ManyPairs;
 
-/// As `serve` has it.
+/// The value of `serve`.
 const MASTER_IDLE: Duration = Duration::from_secs(3);
 pub const CONCURRENCY: usize = 16;
 
-/// The rotations of a street, as a config has them.
+/// The rotations of a fixture, with its config.
 pub fn rotations(fixture: &ManyPairs, each: &str) -> Result<Vec<Rotation>> {
     let text = fixture.config("[secrets]\nbackend = \"local\"", each);
     let settings = twinkey::config::parse(Path::new("bench.toml"), &text, &BTreeMap::new())?;
     Ok(settings.rotations)
 }
 
-/// Makes a rotation's next window open at `at`, and the one after it in decades.
+/// Sets the next window of a rotation to `at`, and the window after it to decades later.
 pub fn opens_at(rotation: &mut Rotation, at: DateTime<Utc>) -> Result<()> {
     let second = u32::try_from(at.timestamp())?;
     let schedule = Schedule::every_seconds(second);
@@ -50,13 +51,13 @@ pub fn opens_at(rotation: &mut Rotation, at: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// A whole second that is so far ahead.
+/// A whole second at least `seconds` in the future.
 pub fn soon(seconds: i64) -> DateTime<Utc> {
     let at = Clock::system().now() + TimeDelta::seconds(seconds + 1);
     DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at)
 }
 
-/// What carries runs out on this store, as in `serve`.
+/// A rotator with the components of `serve` on this store.
 pub async fn rotator(
     store: Arc<dyn SecretStore>,
     journal: &Path,
@@ -67,6 +68,7 @@ pub async fn rotator(
         context: RunContext {
             store,
             aws: Aws::default(),
+            rds: twinkey::rds::RdsEndpoints::default(),
             clock: Clock::system(),
             hosts: HostLimits::new(CONCURRENCY),
             idle_admins: if masters {
@@ -81,7 +83,7 @@ pub async fn rotator(
     })
 }
 
-/// A worker at work.
+/// A running worker.
 pub struct BenchWorker {
     events: Subscription,
     commands: mpsc::Sender<Command>,
@@ -112,7 +114,8 @@ impl BenchWorker {
         }
     }
 
-    /// Waits until so many runs have succeeded; gives when the last one did. A run that fails is an error.
+    /// Waits until `count` runs have succeeded, and returns the time of the last. A failed run is
+    /// an error.
     pub async fn succeeded(&mut self, count: usize) -> Result<DateTime<Utc>> {
         let (mut done, mut last) = (0, DateTime::UNIX_EPOCH);
         while done < count {
@@ -137,7 +140,7 @@ impl BenchWorker {
     }
 }
 
-/// A store that notes when each secret was first written.
+/// A store that records the time of the first write of each secret.
 pub struct RecordingStore {
     store: Arc<dyn SecretStore>,
     clock: Clock,
@@ -153,7 +156,7 @@ impl RecordingStore {
         }
     }
 
-    /// When each was.
+    /// The time of the first write of each secret.
     pub fn written(&self) -> BTreeMap<String, DateTime<Utc>> {
         self.written.lock().clone()
     }

@@ -1,5 +1,5 @@
-//! `twinkey serve` with nothing to do: what it takes to start, to read its config again, to be asked, and to wait; with
-//! 100, 1,000 and 10,000 rotations armed.
+//! An idle `twinkey serve` with 100, 1,000 and 10,000 armed rotations: its start, its reload, its
+//! responses and its memory.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use twinkey::journal::{
-    Claim, ClaimRequest, Journal, Note, Outcome, RunState, SecretSummary, SqliteJournal, Step, StepName,
-    StepState, Trigger,
+    Claim, ClaimRequest, Journal, Note, Outcome, RunState, SecretSummary, SqliteJournal, Step,
+    StepName, StepState, Trigger,
 };
 use twinkey::rotation::run::version_id;
 use twinkey::schedule::Window;
@@ -50,7 +50,7 @@ async fn one(size: usize) -> Result<()> {
     armed(&log, 1).await?;
     let start = begun.elapsed();
     let pid = serve.id().ok_or("it has ended")?;
-    // What the start has left to do is not the rest.
+    // The work of the start must not be measured as idle.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (memory, before) = (resident(pid)?, ticks(pid)?);
     tokio::time::sleep(REST).await;
@@ -87,7 +87,7 @@ async fn one(size: usize) -> Result<()> {
     Ok(())
 }
 
-/// A run of a while ago, as every rotation has one after its first window.
+/// Records a past run, as each rotation has after its first window.
 async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
     let now = Clock::system().now();
     let window = Window {
@@ -136,7 +136,9 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         error: None,
         now,
     };
-    Ok(journal.finish(claimed.run.claim_token(), &note, &outcome).await?)
+    Ok(journal
+        .finish(claimed.run.claim_token(), &note, &outcome)
+        .await?)
 }
 
 fn text(size: usize, address: &str) -> Result<String> {
@@ -144,7 +146,7 @@ fn text(size: usize, address: &str) -> Result<String> {
         "[server]\nlisten = \"{address}\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\n[defaults]\nmaster_secret = \"prod/master\"\n"
     );
     for n in 0..size {
-        // Thousands of secrets are not rotated at one minute of one day.
+        // The schedules are spread over minutes, hours and days, as in production.
         let (minute, hour, day) = (n % 60, n / 60 % 24, n / 1440 % 28 + 1);
         write!(
             text,
@@ -154,7 +156,7 @@ fn text(size: usize, address: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Waits until the log has said so often that the schedules are armed.
+/// Waits until the log reports `times` times that the schedules are armed.
 async fn armed(log: &Path, times: usize) -> Result<()> {
     for _ in 0..60_000 {
         let said = std::fs::read_to_string(log)?;
@@ -173,7 +175,7 @@ async fn asked(address: &str, path: &str) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// In megabytes (of 1,000,000 bytes).
+/// The resident memory in megabytes (of 1,000,000 bytes).
 fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -181,7 +183,7 @@ fn resident(pid: u32) -> Result<f64> {
     Ok(kib.ok_or("no VmRSS")?.parse::<f64>()? * 1024.0 / 1e6)
 }
 
-/// Seconds of processor time so far (`proc(5)`: fields 14 and 15, in ticks of a hundredth on Linux).
+/// The processor time in seconds (`proc(5)`: fields 14 and 15, in ticks of 1/100 s on Linux).
 fn ticks(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').ok_or("no stat")?;

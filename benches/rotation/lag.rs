@@ -1,5 +1,5 @@
-//! From the opening of a window to the first effect (AWSPENDING is in the store), among 10,000 armed rotations: one due
-//! each second for a minute; and a thousand due at once, to the first sixteen.
+//! The time from the opening of a window to its first effect (AWSPENDING in the store) among 10,000
+//! armed rotations: one due each second for a minute, then 1,000 due at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,9 @@ use twinkey::config::settings::Rotation;
 use twinkey_stores::local::LocalStore;
 
 use crate::Result;
-use crate::fixture::{CONCURRENCY, RecordingStore, BenchWorker, opens_at, rotations, rotator, soon};
+use crate::fixture::{
+    BenchWorker, CONCURRENCY, RecordingStore, opens_at, rotations, rotator, soon,
+};
 use crate::many::{PAIRS, plan, superuser_document};
 use crate::one::sign_in;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
@@ -19,13 +21,14 @@ use twinkey_testkit::environment::{Backend, Environment};
 
 const ARMED: usize = 10_000;
 const SECONDS: usize = 60;
-/// Of the active user and of the master.
+/// Sign-ins of the active user and of the master.
 const SIGN_INS: usize = 2 * CONCURRENCY;
 const ROUNDS: usize = 20;
 const EACH: &str = "min_interval = \"0s\"";
 
 pub async fn run() -> Result<()> {
-    let fixture = ManyPairs::add_to(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let fixture =
+        ManyPairs::add_to(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
     let begins = soon(3);
     let each_second = |pair: usize| {
         let pair = i64::try_from(pair).unwrap_or_default();
@@ -51,8 +54,8 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-/// The milliseconds that the sign-ins take which [`CONCURRENCY`] runs begin with, when they begin at once, by the bare driver:
-/// the median of some.
+/// The milliseconds of the first sign-ins of [`CONCURRENCY`] runs at once, with the driver alone:
+/// the median of [`ROUNDS`].
 async fn sign_ins_at_once(fixture: &ManyPairs) -> Result<f64> {
     let who = Arc::new(superuser_document(fixture)?);
     let mut times = Vec::new();
@@ -74,8 +77,8 @@ async fn sign_ins_at_once(fixture: &ManyPairs) -> Result<f64> {
     Ok(at(&times, 50))
 }
 
-/// Runs the first `due` pairs of a street among all that are armed; gives the times to their first effects, in
-/// milliseconds, the shortest first.
+/// Runs the first `due` pairs among all armed rotations. Returns the milliseconds to their first
+/// effects, in ascending order.
 async fn lags(
     fixture: &ManyPairs,
     due: usize,

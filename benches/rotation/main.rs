@@ -1,8 +1,9 @@
-//! What a rotation costs, as ratios measured in one run: `make bench`, or `cargo bench -- one many lag idle` for some of
-//! them. docs/performance.md has the results and what they mean.
+//! The cost of rotations, as ratios measured in one run: `make bench`, or `cargo bench -- one many
+//! lag idle` for some of them. docs/performance.md explains the results.
 //!
-//! What can go wrong, and what prevents it: a number is a machine's, and a noisy machine's at that. What is printed as a
-//! ratio has both of its sides measured in turns or one right after the other, on the same servers.
+//! # Failure modes
+//! - The machine is noisy: both sides of a ratio are measured in turns or one after the other, on
+//!   the same servers.
 
 mod fixture;
 mod idle;

@@ -1,5 +1,5 @@
-//! A thousand rotations due in the same second: against AWS's quota of writes, and against what the machine can do of
-//! sign-ins alone.
+//! 1,000 rotations due in the same second: compared with the write quota of AWS, and with the
+//! sign-ins that the machine can do.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::throttle::Throttled;
 
 use crate::Result;
-use crate::fixture::{CONCURRENCY, BenchWorker, opens_at, rotations, rotator, soon};
+use crate::fixture::{BenchWorker, CONCURRENCY, opens_at, rotations, rotator, soon};
 use crate::one::sign_in;
 use twinkey_testkit::aws::{StandIn, sdk_config};
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
-use twinkey_testkit::environment::{Backend, FIRST, Setup, Environment};
+use twinkey_testkit::environment::{Backend, Environment, FIRST, Setup};
 
 pub const PAIRS: usize = 1000;
-/// AWS allows so many in a second and region (Secrets Manager, "Quotas").
+/// Writes a second and region (Secrets Manager, "Quotas").
 const QUOTA: usize = 50;
-/// `limits.store_writes_per_second`: with its burst of a tenth, no second sees more than the quota.
+/// `limits.store_writes_per_second`: with its burst of a tenth, no second exceeds the quota.
 const RATE: NonZeroU32 = NonZeroU32::new(46).unwrap();
-/// AWSPENDING is put, AWSCURRENT is moved.
+/// Writes of a rotation: AWSPENDING is put, and AWSCURRENT is moved.
 const WRITES: usize = 2;
-/// Of the active user, of the master, of the standby.
+/// Sign-ins of a rotation: of the active user, of the master, and of the standby.
 const SIGN_INS: usize = 3;
 const EACH: &str = "min_interval = \"0s\"";
 
@@ -54,12 +54,13 @@ pub async fn run() -> Result<()> {
     );
     drop(fixture);
 
-    let fixture = ManyPairs::add_to(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
+    let fixture =
+        ManyPairs::add_to(Environment::open_with(plan(), Backend::Local).await, PAIRS).await;
     let folder = fixture.env.folder.path();
     let local = LocalStore::open(&folder.join("secrets.db"), &folder.join("secrets.key")).await?;
     let store: Arc<dyn SecretStore> = Arc::new(local);
     let before = a_second(&fixture, SIGN_INS, false).await?;
-    // Creating the standby is once in a pair's life: the second window is what every one after it is like.
+    // The standby is created once. The second window represents all later windows.
     for (what, journal) in [
         ("the first time", "first.db"),
         ("from then on", "second.db"),
@@ -78,8 +79,12 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-/// Lets all windows of a street open in one second; gives the seconds until the last has succeeded.
-async fn window_of_all(fixture: &ManyPairs, store: Arc<dyn SecretStore>, journal: &str) -> Result<f64> {
+/// Opens all windows in one second, and returns the seconds until the last run succeeded.
+async fn window_of_all(
+    fixture: &ManyPairs,
+    store: Arc<dyn SecretStore>,
+    journal: &str,
+) -> Result<f64> {
     let opens = soon(2);
     let mut all = rotations(fixture, EACH)?;
     for rotation in &mut all {
@@ -92,7 +97,7 @@ async fn window_of_all(fixture: &ManyPairs, store: Arc<dyn SecretStore>, journal
     Ok((last - opens).as_seconds_f64())
 }
 
-/// One who may sign in, whatever was rotated.
+/// The superuser's document, which signs in after any rotation.
 pub fn superuser_document(fixture: &ManyPairs) -> Result<Document> {
     let mut first = fixture.env.document(&name(0), FIRST);
     let root = fixture.env.server.superuser();
@@ -101,8 +106,8 @@ pub fn superuser_document(fixture: &ManyPairs) -> Result<Document> {
     Ok(Document::parse(SecretString::from(first.to_string()))?)
 }
 
-/// How often a second the machine does so many sign-ins one after the other, and (`alters`) has the master give a user
-/// a password besides; client and server together, for some seconds.
+/// The number of times a second that the machine does `sign_ins` sign-ins in sequence. With
+/// `alters`, the master also sets a password each time.
 async fn a_second(fixture: &ManyPairs, sign_ins: usize, alters: bool) -> Result<f64> {
     let who = Arc::new(superuser_document(fixture)?);
     let begun = Instant::now();

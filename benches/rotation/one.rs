@@ -1,5 +1,6 @@
-//! One rotation on PostgreSQL and an AWS-shaped store over HTTP, beside its unavoidable round trips done one after the
-//! other with bare drivers: 2 reads and 2 writes of the store, 3 sign-ins, 1 admin transaction.
+//! One rotation on PostgreSQL and an AWS-shaped store over HTTP, compared with its necessary round
+//! trips in sequence with bare drivers: 2 reads and 2 writes of the store, 3 sign-ins, 1 admin
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use twinkey_stores::{SecretStore, Selector, stage};
 use crate::Result;
 use crate::fixture::rotator;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{MASTER_SECRET, Setup, SECRET, Environment};
+use twinkey_testkit::environment::{Environment, MASTER_SECRET, SECRET, Setup};
 
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 200;
@@ -47,7 +48,7 @@ pub async fn run() -> Result<()> {
             bare(&*store).await?;
         }
         let (mut rotations, mut bares) = (Vec::new(), Vec::new());
-        // Taken in turns, so that both meet the same noise.
+        // In turns, so that both have the same noise.
         for _ in 0..ROUNDS {
             rotations.push(timed(rotate(&rotator, rotation)).await?);
             bares.push(timed(bare(&*store)).await?);
@@ -64,7 +65,7 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-/// In milliseconds.
+/// Milliseconds.
 struct Summary {
     median: f64,
     mean: f64,
@@ -116,7 +117,7 @@ async fn bare(store: &dyn SecretStore) -> Result<()> {
 
     sign_in(&app).await?.close().await?;
     let mut admin = sign_in(&master).await?;
-    // A new pending version with what AWSCURRENT holds already, and AWSCURRENT moved to it.
+    // A pending version with the value of AWSCURRENT, and the move of AWSCURRENT to it.
     let id = version_id::manual();
     store.put(SECRET, &id, &read.value, stage::PENDING).await?;
     let mut transaction = admin.begin().await?;
@@ -138,7 +139,7 @@ async fn bare(store: &dyn SecretStore) -> Result<()> {
     Ok(())
 }
 
-/// A connection with exactly what a document holds, by the bare driver.
+/// A connection with a document's fields, by the bare driver.
 pub async fn sign_in(who: &Document) -> Result<PgConnection> {
     let fields = who.fields();
     Ok(PgConnectOptions::new_without_pgpass()

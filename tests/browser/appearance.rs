@@ -1,11 +1,11 @@
-//! How the pages look: to the accessibility checker, on a phone, and in the pictures of `docs/`.
+//! The appearance of pages: accessibility, narrow screens, and the pictures in `docs/`.
 
 use std::path::{Path, PathBuf};
 
 use super::fixture::BrowserFixture;
 use twinkey_testkit::environment::until;
 
-/// WebDriver's code point of the tabulator key.
+/// The code point of the tab key in WebDriver.
 const TAB: &str = "\u{e004}";
 
 fn axe() -> String {
@@ -17,7 +17,7 @@ fn axe() -> String {
     std::fs::read_to_string(file).expect("axe-core is installed by make test-browser")
 }
 
-/// Writes a picture into `docs/` where that is asked for.
+/// Writes a picture into `docs/` if `TWINKEY_WRITE_PICTURES` is set.
 async fn picture(fixture: &BrowserFixture, name: &str) {
     if std::env::var_os("TWINKEY_WRITE_PICTURES").is_some() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
@@ -55,7 +55,7 @@ async fn every_page_is_accessible_on_all_screens_and_schemes() {
     let failed = fixture.rotated("payments").await;
     assert_eq!(
         failed["state"], "failed",
-        "its probe asks a table that is not there: {failed}"
+        "its probe reads a missing table: {failed}"
     );
     fixture.post("/v1/rotations/sessions/pause").await;
 
@@ -111,12 +111,12 @@ async fn every_page_is_accessible_on_all_screens_and_schemes() {
     assert_eq!(
         browser.script(others).await,
         serde_json::json!([]),
-        "nobody else is asked"
+        "no request goes to another origin"
     );
     browser.press(TAB).await;
     let focused = "return document.activeElement.innerText";
     assert_eq!(browser.script(focused).await, "Skip to the content");
-    // Every rotation is reached by the keyboard alone, and what has the focus keeps it when the page moves.
+    // Every rotation is reachable by keyboard, and the focus survives updates of the page.
     until("a rotation has the focus", async || {
         browser.press(TAB).await;
         browser.script("return document.activeElement.id").await == "to-inventory"

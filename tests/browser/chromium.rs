@@ -1,5 +1,5 @@
-//! A headless Chromium, driven by Debian's chromedriver over WebDriver, which is JSON over HTTP (W3C
-//! Recommendation "WebDriver"): so many commands as the tests need, and Chrome's own for what WebDriver lacks.
+//! A headless Chromium, controlled by chromedriver over WebDriver (JSON over HTTP, W3C
+//! Recommendation "WebDriver"), with commands of Chrome where WebDriver has none.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,10 +17,10 @@ use tokio::process::{Child, Command};
 use twinkey_testkit::environment::{free_address, until};
 
 const DRIVER: &str = "/usr/bin/chromedriver";
-/// The key of an element's reference in WebDriver's JSON.
+/// The key of an element reference in WebDriver.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// One window. It ends with the test.
+/// One window. Dropping it closes it.
 pub struct Browser {
     client: Client,
     session: String,
@@ -29,8 +29,8 @@ pub struct Browser {
 }
 
 impl Drop for Browser {
-    /// Ends the session before the driver, which would leave its Chromium behind: blocking, because a drop cannot
-    /// wait otherwise, and whether the test has failed or not.
+    /// Ends the session before the driver, which would otherwise leave its Chromium running. It
+    /// blocks, because a drop cannot await.
     fn drop(&mut self) {
         let Some((address, path)) = self
             .session
@@ -42,7 +42,7 @@ impl Drop for Browser {
         let request =
             format!("DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         if let Ok(mut stream) = TcpStream::connect(address) {
-            // The answer comes when Chromium has ended; without one there is nothing more to be done here.
+            // The response arrives after Chromium has exited. An error has no remedy here.
             let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
             let _ = stream.write_all(request.as_bytes());
             let _ = stream.read(&mut [0; 512]);
@@ -102,7 +102,7 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{path} {body}: {error}"))
     }
 
-    /// What the driver answers, or its error.
+    /// The response of the driver, or its error.
     async fn try_ask(&self, method: Method, path: &str, body: &Json) -> Result<Json, Json> {
         let mut request = self
             .client
@@ -128,7 +128,7 @@ impl Browser {
             .to_owned()
     }
 
-    /// Runs a script in the page, and gives what it returns.
+    /// Runs a script in the page, and returns its result.
     pub async fn script(&self, text: &str) -> Json {
         self.ask(
             Method::POST,
@@ -138,7 +138,7 @@ impl Browser {
         .await
     }
 
-    /// Runs a script that answers by calling its last argument.
+    /// Runs a script that returns its result by a call of its last argument.
     pub async fn script_later(&self, text: &str) -> Json {
         self.ask(
             Method::POST,
@@ -154,8 +154,8 @@ impl Browser {
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    /// Clicks as a person would: what is not to be seen cannot be clicked. A page that moves may put another
-    /// element in the place of the one that was just found: that one is clicked then.
+    /// Clicks a visible element. If the page replaced the element meanwhile, the new one is
+    /// clicked.
     pub async fn click(&self, css: &str) {
         until(css, async || {
             let path = format!("element/{}/click", self.element(css).await);
@@ -176,7 +176,7 @@ impl Browser {
             .await;
     }
 
-    /// Presses a key where the focus is; WebDriver's code points stand for those without a letter.
+    /// Presses a key in the focused element. Keys without a letter have code points in WebDriver.
     pub async fn press(&self, key: &str) {
         let keys = [
             json!({"type": "keyDown", "value": key}),
@@ -186,7 +186,7 @@ impl Browser {
         self.ask(Method::POST, "actions", actions).await;
     }
 
-    /// The text of the page that a person sees.
+    /// The visible text of the page.
     pub async fn text(&self) -> String {
         self.script("return document.body.innerText")
             .await
@@ -200,20 +200,20 @@ impl Browser {
         until(text, async || self.text().await.contains(text)).await;
     }
 
-    /// A command of Chrome's own protocol.
+    /// A command of the Chrome DevTools Protocol.
     async fn chrome(&self, command: &str, params: Json) -> Json {
         let command = json!({"cmd": command, "params": params});
         self.ask(Method::POST, "goog/cdp/execute", command).await
     }
 
-    /// As somebody who prefers `light` or `dark`.
+    /// Sets the preferred colour scheme to `light` or `dark`.
     pub async fn prefers(&self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.chrome("Emulation.setEmulatedMedia", json!({"features": features}))
             .await;
     }
 
-    /// As on a screen of this width.
+    /// Sets the width of the screen.
     pub async fn width(&self, width: u32) {
         let screen =
             json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});

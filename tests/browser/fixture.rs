@@ -1,4 +1,4 @@
-//! A worker with several rotations on one PostgreSQL, and somebody in front of its dashboard.
+//! A worker with several rotations on one PostgreSQL, and a browser.
 
 use chrono::{DateTime, Utc};
 use reqwest::Client;
@@ -6,11 +6,13 @@ use serde_json::{Value as Json, json};
 use tokio::process::Child;
 
 use super::chromium::Browser;
-use twinkey_testkit::environment::{FIRST, MASTER_SECRET, Setup, Environment, free_address, run, until};
+use twinkey_testkit::environment::{
+    Environment, FIRST, MASTER_SECRET, Setup, free_address, run, until,
+};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 
-/// The rotations: name, schedule, and more keys.
+/// The rotations: name, schedule and additional keys.
 const ROTATIONS: [(&str, &str, &str); 6] = [
     ("billing", "cron(0 2,14 * * ? *)", "window = \"2h\""),
     ("inventory", "cron(30 4 * * ? *)", "window = \"1h\""),
@@ -28,6 +30,7 @@ const ROTATIONS: [(&str, &str, &str); 6] = [
     ("sessions", "cron(15 9 * * ? *)", "window = \"45m\""),
 ];
 
+/// The worker and the browser.
 pub struct BrowserFixture {
     pub env: Environment,
     pub url: String,
@@ -40,10 +43,7 @@ impl BrowserFixture {
     pub async fn open() -> Self {
         let (env, browser) = tokio::join!(Environment::open(Setup::default()), Browser::open());
         let mut root = env.root("shop").await;
-        let mut master = env
-            .connect("rdsmaster", &env.master, "shop")
-            .await
-            .unwrap();
+        let mut master = env.connect("rdsmaster", &env.master, "shop").await.unwrap();
         let address = free_address();
         let mut config = format!(
             "[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n[defaults]\nmin_interval = \"0s\"\n",
@@ -84,7 +84,7 @@ impl BrowserFixture {
         }
     }
 
-    /// Gives the token on the page that asks for it.
+    /// Signs in with the token.
     pub async fn sign_in(&self) {
         self.browser.go(&format!("{}/", self.url)).await;
         self.browser.write("#token", TOKEN).await;
@@ -92,7 +92,7 @@ impl BrowserFixture {
         self.browser.shows("The next 24 hours").await;
     }
 
-    /// Asks the API, as a pipeline would.
+    /// Sends a request to the API.
     pub async fn post(&self, path: &str) -> Json {
         let request = self
             .client
@@ -109,21 +109,21 @@ impl BrowserFixture {
         request.send().await.unwrap().json().await.unwrap()
     }
 
-    /// Rotates through the API, and waits until the run is over.
+    /// Rotates through the API, and waits until the run has finished.
     pub async fn rotated(&self, name: &str) -> Json {
         let begun = self.post(&format!("/v1/rotations/{name}/rotate")).await;
         let path = format!(
             "/v1/runs/{}",
             begun["id"].as_str().unwrap_or_else(|| panic!("{begun}"))
         );
-        until("the run is over", async || {
+        until("the run has finished", async || {
             self.get(&path).await["state"] != "running"
         })
         .await;
         self.get(&path).await
     }
 
-    /// What the accessibility checker finds wrong with the page as it is.
+    /// The violations that the accessibility checker finds in the current page.
     pub async fn faults(&self, axe: &str) -> Vec<String> {
         self.browser
             .script(&format!("{axe}\nreturn typeof axe"))
@@ -152,7 +152,7 @@ pub fn secret(rotation: &str) -> String {
     format!("prod/{rotation}/db")
 }
 
-/// When a rotation of the API's view last succeeded.
+/// The time of the last success in the API's view of a rotation.
 pub fn last_success(view: &Json) -> Option<DateTime<Utc>> {
     serde_json::from_value(json!(view["last_success"])).unwrap()
 }

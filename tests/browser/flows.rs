@@ -1,4 +1,4 @@
-//! What an operator does, from the sign-in on.
+//! The actions of an operator, from the sign-in.
 
 use serde_json::Value as Json;
 use twinkey_stores::Selector;
@@ -9,7 +9,8 @@ use super::fixture::{BrowserFixture, TOKEN, last_success, secret};
 use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::environment::until;
 
-/// Notes in the page every state that a step of a rotation takes, and that the page is still the same one.
+/// A script that records each state of each step in the page. The record is lost if the page
+/// reloads.
 const WATCH: &str = r#"
 window.seen = [];
 const note = (step) => window.seen.push(`${step.dataset.step} ${step.dataset.state}`);
@@ -42,7 +43,7 @@ async fn active(fixture: &BrowserFixture) -> String {
         .to_owned()
 }
 
-/// The user in AWSCURRENT of `orders`, as the store has it.
+/// The user in AWSCURRENT of `orders`, from the store.
 async fn current(fixture: &BrowserFixture) -> String {
     let store = AwsStore::from_config(&sdk_config(&fixture.env.stand_in().url()));
     let version = store
@@ -60,7 +61,9 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
     let fixture = BrowserFixture::open().await;
     let browser = &fixture.browser;
 
-    browser.go(&format!("{}/rotations/orders", fixture.url)).await;
+    browser
+        .go(&format!("{}/rotations/orders", fixture.url))
+        .await;
     browser.shows("Sign in").await;
     browser
         .write("#token", "a-wrong-token-of-some-length")
@@ -73,12 +76,12 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
     assert_eq!(
         browser.path().await,
         "/rotations/orders",
-        "it leads to where one wanted to go"
+        "the sign-in returns to the requested page"
     );
     let cookies = browser.script("return document.cookie").await;
     assert_eq!(cookies, "", "no script can read the session");
 
-    // The steps arrive while the run is on, in a page that is not loaded again.
+    // The steps arrive during the run, without a reload of the page.
     browser.go(&format!("{}/", fixture.url)).await;
     browser.shows("Live").await;
     browser.script(WATCH).await;
@@ -95,7 +98,7 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
         steps.len() >= wanted.len() && wanted.iter().zip(steps).all(|(a, b)| a == b)
     })
     .await;
-    until("the row says who is active now", async || {
+    until("the row shows the active user", async || {
         let text =
             "return document.querySelector('[data-rotation=orders] .user.active')?.innerText ?? ''";
         browser
@@ -111,10 +114,11 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
         .await;
     assert_eq!(
         announced, "orders: run succeeded",
-        "those who see nothing are told"
+        "screen readers get the result"
     );
 
-    // Refused inside min_interval, with the reason and what to do; by force it goes.
+    // The rotation is refused inside min_interval, with a reason and a hint. It succeeds with
+    // force.
     browser.click("#to-orders").await;
     browser.shows("Shortest time between flips").await;
     browser.shows("No session of the standby is open.").await;
@@ -126,11 +130,11 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
     browser.click("#confirm").await;
     browser.shows("moved less than min_interval ago").await;
     browser.shows("wait until ").await;
-    assert_eq!(current(&fixture).await, "orders_clone", "nothing was done");
+    assert_eq!(current(&fixture).await, "orders_clone", "nothing changed");
     browser.click("#force").await;
     browser.click("#confirm").await;
     browser.shows("A run has started.").await;
-    until("the page says who is active now", async || {
+    until("the page shows the active user", async || {
         active(&fixture).await == "orders"
     })
     .await;

@@ -10,8 +10,8 @@ use tokio::process::Command;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
 
-use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::until;
+use twinkey_testkit::leak_scan::LeakScan;
 
 /// Notes every password in the demo's store, as far as it is there.
 async fn note(folder: &Path, scan: &mut LeakScan) {

@@ -98,7 +98,8 @@ impl LoadFixture {
             let kind = [("content-type", "application/x-amz-json-1.1")];
             (kind, like)
         };
-        (fixture.bare, fixture.endpoints[1]) = listen(Router::new().route("/", post(constant))).await;
+        (fixture.bare, fixture.endpoints[1]) =
+            listen(Router::new().route("/", post(constant))).await;
         fixture
     }
 

@@ -7,7 +7,7 @@ use super::Endpoint;
 use crate::serving::worker::signal;
 use twinkey_testkit::environment::Setup;
 
-/// One event as it was sent.
+/// A received event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SentEvent {
     pub id: String,
@@ -15,7 +15,7 @@ pub struct SentEvent {
     pub data: Json,
 }
 
-/// Reads a stream event by event.
+/// A reader of the stream.
 pub struct EventStream {
     answer: Response,
     text: String,
@@ -36,7 +36,7 @@ impl EventStream {
         }
     }
 
-    /// `None`: the stream has ended.
+    /// The next event; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<SentEvent> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -47,7 +47,7 @@ impl EventStream {
                 };
                 let (id, name, data) = (field("id"), field("event"), field("data"));
                 self.text = rest.to_owned();
-                // Comments keep the connection alive, and say nothing.
+                // Comments only keep the connection open.
                 if !name.is_empty() {
                     let data = serde_json::from_str(&data).unwrap();
                     return Some(SentEvent { id, name, data });
@@ -58,7 +58,7 @@ impl EventStream {
         }
     }
 
-    /// All events up to the end of the next run, that one included.
+    /// All events up to and including the end of the next run.
     pub async fn run(&mut self) -> Vec<SentEvent> {
         let mut events = Vec::new();
         while events
@@ -85,7 +85,7 @@ async fn the_events_of_a_run_arrive_in_order() {
     let mut stream = EventStream::open(&endpoint, "", None).await;
     rotate(&endpoint).await;
     let events = stream.run().await;
-    let told: Vec<String> = events
+    let received: Vec<String> = events
         .iter()
         .map(|sent| {
             assert_eq!(sent.data["event"], sent.name.as_str());
@@ -115,7 +115,7 @@ async fn the_events_of_a_run_arrive_in_order() {
         ]);
     }
     expected.push("run_finished".into());
-    assert_eq!(told, expected);
+    assert_eq!(received, expected);
     assert_eq!(events.last().unwrap().data["run"]["state"], "succeeded");
 }
 
@@ -134,11 +134,11 @@ async fn a_reader_that_reconnects_gets_exactly_the_missed_events() {
             assert_eq!(again.next().await.as_ref(), Some(expected));
         }
     }
-    let stranger = format!("{:032}-9", 0);
-    let mut stranger = EventStream::open(&endpoint, "", Some(&stranger)).await;
-    let gap = stranger.next().await.unwrap();
+    let unknown = format!("{:032}-9", 0);
+    let mut unknown = EventStream::open(&endpoint, "", Some(&unknown)).await;
+    let gap = unknown.next().await.unwrap();
     assert_eq!((gap.name.as_str(), &gap.data["lost"]), ("gap", &Json::Null));
-    assert_eq!(stranger.next().await.as_ref(), Some(&all[0]));
+    assert_eq!(unknown.next().await.as_ref(), Some(&all[0]));
     for (query, id) in [("", Some("none")), ("?rotations=shop", None)] {
         let mut request = endpoint.get(&format!("/v1/events{query}"));
         if let Some(id) = id {

@@ -1,6 +1,6 @@
-//! What a schema-based fuzzer makes of the endpoint: nothing that its document does not describe, and no 5xx.
+//! A schema-based fuzzer on the endpoint.
 //!
-//! The stream of events has no end, which the fuzzer cannot read; `events.rs` tests it.
+//! It does not call the stream of events, which has no end. `events.rs` tests the stream.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::{Endpoint, TOKEN};
 use twinkey_testkit::environment::Setup;
 
-/// How many requests the fuzzer makes up for each operation.
+/// Generated requests for each operation.
 const EXAMPLES: &str = "100";
 
 fn fuzzer() -> PathBuf {
@@ -19,17 +19,17 @@ fn fuzzer() -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes its time: make test-api"]
+#[ignore = "needs schemathesis: make test-api"]
 async fn a_fuzzer_finds_no_5xx_and_no_undocumented_response() {
     let endpoint = Endpoint::open(Setup {
         rotation: "in_use = \"ignore\"".into(),
         ..Setup::default()
     })
     .await;
-    // So that there is something to roll back to.
+    // A rollback needs a previous version.
     endpoint.env.run_ok(&["rotate", "shop"]).await;
     let config = endpoint.env.folder.path().join("schemathesis.toml");
-    // Most of what is asked for is there.
+    // Most requests use the existing rotation.
     let text = format!(
         "headers = {{ Authorization = \"Bearer {TOKEN}\" }}\n[dictionaries.names]\nvalues = [\"shop\"]\n[parameters]\n\"path.name\" = {{ dictionary = \"names\", probability = 0.7 }}\n"
     );
@@ -49,14 +49,14 @@ async fn a_fuzzer_finds_no_5xx_and_no_undocumented_response() {
     let message = String::from_utf8_lossy(&output.stdout);
     println!("{message}");
     assert!(output.status.success(), "{message}");
-    // It has reached what is behind the document, too.
+    // Some requests must have rotated.
     let runs = endpoint
         .json("/v1/runs?rotation=shop&state=succeeded")
         .await;
     assert!(runs.as_array().unwrap().len() > 1, "it has rotated: {runs}");
     let log = endpoint.log();
-    for asked in ["rollback", "pause", "resume"] {
-        assert!(log.contains(asked), "{asked}");
+    for action in ["rollback", "pause", "resume"] {
+        assert!(log.contains(action), "{action}");
     }
     assert!(!log.contains(TOKEN));
 }

@@ -1,4 +1,4 @@
-//! The admin endpoint, from the outside.
+//! The admin endpoint.
 
 pub mod dashboard;
 pub mod events;
@@ -11,11 +11,11 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::Value as Json;
 use tokio::process::Child;
 
-use twinkey_testkit::environment::{Setup, Environment, free_address};
+use twinkey_testkit::environment::{Environment, Setup, free_address};
 
 pub const TOKEN: &str = "an-admin-token-of-some-length";
 
-/// A worker on a shop, with a token.
+/// A worker with a token.
 pub struct Endpoint {
     pub env: Environment,
     pub url: String,
@@ -52,7 +52,7 @@ impl Endpoint {
         request.body(body.to_owned())
     }
 
-    /// The status and the JSON of an answer.
+    /// The status and the JSON body of a response.
     pub async fn answer(&self, request: RequestBuilder) -> (u16, Json) {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())

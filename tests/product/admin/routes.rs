@@ -1,4 +1,4 @@
-//! What each route does, on a real shop.
+//! The effect of each route.
 
 use serde_json::Value as Json;
 use twinkey_stores::stage;
@@ -12,7 +12,7 @@ async fn rotated(endpoint: &Endpoint, body: &str) -> Json {
         .await;
     assert_eq!(status, 202, "{begun}");
     let path = format!("/v1/runs/{}", begun["id"].as_str().unwrap());
-    until("the run is over", async || {
+    until("the run has finished", async || {
         endpoint.json(&path).await["state"] != "running"
     })
     .await;
@@ -42,10 +42,7 @@ async fn actions_work_like_the_commands_and_are_logged_with_the_peer() {
         done,
         serde_json::json!({"from_user": "app_clone", "to_user": "app"})
     );
-    assert_eq!(
-        endpoint.env.read(stage::CURRENT).await.0["username"],
-        "app"
-    );
+    assert_eq!(endpoint.env.read(stage::CURRENT).await.0["username"], "app");
 
     for (action, state) in [("pause", "paused"), ("resume", "idle")] {
         let path = format!("/v1/rotations/shop/{action}");
@@ -62,14 +59,14 @@ async fn actions_work_like_the_commands_and_are_logged_with_the_peer() {
         ("pause", "tonight"),
         ("resume", "tonight"),
     ] {
-        let told = |line: &str| {
+        let is_logged = |line: &str| {
             let has = |what: &str| line.contains(what);
             has("asked for through")
                 && has(&format!("action=\"{asked}\""))
                 && has(reason)
                 && has("peer=127.0.0.1:")
         };
-        assert!(log.lines().any(told), "{asked}: {log}");
+        assert!(log.lines().any(is_logged), "{asked}: {log}");
     }
 }
 
@@ -155,6 +152,6 @@ async fn invalid_requests_get_a_problem_and_change_nothing() {
             .header("Idempotency-Key", key);
         assert_eq!(endpoint.answer(request).await.0, 400);
     }
-    assert_eq!(endpoint.env.state().await, before, "nothing happened");
+    assert_eq!(endpoint.env.state().await, before, "nothing changed");
     assert_eq!(endpoint.json("/v1/runs").await, Json::Array(Vec::new()));
 }

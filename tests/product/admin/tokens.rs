@@ -1,12 +1,12 @@
-//! Every route that the OpenAPI document tells of, with and without the token.
+//! Every route of the OpenAPI document, with and without the token.
 
 use reqwest::Method;
 use reqwest::header::{HOST, ORIGIN};
 
 use super::{Endpoint, TOKEN};
-use twinkey_testkit::environment::{Setup, Environment, free_address};
+use twinkey_testkit::environment::{Environment, Setup, free_address};
 
-/// The method and path of every operation of the served document, and whether it asks for the token.
+/// The method and path of every operation in the document, and whether it needs the token.
 async fn operations(endpoint: &Endpoint) -> Vec<(Method, String, bool)> {
     let url = format!("{}/openapi.json", endpoint.url);
     let document: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
@@ -55,7 +55,7 @@ async fn every_route_except_the_public_ones_needs_the_token() {
             }
         }
     }
-    assert_eq!(endpoint.env.state().await, before, "nothing happened");
+    assert_eq!(endpoint.env.state().await, before, "nothing changed");
     for (method, path, _) in &operations {
         let url = format!("{}{path}", endpoint.url);
         let request = endpoint
@@ -96,7 +96,7 @@ async fn cross_site_requests_are_rejected() {
         .get(format!("http://{address}/v1/rotations"))
         .header(HOST, "evil.example");
     assert_eq!(rebound.send().await.unwrap().status(), 403);
-    assert_eq!(env.state().await, before, "nothing happened");
+    assert_eq!(env.state().await, before, "nothing changed");
     let own = client
         .post(&url)
         .header(ORIGIN, format!("http://{address}"));

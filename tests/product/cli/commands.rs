@@ -1,11 +1,11 @@
-//! The commands: what they print is what happens.
+//! The commands and their output.
 
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 
-use twinkey_testkit::environment::{Setup, Environment, quoted, run};
+use twinkey_testkit::environment::{Environment, Setup, quoted, run};
 
-/// The statements in the server's log since `from`, of the application `twinkey`, as PostgreSQL got them.
+/// The statements in a part of the server's log.
 fn statements(log: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in log.lines() {
@@ -19,7 +19,7 @@ fn statements(log: &str) -> Vec<String> {
     found
 }
 
-/// `SCRAM-SHA-256$…` and `md5…` as `plan` shows them.
+/// A statement with `***` for its hash, as in the output of `plan`.
 fn masked(statement: &str) -> String {
     match statement.find("'SCRAM-SHA-256$") {
         Some(at) => {
@@ -60,7 +60,7 @@ async fn plan_prints_exactly_the_statements_of_the_next_rotate() {
     .await;
     for round in 0..3 {
         if round == 2 {
-            // Something to take away: a hand-made grant, and an object that the clone owns.
+            // The next run must revoke a manual grant and reassign an object of the clone.
             run(&mut root, "GRANT pg_monitor TO app_clone").await;
             run(
                 &mut root,
@@ -111,7 +111,9 @@ async fn rollback_requires_that_the_previous_user_signs_in() {
         .await;
     env.run_ok(&["rotate", "shop"]).await;
     assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
-    let message = env.run_ok(&["rollback", "shop", "--reason", "a test"]).await;
+    let message = env
+        .run_ok(&["rollback", "shop", "--reason", "a test"])
+        .await;
     assert!(message.contains("app_clone"), "{message}");
     assert_eq!(env.read(stage::CURRENT).await.0["username"], "app");
     env.signed_in(stage::CURRENT).await;
@@ -173,8 +175,9 @@ async fn status_and_history_show_runs_pauses_and_windows() {
         ..Setup::default()
     };
     let env = Environment::open(plan).await;
-    let status =
-        async || -> Json { serde_json::from_str(&env.run_ok(&["status", "--json"]).await).unwrap() };
+    let status = async || -> Json {
+        serde_json::from_str(&env.run_ok(&["status", "--json"]).await).unwrap()
+    };
     assert_eq!(status().await[0]["state"], "idle");
     assert!(
         status().await[0]["next_window"]["opens"]
@@ -266,7 +269,7 @@ async fn a_wrong_command_line_or_config_ends_with_status_2() {
     assert_eq!(output.status.code(), Some(2));
     assert!(
         message.contains("naem") && message.contains("name") && message.contains("concurrency"),
-        "all errors at once: {message}"
+        "all errors in one output: {message}"
     );
     assert!(message.contains("bad.toml"), "{message}");
     for args in [&["--help"][..], &["--version"], &["rotate", "--help"]] {
@@ -301,7 +304,10 @@ async fn schedule_shows_the_next_windows_or_marks_the_bad_field() {
     assert_eq!(answer["windows"][1]["closes"], "2026-12-05T19:00:00Z");
     let output = twinkey(&["schedule", "cron(0 25 * * ? *)"]).await;
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(message.contains("cron(0 25 * * ? *)\n         ^^\n"), "{message}");
+    assert!(
+        message.contains("cron(0 25 * * ? *)\n         ^^\n"),
+        "{message}"
+    );
     assert!(message.contains("error[config_invalid]"), "{message}");
 }
 
@@ -329,8 +335,7 @@ async fn the_secret_commands_write_and_read_the_embedded_store() {
     );
     env.run_ok(&["rotate", "shop"]).await;
     let versions: Json = serde_json::from_str(
-        &env
-            .run_ok(&["secret", "versions", "prod/shop", "--json"])
+        &env.run_ok(&["secret", "versions", "prod/shop", "--json"])
             .await,
     )
     .unwrap();

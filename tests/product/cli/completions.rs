@@ -1,4 +1,4 @@
-//! What is generated from the command line: completions and manual pages.
+//! Generated completions and manual pages.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ async fn printed(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The commands, as `--help` lists them.
+/// The commands in the output of `--help`.
 async fn commands() -> Vec<String> {
     let help = printed(&["--help"]).await;
     let (_, rest) = help.split_once("Commands:\n").unwrap();
@@ -38,7 +38,7 @@ async fn completions_include_every_command_and_work_in_bash() {
             assert!(script.contains(command.as_str()), "{shell}: {command}");
         }
     }
-    // In the shell that is there: the script is read, and completes.
+    // bash is installed: it loads the script and completes.
     let script = printed(&["completions", "bash"]).await;
     let ask = "\nCOMP_WORDS=(twinkey iam-); COMP_CWORD=1; _twinkey twinkey iam- twinkey; echo \"${COMPREPLY[*]}\"\n";
     let mut bash = Command::new("bash")

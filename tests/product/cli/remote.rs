@@ -1,16 +1,16 @@
-//! Commands that ask a running worker (`--server`), over TLS and with a token; and what of the endpoint is
-//! renewed while it runs.
+//! Commands sent to a running worker (`--server`) over TLS with a token, and reloads of its token
+//! and certificate.
 
 use reqwest::{Certificate, Client, StatusCode};
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 
+use twinkey_testkit::environment::{Environment, Setup, free_address, until};
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::environment::{Setup, Environment, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
-/// A worker with TLS and a token, and how to reach it.
+/// A worker with TLS and a token.
 struct TlsWorker {
     env: Environment,
     pki: Pki,
@@ -54,7 +54,7 @@ impl TlsWorker {
         worker
     }
 
-    /// The arguments, sent to this worker.
+    /// The arguments of a command that uses this worker.
     fn to<'a>(&'a self, args: &[&'a str]) -> Vec<&'a str> {
         let ca_file = self.pki.ca_file.to_str().unwrap();
         let reach = [
@@ -167,13 +167,16 @@ async fn connection_errors_differ_from_refusals() {
     let message = env
         .fails(&["status", "--server", &worker.url], 1, "internal")
         .await;
-    assert!(message.contains("certificate"), "an unknown root: {message}");
+    assert!(
+        message.contains("certificate"),
+        "the root is unknown: {message}"
+    );
     let plain = worker.url.replace("https", "http");
     env.fails(&["status", "--server", &plain], 1, "internal")
         .await;
-    let nobody = format!("http://{}", free_address());
+    let unused = format!("http://{}", free_address());
     let message = env
-        .fails(&["status", "--server", &nobody], 1, "internal")
+        .fails(&["status", "--server", &unused], 1, "internal")
         .await;
     assert!(message.contains("refused"), "{message}");
     for (args, says) in [
@@ -200,7 +203,7 @@ async fn token_and_certificate_reload_and_invalid_ones_are_refused() {
         let answer = client(pki).get(url).bearer_auth(token).send().await;
         answer.map(|answer| answer.status()).ok()
     };
-    let told = |what: &str| {
+    let is_logged = |what: &str| {
         std::fs::read_to_string(path("serve.log"))
             .unwrap()
             .contains(what)
@@ -209,7 +212,7 @@ async fn token_and_certificate_reload_and_invalid_ones_are_refused() {
     std::fs::write(path("token"), "short").unwrap();
     std::fs::write(path("key.pem"), &Pki::new().server.1).unwrap();
     until("the bad ones are refused", async || {
-        told("new admin token refused") && told("new certificate refused")
+        is_logged("new admin token refused") && is_logged("new certificate refused")
     })
     .await;
     assert_eq!(asked(&worker.pki, TOKEN).await, Some(StatusCode::OK));
@@ -218,7 +221,7 @@ async fn token_and_certificate_reload_and_invalid_ones_are_refused() {
     std::fs::write(path("token"), second).unwrap();
     std::fs::write(path("cert.pem"), &other.server.0).unwrap();
     std::fs::write(path("key.pem"), &other.server.1).unwrap();
-    until("both are taken up", async || {
+    until("both are reloaded", async || {
         asked(&other, second).await == Some(StatusCode::OK)
     })
     .await;
@@ -226,6 +229,6 @@ async fn token_and_certificate_reload_and_invalid_ones_are_refused() {
     assert_eq!(
         asked(&worker.pki, second).await,
         None,
-        "the old certificate is gone"
+        "the old certificate is not used"
     );
 }

@@ -1,17 +1,17 @@
-//! What is stuck is explained, and put right only with `--apply`.
+//! `repair` explains an inconsistent secret, and changes it only with `--apply`.
 
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use twinkey_stores::{SecretStore, VersionId, stage};
 
-use twinkey_testkit::environment::{Database, Setup, SECRET, Environment};
+use twinkey_testkit::environment::{Database, Environment, SECRET, Setup};
 
-/// What `repair` finds, which must change nothing.
+/// The findings of `repair` without `--apply`, which must change nothing.
 async fn found<D: Database>(env: &Environment<D>) -> Json {
     let before = env.state().await;
-    let told = env.run_ok(&["repair", "shop", "--json"]).await;
-    assert_eq!(env.state().await, before, "without --apply it only looks");
-    serde_json::from_str(&told).unwrap()
+    let output = env.run_ok(&["repair", "shop", "--json"]).await;
+    assert_eq!(env.state().await, before, "nothing changes without --apply");
+    serde_json::from_str(&output).unwrap()
 }
 
 async fn labelled<D: Database>(env: &Environment<D>, label: &str) -> bool {
@@ -39,15 +39,15 @@ async fn a_consistent_secret_is_not_repaired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_awspending_is_removed() {
     let env = Environment::open(Setup::default()).await;
-    let theirs = VersionId("somebody-elses-version-0123456789".into());
+    let foreign = VersionId("foreign-version-0123456789abcdefghij".into());
     let value = SecretString::from(json!({"username": "other", "password": "x"}).to_string());
     let store = env.stand_in().store();
-    let put = store.put(SECRET, &theirs, &value, stage::PENDING).await;
+    let put = store.put(SECRET, &foreign, &value, stage::PENDING).await;
     put.unwrap();
     env.refuses(&["rotate", "shop"], "pending_conflict").await;
     let stuck = found(&env).await;
     assert_eq!(stuck["pending"], "foreign");
-    assert_eq!(stuck["pending_version"], theirs.0);
+    assert_eq!(stuck["pending_version"], foreign.0);
     assert_eq!(stuck["remedy"], "drop_pending");
     let done = env.run_ok(&["repair", "shop", "--apply", "--json"]).await;
     let done: Json = serde_json::from_str(&done).unwrap();
@@ -69,7 +69,7 @@ async fn an_interrupted_run_is_finished_with_its_pending_password() {
     let message = env.run_ok(&["repair", "shop", "--apply"]).await;
     assert!(message.contains("app -> app_clone"), "{message}");
     let (current, _) = env.read(stage::CURRENT).await;
-    assert_eq!(current, pending, "the same password, and no other");
+    assert_eq!(current, pending, "the password is the pending one");
     env.signed_in(stage::CURRENT).await;
     let history = env.run_ok(&["history", "shop"]).await;
     assert!(history.contains("twinkey repair"), "{history}");

@@ -1,29 +1,29 @@
-//! The blocks of a page, and how each is marked: pure but for reading the pages.
+//! The code blocks of pages and their marks.
 
 use std::path::{Path, PathBuf};
 
-/// What a comment before a block says.
+/// The mark in a comment before a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
     None,
-    /// Between `<!-- walk -->` and `<!-- /walk -->`: scripts/readme-walk carries it out.
+    /// Between `<!-- walk -->` and `<!-- /walk -->`: executed by scripts/readme-walk.
     Walk,
-    /// `<!-- run -->`, `<!-- run postgres -->`
+    /// `<!-- run -->` or `<!-- run postgres -->`: executed.
     Run(Option<String>),
-    /// `<!-- needs AWS -->`: cannot be carried out here, and is read.
+    /// `<!-- needs AWS -->`: parsed, because it cannot run here.
     Needs(String),
-    /// `<!-- example -->`: not whole, or no input of a program.
+    /// `<!-- example -->`: incomplete, or not the input of a program.
     Example,
-    /// `<!-- file PATH -->`: is what that file holds.
+    /// `<!-- file PATH -->`: the content of that file.
     File(String),
     Unknown(String),
 }
 
 #[derive(Debug, Clone)]
 pub struct Block {
-    /// From the repository's root.
+    /// The path from the root of the repository.
     pub page: String,
-    /// Of its first line.
+    /// The number of its first line.
     pub line: usize,
     pub language: String,
     pub text: String,
@@ -34,7 +34,7 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page of the repository, by its path from the root.
+/// The path of every page, from the root of the repository.
 pub fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders = vec![repository().to_owned()];

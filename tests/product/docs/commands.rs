@@ -1,4 +1,4 @@
-//! Blocks of commands: read by the shell, and each command of twinkey by its own command line.
+//! Blocks of commands, parsed by the shell and by the command line of twinkey.
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -6,13 +6,13 @@ use clap::error::ErrorKind;
 use super::blocks::{Block, repository};
 use super::parsed::parse_with;
 
-/// What a page may use without a word: nothing of it needs more than a shell.
+/// Programs that a page may use without a mark.
 const PLAIN: [&str; 17] = [
     "[", "cargo", "cat", "cd", "cp", "curl", "df", "echo", "env", "export", "grep", "kill", "ls",
     "mkdir", "sqlite3", "test", "wait",
 ];
 
-/// Reads a block; `anything`: programs that are not ours are allowed in it.
+/// Checks a block. With `anything`, other programs are allowed.
 pub fn read(block: &Block, anything: bool) -> Result<(), String> {
     let script = script(block);
     parse_with("bash", &["-n"], &script)?;
@@ -26,7 +26,7 @@ pub fn read(block: &Block, anything: bool) -> Result<(), String> {
             other if anything || PLAIN.contains(&other) => {}
             other => {
                 return Err(format!(
-                    "nobody knows what {other:?} is here: mark the block <!-- needs WHAT -->, or <!-- run -->"
+                    "{other:?} is not allowed here: mark the block <!-- needs WHAT --> or <!-- run -->"
                 ));
             }
         }
@@ -34,7 +34,7 @@ pub fn read(block: &Block, anything: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// What a shell is given: of a console, what stands after `$ `.
+/// The script of a block; of a console, the lines after `$ `.
 pub fn script(block: &Block) -> String {
     if block.language != "console" {
         return block.text.clone();
@@ -79,14 +79,14 @@ fn make(words: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// The simple commands of a script, as words: without variables set before them, redirections, and documents that
-/// are given in place. As much of the shell's grammar as a page uses.
+/// The simple commands of a script as words, without variables, redirections and here-documents. It
+/// supports the part of the shell's grammar that pages use.
 fn commands(script: &str) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let mut lines = script.lines();
     while let Some(first) = lines.next() {
         let mut line = first.to_owned();
-        // Quotes and backslashes go on in the next line.
+        // Quotes and backslashes continue in the next line.
         while line.ends_with('\\') || line.matches('\'').count() % 2 == 1 {
             let Some(next) = lines.next() else { break };
             line = match line.strip_suffix('\\') {
@@ -101,7 +101,7 @@ fn commands(script: &str) -> Vec<Vec<String>> {
                 .next()
                 .unwrap_or_default();
             let end = end.trim_matches(['\'', '"', '<']).to_owned();
-            // `<<<` is a text and no document.
+            // `<<<` is a here-string and not a here-document.
             if !line.contains("<<<") {
                 lines.by_ref().find(|line| line.trim() == end);
             }
@@ -152,7 +152,7 @@ fn end(all: &mut [Vec<String>], word: Option<String>) {
     }
 }
 
-/// Without redirections and what is set before the command.
+/// The words without redirections and variable assignments.
 fn plain(words: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut skip = false;

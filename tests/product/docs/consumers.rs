@@ -1,7 +1,7 @@
-//! The examples of docs/consumers.md, while the credentials that they keep are rotated away under them.
+//! The examples of docs/consumers.md during rotations.
 //!
-//! Each opens connections as it would in an application; the connection itself is `psql`'s, or sqlx's. After two
-//! rotations what it kept is refused, and it must get in all the same, having read the secret once more.
+//! Each opens connections with `psql` or sqlx. After two rotations its cached credentials are
+//! refused. It must connect nevertheless, after it reads the secret once more.
 
 #[path = "../../../docs/consumers/reader.rs"]
 mod reader;
@@ -16,7 +16,7 @@ use tokio::process::Command;
 use super::blocks::repository;
 use super::parsed::parse_with;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Setup, SECRET, Environment};
+use twinkey_testkit::environment::{Environment, SECRET, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rust_example_reads_the_secret_again_when_refused() {
@@ -48,12 +48,12 @@ async fn the_rust_example_reads_the_secret_again_when_refused() {
     reader::connect(&mut credentials, open, is_refused)
         .await
         .unwrap();
-    assert_eq!(reads(), before + 1, "it was refused, and read once more");
+    assert_eq!(reads(), before + 1, "the refusal causes one read");
     reader::connect(&mut credentials, open, is_refused)
         .await
         .unwrap();
-    assert_eq!(reads(), before + 1, "what it read it keeps");
-    // What is no refusal is not tried again.
+    assert_eq!(reads(), before + 1, "the new credentials are cached");
+    // Other errors are not retried.
     let lost = async |_: Json| Err::<(), _>(sqlx::Error::PoolClosed);
     reader::connect(&mut credentials, lost, is_refused)
         .await
@@ -61,8 +61,8 @@ async fn the_rust_example_reads_the_secret_again_when_refused() {
     assert_eq!(reads(), before + 1);
 }
 
-/// A program that opens a connection for each line that it is given, and answers with the user and how often it has
-/// read the secret.
+/// Runs a program that opens a connection for each input line, and prints the user and the number
+/// of its reads of the secret.
 async fn gets_in(env: &Environment, mut program: Command) {
     let mut child = program
         .env("AWS_ACCESS_KEY_ID", "test")
@@ -83,7 +83,7 @@ async fn gets_in(env: &Environment, mut program: Command) {
     };
     assert_eq!(ask().await, "app 1");
     env.run_ok(&["rotate", "shop"]).await;
-    // What it keeps still signs in.
+    // The cached credentials still sign in.
     assert_eq!(ask().await, "app 1");
     env.run_ok(&["rotate", "shop"]).await;
     assert_eq!(ask().await, "app 2");

@@ -1,8 +1,8 @@
-//! The documentation, held against the program: every block of every page is executed, or read as what it claims
-//! to be. How to mark a block is in docs/writing.md.
+//! The documentation: every code block of every page is executed or parsed. docs/writing.md
+//! explains the marks.
 //!
-//! What can go wrong: a block is of a kind that nobody looks at. One that is neither executed nor read fails
-//! the test; so does a mark that nobody knows.
+//! # Failure modes
+//! - A block is neither executed nor parsed, or has an unknown mark: the test fails.
 
 mod blocks;
 mod commands;
@@ -14,16 +14,16 @@ use std::process::Stdio;
 
 use blocks::{Block, Mark, all_blocks};
 
-/// What is done with a block.
+/// Executes or parses a block, and returns what was done.
 fn check_block(block: &Block) -> Result<&'static str, String> {
     let text = &block.text;
     match (block.language.as_str(), &block.mark) {
-        (_, Mark::Unknown(mark)) => Err(format!("nobody knows the mark {mark:?}")),
+        (_, Mark::Unknown(mark)) => Err(format!("unknown mark {mark:?}")),
         (_, Mark::File(file)) => parsed::is_file(block, file).map(|()| "a file of its own"),
         ("sh" | "console", Mark::Walk) => commands::read(block, true).map(|()| "walked"),
         ("sh" | "console", Mark::Run(None)) => commands::read(block, true).map(|()| "executed"),
         ("sql", Mark::Run(Some(_))) => Ok("executed"),
-        (_, Mark::Run(_)) => Err("nobody executes that".into()),
+        (_, Mark::Run(_)) => Err("this language is not executed".into()),
         ("sh" | "console", Mark::Needs(_)) => commands::read(block, true).map(|()| "read"),
         ("sh" | "console", _) => commands::read(block, false).map(|()| "read"),
         ("" | "text", _) => Ok("shown"),
@@ -38,7 +38,7 @@ fn check_block(block: &Block) -> Result<&'static str, String> {
         ("js", _) => parsed::parse_with("node", &["--check", "-"], text).map(|()| "read"),
         (_, Mark::Example | Mark::Needs(_)) => Ok("shown"),
         (other, Mark::None | Mark::Walk) => Err(format!(
-            "nobody reads {other:?}: mark it <!-- example -->, <!-- file PATH --> or <!-- needs WHAT -->"
+            "{other:?} is not parsed: mark it <!-- example -->, <!-- file PATH --> or <!-- needs WHAT -->"
         )),
     }
 }
@@ -59,7 +59,7 @@ fn every_block_of_every_page_is_executed_or_parsed() {
     println!("{} blocks: {done:?}", blocks.len());
 }
 
-/// Blocks of the test's own, each wrong in its way.
+/// Each block is wrong in another way.
 #[test]
 fn a_wrong_block_is_reported() {
     let page = "<!-- example -->\n```toml\na = [\n```\n\n```toml\n[[rotation]]\nnam = \"x\"\n```\n\n\
@@ -74,7 +74,7 @@ fn a_wrong_block_is_reported() {
     }
 }
 
-/// Of the page on writing pages, so that it can be followed without a build.
+/// Blocks that docs/writing.md allows.
 #[test]
 fn a_correct_block_is_accepted() {
     let page = "```sh\ntwinkey check --offline | cat > x && make demo\n```\n\n<!-- needs AWS -->\n```sh\naws s3 ls \\\n  --no-sign-request\n```\n\n\

@@ -1,4 +1,4 @@
-//! Blocks that are read as what they claim to be.
+//! Parsers of blocks.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -29,14 +29,14 @@ fn of_format(text: &str, format: FileFormat) -> Result<(), String> {
     read.map(drop).map_err(|error| error.to_string())
 }
 
-/// A config, or sections of one: what such a piece leaves out is filled in.
+/// A config or a part of one. Required sections that are missing are added.
 pub fn config(text: &str) -> Result<(), String> {
     let mut whole = String::new();
     if !text.contains("[secrets]") {
         whole.push_str("[secrets]\nbackend = \"aws\"\n");
     }
     whole.push_str(text);
-    // A hook may name rotations of the config around it.
+    // A hook may name a rotation outside the block.
     if text.contains("[[hook]]") && !text.contains("[[rotation]]") {
         whole.push_str("\n[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders/db\"\n");
     }
@@ -44,7 +44,7 @@ pub fn config(text: &str) -> Result<(), String> {
     read.map(drop).map_err(|errors| errors.to_string())
 }
 
-/// By a program that ends well where it understands its input.
+/// Parses a text with a program that exits with status 0 for valid input.
 pub fn parse_with(program: &str, arguments: &[&str], text: &str) -> Result<(), String> {
     let mut child = quiet(program)
         .args(arguments)
@@ -66,12 +66,12 @@ pub fn parse_with(program: &str, arguments: &[&str], text: &str) -> Result<(), S
     ))
 }
 
-/// Whether a block is what a file holds; the path begins in the page's folder.
+/// Checks that a block equals a file, whose path is relative to the page.
 pub fn is_file(block: &Block, file: &str) -> Result<(), String> {
     let folder = repository().join(&block.page);
     let path = folder.parent().unwrap().join(file);
     let held = std::fs::read_to_string(&path).map_err(|e| format!("{file}: {e}"))?;
     (held == block.text)
         .then_some(())
-        .ok_or_else(|| format!("this is not what {file} holds"))
+        .ok_or_else(|| format!("the block differs from {file}"))
 }

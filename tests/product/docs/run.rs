@@ -1,4 +1,4 @@
-//! Blocks that are executed: statements on real servers, commands in an empty folder.
+//! Execution of blocks: statements on servers, and commands in an empty folder.
 
 use secrecy::ExposeSecret;
 use twinkey_testkit::mysql::LocalMysql;
@@ -23,7 +23,7 @@ async fn server<D: Database>() -> D {
     tokio::task::spawn_blocking(start).await.unwrap()
 }
 
-/// On a server with the role `app`, as a superuser.
+/// The server has the role `app`; statements run as a superuser.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_for_postgresql_run_on_a_server() {
     let server = server::<LocalPostgres>().await;
@@ -39,7 +39,7 @@ async fn statements_for_postgresql_run_on_a_server() {
     }
 }
 
-/// On a server with the schema `shop`, as the superuser.
+/// The server has the schema `shop`; statements run as the superuser.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_for_mariadb_run_on_a_server() {
     let server = server::<LocalMysql>().await;
@@ -61,8 +61,8 @@ async fn statements_for_mariadb_run_on_a_server() {
     );
 }
 
-/// In a folder with config/examples/aws.toml. Of a console, what is printed is what the page shows; a line of
-/// `…` stands for any others.
+/// The folder has config/examples/aws.toml. A console block must have the output of its commands; a
+/// line `…` matches the rest.
 #[test]
 fn marked_commands_run_and_print_what_the_page_shows() {
     for block in marked(None) {
@@ -77,7 +77,7 @@ fn marked_commands_run_and_print_what_the_page_shows() {
         );
         let is_console = block.language == "console";
         let mut bash = quiet("bash");
-        // A console shows failures too.
+        // The commands of a console may fail.
         bash.args(if is_console {
             ["-uo", "pipefail"]
         } else {

@@ -1,4 +1,4 @@
-//! What others do while a run is on: each has its own code, and harms nobody.
+//! Changes by other processes and people during a run. Each has its own code.
 
 use std::process::Output;
 
@@ -7,12 +7,12 @@ use sqlx::postgres::PgConnection;
 use tokio::task::JoinHandle;
 use twinkey_stores::stage;
 
-use twinkey_testkit::environment::{Setup, SECRET, Environment, free_address, run, until, value};
+use twinkey_testkit::environment::{Environment, SECRET, Setup, free_address, run, until, value};
 
-/// A lock that nothing but these tests takes.
+/// A lock that only these tests use.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4711)";
 
-/// A shop whose runs wait in `test` until the connection's transaction ends.
+/// An environment whose runs wait in `test` until the transaction of the connection ends.
 async fn held() -> (Environment, PgConnection) {
     let plan = Setup {
         rotation: format!("probe = [\"{PROBE}\"]"),
@@ -25,7 +25,7 @@ async fn held() -> (Environment, PgConnection) {
     (env, holder)
 }
 
-/// Begins a run, which is in `test` when this comes back.
+/// Starts a run, and returns when it is in `test`.
 async fn begun(env: &Environment) -> JoinHandle<Output> {
     let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     let output = command.args(["rotate", "shop"]).output();
@@ -44,7 +44,7 @@ async fn a_second_run_of_a_rotation_is_refused_in_any_journal() {
     let (env, mut holder) = held().await;
     let first = begun(&env).await;
     env.refuses(&["rotate", "shop"], "already_running").await;
-    // Another worker with a journal of its own meets it in the database.
+    // A worker with another journal is refused by the lock in the database.
     let config = std::fs::read_to_string(env.config()).unwrap();
     let other = config.replace("journal.db", "other.db");
     std::fs::write(env.config(), other).unwrap();
@@ -74,7 +74,8 @@ async fn a_secret_edited_during_a_run_keeps_the_edit() {
 }
 
 fn hint_of(message: &str) -> &str {
-    message.split_once("hint: ")
+    message
+        .split_once("hint: ")
         .map_or("", |(_, hint)| hint.trim())
 }
 
@@ -90,7 +91,7 @@ async fn a_store_that_keeps_throttling_has_its_own_code() {
 async fn a_file_that_is_not_a_journal_is_reported_and_kept() {
     let env = Environment::open(Setup::default()).await;
     let journal = env.folder.path().join("journal.db");
-    let text = "a file of somebody else's, and no database";
+    let text = "another file, and not a database";
     std::fs::write(&journal, text).unwrap();
     let message = env.fails(&["status"], 1, "journal_unavailable").await;
     assert!(message.contains("journal"), "{message}");

@@ -1,13 +1,13 @@
-//! Every way in which a run can be refused: its own code, a hint, exit status 1, and nothing changed.
+//! Refused runs: each has its own code, a hint, and exit status 1, and changes nothing.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value as Json, json};
 use twinkey_stores::stage;
 use twinkey_testkit::postgres::LocalPostgres;
 
-use twinkey_testkit::environment::{Database, MASTER_SECRET, Setup, SECRET, Environment, run};
+use twinkey_testkit::environment::{Database, Environment, MASTER_SECRET, SECRET, Setup, run};
 
-/// Runs `rotate` and `check`; both must say the code, and change nothing.
+/// Runs `rotate` and `check`. Both must report the code and change nothing.
 pub async fn is_refused<D: Database>(env: &Environment<D>, code: &str) -> String {
     let before = env.state().await;
     let message = env.fails(&["rotate", "shop"], 1, code).await;
@@ -22,7 +22,10 @@ pub async fn is_refused<D: Database>(env: &Environment<D>, code: &str) -> String
         "{found}"
     );
     assert_eq!(env.state().await, before, "{code}");
-    assert!(!message.contains("0123456789"), "a password is in: {message}");
+    assert!(
+        !message.contains("0123456789"),
+        "a password is in: {message}"
+    );
     message
 }
 
@@ -80,7 +83,7 @@ async fn each_broken_secret_has_its_own_code_and_names_what_is_wrong() {
     env.put(MASTER_SECRET, &without(master.clone(), "username"))
         .await;
     is_refused(&env, "secret_malformed").await;
-    // A managed master secret holds nothing but the credentials.
+    // A managed master secret has only the credentials.
     env.put(
         MASTER_SECRET,
         &json!({"username": "rdsmaster", "password": master["password"]}),
@@ -106,7 +109,7 @@ async fn missing_secrets_and_unreachable_hosts_have_their_own_codes() {
     let config = std::fs::read_to_string(env.config()).unwrap();
     std::fs::write(env.config(), config.replace(SECRET, "prod/nowhere")).unwrap();
     is_refused(&env, "secret_not_found").await;
-    std::fs::write(env.config(), config.replace(MASTER_SECRET, "prod/nobody")).unwrap();
+    std::fs::write(env.config(), config.replace(MASTER_SECRET, "prod/missing")).unwrap();
     is_refused(&env, "secret_not_found").await;
 }
 
@@ -130,7 +133,10 @@ async fn a_store_that_denies_or_is_unreachable_has_its_own_code() {
     let env = Environment::open(Setup::default()).await;
     env.stand_in().faults().deny("PutSecretValue");
     let message = env.refuses(&["rotate", "shop"], "store_denied").await;
-    assert!(message.contains("secretsmanager:PutSecretValue"), "{message}");
+    assert!(
+        message.contains("secretsmanager:PutSecretValue"),
+        "{message}"
+    );
 
     let config = std::fs::read_to_string(env.config()).unwrap();
     let gone = config.replace(&env.stand_in().url(), "http://127.0.0.1:1");
@@ -164,7 +170,7 @@ async fn a_missing_admin_option_is_reported_with_its_statement() {
         .await;
         let mut root = env.root("postgres").await;
         if version < 16 {
-            // There CREATEROLE is all that is needed.
+            // CREATEROLE suffices in these versions.
             run(&mut root, "ALTER ROLE rdsmaster NOCREATEROLE").await;
         } else {
             run(&mut root, "REVOKE app FROM rdsmaster").await;
@@ -205,7 +211,7 @@ async fn sessions_of_the_standby_stop_a_manual_run() {
     drop(lingering);
 }
 
-/// A certificate authority, and a certificate of its for `name`: (root, chain, key) as PEM.
+/// A root certificate, and a certificate for `name` with its key, as PEM.
 fn certificate(name: &str) -> (String, String, String) {
     let root_key = KeyPair::generate().unwrap();
     let mut root = CertificateParams::new(Vec::new()).unwrap();
@@ -229,7 +235,7 @@ async fn tls_is_verified_and_has_no_fallback() {
     let env = Environment::open(plan).await;
     std::fs::write(env.folder.path().join("ca.pem"), &root).unwrap();
 
-    // The secret says 127.0.0.1, the certificate localhost.
+    // The secret has 127.0.0.1, and the certificate localhost.
     is_refused(&env, "tls_failed").await;
 
     let (current, _) = env.read(stage::CURRENT).await;
@@ -248,7 +254,7 @@ async fn tls_is_verified_and_has_no_fallback() {
     is_refused(&env, "tls_failed").await;
     assert!(
         !env.log().contains("no encryption"),
-        "nobody tried plain text"
+        "no connection without TLS"
     );
 }
 

@@ -1,8 +1,8 @@
-//! An application that opens connections all the time, with credentials that it keeps for as long as `min_interval`
-//! lets it, through many rotations over PostgreSQL and MariaDB.
+//! An application that opens connections continuously, with credentials cached for up to
+//! `min_interval`, during many rotations on PostgreSQL and MariaDB.
 //!
-//! A connection that is refused fails the test, unless its credentials were older than `min_interval` when the
-//! answer came: on a machine that is busy, the application itself is slow.
+//! A refused connection fails the test, unless its credentials were older than `min_interval` when
+//! the response arrived: on a busy machine the application itself is slow.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -28,17 +28,17 @@ use twinkey_core::telemetry::Clock;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
 
-use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
+use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 use twinkey_testkit::environment::{Backend, FIRST, MASTER_SECRET, Setup};
 
 const MARIA_MASTER: &str = "prod/maria-master";
 const INTERVAL: Duration = Duration::from_secs(3);
-/// What is left of `min_interval` is for the connection.
+/// The rest of `min_interval` is for the connection.
 const CACHE: Duration = Duration::from_millis(2500);
 /// Connections a second.
 const RATE: u64 = 200;
-/// Connections at once, at the most.
+/// The maximum of concurrent connections.
 const AT_ONCE: usize = 64;
 
 /// Pairs on both servers, in one store.
@@ -51,7 +51,7 @@ struct SoakFixture {
 }
 
 impl SoakFixture {
-    /// Half of the pairs on PostgreSQL, half on MariaDB.
+    /// Opens half of the pairs on PostgreSQL and half on MariaDB.
     async fn open(pairs: usize) -> Self {
         let plan = Setup {
             settings: vec!["log_statement=none".into(), "max_connections=300".into()],
@@ -77,7 +77,8 @@ impl SoakFixture {
             let create = format!("CREATE USER {user}@'%' IDENTIFIED BY '{FIRST}'");
             let grant = format!("GRANT SELECT, INSERT ON shop.* TO {user}@'%'");
             fixture.mariadb.sql(&[&create, &grant]).await;
-            fixture.put(&secret(pair), &fixture.mariadb.document(&user, FIRST))
+            fixture
+                .put(&secret(pair), &fixture.mariadb.document(&user, FIRST))
                 .await;
         }
         let master = fixture.mariadb.master.expose_secret();
@@ -125,6 +126,7 @@ impl SoakFixture {
                 clock: Clock::system(),
                 hosts: HostLimits::new(8),
                 aws: twinkey_core::aws::Aws::default(),
+                rds: twinkey::rds::RdsEndpoints::default(),
                 idle_admins: IdleAdmins::none(),
             },
             journal: Arc::new(journal.unwrap()),
@@ -133,7 +135,7 @@ impl SoakFixture {
         }
     }
 
-    /// The credentials of a pair as the application has them, and since when.
+    /// The cached credentials of a pair, and the time of their read.
     async fn credentials(&self, pair: usize) -> (Json, Instant) {
         let cached = self.cache.lock().get(&pair).cloned();
         if let Some(fresh) = cached.filter(|(_, at)| at.elapsed() < CACHE) {
@@ -147,7 +149,7 @@ impl SoakFixture {
         self.cache.lock()[&pair].clone()
     }
 
-    /// Opens one connection, and works with it.
+    /// Opens one connection, and inserts a row.
     async fn connects(&self, pair: usize) -> Result<(), RefusedConnection> {
         let (document, at) = self.credentials(pair).await;
         let done = if pair < self.postgres.count {
@@ -173,12 +175,12 @@ impl SoakFixture {
 }
 
 struct RefusedConnection {
-    /// The credentials were used for longer than they may be.
+    /// The credentials were older than [`INTERVAL`].
     too_old: bool,
     why: String,
 }
 
-/// What the application met.
+/// The connections of the application.
 #[derive(Default)]
 struct ConnectionTally {
     opened: u64,
@@ -187,7 +189,7 @@ struct ConnectionTally {
     took: Duration,
 }
 
-/// Opens connections at a steady rate until told to stop.
+/// Opens connections at a constant rate until `stop`.
 async fn application(fixture: Arc<SoakFixture>, stop: CancellationToken) -> ConnectionTally {
     let begun = Instant::now();
     let permits = Arc::new(Semaphore::new(AT_ONCE));
@@ -228,7 +230,8 @@ impl ConnectionTally {
     }
 }
 
-/// Rotates one pair over and over, as often as `min_interval` lets it, until `wanted` rotations of all pairs are done.
+/// Rotates one pair as often as `min_interval` allows, until `required` rotations of all pairs are
+/// done.
 async fn rotate(rotator: Rotator, rotation: Rotation, done: Arc<AtomicUsize>, required: usize) {
     let never = CancellationToken::new();
     while done.load(Ordering::Relaxed) < required {
@@ -247,12 +250,12 @@ async fn rotate(rotator: Rotator, rotation: Rotation, done: Arc<AtomicUsize>, re
             Claim::Claimed(claimed) => {
                 let run = rotator.carry_out(&rotation, &order, *claimed, &never).await;
                 let code = run.error.as_ref().map(|e| e.code.as_str());
-                // The store's time of AWSCURRENT may say that it is too soon where the journal does not.
+                // The store's time of AWSCURRENT may be later than the journal's.
                 let waits = matches!(code, Some("too_soon"));
                 assert!(run.state == RunState::Succeeded || waits, "{run:?}");
                 done.fetch_add(usize::from(!waits), Ordering::Relaxed);
             }
-            other => panic!("nobody else rotates: {other:?}"),
+            other => panic!("the run was not claimed: {other:?}"),
         }
     }
 }
@@ -265,7 +268,12 @@ async fn soak(pairs: usize, required: usize) {
     let done = Arc::new(AtomicUsize::new(0));
     let mut rotating = JoinSet::new();
     for rotation in fixture.rotations() {
-        rotating.spawn(rotate(rotator.clone(), rotation, Arc::clone(&done), required));
+        rotating.spawn(rotate(
+            rotator.clone(),
+            rotation,
+            Arc::clone(&done),
+            required,
+        ));
     }
     while let Some(ended) = rotating.join_next().await {
         ended.unwrap();
@@ -283,7 +291,10 @@ async fn soak(pairs: usize, required: usize) {
     );
     let some = &tally.failures[..tally.failures.len().min(10)];
     assert!(tally.failures.is_empty(), "{some:#?}");
-    assert!(tally.opened > required as u64, "the application was at work");
+    assert!(
+        tally.opened > required as u64,
+        "the application opened connections"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +302,7 @@ async fn cached_credentials_are_accepted_during_rotations() {
     soak(8, 40).await;
 }
 
-/// `make soak`: some minutes.
+/// Runs for some minutes (`make soak`).
 #[ignore = "takes minutes: make soak"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_rotations_cost_an_application_no_connection() {

@@ -1,4 +1,4 @@
-//! Every command of the command line, each with everything logged, as text and as JSON.
+//! Every command with full logging, as text and as JSON.
 
 use std::process::{Output, Stdio};
 
@@ -8,23 +8,23 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
 use twinkey::cli::Cli;
 
-use super::record_passwords;
 use super::fixture::LeakFixture;
+use super::record_passwords;
 use crate::faults::failures::with;
 use twinkey_testkit::leak_scan::LeakScan;
 
 pub const LOGGED: [&[&str]; 2] = [&["-vv"], &["-vv", "--log-format", "json"]];
 
-/// One way to call a command.
+/// One invocation of a command.
 struct Invocation {
     args: Vec<&'static str>,
-    /// What it reads, if it does.
+    /// The standard input.
     input: Option<String>,
-    /// Whether it can be done in this place.
+    /// Whether it must succeed in this environment.
     good: bool,
 }
 
-/// Every command of the program, as `secret put`.
+/// Every command with its subcommands, for example `secret put`.
 pub fn every_command() -> Vec<(String, Command)> {
     fn leaves(path: &str, command: &Command, all: &mut Vec<(String, Command)>) {
         for command in command.get_subcommands() {
@@ -41,7 +41,7 @@ pub fn every_command() -> Vec<(String, Command)> {
     all
 }
 
-/// How a command is called here. A new one has to be added, or the scan fails.
+/// The invocations of a command. A new command must be added here, or the scan fails.
 async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocation> {
     let local = fixture.is_local();
     let invocation = |args: &[&'static str]| Invocation {
@@ -54,15 +54,15 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
         ..invocation(args)
     };
     match command {
-        // By themselves: `serving.rs`, `demo.rs`.
-        // And by itself where the store is served, in `served.rs`: its secret is printed, once.
+        // `serving.rs` and the tests of the demo scan these. `served.rs` scans `keys add`, which
+        // prints a secret once.
         "serve" | "demo" | "keys add" => vec![],
         "keys list" => vec![in_store(&["keys", "list"])],
         "keys remove" => vec![Invocation {
             good: false,
-            ..invocation(&["keys", "remove", "TWKYNOBODYHASTHISKEY"])
+            ..invocation(&["keys", "remove", "TWKYTHISKEYDOESNOTEX"])
         }],
-        // Nobody listens there.
+        // No process listens on this port.
         "healthz" => vec![Invocation {
             good: false,
             ..invocation(&["healthz", "--url", "http://127.0.0.1:1/healthz"])
@@ -73,16 +73,32 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
             invocation(&["rotate", P::ROTATION]),
             invocation(&["rotate", P::ROTATION, "--force", "--reason", "the scan"]),
         ],
-        "rollback" => vec![invocation(&["rollback", P::ROTATION, "--reason", "the scan"])],
+        "rollback" => vec![invocation(&[
+            "rollback",
+            P::ROTATION,
+            "--reason",
+            "the scan",
+        ])],
         "repair" => vec![
             invocation(&["repair", P::ROTATION]),
             invocation(&["repair", P::ROTATION, "--apply"]),
         ],
-        "status" => vec![invocation(&["status"]), invocation(&["status", P::ROTATION])],
-        "history" => vec![invocation(&["history"]), invocation(&["history", P::ROTATION])],
+        "status" => vec![
+            invocation(&["status"]),
+            invocation(&["status", P::ROTATION]),
+        ],
+        "history" => vec![
+            invocation(&["history"]),
+            invocation(&["history", P::ROTATION]),
+        ],
         "pause" => vec![invocation(&["pause", P::ROTATION])],
         "resume" => vec![invocation(&["resume", P::ROTATION])],
-        "schedule" => vec![invocation(&["schedule", "cron(0 7 * * ? *)", "--window", "1h"])],
+        "schedule" => vec![invocation(&[
+            "schedule",
+            "cron(0 7 * * ? *)",
+            "--window",
+            "1h",
+        ])],
         "secret put" => {
             let current = fixture.documents().await.remove(0);
             let broken = format!("{current} {current}");
@@ -93,7 +109,7 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
             };
             vec![put(current.to_string(), local), put(broken, false)]
         }
-        // Without `--field` it prints the document, which is what it is for: see `the_scan_finds`.
+        // Without `--field` it prints the document: see `finds_printed_passwords`.
         "secret get" => vec![
             in_store(&["secret", "get", P::SECRET, "--field", "host"]),
             in_store(&[
@@ -116,11 +132,14 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
                 "--region",
                 "eu-west-1",
             ];
-            vec![invocation(&fixture), invocation(&[&fixture[..], &["--ask"]].concat())]
+            vec![
+                invocation(&fixture),
+                invocation(&[&fixture[..], &["--ask"]].concat()),
+            ]
         }
         "grants-for-master" => vec![invocation(&["grants-for-master", "postgres"])],
         "import" => {
-            let nobody = [
+            let unreachable = [
                 "--region",
                 "eu-west-1",
                 "--endpoint-url",
@@ -128,16 +147,16 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
             ];
             vec![Invocation {
                 good: false,
-                ..invocation(&[&["import", "--from-aws"][..], &nobody].concat())
+                ..invocation(&[&["import", "--from-aws"][..], &unreachable].concat())
             }]
         }
         "completions" => vec![invocation(&["completions", "bash"])],
         "man" => vec![invocation(&["man"])],
-        other => panic!("there is a new command, {other}: say here how the scan calls it"),
+        other => panic!("add the command {other} here"),
     }
 }
 
-/// Runs everything that can be run, and keeps all that it says.
+/// Runs every command, and adds its output to the scan.
 pub async fn run_every_command<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     for (name, command) in every_command() {
         let json = command.get_arguments().any(|arg| arg.get_id() == "json");
@@ -150,7 +169,11 @@ pub async fn run_every_command<P: LeakFixture>(fixture: &P, scan: &mut LeakScan)
                 }
                 let output = run(fixture, scan, &args, invocation.input.as_deref()).await;
                 let message = String::from_utf8_lossy(&output.stderr);
-                assert_eq!(output.status.success(), invocation.good, "{args:?}: {message}");
+                assert_eq!(
+                    output.status.success(),
+                    invocation.good,
+                    "{args:?}: {message}"
+                );
                 assert!(name != "rotate" || message.lines().count() > 5, "{message}");
                 record_passwords(fixture, scan).await;
             }
@@ -158,7 +181,7 @@ pub async fn run_every_command<P: LeakFixture>(fixture: &P, scan: &mut LeakScan)
     }
 }
 
-/// Secrets that are wrong, each with its password in it: what is said of them must not quote it.
+/// Runs commands on wrong secrets that contain a password. Errors must not quote it.
 pub async fn run_with_broken_secrets<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     let wrong = "Wrong-9876543210-zyxwvu-ABC";
     scan.add_password(wrong);
@@ -201,12 +224,14 @@ pub async fn run_with_broken_secrets<P: LeakFixture>(fixture: &P, scan: &mut Lea
             refused += u32::from(!output.status.success());
         }
         fixture.put_text(P::SECRET, &current.to_string()).await;
-        fixture.put_text(P::MASTER_SECRET, &master.to_string()).await;
+        fixture
+            .put_text(P::MASTER_SECRET, &master.to_string())
+            .await;
     }
     assert!(refused > 10, "{refused} commands had something to say");
 }
 
-/// Runs the binary to its end, and keeps what it says, how it was called, and what it was given.
+/// Runs the program, and adds its output, arguments and environment to the scan.
 pub async fn run<P: LeakFixture>(
     fixture: &P,
     scan: &mut LeakScan,
@@ -220,7 +245,12 @@ pub async fn run<P: LeakFixture>(
     output
 }
 
-async fn execute<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, args: &[&str], input: Option<&str>) -> Output {
+async fn execute<P: LeakFixture>(
+    fixture: &P,
+    scan: &mut LeakScan,
+    args: &[&str],
+    input: Option<&str>,
+) -> Output {
     let mut child: Child = fixture
         .command()
         .args(args)
@@ -231,18 +261,20 @@ async fn execute<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, args: &[&str]
         .unwrap();
     scan.add_process(child.id().unwrap(), &format!("{args:?}"));
     let mut stdin = child.stdin.take().unwrap();
-    // A command that reads nothing may have ended by now.
+    // A command that reads nothing may have exited.
     let _ = stdin.write_all(input.unwrap_or_default().as_bytes()).await;
     drop(stdin);
     child.wait_with_output().await.unwrap()
 }
 
-/// The one command that prints passwords, because it is asked to: the scan finds them in what it prints,
-/// and nowhere in what it logs.
+/// `secret get` prints passwords: the scan must find them in its output, and not in its log.
 pub async fn finds_printed_passwords<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     let args = ["-vv", "secret", "get", P::SECRET];
     let output = execute(fixture, scan, &args, None).await;
-    assert!(scan.find_in(&output.stdout).is_some(), "it was not found");
+    assert!(
+        scan.find_in(&output.stdout).is_some(),
+        "the scan missed a printed password"
+    );
     scan.add_text("the log of `secret get`", output.stderr);
     let field = ["-vv", "secret", "get", P::SECRET, "--field", "password"];
     let output = execute(fixture, scan, &field, None).await;

@@ -1,4 +1,4 @@
-//! Where the scan is done: a shop on any engine, or a warehouse.
+//! The environment of a scan, on any engine.
 
 use std::path::Path;
 
@@ -9,27 +9,27 @@ use twinkey_stores::stage;
 
 use crate::redshift::fixture::{self, RedshiftFixture};
 use crate::redshift::secrecy::statements_of_the_api;
-use twinkey_testkit::environment::{Backend, Database, MASTER_SECRET, SECRET, Environment};
+use twinkey_testkit::environment::{Backend, Database, Environment, MASTER_SECRET, SECRET};
 
 const LABELS: [&str; 3] = [stage::CURRENT, stage::PENDING, stage::PREVIOUS];
 
 pub trait LeakFixture {
-    /// The rotation's name.
+    /// The name of the rotation.
     const ROTATION: &'static str;
     const SECRET: &'static str;
     const MASTER_SECRET: &'static str;
 
-    /// The binary, ready to be given arguments.
+    /// A command of the program.
     fn command(&self) -> Command;
-    /// Where its config, its journal and its other files are.
+    /// The folder of the config, the journal and other files.
     fn folder(&self) -> &Path;
-    /// Whether its store is the embedded one.
+    /// Whether the store is the embedded one.
     fn is_local(&self) -> bool;
-    /// The documents under the labels that there are, AWSCURRENT's first.
+    /// The documents of all labels, AWSCURRENT first.
     async fn documents(&self) -> Vec<Json>;
     fn master(&self) -> Json;
     async fn put_text(&self, name: &str, text: &str);
-    /// What the server tells of the statements that it was sent.
+    /// The server's log of statements.
     async fn log(&self) -> String;
 }
 
@@ -111,7 +111,7 @@ impl LeakFixture for RedshiftFixture {
         store.create_or_put(name, &text).await.unwrap();
     }
 
-    /// As anybody with the worker's role would ask the Data API, which tells it for a day.
+    /// The statements that the Data API lists for a day.
     async fn log(&self) -> String {
         statements_of_the_api(self).await.join("\n")
     }

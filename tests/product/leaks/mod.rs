@@ -1,7 +1,7 @@
-//! No password, and no eight characters of one, leave the process by any way but the ones they must.
+//! A scan for passwords: no eight characters of one leave the process unintentionally.
 //!
-//! Every command and every route there is, with everything logged, on every engine and both stores: what
-//! the process says, logs, answers and writes, how it is called, and what its servers log.
+//! The scan runs every command and route with full logging, on every engine and both stores. It
+//! reads output, logs, responses, files, process arguments and the logs of servers.
 
 mod commands;
 mod fixture;
@@ -13,24 +13,24 @@ use secrecy::ExposeSecret;
 use self::fixture::LeakFixture;
 use crate::redshift::fixture::{Deployment, RedshiftFixture};
 use crate::served::serve_store;
-use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
-use twinkey_testkit::environment::{Backend, Database, FIRST, Setup, Environment, free_address};
+use twinkey_testkit::environment::{Backend, Database, Environment, FIRST, Setup, free_address};
+use twinkey_testkit::leak_scan::LeakScan;
 
-/// Notes the passwords that there are now.
+/// Adds the current passwords to the scan.
 async fn record_passwords<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     for document in fixture.documents().await {
         scan.add_password(document["password"].as_str().expect("a password"));
     }
 }
 
-/// A plan whose worker listens at `address`, for those with the token in `file`.
+/// Options of a worker that listens at `address` with the token in `file`.
 fn listening(address: &str, file: &std::path::Path) -> Setup {
     std::fs::write(file, serving::TOKEN).unwrap();
     let file = file.display();
     Setup {
-        // What a hook's program is given, it tells the log.
+        // The hook logs its environment.
         config: format!(
             "[server]\nlisten = \"{address}\"\nadmin_token_file = \"{file}\"\n[[hook]]\nkind = \"exec\"\ncommand = [\"/usr/bin/env\"]"
         ),
@@ -38,8 +38,8 @@ fn listening(address: &str, file: &std::path::Path) -> Setup {
     }
 }
 
-/// Does everything there is to do and looks everywhere. `known` are passwords of the beginning; `hashed`
-/// is what the server's log must hold, so that it is known to log what changes a password.
+/// Runs every command and route, and scans everything. `known` are the first passwords. `hashed` is
+/// a text that the log of the server must contain.
 async fn scan_everything<P: LeakFixture>(
     fixture: &P,
     known: &[&str],
@@ -47,12 +47,14 @@ async fn scan_everything<P: LeakFixture>(
     hashed: &str,
 ) -> LeakScan {
     let mut scan = LeakScan::default();
-    known.iter().for_each(|password| scan.add_password(password));
+    known
+        .iter()
+        .for_each(|password| scan.add_password(password));
     scan.add_password(serving::TOKEN);
     scan.add_password(fixture.master()["password"].as_str().unwrap());
     record_passwords(fixture, &mut scan).await;
     let known = scan.passwords();
-    // The fixture itself sets the first passwords in clear: the server's log is looked at from here.
+    // The fixture sets the first passwords in clear before this position of the log.
     let from = fixture.log().await.len();
 
     commands::run_every_command(fixture, &mut scan).await;
@@ -62,18 +64,22 @@ async fn scan_everything<P: LeakFixture>(
     }
     assert!(
         scan.passwords() >= known + 7,
-        "six rotations made six new passwords, and there is a wrong one"
+        "six rotations and a wrong password add seven"
     );
     scan.add_files(fixture.folder());
     let log = &fixture.log().await[from..];
-    assert!(log.contains(hashed), "the server logs what changes");
+    assert!(log.contains(hashed), "the server logs changes");
     scan.add_nonempty("the server's log", log);
     scan.assert_clean();
     scan
 }
 
-/// The same in a shop, whose superuser twinkey never hears of.
-async fn scan_environment<D: Database>(env: &Environment<D>, address: &str, hashed: &str) -> LeakScan {
+/// The scan of an environment, including the superuser's password.
+async fn scan_environment<D: Database>(
+    env: &Environment<D>,
+    address: &str,
+    hashed: &str,
+) -> LeakScan {
     let root = env.server.superuser().password.expose_secret();
     scan_everything(env, &[FIRST, root], address, hashed).await
 }
@@ -118,7 +124,16 @@ async fn no_piece_of_a_password_leaves_the_process_on_documentdb() {
 async fn no_piece_of_a_password_leaves_the_process_on_redshift() {
     let (address, token) = (free_address(), tempfile::NamedTempFile::new().unwrap());
     let server = listening(&address, token.path()).config;
-    let more = format!("master_secret = \"{}\"\n{server}", crate::redshift::fixture::MASTER_SECRET);
+    let more = format!(
+        "master_secret = \"{}\"\n{server}",
+        crate::redshift::fixture::MASTER_SECRET
+    );
     let house = RedshiftFixture::open(Deployment::Cluster, "", &more).await;
-    scan_everything(&house, &[crate::redshift::fixture::FIRST], &address, " PASSWORD 'md5").await;
+    scan_everything(
+        &house,
+        &[crate::redshift::fixture::FIRST],
+        &address,
+        " PASSWORD 'md5",
+    )
+    .await;
 }

@@ -1,4 +1,4 @@
-//! The served store of the worker: keys' secrets and tokens are passwords too, and so is what is written through it.
+//! The served store: secrets and tokens of keys, and written values, are passwords too.
 
 use std::time::SystemTime;
 
@@ -7,22 +7,22 @@ use serde_json::{Value as Json, json};
 use twinkey_core::telemetry::Clock;
 
 use super::fixture::LeakFixture;
-use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::until;
+use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::signed;
 
 const WRITTEN: [&str; 2] = ["Written-0123456789-abc", "Written-9876543210-xyz"];
 const TOKEN: &str = "X-Aws-Parameters-Secrets-Token";
 
-/// Where the place's store is served, if it is.
+/// The address of the served store, if there is one.
 fn address<P: LeakFixture>(fixture: &P) -> Option<String> {
     let config = std::fs::read_to_string(fixture.folder().join("twinkey.toml")).unwrap();
     let (_, rest) = config.split_once("serve = { listen = \"")?;
     Some(rest.split('"').next().unwrap().to_owned())
 }
 
-/// Makes a key, does everything with it that there is to do, and keeps all answers but those that are to hold a
-/// value.
+/// Creates a key, calls every action with it, and adds the responses to the scan, except those that
+/// must contain a value.
 pub async fn ask_the_served_store<P: LeakFixture>(fixture: &P, scan: &mut LeakScan) {
     let Some(address) = address(fixture) else {
         return;
@@ -41,9 +41,11 @@ pub async fn ask_the_served_store<P: LeakFixture>(fixture: &P, scan: &mut LeakSc
         text("AgentToken"),
     );
     scan.add_password(&secret);
-    // What stands in front of it is the key's id, which is told.
+    // The prefix is the id of the key, which is public.
     scan.add_password(token.split_once('.').unwrap().1);
-    WRITTEN.iter().for_each(|written| scan.add_password(written));
+    WRITTEN
+        .iter()
+        .for_each(|written| scan.add_password(written));
 
     let client = Client::new();
     let agent = |path: &str, token: &str| {
@@ -51,7 +53,7 @@ pub async fn ask_the_served_store<P: LeakFixture>(fixture: &P, scan: &mut LeakSc
             .get(format!("http://{address}{path}"))
             .header(TOKEN, token)
     };
-    until("the worker knows the key", async || {
+    until("the worker has loaded the key", async || {
         agent("/v1/none", &token).send().await.unwrap().status() != 403
     })
     .await;

@@ -5,17 +5,23 @@ use std::process::Stdio;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value as Json;
 
-use super::record_passwords;
 use super::fixture::LeakFixture;
+use super::record_passwords;
 use super::served::ask_the_served_store;
 use crate::admin::dashboard::DashboardClient;
-use twinkey_testkit::leak_scan::LeakScan;
 use twinkey_testkit::environment::until;
+use twinkey_testkit::leak_scan::LeakScan;
 
 pub const TOKEN: &str = "Token-0123456789-abcdef-XYZ-of-the-scan";
 
-/// Serves with everything logged, asks every route, and keeps every answer, file and log.
-pub async fn ask_every_route<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, address: &str, logged: &[&str]) {
+/// Serves with full logging, requests every route, and adds all responses, files and logs to the
+/// scan.
+pub async fn ask_every_route<P: LeakFixture>(
+    fixture: &P,
+    scan: &mut LeakScan,
+    address: &str,
+    logged: &[&str],
+) {
     let log = fixture.folder().join(format!("serve{}.log", logged.len()));
     let file = || {
         std::fs::File::options()
@@ -33,7 +39,7 @@ pub async fn ask_every_route<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, a
         .unwrap();
     let url = format!("http://{address}");
     until("the worker is ready", async || {
-        assert_eq!(serve.try_wait().unwrap(), None, "serve ended");
+        assert_eq!(serve.try_wait().unwrap(), None, "serve exited");
         let ready = reqwest::get(format!("{url}/readyz")).await;
         ready.is_ok_and(|answer| answer.status().is_success())
     })
@@ -46,15 +52,15 @@ pub async fn ask_every_route<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, a
     for (method, path) in twinkey::admin::all_routes() {
         let id = last_run(fixture).await["id"].as_str().unwrap().to_owned();
         let there = path.replace("{name}", P::ROTATION).replace("{id}", &id);
-        assert!(!there.contains('{'), "{path}: say here what stands for it");
+        assert!(!there.contains('{'), "{path}: add a value for it here");
         let page = pages.contains(&(method, path));
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let ask = |path: &str| {
             let request = client.request(method.clone(), format!("{url}{path}"));
-            // An id of another worker is answered with all the events that are remembered.
+            // An id of another worker returns all stored events.
             request.header("Last-Event-ID", format!("{:032}-1", 0))
         };
-        // Pages know people by their session, and forms by its mark; the rest knows the token.
+        // Pages need a session, and forms its CSRF token; the API needs the token.
         let allowed = |request: RequestBuilder| match page {
             true => request.header("Cookie", &session.cookie),
             false => request.bearer_auth(TOKEN),
@@ -66,7 +72,7 @@ pub async fn ask_every_route<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, a
         let answer = kept(scan, allowed(asked)).await;
         assert!(answer.is_success(), "{method} {path}: {answer}");
         wait_for_the_run(fixture).await;
-        // What it says to those who may not, and of what is not there or not understood.
+        // Responses to unauthorized, unknown and invalid requests.
         kept(scan, ask(&there)).await;
         kept(scan, ask(&there).bearer_auth("Wrong")).await;
         let nowhere = path.replace("{name}", "shup").replace("{id}", "none");
@@ -86,7 +92,7 @@ pub async fn ask_every_route<P: LeakFixture>(fixture: &P, scan: &mut LeakScan, a
     scan.add_nonempty("the worker's log", std::fs::read(log).unwrap());
 }
 
-/// A route that changes something gets what it asks for. A new one has to be added, or the scan fails.
+/// The body of a route that needs one. A new route must be added here, or the scan fails.
 fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
     match path {
         "/v1/rotations/{name}/rotate" => request.body(r#"{"force":true,"reason":"the scan"}"#),
@@ -94,14 +100,14 @@ fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
     }
 }
 
-/// The form of a page, with all that any of them sends.
+/// A form with the fields of all pages.
 fn form(request: RequestBuilder, csrf_token: &str) -> RequestBuilder {
     let kind = "application/x-www-form-urlencoded";
     let fields = format!("csrf_token={csrf_token}&token={TOKEN}&force=yes&reason=the+scan");
     request.header("Content-Type", kind).body(fields)
 }
 
-/// Keeps an answer whole.
+/// Sends a request and adds its response to the scan.
 async fn kept(scan: &mut LeakScan, request: RequestBuilder) -> StatusCode {
     let mut answer = request.send().await.unwrap();
     let (url, status) = (answer.url().clone(), answer.status());
@@ -132,11 +138,11 @@ async fn last_run<P: LeakFixture>(fixture: &P) -> Json {
     serde_json::from_slice::<Json>(&runs).unwrap()[0].clone()
 }
 
-/// Waits until no run is on.
+/// Waits until the run has finished.
 async fn wait_for_the_run<P: LeakFixture>(fixture: &P) {
-    until("the run is over", async || {
+    until("the run has finished", async || {
         let run = last_run(fixture).await;
-        // Somebody may be signed in as the standby until the server has noticed that they are not.
+        // The server may still list a closed session of the standby.
         run["state"] == "succeeded" || run["state"] == "failed"
     })
     .await;

@@ -1,5 +1,5 @@
-//! An account with forty secrets that rotate and five that do not, behind ListSecrets and GetSecretValue in AWS's
-//! shape: pages shorter than asked for, every kind of rotation, a secret that may not be read.
+//! A stand-in of an account with 40 rotated secrets and 5 others, with ListSecrets and
+//! GetSecretValue: short pages, every kind of rotation, and a secret that may not be read.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use serde_json::{Value as Json, json};
 pub const PASSWORD: &str = "Hunter2-0123456789-abcdef";
 const PAGE: usize = 7;
 
-/// One rule of AWS's, and the windows that it opens from December 2026 on. A rate counts from the first of it.
+/// A rotation rule of AWS, and its windows from December 2026. A rate starts on December 1.
 pub struct Rule {
     pub name: &'static str,
     pub rules: Json,
     pub windows: [(&'static str, &'static str); 3],
 }
 
-/// As the user guide's "Schedule expressions in Secrets Manager rotation" has them.
+/// The examples in "Schedule expressions in Secrets Manager rotation" of the user guide.
 pub fn rules() -> Vec<Rule> {
     let rule = |name, rules, windows| Rule {
         name,
@@ -111,7 +111,7 @@ pub fn rules() -> Vec<Rule> {
     ]
 }
 
-/// The secrets: their entries in the list, and their values; `None` where reading is denied.
+/// The secrets with their list entries and values; `None`: access is denied.
 type Account = Vec<(Json, Option<String>)>;
 
 fn secrets() -> Account {
@@ -183,7 +183,7 @@ fn arn(name: &str) -> String {
     format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf")
 }
 
-/// Serves the account; gives its address.
+/// Serves the account, and returns its URL.
 pub async fn serve() -> String {
     let app = Router::new()
         .fallback(answer)
@@ -206,7 +206,7 @@ async fn answer(State(secrets): State<Arc<Account>>, headers: HeaderMap, body: S
                 .as_str()
                 .unwrap_or_default();
             let entries = secrets.iter().map(|(entry, _)| entry);
-            // AWS's filter knows no case.
+            // The filter of AWS ignores case.
             let named = |entry: &&Json| {
                 let name = entry["Name"].as_str().unwrap().to_lowercase();
                 name.starts_with(&prefix.to_lowercase())
@@ -232,7 +232,7 @@ async fn answer(State(secrets): State<Arc<Account>>, headers: HeaderMap, body: S
                 None => (400, refuse("ResourceNotFoundException")),
             }
         }
-        other => panic!("nobody asks {other}"),
+        other => panic!("unexpected call {other}"),
     };
     let kind = [("content-type", "application/x-amz-json-1.1")];
     (

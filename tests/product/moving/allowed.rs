@@ -1,4 +1,5 @@
-//! `iam-policy` against what is really called: on all four engines, with everything that the config can have.
+//! `iam-policy` compared with the actual calls, on all four engines and with every feature of the
+//! config.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use super::evaluator::{ACCOUNT, Permission, REGION, allowed, required_permissions};
-use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
+use crate::redshift::fixture::{self, Deployment, RedshiftFixture};
 use crate::redshift::rotations::furnish;
 use twinkey_testkit::aws::recorder::Recorder;
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
@@ -20,7 +21,7 @@ use twinkey_testkit::environment::{Database, FIRST, Setup, free_address, until};
 
 const MASTER: &str = "Master-0123456789-abcdef-XYZ";
 
-/// A server with a pair's first user and a master, and both secrets in the stand-in.
+/// A server with the first user of a pair and a master, and both secrets in the stand-in.
 async fn database<D: Database>(house: &RedshiftFixture) -> D {
     let start = || D::start(&Setup::default());
     let server = tokio::task::spawn_blocking(start).await.unwrap();
@@ -53,7 +54,7 @@ fn config(recorder: &Recorder, rotations: &str) -> String {
     )
 }
 
-/// The binary in a folder with a config.
+/// A folder with a config, in which the program runs.
 struct ConfigFolder {
     folder: TempDir,
 }
@@ -77,7 +78,7 @@ impl ConfigFolder {
         command
     }
 
-    /// What a command printed; it must end with `status`.
+    /// Runs a command, which must exit with `status`, and returns its output.
     async fn run(&self, args: &[&str], status: i32) -> String {
         let output = self.command().args(args).output().await.unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -85,7 +86,7 @@ impl ConfigFolder {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The policy, and that it left nothing unsaid.
+    /// The policy, which must be complete.
     async fn policy(&self, more: &[&str]) -> Json {
         let mut command = self.command();
         let output = command
@@ -97,22 +98,26 @@ impl ConfigFolder {
     }
 }
 
-/// Each call is allowed, and each thing that is allowed was called for.
+/// Checks that each call is allowed, and that each permission is used.
 fn assert_least(policy: &Json, recorder: &Recorder) {
     let allowed = allowed(policy);
-    let made: Vec<Permission> = recorder.calls().iter().flat_map(required_permissions).collect();
+    let made: Vec<Permission> = recorder
+        .calls()
+        .iter()
+        .flat_map(required_permissions)
+        .collect();
     let denied: Vec<&Permission> = made
         .iter()
         .filter(|permission| !allowed.iter().any(|one| one.covers(permission)))
         .collect();
-    assert!(denied.is_empty(), "called, and not allowed: {denied:#?}");
+    assert!(denied.is_empty(), "called but not allowed: {denied:#?}");
     let idle: Vec<&Permission> = allowed
         .iter()
         .filter(|one| !made.iter().any(|permission| one.covers(permission)))
         .collect();
-    assert!(idle.is_empty(), "allowed, and never called: {idle:#?}");
+    assert!(idle.is_empty(), "allowed but not called: {idle:#?}");
     println!(
-        "{} calls, {} things allowed",
+        "{} calls, {} permissions",
         recorder.calls().len(),
         allowed.len()
     );
@@ -159,7 +164,7 @@ async fn the_policy_allows_exactly_the_calls_that_are_made() {
         folder.run(&["rollback", name], 0).await;
         folder.run(&["repair", name, "--apply"], 0).await;
     }
-    // A probe secret that was not deleted is written over by the next proof.
+    // The next run overwrites a probe secret that was not deleted.
     let faults = house.stand_in.faults();
     faults.answer("DeleteSecret", 1, 400, "AccessDeniedException");
     folder.run(&["rotate", "house", "--force"], 1).await;
@@ -168,7 +173,7 @@ async fn the_policy_allows_exactly_the_calls_that_are_made() {
     assert_least(&folder.policy(&[]).await, &recorder);
 }
 
-/// A worker, until all that it is to tell has been told.
+/// Runs a worker until its messages and hooks are delivered.
 async fn serve(folder: &ConfigFolder, address: &str, recorder: &Recorder) {
     let mut worker = folder.command().arg("serve").spawn().unwrap();
     let url = format!("http://{address}");
@@ -181,18 +186,15 @@ async fn serve(folder: &ConfigFolder, address: &str, recorder: &Recorder) {
         .post(format!("{url}/v1/rotations/postgres/rotate"))
         .body("{\"force\": true}");
     assert_eq!(asked.send().await.unwrap().status(), 202);
-    until(
-        "both receivers are told, and both services redeployed",
-        async || {
-            let counts = ["sns", "events", "ecs"].map(|service| recorder.calls_of(service).len());
-            counts == [1, 1, 2]
-        },
-    )
+    until("both receivers and both services are called", async || {
+        let counts = ["sns", "events", "ecs"].map(|service| recorder.calls_of(service).len());
+        counts == [1, 1, 2]
+    })
     .await;
     worker.kill().await.unwrap();
 }
 
-/// The Data API's batches that take a minute are cancelled: somebody holds the table of locks.
+/// Cancels a batch of the Data API that waits for a locked table for a minute.
 async fn a_statement_that_hangs(folder: &ConfigFolder, house: &RedshiftFixture) {
     let mut root = house.redshift().root(HOME).await.unwrap();
     root.execute("BEGIN").await.unwrap();
@@ -209,7 +211,10 @@ async fn each_redshift_sign_in_is_allowed_only_its_credentials() {
             format!("cluster = \"{CLUSTER}\", db_user = \"admin\""),
         ),
         (Deployment::Cluster, format!("cluster = \"{CLUSTER}\"")),
-        (Deployment::Workgroup, format!("workgroup = \"{WORKGROUP}\"")),
+        (
+            Deployment::Workgroup,
+            format!("workgroup = \"{WORKGROUP}\""),
+        ),
     ];
     for (on, redshift) in cases {
         let house = RedshiftFixture::open(on, "", "").await;
@@ -228,14 +233,18 @@ async fn each_redshift_sign_in_is_allowed_only_its_credentials() {
         let id = format!("{WORKGROUP}=id-of-it");
         let policy = folder.policy(&["--workgroup-id", &id]).await;
         let allowed = allowed(&policy);
-        let made: Vec<Permission> = recorder.calls().iter().flat_map(required_permissions).collect();
+        let made: Vec<Permission> = recorder
+            .calls()
+            .iter()
+            .flat_map(required_permissions)
+            .collect();
         for permission in &made {
             assert!(
                 allowed.iter().any(|one| one.covers(permission)),
                 "{redshift}: {permission:?}"
             );
         }
-        // What only trouble calls for is in the test above; here it is about who signs in.
+        // The other permissions are tested above. This test is about sign-ins.
         let credentials = |permission: &&Permission| permission.action.contains("Credentials");
         for one in allowed.iter().filter(credentials) {
             assert!(
@@ -294,11 +303,12 @@ async fn a_policy_without_an_account_is_an_error_with_a_hint() {
     );
 }
 
-/// Of the whole suite: `make test` has the stand-in write down every call that a twinkey makes, and then runs this.
+/// Checks the calls of the whole suite. `make test` makes the stand-in record every call of
+/// twinkey, and then runs this test.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "is for when all tests have run: make test"]
+#[ignore = "runs after all other tests: make test"]
 async fn all_calls_of_all_tests_are_actions_that_a_policy_allows() {
-    let file = std::env::var("TWINKEY_AWS_CALLS").expect("where the calls were written down");
+    let file = std::env::var("TWINKEY_AWS_CALLS").expect("the file of recorded calls");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let made: BTreeSet<&str> = text.lines().collect();
     assert!(made.len() > 8, "{made:?}");

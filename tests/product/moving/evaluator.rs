@@ -1,5 +1,5 @@
-//! IAM's reading of a policy, as far as policies of ours go: Allow, actions by name, resources with `*` and `?`
-//! ("IAM JSON policy elements: Resource" in the IAM user guide). And what each call needs to be allowed.
+//! An evaluator of IAM policies with Allow, named actions and resources with `*` and `?` ("IAM JSON
+//! policy elements: Resource" in the IAM user guide), and the permissions that each call needs.
 
 use serde_json::Value as Json;
 
@@ -8,7 +8,7 @@ use twinkey_testkit::aws::redshift::{CLUSTER, WORKGROUP};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "eu-west-1";
-/// How the stand-in's ARNs begin.
+/// The prefix of the stand-in's ARNs.
 const LOCAL: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
 
 /// An action on a resource.
@@ -29,7 +29,7 @@ fn arn(service: &str, rest: &str) -> String {
     format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}")
 }
 
-/// A secret's ARN, by its name or by the stand-in's own ARN.
+/// The ARN of a secret with this name or stand-in ARN.
 fn secret(id: &str) -> String {
     match id.strip_prefix(LOCAL) {
         Some(name) => arn("secretsmanager", &format!("secret:{name}")),
@@ -37,9 +37,14 @@ fn secret(id: &str) -> String {
     }
 }
 
-/// What a call needs ("Actions, resources, and condition keys" of each service).
+/// The permissions of a call ("Actions, resources, and condition keys" of each service).
 pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
-    let text = |name: &str| call.parameters[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        call.parameters[name]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let action = format!("{}:{}", call.service, call.action);
     match (call.service, call.action.as_str()) {
         ("secretsmanager", "ListSecrets") => vec![permission(action, "*")],
@@ -53,22 +58,28 @@ pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
         }
         ("secretsmanager", _) => vec![permission(action, secret(&text("SecretId")))],
         ("redshift-data", "BatchExecuteStatement") => of_batch(call, action),
-        // Of no resource that a caller names.
+        // These calls name no resource.
         ("redshift-data", _) => vec![permission(action, "*")],
         ("sns", "Publish") => vec![permission(action, text("TopicArn"))],
         ("events", "PutEvents") => {
-            let bus = call.parameters["Entries"][0]["EventBusName"].as_str().unwrap();
-            vec![permission(action, arn("events", &format!("event-bus/{bus}")))]
+            let bus = call.parameters["Entries"][0]["EventBusName"]
+                .as_str()
+                .unwrap();
+            vec![permission(
+                action,
+                arn("events", &format!("event-bus/{bus}")),
+            )]
         }
         ("ecs", "UpdateService") => {
             let service = format!("service/{}/{}", text("cluster"), text("service"));
             vec![permission(action, arn("ecs", &service))]
         }
-        other => panic!("nobody knows what {other:?} needs"),
+        other => panic!("unknown call {other:?}"),
     }
 }
 
-/// "Configuring IAM permissions" for the Data API in the Redshift management guide.
+/// The permissions of a batch ("Configuring IAM permissions" for the Data API in the Redshift
+/// management guide).
 fn of_batch(call: &RecordedCall, action: String) -> Vec<Permission> {
     let text = |name: &str| call.parameters[name].as_str();
     let database = text("Database").unwrap();
@@ -90,7 +101,10 @@ fn of_batch(call: &RecordedCall, action: String) -> Vec<Permission> {
             all.push(permission("redshift:GetClusterCredentials", database));
         }
         (None, None, Some(_)) => {
-            all.push(permission("redshift:GetClusterCredentialsWithIAM", database));
+            all.push(permission(
+                "redshift:GetClusterCredentialsWithIAM",
+                database,
+            ));
         }
         (None, None, None) => all.push(permission("redshift-serverless:GetCredentials", place)),
     }
@@ -118,13 +132,13 @@ pub fn allowed(policy: &Json) -> Vec<Permission> {
 }
 
 impl Permission {
-    /// Whether what is allowed covers a need.
+    /// Whether this permission covers another.
     pub fn covers(&self, other: &Self) -> bool {
         self.action == other.action && matches(self.resource.as_bytes(), other.resource.as_bytes())
     }
 }
 
-/// `*` is any characters, `?` is one.
+/// `*` matches any characters, and `?` matches one.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,

@@ -1,21 +1,22 @@
-//! `grants-for-master`, carried out as it is printed: what a run needs is there, and no statement too many.
+//! The printed statements of `grants-for-master`, executed: they suffice for a run, and each is
+//! necessary.
 
 use mongodb::bson::Document;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use crate::redshift::fixture::{self, RedshiftFixture, Deployment};
+use crate::redshift::fixture::{self, Deployment, RedshiftFixture};
 use crate::redshift::rotations::furnish;
 use twinkey_testkit::aws::redshift::HOME;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
-use twinkey_testkit::environment::{Database, MASTER_SECRET, Setup, Environment, run};
+use twinkey_testkit::environment::{Database, Environment, MASTER_SECRET, Setup, run};
 
 const MASTER: &str = "new \"master\"";
 const PASSWORD: &str = "New-master-0123456789-abcdef";
 
-/// What the command prints, as data.
+/// The output of the command.
 struct PrintedGrants {
     needed: Vec<String>,
     optional: Vec<String>,
@@ -43,13 +44,13 @@ async fn printed(engine: &str, more: &[&str]) -> PrintedGrants {
     }
 }
 
-/// The master secret is the new master's from now on.
+/// Stores the new master in the master secret.
 async fn install<D: Database>(env: &Environment<D>) {
     let document = env.document(MASTER, PASSWORD);
     env.put(MASTER_SECRET, &document).await;
 }
 
-/// What `check` finds, whatever it ends with.
+/// The output of `check` with any status.
 async fn found<D: Database>(env: &Environment<D>) -> String {
     let output = env.twinkey(&["check"]).await;
     String::from_utf8(output.stdout).unwrap()
@@ -71,7 +72,7 @@ async fn a_postgresql_master_needs_each_printed_statement() {
     run(&mut root, &all.needed[0]).await;
     run(&mut root, all.last.as_deref().unwrap()).await;
     install(&env).await;
-    // What is left out is missing, and is to be given by that very statement.
+    // `check` reports each missing statement.
     let rest = &all.needed[1..];
     assert!(!rest.is_empty());
     for statement in rest {
@@ -113,12 +114,11 @@ async fn a_mariadb_master_needs_each_printed_statement() {
     env.sql(&first).await;
     install(&env).await;
     for statement in &all.needed[1..] {
-        // Without it, nothing is begun.
+        // Without the statement no run starts.
         let output = env.twinkey(&["rotate", "shop"]).await;
         assert_eq!(output.status.code(), Some(1), "{statement}");
         assert!(
-            !env
-                .labels()
+            !env.labels()
                 .await
                 .iter()
                 .any(|(_, on)| on.contains(&"AWSPENDING".into()))
@@ -134,7 +134,7 @@ async fn a_mariadb_master_needs_each_printed_statement() {
     }
 }
 
-/// A command that is printed for the shell, and the database in which it runs.
+/// A printed command of the MongoDB shell, and its database.
 fn in_shell(printed: &str) -> (String, Document) {
     let rest = printed.strip_prefix("db.getSiblingDB(").unwrap();
     let (database, rest) = rest.split_once(").runCommand(").unwrap();
@@ -182,11 +182,11 @@ async fn a_redshift_admin_rotates_with_the_printed_statements() {
     )
     .await;
     furnish(&house).await;
-    // The API takes no quote in a name behind which there is a secret.
+    // The API rejects quotes in the name of a secret's user.
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
     command.args(["grants-for-master", "redshift", "--master", "new_admin"]);
     let text = String::from_utf8(command.output().await.unwrap().stdout).unwrap();
-    // As a person does: what is printed, and then the last line, which is a comment.
+    // The printed statements, then those in the last line, which is a comment.
     let password = "NewAdmin0123456789abcdef";
     let (comments, statements): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.starts_with("--"));

@@ -1,4 +1,4 @@
-//! `import --from-aws`: an account of forty mixed secrets becomes a config that is valid and means the same.
+//! `import --from-aws`: an account with 40 secrets becomes a valid config with the same schedules.
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -64,7 +64,7 @@ async fn forty_secrets_become_a_valid_config_with_the_same_windows() {
         let rule = rules
             .iter()
             .find(|rule| rotation.secret.ends_with(&format!("/{}", rule.name)));
-        let rule = rule.unwrap_or_else(|| panic!("{} is not to be carried over", rotation.secret));
+        let rule = rule.unwrap_or_else(|| panic!("{} must not be converted", rotation.secret));
         let plan = rotation.windows.as_ref().unwrap();
         let (mut after, anchor) = (at("2026-11-30T23"), at("2026-12-01T00"));
         for (opens, closes) in rule.windows {
@@ -124,7 +124,7 @@ async fn a_prefix_filters_secrets_and_json_has_the_same_fields() {
 
 #[tokio::test]
 async fn an_unreachable_account_is_an_error_with_a_hint() {
-    let nobody = [
+    let unreachable = [
         "import",
         "--from-aws",
         "--region",
@@ -132,7 +132,7 @@ async fn an_unreachable_account_is_an_error_with_a_hint() {
         "--endpoint-url",
         "http://127.0.0.1:9",
     ];
-    let output = twinkey(&nobody).output().await.unwrap();
+    let output = twinkey(&unreachable).output().await.unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(

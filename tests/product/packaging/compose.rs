@@ -1,4 +1,5 @@
-//! What `docker-compose.yml` sets up, without Docker: its own SQL, secrets and config, on the test servers and moto.
+//! The setup of `docker-compose.yml` without Docker: its SQL, secrets and config on test servers
+//! and moto.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -16,7 +17,7 @@ fn compose(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// Feeds a file of SQL to a client program.
+/// Executes a file of SQL with a client program.
 fn feed(program: &str, superuser: &Credentials, args: &[String], file: &str) {
     let password = superuser.password.expose_secret();
     let fed = Command::new(program)

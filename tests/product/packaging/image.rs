@@ -1,7 +1,7 @@
-//! The image, as `make test-image` has built it: run as ECS runs the task of `deploy/ecs/`, on the test servers.
+//! The image from `make test-image`, run like the ECS task in `deploy/ecs/` on the test servers.
 //!
-//! There need be no Docker: the test mounts what the image and the task say, read-only but for the volume, and
-//! becomes the user that they name.
+//! Docker is not necessary: the test mounts the root and the volume as the image and the task
+//! declare, with a read-only root, and switches to their user.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,14 @@ use serde_json::Value as Json;
 use tokio::process::Command;
 use twinkey_stores::stage;
 
-use twinkey_testkit::environment::{Setup, Environment, free_address, until};
+use twinkey_testkit::environment::{Environment, Setup, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 const USER: u32 = 65532;
 
-/// In a mount namespace of its own: the root, read-only; the volume at its place; then the rest of the arguments
-/// as the user, in the root. Each step becomes the next one, so that signals reach the program.
+/// Runs in a mount namespace: the root is read-only, and the volume is mounted in it. The remaining
+/// arguments run as the user in the root. Each step replaces its process with the next, so that
+/// signals reach the program.
 const RUN: &str = r#"
 set -e
 root=$1 state=$2 at=$3 user=$4
@@ -40,7 +41,7 @@ fn strings(value: &Json) -> Vec<String> {
     each.map(|s| s.as_str().unwrap().to_owned()).collect()
 }
 
-/// What there is to run, and the volume that its containers share.
+/// The image, the containers of the task, and their volume.
 struct EcsTask {
     root: PathBuf,
     image: Json,
@@ -54,7 +55,7 @@ impl EcsTask {
             |name| PathBuf::from(std::env::var_os(name).expect("make test-image sets it"));
         let task = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/ecs/task-definition.json");
         std::fs::create_dir(&state).unwrap();
-        // As a volume is made: it belongs to whom the image's folder belongs to.
+        // A volume belongs to the owner of the image's folder.
         chown(&state, Some(USER), Some(USER)).unwrap();
         Self {
             root: variable("TWINKEY_IMAGE_ROOT"),
@@ -71,7 +72,7 @@ impl EcsTask {
         self.containers.iter().find(|c| c["name"] == name).unwrap()
     }
 
-    /// A container of the task, with what ECS would hand to it. `command` in the place of its own.
+    /// A container of the task with variables from ECS. `command` replaces its own.
     fn run(&self, name: &str, command: Option<&Json>, handed: &[(&str, &str)]) -> Command {
         let container = self.container(name);
         let mount = &container["mountPoints"][0];
@@ -113,7 +114,7 @@ impl EcsTask {
     }
 }
 
-/// A line of a file in /proc of a process.
+/// A line of a file in /proc/ID.
 fn of_process(id: u32, file: &str, begins: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap();
     let found = text.lines().find(|line| line.starts_with(begins));
@@ -123,7 +124,7 @@ fn of_process(id: u32, file: &str, begins: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes an image: make test-image"]
+#[ignore = "needs an image: make test-image"]
 async fn the_image_rotates_as_an_ecs_task_on_a_read_only_root() {
     let env = Environment::open(Setup::default()).await;
     let address = free_address();
@@ -141,7 +142,7 @@ async fn the_image_rotates_as_an_ecs_task_on_a_read_only_root() {
 
     let handed = [
         ("TWINKEY_ADMIN_TOKEN", TOKEN),
-        // The task's own port may be taken on this machine, and the stand-in takes any key.
+        // The port of the task may be in use on this machine. The stand-in accepts any key.
         (
             "TWINKEY__SERVER__LISTEN",
             &address.replace("127.0.0.1", "0.0.0.0"),
@@ -154,7 +155,7 @@ async fn the_image_rotates_as_an_ecs_task_on_a_read_only_root() {
     let check = || task.run("twinkey", Some(&health), &handed).output();
     assert!(
         !check().await.unwrap().status.success(),
-        "nobody is there yet"
+        "the worker has not started"
     );
     let log = std::fs::File::create(env.folder.path().join("serve.log")).unwrap();
     let mut serve = task
@@ -208,12 +209,12 @@ async fn the_image_rotates_as_an_ecs_task_on_a_read_only_root() {
     assert!(serve.wait().await.unwrap().success());
     assert!(
         !check().await.unwrap().status.success(),
-        "nobody is there any more"
+        "the worker has stopped"
     );
 }
 
 #[tokio::test]
-#[ignore = "takes an image: make test-image"]
+#[ignore = "needs an image: make test-image"]
 async fn the_image_declares_version_user_volume_and_health_check() {
     let folder = tempfile::tempdir().unwrap();
     let task = EcsTask::new(folder.path().join("state"));

@@ -1,4 +1,4 @@
-//! The version, which is Cargo.toml's in everything that is shipped.
+//! The version in shipped files, which is that of Cargo.toml.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The master's connection is handed on from run to run: by one to one, clean, and only while it is the right one.
+//! Reuse of admin connections between runs: one run at a time, without locks, and only with the
+//! same master secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,12 @@ use twinkey_stores::aws::AwsStore;
 
 use twinkey_testkit::aws::{StandIn, sdk_config};
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name};
-use twinkey_testkit::environment::{Backend, FIRST, MASTER_SECRET, Setup, Environment, until, value};
+use twinkey_testkit::environment::{
+    Backend, Environment, FIRST, MASTER_SECRET, Setup, until, value,
+};
 
 const PAIRS: usize = 6;
-/// Longer than any test.
+/// An idle time longer than the test.
 const LONG: Duration = Duration::from_secs(600);
 
 struct AdminFixture {
@@ -51,6 +54,7 @@ impl AdminFixture {
                 hosts: HostLimits::new(PAIRS),
                 idle_admins: sessions,
                 aws: twinkey_core::aws::Aws::default(),
+                rds: twinkey::rds::RdsEndpoints::default(),
             },
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),
@@ -73,7 +77,7 @@ impl AdminFixture {
         };
         let rotation = &self.rotations[pair];
         let Claim::Claimed(claimed) = self.rotator.claim(rotation, &order).await.unwrap() else {
-            panic!("nobody else runs here");
+            panic!("the run was not claimed");
         };
         let never = CancellationToken::new();
         (self.rotator.carry_out(rotation, &order, *claimed, &never)).await
@@ -86,13 +90,13 @@ impl AdminFixture {
         self.pairs.check(store, pair).await.unwrap();
     }
 
-    /// How often the master has signed in so far.
+    /// The number of sign-ins of the master.
     fn sign_ins(&self) -> usize {
         let log = self.pairs.env.log();
         log.matches("connection authorized: user=rdsmaster").count()
     }
 
-    /// Who is signed in as the master now, and how many locks there are.
+    /// The sessions of the master, and the number of advisory locks.
     async fn admin_sessions(&self) -> (Vec<i32>, i64) {
         let mut root = self.pairs.env.root("shop").await;
         let pids = sqlx::query("SELECT pid FROM pg_stat_activity WHERE usename = 'rdsmaster'")
@@ -118,7 +122,10 @@ async fn the_next_run_reuses_the_connection_without_locks() {
     }
     assert_eq!(fixture.sign_ins() - before, 1);
     fixture.rotator.context.idle_admins.close_all().await;
-    until("it is closed", async || fixture.admin_sessions().await.0.is_empty()).await;
+    until("it is closed", async || {
+        fixture.admin_sessions().await.0.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +135,7 @@ async fn concurrent_runs_keep_at_most_the_allowed_connections() {
         let all = (0..PAIRS).map(|pair| fixture.rotates(pair));
         futures_util::future::join_all(all).await;
     }
-    until("two are left, without a lock", async || {
+    until("two sessions without locks remain", async || {
         let (sessions, locks) = fixture.admin_sessions().await;
         (sessions.len(), locks) == (2, 0)
     })
@@ -163,20 +170,23 @@ async fn a_closed_connection_costs_a_sign_in_and_not_the_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_closed_after_a_refusal_and_when_idle() {
     let fixture = AdminFixture::open(IdleAdmins::new(LONG, 2)).await;
-    let _somebody = fixture
+    let _session = fixture
         .pairs
         .env
         .connect(&name(0), &FIRST.into(), "shop")
         .await;
     fixture.rotates(0).await;
-    // Now somebody lives on the standby.
+    // A session of the standby is open now.
     let run = fixture.run(0, false).await;
     assert_eq!(run.state, RunState::Failed, "{:?}", run.error);
-    until("nothing is kept", async || fixture.admin_sessions().await.0.is_empty()).await;
+    until("no session remains", async || {
+        fixture.admin_sessions().await.0.is_empty()
+    })
+    .await;
 
     let brief = AdminFixture::open(IdleAdmins::new(Duration::from_millis(200), 2)).await;
     brief.rotates(0).await;
-    until("its time is over", async || {
+    until("the idle time has passed", async || {
         brief.admin_sessions().await.0.is_empty()
     })
     .await;

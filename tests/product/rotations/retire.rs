@@ -1,11 +1,11 @@
-//! `retire_after`: the user of AWSPREVIOUS is locked when its time is over, and a rollback brings it back.
+//! `retire_after`: the user of AWSPREVIOUS is locked after that time, and a rollback unlocks it.
 
 use secrecy::SecretString;
 use twinkey_stores::stage;
 
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
-use twinkey_testkit::environment::{Database, Setup, Environment, free_address, until};
+use twinkey_testkit::environment::{Database, Environment, Setup, free_address, until};
 
 fn plan(address: &str) -> Setup {
     Setup {
@@ -22,7 +22,7 @@ async fn previous_signs_in<D: Database>(env: &Environment<D>) -> bool {
     env.connect(user, &password, "shop").await.is_ok()
 }
 
-/// Waits until the worker says this in its log.
+/// Waits until the log of the worker contains a text.
 async fn says<D: Database>(env: &Environment<D>, what: &str) {
     let log = env.folder.path().join("serve.log");
     until(what, async || {
@@ -31,11 +31,11 @@ async fn says<D: Database>(env: &Environment<D>, what: &str) {
     .await;
 }
 
-async fn is_locked_and_comes_back<D: Database>(env: Environment<D>, address: &str) {
+async fn is_locked_and_unlocked<D: Database>(env: Environment<D>, address: &str) {
     env.run_ok(&["rotate", "shop"]).await;
     assert!(previous_signs_in(&env).await);
-    // The worker leaves whoever is signed in alone, and that was one.
-    until("nobody is signed in as its user", async || {
+    // The worker does not lock a user with open sessions, and the check above had one.
+    until("no session of its user is open", async || {
         let check = env.run_ok(&["check", "shop", "--json"]).await;
         let check: serde_json::Value = serde_json::from_str(&check).unwrap();
         check[0]["standby_sessions"]
@@ -43,7 +43,7 @@ async fn is_locked_and_comes_back<D: Database>(env: Environment<D>, address: &st
             .is_none_or(Vec::is_empty)
     })
     .await;
-    // Its time is over at once; then a worker comes.
+    // The time has passed before the worker starts.
     let worker = env.serve(address).await;
     says(&env, "user of AWSPREVIOUS locked").await;
     drop(worker);
@@ -61,21 +61,21 @@ async fn is_locked_and_comes_back<D: Database>(env: Environment<D>, address: &st
 #[tokio::test(flavor = "multi_thread")]
 async fn awsprevious_is_locked_in_time_and_unlocked_by_a_rollback() {
     let address = free_address();
-    is_locked_and_comes_back(Environment::open(plan(&address)).await, &address).await;
+    is_locked_and_unlocked(Environment::open(plan(&address)).await, &address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn awsprevious_is_locked_and_unlocked_on_mariadb() {
     let address = free_address();
     let env = MariadbEnvironment::on_mariadb(plan(&address)).await;
-    is_locked_and_comes_back(env, &address).await;
+    is_locked_and_unlocked(env, &address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn awsprevious_is_locked_and_unlocked_on_documentdb() {
     let address = free_address();
     let env = MongoEnvironment::on_mongo(plan(&address)).await;
-    is_locked_and_comes_back(env, &address).await;
+    is_locked_and_unlocked(env, &address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

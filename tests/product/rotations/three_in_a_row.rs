@@ -1,14 +1,15 @@
-//! Three rotations in a row, on every PostgreSQL and every store.
+//! Three consecutive rotations, on every PostgreSQL and every store.
 
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::environment::{Backend, Environment, SECRET, Setup, quoted, run, value};
 use twinkey_testkit::moto::Moto;
-use twinkey_testkit::environment::{Backend, Setup, SECRET, Environment, quoted, run, value};
 
-/// After a rotation: both users sign in, can do the same, and the secret has kept the rest.
+/// Checks after a rotation that both users sign in with the same privileges, and that other fields
+/// of the secret are unchanged.
 async fn both_users_are_equal(env: &Environment, round: usize, before: &Json) {
     let mut current = env.signed_in(stage::CURRENT).await;
     let mut previous = env.signed_in(stage::PREVIOUS).await;
@@ -146,7 +147,7 @@ async fn three_rotations(env: Environment) {
     );
 }
 
-/// `make test` installs all four; a machine with fewer tests what it has, and says so.
+/// The installed versions. `make test` installs all four.
 fn versions() -> Vec<u32> {
     let versions: Vec<u32> = LocalPostgres::installed()
         .into_iter()
@@ -173,8 +174,10 @@ async fn three_rotations_keep_the_pair_equal_on_every_postgresql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_rotations_keep_the_pair_equal_on_moto() {
-    three_rotations(Environment::open_with(Setup::default(), Backend::Moto(Moto::start().await)).await)
-        .await;
+    three_rotations(
+        Environment::open_with(Setup::default(), Backend::Moto(Moto::start().await)).await,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +187,8 @@ async fn three_rotations_keep_the_pair_equal_on_the_embedded_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_writes_to_the_store_twice() {
-    let env = Environment::open_with(Setup::default(), Backend::StandIn(StandIn::start().await)).await;
+    let env =
+        Environment::open_with(Setup::default(), Backend::StandIn(StandIn::start().await)).await;
     env.run_ok(&["rotate", "shop"]).await;
     let calls = env.stand_in().faults().calls();
     let on_secret: Vec<&str> = calls

@@ -1,4 +1,4 @@
-//! AWS's own clients in Python, unchanged but for the endpoint: `tests/clients/served.py` says what they do.
+//! Clients of AWS in Python with another endpoint (`tests/clients/served.py`).
 
 use std::path::PathBuf;
 

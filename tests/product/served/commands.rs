@@ -1,13 +1,18 @@
-//! `twinkey secret` through the served store, with TLS and without; `twinkey keys` where there is none.
+//! `twinkey secret` through the served store with and without TLS, and `twinkey keys`.
 
 use std::process::Output;
 
+use twinkey_testkit::environment::{Backend, Environment, SECRET, Setup, free_address, until};
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::environment::{Backend, Setup, SECRET, Environment, free_address, until};
 
 use super::{IssuedKey, ServedWorker, add_key, serve_store};
 
-async fn as_key(env: &Environment, key: &IssuedKey, args: &[&str], more: &[(&str, &str)]) -> Output {
+async fn as_key(
+    env: &Environment,
+    key: &IssuedKey,
+    args: &[&str],
+    more: &[(&str, &str)],
+) -> Output {
     let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     command
         .args(args)
@@ -38,7 +43,7 @@ async fn commands_use_the_served_store_with_a_key_else_the_file() {
         let served = printed(&as_key(env, &key, args, &[]).await);
         assert_eq!(served, env.run_ok(args).await, "{args:?}");
     }
-    // The key may see one of the two.
+    // The key may read one of the two secrets.
     let served = printed(&as_key(env, &key, &["secret", "list"], &[]).await);
     assert_eq!(served, format!("{SECRET}\n"));
     assert_eq!(
@@ -71,7 +76,7 @@ async fn commands_use_the_served_store_with_a_key_else_the_file() {
     let password = ["secret", "get", "prod/new", "--field", "password"];
     assert_eq!(env.run_ok(&password).await, "Other-0123456789-abcdef\n");
     let removed = IssuedKey {
-        id: "TWKYNOBODYHASTHISKEY".into(),
+        id: "TWKYTHISKEYDOESNOTEX".into(),
         ..key
     };
     let message = as_key(env, &removed, &["secret", "list"], &[]).await;
@@ -106,7 +111,7 @@ async fn the_store_is_served_over_tls() {
         ("SSL_CERT_FILE", pki.ca_file.to_str().unwrap()),
     ];
     let args = ["secret", "get", SECRET, "--field", "username"];
-    until("it is served", async || {
+    until("the store is served", async || {
         let output = as_key(&env, &key, &args, &more).await;
         output.status.success() && output.stdout == b"app\n"
     })

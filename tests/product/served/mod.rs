@@ -1,4 +1,4 @@
-//! The served store of a worker, from the outside: `twinkey serve`, `twinkey keys`, `twinkey secret`.
+//! The served store of a worker: `twinkey serve`, `twinkey keys` and `twinkey secret`.
 
 mod clients;
 mod commands;
@@ -11,24 +11,24 @@ use serde_json::Value as Json;
 use tokio::process::Child;
 
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Backend, Setup, Environment, free_address, until};
+use twinkey_testkit::environment::{Backend, Environment, Setup, free_address, until};
 
-/// A worker on an embedded store, which is served.
+/// A worker with a served embedded store.
 pub struct ServedWorker {
     pub env: Environment,
-    /// Of the served store.
+    /// The address of the served store.
     pub address: String,
     _serve: Child,
 }
 
-/// A key that `twinkey keys add` has made.
+/// A key of `twinkey keys add`.
 pub struct IssuedKey {
     pub id: String,
     pub secret: String,
     pub token: String,
 }
 
-/// Serves the store of a shop's config too.
+/// Adds the served store to the config.
 pub fn serve_store(env: &Environment, address: &str, more: &str) {
     let config = std::fs::read_to_string(env.config()).unwrap();
     let key_file = "key_file = \"secrets.key\"";
@@ -39,7 +39,7 @@ pub fn serve_store(env: &Environment, address: &str, more: &str) {
     std::fs::write(env.config(), config.replace(key_file, &serve)).unwrap();
 }
 
-/// Makes a key.
+/// Adds a key.
 pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &str) -> IssuedKey {
     let mut args = vec!["keys", "add", name, "--json", "--secret", secret];
     for action in actions {
@@ -86,12 +86,12 @@ impl ServedWorker {
         Client::new(&self.config(key))
     }
 
-    /// A key, made while the worker runs, once it is known there.
+    /// Adds a key, and waits until the running worker has loaded it.
     pub async fn key(&self, name: &str, actions: &[&str], secret: &str) -> IssuedKey {
         let key = add_key(&self.env, name, actions, secret).await;
         let url = format!("{}/v1/none-of-this-name", self.url());
         let asked = reqwest::Client::new();
-        until("the worker knows the key", async || {
+        until("the worker has loaded the key", async || {
             let asked = asked
                 .get(&url)
                 .header("X-Aws-Parameters-Secrets-Token", &key.token);

@@ -1,4 +1,4 @@
-//! An application that reads the served store sees each flip at once, whoever makes it.
+//! Flips that are visible in the served store at once.
 
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use serde_json::Value as Json;
@@ -70,15 +70,15 @@ async fn removed_keys_are_refused_and_changes_logged_and_counted() {
         .await;
 
     let log = worker.log();
-    let told = |action: &str, secret: &str| {
+    let logged = |action: &str, secret: &str| {
         let lines = log
             .lines()
             .filter(|line| line.contains("request to the served store"));
         let of = |line: &&str| line.contains(action) && line.contains(&format!("{secret:?}"));
         lines.filter(of).count()
     };
-    assert_eq!(told("CreateSecret", "ci/a"), 1, "{log}");
-    assert_eq!(told("AccessDeniedException", SECRET), 1, "{log}");
+    assert_eq!(logged("CreateSecret", "ci/a"), 1, "{log}");
+    assert_eq!(logged("AccessDeniedException", SECRET), 1, "{log}");
     assert!(log.contains(&key.id) && !log.contains(&key.secret) && !log.contains("hunter2"));
     let admin = std::fs::read_to_string(worker.env.config()).unwrap();
     let admin = admin.split('"').nth(1).unwrap();

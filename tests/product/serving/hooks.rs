@@ -1,4 +1,5 @@
-//! Hooks: what is run after a rotation, how long, and that no rotation hears of it.
+//! Hooks: the programs and calls after a rotation, their limits, and their independence of
+//! rotations.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,9 +9,11 @@ use tokio::process::Command;
 
 use twinkey_testkit::aws::StandIn;
 use twinkey_testkit::aws::recorder::{RecordedCall, Recorder};
-use twinkey_testkit::environment::{Backend, MASTER_SECRET, Setup, Environment, free_address, until};
+use twinkey_testkit::environment::{
+    Backend, Environment, MASTER_SECRET, Setup, free_address, until,
+};
 
-/// A worker on a shop, with hooks.
+/// A worker with hooks.
 struct HookWorker {
     env: Environment,
     url: String,
@@ -45,7 +48,7 @@ impl HookWorker {
     async fn rotate(&self, state: &str) {
         let id = self.post("rotate").await["id"].as_str().unwrap().to_owned();
         let url = format!("{}/v1/runs/{id}", self.url);
-        until("the run is over", async || {
+        until("the run has finished", async || {
             let run: Json = reqwest::get(&url).await.unwrap().json().await.unwrap();
             run["state"] == state
         })
@@ -68,7 +71,7 @@ impl HookWorker {
     }
 }
 
-/// A hook that runs a script of the shell, from a folder that lives as long as the test.
+/// A hook with a shell script.
 fn exec(more: &str, script: &str) -> String {
     let script = Json::from(script);
     format!("[[hook]]\nkind = \"exec\"\n{more}\ncommand = [\"/bin/sh\", \"-c\", {script}]\n")
@@ -82,16 +85,19 @@ fn lines(path: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_runs_for_each_move_of_awscurrent_only() {
     let folder = tempfile::tempdir().unwrap();
-    let record = folder.path().join("told");
+    let record = folder.path().join("record");
     let script = format!(
         "echo $TWINKEY_EVENT $TWINKEY_ROTATION $TWINKEY_SECRET $TWINKEY_FROM_USER $TWINKEY_TO_USER >> {}; echo spoken; echo loud >&2",
         record.display()
     );
     let worker = HookWorker::on_local(&exec("rotations = [\"shop\"]", &script)).await;
     worker.rotate("succeeded").await;
-    until("the first is told", async || lines(&record).len() == 1).await;
+    until("the first hook has run", async || lines(&record).len() == 1).await;
     worker.post("rollback").await;
-    until("the second is told", async || lines(&record).len() == 2).await;
+    until("the second hook has run", async || {
+        lines(&record).len() == 2
+    })
+    .await;
     let wrong = worker.env.document("rdsmaster", "Wrong-0123456789");
     worker.env.put(MASTER_SECRET, &wrong).await;
     worker.rotate("failed").await;
@@ -139,7 +145,7 @@ async fn a_hook_that_fails_or_hangs_does_not_affect_rotations() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_run_up_to_their_concurrency_and_the_others_wait() {
     let folder = tempfile::tempdir().unwrap();
-    let (record, go) = (folder.path().join("told"), folder.path().join("go"));
+    let (record, go) = (folder.path().join("record"), folder.path().join("go"));
     let script = format!(
         "echo x >> {}; until test -e {}; do sleep 0.05; done",
         record.display(),
@@ -150,7 +156,7 @@ async fn hooks_run_up_to_their_concurrency_and_the_others_wait() {
         worker.rotate("succeeded").await;
     }
     until("two have begun", async || lines(&record).len() == 2).await;
-    // A third would have begun before a fourth rotation is over.
+    // Without the limit, a third hook would have started before this rotation ended.
     worker.rotate("succeeded").await;
     assert_eq!(lines(&record).len(), 2);
     std::fs::write(go, "").unwrap();
@@ -183,7 +189,7 @@ async fn a_worker_that_stops_kills_its_programs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_token_variable_is_not_passed_to_a_program() {
     let folder = tempfile::tempdir().unwrap();
-    let record = folder.path().join("told");
+    let record = folder.path().join("record");
     let hook = exec(
         "",
         &format!("env > {0}.new; mv {0}.new {0}", record.display()),
@@ -222,7 +228,7 @@ async fn the_admin_token_variable_is_not_passed_to_a_program() {
     );
 }
 
-/// The signature that botocore makes of a request like this one.
+/// The signature of botocore for this request.
 async fn signature_by_botocore(call: &RecordedCall, url: &str) -> String {
     let script = r#"
 import json, sys
@@ -267,7 +273,7 @@ print(auth.signature(text, request))
 async fn ecs_services_are_redeployed_with_the_signature_of_botocore() {
     let stand_in = StandIn::start().await;
     let recorder = Recorder::start(&stand_in.url()).await;
-    // A moment of trouble, a service that is not there, and one that is.
+    // A throttled call, a missing service, and a success.
     recorder.ecs_answers(&[
         (400, "ThrottlingException"),
         (400, "ServiceNotFoundException"),

@@ -1,4 +1,4 @@
-//! Notifications: what receivers get when a rotation succeeds or fails, and that nobody waits for them.
+//! Notifications: messages of rotations that succeed or fail. No run waits for a receiver.
 
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use serde_json::{Value as Json, json};
 use twinkey_stores::stage;
 
 use twinkey_testkit::aws::sdk_config;
+use twinkey_testkit::environment::{
+    Backend, Environment, MASTER_SECRET, Setup, free_address, until,
+};
 use twinkey_testkit::moto::Moto;
-use twinkey_testkit::environment::{Backend, MASTER_SECRET, Setup, Environment, free_address, until};
 
 const KEY: &str = "a-webhook-key-of-some-length";
 
@@ -24,7 +26,7 @@ struct WebhookReceiver {
 }
 
 impl WebhookReceiver {
-    /// Answers with `statuses`, one after the other, then with 204.
+    /// Responds with `statuses` in order, then with 204.
     async fn start(statuses: &[u16]) -> Self {
         let received_requests: Arc<Mutex<Vec<(HeaderMap, String)>>> = Arc::default();
         let left = Arc::new(Mutex::new(statuses.to_vec()));
@@ -40,14 +42,18 @@ impl WebhookReceiver {
         let url = format!("http://{}/hook-T0K3N", listener.local_addr().unwrap());
         let router = Router::new().route("/hook-T0K3N", post(answer));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, received_requests }
+        Self {
+            url,
+            received_requests,
+        }
     }
 
-    /// What has come, each with a signature that is right.
+    /// The received messages, whose signatures must be valid.
     fn messages(&self) -> Vec<Json> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes());
         let received_requests = self.received_requests.lock();
-        received_requests.iter()
+        received_requests
+            .iter()
             .map(|(headers, body)| {
                 let signature = headers["twinkey-signature"].to_str().unwrap();
                 let (time, tag) = signature.split_once(",v1=").unwrap();
@@ -76,7 +82,7 @@ fn webhook(url: &str, events: &str) -> String {
     )
 }
 
-/// A worker on a shop, with these receivers.
+/// A worker with receivers.
 struct NotifyingWorker {
     env: Environment,
     url: String,
@@ -103,14 +109,14 @@ impl NotifyingWorker {
         Self::open(notify, Backend::Local).await
     }
 
-    /// Rotates through the endpoint, to the run's end.
+    /// Rotates through the endpoint, and waits for the end of the run.
     async fn rotate(&self, state: &str) -> Json {
         let client = reqwest::Client::new();
         let url = format!("{}/v1/rotations/shop/rotate", self.url);
         let run: Json = client.post(url).send().await.unwrap().json().await.unwrap();
         let url = format!("{}/v1/runs/{}", self.url, run["id"].as_str().unwrap());
         let mut run = run;
-        until("the run is over", async || {
+        until("the run has finished", async || {
             run = reqwest::get(&url).await.unwrap().json().await.unwrap();
             run["state"] == state
         })
@@ -144,7 +150,7 @@ async fn a_webhook_gets_its_events_signed_and_without_passwords() {
     assert_eq!(done.status(), 200);
     worker.break_the_master_secret().await;
     worker.rotate("failed").await;
-    until("the failure is told to both", async || {
+    until("both receivers have the failure", async || {
         receiver.events().len() == 7 && failures.events().len() == 1
     })
     .await;
@@ -180,10 +186,8 @@ async fn failed_deliveries_are_retried_and_rejected_ones_are_not() {
     let worker = NotifyingWorker::on_local(notify).await;
     worker.rotate("succeeded").await;
     until(
-        "it was told three times, and the other one was given up",
-        async || {
-            receiver.events().len() == 3 && worker.log().contains("notification given up")
-        },
+        "three deliveries to one receiver, and one abandoned",
+        async || receiver.events().len() == 3 && worker.log().contains("notification given up"),
     )
     .await;
     let messages = receiver.messages();
@@ -202,16 +206,17 @@ async fn failed_deliveries_are_retried_and_rejected_ones_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_receiver_delays_no_run_and_no_other_receiver() {
-    // It takes connections and says nothing.
+    // It accepts connections and does not respond.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_url = format!("http://{}/", silent.local_addr().unwrap());
     let receiver = WebhookReceiver::start(&[]).await;
     let events = "\"started\", \"succeeded\"";
     let worker =
-        NotifyingWorker::on_local(webhook(&silent_url, events) + &webhook(&receiver.url, events)).await;
+        NotifyingWorker::on_local(webhook(&silent_url, events) + &webhook(&receiver.url, events))
+            .await;
     for n in 1..=3 {
         worker.rotate("succeeded").await;
-        until("the other one is told", async || {
+        until("the other receiver has the messages", async || {
             receiver.events().len() == 2 * n
         })
         .await;
@@ -219,7 +224,7 @@ async fn a_silent_receiver_delays_no_run_and_no_other_receiver() {
     let log = worker.log();
     assert!(
         !log.contains("given up"),
-        "the silent one is still being told: {log}"
+        "the delivery to the silent receiver continues: {log}"
     );
 }
 
@@ -245,12 +250,15 @@ async fn a_worker_with_an_invalid_webhook_key_does_not_start() {
             message.contains("webhook 127.0.0.1: its key: ") && message.contains(why),
             "{message}"
         );
-        assert!(message.contains("hint: ") && !message.contains("T0K3N"), "{message}");
+        assert!(
+            message.contains("hint: ") && !message.contains("T0K3N"),
+            "{message}"
+        );
     }
 }
 
-/// Asks moto for what came into a queue, by SQS's JSON protocol. It verifies no signature, but wants to see whose
-/// service is meant.
+/// Calls moto by the JSON protocol of SQS. moto verifies no signature but reads the service from
+/// its scope.
 async fn sqs(url: &str, action: &str, body: Json) -> Json {
     let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
     let request = reqwest::Client::new().post(url);
@@ -264,17 +272,17 @@ async fn sqs(url: &str, action: &str, body: Json) -> Json {
     answer.json().await.unwrap_or_default()
 }
 
-/// A queue's address and ARN.
+/// The URL and ARN of a queue.
 async fn queue(moto: &Moto, name: &str) -> (String, String) {
     let made = sqs(moto.url(), "CreateQueue", json!({ "QueueName": name })).await;
     let arn = format!("arn:aws:sqs:eu-west-1:123456789012:{name}");
     (made["QueueUrl"].as_str().unwrap().to_owned(), arn)
 }
 
-/// The bodies of what is in a queue, once something is.
+/// The body of the first message in a queue.
 async fn received(moto: &Moto, queue: &str) -> Json {
     let mut body = Json::Null;
-    until("something is in the queue", async || {
+    until("a message is in the queue", async || {
         let ask = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10 });
         let answer = sqs(moto.url(), "ReceiveMessage", ask).await;
         if let Some(text) = answer["Messages"][0]["Body"].as_str() {
@@ -307,7 +315,7 @@ async fn sns_filters_and_eventbridge_rules_match_the_messages() {
         .await
         .unwrap();
     let bridge = aws_sdk_eventbridge::Client::new(&aws);
-    // As AWS documents it, but for the source.
+    // The documented pattern of AWS with another source.
     let pattern = json!({
         "source": ["twinkey"],
         "detail-type": ["AWS Service Event via CloudTrail"],
@@ -338,7 +346,7 @@ async fn sns_filters_and_eventbridge_rules_match_the_messages() {
     let worker = NotifyingWorker::open(notify, Backend::Moto(moto)).await;
     let run = worker.rotate("succeeded").await;
     let Backend::Moto(moto) = &worker.env.backend else {
-        panic!("the shop is on moto")
+        panic!("the store is moto")
     };
     let published = received(moto, &by_topic).await;
     assert_eq!(published["Subject"], "twinkey: shop succeeded");

@@ -1,4 +1,5 @@
-//! The worker as those see it who look after processes: systemd, by sd_notify(3), and health checks of containers.
+//! The worker under a service manager: sd_notify(3) of systemd, and the health checks of
+//! containers.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -8,12 +9,12 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use twinkey_testkit::environment::{Environment, Setup, free_address, until};
 use twinkey_testkit::pki::Pki;
-use twinkey_testkit::environment::{Setup, Environment, free_address, until};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
-/// Stands where systemd does: reads what the worker tells.
+/// A stand-in of systemd that reads the messages of the worker.
 struct FakeManager {
     socket: UnixDatagram,
     messages: Vec<String>,
@@ -29,7 +30,7 @@ impl FakeManager {
         }
     }
 
-    /// `serve`, under this manager, with a watchdog.
+    /// Starts `serve` under this manager with a watchdog.
     fn serve(env: &Environment, watchdog: Duration) -> Child {
         env.command(env!("CARGO_BIN_EXE_twinkey"))
             .arg("serve")
@@ -41,7 +42,7 @@ impl FakeManager {
             .unwrap()
     }
 
-    /// Reads what has been told, and says whether a message that begins so was among it since `mark`.
+    /// Reads messages, and returns whether one after `mark` starts with `begins`.
     fn received(&mut self, begins: &str, mark: usize) -> bool {
         let mut message = [0; 1024];
         while let Ok(length) = self.socket.recv(&mut message) {
@@ -54,13 +55,13 @@ impl FakeManager {
     }
 
     async fn wait_for(&mut self, begins: &str, mark: usize) {
-        until(&format!("the manager is told {begins}"), async || {
+        until(&format!("the manager receives {begins}"), async || {
             self.received(begins, mark)
         })
         .await;
     }
 
-    /// What was told since `mark`, the watchdog's food left out, a line each.
+    /// The lines of the messages after `mark`, without those of the watchdog.
     fn since(&self, mark: usize) -> Vec<&str> {
         self.messages[mark..]
             .iter()
@@ -96,7 +97,7 @@ async fn the_manager_gets_ready_reload_stop_and_watchdog_messages() {
 
     manager.wait_for("READY=1", 0).await;
     let ready = reqwest::get(format!("http://{address}/readyz")).await;
-    assert!(ready.unwrap().status().is_success(), "it is ready indeed");
+    assert!(ready.unwrap().status().is_success(), "the worker is ready");
     assert_eq!(manager.since(0), ["READY=1", armed]);
     for beats in 1..=3 {
         let mark = manager.messages.len();
@@ -125,7 +126,11 @@ async fn the_manager_gets_ready_reload_stop_and_watchdog_messages() {
     let mark = manager.messages.len();
     signal(&serve, "TERM");
     assert!(serve.wait().await.unwrap().success());
-    assert!(manager.received("STOPPING=1", mark), "{:?}", manager.messages);
+    assert!(
+        manager.received("STOPPING=1", mark),
+        "{:?}",
+        manager.messages
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +141,7 @@ async fn without_a_watchdog_or_manager_no_message_is_sent() {
         ..Setup::default()
     })
     .await;
-    // Another process's watchdog, as a child of the worker would inherit it.
+    // A watchdog of another process, which the environment may contain.
     let mut manager = FakeManager::listen(&env);
     let mut serve = env
         .command(env!("CARGO_BIN_EXE_twinkey"))
@@ -157,7 +162,7 @@ async fn without_a_watchdog_or_manager_no_message_is_sent() {
     assert!(alone.wait().await.unwrap().success());
 }
 
-/// `healthz` with this config, whatever else is set.
+/// Runs `healthz` with this config.
 async fn healthz(env: &Environment, more: &[&str]) -> std::process::Output {
     let mut command: Command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     command.arg("healthz").args(more).output().await.unwrap()
@@ -167,7 +172,7 @@ async fn healthz(env: &Environment, more: &[&str]) -> std::process::Output {
 async fn healthz_accepts_only_a_running_worker() {
     let address = free_address();
     let pki = Pki::new();
-    // Every address, as in a container; over TLS, with a certificate for a name.
+    // The worker listens on all addresses, as in a container, with TLS for a name.
     let listen = address.replace("127.0.0.1", "0.0.0.0");
     let env = Environment::open(Setup {
         config: format!(
@@ -184,7 +189,10 @@ async fn healthz_accepts_only_a_running_worker() {
     write("key.pem", &pki.server.1);
 
     let message = env.fails(&["healthz"], 1, "internal").await;
-    assert!(message.contains("refused"), "nobody is there: {message}");
+    assert!(
+        message.contains("refused"),
+        "the worker has not started: {message}"
+    );
 
     let mut serve = env
         .command(env!("CARGO_BIN_EXE_twinkey"))
@@ -192,12 +200,12 @@ async fn healthz_accepts_only_a_running_worker() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    until("the worker is well", async || {
+    until("the worker is healthy", async || {
         healthz(&env, &[]).await.status.success()
     })
     .await;
     assert_eq!(env.run_ok(&["healthz"]).await, "ok\n");
-    // Elsewhere the certificate is verified, and this one's root is unknown.
+    // Other URLs need a valid certificate. The root of this one is unknown.
     let url = format!(
         "https://{}/healthz",
         address.replace("127.0.0.1", "localhost")
@@ -205,7 +213,7 @@ async fn healthz_accepts_only_a_running_worker() {
     let message = env.fails(&["healthz", "--url", &url], 1, "internal").await;
     assert!(message.contains("certificate"), "{message}");
 
-    // A new config that the worker would refuse, and the old one stays in force.
+    // An invalid new config does not affect the running worker.
     let good = std::fs::read_to_string(env.config()).unwrap();
     std::fs::write(env.config(), format!("{good}\nnonsense = 1\n")).unwrap();
     env.run_ok(&["healthz"]).await;
@@ -219,7 +227,7 @@ async fn healthz_accepts_only_a_running_worker() {
     assert!(serve.wait().await.unwrap().success());
     env.fails(&["healthz"], 1, "internal").await;
 
-    // What answers, and is no worker.
+    // A server that is not a worker.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/healthz", other.local_addr().unwrap());
     let answering = std::thread::spawn(move || {
@@ -242,7 +250,7 @@ async fn healthz_times_out_on_a_worker_that_hangs() {
         ..Setup::default()
     })
     .await;
-    // It takes connections, and never answers.
+    // It accepts connections and does not respond.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/healthz", silent.local_addr().unwrap());
     let message = env.fails(&["healthz", "--url", &url], 1, "internal").await;

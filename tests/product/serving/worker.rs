@@ -1,4 +1,4 @@
-//! The worker as a process: on demand, inside windows, and killed in the middle.
+//! The worker as a process: on demand, in windows, and killed during a run.
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use reqwest::StatusCode;
@@ -8,7 +8,7 @@ use twinkey::rotation::run::version_id;
 use twinkey_stores::stage;
 use twinkey_stores::{SecretStore, VersionId};
 
-use twinkey_testkit::environment::{Setup, SECRET, Environment, free_address, run, until, value};
+use twinkey_testkit::environment::{Environment, SECRET, Setup, free_address, run, until, value};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -55,7 +55,7 @@ async fn the_endpoint_rotates_only_with_the_token() {
             assert_eq!(answer.headers()["content-type"], "application/problem+json");
         }
     }
-    assert_eq!(env.state().await, before, "nothing happened");
+    assert_eq!(env.state().await, before, "nothing changed");
     assert_eq!(runs(&env).await, Json::Array(Vec::new()));
 
     let post = async |name: &str, body: &str, key: Option<&str>| {
@@ -84,7 +84,7 @@ async fn the_endpoint_rotates_only_with_the_token() {
             .await
             .unwrap()
     };
-    until("the run is over", async || {
+    until("the run has finished", async || {
         get(&location).await.json::<Json>().await.unwrap()["state"] != "running"
     })
     .await;
@@ -107,7 +107,10 @@ async fn the_endpoint_rotates_only_with_the_token() {
     );
 
     let again: Json = post("shop", "", Some("one")).await.json().await.unwrap();
-    assert_eq!(again["id"], ended["id"], "the same key is the same run");
+    assert_eq!(
+        again["id"], ended["id"],
+        "the same key returns the same run"
+    );
     let rotation: Json = get("/v1/rotations/shop").await.json().await.unwrap();
     assert_eq!(rotation["active_user"], "app_clone");
     assert_eq!(
@@ -116,7 +119,7 @@ async fn the_endpoint_rotates_only_with_the_token() {
     );
 
     for (answer, status) in [
-        (post("nobody", "", None).await, 404),
+        (post("missing", "", None).await, 404),
         (post("shop", "{\"fource\":true}", None).await, 400),
         (post("shop", &"x".repeat(20_000), None).await, 413),
         (get("/v1/nothing").await, 404),
@@ -168,14 +171,14 @@ fn terminate(child: &tokio::process::Child) {
     signal(child, "TERM");
 }
 
-/// The shell's own `kill`: a small system has no program of that name.
+/// Uses the shell's `kill`, because a minimal system has no such program.
 pub fn signal(child: &tokio::process::Child, name: &str) {
     let command = format!("kill -{name} {}", child.id().unwrap());
     let mut shell = std::process::Command::new("sh");
     assert!(shell.args(["-c", &command]).status().unwrap().success());
 }
 
-/// A daily window that opened a few minutes ago and stays open for two hours (or wraps to be so).
+/// A daily window that opened five minutes ago and stays open for two hours.
 pub fn open_now() -> (String, DateTime<Utc>) {
     let opens = twinkey_core::telemetry::Clock::system().now() - TimeDelta::minutes(5);
     let opens = opens.with_second(0).unwrap().with_nanosecond(0).unwrap();
@@ -192,8 +195,8 @@ async fn scheduled_id(env: &Environment, opens: DateTime<Utc>) -> VersionId {
     version_id::scheduled(&description.arn, opens)
 }
 
-/// A shop whose window is open, and whose worker takes it up when it starts.
-async fn shop_in_its_window(address: &str) -> (Environment, DateTime<Utc>) {
+/// An environment with an open window, in which a worker runs when it starts.
+async fn environment_in_its_window(address: &str) -> (Environment, DateTime<Utc>) {
     let (schedule, opens) = open_now();
     let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),
@@ -204,8 +207,8 @@ async fn shop_in_its_window(address: &str) -> (Environment, DateTime<Utc>) {
     (env, opens)
 }
 
-/// A pair whose standby is being altered by somebody else until the connection's transaction ends:
-/// whoever alters it meanwhile waits. The rotation was known before the window opened.
+/// Locks the standby until the transaction of the connection ends, so that changes of it wait. The
+/// journal has the rotation from before the window.
 async fn busy_standby(env: &Environment, opens: DateTime<Utc>) -> PgConnection {
     env.run_ok(&["rotate", "shop"]).await;
     env.run_ok(&["rotate", "shop"]).await;
@@ -216,7 +219,7 @@ async fn busy_standby(env: &Environment, opens: DateTime<Utc>) -> PgConnection {
     root
 }
 
-/// Lets the journal know the rotation since before the window opened.
+/// Sets the journal's first sight of the rotation to before the window.
 pub async fn known_before(journal: &std::path::Path, opens: DateTime<Utc>) {
     let mut db = SqliteConnection::connect(&format!("sqlite://{}", journal.display()))
         .await
@@ -237,9 +240,9 @@ async fn waits_in_set(env: &Environment) {
     .await;
 }
 
-/// A shop in whose open window `serve` has been killed while the run was in its step `set`.
-async fn killed_in_the_middle(address: &str) -> (Environment, DateTime<Utc>) {
-    let (env, opens) = shop_in_its_window(address).await;
+/// An environment in whose open window `serve` was killed during the step `set`.
+async fn killed_during_a_run(address: &str) -> (Environment, DateTime<Utc>) {
+    let (env, opens) = environment_in_its_window(address).await;
     let mut root = busy_standby(&env, opens).await;
     let mut serve = env.serve(address).await;
     waits_in_set(&env).await;
@@ -247,7 +250,7 @@ async fn killed_in_the_middle(address: &str) -> (Environment, DateTime<Utc>) {
     run(&mut root, "ROLLBACK").await;
     let mut look = env.root("postgres").await;
     until(
-        "the server has let go of the killed worker's session",
+        "the server has closed the session of the killed worker",
         async || {
             value::<i64>(
                 &mut look,
@@ -264,7 +267,7 @@ async fn killed_in_the_middle(address: &str) -> (Environment, DateTime<Utc>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_run_is_finished_with_its_version_in_its_window() {
     let address = free_address();
-    let (env, opens) = killed_in_the_middle(&address).await;
+    let (env, opens) = killed_during_a_run(&address).await;
     let id = scheduled_id(&env, opens).await;
     let (pending, pending_id) = env.read(stage::PENDING).await;
     assert_eq!(pending_id, id);
@@ -283,7 +286,7 @@ async fn a_killed_run_is_finished_with_its_version_in_its_window() {
         "the same version, the same password"
     );
     env.signed_in(stage::CURRENT).await;
-    until("the journal says so", async || {
+    until("the journal has the result", async || {
         runs(&env).await[0]["state"] == "succeeded"
     })
     .await;
@@ -296,7 +299,7 @@ async fn a_killed_run_is_finished_with_its_version_in_its_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_interrupted_by_sigterm_is_finished_later() {
     let address = free_address();
-    let (env, opens) = shop_in_its_window(&address).await;
+    let (env, opens) = environment_in_its_window(&address).await;
     let mut root = busy_standby(&env, opens).await;
     let mut serve = env.serve(&address).await;
     waits_in_set(&env).await;
@@ -321,7 +324,7 @@ async fn a_run_interrupted_by_sigterm_is_finished_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_restarted_after_the_window_reports_it_missed() {
     let address = free_address();
-    let (env, _) = killed_in_the_middle(&address).await;
+    let (env, _) = killed_during_a_run(&address).await;
     let before = env.state().await;
     let mut serve = env
         .command(env!("CARGO_BIN_EXE_twinkey"))
@@ -331,7 +334,7 @@ async fn a_worker_restarted_after_the_window_reports_it_missed() {
         .arg("serve")
         .spawn()
         .unwrap();
-    until("the journal says missed", async || {
+    until("the journal has the missed window", async || {
         runs(&env).await[0]["state"] == "missed"
     })
     .await;
@@ -342,7 +345,7 @@ async fn a_worker_restarted_after_the_window_reports_it_missed() {
     serve.kill().await.unwrap();
 }
 
-/// Debian's libfaketime. Its wrapper program would leave the worker behind as an orphan.
+/// The library of Debian's libfaketime. Its wrapper program would orphan the worker.
 pub fn libfaketime() -> std::path::PathBuf {
     std::fs::read_dir("/usr/lib")
         .unwrap()
@@ -355,7 +358,7 @@ pub fn libfaketime() -> std::path::PathBuf {
 async fn a_start_of_the_worker_does_not_rotate() {
     let address = free_address();
     let (schedule, _) = open_now();
-    // The window is open, but nobody had asked for it when it opened, and `missed` is "skip".
+    // The rotation is new in this open window, and `missed` is "skip".
     let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),
         rotation: schedule,
@@ -398,7 +401,7 @@ async fn sighup_reloads_a_valid_config_and_refuses_an_invalid_one() {
 
     std::fs::write(env.config(), format!("{good}\nnonsense = 1\n")).unwrap();
     hangup();
-    until("the bad config is refused", async || {
+    until("the invalid config is refused", async || {
         log().await.contains("nonsense")
     })
     .await;
@@ -410,7 +413,7 @@ async fn sighup_reloads_a_valid_config_and_refuses_an_invalid_one() {
     )
     .unwrap();
     hangup();
-    until("the good config is in force", async || {
+    until("the valid config is active", async || {
         names().await == ["store"]
     })
     .await;

@@ -122,7 +122,12 @@ impl Faults {
         status: u16,
         name: &'static str,
     ) {
-        self.order(action, Remaining::Until(Instant::now() + long), status, name);
+        self.order(
+            action,
+            Remaining::Until(Instant::now() + long),
+            status,
+            name,
+        );
     }
 
     fn order(&self, action: &'static str, left: Remaining, status: u16, name: &'static str) {

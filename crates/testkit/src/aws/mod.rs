@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use twinkey_stores::local::{LocalStore, router};
 
-use faults::{Call, Faults, FaultDecision};
+use faults::{Call, FaultDecision, Faults};
 use redshift::Redshift;
 
 /// A running stand-in. Dropping it stops it and removes its files.
@@ -54,8 +54,10 @@ impl StandIn {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path(), "secrets.db").await;
         let services = Arc::new(Services::default());
-        let app = router(Arc::clone(&store))
-            .layer(middleware::from_fn_with_state(Arc::clone(&services), apply_faults));
+        let app = router(Arc::clone(&store)).layer(middleware::from_fn_with_state(
+            Arc::clone(&services),
+            apply_faults,
+        ));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = app.into_make_service_with_connect_info::<wire::ConnectionHandle>();
@@ -177,7 +179,9 @@ async fn apply_faults(
             answer
         }
         FaultDecision::Answer(status, name) => error(status, name),
-        FaultDecision::FromStale(stale) => patched(faults, &call, stale_answer(stale, forward).await).await,
+        FaultDecision::FromStale(stale) => {
+            patched(faults, &call, stale_answer(stale, forward).await).await
+        }
         FaultDecision::Pass => patched(faults, &call, serve(&services, forward, next).await).await,
     }
 }
@@ -185,9 +189,10 @@ async fn apply_faults(
 /// Serves a request by the service of its target.
 async fn serve(services: &Services, request: Request, next: Next) -> Response<Body> {
     let target = header(&request, "x-amz-target");
-    let (Some(action), Some(redshift)) =
-        (target.strip_prefix("RedshiftData."), services.redshift.get())
-    else {
+    let (Some(action), Some(redshift)) = (
+        target.strip_prefix("RedshiftData."),
+        services.redshift.get(),
+    ) else {
         return next.run(request).await;
     };
     let authorization = header(&request, "authorization");

@@ -48,7 +48,9 @@ impl Recorder {
             calls: Mutex::default(),
             ecs: Mutex::default(),
         });
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
+        let app = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&state));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -85,7 +87,11 @@ impl Drop for Recorder {
     }
 }
 
-async fn answer(State(state): State<Arc<RecorderState>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(state): State<Arc<RecorderState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let body = String::from_utf8(body.to_vec()).unwrap();
     let target = headers
         .get("x-amz-target")

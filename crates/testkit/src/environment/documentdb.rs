@@ -9,10 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use twinkey_core::secret::Credentials;
 
+use super::{Backend, Database, Environment, FIRST, Setup, StandIn};
 use crate::mongo::client::{SignIn, run};
-use crate::mongo::server::MongoServer;
 use crate::mongo::recording_relay::RecordingRelay;
-use super::{Backend, Database, FIRST, Setup, Environment, StandIn};
+use crate::mongo::server::MongoServer;
 
 pub type MongoEnvironment = Environment<LocalMongo>;
 

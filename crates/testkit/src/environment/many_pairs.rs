@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use twinkey_stores::{SecretStore, Selector, VersionId, stage};
 
-use super::{Backend, FIRST, MASTER_SECRET, Setup, Environment, run};
+use super::{Backend, Environment, FIRST, MASTER_SECRET, Setup, run};
 
 /// An environment with many pairs.
 pub struct ManyPairs {
@@ -35,10 +35,7 @@ impl ManyPairs {
     /// Adds pairs to an environment.
     pub async fn add_to(env: Environment, count: usize) -> Self {
         let mut root = env.root("shop").await;
-        let mut master = env
-            .connect("rdsmaster", &env.master, "shop")
-            .await
-            .unwrap();
+        let mut master = env.connect("rdsmaster", &env.master, "shop").await.unwrap();
         for pair in 0..count {
             let user = name(pair);
             run(

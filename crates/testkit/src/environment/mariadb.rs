@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use twinkey_core::secret::Credentials;
 
-use super::{Backend, Database, FIRST, Setup, Environment, StandIn};
+use super::{Backend, Database, Environment, FIRST, Setup, StandIn};
 
 pub type MariadbEnvironment = Environment<LocalMysql>;
 

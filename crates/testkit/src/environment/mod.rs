@@ -3,9 +3,9 @@
 
 mod binary;
 pub mod documentdb;
+pub mod many_pairs;
 pub mod mariadb;
 pub mod postgres;
-pub mod many_pairs;
 
 use std::path::PathBuf;
 
@@ -19,8 +19,8 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, VersionId, stage};
 
 pub use self::postgres::{quoted, run, value};
-use crate::aws::sdk_config;
 pub use crate::aws::StandIn;
+use crate::aws::sdk_config;
 use crate::moto::Moto;
 pub use crate::ports::free_address;
 

@@ -1,7 +1,7 @@
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::super::server::tests::{releases_everything, moves_to_another_port};
+use super::super::server::tests::{moves_to_another_port, releases_everything};
 use super::*;
 use rcgen::{CertificateParams, KeyPair};
 

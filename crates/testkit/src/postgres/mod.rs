@@ -173,7 +173,7 @@ fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), La
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::tests::{releases_everything, moves_to_another_port};
+    use super::super::server::tests::{moves_to_another_port, releases_everything};
     use super::*;
 
     #[test]

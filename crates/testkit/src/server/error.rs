@@ -38,9 +38,7 @@ impl LaunchError {
             Self::Io { .. } => {
                 "make the temporary folder writable and free 200 MB on its disk".into()
             }
-            Self::Failed { .. } => {
-                "read the log above; set TMPDIR to use another folder".into()
-            }
+            Self::Failed { .. } => "read the log above; set TMPDIR to use another folder".into(),
             Self::NoUser(_) => {
                 "run as an ordinary user: database servers refuse to run as root".into()
             }

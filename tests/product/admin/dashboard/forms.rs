@@ -1,4 +1,4 @@
-//! What the forms do, and what is told of it.
+//! The actions of the forms, and their log lines.
 
 use twinkey_stores::stage;
 
@@ -36,14 +36,16 @@ async fn a_session_cookie_replaces_the_token_after_sign_in() {
 
     let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
     let csrf_token = session.csrf_token().await;
-    let gone = session.post("/sign-out", &[("csrf_token", &csrf_token)]).await;
+    let gone = session
+        .post("/sign-out", &[("csrf_token", &csrf_token)])
+        .await;
     assert!(gone.cookie.starts_with("twinkey_session=; ") && gone.cookie.contains("Max-Age=0"));
     std::fs::write(
         endpoint.env.folder.path().join("token"),
         "another-token-of-some-length",
     )
     .unwrap();
-    until("the sessions of the old token are over", async || {
+    until("the sessions of the old token have ended", async || {
         session.get("/").await.status == 401
     })
     .await;
@@ -68,7 +70,7 @@ async fn forms_act_like_the_api_and_are_logged_with_their_session() {
         (done.status, done.location.as_str()),
         (303, "/rotations/shop?done=rotate")
     );
-    until("the run is over", async || {
+    until("the run has finished", async || {
         endpoint.json("/v1/rotations/shop").await["last_run"]["state"] == "succeeded"
     })
     .await;
@@ -76,16 +78,20 @@ async fn forms_act_like_the_api_and_are_logged_with_their_session() {
     page.has("A run has started.");
     page.has("<q>first &lt;of&gt; all</q>");
     page.has("data-step=\"finish\" data-state=\"succeeded\"");
-    // The same form sent twice is one run.
+    // The same form sent twice starts one run.
     let asked = session.get("/rotations/shop/rotate").await;
     let (csrf_token, key) = (asked.field("csrf_token"), asked.field("key"));
-    let forced = [("csrf_token", csrf_token.as_str()), ("key", &key), ("force", "yes")];
+    let forced = [
+        ("csrf_token", csrf_token.as_str()),
+        ("key", &key),
+        ("force", "yes"),
+    ];
     for _ in 0..2 {
         assert_eq!(
             session.post("/rotations/shop/rotate", &forced).await.status,
             303
         );
-        until("the run is over", async || {
+        until("the run has finished", async || {
             endpoint.json("/v1/rotations/shop").await["state"] == "idle"
         })
         .await;
@@ -131,7 +137,7 @@ async fn forms_act_like_the_api_and_are_logged_with_their_session() {
         ("resume", "tonight", ""),
         ("rollback", "back again", ""),
     ] {
-        let told = |line: &str| {
+        let is_logged = |line: &str| {
             line.contains(&format!("action=\"{asked}\""))
                 && line.contains("peer=127.0.0.1:")
                 && line.contains(reason)
@@ -141,7 +147,7 @@ async fn forms_act_like_the_api_and_are_logged_with_their_session() {
                     .nth(1)
                     .is_some_and(|rest| !rest.starts_with('"'))
         };
-        assert!(log.lines().any(told), "{asked} {reason}: {log}");
+        assert!(log.lines().any(is_logged), "{asked} {reason}: {log}");
     }
 }
 

@@ -1,20 +1,20 @@
-//! The dashboard, asked as a browser without script asks it.
+//! The dashboard, as a browser without scripts uses it.
 
-mod sign_in;
 mod forms;
+mod sign_in;
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response};
 
-/// A browser that keeps the session's cookie and follows no redirect by itself.
+/// A client that keeps the session cookie and follows no redirect.
 pub struct DashboardClient {
     client: Client,
     url: String,
     pub cookie: String,
 }
 
-/// An answer, read.
+/// A response with its body.
 pub struct Page {
     pub status: u16,
     pub location: String,
@@ -32,7 +32,7 @@ impl DashboardClient {
         }
     }
 
-    /// Somebody who has signed in.
+    /// A client with a session.
     pub async fn signed_in(url: &str, token: &str) -> Self {
         let mut session = Self::new(url);
         let page = session.post("/sign-in", &[("token", token)]).await;
@@ -41,7 +41,7 @@ impl DashboardClient {
         session
     }
 
-    /// Asks with the cookie, if there is one.
+    /// A request with the cookie, if there is one.
     pub fn ask(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.url));
         if self.cookie.is_empty() {
@@ -54,7 +54,7 @@ impl DashboardClient {
         read(self.ask(Method::GET, path).send().await.unwrap()).await
     }
 
-    /// Sends fields as a form, without the mark.
+    /// Sends a form with these fields only.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         let url = reqwest::Url::parse_with_params("http://x/", fields).unwrap();
         let request = self
@@ -64,7 +64,7 @@ impl DashboardClient {
         read(request.send().await.unwrap()).await
     }
 
-    /// The mark of this session's forms, as the confirmation has it.
+    /// The CSRF token of this session, from a confirmation page.
     pub async fn csrf_token(&self) -> String {
         let page = self.get("/rotations/shop/pause").await;
         assert_eq!(page.status, 200, "{}", page.html);

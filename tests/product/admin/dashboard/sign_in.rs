@@ -1,13 +1,13 @@
-//! Who comes in, by every route there is.
+//! Access to every route.
 
 use reqwest::Method;
 use reqwest::header::{HOST, ORIGIN};
 
 use super::{DashboardClient, read};
 use crate::admin::{Endpoint, TOKEN};
-use twinkey_testkit::environment::{Setup, Environment, free_address};
+use twinkey_testkit::environment::{Environment, Setup, free_address};
 
-/// Where nobody is asked for a session.
+/// The routes without a session.
 const OPEN: [(&str, &str); 5] = [
     ("GET", "/assets/dashboard.css"),
     ("GET", "/assets/dashboard.js"),
@@ -16,7 +16,7 @@ const OPEN: [(&str, &str); 5] = [
     ("POST", "/sign-in"),
 ];
 
-/// The routes that ask for a session: all but those that are named here.
+/// The routes with a session: all routes of the dashboard except [`OPEN`].
 fn guarded() -> Vec<(Method, String)> {
     let all = twinkey::admin::dashboard::all_routes();
     let open = all.iter().filter(|route| OPEN.contains(route)).count();
@@ -43,7 +43,9 @@ async fn every_page_needs_a_session_and_every_form_its_csrf_token() {
         let asks = [
             anonymous.ask(method.clone(), path),
             anonymous.ask(method.clone(), path).bearer_auth(TOKEN),
-            anonymous.ask(method.clone(), path).header("Cookie", made_up),
+            anonymous
+                .ask(method.clone(), path)
+                .header("Cookie", made_up),
             anonymous
                 .ask(method.clone(), path)
                 .header("Cookie", format!("{}x", session.cookie)),
@@ -72,7 +74,7 @@ async fn every_page_needs_a_session_and_every_form_its_csrf_token() {
             assert_eq!(elsewhere.send().await.unwrap().status(), 403, "{path}");
         }
     }
-    assert_eq!(endpoint.env.state().await, before, "nothing happened");
+    assert_eq!(endpoint.env.state().await, before, "nothing changed");
     for (method, path) in &routes {
         let page = match *method {
             Method::POST => session.post(path, &[("csrf_token", &csrf_token)]).await,
@@ -92,14 +94,14 @@ async fn every_page_needs_a_session_and_every_form_its_csrf_token() {
                 .header("Cookie", &session.cookie),
         )
         .await;
-    assert_eq!(status, 200, "a session may read what its page follows");
+    assert_eq!(status, 200, "a session may read the API");
     let by_cookie = endpoint
         .client
         .post(format!("{}/v1/rotations/shop/rotate", endpoint.url));
     let (status, _) = endpoint
         .answer(by_cookie.header("Cookie", &session.cookie))
         .await;
-    assert_eq!(status, 401, "and changes nothing but by a form");
+    assert_eq!(status, 401, "a session may not write through the API");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,9 +167,9 @@ async fn without_a_token_only_same_site_requests_are_served() {
     first.has("href=\"/rotations/shop\"");
     assert!(
         !first.html.contains("Sign out"),
-        "there is nothing to sign out of"
+        "without a token there is no sign-out"
     );
-    // A session begins by itself, so that forms carry a mark here too.
+    // A session starts automatically, so that forms have a CSRF token.
     assert!(
         first.cookie.contains("HttpOnly; SameSite=Strict"),
         "{}",
@@ -192,6 +194,6 @@ async fn without_a_token_only_same_site_requests_are_served() {
             .body(format!("csrf_token={csrf_token}"));
         assert_eq!(form.send().await.unwrap().status(), 403, "{origin}");
     }
-    assert_eq!(env.state().await, before, "nothing happened");
+    assert_eq!(env.state().await, before, "nothing changed");
     assert_eq!(session.act("rotate", &[]).await.status, 303);
 }

@@ -1,11 +1,11 @@
-//! What the table has to know of each engine.
+//! The differences between engines.
 
 use mongodb::bson::doc;
 use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use twinkey_testkit::environment::documentdb::{LocalMongo, role};
-use twinkey_testkit::environment::{Backend, Database, Setup, Environment, run};
+use twinkey_testkit::environment::{Backend, Database, Environment, Setup, run};
 
 /// A database whose rotations are cut.
 pub trait CuttableDatabase: Database {
@@ -13,11 +13,11 @@ pub trait CuttableDatabase: Database {
 
     async fn open(backend: Backend) -> Environment<Self>;
 
-    /// Changes the active user or the standby, so that the next run has something to make equal; another way each
-    /// `round`.
+    /// Changes the active user or the standby, so that the next run must change something. The
+    /// change depends on `round`.
     async fn unsettle(env: &Environment<Self>, active: &str, round: usize);
 
-    /// A dead worker's lock of the pair runs out: here, at once.
+    /// Makes the lock of a dead worker expire immediately.
     async fn lock_runs_out(env: &Environment<Self>);
 }
 
@@ -38,7 +38,7 @@ impl CuttableDatabase for LocalPostgres {
         .await;
     }
 
-    /// It goes with the connection.
+    /// The lock ends with the connection.
     async fn lock_runs_out(_: &Environment) {}
 }
 
@@ -55,7 +55,7 @@ impl CuttableDatabase for LocalMysql {
         env.sql(&[&more]).await;
     }
 
-    /// It goes with the connection.
+    /// The lock ends with the connection.
     async fn lock_runs_out(_: &Environment<Self>) {}
 }
 

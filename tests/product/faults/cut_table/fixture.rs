@@ -1,4 +1,4 @@
-//! One shop whose runs are cut, the checker, and the run that makes good.
+//! An environment whose runs are cut, the checks, and the run that repairs.
 
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use twinkey_stores::{VersionId, stage};
 
 use super::engines::CuttableDatabase;
 use super::relay::Relay;
-use super::{Recovery, CutRow};
+use super::{CutRow, Recovery};
 use crate::faults::failures::with;
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::environment::{Backend, MASTER_SECRET, SECRET, Environment};
+use twinkey_testkit::environment::{Backend, Environment, MASTER_SECRET, SECRET};
 
-/// How long a run that makes good may be told that another one is on.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time within which the lock of a dead run must expire.
+const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A shop, both of whose secrets lead to the database through a relay.
+/// An environment whose secrets lead to the database through a relay.
 pub struct CutFixture<D: CuttableDatabase> {
     pub env: Environment<D>,
     pub relay: Relay,
@@ -28,7 +28,7 @@ pub struct CutFixture<D: CuttableDatabase> {
     passwords: Vec<String>,
 }
 
-/// What a run found when it began.
+/// AWSCURRENT before a run.
 pub struct Before {
     document: Json,
     version: VersionId,
@@ -67,7 +67,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         CutRow::new(D::NAME, self.store, kind)
     }
 
-    /// Something to make equal, and what there is before the run.
+    /// Changes a user, and returns the state before the run.
     pub async fn begin(&mut self) -> Before {
         self.round += 1;
         let (document, version) = self.env.read(stage::CURRENT).await;
@@ -76,7 +76,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         Before { document, version }
     }
 
-    /// One run to its end, or until it is killed at `deadly`. `None`: it was.
+    /// Runs to the end, or kills the run at `deadly`. `None`: it was killed.
     pub async fn run(&self, deadly: Option<Arc<Notify>>) -> Option<ExitStatus> {
         let message = std::fs::File::create(self.message()).unwrap();
         let mut run = (self.env.command(env!("CARGO_BIN_EXE_twinkey")))
@@ -101,8 +101,8 @@ impl<D: CuttableDatabase> CutFixture<D> {
         self.env.folder.path().join("said.log")
     }
 
-    /// Checks what a cut run has left, makes it good, and checks again. `ended`: how the run did, `None` where
-    /// it was killed.
+    /// Checks the state after a cut run, repairs it with another run, and checks again. `ended` is
+    /// the status of the run; `None`: it was killed.
     pub async fn recover(
         &mut self,
         row: &mut CutRow,
@@ -138,7 +138,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         );
     }
 
-    /// Which promises do not hold at this moment.
+    /// The promises that do not hold.
     async fn broken(&mut self, before: &Before) -> Vec<String> {
         let mut broken = Vec::new();
         let (current, version) = self.env.read(stage::CURRENT).await;
@@ -176,7 +176,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         broken
     }
 
-    /// What a whole rotation would not have left.
+    /// The differences from a complete rotation.
     async fn unfinished(&mut self, before: &Before) -> Vec<String> {
         let mut unfinished = self.broken_after().await;
         let (current, version) = self.env.read(stage::CURRENT).await;
@@ -196,13 +196,13 @@ impl<D: CuttableDatabase> CutFixture<D> {
         for label in [stage::CURRENT, stage::PREVIOUS] {
             let (document, _) = self.env.read(label).await;
             if !self.works(&document).await {
-                broken.push(format!("after it was made good, {label} does not work"));
+                broken.push(format!("after the repair, {label} does not work"));
             }
         }
         broken
     }
 
-    /// Rotates until a run succeeds; what stands in its way may only be the run that was cut.
+    /// Rotates until a run succeeds. Only the run that was cut may block it.
     async fn runs_to_its_end(&self) -> Option<String> {
         let begun = Instant::now();
         loop {
@@ -214,6 +214,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
             if !message.contains("error[already_running]") || begun.elapsed() > PATIENCE {
                 return Some(format!("the next run fails: {message}"));
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -231,7 +232,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         found.map(|(id, _)| VersionId(id))
     }
 
-    /// The document that waits for a run to go on with it.
+    /// The pending document of an incomplete run.
     async fn pending(&self) -> Option<Json> {
         let pending = self.labelled(stage::PENDING).await?;
         if Some(pending) == self.labelled(stage::CURRENT).await {
@@ -257,10 +258,11 @@ impl<D: CuttableDatabase> CutFixture<D> {
         }
     }
 
-    /// The next worker comes with a journal of its own, and nothing that it decides may hang on the lost one.
+    /// Removes the journal: the next worker has another, and its decisions must not depend on the
+    /// lost one.
     fn lose_the_journal(&self) {
         for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
-            // The last two are there only while somebody has the journal open, or was killed.
+            // The last two exist only while the journal is open, or after a kill.
             let _ = std::fs::remove_file(self.env.folder.path().join(file));
         }
     }

@@ -1,19 +1,19 @@
-//! One rotation, cut at every request that it makes, for every engine and both stores: to the database and to the
-//! store, before and after the request takes effect, by a reset, an error, silence, or the worker's death.
+//! One rotation, cut at each of its requests, for every engine and both stores. Requests to the
+//! database and to the store are cut before and after they take effect, by a reset, an error,
+//! silence, or the death of the worker.
 //!
-//! After each cut a checker that knows nothing of the product's decisions asks the database and the store itself
-//! whether promises 1 to 3 hold; then another run makes good what was left, which is checked too. What the runs
-//! printed is searched for every password there was.
+//! After each cut, checks that do not use the product's decisions verify promises 1 to 3 in the
+//! database and the store. Another run then repairs the state, which is checked again. The output
+//! of the runs is searched for every password.
 //!
-//! What can go wrong, and what prevents it:
-//! - cuts that never came are counted: a cut counts when the relay or the stand-in has met it, and each kind goes
-//!   on, request by request, until a run ends before its cut;
-//! - each run finds the same work: before each, what the active user has is changed, so there is always something to
-//!   make equal;
-//! - one violation hides the others: they are collected, and told at the end with the whole table.
+//! # Failure modes
+//! - A cut does not happen: a cut counts only if the relay or the stand-in reached it. Each kind
+//!   continues, request by request, until a run ends before its cut.
+//! - A run has nothing to change: the active user is changed before each run.
+//! - One violation hides others: violations are collected and reported at the end with the table.
 
-mod fixture;
 mod engines;
+mod fixture;
 pub mod redshift;
 mod relay;
 mod store;
@@ -28,18 +28,18 @@ use twinkey_testkit::postgres::LocalPostgres;
 use self::fixture::CutFixture;
 use twinkey_testkit::environment::documentdb::LocalMongo;
 
-/// How a cut run was made good.
+/// The way in which a cut run was repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
-    /// The run itself asked again, or was cut when all was done.
+    /// The run repeated the request, or was cut after its last effect.
     SameRun,
-    /// The next run went on with the pending password.
+    /// The next run continued with the pending password.
     NextRunContinued,
-    /// The next run began anew.
+    /// The next run started again.
     NextRunRestarted,
 }
 
-/// One kind of cut on one engine and store.
+/// The cuts of one kind on one engine and store.
 pub struct CutRow {
     engine: &'static str,
     store: &'static str,
@@ -68,7 +68,7 @@ impl CutRow {
         those.count()
     }
 
-    /// The middle of the times that the runs took that made good.
+    /// The median time of the repairs.
     fn typical(&self) -> Duration {
         let mut times: Vec<Duration> = self.recoveries.iter().map(|(_, took)| *took).collect();
         times.sort();
@@ -105,7 +105,12 @@ fn table(rows: &[CutRow]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_cut_at_any_request_keeps_all_promises() {
     let rows = tokio::join!(
-        async { CutFixture::<LocalPostgres>::on_aws().await.every_cut().await },
+        async {
+            CutFixture::<LocalPostgres>::on_aws()
+                .await
+                .every_cut()
+                .await
+        },
         async { CutFixture::<LocalPostgres>::on_aws().await.silences().await },
         async { CutFixture::<LocalPostgres>::on_local().await.deaths().await },
         async { CutFixture::<LocalMysql>::on_aws().await.every_cut().await },

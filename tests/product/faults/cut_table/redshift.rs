@@ -1,21 +1,21 @@
-//! Cuts on Redshift: everything a run asks for is a call of AWS, to the store or to the Data API.
+//! Cuts on Redshift. Every request of a run is an AWS call, to the store or to the Data API.
 
 use std::process::Stdio;
 use std::time::Instant;
 
 use twinkey_stores::stage;
 
-use super::{Recovery, CutRow};
-use crate::redshift::interruptions::{furnished_fixture, expire_lease};
+use super::{CutRow, Recovery};
 use crate::redshift::fixture::RedshiftFixture;
+use crate::redshift::interruptions::{expire_lease, furnished_fixture};
 use crate::redshift::rotations::works;
 use twinkey_testkit::aws::faults::Cut;
 use twinkey_testkit::environment::until;
 
-/// More than any run makes.
+/// An upper bound of the calls of a run.
 const MAX_CALLS: usize = 150;
 
-/// Cuts at every call take minutes: as a rule it is every fifth, and in CI every one.
+/// The distance between cuts: 1 in CI, else 5, because cuts at every call take minutes.
 fn stride() -> usize {
     match std::env::var_os("TWINKEY_ALL_ENGINES") {
         Some(_) => 1,
@@ -33,7 +33,7 @@ fn row(kind: &'static str) -> CutRow {
     CutRow::new("Redshift (stand-in)", "AWS", kind)
 }
 
-/// One lost or refused answer is asked for again: no run fails by it, and nothing is done twice.
+/// A lost or refused response is requested again: no run fails, and nothing is done twice.
 async fn lost() -> Vec<CutRow> {
     let house = furnished_fixture().await;
     house.good(&["rotate", "house"]).await;
@@ -85,7 +85,7 @@ async fn one_answer_lost(house: &RedshiftFixture, row: &mut CutRow, k: usize, cu
     true
 }
 
-/// The worker dies when a call has taken effect, and whatever it still sends has none.
+/// The worker is killed after a call took effect. Its later calls have no effect.
 async fn killed() -> Vec<CutRow> {
     let house = furnished_fixture().await;
     house.good(&["rotate", "house"]).await;
@@ -116,7 +116,9 @@ async fn killed() -> Vec<CutRow> {
         }
         let recovery = match pending {
             _ if moved => Recovery::SameRun,
-            Some(pending) if pending == house.read(stage::CURRENT).await => Recovery::NextRunContinued,
+            Some(pending) if pending == house.read(stage::CURRENT).await => {
+                Recovery::NextRunContinued
+            }
             _ => Recovery::NextRunRestarted,
         };
         row.recoveries.push((recovery, begun.elapsed()));
@@ -126,7 +128,7 @@ async fn killed() -> Vec<CutRow> {
         broken.extend(self::broken(&house).await);
         add_violations(&mut row, k, broken);
     }
-    // A run that ends well sweeps what a dead one has left.
+    // A successful run removes the leftovers of a dead one.
     house.good(&["rotate", "house"]).await;
     house.good(&["rotate", "house"]).await;
     if !house.probe_secrets().await.is_empty() {
@@ -135,7 +137,7 @@ async fn killed() -> Vec<CutRow> {
     vec![row]
 }
 
-/// Starts a run, and kills it when its k-th call has taken effect. `false`: it made fewer.
+/// Starts a run, and kills it after its k-th call took effect. `false`: it made fewer calls.
 pub async fn dies_at(house: &RedshiftFixture, k: usize) -> bool {
     let faults = house.stand_in.faults();
     let before = faults.calls().len();
@@ -161,7 +163,7 @@ pub async fn dies_at(house: &RedshiftFixture, k: usize) -> bool {
     reached
 }
 
-/// Which promises do not hold at this moment.
+/// The promises that do not hold.
 async fn broken(house: &RedshiftFixture) -> Vec<String> {
     let mut broken = Vec::new();
     if !works(house, stage::CURRENT).await {

@@ -1,10 +1,11 @@
-//! Stands between the worker and a database server, counts the worker's requests, and cuts at one of them.
+//! A relay between the worker and a database server that counts requests and cuts one of them.
 //!
-//! It reads no protocol: a request begins with the first bytes that a client sends after the server had the
-//! word, so it counts the same for every engine, sign-ins and farewells included.
+//! It parses no protocol: a request starts with the first bytes of the client after bytes of the
+//! server. This counts requests of all engines equally, including sign-ins and closes.
 //!
-//! What can go wrong, and what prevents it: "after it took effect" is before it: the server's answer has
-//! begun when the connection is cut, and the servers answer at the end of what was asked.
+//! # Failure modes
+//! - A cut after the effect happens before it: the connection is cut when the response of the
+//!   server has started, and servers respond after the effect.
 
 use std::io;
 use std::sync::Arc;
@@ -14,38 +15,38 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// Whether the request at which is cut has taken effect.
+/// Whether the cut request takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Before,
     After,
 }
 
-/// What becomes of the client.
+/// The result for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientOutcome {
-    /// Its connection is reset.
+    /// The connection is reset.
     Reset,
-    /// It waits for an answer that never comes: to be killed, or to give up by itself.
+    /// The client gets no response. It is killed, or times out.
     Held,
 }
 
 struct CutOrder {
-    /// Requests yet to let through.
+    /// Requests before the cut.
     left: usize,
     effect: Effect,
     end: ClientOutcome,
     reached: Arc<Notify>,
 }
 
-/// A relay to one server; it ends with the test's runtime.
+/// A relay to one server. It ends with the runtime of the test.
 pub struct Relay {
     port: u16,
     order: Arc<Mutex<Option<CutOrder>>>,
 }
 
 impl Relay {
-    /// Relays to `server` from a port of its own.
+    /// Starts a relay to `server`.
     pub async fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -63,7 +64,7 @@ impl Relay {
         self.port
     }
 
-    /// Cuts at the `nth` request from now on (1 is the next one); what is given tells when it is there.
+    /// Cuts the `nth` request from now; 1 is the next. The result is notified at the cut.
     pub fn cut(&self, nth: usize, effect: Effect, end: ClientOutcome) -> Arc<Notify> {
         let reached = Arc::new(Notify::new());
         *self.order.lock() = Some(CutOrder {
@@ -75,13 +76,13 @@ impl Relay {
         reached
     }
 
-    /// Lets everything through again. Says whether the cut was met.
+    /// Removes the cut, and returns whether it happened.
     pub fn clear(&self) -> bool {
         self.order.lock().take().is_none()
     }
 }
 
-/// Counts a request; the order, if it is this one.
+/// Counts a request, and returns the cut if this is its request.
 fn count(order: &Mutex<Option<CutOrder>>) -> Option<CutOrder> {
     let mut order = order.lock();
     let now = order.as_mut()?;
@@ -105,14 +106,14 @@ async fn relay(
     match cut.end {
         ClientOutcome::Reset => client.set_zero_linger(),
         ClientOutcome::Held => {
-            // Until the client is gone.
+            // This ends when the client closes.
             let mut rest = Vec::new();
             client.read_to_end(&mut rest).await.map(drop)
         }
     }
 }
 
-/// Passes on until either side is gone, or an order is met and, where it says so, carried out.
+/// Forwards until a side closes or a cut is reached.
 async fn forward(
     client: &mut TcpStream,
     server: &mut TcpStream,
@@ -140,7 +141,7 @@ async fn forward(
                 to_server.write_all(&asked[..n]).await?;
             }
             n = from_server.read(&mut answered) => {
-                // A farewell is answered by the end of the connection.
+                // The server responds to a close by closing the connection.
                 let n = n.unwrap_or_default();
                 if n == 0 || met.is_some() {
                     return Ok(met);

@@ -1,14 +1,14 @@
 //! Cuts between the worker and the secret store.
 
 use super::CutRow;
-use super::fixture::CutFixture;
 use super::engines::CuttableDatabase;
+use super::fixture::CutFixture;
 use twinkey_testkit::aws::faults::Cut;
 
-/// More than any run makes.
+/// An upper bound of the calls of a run.
 const MAX_CALLS: usize = 40;
-/// Reading AWSCURRENT and the master secret, the labels, AWSCURRENT again, PutSecretValue, and the move of
-/// AWSCURRENT: every run makes these.
+/// The calls of every run: two reads of AWSCURRENT, the master secret, the labels, PutSecretValue,
+/// and the move of AWSCURRENT.
 const CALLS_OF_ANY_RUN: usize = 6;
 
 impl<D: CuttableDatabase> CutFixture<D> {
@@ -34,7 +34,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         rows
     }
 
-    /// One lost or refused answer is asked for again: no run fails by it.
+    /// A lost or refused response is requested again: no run fails.
     async fn one_cut(&mut self, kind: &'static str, cut: Cut) -> CutRow {
         let mut row = self.row(kind);
         for k in 1..=MAX_CALLS {
@@ -56,7 +56,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         row
     }
 
-    /// Nothing is promised while the store is away but that nobody is harmed.
+    /// During an outage of the store a run may fail, but the promises hold.
     async fn outage(&mut self, kind: &'static str, first: Cut) -> CutRow {
         let mut row = self.row(kind);
         for k in 1..=CALLS_OF_ANY_RUN {

@@ -1,18 +1,18 @@
 //! Cuts between the worker and the database.
 
 use super::CutRow;
-use super::fixture::CutFixture;
 use super::engines::CuttableDatabase;
-use super::relay::{Effect, ClientOutcome};
+use super::fixture::CutFixture;
+use super::relay::{ClientOutcome, Effect};
 
-/// More than any run makes.
+/// An upper bound of the requests of a run.
 const MAX_REQUESTS: usize = 200;
-/// Requests that are never answered: while signing in, and later ones. The worker gives up after 5 s and 35 s, so
-/// these are a few; from then on it is the same for it as a reset.
+/// Requests without a response: during the sign-in, and later ones. The worker times out after 5 s
+/// and 35 s, so that these are few. After the timeout, they are like a reset.
 const SILENT: [usize; 4] = [1, 14, 20, 27];
 
 impl<D: CuttableDatabase> CutFixture<D> {
-    /// Every kind of cut there is on an AWS-shaped store.
+    /// Every kind of cut with an AWS-shaped store.
     pub async fn every_cut(mut self) -> Vec<CutRow> {
         let mut rows = vec![
             self.resets("connection reset before the request", Effect::Before)
@@ -66,7 +66,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
         row
     }
 
-    /// The server is silent at some requests.
+    /// The server does not respond to some requests.
     pub async fn silences(mut self) -> Vec<CutRow> {
         let mut row = self.row("no answer, until the worker gives up");
         for nth in SILENT {

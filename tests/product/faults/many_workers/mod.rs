@@ -1,5 +1,5 @@
-//! Several `twinkey serve` that share one journal in a PostgreSQL: killed, frozen, without their journal, and with
-//! one that was wiped.
+//! Several `twinkey serve` with one journal in PostgreSQL: killed, frozen, without their journal,
+//! and with a wiped journal.
 
 mod outage;
 mod race;
@@ -20,7 +20,7 @@ use twinkey_testkit::postgres::LocalPostgres;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
 use twinkey_testkit::environment::{free_address, run};
 
-/// `journal.url` of a database on a server.
+/// The `journal.url` of a database.
 fn url(server: &LocalPostgres, database: &str) -> String {
     let who = server.superuser();
     format!(
@@ -46,7 +46,7 @@ fn location(server: &LocalPostgres, database: &str) -> PostgresLocation {
     }
 }
 
-/// A street whose window is open and whose journal is a database `journal` on the same server.
+/// Pairs with an open window, and a database `journal` on the same server.
 struct WorkersFixture {
     pairs: ManyPairs,
     journal: PostgresJournal,
@@ -56,7 +56,7 @@ struct WorkersFixture {
 }
 
 impl WorkersFixture {
-    /// `each`: the schedule of every rotation, whose window opened at `opens`.
+    /// `each` has the schedule of every rotation, whose window opened at `opens`.
     async fn open(pairs: ManyPairs, limits: &str, each: &str, opens: DateTime<Utc>) -> Self {
         let env = &pairs.env;
         run(&mut env.root("postgres").await, "CREATE DATABASE journal").await;
@@ -102,12 +102,7 @@ impl WorkersFixture {
     }
 
     fn log(&self, n: usize) -> String {
-        let path = self
-            .pairs
-            .env
-            .folder
-            .path()
-            .join(format!("serve-{n}.log"));
+        let path = self.pairs.env.folder.path().join(format!("serve-{n}.log"));
         std::fs::read_to_string(path).unwrap()
     }
 
@@ -125,7 +120,7 @@ impl WorkersFixture {
         self.journal.runs(&everything).await.unwrap()
     }
 
-    /// How many secrets this window's version is AWSCURRENT of.
+    /// The number of secrets whose AWSCURRENT is the version of this window.
     async fn flipped(&self) -> usize {
         let store = self.pairs.env.stand_in().store();
         let mut flipped = 0;
@@ -137,13 +132,13 @@ impl WorkersFixture {
         flipped
     }
 
-    /// Each secret has exactly one new version, this window's, and it signs in.
+    /// Checks that each secret has one new version, that of this window, and that it signs in.
     async fn each_secret_has_one_new_version(&self) {
         let store = self.pairs.env.stand_in().store();
         for pair in 0..self.pairs.count {
             let description = store.describe(&secret(pair)).await.unwrap();
             let id = version_id::scheduled(&description.arn, self.opens);
-            // With those that have no label, which DescribeSecret hides.
+            // Including versions without labels, which DescribeSecret omits.
             let versions = store.versions(&secret(pair)).await.unwrap();
             assert_eq!(versions.len(), 2, "{}: {versions:?}", name(pair));
             assert_eq!(description.labelled(stage::CURRENT), Some(&id));

@@ -1,4 +1,4 @@
-//! A journal's server that is stopped and started.
+//! An outage of the journal's server.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -13,12 +13,12 @@ use twinkey_testkit::postgres::{LocalPostgres, Options};
 use super::{location, url};
 use crate::serving::worker::signal;
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::environment::{Backend, Setup, Environment, free_address, run, until, value};
+use twinkey_testkit::environment::{Backend, Environment, Setup, free_address, run, until, value};
 
-/// A lock that nothing but this test takes.
+/// A lock that only this test uses.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4712)";
 
-/// A server that can be stopped and started where it was.
+/// A server that can be stopped and started in place.
 struct RestartableServer {
     server: LocalPostgres,
     again: Option<Child>,
@@ -57,7 +57,7 @@ impl RestartableServer {
     async fn start_again(&mut self) {
         let data = self.data();
         let owner = std::fs::metadata(&data).unwrap();
-        // The command line that it was started with, each argument in quotes.
+        // The command line of the server, with quoted arguments.
         let line = std::fs::read_to_string(data.join("postmaster.opts")).unwrap();
         let mut command = Command::new("sh");
         command
@@ -70,7 +70,7 @@ impl RestartableServer {
             command.gid(owner.gid()).uid(owner.uid());
         }
         self.again = Some(command.spawn().unwrap());
-        until("the journal's server is back", async || self.listens()).await;
+        until("the journal's server is up", async || self.listens()).await;
     }
 }
 
@@ -90,7 +90,8 @@ async fn ready(address: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// A worker whose journal is a server of its own, with a run that waits in `test` until `holder` lets it go.
+/// A worker with its journal on another server, and a run that waits in `test` until `holder`
+/// releases its lock.
 struct OutageFixture {
     journal: RestartableServer,
     env: Environment,
@@ -103,7 +104,9 @@ struct OutageFixture {
 
 impl OutageFixture {
     async fn open(backend: Backend) -> Self {
-        let journal = tokio::task::spawn_blocking(RestartableServer::start).await.unwrap();
+        let journal = tokio::task::spawn_blocking(RestartableServer::start)
+            .await
+            .unwrap();
         let address = free_address();
         let plan = Setup {
             config: format!("[server]\nlisten = \"{address}\""),
@@ -144,7 +147,7 @@ impl OutageFixture {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// Stops the journal, and lets the run go on.
+    /// Stops the journal, and lets the run continue.
     async fn stop_the_journal(&mut self) {
         self.journal.stop().await;
         run(&mut self.holder, "ROLLBACK").await;
@@ -160,7 +163,8 @@ impl OutageFixture {
         assert!(message.contains("journal_unavailable"), "{message}");
     }
 
-    /// The journal is back: the first run is written down as it ended, and another one succeeds.
+    /// Starts the journal again: the first run is recorded with its result, and another run
+    /// succeeds.
     async fn recovers_with_its_journal(mut self, first: RunState) {
         self.journal.start_again().await;
         let address = &self.address;
@@ -179,18 +183,18 @@ impl OutageFixture {
             read.runs(&newest).await.unwrap()
         };
         let states = async || runs().await.iter().map(|run| run.state).collect::<Vec<_>>();
-        until("what became of the run is written down", async || {
+        until("the result of the run is recorded", async || {
             states().await == [first]
         })
         .await;
         let steps = runs().await.remove(0).steps;
         let done = steps.iter().filter(|s| s.state == StepState::Succeeded);
-        // What the journal did not hear at its time is not lost.
+        // Steps during the outage are recorded later.
         let all = first == RunState::Succeeded;
         assert_eq!(done.count() == 4, all, "{steps:?}");
         let (status, message) = self.rotate().await;
         assert_eq!(status, 202, "{message}");
-        until("the next run is done", async || {
+        until("the next run has succeeded", async || {
             states().await == [RunState::Succeeded, first]
         })
         .await;
@@ -227,7 +231,7 @@ async fn a_run_without_a_write_permit_ends_with_its_lease() {
     let (current, version) = fixture.env.read(stage::CURRENT).await;
     assert_eq!(
         version, fixture.replaced,
-        "nothing was written without a turn"
+        "nothing was written without a permit"
     );
     assert_ne!(current["password"], pending["password"]);
     fixture.env.signed_in(stage::CURRENT).await;

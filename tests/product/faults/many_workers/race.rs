@@ -1,5 +1,5 @@
-//! Five workers and five hundred rotations in one window. In the middle one worker is killed, and one is frozen for
-//! longer than its lease.
+//! Five workers and 500 rotations in one window. One worker is killed and one is frozen for longer
+//! than its lease.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use twinkey_testkit::environment::{Backend, Setup, until};
 
 const WORKERS: usize = 5;
 const PAIRS: usize = 500;
-/// All workers together: ten seconds for a thousand writes, at the least.
+/// Of all workers together: 1,000 writes take at least ten seconds.
 const LIMITS: &str = "concurrency = 8\nper_host = 16\nstore_writes_per_second = 100";
 
 fn belongs_to(run: &Run, worker: &Child) -> bool {
@@ -33,10 +33,10 @@ async fn succeeded(fixture: &WorkersFixture) -> usize {
     succeeded.count()
 }
 
-/// Stops a worker while some of its runs are on; gives those.
+/// Stops a worker during some of its runs, and returns these runs.
 async fn stop_during_a_run(fixture: &WorkersFixture, worker: &Child) -> Vec<Run> {
     let mut running = Vec::new();
-    until("a worker is at work", async || {
+    until("the worker has a run", async || {
         signal(worker, "STOP");
         running = fixture.runs().await;
         running.retain(|run| is_running(run) && belongs_to(run, worker));
@@ -56,7 +56,7 @@ async fn five_hundred_rotations_survive_a_killed_and_frozen_worker() {
         ..Setup::default()
     };
     let stand_in = StandIn::start().await;
-    // As AWS's quota is to what a config asks for by default.
+    // The ratio of AWS's quota to the default limit.
     stand_in.faults().limit_writes(125);
     let backend = Backend::StandIn(stand_in);
     let pairs = ManyPairs::open_with(plan, PAIRS, backend).await;
@@ -65,14 +65,14 @@ async fn five_hundred_rotations_survive_a_killed_and_frozen_worker() {
     let begun = Instant::now();
     let mut workers: Vec<Child> = (0..WORKERS).map(|n| fixture.worker(n)).collect();
 
-    until("the window is being worked", async || {
+    until("fifty runs have succeeded", async || {
         succeeded(&fixture).await > 50
     })
     .await;
     let killed = stop_during_a_run(&fixture, &workers[0]).await;
     workers[0].kill().await.unwrap();
     let frozen = stop_during_a_run(&fixture, &workers[1]).await;
-    until("others go on with what the two had begun", async || {
+    until("other workers continue the runs of both", async || {
         for run in killed.iter().chain(&frozen) {
             let now = fixture.journal.run(run.id).await.unwrap().unwrap();
             if now.attempt == run.attempt {
@@ -84,13 +84,13 @@ async fn five_hundred_rotations_survive_a_killed_and_frozen_worker() {
     .await;
     signal(&workers[1], "CONT");
     for wanted in (100..=PAIRS).step_by(100) {
-        until("hundred rotations more are done", async || {
+        until("100 more rotations have succeeded", async || {
             succeeded(&fixture).await >= wanted
         })
         .await;
     }
     let took = begun.elapsed();
-    until("the frozen worker has noticed", async || {
+    until("the frozen worker reports a lost race", async || {
         fixture.log(1).contains("lost_race")
     })
     .await;

@@ -1,5 +1,5 @@
-//! A journal that is wiped while two workers are in the middle of a window: version ids and the store's
-//! compare-and-swap are the last line.
+//! A journal that is wiped during a window: version ids and the compare-and-swap of the store
+//! prevent a second rotation.
 
 use twinkey::journal::RunState;
 
@@ -20,7 +20,7 @@ async fn a_wiped_journal_causes_no_second_version() {
     let fixture = WorkersFixture::open(pairs, limits, &schedule, opens).await;
     let mut root = fixture.pairs.env.root("journal").await;
     let mut workers = [fixture.worker(0), fixture.worker(1)];
-    until("some runs are over, and some on", async || {
+    until("some runs have finished and some are running", async || {
         let runs = fixture.runs().await;
         let state = |state| runs.iter().filter(|r| r.state == state).count();
         state(RunState::Succeeded) >= 3 && state(RunState::Running) >= 1
@@ -32,11 +32,14 @@ async fn a_wiped_journal_causes_no_second_version() {
     )
     .await;
     let over = fixture.flipped().await;
-    assert!((3..PAIRS).contains(&over), "{over} of {PAIRS} were over");
-    until("every secret is rotated and no run is on", async || {
-        let on = |state| matches!(state, RunState::Running | RunState::Deferred);
-        fixture.flipped().await == PAIRS && !fixture.runs().await.iter().any(|r| on(r.state))
-    })
+    assert!((3..PAIRS).contains(&over), "{over} of {PAIRS} had flipped");
+    until(
+        "every secret is rotated and no run is running",
+        async || {
+            let on = |state| matches!(state, RunState::Running | RunState::Deferred);
+            fixture.flipped().await == PAIRS && !fixture.runs().await.iter().any(|r| on(r.state))
+        },
+    )
     .await;
     for worker in &mut workers {
         signal(worker, "TERM");

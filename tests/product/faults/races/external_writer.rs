@@ -1,4 +1,4 @@
-//! Somebody's hand in the store at the worst moment: just after the pending password is written.
+//! A manual rollback at the worst moment: immediately after the pending password is written.
 
 use std::sync::Arc;
 
@@ -20,9 +20,9 @@ use twinkey_stores::{
 };
 
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Setup, Environment};
+use twinkey_testkit::environment::{Environment, Setup};
 
-/// A store in which a person moves AWSCURRENT back to AWSPREVIOUS as soon as something is put.
+/// A store that moves AWSCURRENT to AWSPREVIOUS after each put.
 struct RollbackOnPut(AwsStore);
 
 #[async_trait]
@@ -87,6 +87,7 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
             hosts: HostLimits::new(1),
             idle_admins: IdleAdmins::none(),
             aws: twinkey_core::aws::Aws::default(),
+            rds: twinkey::rds::RdsEndpoints::default(),
         },
         journal: Arc::new(journal.unwrap()),
         events: Events::default(),
@@ -101,13 +102,13 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
     };
     let rotation = &settings.rotations[0];
     let Claim::Claimed(claimed) = rotator.claim(rotation, &order).await.unwrap() else {
-        panic!("the run is not ours");
+        panic!("the run was not claimed");
     };
     let never = CancellationToken::new();
     let run = rotator.carry_out(rotation, &order, *claimed, &never).await;
     assert_eq!(run.error.unwrap().code, Code::LostRace);
     let (current, _) = env.read(stage::CURRENT).await;
-    assert_eq!(current, previous, "it is where the person has moved it");
+    assert_eq!(current, previous, "AWSCURRENT stays where it was moved");
     env.signed_in(stage::CURRENT).await;
     env.signed_in(stage::PREVIOUS).await;
 }

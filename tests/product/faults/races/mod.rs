@@ -1,7 +1,7 @@
-//! Races of real workers over a real PostgreSQL: two and five on one window, by hand against the
-//! schedule, with people and other rotators in between. An independent checker signs in with AWSCURRENT
-//! all the time. The workers have journals of their own, so that only the database's lock and the store's
-//! compare-and-swap keep them apart.
+//! Races of workers on a real PostgreSQL: two and five workers in one window, manual against
+//! scheduled runs, and external writers. A checker signs in with AWSCURRENT continuously. The
+//! workers have separate journals, so that only the lock in the database and the compare-and-swap
+//! of the store order them.
 
 mod external_writer;
 mod processes;
@@ -16,10 +16,10 @@ use twinkey_stores::local::LocalStore;
 
 use twinkey_testkit::environment::many_pairs::ManyPairs;
 
-/// What whoever loses a race may say, and nothing else.
+/// The codes of a run that loses a race.
 pub const LOSER_CODES: [&str; 3] = ["lost_race", "already_running", "pending_conflict"];
 
-/// Signs in with AWSCURRENT of some pairs, over and over.
+/// A task that signs in with AWSCURRENT of some pairs repeatedly.
 pub struct SignInChecker {
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -49,7 +49,7 @@ impl SignInChecker {
         }
     }
 
-    /// Ends it, and says how often it signed in; it has failed if it ever could not.
+    /// Ends the task, and returns the number of sign-ins. A failed sign-in is a panic.
     pub async fn end(self) -> u64 {
         self.stop.cancel();
         self.task.await.unwrap();

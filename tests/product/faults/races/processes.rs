@@ -1,5 +1,5 @@
-//! Workers as processes, each with its own journal: `twinkey rotate` against each other, and several
-//! `twinkey serve` whose window is open.
+//! Workers as processes with separate journals: concurrent `twinkey rotate`, and several `twinkey
+//! serve` in one window.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use twinkey::journal::{Journal, RunQuery, RunState, SqliteJournal};
 use twinkey::rotation::run::version_id;
 use twinkey_stores::{SecretStore, VersionId, stage};
 
-use super::{SignInChecker, LOSER_CODES};
+use super::{LOSER_CODES, SignInChecker};
 use crate::serving::worker::{open_now, signal};
 use twinkey_testkit::aws::StandIn;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
@@ -64,7 +64,7 @@ async fn racing_commands_rotate_or_report_a_lost_race() {
                 assert!(output.status.success() || lost_well, "{message}");
                 winners += usize::from(output.status.success());
             }
-            assert!(winners > 0, "nobody rotated {}", name(pair));
+            assert!(winners > 0, "no command rotated {}", name(pair));
             assert_ne!(labelled(&fixture, pair, stage::CURRENT).await, before);
             won += winners;
             lost += racers - winners;
@@ -77,7 +77,7 @@ async fn racing_commands_rotate_or_report_a_lost_race() {
     );
 }
 
-/// Every pair's window worked through by so many workers.
+/// Several workers in the window of every pair.
 async fn workers_race(workers: usize) {
     let (schedule, opens) = open_now();
     let fixture = fixture(&format!("{schedule}\nmissed = \"run\"")).await;
@@ -116,7 +116,7 @@ async fn workers_race(workers: usize) {
             limit: 1000,
             ..RunQuery::default()
         };
-        until("every worker's runs are over", async || {
+        until("all runs of the worker have finished", async || {
             let runs = journal.runs(&everything).await.unwrap();
             for run in &runs {
                 let code = run.error.as_ref().map(|e| e.code.as_str());

@@ -22,16 +22,16 @@ use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
 use twinkey_stores::{SecretStore, VersionId, stage};
 
-use super::{SignInChecker, LOSER_CODES};
+use super::{LOSER_CODES, SignInChecker};
 use twinkey_testkit::aws::{StandIn, sdk_config};
-use twinkey_testkit::rng::Rng;
 use twinkey_testkit::environment::Backend;
 use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
+use twinkey_testkit::rng::Rng;
 
 const PAIRS: usize = 16;
 const ROUNDS: usize = 10;
 const WORKERS: usize = 5;
-/// Races that are on at once: enough to keep two processors busy.
+/// Concurrent races: enough for two processors.
 const AT_ONCE: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,13 +71,13 @@ impl RaceKind {
     }
 }
 
-/// What all races share.
+/// The state of all races.
 struct RaceFixture {
     pairs: Arc<ManyPairs>,
     rotations: Vec<Rotation>,
     workers: Vec<Rotator>,
     rng: Rng,
-    /// The races' windows open one second after the other, all within the last hour.
+    /// The windows of the races open one second apart, all within the last hour.
     opens: DateTime<Utc>,
 }
 
@@ -103,6 +103,7 @@ impl RaceFixture {
                     hosts: HostLimits::new(PAIRS),
                     idle_admins: IdleAdmins::none(),
                     aws: twinkey_core::aws::Aws::default(),
+                    rds: twinkey::rds::RdsEndpoints::default(),
                 },
                 journal: Arc::new(journal.unwrap()),
                 events: Events::default(),
@@ -143,7 +144,7 @@ impl RaceFixture {
         }
     }
 
-    /// One worker's try, some time after the start of the race.
+    /// The run of one worker, at a random time in the race.
     async fn runs(&self, worker: usize, pair: usize, order: &Order) -> Run {
         tokio::time::sleep(self.rng.millis(0..80)).await;
         let (rotator, rotation) = (&self.workers[worker], &self.rotations[pair]);
@@ -156,7 +157,7 @@ impl RaceFixture {
         }
     }
 
-    /// What a stranger does to the secret, some time after the start of the race.
+    /// The action of the external actor, at a random time in the race.
     async fn external_actor(&self, kind: RaceKind, pair: usize) {
         if !kind.has_external_actor() {
             return;
@@ -181,33 +182,31 @@ impl RaceFixture {
                     retired: false,
                     lock: true,
                 };
-                // It may be refused: there is nothing to go back to, or a run is on.
+                // A rollback may be refused, for example during a run.
                 let _ = rollback(&self.workers[0].context, &request).await;
             }
             RaceKind::PendingRemoved => {
                 let pending = self.labelled(pair, stage::PENDING).await;
-                // It may have moved meanwhile.
+                // The label may have moved.
                 let _ = store
                     .move_stage(&secret, stage::PENDING, pending.as_ref(), None)
                     .await;
             }
             RaceKind::ForeignPending => {
-                let user = ["somebody", "else"][self.rng.below(2) as usize];
-                let document = self
-                    .pairs
-                    .env
-                    .document(user, "Another-0123456789-rotators");
+                let user = ["other", "another"][self.rng.below(2) as usize];
+                let document = self.pairs.env.document(user, "Another-0123456789-rotators");
                 let text = document.to_string().into();
                 store
                     .put(&secret, &version_id::manual(), &text, stage::PENDING)
                     .await
                     .unwrap();
             }
-            RaceKind::TwoOnOneWindow | RaceKind::FiveOnOneWindow | RaceKind::ManualAndScheduled => {}
+            RaceKind::TwoOnOneWindow | RaceKind::FiveOnOneWindow | RaceKind::ManualAndScheduled => {
+            }
         }
     }
 
-    /// One race; gives how its workers ended.
+    /// One race. Returns the results of its workers.
     async fn race(self: &Arc<Self>, race: usize, pair: usize, kind: RaceKind) -> Vec<String> {
         let before = self.labelled(pair, stage::CURRENT).await.unwrap();
         let window = self.scheduled(pair, race).await;
@@ -253,7 +252,7 @@ impl RaceFixture {
             assert!(winners.contains(&&current), "{kind:?} {race}: {runs:?}");
             let both =
                 winners.contains(&&manual.version_id) && winners.contains(&&window.version_id);
-            // One flip for every version that won.
+            // Each version that won was one flip.
             let left = if !both {
                 &before
             } else if current == window.version_id {
@@ -267,7 +266,7 @@ impl RaceFixture {
         ends
     }
 
-    /// After strangers: whatever they left, a run brings the pair into order.
+    /// Restores a consistent pair after external actions.
     async fn restore(&self, race: usize, pair: usize) {
         let pending = self.labelled(pair, stage::PENDING).await;
         let manual = |version_id| Order {
