@@ -20,6 +20,7 @@ pub mod import;
 pub mod journal;
 #[cfg(feature = "notify")]
 pub mod notify;
+pub mod rds;
 pub mod rotation;
 pub mod schedule;
 pub mod store;

@@ -117,6 +117,7 @@ pub(super) fn run_context(
     RunContext {
         store,
         aws,
+        rds: crate::rds::RdsEndpoints::default(),
         clock: Clock::system(),
         hosts: HostLimits::new(settings.limits.per_host),
         idle_admins: IdleAdmins::none(),

@@ -74,6 +74,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             EXTERNAL_CHANGES,
             "a_file_that_is_not_a_journal_is_reported_and_kept",
         ),
+        Code::HostUntrusted => (
+            "product/trust/masters.rs",
+            "a_master_without_a_trusted_host_is_refused",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

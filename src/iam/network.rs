@@ -24,16 +24,6 @@ pub struct Path {
 
 const HTTPS: Option<u16> = Some(443);
 
-/// The engine's port for a secret without `port`.
-const fn default_port(engine: EngineKind) -> u16 {
-    match engine {
-        EngineKind::Postgres => 5432,
-        EngineKind::Mysql | EngineKind::Mariadb => 3306,
-        EngineKind::Documentdb => 27017,
-        EngineKind::Redshift => 5439,
-    }
-}
-
 /// The distinct paths of this config.
 #[must_use]
 pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
@@ -74,7 +64,7 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
         all.push(Path {
             direction: "out",
             host: known_host.unwrap_or_else(|| format!("the host in {secret}, and its master's")),
-            port: (one.facts.port).or(one.engine.filter(|_| !unknown).map(default_port)),
+            port: (one.facts.port).or(one.engine.filter(|_| !unknown).map(EngineKind::default_port)),
             why: format!("the database of {name}"),
             vpc_endpoint: None,
         });

@@ -6,6 +6,7 @@
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::proof;
 use crate::rotation::observe::resolve::credentials;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
@@ -217,7 +218,7 @@ async fn prove(
         Some(proof) => proof,
         None => {
             let probes = SignInChecks::probes(&request.rotation.probe);
-            resolved.sign_in(&standby, probes).await
+            proof::prove(resolved, &observation.master.target, &standby, probes).await
         }
     };
     match proof {

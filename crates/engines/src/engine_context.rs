@@ -13,6 +13,10 @@ pub struct EngineContext {
     pub cluster: Option<String>,
     /// `workgroupName` of the secret.
     pub workgroup: Option<String>,
+    /// `dbClusterIdentifier` of the master secret, once it was read.
+    pub master_cluster: Option<String>,
+    /// `workgroupName` of the master secret, once it was read.
+    pub master_workgroup: Option<String>,
     pub aws: Aws,
 }
 

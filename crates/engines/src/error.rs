@@ -40,6 +40,13 @@ pub enum EngineError {
         reason: String,
         hint: String,
     },
+    /// Only the rotated secret or a server names this place, and a master's password does not go there.
+    #[error("the master's password does not go to {place}: {reason}")]
+    Untrusted {
+        place: String,
+        reason: String,
+        hint: String,
+    },
     /// The engine does not allow this user name.
     #[error("{name:?} cannot be a user name here: {reason}")]
     UserName { name: String, reason: String },
@@ -58,6 +65,7 @@ impl Diagnostic for EngineError {
             Self::Tls { .. } | Self::Roots { .. } => Code::TlsFailed,
             Self::SignIn { .. } => Code::CurrentSigninFailed,
             Self::Busy { .. } | Self::Refused { .. } => Code::DbRefused,
+            Self::Untrusted { .. } => Code::HostUntrusted,
             Self::UserName { .. } => Code::UsernameTooLong,
             Self::NotInBuild { .. } => Code::UnsupportedEngine,
         }
@@ -71,7 +79,7 @@ impl Diagnostic for EngineError {
             Self::Tls { .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
             Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),
             Self::Busy { .. } => "find the session that holds the lock; the run retries while the window is open".into(),
-            Self::Refused { hint, .. } => hint.clone(),
+            Self::Refused { hint, .. } | Self::Untrusted { hint, .. } => hint.clone(),
             Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
             Self::NotInBuild { engine } => format!(
                 "use a build of twinkey with the Cargo feature `{}`",

@@ -17,6 +17,17 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// The port of a secret without `port`.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Postgres => 5432,
+            Self::Mysql | Self::Mariadb => 3306,
+            Self::Documentdb => 27017,
+            Self::Redshift => 5439,
+        }
+    }
+
     /// The name in the config and the metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

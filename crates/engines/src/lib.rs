@@ -227,6 +227,26 @@ pub trait Engine: Send + Sync {
         MasterRequirement::Secret
     }
 
+    /// Whether a sign-in connects to the target's host. `false`: an AWS API signs in.
+    fn connects_to_host(&self) -> bool {
+        true
+    }
+
+    /// Whether the master's password goes to the target's host. `false`: an AWS API passes it to the
+    /// database that [`Engine::check_master_database`] checks, or the master has none.
+    fn master_uses_host(&self) -> bool {
+        true
+    }
+
+    /// Checks that the config or the master secret names the database to which an AWS API passes the
+    /// master's password.
+    ///
+    /// # Errors
+    /// [`EngineError::Untrusted`]
+    fn check_master_database(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Opens a connection with these credentials, reads the signed-in user, runs the checks, and
     /// closes it.
     ///

@@ -11,6 +11,7 @@ use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
+use crate::rotation::observe::proof;
 use crate::rotation::observe::resolve::{credentials, read_document};
 use crate::rotation::refusal::{refusal_error, reject_if};
 use twinkey_core::code::Code;
@@ -137,7 +138,8 @@ async fn prove(
 ) -> Result<SignedIn, EngineError> {
     let who = credentials(previous);
     let probes = SignInChecks::probes(&request.rotation.probe);
-    observation.resolved.sign_in(&who, probes).await
+    let master = &observation.master.target;
+    proof::prove(&observation.resolved, master, &who, probes).await
 }
 
 /// Unlocks the user of AWSPREVIOUS with the password in AWSPREVIOUS, after `retire_after` locked

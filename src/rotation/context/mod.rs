@@ -5,18 +5,21 @@ pub mod host_limits;
 
 use std::sync::Arc;
 
+use crate::rds::RdsEndpoints;
 use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::context::host_limits::HostLimits;
 use twinkey_core::aws::Aws;
 use twinkey_core::telemetry::clock::Clock;
 use twinkey_stores::SecretStore;
 
-/// Store, clock, host limits and idle admin connections. Cheap to clone.
+/// Store, clock, host limits, endpoints of RDS and idle admin connections. Cheap to clone.
 #[derive(Clone)]
 pub struct RunContext {
     pub store: Arc<dyn SecretStore>,
     /// For engines that call AWS. It serves secrets only if the store is AWS Secrets Manager.
     pub aws: Aws,
+    /// The hosts of the masters that RDS manages.
+    pub rds: RdsEndpoints,
     pub clock: Clock,
     pub hosts: HostLimits,
     pub idle_admins: IdleAdmins,

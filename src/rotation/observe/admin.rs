@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use crate::rotation::context::RunContext;
 use crate::rotation::context::admin_cache::AdminSession;
 use crate::rotation::error::{CredentialRole, RotationError};
-use crate::rotation::observe::master::{MasterLogin, resolve_master};
+use crate::rotation::observe::master::{MasterLogin, read_again};
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::observe::resolve::ResolvedSecret;
 use twinkey_engines::EngineError;
@@ -45,12 +45,11 @@ pub(super) async fn open_admin(
     }
     let engine = &resolved.engine;
     let mut admin = engine.admin(&master.target, &master.credentials).await;
-    if matches!(admin, Err(EngineError::SignIn { .. })) {
-        let again = resolve_master(&*context.store, request.rotation, resolved).await?;
-        if again.version_id != master.version_id {
-            admin = engine.admin(&again.target, &again.credentials).await;
-            master = again;
-        }
+    if matches!(admin, Err(EngineError::SignIn { .. }))
+        && let Some(again) = read_again(context, request.rotation, resolved, &master).await?
+    {
+        admin = engine.admin(&again.target, &again.credentials).await;
+        master = again;
     }
     let since = Instant::now();
     let mut admin = match admin {

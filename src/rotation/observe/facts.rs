@@ -85,6 +85,7 @@ pub(super) async fn set_pending_password(
 ) -> Result<(), RotationError> {
     observation.observed.standby.has_password = has_pending_password(
         &observation.resolved,
+        &observation.master.target,
         observation.own_document.as_ref(),
         observation.inspection.as_ref(),
     )

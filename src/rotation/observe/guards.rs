@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::settings::{InUse, Rotation};
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use twinkey_engines::Target;
+use crate::rotation::observe::proof::is_one_address;
 use twinkey_stores::stage;
 
 /// Updates the guard of the window, first and again before every effect.
@@ -32,20 +32,19 @@ pub(crate) fn not_before(
 
 /// Whether the master signed in to another server than the active user. Equal addresses are the
 /// same server; otherwise the identities that the servers report are compared.
+///
+/// This finds mistakes. A hostile server can report any identity, so equal ones permit nothing: the
+/// credentials are also proved where the master signs in.
 pub(super) fn on_other_server(observation: &Observation, identity: Option<&str>) -> bool {
     let Some(session) = &observation.admin else {
         return false;
     };
-    if same_address(&observation.resolved.target, &observation.master.target)
+    if is_one_address(&observation.resolved, &observation.master.target)
         || observation.observed.guards.current_refused
     {
         return false;
     }
     identity.is_none() || identity != session.admin.server_identity()
-}
-
-pub(super) fn same_address(secret: &Target, master: &Target) -> bool {
-    secret.host.eq_ignore_ascii_case(&master.host) && secret.port == master.port
 }
 
 /// Sets the guards that depend on the config, the labels and the time.

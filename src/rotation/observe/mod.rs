@@ -11,8 +11,10 @@ mod labels;
 pub(crate) mod master;
 pub mod observation;
 mod pair_state;
+pub(crate) mod proof;
 pub(crate) mod refresh;
 pub(crate) mod resolve;
+mod trust;
 
 use crate::rotation::context::RunContext;
 use crate::rotation::error::{CredentialRole, RotationError};
@@ -20,10 +22,11 @@ use crate::rotation::observe::admin::{LockedAdmin, OpenedAdmin, open_admin};
 use crate::rotation::observe::facts::{
     describe, set_current, set_labels, set_pair_state, set_pending_password,
 };
-use crate::rotation::observe::guards::{on_other_server, same_address, set_guards};
+use crate::rotation::observe::guards::{on_other_server, set_guards};
 use crate::rotation::observe::master::{MasterLogin, resolve_with_master};
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::pair_state::{PairState, compare_pair};
+use crate::rotation::observe::proof::{is_one_address, prove};
 use crate::rotation::observe::resolve::ResolvedSecret;
 use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
@@ -48,12 +51,13 @@ pub(crate) async fn observe(
             return Err(CredentialRole::Current.error()(host_down(&resolved)));
         };
         let active = resolved.current();
+        let target = master.target.clone();
         let checks = SignInChecks {
-            identity: !same_address(&resolved.target, &master.target),
+            identity: !is_one_address(&resolved, &target),
             ..SignInChecks::default()
         };
         let (current, inspected) = tokio::join!(
-            resolved.sign_in(&active, checks),
+            prove(&resolved, &target, &active, checks),
             inspect(context, request, &resolved, master),
         );
         permit.record(&current);

@@ -1,9 +1,12 @@
 //! Comparison of the standby with the active user in the database.
 
 use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::proof::prove;
 use crate::rotation::observe::resolve::{ResolvedSecret, credentials};
 use twinkey_core::secret::document::Document;
-use twinkey_engines::{Admin, EngineError, InspectRequest, Inspection, Session, SignInChecks};
+use twinkey_engines::{
+    Admin, EngineError, InspectRequest, Inspection, Session, SignInChecks, Target,
+};
 
 /// Comparison of a pair, with the sessions of the standby.
 pub(super) struct PairState {
@@ -45,6 +48,7 @@ pub(super) async fn compare_pair(
 /// Errors of the engine, except a refused sign-in.
 pub(super) async fn has_pending_password(
     resolved: &ResolvedSecret,
+    master: &Target,
     document: Option<&Document>,
     inspection: Option<&Inspection>,
 ) -> Result<bool, RotationError> {
@@ -53,7 +57,7 @@ pub(super) async fn has_pending_password(
         return Ok(false);
     };
     let standby = credentials(document);
-    match resolved.sign_in(&standby, SignInChecks::default()).await {
+    match prove(resolved, master, &standby, SignInChecks::default()).await {
         Ok(_) => Ok(true),
         Err(EngineError::SignIn { .. }) => Ok(false),
         Err(error) => Err(CredentialRole::Pending.error()(error)),

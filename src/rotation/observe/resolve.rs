@@ -19,6 +19,7 @@ pub(crate) struct ResolvedSecret {
     pub pair: Pair,
     pub kind: EngineKind,
     pub engine: Box<dyn Engine>,
+    engine_context: EngineContext,
     pub target: Target,
 }
 
@@ -28,9 +29,24 @@ impl ResolvedSecret {
         credentials(&self.document)
     }
 
-    /// Signs in and compares the user name that the server reports.
+    /// Makes the engine use the cluster or workgroup that the master secret names.
     ///
-    /// Server-side maps such as `pg_ident.conf` can sign a user in under another name.
+    /// # Errors
+    /// `unsupported_engine`
+    pub(super) fn use_database_of_master(
+        &mut self,
+        rotation: &Rotation,
+        master: &Fields,
+    ) -> Result<(), RotationError> {
+        let context = &mut self.engine_context;
+        context.master_cluster.clone_from(&master.db_cluster_identifier);
+        context.master_workgroup.clone_from(&master.workgroup_name);
+        let engine = twinkey_engines::engine(self.kind, &rotation.options, context);
+        self.engine = engine.map_err(CredentialRole::Master.error())?;
+        Ok(())
+    }
+
+    /// As [`Self::sign_in_at`], at the secret's host.
     ///
     /// # Errors
     /// Errors of the engine.
@@ -39,13 +55,28 @@ impl ResolvedSecret {
         who: &Credentials,
         checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
-        let signed_in = self.engine.sign_in(&self.target, who, checks).await?;
+        self.sign_in_at(&self.target, who, checks).await
+    }
+
+    /// Signs in and compares the user name that the server reports.
+    ///
+    /// Server-side maps such as `pg_ident.conf` can sign a user in under another name.
+    ///
+    /// # Errors
+    /// Errors of the engine.
+    pub async fn sign_in_at(
+        &self,
+        target: &Target,
+        who: &Credentials,
+        checks: SignInChecks<'_>,
+    ) -> Result<SignedIn, EngineError> {
+        let signed_in = self.engine.sign_in(target, who, checks).await?;
         if signed_in.user == who.username {
             return Ok(signed_in);
         }
         Err(EngineError::SignIn {
-            host: self.target.host.clone(),
-            port: self.target.port.unwrap_or_default(),
+            host: target.host.clone(),
+            port: target.port.unwrap_or(self.kind.default_port()),
             user: who.username.clone(),
             reason: format!("the server reports the user {:?}", signed_in.user),
         })
@@ -149,6 +180,7 @@ pub(crate) fn resolve_version(
         pair,
         kind,
         engine,
+        engine_context,
         target,
         document,
     })
@@ -167,9 +199,11 @@ fn engine_context(
         } else {
             arn.to_owned()
         },
-        master_secret: master_name(rotation, fields).filter(|_| context.aws.keeps_secrets()),
+        master_secret: master_name(rotation, fields).filter(|_| context.aws.stores_secrets()),
         cluster: fields.db_cluster_identifier.clone(),
         workgroup: fields.workgroup_name.clone(),
+        master_cluster: None,
+        master_workgroup: None,
         aws: context.aws.clone(),
     }
 }

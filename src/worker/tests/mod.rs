@@ -142,6 +142,7 @@ impl TestWorker {
                     hosts: HostLimits::new(4),
                     idle_admins: IdleAdmins::none(),
                     aws: twinkey_core::aws::Aws::default(),
+                    rds: crate::rds::RdsEndpoints::default(),
                 },
                 journal: Arc::clone(&journal),
                 events: Events::default(),

@@ -2,8 +2,8 @@
 //!
 //! # Failure modes
 //! - Two runs change one pair at once. `lock.rs` prevents it with a lease.
-//! - A secret's host is a reader. A sign-in check succeeds there; the master connects to the
-//!   primary that the reader names, or is refused.
+//! - The master's host is a reader. The master connects to the primary that the reader names if that
+//!   is on the same host, and is refused otherwise.
 //! - A reader does not have the new password yet. If the config names a reader, a sign-in check
 //!   waits for it up to a limit.
 //! - A version does not support a command. The server's response decides, not its version number,
@@ -120,7 +120,7 @@ impl Engine for Documentdb {
         let (mut connection, mut auth_database) = Connection::open(&upstream, master, own).await?;
         let mut hello = server_info::hello(&connection).await?;
         if let Some(primary) = hello.primary.as_ref().filter(|_| !hello.writable) {
-            let upstream = at(&upstream, primary);
+            let upstream = trusted_primary(&upstream, primary)?;
             connection.close().await;
             (connection, auth_database) = Connection::open(&upstream, master, own).await?;
             hello = server_info::hello(&connection).await?;
@@ -149,6 +149,27 @@ impl Engine for Documentdb {
             lock: None,
         }))
     }
+}
+
+/// The primary that a member names, if it is on the same host.
+///
+/// The master's password does not follow a server's word to another host.
+///
+/// # Errors
+/// [`EngineError::Untrusted`]
+fn trusted_primary(member: &Upstream, primary: &str) -> Result<Upstream, EngineError> {
+    let upstream = at(member, primary);
+    let name = |host: &str| host.trim_end_matches('.').to_ascii_lowercase();
+    if name(&upstream.host) == name(&member.host) {
+        return Ok(upstream);
+    }
+    Err(EngineError::Untrusted {
+        place: primary.to_owned(),
+        reason: format!("{} is a reader, and only it names this primary", member.host),
+        hint: format!(
+            "set the master's host (`host` in the master secret, or master_host) to the cluster's (writer's) endpoint, or to {primary} if that is your server"
+        ),
+    })
 }
 
 /// The same upstream at `host:port`, or at another host and the same port.

@@ -1,8 +1,10 @@
 //! Target, login and error messages of the Data API.
 //!
 //! # Failure modes
-//! - The cluster is ambiguous. The config names it, else the secret; without either, an error names
-//!   the keys. The host name is not used.
+//! - The cluster is ambiguous. The config names it, else the master secret, else the secret; without
+//!   any of them, an error names the keys. The host name is not used.
+//! - An edited secret sends the master's password to another cluster. The secret names the cluster
+//!   only for masters without a password.
 //! - An error contains a password's digest. It shows statements with `***`, and only those messages
 //!   of the database that `failure.rs` permits.
 
@@ -23,27 +25,58 @@ pub(super) struct DatabaseAddress {
     pub user: String,
 }
 
-/// The cluster or workgroup in the config, else in the secret.
+/// The cluster or workgroup in the config, else in the master secret, else in the secret.
 ///
 /// # Errors
-/// [`EngineError::Refused`] if neither names one.
+/// [`EngineError::Refused`] if none of them names one.
 pub(super) fn target(
     options: &RedshiftOptions,
     context: &EngineContext,
 ) -> Result<RedshiftTarget, EngineError> {
-    let from_secret = || {
-        let cluster = context.cluster.clone().map(RedshiftTarget::Cluster);
-        cluster.or_else(|| context.workgroup.clone().map(RedshiftTarget::Workgroup))
-    };
-    options
-        .target
-        .clone()
-        .or_else(from_secret)
+    trusted_target(options, context)
+        .or_else(|| named(context.cluster.as_ref(), context.workgroup.as_ref()))
         .ok_or_else(|| EngineError::Refused {
             what: "finding the cluster".into(),
             reason: "neither the config nor the secret names it".into(),
             hint: "give redshift = { cluster = \"…\" } or { workgroup = \"…\" } in the config, or dbClusterIdentifier or workgroupName in the secret".into(),
         })
+}
+
+/// The cluster or workgroup in the config, else in the master secret.
+fn trusted_target(options: &RedshiftOptions, context: &EngineContext) -> Option<RedshiftTarget> {
+    let master = named(context.master_cluster.as_ref(), context.master_workgroup.as_ref());
+    options.target.clone().or(master)
+}
+
+fn named(cluster: Option<&String>, workgroup: Option<&String>) -> Option<RedshiftTarget> {
+    let cluster = cluster.cloned().map(RedshiftTarget::Cluster);
+    cluster.or_else(|| workgroup.cloned().map(RedshiftTarget::Workgroup))
+}
+
+/// Checks that the config or the master secret names the target of the master's password.
+///
+/// # Errors
+/// [`EngineError::Untrusted`]
+pub(super) fn check_trusted(
+    options: &RedshiftOptions,
+    context: &EngineContext,
+) -> Result<(), EngineError> {
+    if trusted_target(options, context).is_some() {
+        return Ok(());
+    }
+    let place = named(context.cluster.as_ref(), context.workgroup.as_ref());
+    Err(EngineError::Untrusted {
+        place: place.map_or_else(|| "any cluster".into(), |place| identity(&place)),
+        reason: "only the rotated secret names it, not the config or the master secret".into(),
+        hint: "set redshift = { cluster = \"…\" } or { workgroup = \"…\" } in the config; or add dbClusterIdentifier or workgroupName to the master secret; or use redshift.db_user or the IAM identity, which need no password".into(),
+    })
+}
+
+fn identity(target: &RedshiftTarget) -> String {
+    match target {
+        RedshiftTarget::Cluster(name) => format!("cluster {name}"),
+        RedshiftTarget::Workgroup(name) => format!("workgroup {name}"),
+    }
 }
 
 /// The login of the admin.
@@ -85,10 +118,7 @@ impl DatabaseAddress {
 
     /// The identity of this server in the Data API.
     pub(super) fn identity(&self) -> String {
-        match &self.target {
-            RedshiftTarget::Cluster(name) => format!("cluster {name}"),
-            RedshiftTarget::Workgroup(name) => format!("workgroup {name}"),
-        }
+        identity(&self.target)
     }
 
     /// The error of a failed batch; `what` describes its purpose.
@@ -181,6 +211,27 @@ mod tests {
         let serverless = context(None, Some("w"));
         assert_eq!(of(options(None, None), serverless), Some(workgroup));
         assert_eq!(of(options(None, None), context(None, None)), None);
+    }
+
+    #[test]
+    fn only_the_config_or_the_master_secret_sends_a_password_to_a_cluster() {
+        let of_secret = context(Some("c"), None);
+        let untrusted = check_trusted(&options(None, None), &of_secret).unwrap_err();
+        assert_eq!(
+            untrusted.to_string(),
+            "the master's password does not go to cluster c: only the rotated secret names it, not the config or the master secret"
+        );
+        let of_master = EngineContext {
+            master_workgroup: Some("m".into()),
+            ..of_secret.clone()
+        };
+        let of_config = options(Some(RedshiftTarget::Cluster("k".into())), None);
+        assert_eq!(check_trusted(&options(None, None), &of_master), Ok(()));
+        assert_eq!(check_trusted(&of_config, &of_secret), Ok(()));
+        let first = target(&options(None, None), &of_master);
+        assert_eq!(first, Ok(RedshiftTarget::Workgroup("m".into())));
+        let first = target(&of_config, &of_master);
+        assert_eq!(first, Ok(RedshiftTarget::Cluster("k".into())));
     }
 
     #[test]

@@ -93,6 +93,21 @@ impl Engine for Redshift {
         }
     }
 
+    fn connects_to_host(&self) -> bool {
+        self.options.probe == RedshiftProbe::Wire
+    }
+
+    fn master_uses_host(&self) -> bool {
+        false
+    }
+
+    fn check_master_database(&self) -> Result<(), EngineError> {
+        match self.login()? {
+            Login::Secret(_) => connect::check_trusted(&self.options, &self.context),
+            Login::DbUser(_) | Login::Identity => Ok(()),
+        }
+    }
+
     async fn sign_in(
         &self,
         target: &Target,
@@ -126,6 +141,7 @@ impl Engine for Redshift {
         target: &Target,
         master: &Credentials,
     ) -> Result<Box<dyn Admin>, EngineError> {
+        self.check_master_database()?;
         let address = self.address(target, &master.username)?;
         let mut admin = RedshiftAdmin {
             client: self.client(&address).await,

@@ -1,0 +1,43 @@
+//! Proof that credentials sign in: at the secret's own host, and where the master signs in.
+//!
+//! # Failure modes
+//! - An edited secret names a hostile server that accepts every password, and another team's user.
+//!   The credentials must also sign in at the host of the master, which no secret of an application
+//!   decides.
+
+use crate::rotation::observe::resolve::ResolvedSecret;
+use crate::rotation::observe::trust::same_host;
+use twinkey_engines::{Credentials, EngineError, SignInChecks, SignedIn, Target};
+
+/// Whether a sign-in at the secret's host is also one where the master signs in.
+pub(super) fn is_one_address(resolved: &ResolvedSecret, master: &Target) -> bool {
+    let own = &resolved.target;
+    let port = |target: &Target| target.port.unwrap_or(resolved.kind.default_port());
+    !resolved.engine.connects_to_host()
+        || (same_host(&own.host, &master.host) && port(own) == port(master))
+}
+
+/// Signs in at the secret's host and, if that is another address, where the master signs in.
+///
+/// # Errors
+/// Errors of the engine; those of the master's address first.
+pub(crate) async fn prove(
+    resolved: &ResolvedSecret,
+    master: &Target,
+    who: &Credentials,
+    checks: SignInChecks<'_>,
+) -> Result<SignedIn, EngineError> {
+    if is_one_address(resolved, master) {
+        return resolved.sign_in(who, checks).await;
+    }
+    let at_master = SignInChecks {
+        identity: false,
+        ..checks
+    };
+    let (trusted, own) = tokio::join!(
+        resolved.sign_in_at(master, who, at_master),
+        resolved.sign_in(who, checks),
+    );
+    trusted?;
+    own
+}
