@@ -115,7 +115,7 @@ pub(super) fn binary_secret(secret: &str) -> StoreError {
 mod tests {
     use super::*;
     use crate::VersionId;
-    use twinkey_core::code::Code;
+    use twinkey_core::code::{Code, Diagnostic};
 
     #[test]
     fn maps_each_aws_error_name_to_its_code() {

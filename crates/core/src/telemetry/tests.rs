@@ -6,17 +6,17 @@ use tracing::{Level, debug, info, trace, warn};
 
 use super::*;
 
-/// A log that a test reads back.
+/// A log that a test reads.
 #[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Page {
+impl LogBuffer {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
-impl Write for Page {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().write(bytes)
     }
@@ -27,17 +27,17 @@ impl Write for Page {
 }
 
 fn logged(format: LogFormat, verbosity: u8, colour: bool, what: impl FnOnce()) -> String {
-    let page = Page::default();
-    let writer = page.clone();
+    let buffer = LogBuffer::default();
+    let writer = buffer.clone();
     tracing::subscriber::with_default(
         subscriber(format, levels(verbosity), colour, move || writer.clone()),
         what,
     );
-    page.text()
+    buffer.text()
 }
 
 #[test]
-fn each_verbosity_shows_what_it_promises_of_twinkey_and_of_others() {
+fn each_verbosity_has_its_levels() {
     let all = [
         LevelFilter::ERROR,
         LevelFilter::WARN,
@@ -90,7 +90,7 @@ fn each_verbosity_shows_what_it_promises_of_twinkey_and_of_others() {
 }
 
 #[test]
-fn statement_text_and_wire_contents_are_never_logged_however_high_the_verbosity() {
+fn statements_and_wire_contents_are_never_logged() {
     let log = logged(LogFormat::Text, u8::MAX, false, || {
         warn!(target: "sqlx::query", "ALTER ROLE app PASSWORD 'a-verifier'");
         info!(target: "sqlx::postgres::notice", "a-verifier");
@@ -105,7 +105,7 @@ fn statement_text_and_wire_contents_are_never_logged_however_high_the_verbosity(
 }
 
 #[test]
-fn a_json_line_is_flat_and_its_time_is_utc() {
+fn a_json_line_is_flat_with_utc_time() {
     let log = logged(LogFormat::Json, 0, true, || {
         info!(target: "twinkey::worker", rotation = "orders", attempt = 2, "run started");
     });
@@ -120,7 +120,7 @@ fn a_json_line_is_flat_and_its_time_is_utc() {
 }
 
 #[test]
-fn text_is_coloured_only_where_that_is_asked_for() {
+fn text_is_coloured_only_on_request() {
     let say = || info!(target: "twinkey", "hello");
     assert!(logged(LogFormat::Text, 0, true, say).contains('\u{1b}'));
     assert!(!logged(LogFormat::Text, 0, false, say).contains('\u{1b}'));

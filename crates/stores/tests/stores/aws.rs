@@ -1,4 +1,4 @@
-//! What is special to AWS: lag, throttling, cuts, denials, other rotators, and a talkative SDK.
+//! Properties of AWS alone: stale reads, throttling, interruptions, denials, other rotators, SDK logs.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -13,11 +13,11 @@ use twinkey_stores::throttle::Throttled;
 use twinkey_stores::{SecretStore, Selector, StoreError, VersionId};
 
 use crate::subject::{new_id, secret};
+use twinkey_core::code::Diagnostic;
 use twinkey_testkit::aws::faults::Cut;
 use twinkey_testkit::aws::{StandIn, sdk_config};
-use twinkey_core::code::Diagnostic;
 
-/// A stand-in with the secret `a` in it, and a store on it.
+/// A stand-in with the secret `a`, and its store.
 pub async fn seeded() -> (StandIn, AwsStore, VersionId) {
     let stand_in = StandIn::start().await;
     let first = stand_in.store().create_or_put("a", &secret("one")).await;
@@ -26,7 +26,7 @@ pub async fn seeded() -> (StandIn, AwsStore, VersionId) {
 }
 
 #[tokio::test]
-async fn a_read_that_lags_behind_an_own_write_is_tried_again() {
+async fn a_stale_read_after_an_own_write_is_retried() {
     let (stand_in, store, first) = seeded().await;
     stand_in.lag(Some(2)).await;
     let id = new_id();
@@ -46,7 +46,7 @@ async fn a_read_that_lags_behind_an_own_write_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_version_that_nobody_here_put_is_missing_at_once() {
+async fn an_unknown_version_is_missing_without_retries() {
     let (stand_in, store, _) = seeded().await;
     store
         .get("a", Selector::Version(&new_id()))
@@ -56,7 +56,7 @@ async fn a_version_that_nobody_here_put_is_missing_at_once() {
 }
 
 #[tokio::test]
-async fn a_read_that_goes_on_contradicting_an_own_write_is_believed() {
+async fn a_persistent_contradiction_is_accepted() {
     let (stand_in, store, first) = seeded().await;
     let id = new_id();
     store.put("a", &id, &secret("two"), PENDING).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_put_whose_answer_was_lost_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_move_whose_answer_was_lost_is_not_sent_again_but_observed() {
+async fn a_move_with_a_lost_response_is_not_repeated() {
     let (stand_in, store, first) = seeded().await;
     let id = new_id();
     store.put("a", &id, &secret("two"), PENDING).await.unwrap();
@@ -138,7 +138,7 @@ async fn denials_and_outages_are_told_apart() {
 }
 
 #[tokio::test]
-async fn another_rotator_and_an_owning_service_are_seen() {
+async fn reports_another_rotator_and_an_owning_service() {
     let (stand_in, store, _) = seeded().await;
     stand_in.faults().patch_description(
         "a",
@@ -167,7 +167,7 @@ async fn the_bucket_keeps_writes_under_awss_limit() {
     assert_eq!(stand_in.faults().count("PutSecretValue"), 100);
 }
 
-/// What the SDK and its HTTP client log, at the most verbose level.
+/// Log of the SDK and its HTTP client at the most verbose level.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

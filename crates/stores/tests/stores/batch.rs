@@ -1,4 +1,4 @@
-//! Many secrets in few calls: what is saved, and what becomes of it where it is not allowed, lags or is incomplete.
+//! Batch reads: saved calls, and denied, stale or incomplete batches.
 
 use secrecy::ExposeSecret;
 use twinkey_stores::batch::BatchReader;
@@ -7,10 +7,10 @@ use twinkey_stores::{SecretStore, StoreError};
 
 use crate::aws::seeded;
 use crate::subject::{new_id, secret};
-use twinkey_testkit::aws::StandIn;
 use twinkey_core::code::Diagnostic;
+use twinkey_testkit::aws::StandIn;
 
-/// Secrets whose values are their names, besides those that are there.
+/// Creates secrets whose values are their names.
 async fn more(stand_in: &StandIn, names: &[String]) {
     for name in names {
         let value = secret(name);
@@ -18,7 +18,7 @@ async fn more(stand_in: &StandIn, names: &[String]) {
     }
 }
 
-/// What is read: the value, or the error's code.
+/// The values, or the codes of the errors.
 async fn read(batches: &BatchReader, store: &dyn SecretStore, secrets: &[&str]) -> Vec<String> {
     let read = batches.read(store, secrets).await;
     read.into_iter()
@@ -34,7 +34,7 @@ fn calls(stand_in: &StandIn) -> [usize; 2] {
 }
 
 #[tokio::test]
-async fn forty_five_secrets_are_read_in_three_calls_and_come_in_the_order_of_the_question() {
+async fn reads_45_secrets_in_three_calls_and_in_order() {
     let (stand_in, store, _) = seeded().await;
     let names: Vec<String> = (0..45).map(|n| format!("many/{n:02}")).collect();
     more(&stand_in, &names).await;
@@ -51,7 +51,7 @@ async fn one_secret_is_no_batch() {
 }
 
 #[tokio::test]
-async fn what_a_batch_has_no_value_of_is_asked_for_alone_and_has_its_own_error() {
+async fn secrets_without_a_value_are_read_alone() {
     let (stand_in, store, _) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     let asked = ["b", "nowhere", "a"];
@@ -61,7 +61,7 @@ async fn what_a_batch_has_no_value_of_is_asked_for_alone_and_has_its_own_error()
 }
 
 #[tokio::test]
-async fn where_batches_are_denied_each_is_asked_for_alone_and_no_batch_is_tried_again() {
+async fn denied_batches_pause_and_secrets_are_read_alone() {
     let (stand_in, store, _) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     stand_in.faults().deny("BatchGetSecretValue");
@@ -73,7 +73,7 @@ async fn where_batches_are_denied_each_is_asked_for_alone_and_no_batch_is_tried_
 }
 
 #[tokio::test]
-async fn a_batch_that_fails_for_now_is_tried_again_the_next_time() {
+async fn a_temporary_failure_does_not_pause_batches() {
     let (stand_in, store, _) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     stand_in.faults().throttle("BatchGetSecretValue", 1);
@@ -85,7 +85,7 @@ async fn a_batch_that_fails_for_now_is_tried_again_the_next_time() {
 }
 
 #[tokio::test]
-async fn a_batch_that_lags_behind_an_own_write_is_not_believed() {
+async fn a_stale_batch_value_is_read_again() {
     let (stand_in, store, first) = seeded().await;
     more(&stand_in, &["b".into()]).await;
     stand_in.lag(Some(1)).await;
@@ -99,7 +99,7 @@ async fn a_batch_that_lags_behind_an_own_write_is_not_believed() {
 }
 
 #[tokio::test]
-async fn more_than_aws_takes_in_one_call_is_refused_as_aws_does() {
+async fn too_many_secrets_are_refused_as_by_aws() {
     let (_stand_in, store, _) = seeded().await;
     let error = store.get_batch(&["a"; 21]).await.unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");

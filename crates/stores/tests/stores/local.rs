@@ -1,4 +1,4 @@
-//! What is special to the embedded store: its files, its key, several processes, pruning.
+//! Properties of the embedded store alone: files, key, several processes, pruning.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ async fn open(folder: &Path) -> Result<LocalStore, StoreError> {
 }
 
 #[tokio::test]
-async fn a_store_opens_again_under_its_own_key_only() {
+async fn a_store_opens_again_with_its_own_key_only() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("secrets.key");
     let store = open(folder.path()).await.unwrap();
@@ -62,7 +62,7 @@ async fn no_value_is_in_the_files_in_clear() {
 }
 
 #[tokio::test]
-async fn many_writers_on_one_file_lose_nothing_and_race_for_one_promotion() {
+async fn one_of_many_concurrent_promotions_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let mut stores = Vec::new();
     // Opened at once, on a folder without a file or a key.
@@ -99,7 +99,7 @@ async fn many_writers_on_one_file_lose_nothing_and_race_for_one_promotion() {
 }
 
 #[tokio::test]
-async fn the_newest_twenty_versions_are_kept_and_a_labelled_one_for_ever() {
+async fn keeps_twenty_versions_and_all_labelled_ones() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     let first = store.create_or_put("a", &secret("0")).await.unwrap();

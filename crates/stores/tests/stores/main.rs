@@ -1,4 +1,4 @@
-//! One conformance suite over every secret store, and what is special to each.
+//! One conformance suite over all secret stores, and the tests of each store.
 
 mod aws;
 mod batch;
@@ -26,10 +26,9 @@ async fn the_aws_store_conforms_on_the_strict_stand_in() {
     conforms(&Subject::aws(&stand_in.url()), &[]).await;
 }
 
-/// moto is a second opinion where it is right. Left out is what moto 5.2.5 gets wrong, with what it
-/// does in place of AWS's answer.
+/// Second opinion by moto. The omitted properties are wrong in moto 5.2.5; comments state its behaviour.
 #[tokio::test]
-async fn the_aws_store_conforms_on_moto_where_moto_is_right() {
+async fn the_aws_store_conforms_on_moto() {
     let moto = Moto::start().await;
     let wrong = [
         // overwrites the value

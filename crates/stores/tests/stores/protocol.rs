@@ -1,4 +1,4 @@
-//! The embedded store behind Secrets Manager's own protocol, asked without an SDK.
+//! The embedded store over Secrets Manager's protocol, without an SDK.
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;

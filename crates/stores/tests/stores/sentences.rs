@@ -1,4 +1,4 @@
-//! What every store does, one sentence each. A sentence gets a secret of its own.
+//! Properties of every store. Each gets a new secret.
 
 use std::pin::Pin;
 
@@ -67,7 +67,7 @@ const SENTENCES: &[(&str, Sentence)] = &[
     ("it answers a ping", |s| Box::pin(ping(s))),
 ];
 
-/// Tries every sentence but those named, which must exist.
+/// Checks every property except the named ones, which must exist.
 pub async fn conforms(subject: &Subject, except: &[&str]) {
     for name in except {
         assert!(SENTENCES.iter().any(|(s, _)| s == name), "{name}?");

@@ -1,4 +1,4 @@
-//! The stores under test, and secrets in them.
+//! Stores under test, and their secrets.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use twinkey_testkit::aws::sdk_config;
 
-/// A store under test, and the means to make a secret in it.
+/// A store under test, and a way to create its secrets.
 pub struct Subject {
     pub store: Box<dyn SecretStore>,
     seeder: Seeder,
@@ -32,7 +32,7 @@ struct LocalFile {
 }
 
 impl Subject {
-    /// The embedded store; its seeds come from a second one on the same file, as a command's do.
+    /// The embedded store. A second instance on the same file, as of a command, creates the secrets.
     pub async fn local(folder: &Path) -> Self {
         let open = || async {
             let (path, key) = (folder.join("secrets.db"), folder.join("secrets.key"));
@@ -78,7 +78,7 @@ impl Subject {
     }
 }
 
-/// A fresh secret with one version.
+/// A new secret with one version.
 pub struct Seeded<'a> {
     subject: &'a Subject,
     pub name: String,
@@ -133,7 +133,7 @@ impl Subject {
     pub async fn mark_deleted(&self, name: &str) {
         match &self.seeder {
             Seeder::Local(file) => {
-                // Only the API deletes; here its effect is written into the file.
+                // Only the API deletes secrets; this writes its effect into the file.
                 let url = format!("sqlite://{}", file.path.display());
                 let mut db = sqlx::SqliteConnection::connect(&url).await.unwrap();
                 sqlx::query(
@@ -151,8 +151,8 @@ impl Subject {
         }
     }
 
-    /// `None` where there is no way to make one: the embedded store takes bytes over its API only,
-    /// which the stand-in's run of this sentence goes through.
+    /// A binary secret. `None` for the embedded store, whose API alone accepts bytes; the run on the
+    /// stand-in covers that.
     pub async fn seed_bytes(&self, bytes: &[u8]) -> Option<String> {
         let Seeder::Aws(client) = &self.seeder else {
             return None;

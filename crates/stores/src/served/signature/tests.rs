@@ -3,8 +3,8 @@ use axum::http::{HeaderName, HeaderValue, Request};
 
 use super::*;
 
-/// AWS's test suite of Signature Version 4 (`aws-sig-v4-test-suite`), whose key is this. Those cases are here
-/// that have no path or query to normalise, for this protocol has one path.
+/// Key of AWS's test suite of Signature Version 4 (`aws-sig-v4-test-suite`). Cases that normalise a path
+/// or a query are omitted: this protocol has one path.
 const VECTORS: &[(&str, &str)] = &[
     (
         "get-vanilla",
@@ -48,7 +48,7 @@ fn identity(id: &str, secret: &str) -> Identity {
     Credentials::new(id, secret, None, None, "tests").into()
 }
 
-/// The head and the body of a request as it is on the wire.
+/// The head and the body of a request in wire format.
 fn request(text: &str) -> (Parts, String) {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
@@ -69,7 +69,7 @@ fn request(text: &str) -> (Parts, String) {
 }
 
 #[test]
-fn the_signatures_of_aws_s_test_suite_are_computed() {
+fn computes_the_signatures_of_the_test_suite_of_aws() {
     let identity = identity("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
     for (name, text) in VECTORS {
         let (head, body) = request(text);
@@ -102,7 +102,7 @@ fn now() -> DateTime<Utc> {
     time("20261125T100000Z").unwrap()
 }
 
-/// A request that is signed at that time, by the SDK's signer.
+/// A request signed by the SDK's signer at a given time.
 fn signed(at: &str) -> Parts {
     let identity = identity(ID, "secret");
     let headers = [
@@ -129,7 +129,7 @@ fn signed(at: &str) -> Parts {
     request.into_parts().0
 }
 
-/// What is said of a request, if it is refused.
+/// The refusal of a request, if it is refused.
 fn judged(head: &Parts, body: &str, secret: &str) -> Result<(), (RefusalKind, String)> {
     let judge = || {
         let claim = SignatureClaim::read(head)?;
@@ -140,7 +140,7 @@ fn judged(head: &Parts, body: &str, secret: &str) -> Result<(), (RefusalKind, St
 }
 
 #[test]
-fn a_signed_request_is_taken_and_one_that_was_changed_is_not() {
+fn a_changed_request_is_refused() {
     let at = "20261125T100000Z";
     assert_eq!(judged(&signed(at), BODY, "secret"), Ok(()));
     let mismatch = mismatch();
@@ -171,7 +171,7 @@ fn a_signed_request_is_taken_and_one_that_was_changed_is_not() {
 }
 
 #[test]
-fn a_request_is_taken_within_five_minutes_of_its_time() {
+fn a_request_is_valid_for_five_minutes() {
     for good in ["20261125T095500Z", "20261125T100500Z"] {
         assert_eq!(judged(&signed(good), BODY, "secret"), Ok(()), "{good}");
     }
@@ -189,7 +189,7 @@ fn a_request_is_taken_within_five_minutes_of_its_time() {
 }
 
 #[test]
-fn each_part_that_is_missing_or_of_another_scope_has_aws_s_own_error() {
+fn missing_and_wrongly_scoped_parts_have_the_errors_of_aws() {
     let change = |name: &'static str, from: &str, to: &str| {
         let mut head = signed("20261125T100000Z");
         let value = text_of(&head, name).replace(from, to);

@@ -1,4 +1,4 @@
-//! The interface of AWS's agent: paths, headers, statuses and bodies as it has them.
+//! Interface of AWS's agent: paths, headers, statuses and bodies.
 
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -40,7 +40,7 @@ async fn with_token(place: &Place, path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_secret_is_read_by_query_and_by_path_as_from_the_agent() {
+async fn a_secret_is_read_by_query_and_by_path() {
     let (place, first) = place().await;
     let second = VersionId(uuid::Uuid::new_v4().to_string());
     place
@@ -82,7 +82,7 @@ async fn a_secret_is_read_by_query_and_by_path_as_from_the_agent() {
 }
 
 #[tokio::test]
-async fn what_the_agent_refuses_is_refused_with_its_status_and_words() {
+async fn refusals_have_the_status_and_text_of_the_agent() {
     let (place, _) = place().await;
     let path = "/secretsmanager/get?secretId=prod/a";
     let token = place.app.token();

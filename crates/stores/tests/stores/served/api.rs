@@ -1,4 +1,4 @@
-//! Every action, through the AWS SDK.
+//! Every action, with the AWS SDK.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
@@ -10,7 +10,7 @@ use super::Place;
 use crate::sentences::conforms;
 use crate::subject::Subject;
 
-/// The name of the error that an action was refused with.
+/// The error name of a refused action.
 macro_rules! refused {
     ($call:expr) => {
         $call.send().await.unwrap_err().code().unwrap().to_owned()
@@ -30,7 +30,7 @@ async fn text(client: &Client, label: &str) -> String {
 }
 
 #[tokio::test]
-async fn any_text_and_any_bytes_are_written_staged_and_read() {
+async fn text_and_binary_values_are_written_and_read() {
     let place = Place::open().await;
     let client = place.client();
     let create = client
@@ -90,7 +90,7 @@ async fn any_text_and_any_bytes_are_written_staged_and_read() {
 }
 
 #[tokio::test]
-async fn a_secret_is_found_by_its_name_its_arn_and_a_part_of_the_arn() {
+async fn a_secret_is_found_by_name_arn_and_partial_arn() {
     let place = Place::open().await;
     let client = place.client();
     let create = client.create_secret().name("prod/a").secret_string("x");
@@ -117,7 +117,7 @@ async fn a_secret_is_found_by_its_name_its_arn_and_a_part_of_the_arn() {
 }
 
 #[tokio::test]
-async fn a_value_has_at_most_64_kib_however_it_is_written() {
+async fn a_value_has_at_most_64_kib_in_every_encoding() {
     let place = Place::open().await;
     let client = place.client();
     for (n, full) in ["x".repeat(65_536), "\u{1}".repeat(65_536)]
@@ -147,7 +147,7 @@ async fn a_value_has_at_most_64_kib_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_description_a_key_s_name_and_tags_are_kept_and_changed() {
+async fn description_key_id_and_tags_are_stored_and_changed() {
     let place = Place::open().await;
     let client = place.client();
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
@@ -190,7 +190,7 @@ async fn a_description_a_key_s_name_and_tags_are_kept_and_changed() {
 }
 
 #[tokio::test]
-async fn a_secret_is_marked_for_deletion_restored_and_removed() {
+async fn a_secret_is_marked_restored_and_deleted() {
     let place = Place::open().await;
     let client = place.client();
     let create = client.create_secret().name("prod/a").secret_string("x");
@@ -246,7 +246,7 @@ async fn a_secret_is_marked_for_deletion_restored_and_removed() {
 }
 
 #[tokio::test]
-async fn a_random_password_is_as_it_was_wanted() {
+async fn a_random_password_meets_the_request() {
     let place = Place::open().await;
     let get = place.client().get_random_password().password_length(50);
     let get = get.exclude_punctuation(true).exclude_characters("abc");
@@ -260,7 +260,7 @@ async fn a_random_password_is_as_it_was_wanted() {
 }
 
 #[tokio::test]
-async fn what_only_aws_has_is_refused_and_not_passed_over() {
+async fn features_of_aws_alone_are_refused() {
     let place = Place::open().await;
     let client = place.client();
     let region = aws_sdk_secretsmanager::types::ReplicaRegionType::builder();

@@ -1,4 +1,4 @@
-//! Requests that are wrong in one thing, and the error that AWS has for it.
+//! Requests with a single mistake, and the error of AWS for it.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ async fn place() -> Place {
     place
 }
 
-/// The status and the error's name; the sentence must not be empty, nor tell a value.
+/// The status and the error name; the message must not be empty and must not contain a value.
 async fn refusal(place: &Place, headers: &[(String, String)], body: &str) -> (u16, String, String) {
     let (status, answer) = place.answer(headers, body).await;
     let told = answer["message"].as_str().or(answer["Message"].as_str());
@@ -45,7 +45,7 @@ fn set(headers: &mut [(String, String)], name: &str, change: impl Fn(&str) -> St
 }
 
 #[tokio::test]
-async fn each_mistake_in_a_signature_has_aws_s_own_error() {
+async fn each_signature_mistake_has_the_error_of_aws() {
     let place = place().await;
     let good = place.signed(&place.admin, "GetSecretValue", BODY);
     let (status, answer) = place.answer(&good, BODY).await;
@@ -132,7 +132,7 @@ async fn each_mistake_in_a_signature_has_aws_s_own_error() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_read_only_for_a_known_key() {
+async fn a_large_body_is_read_for_a_known_key_only() {
     let place = place().await;
     let huge = " ".repeat(600_000);
     let mine = place.signed(&place.admin, "GetSecretValue", &huge);
@@ -153,7 +153,7 @@ async fn a_body_that_is_too_large_is_read_only_for_a_known_key() {
 }
 
 #[tokio::test]
-async fn each_wrong_parameter_has_aws_s_own_error() {
+async fn each_wrong_parameter_has_the_error_of_aws() {
     let place = place().await;
     let token = "x".repeat(32);
     for (action, body, name) in [

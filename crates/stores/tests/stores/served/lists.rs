@@ -31,7 +31,7 @@ fn names(answer: &Json, list: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn secrets_are_listed_by_filters_in_any_order_page_by_page() {
+async fn secrets_are_listed_by_filter_order_and_page() {
     let place = place(&[
         ("prod/b", "Orders"),
         ("prod/a", "Payments"),
@@ -156,7 +156,7 @@ async fn a_batch_has_a_value_or_an_error_for_each_secret() {
 }
 
 #[tokio::test]
-async fn secrets_that_the_store_was_given_elsewhere_are_listed_too() {
+async fn secrets_of_other_writers_are_listed() {
     let place = place(&[]).await;
     place
         .beside

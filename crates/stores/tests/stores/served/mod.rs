@@ -1,5 +1,5 @@
-//! The served store, asked as applications ask it: through the AWS SDK, by signed requests that are wrong in one
-//! thing, and through the interface of AWS's agent.
+//! The served store as applications use it: with the AWS SDK, with wrongly signed requests, and over the
+//! interface of AWS's agent.
 
 mod agent;
 mod api;
@@ -30,7 +30,7 @@ use twinkey_stores::served::{Served, router};
 use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::signed;
 
-/// A served store on a free port. It ends, and its files go, when it is dropped.
+/// A served store on a free port. Dropping it stops the server and deletes its files.
 pub struct Place {
     /// Another opener of the same file, as a command's is.
     pub beside: LocalStore,

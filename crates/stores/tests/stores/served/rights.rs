@@ -1,4 +1,4 @@
-//! What a key may not do, it does not do, and does not learn of.
+//! A key can neither use nor detect secrets without permission.
 
 use serde_json::{Value as Json, json};
 use twinkey_stores::local::api::Action;
@@ -13,8 +13,7 @@ async fn as_app(place: &Place, action: &str, body: Json) -> Json {
 }
 
 #[tokio::test]
-async fn every_action_on_a_forbidden_name_is_denied_however_it_is_written_and_whether_it_is_there()
-{
+async fn every_action_on_a_forbidden_secret_is_denied() {
     let place = Place::open().await;
     place
         .beside

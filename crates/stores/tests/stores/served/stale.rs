@@ -1,4 +1,4 @@
-//! No read gives what a flip that was acknowledged has replaced, however many there are at once.
+//! No read returns a value that an acknowledged flip has replaced, under many concurrent reads.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use twinkey_testkit::load::LoadFixture;
 const CALLS: usize = 6_000;
 const MAX_ROUNDS: usize = 50;
 
-/// Far more flips than there are in earnest. The full size, and how quick it is, is in `make bench`.
+/// Far more flips than in production. `make bench` runs the full size and measures it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_is_stale_after_an_acknowledged_flip() {
     let fixture = LoadFixture::open().await;
