@@ -4,10 +4,10 @@
 //!
 //! # Failure modes
 //! - Two processes run one rotation at once. One transaction claims a run with a lease.
-//! - A worker exits during a run. Its lease expires, and the next claim takes the run over under the
-//!   same version id.
-//! - A worker that was suspended beyond its lease writes about a run of another worker. Each claim has
-//!   a number ([`ClaimToken`]), and every write about a run checks it.
+//! - A worker exits during a run. Its lease expires, and the next claim takes the run over under
+//!   the same version id.
+//! - A worker that was suspended beyond its lease writes about a run of another worker. Each claim
+//!   has a number ([`ClaimToken`]), and every write about a run checks it.
 //! - A row stays `running` permanently. Only a live lease makes a run count as running.
 //! - Several workers record the end of one window. The first write wins; the others learn that from
 //!   its result.
@@ -144,8 +144,8 @@ pub struct SharedLimits {
 /// Connection slots at database hosts, shared by all workers of a journal.
 #[async_trait]
 pub trait SharedHostSlots: Send + Sync {
-    /// Takes one of `per_host` slots of a host, if one is free. Dropping the guard frees the slot. The
-    /// slot of a process that is gone is free when its lease ends.
+    /// Takes one of `per_host` slots of a host, if one is free. Dropping the guard frees the slot.
+    /// The slot of a process that is gone is free when its lease ends.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -175,9 +175,10 @@ pub trait Journal: Send + Sync {
 
     /// Claims a run, or reports why that is not possible.
     ///
-    /// A running run whose lease has expired is taken over if it has the requested version id. Otherwise
-    /// it ends as failed (`internal`, "its worker is gone"). The same applies to a lease that ends later
-    /// than any lease granted now: the clock was set back, and a live worker would have renewed it.
+    /// A running run whose lease has expired is taken over if it has the requested version id.
+    /// Otherwise it ends as failed (`internal`, "its worker is gone"). The same applies to a lease
+    /// that ends later than any lease granted now: the clock was set back, and a live worker would
+    /// have renewed it.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -206,11 +207,12 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn seen(&self, rotation: &str, seen: &SecretSummary) -> Result<(), JournalError>;
 
-    /// Records the unwritten progress of a run, and ends the run or (`Deferred`) frees it for another
-    /// attempt.
+    /// Records the unwritten progress of a run, and ends the run or (`Deferred`) frees it for
+    /// another attempt.
     ///
-    /// A success also sets the rotation's last success and last flip, and exchanges the two users. A run
-    /// that was interrupted in its step `finish` sets the last flip too: it may have moved AWSCURRENT.
+    /// A success also sets the rotation's last success and last flip, and exchanges the two users.
+    /// A run that was interrupted in its step `finish` sets the last flip too: it may have moved
+    /// AWSCURRENT.
     ///
     /// # Errors
     /// [`JournalError::Lost`] if the run was claimed again or ended; nothing is recorded then.
@@ -221,15 +223,16 @@ pub trait Journal: Send + Sync {
         outcome: &Outcome,
     ) -> Result<(), JournalError>;
 
-    /// Ends abandoned runs: deferred, or running without a live lease. A run whose window has closed ends
-    /// as missed, one without a window as failed. Each ended run is returned to one worker only.
+    /// Ends abandoned runs: deferred, or running without a live lease. A run whose window has
+    /// closed ends as missed, one without a window as failed. Each ended run is returned to one
+    /// worker only.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError>;
 
-    /// Records once how a window without a run ended. Nothing is recorded if a run of the window, with
-    /// any version id, has ended or is claimed. Returns the run if this call recorded it.
+    /// Records once how a window without a run ended. Nothing is recorded if a run of the window,
+    /// with any version id, has ended or is claimed. Returns the run if this call recorded it.
     ///
     /// # Errors
     /// [`JournalError`]
@@ -286,8 +289,8 @@ pub trait Journal: Send + Sync {
     async fn rotation_record(&self, rotation: &str)
     -> Result<Option<RotationRecord>, JournalError>;
 
-    /// Records when these rotations were first seen, unless an earlier time is recorded. A later time
-    /// comes from a clock that was ahead, and is replaced.
+    /// Records when these rotations were first seen, unless an earlier time is recorded. A later
+    /// time comes from a clock that was ahead, and is replaced.
     ///
     /// # Errors
     /// [`JournalError`]

@@ -1,4 +1,5 @@
-//! Exponential back-off with jitter, which keeps callers that failed together from retrying together.
+//! Exponential back-off with jitter, which keeps callers that failed together from retrying
+//! together.
 
 use std::time::Duration;
 

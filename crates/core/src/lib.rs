@@ -1,5 +1,5 @@
-//! Parts that every other crate of twinkey uses: error codes, secret documents, the clock, logs, metrics,
-//! back-off and the AWS SDK's config.
+//! Parts that every other crate of twinkey uses: error codes, secret documents, the clock, logs,
+//! metrics, back-off and the AWS SDK's config.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

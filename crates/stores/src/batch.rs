@@ -1,12 +1,14 @@
 //! Reads of many secrets in few calls, which are billed per call.
 //!
-//! Heartbeats of thousands of rotations use this. A run reads its two secrets alone, at the same time: a
-//! batch would save one call and require another permission from every user.
+//! Heartbeats of thousands of rotations use this. A run reads its two secrets alone, at the same
+//! time: a batch would save one call and require another permission from every user.
 //!
 //! # Failure modes
 //! - The role lacks `secretsmanager:BatchGetSecretValue`, or a stand-in does not implement it. Each
-//!   secret is read alone. Batches are retried after an hour, because denied calls can trigger alarms.
-//! - One of twenty secrets is missing, denied or binary. It alone is read again, and has its own error.
+//!   secret is read alone. Batches are retried after an hour, because denied calls can trigger
+//!   alarms.
+//! - One of twenty secrets is missing, denied or binary. It alone is read again, and has its own
+//!   error.
 
 use std::time::Duration;
 

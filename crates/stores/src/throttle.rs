@@ -1,9 +1,9 @@
 //! Write limit of a worker, or of all workers that share a journal.
 //!
 //! # Failure modes
-//! - Many rotations of one window use up the account's quota (50 writes a second to Secrets Manager),
-//!   and calls of other applications are refused. Every write waits for a token, in the order of
-//!   arrival. Reads have a far higher quota and do not wait.
+//! - Many rotations of one window use up the account's quota (50 writes a second to Secrets
+//!   Manager), and calls of other applications are refused. Every write waits for a token, in the
+//!   order of arrival. Reads have a far higher quota and do not wait.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -42,8 +42,8 @@ pub struct Throttled<S> {
 }
 
 impl<S: SecretStore> Throttled<S> {
-    /// Limits writes to `writes_per_second`, evenly spaced. A burst is at most a tenth of that, so that
-    /// no second has more than 1.1 times the rate.
+    /// Limits writes to `writes_per_second`, evenly spaced. A burst is at most a tenth of that, so
+    /// that no second has more than 1.1 times the rate.
     #[must_use]
     pub fn new(store: S, writes_per_second: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(writes_per_second.get() / 10).unwrap_or(NonZeroU32::MIN);

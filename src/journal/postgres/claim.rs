@@ -47,8 +47,8 @@ pub(super) async fn claim(
     }
 }
 
-/// The running run of this rotation with the seconds left of its lease, and the run of the requested
-/// version if that is another.
+/// The running run of this rotation with the seconds left of its lease, and the run of the
+/// requested version if that is another.
 async fn running_or_known(
     db: &mut PgConnection,
     request: &ClaimRequest,

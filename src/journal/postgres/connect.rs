@@ -6,8 +6,8 @@
 //!   which hold the password, are never printed.
 //! - Many workers exhaust the server's connections. Each worker opens at most [`CONNECTIONS`] and
 //!   [`URGENT_CONNECTIONS`], and closes idle ones.
-//! - Thousands of calls at the opening of a window delay the renewal of leases. Calls during a run have
-//!   connections of their own.
+//! - Thousands of calls at the opening of a window delay the renewal of leases. Calls during a run
+//!   have connections of their own.
 //! - A run waits for an unavailable server until its lease ends. Calls during a run fail early.
 //! - A statement hangs and keeps a row locked. The server cancels it.
 
@@ -30,7 +30,8 @@ const URGENT_CONNECTIONS: u32 = 3;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pool for general calls and the pool for calls during a run. They connect with the first call.
+/// The pool for general calls and the pool for calls during a run. They connect with the first
+/// call.
 pub(super) fn pools(location: &PostgresLocation) -> Result<[PgPool; 2], TransactionError> {
     let options = options(location)?;
     let pools = [

@@ -2,9 +2,10 @@
 //!
 //! # Failure modes
 //! - A worker exits and keeps its slots. Slots are leases, renewed together while one is in use.
-//! - A suspended worker frees a slot that another worker has taken since. Only the holder frees a slot.
-//! - Many workers take slots at once. Each takes a free row that no other is taking (`SKIP LOCKED`), and
-//!   none waits.
+//! - A suspended worker frees a slot that another worker has taken since. Only the holder frees a
+//!   slot.
+//! - Many workers take slots at once. Each takes a free row that no other is taking (`SKIP
+//!   LOCKED`), and none waits.
 
 use std::sync::Arc;
 use std::time::Duration;

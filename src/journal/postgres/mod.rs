@@ -4,14 +4,14 @@
 //!
 //! # Failure modes
 //! - Two workers claim one rotation. A claim locks the rotation's row until the transaction ends.
-//! - The clocks of workers differ, and one takes a live lease for an expired one. Leases are granted
-//!   and judged by the server's clock.
+//! - The clocks of workers differ, and one takes a live lease for an expired one. Leases are
+//!   granted and judged by the server's clock.
 //! - Two workers end the same abandoned runs. Each row is locked by one worker; others skip it
 //!   (`SKIP LOCKED`).
-//! - Two transactions wait for each other. Every transaction locks a rotation's row before the run's,
-//!   and several rotations in the order of their names.
-//! - The server or the network does not respond. Each call has a time limit here, and each statement
-//!   has one in the server ([`connect`]).
+//! - Two transactions wait for each other. Every transaction locks a rotation's row before the
+//!   run's, and several rotations in the order of their names.
+//! - The server or the network does not respond. Each call has a time limit here, and each
+//!   statement has one in the server ([`connect`]).
 //! - Limits of single workers add up to more than the limit. They are kept in the journal
 //!   ([`store_quota`], [`host_slots`]).
 //! - A reason holds a character that PostgreSQL cannot store. The character is replaced.
@@ -72,7 +72,8 @@ impl PostgresJournal {
     /// Connects, and creates the tables where they are missing. Concurrent calls are safe.
     ///
     /// # Errors
-    /// [`JournalError`] if the server cannot be reached or refuses, or a newer version created the tables.
+    /// [`JournalError`] if the server cannot be reached or refuses, or a newer version created the
+    /// tables.
     pub async fn open(location: &PostgresLocation) -> Result<Self, JournalError> {
         Self::open_with(location, false).await
     }

@@ -1,17 +1,19 @@
 //! The store's quota of writes for all workers of a journal.
 //!
-//! One row holds the time until which the granted writes use up the quota. A worker advances that time
-//! and waits for its share of it.
+//! One row holds the time until which the granted writes use up the quota. A worker advances that
+//! time and waits for its share of it.
 //!
 //! # Failure modes
-//! - The quota is exceeded because the clocks of workers differ or a response is slow. Times are the
-//!   server's, and the response is a duration, which a slow response only prolongs.
-//! - Each write costs a statement. A worker requests turns for all its waiting tasks, at most a tenth of
-//!   a second's writes.
+//! - The quota is exceeded because the clocks of workers differ or a response is slow. Times are
+//!   the server's, and the response is a duration, which a slow response only prolongs.
+//! - Each write costs a statement. A worker requests turns for all its waiting tasks, at most a
+//!   tenth of a second's writes.
 //! - A worker exits with unused turns. These are few, and they are lost.
-//! - The journal is unavailable. Writes wait, and fail after [`PATIENCE`]. The quota is never guessed: no
-//!   worker knows how many others there are. Without the journal a run's lease ends after seconds anyway.
-//! - The server's clock is set back, and the granted time lies far ahead. More than an hour is discarded.
+//! - The journal is unavailable. Writes wait, and fail after [`PATIENCE`]. The quota is never
+//!   guessed: no worker knows how many others there are. Without the journal a run's lease ends
+//!   after seconds anyway.
+//! - The server's clock is set back, and the granted time lies far ahead. More than an hour is
+//!   discarded.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;

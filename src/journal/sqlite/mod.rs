@@ -4,8 +4,9 @@
 //! [`twinkey_stores::sqlite`] opens the file.
 //!
 //! # Failure modes
-//! - Another process changes the file between a read and the write that depends on it. Every writing
-//!   method is one `BEGIN IMMEDIATE` transaction or one statement; every reading one is a snapshot.
+//! - Another process changes the file between a read and the write that depends on it. Every
+//!   writing method is one `BEGIN IMMEDIATE` transaction or one statement; every reading one is a
+//!   snapshot.
 //! - A time differs after it was read back. Columns hold microseconds, and the clock reports no
 //!   smaller unit.
 //! - Two workers share the file, and each applies its limits alone. A second worker is refused
@@ -50,12 +51,12 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    /// Opens the journal, and creates the file (mode 0600) and its tables where they are missing. The
-    /// folder must exist.
+    /// Opens the journal, and creates the file (mode 0600) and its tables where they are missing.
+    /// The folder must exist.
     ///
     /// # Errors
-    /// [`JournalError`] if the file cannot be created, read or written, is no journal, or was created by
-    /// a newer version.
+    /// [`JournalError`] if the file cannot be created, read or written, is no journal, or was
+    /// created by a newer version.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
         // A power cut may lose the last transactions, which are history, but never a part of one.
         let database = Database::open(path, SqliteSynchronous::Normal, &MIGRATIONS)

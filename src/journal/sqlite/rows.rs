@@ -1,7 +1,7 @@
 //! Reads of runs and rotation records.
 //!
-//! A run includes the steps of its current attempt. A list of any length takes two queries; rotation
-//! records, of all rotations or of one, take three.
+//! A run includes the steps of its current attempt. A list of any length takes two queries;
+//! rotation records, of all rotations or of one, take three.
 
 use std::collections::HashMap;
 
@@ -104,8 +104,8 @@ pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::R
     with_steps(db, &rows).await
 }
 
-/// Abandoned runs whose time is over: deferred or without a live lease, and without a window or with
-/// a closed one.
+/// Abandoned runs whose time is over: deferred or without a live lease, and without a window or
+/// with a closed one.
 pub(super) async fn abandoned(
     db: &mut SqliteConnection,
     now: DateTime<Utc>,

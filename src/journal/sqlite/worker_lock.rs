@@ -2,8 +2,8 @@
 //!
 //! # Failure modes
 //! - A worker that exited blocks the next one. The kernel frees the lock with the process.
-//! - Closing a database file frees SQLite's own locks on it. The lock is on another file beside it, whose
-//!   text names the holder and is informational.
+//! - Closing a database file frees SQLite's own locks on it. The lock is on another file beside it,
+//!   whose text names the holder and is informational.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};

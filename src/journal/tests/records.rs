@@ -42,7 +42,7 @@ pub async fn runs_are_listed_newest_first_by_filter_and_page(journal: &dyn Journ
     assert_eq!(list(None, None, Some(4), 2).await, [3, 2]);
     assert_eq!(list(Some("orders"), None, Some(3), 10).await, [1, 0]);
     assert_eq!(list(None, Some(RunState::Failed), None, 10).await, [1]);
-    assert_eq!(list(Some("nobody"), None, None, 10).await, [0_usize; 0]);
+    assert_eq!(list(Some("missing"), None, None, 10).await, [0_usize; 0]);
     assert_eq!(list(None, None, None, 0).await, [0_usize; 0]);
     let unknown = RunQuery {
         before: Some(Uuid::nil()),
@@ -198,5 +198,5 @@ pub async fn finds_a_run_by_version_and_a_record_by_rotation(journal: &dyn Journ
             .last_run,
         Some(run)
     );
-    assert_eq!(journal.rotation_record("nobody").await.unwrap(), None);
+    assert_eq!(journal.rotation_record("missing").await.unwrap(), None);
 }

@@ -1,5 +1,5 @@
-//! Amazon resource names: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` ("Amazon Resource Names (ARNs)"
-//! in the AWS General Reference). Pure.
+//! Amazon resource names: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` ("Amazon Resource Names
+//! (ARNs)" in the AWS General Reference). Pure.
 
 /// The region of an ARN; `None` for another text.
 #[must_use]

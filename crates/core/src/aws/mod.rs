@@ -1,10 +1,10 @@
 //! Access to AWS: one SDK config for the store and for the engines that call AWS.
 //!
 //! # Failure modes
-//! - Each run requests new credentials. The config is loaded once, by the first call, and the SDK caches
-//!   its credentials.
-//! - A rotation that does not use AWS waits for its metadata service. The config is loaded on first use
-//!   only.
+//! - Each run requests new credentials. The config is loaded once, by the first call, and the SDK
+//!   caches its credentials.
+//! - A rotation that does not use AWS waits for its metadata service. The config is loaded on first
+//!   use only.
 //! - An endpoint does not respond, and a call never ends. Every call has a time limit.
 
 pub mod arn;
@@ -37,8 +37,8 @@ struct Inner {
 }
 
 impl Aws {
-    /// The account and region that store the secrets. Missing values come from the SDK's default chain
-    /// (environment, profile, ECS, IMDS).
+    /// The account and region that store the secrets. Missing values come from the SDK's default
+    /// chain (environment, profile, ECS, IMDS).
     #[must_use]
     pub fn of_store(region: Option<&str>, endpoint_url: Option<&str>) -> Self {
         Self(Arc::new(Inner {

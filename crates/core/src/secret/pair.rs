@@ -33,8 +33,8 @@ impl PairMember {
 }
 
 impl Pair {
-    /// Derives the pair from the user in AWSCURRENT. The config guarantees that `suffix` is not empty. A
-    /// user named exactly like the suffix is a base user.
+    /// Derives the pair from the user in AWSCURRENT. The config guarantees that `suffix` is not
+    /// empty. A user named exactly like the suffix is a base user.
     #[must_use]
     pub fn of(active_user: &str, suffix: &str) -> Self {
         match active_user.strip_suffix(suffix) {

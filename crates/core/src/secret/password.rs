@@ -1,10 +1,10 @@
 //! New passwords.
 //!
 //! # Failure modes
-//! - A client must escape a character of a password. The default alphabet is the unreserved set of RFC
-//!   3986, and a policy refuses characters that break URLs, shells and drivers.
-//! - A password is biased or can be guessed. It is drawn from the operating system's generator, with
-//!   rejection.
+//! - A client must escape a character of a password. The default alphabet is the unreserved set of
+//!   RFC 3986, and a policy refuses characters that break URLs, shells and drivers.
+//! - A password is biased or can be guessed. It is drawn from the operating system's generator,
+//!   with rejection.
 //! - A policy is too weak. Fewer than 128 bits are refused.
 
 use aws_lc_rs::rand;
@@ -17,8 +17,8 @@ use super::Sensitive;
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const DIGITS: &str = "0123456789";
-/// Characters permitted in `symbols`: printable ASCII except `/ @ " ' \`, space and the characters that
-/// AWS's rotation functions omit for some engine.
+/// Characters permitted in `symbols`: printable ASCII except `/ @ " ' \`, space and the characters
+/// that AWS's rotation functions omit for some engine.
 const ALLOWED_SYMBOLS: &str = "!#$%&()*+,-.:;<=>?[]^_`{|}~";
 /// The longest password that every engine accepts (Redshift: 64 characters).
 const MAX_LENGTH: usize = 64;

@@ -1,12 +1,12 @@
 //! The only clock. Everything else receives the time as a value, or this clock.
 //!
 //! # Failure modes
-//! - The wall clock is set while a task sleeps until a window. The sleep reads the wall clock at least
-//!   every second.
+//! - The wall clock is set while a task sleeps until a window. The sleep reads the wall clock at
+//!   least every second.
 //! - The clock is set back, and a wait of seconds takes hours. Such waits are for a duration
 //!   ([`Clock::sleep`]). Tasks that plan by the clock await [`Clock::wait_for_rollback`].
-//! - A time differs from itself after the journal stored it. It is cut to microseconds, the precision
-//!   of the journal and of PostgreSQL.
+//! - A time differs from itself after the journal stored it. It is cut to microseconds, the
+//!   precision of the journal and of PostgreSQL.
 //! - A test depends on its speed. A manual clock stands still until its [`ClockControl`] moves it.
 
 use std::time::Duration;
@@ -81,8 +81,8 @@ impl Clock {
 }
 
 impl Clock {
-    /// Returns after `span` by the monotonic clock or by the wall clock, whichever is first. Setting the
-    /// wall clock back does not prolong the wait; after a suspension the wait ends.
+    /// Returns after `span` by the monotonic clock or by the wall clock, whichever is first.
+    /// Setting the wall clock back does not prolong the wait; after a suspension the wait ends.
     pub async fn sleep(&self, span: Duration) {
         let deadline = TimeDelta::from_std(span)
             .ok()

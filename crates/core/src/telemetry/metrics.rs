@@ -1,10 +1,11 @@
-//! Prometheus metrics of a process: counters and histograms from events and from calls to the store.
+//! Prometheus metrics of a process: counters and histograms from events and from calls to the
+//! store.
 //!
 //! # Failure modes
-//! - A gauge shows an old value or a removed rotation. State is no counter here: each scrape reads it
-//!   from the journal (`admin::metrics`).
-//! - A label takes any value, and the number of series is unbounded. Labels are names from the config,
-//!   engines and names from enums.
+//! - A gauge shows an old value or a removed rotation. State is no counter here: each scrape reads
+//!   it from the journal (`admin::metrics`).
+//! - A label takes any value, and the number of series is unbounded. Labels are names from the
+//!   config, engines and names from enums.
 
 use std::fmt;
 use std::sync::Arc;

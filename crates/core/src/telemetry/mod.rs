@@ -1,8 +1,9 @@
-//! Logs on standard error, metrics and the clock. `docs/logging.md` describes the style of messages.
+//! Logs on standard error, metrics and the clock. `docs/logging.md` describes the style of
+//! messages.
 //!
 //! # Failure modes
-//! - A library logs a secret at a high verbosity. `CAPS` limits such targets in code; no flag and no
-//!   environment variable lifts a cap.
+//! - A library logs a secret at a high verbosity. `CAPS` limits such targets in code; no flag and
+//!   no environment variable lifts a cap.
 //! - Colour codes fill a log file. Colour is used only if standard error is a terminal.
 
 pub mod clock;
@@ -61,9 +62,10 @@ const CAPS: [(&str, LevelFilter); 12] = [
 
 /// Starts logging to standard error.
 ///
-/// `verbosity` is the number of `-v` flags: 0 is `info` from twinkey and `warn` from others, 1 `debug`
-/// from twinkey, 2 `trace` from twinkey and `debug` from others. `quiet` is for commands that print
-/// their own output: 0 is then `error` from all, nothing of [`OUTCOME`], and all of [`AUDIT`].
+/// `verbosity` is the number of `-v` flags: 0 is `info` from twinkey and `warn` from others, 1
+/// `debug` from twinkey, 2 `trace` from twinkey and `debug` from others. `quiet` is for commands
+/// that print their own output: 0 is then `error` from all, nothing of [`OUTCOME`], and all of
+/// [`AUDIT`].
 ///
 /// # Errors
 /// [`TelemetryError`] on a second call in one process.
@@ -104,7 +106,8 @@ where
     tracing_subscriber::registry().with(layer.with_filter(levels))
 }
 
-/// The level of each target. The longest matching name counts, so a cap covers all targets below it.
+/// The level of each target. The longest matching name counts, so a cap covers all targets below
+/// it.
 fn levels(verbosity: u8) -> Targets {
     let (own, others) = match verbosity {
         0 => (LevelFilter::INFO, LevelFilter::WARN),

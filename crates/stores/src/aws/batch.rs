@@ -1,8 +1,8 @@
 //! BatchGetSecretValue.
 //!
 //! # Failure modes
-//! - A value is attributed to another secret. AWS returns ARN and name, and one of them must equal the
-//!   requested id.
+//! - A value is attributed to another secret. AWS returns ARN and name, and one of them must equal
+//!   the requested id.
 //! - A value is older than a write of this process. It is left out, and read alone with retries.
 //! - An optimisation delays the reads. The batch is not retried; the single reads are.
 

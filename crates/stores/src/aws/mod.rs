@@ -1,14 +1,14 @@
 //! AWS Secrets Manager, with the SDK's default credential chain.
 //!
 //! # Failure modes
-//! - A call hangs until the window has closed. Connects, attempts and whole calls have time limits, and
-//!   the SDK makes at most five attempts.
-//! - A compare-and-swap took effect, but its response was lost; a second one would report a lost race.
-//!   A move is sent again only after throttling, which has no effect. Otherwise the caller gets
-//!   `Unavailable` and observes again.
+//! - A call hangs until the window has closed. Connects, attempts and whole calls have time limits,
+//!   and the SDK makes at most five attempts.
+//! - A compare-and-swap took effect, but its response was lost; a second one would report a lost
+//!   race. A move is sent again only after throttling, which has no effect. Otherwise the caller
+//!   gets `Unavailable` and observes again.
 //! - A read is older than a write of this process. It is retried briefly (`own_writes.rs`).
-//! - A value appears in an error. Only the error name and message of a response are used, and only the
-//!   kind of a failed transmission.
+//! - A value appears in an error. Only the error name and message of a response are used, and only
+//!   the kind of a failed transmission.
 
 mod batch;
 mod own_writes;

@@ -2,8 +2,8 @@
 //!
 //! # Failure modes
 //! - A read after a write returns the state before it, and a run treats that as a change by another
-//!   process. A contradicting read is retried a few times. Then the read is trusted and the expectation
-//!   dropped, because another process may have written.
+//!   process. A contradicting read is retried a few times. Then the read is trusted and the
+//!   expectation dropped, because another process may have written.
 
 use std::collections::HashMap;
 

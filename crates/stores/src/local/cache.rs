@@ -3,10 +3,11 @@
 //! Source: <https://www.sqlite.org/pragma.html#pragma_data_version>
 //!
 //! # Failure modes
-//! - A read returns the state before an acknowledged flip of this process or another. Each read first
-//!   queries whether another connection has committed (`PRAGMA data_version`). A commit clears the cache.
-//! - The query ran before a commit, and its result serves a read that arrived after it. A read uses a
-//!   result only if the query started after the read had arrived.
+//! - A read returns the state before an acknowledged flip of this process or another. Each read
+//!   first queries whether another connection has committed (`PRAGMA data_version`). A commit
+//!   clears the cache.
+//! - The query ran before a commit, and its result serves a read that arrived after it. A read uses
+//!   a result only if the query started after the read had arrived.
 //! - A version that is read during a change is cached as current. It is cached under the state from
 //!   before the read, and only while that is the latest state.
 //! - Memory fills. The size is bounded, and the cache is cleared as a whole.

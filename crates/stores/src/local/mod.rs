@@ -1,13 +1,13 @@
 //! Embedded store: Secrets Manager's semantics over one SQLite file of sealed values.
 //!
 //! # Failure modes
-//! - Two processes (a command and `serve`) change one secret at once. Every change is one transaction
-//!   that holds the file's write lock from before its first read.
+//! - Two processes (a command and `serve`) change one secret at once. Every change is one
+//!   transaction that holds the file's write lock from before its first read.
 //! - The key file is wrong. The file contains a sealed text, which is opened before anything else.
-//! - A new key is created for an existing file because the key file was moved. A key is created only
-//!   while the file contains no sealed text.
-//! - The store behaves unlike AWS. The rules are pure functions (`labels`), and one conformance suite
-//!   runs over this store and over AWS's SDK.
+//! - A new key is created for an existing file because the key file was moved. A key is created
+//!   only while the file contains no sealed text.
+//! - The store behaves unlike AWS. The rules are pure functions (`labels`), and one conformance
+//!   suite runs over this store and over AWS's SDK.
 
 pub mod api;
 mod cache;
@@ -17,12 +17,12 @@ mod random_password;
 mod refusal;
 mod rows;
 mod sealed;
+mod secret_store;
 mod secrets;
 mod versions;
 
 use std::path::Path;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use sqlx::sqlite::SqliteSynchronous;
@@ -34,7 +34,7 @@ use self::sealed::{Binding, SealingKey, key_file};
 use self::secrets::NewSecret;
 use self::versions::{Value, stages_of};
 use super::api_error::{ApiCall, CallSubject};
-use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use super::{StoreError, VersionId};
 use crate::sqlite::{self, Database, Writer};
 use twinkey_core::secret::Sensitive;
 
@@ -67,8 +67,8 @@ impl LocalStore {
     /// Opens the file, and creates it and the key file where they are missing.
     ///
     /// # Errors
-    /// [`StoreError::KeyFile`] if the key file is missing, malformed, readable by others or of another
-    /// store; [`StoreError::Unavailable`] if the file cannot be opened.
+    /// [`StoreError::KeyFile`] if the key file is missing, malformed, readable by others or of
+    /// another store; [`StoreError::Unavailable`] if the file cannot be opened.
     pub async fn open(path: &Path, key_path: &Path) -> Result<Self, StoreError> {
         let unavailable = |e: &dyn std::fmt::Display| StoreError::Unavailable {
             reason: format!("{}: {e}", path.display()),
@@ -77,8 +77,8 @@ impl LocalStore {
         let database = Database::open(path, SqliteSynchronous::Full, &MIGRATIONS)
             .await
             .map_err(|e| unavailable(&e))?;
-        // The write lock is held while a key file is created: of two processes that open a new store,
-        // the second reads the key of the first.
+        // The write lock is held while a key file is created: of two processes that open a new
+        // store, the second reads the key of the first.
         let mut writer = database.writer().await.map_err(|e| unavailable(&e))?;
         let tx = sqlite::write(&mut writer).await;
         let mut tx = tx.map_err(|e| unavailable(&e))?;
@@ -157,8 +157,8 @@ impl LocalStore {
             .collect())
     }
 
-    /// Seals a value that is stored elsewhere under the store's key. Opening it requires the same two
-    /// names.
+    /// Seals a value that is stored elsewhere under the store's key. Opening it requires the same
+    /// two names.
     ///
     /// # Errors
     /// [`Refusal`] if no random numbers are available.
@@ -254,98 +254,4 @@ fn store_error<'a>(
         subject,
     };
     move |refusal| call.error(refusal.kind.name(), &refusal.message)
-}
-
-#[async_trait]
-impl SecretStore for LocalStore {
-    async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
-        let found = self.labels_of(secret).await;
-        let (secret, labels) =
-            found.map_err(store_error("DescribeSecret", secret, CallSubject::Secret))?;
-        Ok(Description {
-            arn: secret.arn,
-            name: secret.name,
-            versions: labels
-                .into_iter()
-                .filter(|(_, on_it)| !on_it.is_empty())
-                .map(|(id, on_it)| (id, on_it.into_iter().collect()))
-                .collect(),
-            // Only twinkey rotates secrets of this store.
-            rotation_enabled: false,
-            owning_service: None,
-            kms_key: None,
-            deleted: secret.deleted.is_some(),
-        })
-    }
-
-    async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError> {
-        let (version, label, about) = match which {
-            Selector::Stage(label) => (None, Some(label), CallSubject::Stage(label)),
-            Selector::Version(id) => (Some(id), None, CallSubject::Version(id)),
-        };
-        let found = self.read_value(secret, version, label).await;
-        let found = found.map_err(store_error("GetSecretValue", secret, about))?;
-        match found.value {
-            Value::Text(value) => Ok(SecretVersion {
-                arn: found.secret.arn,
-                version_id: found.id,
-                value,
-                stages: found.stages,
-                created: DateTime::from_timestamp_millis(found.created),
-            }),
-            Value::Binary(_) => Err(super::api_error::binary_secret(secret)),
-        }
-    }
-
-    async fn put(
-        &self,
-        secret: &str,
-        id: &VersionId,
-        value: &Sensitive,
-        stage: &str,
-    ) -> Result<(), StoreError> {
-        let value = Value::Text(value.clone());
-        self.put_value(secret, id, &value, Some(&[stage.to_owned()]))
-            .await
-            .map(drop)
-            .map_err(store_error(
-                "PutSecretValue",
-                secret,
-                CallSubject::Version(id),
-            ))
-    }
-
-    async fn move_stage(
-        &self,
-        secret: &str,
-        stage: &str,
-        from: Option<&VersionId>,
-        to: Option<&VersionId>,
-    ) -> Result<(), StoreError> {
-        self.update_stage(secret, stage, from, to)
-            .await
-            .map(drop)
-            .map_err(store_error(
-                "UpdateSecretVersionStage",
-                secret,
-                CallSubject::Stage(stage),
-            ))
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        let query = async {
-            let mut db = self.database.reader().await?;
-            let select = sqlx::query("SELECT 1 FROM key_check");
-            select.execute(&mut *db).await
-        };
-        query
-            .await
-            .map(drop)
-            .map_err(|e| store_error("ListSecrets", "*", CallSubject::Secret)(e.into()))
-    }
-
-    async fn close(&self) {
-        self.cache.close().await;
-        self.database.close().await;
-    }
 }

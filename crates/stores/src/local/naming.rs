@@ -1,8 +1,8 @@
 //! Names and ARNs of secrets.
 //!
 //! # Failure modes
-//! - A partial ARN matches the wrong secret. As in AWS, an ARN that ends in a hyphen and six letters or
-//!   digits counts as complete, and matches only as a whole.
+//! - A partial ARN matches the wrong secret. As in AWS, an ARN that ends in a hyphen and six
+//!   letters or digits counts as complete, and matches only as a whole.
 
 use aws_lc_rs::rand;
 
@@ -39,8 +39,8 @@ fn has_suffix(rest: &str) -> bool {
     })
 }
 
-/// The name in a SecretId, for comparison with the patterns of a key. The secret need not exist. An ARN
-/// of another store is returned unchanged.
+/// The name in a SecretId, for comparison with the patterns of a key. The secret need not exist. An
+/// ARN of another store is returned unchanged.
 pub(super) fn name_of(secret_id: &str) -> &str {
     match SecretId::parse(secret_id) {
         SecretId::Name(name) => name,
@@ -51,7 +51,8 @@ pub(super) fn name_of(secret_id: &str) -> &str {
     }
 }
 
-/// The ARN of a new secret. Six random characters distinguish it from an earlier one of the same name.
+/// The ARN of a new secret. Six random characters distinguish it from an earlier one of the same
+/// name.
 pub(super) fn new_arn(name: &str) -> Result<String, Refusal> {
     let mut suffix = String::with_capacity(SUFFIX_LENGTH);
     while suffix.len() < SUFFIX_LENGTH {

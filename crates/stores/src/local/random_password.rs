@@ -1,8 +1,8 @@
 //! GetRandomPassword, with the parameters and defaults of the API.
 //!
 //! # Failure modes
-//! - No password can meet the request, and the result does not meet it or never ends. Such a request is
-//!   refused before anything is drawn.
+//! - No password can meet the request, and the result does not meet it or never ends. Such a
+//!   request is refused before anything is drawn.
 
 use aws_lc_rs::rand;
 use secrecy::SecretString;

@@ -58,8 +58,8 @@ impl RefusalKind {
         }
     }
 
-    /// The HTTP status. The page of common errors lists 403 and 404 for some names; over this protocol
-    /// the service responds with 400 to all client errors.
+    /// The HTTP status. The page of common errors lists 403 and 404 for some names; over this
+    /// protocol the service responds with 400 to all client errors.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -70,8 +70,8 @@ impl RefusalKind {
         }
     }
 
-    /// The name of the member with the message. Authentication errors write it in lower case, and the
-    /// SDKs read both.
+    /// The name of the member with the message. Authentication errors write it in lower case, and
+    /// the SDKs read both.
     #[must_use]
     pub const fn member(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
 //! SQL of the store, one function a statement, over one connection.
 //!
 //! # Failure modes
-//! - Two processes read, decide and write at once. Every write runs in a transaction that took the write
-//!   lock before its first read (BEGIN IMMEDIATE, in `mod.rs`).
+//! - Two processes read, decide and write at once. Every write runs in a transaction that took the
+//!   write lock before its first read (BEGIN IMMEDIATE, in `mod.rs`).
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Actions on whole secrets: create, describe, update, delete, restore, tag.
 //!
 //! # Failure modes
-//! - An action is half done or mixed with another. Each is one transaction, which commits at its end or
-//!   not at all.
+//! - An action is half done or mixed with another. Each is one transaction, which commits at its
+//!   end or not at all.
 
 use std::collections::BTreeMap;
 
@@ -90,8 +90,8 @@ impl LocalStore {
         Ok(secret)
     }
 
-    /// UpdateSecret: a new description, another key id, a new AWSCURRENT value, or all of them. An empty
-    /// `kms_key_id` stands for the service's own key, which responses omit.
+    /// UpdateSecret: a new description, another key id, a new AWSCURRENT value, or all of them. An
+    /// empty `kms_key_id` stands for the service's own key, which responses omit.
     pub(super) async fn update_secret(
         &self,
         secret: &str,
@@ -144,8 +144,9 @@ impl LocalStore {
         Ok(all)
     }
 
-    /// DeleteSecret: marks the secret for `days`, or deletes it at once without `days`. Deleting a missing
-    /// secret succeeds, so that a request can be repeated (DeleteSecret, ForceDeleteWithoutRecovery).
+    /// DeleteSecret: marks the secret for `days`, or deletes it at once without `days`. Deleting a
+    /// missing secret succeeds, so that a request can be repeated (DeleteSecret,
+    /// ForceDeleteWithoutRecovery).
     pub(super) async fn delete(
         &self,
         secret: &str,

@@ -68,8 +68,8 @@ impl SealedVersion {
 }
 
 impl LocalStore {
-    /// PutSecretValue. The same value under the same id changes nothing, labels included. Returns the
-    /// resulting labels of the version.
+    /// PutSecretValue. The same value under the same id changes nothing, labels included. Returns
+    /// the resulting labels of the version.
     pub(super) async fn put_value(
         &self,
         secret: &str,
@@ -188,7 +188,8 @@ impl LocalStore {
         Ok(row)
     }
 
-    /// Adds a version to a secret inside a transaction, unless it exists. Returns the resulting labels.
+    /// Adds a version to a secret inside a transaction, unless it exists. Returns the resulting
+    /// labels.
     pub(super) async fn add_version(
         &self,
         tx: &mut sqlx::SqliteConnection,

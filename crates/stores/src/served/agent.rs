@@ -1,13 +1,13 @@
-//! Interface of AWS's agent (`aws-secretsmanager-agent`) and of its Lambda extension: the value of a
-//! secret for the holder of a token.
+//! Interface of AWS's agent (`aws-secretsmanager-agent`) and of its Lambda extension: the value of
+//! a secret for the holder of a token.
 //!
-//! Source: the agent's README and `server.rs` for responses, statuses and the order of checks. The agent
-//! caches values (`ttl_seconds`). This interface never returns a stale value, so `refreshNow` is
-//! accepted and changes nothing.
+//! Source: the agent's README and `server.rs` for responses, statuses and the order of checks. The
+//! agent caches values (`ttl_seconds`). This interface never returns a stale value, so `refreshNow`
+//! is accepted and changes nothing.
 //!
 //! # Failure modes
-//! - A page or a service that can be made to send requests (SSRF) reads a secret. As in the agent, a
-//!   header is required that neither can set, and a forwarded request is refused.
+//! - A page or a service that can be made to send requests (SSRF) reads a secret. As in the agent,
+//!   a header is required that neither can set, and a forwarded request is refused.
 
 use std::sync::Arc;
 

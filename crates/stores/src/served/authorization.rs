@@ -1,11 +1,12 @@
 //! Parser of the Authorization header of a signed request (AWS Signature Version 4).
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>;
+//! Source:
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>;
 //! the messages are those of AWS.
 //!
 //! # Failure modes
-//! - An unusual header panics or is ambiguous. Only the three parts, each once, are accepted. A header is
-//!   never quoted, because it may contain a token.
+//! - An unusual header panics or is ambiguous. Only the three parts, each once, are accepted. A
+//!   header is never quoted, because it may contain a token.
 
 use crate::local::{Refusal, RefusalKind};
 

@@ -2,8 +2,8 @@
 //!
 //! # Failure modes
 //! - A key is guessed. It has 30 random bytes.
-//! - A secret is printed or logged. It is a [`Sensitive`] until the SDK's credentials take it, which
-//!   also redact and wipe it.
+//! - A secret is printed or logged. It is a [`Sensitive`] until the SDK's credentials take it,
+//!   which also redact and wipe it.
 //! - A token outlives its key. It is derived from the secret of the key, and is invalid without it.
 
 use std::collections::HashMap;

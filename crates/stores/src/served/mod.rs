@@ -1,5 +1,5 @@
-//! Served store: applications read and write the embedded store with their existing clients for Secrets
-//! Manager or for AWS's agent.
+//! Served store: applications read and write the embedded store with their existing clients for
+//! Secrets Manager or for AWS's agent.
 //!
 //! | route | |
 //! | --- | --- |
@@ -11,10 +11,10 @@
 //! - A caller reads a secret without a key, or with a key that lacks the permission. `signature.rs`
 //!   authenticates a request before its body is read. Every action authorizes the key first.
 //! - Secrets travel in clear. The config permits listening without TLS on loopback addresses only.
-//! - The use of a key leaves no trace. The audit log has every change and every refusal of a known key,
-//!   and metrics count every request.
-//! - A request is very large or slow. Bodies are limited to the size of the largest value, and requests
-//!   to 30 seconds.
+//! - The use of a key leaves no trace. The audit log has every change and every refusal of a known
+//!   key, and metrics count every request.
+//! - A request is very large or slow. Bodies are limited to the size of the largest value, and
+//!   requests to 30 seconds.
 //! - Reads delay rotations. They use connections of their own, and the cache serves most of them.
 
 mod agent;
@@ -49,8 +49,8 @@ use self::keys_file::KeysFileError;
 use self::request_log::RequestLog;
 use self::signature::SignatureClaim;
 
-/// Limit of a request body: six times 65,536 bytes for a value as JSON (`\u0000`), and the remaining
-/// parameters.
+/// Limit of a request body: six times 65,536 bytes for a value as JSON (`\u0000`), and the
+/// remaining parameters.
 const MAX_BODY: usize = 512 * 1024;
 /// Time limit of a request.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -86,8 +86,8 @@ impl Served {
         self.keys.load_full()
     }
 
-    /// Reads the keys again when their file changes, until the future is dropped. An unusable file leaves
-    /// the previous keys active.
+    /// Reads the keys again when their file changes, until the future is dropped. An unusable file
+    /// leaves the previous keys active.
     pub async fn reload_keys(&self, file: PathBuf) {
         let mut previous = std::fs::read(&file).ok();
         loop {

@@ -3,8 +3,8 @@
 //! Patterns are those of IAM: `*` is any text, `?` is any character. There is no deny.
 //!
 //! # Failure modes
-//! - A typing error in an action's name makes a key with fewer permissions than intended. A pattern that
-//!   matches no action is refused.
+//! - A typing error in an action's name makes a key with fewer permissions than intended. A pattern
+//!   that matches no action is refused.
 
 use wildmatch::WildMatch;
 

@@ -1,5 +1,5 @@
-//! Log and metrics of a request: always a count, and an audit line for changes and for refusals of a
-//! known key.
+//! Log and metrics of a request: always a count, and an audit line for changes and for refusals of
+//! a known key.
 //!
 //! # Failure modes
 //! - A value appears in the log. Only the members SecretId and Name of a body are read here.

@@ -1,4 +1,5 @@
-//! Properties of AWS alone: stale reads, throttling, interruptions, denials, other rotators, SDK logs.
+//! Properties of AWS alone: stale reads, throttling, interruptions, denials, other rotators, SDK
+//! logs.
 
 use std::io;
 use std::num::NonZeroU32;

@@ -26,7 +26,8 @@ async fn the_aws_store_conforms_on_the_strict_stand_in() {
     conforms(&Subject::aws(&stand_in.url()), &[]).await;
 }
 
-/// Second opinion by moto. The omitted properties are wrong in moto 5.2.5; comments state its behaviour.
+/// Second opinion by moto. The omitted properties are wrong in moto 5.2.5; comments state its
+/// behaviour.
 #[tokio::test]
 async fn the_aws_store_conforms_on_moto() {
     let moto = Moto::start().await;

@@ -171,7 +171,7 @@ async fn previous(subject: &Subject) {
     let seen = seeded.describe().await;
     assert_eq!(seen.labelled(CURRENT), Some(&second));
     assert_eq!(seen.labelled(PREVIOUS), Some(first));
-    assert_eq!(seen.labelled(PENDING), Some(&second), "nobody removed it");
+    assert_eq!(seen.labelled(PENDING), Some(&second), "it was not removed");
     assert_eq!(seeded.value(Selector::Stage(CURRENT)).await, "two");
     seeded
         .shift(CURRENT, Some(&second), Some(first))

@@ -32,7 +32,8 @@ struct LocalFile {
 }
 
 impl Subject {
-    /// The embedded store. A second instance on the same file, as of a command, creates the secrets.
+    /// The embedded store. A second instance on the same file, as of a command, creates the
+    /// secrets.
     pub async fn local(folder: &Path) -> Self {
         let open = || async {
             let (path, key) = (folder.join("secrets.db"), folder.join("secrets.key"));
@@ -151,8 +152,8 @@ impl Subject {
         }
     }
 
-    /// A binary secret. `None` for the embedded store, whose API alone accepts bytes; the run on the
-    /// stand-in covers that.
+    /// A binary secret. `None` for the embedded store, whose API alone accepts bytes; the run on
+    /// the stand-in covers that.
     pub async fn seed_bytes(&self, bytes: &[u8]) -> Option<String> {
         let Seeder::Aws(client) = &self.seeder else {
             return None;

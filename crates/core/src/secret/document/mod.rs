@@ -1,9 +1,9 @@
-//! JSON documents of secrets, with the fields that AWS documents for each engine (Secrets Manager user
-//! guide, "JSON structure of Secrets Manager secrets").
+//! JSON documents of secrets, with the fields that AWS documents for each engine (Secrets Manager
+//! user guide, "JSON structure of Secrets Manager secrets").
 //!
 //! # Failure modes
-//! - A rotation drops, reorders or reformats an unknown field. A new document is the old text with the
-//!   two string values of `username` and `password` replaced.
+//! - A rotation drops, reorders or reformats an unknown field. A new document is the old text with
+//!   the two string values of `username` and `password` replaced.
 //! - An error message quotes the document. Messages name fields, never values.
 //! - A key exists twice, and readers disagree on its value. The document is refused.
 //! - `port` is a number in current documentation and a string in older ones. Both are read.
@@ -166,8 +166,8 @@ impl Document {
         Self::parse(SecretString::from(text))
     }
 
-    /// Whether two documents agree except for `username` and `password`. Values are compared as JSON;
-    /// numbers out of range are compared as text.
+    /// Whether two documents agree except for `username` and `password`. Values are compared as
+    /// JSON; numbers out of range are compared as text.
     #[must_use]
     pub fn same_but_for_credentials(&self, other: &Self) -> bool {
         let [one, two] = [self, other].map(|d| RawFields::read(d.text.expose_secret()));

@@ -1,8 +1,8 @@
 //! Stored form of MariaDB's `ed25519`, and the signature of its sign-in.
 //!
-//! The scheme is Ed25519 (RFC 8032, section 5.1) with a password of any length in place of the 32-byte
-//! seed (plugin/auth_ed25519 in MariaDB's source). Libraries accept 32-byte seeds only, so this module
-//! uses the arithmetic of the curve.
+//! The scheme is Ed25519 (RFC 8032, section 5.1) with a password of any length in place of the
+//! 32-byte seed (plugin/auth_ed25519 in MariaDB's source). Libraries accept 32-byte seeds only, so
+//! this module uses the arithmetic of the curve.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_public_key_is_the_one_that_mariadb_stores() {
-        // MariaDB 10.11: CREATE USER … IDENTIFIED VIA ed25519 USING PASSWORD('…'); mysql.global_priv
+        // MariaDB 10.11: CREATE USER … IDENTIFIED VIA ed25519 USING PASSWORD('…');
+        // mysql.global_priv
         let long = format!("Pässwörd ☃ {}", "x".repeat(200));
         for (password, stored) in [
             ("secret", "ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY"),

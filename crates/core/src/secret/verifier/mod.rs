@@ -1,8 +1,8 @@
 //! Stored forms of passwords, so that a statement never contains a password.
 //!
 //! # Failure modes
-//! - The stored form differs from the server's, and the password does not sign in. The forms are pure
-//!   functions, and tests compare them with those of real servers.
+//! - The stored form differs from the server's, and the password does not sign in. The forms are
+//!   pure functions, and tests compare them with those of real servers.
 //! - Two passwords share one salt. Each verifier draws its own.
 //! - The duration of a comparison reveals partial matches. Comparisons take constant time.
 //! - Intermediate values stay in memory. They are wiped, except inside the digests of aws-lc-rs.

@@ -1,12 +1,12 @@
 //! Stored forms of MySQL and MariaDB.
 //!
 //! # Failure modes
-//! - A crypt library uses 16 bytes of salt, but `caching_sha2_password` uses SHA-256-crypt with 20. This
-//!   module follows Drepper's specification (<https://www.akkadia.org/drepper/SHA-crypt.txt>) and
-//!   mysys/crypt_genhash_impl.cc of MySQL.
+//! - A crypt library uses 16 bytes of salt, but `caching_sha2_password` uses SHA-256-crypt with 20.
+//!   This module follows Drepper's specification (<https://www.akkadia.org/drepper/SHA-crypt.txt>)
+//!   and mysys/crypt_genhash_impl.cc of MySQL.
 //! - Control characters in a salt garble logs and terminals. Salts are letters and digits.
-//! - The number of rounds is outside the server's limits, and the server silently computes 5,000. Such a
-//!   number is refused.
+//! - The number of rounds is outside the server's limits, and the server silently computes 5,000.
+//!   Such a number is refused.
 
 use std::ops::RangeInclusive;
 

@@ -1,8 +1,9 @@
 //! Stored forms of PostgreSQL.
 //!
 //! # Failure modes
-//! - Clients and this module prepare a password differently. As in PostgreSQL (src/common/saslprep.c),
-//!   SASLprep is applied. A password that it refuses or empties is used byte by byte.
+//! - Clients and this module prepare a password differently. As in PostgreSQL
+//!   (src/common/saslprep.c), SASLprep is applied. A password that it refuses or empties is used
+//!   byte by byte.
 
 use std::num::NonZeroU32;
 
@@ -54,7 +55,8 @@ pub fn scram_sha_256_with(password: &Sensitive, salt: &[u8], iterations: NonZero
     ))
 }
 
-/// `md5` and the hexadecimal MD5 of password and user name: the old form of PostgreSQL, and Redshift's.
+/// `md5` and the hexadecimal MD5 of password and user name: the old form of PostgreSQL, and
+/// Redshift's.
 #[must_use]
 pub fn md5(password: &Sensitive, username: &str) -> Sensitive {
     let salted = Zeroizing::new(format!("{}{username}", password.expose_secret()));
@@ -78,8 +80,8 @@ mod tests {
 
     #[test]
     fn the_scram_verifier_equals_a_known_vector() {
-        // Password, salt and iterations of the example in RFC 7677, section 3. The client's proof and
-        // the server's signature of that example match the two keys.
+        // Password, salt and iterations of the example in RFC 7677, section 3. The client's proof
+        // and the server's signature of that example match the two keys.
         let salt = BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
         let verifier = scram_sha_256_with(&secret("pencil"), &salt, ITERATIONS);
         assert_eq!(

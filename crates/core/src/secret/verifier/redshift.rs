@@ -1,8 +1,8 @@
 //! Stored form of Redshift, besides PostgreSQL's md5 form.
 //!
 //! # Failure modes
-//! - The salt is hashed as its hexadecimal digits, and the password does not sign in. The salt is hashed
-//!   as bytes (CREATE USER in the Redshift developer guide).
+//! - The salt is hashed as its hexadecimal digits, and the password does not sign in. The salt is
+//!   hashed as bytes (CREATE USER in the Redshift developer guide).
 
 use aws_lc_rs::{digest, rand};
 use secrecy::{ExposeSecret, SecretString};

@@ -1,5 +1,5 @@
-//! Actions on one secret, from the JSON of a request to the JSON of a response or a refusal. The API
-//! reference defines the shapes.
+//! Actions on one secret, from the JSON of a request to the JSON of a response or a refusal. The
+//! API reference defines the shapes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

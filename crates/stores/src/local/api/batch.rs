@@ -2,8 +2,8 @@
 //!
 //! # Failure modes
 //! - One unreadable secret fails the whole batch. Each secret has its own value or its own error.
-//! - A batch returns secrets that the key may not read. Each secret is authorized as in GetSecretValue,
-//!   and filters omit secrets that the key may not read.
+//! - A batch returns secrets that the key may not read. Each secret is authorized as in
+//!   GetSecretValue, and filters omit secrets that the key may not read.
 
 use serde_json::{Value as Json, json};
 

@@ -1,5 +1,5 @@
-//! Authorization of callers. Every action authorizes its caller before it reads a secret, so that no
-//! path skips it and no caller learns whether another caller's secret exists.
+//! Authorization of callers. Every action authorizes its caller before it reads a secret, so that
+//! no path skips it and no caller learns whether another caller's secret exists.
 
 use super::super::naming::name_of;
 use super::super::refusal::{Refusal, RefusalKind};

@@ -1,10 +1,11 @@
 //! Descriptions of secrets without their values: one secret, all secrets, and the versions of one.
 //!
 //! # Failure modes
-//! - A secret is listed twice or omitted because another was created or deleted between two pages. A
-//!   page token holds a sort key, not a number.
+//! - A secret is listed twice or omitted because another was created or deleted between two pages.
+//!   A page token holds a sort key, not a number.
 //! - A token of another list returns wrong entries. A token names its list, and others are refused.
-//! - A key learns of secrets without permission. A list omits the secrets that the key may not list.
+//! - A key learns of secrets without permission. A list omits the secrets that the key may not
+//!   list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -126,8 +127,9 @@ pub(super) async fn list_secret_version_ids(
         .map(|(n, id, created, stages)| {
             let entry =
                 json!({"VersionId": id, "VersionStages": stages, "CreatedDate": seconds(*created)});
-            // At most 20 versions and those with a label are kept: one page, unless a smaller one is
-            // requested. A version created between two pages is then listed twice, and none is omitted.
+            // At most 20 versions and those with a label are kept: one page, unless a smaller one
+            // is requested. A version created between two pages is then listed twice, and none is
+            // omitted.
             (format!("{n:06}"), entry)
         })
         .collect();

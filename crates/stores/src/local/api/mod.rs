@@ -1,13 +1,13 @@
-//! Secrets Manager's protocol (AWS JSON 1.1): `POST /` with the action in `X-Amz-Target`; errors are
-//! `{"__type", "Message"}` with the status codes of the API.
+//! Secrets Manager's protocol (AWS JSON 1.1): `POST /` with the action in `X-Amz-Target`; errors
+//! are `{"__type", "Message"}` with the status codes of the API.
 //!
 //! # Failure modes
-//! - A response differs in shape from AWS. Only this folder builds responses, and the tests read them
-//!   with the AWS SDK.
-//! - An unsupported action or parameter seems to succeed. Actions fail with UnknownOperationException, and
-//!   parameters are refused.
-//! - An unauthorized caller is served. Every action authorizes its [`Caller`] first. [`router`] permits
-//!   everything, for tests; `crate::served` requires signatures.
+//! - A response differs in shape from AWS. Only this folder builds responses, and the tests read
+//!   them with the AWS SDK.
+//! - An unsupported action or parameter seems to succeed. Actions fail with
+//!   UnknownOperationException, and parameters are refused.
+//! - An unauthorized caller is served. Every action authorizes its [`Caller`] first. [`router`]
+//!   permits everything, for tests; `crate::served` requires signatures.
 
 mod action;
 mod actions;

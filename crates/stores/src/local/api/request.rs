@@ -1,4 +1,5 @@
-//! Parameters of requests. Secret values are wrapped when they are read, and never quoted in a refusal.
+//! Parameters of requests. Secret values are wrapped when they are read, and never quoted in a
+//! refusal.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -1,11 +1,11 @@
 //! Rules of staging labels, as pure functions of the labels before and a request.
 //!
-//! Source: API reference of PutSecretValue and UpdateSecretVersionStage; quotas page (20 labels across
-//! the versions of a secret).
+//! Source: API reference of PutSecretValue and UpdateSecretVersionStage; quotas page (20 labels
+//! across the versions of a secret).
 //!
 //! # Failure modes
-//! - A label is on two versions, or AWSCURRENT on none. Every change uses `attach` or is refused, and the
-//!   first version of a secret is always AWSCURRENT.
+//! - A label is on two versions, or AWSCURRENT on none. Every change uses `attach` or is refused,
+//!   and the first version of a secret is always AWSCURRENT.
 //! - A label moves that another request has moved. A move names the version that it moves from.
 //! - The rollback version is lost. AWSPREVIOUS follows whenever AWSCURRENT moves.
 
@@ -29,8 +29,8 @@ pub fn holder<'a>(labels: &'a Labels, label: &str) -> Option<&'a VersionId> {
         .map(|(id, _)| id)
 }
 
-/// The labels after putting version `id`. The default stage is AWSCURRENT, which the first version of a
-/// secret always gets.
+/// The labels after putting version `id`. The default stage is AWSCURRENT, which the first version
+/// of a secret always gets.
 ///
 /// # Errors
 /// A malformed label, or too many labels.
@@ -58,8 +58,9 @@ pub fn put(before: &Labels, id: &VersionId, stages: Option<&[String]>) -> Result
 /// The labels after UpdateSecretVersionStage: `label` moves from `from` to `to`.
 ///
 /// # Errors
-/// InvalidParameterException if the label is not on `from`, is on a version that the request does not
-/// name, or is AWSCURRENT and would be removed. ResourceNotFoundException if `to` does not exist.
+/// InvalidParameterException if the label is not on `from`, is on a version that the request does
+/// not name, or is AWSCURRENT and would be removed. ResourceNotFoundException if `to` does not
+/// exist.
 pub fn move_stage(
     before: &Labels,
     label: &str,
@@ -112,8 +113,8 @@ pub fn move_stage(
     within_quota(after)
 }
 
-/// The versions to delete: older than the newest `keep`, and without a label. `versions` is sorted newest
-/// first; each has a flag for labels.
+/// The versions to delete: older than the newest `keep`, and without a label. `versions` is sorted
+/// newest first; each has a flag for labels.
 #[must_use]
 pub fn prunable(versions: &[(VersionId, bool)], keep: usize) -> Vec<VersionId> {
     versions

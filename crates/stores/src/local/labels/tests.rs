@@ -103,8 +103,9 @@ fn a_secret_has_at_most_twenty_labels() {
     );
 }
 
-/// Checks every arrangement of three labels over three versions with every request. A label is never on
-/// two versions, AWSCURRENT never vanishes, and an accepted move names the version it left.
+/// Checks every arrangement of three labels over three versions with every request. A label is
+/// never on two versions, AWSCURRENT never vanishes, and an accepted move names the version it
+/// left.
 #[test]
 fn no_request_breaks_the_rules() {
     let places = [None, Some(1), Some(2), Some(3)];

@@ -1,5 +1,5 @@
-//! Keys file (`secrets.serve.keys_file`): keys and permissions in editable TOML, with the secret of each
-//! key sealed under the store's key.
+//! Keys file (`secrets.serve.keys_file`): keys and permissions in editable TOML, with the secret of
+//! each key sealed under the store's key.
 //!
 //! ```toml
 //! [[key]]
@@ -14,10 +14,10 @@
 //! # Failure modes
 //! - Another user of the machine extends the permissions of a key. A file that others may write is
 //!   refused.
-//! - The secret of a key is moved to another id with more permissions. It is sealed with its id, and
-//!   does not open under another.
-//! - Two commands change the file at once, or one exits in the middle. The folder is locked, and a new
-//!   file replaces the old one atomically.
+//! - The secret of a key is moved to another id with more permissions. It is sealed with its id,
+//!   and does not open under another.
+//! - Two commands change the file at once, or one exits in the middle. The folder is locked, and a
+//!   new file replaces the old one atomically.
 //! - Comments and order are lost. Unchanged parts of the file stay as written.
 
 use std::fs::{self, File};

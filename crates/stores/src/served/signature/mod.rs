@@ -1,17 +1,19 @@
-//! Verification of AWS Signature Version 4. The SDK's signer computes the signature again, and both are
-//! compared.
+//! Verification of AWS Signature Version 4. The SDK's signer computes the signature again, and both
+//! are compared.
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>;
+//! Source:
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>;
 //! the messages are those of AWS.
 //!
 //! # Failure modes
-//! - A part of a request is changed. The signature covers the method, the path, the named headers and
-//!   the hash of the received body. Host, X-Amz-Date and X-Amz-Target must be among the headers.
-//! - An old request is replayed. Its time may differ from now by five minutes, as in AWS. Within that
-//!   time TLS prevents others from reading it.
+//! - A part of a request is changed. The signature covers the method, the path, the named headers
+//!   and the hash of the received body. Host, X-Amz-Date and X-Amz-Target must be among the
+//!   headers.
+//! - An old request is replayed. Its time may differ from now by five minutes, as in AWS. Within
+//!   that time TLS prevents others from reading it.
 //! - A comparison reveals how much of a guess is right. It takes constant time.
-//! - Large bodies keep the server busy. The key and the time are checked from the head, before the body
-//!   is read.
+//! - Large bodies keep the server busy. The key and the time are checked from the head, before the
+//!   body is read.
 
 use std::time::SystemTime;
 

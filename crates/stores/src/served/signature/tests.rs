@@ -3,8 +3,8 @@ use axum::http::{HeaderName, HeaderValue, Request};
 
 use super::*;
 
-/// Key of AWS's test suite of Signature Version 4 (`aws-sig-v4-test-suite`). Cases that normalise a path
-/// or a query are omitted: this protocol has one path.
+/// Key of AWS's test suite of Signature Version 4 (`aws-sig-v4-test-suite`). Cases that normalise a
+/// path or a query are omitted: this protocol has one path.
 const VECTORS: &[(&str, &str)] = &[
     (
         "get-vanilla",

@@ -26,16 +26,16 @@ async fn place() -> Place {
 /// The status and the error name; the message must not be empty and must not contain a value.
 async fn refusal(place: &Place, headers: &[(String, String)], body: &str) -> (u16, String, String) {
     let (status, answer) = place.answer(headers, body).await;
-    let told = answer["message"].as_str().or(answer["Message"].as_str());
-    let told = told.unwrap_or_else(|| panic!("{answer}")).to_owned();
+    let message = answer["message"].as_str().or(answer["Message"].as_str());
+    let message = message.unwrap_or_else(|| panic!("{answer}")).to_owned();
     assert!(
-        !told.is_empty() && !answer.to_string().contains("hunter2"),
+        !message.is_empty() && !answer.to_string().contains("hunter2"),
         "{answer}"
     );
     (
         status.as_u16(),
         answer["__type"].as_str().unwrap().to_owned(),
-        told,
+        message,
     )
 }
 
@@ -56,11 +56,11 @@ async fn each_signature_mistake_has_the_error_of_aws() {
 
     let invalid = "InvalidSignatureException";
     let tampered = BODY.replace("prod/a", "prod/b");
-    let (status, name, told) = refusal(&place, &good, &tampered).await;
+    let (status, name, message) = refusal(&place, &good, &tampered).await;
     assert_eq!((status, &*name), (400, invalid));
     assert!(
-        told.starts_with("The request signature we calculated does not match"),
-        "{told}"
+        message.starts_with("The request signature we calculated does not match"),
+        "{message}"
     );
 
     let mut other = good.clone();
@@ -78,7 +78,7 @@ async fn each_signature_mistake_has_the_error_of_aws() {
 
     let key = (&*place.admin.id, place.admin.secret.expose_secret());
     let host = place.url().replace("http://", "");
-    for (at, told_of) in [
+    for (at, expected) in [
         (
             SystemTime::from(Clock::system().now()) - Duration::from_secs(310),
             "Signature expired: ",
@@ -89,17 +89,17 @@ async fn each_signature_mistake_has_the_error_of_aws() {
         ),
     ] {
         let headers = signed::headers(&host, key, "GetSecretValue", BODY, at);
-        let (status, name, told) = refusal(&place, &headers, BODY).await;
+        let (status, name, message) = refusal(&place, &headers, BODY).await;
         assert_eq!((status, &*name), (400, invalid));
-        assert!(told.starts_with(told_of), "{told}");
+        assert!(message.starts_with(expected), "{message}");
     }
 
     let unknown = NewKey::draw().unwrap();
     let unknown = place.signed(&unknown, "GetSecretValue", BODY);
-    let (status, name, told) = refusal(&place, &unknown, BODY).await;
+    let (status, name, message) = refusal(&place, &unknown, BODY).await;
     assert_eq!((status, &*name), (400, "UnrecognizedClientException"));
     assert_eq!(
-        told,
+        message,
         "The security token included in the request is invalid."
     );
     let mut session = good.clone();
@@ -143,7 +143,7 @@ async fn a_large_body_is_read_for_a_known_key_only() {
     let asked = unknown
         .iter()
         .fold(asked, |asked, (name, value)| asked.header(name, value));
-    // It may be told before it has sent all, and then be cut off.
+    // The response may arrive before the whole body was sent; the connection then closes.
     if let Ok(answer) = asked.send().await {
         assert_eq!(
             answer.json::<Json>().await.unwrap()["__type"],

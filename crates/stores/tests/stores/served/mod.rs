@@ -1,5 +1,5 @@
-//! The served store as applications use it: with the AWS SDK, with wrongly signed requests, and over the
-//! interface of AWS's agent.
+//! The served store as applications use it: with the AWS SDK, with wrongly signed requests, and
+//! over the interface of AWS's agent.
 
 mod agent;
 mod api;

@@ -37,10 +37,10 @@ async fn every_action_on_a_forbidden_secret_is_denied() {
                 answer["__type"], "AccessDeniedException",
                 "{action} {id}: {answer}"
             );
-            let told = answer["Message"].as_str().unwrap();
+            let message = answer["Message"].as_str().unwrap();
             let wanted =
                 format!("is not authorized to perform: secretsmanager:{action} on resource: ");
-            assert!(told.contains(&wanted), "{told}");
+            assert!(message.contains(&wanted), "{message}");
         }
     }
     let (_, seen) = place
