@@ -5,7 +5,7 @@ use super::inspect::facts::{Facts, User};
 use super::quote::ident;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
-use twinkey_core::secret::pair::{Pair, Which};
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// The findings about the pair.
 pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
@@ -199,8 +199,8 @@ fn retain_gone(facts: &Facts, object: &Object, gone: &mut Privileges) {
 
 fn definers(facts: &Facts, pair: &Pair, all: &mut Vec<Finding>) {
     for (which, severity) in [
-        (Which::Base, Severity::Note),
-        (Which::Clone, Severity::Warning),
+        (PairMember::Base, Severity::Note),
+        (PairMember::Clone, Severity::Warning),
     ] {
         let name = pair.name(which);
         let objects: Vec<&str> = facts
@@ -222,7 +222,7 @@ fn definers(facts: &Facts, pair: &Pair, all: &mut Vec<Finding>) {
         all.push(Finding::new(
             severity,
             format!("{name:?} is the DEFINER of {}{and}: they run with its privileges, whichever user is active", first.join(", ")),
-            (which == Which::Clone).then(|| format!("create them again with DEFINER = {}, or with SQL SECURITY INVOKER, so that the clone can be dropped later", ident(&pair.base))),
+            (which == PairMember::Clone).then(|| format!("create them again with DEFINER = {}, or with SQL SECURITY INVOKER, so that the clone can be dropped later", ident(&pair.base))),
         ));
     }
 }

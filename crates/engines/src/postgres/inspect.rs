@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::Connector;
 use crate::{EngineError, timeouts};
-use twinkey_core::secret::pair::{Pair, Which};
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// Facts that the plan needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -140,10 +140,10 @@ pub(super) struct Grant {
 pub(super) type SettingValues = BTreeMap<(Option<String>, String), String>;
 
 impl Facts {
-    pub(super) const fn role(&self, which: Which) -> Option<&Role> {
+    pub(super) const fn role(&self, which: PairMember) -> Option<&Role> {
         match which {
-            Which::Base => self.base.as_ref(),
-            Which::Clone => self.clone.as_ref(),
+            PairMember::Base => self.base.as_ref(),
+            PairMember::Clone => self.clone.as_ref(),
         }
     }
 

@@ -14,7 +14,7 @@ use super::inspect::{Facts, Grant, Owned, RoleRights};
 use super::quote::ident;
 use crate::{Change, ChangeKind, Finding, Severity};
 use twinkey_core::code::Code;
-use twinkey_core::secret::pair::{Pair, Which};
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// Changes in other databases, each of which needs a connection of its own.
 pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
@@ -41,7 +41,7 @@ pub(super) fn in_own_database(facts: &Facts, pair: &Pair) -> Vec<Change> {
 
 /// Findings about privileges of the clone that stay, with the reason.
 pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
-    if pair.active == Which::Base {
+    if pair.active == PairMember::Base {
         return facts
             .grants
             .iter()
@@ -99,7 +99,7 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
         .iter()
         .filter(|grant| grant.database == database);
     let (mut needs_base, mut needs_clone) = (false, false);
-    if pair.active == Which::Base {
+    if pair.active == PairMember::Base {
         for grant in grants.filter(|grant| revocable(grant, facts, pair)) {
             if let Some(object) = &grant.object {
                 needs_base |= !grant.as_owner;

@@ -4,7 +4,7 @@ use super::inspect::Facts;
 use super::quote::ident;
 use crate::{Finding, PostgresOptions, Severity};
 use twinkey_core::code::Code;
-use twinkey_core::secret::pair::{Pair, Which};
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// Whether the master may give this attribute to another role.
 pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
@@ -21,7 +21,7 @@ pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
 /// The findings about the pair.
 pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
     let mut all = Vec::new();
-    for which in [Which::Base, Which::Clone] {
+    for which in [PairMember::Base, PairMember::Clone] {
         refusals(facts, pair, which, &mut all);
     }
     pair_mismatches(facts, pair, options, &mut all);
@@ -57,7 +57,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
     all
 }
 
-fn refusals(facts: &Facts, pair: &Pair, which: Which, all: &mut Vec<Finding>) {
+fn refusals(facts: &Facts, pair: &Pair, which: PairMember, all: &mut Vec<Finding>) {
     let name = pair.name(which);
     let Some(user) = facts.role(which) else {
         return;
@@ -100,7 +100,7 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
         ));
         return;
     }
-    if pair.active == Which::Base {
+    if pair.active == PairMember::Base {
         return;
     }
     if facts.clone.is_none() {
@@ -156,8 +156,8 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
     }
     if facts.version >= 160_000 {
         for (which, power) in [
-            (Which::Base, facts.over_base),
-            (Which::Clone, facts.over_clone),
+            (PairMember::Base, facts.over_base),
+            (PairMember::Clone, facts.over_clone),
         ] {
             if facts.role(which).is_some() && !power.admin {
                 let user = pair.name(which);

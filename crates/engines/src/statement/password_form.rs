@@ -78,7 +78,7 @@ impl PasswordForm {
                 &stored.to_ascii_uppercase(),
                 &verifier::mysql_native(password),
             )),
-            Self::CachingSha2 { .. } => Some(verifier::caching_sha2_holds(stored, password)),
+            Self::CachingSha2 { .. } => Some(verifier::caching_sha2_matches(stored, password)),
             Self::MariadbEd25519 => Some(equal(stored, &verifier::mariadb_ed25519(password))),
         }
     }

@@ -21,21 +21,21 @@ use super::{ownership, preflight};
 use crate::{
     Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity, Statement,
 };
-use twinkey_core::secret::pair::{Pair, Which};
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Inspection {
     let standby = pair.active.other();
     let mut findings = preflight::findings(facts, pair, options);
     let mut differences = ownership::in_other_databases(facts, pair);
-    if facts.role(standby).is_none() && standby == Which::Clone {
+    if facts.role(standby).is_none() && standby == PairMember::Clone {
         differences.push(Change::plain(
             ChangeKind::Create,
             format!("CREATE ROLE {} NOLOGIN", ident(&pair.clone)),
             "the clone does not exist; it cannot sign in until it is complete",
         ));
     }
-    if standby == Which::Clone {
+    if standby == PairMember::Clone {
         membership(facts, pair, &mut differences);
         foreign_memberships(facts, pair, options, &mut differences, &mut findings);
     }
@@ -187,7 +187,7 @@ fn attributes(
     findings: &mut Vec<Finding>,
 ) {
     let standby = pair.active.other();
-    if options.set_role && standby == Which::Base {
+    if options.set_role && standby == PairMember::Base {
         return;
     }
     let Some(source) = facts.role(pair.active) else {
@@ -255,7 +255,7 @@ fn settings(facts: &Facts, pair: &Pair, options: &PostgresOptions, differences: 
     let mut wanted = facts.settings_of(pair.active_user());
     let mut has = facts.settings_of(pair.standby_user());
     wanted.retain(|key, _| !is_role(key));
-    if pair.active == Which::Base {
+    if pair.active == PairMember::Base {
         if options.set_role {
             wanted.insert((None, "role".to_owned()), pair.base.clone());
         }

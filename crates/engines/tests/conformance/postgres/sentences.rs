@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
 use sqlx::Row;
-use twinkey_core::secret::pair::Which;
+use twinkey_core::secret::pair::PairMember;
 use twinkey_core::secret::{ExposeSecret, verifier};
 use twinkey_engines::{Credentials, EngineError};
 
@@ -121,7 +121,7 @@ async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
         server.sql(database, "REVOKE CREATE ON SCHEMA public FROM adopted_clone; GRANT CREATE ON SCHEMA public TO adopted").await;
     }
     // The clone is active: its objects are handed over, and its role setting stays.
-    case.pair.active = Which::Clone;
+    case.pair.active = PairMember::Clone;
     case.current = by_clone;
     assert!(!sets_the_role(&mut case).await);
     for database in &databases {
@@ -132,7 +132,7 @@ async fn a_pair_made_by_another_tool_is_adopted(server: &Server) {
         )
         .await;
     }
-    assert_eq!(case.pair.active, Which::Base);
+    assert_eq!(case.pair.active, PairMember::Base);
     assert!(sets_the_role(&mut case).await);
     case.run_workload().await;
     assert_eq!(case.differences().await, [""; 0]);

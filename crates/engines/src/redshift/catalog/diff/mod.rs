@@ -17,7 +17,7 @@ use super::grants::{
     GrantChange, Grants, Object, PrivilegeSet, UNDOCUMENTED_ON_TABLES, statements,
 };
 use crate::{Change, ChangeKind};
-use twinkey_core::secret::pair::{Pair, Which};
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 type ByObject = BTreeMap<Object, Vec<String>>;
 
@@ -34,7 +34,7 @@ struct GrantChanges {
 
 /// The changes in one database, in order.
 pub(in crate::redshift) fn changes(facts: &DatabaseFacts, pair: &Pair) -> Vec<Change> {
-    let handed_over: BTreeMap<&Object, bool> = if pair.active == Which::Base {
+    let handed_over: BTreeMap<&Object, bool> = if pair.active == PairMember::Base {
         let owned = facts.standby.owned.iter();
         owned.map(|(object, view)| (object, *view)).collect()
     } else {
