@@ -3,9 +3,12 @@
 //! # Failure modes
 //! - Child processes outlive the program or hold its output open: it leads a process group, which is killed
 //!   when the program exits, at its timeout, and when the future is dropped ([`ProcessGroup`]).
+//! - The program receives a token or password of the worker: its environment starts empty, and only the
+//!   variables of [`environment`] are added.
 //! - The program writes without end: the first [`LOGGED_BYTES`] bytes of each stream are logged as one
 //!   escaped field, and the rest is discarded.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -20,11 +23,62 @@ use super::payload::HookPayload;
 /// The bytes of each stream that are logged.
 const LOGGED_BYTES: usize = 4096;
 
+/// Variables of the worker that every program gets.
+const BASE_VARIABLES: [&str; 2] = ["PATH", "HOME"];
+/// Variables of the worker that a program gets with `aws = true`: those that the SDKs and the AWS CLI
+/// read for credentials, region, endpoints and roots.
+const AWS_VARIABLES: [&str; 31] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_SDK_LOAD_CONFIG",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CA_BUNDLE",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_RETRY_MODE",
+];
+
 pub(super) struct Exec {
     program: PathBuf,
     arguments: Vec<String>,
-    /// Variables that are removed from its environment.
-    removed_variables: Vec<String>,
+    /// The variables of the worker that it gets.
+    environment: Vec<(&'static str, OsString)>,
+}
+
+/// The variables of the worker that a program gets; `worker` returns the value of a variable.
+fn environment(
+    aws: bool,
+    worker: impl Fn(&'static str) -> Option<OsString>,
+) -> Vec<(&'static str, OsString)> {
+    let aws: &[&str] = if aws { &AWS_VARIABLES } else { &[] };
+    BASE_VARIABLES
+        .iter()
+        .chain(aws)
+        .filter_map(|name| Some((*name, worker(name)?)))
+        .collect()
 }
 
 /// The output of a stream.
@@ -77,15 +131,12 @@ impl Drop for ProcessGroup {
 }
 
 impl Exec {
-    pub(super) fn new(
-        program: &Path,
-        arguments: &[String],
-        removed_variables: Vec<String>,
-    ) -> Self {
+    /// A program; `aws` also passes the AWS variables of the worker.
+    pub(super) fn new(program: &Path, arguments: &[String], aws: bool) -> Self {
         Self {
             program: program.to_owned(),
             arguments: arguments.to_vec(),
-            removed_variables,
+            environment: environment(aws, |name| std::env::var_os(name)),
         }
     }
 
@@ -95,11 +146,10 @@ impl Exec {
         limit: Duration,
     ) -> Result<(), HookFailure> {
         let mut command = Command::new(&self.program);
-        for name in &self.removed_variables {
-            command.env_remove(name);
-        }
         command
             .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(payload.variables())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -158,7 +208,7 @@ mod tests {
 
     async fn shell(script: &str, limit: Duration) -> Result<(), HookFailure> {
         let arguments = ["-c".to_owned(), script.to_owned()];
-        let exec = Exec::new(Path::new("/bin/sh"), &arguments, vec!["HOME".into()]);
+        let exec = Exec::new(Path::new("/bin/sh"), &arguments, false);
         exec.run(&payload(), limit).await
     }
 
@@ -169,7 +219,7 @@ mod tests {
         shell("exit 0", LONG).await.unwrap();
         let failed = shell("exit 3", LONG).await.unwrap_err();
         assert_eq!(failed.to_string(), "the program ended with exit status: 3");
-        let exec = Exec::new(Path::new("/no/such/program"), &[], Vec::new());
+        let exec = Exec::new(Path::new("/no/such/program"), &[], false);
         let failed = exec.run(&payload(), LONG).await.unwrap_err();
         assert!(
             failed
@@ -179,9 +229,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_gets_the_payload_and_no_withheld_variable() {
-        let script = "test $TWINKEY_ROTATION = orders && test -z \"${HOME+set}\" && test -z \"${TWINKEY_RUN+set}\"";
+    async fn a_program_gets_the_payload_and_nothing_of_the_test_runner() {
+        // Cargo sets CARGO_MANIFEST_DIR in the environment of tests.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let script = "test $TWINKEY_ROTATION = orders && test -n \"$PATH\" \
+            && test -z \"${CARGO_MANIFEST_DIR+set}\" && test -z \"${TWINKEY_RUN+set}\"";
         shell(script, LONG).await.unwrap();
+    }
+
+    #[test]
+    fn only_listed_variables_are_passed() {
+        let names = |aws| -> Vec<&str> {
+            let passed = environment(aws, |name| Some(name.into()));
+            passed.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(false), ["PATH", "HOME"]);
+        let with_aws = names(true);
+        assert_eq!(with_aws.len(), 2 + AWS_VARIABLES.len());
+        assert!(with_aws[2..].iter().all(|name| name.starts_with("AWS_")));
+        assert!(environment(true, |_| None).is_empty());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@
 //!   ([`Hook::timeout`], [`Hook::concurrency`]).
 //! - Child processes outlive the timeout: the program's process group is killed ([`exec`]).
 //! - A program receives a password: its payload comes from an event, which holds none ([`HookPayload`]), and
-//!   the variables that hold tokens and keys of the worker are removed from its environment.
+//!   its environment starts empty ([`exec`]).
 //! - A worker that stops or falls behind skips a hook: each skipped hook is an error in the log.
 
 #[cfg(feature = "aws")]
@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{Destination, Hook, HookActionSettings, Settings, TokenSource};
+use crate::config::settings::{Hook, HookActionSettings, Settings};
 use crate::hook::payload::HookPayload;
 use crate::rotation::event::{Received, Subscription};
 use crate::worker::state::WorkerState;
@@ -87,24 +87,6 @@ struct HookWorker {
     state: WorkerState,
 }
 
-/// The variables that hold tokens and keys of the worker.
-fn secret_variables(settings: &Settings) -> Vec<String> {
-    let keys = settings
-        .notify
-        .iter()
-        .filter_map(|notify| match &notify.to {
-            Destination::Webhook { key, .. } => Some(key),
-            Destination::Sns { .. } | Destination::EventBridge { .. } => None,
-        });
-    let sources = settings.server.admin_token.iter().chain(keys);
-    sources
-        .filter_map(|source| match source {
-            TokenSource::Env(name) => Some(name.clone()),
-            TokenSource::File(_) | TokenSource::Value(_) => None,
-        })
-        .collect()
-}
-
 /// Starts the tasks that run hooks. They end when `closing` is cancelled and the running hooks have ended.
 ///
 /// # Errors
@@ -127,9 +109,11 @@ pub fn start(
                 // The config refuses this hook.
                 #[cfg(not(feature = "aws"))]
                 HookActionSettings::EcsRedeploy { .. } => continue,
-                HookActionSettings::Exec { program, arguments } => HookAction::Exec(
-                    exec::Exec::new(program, arguments, secret_variables(settings)),
-                ),
+                HookActionSettings::Exec {
+                    program,
+                    arguments,
+                    aws,
+                } => HookAction::Exec(exec::Exec::new(program, arguments, *aws)),
             };
         state.metrics.register_hooks(hook.action.kind(), &OUTCOMES);
         workers.push(Arc::new(HookWorker {

@@ -104,6 +104,7 @@ mod tests {
             action: HookActionSettings::Exec {
                 program: PathBuf::from("/bin/true"),
                 arguments: Vec::new(),
+                aws: false,
             },
         }
     }

@@ -15,3 +15,4 @@ mod redshift;
 mod rotations;
 mod served;
 mod serving;
+mod trust;

@@ -21,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "timeout",
     "concurrency",
     "command",
+    "aws",
     "cluster",
     "services",
 ];
@@ -42,12 +43,15 @@ const KINDS: [(&str, HookKind); 2] = [
     ("exec", HookKind::Exec),
 ];
 
-/// The keys that belong to one kind.
+/// The required keys of one kind.
 const KEYS_OF_KIND: [(&str, HookKind); 3] = [
     ("command", HookKind::Exec),
     ("cluster", HookKind::EcsRedeploy),
     ("services", HookKind::EcsRedeploy),
 ];
+
+/// The optional keys of one kind.
+const OPTIONS_OF_KIND: [(&str, HookKind); 1] = [("aws", HookKind::Exec)];
 
 /// All `[[hook]]` tables.
 pub(super) fn hooks(root: &Table<'_>, folder: Folder<'_>) -> Vec<Hook> {
@@ -85,6 +89,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
     let kind_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |k| k.0);
     for (key, _) in KEYS_OF_KIND
         .iter()
+        .chain(&OPTIONS_OF_KIND)
         .filter(|(key, of)| *of != kind && table.has(key))
     {
         table.error(key, format!("is not for kind = {kind_name:?}"));
@@ -116,6 +121,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
             HookActionSettings::Exec {
                 program: folder.join(program),
                 arguments: arguments.to_vec(),
+                aws: table.boolean("aws").unwrap_or(false),
             }
         }
     };

@@ -30,6 +30,8 @@ pub enum HookActionSettings {
     Exec {
         program: PathBuf,
         arguments: Vec<String>,
+        /// Whether the program gets the worker's AWS variables.
+        aws: bool,
     },
 }
 

@@ -186,48 +186,6 @@ async fn a_worker_that_stops_kills_its_programs() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_admin_token_variable_is_not_passed_to_a_program() {
-    let folder = tempfile::tempdir().unwrap();
-    let record = folder.path().join("record");
-    let hook = exec(
-        "",
-        &format!("env > {0}.new; mv {0}.new {0}", record.display()),
-    );
-    let address = free_address();
-    let plan = Setup {
-        config: format!(
-            "{hook}\n[server]\nlisten = \"{address}\"\nadmin_token = \"env:OUR_TOKEN\"\n"
-        ),
-        ..Setup::default()
-    };
-    let env = Environment::open_with(plan, Backend::Local).await;
-    let token = "Token-0123456789-abcdef-XYZ";
-    let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
-    command
-        .arg("serve")
-        .env("OUR_TOKEN", token)
-        .env("HOUSE_NUMBER", "7");
-    let _serve = command.stderr(Stdio::null()).spawn().unwrap();
-    until("it is ready and rotates", async || {
-        let asked =
-            reqwest::Client::new().post(format!("http://{address}/v1/rotations/shop/rotate"));
-        let asked = asked.bearer_auth(token).send().await;
-        asked.is_ok_and(|answer| answer.status() == 202)
-    })
-    .await;
-    until("the program has run", async || record.exists()).await;
-    let record = lines(&record).join("\n");
-    assert!(
-        record.contains("HOUSE_NUMBER=7") && record.contains("TWINKEY_ROTATION=shop"),
-        "{record}"
-    );
-    assert!(
-        !record.contains("OUR_TOKEN") && !record.contains(token),
-        "{record}"
-    );
-}
-
 /// The signature of botocore for this request.
 async fn signature_by_botocore(call: &RecordedCall, url: &str) -> String {
     let script = r#"

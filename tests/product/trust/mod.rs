@@ -1,0 +1,3 @@
+//! Trust: which files, variables, hosts and clients the worker accepts.
+
+mod hooks;
