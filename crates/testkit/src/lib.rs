@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod environment;
+pub mod hostile;
 pub mod interruption;
 pub mod leak_scan;
 pub mod load;

@@ -1,5 +1,6 @@
 //! A stand-in of AWS over HTTP with injected faults: the embedded store behind the protocol of
-//! Secrets Manager, and optionally the Data API of Redshift over a real PostgreSQL.
+//! Secrets Manager, two calls of the RDS API, and optionally the Data API of Redshift over a real
+//! PostgreSQL.
 //!
 //! # Failure modes
 //! - A fault affects another call than intended: every fault has an action or a call number, and
@@ -7,6 +8,7 @@
 
 pub mod faults;
 mod record;
+pub mod rds;
 pub mod recorder;
 pub mod redshift;
 mod wire;
@@ -30,6 +32,7 @@ use tokio::task::JoinHandle;
 use twinkey_stores::local::{LocalStore, router};
 
 use faults::{Call, FaultDecision, Faults};
+use rds::Rds;
 use redshift::Redshift;
 
 /// A running stand-in. Dropping it stops it and removes its files.
@@ -45,6 +48,7 @@ pub struct StandIn {
 #[derive(Default)]
 struct Services {
     faults: Faults,
+    rds: Rds,
     redshift: OnceLock<Arc<Redshift>>,
 }
 
@@ -89,6 +93,11 @@ impl StandIn {
     /// It was not started with [`Self::with_redshift`].
     pub fn redshift(&self) -> &Arc<Redshift> {
         self.services.redshift.get().expect("started with Redshift")
+    }
+
+    /// The databases that the RDS API describes.
+    pub fn rds(&self) -> &Rds {
+        &self.services.rds
     }
 
     /// The value of `secrets.endpoint_url`.
@@ -156,9 +165,14 @@ async fn apply_faults(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    let target = parts.headers.get("x-amz-target").unwrap();
-    let action = target.to_str().unwrap().rsplit('.').next().unwrap();
-    record::note(&parts.headers);
+    let target = parts.headers.get("x-amz-target");
+    // The Query protocol names the action in the body.
+    let (service, action) = match target.map(|target| target.to_str().unwrap()) {
+        Some(target) => target.split_once('.').unwrap(),
+        None => ("rds", &*Rds::action(&body)),
+    };
+    let is_query = target.is_none();
+    record::note(&parts.headers, service, action);
     let asked: Json = serde_json::from_slice(&body).unwrap_or_default();
     let names = ["SecretId", "Name", "SecretArn"];
     let secret = names.iter().find_map(|name| asked[*name].as_str());
@@ -178,6 +192,9 @@ async fn apply_faults(
             connection.cut();
             answer
         }
+        FaultDecision::Answer(status, name) if is_query => {
+            xml(status, rds::error(name, "injected fault"))
+        }
         FaultDecision::Answer(status, name) => error(status, name),
         FaultDecision::FromStale(stale) => {
             patched(faults, &call, stale_answer(stale, forward).await).await
@@ -186,9 +203,16 @@ async fn apply_faults(
     }
 }
 
-/// Serves a request by the service of its target.
+/// Serves a request by the service of its target; without one, it is of the RDS API.
 async fn serve(services: &Services, request: Request, next: Next) -> Response<Body> {
     let target = header(&request, "x-amz-target");
+    if target.is_empty() {
+        let [authorization, content_type] =
+            ["authorization", "content-type"].map(|name| header(&request, name));
+        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        let (status, answer) = services.rds.answer(&authorization, &content_type, &body);
+        return xml(status, answer);
+    }
     let (Some(action), Some(redshift)) = (
         target.strip_prefix("RedshiftData."),
         services.redshift.get(),
@@ -242,6 +266,14 @@ async fn stale_answer(stale: SocketAddr, request: Request) -> Response<Body> {
         .status(answer.status())
         .header("content-type", "application/x-amz-json-1.1")
         .body(Body::from(answer.bytes().await.unwrap()))
+        .unwrap()
+}
+
+fn xml(status: u16, text: String) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "text/xml")
+        .body(Body::from(text))
         .unwrap()
 }
 

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use axum::http::HeaderMap;
 
 /// Records a request of the stand-in.
-pub(super) fn note(headers: &HeaderMap) {
+pub(super) fn note(headers: &HeaderMap, service: &str, action: &str) {
     let Some(file) = std::env::var_os("TWINKEY_AWS_CALLS") else {
         return;
     };
@@ -19,8 +19,6 @@ pub(super) fn note(headers: &HeaderMap) {
     if !agents.any(|agent| agent.contains("app/twinkey")) {
         return;
     }
-    let target = headers["x-amz-target"].to_str().unwrap();
-    let (service, action) = target.split_once('.').unwrap();
     let service = match service {
         "RedshiftData" => "redshift-data",
         other => other,

@@ -111,13 +111,14 @@ async fn answer(
                 serde_json::from_str(&body).unwrap(),
             )
         }
-        // SNS requests are forms.
+        // Requests of SNS and RDS are forms.
         None => {
             let form = Url::parse(&format!("http://form/?{body}")).unwrap();
             let pairs = form.query_pairs();
             let parameters: Map<String, Json> = pairs.map(|(k, v)| (k.into(), json!(v))).collect();
             let action = parameters["Action"].as_str().unwrap().to_owned();
-            ("sns", action, Json::Object(parameters))
+            let service = if action.starts_with("DescribeDB") { "rds" } else { "sns" };
+            (service, action, Json::Object(parameters))
         }
     };
     state.calls.lock().push(RecordedCall {

@@ -1,0 +1,106 @@
+//! Hostile database servers: they accept every password, report the identity of another server and
+//! any user that signs in, and record all bytes that they receive.
+
+mod mysql;
+mod postgres;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// A running server. Dropping it stops it.
+pub struct HostileServer {
+    port: u16,
+    record: Arc<Record>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Record {
+    connections: AtomicUsize,
+    received: Mutex<Vec<u8>>,
+}
+
+/// A client's connection, whose bytes are recorded.
+struct Client {
+    stream: TcpStream,
+    record: Arc<Record>,
+}
+
+impl HostileServer {
+    /// A PostgreSQL server that reports this `system_identifier`.
+    pub async fn postgres(identity: &str) -> Self {
+        Self::start(identity, postgres::serve).await
+    }
+
+    /// A MariaDB server that reports this `server_uid`.
+    pub async fn mariadb(identity: &str) -> Self {
+        Self::start(identity, mysql::serve).await
+    }
+
+    async fn start<F>(identity: &str, serve: fn(Client, String) -> F) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let record: Arc<Record> = Arc::default();
+        let (shared, identity) = (Arc::clone(&record), identity.to_owned());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let record = Arc::clone(&shared);
+                // A client that disconnects ends its task.
+                tokio::spawn(serve(Client { stream, record }, identity.clone()));
+            }
+        });
+        Self { port, record, task }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The number of accepted connections.
+    pub fn connections(&self) -> usize {
+        self.record.connections.load(Ordering::SeqCst)
+    }
+
+    /// Whether a text is among the received bytes.
+    pub fn received(&self, text: &str) -> bool {
+        let received = self.record.received.lock();
+        let mut windows = received.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    }
+}
+
+impl Drop for HostileServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Client {
+    async fn read(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).await?;
+        self.record.received.lock().extend_from_slice(&bytes);
+        Ok(bytes)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+}
+
+/// The bytes before the next NUL.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
+}
