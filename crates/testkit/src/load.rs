@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
-use twinkey_stores::listener::{Listener, PeerAddr};
+use twinkey_stores::listener::Listener;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::keys::{AccessKey, AccessKeys, NewKey};
 use twinkey_stores::served::policy::Policy;
@@ -63,8 +63,7 @@ async fn listen(router: Router) -> (String, JoinHandle<()>) {
         .await
         .unwrap();
     let address = listener.address().to_string();
-    let service = router.into_make_service_with_connect_info::<PeerAddr>();
-    let endpoint = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+    let endpoint = tokio::spawn(listener.serve(router, std::future::pending()));
     (address, endpoint)
 }
 

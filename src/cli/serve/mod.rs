@@ -26,7 +26,7 @@ use crate::worker::scheduler::{Command, schedule};
 use crate::worker::state::WorkerState;
 use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
-use twinkey_stores::listener::{Identity, Listener, PeerAddr};
+use twinkey_stores::listener::{Identity, Listener, descriptors};
 
 use crate::cli::context::{Context, settings};
 use crate::cli::failure::Failure;
@@ -38,6 +38,9 @@ const MASTER_IDLE: Duration = Duration::from_secs(3);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "limit of file descriptors not raised");
+    }
     let mut context = Context::open(config).await?;
     let rotations = std::mem::take(&mut context.settings.rotations);
     context.rotator.context.idle_admins =
@@ -100,12 +103,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let watchdog = tokio::spawn(run_watchdog(commands, clock.clone()));
     let reload = tokio::spawn(reload_on_change(auth, identity, clock.clone()));
     let drain = state.runner.shutdown.drain.clone();
-    let mut endpoint = tokio::spawn(async move {
-        let service = router.into_make_service_with_connect_info::<PeerAddr>();
-        axum::serve(listener, service)
-            .with_graceful_shutdown(drain.cancelled_owned())
-            .await
-    });
+    let mut endpoint = tokio::spawn(listener.serve(router, drain.cancelled_owned()));
     // Applications can read their secrets until the last run has finished.
     let mut served = served.map(|served| served.start(&closing, &clock));
     schedule(&state, receiver).await?;

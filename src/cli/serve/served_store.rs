@@ -10,7 +10,7 @@ use crate::admin::reload::reload_certificate;
 use crate::config::settings::SecretsBackend;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::Clock;
-use twinkey_stores::listener::{Identity, Listener, PeerAddr};
+use twinkey_stores::listener::{Identity, Listener};
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::{Served, keys_file, router};
 
@@ -73,15 +73,9 @@ pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>
 impl BoundStore {
     /// Accepts connections until `closing`.
     pub(in crate::cli) fn start(self, closing: &CancellationToken, clock: &Clock) -> RunningStore {
-        let service =
-            router(Arc::clone(&self.served)).into_make_service_with_connect_info::<PeerAddr>();
+        let router = router(Arc::clone(&self.served));
         let closed = closing.clone().cancelled_owned();
-        let endpoint = tokio::spawn(async move {
-            let serving = axum::serve(self.listener, service).with_graceful_shutdown(closed);
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "served store stopped");
-            }
-        });
+        let endpoint = tokio::spawn(self.listener.serve(router, closed));
         let served = Arc::clone(&self.served);
         let mut reloads = vec![tokio::spawn(async move {
             served.reload_keys(self.keys_file).await;

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
-use twinkey_stores::listener::{Listener, PeerAddr};
+use twinkey_stores::listener::Listener;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::keys::{AccessKey, AccessKeys, NewKey};
 use twinkey_stores::served::policy::Policy;
@@ -83,9 +83,9 @@ impl Place {
             .await
             .unwrap();
         let host = listener.address().to_string();
-        let service = router(Arc::new(served)).into_make_service_with_connect_info::<PeerAddr>();
+        let serving = listener.serve(router(Arc::new(served)), std::future::pending());
         Self {
-            endpoint: tokio::spawn(async move { axum::serve(listener, service).await.unwrap() }),
+            endpoint: tokio::spawn(serving),
             host,
             beside,
             admin,
