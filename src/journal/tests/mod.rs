@@ -79,6 +79,7 @@ on_every_journal! {
     records::a_retirement_is_recorded_until_the_next_flip,
     records::abandoned_runs_are_ended,
     records::finds_a_run_by_version_and_a_record_by_rotation,
+    records::a_closed_journal_accepts_no_calls,
 }
 
 #[tokio::test]

@@ -183,7 +183,7 @@ async fn host_slots_are_limited_and_freed_by_their_holder() {
     // The first worker was suspended, and its slot now belongs to the second.
     let mut root = root(&location.database).await;
     root.execute(
-        "UPDATE host_places SET until = clock_timestamp() WHERE host = 'db' AND location = 1",
+        "UPDATE host_places SET until = clock_timestamp() WHERE host = 'db' AND place = 1",
     )
     .await
     .unwrap();

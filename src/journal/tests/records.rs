@@ -200,3 +200,11 @@ pub async fn finds_a_run_by_version_and_a_record_by_rotation(journal: &dyn Journ
     );
     assert_eq!(journal.rotation_record("missing").await.unwrap(), None);
 }
+
+pub async fn a_closed_journal_accepts_no_calls(journal: &dyn Journal) {
+    journal.set_paused("orders", true).await.unwrap();
+    journal.close().await;
+    journal.close().await;
+    journal.rotation_records().await.unwrap_err();
+    journal.set_paused("orders", false).await.unwrap_err();
+}
