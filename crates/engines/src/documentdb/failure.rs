@@ -173,6 +173,7 @@ impl ServerLogin {
 mod tests {
     use super::*;
     use twinkey_core::code::Code;
+    use twinkey_core::code::Diagnostic as _;
 
     fn explained(code: i32, secret: bool) -> EngineError {
         let login = ServerLogin {

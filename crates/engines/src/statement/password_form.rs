@@ -119,6 +119,7 @@ fn explain(error: VerifierError) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use twinkey_core::code::Diagnostic as _;
 
     fn secret(text: &str) -> Sensitive {
         SecretString::from(text)

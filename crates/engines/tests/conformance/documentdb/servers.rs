@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::documentdb::Documentdb;
 use twinkey_engines::{DocumentdbOptions, Engine, EngineError, SignInChecks, TlsMode};

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::{Credentials, Engine, Severity, SignInChecks, TlsMode};
 use twinkey_testkit::mysql::Flavor;

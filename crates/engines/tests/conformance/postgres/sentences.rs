@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
 use sqlx::Row;
+use twinkey_core::code::Diagnostic as _;
 use twinkey_core::secret::pair::PairMember;
 use twinkey_core::secret::{ExposeSecret, verifier};
 use twinkey_engines::{Credentials, EngineError};

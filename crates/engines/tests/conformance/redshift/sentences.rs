@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use twinkey_core::code::Diagnostic as _;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::redshift::Redshift;
 use twinkey_engines::{

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_engines::{Credentials, EngineError, SignInChecks, SignedIn, Target, Tls, TlsMode};
 
 use crate::harness::Harness;

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use self::server::Server;
 use crate::{Credentials, EngineError, SignedIn, Target, Tls, TlsMode};
+use twinkey_core::code::Diagnostic as _;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Empty without TLS.
