@@ -1,7 +1,7 @@
-//! Any text as a config, with any variables: errors name what is theirs and quote no token, and what
-//! is accepted is valid.
+//! A text as a config, with variables: errors name their key and quote no token, and accepted
+//! settings are valid.
 //!
-//! The input's first line is the file's extension; behind a line `%` stand variables, `NAME=value` each.
+//! The first line of the input is the file extension. Variables (`NAME=value`) follow a line `%`.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,9 @@ use libfuzzer_sys::fuzz_target;
 use twinkey::config::settings::Settings;
 use twinkey::config::{ConfigErrors, parse};
 use twinkey::schedule::window::check_length;
+use twinkey_core::code::Diagnostic;
 
-/// A token that somebody put into the config itself.
+/// A token in the config itself.
 const TOKEN: &str = "hunter2hunter2";
 
 type Variables = BTreeMap<String, String>;
@@ -30,11 +31,11 @@ fuzz_target!(|input: &str| {
     assert_eq!(
         shown(&read),
         shown(&parse(&file, text, &variables)),
-        "always the same"
+        "the result is deterministic"
     );
     match &read {
         Ok(settings) => is_valid(settings),
-        Err(errors) => tells_what_is_wrong(errors, &variables),
+        Err(errors) => describes_each_error(errors, &variables),
     }
     if extension == "json" && read.is_ok() && !text.contains('\\') {
         reads_the_same_as_yaml(&read, text, &variables);
@@ -50,7 +51,7 @@ fn shown(read: &Result<Settings, ConfigErrors>) -> String {
     format!("{read:?}")
 }
 
-fn tells_what_is_wrong(errors: &ConfigErrors, variables: &Variables) {
+fn describes_each_error(errors: &ConfigErrors, variables: &Variables) {
     assert!(!errors.errors.is_empty() && !errors.hint().is_empty());
     assert!(errors.to_string().lines().count() >= errors.errors.len());
     for error in &errors.errors {
@@ -80,7 +81,7 @@ fn is_valid(settings: &Settings) {
     }
 }
 
-/// JSON is YAML, so that it must not matter what the file is called.
+/// Checks that JSON has the same meaning in a YAML file, because JSON is YAML.
 fn reads_the_same_as_yaml(
     read: &Result<Settings, ConfigErrors>,
     text: &str,

@@ -1,6 +1,6 @@
-//! Any text as a secret's document: a new user and password change their two values and no other byte.
+//! A text as a secret document: a new user and password change these two values and no other byte.
 //!
-//! The input is the document, and behind NUL characters a user and a password.
+//! The input is the document, then a user and a password after NUL characters.
 #![no_main]
 
 use std::ops::Range;
@@ -8,6 +8,7 @@ use std::ops::Range;
 use libfuzzer_sys::fuzz_target;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
+use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::document::{Document, DocumentError};
 
 fuzz_target!(|input: &str| {
@@ -25,12 +26,12 @@ fn points_inside(error: &DocumentError, text: &str) {
     assert!(!error.to_string().is_empty() && !error.hint().is_empty());
     match error {
         DocumentError::NotAnObject { line, column } => {
-            // The end of a text is behind its last character.
+            // The end of the text is a valid position.
             let lines: Vec<&str> = text.split('\n').collect();
             assert!((1..=lines.len()).contains(line), "{error:?}");
             assert!(*column <= lines[line - 1].len() + 1, "{error:?}");
         }
-        DocumentError::Twice { field } => {
+        DocumentError::Duplicate { field } => {
             let object = serde_json::from_str::<serde_json::Value>(text);
             assert!(object.is_err() || object.is_ok_and(|o| o.get(field).is_some()));
         }
@@ -56,30 +57,30 @@ fn changes_two_values(document: &Document, text: &str, user: &str, password: &st
     if let Ok(edited) = Document::parse(SecretString::from(edited)) {
         assert!(
             !edited.same_but_for_credentials(document),
-            "an edit is seen"
+            "an edit is detected"
         );
     }
-    let mut wanted = text.to_owned();
+    let mut expected = text.to_owned();
     let mut values = [
         (value_of(text, "username"), user),
         (value_of(text, "password"), password),
     ];
     values.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
     for (span, value) in values {
-        wanted.replace_range(span, &serde_json::Value::from(value).to_string());
+        expected.replace_range(span, &serde_json::Value::from(value).to_string());
     }
     assert_eq!(
         next.text().expose_secret(),
-        &wanted,
-        "every other byte is as it was"
+        &expected,
+        "every other byte is unchanged"
     );
     let secret = document.password().expose_secret();
-    let told = format!("{:?}", document.fields());
-    assert!(secret.len() < 8 || told.contains(secret) || !shown.contains(secret));
+    let fields = format!("{:?}", document.fields());
+    assert!(secret.len() < 8 || fields.contains(secret) || !shown.contains(secret));
 }
 
-/// Where the value of a top-level field stands, found without the product's own reader.
-fn value_of(text: &str, wanted: &str) -> Range<usize> {
+/// The range of the value of a top-level field, without the product's parser.
+fn value_of(text: &str, expected: &str) -> Range<usize> {
     let skip = |at: usize, sign: &str| {
         let blank = |c: char| c.is_ascii_whitespace() || sign.contains(c);
         text.len() - text[at..].trim_start_matches(blank).len()
@@ -92,7 +93,7 @@ fn value_of(text: &str, wanted: &str) -> Range<usize> {
         let mut value = serde_json::Deserializer::from_str(&text[from..]).into_iter();
         let _: &RawValue = value.next().expect("a value").expect("a right one");
         let to = from + value.byte_offset();
-        if name == wanted {
+        if name == expected {
             return from..to;
         }
         at = skip(to, ",");

@@ -1,4 +1,4 @@
-//! Any text as a schedule: an error points inside it, and what is read has windows in order.
+//! A text as a schedule: an error has a range inside the text, and a schedule has ordered windows.
 #![no_main]
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn points_inside(error: &ScheduleError, text: &str) {
         .get(from..to)
         .expect("a range of the text, between characters");
     assert!(!error.message.is_empty() && !error.hint.is_empty());
-    // A word is pointed at whole: in `rate(11 1)` the second 1 is wrong, not the first one.
+    // The range covers a whole word: in `rate(11 1)` the second 1 is wrong, not the first.
     let single = !part.is_empty() && !part.contains(char::is_whitespace);
     if single && text.trim_start().starts_with("rate(") {
         let after = text[to..].chars().next();
@@ -45,7 +45,7 @@ fn fires_in_order(schedule: &Schedule, text: &str) {
             assert_eq!(
                 schedule.next_after(just_before, anchor),
                 Some(next),
-                "none between"
+                "no window is between"
             );
         }
     }
@@ -68,7 +68,7 @@ fn do_not_overlap(plan: &WindowPlan, after: DateTime<Utc>, anchor: DateTime<Utc>
         };
         assert!(
             before.is_none_or(|closes| closes <= window.opens),
-            "two windows at once"
+            "windows overlap"
         );
         assert_eq!(plan.open_window(window.opens, anchor), Some(window));
         let last = window.closes - TimeDelta::seconds(1);
@@ -78,7 +78,7 @@ fn do_not_overlap(plan: &WindowPlan, after: DateTime<Utc>, anchor: DateTime<Utc>
     }
 }
 
-/// A second from 1970 to 2199 that depends on the text alone.
+/// A second from 1970 to 2199, derived from the text.
 fn moment(text: &str, salt: u64) -> DateTime<Utc> {
     const SPAN: u64 = 230 * 365 * 86_400;
     let hash = text.bytes().fold(salt, |hash, byte| {
