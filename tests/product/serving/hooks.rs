@@ -275,7 +275,7 @@ async fn ecs_services_are_redeployed_with_the_signature_of_botocore() {
         "{signed} {expected}"
     );
     worker
-        .logged("gone: ECS answers ServiceNotFoundException")
+        .logged("gone: ECS responds ServiceNotFoundException")
         .await;
     worker
         .counts("kind=\"ecs-redeploy\",outcome=\"failed\"} 1")
