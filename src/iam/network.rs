@@ -64,7 +64,10 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
         all.push(Path {
             direction: "out",
             host: known_host.unwrap_or_else(|| format!("the host in {secret}, and its master's")),
-            port: (one.facts.port).or(one.engine.filter(|_| !unknown).map(EngineKind::default_port)),
+            port: (one.facts.port).or(one
+                .engine
+                .filter(|_| !unknown)
+                .map(EngineKind::default_port)),
             why: format!("the database of {name}"),
             vpc_endpoint: None,
         });

@@ -76,9 +76,10 @@ impl Query<'_> {
             size,
             marker.map(|marker| ("Marker", marker)),
         ];
-        let encoded = fields.into_iter().flatten().map(|(name, value)| {
-            format!("{name}={}", utf8_percent_encode(value, UNRESERVED))
-        });
+        let encoded = fields
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, UNRESERVED)));
         encoded.collect::<Vec<_>>().join("&")
     }
 
@@ -99,8 +100,13 @@ impl Query<'_> {
     fn is_missing(self, code: &str) -> bool {
         matches!(
             (self, code),
-            (Self::Instance(_), "DBInstanceNotFound" | "InvalidParameterValue")
-                | (Self::Cluster(_), "DBClusterNotFoundFault" | "InvalidParameterValue")
+            (
+                Self::Instance(_),
+                "DBInstanceNotFound" | "InvalidParameterValue"
+            ) | (
+                Self::Cluster(_),
+                "DBClusterNotFoundFault" | "InvalidParameterValue"
+            )
         )
     }
 }
@@ -166,7 +172,9 @@ impl<'a> RdsClient<'a> {
 
     /// One page; `None` if the identifier names nothing.
     async fn page(&self, query: Query<'_>, body: &str) -> Result<Option<Page>, RdsError> {
-        let request = self.signed(self.aws.config().await, body.to_owned()).await?;
+        let request = self
+            .signed(self.aws.config().await, body.to_owned())
+            .await?;
         let unreachable = |error: reqwest::Error| {
             let error = error.without_url();
             RdsError::temporary(format_args!("the RDS API cannot be reached: {error}"))
@@ -189,11 +197,7 @@ impl<'a> RdsClient<'a> {
     }
 
     /// A request signed with Signature Version 4 and the worker's credentials.
-    async fn signed(
-        &self,
-        config: &SdkConfig,
-        body: String,
-    ) -> Result<reqwest::Request, RdsError> {
+    async fn signed(&self, config: &SdkConfig, body: String) -> Result<reqwest::Request, RdsError> {
         let region = config.region().ok_or_else(|| {
             RdsError::permanent("no region is set (secrets.region, or AWS_REGION)")
         })?;

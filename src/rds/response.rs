@@ -31,7 +31,10 @@ impl Database {
 /// The endpoint of the database whose master secret has this ARN.
 pub(super) fn endpoint_of(databases: &[Database], master: &str) -> Option<HostPort> {
     let owns = |one: &&Database| one.master_secret.as_deref() == Some(master);
-    databases.iter().filter(owns).find_map(|one| one.endpoint.clone())
+    databases
+        .iter()
+        .filter(owns)
+        .find_map(|one| one.endpoint.clone())
 }
 
 #[derive(Deserialize)]
@@ -116,11 +119,7 @@ struct ErrorBody {
     code: String,
 }
 
-fn database(
-    host: Option<String>,
-    port: Option<u16>,
-    secret: Option<MasterUserSecret>,
-) -> Database {
+fn database(host: Option<String>, port: Option<u16>, secret: Option<MasterUserSecret>) -> Database {
     let host = host.filter(|host| !host.is_empty());
     Database {
         endpoint: host.map(|host| HostPort { host, port }),
@@ -136,7 +135,9 @@ pub(super) fn instances(xml: &str) -> Result<Page, String> {
     let response: InstancesResponse = parse(xml)?;
     let InstancesResult { marker, instances } = response.result;
     let of_instance = |one: Instance| {
-        let (host, port) = one.endpoint.map_or((None, None), |at| (at.address, at.port));
+        let (host, port) = one
+            .endpoint
+            .map_or((None, None), |at| (at.address, at.port));
         database(host, port, one.master_user_secret)
     };
     Ok(Page {

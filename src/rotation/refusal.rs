@@ -4,7 +4,9 @@ use crate::config::settings::InUse;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use twinkey_engines::{Finding, Session, Severity};
+use crate::rotation::observe::proof::is_one_address;
+use crate::rotation::observe::trust::same_host;
+use twinkey_engines::{EngineError, Finding, Session, Severity};
 use twinkey_stores::stage;
 
 /// The error of a refusal.
@@ -18,6 +20,11 @@ pub(crate) fn refusal_error(
     let (active, standby) = (pair.active_user(), pair.standby_user());
     let inspection = observation.inspection.as_ref();
 
+    if refusal == Refusal::CurrentRefused
+        && let Some(error) = refused_at_master(request, observation)
+    {
+        return error;
+    }
     let engine_error = match refusal {
         Refusal::CurrentRefused => observation
             .current_error
@@ -68,8 +75,7 @@ pub(crate) fn refusal_error(
                 "the master secret refers to {}, the secret to {}, and they do not report the same server",
                 observation.master.target.host, observation.resolved.target.host
             ),
-            "set the same host in both secrets, or remove the host from the master secret"
-                .to_owned(),
+            "set the writer's host of one server in both secrets".to_owned(),
         ),
         Refusal::Locked => (
             format!(
@@ -174,6 +180,32 @@ pub(crate) fn refusal_error(
         hint,
         passes: refusal.passes() && temporary,
     }
+}
+
+/// The error for AWSCURRENT that signs in at the secret's host at most, not where the master does.
+fn refused_at_master(request: &RunRequest<'_>, observation: &Observation) -> Option<RotationError> {
+    let error = observation.current_error.as_ref()?;
+    let (resolved, master) = (&observation.resolved, &observation.master.target);
+    let default = resolved.kind.default_port();
+    let EngineError::SignIn { host, port, .. } = error else {
+        return None;
+    };
+    let at_master = same_host(host, &master.host) && *port == master.port.unwrap_or(default);
+    if is_one_address(resolved, master) || !at_master {
+        return None;
+    }
+    let own = &resolved.target;
+    Some(RotationError::Refused {
+        code: Refusal::CurrentRefused.code(),
+        message: format!(
+            "AWSCURRENT: {error}; the master signs in there, and the secret {:?} names {}:{}",
+            request.rotation.secret,
+            own.host,
+            own.port.unwrap_or(default)
+        ),
+        hint: "make both secrets name one server; if they do, store the active user's current password in the secret, and find out who changed the secret".into(),
+        passes: false,
+    })
 }
 
 /// Checks that none of these guards refuses.

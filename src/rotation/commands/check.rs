@@ -8,6 +8,7 @@ use crate::rotation::decide::Refusal;
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
+use crate::rotation::observe::trust::same_host;
 use crate::rotation::refusal::{describe_session, refusal_error};
 use twinkey_core::code::Diagnostic;
 use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
@@ -151,8 +152,26 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
                 .push(failure(&refusal_error(refusal, request, observation)));
         }
     }
+    report
+        .findings
+        .extend(unused_master_host(request, observation));
     report.findings.extend(sessions(request, observation));
     report.standby_sessions.clone_from(&observation.sessions);
+}
+
+/// `master_host` in the config, if the master secret names another host, which counts first.
+fn unused_master_host(request: &RunRequest<'_>, observation: &Observation) -> Option<Finding> {
+    let configured = request.rotation.master_host.as_ref()?;
+    let used = &observation.master.target.host;
+    if same_host(&configured.host, used) {
+        return None;
+    }
+    Some(Finding {
+        severity: Severity::Note,
+        code: None,
+        what: format!("master_host {configured} is not used: the master secret names {used}"),
+        fix: Some("remove master_host from the config, or host from the master secret".into()),
+    })
 }
 
 /// The first changes, and the number of the others.

@@ -14,7 +14,7 @@ mod pair_state;
 pub(crate) mod proof;
 pub(crate) mod refresh;
 pub(crate) mod resolve;
-mod trust;
+pub(crate) mod trust;
 
 use crate::rotation::context::RunContext;
 use crate::rotation::error::{CredentialRole, RotationError};

@@ -10,7 +10,7 @@ use crate::rotation::observe::trust::same_host;
 use twinkey_engines::{Credentials, EngineError, SignInChecks, SignedIn, Target};
 
 /// Whether a sign-in at the secret's host is also one where the master signs in.
-pub(super) fn is_one_address(resolved: &ResolvedSecret, master: &Target) -> bool {
+pub(crate) fn is_one_address(resolved: &ResolvedSecret, master: &Target) -> bool {
     let own = &resolved.target;
     let port = |target: &Target| target.port.unwrap_or(resolved.kind.default_port());
     !resolved.engine.connects_to_host()

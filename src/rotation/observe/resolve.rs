@@ -39,7 +39,9 @@ impl ResolvedSecret {
         master: &Fields,
     ) -> Result<(), RotationError> {
         let context = &mut self.engine_context;
-        context.master_cluster.clone_from(&master.db_cluster_identifier);
+        context
+            .master_cluster
+            .clone_from(&master.db_cluster_identifier);
         context.master_workgroup.clone_from(&master.workgroup_name);
         let engine = twinkey_engines::engine(self.kind, &rotation.options, context);
         self.engine = engine.map_err(CredentialRole::Master.error())?;

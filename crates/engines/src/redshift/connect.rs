@@ -44,7 +44,10 @@ pub(super) fn target(
 
 /// The cluster or workgroup in the config, else in the master secret.
 fn trusted_target(options: &RedshiftOptions, context: &EngineContext) -> Option<RedshiftTarget> {
-    let master = named(context.master_cluster.as_ref(), context.master_workgroup.as_ref());
+    let master = named(
+        context.master_cluster.as_ref(),
+        context.master_workgroup.as_ref(),
+    );
     options.target.clone().or(master)
 }
 

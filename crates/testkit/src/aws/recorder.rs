@@ -117,7 +117,11 @@ async fn answer(
             let pairs = form.query_pairs();
             let parameters: Map<String, Json> = pairs.map(|(k, v)| (k.into(), json!(v))).collect();
             let action = parameters["Action"].as_str().unwrap().to_owned();
-            let service = if action.starts_with("DescribeDB") { "rds" } else { "sns" };
+            let service = if action.starts_with("DescribeDB") {
+                "rds"
+            } else {
+                "sns"
+            };
             (service, action, Json::Object(parameters))
         }
     };

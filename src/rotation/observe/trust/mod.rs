@@ -63,7 +63,11 @@ pub(crate) fn permits(masters: Option<&[String]>, name: &str) -> bool {
     let Some(masters) = masters else {
         return true;
     };
-    let names = [Some(name), secret_name(name), secret_name(name).and_then(without_suffix)];
+    let names = [
+        Some(name),
+        secret_name(name),
+        secret_name(name).and_then(without_suffix),
+    ];
     masters.iter().any(|pattern| {
         let pattern = WildMatch::new(pattern);
         names.iter().flatten().any(|name| pattern.matches(name))

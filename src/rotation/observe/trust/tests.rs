@@ -28,8 +28,22 @@ fn only_trusted_sources_name_the_host() {
         (Some("own"), Some(1), None, None, Some(9), Some("own:1")),
         (Some("own"), None, None, None, Some(9), Some("own:9")),
         (Some("own"), None, None, None, None, Some("own")),
-        (Some("own"), None, Some("conf:2"), Some("rds:3"), None, Some("own")),
-        (Some("own"), Some(1), Some("conf:2"), None, None, Some("own:1")),
+        (
+            Some("own"),
+            None,
+            Some("conf:2"),
+            Some("rds:3"),
+            None,
+            Some("own"),
+        ),
+        (
+            Some("own"),
+            Some(1),
+            Some("conf:2"),
+            None,
+            None,
+            Some("own:1"),
+        ),
         (None, None, Some("conf:2"), None, Some(9), Some("conf:2")),
         (None, Some(1), Some("conf:2"), None, None, Some("conf:2")),
         (None, None, Some("conf"), None, Some(9), Some("conf:9")),
@@ -71,7 +85,11 @@ fn case_and_a_trailing_dot_do_not_distinguish_hosts() {
 
 #[test]
 fn masters_limits_what_a_secret_may_name() {
-    let masters = ["rds!*", "prod/*/master", "arn:aws:secretsmanager:eu-west-1:1:secret:x-??????"];
+    let masters = [
+        "rds!*",
+        "prod/*/master",
+        "arn:aws:secretsmanager:eu-west-1:1:secret:x-??????",
+    ];
     let masters = masters.map(str::to_owned);
     let arn = |name: &str| format!("arn:aws:secretsmanager:eu-west-1:1:secret:{name}");
     for (name, permitted) in [
