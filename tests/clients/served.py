@@ -1,8 +1,8 @@
-"""AWS's own clients on the served store: nothing is changed about them but the endpoint's URL.
+"""Clients of AWS on the served store. Only the URL of their endpoint differs.
 
 `make test-clients` starts the store and sets AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_DEFAULT_REGION, the key of an
 administrator (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), and READER_ID and READER_SECRET, the key of an application
-that may read prod/*. Nothing else of AWS is configured here.
+that may read prod/*. No other AWS setting is necessary.
 """
 
 import datetime
@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 
 def client(key=None, secret=None):
-    """A client with the key in the environment, or with this one."""
+    """A client with this key, or with that of the environment."""
     return boto3.client("secretsmanager", aws_access_key_id=key, aws_secret_access_key=secret)
 
 
@@ -33,16 +33,16 @@ def name():
 
 
 def refused(call, **parameters):
-    """The name of the error and the HTTP status that a call ends with."""
+    """The error code and the HTTP status of a failed call."""
     try:
         call(**parameters)
     except ClientError as error:
         return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-    raise AssertionError("it was not refused")
+    raise AssertionError("the call succeeded")
 
 
 def aws(*arguments, **environment):
-    """The AWS CLI's exit status, what it printed as JSON, and what it said."""
+    """The exit status of the AWS CLI, its output as JSON, and its standard error."""
     program = os.path.join(os.path.dirname(sys.executable), "aws")
     done = subprocess.run(
         [program, "secretsmanager", "--output", "json", *arguments],
@@ -109,10 +109,10 @@ class Boto3(unittest.TestCase):
             token = {"NextToken": page["NextToken"]} if "NextToken" in page else None
         self.assertEqual(read, names)
 
-    def test_each_mistake_ends_in_awss_own_error(self):
+    def test_each_mistake_has_the_error_of_aws(self):
         secrets, secret = client(), name()
         secrets.create_secret(Name=secret, SecretString="one")
-        wrong = client(os.environ["AWS_ACCESS_KEY_ID"], "a secret that is none of this key's")
+        wrong = client(os.environ["AWS_ACCESS_KEY_ID"], "the secret of another key")
         self.assertEqual(refused(wrong.get_secret_value, SecretId=secret), ("InvalidSignatureException", 400))
         unknown = client("AKIDEXAMPLE", "x")
         self.assertEqual(refused(unknown.get_secret_value, SecretId=secret), ("UnrecognizedClientException", 400))
@@ -132,7 +132,7 @@ class Boto3(unittest.TestCase):
         tampered.meta.events.register("before-send.secretsmanager.*", change)
         self.assertEqual(refused(tampered.get_secret_value, SecretId=secret), ("InvalidSignatureException", 400))
 
-    def test_an_old_date_ends_in_awss_own_error(self):
+    def test_an_old_date_has_the_error_of_aws(self):
         import botocore.auth
 
         old = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=6)
@@ -153,7 +153,7 @@ class CachingClient(unittest.TestCase):
         cache = SecretCache(SecretCacheConfig(secret_refresh_interval=3600), reader())
         self.assertEqual(cache.get_secret_string(secret), "one")
         client().put_secret_value(SecretId=secret, SecretString="two")
-        self.assertEqual(cache.get_secret_string(secret), "one", "it is a cache")
+        self.assertEqual(cache.get_secret_string(secret), "one", "the cached value")
         cache.refresh_secret_now(secret)
         self.assertEqual(cache.get_secret_string(secret), "two")
         client().update_secret(SecretId=secret, SecretBinary=b"\x00\x01")
@@ -173,23 +173,23 @@ class CachingClient(unittest.TestCase):
 class CommandLine(unittest.TestCase):
     def test_a_secret_is_written_staged_and_read(self):
         secret = name()
-        status, made, said = aws("create-secret", "--name", secret, "--secret-string", "one")
-        self.assertEqual(status, 0, said)
-        status, put, said = aws(
+        status, made, stderr = aws("create-secret", "--name", secret, "--secret-string", "one")
+        self.assertEqual(status, 0, stderr)
+        status, put, stderr = aws(
             "put-secret-value", "--secret-id", secret, "--secret-string", "two", "--version-stages", "AWSPENDING"
         )
-        self.assertEqual((status, put["VersionStages"]), (0, ["AWSPENDING"]), said)
-        status, _, said = aws(
+        self.assertEqual((status, put["VersionStages"]), (0, ["AWSPENDING"]), stderr)
+        status, _, stderr = aws(
             *("update-secret-version-stage", "--secret-id", secret, "--version-stage", "AWSCURRENT"),
             *("--remove-from-version-id", made["VersionId"], "--move-to-version-id", put["VersionId"]),
         )
-        self.assertEqual(status, 0, said)
-        status, read, said = aws("get-secret-value", "--secret-id", made["ARN"])
-        self.assertEqual((status, read["SecretString"]), (0, "two"), said)
-        status, listed, said = aws("list-secrets", "--filters", f"Key=name,Values={secret}")
-        self.assertEqual((status, listed["SecretList"][0]["Name"]), (0, secret), said)
+        self.assertEqual(status, 0, stderr)
+        status, read, stderr = aws("get-secret-value", "--secret-id", made["ARN"])
+        self.assertEqual((status, read["SecretString"]), (0, "two"), stderr)
+        status, listed, stderr = aws("list-secrets", "--filters", f"Key=name,Values={secret}")
+        self.assertEqual((status, listed["SecretList"][0]["Name"]), (0, secret), stderr)
 
-    def test_each_mistake_ends_in_awss_own_error(self):
+    def test_each_mistake_has_the_error_of_aws(self):
         secret = f"dev/{uuid.uuid4()}"
         as_reader = {
             "AWS_ACCESS_KEY_ID": os.environ["READER_ID"],
@@ -202,9 +202,9 @@ class CommandLine(unittest.TestCase):
             ({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE"}, "UnrecognizedClientException"),
             ({"AWS_SESSION_TOKEN": "a session's"}, "UnrecognizedClientException"),
         ]:
-            status, _, said = aws("get-secret-value", "--secret-id", secret, **environment)
+            status, _, stderr = aws("get-secret-value", "--secret-id", secret, **environment)
             self.assertNotEqual(status, 0)
-            self.assertIn(f"An error occurred ({error}) when calling the GetSecretValue operation: ", said)
+            self.assertIn(f"An error occurred ({error}) when calling the GetSecretValue operation: ", stderr)
 
 
 if __name__ == "__main__":
