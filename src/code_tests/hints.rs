@@ -109,7 +109,8 @@ fn journal_errors() -> Vec<JournalError> {
 
 fn store_errors() -> Vec<StoreError> {
     use StoreError::{
-        Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable, VersionExists,
+        Damaged, Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable,
+        VersionExists,
     };
     let (secret, reason, operation) = (text(), text(), "GetSecretValue");
     let all = vec![
@@ -141,6 +142,9 @@ fn store_errors() -> Vec<StoreError> {
             reason: reason.clone(),
             fix: text(),
         },
+        Damaged {
+            reason: reason.clone(),
+        },
         Unavailable { reason },
     ];
     for error in &all {
@@ -152,6 +156,7 @@ fn store_errors() -> Vec<StoreError> {
             | Denied { .. }
             | Refused { .. }
             | KeyFile { .. }
+            | Damaged { .. }
             | Unavailable { .. } => {}
         }
     }

@@ -44,6 +44,9 @@ pub enum StoreError {
         reason: String,
         fix: String,
     },
+    /// The file of the embedded store was changed by another program, or by a disk error.
+    #[error("the store's file is damaged: {reason}")]
+    Damaged { reason: String },
     /// The store did not respond, or asked for a later retry.
     #[error("the store cannot be reached: {reason}")]
     Unavailable { reason: String },
@@ -67,9 +70,10 @@ impl Diagnostic for StoreError {
             Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
             Self::Throttled { .. } => Code::StoreThrottled,
             Self::Denied { .. } => Code::StoreDenied,
-            Self::Refused { .. } | Self::KeyFile { .. } | Self::Unavailable { .. } => {
-                Code::StoreUnavailable
-            }
+            Self::Refused { .. }
+            | Self::KeyFile { .. }
+            | Self::Damaged { .. }
+            | Self::Unavailable { .. } => Code::StoreUnavailable,
         }
     }
 
@@ -81,6 +85,7 @@ impl Diagnostic for StoreError {
             Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
             Self::Refused { .. } => "read the reason; restore a secret that is marked for deletion first".into(),
             Self::KeyFile { fix, .. } => fix.clone(),
+            Self::Damaged { .. } => "find out who can write the file; restore it from a backup, or set the secret again with `twinkey secret put`".into(),
             Self::Unavailable { .. } => "check the network path and the endpoint of the store; the run is retried while the window is open".into(),
         }
     }

@@ -33,7 +33,11 @@ impl Measured {
             Err(StoreError::VersionExists { .. } | StoreError::StageMoved { .. }) => "conflict",
             Err(StoreError::Throttled { .. }) => "throttled",
             Err(StoreError::Denied { .. }) => "denied",
-            Err(StoreError::Refused { .. } | StoreError::KeyFile { .. }) => "refused",
+            Err(
+                StoreError::Refused { .. }
+                | StoreError::KeyFile { .. }
+                | StoreError::Damaged { .. },
+            ) => "refused",
             Err(StoreError::Unavailable { .. }) => "unavailable",
         };
         self.metrics.store_request(operation, outcome);

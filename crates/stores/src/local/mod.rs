@@ -4,6 +4,7 @@
 //! - Two processes (a command and `serve`) change one secret at once. Every change is one
 //!   transaction that holds the file's write lock from before its first read.
 //! - The key file is wrong. The file contains a sealed text, which is opened before anything else.
+//! - Another program edits labels in the file. Labels are sealed (`label_seal`).
 //! - A new key is created for an existing file because the key file was moved. A key is created
 //!   only while the file contains no sealed text.
 //! - The store behaves unlike AWS. The rules are pure functions (`labels`), and one conformance
@@ -11,6 +12,7 @@
 
 pub mod api;
 mod cache;
+mod label_seal;
 mod labels;
 mod naming;
 mod random_password;
@@ -47,6 +49,8 @@ const CHECK: Binding<'_> = Binding {
     arn: "twinkey",
     version: "key check",
 };
+/// The sealed text. Files of earlier versions have another text, and no seals.
+const LABELS_SEALED: &[u8] = b"twinkey: labels are sealed";
 
 /// An open store, to be shared in an `Arc`.
 pub struct LocalStore {
@@ -115,6 +119,9 @@ impl LocalStore {
                 })
                 .await
                 .map(drop),
+            Err(refusal) if refusal.kind == RefusalKind::Damaged => {
+                self.put_over_damage(name, &id, &value).await
+            }
             put => put.map(drop),
         };
         put.map_err(store_error("PutSecretValue", name, CallSubject::Secret))?;
@@ -126,12 +133,16 @@ impl LocalStore {
     /// # Errors
     /// [`StoreError`]
     pub async fn names(&self) -> Result<Vec<String>, StoreError> {
-        let all = self.all_details().await;
+        let query = async {
+            let mut db = self.database.reader().await?;
+            rows::all(&mut db).await
+        };
+        let all = query.await.map_err(Refusal::from);
         Ok(all
             .map_err(store_error("ListSecrets", "*", CallSubject::Secret))?
             .into_iter()
-            .filter(|d| d.secret.deleted.is_none())
-            .map(|d| d.secret.name)
+            .filter(|secret| secret.deleted.is_none())
+            .map(|secret| secret.name)
             .collect())
     }
 
@@ -223,23 +234,50 @@ async fn unlock(
         .map_err(|e| unavailable(&e))?;
     if let Some(check) = check {
         let key = SealingKey::read(key_path)?;
-        return match key.open(CHECK, &check) {
-            Ok(_) => Ok(key),
-            Err(_) => Err(key_file(
+        let text = key.open(CHECK, &check).map_err(|_| {
+            key_file(
                 key_path,
                 "is not the key that this store was created with".into(),
                 "restore the store's own key file, or point secrets.path at the file it belongs to",
-            )),
-        };
+            )
+        })?;
+        if **text != *LABELS_SEALED {
+            seal_labels(db, &key).await?;
+        }
+        return Ok(key);
     }
     let key = SealingKey::read_or_create(key_path)?;
-    let check = key.seal(CHECK, b"twinkey").map_err(|e| unavailable(&e))?;
-    sqlx::query("INSERT INTO key_check (id, sealed) VALUES (1, ?1)")
-        .bind(check)
-        .execute(&mut *db)
+    write_check(db, &key)
         .await
-        .map_err(|e| unavailable(&e))?;
+        .map_err(store_error("ListSecrets", "*", CallSubject::Secret))?;
     Ok(key)
+}
+
+/// Seals the labels of a file of an earlier version, which has no seals.
+async fn seal_labels(db: &mut SqliteConnection, key: &SealingKey) -> Result<(), StoreError> {
+    let sealing = async {
+        let sealed = rows::every(db).await?;
+        if sealed.iter().any(|secret| secret.label_seal.is_some()) {
+            return Err(Refusal::new(
+                RefusalKind::Damaged,
+                "labels are sealed, and the record of that was replaced by an older one",
+            ));
+        }
+        label_seal::seal_all(db, key).await?;
+        write_check(db, key).await
+    };
+    sealing
+        .await
+        .map_err(store_error("ListSecrets", "*", CallSubject::Secret))
+}
+
+/// Writes the sealed text of the file, which records that labels are sealed.
+async fn write_check(db: &mut SqliteConnection, key: &SealingKey) -> Result<(), Refusal> {
+    let check = key
+        .seal(CHECK, LABELS_SEALED)
+        .map_err(|_| Refusal::new(RefusalKind::Encryption, "the key check could not be sealed"))?;
+    rows::set_check(db, &check).await?;
+    Ok(())
 }
 
 /// The error of a refusal, mapped by the same function as AWS's errors.
@@ -253,5 +291,10 @@ fn store_error<'a>(
         secret,
         subject,
     };
-    move |refusal| call.error(refusal.kind.name(), &refusal.message)
+    move |refusal| match refusal.kind {
+        RefusalKind::Damaged => StoreError::Damaged {
+            reason: refusal.message,
+        },
+        kind => call.error(kind.name(), &refusal.message),
+    }
 }

@@ -15,6 +15,8 @@ pub enum RefusalKind {
     UnknownOperation,
     Decryption,
     Encryption,
+    /// The file was changed by another program, or a disk error changed it.
+    Damaged,
     InvalidNextToken,
     Internal,
     /// The key lacks the permission for this secret.
@@ -44,7 +46,8 @@ impl RefusalKind {
             Self::Validation => "ValidationException",
             Self::Serialization => "SerializationException",
             Self::UnknownOperation => "UnknownOperationException",
-            Self::Decryption => "DecryptionFailure",
+            // The clients of AWS do not retry this error.
+            Self::Decryption | Self::Damaged => "DecryptionFailure",
             Self::Encryption => "EncryptionFailure",
             Self::InvalidNextToken => "InvalidNextTokenException",
             Self::Internal => "InternalServiceError",

@@ -26,6 +26,8 @@ pub(super) struct SecretRow {
     pub changed: i64,
     pub deleted: Option<i64>,
     pub due: Option<i64>,
+    /// The seal of the labels; see `label_seal`.
+    pub label_seal: Option<Vec<u8>>,
 }
 
 /// One sealed version.
@@ -45,7 +47,7 @@ pub(super) struct FoundSecret {
     pub version: Option<VersionRow>,
 }
 
-/// VersionRef version to look at.
+/// Reference to a version of a secret.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum VersionRef<'a> {
     Id(&'a VersionId),
@@ -66,6 +68,18 @@ pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
         .execute(db)
         .await
         .map(drop)
+}
+
+/// Stores the sealed text of the file.
+pub(super) async fn set_check(db: &mut SqliteConnection, sealed: &[u8]) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO key_check (id, sealed) VALUES (1, ?1) \
+         ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
+    )
+    .bind(sealed)
+    .execute(db)
+    .await
+    .map(drop)
 }
 
 /// Finds a secret by name or ARN, in one statement: each is a round trip to SQLite's thread.
@@ -125,6 +139,11 @@ pub(super) async fn all(db: &mut SqliteConnection) -> Result<Vec<SecretRow>> {
     )
     .fetch_all(db)
     .await
+}
+
+/// All secrets, including those whose recovery window is over.
+pub(super) async fn every(db: &mut SqliteConnection) -> Result<Vec<SecretRow>> {
+    sqlx::query_as("SELECT * FROM secrets").fetch_all(db).await
 }
 
 pub(super) async fn insert_secret(db: &mut SqliteConnection, row: &SecretRow) -> Result<()> {
@@ -252,10 +271,7 @@ pub(super) async fn set_labels(
 ) -> Result<()> {
     let (before, after) = (by_label(before), by_label(after));
     if before.keys().any(|label| !after.contains_key(label)) {
-        sqlx::query("DELETE FROM labels WHERE secret = ?1")
-            .bind(arn)
-            .execute(&mut *db)
-            .await?;
+        delete_labels(db, arn).await?;
     }
     sqlx::query(
         "INSERT INTO labels (secret, label, version) \
@@ -267,6 +283,28 @@ pub(super) async fn set_labels(
     .execute(db)
     .await
     .map(drop)
+}
+
+pub(super) async fn delete_labels(db: &mut SqliteConnection, arn: &str) -> Result<()> {
+    sqlx::query("DELETE FROM labels WHERE secret = ?1")
+        .bind(arn)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Stores the seal of a secret's labels.
+pub(super) async fn set_label_seal(
+    db: &mut SqliteConnection,
+    arn: &str,
+    seal: &[u8],
+) -> Result<()> {
+    sqlx::query("UPDATE secrets SET label_seal = ?2 WHERE arn = ?1")
+        .bind(arn)
+        .bind(seal)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
 fn by_label(labels: &Labels) -> BTreeMap<&str, &str> {

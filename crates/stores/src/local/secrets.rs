@@ -43,7 +43,7 @@ impl LocalStore {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let which = new.first.map(|(id, _)| VersionRef::Id(id));
-        if let Some(existing) = rows::find(&mut tx, new.name, which).await? {
+        if let Some(existing) = self.find(&mut tx, new.name, which).await? {
             if existing.secret.deleted.is_some() {
                 return Err(Refusal::new(
                     RefusalKind::InvalidRequest,
@@ -75,6 +75,7 @@ impl LocalStore {
             changed: now,
             deleted: None,
             due: None,
+            label_seal: None,
         };
         rows::insert_secret(&mut tx, &secret).await?;
         rows::set_tags(&mut tx, &secret.arn, &new.tags).await?;
@@ -85,6 +86,8 @@ impl LocalStore {
                 version: None,
             };
             self.add_version(&mut tx, &found, id, value, None).await?;
+        } else {
+            self.seal_labels(&mut tx, &secret, &Labels::new()).await?;
         }
         tx.commit().await?;
         Ok(secret)
@@ -102,7 +105,7 @@ impl LocalStore {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let which = next.map(|(id, _)| VersionRef::Id(id));
-        let found = live(rows::find(&mut tx, secret, which).await?)?;
+        let found = live(self.find(&mut tx, secret, which).await?)?;
         if let Some((id, value)) = next {
             self.add_version(&mut tx, &found, id, value, None).await?;
         }
@@ -120,7 +123,7 @@ impl LocalStore {
 
     pub(super) async fn details(&self, secret: &str) -> Result<Details, Refusal> {
         let mut tx = self.database.read().await?;
-        let found = rows::find(&mut tx, secret, None).await?;
+        let found = self.find(&mut tx, secret, None).await?;
         let found = found.ok_or_else(Refusal::no_secret)?;
         details_of(&mut tx, found.secret, found.labels).await
     }
@@ -128,20 +131,26 @@ impl LocalStore {
     /// A secret with its labels.
     pub(super) async fn labels_of(&self, secret: &str) -> Result<(SecretRow, Labels), Refusal> {
         let mut db = self.database.reader().await?;
-        let found = rows::find(&mut db, secret, None).await?;
+        let found = self.find(&mut db, secret, None).await?;
         let found = found.ok_or_else(Refusal::no_secret)?;
         Ok((found.secret, found.labels))
     }
 
-    /// All secrets by name, including those marked for deletion.
-    pub(super) async fn all_details(&self) -> Result<Vec<Details>, Refusal> {
+    /// The secrets whose name is `visible`, by name, including those marked for deletion.
+    pub(super) async fn all_details(
+        &self,
+        visible: impl Fn(&str) -> bool + Send,
+    ) -> Result<Vec<Details>, Refusal> {
         let mut tx = self.database.read().await?;
-        let mut all = Vec::new();
-        for row in rows::all(&mut tx).await? {
+        let mut all = rows::all(&mut tx).await?;
+        all.retain(|row| visible(&row.name));
+        let mut details = Vec::new();
+        for row in all {
             let labels = rows::labels(&mut tx, &row.arn).await?;
-            all.push(details_of(&mut tx, row, labels).await?);
+            self.verify_labels(&row, &labels)?;
+            details.push(details_of(&mut tx, row, labels).await?);
         }
-        Ok(all)
+        Ok(details)
     }
 
     /// DeleteSecret: marks the secret for `days`, or deletes it at once without `days`. Deleting a
@@ -155,6 +164,7 @@ impl LocalStore {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let now = rows::now(&mut tx).await?;
+        // A damaged secret can be deleted: its labels are not verified.
         let mut row = match (rows::find(&mut tx, secret, None).await?, days) {
             (Some(found), _) => found.secret,
             (None, None) => return Ok(None),
@@ -177,7 +187,7 @@ impl LocalStore {
     pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = rows::find(&mut tx, secret, None).await?;
+        let found = self.find(&mut tx, secret, None).await?;
         let mut row = found.ok_or_else(Refusal::no_secret)?.secret;
         (row.deleted, row.due) = (None, None);
         rows::mark(&mut tx, &row).await?;
@@ -193,7 +203,7 @@ impl LocalStore {
     ) -> Result<(), Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let row = live(rows::find(&mut tx, secret, None).await?)?.secret;
+        let row = live(self.find(&mut tx, secret, None).await?)?.secret;
         let mut tags = rows::tags(&mut tx, &row.arn).await?;
         change(&mut tags);
         check_tags(&tags)?;

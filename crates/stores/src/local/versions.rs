@@ -79,7 +79,7 @@ impl LocalStore {
     ) -> Result<(SecretRow, Vec<String>), Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = live(rows::find(&mut tx, secret, Some(VersionRef::Id(id))).await?)?;
+        let found = live(self.find(&mut tx, secret, Some(VersionRef::Id(id))).await?)?;
         let labels = self.add_version(&mut tx, &found, id, value, stages);
         let labels = labels.await?;
         tx.commit().await?;
@@ -144,7 +144,7 @@ impl LocalStore {
             secret,
             labels,
             version: row,
-        } = live(rows::find(&mut db, secret, Some(which)).await?)?;
+        } = live(self.find(&mut db, secret, Some(which)).await?)?;
         let not_found = |what: String| {
             Refusal::new(
                 RefusalKind::ResourceNotFound,
@@ -179,10 +179,11 @@ impl LocalStore {
     ) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = live(rows::find(&mut tx, secret, None).await?)?;
+        let found = live(self.find(&mut tx, secret, None).await?)?;
         let after = labels::move_stage(&found.labels, label, from, to)?;
         let mut row = found.secret;
         rows::set_labels(&mut tx, &row.arn, &found.labels, &after).await?;
+        self.seal_labels(&mut tx, &row, &after).await?;
         touch(&mut tx, &mut row).await?;
         tx.commit().await?;
         Ok(row)
@@ -223,27 +224,40 @@ impl LocalStore {
                 ),
             ));
         }
-        let after = labels::put(before, id, stages)?;
+        let mut after = labels::put(before, id, stages)?;
         let mut secret = secret.clone();
         touch(tx, &mut secret).await?;
         let row = self.seal(&secret, id, value)?;
         rows::insert_version(tx, &secret.arn, &row).await?;
         rows::set_labels(tx, &secret.arn, before, &after).await?;
-        if after.len() <= KEPT_VERSIONS {
-            return Ok(after);
+        self.prune(tx, &secret, &mut after).await?;
+        self.seal_labels(tx, &secret, &after).await?;
+        Ok(after)
+    }
+
+    /// Deletes old versions without labels, from the file and from `labels`.
+    async fn prune(
+        &self,
+        tx: &mut sqlx::SqliteConnection,
+        secret: &SecretRow,
+        labels: &mut Labels,
+    ) -> Result<(), Refusal> {
+        if labels.len() <= KEPT_VERSIONS {
+            return Ok(());
         }
         let versions: Vec<(VersionId, bool)> = rows::version_ids(tx, &secret.arn)
             .await?
             .into_iter()
             .map(|(id, _)| {
-                let labelled = !stages_of(&after, &id).is_empty();
+                let labelled = !stages_of(labels, &id).is_empty();
                 (id, labelled)
             })
             .collect();
         for old in labels::prunable(&versions, KEPT_VERSIONS) {
             rows::delete_version(tx, &secret.arn, &old).await?;
+            labels.remove(&old);
         }
-        Ok(after)
+        Ok(())
     }
 
     fn seal(
@@ -270,10 +284,10 @@ impl LocalStore {
     fn unseal(&self, secret: &SecretRow, row: &VersionRow) -> Result<Value, Refusal> {
         let damaged = || {
             Refusal::new(
-                RefusalKind::Decryption,
+                RefusalKind::Damaged,
                 format!(
-                    "Version {} is damaged: it does not open under the store's key.",
-                    row.id
+                    "secret {:?}: version {} does not open under the store's key",
+                    secret.name, row.id
                 ),
             )
         };

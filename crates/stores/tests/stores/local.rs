@@ -135,5 +135,5 @@ async fn a_value_moved_into_another_row_does_not_open() {
         .unwrap();
     store.get("a", Selector::Stage(CURRENT)).await.unwrap();
     let error = store.get("b", Selector::Stage(CURRENT)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Denied { .. }), "{error}");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 }

@@ -2,6 +2,7 @@
 
 mod aws;
 mod batch;
+mod label_seals;
 mod local;
 mod protocol;
 mod redshift;

@@ -71,15 +71,15 @@ async fn filtered_page(
     require_any(caller, Action::ListSecrets)?;
     let filters = Filters::new(&request.filters)?;
     let page = Page::of(request, "batch", MAX_SECRETS)?;
-    let all = store.all_details().await?;
+    let visible = |name: &str| {
+        let may = |action| caller.may(action, Some(name));
+        may(Action::ListSecrets) && may(Action::GetSecretValue)
+    };
+    let all = store.all_details(visible).await?;
     let names = all
         .into_iter()
         .filter(|d| d.secret.deleted.is_none() && filters.match_secret(d))
         .map(|d| d.secret.name)
-        .filter(|name| {
-            let may = |action| caller.may(action, Some(name));
-            may(Action::ListSecrets) && may(Action::GetSecretValue)
-        })
         .map(|name| (name.clone(), name))
         .collect();
     Ok(page.cut(names))

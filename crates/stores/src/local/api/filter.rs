@@ -124,6 +124,7 @@ mod tests {
             changed: 0,
             deleted: None,
             due: None,
+            label_seal: None,
         };
         Details {
             secret,

@@ -74,10 +74,10 @@ pub(super) async fn list_secrets(
     require_any(caller, Action::ListSecrets)?;
     let (sort_by, key) = sort_order(request.sort_by.as_deref())?;
     let filters = Filters::new(&request.filters)?;
-    let all = store.all_details().await?;
+    let may_list = |name: &str| caller.may(Action::ListSecrets, Some(name));
+    let all = store.all_details(may_list).await?;
     let entries = all
         .iter()
-        .filter(|d| caller.may(Action::ListSecrets, Some(&d.secret.name)))
         .filter(|d| request.include_planned_deletion || d.secret.deleted.is_none())
         .filter(|d| filters.match_secret(d))
         .map(|d| (key(d), description(d, "SecretVersionsToStages")))
