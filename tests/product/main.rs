@@ -4,14 +4,11 @@
 mod admin;
 mod cli;
 mod docs;
-mod documentdb;
+mod engines;
 mod faults;
 mod leaks;
-mod mariadb;
 mod moving;
 mod packaging;
-mod pair;
-mod redshift;
 mod rotations;
 mod served;
 mod serving;

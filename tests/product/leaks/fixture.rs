@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 use tokio::process::Command;
 use twinkey_stores::stage;
 
-use crate::redshift::fixture::{self, RedshiftFixture};
-use crate::redshift::secrecy::statements_of_the_api;
+use crate::engines::redshift::fixture::{self, RedshiftFixture};
+use crate::engines::redshift::secrecy::statements_of_the_api;
 use twinkey_testkit::environment::{Backend, Database, Environment, MASTER_SECRET, SECRET};
 
 const LABELS: [&str; 3] = [stage::CURRENT, stage::PENDING, stage::PREVIOUS];

@@ -11,7 +11,7 @@ mod serving;
 use secrecy::ExposeSecret;
 
 use self::fixture::LeakFixture;
-use crate::redshift::fixture::{Deployment, RedshiftFixture};
+use crate::engines::redshift::fixture::{Deployment, RedshiftFixture};
 use crate::served::serve_store;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
@@ -126,12 +126,12 @@ async fn no_piece_of_a_password_leaves_the_process_on_redshift() {
     let server = listening(&address, token.path()).config;
     let more = format!(
         "master_secret = \"{}\"\n{server}",
-        crate::redshift::fixture::MASTER_SECRET
+        crate::engines::redshift::fixture::MASTER_SECRET
     );
     let house = RedshiftFixture::open(Deployment::Cluster, "", &more).await;
     scan_everything(
         &house,
-        &[crate::redshift::fixture::FIRST],
+        &[crate::engines::redshift::fixture::FIRST],
         &address,
         " PASSWORD 'md5",
     )

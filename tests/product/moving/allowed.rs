@@ -12,8 +12,8 @@ use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use super::evaluator::{ACCOUNT, Permission, REGION, allowed, required_permissions};
-use crate::redshift::fixture::{self, Deployment, RedshiftFixture};
-use crate::redshift::rotations::furnish;
+use crate::engines::redshift::fixture::{self, Deployment, RedshiftFixture};
+use crate::engines::redshift::rotations::furnish;
 use twinkey_testkit::aws::recorder::Recorder;
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
 use twinkey_testkit::environment::documentdb::LocalMongo;

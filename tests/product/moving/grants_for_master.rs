@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use crate::redshift::fixture::{self, Deployment, RedshiftFixture};
-use crate::redshift::rotations::furnish;
+use crate::engines::redshift::fixture::{self, Deployment, RedshiftFixture};
+use crate::engines::redshift::rotations::furnish;
 use twinkey_testkit::aws::redshift::HOME;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;

@@ -6,9 +6,9 @@ use std::time::Instant;
 use twinkey_stores::stage;
 
 use super::{CutRow, Recovery};
-use crate::redshift::fixture::RedshiftFixture;
-use crate::redshift::interruptions::{expire_lease, furnished_fixture};
-use crate::redshift::rotations::works;
+use crate::engines::redshift::fixture::RedshiftFixture;
+use crate::engines::redshift::interruptions::{expire_lease, furnished_fixture};
+use crate::engines::redshift::rotations::works;
 use twinkey_testkit::aws::faults::Cut;
 use twinkey_testkit::environment::until;
 

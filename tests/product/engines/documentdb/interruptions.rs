@@ -1,7 +1,7 @@
 //! Runs on DocumentDB that are killed at any of their commands, those of the pair's lock included.
 
 use super::fixture::DocumentdbFixture;
-use crate::pair::{StandbyState, assert_completed_after_each_kill, pair_tests};
+use crate::engines::pair::{StandbyState, assert_completed_after_each_kill, pair_tests};
 use twinkey_testkit::interruption::Interruption;
 
 /// The lock, the user and the password, each after a renewal, and the lock's release.

@@ -3,7 +3,7 @@
 //! The pair has accounts at three hosts, and the standby is created each time.
 
 use super::fixture::MariadbFixture;
-use crate::pair::{StandbyState, assert_completed_after_each_kill, pair_tests};
+use crate::engines::pair::{StandbyState, assert_completed_after_each_kill, pair_tests};
 use twinkey_testkit::interruption::Interruption;
 
 /// Three accounts, their grants and three passwords.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use super::{active, assert_pair_is_equal};
-use crate::pair::{PairFixture, StandbyState};
+use crate::engines::pair::{PairFixture, StandbyState};
 use twinkey_testkit::environment::documentdb::{LocalMongo, MongoEnvironment, role};
 use twinkey_testkit::environment::{Backend, Environment, Setup, StandIn};
 use twinkey_testkit::interruption::Interruption;

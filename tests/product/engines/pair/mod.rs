@@ -92,7 +92,7 @@ macro_rules! pair_tests {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                crate::pair::$name::<$fixture>().await;
+                crate::engines::pair::$name::<$fixture>().await;
             }
         )+
     };

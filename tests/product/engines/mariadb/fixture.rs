@@ -10,7 +10,7 @@ use twinkey_testkit::mysql::LocalMysql;
 use super::relay::StatementRelay;
 use super::{assert_one_password, assert_pair_is_equal, with_three_accounts};
 use crate::faults::failures::with;
-use crate::pair::{PairFixture, StandbyState};
+use crate::engines::pair::{PairFixture, StandbyState};
 use twinkey_testkit::environment::mariadb::{MariadbEnvironment, accounts, pairs, run};
 use twinkey_testkit::environment::{
     Backend, Database, Environment, MASTER_SECRET, Setup, SECRET, until,

@@ -5,7 +5,7 @@ use twinkey_stores::stage;
 
 use super::fixture::DocumentdbFixture;
 use super::{active, assert_pair_is_equal};
-use crate::pair::{PairFixture, assert_three_rotations, pair_tests};
+use crate::engines::pair::{PairFixture, assert_three_rotations, pair_tests};
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::{Backend, MASTER_SECRET, Setup, SECRET, StandIn};
 use twinkey_testkit::pki::Pki;

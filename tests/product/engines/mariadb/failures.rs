@@ -2,7 +2,7 @@
 
 use super::fixture::MariadbFixture;
 use crate::faults::failures::is_refused;
-use crate::pair::pair_tests;
+use crate::engines::pair::pair_tests;
 use twinkey_testkit::environment::Setup;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 

@@ -9,7 +9,7 @@ use twinkey_testkit::mysql::LocalMysql;
 
 use super::fixture::MariadbFixture;
 use super::{assert_one_password, assert_pair_is_equal, with_three_accounts};
-use crate::pair::pair_tests;
+use crate::engines::pair::pair_tests;
 use twinkey_testkit::environment::mariadb::{MariadbEnvironment, accounts, pairs};
 use twinkey_testkit::environment::{Environment, FIRST, Setup};
 

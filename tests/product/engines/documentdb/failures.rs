@@ -4,7 +4,7 @@ use twinkey_stores::stage;
 
 use super::assert_pair_is_equal;
 use super::fixture::DocumentdbFixture;
-use crate::pair::pair_tests;
+use crate::engines::pair::pair_tests;
 use twinkey_testkit::environment::Setup;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::mongo::recording_relay::UNREADABLE;

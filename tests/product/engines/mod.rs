@@ -1,0 +1,6 @@
+//! Tests of one engine, and tests that MariaDB and DocumentDB share.
+
+mod documentdb;
+mod mariadb;
+mod pair;
+pub mod redshift;
