@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
@@ -41,12 +42,19 @@ struct Sample {
 
 /// All metrics in the OpenMetrics text format, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "worker",
-    responses((status = 200, description = "All metrics", content_type = "application/openmetrics-text", body = String)))]
+    responses(
+        (status = 200, description = "All metrics", content_type = "application/openmetrics-text", body = String),
+        (status = 403, description = "The token is limited to some rotations"),
+    ))]
 #[expect(
     clippy::missing_errors_doc,
     reason = "these docs appear in the OpenAPI document, which lists the responses by status"
 )]
-pub async fn metrics(State(state): State<WorkerState>) -> Result<Response, ApiError> {
+pub async fn metrics(
+    State(state): State<WorkerState>,
+    Authenticated(principal): Authenticated,
+) -> Result<Response, ApiError> {
+    principal.require_all_rotations()?;
     let views = state.views().await?;
     let samples = views.into_iter().map(|view| Sample {
         sessions: state.standby_session_count(&view.name),

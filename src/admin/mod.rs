@@ -16,9 +16,14 @@
 //! | `GET /` and paths below it | the `dashboard`, which lists its routes |
 //!
 //! # Failure modes
-//! - A client without the token calls a route: one middleware around all routes but the three public ones,
-//!   unknown paths included, requires the token and compares it in constant time.
+//! - A client without a token calls a route: one middleware around all routes but the three public ones,
+//!   unknown paths included, requires a token and compares it in constant time.
+//! - A viewer changes something: the same middleware requires an operator for every method but `GET` and
+//!   `HEAD`.
+//! - A token sees rotations that are not its own: [`routes::request::RotationPath`] finds only its own, and
+//!   each list is filtered by [`auth::Authenticated`].
 //! - A token is short or empty: the worker refuses it at start.
+//! - Clients without a token make the worker call the store: `/readyz` does so once a second at most.
 //! - A request is huge or slow: bodies are limited to 16 KiB and requests to 30 seconds.
 //! - A program cannot parse an error: every error is `application/problem+json` (RFC 9457).
 //! - A route and its description differ: a test compares them.
@@ -26,6 +31,7 @@
 pub mod auth;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
+pub mod exposure;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;
@@ -34,12 +40,13 @@ pub mod routes;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 
 use crate::admin::auth::TokenAuth;
+use crate::admin::routes::health::ReadinessCache;
 use crate::admin::routes::{events, health, rotations, runs};
 use crate::worker::state::WorkerState;
 
@@ -58,7 +65,7 @@ fn public_routes() -> Vec<Route> {
     ]
 }
 
-/// The routes that require the token.
+/// The routes that require a token.
 fn authenticated_routes() -> Vec<Route> {
     vec![
         ("GET", "/metrics", get(metrics::metrics)),
@@ -112,7 +119,8 @@ pub fn router(state: WorkerState, auth: Arc<TokenAuth>) -> Router {
             Arc::clone(&auth),
             auth::require,
         ));
-    let router = build_router(public_routes()).merge(authenticated);
+    let public = build_router(public_routes()).layer(Extension(Arc::<ReadinessCache>::default()));
+    let router = public.merge(authenticated);
     #[cfg(feature = "dashboard")]
     let router = router.merge(dashboard::router(&auth));
     router

@@ -74,7 +74,11 @@ impl Modify for Common {
                     operation.security = Some(vec![token]);
                     for (status, why) in [
                         ("401", "The token is missing or wrong"),
-                        ("403", "A browser sent it for a page of another site"),
+                        ("429", "Too many wrong tokens came from this address"),
+                        (
+                            "403",
+                            "The token does not permit it, or a browser sent it for a page of another site",
+                        ),
                         ("500", "A defect of twinkey; report it"),
                         (
                             "503",

@@ -1,4 +1,4 @@
-//! Reload of the admin token and of certificates when their files change.
+//! Reload of the tokens and of certificates when their files change.
 //!
 //! # Failure modes
 //! - A file is read while it is being written: the content is refused, the previous one stays active, and
@@ -17,28 +17,33 @@ use twinkey_stores::listener::Identity;
 /// How often the files are checked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Reloads the token and the certificate on change, until it is dropped.
+/// Reloads the tokens and the certificate on change, until it is dropped.
 pub async fn reload_on_change(auth: Arc<TokenAuth>, identity: Option<Arc<Identity>>, clock: Clock) {
     let certificate = async {
         if let Some(identity) = identity {
             reload_certificate(identity, clock.clone()).await;
         }
     };
-    tokio::join!(reload_token(auth, clock.clone()), certificate);
+    tokio::join!(reload_tokens(auth, clock.clone()), certificate);
 }
 
-async fn reload_token(auth: Arc<TokenAuth>, clock: Clock) {
-    let token: Vec<PathBuf> = auth.file().map(Into::into).into_iter().collect();
-    let mut previous = hash(&token);
+async fn reload_tokens(auth: Arc<TokenAuth>, clock: Clock) {
+    // One hash per file: a file that cannot be read does not hide the change of another one.
+    let files: Vec<[PathBuf; 1]> = auth.files().into_iter().map(|file| [file]).collect();
+    let mut previous: Vec<_> = files.iter().map(|file| hash(file)).collect();
     loop {
         clock.sleep(INTERVAL).await;
-        if changed(&token, &mut previous) {
-            match auth.reload() {
-                Ok(()) => tracing::info!("admin token reloaded"),
-                Err(error) => {
-                    tracing::error!(%error, "new admin token refused, the previous one stays active");
-                }
-            }
+        let pairs = files.iter().zip(&mut previous);
+        let changes = pairs.filter_map(|(file, previous)| changed(file, previous).then_some(()));
+        if changes.count() == 0 {
+            continue;
+        }
+        let errors = auth.reload();
+        if errors.is_empty() {
+            tracing::info!("admin tokens reloaded");
+        }
+        for error in errors {
+            tracing::error!(%error, "new admin token refused, the previous one stays active");
         }
     }
 }

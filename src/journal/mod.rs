@@ -101,6 +101,8 @@ pub struct Outcome {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunQuery {
     pub rotation: Option<String>,
+    /// Only runs of these rotations.
+    pub rotations: Option<Vec<String>>,
     pub state: Option<RunState>,
     /// Only runs that started before this one.
     pub before: Option<Uuid>,

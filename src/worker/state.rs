@@ -23,8 +23,12 @@ use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::metrics::Metrics;
 
-/// Limit of concurrent readers of events.
-pub const MAX_EVENT_READERS: usize = 1024;
+/// Limit of concurrent readers of events. Half of the endpoint's connections remain for other requests.
+#[must_use]
+pub fn max_event_readers() -> usize {
+    (twinkey_stores::listener::descriptors::max_connections() / 2).max(1)
+}
+
 /// Limit of concurrent observations besides the runs.
 const MAX_OBSERVATIONS: usize = 8;
 
@@ -54,7 +58,7 @@ impl WorkerState {
             tasks: TaskTracker::new(),
             metrics,
             heartbeats: HeartbeatStates::default(),
-            event_readers: Arc::new(Semaphore::new(MAX_EVENT_READERS)),
+            event_readers: Arc::new(Semaphore::new(max_event_readers())),
             observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
             active: ActiveRotations::new(rotations),
             armed: Arc::default(),

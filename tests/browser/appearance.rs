@@ -34,7 +34,7 @@ async fn every_page_is_accessible_on_all_screens_and_schemes() {
     let (fixture, axe) = (BrowserFixture::open().await, axe());
     let browser = &fixture.browser;
     browser.go(&fixture.url).await;
-    browser.shows("Admin token").await;
+    browser.shows("This browser then keeps a session").await;
     assert_eq!(
         fixture.faults(&axe).await,
         Vec::<String>::new(),

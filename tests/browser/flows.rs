@@ -69,7 +69,7 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
         .write("#token", "a-wrong-token-of-some-length")
         .await;
     browser.click("main button").await;
-    browser.shows("That is not the admin token.").await;
+    browser.shows("That is not a token of this worker.").await;
     browser.write("#token", TOKEN).await;
     browser.click("main button").await;
     browser.shows("Shortest time between flips").await;
@@ -167,5 +167,5 @@ async fn an_operator_uses_every_action_of_the_dashboard() {
     assert!(last_success(&view).is_some());
 
     browser.click(".top button").await;
-    browser.shows("Admin token").await;
+    browser.shows("This browser then keeps a session").await;
 }

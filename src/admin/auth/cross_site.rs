@@ -2,12 +2,15 @@
 //!
 //! # Failure modes
 //! - A page of another site sends a form to the worker: a request that changes something is refused if
-//!   its `Origin` is another one.
+//!   its `Origin` is another one, or its `Sec-Fetch-Site` is `cross-site`.
+//! - A page of another site loads a path at which the worker signs in to a database: it is refused if
+//!   its `Sec-Fetch-Site` is `cross-site`.
 //! - A page of another site resolves its own name to loopback (DNS rebinding): without a token, every
 //!   request is refused whose `Host` is neither an address nor `localhost`.
 
 use std::net::IpAddr;
 
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -15,14 +18,26 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::token::TokenAuth;
 use crate::admin::problem::ApiError;
 
+/// The routes that read and sign in to a database.
+const SIGN_IN_ROUTES: [&str; 3] = [
+    "/v1/rotations/{name}/plan",
+    "/v1/rotations/{name}/check",
+    "/rotations/{name}/database-check",
+];
+
 /// The refusal of a request that a page of another site made a browser send.
 pub(in crate::admin) fn cross_site_refusal(
     auth: &TokenAuth,
-    method: &Method,
-    headers: &HeaderMap,
+    request: &Request,
 ) -> Option<ApiError> {
+    let headers = request.headers();
     let foreign_host = auth.is_open() && !host_is_local(headers);
-    (foreign_host || (*method != Method::GET && is_cross_origin(headers))).then(|| {
+    let changes = *request.method() != Method::GET;
+    let route = request.extensions().get::<MatchedPath>();
+    let signs_in = route.is_some_and(|route| SIGN_IN_ROUTES.contains(&route.as_str()));
+    let foreign =
+        (changes && is_cross_origin(headers)) || ((changes || signs_in) && is_cross_site(headers));
+    (foreign_host || foreign).then(|| {
         ApiError::new(
             StatusCode::FORBIDDEN,
             "the browser sent this request for a page of another site",
@@ -57,9 +72,28 @@ fn is_cross_origin(headers: &HeaderMap) -> bool {
     authority.is_none_or(|(_, authority)| text(HOST) != Some(authority))
 }
 
+/// Whether a browser reports that a page of another site sent the request.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_sign_in_route_exists() {
+        let all = crate::admin::all_routes();
+        for route in SIGN_IN_ROUTES {
+            let is_page = !route.starts_with("/v1/");
+            let exists = all.iter().any(|(_, path)| *path == route);
+            assert!(
+                exists || (is_page && cfg!(not(feature = "dashboard"))),
+                "{route}"
+            );
+        }
+    }
 
     #[test]
     fn another_origin_is_detected() {

@@ -1,44 +1,69 @@
 //! Bearer-token authentication (RFC 6750) of the admin endpoint.
 //!
-//! `token` holds the token, `session` the dashboard's sessions, `cross_site` the check of the origin.
-//! [`require`] is the middleware that combines them.
+//! `token` holds the tokens, `principal` what each permits, `session` the dashboard's sessions, `guesses` the
+//! wrong tokens, `cross_site` the check of the origin. [`require`] is the middleware that combines them.
 
 mod cross_site;
+mod guesses;
+mod principal;
 pub mod session;
 mod token;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 pub(super) use cross_site::cross_site_refusal;
-pub use token::{Token, TokenAuth, TokenError};
+pub use principal::{Authenticated, Principal};
+pub use token::{TokenAuth, TokenError};
 
 use crate::admin::problem::ApiError;
+use twinkey_stores::listener::PeerAddr;
 
-/// Middleware that requires the token, if there is one. A session of the dashboard suffices to read.
-pub async fn require(State(auth): State<Arc<TokenAuth>>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    if let Some(refused) = cross_site_refusal(&auth, request.method(), headers) {
+/// Middleware that requires a token, if there is one, and its role. A session of the dashboard suffices to
+/// read.
+pub async fn require(
+    State(auth): State<Arc<TokenAuth>>,
+    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(refused) = cross_site_refusal(&auth, &request) {
         return refused.into_response();
     }
+    let headers = request.headers();
     let candidate = headers
         .get(AUTHORIZATION)
         .and_then(|value| bearer(value.as_bytes()));
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let allowed = auth.is_open()
-        || candidate.is_some_and(|token| auth.accepts(token))
-        || (reads && session::from_headers(&auth, headers).is_some());
-    if allowed {
-        return next.run(request).await;
+    let session = || {
+        let session = session::from_headers(&auth, headers).filter(|_| reads);
+        session.map(|session| Arc::clone(session.principal()))
+    };
+    let by_token = candidate.and_then(|token| auth.authenticate(token));
+    let principal = auth.anonymous().or(by_token).or_else(session);
+    let Some(principal) = principal else {
+        let is_wrong = candidate.is_some();
+        return unauthorized(&auth, peer, is_wrong).await;
+    };
+    if !reads && let Err(refused) = principal.require_operator() {
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(Authenticated(principal));
+    next.run(request).await
+}
+
+async fn unauthorized(auth: &TokenAuth, peer: PeerAddr, is_wrong: bool) -> Response {
+    if is_wrong && let Some(response) = auth.guesses().refuse(peer).await {
+        return response;
     }
     let mut response = ApiError::new(
         StatusCode::UNAUTHORIZED,
-        "this request needs the admin token",
+        "this request needs a token",
         "send it as `Authorization: Bearer TOKEN`",
     )
     .into_response();

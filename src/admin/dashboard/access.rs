@@ -20,11 +20,14 @@ use super::session_context::SessionContext;
 use super::{ErrorPage, view};
 use crate::admin::MAX_BODY;
 use crate::admin::auth::session::{self, COOKIE_NAME, LIFETIME, Session};
-use crate::admin::auth::{self, TokenAuth};
+use crate::admin::auth::{self, Authenticated, TokenAuth};
 use crate::admin::problem::ApiError;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::{AUDIT, Clock};
 use twinkey_stores::listener::PeerAddr;
+
+/// The route that ends a session.
+pub(super) const SIGN_OUT: &str = "/sign-out";
 
 /// Headers that forbid foreign content, inline content and frames.
 ///
@@ -47,7 +50,7 @@ pub(super) async fn security_headers(
     request: Request,
     next: Next,
 ) -> Response {
-    let refusal = auth::cross_site_refusal(&auth, request.method(), request.headers());
+    let refusal = auth::cross_site_refusal(&auth, &request);
     let mut response = match refusal {
         Some(error) => ErrorPage(error).into_response(),
         None => next.run(request).await,
@@ -60,9 +63,9 @@ pub(super) async fn security_headers(
     response
 }
 
-/// Middleware that requires a session, and the session's CSRF token with every form.
+/// Middleware that requires a session, and with every form its CSRF token and an operator.
 ///
-/// Without a session it shows the sign-in page. Without an admin token it starts a session itself, so that
+/// Without a session it shows the sign-in page. If no token is required, it starts a session itself, so that
 /// forms work the same way.
 pub(super) async fn require_session(
     State(auth): State<Arc<TokenAuth>>,
@@ -71,7 +74,8 @@ pub(super) async fn require_session(
 ) -> Response {
     let existing = session::from_headers(&auth, request.headers());
     let is_new = existing.is_none() && auth.is_open();
-    let session = existing.or_else(|| is_new.then(|| Session::start(&auth, Clock::system().now())));
+    let start = |principal| Session::start(principal, Clock::system().now());
+    let session = existing.or_else(|| auth.anonymous().map(start));
     let Some(session) = session else {
         let back = match *request.method() {
             Method::GET => request.uri().path(),
@@ -79,15 +83,23 @@ pub(super) async fn require_session(
         };
         return view::page(StatusCode::UNAUTHORIZED, view::sign_in::page(back, false));
     };
+    let principal = Arc::clone(session.principal());
     if request.method() == Method::POST {
-        request = match check_csrf_token(&auth, &session, request).await {
+        if request.uri().path() != SIGN_OUT
+            && let Err(error) = principal.require_operator()
+        {
+            return ErrorPage(error).into_response();
+        }
+        request = match check_csrf_token(&session, request).await {
             Ok(request) => request,
             Err(error) => return error.into_response(),
         };
     }
     let cookie = is_new.then(|| cookie(session.value(), LIFETIME.num_seconds(), request.headers()));
+    request.extensions_mut().insert(Authenticated(principal));
+    request.extensions_mut().insert(session.clone());
     request.extensions_mut().insert(SessionContext {
-        csrf_token: session.csrf_token(&auth),
+        csrf_token: session.csrf_token(),
         session,
         signed_in: !auth.is_open(),
     });
@@ -105,11 +117,7 @@ struct CsrfForm {
 }
 
 /// The request, if its form carries the CSRF token of the session.
-async fn check_csrf_token(
-    auth: &TokenAuth,
-    session: &Session,
-    request: Request,
-) -> Result<Request, ErrorPage> {
+async fn check_csrf_token(session: &Session, request: Request) -> Result<Request, ErrorPage> {
     const HINT: &str = "open the page again and submit its form; the session may have ended";
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
@@ -121,7 +129,7 @@ async fn check_csrf_token(
     })?;
     let copy = Request::from_parts(parts.clone(), Body::from(body.clone()));
     let form: Result<Form<CsrfForm>, FormRejection> = Form::from_request(copy, &()).await;
-    if form.is_ok_and(|Form(form)| session.has_csrf_token(auth, &form.csrf_token)) {
+    if form.is_ok_and(|Form(form)| session.has_csrf_token(&form.csrf_token)) {
         return Ok(Request::from_parts(parts, Body::from(body)));
     }
     let detail = "the form does not belong to the session that sent it";
@@ -173,13 +181,17 @@ pub(super) async fn sign_in(
         ApiError::new(refused.status(), refused.body_text(), hint)
     })?;
     let back = local_path(&form.back);
-    if !auth.accepts(form.token.expose_secret().trim().as_bytes()) {
-        tracing::warn!(target: AUDIT, peer = %peer.0, "dashboard sign-in refused");
+    let token = form.token.expose_secret().trim();
+    let Some(principal) = auth.authenticate(token.as_bytes()) else {
+        if let Some(response) = auth.guesses().refuse(peer).await {
+            return Ok(response);
+        }
         let page = view::sign_in::page(back, true);
         return Ok(view::page(StatusCode::UNAUTHORIZED, page));
-    }
-    let session = Session::start(&auth, Clock::system().now());
-    tracing::info!(target: AUDIT, peer = %peer.0, session = session.log_id(), "dashboard sign-in");
+    };
+    let session = Session::start(principal, Clock::system().now());
+    let actor = session.principal().name();
+    tracing::info!(target: AUDIT, actor, peer = %peer.0, session = session.log_id(), "dashboard sign-in");
     let cookie = cookie(session.value(), LIFETIME.num_seconds(), &headers);
     Ok(([(SET_COOKIE, cookie)], Redirect::to(back)).into_response())
 }

@@ -4,7 +4,7 @@
 
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{ConnectInfo, Form, State};
+use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -17,7 +17,6 @@ use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::{Caller, RotationPath, audit, check_reason};
 use crate::worker::state::WorkerState;
-use twinkey_stores::listener::PeerAddr;
 
 /// The fields of the form, besides its CSRF token.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -35,6 +34,7 @@ pub(super) async fn confirm(
     Extension(context): Extension<SessionContext>,
     named: Result<RotationPath, ApiError>,
 ) -> Result<Response, ErrorPage> {
+    context.session.principal().require_operator()?;
     let named = named?;
     let page = confirm_page(action, &state, &context, &named, None, "").await?;
     Ok(view::page(StatusCode::OK, page))
@@ -67,7 +67,7 @@ pub(super) async fn execute(
     action: Action,
     State(state): State<WorkerState>,
     Extension(context): Extension<SessionContext>,
-    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    caller: Caller,
     named: Result<RotationPath, ApiError>,
     form: Result<Form<ActionForm>, FormRejection>,
 ) -> Result<Response, ErrorPage> {
@@ -83,8 +83,7 @@ pub(super) async fn execute(
         _ => action.as_str(),
     };
     let reason = form.reason.trim();
-    let caller = Caller::session(peer, &context.session);
-    audit(caller, logged_action, rotation, Some(reason), &result);
+    audit(&caller, logged_action, rotation, Some(reason), &result);
     match result {
         Ok(()) => {
             let target = format!("/rotations/{}?done={}", rotation.name, action.as_str());

@@ -3,7 +3,7 @@
 //! | route | |
 //! | --- | --- |
 //! | `GET /assets/…` | style, script and icon; public |
-//! | `GET /sign-in`, `POST /sign-in` | sign-in with the token; public |
+//! | `GET /sign-in`, `POST /sign-in` | sign-in with a token; public |
 //! | `POST /sign-out` | ends the session in this browser |
 //! | `GET /` | every rotation, and the windows of the next 24 hours |
 //! | `GET /rotations/{name}` | one rotation with its history |
@@ -12,8 +12,8 @@
 //! | `POST /rotations/{name}/rotate`, `…` | executes the action |
 //!
 //! # Failure modes
-//! - A client without the token opens a page: [`access::require_session`] is one middleware around all routes
-//!   but the public ones, and requires a session.
+//! - A client without a token opens a page: [`access::require_session`] is one middleware around all routes
+//!   but the public ones, and requires a session. It refuses a viewer's forms.
 //! - Another site sends a form in the user's browser: the cookie is `SameSite=Strict`, a foreign `Origin` is
 //!   refused, and the middleware, not each route, requires the CSRF token with every `POST`.
 //! - The name of a database or secret contains script: all text is escaped when it is rendered, and the
@@ -65,13 +65,13 @@ fn session_routes() -> Vec<Route> {
             "/rotations/{name}/database-check",
             get(pages::database_check),
         ),
-        ("POST", "/sign-out", post(access::sign_out)),
+        ("POST", access::SIGN_OUT, post(access::sign_out)),
     ];
     for action in Action::ALL {
         let confirm =
             get(move |state, context, path| action_pages::confirm(action, state, context, path));
-        let execute = post(move |state, context, peer, path, form| {
-            action_pages::execute(action, state, context, peer, path, form)
+        let execute = post(move |state, context, caller, path, form| {
+            action_pages::execute(action, state, context, caller, path, form)
         });
         routes.push(("GET", action.route(), confirm));
         routes.push(("POST", action.route(), execute));

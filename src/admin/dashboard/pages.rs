@@ -43,7 +43,9 @@ pub(super) async fn overview(
     let filter = RotationFilter::try_from(parse_query(query)?)?;
     let memory = state.runner.rotator.journal.rotation_records().await;
     let memory = memory.map_err(RotationError::from)?;
-    let (rotations, now) = (state.rotations(), state.now());
+    let (all, now) = (state.rotations(), state.now());
+    let principal = context.session.principal();
+    let rotations: Vec<_> = all.iter().filter(|r| principal.sees(&r.name)).collect();
     let empty = RotationRecord::default();
     let rotation_record = |name: &str| memory.get(name).unwrap_or(&empty);
     let views: Vec<RotationView> = rotations
@@ -94,6 +96,7 @@ pub(super) async fn rotation(
     let request = parse_query(query)?;
     let query = RunQuery {
         rotation: Some(rotation.name.clone()),
+        rotations: None,
         state: None,
         before: request.before,
         // One more than shown, to detect older runs.

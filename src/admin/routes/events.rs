@@ -3,7 +3,7 @@
 //! # Failure modes
 //! - A reader is slow or stuck: it blocks no other task and holds only its position; a `gap` reports the
 //!   events that it missed.
-//! - Readers accumulate: at most [`MAX_EVENT_READERS`] are connected at once.
+//! - Readers accumulate: at most [`max_event_readers`] are connected at once.
 //! - Open streams delay the stop of the worker: the streams end when it drains.
 //! - A proxy closes a silent connection: a comment is sent every 15 s.
 
@@ -28,9 +28,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+use crate::admin::auth::{Authenticated, Principal};
 use crate::admin::problem::ApiError;
 use crate::rotation::event::{Event, EventId, Received, Subscription};
-use crate::worker::state::{MAX_EVENT_READERS, WorkerState};
+use crate::worker::state::{WorkerState, max_event_readers};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -45,13 +46,14 @@ pub struct Filter {
 }
 
 struct Reader {
+    principal: Arc<Principal>,
     subscription: Subscription,
     rotation: Option<String>,
     drain: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A stream of all events until the worker stops.
+/// A stream of the events of all rotations that the token sees, until the worker stops.
 ///
 /// Each event has its name as `event`, its position as `id`, and JSON as `data`. With `Last-Event-ID` the
 /// stream continues after that event. `gap` reports lost events (`{"lost": n}`; `null` if the number is not
@@ -64,6 +66,7 @@ struct Reader {
     ))]
 pub async fn events(
     State(state): State<WorkerState>,
+    Authenticated(principal): Authenticated,
     filter: Result<Query<Filter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
@@ -88,11 +91,15 @@ pub async fn events(
         .map_err(|_| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("{MAX_EVENT_READERS} readers of events are connected already"),
+                format!(
+                    "{} readers of events are connected already",
+                    max_event_readers()
+                ),
                 "close some of them, or share one reader",
             )
         })?;
     let reader = Reader {
+        principal,
         subscription,
         rotation: filter.rotation,
         drain: state.runner.shutdown.drain.clone(),
@@ -114,6 +121,8 @@ async fn next(reader: &mut Reader) -> Option<sse::Event> {
         };
         let recorded = match received {
             Received::Gap(lost) => {
+                // The number may count events of other rotations.
+                let lost = lost.filter(|_| !reader.principal.is_scoped());
                 let lost = lost.map_or("null".into(), |lost| lost.to_string());
                 let gap = sse::Event::default().event("gap");
                 return Some(gap.data(format!("{{\"lost\":{lost}}}")));
@@ -121,7 +130,8 @@ async fn next(reader: &mut Reader) -> Option<sse::Event> {
             Received::Event(recorded) => recorded,
         };
         let filter = reader.rotation.as_deref();
-        if filter.is_some_and(|name| name != recorded.event.rotation()) {
+        let rotation = recorded.event.rotation();
+        if filter.is_some_and(|name| name != rotation) || !reader.principal.sees(rotation) {
             continue;
         }
         match recorded.json() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -13,8 +13,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::admin::auth::session::Session;
+use crate::admin::auth::{Authenticated, Principal};
 use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
+use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use twinkey_core::telemetry::AUDIT;
 use twinkey_stores::listener::PeerAddr;
@@ -24,7 +26,7 @@ const MAX_REASON: usize = 1000;
 /// The longest idempotency key; the IETF draft recommends a bound.
 const MAX_KEY: usize = 255;
 
-/// The rotation named by `{name}` in the path.
+/// The rotation named by `{name}` in the path, if the caller sees it.
 pub struct RotationPath(pub Arc<Rotation>);
 
 impl FromRequestParts<WorkerState> for RotationPath {
@@ -34,7 +36,8 @@ impl FromRequestParts<WorkerState> for RotationPath {
         // A path that does not decode is an unknown name too.
         let name = Path::<String>::from_request_parts(parts, state).await;
         let name = name.map_or_else(|_| parts.uri.path().to_owned(), |Path(name)| name);
-        let rotation = state.rotation(&name);
+        let Authenticated(principal) = Authenticated::from_request_parts(parts, state).await?;
+        let rotation = state.rotation(&name).filter(|_| principal.sees(&name));
         rotation
             .map(Self)
             .ok_or_else(|| ApiError::not_found("rotation", &name))
@@ -123,29 +126,28 @@ pub fn check_reason(reason: Option<&str>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The caller: its address, and its session of the dashboard if it has one.
+/// The caller of an action: its name, its address, and its session of the dashboard if it has one.
 pub struct Caller {
+    principal: Arc<Principal>,
     peer: PeerAddr,
     session: Option<String>,
 }
 
-impl From<PeerAddr> for Caller {
-    fn from(peer: PeerAddr) -> Self {
-        Self {
-            peer,
-            session: None,
-        }
-    }
-}
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
 
-impl Caller {
-    /// A user of the dashboard.
-    #[must_use]
-    pub fn session(peer: PeerAddr, session: &Session) -> Self {
-        Self {
-            peer,
-            session: Some(session.log_id().to_owned()),
-        }
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Authenticated(principal) = Authenticated::from_request_parts(parts, state).await?;
+        let peer = parts.extensions.get::<ConnectInfo<PeerAddr>>();
+        let ConnectInfo(peer) = peer.ok_or_else(|| {
+            RotationError::Internal("the address of the client is not known".into())
+        })?;
+        let session = parts.extensions.get::<Session>();
+        Ok(Self {
+            principal,
+            peer: *peer,
+            session: session.map(|session| session.log_id().to_owned()),
+        })
     }
 }
 
@@ -169,13 +171,14 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 
 /// Logs a requested action with caller, reason and result.
 pub fn audit<T>(
-    caller: impl Into<Caller>,
+    caller: &Caller,
     action: &'static str,
     rotation: &Rotation,
     reason: Option<&str>,
     result: &Result<T, ApiError>,
 ) {
     let refused = result.as_ref().err().map(ToString::to_string);
-    let Caller { peer, session } = caller.into();
-    tracing::info!(target: AUDIT, rotation = %rotation.name, action, peer = %peer.0, session = session.as_deref().unwrap_or_default(), reason = reason.unwrap_or_default(), refused = refused.as_deref().unwrap_or_default(), "admin action requested");
+    let (actor, peer) = (caller.principal.name(), caller.peer.0);
+    let session = caller.session.as_deref().unwrap_or_default();
+    tracing::info!(target: AUDIT, rotation = %rotation.name, action, actor, %peer, session, reason = reason.unwrap_or_default(), refused = refused.as_deref().unwrap_or_default(), "admin action requested");
 }

@@ -10,7 +10,7 @@
 )]
 
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,8 +18,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request::{
-    Body, ReasonRequest, RotateRequest, RotationPath, audit, idempotency_key, parse_body,
+    Body, Caller, ReasonRequest, RotateRequest, RotationPath, audit, idempotency_key, parse_body,
 };
+use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::Run;
 use crate::rotation::commands::check::Report;
@@ -27,15 +28,17 @@ use crate::rotation::commands::plan::Plan;
 use crate::rotation::commands::rollback::RollbackResult;
 use crate::worker::state::WorkerState;
 use crate::worker::views::RotationView;
-use twinkey_stores::listener::PeerAddr;
 
-/// Every rotation, as `twinkey status --json`.
+/// Every rotation that the token sees, as `twinkey status --json`.
 #[utoipa::path(get, path = "/v1/rotations", tag = "rotations",
     responses((status = 200, body = Vec<RotationView>)))]
 pub async fn rotations(
     State(state): State<WorkerState>,
+    Authenticated(principal): Authenticated,
 ) -> Result<Json<Vec<RotationView>>, ApiError> {
-    Ok(Json(state.views().await?))
+    let mut views = state.views().await?;
+    views.retain(|view| principal.sees(&view.name));
+    Ok(Json(views))
 }
 
 /// One rotation, as `twinkey status --json`.
@@ -66,7 +69,7 @@ pub async fn rotation(
     ))]
 pub async fn rotate(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    caller: Caller,
     RotationPath(rotation): RotationPath,
     headers: HeaderMap,
     body: Body,
@@ -82,7 +85,13 @@ pub async fn rotate(
     } else {
         "rotate"
     };
-    audit(peer, action, &rotation, request.reason.as_deref(), &started);
+    audit(
+        &caller,
+        action,
+        &rotation,
+        request.reason.as_deref(),
+        &started,
+    );
     let run = started?;
     let location = format!("/v1/runs/{}", run.id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(run)).into_response())
@@ -100,7 +109,7 @@ pub async fn rotate(
     ))]
 pub async fn rollback(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    caller: Caller,
     RotationPath(rotation): RotationPath,
     body: Body,
 ) -> Result<Json<RollbackResult>, ApiError> {
@@ -110,7 +119,7 @@ pub async fn rollback(
         .await;
     let result = result.map_err(ApiError::from);
     audit(
-        peer,
+        &caller,
         "rollback",
         &rotation,
         request.reason.as_deref(),
@@ -134,11 +143,11 @@ pub struct Paused {
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
 pub async fn pause(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    caller: Caller,
     named: RotationPath,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
-    set_paused(&state, peer, named, body, true).await
+    set_paused(&state, &caller, named, body, true).await
 }
 
 /// Resume the schedule of a rotation.
@@ -148,16 +157,16 @@ pub async fn pause(
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
 pub async fn resume(
     State(state): State<WorkerState>,
-    ConnectInfo(peer): ConnectInfo<PeerAddr>,
+    caller: Caller,
     named: RotationPath,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
-    set_paused(&state, peer, named, body, false).await
+    set_paused(&state, &caller, named, body, false).await
 }
 
 async fn set_paused(
     state: &WorkerState,
-    peer: PeerAddr,
+    caller: &Caller,
     RotationPath(rotation): RotationPath,
     body: Body,
     paused: bool,
@@ -166,7 +175,13 @@ async fn set_paused(
     let result = state.runner.rotator.set_paused(&rotation, paused).await;
     let result = result.map_err(ApiError::from);
     let action = if paused { "pause" } else { "resume" };
-    audit(peer, action, &rotation, request.reason.as_deref(), &result);
+    audit(
+        caller,
+        action,
+        &rotation,
+        request.reason.as_deref(),
+        &result,
+    );
     result?;
     Ok(Json(Paused {
         rotation: rotation.name.clone(),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::{Run, RunQuery, RunState};
 use crate::rotation::error::RotationError;
@@ -48,6 +49,7 @@ const fn default_limit() -> u32 {
     responses((status = 200, body = Vec<Run>), (status = 400)))]
 pub async fn runs(
     State(state): State<WorkerState>,
+    Authenticated(principal): Authenticated,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Vec<Run>>, ApiError> {
     let bad_request = |detail: String| {
@@ -63,8 +65,12 @@ pub async fn runs(
             filter.limit
         )));
     }
+    let rotations = state.rotations();
+    let own = rotations.iter().map(|rotation| rotation.name.clone());
+    let own = own.filter(|name| principal.sees(name));
     let query = RunQuery {
         rotation: filter.rotation,
+        rotations: principal.is_scoped().then(|| own.collect()),
         state: filter.state,
         before: filter.before,
         limit: filter.limit,
@@ -79,6 +85,7 @@ pub async fn runs(
     responses((status = 200, body = Run), (status = 404)))]
 pub async fn run(
     State(state): State<WorkerState>,
+    Authenticated(principal): Authenticated,
     uri: Uri,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Run>, ApiError> {
@@ -86,5 +93,6 @@ pub async fn run(
     let Path(uuid) = id.map_err(|_| not_found())?;
     let journal = &state.runner.rotator.journal;
     let run = journal.run(uuid).await.map_err(RotationError::from)?;
+    let run = run.filter(|run| principal.sees(&run.rotation));
     Ok(Json(run.ok_or_else(not_found)?))
 }

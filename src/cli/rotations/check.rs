@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::admin::exposure::plain_http;
+use crate::config::settings::Server;
 use crate::rotation::commands::check::{Report, offline};
 use crate::worker::views::RotationView;
 
@@ -52,9 +54,8 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
     for name in names {
         find(&settings, name)?;
     }
-    Ok(settings
-        .rotations
-        .iter()
+    let selected = settings.rotations.iter();
+    Ok(selected
         .filter(|r| names.is_empty() || names.contains(&r.name))
         .map(|r| Report {
             rotation: r.name.clone(),
@@ -62,6 +63,7 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
             findings: offline(r),
             standby_sessions: None,
         })
+        .chain(server_report(&settings.server))
         .collect())
 }
 
@@ -71,14 +73,27 @@ async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Re
             context.rotation(name)?;
         }
         let mut reports = Vec::new();
+        let server = server_report(&context.settings.server);
         for rotation in &context.settings.rotations {
             if names.is_empty() || names.contains(&rotation.name) {
                 reports.push(context.rotator.check(rotation).await?);
             }
         }
+        reports.extend(server);
         Ok(reports)
     })
     .await
+}
+
+/// The findings about `[server]`, which is no name of a rotation; `None` without any.
+fn server_report(server: &Server) -> Option<Report> {
+    let finding = plain_http(server)?;
+    Some(Report {
+        rotation: "[server]".into(),
+        passed: Vec::new(),
+        findings: vec![finding],
+        standby_sessions: None,
+    })
 }
 
 async fn remote_reports(worker: &RemoteWorker, names: &[String]) -> Result<Vec<Report>, Failure> {

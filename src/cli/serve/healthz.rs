@@ -137,6 +137,7 @@ mod tests {
             let server = Server {
                 listen: listen.parse().unwrap(),
                 admin_token: None,
+                tokens: Vec::new(),
                 tls,
             };
             assert_eq!(local_url(&server).unwrap().as_str(), url, "{listen}");

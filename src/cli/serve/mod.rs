@@ -48,12 +48,11 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let rotator = &context.rotator;
     rotator.journal.register_worker(&rotator.worker).await?;
     let server = &context.settings.server;
-    let auth = TokenAuth::new(server.admin_token.clone()).map_err(|error| {
-        Failure::usage(
-            error.to_string(),
-            "see [server] admin_token_file in the config",
-        )
-    })?;
+    let auth = TokenAuth::new(server.admin_token.clone(), server.tokens.clone());
+    let auth = auth.map_err(|error| Failure::usage(error.to_string(), error.hint()))?;
+    if let Some(finding) = admin::exposure::plain_http(server) {
+        tracing::warn!(listen = %server.listen, "{}", finding.what);
+    }
     let auth = Arc::new(auth);
     let identity = server.tls.clone().map(Identity::read).transpose();
     let identity = identity.map_err(|error| {

@@ -9,6 +9,7 @@ mod rotation;
 mod secrets;
 mod serve;
 mod server;
+mod token;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ use rotation::RawRotation;
 
 /// The keys of the top level.
 pub(super) const KEYS: &[&str] = &[
-    "server", "journal", "secrets", "limits", "notify", "hook", "defaults", "rotation",
+    "server", "token", "journal", "secrets", "limits", "notify", "hook", "defaults", "rotation",
 ];
 
 const LIMITS_KEYS: &[&str] = &["concurrency", "per_host", "store_writes_per_second"];
@@ -99,6 +100,7 @@ pub(super) fn registered_keys() -> Vec<(&'static str, &'static [&'static str])> 
         ("", KEYS),
         ("server", server::KEYS),
         ("server.tls", references::TLS_KEYS),
+        ("token", token::KEYS),
         ("journal", journal::KEYS),
         ("secrets", secrets::KEYS),
         ("secrets.serve", serve::KEYS),

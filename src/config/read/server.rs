@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::references::{Folder, TLS_KEYS, server_tls, token_source};
+use super::token::tokens;
 use crate::config::settings::{Server, TokenSource};
 use crate::config::table::Table;
 
@@ -11,11 +12,13 @@ pub(super) const KEYS: &[&str] = &["listen", "admin_token", "admin_token_file", 
 /// `[server]`; `None`, or errors in its table, if it is not valid.
 pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<Server> {
     let table = root.table("server", KEYS);
+    let tokens = tokens(root, folder);
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8321));
     let Some(table) = &table else {
         return Some(Server {
             listen: default,
             admin_token: None,
+            tokens,
             tls: None,
         });
     };
@@ -45,7 +48,8 @@ pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<
         (None, Some(text)) => Some(token_source(table, "admin_token", text, folder)?),
         (None, None) => None,
     };
-    let named = table.has("admin_token") || table.has("admin_token_file");
+    let named = ["admin_token", "admin_token_file"];
+    let named = named.iter().any(|key| table.has(key)) || root.has("token");
     if admin_token.is_none() && !named && !listen.ip().is_loopback() {
         table.error(
             "admin_token_file",
@@ -61,6 +65,7 @@ pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<
     Some(Server {
         listen,
         admin_token,
+        tokens,
         tls,
     })
 }

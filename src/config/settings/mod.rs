@@ -5,6 +5,7 @@ mod host_port;
 mod journal;
 mod notify;
 mod rotation;
+pub mod token;
 mod token_source;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub use host_port::{HostPort, HostPortError};
 pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
 pub use notify::{Destination, Notify, NotifyEvent};
 pub use rotation::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};
 
 /// A complete, valid config.
@@ -39,10 +41,20 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Server {
     pub listen: SocketAddr,
-    /// The source of the bearer token; `None` only if `listen` is loopback.
+    /// The source of the bearer token of the operator `admin`.
     pub admin_token: Option<TokenSource>,
+    /// The named tokens. Without any token, `listen` is loopback.
+    pub tokens: Vec<TokenSettings>,
     /// `None` for plain HTTP.
     pub tls: Option<ServerTls>,
+}
+
+impl Server {
+    /// Whether requests need a token.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        self.admin_token.is_some() || !self.tokens.is_empty()
+    }
 }
 
 /// `[secrets]`

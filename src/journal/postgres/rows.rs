@@ -71,6 +71,11 @@ pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, Tr
     if let Some(rotation) = &query.rotation {
         sql.push(" AND rotation = ").push_bind(rotation);
     }
+    if let Some(rotations) = &query.rotations {
+        sql.push(" AND rotation = ANY(")
+            .push_bind(rotations)
+            .push(")");
+    }
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state.as_str());
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
@@ -89,6 +90,11 @@ pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::R
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE true");
     if let Some(rotation) = &query.rotation {
         sql.push(" AND rotation = ").push_bind(rotation);
+    }
+    if let Some(rotations) = &query.rotations {
+        sql.push(" AND rotation IN (SELECT value FROM json_each(")
+            .push_bind(Json(rotations))
+            .push("))");
     }
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state);

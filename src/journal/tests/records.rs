@@ -28,6 +28,7 @@ pub async fn runs_are_listed_newest_first_by_filter_and_page(journal: &dyn Journ
     let list = async |rotation: Option<&str>, state, before: Option<usize>, limit| {
         let query = RunQuery {
             rotation: rotation.map(Into::into),
+            rotations: None,
             state,
             before: before.map(|n| ids[n]),
             limit,
@@ -44,6 +45,18 @@ pub async fn runs_are_listed_newest_first_by_filter_and_page(journal: &dyn Journ
     assert_eq!(list(None, Some(RunState::Failed), None, 10).await, [1]);
     assert_eq!(list(Some("missing"), None, None, 10).await, [0_usize; 0]);
     assert_eq!(list(None, None, None, 0).await, [0_usize; 0]);
+    let of_rotations = async |rotations: &[&str]| {
+        let query = RunQuery {
+            rotations: Some(rotations.iter().map(|&name| name.to_owned()).collect()),
+            limit: 10,
+            ..RunQuery::default()
+        };
+        journal.runs(&query).await.unwrap().len()
+    };
+    assert_eq!(of_rotations(&["missing"]).await, 0);
+    assert_eq!(of_rotations(&[]).await, 0);
+    let orders = list(Some("orders"), None, None, 10).await.len();
+    assert_eq!(of_rotations(&["missing", "orders"]).await, orders);
     let unknown = RunQuery {
         before: Some(Uuid::nil()),
         limit: 10,

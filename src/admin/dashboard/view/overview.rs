@@ -199,10 +199,10 @@ mod tests {
 
     fn shown(views: &[RotationView], refused: &str, filter: RotationFilter) -> String {
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
-        let auth = TokenAuth::new(None).unwrap();
-        let session = Session::start(&auth, now);
+        let auth = TokenAuth::new(None, Vec::new()).unwrap();
+        let session = Session::start(auth.anonymous().unwrap(), now);
         let context = SessionContext {
-            csrf_token: session.csrf_token(&auth),
+            csrf_token: session.csrf_token(),
             session,
             signed_in: true,
         };

@@ -43,7 +43,7 @@ pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
             @for notice in notices(view, page.refused == Some(true)) { (notice.render()) }
             (pair::picture(view))
             (facts(page))
-            (actions(view))
+            @if page.context.session.principal().is_operator() { (actions(view)) }
             @if let Some(run) = &view.last_run {
                 section.card aria-labelledby="run-heading" {
                     h2 #run-heading {

@@ -11,12 +11,12 @@ pub(in crate::admin::dashboard) fn page(back: &str, refused: bool) -> Markup {
         div.narrow {
             h1 { "Sign in" }
             @if refused {
-                (notice(Tone::Bad, "That is not the admin token.", None,
-                    Some("Read it from the file or variable that the config names in [server], as admin_token_file or admin_token.")))
+                (notice(Tone::Bad, "That is not a token of this worker.", None,
+                    Some("Read one from the file or variable that the config names in [server] or [[token]].")))
             }
             form.card method="post" action="/sign-in" {
                 input type="hidden" name="back" value=(back);
-                label for="token" { "Admin token" }
+                label for="token" { "Token" }
                 input #token type="password" name="token" required autocomplete="current-password"
                     autofocus spellcheck="false" aria-describedby="token-help";
                 p #token-help .hint {

@@ -17,7 +17,7 @@ async fn a_session_cookie_replaces_the_token_after_sign_in() {
     ] {
         let page = anonymous.post("/sign-in", wrong).await;
         assert_eq!((page.status, page.cookie.as_str()), (401, ""));
-        page.has("That is not the admin token.");
+        page.has("That is not a token of this worker.");
     }
     let back = [("token", TOKEN), ("back", "/rotations/shop")];
     let page = anonymous.post("/sign-in", &back).await;
