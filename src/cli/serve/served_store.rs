@@ -62,8 +62,10 @@ pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>
     })?;
     tracing::info!(listen = %serve.listen, keys = keys.len(), "served store listening");
     let clock = context.rotator.context.clock.clone();
+    let served = Served::new(store, keys, context.metrics.clone(), clock)
+        .with_audit_of_reads(serve.audit_reads);
     Ok(Some(BoundStore {
-        served: Arc::new(Served::new(store, keys, context.metrics.clone(), clock)),
+        served: Arc::new(served),
         listener,
         identity,
         keys_file: serve.keys_file.clone(),

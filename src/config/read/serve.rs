@@ -9,7 +9,7 @@ use super::references::{Folder, TLS_KEYS, server_tls};
 use crate::config::settings::Serve;
 use crate::config::table::Table;
 
-pub(super) const KEYS: &[&str] = &["listen", "keys_file", "tls"];
+pub(super) const KEYS: &[&str] = &["listen", "keys_file", "tls", "audit_reads"];
 
 const DEFAULT_PORT: u16 = 8322;
 
@@ -45,5 +45,6 @@ pub(super) fn serve(secrets: &Table<'_>, folder: Folder<'_>) -> Option<Serve> {
         listen,
         keys_file: folder.join(table.text("keys_file").unwrap_or("keys.toml")),
         tls,
+        audit_reads: table.boolean("audit_reads").unwrap_or(false),
     })
 }

@@ -79,6 +79,8 @@ pub struct Serve {
     pub keys_file: PathBuf,
     /// `None` only if `listen` is loopback.
     pub tls: Option<ServerTls>,
+    /// Whether each read has an audit line.
+    pub audit_reads: bool,
 }
 
 /// `[limits]`

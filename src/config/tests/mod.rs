@@ -168,6 +168,7 @@ fn relative_paths_are_relative_to_the_config_file() {
         listen: "127.0.0.1:8322".parse().unwrap(),
         keys_file: "/etc/twinkey/keys.toml".into(),
         tls: None,
+        audit_reads: false,
     };
     assert_eq!(serve, Some(expected));
     assert!(

@@ -24,11 +24,12 @@ use crate::local::{Refusal, RefusalKind};
 
 use super::Served;
 use super::keys::AccessKey;
-use super::request_log::RequestLog;
+use super::request_log::{RequestKey, RequestLog};
 
 /// The headers of the agent.
 const TOKEN_HEADERS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
 const PING: &str = "/ping";
+const BAD_TOKEN: &str = "Bad Token";
 
 type PlainResponse = (StatusCode, String);
 
@@ -55,20 +56,33 @@ pub(super) async fn authenticate(
         return refused("forwarded", StatusCode::BAD_REQUEST, "Forwarded");
     }
     match key_of_token(&served, request.headers()) {
-        Some(key) => {
+        RequestKey::Authenticated(key) => {
             request.extensions_mut().insert(key);
             next.run(request).await
         }
-        None => refused("bad_token", StatusCode::FORBIDDEN, "Bad Token"),
+        RequestKey::None => refused("bad_token", StatusCode::FORBIDDEN, BAD_TOKEN),
+        key => {
+            let mut log = RequestLog::new(&served, "agent", peer);
+            log.key = key;
+            log.wrong_token("bad_token");
+            plain(StatusCode::FORBIDDEN, BAD_TOKEN)
+        }
     }
 }
 
-fn key_of_token(served: &Served, headers: &HeaderMap) -> Option<Arc<AccessKey>> {
+/// The key of the token in a request. Of a wrong token, only the id of a known key is kept.
+fn key_of_token(served: &Served, headers: &HeaderMap) -> RequestKey {
     let keys = served.keys();
-    TOKEN_HEADERS
-        .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok())
-        .find_map(|token| keys.by_token(token))
+    let mut wrong = RequestKey::None;
+    for value in TOKEN_HEADERS.iter().filter_map(|name| headers.get(*name)) {
+        let token = value.to_str().unwrap_or_default();
+        if let Some(key) = keys.by_token(token) {
+            return RequestKey::Authenticated(key);
+        }
+        let claimed = token.split_once('.').and_then(|(id, _)| keys.by_id(id));
+        wrong = claimed.map_or(RequestKey::Unknown(String::new()), RequestKey::Claimed);
+    }
+    wrong
 }
 
 pub(super) async fn ping() -> &'static str {
@@ -155,12 +169,12 @@ async fn answer(
     secret: &str,
     query: &Query,
 ) -> Response {
-    let mut log = RequestLog::new(&served.metrics, "agent", peer);
-    log.key = Some(Arc::clone(&key));
+    let mut log = RequestLog::new(&served, "agent", peer);
+    log.key = RequestKey::Authenticated(Arc::clone(&key));
     log.action = Some(Action::GetSecretValue);
     let (version, label) = (query.version_id.as_deref(), query.version_stage.as_deref());
     let answer = read_value(&served.store, &*key, secret, version, label).await;
-    log.finish(answer.as_ref().err(), || secret.to_owned());
+    log.finish(answer.as_ref(), || secret.to_owned());
     match answer {
         Ok(value) => Json(agent_format(value)).into_response(),
         Err(refusal) => (refusal.status(), Json(refused(&refusal))).into_response(),

@@ -18,6 +18,7 @@
 //! - Reads delay rotations. They use connections of their own, and the cache serves most of them.
 
 mod agent;
+mod audit;
 pub mod authorization;
 pub mod keys;
 pub mod keys_file;
@@ -44,9 +45,10 @@ use crate::local::{LocalStore, Refusal, RefusalKind};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
 
+use self::audit::RefusalLimit;
 use self::keys::{AccessKey, AccessKeys};
 use self::keys_file::KeysFileError;
-use self::request_log::RequestLog;
+use self::request_log::{RequestKey, RequestLog};
 use self::signature::SignatureClaim;
 
 /// Limit of a request body: six times 65,536 bytes for a value as JSON (`\u0000`), and the
@@ -63,6 +65,9 @@ pub struct Served {
     keys: ArcSwap<AccessKeys>,
     metrics: Metrics,
     clock: Clock,
+    /// Whether each read has an audit line.
+    audit_reads: bool,
+    refusals: RefusalLimit,
 }
 
 impl Served {
@@ -74,11 +79,21 @@ impl Served {
             keys: ArcSwap::from_pointee(keys),
             metrics,
             clock,
+            audit_reads: false,
+            refusals: RefusalLimit::default(),
         }
+    }
+
+    /// Sets whether each read has an audit line (`secrets.serve.audit_reads`).
+    #[must_use]
+    pub const fn with_audit_of_reads(mut self, audit_reads: bool) -> Self {
+        self.audit_reads = audit_reads;
+        self
     }
 
     /// Closes the store.
     pub async fn close(&self) {
+        self.refusals.report_now();
         self.store.close().await;
     }
 
@@ -92,6 +107,7 @@ impl Served {
         let mut previous = std::fs::read(&file).ok();
         loop {
             self.clock.sleep(KEYS_INTERVAL).await;
+            self.refusals.report_due(self.clock.now());
             let current = std::fs::read(&file).ok();
             if current == previous {
                 continue;
@@ -153,10 +169,10 @@ async fn api(
     ConnectInfo(peer): ConnectInfo<PeerAddr>,
     request: Request,
 ) -> Response {
-    let mut log = RequestLog::new(&served.metrics, "api", peer);
-    let (answer, body) = match authenticate(&served, request).await {
+    let mut log = RequestLog::new(&served, "api", peer);
+    let (answer, body) = match authenticate(&served, request, &mut log.key).await {
         Ok((key, head, body)) => {
-            log.key = Some(Arc::clone(&key));
+            log.key = RequestKey::Authenticated(Arc::clone(&key));
             let answer = match action_of(&head.headers) {
                 Ok(action) => {
                     log.action = Some(action);
@@ -168,21 +184,24 @@ async fn api(
         }
         Err(refusal) => (Err(refusal), Bytes::new()),
     };
-    log.finish(answer.as_ref().err(), || request_log::secret_of(&body));
+    log.finish(answer.as_ref(), || request_log::secret_of(&body));
     respond(answer)
 }
 
-/// The key of a request, its head and its body.
+/// The key of a request, its head and its body. `claimed` receives the key that a refused request
+/// names.
 async fn authenticate(
     served: &Served,
     request: Request,
+    claimed: &mut RequestKey,
 ) -> Result<(Arc<AccessKey>, axum::http::request::Parts, Bytes), Refusal> {
     let (head, body) = request.into_parts();
     let claim = SignatureClaim::read(&head)?;
-    let key = served
-        .keys()
-        .by_id(claim.key_id())
-        .ok_or_else(signature::unrecognized)?;
+    let Some(key) = served.keys().by_id(claim.key_id()) else {
+        *claimed = RequestKey::Unknown(claim.key_id().to_owned());
+        return Err(signature::unrecognized());
+    };
+    *claimed = RequestKey::Claimed(Arc::clone(&key));
     claim.check_time(served.clock.now())?;
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
         Refusal::new(

@@ -3,6 +3,7 @@
 
 mod agent;
 mod api;
+mod audit;
 mod errors;
 mod lists;
 mod rights;
@@ -38,6 +39,7 @@ pub struct Place {
     pub admin: NewKey,
     /// May read `prod/*`.
     pub app: NewKey,
+    pub served: Arc<Served>,
     host: String,
     endpoint: JoinHandle<()>,
     _folder: TempDir,
@@ -57,6 +59,11 @@ fn key(new: &NewKey, name: &str, actions: &[&str], secrets: &str) -> AccessKey {
 
 impl Place {
     pub async fn open() -> Self {
+        Self::open_with(|served| served).await
+    }
+
+    /// A served store that `configure` has changed before its start.
+    pub async fn open_with(configure: impl FnOnce(Served) -> Served) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         let open = async || {
@@ -79,13 +86,15 @@ impl Place {
         .into_iter()
         .collect();
         let served = Served::new(Arc::new(served), keys, Metrics::default(), Clock::system());
+        let served = Arc::new(configure(served));
         let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None)
             .await
             .unwrap();
         let host = listener.address().to_string();
-        let serving = listener.serve(router(Arc::new(served)), std::future::pending());
+        let serving = listener.serve(router(Arc::clone(&served)), std::future::pending());
         Self {
             endpoint: tokio::spawn(serving),
+            served,
             host,
             beside,
             admin,
