@@ -1,5 +1,5 @@
-//! A small application: it fetches the current secret, keeps it for a while as applications do, and
-//! opens a new connection every few milliseconds to write a row.
+//! A small application: it caches the current secret, and opens a new connection every few
+//! milliseconds to write a row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::App;
 use crate::experiment::CACHE;
-use crate::shop::Shop;
 use twinkey_core::secret::document::Document;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::{SecretStore, Selector, stage};
@@ -19,7 +19,7 @@ use twinkey_stores::{SecretStore, Selector, stage};
 /// The pause between two connections.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What the application has met.
+/// The connections of the application.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     pub connected: u64,
@@ -29,7 +29,7 @@ pub struct Tally {
     pub first_failure: Option<String>,
 }
 
-/// The running application.
+/// A running application.
 pub struct Consumer {
     tally: Arc<Mutex<Tally>>,
     stop: CancellationToken,
@@ -37,12 +37,12 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Starts it, on that shop.
+    /// Starts an application.
     #[must_use]
-    pub fn start(shop: Shop, store: Arc<dyn SecretStore>, clock: Clock) -> Self {
+    pub fn start(app: App, store: Arc<dyn SecretStore>, clock: Clock) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let stop = CancellationToken::new();
-        let work = work(shop, store, clock, Arc::clone(&tally), stop.clone());
+        let work = work(app, store, clock, Arc::clone(&tally), stop.clone());
         Self {
             tally,
             task: tokio::spawn(work),
@@ -50,18 +50,16 @@ impl Consumer {
         }
     }
 
-    /// What it has met so far.
+    /// The connections so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        self.tally
-            .lock()
-            .clone()
+        self.tally.lock().clone()
     }
 
-    /// Ends it.
+    /// Stops the application.
     pub async fn stop(self) -> Tally {
         self.stop.cancel();
-        // An application that panicked has told so in its tally's missing rows.
+        // If the application panicked, its tally ends early.
         let _ = self.task.await;
         let tally = self.tally.lock();
         tally.clone()
@@ -69,7 +67,7 @@ impl Consumer {
 }
 
 async fn work(
-    shop: Shop,
+    app: App,
     store: Arc<dyn SecretStore>,
     clock: Clock,
     tally: Arc<Mutex<Tally>>,
@@ -77,7 +75,7 @@ async fn work(
 ) {
     let mut cache: Option<(Document, DateTime<Utc>)> = None;
     while !stop.is_cancelled() {
-        let result = once(shop, &*store, &clock, &mut cache).await;
+        let result = once(app, &*store, &clock, &mut cache).await;
         {
             let mut tally = tally.lock();
             match result {
@@ -95,9 +93,10 @@ async fn work(
     }
 }
 
-/// One connection with the secret, from the cache if that is fresh; gives the user that signed in.
+/// Opens one connection with the secret, from the cache if that is fresh. Returns the user that
+/// signed in.
 async fn once(
-    shop: Shop,
+    app: App,
     store: &dyn SecretStore,
     clock: &Clock,
     cache: &mut Option<(Document, DateTime<Utc>)>,
@@ -108,7 +107,7 @@ async fn once(
         Some(cached) => cached,
         None => {
             let version = store
-                .get(shop.secret(), Selector::Stage(stage::CURRENT))
+                .get(app.secret(), Selector::Stage(stage::CURRENT))
                 .await
                 .map_err(|e| e.to_string())?;
             (
@@ -117,7 +116,7 @@ async fn once(
             )
         }
     };
-    let user = shop.write_a_row(&document).await.map_err(|e| e.to_string());
+    let user = app.write_a_row(&document).await.map_err(|e| e.to_string());
     *cache = Some((document, fetched));
     user
 }

@@ -1,8 +1,7 @@
 //! The experiment: a worker with a window every few seconds, and an application on each database
-//! that opens connections all the time. Only the length of the windows differs from `twinkey serve`.
+//! that opens connections continuously. Only the lengths of windows differ from `twinkey serve`.
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,68 +9,70 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::app::App;
 use crate::applications::Applications;
 use crate::consumer::{Consumer, Tally};
-use crate::shop::Shop;
-use crate::stage::{Stage, StageError};
+use crate::environment::{DemoError, Environment};
 use twinkey::admin;
 use twinkey::admin::auth::TokenAuth;
 use twinkey::journal::{Run, RunState};
 use twinkey::rotation::event::Event;
-use twinkey::worker::state::WorkerState;
 use twinkey::worker::scheduler::{Command, schedule};
+use twinkey::worker::state::WorkerState;
 use twinkey::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::telemetry::metrics::Metrics;
-use twinkey_stores::listener::{Listener, Peer};
+use twinkey_stores::listener::Listener;
 
-/// A window opens this often.
+/// The time between two windows.
 pub const EVERY: Duration = Duration::from_secs(4);
-/// And stays open for this long.
+/// The length of a window.
 pub const WINDOW: Duration = Duration::from_secs(3);
-/// How long the application keeps a secret before it asks the store again. Shorter than
-/// [`MIN_INTERVAL`], as the contract asks of consumers.
+/// The time for which the application caches a secret. It is shorter than [`MIN_INTERVAL`], as the
+/// contract requires of consumers.
 pub const CACHE: Duration = Duration::from_secs(1);
-/// The least time between two flips.
+/// The minimum time between two flips.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(2);
+/// Windows that a busy machine may miss.
+const GRACE: u32 = 25;
 
-/// What the demo showed.
+/// The result of the demo.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    pub shops: BTreeMap<Shop, Showing>,
-    /// Runs that failed, windows that were missed, runs outside their window: in words.
+    pub apps: BTreeMap<App, AppOutcome>,
+    /// Failed runs, missed windows, and runs outside their window, as text.
     pub faults: Vec<String>,
 }
 
-/// What the demo showed on one shop.
+/// The result of one application.
 #[derive(Debug, Clone, Default)]
-pub struct Showing {
-    /// Runs that moved AWSCURRENT, each inside its window.
+pub struct AppOutcome {
+    /// Runs that moved AWSCURRENT inside their window.
     pub rotations: usize,
     pub tally: Tally,
 }
 
 impl Outcome {
-    /// Whether the demo shows what it is to show, on every shop.
+    /// Whether each application had `wanted` rotations without any failure.
     #[must_use]
     pub fn holds(&self, wanted: usize) -> bool {
-        let unharmed = |showing: &Showing| showing.tally.failed == 0;
-        self.rotated(wanted) && self.faults.is_empty() && self.shops.values().all(unharmed)
+        let unharmed = |app_outcome: &AppOutcome| app_outcome.tally.failed == 0;
+        self.rotated(wanted) && self.faults.is_empty() && self.apps.values().all(unharmed)
     }
 
     fn rotated(&self, wanted: usize) -> bool {
-        Shop::ALL.iter().all(|shop| {
-            let showing = self.shops.get(shop);
-            showing.is_some_and(|showing| showing.rotations >= wanted)
+        App::ALL.iter().all(|app| {
+            let app_outcome = self.apps.get(app);
+            app_outcome.is_some_and(|app_outcome| app_outcome.rotations >= wanted)
         })
     }
 
-    fn count(&mut self, shop: Shop, run: &Run) {
+    fn count(&mut self, app: App, run: &Run) {
         let inside = run
             .window
             .zip(run.finished)
             .is_some_and(|(w, end)| w.opens <= run.started && end < w.closes);
         match (run.state, inside) {
-            (RunState::Succeeded, true) => self.shops.entry(shop).or_default().rotations += 1,
+            (RunState::Succeeded, true) => self.apps.entry(app).or_default().rotations += 1,
             (RunState::Succeeded, false) => {
                 self.faults.push(format!(
                     "{}: run {} was not inside its window",
@@ -88,60 +89,60 @@ impl Outcome {
     }
 }
 
-/// Runs the demo until every shop has had so many `rotations`, or it is clear that they will not
-/// come. `begun` gets the address of the dashboard, which is there as long as the demo runs; `show` every run
-/// that ended, with the tally so far of the shop's application.
+/// Runs the demo until each application has had `rotations` rotations, or they are overdue.
+/// `on_start` gets the address of the dashboard, which exists during the demo. `show` gets each
+/// finished run with the connections so far.
 ///
 /// # Errors
-/// [`StageError`] when there is nothing to show it on.
+/// [`DemoError`] if the demo cannot start.
 pub async fn run(
     rotations: usize,
-    begun: impl FnOnce(SocketAddr),
-    show: impl Fn(Shop, &Run, &Tally),
-) -> Result<Outcome, StageError> {
-    let stage = Stage::set(&Shop::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
-    let rotator = stage.rotator.clone();
+    on_start: impl FnOnce(SocketAddr),
+    show: impl Fn(App, &Run, &Tally),
+) -> Result<Outcome, DemoError> {
+    let environment = Environment::start(&App::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
+    let rotator = environment.rotator.clone();
     let mut events = rotator.events.subscribe();
     let metrics = Metrics::default();
     let state = WorkerState::new(
         WindowRunner {
-            permits: Arc::new(Semaphore::new(stage.settings.limits.concurrency)),
+            permits: Arc::new(Semaphore::new(environment.settings.limits.concurrency)),
             rotator: rotator.clone(),
             shutdown: Shutdown::default(),
         },
-        stage.settings.rotations.clone(),
+        environment.settings.rotations.clone(),
         metrics.clone(),
     );
     let clock = &rotator.context.clock;
-    let applications = Applications::serve(&stage.settings.secrets, &metrics, clock).await?;
-    let consumers = Shop::ALL.map(|shop| {
+    let applications = Applications::serve(&environment.settings.secrets, &metrics, clock).await?;
+    let consumers = App::ALL.map(|app| {
         let store = applications.client();
-        (shop, Consumer::start(shop, store, clock.clone()))
+        (app, Consumer::start(app, store, clock.clone()))
     });
-    let endpoint = open_endpoint(&state, stage.settings.server.listen, begun).await?;
-    let (commands, heard) = mpsc::channel(1);
-    let worker = tokio::spawn(async move { schedule(&state, heard).await });
+    let endpoint = open_endpoint(&state, environment.settings.server.listen, on_start).await?;
+    let (commands, received) = mpsc::channel(1);
+    let worker = tokio::spawn(async move { schedule(&state, received).await });
 
     let windows = u32::try_from(rotations)
         .unwrap_or(u32::MAX)
-        .saturating_add(4);
+        .saturating_add(GRACE);
     let deadline = clock.now() + EVERY * windows;
     let mut outcome = Outcome::default();
     while !outcome.rotated(rotations) {
         let happened = tokio::select! {
             happened = events.next_event() => happened,
             () = clock.sleep_until(deadline) => {
-                outcome.faults.push("the rotations did not come in time".into());
+                outcome.faults.push("the rotations did not happen in time".into());
                 break;
             }
         };
         match &happened.event {
-            // What somebody has asked for on the dashboard is not what is counted here.
+            // Manual runs from the dashboard do not count.
             Event::RunFinished { run } if run.window.is_some() => {
-                let of_run = |(shop, _): &&(Shop, Consumer)| shop.rotation() == run.rotation;
-                if let Some((shop, consumer)) = consumers.iter().find(of_run) {
-                    outcome.count(*shop, run);
-                    show(*shop, run, &consumer.tally());
+                let of_run = |(app, _): &&(App, Consumer)| app.rotation() == run.rotation;
+                if let Some((app, consumer)) = consumers.iter().find(of_run) {
+                    outcome.count(*app, run);
+                    show(*app, run, &consumer.tally());
                 }
             }
             Event::WindowMissed {
@@ -154,9 +155,9 @@ pub async fn run(
             _ => {}
         }
     }
-    // The last flip is not survived until the application has met it.
+    // The application must connect after the last flip.
     clock.sleep_until(clock.now() + CACHE * 2).await;
-    // A worker that has stopped by itself has nobody to tell.
+    // The channel is closed if the worker has already exited.
     let _ = commands.send(Command::Stop).await;
     match worker.await {
         Ok(Ok(())) => {}
@@ -164,23 +165,23 @@ pub async fn run(
         Err(error) => outcome.faults.push(format!("the worker ended: {error}")),
     }
     endpoint.abort();
-    for (shop, consumer) in consumers {
-        outcome.shops.entry(shop).or_default().tally = consumer.stop().await;
+    for (app, consumer) in consumers {
+        outcome.apps.entry(app).or_default().tally = consumer.stop().await;
     }
     Ok(outcome)
 }
 
-/// Opens the worker's endpoint, for everybody on this machine: there is nothing to keep in a demo.
+/// Opens the endpoint of the worker without a token, on this machine only.
 async fn open_endpoint(
     state: &WorkerState,
     listen: SocketAddr,
-    begun: impl FnOnce(SocketAddr),
-) -> Result<JoinHandle<std::io::Result<()>>, StageError> {
-    let gate = TokenAuth::new(None).map_err(|error| StageError::Other(error.to_string()))?;
+    on_start: impl FnOnce(SocketAddr),
+) -> Result<JoinHandle<()>, DemoError> {
+    let gate =
+        TokenAuth::new(None, Vec::new()).map_err(|error| DemoError::Other(error.to_string()))?;
     let listener = Listener::bind(listen, None).await;
-    let listener = listener.map_err(StageError::Endpoint)?;
-    begun(listener.address());
-    let service =
-        admin::router(state.clone(), Arc::new(gate)).into_make_service_with_connect_info::<Peer>();
-    Ok(tokio::spawn(axum::serve(listener, service).into_future()))
+    let listener = listener.map_err(DemoError::Endpoint)?;
+    on_start(listener.address());
+    let router = admin::router(state.clone(), Arc::new(gate));
+    Ok(tokio::spawn(listener.serve(router, std::future::pending())))
 }

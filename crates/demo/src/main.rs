@@ -1,10 +1,10 @@
-//! `make demo`: the main job of twinkey on a real PostgreSQL and a real MariaDB, in about a minute.
+//! `make demo`: rotations of a real PostgreSQL and a real MariaDB under load, for about a minute.
 
+mod app;
 mod applications;
 mod consumer;
+mod environment;
 mod experiment;
-mod shop;
-mod stage;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -14,9 +14,9 @@ use clap::Parser;
 use twinkey::journal::{Run, RunState};
 use twinkey_core::telemetry::{self, LogFormat};
 
+use crate::app::App;
 use crate::consumer::Tally;
 use crate::experiment::{CACHE, EVERY, WINDOW};
-use crate::shop::Shop;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -62,7 +62,7 @@ async fn run(args: Args) -> Result<bool, Box<dyn std::error::Error>> {
         CACHE.as_secs()
     );
     let wanted = usize::from(args.rotations);
-    let outcome = experiment::run(wanted, begun, show)
+    let outcome = experiment::run(wanted, on_start, show)
         .await
         .map_err(|error| {
             format!(
@@ -71,14 +71,14 @@ hint: {}",
                 error.hint()
             )
         })?;
-    for (shop, showing) in &outcome.shops {
-        let tally = &showing.tally;
+    for (app, app_outcome) in &outcome.apps {
+        let tally = &app_outcome.tally;
         let users = tally.by_user.iter();
         let users: Vec<String> = users.map(|(user, n)| format!("{user} {n}")).collect();
         anstream::println!(
             "{STRONG}{}: {} rotations, each inside its window; {} connections ({}), {} failed{STRONG:#}",
-            shop.engine(),
-            showing.rotations,
+            app.engine(),
+            app_outcome.rotations,
             tally.connected,
             users.join(", "),
             tally.failed
@@ -98,13 +98,13 @@ hint: {}",
     }
 }
 
-fn begun(dashboard: SocketAddr) {
+fn on_start(dashboard: SocketAddr) {
     anstream::println!(
         "The worker's dashboard, as long as this lasts: {STRONG}http://{dashboard}/{STRONG:#}\n"
     );
 }
 
-fn show(shop: Shop, run: &Run, tally: &Tally) {
+fn show(app: App, run: &Run, tally: &Tally) {
     let (Some(window), Some(finished)) = (run.window, run.finished) else {
         return;
     };
@@ -119,7 +119,7 @@ fn show(shop: Shop, run: &Run, tally: &Tally) {
     anstream::println!(
         "{style}{mark}{style:#} {} {:<8}  {from:>9} -> {STRONG}{to:<9}{STRONG:#}  {DIM}began {lag} ms after the opening, took {took} ms;{DIM:#} connections so far: {}, failed: {}",
         window.opens.format("%H:%M:%S"),
-        shop.engine(),
+        app.engine(),
         tally.connected,
         tally.failed
     );

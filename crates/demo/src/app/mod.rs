@@ -1,35 +1,35 @@
-//! The two shops of the demo: the same application on two engines, each with a secret and a
-//! rotation of its own.
+//! The two applications of the demo: the same on two engines, each with its own secret and
+//! rotation.
 
 mod mariadb;
 mod postgres;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::stage::StageError;
+use crate::environment::DemoError;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::password::PasswordPolicy;
 
-/// Which shop.
+/// An application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shop {
+pub enum App {
     Postgres,
     Mariadb,
 }
 
-/// An open shop. Dropping it stops its server.
-pub(super) struct Premises {
+/// A running database server of an application. Dropping it stops the server.
+pub(super) struct RunningApp {
     /// The documents of the master's and of the application's secret.
     pub(super) master: SecretString,
     pub(super) app: SecretString,
     _server: Box<dyn Send + Sync>,
 }
 
-impl Shop {
+impl App {
     pub const ALL: [Self; 2] = [Self::Postgres, Self::Mariadb];
 
-    /// As the secrets' field `engine` names it.
+    /// The value of the field `engine` in secrets.
     #[must_use]
     pub const fn engine(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Shop {
         }
     }
 
-    /// The rotation's name.
+    /// The name of the rotation.
     #[must_use]
     pub const fn rotation(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Shop {
         }
     }
 
-    /// The application's secret.
+    /// The name of the application's secret.
     #[must_use]
     pub const fn secret(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Shop {
         }
     }
 
-    /// The master's.
+    /// The name of the master secret.
     #[must_use]
     pub const fn master_secret(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Shop {
         }
     }
 
-    /// What the application must be able to do.
+    /// The probe of the rotation.
     pub(super) const fn probe(self) -> &'static str {
         match self {
             Self::Postgres => "SELECT count(*) FROM app.orders WHERE false",
@@ -73,17 +73,17 @@ impl Shop {
         }
     }
 
-    /// Whether its server is there to be started.
-    pub(super) fn look_for_server(self) -> Result<(), StageError> {
+    /// Checks that its server is installed.
+    pub(super) fn find_server(self) -> Result<(), DemoError> {
         match self {
             Self::Postgres => postgres::server().map(drop),
             Self::Mariadb => mariadb::server().map(drop),
         }
     }
 
-    /// Starts its server, with a master that is no superuser (as on RDS) and an application's user
-    /// with a table.
-    pub(super) async fn open(self) -> Result<Premises, StageError> {
+    /// Starts its server, with a master that is not a superuser (as on RDS), and a user of the
+    /// application with a table.
+    pub(super) async fn open(self) -> Result<RunningApp, DemoError> {
         let (master, app) = (password()?, password()?);
         let (port, server): (u16, Box<dyn Send + Sync>) = match self {
             Self::Postgres => {
@@ -95,7 +95,7 @@ impl Shop {
                 (server.port(), Box::new(server))
             }
         };
-        Ok(Premises {
+        Ok(RunningApp {
             master: self.document(port, "rdsmaster", &master),
             app: self.document(port, "app", &app),
             _server: server,
@@ -111,7 +111,8 @@ impl Shop {
         SecretString::from(document.to_string())
     }
 
-    /// Opens a connection with what the secret holds, and writes a row; gives the user that signed in.
+    /// Opens a connection with a secret's document and writes a row. Returns the user that signed
+    /// in.
     pub(super) async fn write_a_row(self, document: &Document) -> Result<String, sqlx::Error> {
         match self {
             Self::Postgres => postgres::write_a_row(document).await,
@@ -120,8 +121,8 @@ impl Shop {
     }
 }
 
-fn password() -> Result<Sensitive, StageError> {
+fn password() -> Result<Sensitive, DemoError> {
     PasswordPolicy::default()
         .generate()
-        .map_err(|_| StageError::Other("the operating system gave no randomness".into()))
+        .map_err(|_| DemoError::Other("the random generator of the operating system failed".into()))
 }

@@ -1,34 +1,34 @@
-//! What the demo is shown on: its shops, their secrets in an embedded store, and the settings of one
-//! worker for all of them.
+//! The environment of the demo: databases, their secrets in an embedded store, and the settings of
+//! one worker.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::shop::{Premises, Shop};
+use crate::app::{App, RunningApp};
 use twinkey::config::settings::{
     GrantsMode, InUse, JournalLocation, Limits, Missed, Rotation, SecretsBackend, Server, Settings,
     StandbyMode, TlsSettings,
 };
 use twinkey::journal::{JournalError, SqliteJournal};
-use twinkey::rotation::event::Events;
-use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::run::Rotator;
 use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::admin_cache::IdleAdmins;
 use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey::rotation::event::Events;
+use twinkey::rotation::run::Rotator;
 use twinkey::schedule::{Schedule, WindowPlan};
 use twinkey_core::aws::Aws;
+use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_core::telemetry::Clock;
 use twinkey_engines::{EngineOptions, TlsMode};
 use twinkey_stores::StoreError;
 use twinkey_stores::local::LocalStore;
 use twinkey_testkit::LaunchError;
-use twinkey_core::code::Diagnostic;
 
-/// Why there is no stage.
+/// Errors of the demo's start.
 #[derive(Debug, thiserror::Error)]
-pub enum StageError {
+pub enum DemoError {
     #[error(transparent)]
     Launch(#[from] LaunchError),
     #[error(transparent)]
@@ -45,8 +45,8 @@ pub enum StageError {
     Other(String),
 }
 
-impl StageError {
-    /// What to do now.
+impl DemoError {
+    /// The remedy.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -56,49 +56,48 @@ impl StageError {
             Self::Database(_) | Self::Other(_) => {
                 "this is a defect of the demo: please report it".into()
             }
-            Self::Endpoint(_) => "is the loopback interface up? `ip addr show lo` tells".into(),
+            Self::Endpoint(_) => "bring the loopback interface up (`ip link set lo up`)".into(),
             Self::Folder(_) => "make the temporary folder writable (TMPDIR chooses another)".into(),
         }
     }
 }
 
-/// A set stage. Dropping it stops the servers and removes their files.
-pub struct Stage {
+/// A running environment. Dropping it stops the servers and removes their files.
+pub struct Environment {
     pub settings: Settings,
     pub rotator: Rotator,
-    _shops: Vec<Premises>,
+    _apps: Vec<RunningApp>,
     _folder: Folder,
 }
 
-impl Stage {
-    /// Opens the shops and stores their secrets. A server that is not installed is an error before
-    /// any is started.
+impl Environment {
+    /// Starts the servers and stores their secrets. If a server is not installed, none is started.
     ///
     /// # Errors
-    /// [`StageError`]
-    pub async fn set(
-        shops: &[Shop],
+    /// [`DemoError`]
+    pub async fn start(
+        apps: &[App],
         min_interval: Duration,
         every: Duration,
         window: Duration,
-    ) -> Result<Self, StageError> {
-        for shop in shops {
-            shop.look_for_server()?;
+    ) -> Result<Self, DemoError> {
+        for app in apps {
+            app.find_server()?;
         }
         let folder = Folder::make()?;
         let store =
             LocalStore::open(&folder.file("secrets.db"), &folder.file("secrets.key")).await?;
-        let mut premises = Vec::new();
-        for shop in shops {
-            let open = shop.open().await?;
+        let mut running = Vec::new();
+        for app in apps {
+            let open = app.open().await?;
             store
-                .create_or_put(shop.master_secret(), &open.master)
+                .create_or_put(app.master_secret(), &open.master)
                 .await?;
-            store.create_or_put(shop.secret(), &open.app).await?;
-            premises.push(open);
+            store.create_or_put(app.secret(), &open.app).await?;
+            running.push(open);
         }
         let journal = SqliteJournal::open(&folder.file("journal.db")).await?;
-        let settings = settings(shops, &folder, min_interval, every, window)?;
+        let settings = settings(apps, &folder, min_interval, every, window)?;
         Ok(Self {
             rotator: Rotator {
                 context: RunContext {
@@ -114,28 +113,29 @@ impl Stage {
                 worker: "demo".into(),
             },
             settings,
-            _shops: premises,
+            _apps: running,
             _folder: folder,
         })
     }
 }
 
 fn settings(
-    shops: &[Shop],
+    apps: &[App],
     folder: &Folder,
     min_interval: Duration,
     every: Duration,
     window: Duration,
-) -> Result<Settings, StageError> {
+) -> Result<Settings, DemoError> {
     let seconds = u32::try_from(every.as_secs()).unwrap_or(u32::MAX);
     let windows = WindowPlan::for_demo(Schedule::every_seconds(seconds), window)
-        .map_err(|e| StageError::Other(e.to_string()))?;
+        .map_err(|e| DemoError::Other(e.to_string()))?;
     Ok(Settings {
         notify: Vec::new(),
         hooks: Vec::new(),
         server: Server {
             listen: ([127, 0, 0, 1], 0).into(),
             admin_token: None,
+            tokens: Vec::new(),
             tls: None,
         },
         journal: JournalLocation::Sqlite(folder.file("journal.db")),
@@ -149,19 +149,19 @@ fn settings(
             per_host: 4,
             store_writes_per_second: 40,
         },
-        rotations: shops
+        rotations: apps
             .iter()
-            .map(|shop| rotation(*shop, &windows, min_interval))
+            .map(|app| rotation(*app, &windows, min_interval))
             .collect(),
     })
 }
 
-fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotation {
+fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation {
     Rotation {
-        name: shop.rotation().into(),
-        secret: shop.secret().into(),
+        name: app.rotation().into(),
+        secret: app.secret().into(),
         windows: Some(windows.clone()),
-        master_secret: Some(shop.master_secret().into()),
+        master_secret: Some(app.master_secret().into()),
         master_host: None,
         masters: None,
         engine: None,
@@ -173,10 +173,10 @@ fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotatio
         retire_after: None,
         heartbeat: None,
         missed: Missed::Skip,
-        probe: vec![shop.probe().into()],
+        probe: vec![app.probe().into()],
         password: PasswordPolicy::default(),
         tls: TlsSettings {
-            // The server is this machine's own, on loopback.
+            // The server listens on loopback.
             mode: Some(TlsMode::Disable),
             ca_file: None,
         },
@@ -184,7 +184,7 @@ fn rotation(shop: Shop, windows: &WindowPlan, min_interval: Duration) -> Rotatio
     }
 }
 
-/// A private temporary folder, removed in the end.
+/// A private temporary folder. Dropping it removes it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -202,7 +202,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is in the temporary folder, where it is swept up in time.
+        // The system removes the rest of the temporary folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

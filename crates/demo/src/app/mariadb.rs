@@ -1,27 +1,27 @@
-//! The shop on MariaDB.
+//! The application on MariaDB.
 
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 
-use crate::stage::StageError;
+use crate::environment::DemoError;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
 use twinkey_testkit::mysql::{Flavor, LaunchError, LocalMysql, Options, text_literal};
 
-pub(super) fn server() -> Result<Options, StageError> {
+pub(super) fn server() -> Result<Options, DemoError> {
     Ok(Options::new(LocalMysql::find(Flavor::Mariadb)?))
 }
 
-/// As on RDS: the superuser stays out of it, and the master, which is none, makes the application's
-/// user. The master may make users, see their sessions, read how they were made, and pass on what
-/// the application may do.
-pub(super) async fn open(master: &Sensitive, app: &Sensitive) -> Result<LocalMysql, StageError> {
+/// Starts a server with accounts as on RDS: the master, which is not a superuser, creates the
+/// application's user. The master may create users, see their sessions, read their definitions, and
+/// grant the application's privileges.
+pub(super) async fn open(master: &Sensitive, app: &Sensitive) -> Result<LocalMysql, DemoError> {
     let options = server()?;
     let start = move || -> Result<LocalMysql, LaunchError> { LocalMysql::start(&options) };
     let server = tokio::task::spawn_blocking(start)
         .await
-        .map_err(|e| StageError::Other(e.to_string()))??;
+        .map_err(|e| DemoError::Other(e.to_string()))??;
     let superuser = server.superuser();
     let mut root = sign_in(&superuser.username, &superuser.password, server.port())
         .connect()
@@ -41,15 +41,16 @@ pub(super) async fn open(master: &Sensitive, app: &Sensitive) -> Result<LocalMys
     rds.execute(create_user("app", app)).await?;
     rds.execute("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON shop.* TO app@'%'")
         .await?;
-    let mut shop = sign_in("app", app, server.port())
+    let mut connection = sign_in("app", app, server.port())
         .database("shop")
         .connect()
         .await?;
-    shop.execute(
-        "CREATE TABLE orders (id bigint AUTO_INCREMENT PRIMARY KEY, \
+    connection
+        .execute(
+            "CREATE TABLE orders (id bigint AUTO_INCREMENT PRIMARY KEY, \
          made_by varchar(80) NOT NULL DEFAULT (SUBSTRING_INDEX(USER(), '@', 1)))",
-    )
-    .await?;
+        )
+        .await?;
     Ok(server)
 }
 

@@ -1,26 +1,26 @@
-//! The shop on PostgreSQL.
+//! The application on PostgreSQL.
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 
-use crate::stage::StageError;
+use crate::environment::DemoError;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
 use twinkey_testkit::postgres::{LaunchError, LocalPostgres, Options};
 
-pub(super) fn server() -> Result<Options, StageError> {
+pub(super) fn server() -> Result<Options, DemoError> {
     Ok(Options::new(LocalPostgres::find(None)?))
 }
 
-/// As on RDS: the superuser stays out of it, the master is made with CREATEROLE, and it makes the
-/// application's user.
-pub(super) async fn open(master: &Sensitive, app: &Sensitive) -> Result<LocalPostgres, StageError> {
+/// Starts a server with roles as on RDS: the master has CREATEROLE and creates the application's
+/// user.
+pub(super) async fn open(master: &Sensitive, app: &Sensitive) -> Result<LocalPostgres, DemoError> {
     let options = server()?;
     let start = move || -> Result<LocalPostgres, LaunchError> { LocalPostgres::start(&options) };
     let server = tokio::task::spawn_blocking(start)
         .await
-        .map_err(|e| StageError::Other(e.to_string()))??;
+        .map_err(|e| DemoError::Other(e.to_string()))??;
     let superuser = server.superuser();
     let to = |user: &str, password: &Sensitive, database: &str| {
         sign_in(user, password, database, server.port())
@@ -39,9 +39,9 @@ pub(super) async fn open(master: &Sensitive, app: &Sensitive) -> Result<LocalPos
     rds.execute(AssertSqlSafe(app_sql)).await?;
     rds.execute("CREATE DATABASE shop").await?;
     rds.execute("GRANT CREATE ON DATABASE shop TO app").await?;
-    let mut shop = to("app", app, "shop").connect().await?;
-    shop.execute("CREATE SCHEMA app").await?;
-    shop.execute("CREATE TABLE app.orders (id bigserial PRIMARY KEY, made_by name NOT NULL DEFAULT session_user)")
+    let mut connection = to("app", app, "shop").connect().await?;
+    connection.execute("CREATE SCHEMA app").await?;
+    connection.execute("CREATE TABLE app.orders (id bigserial PRIMARY KEY, made_by name NOT NULL DEFAULT session_user)")
         .await?;
     Ok(server)
 }
