@@ -4,5 +4,6 @@ mod heartbeat;
 mod hooks;
 mod metrics;
 mod notify;
+mod on_demand;
 mod service_manager;
 pub mod worker;
