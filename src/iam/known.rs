@@ -51,6 +51,22 @@ impl KnownRotation<'_> {
         self.engine == Some(EngineKind::Redshift)
     }
 
+    /// Whether the RDS API may have to name the master's host: RDS manages the master, or may.
+    ///
+    /// RDS and DocumentDB name the secrets that they manage `rds!…`.
+    pub(super) fn asks_rds(&self) -> bool {
+        let is_managed = |name: &String| {
+            let name = name.split_once(":secret:").map_or(&**name, |(_, name)| name);
+            name.starts_with("rds!")
+        };
+        let masters = self.rotation.masters.iter().flatten();
+        let managed = match &self.master {
+            Some(master) => is_managed(master),
+            None => masters.into_iter().any(is_managed),
+        };
+        managed && self.rotation.master_host.is_none() && !self.is_redshift()
+    }
+
     /// The secret of the master's password.
     pub(super) fn master_secret(&self) -> Option<&str> {
         let by_user = self.is_redshift() && self.rotation.options.redshift.db_user.is_some();

@@ -62,6 +62,7 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
         &MASTER,
         masters().map(arn),
     ));
+    rds(rotations, scope, all);
     // ListSecrets supports no resources ("Actions, resources, and condition keys for AWS Secrets Manager").
     all.statements.push(Statement::allow(
         "Readiness",
@@ -92,6 +93,24 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
     for keys in [rotated_keys, master_keys] {
         all.statements.push(keys.when(through(&scope.region)));
     }
+}
+
+/// The calls that find the hosts of masters that RDS manages. A listing covers all databases ("Actions,
+/// resources, and condition keys for Amazon RDS"); clusters of DocumentDB are among them.
+fn rds(rotations: &[KnownRotation<'_>], scope: &AccountScope, all: &mut Policy) {
+    if !rotations.iter().any(KnownRotation::asks_rds) {
+        return;
+    }
+    all.statements.push(Statement::allow(
+        "HostsOfManagedMasters",
+        &["rds:DescribeDBInstances"],
+        [scope.arn("rds", "db:*")],
+    ));
+    all.statements.push(Statement::allow(
+        "HostsOfManagedClusters",
+        &["rds:DescribeDBClusters"],
+        [scope.arn("rds", "cluster:*")],
+    ));
 }
 
 /// The ARN of a key, given by ARN or id. A policy does not resolve an alias

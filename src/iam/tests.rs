@@ -82,6 +82,45 @@ fn a_rotation_allows_its_secret_and_its_master() {
 }
 
 #[test]
+fn a_managed_master_without_a_host_allows_the_calls_to_rds() {
+    let rotation = |more: &str| {
+        format!("[[rotation]]\nname = \"a\"\nsecret = \"a\"\nengine = \"postgres\"\n{more}\n")
+    };
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!cluster-1-AbCdEf";
+    for (more, asks) in [
+        ("master_secret = \"rds!db-1\"".to_owned(), true),
+        (format!("master_secret = \"{arn}\""), true),
+        ("masters = [\"rds!*\"]".to_owned(), true),
+        ("master_secret = \"rds!db-1\"\nmaster_host = \"db\"".to_owned(), false),
+        ("master_secret = \"prod/master\"".to_owned(), false),
+        ("master_secret = \"prod/master\"\nmasters = [\"rds!*\"]".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let text = rotation(&more);
+        let all = read(&policy_of(&text, &Known::default()));
+        let expected = |action: &str, resource: &str| {
+            let resource = format!("arn:aws:rds:eu-west-1:123456789012:{resource}");
+            asks.then(|| (json!([action]), json!([resource])))
+        };
+        assert_eq!(
+            all.get("HostsOfManagedMasters").cloned(),
+            expected("rds:DescribeDBInstances", "db:*"),
+            "{more}"
+        );
+        assert_eq!(
+            all.get("HostsOfManagedClusters").cloned(),
+            expected("rds:DescribeDBClusters", "cluster:*"),
+            "{more}"
+        );
+        let settings = parse_toml(&format!("{AWS}{text}"));
+        let paths = paths(&settings, "eu-west-1", &Known::default());
+        let has = |host: &str| paths.iter().any(|path| path.host == host);
+        assert_eq!(has("rds.eu-west-1.amazonaws.com"), asks, "{more}");
+        assert_eq!(has("db"), more.contains("master_host"), "{more}");
+    }
+}
+
+#[test]
 fn a_partial_arn_gets_a_wildcard_suffix() {
     let whole = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:prod/orders-AbC123";
     let partial = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/ord-ers";

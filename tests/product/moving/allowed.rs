@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use sqlx::Executor;
 use tempfile::TempDir;
 use tokio::process::Command;
+use twinkey_stores::{SecretStore, Selector, stage};
+use twinkey_testkit::aws::rds::RdsDatabase;
 use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
@@ -19,6 +21,7 @@ use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
 use twinkey_testkit::environment::documentdb::LocalMongo;
 use twinkey_testkit::environment::{Database, FIRST, Setup, free_address, until};
 
+const MANAGED: &str = "rds!cluster-shop";
 const MASTER: &str = "Master-0123456789-abcdef-XYZ";
 
 /// A server with the first user of a pair and a master, and both secrets in the stand-in.
@@ -34,6 +37,21 @@ async fn database<D: Database>(house: &RedshiftFixture) -> D {
         put(house, &format!("{}/{name}", D::ENGINE), &document).await;
     }
     server
+}
+
+/// A master secret as RDS manages it: without a host, which the RDS API reports for a cluster.
+async fn manage_master(house: &RedshiftFixture, from: &str, name: &str) {
+    let store = house.stand_in.store();
+    let current = store.get(from, Selector::Stage(stage::CURRENT)).await;
+    let master: Json = serde_json::from_str(current.unwrap().value.expose_secret()).unwrap();
+    let managed = json!({"username": master["username"], "password": master["password"]});
+    put(house, name, &managed).await;
+    let port = master["port"].as_u64().unwrap();
+    let cluster = RdsDatabase {
+        endpoint: Some(("127.0.0.1".into(), port.try_into().unwrap())),
+        master_secret: Some(store.describe(name).await.unwrap().arn),
+    };
+    house.stand_in.rds().add_cluster("shop", cluster);
 }
 
 async fn put(house: &RedshiftFixture, name: &str, document: &Json) {
@@ -132,10 +150,11 @@ async fn the_policy_allows_exactly_the_calls_that_are_made() {
         database::<LocalMysql>(&house).await,
         database::<LocalMongo>(&house).await,
     );
+    manage_master(&house, "mariadb/master", MANAGED).await;
     let recorder = Recorder::start(&house.stand_in.url()).await;
     let address = free_address();
-    let of_engine = |name: &str, database: &str| {
-        let more = format!("engine = \"{database}\"\nmaster_secret = \"{name}/master\"");
+    let of_engine = |name: &str, database: &str, master: &str| {
+        let more = format!("engine = \"{database}\"\nmaster_secret = \"{master}\"");
         rotation(name, &more)
     };
     let warehouse = format!(
@@ -150,9 +169,9 @@ async fn the_policy_allows_exactly_the_calls_that_are_made() {
          [[hook]]\nkind = \"ecs-redeploy\"\nrotations = [\"postgres\"]\ncluster = \"prod\"\nservices = [\"orders\", \"billing\"]\n"
     );
     let rotations = [
-        of_engine("postgres", "postgres"),
-        of_engine("mariadb", "mariadb"),
-        of_engine("mongo", "documentdb"),
+        of_engine("postgres", "postgres", "postgres/master"),
+        of_engine("mariadb", "mariadb", MANAGED),
+        of_engine("mongo", "documentdb", "mongo/master"),
         warehouse,
         receivers,
     ];
@@ -316,7 +335,9 @@ async fn all_calls_of_all_tests_are_actions_that_a_policy_allows() {
     for redshift in ["cluster = \"c\"", "workgroup = \"w\""] {
         let more = format!("engine = \"redshift\"\nredshift = {{ {redshift} }}");
         let nowhere = Recorder::start("http://127.0.0.1:9").await;
-        let folder = ConfigFolder::new(&config(&nowhere, &rotation("house", &more)));
+        let managed = rotation("managed", &format!("master_secret = \"{MANAGED}\""));
+        let rotations = rotation("house", &more) + &managed;
+        let folder = ConfigFolder::new(&config(&nowhere, &rotations));
         let all = allowed(&folder.policy(&[]).await);
         allowed_actions.extend(all.into_iter().map(|permission| permission.action));
     }

@@ -60,6 +60,8 @@ pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
         ("redshift-data", "BatchExecuteStatement") => of_batch(call, action),
         // These calls name no resource.
         ("redshift-data", _) => vec![permission(action, "*")],
+        ("rds", "DescribeDBInstances") => vec![permission(action, arn("rds", "db:*"))],
+        ("rds", "DescribeDBClusters") => vec![permission(action, arn("rds", "cluster:*"))],
         ("sns", "Publish") => vec![permission(action, text("TopicArn"))],
         ("events", "PutEvents") => {
             let bus = call.parameters["Entries"][0]["EventBusName"]
