@@ -75,7 +75,7 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "a_file_that_is_not_a_journal_is_reported_and_kept",
         ),
         Code::HostUntrusted => (
-            "product/trust/masters.rs",
+            "product/masters/hosts.rs",
             "a_master_without_a_trusted_host_is_refused",
         ),
         Code::Internal => (

@@ -7,6 +7,7 @@ mod docs;
 mod engines;
 mod faults;
 mod leaks;
+mod masters;
 mod moving;
 mod packaging;
 mod rotations;

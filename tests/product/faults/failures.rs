@@ -83,13 +83,13 @@ async fn each_broken_secret_has_its_own_code_and_names_what_is_wrong() {
     env.put(MASTER_SECRET, &without(master.clone(), "username"))
         .await;
     is_refused(&env, "secret_malformed").await;
-    // A managed master secret has only the credentials.
+    // A managed master secret has only the credentials, and nothing names its host here.
     env.put(
         MASTER_SECRET,
         &json!({"username": "rdsmaster", "password": master["password"]}),
     )
     .await;
-    env.run_ok(&["rotate", "shop"]).await;
+    is_refused(&env, "host_untrusted").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,10 @@ impl LeakFixture for RedshiftFixture {
     }
 
     fn master(&self) -> Json {
-        json!({"username": "admin", "password": fixture::MASTER})
+        json!({
+            "username": "admin", "password": fixture::MASTER,
+            "dbClusterIdentifier": twinkey_testkit::aws::redshift::CLUSTER,
+        })
     }
 
     async fn put_text(&self, name: &str, text: &str) {

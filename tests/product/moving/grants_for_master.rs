@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::engines::redshift::fixture::{self, Deployment, RedshiftFixture};
 use crate::engines::redshift::rotations::furnish;
-use twinkey_testkit::aws::redshift::HOME;
+use twinkey_testkit::aws::redshift::{CLUSTER, HOME};
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 use twinkey_testkit::environment::{Database, Environment, MASTER_SECRET, Setup, run};
@@ -199,7 +199,9 @@ async fn a_redshift_admin_rotates_with_the_printed_statements() {
     for statement in statements.into_iter().chain(last.split("; ")) {
         house.dba(HOME, &[statement.trim_end_matches(';')]).await;
     }
-    let document = json!({"username": "new_admin", "password": password});
+    let document = json!({
+        "username": "new_admin", "password": password, "dbClusterIdentifier": CLUSTER,
+    });
     let value = SecretString::from(document.to_string());
     let store = house.stand_in.store();
     store

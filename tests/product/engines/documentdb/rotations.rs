@@ -1,13 +1,14 @@
 //! Consecutive rotations on DocumentDB.
 
 use secrecy::SecretString;
-use twinkey_stores::stage;
+use twinkey_stores::{SecretStore, stage};
 
 use super::fixture::DocumentdbFixture;
 use super::{active, assert_pair_is_equal};
 use crate::engines::pair::{PairFixture, assert_three_rotations, pair_tests};
+use twinkey_testkit::aws::rds::RdsDatabase;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
-use twinkey_testkit::environment::{Backend, MASTER_SECRET, Setup, SECRET, StandIn};
+use twinkey_testkit::environment::{Backend, Database, MASTER_SECRET, SECRET, Setup, StandIn};
 use twinkey_testkit::pki::Pki;
 
 pair_tests!(
@@ -47,10 +48,18 @@ async fn three_rotations_over_verified_tls_keep_the_pair_equal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_master_secret_without_host_uses_the_rotated_secrets() {
+async fn a_managed_master_signs_in_at_the_cluster_that_rds_names() {
     let env = MongoEnvironment::on_mongo(Setup::default()).await;
     let managed = serde_json::json!({ "username": "rdsmaster", "password": plain(&env.master) });
     env.put(MASTER_SECRET, &managed).await;
+    env.refuses(&["rotate", "shop"], "host_untrusted").await;
+    let stand_in = env.stand_in();
+    let master = stand_in.store().describe(MASTER_SECRET).await.unwrap();
+    let cluster = RdsDatabase {
+        endpoint: Some(("127.0.0.1".into(), env.server.port())),
+        master_secret: Some(master.arn),
+    };
+    stand_in.rds().add_cluster("shop", cluster);
     env.run_ok(&["rotate", "shop"]).await;
     assert_pair_is_equal(&env).await;
 }

@@ -57,16 +57,21 @@ impl RedshiftFixture {
         fixture
             .dba(HOME, &[&admin, &app, &format!("CREATE DATABASE {OTHER}")])
             .await;
-        let master = json!({"username": "admin", "password": MASTER});
-        fixture.put(MASTER_SECRET, &master).await;
+        let mut master = json!({
+            "username": "admin", "password": MASTER,
+            "host": "127.0.0.1", "port": fixture.redshift().server().port(),
+        });
         let mut document = json!({
             "engine": "redshift", "host": "127.0.0.1", "port": fixture.redshift().server().port(),
             "username": "app", "password": FIRST, "dbname": HOME, "kept": [1, 2.50, null],
         });
-        match deployment {
-            Deployment::Cluster => document["dbClusterIdentifier"] = json!(CLUSTER),
-            Deployment::Workgroup => document["workgroupName"] = json!(WORKGROUP),
-        }
+        let (field, target) = match deployment {
+            Deployment::Cluster => ("dbClusterIdentifier", CLUSTER),
+            Deployment::Workgroup => ("workgroupName", WORKGROUP),
+        };
+        master[field] = json!(target);
+        document[field] = json!(target);
+        fixture.put(MASTER_SECRET, &master).await;
         fixture.put(SECRET, &document).await;
         fixture.configure(redshift, more);
         fixture
@@ -110,7 +115,7 @@ impl RedshiftFixture {
         self.redshift().dba(database, statements).await;
     }
 
-    async fn put(&self, name: &str, document: &Json) {
+    pub async fn put(&self, name: &str, document: &Json) {
         let text = SecretString::from(document.to_string());
         let store = self.stand_in.store();
         store.create_or_put(name, &text).await.unwrap();

@@ -8,3 +8,4 @@ pub mod interruptions;
 pub mod rotations;
 mod scale;
 pub mod secrecy;
+mod trust;

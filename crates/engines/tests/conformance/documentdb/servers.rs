@@ -185,6 +185,16 @@ async fn an_admin_follows_a_reader_to_its_primary(server: &Server) {
     assert!(!before.log().contains("findAndModify"), "{}", before.log());
     admin.close().await;
 
+    // A reader could name a server of its own for the master's password.
+    let elsewhere = format!("127.0.0.1:{}", server.relay.port());
+    set_hello(&before, &reader(Some(elsewhere.clone()), Some(server.mechanisms)));
+    let Err(error) = server.engine.admin(&target, &server.master).await else {
+        panic!("a primary on another host must be refused");
+    };
+    assert_eq!(error.code(), Code::HostUntrusted);
+    assert!(error.to_string().contains(&elsewhere), "{error}");
+    assert!(error.hint().contains("writer's"), "{}", error.hint());
+
     set_hello(&before, &reader(None, Some(server.mechanisms)));
     let Err(error) = server.engine.admin(&target, &server.master).await else {
         panic!("a reader without a primary must be refused");

@@ -121,6 +121,8 @@ fn context(stand_in: &StandIn, deployment: Deployment) -> EngineContext {
         master_secret: Some("master".into()),
         cluster: (deployment == Deployment::Provisioned).then(|| CLUSTER.into()),
         workgroup: (deployment == Deployment::Serverless).then(|| WORKGROUP.into()),
+        master_cluster: (deployment == Deployment::Provisioned).then(|| CLUSTER.into()),
+        master_workgroup: (deployment == Deployment::Serverless).then(|| WORKGROUP.into()),
         aws: Aws::from_config(sdk_config(&stand_in.url())),
     }
 }
