@@ -162,14 +162,18 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
 /// `master_host` in the config, if the master secret names another host, which counts first.
 fn unused_master_host(request: &RunRequest<'_>, observation: &Observation) -> Option<Finding> {
     let configured = request.rotation.master_host.as_ref()?;
-    let used = &observation.master.target.host;
-    if same_host(&configured.host, used) {
+    let target = &observation.master.target;
+    let same_port = configured.port.is_none() || configured.port == target.port;
+    if same_host(&configured.host, &target.host) && same_port {
         return None;
     }
     Some(Finding {
         severity: Severity::Note,
         code: None,
-        what: format!("master_host {configured} is not used: the master secret names {used}"),
+        what: format!(
+            "master_host {configured} is not used: the master secret names its own host, {}",
+            target.host
+        ),
         fix: Some("remove master_host from the config, or host from the master secret".into()),
     })
 }
