@@ -1,6 +1,7 @@
 //! `twinkey secret`: secrets of the embedded store.
 
 mod access;
+mod rekey;
 #[cfg(feature = "aws")]
 mod served;
 
@@ -54,15 +55,25 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Replace the key of the embedded store
+    Rekey {
+        /// File with the new key, 32 bytes in base64; by default a random key
+        #[arg(long, value_name = "F")]
+        new_key_file: Option<PathBuf>,
+    },
 }
 
 pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), Failure> {
+    if let Command::Rekey { new_key_file } = command {
+        return rekey::run(config, new_key_file.as_deref()).await;
+    }
     let store = access::open(config).await?;
     let result = match command {
         Command::Put { name, file } => put(&store, &name, file.as_deref()).await,
         Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,
         Command::List { json } => list(&store, json).await,
         Command::Versions { name, json } => versions(&store, &name, json).await,
+        Command::Rekey { .. } => Ok(()),
     };
     store.close().await;
     result

@@ -124,6 +124,7 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
         ],
         "secret list" => vec![in_store(&["secret", "list"])],
         "secret versions" => vec![in_store(&["secret", "versions", P::SECRET])],
+        "secret rekey" => vec![in_store(&["secret", "rekey"])],
         "iam-policy" => {
             let fixture = [
                 "iam-policy",

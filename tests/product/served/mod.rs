@@ -2,6 +2,7 @@
 
 mod clients;
 mod commands;
+mod rekey;
 mod rotations;
 
 use aws_config::SdkConfig;

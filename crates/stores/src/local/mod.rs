@@ -4,7 +4,7 @@
 //! - Two processes (a command and `serve`) change one secret at once. Every change is one
 //!   transaction that holds the file's write lock from before its first read.
 //! - The key file is wrong. The file contains a sealed text, which is opened before anything else.
-//! - Another program edits labels in the file. Labels are sealed (`label_seal`).
+//! - Another program edits labels in the file. Labels are sealed (`labels::seal`).
 //! - A new key is created for an existing file because the key file was moved. A key is created
 //!   only while the file contains no sealed text.
 //! - The store behaves unlike AWS. The rules are pure functions (`labels`), and one conformance
@@ -12,13 +12,12 @@
 
 pub mod api;
 mod cache;
-mod label_seal;
+mod keys;
 mod labels;
 mod naming;
 mod random_password;
 mod refusal;
 mod rows;
-mod sealed;
 mod secret_store;
 mod secrets;
 mod versions;
@@ -32,7 +31,8 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use self::cache::Cache;
-use self::sealed::{Binding, SealingKey, key_file};
+use self::keys::{Binding, KeyRing, SealingKey, file as key_file};
+use self::labels::seal as label_seal;
 use self::secrets::NewSecret;
 use self::versions::{Value, stages_of};
 use super::api_error::{ApiCall, CallSubject};
@@ -41,6 +41,8 @@ use crate::sqlite::{self, Database, Writer};
 use twinkey_core::secret::Sensitive;
 
 pub use self::api::router;
+pub use self::keys::Rekeyed;
+pub(crate) use self::keys::file::keep_owner;
 pub use self::refusal::{Refusal, RefusalKind};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/store");
@@ -55,7 +57,7 @@ const LABELS_SEALED: &[u8] = b"twinkey: labels are sealed";
 /// An open store, to be shared in an `Arc`.
 pub struct LocalStore {
     database: Database,
-    key: SealingKey,
+    keys: KeyRing,
     cache: Cache,
 }
 
@@ -86,13 +88,13 @@ impl LocalStore {
         let mut writer = database.writer().await.map_err(|e| unavailable(&e))?;
         let tx = sqlite::write(&mut writer).await;
         let mut tx = tx.map_err(|e| unavailable(&e))?;
-        let key = unlock(&mut tx, key_path, &unavailable).await?;
+        let keys = unlock(&mut tx, key_path, &unavailable).await?;
         tx.commit().await.map_err(|e| unavailable(&e))?;
         drop(writer);
         let cache = Cache::new(database.options());
         Ok(Self {
             database,
-            key,
+            keys,
             cache,
         })
     }
@@ -183,9 +185,28 @@ impl LocalStore {
             arn: what,
             version: name,
         };
-        self.key
-            .seal(binding, value.expose_secret().as_bytes())
-            .map_err(|_| Refusal::new(RefusalKind::Encryption, "the value could not be encrypted"))
+        self.seal_newest(binding, value.expose_secret().as_bytes())
+    }
+
+    /// A value of [`Self::seal_external`], sealed again under the newest key.
+    ///
+    /// # Errors
+    /// As [`Self::open_external`].
+    pub fn reseal_external(
+        &self,
+        what: &str,
+        name: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, Refusal> {
+        let value = self.open_external(what, name, sealed)?;
+        self.seal_external(what, name, &value)
+    }
+
+    fn seal_newest(&self, binding: Binding<'_>, value: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let failed = |reason: String| Refusal::new(RefusalKind::Encryption, reason);
+        let key = self.keys.newest().map_err(|e| failed(e.to_string()))?;
+        key.seal(binding, value)
+            .map_err(|_| failed("the value could not be encrypted".into()))
     }
 
     /// Opens a value of [`Self::seal_external`].
@@ -208,7 +229,7 @@ impl LocalStore {
                 "it does not open under the store's key",
             )
         };
-        let mut bytes = self.key.open(binding, sealed).map_err(damaged)?;
+        let mut bytes = self.keys.open(binding, sealed).map_err(damaged)?;
         String::from_utf8(std::mem::take(&mut *bytes))
             .map(Sensitive::from)
             .map_err(|_| Refusal::new(RefusalKind::Decryption, "it is not text"))
@@ -227,34 +248,32 @@ async fn unlock(
     db: &mut SqliteConnection,
     key_path: &Path,
     unavailable: &(dyn Fn(&dyn std::fmt::Display) -> StoreError + Sync),
-) -> Result<SealingKey, StoreError> {
-    let check: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM key_check")
-        .fetch_optional(&mut *db)
-        .await
-        .map_err(|e| unavailable(&e))?;
-    if let Some(check) = check {
-        let key = SealingKey::read(key_path)?;
-        let text = key.open(CHECK, &check).map_err(|_| {
-            key_file(
-                key_path,
-                "is not the key that this store was created with".into(),
-                "restore the store's own key file, or point secrets.path at the file it belongs to",
-            )
-        })?;
+) -> Result<KeyRing, StoreError> {
+    let wrong_key = || {
+        key_file::error(
+            key_path,
+            "is not the key that this store was created with".into(),
+            "restore the store's own key file, or point secrets.path at the file it belongs to",
+        )
+    };
+    if let Some(check) = rows::check(db).await.map_err(|e| unavailable(&e))? {
+        let keys = key_file::read(key_path)?;
+        let (ring, text) = KeyRing::new(key_path, keys, check).ok_or_else(wrong_key)?;
         if **text != *LABELS_SEALED {
-            seal_labels(db, &key).await?;
+            seal_labels(db, &ring).await?;
         }
-        return Ok(key);
+        return Ok(ring);
     }
-    let key = SealingKey::read_or_create(key_path)?;
-    write_check(db, &key)
-        .await
-        .map_err(store_error("ListSecrets", "*", CallSubject::Secret))?;
-    Ok(key)
+    let keys = key_file::read_or_create(key_path)?;
+    let key = keys.last().ok_or_else(wrong_key)?;
+    let check = write_check(db, key).await;
+    let check = check.map_err(store_error("ListSecrets", "*", CallSubject::Secret))?;
+    let (ring, _) = KeyRing::new(key_path, keys, check).ok_or_else(wrong_key)?;
+    Ok(ring)
 }
 
 /// Seals the labels of a file of an earlier version, which has no seals.
-async fn seal_labels(db: &mut SqliteConnection, key: &SealingKey) -> Result<(), StoreError> {
+async fn seal_labels(db: &mut SqliteConnection, keys: &KeyRing) -> Result<(), StoreError> {
     let sealing = async {
         let sealed = rows::every(db).await?;
         if sealed.iter().any(|secret| secret.label_seal.is_some()) {
@@ -263,21 +282,23 @@ async fn seal_labels(db: &mut SqliteConnection, key: &SealingKey) -> Result<(), 
                 "labels are sealed, and the record of that was replaced by an older one",
             ));
         }
-        label_seal::seal_all(db, key).await?;
-        write_check(db, key).await
+        let key = keys.sealing(db).await?;
+        label_seal::seal_all(db, &key).await?;
+        write_check(db, &key).await.map(drop)
     };
     sealing
         .await
         .map_err(store_error("ListSecrets", "*", CallSubject::Secret))
 }
 
-/// Writes the sealed text of the file, which records that labels are sealed.
-async fn write_check(db: &mut SqliteConnection, key: &SealingKey) -> Result<(), Refusal> {
+/// Writes the sealed text of the file, which records that labels are sealed and
+/// names the key of all writes. Returns it.
+async fn write_check(db: &mut SqliteConnection, key: &SealingKey) -> Result<Vec<u8>, Refusal> {
     let check = key
         .seal(CHECK, LABELS_SEALED)
         .map_err(|_| Refusal::new(RefusalKind::Encryption, "the key check could not be sealed"))?;
     rows::set_check(db, &check).await?;
-    Ok(())
+    Ok(check)
 }
 
 /// The error of a refusal, mapped by the same function as AWS's errors.

@@ -26,7 +26,7 @@ pub(super) struct SecretRow {
     pub changed: i64,
     pub deleted: Option<i64>,
     pub due: Option<i64>,
-    /// The seal of the labels; see `label_seal`.
+    /// The seal of the labels; see `labels::seal`.
     pub label_seal: Option<Vec<u8>>,
 }
 
@@ -68,6 +68,13 @@ pub(super) async fn purge(db: &mut SqliteConnection) -> Result<()> {
         .execute(db)
         .await
         .map(drop)
+}
+
+/// The sealed text of the file.
+pub(super) async fn check(db: &mut SqliteConnection) -> Result<Option<Vec<u8>>> {
+    sqlx::query_scalar("SELECT sealed FROM key_check")
+        .fetch_optional(db)
+        .await
 }
 
 /// Stores the sealed text of the file.

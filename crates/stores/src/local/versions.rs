@@ -10,11 +10,11 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use super::cache::VersionSelector;
+use super::keys::{Binding, SealingKey};
 use super::labels::{self, Labels};
 use super::naming::check_token;
 use super::refusal::{Refusal, RefusalKind};
 use super::rows::{self, FoundSecret, SecretRow, VersionRef, VersionRow};
-use super::sealed::Binding;
 use super::{LocalStore, Sensitive, write};
 use crate::{VersionId, stage};
 
@@ -227,7 +227,8 @@ impl LocalStore {
         let mut after = labels::put(before, id, stages)?;
         let mut secret = secret.clone();
         touch(tx, &mut secret).await?;
-        let row = self.seal(&secret, id, value)?;
+        let key = self.keys.sealing(tx).await?;
+        let row = seal(&key, &secret, id, value)?;
         rows::insert_version(tx, &secret.arn, &row).await?;
         rows::set_labels(tx, &secret.arn, before, &after).await?;
         self.prune(tx, &secret, &mut after).await?;
@@ -260,27 +261,6 @@ impl LocalStore {
         Ok(())
     }
 
-    fn seal(
-        &self,
-        secret: &SecretRow,
-        id: &VersionId,
-        value: &Value,
-    ) -> Result<VersionRow, Refusal> {
-        let binding = Binding {
-            arn: &secret.arn,
-            version: &id.0,
-        };
-        let sealed = self.key.seal(binding, value.bytes()).map_err(|_| {
-            Refusal::new(RefusalKind::Encryption, "The value could not be encrypted.")
-        })?;
-        Ok(VersionRow {
-            id: id.0.clone(),
-            is_text: matches!(value, Value::Text(_)),
-            sealed,
-            created: secret.changed,
-        })
-    }
-
     fn unseal(&self, secret: &SecretRow, row: &VersionRow) -> Result<Value, Refusal> {
         let damaged = || {
             Refusal::new(
@@ -295,7 +275,10 @@ impl LocalStore {
             arn: &secret.arn,
             version: &row.id,
         };
-        let mut bytes = self.key.open(binding, &row.sealed).map_err(|_| damaged())?;
+        let mut bytes = self
+            .keys
+            .open(binding, &row.sealed)
+            .map_err(|_| damaged())?;
         let bytes = std::mem::take(&mut *bytes);
         if !row.is_text {
             return Ok(Value::Binary(SecretBox::new(Box::new(bytes))));
@@ -316,6 +299,27 @@ impl LocalStore {
         let same_kind = matches!(stored, Value::Text(_)) == matches!(value, Value::Text(_));
         Ok(same_kind && stored.bytes() == value.bytes())
     }
+}
+
+fn seal(
+    key: &SealingKey,
+    secret: &SecretRow,
+    id: &VersionId,
+    value: &Value,
+) -> Result<VersionRow, Refusal> {
+    let binding = Binding {
+        arn: &secret.arn,
+        version: &id.0,
+    };
+    let sealed = key
+        .seal(binding, value.bytes())
+        .map_err(|_| Refusal::new(RefusalKind::Encryption, "The value could not be encrypted."))?;
+    Ok(VersionRow {
+        id: id.0.clone(),
+        is_text: matches!(value, Value::Text(_)),
+        sealed,
+        created: secret.changed,
+    })
 }
 
 /// The labels of a version, sorted.

@@ -9,6 +9,8 @@
 //! - A label moves that another request has moved. A move names the version that it moves from.
 //! - The rollback version is lost. AWSPREVIOUS follows whenever AWSCURRENT moves.
 
+pub(super) mod seal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::refusal::{Refusal, RefusalKind};

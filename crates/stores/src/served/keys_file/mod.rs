@@ -31,7 +31,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::local::{LocalStore, Refusal};
+use crate::local::{LocalStore, Refusal, RefusalKind, keep_owner};
 use twinkey_core::code::{Code, Diagnostic};
 
 use super::keys::{AccessKey, AccessKeys, NewKey};
@@ -190,9 +190,6 @@ pub fn add(
 ) -> Result<(), KeysFileError> {
     check_name(&grant.name)?;
     Policy::new(&grant.actions, &grant.secrets)?;
-    let sealed = store
-        .seal_external(SEALED_AS, &new.id, &new.secret)
-        .map_err(KeysFileError::Sealing)?;
     let list = |texts: &[String]| value(Array::from_iter(texts));
     let mut entry = Table::new();
     entry["id"] = value(&new.id);
@@ -200,8 +197,12 @@ pub fn add(
     entry["created"] = value(now.to_rfc3339_opts(SecondsFormat::Secs, true));
     entry["actions"] = list(&grant.actions);
     entry["secrets"] = list(&grant.secrets);
-    entry["sealed"] = value(STANDARD.encode(sealed));
     change(path, |keys| {
+        // Sealed under the lock of the folder: a change of the store's key seals all entries again.
+        let sealed = store
+            .seal_external(SEALED_AS, &new.id, &new.secret)
+            .map_err(KeysFileError::Sealing)?;
+        entry["sealed"] = value(STANDARD.encode(sealed));
         keys.push(entry);
         Ok(())
     })
@@ -217,6 +218,40 @@ pub fn remove(path: &Path, id: &str) -> Result<(), KeysFileError> {
         keys.retain(|key| key.get("id").and_then(Item::as_str) != Some(id));
         if keys.len() == before {
             return Err(KeysFileError::NoSuchKey(id.to_owned()));
+        }
+        Ok(())
+    })
+}
+
+/// Seals the secret of each key again, under the newest key of the store. A secret that does not
+/// open stays as it is.
+///
+/// # Errors
+/// [`KeysFileError`]
+pub fn reseal(path: &Path, store: &LocalStore) -> Result<(), KeysFileError> {
+    if entries(path)?.is_empty() {
+        return Ok(());
+    }
+    change(path, |keys| {
+        for key in keys.iter_mut() {
+            let id = key.get("id").and_then(Item::as_str).unwrap_or_default();
+            let id = id.to_owned();
+            let Some(text) = key.get_mut("sealed").and_then(Item::as_value_mut) else {
+                continue;
+            };
+            let sealed = text.as_str().and_then(|text| STANDARD.decode(text).ok());
+            let resealed = store.reseal_external(SEALED_AS, &id, &sealed.unwrap_or_default());
+            match resealed {
+                Ok(resealed) => {
+                    let decor = text.decor().clone();
+                    *text = STANDARD.encode(resealed).into();
+                    *text.decor_mut() = decor;
+                }
+                Err(refusal) if refusal.kind == RefusalKind::Decryption => {
+                    tracing::warn!(id, "damaged access key not sealed again");
+                }
+                Err(refusal) => return Err(KeysFileError::Sealing(refusal)),
+            }
         }
         Ok(())
     })
@@ -283,10 +318,15 @@ fn change(
     change(keys)?;
     // Created with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    if let Ok(old) = fs::metadata(path) {
+        keep_owner(file.as_file(), &old).map_err(failed)?;
+    }
     file.write_all(format!("{header}{document}").as_bytes())
         .map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
+    // A change of the store's key removes the old key next.
+    lock.sync_all().map_err(failed)?;
     Ok(())
 }
 

@@ -13,16 +13,16 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::labels::Labels;
-use super::refusal::{Refusal, RefusalKind};
-use super::rows::{self, FoundSecret, SecretRow, VersionRef};
-use super::sealed::{Binding, SealingKey};
-use super::versions::{Value, live};
-use super::{LocalStore, write};
+use super::super::keys::{Binding, SealingKey};
+use super::super::refusal::{Refusal, RefusalKind};
+use super::super::rows::{self, FoundSecret, SecretRow, VersionRef};
+use super::super::versions::{Value, live};
+use super::super::{LocalStore, write};
+use super::Labels;
 use crate::VersionId;
 
 /// A seal, to be stored in the transaction that changes the labels.
-pub(super) fn seal(
+pub(in crate::local) fn seal(
     key: &SealingKey,
     secret: &SecretRow,
     labels: &Labels,
@@ -30,6 +30,13 @@ pub(super) fn seal(
     let (subject, content) = bound(secret, labels);
     key.seal(binding(&subject, &content), &[])
         .map_err(|_| Refusal::new(RefusalKind::Encryption, "The labels could not be sealed."))
+}
+
+/// Whether the seal of a secret's labels is valid under this key.
+pub(in crate::local) fn matches(key: &SealingKey, secret: &SecretRow, labels: &Labels) -> bool {
+    let (subject, content) = bound(secret, labels);
+    let sealed = secret.label_seal.as_deref().unwrap_or_default();
+    key.open(binding(&subject, &content), sealed).is_ok()
 }
 
 /// The texts of the binding. No ARN begins like the first, so no value opens as a seal.
@@ -50,7 +57,11 @@ const fn binding<'a>(subject: &'a str, content: &'a str) -> Binding<'a> {
 
 impl LocalStore {
     /// Refuses labels that do not match the seal of their secret.
-    pub(super) fn verify_labels(&self, secret: &SecretRow, labels: &Labels) -> Result<(), Refusal> {
+    pub(in crate::local) fn verify_labels(
+        &self,
+        secret: &SecretRow,
+        labels: &Labels,
+    ) -> Result<(), Refusal> {
         let damaged = |reason: &str| {
             let name = &secret.name;
             Refusal::new(RefusalKind::Damaged, format!("secret {name:?}: {reason}"))
@@ -59,27 +70,28 @@ impl LocalStore {
             return Err(damaged("the seal of its labels is missing"));
         };
         let (subject, content) = bound(secret, labels);
-        self.key
+        self.keys
             .open(binding(&subject, &content), sealed)
             .map(drop)
             .map_err(|_| damaged("its name, labels or versions do not match their seal"))
     }
 
     /// Stores the seal of labels that the same transaction has changed.
-    pub(super) async fn seal_labels(
+    pub(in crate::local) async fn seal_labels(
         &self,
         tx: &mut SqliteConnection,
         secret: &SecretRow,
         labels: &Labels,
     ) -> Result<(), Refusal> {
-        let sealed = seal(&self.key, secret, labels)?;
+        let key = self.keys.sealing(tx).await?;
+        let sealed = seal(&key, secret, labels)?;
         rows::set_label_seal(tx, &secret.arn, &sealed).await?;
         Ok(())
     }
 
     /// Puts a new AWSCURRENT into a secret whose labels do not match their seal, and discards these
     /// labels. Only an operator with access to the file may do this.
-    pub(super) async fn put_over_damage(
+    pub(in crate::local) async fn put_over_damage(
         &self,
         secret: &str,
         id: &VersionId,
@@ -99,7 +111,7 @@ impl LocalStore {
     }
 
     /// Finds a secret by name or ARN, and verifies its labels.
-    pub(super) async fn find(
+    pub(in crate::local) async fn find(
         &self,
         db: &mut SqliteConnection,
         secret: &str,
@@ -114,7 +126,10 @@ impl LocalStore {
 }
 
 /// Seals the labels of all secrets, for a file of an earlier version.
-pub(super) async fn seal_all(db: &mut SqliteConnection, key: &SealingKey) -> Result<(), Refusal> {
+pub(in crate::local) async fn seal_all(
+    db: &mut SqliteConnection,
+    key: &SealingKey,
+) -> Result<(), Refusal> {
     for secret in rows::every(db).await? {
         let labels = rows::labels(db, &secret.arn).await?;
         let sealed = seal(key, &secret, &labels)?;
