@@ -227,7 +227,7 @@ impl Harness for Server {
         commands.any(|(database, recorded)| {
             let is_there = match &change.database {
                 Some(other) => database == other,
-                None => database.starts_with("place_"),
+                None => database.starts_with("namespace_"),
             };
             is_there && recorded == planned
         })
