@@ -8,6 +8,8 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod admin;
+#[cfg(feature = "aws")]
+mod aws_request;
 pub mod cli;
 #[cfg(test)]
 mod code_tests;

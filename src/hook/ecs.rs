@@ -11,18 +11,16 @@
 
 use std::time::Duration;
 
-use aws_config::{Region, SdkConfig};
-use aws_sdk_secretsmanager::config::ProvideCredentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4::SigningParams;
+use aws_config::Region;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{HookError, HookFailure};
-use twinkey_core::backoff::Backoff;
+use crate::aws_request::AwsRequest;
 use twinkey_core::aws::{Aws, arn};
+use twinkey_core::backoff::Backoff;
 use twinkey_core::telemetry::Clock;
 use twinkey_engines::tls::client_config;
 
@@ -51,15 +49,6 @@ struct ErrorResponse {
 struct CallError {
     reason: String,
     retryable: bool,
-}
-
-impl CallError {
-    fn permanent(reason: impl std::fmt::Display) -> Self {
-        Self {
-            reason: reason.to_string(),
-            retryable: false,
-        }
-    }
 }
 
 impl Ecs {
@@ -126,7 +115,19 @@ impl Ecs {
         let body = json!({
             "cluster": self.cluster, "service": service, "forceNewDeployment": true,
         });
-        let request = self.signed(config, body.to_string()).await?;
+        // The region of a cluster ARN comes first.
+        let region = arn::region(&self.cluster).map(|region| Region::new(region.to_owned()));
+        let request = AwsRequest {
+            service: "ecs",
+            region,
+            headers: &[("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)],
+            body: body.to_string(),
+        };
+        let request = request.signed(&self.client, config, self.clock.now());
+        let request = request.await.map_err(|error| CallError {
+            reason: error.reason,
+            retryable: error.retryable,
+        })?;
         let response = self
             .client
             .execute(request)
@@ -147,57 +148,5 @@ impl Ecs {
             reason: format!("ECS responds {name} (HTTP status {status})"),
             retryable: status.is_server_error() || name.contains("Throttl"),
         })
-    }
-
-    /// A request signed with Signature Version 4 and the worker's credentials.
-    async fn signed(
-        &self,
-        config: &SdkConfig,
-        body: String,
-    ) -> Result<reqwest::Request, CallError> {
-        // The region of a cluster ARN comes first.
-        let region = arn::region(&self.cluster).map(|region| Region::new(region.to_owned()));
-        let region = region.or_else(|| config.region().cloned());
-        let region = region.ok_or_else(|| {
-            CallError::permanent("no region is set (secrets.region, or AWS_REGION)")
-        })?;
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| CallError::permanent("the worker has no AWS credentials"))?;
-        let credentials = provider.provide_credentials().await;
-        let credentials = credentials.map_err(|_| CallError {
-            reason: "the AWS credentials of the worker cannot be loaded".into(),
-            retryable: true,
-        })?;
-        let url = config.endpoint_url().map_or_else(
-            || format!("https://ecs.{region}.{}/", arn::dns_suffix(region.as_ref())),
-            str::to_owned,
-        );
-        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
-        let mut request = self.client.post(&url);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let identity = credentials.into();
-        let params = SigningParams::builder()
-            .identity(&identity)
-            .region(region.as_ref())
-            .name("ecs")
-            .time(self.clock.now().into())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(CallError::permanent)?
-            .into();
-        let bytes = SignableBody::Bytes(body.as_bytes());
-        let signable = SignableRequest::new("POST", &url, headers.into_iter(), bytes);
-        let signed = sign(signable.map_err(CallError::permanent)?, &params);
-        let (instructions, _) = signed.map_err(CallError::permanent)?.into_parts();
-        for (name, value) in instructions.headers() {
-            request = request.header(name, value);
-        }
-        request
-            .body(body)
-            .build()
-            .map_err(|error| CallError::permanent(error.without_url()))
     }
 }

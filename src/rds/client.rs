@@ -7,17 +7,14 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::config::ProvideCredentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4::SigningParams;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Client;
 use reqwest::redirect::Policy;
 
+use crate::aws_request::AwsRequest;
 use crate::rds::RdsError;
 use crate::rds::response::{self, Database, Page};
-use twinkey_core::aws::{Aws, arn};
+use twinkey_core::aws::Aws;
 use twinkey_core::backoff::Backoff;
 use twinkey_core::telemetry::Clock;
 use twinkey_engines::tls::client_config;
@@ -172,9 +169,18 @@ impl<'a> RdsClient<'a> {
 
     /// One page; `None` if the identifier names nothing.
     async fn page(&self, query: Query<'_>, body: &str) -> Result<Option<Page>, RdsError> {
-        let request = self
-            .signed(self.aws.config().await, body.to_owned())
-            .await?;
+        let request = AwsRequest {
+            service: "rds",
+            region: None,
+            headers: &[("content-type", CONTENT_TYPE)],
+            body: body.to_owned(),
+        };
+        let config = self.aws.config().await;
+        let request = request.signed(&self.client, config, self.clock.now());
+        let request = request.await.map_err(|error| RdsError {
+            reason: error.reason,
+            retryable: error.retryable,
+        })?;
         let unreachable = |error: reqwest::Error| {
             let error = error.without_url();
             RdsError::temporary(format_args!("the RDS API cannot be reached: {error}"))
@@ -194,46 +200,6 @@ impl<'a> RdsClient<'a> {
             reason: format!("{} responds {code} (HTTP status {status})", query.action()),
             retryable: status.is_server_error() || code.contains("Throttl"),
         })
-    }
-
-    /// A request signed with Signature Version 4 and the worker's credentials.
-    async fn signed(&self, config: &SdkConfig, body: String) -> Result<reqwest::Request, RdsError> {
-        let region = config.region().ok_or_else(|| {
-            RdsError::permanent("no region is set (secrets.region, or AWS_REGION)")
-        })?;
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| RdsError::permanent("the worker has no AWS credentials"))?;
-        let credentials = provider.provide_credentials().await.map_err(|_| {
-            RdsError::temporary("the AWS credentials of the worker cannot be loaded")
-        })?;
-        let url = config.endpoint_url().map_or_else(
-            || format!("https://rds.{region}.{}/", arn::dns_suffix(region.as_ref())),
-            str::to_owned,
-        );
-        let headers = [("content-type", CONTENT_TYPE)];
-        let identity = credentials.into();
-        let params = SigningParams::builder()
-            .identity(&identity)
-            .region(region.as_ref())
-            .name("rds")
-            .time(self.clock.now().into())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(RdsError::permanent)?
-            .into();
-        let bytes = SignableBody::Bytes(body.as_bytes());
-        let signable = SignableRequest::new("POST", &url, headers.into_iter(), bytes);
-        let signed = sign(signable.map_err(RdsError::permanent)?, &params);
-        let (instructions, _) = signed.map_err(RdsError::permanent)?.into_parts();
-        let mut request = self.client.post(&url).header("content-type", CONTENT_TYPE);
-        for (name, value) in instructions.headers() {
-            request = request.header(name, value);
-        }
-        request
-            .body(body)
-            .build()
-            .map_err(|error| RdsError::permanent(error.without_url()))
     }
 }
 
