@@ -41,7 +41,7 @@ impl FromStr for HostPort {
             });
         }
         let (host, port) = match text.split_once(':') {
-            Some((_, rest)) if rest.contains(':') => {
+            Some((_, rest)) if rest.contains([':', '/']) => {
                 let is_address = text.parse::<Ipv6Addr>().is_ok();
                 return Err(if is_address {
                     HostPortError::Brackets
