@@ -64,14 +64,26 @@ pub(super) fn check_trusted(
     options: &RedshiftOptions,
     context: &EngineContext,
 ) -> Result<(), EngineError> {
-    if trusted_target(options, context).is_some() {
+    if options.target.is_some() {
         return Ok(());
     }
     let place = named(context.cluster.as_ref(), context.workgroup.as_ref());
+    let of_master = named(
+        context.master_cluster.as_ref(),
+        context.master_workgroup.as_ref(),
+    );
+    let reason = match (&of_master, &place) {
+        // Applications would not use the cluster whose users a run changes.
+        (Some(master), Some(place)) if master != place => {
+            format!("the master secret names {}", identity(master))
+        }
+        (Some(_), _) => return Ok(()),
+        (None, _) => "only the rotated secret names it, not the config or the master secret".into(),
+    };
     Err(EngineError::Untrusted {
         place: place.map_or_else(|| "any cluster".into(), |place| identity(&place)),
-        reason: "only the rotated secret names it, not the config or the master secret".into(),
-        hint: "set redshift = { cluster = \"…\" } or { workgroup = \"…\" } in the config; or add dbClusterIdentifier or workgroupName to the master secret; or use redshift.db_user or the IAM identity, which need no password".into(),
+        reason,
+        hint: "set redshift = { cluster = \"…\" } or { workgroup = \"…\" } in the config; or make the master secret and the secret name one cluster (dbClusterIdentifier) or workgroup (workgroupName); or use redshift.db_user or the IAM identity, which need no password".into(),
     })
 }
 
@@ -226,8 +238,17 @@ mod tests {
         );
         let of_master = EngineContext {
             master_workgroup: Some("m".into()),
+            ..context(None, None)
+        };
+        let of_both = EngineContext {
+            master_workgroup: Some("m".into()),
             ..of_secret.clone()
         };
+        let differs = check_trusted(&options(None, None), &of_both).unwrap_err();
+        assert_eq!(
+            differs.to_string(),
+            "the master's password does not go to cluster c: the master secret names workgroup m"
+        );
         let of_config = options(Some(RedshiftTarget::Cluster("k".into())), None);
         assert_eq!(check_trusted(&options(None, None), &of_master), Ok(()));
         assert_eq!(check_trusted(&of_config, &of_secret), Ok(()));
