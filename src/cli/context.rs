@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::config::file_access::{self, FileFinding};
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
 use crate::rotation::context::RunContext;
@@ -29,6 +30,21 @@ pub(super) struct Context {
 pub(super) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
     let environment = crate::config::process_environment();
     Ok(crate::config::load(config, &environment?)?)
+}
+
+/// The accepted files of a config with a finding.
+///
+/// # Errors
+/// [`Failure::Config`] if a file is refused.
+pub(super) fn check_files(
+    config: Option<&Path>,
+    settings: &Settings,
+) -> Result<Vec<FileFinding>, Failure> {
+    let environment = crate::config::process_environment()?;
+    let path = crate::config::find(config, &environment)?;
+    let findings = file_access::findings(&path, &environment, settings);
+    file_access::refuse(&path, &findings)?;
+    Ok(findings)
 }
 
 impl Context {

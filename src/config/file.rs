@@ -25,16 +25,27 @@ pub fn find(
     find_in(explicit, environment, &DEFAULT_PATHS.map(Path::new))
 }
 
+/// Whether the command line or a variable names the file.
+pub(super) fn is_named(explicit: Option<&Path>, environment: &BTreeMap<String, String>) -> bool {
+    named(explicit, environment).is_some()
+}
+
+fn named<'a>(
+    explicit: Option<&'a Path>,
+    environment: &'a BTreeMap<String, String>,
+) -> Option<&'a Path> {
+    explicit.or_else(|| {
+        let variable = environment.get(VARIABLE).filter(|v| !v.is_empty());
+        variable.map(Path::new)
+    })
+}
+
 pub(super) fn find_in(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
     paths: &[&Path],
 ) -> Result<PathBuf, ConfigErrors> {
-    let named = explicit.or_else(|| {
-        let variable = environment.get(VARIABLE).filter(|v| !v.is_empty());
-        variable.map(Path::new)
-    });
-    if let Some(file) = named {
+    if let Some(file) = named(explicit, environment) {
         return Ok(file.to_owned());
     }
     let existing = paths.iter().find(|path| path.exists());

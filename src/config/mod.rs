@@ -16,6 +16,7 @@ mod environment;
 mod error;
 mod features;
 mod file;
+pub mod file_access;
 mod read;
 pub mod settings;
 mod suggestion;
@@ -27,6 +28,8 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors};
@@ -75,10 +78,16 @@ fn read_file(
     explicit: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<(PathBuf, String), ConfigErrors> {
-    let file = find(explicit, environment)?;
-    let text = std::fs::read_to_string(&file)
-        .map_err(|e| ConfigErrors::of_file(&file, format!("cannot be read: {e}")))?;
-    Ok((file, text))
+    let path = find(explicit, environment)?;
+    let unreadable = |e: std::io::Error| {
+        ConfigErrors::of_file(&path, format!("cannot be read: {e}"))
+    };
+    let mut file = File::open(&path).map_err(unreadable)?;
+    let found_here = path.is_relative() && !file::is_named(explicit, environment);
+    file_access::check_config(&path, &file, found_here)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok((path, text))
 }
 
 /// The folder of a config file.

@@ -6,5 +6,6 @@
 pub mod aws;
 pub mod backoff;
 pub mod code;
+pub mod file_access;
 pub mod secret;
 pub mod telemetry;

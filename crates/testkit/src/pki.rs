@@ -1,8 +1,18 @@
 //! A certificate authority of a test, and a server certificate that it signs.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+/// Writes a private key with mode 0600. An existing file keeps its mode.
+pub fn write_key(path: &Path, pem: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+}
 
 /// The root certificate and one server certificate.
 pub struct Pki {

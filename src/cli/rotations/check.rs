@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use crate::admin::exposure::plain_http;
+use crate::config::file_access::FileFinding;
 use crate::config::settings::Server;
 use crate::rotation::commands::check::{Report, offline};
 use crate::worker::views::RotationView;
+use twinkey_engines::{Finding, Severity};
 
-use crate::cli::context::{Context, find, settings};
+use crate::cli::context::{Context, check_files, find, settings};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
@@ -54,6 +56,7 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
     for name in names {
         find(&settings, name)?;
     }
+    let files = file_report(check_files(config, &settings)?);
     let selected = settings.rotations.iter();
     Ok(selected
         .filter(|r| names.is_empty() || names.contains(&r.name))
@@ -64,10 +67,13 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
             standby_sessions: None,
         })
         .chain(server_report(&settings.server))
+        .chain(files)
         .collect())
 }
 
 async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
+    // Before the store opens the key file.
+    let files = file_report(check_files(config, &settings(config)?)?);
     Context::with(config, async |context| {
         for name in names {
             context.rotation(name)?;
@@ -80,6 +86,7 @@ async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Re
             }
         }
         reports.extend(server);
+        reports.extend(files);
         Ok(reports)
     })
     .await
@@ -94,6 +101,29 @@ fn server_report(server: &Server) -> Option<Report> {
         findings: vec![finding],
         standby_sessions: None,
     })
+}
+
+/// The findings about files, which is no name of a rotation; `None` without any.
+fn file_report(files: Vec<FileFinding>) -> Option<Report> {
+    let findings: Vec<Finding> = files.into_iter().map(finding).collect();
+    (!findings.is_empty()).then(|| Report {
+        rotation: "[files]".into(),
+        passed: Vec::new(),
+        findings,
+        standby_sessions: None,
+    })
+}
+
+fn finding(file: FileFinding) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        code: None,
+        what: match &*file.key {
+            "" => file.what,
+            key => format!("{key}: {}", file.what),
+        },
+        fix: Some(file.fix),
+    }
 }
 
 async fn remote_reports(worker: &RemoteWorker, names: &[String]) -> Result<Vec<Report>, Failure> {

@@ -28,7 +28,7 @@ use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_stores::listener::{Identity, Listener, descriptors};
 
-use crate::cli::context::{Context, settings};
+use crate::cli::context::{Context, check_files, settings};
 use crate::cli::failure::Failure;
 use systemd::{ServiceState, report_state, run_watchdog, scheduler_responds};
 
@@ -41,7 +41,11 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "limit of file descriptors not raised");
     }
-    let mut context = Context::open(config).await?;
+    let settings = settings(config)?;
+    for finding in check_files(config, &settings)? {
+        tracing::warn!(key = finding.key, fix = finding.fix, "{}", finding.what);
+    }
+    let mut context = Context::from_settings(settings).await?;
     let rotations = std::mem::take(&mut context.settings.rotations);
     context.rotator.context.idle_admins =
         IdleAdmins::new(MASTER_IDLE, context.settings.limits.per_host);

@@ -1,9 +1,13 @@
 //! Sources of tokens and keys.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
+use twinkey_core::file_access::{AccessError, FileKind, assess_open};
 use twinkey_core::secret::Sensitive;
 
 /// The source of a token or key: `"env:NAME"` or `"file:PATH"`.
@@ -23,12 +27,14 @@ pub enum SourceError {
     NoVariable(String),
     #[error("the file {0:?} cannot be read: {1}")]
     NoFile(PathBuf, String),
+    #[error("the file {0:?} {1}: {fix}", fix = .1.fix())]
+    Access(PathBuf, AccessError),
     #[error("it is shorter than {0} characters")]
     TooShort(usize),
 }
 
 impl TokenSource {
-    /// The trimmed token or key, of at min_length `min_length` characters.
+    /// The trimmed token or key, of at least `min_length` characters.
     ///
     /// # Errors
     /// [`SourceError`]
@@ -38,9 +44,9 @@ impl TokenSource {
             Self::Env(name) => std::env::var(name)
                 .map(Sensitive::from)
                 .map_err(|_| SourceError::NoVariable(name.clone()))?,
-            Self::File(path) => std::fs::read_to_string(path)
-                .map(Sensitive::from)
-                .map_err(|error| SourceError::NoFile(path.clone(), error.to_string()))?,
+            Self::File(path) => read_file(path)
+                .map_err(|error| SourceError::NoFile(path.clone(), error.to_string()))?
+                .map_err(|error| SourceError::Access(path.clone(), error))?,
         };
         let text = text.expose_secret().trim();
         if text.len() < min_length {
@@ -48,4 +54,15 @@ impl TokenSource {
         }
         Ok(Sensitive::from(text))
     }
+}
+
+/// The content of a file, if its owner and its mode are accepted.
+fn read_file(path: &Path) -> io::Result<Result<Sensitive, AccessError>> {
+    let mut file = File::open(path)?;
+    if let Err(error) = assess_open(&file, FileKind::Token)? {
+        return Ok(Err(error));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)?;
+    Ok(Ok(Sensitive::from(text.as_str())))
 }

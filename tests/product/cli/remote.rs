@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use twinkey_stores::stage;
 
 use twinkey_testkit::environment::{Environment, Setup, free_address, until};
-use twinkey_testkit::pki::Pki;
+use twinkey_testkit::pki::{Pki, write_key};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -34,7 +34,7 @@ impl TlsWorker {
         };
         write("token", TOKEN);
         write("cert.pem", &pki.server.0);
-        write("key.pem", &pki.server.1);
+        write_key(&env.folder.path().join("key.pem"), &pki.server.1);
         let log = std::fs::File::create(env.folder.path().join("serve.log")).unwrap();
         let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
         let serve = command.arg("serve").stderr(log).spawn().unwrap();

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use twinkey_testkit::environment::{Backend, Environment, SECRET, Setup, free_address, until};
-use twinkey_testkit::pki::Pki;
+use twinkey_testkit::pki::{Pki, write_key};
 
 use super::{IssuedKey, ServedWorker, add_key, serve_store};
 
@@ -102,7 +102,7 @@ async fn the_store_is_served_over_tls() {
         std::fs::write(env.folder.path().join(name), text).unwrap();
     };
     write("cert.pem", &pki.server.0);
-    write("key.pem", &pki.server.1);
+    write_key(&env.folder.path().join("key.pem"), &pki.server.1);
     let key = add_key(&env, "app", &["GetSecretValue"], "*").await;
     let _serve = env.serve(&admin).await;
     let url = address.replace("127.0.0.1", "https://localhost");

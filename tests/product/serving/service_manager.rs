@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use twinkey_testkit::environment::{Environment, Setup, free_address, until};
-use twinkey_testkit::pki::Pki;
+use twinkey_testkit::pki::{Pki, write_key};
 
 const TOKEN: &str = "an-admin-token-of-some-length";
 
@@ -186,7 +186,7 @@ async fn healthz_accepts_only_a_running_worker() {
     };
     write("token", TOKEN);
     write("cert.pem", &pki.server.0);
-    write("key.pem", &pki.server.1);
+    write_key(&env.folder.path().join("key.pem"), &pki.server.1);
 
     let message = env.fails(&["healthz"], 1, "internal").await;
     assert!(

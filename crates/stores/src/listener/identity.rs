@@ -3,7 +3,10 @@
 //! # Failure modes
 //! - The certificate is renewed while the worker runs. [`Identity::reload`] reads it again; a pair of
 //!   files that do not match leaves the previous one active.
+//! - Another user of the machine reads or replaces the key. Such a file is refused.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +15,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use twinkey_core::file_access::{FileKind, assess_open};
 
 /// `server.tls`: PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +83,13 @@ fn load(files: &ServerTls) -> Result<Arc<ServerConfig>, IdentityError> {
     if chain.is_empty() {
         return Err(failed(&files.cert, "holds no certificate".into()));
     }
-    let key = std::fs::read(&files.key)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|error| failed(&files.key, format!("cannot be read: {error}")))?;
+    let unreadable = |error: io::Error| failed(&files.key, format!("cannot be read: {error}"));
+    let mut file = File::open(&files.key).map_err(unreadable)?;
+    assess_open(&file, FileKind::Key)
+        .map_err(unreadable)?
+        .map_err(|error| failed(&files.key, format!("{error}: {}", error.fix())))?;
+    let mut key = zeroize::Zeroizing::new(Vec::new());
+    file.read_to_end(&mut key).map_err(unreadable)?;
     // The message of the parser might quote the key.
     let key = PrivateKeyDer::from_pem_slice(&key)
         .map_err(|_| failed(&files.key, "holds no private key in PEM".into()))?;

@@ -5,16 +5,18 @@
 //!   under another name and then linked, which fails if a key file exists; that file is read then.
 //! - A process exits while it replaces the file. The new content is written and synced under another
 //!   name, which then replaces the file; the next replacement removes what was left.
-//! - Other users of the machine read it. It is created with mode 0600, and a wider mode is refused.
+//! - Other users of the machine read or replace it. It is created with mode 0600, and a wider mode is
+//!   refused ([`twinkey_core::file_access`]).
 //! - A command of root replaces the file of the worker's user. Owner and mode are kept.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use twinkey_core::file_access::{AccessError, FileKind, assess_open};
 use zeroize::Zeroizing;
 
 use super::sealed::{KEY_BYTES, SealingKey};
@@ -32,22 +34,21 @@ pub(in crate::local) fn read(path: &Path) -> Result<Vec<SealingKey>, StoreError>
             "restore the key file that the store was created with; the store is unreadable without it",
         )
     })?;
-    let mode = file
-        .metadata()
-        .map_err(|e| {
-            wrong(
-                format!("cannot be read: {e}"),
-                "check the permissions of the file",
-            )
-        })?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(wrong(
-            format!("is readable by others (mode {:04o})", mode & 0o7777),
-            "run chmod 600 on it, and replace the key, which is disclosed, with `twinkey secret rekey`",
-        ));
-    }
+    let assessed = assess_open(&file, FileKind::Key).map_err(|e| {
+        wrong(
+            format!("cannot be read: {e}"),
+            "check the permissions of the file",
+        )
+    })?;
+    assessed.map_err(|e| {
+        let fix = match e {
+            AccessError::Readable(_) => {
+                "run chmod 600 on it, and replace the key, which is disclosed, with `twinkey secret rekey`"
+            }
+            other => other.fix(),
+        };
+        wrong(e.to_string(), fix)
+    })?;
     let malformed = || {
         wrong(
             "does not hold 32 bytes in base64".into(),
@@ -176,6 +177,8 @@ fn create(path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

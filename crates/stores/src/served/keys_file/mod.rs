@@ -12,8 +12,8 @@
 //! ```
 //!
 //! # Failure modes
-//! - Another user of the machine extends the permissions of a key. A file that others may write is
-//!   refused.
+//! - Another user of the machine extends the permissions of a key. A file that others may write or
+//!   read is refused.
 //! - The secret of a key is moved to another id with more permissions. It is sealed with its id,
 //!   and does not open under another.
 //! - Two commands change the file at once, or one exits in the middle. The folder is locked, and a
@@ -21,8 +21,7 @@
 //! - Comments and order are lost. Unchanged parts of the file stay as written.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -33,6 +32,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::local::{LocalStore, Refusal, RefusalKind, keep_owner};
 use twinkey_core::code::{Code, Diagnostic};
+use twinkey_core::file_access::{FileKind, assess_open};
 
 use super::keys::{AccessKey, AccessKeys, NewKey};
 use super::policy::{Policy, PolicyError};
@@ -260,18 +260,18 @@ pub fn reseal(path: &Path, store: &LocalStore) -> Result<(), KeysFileError> {
 /// The text of the file; empty if it is missing.
 fn text(path: &Path) -> Result<String, KeysFileError> {
     let error = |reason: String| file_error(path, reason);
-    let mode = match fs::metadata(path) {
-        Ok(metadata) => metadata.permissions().mode(),
+    let unreadable = |e: std::io::Error| error(format!("cannot be read: {e}"));
+    let mut file = match File::open(path) {
+        Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        Err(e) => return Err(error(format!("cannot be read: {e}"))),
+        Err(e) => return Err(unreadable(e)),
     };
-    if mode & 0o022 != 0 {
-        let mode = mode & 0o7777;
-        return Err(error(format!(
-            "is writable by others (mode {mode:04o}): run chmod 600 on it"
-        )));
-    }
-    fs::read_to_string(path).map_err(|e| error(format!("cannot be read: {e}")))
+    assess_open(&file, FileKind::Key)
+        .map_err(unreadable)?
+        .map_err(|e| error(format!("{e}: run chmod 600 on it")))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }
 
 fn file_error(path: &Path, reason: impl Into<String>) -> KeysFileError {

@@ -1,4 +1,5 @@
 use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -84,9 +85,14 @@ async fn the_file_is_private_and_contains_no_secret() {
         let piece = STANDARD.encode(&secret[..30]);
         assert!(!text.contains(secret) && !text.contains(&piece));
     }
-    for wide in [0o620, 0o602] {
+    for (wide, reason) in [
+        (0o620, "is writable by others"),
+        (0o602, "is writable by others"),
+        (0o640, "is readable by others"),
+        (0o604, "is readable by others"),
+    ] {
         fs::set_permissions(fixture.file(), Permissions::from_mode(wide)).unwrap();
-        assert!(fixture.refused().contains("is writable by others"));
+        assert!(fixture.refused().contains(reason));
     }
 }
 
