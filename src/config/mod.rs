@@ -79,9 +79,8 @@ fn read_file(
     environment: &BTreeMap<String, String>,
 ) -> Result<(PathBuf, String), ConfigErrors> {
     let path = find(explicit, environment)?;
-    let unreadable = |e: std::io::Error| {
-        ConfigErrors::of_file(&path, format!("cannot be read: {e}"))
-    };
+    let unreadable =
+        |e: std::io::Error| ConfigErrors::of_file(&path, format!("cannot be read: {e}"));
     let mut file = File::open(&path).map_err(unreadable)?;
     let found_here = path.is_relative() && !file::is_named(explicit, environment);
     file_access::check_config(&path, &file, found_here)?;

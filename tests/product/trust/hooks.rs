@@ -81,7 +81,10 @@ async fn environments(keys: [&str; 2]) -> [BTreeMap<String, String>; 2] {
     let environments = files.map(|file| printed(&file));
     for values in &environments {
         for secret in [TOKEN, KEY, OTHER, superuser.password.expose_secret()] {
-            assert!(!values.values().any(|value| value.contains(secret)), "{values:?}");
+            assert!(
+                !values.values().any(|value| value.contains(secret)),
+                "{values:?}"
+            );
         }
     }
     environments

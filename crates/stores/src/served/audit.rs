@@ -185,10 +185,7 @@ mod tests {
     #[test]
     fn texts_of_a_request_are_escaped_and_cut() {
         let text = "a\n\u{1b}[31m\u{202e}b\u{2028}ä\"";
-        assert_eq!(
-            printable(text),
-            "a\\u{a}\\u{1b}[31m\\u{202e}b\\u{2028}ä\""
-        );
+        assert_eq!(printable(text), "a\\u{a}\\u{1b}[31m\\u{202e}b\\u{2028}ä\"");
         assert_eq!(printable(&"x".repeat(9999)).chars().count(), MAX_TEXT + 1);
     }
 }

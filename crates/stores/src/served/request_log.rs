@@ -68,11 +68,7 @@ impl<'a> RequestLog<'a> {
     }
 
     /// Counts and logs the result. `secret` parses the body, and is called only for an audit line.
-    pub(super) fn finish(
-        self,
-        answer: Result<&Json, &Refusal>,
-        secret: impl FnOnce() -> String,
-    ) {
+    pub(super) fn finish(self, answer: Result<&Json, &Refusal>, secret: impl FnOnce() -> String) {
         let action = self.action.map_or("unknown", Action::name);
         let refusal = answer.err();
         let outcome = refusal.map_or("ok", |refusal| refusal.kind.name());
@@ -133,7 +129,8 @@ impl<'a> RequestLog<'a> {
     /// Logs the refused items of a batch, and with `audit_reads` the others.
     fn batch_items(&self, key: &AccessKey, answer: &Json) {
         let items = |list: &str| answer[list].as_array().into_iter().flatten();
-        let text = |item: &'_ Json, member: &str| item[member].as_str().unwrap_or_default().to_owned();
+        let text =
+            |item: &'_ Json, member: &str| item[member].as_str().unwrap_or_default().to_owned();
         let action = Action::BatchGetSecretValue.name();
         for item in items("Errors") {
             let code = text(item, "ErrorCode");

@@ -53,7 +53,9 @@ impl Log {
     fn lines(&self) -> Vec<Json> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        lines.filter(|line: &Json| line["target"] == AUDIT).collect()
+        lines
+            .filter(|line: &Json| line["target"] == AUDIT)
+            .collect()
     }
 }
 
@@ -155,7 +157,11 @@ async fn a_refused_item_of_a_batch_is_logged() {
     let lines = log.lines();
     assert_eq!(lines.len(), 1);
     assert_eq!(
-        (&lines[0]["secret"], &lines[0]["asked"], &lines[0]["refused"]),
+        (
+            &lines[0]["secret"],
+            &lines[0]["asked"],
+            &lines[0]["refused"]
+        ),
         (
             &json!("dev/a"),
             &json!("BatchGetSecretValue"),
@@ -195,7 +201,10 @@ async fn reads_are_logged_with_audit_reads_only() {
         let batch = json!({"SecretIdList": ["prod/a", "prod/none"]});
         as_app(&place, "BatchGetSecretValue", batch).await;
         let token = place.app.token();
-        assert_eq!(agent(&place, "/v1/prod/b", token.expose_secret()).await, 200);
+        assert_eq!(
+            agent(&place, "/v1/prod/b", token.expose_secret()).await,
+            200
+        );
         let logged: Vec<String> = log
             .lines()
             .iter()
