@@ -56,7 +56,9 @@ impl KnownRotation<'_> {
     /// RDS and DocumentDB name the secrets that they manage `rds!…`.
     pub(super) fn asks_rds(&self) -> bool {
         let is_managed = |name: &String| {
-            let name = name.split_once(":secret:").map_or(&**name, |(_, name)| name);
+            let name = name
+                .split_once(":secret:")
+                .map_or(&**name, |(_, name)| name);
             name.starts_with("rds!")
         };
         let masters = self.rotation.masters.iter().flatten();

@@ -42,13 +42,20 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
         let rotation = one.rotation;
         let name = &rotation.name;
         if one.asks_rds() {
-            all.push(service("rds", region, "the hosts of masters that RDS manages"));
+            all.push(service(
+                "rds",
+                region,
+                "the hosts of masters that RDS manages",
+            ));
         }
         if let Some(address) = &rotation.master_host {
             all.push(Path {
                 direction: "out",
                 host: address.host.clone(),
-                port: address.port.or(one.facts.port).or(one.engine.map(EngineKind::default_port)),
+                port: address
+                    .port
+                    .or(one.facts.port)
+                    .or(one.engine.map(EngineKind::default_port)),
                 why: format!("the master of {name}"),
                 vpc_endpoint: None,
             });
