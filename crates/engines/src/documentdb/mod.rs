@@ -165,7 +165,10 @@ fn trusted_primary(member: &Upstream, primary: &str) -> Result<Upstream, EngineE
     }
     Err(EngineError::Untrusted {
         place: primary.to_owned(),
-        reason: format!("{} is a reader, and only it names this primary", member.host),
+        reason: format!(
+            "{} is a reader, and only it names this primary",
+            member.host
+        ),
         hint: format!(
             "set the master's host (`host` in the master secret, or master_host) to the cluster's (writer's) endpoint, or to {primary} if that is your server"
         ),
