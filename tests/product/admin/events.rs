@@ -1,6 +1,6 @@
 //! The stream of events.
 
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value as Json;
 
 use super::Endpoint;
@@ -27,6 +27,16 @@ impl EventStream {
         if let Some(id) = after {
             request = request.header("Last-Event-ID", id);
         }
+        Self::read(request).await
+    }
+
+    /// As [`EventStream::open`], with another token.
+    pub async fn open_as(endpoint: &Endpoint, token: &str, query: &str) -> Self {
+        let url = format!("{}/v1/events{query}", endpoint.url);
+        Self::read(endpoint.client.get(url).bearer_auth(token)).await
+    }
+
+    async fn read(request: RequestBuilder) -> Self {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");

@@ -1,9 +1,14 @@
 //! The admin endpoint.
 
+mod connections;
+mod cross_site;
 pub mod dashboard;
 pub mod events;
 mod fuzzed;
+mod guesses;
 mod readers;
+mod readiness;
+mod roles;
 mod routes;
 mod tokens;
 
@@ -25,6 +30,11 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub async fn open(plan: Setup) -> Self {
+        Self::open_after(plan, |_| ()).await
+    }
+
+    /// As [`Endpoint::open`], after more files have been written.
+    pub async fn open_after(plan: Setup, prepare: impl FnOnce(&Environment)) -> Self {
         let address = free_address();
         let server = format!("[server]\nlisten = \"{address}\"\nadmin_token_file = \"token\"");
         let env = Environment::open(Setup {
@@ -33,6 +43,7 @@ impl Endpoint {
         })
         .await;
         std::fs::write(env.folder.path().join("token"), TOKEN).unwrap();
+        prepare(&env);
         Self {
             serve: env.serve(&address).await,
             env,

@@ -61,10 +61,11 @@ async fn actions_work_like_the_commands_and_are_logged_with_the_peer() {
     ] {
         let is_logged = |line: &str| {
             let has = |what: &str| line.contains(what);
-            has("asked for through")
+            has("admin action requested")
                 && has(&format!("action=\"{asked}\""))
                 && has(reason)
                 && has("peer=127.0.0.1:")
+                && has("actor=\"admin\"")
         };
         assert!(log.lines().any(is_logged), "{asked}: {log}");
     }

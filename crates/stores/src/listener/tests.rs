@@ -58,7 +58,9 @@ impl Endpoint {
     /// The response to a request that closes its connection.
     async fn response(&self, path: &str) -> String {
         let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        read(&mut self.send(&head).await).await
+        let response = async { read(&mut self.send(&head).await).await };
+        let response = tokio::time::timeout(HEAD_TIMEOUT / 2, response).await;
+        response.expect("a complete request is served at once")
     }
 }
 

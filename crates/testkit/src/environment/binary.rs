@@ -68,14 +68,26 @@ impl<D: Database> Environment<D> {
 
     /// Starts `serve` and waits until it is ready at `address`.
     pub async fn serve(&self, address: &str) -> Child {
+        let mut command = self.command(twinkey_program());
+        command.arg("serve");
+        self.start(command, address).await
+    }
+
+    /// As [`Environment::serve`], with a hard limit of file descriptors.
+    pub async fn serve_with_descriptors(&self, address: &str, limit: u32) -> Child {
+        let mut command = self.command("sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" serve");
+        command.args(["-c", &script]).arg(twinkey_program());
+        self.start(command, address).await
+    }
+
+    async fn start(&self, mut command: Command, address: &str) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join("serve.log"))
             .unwrap();
-        let mut child = self
-            .command(twinkey_program())
-            .arg("serve")
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
