@@ -166,7 +166,7 @@ async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Comm
         match settings(config.as_deref()) {
             Ok(settings) => {
                 tracing::info!(
-                    "config reloaded; [server], [journal], [secrets], [limits], [[notify]] and [[hook]] require a restart"
+                    "config reloaded; [server], [[token]], [journal], [secrets], [limits], [[notify]] and [[hook]] require a restart"
                 );
                 let sent = commands.send(Command::Reload(Box::new(settings))).await;
                 if sent.is_err() || !scheduler_responds(&commands).await {
