@@ -129,7 +129,7 @@ impl Engine for Documentdb {
             return Err(EngineError::Refused {
                 what: format!("an admin connection to {}", upstream.host),
                 reason: "the host is a reader and names no primary".into(),
-                hint: "set the secret's host to the cluster's (writer's) endpoint".into(),
+                hint: "set the master's host (`host` in the master secret, or master_host) to the cluster's (writer's) endpoint".into(),
             });
         }
         let user = server_info::current_user(&connection).await?;

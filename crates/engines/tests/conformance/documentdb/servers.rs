@@ -200,7 +200,8 @@ async fn an_admin_follows_a_reader_to_its_primary(server: &Server) {
         panic!("a reader without a primary must be refused");
     };
     assert_eq!(error.code(), Code::DbRefused);
-    assert!(error.hint().contains("reader"), "{}", error.hint());
+    assert!(error.to_string().contains("reader"), "{error}");
+    assert!(error.hint().contains("writer's"), "{}", error.hint());
     // An application may use a reader.
     let signed_in = server
         .engine
