@@ -164,7 +164,7 @@ fn store_errors() -> Vec<StoreError> {
 }
 
 fn document_errors() -> Vec<DocumentError> {
-    use DocumentError::{Missing, NotAnObject, Duplicate, Wrong};
+    use DocumentError::{Duplicate, Missing, NotAnObject, Wrong};
     let all = vec![
         NotAnObject { line: 1, column: 1 },
         Duplicate { field: text() },

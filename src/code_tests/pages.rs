@@ -29,13 +29,11 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "missing_secrets_and_unreachable_hosts_have_their_own_codes",
         ),
         Code::ManagedElsewhere => (FAILURES, "a_secret_with_another_rotator_is_refused"),
-        Code::StoreDenied | Code::StoreUnavailable => {
-            (FAILURES, "a_store_that_denies_or_is_unreachable_has_its_own_code")
-        }
-        Code::PendingConflict => (
+        Code::StoreDenied | Code::StoreUnavailable => (
             FAILURES,
-            "a_foreign_pending_version_is_refused_and_kept",
+            "a_store_that_denies_or_is_unreachable_has_its_own_code",
         ),
+        Code::PendingConflict => (FAILURES, "a_foreign_pending_version_is_refused_and_kept"),
         Code::PrivilegesMissing => (
             FAILURES,
             "a_missing_admin_option_is_reported_with_its_statement",
@@ -44,10 +42,7 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             FAILURES,
             "min_interval_refuses_a_second_rotation_unless_forced",
         ),
-        Code::StandbyInUse => (
-            FAILURES,
-            "sessions_of_the_standby_stop_a_manual_run",
-        ),
+        Code::StandbyInUse => (FAILURES, "sessions_of_the_standby_stop_a_manual_run"),
         Code::TlsFailed => (FAILURES, "tls_is_verified_and_has_no_fallback"),
         Code::HostMismatch => (FAILURES, "a_master_on_another_server_is_refused"),
         Code::UsernameTooLong => (

@@ -136,7 +136,7 @@ impl Exec {
         Self {
             program: program.to_owned(),
             arguments: arguments.to_vec(),
-            environment: environment(aws, |name| std::env::var_os(name)),
+            environment: environment(aws, std::env::var_os),
         }
     }
 

@@ -98,23 +98,22 @@ pub fn start(
 ) -> Result<Vec<JoinHandle<()>>, HookError> {
     let mut workers = Vec::new();
     for hook in &settings.hooks {
-        let action =
-            match &hook.action {
-                #[cfg(feature = "aws")]
-                HookActionSettings::EcsRedeploy { cluster, services } => {
-                    let run_context = &state.runner.rotator.context;
-                    let (aws, clock) = (run_context.aws.clone(), run_context.clock.clone());
-                    HookAction::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
-                }
-                // The config refuses this hook.
-                #[cfg(not(feature = "aws"))]
-                HookActionSettings::EcsRedeploy { .. } => continue,
-                HookActionSettings::Exec {
-                    program,
-                    arguments,
-                    aws,
-                } => HookAction::Exec(exec::Exec::new(program, arguments, *aws)),
-            };
+        let action = match &hook.action {
+            #[cfg(feature = "aws")]
+            HookActionSettings::EcsRedeploy { cluster, services } => {
+                let run_context = &state.runner.rotator.context;
+                let (aws, clock) = (run_context.aws.clone(), run_context.clock.clone());
+                HookAction::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
+            }
+            // The config refuses this hook.
+            #[cfg(not(feature = "aws"))]
+            HookActionSettings::EcsRedeploy { .. } => continue,
+            HookActionSettings::Exec {
+                program,
+                arguments,
+                aws,
+            } => HookAction::Exec(exec::Exec::new(program, arguments, *aws)),
+        };
         state.metrics.register_hooks(hook.action.kind(), &OUTCOMES);
         workers.push(Arc::new(HookWorker {
             hook: hook.clone(),

@@ -91,9 +91,15 @@ fn a_managed_master_without_a_host_allows_the_calls_to_rds() {
         ("master_secret = \"rds!db-1\"".to_owned(), true),
         (format!("master_secret = \"{arn}\""), true),
         ("masters = [\"rds!*\"]".to_owned(), true),
-        ("master_secret = \"rds!db-1\"\nmaster_host = \"db\"".to_owned(), false),
+        (
+            "master_secret = \"rds!db-1\"\nmaster_host = \"db\"".to_owned(),
+            false,
+        ),
         ("master_secret = \"prod/master\"".to_owned(), false),
-        ("master_secret = \"prod/master\"\nmasters = [\"rds!*\"]".to_owned(), false),
+        (
+            "master_secret = \"prod/master\"\nmasters = [\"rds!*\"]".to_owned(),
+            false,
+        ),
         (String::new(), false),
     ] {
         let text = rotation(&more);

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{Destination, Notify, SourceError};
 use crate::notify::message::{Message, MessageBuilder};
 use crate::rotation::event::{Received, Subscription};
-use twinkey_core::backoff::Backoff;
 use crate::worker::state::WorkerState;
+use twinkey_core::backoff::Backoff;
 use twinkey_engines::EngineError;
 
 /// The number of attempts per message; with immediate refusals they take about 90 s.

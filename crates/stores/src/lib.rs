@@ -1,10 +1,11 @@
 //! Secret stores: AWS Secrets Manager, and the embedded store with the same semantics.
 //!
 //! # Failure modes
-//! - Two runs of one window create two versions. The caller chooses the version id, and a second `put`
-//!   of another value under the same id is refused.
+//! - Two runs of one window create two versions. The caller chooses the version id, and a second
+//!   `put` of another value under the same id is refused.
 //! - A run overtakes another. AWSCURRENT moves only from the observed version.
-//! - A read without a stage returns an unexpected version. Every read names a stage or a version id.
+//! - A read without a stage returns an unexpected version. Every read names a stage or a version
+//!   id.
 //! - The two stores interpret a response differently. Only `api_error.rs` maps AWS's error names.
 
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -115,10 +116,11 @@ pub trait SecretStore: Send + Sync {
     /// [`StoreError`]
     async fn get(&self, secret: &str, which: Selector<'_>) -> Result<SecretVersion, StoreError>;
 
-    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MAX_BATCH`] secrets in one call, in their order.
+    /// BatchGetSecretValue: AWSCURRENT of up to [`batch::MAX_BATCH`] secrets in one call, in their
+    /// order.
     ///
-    /// `None`: the response has no value of that secret, because of an error, a binary value or a stale
-    /// read. [`batch::BatchReader`] then reads the secret alone.
+    /// `None`: the response has no value of that secret, because of an error, a binary value or a
+    /// stale read. [`batch::BatchReader`] then reads the secret alone.
     ///
     /// # Errors
     /// [`StoreError`] of the whole call.
@@ -131,8 +133,8 @@ pub trait SecretStore: Send + Sync {
         Ok(found)
     }
 
-    /// PutSecretValue with `id` as ClientRequestToken and one label. Putting the same value again changes
-    /// nothing.
+    /// PutSecretValue with `id` as ClientRequestToken and one label. Putting the same value again
+    /// changes nothing.
     ///
     /// # Errors
     /// [`StoreError::VersionExists`] for another value under the same id.
@@ -144,8 +146,8 @@ pub trait SecretStore: Send + Sync {
         stage: &str,
     ) -> Result<(), StoreError>;
 
-    /// UpdateSecretVersionStage: a compare-and-swap of one label. The version that AWSCURRENT leaves
-    /// becomes AWSPREVIOUS.
+    /// UpdateSecretVersionStage: a compare-and-swap of one label. The version that AWSCURRENT
+    /// leaves becomes AWSPREVIOUS.
     ///
     /// # Errors
     /// [`StoreError::StageMoved`] if the label is not on `from`.

@@ -135,9 +135,7 @@ async fn a_head_over_the_limit_is_refused() {
 async fn open_responses_finish_after_the_end_of_accepting() {
     let endpoint = Endpoint::open(8).await;
     let mut idle = endpoint.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    let mut slow = endpoint
-        .send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut slow = endpoint.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     endpoint.started.notified().await;

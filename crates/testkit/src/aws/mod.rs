@@ -7,8 +7,8 @@
 //!   all calls are recorded.
 
 pub mod faults;
-mod record;
 pub mod rds;
+mod record;
 pub mod recorder;
 pub mod redshift;
 mod wire;

@@ -122,9 +122,11 @@ impl Rds {
         let page: String = (selected.iter().skip(from).take(size))
             .map(|(name, database)| database.xml(name, of_instances))
             .collect();
-        let marker = (selected.len() > from + size)
-            .then(|| format!("<Marker>+/={}</Marker>", from + size))
-            .unwrap_or_default();
+        let marker = if selected.len() > from + size {
+            format!("<Marker>+/={}</Marker>", from + size)
+        } else {
+            String::new()
+        };
         let list = if of_instances {
             "DBInstances"
         } else {

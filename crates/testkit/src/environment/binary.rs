@@ -87,11 +87,7 @@ impl<D: Database> Environment<D> {
             .append(true)
             .open(self.folder.path().join("serve.log"))
             .unwrap();
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let url = format!("http://{address}/readyz");
         until("the worker is ready", async || {
             if let Some(status) = child.try_wait().unwrap() {

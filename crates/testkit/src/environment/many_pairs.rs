@@ -103,6 +103,9 @@ impl ManyPairs {
     }
 
     /// Opens a connection with a document and inserts a row.
+    ///
+    /// # Errors
+    /// The error of the driver.
     pub async fn works(&self, document: &Json, pair: usize) -> Result<(), sqlx::Error> {
         let password = SecretString::from(document["password"].as_str().unwrap_or_default());
         let user = document["username"].as_str().unwrap_or_default();

@@ -286,6 +286,9 @@ impl<D: Database> Environment<D> {
             .unwrap()
     }
 
+    ///
+    /// # Errors
+    /// The error of the driver.
     pub async fn connect(
         &self,
         user: &str,

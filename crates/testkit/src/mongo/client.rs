@@ -33,6 +33,9 @@ impl SignIn<'_> {
     }
 
     /// Signs in with a new client.
+    ///
+    /// # Errors
+    /// The error of the driver.
     pub async fn connect(&self, credentials: &Credentials) -> Result<Client, Error> {
         let mut credential = Credential::default();
         credential.username = Some(credentials.username.clone());
@@ -61,6 +64,9 @@ impl SignIn<'_> {
 }
 
 /// Runs a command.
+///
+/// # Errors
+/// The error of the driver or of the server.
 pub async fn run(client: &Client, database: &str, command: Document) -> Result<Document, Error> {
     client.database(database).run_command(command).await
 }

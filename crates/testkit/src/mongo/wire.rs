@@ -40,6 +40,9 @@ impl Message {
     }
 
     /// The next message; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// The error of the connection.
     pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
         let mut bytes = vec![0; HEADER];
         match from.read_exact(&mut bytes).await {

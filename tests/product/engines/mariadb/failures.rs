@@ -1,8 +1,8 @@
 //! Refused rotations on MariaDB.
 
 use super::fixture::MariadbFixture;
-use crate::faults::failures::is_refused;
 use crate::engines::pair::pair_tests;
+use crate::faults::failures::is_refused;
 use twinkey_testkit::environment::Setup;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 

@@ -9,11 +9,11 @@ use twinkey_testkit::mysql::LocalMysql;
 
 use super::relay::StatementRelay;
 use super::{assert_one_password, assert_pair_is_equal, with_three_accounts};
-use crate::faults::failures::with;
 use crate::engines::pair::{PairFixture, StandbyState};
+use crate::faults::failures::with;
 use twinkey_testkit::environment::mariadb::{MariadbEnvironment, accounts, pairs, run};
 use twinkey_testkit::environment::{
-    Backend, Database, Environment, MASTER_SECRET, Setup, SECRET, until,
+    Backend, Database, Environment, MASTER_SECRET, SECRET, Setup, until,
 };
 use twinkey_testkit::interruption::Interruption;
 

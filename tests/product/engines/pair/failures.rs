@@ -5,7 +5,7 @@ use twinkey_stores::stage;
 
 use super::PairFixture;
 use crate::faults::failures::{is_refused, with};
-use twinkey_testkit::environment::{Backend, MASTER_SECRET, Setup, SECRET, StandIn};
+use twinkey_testkit::environment::{Backend, MASTER_SECRET, SECRET, Setup, StandIn};
 
 async fn start<F: PairFixture>() -> F {
     F::start(Setup::default(), Backend::StandIn(StandIn::start().await)).await

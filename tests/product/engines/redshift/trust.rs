@@ -16,7 +16,11 @@ fn with_master() -> String {
 async fn is_refused(fixture: &RedshiftFixture, code: &str) -> String {
     let check = fixture.twinkey(&["check", "house"]).await;
     assert_eq!(check.status.code(), Some(1));
-    assert!(text(&check.stdout).contains(code), "{}", text(&check.stdout));
+    assert!(
+        text(&check.stdout).contains(code),
+        "{}",
+        text(&check.stdout)
+    );
     let rotate = fixture.twinkey(&["rotate", "house"]).await;
     let message = text(&rotate.stderr);
     assert!(message.contains(&format!("error[{code}]")), "{message}");
@@ -45,7 +49,10 @@ async fn the_wire_probe_goes_to_the_trusted_host() {
     let fixture = RedshiftFixture::open(Deployment::Cluster, &wire, &with_master()).await;
     furnish(&fixture).await;
     fixture
-        .dba("dev", &["CREATE USER victim PASSWORD 'Other0123456789abcdefXYZ'"])
+        .dba(
+            "dev",
+            &["CREATE USER victim PASSWORD 'Other0123456789abcdefXYZ'"],
+        )
         .await;
     let honest = fixture.read(stage::CURRENT).await;
     let hostile = HostileServer::postgres("1").await;

@@ -187,7 +187,10 @@ async fn an_admin_follows_a_reader_to_its_primary(server: &Server) {
 
     // A reader could name a server of its own for the master's password.
     let elsewhere = format!("127.0.0.1:{}", server.relay.port());
-    set_hello(&before, &reader(Some(elsewhere.clone()), Some(server.mechanisms)));
+    set_hello(
+        &before,
+        &reader(Some(elsewhere.clone()), Some(server.mechanisms)),
+    );
     let Err(error) = server.engine.admin(&target, &server.master).await else {
         panic!("a primary on another host must be refused");
     };
