@@ -268,7 +268,7 @@ async fn two_hundred_kills_lose_no_connection_and_no_window() {
         "{KILLS} kills (seed {SEED}), {idle} of them between runs; running steps at the others: {deaths:?}"
     );
     println!(
-        "{windows} windows of {PAIRS} rotations: {outcomes:?}, {recovered} recovered, {} untold",
+        "{windows} windows of {PAIRS} rotations: {outcomes:?}, {recovered} recovered, {} unreported",
         unreported.len()
     );
     println!(
