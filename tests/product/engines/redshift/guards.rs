@@ -1,7 +1,8 @@
 //! Refused users, locked pairs, probe secrets after a crash, and unknown clusters.
 
-use secrecy::SecretString;
-use twinkey_stores::stage;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+use twinkey_stores::{SecretStore, Selector, stage};
 
 use super::fixture::{Deployment, FIRST, MASTER_SECRET, RedshiftFixture, text};
 use super::rotations::{furnish, may_work};
@@ -90,17 +91,18 @@ async fn unknown_and_unnamed_clusters_are_reported() {
         said.contains("error[db_refused]") && said.contains("cluster elsewhere"),
         "{said}"
     );
-    let mut document = fixture.read(stage::CURRENT).await;
-    document
-        .as_object_mut()
-        .unwrap()
-        .remove("dbClusterIdentifier");
-    let document = SecretString::from(document.to_string());
     let store = fixture.stand_in.store();
-    store
-        .create_or_put(super::fixture::SECRET, &document)
-        .await
-        .unwrap();
+    for secret in [super::fixture::SECRET, MASTER_SECRET] {
+        let version = store.get(secret, Selector::Stage(stage::CURRENT)).await;
+        let document = version.unwrap().value;
+        let mut document: Json = serde_json::from_str(document.expose_secret()).unwrap();
+        document
+            .as_object_mut()
+            .unwrap()
+            .remove("dbClusterIdentifier");
+        let document = SecretString::from(document.to_string());
+        store.create_or_put(secret, &document).await.unwrap();
+    }
     fixture.configure("", &master);
     let output = fixture.twinkey(&["rotate", "house"]).await;
     let said = text(&output.stderr);
