@@ -3,6 +3,13 @@
 //! server. `harness.rs` is the interface of an engine's fixture, `sentences/` has the tests of all
 //! engines, and an engine's folder its own.
 
+#![cfg(all(
+    feature = "documentdb",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redshift"
+))]
+
 mod case;
 mod documentdb;
 mod harness;

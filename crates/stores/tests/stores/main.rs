@@ -1,5 +1,7 @@
 //! One conformance suite over all secret stores, and the tests of each store.
 
+#![cfg(feature = "aws")]
+
 mod aws;
 mod batch;
 mod label_seals;
