@@ -21,15 +21,15 @@ pub(crate) struct AwsRequest<'a> {
     pub body: String,
 }
 
-/// Why a request cannot be signed.
+/// Why a request cannot be signed, or was not answered with success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SigningError {
+pub(crate) struct RequestError {
     pub reason: String,
     /// Whether another attempt can succeed without a change by a person.
     pub retryable: bool,
 }
 
-impl SigningError {
+impl RequestError {
     fn permanent(reason: impl std::fmt::Display) -> Self {
         Self {
             reason: reason.to_string(),
@@ -42,22 +42,22 @@ impl AwsRequest<'_> {
     /// The signed request.
     ///
     /// # Errors
-    /// [`SigningError`] without a region or credentials.
+    /// [`RequestError`] without a region or credentials.
     pub(crate) async fn signed(
         self,
         client: &Client,
         config: &SdkConfig,
         now: DateTime<Utc>,
-    ) -> Result<Request, SigningError> {
+    ) -> Result<Request, RequestError> {
         let region = self.region.or_else(|| config.region().cloned());
         let region = region.ok_or_else(|| {
-            SigningError::permanent("no region is set (secrets.region, or AWS_REGION)")
+            RequestError::permanent("no region is set (secrets.region, or AWS_REGION)")
         })?;
         let provider = config
             .credentials_provider()
-            .ok_or_else(|| SigningError::permanent("the worker has no AWS credentials"))?;
+            .ok_or_else(|| RequestError::permanent("the worker has no AWS credentials"))?;
         let credentials = provider.provide_credentials().await;
-        let credentials = credentials.map_err(|_| SigningError {
+        let credentials = credentials.map_err(|_| RequestError {
             reason: "the AWS credentials of the worker cannot be loaded".into(),
             retryable: true,
         })?;
@@ -76,13 +76,13 @@ impl AwsRequest<'_> {
             .time(now.into())
             .settings(SigningSettings::default())
             .build()
-            .map_err(SigningError::permanent)?
+            .map_err(RequestError::permanent)?
             .into();
         let bytes = SignableBody::Bytes(self.body.as_bytes());
         let headers = self.headers.iter().copied();
         let signable = SignableRequest::new("POST", &url, headers, bytes);
-        let signed = sign(signable.map_err(SigningError::permanent)?, &params);
-        let (instructions, _) = signed.map_err(SigningError::permanent)?.into_parts();
+        let signed = sign(signable.map_err(RequestError::permanent)?, &params);
+        let (instructions, _) = signed.map_err(RequestError::permanent)?.into_parts();
         let mut request = client.post(&url);
         for (name, value) in self.headers.iter().copied().chain(instructions.headers()) {
             request = request.header(name, value);
@@ -90,6 +90,6 @@ impl AwsRequest<'_> {
         request
             .body(self.body)
             .build()
-            .map_err(|error| SigningError::permanent(error.without_url()))
+            .map_err(|error| RequestError::permanent(error.without_url()))
     }
 }

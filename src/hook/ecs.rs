@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{HookError, HookFailure};
-use crate::aws_request::AwsRequest;
+use crate::aws_request::{AwsRequest, RequestError};
 use twinkey_core::aws::{Aws, arn};
 use twinkey_core::backoff::Backoff;
 use twinkey_core::telemetry::Clock;
@@ -43,12 +43,6 @@ pub(super) struct Ecs {
 struct ErrorResponse {
     #[serde(rename = "__type")]
     kind: String,
-}
-
-/// A failed call.
-struct CallError {
-    reason: String,
-    retryable: bool,
 }
 
 impl Ecs {
@@ -110,7 +104,7 @@ impl Ecs {
         Err(HookFailure::Failed(failures.join("; ")))
     }
 
-    async fn update(&self, service: &str) -> Result<(), CallError> {
+    async fn update(&self, service: &str) -> Result<(), RequestError> {
         let config = self.aws.config().await;
         let body = json!({
             "cluster": self.cluster, "service": service, "forceNewDeployment": true,
@@ -124,15 +118,11 @@ impl Ecs {
             body: body.to_string(),
         };
         let request = request.signed(&self.client, config, self.clock.now());
-        let request = request.await.map_err(|error| CallError {
-            reason: error.reason,
-            retryable: error.retryable,
-        })?;
         let response = self
             .client
-            .execute(request)
+            .execute(request.await?)
             .await
-            .map_err(|error| CallError {
+            .map_err(|error| RequestError {
                 reason: error.without_url().to_string(),
                 retryable: true,
             })?;
@@ -144,7 +134,7 @@ impl Ecs {
         let error: Option<ErrorResponse> = response.json().await.ok();
         let name = error.map(|error| error.kind).unwrap_or_default();
         let name = name.rsplit('#').next().unwrap_or_default();
-        Err(CallError {
+        Err(RequestError {
             reason: format!("ECS responds {name} (HTTP status {status})"),
             retryable: status.is_server_error() || name.contains("Throttl"),
         })

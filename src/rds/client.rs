@@ -177,10 +177,7 @@ impl<'a> RdsClient<'a> {
         };
         let config = self.aws.config().await;
         let request = request.signed(&self.client, config, self.clock.now());
-        let request = request.await.map_err(|error| RdsError {
-            reason: error.reason,
-            retryable: error.retryable,
-        })?;
+        let request = request.await?;
         let unreachable = |error: reqwest::Error| {
             let error = error.without_url();
             RdsError::temporary(format_args!("the RDS API cannot be reached: {error}"))

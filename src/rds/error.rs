@@ -1,5 +1,8 @@
 //! Errors of the RDS API.
 
+#[cfg(feature = "aws")]
+use crate::aws_request::RequestError;
+
 /// Why the RDS API did not report an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -7,6 +10,14 @@ pub struct RdsError {
     pub reason: String,
     /// Whether another attempt can succeed without a change by a person.
     pub retryable: bool,
+}
+
+#[cfg(feature = "aws")]
+impl From<RequestError> for RdsError {
+    fn from(error: RequestError) -> Self {
+        let RequestError { reason, retryable } = error;
+        Self { reason, retryable }
+    }
 }
 
 impl RdsError {
