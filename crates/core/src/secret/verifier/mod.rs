@@ -14,7 +14,7 @@ mod redshift;
 
 pub use ed25519::{mariadb_ed25519, mariadb_ed25519_signature};
 pub use mysql::{caching_sha2, caching_sha2_matches, mysql_native};
-pub use postgres::{md5, scram_sha_256, scram_sha_256_with};
+pub use postgres::{ScramKeys, md5, md5_answer, scram_sha_256, scram_sha_256_with};
 pub use redshift::{redshift_sha256, redshift_sha256_with};
 
 /// Error of the computation of a stored form.

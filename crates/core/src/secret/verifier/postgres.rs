@@ -34,25 +34,60 @@ pub fn scram_sha_256(password: &Sensitive) -> Result<Sensitive, VerifierError> {
 /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>` (RFC 5803, RFC 5802 section 3).
 #[must_use]
 pub fn scram_sha_256_with(password: &Sensitive, salt: &[u8], iterations: NonZeroU32) -> Sensitive {
-    let prepared = prepare(password.expose_secret());
-    let mut salted = Zeroizing::new([0_u8; digest::SHA256_OUTPUT_LEN]);
-    pbkdf2::derive(
-        pbkdf2::PBKDF2_HMAC_SHA256,
-        iterations,
-        salt,
-        prepared.as_bytes(),
-        salted.as_mut(),
-    );
-    let key = hmac::Key::new(hmac::HMAC_SHA256, salted.as_ref());
-    let client_key = hmac::sign(&key, b"Client Key");
-    let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
-    let server_key = hmac::sign(&key, b"Server Key");
+    let keys = ScramKeys::derive(password, salt, iterations);
     SecretString::from(format!(
         "SCRAM-SHA-256${iterations}:{}${}:{}",
         BASE64_STANDARD.encode(salt),
-        BASE64_STANDARD.encode(stored_key.as_ref()),
-        BASE64_STANDARD.encode(server_key.as_ref()),
+        BASE64_STANDARD.encode(keys.stored().as_ref()),
+        BASE64_STANDARD.encode(keys.server.as_ref()),
     ))
+}
+
+/// Keys of a password for SCRAM-SHA-256 (RFC 5802, section 3).
+pub struct ScramKeys {
+    client: hmac::Tag,
+    server: hmac::Tag,
+}
+
+impl ScramKeys {
+    /// Blocks for the duration of the `iterations`.
+    #[must_use]
+    pub fn derive(password: &Sensitive, salt: &[u8], iterations: NonZeroU32) -> Self {
+        let prepared = prepare(password.expose_secret());
+        let mut salted = Zeroizing::new([0_u8; digest::SHA256_OUTPUT_LEN]);
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            iterations,
+            salt,
+            prepared.as_bytes(),
+            salted.as_mut(),
+        );
+        let key = hmac::Key::new(hmac::HMAC_SHA256, salted.as_ref());
+        Self {
+            client: hmac::sign(&key, b"Client Key"),
+            server: hmac::sign(&key, b"Server Key"),
+        }
+    }
+
+    fn stored(&self) -> digest::Digest {
+        digest::digest(&digest::SHA256, self.client.as_ref())
+    }
+
+    /// The client's proof for the messages of an exchange.
+    #[must_use]
+    pub fn client_proof(&self, messages: &[u8]) -> Vec<u8> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.stored().as_ref());
+        let signature = hmac::sign(&key, messages);
+        let pairs = self.client.as_ref().iter().zip(signature.as_ref());
+        pairs.map(|(one, other)| one ^ other).collect()
+    }
+
+    /// Whether the server has the password's stored form.
+    #[must_use]
+    pub fn is_server_signature(&self, messages: &[u8], signature: &[u8]) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.server.as_ref());
+        hmac::verify(&key, messages, signature).is_ok()
+    }
 }
 
 /// `md5` and the hexadecimal MD5 of password and user name: the old form of PostgreSQL, and
@@ -61,6 +96,16 @@ pub fn scram_sha_256_with(password: &Sensitive, salt: &[u8], iterations: NonZero
 pub fn md5(password: &Sensitive, username: &str) -> Sensitive {
     let salted = Zeroizing::new(format!("{}{username}", password.expose_secret()));
     SecretString::from(format!("md5{:x}", md5::compute(salted.as_bytes())))
+}
+
+/// The answer to an md5 request with this salt ("Message Flow" in PostgreSQL's manual).
+#[must_use]
+pub fn md5_answer(password: &Sensitive, username: &str, salt: [u8; 4]) -> Sensitive {
+    let stored = md5(password, username);
+    let digits = stored.expose_secret().strip_prefix("md5");
+    let mut salted = Zeroizing::new(digits.unwrap_or_default().as_bytes().to_vec());
+    salted.extend_from_slice(&salt);
+    SecretString::from(format!("md5{:x}", md5::compute(&*salted)))
 }
 
 fn prepare(password: &str) -> Zeroizing<String> {
@@ -88,6 +133,28 @@ mod tests {
             verifier.expose_secret(),
             "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
         );
+    }
+
+    #[test]
+    fn the_scram_exchange_equals_a_known_vector() {
+        // The example in RFC 7677, section 3.
+        let salt = BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let keys = ScramKeys::derive(&secret("pencil"), &salt, ITERATIONS);
+        let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+        let messages = format!(
+            "n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
+        );
+        let messages = messages.as_bytes();
+        assert_eq!(
+            BASE64_STANDARD.encode(keys.client_proof(messages)),
+            "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+        );
+        let signature = BASE64_STANDARD
+            .decode("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
+            .unwrap();
+        assert!(keys.is_server_signature(messages, &signature));
+        assert!(!keys.is_server_signature(b"others", &signature));
+        assert!(!keys.is_server_signature(messages, &[]));
     }
 
     #[test]
