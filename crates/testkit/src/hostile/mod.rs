@@ -1,8 +1,11 @@
 //! Hostile database servers: they accept every password, report the identity of another server and
-//! any user that signs in, and record all bytes that they receive.
+//! any user that signs in, or request too much of a client; and record all bytes that they receive.
 
+mod demand;
 mod mysql;
 mod postgres;
+
+pub use demand::Demand;
 
 use std::future::Future;
 use std::io;
@@ -10,9 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// A running server. Dropping it stops it.
 pub struct HostileServer {
@@ -29,35 +33,47 @@ struct Record {
 
 /// A client's connection, whose bytes are recorded.
 struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     record: Arc<Record>,
 }
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl HostileServer {
     /// A PostgreSQL server that reports this `system_identifier`.
     pub async fn postgres(identity: &str) -> Self {
-        Self::start(identity, postgres::serve).await
+        let identity = identity.to_owned();
+        Self::start(move |client| postgres::serve(client, identity.clone())).await
     }
 
     /// A MariaDB server that reports this `server_uid`.
     pub async fn mariadb(identity: &str) -> Self {
-        Self::start(identity, mysql::serve).await
+        let identity = identity.to_owned();
+        Self::start(move |client| mysql::serve(client, identity.clone())).await
     }
 
-    async fn start<F>(identity: &str, serve: fn(Client, String) -> F) -> Self
+    /// A PostgreSQL server with this demand, with TLS if it has a certificate and a key.
+    pub async fn demanding(demand: Demand, tls: Option<&(String, String)>) -> Self {
+        let tls = tls.map(demand::acceptor);
+        Self::start(move |client| demand::serve(client, demand, tls.clone())).await
+    }
+
+    async fn start<F>(serve: impl Fn(Client) -> F + Send + 'static) -> Self
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let record: Arc<Record> = Arc::default();
-        let (shared, identity) = (Arc::clone(&record), identity.to_owned());
+        let shared = Arc::clone(&record);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let record = Arc::clone(&shared);
                 // A client that disconnects ends its task.
-                tokio::spawn(serve(Client { stream, record }, identity.clone()));
+                let stream = Box::new(stream);
+                tokio::spawn(serve(Client { stream, record }));
             }
         });
         Self { port, record, task }
@@ -95,7 +111,16 @@ impl Client {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Continues under TLS. What the client sends in it is recorded in clear.
+    async fn protect(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        Ok(Self {
+            stream: Box::new(acceptor.accept(self.stream).await?),
+            record: self.record,
+        })
     }
 }
 

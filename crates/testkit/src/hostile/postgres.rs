@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Client, text};
 
-const SSL_REQUEST: u32 = 80_877_103;
+pub(super) const SSL_REQUEST: u32 = 80_877_103;
 const TEXT: u32 = 25;
 const BOOL: u32 = 16;
 
@@ -21,11 +21,7 @@ pub(super) async fn serve(mut client: Client, identity: String) -> io::Result<()
         let user = pairs.find(|pair| pair[0] == b"user");
         break user.map(|pair| text(pair[1])).unwrap_or_default();
     };
-    let mut greeting = message(b'R', &0_u32.to_be_bytes());
-    greeting.extend(message(b'S', b"server_version\x0017.2\0"));
-    greeting.extend(message(b'K', &[0, 0, 0, 1, 0, 0, 0, 1]));
-    greeting.extend(ready());
-    client.write(&greeting).await?;
+    client.write(&greeting()).await?;
     loop {
         let kind = client.read(1).await?[0];
         let length = number(&client.read(4).await?);
@@ -52,12 +48,21 @@ pub(super) async fn serve(mut client: Client, identity: String) -> io::Result<()
     }
 }
 
-fn number(bytes: &[u8]) -> usize {
+/// The end of a successful sign-in.
+pub(super) fn greeting() -> Vec<u8> {
+    let mut greeting = message(b'R', &0_u32.to_be_bytes());
+    greeting.extend(message(b'S', b"server_version\x0017.2\0"));
+    greeting.extend(message(b'K', &[0, 0, 0, 1, 0, 0, 0, 1]));
+    greeting.extend(ready());
+    greeting
+}
+
+pub(super) fn number(bytes: &[u8]) -> usize {
     let bytes: [u8; 4] = bytes[..4].try_into().unwrap();
     u32::from_be_bytes(bytes) as usize
 }
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap();
     [&[kind], &length.to_be_bytes()[..], body].concat()
 }
