@@ -2,6 +2,9 @@
 //!
 //! # Failure modes
 //! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back.
+//! - A server obtains more than a proof of the password, or stops the worker: `signin` connects and
+//!   signs in, and the driver has neither the address nor the password.
+//! - The owner of a database decides how the master's session behaves: see `session.rs`.
 //! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
 //!   refused before a connection is opened.
 //! - A log or an error shows a statement with a password: the driver's statement log is disabled,
@@ -11,11 +14,13 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
-use crate::{Credentials, EngineError, Target, TlsMode, proxy, tls};
+use super::session;
+use super::signin::{Login, SignIn};
+use crate::tls::connector::connector;
+use crate::{Credentials, EngineError, Target, proxy, timeouts};
 
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
@@ -26,11 +31,12 @@ const CACHED_STATEMENTS: usize = 16;
 pub(super) const APPLICATION: &str = "twinkey";
 
 /// Address and credentials of a connection. Opens connections and explains their errors.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Connector {
     pub host: String,
     pub port: u16,
     pub user: String,
+    login: Login,
     options: PgConnectOptions,
 }
 
@@ -39,46 +45,38 @@ impl Connector {
     /// RDS Proxy would refuse.
     pub(crate) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
         let port = target.port.unwrap_or(DEFAULT_PORT);
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&target.host)
+        let options = PgConnectOptions::new_without_pgpass()
             .port(port)
             .username(&who.username)
-            .password(who.password.expose_secret())
             .database(target.dbname.as_deref().unwrap_or(DEFAULT_DATABASE))
             .application_name(APPLICATION)
             .extra_float_digits(None)
             .statement_cache_capacity(0)
-            .ssl_mode(match target.tls.mode {
-                TlsMode::VerifyFull => PgSslMode::VerifyFull,
-                TlsMode::VerifyCa => PgSslMode::VerifyCa,
-                TlsMode::Require => PgSslMode::Require,
-                TlsMode::Disable => PgSslMode::Disable,
-            })
+            .ssl_mode(PgSslMode::Disable)
             .disable_statement_logging();
-        if matches!(target.tls.mode, TlsMode::VerifyFull | TlsMode::VerifyCa) {
-            options =
-                options.ssl_root_cert_from_pem(tls::roots_pem(target.tls.ca_file.as_deref())?);
-        }
         Ok(Self {
             host: target.host.clone(),
             port,
             user: who.username.clone(),
+            login: Login {
+                host: target.host.clone(),
+                port,
+                user: who.username.clone(),
+                password: who.password.clone(),
+                mode: target.tls.mode,
+                connector: connector(&target.tls)?,
+                master: false,
+            },
             options,
         })
     }
 
-    /// For the master: not through a proxy, and with time limits that keep it from blocking an
-    /// application.
+    /// For the master: not through a proxy, and with settings of its own.
     pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
         proxy::refuse(&target.host)?;
         let mut connector = Self::new(target, master)?;
-        connector.options = connector.options.options([
-            ("lock_timeout", "2s"),
-            ("statement_timeout", "30s"),
-            ("idle_in_transaction_session_timeout", "60s"),
-            ("standard_conforming_strings", "on"),
-            ("search_path", "pg_catalog"),
-        ]);
+        connector.login.master = true;
+        connector.options = connector.options.options(session::SETTINGS);
         // Parsing is half the cost of the queries, which are the same for every pair.
         connector.options = connector
             .options
@@ -94,14 +92,37 @@ impl Connector {
         }
     }
 
+    /// Signs in. A master's session then has no setting of the database or of its role.
     pub(crate) async fn connect(&self) -> Result<PgConnection, EngineError> {
-        match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.options)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.explain("the sign-in", false, error)),
-            Err(_) => Err(self.unreachable(format!(
-                "no answer within {} seconds",
-                CONNECT_LIMIT.as_secs()
-            ))),
+        let mut connection = match tokio::time::timeout(CONNECT_LIMIT, self.sign_in()).await {
+            Ok(result) => result?,
+            Err(_) => {
+                return Err(self.unreachable(format!(
+                    "no answer within {} seconds",
+                    CONNECT_LIMIT.as_secs()
+                )));
+            }
+        };
+        if self.login.master {
+            let prepare = session::prepare(&mut connection);
+            timeouts::statement(prepare)
+                .await
+                .map_err(|error| self.explain("preparing the master's session", false, error))?;
+        }
+        Ok(connection)
+    }
+
+    async fn sign_in(&self) -> Result<PgConnection, EngineError> {
+        let sign_in = SignIn::start(self.login.clone()).await?;
+        let options = self.options.clone().socket(&sign_in.folder);
+        match PgConnection::connect_with(&options).await {
+            Ok(connection) => {
+                sign_in.finish();
+                Ok(connection)
+            }
+            Err(error) => Err(sign_in
+                .failure()
+                .unwrap_or_else(|| self.explain("the sign-in", false, error))),
         }
     }
 
@@ -125,21 +146,7 @@ impl Connector {
                 };
                 self.explain_state(what, &code, reason)
             }
-            sqlx::Error::Tls(error) => self.tls(error.to_string()),
-            sqlx::Error::Io(error) => {
-                if error
-                    .get_ref()
-                    .is_some_and(|inner| inner.is::<rustls::Error>())
-                {
-                    self.tls(error.to_string())
-                } else {
-                    self.unreachable(error.to_string())
-                }
-            }
-            // SASLprep refused the user name or the password, so no server can accept it.
-            sqlx::Error::Configuration(_) => self.sign_in_refused(
-                "the user name or the password holds a character that SCRAM cannot carry".into(),
-            ),
+            sqlx::Error::Io(error) => self.unreachable(error.to_string()),
             error => EngineError::Refused {
                 what: what.to_owned(),
                 reason: error.to_string(),
@@ -190,14 +197,6 @@ impl Connector {
             host: self.host.clone(),
             port: self.port,
             user: self.user.clone(),
-            reason,
-        }
-    }
-
-    fn tls(&self, reason: String) -> EngineError {
-        EngineError::Tls {
-            host: self.host.clone(),
-            port: self.port,
             reason,
         }
     }

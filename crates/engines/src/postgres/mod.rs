@@ -13,7 +13,9 @@ mod ownership;
 mod plan;
 mod preflight;
 mod quote;
+mod session;
 mod sessions;
+mod signin;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
@@ -88,7 +90,7 @@ impl Engine for Postgres {
     ) -> Result<Box<dyn Admin>, EngineError> {
         let connector = Connector::admin(target, master)?;
         let mut connection = connector.connect().await?;
-        let version = version(&mut connection, &connector).await?;
+        let version = version(&connection, &connector)?;
         let server_identity = identity(&mut connection, &connector).await?;
         Ok(Box::new(PostgresAdmin {
             connection,
@@ -110,13 +112,18 @@ async fn session_user(
         .map_err(|error| connector.explain("reading the signed-in user", false, error))
 }
 
-/// `160004`
-async fn version(connection: &mut PgConnection, connector: &Connector) -> Result<u32, EngineError> {
-    let version = "SELECT current_setting('server_version_num')::int";
-    scalar(connection, version)
-        .await
-        .map(i32::unsigned_abs)
-        .map_err(|error| connector.explain("reading the server's version", false, error))
+/// `160004`, as the server reported it at the sign-in.
+fn version(connection: &PgConnection, connector: &Connector) -> Result<u32, EngineError> {
+    connection
+        .server_version_num()
+        .ok_or_else(|| EngineError::Refused {
+            what: "reading the server's version".into(),
+            reason: "the server reported none that is a number".into(),
+            hint: format!(
+                "check which server listens at {}:{}: PostgreSQL reports its version",
+                connector.host, connector.port
+            ),
+        })
 }
 
 /// The identity that the cluster and its replicas share. `None`: the user may not read it, or the
@@ -200,8 +207,8 @@ impl Admin for PostgresAdmin {
         if self.connection.is_in_transaction() {
             return false;
         }
-        let query = sqlx::raw_sql(DISCARD).execute(&mut self.connection);
-        matches!(timeouts::close_gracefully(query).await, Some(Ok(_)))
+        let reset = session::reset(&mut self.connection);
+        matches!(timeouts::close_gracefully(reset).await, Some(Ok(())))
     }
 
     /// Frees the lock first: the server notices the end of a connection late, perhaps after the
@@ -215,12 +222,6 @@ impl Admin for PostgresAdmin {
         .await;
     }
 }
-
-/// `DISCARD ALL` (PostgreSQL manual, "DISCARD"), which also frees the lock and resets the settings
-/// to those of the sign-in. It lacks `DEALLOCATE ALL` and `DISCARD PLANS`: the queries stay
-/// prepared.
-const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
-     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 /// Key of a pair's lock. Advisory locks belong to a database, and all workers of a pair connect to
 /// the database in its secret.

@@ -1,0 +1,84 @@
+//! Settings of the master's session.
+//!
+//! # Failure modes
+//! - The owner of the database changes what the master's statements mean or how they end, by
+//!   `ALTER DATABASE … SET`. The start-up options outrank it (PostgreSQL manual, "Parameter
+//!   Interaction via the Configuration File"), so that even the first statement has these settings.
+//!   All other settings of a database or a role return to PostgreSQL's own defaults.
+//! - `transaction_timeout` ends the statement that removes it. It is removed first; as a start-up
+//!   option, a server before PostgreSQL 17 would refuse it.
+//! - A reset of the session restores the settings of the database: they are removed again.
+
+use sqlx::postgres::PgConnection;
+
+/// The start-up options, which every supported version has.
+pub(super) const SETTINGS: [(&str, &str); 22] = [
+    ("role", "none"),
+    ("search_path", "pg_catalog"),
+    // Time limits that keep the master from blocking an application, and that end nothing early.
+    ("lock_timeout", "2s"),
+    ("statement_timeout", "30s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("idle_session_timeout", "0"),
+    ("exit_on_error", "off"),
+    // Transactions.
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_deferrable", "off"),
+    // Passwords are sent as hashes; a statement without one must not depend on the database.
+    ("password_encryption", "scram-sha-256"),
+    // The meaning and the form of statements and answers.
+    ("standard_conforming_strings", "on"),
+    ("quote_all_identifiers", "off"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("bytea_output", "hex"),
+    ("IntervalStyle", "postgres"),
+    ("row_security", "on"),
+    ("check_function_bodies", "on"),
+    ("client_min_messages", "warning"),
+    ("local_preload_libraries", ""),
+    // Compiling a query of the catalogue takes longer than executing it.
+    ("jit", "off"),
+];
+
+/// Returns the settings of the database and of the role that are not in [`SETTINGS`] to the
+/// defaults of PostgreSQL. Only a superuser sets those of another context.
+const REMOVE: &str = "SELECT pg_catalog.set_config(name, COALESCE(boot_val, ''), false) \
+     FROM pg_catalog.pg_settings WHERE context = 'user' \
+     AND source IN ('database', 'user', 'database user')";
+
+/// `DISCARD ALL` (PostgreSQL manual, "DISCARD"), which also frees the lock and resets the settings
+/// to those of the sign-in. It lacks `DEALLOCATE ALL` and `DISCARD PLANS`: the queries stay
+/// prepared.
+const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
+     SET role = none; UNLISTEN *; \
+     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+/// Removes what the database or the role sets, in one round trip.
+pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let statements = format!("{}{REMOVE}", unlimited(connection));
+    execute(connection, statements).await
+}
+
+/// Frees the lock and restores the state after [`prepare`].
+pub(super) async fn reset(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let unlimited = unlimited(connection);
+    // Before the rest: a transaction limit counts from the reset on.
+    let discard = DISCARD.replacen("RESET ALL; ", &format!("RESET ALL; {unlimited}"), 1);
+    execute(connection, format!("{discard}; {REMOVE}")).await
+}
+
+/// The statement that removes the limit of a transaction, where the server has one.
+fn unlimited(connection: &PgConnection) -> &'static str {
+    if connection.server_version_num() >= Some(170_000) {
+        "SET transaction_timeout = 0; "
+    } else {
+        ""
+    }
+}
+
+async fn execute(connection: &mut PgConnection, statements: String) -> sqlx::Result<()> {
+    let query = sqlx::raw_sql(sqlx::AssertSqlSafe(statements));
+    query.execute(connection).await.map(drop)
+}

@@ -1,0 +1,149 @@
+//! Sign-in at a PostgreSQL server, in front of the driver.
+//!
+//! The driver answers a server that requests the password in clear text or as md5, computes any
+//! number of SCRAM rounds, and allocates what the server announces. It therefore connects to an
+//! abstract Unix socket (unix(7)) of this process, without a password. This module connects to the
+//! server, answers its authentication request, and relays the session.
+//!
+//! # Failure modes
+//! - A server requests the password in clear text. Only verified TLS (verify-full, verify-ca)
+//!   permits the answer, and for a master also the answer to an md5 request.
+//! - A server does not know the password. SCRAM ends with the server's signature, which is verified.
+//! - A server stops the worker. The rounds of SCRAM, the length of each message and the bytes of
+//!   each answer have limits, and the rounds are computed on a thread of their own.
+//! - Another process connects to the socket. Only a connection of this process is relayed.
+//! - A relay outlives its connection. It ends with either of its two sides.
+
+mod authentication;
+mod relay;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod wire;
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+use twinkey_core::secret::Sensitive;
+
+use self::authentication::Outcome;
+use crate::{EngineError, TlsMode};
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// The server and the credentials of a sign-in.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Sensitive,
+    pub mode: TlsMode,
+    /// `None`: plain text.
+    pub connector: Option<TlsConnector>,
+    /// A master's password is answered with in fewer ways than that of a user of the pair.
+    pub master: bool,
+}
+
+/// A sign-in that waits for the driver. Dropping it before [`SignIn::finish`] closes the connection.
+pub(super) struct SignIn {
+    /// The folder for the driver, which adds the file name of PostgreSQL: a NUL and a name.
+    pub folder: PathBuf,
+    failure: Arc<Mutex<Option<EngineError>>>,
+    task: Option<AbortHandle>,
+}
+
+impl SignIn {
+    /// Connects to the server, with TLS if configured.
+    ///
+    /// # Errors
+    /// [`EngineError::Unreachable`] and [`EngineError::Tls`].
+    pub(super) async fn start(login: Login) -> Result<Self, EngineError> {
+        let server = transport::connect(&login).await?;
+        let name = format!("twinkey-{}", uuid::Uuid::new_v4());
+        let listener = listen(&format!("{name}/.s.PGSQL.{}", login.port)).map_err(|error| {
+            EngineError::Refused {
+                what: "preparing a connection".into(),
+                reason: error.to_string(),
+                hint: "raise the limit of open files (ulimit -n); twinkey needs Unix sockets"
+                    .into(),
+            }
+        })?;
+        let failure = Arc::default();
+        let task = tokio::spawn(serve(listener, server, login, Arc::clone(&failure)));
+        Ok(Self {
+            folder: PathBuf::from(format!("\0{name}")),
+            failure,
+            task: Some(task.abort_handle()),
+        })
+    }
+
+    /// Leaves the relay to the driver's connection, which ends it.
+    pub(super) fn finish(mut self) {
+        self.task = None;
+    }
+
+    /// The reason why the server's request was not answered.
+    pub(super) fn failure(&self) -> Option<EngineError> {
+        self.failure.lock().take()
+    }
+}
+
+impl Drop for SignIn {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+fn listen(name: &str) -> std::io::Result<UnixListener> {
+    let listener = StdUnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+async fn serve(
+    listener: UnixListener,
+    mut server: Box<dyn Stream>,
+    login: Login,
+    failure: Arc<Mutex<Option<EngineError>>>,
+) {
+    let Some(mut client) = accept_own(listener).await else {
+        return;
+    };
+    let begun = async {
+        let startup = wire::read_startup(&mut client).await?;
+        wire::send(&mut server, &startup).await?;
+        authentication::authenticate(&mut server, &login).await
+    };
+    match begun.await {
+        Ok(Outcome::SignedIn) => {
+            if client.write_all(&wire::AUTHENTICATION_OK).await.is_ok() {
+                relay::relay(client, server).await;
+            }
+        }
+        // The driver reads the server's refusal. If it is gone, nothing is left to do.
+        Ok(Outcome::Refused(error)) => drop(client.write_all(&error).await),
+        Err(error) => *failure.lock() = Some(error.explain(&login)),
+    }
+}
+
+/// The driver's connection.
+async fn accept_own(listener: UnixListener) -> Option<UnixStream> {
+    loop {
+        let (client, _) = listener.accept().await.ok()?;
+        let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
+        if pid.is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id())) {
+            return Some(client);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Relay of a session, with limits for what the server sends.
+
+use std::io;
+
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter,
+};
+use tokio::net::UnixStream;
+
+use super::Stream;
+use super::wire::{ERROR, NOTICE};
+
+/// The longest row. The driver allocates what a message announces.
+const LONGEST: u32 = 16 * 1024 * 1024;
+/// The longest error or notice, which may be logged.
+const LONGEST_TEXT: u32 = 1024 * 1024;
+/// All messages until the server is ready for the next statement. The driver collects them.
+const LONGEST_ANSWER: u64 = 128 * 1024 * 1024;
+const HEADER: usize = 5;
+const READY: u8 = b'Z';
+/// SQLSTATE `protocol_violation`.
+const PROTOCOL_VIOLATION: &str = "08P01";
+
+/// Relays until either side closes its connection.
+pub(super) async fn relay(client: UnixStream, server: Box<dyn Stream>) {
+    let (mut from_client, to_client) = client.into_split();
+    let (from_server, mut to_server) = tokio::io::split(server);
+    let up = async {
+        tokio::io::copy(&mut from_client, &mut to_server).await?;
+        to_server.shutdown().await
+    };
+    // An error ends both connections, which is all that the two sides need.
+    tokio::select! {
+        _ = up => {}
+        _ = forward(from_server, to_client) => {}
+    }
+}
+
+/// Forwards the server's messages. One that is too long becomes an error for the driver.
+pub(super) async fn forward(
+    server: impl AsyncRead + Unpin,
+    client: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let mut server = BufReader::new(server);
+    let mut client = BufWriter::new(client);
+    let mut answer = 0;
+    loop {
+        let mut header = [0; HEADER];
+        server.read_exact(&mut header).await?;
+        let [kind, length @ ..] = header;
+        let length = u32::from_be_bytes(length);
+        answer += u64::from(length);
+        if let Some(reason) = excess(kind, length, answer) {
+            client.write_all(&error(&reason)).await?;
+            return client.flush().await;
+        }
+        client.write_all(&header).await?;
+        copy(&mut server, &mut client, length as usize - 4).await?;
+        if kind == READY {
+            answer = 0;
+        }
+        if server.buffer().len() < HEADER {
+            client.flush().await?;
+        }
+    }
+}
+
+/// The reason why a message is not forwarded.
+fn excess(kind: u8, length: u32, answer: u64) -> Option<String> {
+    let limit = match kind {
+        ERROR | NOTICE => LONGEST_TEXT,
+        _ => LONGEST,
+    };
+    if length < 4 || length > limit {
+        return Some(format!(
+            "the server announced a message of {length} bytes; the limit is {limit}"
+        ));
+    }
+    (answer > LONGEST_ANSWER).then(|| {
+        format!("the server sent more than {LONGEST_ANSWER} bytes in answer to one statement")
+    })
+}
+
+async fn copy(
+    server: &mut BufReader<impl AsyncRead + Unpin>,
+    client: &mut (impl AsyncWrite + Unpin),
+    mut rest: usize,
+) -> io::Result<()> {
+    while rest > 0 {
+        let buffered = server.fill_buf().await?;
+        if buffered.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = buffered.len().min(rest);
+        client.write_all(&buffered[..length]).await?;
+        server.consume(length);
+        rest -= length;
+    }
+    Ok(())
+}
+
+/// An error message for the driver, which ends the session.
+fn error(reason: &str) -> Vec<u8> {
+    let fields = format!("SFATAL\0VFATAL\0C{PROTOCOL_VIOLATION}\0M{reason}\0\0");
+    // The reason is a short text of this module.
+    let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
+    [&[ERROR], &length.to_be_bytes()[..], fields.as_bytes()].concat()
+}
