@@ -94,27 +94,41 @@ impl Connector {
 
     /// Signs in. A master's session then has no setting of the database or of its role.
     pub(crate) async fn connect(&self) -> Result<PgConnection, EngineError> {
-        let mut connection = match tokio::time::timeout(CONNECT_LIMIT, self.sign_in()).await {
-            Ok(result) => result?,
-            Err(_) => {
-                return Err(self.unreachable(format!(
-                    "no answer within {} seconds",
-                    CONNECT_LIMIT.as_secs()
-                )));
+        let opened = match self.open(&self.options).await {
+            // The limit of the database ended the sign-in. Only this server has the setting.
+            Err(Failed::Driver(error)) if self.login.master && is_transaction_timeout(&error) => {
+                let unlimited = [("transaction_timeout", "0")];
+                self.open(&self.options.clone().options(unlimited)).await
             }
+            opened => opened,
         };
+        opened.map_err(|failed| match failed {
+            Failed::Driver(error) => self.explain("the sign-in", false, error),
+            Failed::Engine(error) => error,
+        })
+    }
+
+    async fn open(&self, options: &PgConnectOptions) -> Result<PgConnection, Failed> {
+        let sign_in = tokio::time::timeout(CONNECT_LIMIT, self.sign_in(options));
+        let Ok(signed_in) = sign_in.await else {
+            let limit = CONNECT_LIMIT.as_secs();
+            let reason = format!("no answer within {limit} seconds");
+            return Err(Failed::Engine(self.unreachable(reason)));
+        };
+        let mut connection = signed_in?;
         if self.login.master {
-            let prepare = session::prepare(&mut connection);
-            timeouts::statement(prepare)
+            timeouts::statement(session::prepare(&mut connection))
                 .await
-                .map_err(|error| self.explain("preparing the master's session", false, error))?;
+                .map_err(Failed::Driver)?;
         }
         Ok(connection)
     }
 
-    async fn sign_in(&self) -> Result<PgConnection, EngineError> {
-        let sign_in = SignIn::start(self.login.clone()).await?;
-        let options = self.options.clone().socket(&sign_in.folder);
+    async fn sign_in(&self, options: &PgConnectOptions) -> Result<PgConnection, Failed> {
+        let sign_in = SignIn::start(self.login.clone())
+            .await
+            .map_err(Failed::Engine)?;
+        let options = options.clone().socket(&sign_in.folder);
         match PgConnection::connect_with(&options).await {
             Ok(connection) => {
                 sign_in.finish();
@@ -122,7 +136,7 @@ impl Connector {
             }
             Err(error) => Err(sign_in
                 .failure()
-                .unwrap_or_else(|| self.explain("the sign-in", false, error))),
+                .map_or(Failed::Driver(error), Failed::Engine)),
         }
     }
 
@@ -200,4 +214,15 @@ impl Connector {
             reason,
         }
     }
+}
+
+/// The failure of a connection, before it is explained.
+enum Failed {
+    Driver(sqlx::Error),
+    Engine(EngineError),
+}
+
+fn is_transaction_timeout(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("25P04")
 }

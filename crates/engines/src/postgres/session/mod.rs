@@ -5,9 +5,13 @@
 //!   `ALTER DATABASE … SET`. The start-up options outrank it (PostgreSQL manual, "Parameter
 //!   Interaction via the Configuration File"), so that even the first statement has these settings.
 //!   All other settings of a database or a role return to PostgreSQL's own defaults.
-//! - `transaction_timeout` ends the statement that removes it. It is removed first; as a start-up
-//!   option, a server before PostgreSQL 17 would refuse it.
+//! - `transaction_timeout` ends the sign-in, or the statement that removes it. It is removed first,
+//!   and after such an end the next sign-in removes it as a start-up option. A server before
+//!   PostgreSQL 17 would refuse this option.
 //! - A reset of the session restores the settings of the database: they are removed again.
+
+#[cfg(test)]
+mod tests;
 
 use sqlx::postgres::PgConnection;
 
