@@ -57,8 +57,8 @@ use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 
-/// Protection of a connection. A connection never falls back to a weaker mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Protection of a connection, the strictest first. A connection never falls back to a weaker mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsMode {
     /// The certificate chain and the host name are verified.

@@ -8,7 +8,7 @@ use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::resolve::{
     ResolvedSecret, credentials, master_name, read_document, resolve,
 };
-use crate::rotation::observe::trust::{MasterHostSources, master_address, permits};
+use crate::rotation::observe::trust::{MasterHostSources, master_address, master_tls, permits};
 use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::{Document, Fields};
@@ -160,7 +160,7 @@ async fn login(
     let fields = read.document.fields();
     let target = if resolved.engine.master_uses_host() {
         let address = master_host(context, rotation, &read, resolved).await?;
-        target_at(address, fields.dbname.as_ref(), resolved)
+        target_at(rotation, address, Some(fields), resolved)
     } else {
         let checked = resolved.engine.check_master_database();
         checked.map_err(CredentialRole::Master.error())?;
@@ -257,16 +257,29 @@ fn proof_target(
             passes: false,
         }
     })?;
-    Ok(target_at(address, None, resolved))
+    let target = target_at(rotation, address, master, resolved);
+    Ok(Target {
+        dbname: resolved.target.dbname.clone(),
+        ..target
+    })
 }
 
-fn target_at(address: HostPort, dbname: Option<&String>, resolved: &ResolvedSecret) -> Target {
+/// The target of the master. Only the config and the master secret decide its TLS.
+fn target_at(
+    rotation: &Rotation,
+    address: HostPort,
+    master: Option<&Fields>,
+    resolved: &ResolvedSecret,
+) -> Target {
     let own = &resolved.target;
     Target {
         host: address.host,
         port: address.port.or(own.port),
-        dbname: own.dbname.clone().or_else(|| dbname.cloned()),
-        tls: own.tls.clone(),
+        dbname: own
+            .dbname
+            .clone()
+            .or_else(|| master.and_then(|fields| fields.dbname.clone())),
+        tls: master_tls(&rotation.tls, master.and_then(|fields| fields.ssl)),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::rotation::observe::resolve::ResolvedSecret;
 use crate::rotation::observe::trust::same_host;
-use twinkey_engines::{Credentials, EngineError, SignInChecks, SignedIn, Target};
+use twinkey_engines::{Credentials, EngineError, SignInChecks, SignedIn, Target, Tls};
 
 /// Whether a sign-in at the secret's host is also one where the master signs in.
 pub(crate) fn is_one_address(resolved: &ResolvedSecret, master: &Target) -> bool {
@@ -34,10 +34,19 @@ pub(crate) async fn prove(
         identity: false,
         ..checks
     };
+    let trusted = Target {
+        tls: stricter(&resolved.target.tls, &master.tls).clone(),
+        ..master.clone()
+    };
     let (trusted, own) = tokio::join!(
-        resolved.sign_in_at(master, who, at_master),
+        resolved.sign_in_at(&trusted, who, at_master),
         resolved.sign_in(who, checks),
     );
     trusted?;
     own
+}
+
+/// The users of a pair may require TLS that the master does not use, and the other way round.
+fn stricter<'a>(one: &'a Tls, other: &'a Tls) -> &'a Tls {
+    if one.mode <= other.mode { one } else { other }
 }

@@ -1,8 +1,10 @@
 //! Where a master's password goes, and where it does not.
 
+mod demands;
 mod hostile;
 mod hosts;
 mod rds;
+mod tls;
 
 use serde_json::{Value as Json, json};
 use twinkey_testkit::environment::{Database, Environment, MASTER_SECRET, SECRET, Setup};
@@ -34,5 +36,9 @@ async fn without_master_host<D: Database>(env: &Environment<D>, rotation: &str) 
 
 fn assert_no_master(hostile: &HostileServer) {
     assert!(!hostile.received("rdsmaster"), "the master signed in");
+    assert_no_password(hostile);
+}
+
+fn assert_no_password(hostile: &HostileServer) {
     assert!(!hostile.received(MASTER_PASSWORD), "it has the password");
 }

@@ -1,15 +1,17 @@
-//! Host that receives a master's password: a pure rule.
+//! Host that receives a master's password, and the TLS of that connection: pure rules.
 //!
-//! The host comes from the master secret, the config or the RDS API. The rotated secret and the
-//! servers have no influence on it: who edits a secret must not obtain its master's password.
+//! The host comes from the master secret, the config or the RDS API, and the TLS settings from the
+//! config and the master secret. The rotated secret and the servers have no influence on them: who
+//! edits a secret must not obtain its master's password.
 
 use std::net::IpAddr;
 
 use twinkey_core::secret::document::Fields;
 use wildmatch::WildMatch;
 
-use crate::config::settings::HostPort;
+use crate::config::settings::{HostPort, TlsSettings};
 use twinkey_core::aws::arn;
+use twinkey_engines::{Tls, TlsMode};
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,22 @@ pub(crate) fn master_address(sources: MasterHostSources<'_>) -> Option<HostPort>
         host: host.clone(),
         port: port.or(master.port).or(secret_port),
     })
+}
+
+/// TLS settings of a master's connection: the stricter of the config and `ssl` of the master secret.
+///
+/// `ssl = true` demands TLS, which every mode but `disable` is. `ssl = false` counts only under
+/// `mode = "secret"`.
+pub(crate) fn master_tls(configured: &TlsSettings, ssl: Option<bool>) -> Tls {
+    let mode = match (configured.mode, ssl) {
+        (None, Some(false)) => TlsMode::Disable,
+        (None, _) | (Some(TlsMode::Disable), Some(true)) => TlsMode::VerifyFull,
+        (Some(mode), _) => mode,
+    };
+    Tls {
+        mode,
+        ca_file: configured.ca_file.clone(),
+    }
 }
 
 /// Whether two host names are the same text for DNS: case and a trailing dot have no meaning.

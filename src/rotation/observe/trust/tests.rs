@@ -68,6 +68,31 @@ fn only_trusted_sources_name_the_host() {
 }
 
 #[test]
+fn a_masters_tls_is_that_of_its_secret_or_stricter() {
+    use TlsMode::{Disable, Require, VerifyCa, VerifyFull};
+    for (configured, ssl, expected) in [
+        (None, None, VerifyFull),
+        (None, Some(true), VerifyFull),
+        (None, Some(false), Disable),
+        (Some(Disable), None, Disable),
+        (Some(Disable), Some(false), Disable),
+        (Some(Disable), Some(true), VerifyFull),
+        (Some(Require), Some(true), Require),
+        (Some(Require), Some(false), Require),
+        (Some(VerifyCa), Some(true), VerifyCa),
+        (Some(VerifyFull), Some(false), VerifyFull),
+    ] {
+        let settings = TlsSettings {
+            mode: configured,
+            ca_file: Some("ca.pem".into()),
+        };
+        let tls = master_tls(&settings, ssl);
+        assert_eq!(tls.mode, expected, "{configured:?} {ssl:?}");
+        assert_eq!(tls.ca_file, settings.ca_file);
+    }
+}
+
+#[test]
 fn case_and_a_trailing_dot_do_not_distinguish_hosts() {
     for (one, other, same) in [
         ("db.internal", "DB.Internal", true),
