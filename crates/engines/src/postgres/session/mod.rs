@@ -8,6 +8,9 @@
 //! - `transaction_timeout` ends the sign-in, or the statement that removes it. It is removed first,
 //!   and after such an end the next sign-in removes it as a start-up option. A server before
 //!   PostgreSQL 17 would refuse this option.
+//! - The server's own `password_encryption`, which counts where hashes cannot be read, is hidden by
+//!   a setting of the session. It is not a start-up option: only a setting of the database is
+//!   removed.
 //! - A reset of the session restores the settings of the database: they are removed again.
 
 #[cfg(test)]
@@ -16,7 +19,7 @@ mod tests;
 use sqlx::postgres::PgConnection;
 
 /// The start-up options, which every supported version has.
-pub(super) const SETTINGS: [(&str, &str); 22] = [
+pub(super) const SETTINGS: [(&str, &str); 21] = [
     ("role", "none"),
     ("search_path", "pg_catalog"),
     // Time limits that keep the master from blocking an application, and that end nothing early.
@@ -29,8 +32,6 @@ pub(super) const SETTINGS: [(&str, &str); 22] = [
     ("default_transaction_read_only", "off"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
-    // Passwords are sent as hashes; a statement without one must not depend on the database.
-    ("password_encryption", "scram-sha-256"),
     // The meaning and the form of statements and answers.
     ("standard_conforming_strings", "on"),
     ("quote_all_identifiers", "off"),

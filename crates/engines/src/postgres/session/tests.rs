@@ -131,3 +131,22 @@ async fn the_owner_of_a_database_changes_nothing_of_the_master() {
         is_untouched(&mut connection).await;
     }
 }
+
+#[tokio::test]
+async fn the_servers_own_password_encryption_stays() {
+    let mut options = Options::new(LocalPostgres::find(None).unwrap());
+    options.settings.push("password_encryption=md5".into());
+    let server = LocalPostgres::start(&options).unwrap();
+    let target = target(&server, "postgres");
+    let connector = Connector::admin(&target, server.superuser()).unwrap();
+    let mut connection = connector.connect().await.unwrap();
+    let condition = "name = 'password_encryption'";
+    let of_server = settings(&mut connection, condition).await;
+    assert_eq!(of_server[0].1, "md5");
+
+    let alter = "ALTER DATABASE postgres SET password_encryption = 'md5'";
+    run(&mut connection, alter).await.unwrap();
+    let mut connection = connector.connect().await.unwrap();
+    let of_database = settings(&mut connection, condition).await;
+    assert_eq!(of_database[0].1, "scram-sha-256");
+}
