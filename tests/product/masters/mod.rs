@@ -3,6 +3,7 @@
 mod demands;
 mod hostile;
 mod hosts;
+mod owner;
 mod rds;
 mod tls;
 
