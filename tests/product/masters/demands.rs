@@ -16,7 +16,7 @@ const DEMANDS: [(&str, Demand, &str); 6] = [
     ("md5", Demand::Md5, "db_refused"),
     ("rounds", Demand::Rounds(2_147_483_647), "db_refused"),
     ("huge", Demand::HugeMessage, "db_refused"),
-    ("later", Demand::HugeMessageLater, "db_unreachable"),
+    ("later", Demand::HugeMessageLater, "db_refused"),
     ("notices", Demand::Notices, "db_refused"),
 ];
 

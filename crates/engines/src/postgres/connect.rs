@@ -18,7 +18,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use super::session;
-use super::signin::{Login, SignIn};
+use super::signin::{LIMIT_EXCEEDED, Login, SignIn};
 use crate::tls::connector::connector;
 use crate::{Credentials, EngineError, Target, proxy, timeouts};
 
@@ -177,6 +177,14 @@ impl Connector {
             // Two sessions altered one role; a retry succeeds.
             "XX000" if reason.contains("concurrently") => EngineError::Busy { what, reason },
             "53300" | "53400" | "57P01" | "57P02" | "57P03" | "57P05" => self.unreachable(reason),
+            LIMIT_EXCEEDED => EngineError::Refused {
+                what,
+                reason,
+                hint: format!(
+                    "let the statements of `probe` return fewer or shorter rows; if there are none, check which server listens at {}:{}",
+                    self.host, self.port
+                ),
+            },
             code if code.starts_with("08") => self.unreachable(reason),
             "25006" => EngineError::Refused {
                 what,

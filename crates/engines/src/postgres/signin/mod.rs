@@ -34,6 +34,7 @@ use tokio_rustls::TlsConnector;
 use twinkey_core::secret::Sensitive;
 
 use self::authentication::Outcome;
+pub(super) use self::relay::LIMIT_EXCEEDED;
 use crate::{EngineError, TlsMode};
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -18,8 +18,8 @@ const LONGEST_TEXT: u32 = 1024 * 1024;
 const LONGEST_ANSWER: u64 = 128 * 1024 * 1024;
 const HEADER: usize = 5;
 const READY: u8 = b'Z';
-/// SQLSTATE `protocol_violation`.
-const PROTOCOL_VIOLATION: &str = "08P01";
+/// SQLSTATE of an error of this relay. No server has this class.
+pub(in crate::postgres) const LIMIT_EXCEEDED: &str = "TWK01";
 
 /// Relays until either side closes its connection.
 pub(super) async fn relay(client: UnixStream, server: Box<dyn Stream>) {
@@ -101,7 +101,7 @@ async fn copy(
 
 /// An error message for the driver, which ends the session.
 fn error(reason: &str) -> Vec<u8> {
-    let fields = format!("SFATAL\0VFATAL\0C{PROTOCOL_VIOLATION}\0M{reason}\0\0");
+    let fields = format!("SFATAL\0VFATAL\0C{LIMIT_EXCEEDED}\0M{reason}\0\0");
     // The reason is a short text of this module.
     let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
     [&[ERROR], &length.to_be_bytes()[..], fields.as_bytes()].concat()

@@ -138,7 +138,7 @@ async fn the_relay_ends_an_answer_that_is_too_long() {
         let error = client.split_off(forwarded);
         let text = String::from_utf8_lossy(&error);
         assert!(error.starts_with(b"E"), "{} bytes more", error.len());
-        assert!(text.contains("FATAL") && text.contains("C08P01"), "{text}");
+        assert!(text.contains("FATAL") && text.contains("CTWK01"), "{text}");
     }
 }
 
