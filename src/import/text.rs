@@ -78,7 +78,7 @@ fn block(text: &mut String, one: &Conversion, rotation: &Rotation) {
     line(text, "engine", &quoted(rotation.engine.as_str()));
     if rotation.plain_text {
         text.push_str(
-            "# The secret has \"ssl\": false. Enable TLS on the server and remove this line.\n",
+            "# The secret has \"ssl\": false. Enable TLS on the server and remove this line. Until then the master\n# secret needs \"ssl\": false too.\n",
         );
         line(text, "tls", "{ mode = \"secret\" }");
     }
