@@ -88,7 +88,7 @@ pub struct Guards {
     pub master_refused: bool,
     /// The master and the secret refer to different servers.
     pub other_server: bool,
-    /// Another connection holds the pair's lock.
+    /// Another run may hold the pair's lock.
     pub locked: bool,
     /// The engine cannot rotate this pair.
     pub unfit: bool,

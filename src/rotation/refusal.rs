@@ -6,7 +6,8 @@ use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::proof::is_one_address;
 use crate::rotation::observe::trust::same_host;
-use twinkey_engines::{EngineError, Finding, Session, Severity};
+use twinkey_core::secret::pair::Pair;
+use twinkey_engines::{EngineError, Finding, LockHolder, Session, Severity};
 use twinkey_stores::stage;
 
 /// The error of a refusal.
@@ -77,13 +78,7 @@ pub(crate) fn refusal_error(
             ),
             "set the writer's host of one server in both secrets".to_owned(),
         ),
-        Refusal::Locked => (
-            format!(
-                "another run holds the lock of the pair {:?} and {:?}",
-                pair.base, pair.clone
-            ),
-            "wait for its end; `twinkey status` shows it if it uses the same journal".to_owned(),
-        ),
+        Refusal::Locked => locked(pair, &observation.lock_holders),
         Refusal::Unfit => listed(
             &format!(
                 "the pair {:?} and {:?} cannot be rotated",
@@ -236,6 +231,46 @@ pub(crate) fn too_soon(secret: &str, at: chrono::DateTime<chrono::Utc>) -> Rotat
             at.format("%Y-%m-%dT%H:%M:%SZ")
         ),
     )
+}
+
+/// Message and hint for a lock that another run may hold.
+fn locked(pair: &Pair, holders: &[LockHolder]) -> (String, String) {
+    let what = format!("the lock of the pair {:?} and {:?}", pair.base, pair.clone);
+    let run = holders.iter().find(|holder| holder.may_be_run);
+    let Some(holder) = run.or_else(|| holders.first()) else {
+        return (
+            format!("another run holds {what}"),
+            "wait for its end; `twinkey status` shows it if it uses the same journal".to_owned(),
+        );
+    };
+    let holds = format!("{what} is held by {}", describe_holder(holder));
+    if !holder.may_be_run {
+        let end = format!("end its session: {}", holder.end);
+        return (format!("{holds}, which is no run"), end);
+    }
+    let hint = format!(
+        "wait for the end of the run; `twinkey status` shows it if it uses the same journal. If its worker no longer exists: {}",
+        holder.end
+    );
+    (holds, hint)
+}
+
+/// The holder of a lock as text.
+pub(crate) fn describe_holder(holder: &LockHolder) -> String {
+    let mut parts = vec![holder.id.clone()];
+    if let Some(user) = &holder.user {
+        parts.push(format!("of the user {user:?}"));
+    }
+    if let Some(application) = &holder.application {
+        parts.push(format!("({application})"));
+    }
+    if let Some(client) = &holder.client {
+        parts.push(format!("from {client}"));
+    }
+    if let Some(since) = holder.since {
+        parts.push(format!("since {}", since.format("%Y-%m-%dT%H:%M:%SZ")));
+    }
+    parts.join(" ")
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {

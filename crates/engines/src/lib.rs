@@ -23,6 +23,7 @@ mod kind;
 pub mod master;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+mod pair_lock;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -43,6 +44,7 @@ pub use kind::{
     DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
     RedshiftTarget,
 };
+pub use pair_lock::{LockHolder, PairLock};
 pub use registry::{engine, grants_for_master, is_in_build};
 pub use statement::{Change, ChangeKind, PasswordForm, RenderedChange, Statement, render_changes};
 pub use twinkey_core::secret::Credentials;
@@ -278,11 +280,17 @@ pub trait Admin: Send + Sync {
     /// Identity of the server, as in [`SignedIn::server_identity`].
     fn server_identity(&self) -> Option<&str>;
 
-    /// Takes the pair's lock until this connection closes. `false`: another connection holds it.
+    /// Takes the pair's lock until this connection closes, unless another run may hold it.
     ///
     /// # Errors
     /// [`EngineError`]
-    async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError>;
+    async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError>;
+
+    /// The other holders of the pair's lock, without taking it. Read-only.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    async fn lock_holders(&mut self, pair: &Pair) -> Result<Vec<LockHolder>, EngineError>;
 
     /// Compares the standby with the active user. Read-only.
     ///

@@ -9,8 +9,8 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::observe::trust::same_host;
-use crate::rotation::refusal::{describe_session, refusal_error};
-use twinkey_core::code::Diagnostic;
+use crate::rotation::refusal::{describe_holder, describe_session, refusal_error};
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
 
 /// Result of the preflight checks of one rotation.
@@ -155,6 +155,7 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
     report
         .findings
         .extend(unused_master_host(request, observation));
+    report.findings.extend(bystanders(observation));
     report.findings.extend(sessions(request, observation));
     report.standby_sessions.clone_from(&observation.sessions);
 }
@@ -175,6 +176,26 @@ fn unused_master_host(request: &RunRequest<'_>, observation: &Observation) -> Op
             target.host
         ),
         fix: Some("remove master_host from the config, or host from the master secret".into()),
+    })
+}
+
+/// Sessions that hold the pair's lock and are no runs. A run works around them.
+fn bystanders(observation: &Observation) -> impl Iterator<Item = Finding> {
+    let pair = &observation.resolved.pair;
+    let holders = observation.lock_holders.iter();
+    holders.filter(|holder| !holder.may_be_run).map(|holder| Finding {
+        severity: Severity::Warning,
+        code: Some(Code::AlreadyRunning),
+        what: format!(
+            "the lock of the pair {:?} and {:?} is held by {}, which is no run; runs work around it",
+            pair.base,
+            pair.clone,
+            describe_holder(holder)
+        ),
+        fix: Some(format!(
+            "find out why this client takes the lock; to end its session: {}",
+            holder.end
+        )),
     })
 }
 
@@ -212,7 +233,7 @@ fn sessions(request: &RunRequest<'_>, observation: &Observation) -> Option<Findi
         } else {
             Severity::Warning
         },
-        code: Some(twinkey_core::code::Code::StandbyInUse),
+        code: Some(Code::StandbyInUse),
         what: format!(
             "sessions of the standby {standby:?} are open: {}",
             clients.join("; ")

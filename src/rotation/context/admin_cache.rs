@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 
 use twinkey_core::secret::pair::Pair;
-use twinkey_engines::{Admin, EngineKind, EngineOptions, Target};
+use twinkey_engines::{Admin, EngineKind, EngineOptions, PairLock, Target};
 use twinkey_stores::VersionId;
 
 /// Age limit since sign-in; what the server reported about the master then is not read again.
@@ -82,8 +82,12 @@ impl IdleAdmins {
         Self::new(Duration::ZERO, 0)
     }
 
-    /// A cached connection for `key` that still answers, and whether it got the pair's lock.
-    pub(crate) async fn take(&self, key: &AdminKey, pair: &Pair) -> Option<(AdminSession, bool)> {
+    /// A cached connection for `key` that still answers, and its attempt at the pair's lock.
+    pub(crate) async fn take(
+        &self,
+        key: &AdminKey,
+        pair: &Pair,
+    ) -> Option<(AdminSession, PairLock)> {
         let mut session = {
             let mut connections = self.connections();
             // The server is least likely to have closed the most recent one.
@@ -91,7 +95,7 @@ impl IdleAdmins {
             connections.remove(at).session
         };
         match timeout(CHECKOUT_TIMEOUT, session.admin.lock(pair)).await {
-            Ok(Ok(locked)) => Some((session, locked)),
+            Ok(Ok(lock)) => Some((session, lock)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "idle admin connection discarded");
                 None

@@ -8,7 +8,7 @@ use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::master::{MasterLogin, read_again};
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::observe::resolve::ResolvedSecret;
-use twinkey_engines::EngineError;
+use twinkey_engines::{EngineError, LockHolder, PairLock};
 
 /// The master that was used, and its connection or the refused sign-in.
 pub(super) struct OpenedAdmin {
@@ -16,14 +16,34 @@ pub(super) struct OpenedAdmin {
     pub session: Result<LockedAdmin, EngineError>,
 }
 
-/// An admin connection that requested the pair's lock.
+/// An admin connection that requested the pair's lock, or only read its holders.
 pub(super) struct LockedAdmin {
     pub session: AdminSession,
-    /// `false` if another connection holds the lock.
-    pub locked: bool,
+    pub lock: LockState,
 }
 
-/// Opens an admin connection, or takes one from the cache, and takes the pair's lock.
+/// The pair's lock.
+pub(super) struct LockState {
+    /// Another run may hold it.
+    pub refused: bool,
+    /// Its other holders, as far as they were read.
+    pub holders: Vec<LockHolder>,
+}
+
+impl From<PairLock> for LockState {
+    fn from(lock: PairLock) -> Self {
+        Self {
+            refused: !lock.is_taken(),
+            holders: match lock {
+                PairLock::Taken => Vec::new(),
+                PairLock::Held(holder) => vec![holder],
+            },
+        }
+    }
+}
+
+/// Opens an admin connection, or takes one from the cache, and takes the pair's lock. A preview only
+/// reads who holds it.
 ///
 /// If the sign-in is refused, the master secret is read again, because managed master secrets
 /// rotate too.
@@ -38,9 +58,10 @@ pub(super) async fn open_admin(
 ) -> Result<OpenedAdmin, RotationError> {
     if request.lock
         && let Some(key) = master.admin_key(request.rotation, resolved)
-        && let Some((session, locked)) = context.idle_admins.take(&key, &resolved.pair).await
+        && let Some((session, lock)) = context.idle_admins.take(&key, &resolved.pair).await
     {
-        let session = Ok(LockedAdmin { session, locked });
+        let lock = lock.into();
+        let session = Ok(LockedAdmin { session, lock });
         return Ok(OpenedAdmin { master, session });
     }
     let engine = &resolved.engine;
@@ -60,15 +81,19 @@ pub(super) async fn open_admin(
         }
         Err(error) => return Err(CredentialRole::Master.error()(error)),
     };
-    let locked = if request.lock {
-        admin.lock(&resolved.pair).await
+    let lock = if request.lock {
+        admin.lock(&resolved.pair).await.map(LockState::from)
     } else {
-        Ok(true)
+        let holders = admin.lock_holders(&resolved.pair).await;
+        holders.map(|holders| LockState {
+            refused: holders.iter().any(|holder| holder.may_be_run),
+            holders,
+        })
     };
-    match locked {
-        Ok(locked) => {
+    match lock {
+        Ok(lock) => {
             let session = AdminSession { admin, since };
-            let session = Ok(LockedAdmin { session, locked });
+            let session = Ok(LockedAdmin { session, lock });
             Ok(OpenedAdmin { master, session })
         }
         Err(error) => {

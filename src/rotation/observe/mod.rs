@@ -159,7 +159,8 @@ async fn gather(
 ) -> Result<bool, RotationError> {
     let compared = match admin {
         Ok((opened, compared)) => {
-            observation.observed.guards.locked = !opened.locked;
+            observation.observed.guards.locked = opened.lock.refused;
+            observation.lock_holders = opened.lock.holders;
             observation.admin = Some(opened.session);
             Some(compared)
         }

@@ -14,7 +14,7 @@ use crate::rotation::observe::master::MasterLogin;
 use crate::rotation::observe::resolve::ResolvedSecret;
 use crate::schedule::Window;
 use twinkey_core::secret::document::Document;
-use twinkey_engines::{Change, EngineError, Inspection, Session, SignedIn};
+use twinkey_engines::{Change, EngineError, Inspection, LockHolder, Session, SignedIn};
 use twinkey_stores::{Description, StoreError, VersionId};
 
 /// Parameters of an observation or a run.
@@ -62,6 +62,8 @@ pub(crate) struct Observation {
     pub carried: Option<Document>,
     /// `None` if the master's sign-in was refused.
     pub inspection: Option<Inspection>,
+    /// The other holders of the pair's lock, as far as they were read.
+    pub lock_holders: Vec<LockHolder>,
     pub sessions: Option<Vec<Session>>,
     pub current_error: Option<EngineError>,
     pub master_error: Option<EngineError>,
@@ -94,6 +96,7 @@ impl Observation {
             own_document: None,
             carried: None,
             inspection: None,
+            lock_holders: Vec::new(),
             sessions: None,
             current_error: None,
             master_error: None,

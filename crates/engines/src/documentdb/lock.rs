@@ -6,6 +6,9 @@
 //! # Failure modes
 //! - Two runs take the lock at once. The document's `_id` is the pair, so that the second insert
 //!   fails.
+//! - A user with write access to every database writes the document. A renewal that is no date, or
+//!   that is later than the server's time, counts as expired. Such a user that renews it like a run
+//!   cannot be distinguished from one: `preflight.rs` reports a pair that may write here.
 //! - The holder exits without a release. The lease expires 15 s after its last renewal; it is
 //!   renewed every 5 s.
 //! - Clocks differ. All times are the server's.
@@ -23,18 +26,21 @@ use tokio::task::JoinHandle;
 
 use super::connect::Connection;
 use super::failure::Failure;
-use crate::EngineError;
+use super::server_info::documents;
+use crate::{EngineError, LockHolder};
 
 pub(super) const DATABASE: &str = "twinkey";
 pub(super) const COLLECTION: &str = "locks";
 const LEASE: Duration = Duration::from_secs(15);
 const RENEWAL: Duration = Duration::from_secs(5);
 const DUPLICATE_KEY: i32 = 11000;
+/// Attempts at a lock whose holder releases it meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// The result of an attempt to take the lock.
 pub(super) enum LockAttempt {
     Acquired(HeldLock),
-    HeldByOther,
+    HeldByOther(LockHolder),
     /// The master may not write the collection.
     Denied,
 }
@@ -51,12 +57,15 @@ struct LockDocument {
     connection: Arc<Connection>,
     pair: String,
     holder: String,
+    /// The user that signed in.
+    user: String,
 }
 
 /// Takes the lock of the pair with this base user, if it is free at the server's time `now`.
 pub(super) async fn take(
     connection: &Arc<Connection>,
     base: &str,
+    user: &str,
     now: Option<DateTime>,
 ) -> Result<LockAttempt, EngineError> {
     let what = "taking the pair's lock";
@@ -69,17 +78,77 @@ pub(super) async fn take(
         connection: Arc::clone(connection),
         pair: base.to_owned(),
         holder: uuid::Uuid::new_v4().to_string(),
+        user: user.to_owned(),
     };
     let free = doc! {
         "_id": base,
-        "renewed": { "$lt": DateTime::from_millis(now.timestamp_millis() - millis(LEASE)) },
+        "$or": [
+            { "renewed": { "$lt": DateTime::from_millis(now.timestamp_millis() - millis(LEASE)) } },
+            { "renewed": { "$gt": DateTime::from_millis(now.timestamp_millis() + millis(LEASE)) } },
+            { "renewed": { "$not": { "$type": "date" } } },
+        ],
     };
-    match document.write(free, true).await {
-        Ok(_) => Ok(LockAttempt::Acquired(HeldLock::start(document))),
-        Err(Failure::Answer { code, .. }) if code == DUPLICATE_KEY => Ok(LockAttempt::HeldByOther),
-        Err(failure) if failure.is_unauthorized() => Ok(LockAttempt::Denied),
-        Err(failure) => Err(connection.explain(what, false, failure)),
+    for _ in 0..ATTEMPTS {
+        match document.write(free.clone(), true).await {
+            Ok(_) => return Ok(LockAttempt::Acquired(HeldLock::start(document))),
+            Err(Failure::Answer { code, .. }) if code == DUPLICATE_KEY => {}
+            Err(failure) if failure.is_unauthorized() => return Ok(LockAttempt::Denied),
+            Err(failure) => return Err(connection.explain(what, false, failure)),
+        }
+        if let Some(holder) = holder(connection, base, now).await? {
+            return Ok(LockAttempt::HeldByOther(holder));
+        }
     }
+    Err(EngineError::Busy {
+        what: what.into(),
+        reason: "its holder changes all the time".into(),
+    })
+}
+
+/// The holder of the lock of the pair with this base user, if the lock is not free at the server's
+/// time `now`. `None` too if the master may not read it.
+pub(super) async fn holder(
+    connection: &Connection,
+    base: &str,
+    now: DateTime,
+) -> Result<Option<LockHolder>, EngineError> {
+    let command = doc! { "find": COLLECTION, "filter": { "_id": base }, "limit": 1 };
+    let response = match connection.try_run(DATABASE, command).await {
+        Ok(response) => response,
+        Err(failure) if failure.is_unauthorized() => return Ok(None),
+        Err(failure) => {
+            return Err(connection.explain("reading the pair's lock", false, failure));
+        }
+    };
+    let cursor = response.get_document("cursor").ok();
+    let found = cursor.map(|cursor| documents(cursor, "firstBatch"));
+    Ok(found
+        .and_then(|found| found.into_iter().next().cloned())
+        .and_then(|lock| describe(&lock, now)))
+}
+
+/// The holder in a lock's document, unless the lease expired.
+fn describe(lock: &Document, now: DateTime) -> Option<LockHolder> {
+    let renewed = lock.get_datetime("renewed").ok()?;
+    let age = now.timestamp_millis() - renewed.timestamp_millis();
+    if age.abs() > millis(LEASE) {
+        return None;
+    }
+    let base = lock.get_str("_id").unwrap_or_default();
+    // A lock of version 0.1 has neither its user nor its start.
+    let since = lock.get_datetime("since").unwrap_or(renewed);
+    Some(LockHolder {
+        id: format!(
+            "lease {:?}",
+            lock.get_str("holder").unwrap_or("without a holder")
+        ),
+        user: lock.get_str("user").ok().map(str::to_owned),
+        client: None,
+        application: None,
+        since: chrono::DateTime::from_timestamp_millis(since.timestamp_millis()),
+        may_be_run: true,
+        end: format!("db.getSiblingDB({DATABASE:?}).{COLLECTION}.deleteOne({{_id: {base:?}}})"),
+    })
 }
 
 fn millis(time: Duration) -> i64 {
@@ -145,12 +214,16 @@ impl LockDocument {
     }
 
     async fn write(&self, query: Document, insert: bool) -> Result<Document, Failure> {
+        let mut dates = doc! { "renewed": true };
+        if insert {
+            dates.insert("since", true);
+        }
         let command = doc! {
             "findAndModify": COLLECTION,
             "query": query,
             "update": {
-                "$set": { "holder": &self.holder },
-                "$currentDate": { "renewed": true },
+                "$set": { "holder": &self.holder, "user": &self.user },
+                "$currentDate": dates,
             },
             "upsert": insert,
             "writeConcern": { "w": "majority" },

@@ -35,7 +35,7 @@ use self::lock::{HeldLock, LockAttempt};
 use self::tls_relay::Upstream;
 use super::{
     Admin, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
-    RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    LockHolder, PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -229,20 +229,30 @@ impl Admin for DocumentdbAdmin {
         self.server_identity.as_deref()
     }
 
-    async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
+    async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {
         let now = server_info::hello(&self.connection).await?.local_time;
-        match lock::take(&self.connection, &pair.base, now).await? {
+        let user = &self.master.user;
+        match lock::take(&self.connection, &pair.base, user, now).await? {
             LockAttempt::Acquired(held) => {
                 self.lock = Some(held);
-                Ok(true)
+                Ok(PairLock::Taken)
             }
-            LockAttempt::HeldByOther => Ok(false),
+            LockAttempt::HeldByOther(holder) => Ok(PairLock::Held(holder)),
             // The inspection reports the missing privilege, and nothing is changed.
             LockAttempt::Denied => {
                 self.master.lock_denied = true;
-                Ok(true)
+                Ok(PairLock::Taken)
             }
         }
+    }
+
+    async fn lock_holders(&mut self, pair: &Pair) -> Result<Vec<LockHolder>, EngineError> {
+        let now = server_info::hello(&self.connection).await?.local_time;
+        let Some(now) = now else {
+            return Ok(Vec::new());
+        };
+        let holder = lock::holder(&self.connection, &pair.base, now).await?;
+        Ok(holder.into_iter().collect())
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {

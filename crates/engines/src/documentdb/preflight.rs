@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Facts, Unsupported, User, Users};
+use super::lock;
 use super::privileges::RequiredPrivilege;
 use super::quote::{command, in_shell, roles};
 use super::role::DatabaseRole;
 use crate::{Finding, Severity};
+use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
 
 /// Roles that can grant themselves everything (MongoDB manual, "Superuser Roles").
@@ -65,6 +67,9 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
     }
     if let Some(active) = &users.active {
         broad(active, &mut all);
+    }
+    for user in users.active.iter().chain(&users.standby) {
+        all.extend(may_write_locks(user));
     }
     if facts.master.plain_text {
         all.push(Finding::new(
@@ -194,6 +199,34 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
 fn other_mechanism(user: &User) -> Option<&String> {
     let mut all = user.mechanisms.iter().flatten();
     all.find(|mechanism| !mechanism.starts_with("SCRAM-"))
+}
+
+/// A role with which a user of the pair may write the pair's lock.
+fn may_write_locks(user: &User) -> Option<Finding> {
+    let role = user.roles.iter().find(|role| {
+        role.role == "readWriteAnyDatabase"
+            || (role.db == lock::DATABASE && ["readWrite", "dbOwner"].contains(&role.role.as_str()))
+    })?;
+    let revoke = command(
+        "revokeRolesFromUser",
+        &user.name,
+        vec![("roles", roles([role]))],
+    );
+    Some(Finding {
+        code: Some(Code::AlreadyRunning),
+        ..Finding::new(
+            Severity::Warning,
+            format!(
+                "{:?} has the role {role}, and so may write the pair's lock in {:?}: its clients can prevent runs",
+                user.name,
+                lock::DATABASE
+            ),
+            Some(format!(
+                "grant it roles on its own database instead, then {}",
+                in_shell(&user.auth_database, &revoke)
+            )),
+        )
+    })
 }
 
 fn broad(active: &User, all: &mut Vec<Finding>) {

@@ -98,7 +98,8 @@ impl Connector {
         }
     }
 
-    /// Sets the SQL mode, the character set and the time limits of the admin session.
+    /// Sets the SQL mode, the character set and the time limits of the admin session. The server
+    /// ends the session, and frees its lock, a while after the worker's machine is gone.
     pub(super) async fn prepare_session(
         &self,
         connection: &mut MySqlConnection,
@@ -110,7 +111,7 @@ impl Connector {
             "max_execution_time = 30000"
         };
         let text = format!(
-            "SET NAMES utf8mb4, SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, {limit}"
+            "SET NAMES utf8mb4, SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, wait_timeout = 600, {limit}"
         );
         self.run(connection, "preparing the master's session", text, false)
             .await
@@ -281,7 +282,9 @@ pub(super) fn needs_ed25519(error: &EngineError) -> bool {
     matches!(error, EngineError::Refused { reason, .. } if reason == ED25519)
 }
 
-fn number_and_message(error: &(dyn sqlx::error::DatabaseError + 'static)) -> (u16, String) {
+pub(super) fn number_and_message(
+    error: &(dyn sqlx::error::DatabaseError + 'static),
+) -> (u16, String) {
     let number = error
         .try_downcast_ref::<MySqlDatabaseError>()
         .map_or(0, MySqlDatabaseError::number);

@@ -2,8 +2,7 @@
 //! the pair works.
 //!
 //! # Failure modes
-//! - Two runs change one pair: the session that applies the changes holds a named lock
-//!   (`GET_LOCK`). The server keeps it, so workers with different journals exclude each other, and
+//! - Two runs change one pair: the session that applies the changes holds a named lock (`lock`). The server keeps it, so workers with different journals exclude each other, and
 //!   it ends with its connection.
 //! - The server maps the sign-in to another user (a proxy user, or an anonymous account that
 //!   matches first): a sign-in reads the name of the user, and the stored hash of every account is
@@ -16,6 +15,7 @@ mod diff;
 mod ed25519;
 mod grants;
 mod inspect;
+mod lock;
 pub(super) mod master;
 mod parse;
 mod plan;
@@ -32,17 +32,16 @@ mod test_servers;
 pub use self::parse::fuzzing;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
-use std::fmt::Write as _;
 
 use self::connect::Connector;
 use self::dialect::Dialect;
 use self::grants::Account;
+use self::lock::{Lock, Server};
 use super::{
-    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, RenderedChange, Session,
-    SignInChecks, SignedIn, Target, timeouts,
+    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, LockHolder, PairLock,
+    RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -123,7 +122,7 @@ impl Engine for Mysql {
             dialect: info.dialect,
             server_identity: info.variables.server_identity,
             master,
-            lock: None,
+            lock: Lock::default(),
         }))
     }
 }
@@ -235,8 +234,19 @@ struct MysqlAdmin {
     dialect: Dialect,
     server_identity: Option<String>,
     master: inspect::facts::Master,
-    /// Name of the held lock.
-    lock: Option<String>,
+    lock: Lock,
+}
+
+impl MysqlAdmin {
+    fn lock_and_server(&mut self) -> (&mut Lock, Server<'_>) {
+        let server = Server {
+            connection: &mut self.connection,
+            connector: &self.connector,
+            dialect: &self.dialect,
+            master: &self.master,
+        };
+        (&mut self.lock, server)
+    }
 }
 
 #[async_trait]
@@ -245,18 +255,13 @@ impl Admin for MysqlAdmin {
         self.server_identity.as_deref()
     }
 
-    async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        let query = sqlx::query_scalar::<_, Option<i64>>("SELECT GET_LOCK(?, 0)")
-            .bind(lock_name(&pair.base))
-            .fetch_one(&mut self.connection);
-        timeouts::statement(query)
-            .await
-            .map(|taken| taken == Some(1))
-            .map_err(|error| {
-                self.connector
-                    .explain("taking the pair's lock", false, error)
-            })
-            .inspect(|taken| self.lock = taken.then(|| lock_name(&pair.base)))
+    async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {
+        let (lock, mut server) = self.lock_and_server();
+        lock.take(&mut server, pair).await
+    }
+
+    async fn lock_holders(&mut self, pair: &Pair) -> Result<Vec<LockHolder>, EngineError> {
+        self.lock_and_server().1.holders(pair).await
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
@@ -272,6 +277,8 @@ impl Admin for MysqlAdmin {
     }
 
     async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
+        let (lock, mut server) = self.lock_and_server();
+        lock.confirm(&mut server).await?;
         apply::apply(&mut self.connection, &self.connector, changes).await
     }
 
@@ -287,37 +294,20 @@ impl Admin for MysqlAdmin {
     /// Frees the lock, the only state of a run: it sets no session variables, and each statement
     /// about a user is its own transaction.
     async fn reset(&mut self) -> bool {
-        let Some(lock) = self.lock.take() else {
+        if !self.lock.is_held() {
             return false;
-        };
-        let query = sqlx::query_scalar::<_, Option<i64>>("SELECT RELEASE_LOCK(?)")
-            .bind(lock)
-            .fetch_one(&mut self.connection);
-        matches!(timeouts::close_gracefully(query).await, Some(Ok(Some(1))))
+        }
+        let freed = self.lock.release(&mut self.connection);
+        matches!(timeouts::close_gracefully(freed).await, Some(Ok(true)))
     }
 
     /// Frees the lock first: the server notices the end of a connection late, perhaps after the
     /// next run tried to take the lock.
     async fn close(mut self: Box<Self>) {
         timeouts::close_gracefully(async {
-            if let Some(lock) = self.lock.take() {
-                let free = sqlx::query("DO RELEASE_LOCK(?)").bind(lock);
-                let _ = free.execute(&mut self.connection).await;
-            }
+            let _ = self.lock.release(&mut self.connection).await;
             self.connection.close().await
         })
         .await;
     }
-}
-
-/// Name of a pair's lock on a server: a hash, because a lock's name has at most 64 characters
-/// (MySQL manual, "Locking Functions"), and a user's may have more.
-fn lock_name(base: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, base.as_bytes());
-    let mut name = "twinkey/pair/".to_owned();
-    for byte in hash.as_ref().iter().take(16) {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name
 }

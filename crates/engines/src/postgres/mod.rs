@@ -1,13 +1,14 @@
 //! PostgreSQL on RDS and Aurora. `plan` explains how the pair works.
 //!
 //! # Failure modes
-//! - Two runs change one pair: the session that applies the changes holds an advisory lock. The
-//!   server keeps it, so workers with different journals exclude each other, and it ends with its
+//! - Two runs change one pair: the session that applies the changes holds an advisory lock
+//!   (`lock`). The server keeps it, so workers with different journals exclude each other, and it ends with its
 //!   connection.
 
 mod apply;
 mod connect;
 mod inspect;
+mod lock;
 pub(super) mod master;
 mod ownership;
 mod plan;
@@ -18,16 +19,16 @@ mod sessions;
 mod signin;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 pub(super) use self::connect::Connector;
+use self::lock::Lock;
 #[cfg(feature = "redshift")]
 pub(super) use self::quote::list_elements;
 use super::{
-    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, PostgresOptions,
-    RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, LockHolder, PairLock,
+    PostgresOptions, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -98,6 +99,7 @@ impl Engine for Postgres {
             version,
             server_identity,
             options: self.options.clone(),
+            lock: Lock::default(),
         }))
     }
 }
@@ -161,6 +163,7 @@ struct PostgresAdmin {
     version: u32,
     server_identity: Option<String>,
     options: PostgresOptions,
+    lock: Lock,
 }
 
 #[async_trait]
@@ -169,17 +172,14 @@ impl Admin for PostgresAdmin {
         self.server_identity.as_deref()
     }
 
-    async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
-        let key = lock_key(&pair.base);
-        let sql = format!("SELECT pg_catalog.pg_try_advisory_lock('{key}')");
-        let query = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut self.connection);
-        timeouts::statement(query)
+    async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {
+        self.lock
+            .take(&mut self.connection, &self.connector, pair)
             .await
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| {
-                self.connector
-                    .explain("taking the pair's lock", false, error)
-            })
+    }
+
+    async fn lock_holders(&mut self, pair: &Pair) -> Result<Vec<LockHolder>, EngineError> {
+        lock::holders(&mut self.connection, &self.connector, pair).await
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
@@ -194,6 +194,9 @@ impl Admin for PostgresAdmin {
     }
 
     async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
+        self.lock
+            .confirm(&mut self.connection, &self.connector)
+            .await?;
         apply::apply(&mut self.connection, &self.connector, changes).await
     }
 
@@ -221,13 +224,4 @@ impl Admin for PostgresAdmin {
         })
         .await;
     }
-}
-
-/// Key of a pair's lock. Advisory locks belong to a database, and all workers of a pair connect to
-/// the database in its secret.
-fn lock_key(base: &str) -> i64 {
-    let hash = digest::digest(&digest::SHA256, format!("twinkey/pair/{base}").as_bytes());
-    let mut first = [0_u8; 8];
-    first.copy_from_slice(&hash.as_ref()[..8]);
-    i64::from_be_bytes(first)
 }

@@ -4,6 +4,8 @@
 //!
 //! # Failure modes
 //! - Two runs take the lock at once. Each first locks the whole table in its transaction.
+//! - Another user writes a lease. The table belongs to the admin, and others may not write it. A lease
+//!   without an end, or one that no run takes that long, counts as expired.
 //! - Clocks differ. All times are the server's.
 //! - A worker exits without a release. The lease expires shortly after the longest batch.
 //! - A worker continues after its lease expired and another run has the lock. Each batch with
@@ -12,8 +14,9 @@
 
 use uuid::Uuid;
 
-use super::api::{BATCH_LIMIT, BatchStatement};
+use super::api::{BATCH_LIMIT, BatchStatement, Row};
 use super::quote::literal;
+use crate::LockHolder;
 
 /// Seconds of a lease beyond the longest batch.
 const GRACE: u64 = 15;
@@ -31,6 +34,42 @@ pub(super) struct Lease {
 fn expiry() -> String {
     let seconds = BATCH_LIMIT.as_secs() + GRACE;
     format!("getdate() + interval '{seconds} seconds'")
+}
+
+/// The condition of a lease that has expired, or that no run took.
+fn expired() -> String {
+    let longest = 2 * (BATCH_LIMIT.as_secs() + GRACE);
+    format!(
+        "(expires IS NULL OR expires < getdate() \
+         OR expires > getdate() + interval '{longest} seconds')"
+    )
+}
+
+/// Reads the holder of the pair's lock.
+pub(super) fn holder_statement(base: &str) -> BatchStatement {
+    BatchStatement::plain(format!(
+        "SELECT holder, expires FROM twinkey.locks WHERE pair = {} AND NOT {}",
+        literal(base),
+        expired()
+    ))
+}
+
+/// The holder in a row of [`holder_statement`].
+pub(super) fn holder(base: &str, row: &Row) -> LockHolder {
+    let text = |column| row.text(column).unwrap_or_default();
+    LockHolder {
+        id: format!(
+            "lease {:?}, which expires at {} UTC",
+            text(0).trim(),
+            text(1).trim()
+        ),
+        user: None,
+        client: None,
+        application: None,
+        since: None,
+        may_be_run: true,
+        end: format!("DELETE FROM twinkey.locks WHERE pair = {}", literal(base)),
+    }
 }
 
 /// Creates the table of locks if it does not exist.
@@ -59,7 +98,8 @@ impl Lease {
         [
             BatchStatement::plain("LOCK TABLE twinkey.locks"),
             BatchStatement::plain(format!(
-                "DELETE FROM twinkey.locks WHERE {ours} OR {pair} AND expires < getdate()"
+                "DELETE FROM twinkey.locks WHERE {ours} OR {pair} AND {}",
+                expired()
             )),
             BatchStatement::plain(format!(
                 "INSERT INTO twinkey.locks (pair, holder, expires) \
@@ -68,7 +108,9 @@ impl Lease {
                 self.holder,
                 expiry()
             )),
-            BatchStatement::plain(format!("SELECT holder FROM twinkey.locks WHERE {pair}")),
+            BatchStatement::plain(format!(
+                "SELECT holder, expires FROM twinkey.locks WHERE {pair}"
+            )),
         ]
     }
 

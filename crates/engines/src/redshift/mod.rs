@@ -32,9 +32,9 @@ use self::connect::DatabaseAddress;
 use self::lock::Lease;
 use self::signin::{pg_probe, secret_probe};
 use super::{
-    Admin, Credentials, Engine, EngineContext, EngineError, InspectRequest, Inspection,
-    MasterRequirement, RedshiftOptions, RedshiftProbe, RenderedChange, Session, SignInChecks,
-    SignedIn, Target,
+    Admin, Credentials, Engine, EngineContext, EngineError, InspectRequest, Inspection, LockHolder,
+    MasterRequirement, PairLock, RedshiftOptions, RedshiftProbe, RenderedChange, Session,
+    SignInChecks, SignedIn, Target,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -216,12 +216,12 @@ impl RedshiftAdmin {
         self.client.execute(&self.login, database, statements).await
     }
 
-    /// Runs the statements that take a lease, and returns the lock's holder.
-    async fn take_lease(&self, statements: &[BatchStatement]) -> Result<Option<String>, Failure> {
+    /// Runs the statements that take a lease, and returns the row of the lock's holder.
+    async fn take_lease(&self, statements: &[BatchStatement]) -> Result<Option<Row>, Failure> {
         let database = &self.address.database;
         let taken = self.client.query(&self.login, database, statements).await?;
         let rows = self.client.rows(&taken, statements.len() - 1).await?;
-        Ok(rows.first().and_then(|row| row.text(0).ok()))
+        Ok(rows.into_iter().next())
     }
 }
 
@@ -231,10 +231,10 @@ impl Admin for RedshiftAdmin {
         self.identity.as_deref()
     }
 
-    async fn lock(&mut self, pair: &Pair) -> Result<bool, EngineError> {
+    async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {
         // An admin without privileges needs no lock: the inspection reports what it lacks.
         if !self.superuser && !self.has_roles {
-            return Ok(true);
+            return Ok(PairLock::Taken);
         }
         let lease = Lease {
             pair: pair.base.clone(),
@@ -267,12 +267,43 @@ impl Admin for RedshiftAdmin {
             self.address
                 .explain("taking the pair's lock", &statements, failed)
         };
-        let holder = taken.map_err(explain)?;
-        let is_ours = holder.is_some_and(|holder| holder.trim() == lease.holder.to_string());
-        if !is_ours {
-            self.leases.retain(|other| *other != lease);
+        let row = taken.map_err(explain)?.ok_or_else(|| EngineError::Busy {
+            what: "taking the pair's lock".into(),
+            reason: "its row is missing after the transaction".into(),
+        })?;
+        let own = lease.holder.to_string();
+        if row.text(0).is_ok_and(|holder| holder.trim() == own) {
+            return Ok(PairLock::Taken);
         }
-        Ok(is_ours)
+        self.leases.retain(|other| *other != lease);
+        Ok(PairLock::Held(lock::holder(&pair.base, &row)))
+    }
+
+    async fn lock_holders(&mut self, pair: &Pair) -> Result<Vec<LockHolder>, EngineError> {
+        let statements = [lock::holder_statement(&pair.base)];
+        let database = &self.address.database;
+        let explain = |failed| {
+            self.address
+                .explain("reading the pair's lock", &statements, failed)
+        };
+        let read = self.client.query(&self.login, database, &statements).await;
+        let found = match read {
+            Ok(finished) => self.client.rows(&finished, 0).await.map_err(explain)?,
+            // Before the first run there is no table.
+            Err(failed)
+                if matches!(
+                    failed.kind,
+                    FailureKind::NoRelation | FailureKind::Permission
+                ) =>
+            {
+                return Ok(Vec::new());
+            }
+            Err(failed) => return Err(explain(failed)),
+        };
+        Ok(found
+            .iter()
+            .map(|row| lock::holder(&pair.base, row))
+            .collect())
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {

@@ -159,7 +159,7 @@ impl<'a> Case<'a> {
     /// first inspection.
     pub async fn rotate(&mut self) -> Inspection {
         let mut admin = self.admin().await;
-        assert!(admin.lock(&self.pair).await.unwrap());
+        assert!(admin.lock(&self.pair).await.unwrap().is_taken());
         let next = self.next();
         let before = self.inspect_by(admin.as_mut(), Some(&next.password)).await;
         assert_eq!(before.missing, []);

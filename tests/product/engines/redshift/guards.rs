@@ -31,7 +31,7 @@ async fn a_pair_locked_by_another_worker_waits_for_the_lease() {
     let fixture = furnished_fixture().await;
     fixture.good(&["rotate", "house"]).await;
     let taken =
-        "INSERT INTO twinkey.locks VALUES ('app', 'another', getdate() + interval '1 hour')";
+        "INSERT INTO twinkey.locks VALUES ('app', 'another', getdate() + interval '1 minute')";
     fixture.dba(HOME, &[taken]).await;
     let output = fixture.twinkey(&["rotate", "house"]).await;
     let said = text(&output.stderr);

@@ -19,7 +19,7 @@ mod tests;
 use sqlx::postgres::PgConnection;
 
 /// The start-up options, which every supported version has.
-pub(super) const SETTINGS: [(&str, &str); 21] = [
+pub(super) const SETTINGS: [(&str, &str); 24] = [
     ("role", "none"),
     ("search_path", "pg_catalog"),
     // Time limits that keep the master from blocking an application, and that end nothing early.
@@ -28,6 +28,10 @@ pub(super) const SETTINGS: [(&str, &str); 21] = [
     ("idle_in_transaction_session_timeout", "60s"),
     ("idle_session_timeout", "0"),
     ("exit_on_error", "off"),
+    // The server notices within a minute that a worker's machine is gone, and frees the lock.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
     // Transactions.
     ("default_transaction_read_only", "off"),
     ("default_transaction_isolation", "read committed"),

@@ -15,6 +15,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn all(server: &Server) {
     the_lock_of_an_exited_holder_expires(server).await;
+    a_lock_that_no_run_wrote_has_expired(server).await;
     a_running_holder_renews_its_lock(server).await;
     a_holder_that_lost_its_lock_changes_nothing(server).await;
 }
@@ -55,7 +56,7 @@ fn of_other_holder(lock: &Document, ago: Duration) -> Document {
 
 async fn holding<'a>(case: &Case<'a>) -> Box<dyn Admin> {
     let mut admin = case.admin().await;
-    assert!(admin.lock(&case.pair).await.unwrap());
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
     admin
 }
 
@@ -74,13 +75,46 @@ async fn the_lock_of_an_exited_holder_expires(server: &Server) {
     server
         .put_lock(of_other_holder(&lock, Duration::ZERO))
         .await;
-    assert!(!next.lock(&case.pair).await.unwrap(), "not yet");
+    assert!(!next.lock(&case.pair).await.unwrap().is_taken(), "not yet");
+    let holders = next.lock_holders(&case.pair).await.unwrap();
+    assert_eq!(holders.len(), 1, "{holders:?}");
+    assert!(holders[0].may_be_run && holders[0].since.is_some());
     let hour = Duration::from_secs(3600);
     server.put_lock(of_other_holder(&lock, hour)).await;
-    assert!(next.lock(&case.pair).await.unwrap(), "the lease expired");
+    assert_eq!(next.lock_holders(&case.pair).await.unwrap(), []);
+    assert!(
+        next.lock(&case.pair).await.unwrap().is_taken(),
+        "the lease expired"
+    );
     let mut third = case.admin().await;
-    assert!(!third.lock(&case.pair).await.unwrap(), "it is taken again");
+    assert!(
+        !third.lock(&case.pair).await.unwrap().is_taken(),
+        "it is taken again"
+    );
     next.close().await;
+}
+
+/// What an application can write that has write access to every database.
+async fn a_lock_that_no_run_wrote_has_expired(server: &Server) {
+    let case = Case::new(server, "forged").await;
+    let century = DateTime::now().timestamp_millis() + 3_000_000_000_000;
+    for renewed in [
+        Bson::from(DateTime::from_millis(century)),
+        Bson::from("tomorrow"),
+        Bson::from(century),
+        Bson::Null,
+    ] {
+        let forged = doc! { "_id": "forged", "holder": "the shop", "renewed": renewed };
+        server.put_lock(forged).await;
+        let mut admin = case.admin().await;
+        assert_eq!(admin.lock_holders(&case.pair).await.unwrap(), []);
+        assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+        admin.close().await;
+    }
+    server.put_lock(doc! { "_id": "forged" }).await;
+    let mut admin = case.admin().await;
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+    admin.close().await;
 }
 
 async fn a_running_holder_renews_its_lock(server: &Server) {

@@ -180,7 +180,7 @@ async fn an_admin_follows_a_reader_to_its_primary(server: &Server) {
     set_hello(&before, &reader(Some(primary), Some(server.mechanisms)));
     let admin = server.engine.admin(&target, &server.master).await;
     let mut admin = admin.unwrap();
-    assert!(admin.lock(&case.pair).await.unwrap());
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
     assert!(server.lock_of("reading").await.is_some());
     assert!(!before.log().contains("findAndModify"), "{}", before.log());
     admin.close().await;

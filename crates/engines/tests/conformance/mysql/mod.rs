@@ -4,6 +4,7 @@
 //! In grants the underscores of schema names are escaped, because they are wildcards there.
 
 mod harness;
+pub mod locks;
 pub mod sentences;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};

@@ -47,7 +47,7 @@ async fn a_password_keeps_its_form(server: &Server) {
 async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Credentials {
     let next = case.next();
     let mut admin = engine.admin(&case.target(), &server.master).await.unwrap();
-    assert!(admin.lock(&case.pair).await.unwrap());
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
     let before = inspect(admin.as_mut(), case).await;
     assert_eq!((refusal(&before), &before.missing), (None, &Vec::new()));
     let changes = all_changes(&before);
@@ -160,7 +160,7 @@ async fn an_admin_without_access_to_all_rows_is_reported(server: &Server) {
 async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {
     let case = Case::new(server, "leased").await;
     let (mut one, mut two) = (case.admin().await, case.admin().await);
-    assert!(one.lock(&case.pair).await.unwrap());
+    assert!(one.lock(&case.pair).await.unwrap().is_taken());
     let changes = all_changes(&inspect(one.as_mut(), &case).await);
     server
         .dba(
@@ -169,7 +169,7 @@ async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {
         )
         .await;
     assert!(
-        two.lock(&case.pair).await.unwrap(),
+        two.lock(&case.pair).await.unwrap().is_taken(),
         "an expired lease is free"
     );
     let next = case.next();
@@ -179,15 +179,26 @@ async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {
         .unwrap_err();
     assert!(matches!(late, EngineError::Busy { .. }), "{late}");
     assert!(!inspect(two.as_mut(), &case).await.standby_exists);
+    let holders = one.lock_holders(&case.pair).await.unwrap();
+    assert_eq!(holders.len(), 1, "{holders:?}");
     one.close().await;
     let mut three = case.admin().await;
     assert!(
-        !three.lock(&case.pair).await.unwrap(),
+        !three.lock(&case.pair).await.unwrap().is_taken(),
         "closing releases no other holder's lease"
     );
     two.close().await;
-    assert!(three.lock(&case.pair).await.unwrap());
+    assert!(three.lock(&case.pair).await.unwrap().is_taken());
     three.close().await;
+    // What no run writes.
+    for expires in ["NULL", "getdate() + interval '1 hour'"] {
+        let forged = format!("INSERT INTO twinkey.locks VALUES ('leased', 'another', {expires})");
+        server.dba(HOME, &[&forged]).await;
+        let mut admin = case.admin().await;
+        assert_eq!(admin.lock_holders(&case.pair).await.unwrap(), []);
+        assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+        admin.close().await;
+    }
 }
 
 async fn an_error_of_a_statement_contains_no_digest(server: &Server) {

@@ -9,7 +9,7 @@ use crate::case::{Case, refusal, rendered};
 use crate::harness::Harness;
 
 /// Time limit of a wait.
-const WAIT_LIMIT: Duration = Duration::from_secs(60);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn all(harness: &dyn Harness) {
     a_hostile_name_is_only_a_name(harness).await;
@@ -103,9 +103,9 @@ async fn a_released_lock_is_free_at_once(harness: &dyn Harness) {
     let mut next = case.admin().await;
     for _ in 0..20 {
         let mut one = std::mem::replace(&mut next, case.admin().await);
-        assert!(one.lock(&case.pair).await.unwrap());
+        assert!(one.lock(&case.pair).await.unwrap().is_taken());
         one.close().await;
-        assert!(next.lock(&case.pair).await.unwrap());
+        assert!(next.lock(&case.pair).await.unwrap().is_taken());
         next.close().await;
         next = case.admin().await;
     }
@@ -115,14 +115,17 @@ async fn a_reset_connection_keeps_no_state(harness: &dyn Harness) {
     let case = Case::new(harness, "handed").await;
     let (mut one, mut two) = (case.admin().await, case.admin().await);
     for _ in 0..3 {
-        assert!(one.lock(&case.pair).await.unwrap());
+        assert!(one.lock(&case.pair).await.unwrap().is_taken());
         assert_eq!(one.reset().await, harness.reuses_connections());
         if !harness.reuses_connections() {
             break;
         }
-        assert!(two.lock(&case.pair).await.unwrap(), "the lock is free");
         assert!(
-            !one.lock(&case.pair).await.unwrap(),
+            two.lock(&case.pair).await.unwrap().is_taken(),
+            "the lock is free"
+        );
+        assert!(
+            !one.lock(&case.pair).await.unwrap().is_taken(),
             "and not still its own"
         );
         two.close().await;
@@ -135,19 +138,22 @@ async fn a_reset_connection_keeps_no_state(harness: &dyn Harness) {
 async fn only_one_connection_holds_the_lock_of_a_pair(harness: &dyn Harness) {
     let case = Case::new(harness, "locked").await;
     let (mut one, mut two) = (case.admin().await, case.admin().await);
-    assert!(one.lock(&case.pair).await.unwrap());
-    assert!(!two.lock(&case.pair).await.unwrap());
+    assert!(one.lock(&case.pair).await.unwrap().is_taken());
+    assert!(!two.lock(&case.pair).await.unwrap().is_taken());
     let mut flipped = case.pair.clone();
     flipped.active = flipped.active.other();
     assert!(
-        !two.lock(&flipped).await.unwrap(),
+        !two.lock(&flipped).await.unwrap().is_taken(),
         "both directions of a pair share one lock"
     );
     let another = Pair::of("lockee", "_clone");
-    assert!(two.lock(&another).await.unwrap(), "another pair is free");
+    assert!(
+        two.lock(&another).await.unwrap().is_taken(),
+        "another pair is free"
+    );
     one.close().await;
     let freed = async {
-        while !two.lock(&case.pair).await.unwrap() {
+        while !two.lock(&case.pair).await.unwrap().is_taken() {
             tokio::task::yield_now().await;
         }
     };

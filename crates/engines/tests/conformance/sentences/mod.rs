@@ -1,7 +1,7 @@
 //! Tests of every engine. Each has users and a namespace of its own.
 
 mod cuts;
-mod guards;
+pub mod guards;
 mod pairs;
 mod transport;
 
