@@ -13,7 +13,7 @@ use twinkey_testkit::environment::{Environment, SECRET, Setup, free_address, run
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4711)";
 
 /// An environment whose runs wait in `test` until the transaction of the connection ends.
-async fn held() -> (Environment, PgConnection) {
+pub(super) async fn held() -> (Environment, PgConnection) {
     let plan = Setup {
         rotation: format!("probe = [\"{PROBE}\"]"),
         ..Setup::default()
@@ -26,7 +26,7 @@ async fn held() -> (Environment, PgConnection) {
 }
 
 /// Starts a run, and returns when it is in `test`.
-async fn begun(env: &Environment) -> JoinHandle<Output> {
+pub(super) async fn begun(env: &Environment) -> JoinHandle<Output> {
     let mut command = env.command(env!("CARGO_BIN_EXE_twinkey"));
     let output = command.args(["rotate", "shop"]).output();
     let run = tokio::spawn(async { output.await.unwrap() });

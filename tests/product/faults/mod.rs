@@ -1,5 +1,6 @@
 //! Refused runs, lost connections, killed workers and concurrent changes.
 
+mod bystanders;
 pub mod cut_table;
 mod external_changes;
 pub mod failures;
