@@ -55,8 +55,8 @@ test: ## Run all tests on real servers, without MySQL
 	scripts/run-tests --workspace --test product -- --ignored all_calls_of_all_tests
 	scripts/readme-walk
 
-# One target for each engine: the conformance suite, and the tests that the engine alone has. `make
-# test` includes all of them but MySQL.
+# One target for each engine: the conformance suite, and the engine's own tests. `make test` includes
+# all of them except MySQL.
 test-postgres: export TWINKEY_ALL_ENGINES = 1
 test-postgres: ## Run the tests of PostgreSQL, and those of the product that need no other engine
 	scripts/setup test
@@ -151,5 +151,5 @@ dist: ## Build the artefacts of the release TAG into target/dist (docs/releasing
 
 PARTS = setup lint check-features doc test test-mysql test-api test-browser test-clients \
     check-alerts check-deploy sbom test-image test-deb
-ci: ## Run all that a change must pass, and print the time of each part
+ci: ## Run all checks that a change must pass, and print the time of each part
 	scripts/timed-parts $(PARTS)
