@@ -120,6 +120,25 @@ pub(super) struct Grants {
 }
 
 impl Grants {
+    /// Adds other grants.
+    pub(super) fn extend(&mut self, other: Self) {
+        for (object, privileges) in other.on {
+            let all = self.on.entry(object).or_default();
+            all.names.extend(privileges.names);
+            all.columns.extend(privileges.columns);
+        }
+        for (name, option) in other.dynamic {
+            *self.dynamic.entry(name).or_default() |= option;
+        }
+        self.restrictions.extend(other.restrictions);
+        for (role, admin) in other.roles {
+            *self.roles.entry(role).or_default() |= admin;
+        }
+        for (of, option) in other.proxies {
+            *self.proxies.entry(of).or_default() |= option;
+        }
+    }
+
     pub(super) fn names(&self, object: &Object) -> impl Iterator<Item = &String> {
         self.on.get(object).into_iter().flat_map(|p| &p.names)
     }

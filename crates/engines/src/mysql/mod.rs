@@ -106,13 +106,8 @@ impl Engine for Mysql {
             connection: &mut connection,
             connector: &connector,
         };
-        let show = match &info.roles {
-            // MySQL includes the privileges of active roles only where the statement names them.
-            Some(roles) => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
-            None => "SHOW GRANTS".to_owned(),
-        };
         let master = inspect::facts::Master {
-            grants: queries.grants(&show).await?,
+            grants: queries.own_grants(info.roles.as_deref()).await?,
             account: info.account,
             schemas_are_literal: info.variables.schemas_are_literal,
         };

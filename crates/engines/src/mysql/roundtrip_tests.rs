@@ -252,10 +252,7 @@ async fn there_and_back(
             connection,
             connector,
         };
-        let read = queries
-            .grants(&format!("SHOW GRANTS FOR {account}"))
-            .await
-            .unwrap();
+        let read = queries.grants_of(&account).await.unwrap();
         assert_eq!(&read, wanted, "after {steps:#?}");
         assert_eq!(diff::steps(dialect, &account, &read, wanted), []);
         has = read;

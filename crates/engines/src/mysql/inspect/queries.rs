@@ -9,7 +9,7 @@ use super::facts::{Definer, ExistingObjects, User};
 use crate::mysql::connect::Connector;
 use crate::mysql::dialect::Dialect;
 use crate::mysql::grants::{Account, Grants};
-use crate::mysql::parse;
+use crate::mysql::parse::{self, Subject, UnknownLine};
 use crate::{EngineError, timeouts};
 
 const MARIADB_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(Priv AS CHAR) FROM mysql.global_priv WHERE User = ? ORDER BY Host";
@@ -93,7 +93,7 @@ impl Queries<'_> {
                 (row.definition(), roles.collect())
             };
             users.push(User {
-                grants: self.grants(&format!("SHOW GRANTS FOR {account}")).await?,
+                grants: self.grants_of(&account).await?,
                 account,
                 definition,
                 default_roles,
@@ -102,8 +102,32 @@ impl Queries<'_> {
         Ok(users)
     }
 
+    /// Grants of the account itself.
+    pub(in crate::mysql) async fn grants_of(
+        &mut self,
+        account: &Account,
+    ) -> Result<Grants, EngineError> {
+        let show = format!("SHOW GRANTS FOR {account}");
+        self.grants(&show, Subject::Account).await
+    }
+
+    /// Grants of this session: of its account, its active roles and PUBLIC.
+    ///
+    /// `roles`: the active roles of MySQL, which includes their privileges only where the statement
+    /// names them.
+    pub(in crate::mysql) async fn own_grants(
+        &mut self,
+        roles: Option<&str>,
+    ) -> Result<Grants, EngineError> {
+        let show = match roles {
+            Some(roles) => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
+            None => "SHOW GRANTS".to_owned(),
+        };
+        self.grants(&show, Subject::Session).await
+    }
+
     /// Executes `SHOW GRANTS` and parses every line.
-    pub(in crate::mysql) async fn grants(&mut self, show: &str) -> Result<Grants, EngineError> {
+    async fn grants(&mut self, show: &str, of: Subject) -> Result<Grants, EngineError> {
         const WHAT: &str = "reading grants";
         let query = sqlx::raw_sql(AssertSqlSafe(show.to_owned())).fetch_all(&mut *self.connection);
         let rows = timeouts::statement(query)
@@ -114,7 +138,7 @@ impl Queries<'_> {
             let line: String = row
                 .try_get(0)
                 .map_err(|error| self.connector.explain(WHAT, false, error))?;
-            parse::line(&line, &mut grants).map_err(|_| unparsable(WHAT))?;
+            parse::line(&line, of, &mut grants).map_err(|unknown| unknown_grant(show, &unknown))?;
         }
         Ok(grants)
     }
@@ -197,6 +221,18 @@ impl Queries<'_> {
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, EngineError> {
     // An error of serde may quote the value.
     serde_json::from_str(json).map_err(|_| unparsable("reading the pair's accounts"))
+}
+
+fn unknown_grant(show: &str, line: &UnknownLine) -> EngineError {
+    let reason = match line.0.as_str() {
+        "" => "a line is no grant that twinkey knows".to_owned(),
+        text => format!("{text:?} is no grant that twinkey knows"),
+    };
+    EngineError::Refused {
+        what: format!("reading the answer to {show}"),
+        reason,
+        hint: "revoke this grant if nothing needs it, and report the line: the server's version may be newer than this twinkey".into(),
+    }
 }
 
 fn unparsable(what: &str) -> EngineError {

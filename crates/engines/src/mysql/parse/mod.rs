@@ -7,12 +7,16 @@
 //!   grantee only `WITH GRANT OPTION` and `WITH ADMIN OPTION` count, and quoted texts are one token
 //!   each.
 //! - An unknown line is skipped, and a difference of the pair goes unnoticed: such a line is an
-//!   error.
+//!   error, unless its grantee is not the account.
+//! - A line of another grantee counts as the account's. `SHOW GRANTS` of MariaDB also lists roles
+//!   and, from 10.11 on, PUBLIC. Their lines count for a session only, which has those privileges.
 
+use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
 use super::grants::{Account, GRANT_OPTION, Grants, Object, Privileges};
+use super::quote::ident;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -23,6 +27,17 @@ enum Token {
     /// In single or double quotes; its content is not used.
     Text,
     Sign(char),
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word) => f.write_str(word),
+            Self::Name(name) => f.write_str(&ident(name)),
+            Self::Text => f.write_str("'***'"),
+            Self::Sign(sign) => write!(f, "{sign}"),
+        }
+    }
 }
 
 fn tokens(line: &str) -> Option<Vec<Token>> {
@@ -119,6 +134,18 @@ impl Reader {
         self.take(&Token::Word(word.to_owned()))
     }
 
+    /// An account, a role or MariaDB's `PUBLIC`, which has no quotes.
+    fn grantee(&mut self) -> Option<Grantee> {
+        if self.keyword("PUBLIC") {
+            return Some(Grantee::Group);
+        }
+        let grantee = self.account()?;
+        Some(match grantee.host {
+            Some(_) => Grantee::Account,
+            None => Grantee::Group,
+        })
+    }
+
     /// `` `user`@`host` `` or `` `role` ``.
     fn account(&mut self) -> Option<Account> {
         let user = self.name()?;
@@ -196,19 +223,76 @@ impl Reader {
     }
 }
 
-/// Adds one line to the grants. The grantee is ignored: the caller reads one account.
-///
-/// # Errors
-/// [`UnknownLine`], without the line, which may hold a hash (MariaDB).
-pub(super) fn line(line: &str, into: &mut Grants) -> Result<(), UnknownLine> {
-    read(line, into).ok_or(UnknownLine)
+/// The subject of `SHOW GRANTS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// One account, without what it has through roles and PUBLIC.
+    Account,
+    /// The session, with its active roles and PUBLIC.
+    Session,
 }
 
-/// A line that cannot be parsed.
+/// The grantee of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UnknownLine;
+enum Grantee {
+    Account,
+    /// A role of MariaDB, or PUBLIC.
+    Group,
+}
 
-fn read(line: &str, into: &mut Grants) -> Option<()> {
+/// Adds one line to the grants of the subject.
+///
+/// The name of the grantee is ignored: the caller reads one account.
+///
+/// # Errors
+/// [`UnknownLine`] for a line about the subject.
+pub(super) fn line(line: &str, of: Subject, into: &mut Grants) -> Result<(), UnknownLine> {
+    let mut found = Grants::default();
+    match (read(line, &mut found), of) {
+        (Some(Grantee::Group), Subject::Account) => Ok(()),
+        (Some(_), _) => {
+            into.extend(found);
+            Ok(())
+        }
+        (None, Subject::Account) if grantee(line) == Some(Grantee::Group) => Ok(()),
+        // At worst a privilege counts as missing. A restriction must not be missed.
+        (None, Subject::Session) if is_grant(line) => Ok(()),
+        (None, _) => Err(UnknownLine::of(line)),
+    }
+}
+
+/// A line that cannot be parsed: its text up to the grantee, without texts in quotes. The rest may
+/// hold a hash (MariaDB).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UnknownLine(pub String);
+
+impl UnknownLine {
+    fn of(line: &str) -> Self {
+        let tokens = tokens(line).unwrap_or_default();
+        let end = tokens.iter().position(is_before_grantee).unwrap_or(0);
+        let before = tokens.iter().take(end).map(Token::to_string);
+        Self(before.collect::<Vec<_>>().join(" "))
+    }
+}
+
+fn is_before_grantee(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word == "TO" || word == "FROM")
+}
+
+/// Whether the line begins with GRANT and is complete.
+fn is_grant(line: &str) -> bool {
+    let first = tokens(line).and_then(|tokens| tokens.into_iter().next());
+    first == Some(Token::Word("GRANT".to_owned()))
+}
+
+/// The grantee of a line of unknown form.
+fn grantee(line: &str) -> Option<Grantee> {
+    let mut reader = Reader::new(line)?;
+    while !is_before_grantee(&reader.next()?) {}
+    reader.grantee()
+}
+
+fn read(line: &str, into: &mut Grants) -> Option<Grantee> {
     let mut reader = Reader::new(line)?;
     match reader.word()?.as_str() {
         "GRANT" if matches!(reader.ahead, Some(Token::Name(_))) => roles(reader, into),
@@ -216,38 +300,38 @@ fn read(line: &str, into: &mut Grants) -> Option<()> {
         "GRANT" => privileges(reader, into),
         "REVOKE" => restriction(reader, into),
         // MariaDB's default role, which is read with the account's definition.
-        "SET" => (reader.keyword("DEFAULT") && reader.keyword("ROLE")).then_some(()),
+        "SET" => (reader.keyword("DEFAULT") && reader.keyword("ROLE")).then_some(Grantee::Account),
         _ => None,
     }
 }
 
-fn roles(mut reader: Reader, into: &mut Grants) -> Option<()> {
+fn roles(mut reader: Reader, into: &mut Grants) -> Option<Grantee> {
     let mut roles = vec![reader.account()?];
     while reader.sign(',') {
         roles.push(reader.account()?);
     }
     reader.keyword("TO").then_some(())?;
-    reader.account()?;
+    let grantee = reader.grantee()?;
     let admin = reader.option("ADMIN");
     into.roles
         .extend(roles.into_iter().map(|role| (role, admin)));
-    Some(())
+    Some(grantee)
 }
 
-fn proxy(mut reader: Reader, into: &mut Grants) -> Option<()> {
+fn proxy(mut reader: Reader, into: &mut Grants) -> Option<Grantee> {
     reader.keyword("ON").then_some(())?;
     let of = reader.account()?;
     reader.keyword("TO").then_some(())?;
-    reader.account()?;
+    let grantee = reader.grantee()?;
     into.proxies.insert(of, reader.option("GRANT"));
-    Some(())
+    Some(grantee)
 }
 
-fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
+fn privileges(mut reader: Reader, into: &mut Grants) -> Option<Grantee> {
     let mut found = reader.privileges()?;
     let object = reader.object()?;
     reader.keyword("TO").then_some(())?;
-    reader.account()?;
+    let grantee = reader.grantee()?;
     let grant_option = reader.option("GRANT");
     if object == Object::Global {
         let dynamic: Vec<String> = found
@@ -262,18 +346,16 @@ fn privileges(mut reader: Reader, into: &mut Grants) -> Option<()> {
             alone.then_some(())?;
             into.dynamic
                 .extend(dynamic.into_iter().map(|name| (name, grant_option)));
-            return Some(());
+            return Some(grantee);
         }
     }
     if grant_option {
         found.names.insert(GRANT_OPTION.to_owned());
     }
     if !found.is_empty() {
-        let all = into.on.entry(object).or_default();
-        all.names.extend(found.names);
-        all.columns.extend(found.columns);
+        into.on.insert(object, found);
     }
-    Some(())
+    Some(grantee)
 }
 
 /// MySQL's dynamic privileges are one word with an underscore (`BACKUP_ADMIN`); static ones are
@@ -282,18 +364,18 @@ fn is_dynamic(name: &str) -> bool {
     name.contains('_') && !name.contains(' ')
 }
 
-fn restriction(mut reader: Reader, into: &mut Grants) -> Option<()> {
+fn restriction(mut reader: Reader, into: &mut Grants) -> Option<Grantee> {
     let found = reader.privileges()?;
     let Object::Schema(schema) = reader.object()? else {
         return None;
     };
     reader.keyword("FROM").then_some(())?;
-    reader.account()?;
+    let grantee = reader.grantee()?;
     // A partial revoke affects a whole schema.
     found.columns.is_empty().then_some(())?;
     into.restrictions
         .extend(found.names.into_iter().map(|name| (schema.clone(), name)));
-    Some(())
+    Some(grantee)
 }
 
 #[cfg(fuzzing)]

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::super::inspect::account::{MariadbRow, MysqlRow};
 use super::super::inspect::facts::{Definer, ExistingObjects, Master};
-use super::super::parse;
+use super::super::parse::{self, Subject};
 use super::*;
 use crate::Severity;
 use twinkey_core::code::Code;
@@ -16,7 +16,7 @@ const WRONG: &str = "*0C908AD93F67C171AD1942A253AEE176ABB70AC2";
 fn grants(lines: &[&str]) -> Grants {
     let mut grants = Grants::default();
     for line in lines {
-        parse::line(line, &mut grants).unwrap();
+        parse::line(line, Subject::Account, &mut grants).unwrap();
     }
     grants
 }

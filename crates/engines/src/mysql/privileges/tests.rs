@@ -1,11 +1,11 @@
 use super::super::grants::Grants;
-use super::super::parse;
+use super::super::parse::{self, Subject};
 use super::*;
 
 fn master(lines: &[&str]) -> Master {
     let mut grants = Grants::default();
     for line in lines {
-        parse::line(line, &mut grants).unwrap();
+        parse::line(line, Subject::Session, &mut grants).unwrap();
     }
     Master {
         account: Account::new("m", "%"),

@@ -22,6 +22,7 @@ pub async fn all(server: &Server) {
         Flavor::Mariadb => {
             a_validating_plugin_is_reported_with_its_fix(server).await;
             an_ed25519_user_is_rotated_and_signs_in(server).await;
+            grants_to_public_concern_no_pair(server).await;
         }
         Flavor::Mysql => {
             a_retained_password_is_discarded(server).await;
@@ -309,6 +310,46 @@ async fn a_grant_on_a_dropped_table_does_not_stop_a_run(server: &Server) {
     assert_eq!(reported.count(), 2, "{findings:#?}");
     case.run_workload().await;
     case.rotate().await;
+}
+
+async fn grants_to_public_concern_no_pair(server: &Server) {
+    let mut case = Case::new(server, "public").await;
+    let namespace = case.namespace.clone();
+    server
+        .sql(&format!(
+            "CREATE TABLE {namespace}.t (a int); CREATE PROCEDURE {namespace}.p() SELECT 1; \
+             CREATE ROLE public_role"
+        ))
+        .await;
+    let grants = [
+        "INSERT ON *.*".to_owned(),
+        format!("UPDATE ON {namespace}.*"),
+        format!("SELECT, DELETE ON {namespace}.t"),
+        format!("UPDATE (a) ON {namespace}.t"),
+        format!("EXECUTE ON PROCEDURE {namespace}.p"),
+        "public_role".to_owned(),
+    ];
+    let mut connection = server.connect_as("mysql", server.superuser()).await;
+    for grant in &grants {
+        // MariaDB has PUBLIC from 10.11 on.
+        if super::try_run(&mut connection, &format!("GRANT {grant} TO PUBLIC"))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    let before = described(server, "public", "%").await;
+    for _ in 0..2 {
+        case.rotate().await;
+    }
+    assert_eq!(case.differences().await, [""; 0]);
+    for grant in &grants {
+        super::run(&mut connection, &format!("REVOKE {grant} FROM PUBLIC")).await;
+    }
+    for user in ["public", "public_clone"] {
+        assert_eq!(described(server, user, "%").await, before);
+    }
 }
 
 async fn without_process_sessions_are_not_available(server: &Server) {
