@@ -8,11 +8,14 @@
 //!   GRANT, the surplus ones are one REVOKE.
 //! - A common privilege is revoked, because the account has ALL PRIVILEGES and shall have fewer:
 //!   ALL PRIVILEGES is replaced by the list that it stands for.
+//! - The server takes grants on packages in `sql_mode = ORACLE` only: the statement sets the mode for
+//!   itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dialect::Dialect;
 use super::grants::{ALL, Account, GRANT_OPTION, Grants, Object, Privileges};
+use super::quote::literal;
 use crate::ChangeKind;
 
 /// One statement, and the privileges that its executor must have.
@@ -98,6 +101,7 @@ impl Diff<'_> {
         let on = object.map(|o| format!(" ON {o}")).unwrap_or_default();
         let to = self.to;
         let text = format!("GRANT {what}{on} TO {to}{option}");
+        let text = in_mode_of(object, text);
         self.push(ChangeKind::Grant, text, "the active user has it", requires);
     }
 
@@ -105,6 +109,7 @@ impl Diff<'_> {
         let on = object.map(|o| format!(" ON {o}")).unwrap_or_default();
         let from = self.to;
         let text = format!("REVOKE {what}{on} FROM {from}");
+        let text = in_mode_of(object, text);
         let why = "the active user does not have it";
         self.push(ChangeKind::Revoke, text, why, requires);
     }
@@ -264,6 +269,18 @@ impl Diff<'_> {
                 self.give(&role.to_string(), None, option, requires);
             }
         }
+    }
+}
+
+/// The statement in the `sql_mode` that its object needs. The parser of MariaDB's usual mode does not
+/// have packages, and `SET STATEMENT` has no effect on the parsing of its own statement.
+fn in_mode_of(object: Option<&Object>, text: String) -> String {
+    match object {
+        Some(Object::Routine { kind, .. }) if kind.starts_with("PACKAGE") => format!(
+            "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE {}",
+            literal(&text)
+        ),
+        _ => text,
     }
 }
 

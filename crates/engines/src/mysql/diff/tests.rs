@@ -52,6 +52,25 @@ fn one_object_takes_one_grant_and_one_revoke() {
 }
 
 #[test]
+fn a_grant_on_a_package_sets_the_mode_that_it_needs() {
+    let grants = ["GRANT EXECUTE ON PACKAGE BODY `s`.`it's`"];
+    let quoted =
+        |text: &str| format!("SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE '{text}'");
+    assert_eq!(
+        texts(Family::Mariadb, &[], &grants),
+        [quoted(
+            "GRANT EXECUTE ON PACKAGE BODY `s`.`it''s` TO `b`@`%`"
+        )]
+    );
+    assert_eq!(
+        texts(Family::Mariadb, &grants, &[]),
+        [quoted(
+            "REVOKE EXECUTE ON PACKAGE BODY `s`.`it''s` FROM `b`@`%`"
+        )]
+    );
+}
+
+#[test]
 fn a_grant_option_is_given_and_taken_alone() {
     let with = ["GRANT SELECT ON `s`.*", "GRANT USAGE ON `s`.*"];
     let mut grants = read(&with);

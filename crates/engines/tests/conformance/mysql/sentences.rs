@@ -23,6 +23,7 @@ pub async fn all(server: &Server) {
             a_validating_plugin_is_reported_with_its_fix(server).await;
             an_ed25519_user_is_rotated_and_signs_in(server).await;
             grants_to_public_concern_no_pair(server).await;
+            a_grant_on_a_package_is_copied(server).await;
         }
         Flavor::Mysql => {
             a_retained_password_is_discarded(server).await;
@@ -350,6 +351,37 @@ async fn grants_to_public_concern_no_pair(server: &Server) {
     for user in ["public", "public_clone"] {
         assert_eq!(described(server, user, "%").await, before);
     }
+}
+
+async fn a_grant_on_a_package_is_copied(server: &Server) {
+    let mut case = Case::new(server, "packaged").await;
+    let (namespace, base) = (case.namespace.clone(), account("packaged"));
+    let mut connection = server.connect_as("mysql", server.superuser()).await;
+    for sql in [
+        "SET sql_mode = 'ORACLE'".to_owned(),
+        format!("CREATE PACKAGE {namespace}.`p``k` AS PROCEDURE p1; END"),
+        format!(
+            "CREATE PACKAGE BODY {namespace}.`p``k` AS PROCEDURE p1 AS BEGIN SELECT 1; END; END"
+        ),
+        format!("GRANT EXECUTE ON PACKAGE {namespace}.`p``k` TO {base}"),
+        format!("GRANT EXECUTE ON PACKAGE BODY {namespace}.`p``k` TO {base} WITH GRANT OPTION"),
+    ] {
+        super::run(&mut connection, &sql).await;
+    }
+    for _ in 0..2 {
+        case.rotate().await;
+        let clone = described(server, "packaged_clone", "%").await;
+        assert_eq!(described(server, "packaged", "%").await, clone);
+        assert_eq!(
+            clone.iter().filter(|line| line.contains("PACKAGE")).count(),
+            2
+        );
+    }
+    let revoke = format!("REVOKE EXECUTE ON PACKAGE {namespace}.`p``k` FROM {base}");
+    super::run(&mut connection, &revoke).await;
+    case.rotate().await;
+    let clone = described(server, "packaged_clone", "%").await;
+    assert_eq!(described(server, "packaged", "%").await, clone);
 }
 
 async fn without_process_sessions_are_not_available(server: &Server) {
