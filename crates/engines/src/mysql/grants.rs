@@ -6,6 +6,7 @@ use std::fmt;
 use super::quote::ident;
 
 pub(super) const ALL: &str = "ALL PRIVILEGES";
+pub(super) const CREATE: &str = "CREATE";
 pub(super) const GRANT_OPTION: &str = "GRANT OPTION";
 
 /// `user@host`; a role of MariaDB has no host.

@@ -17,6 +17,7 @@ mod grants;
 mod inspect;
 mod lock;
 pub(super) mod master;
+mod objects;
 mod parse;
 mod plan;
 mod preflight;

@@ -1,7 +1,8 @@
 //! Findings before a run: pure.
 
-use super::grants::{ALL, Grants, Object, Privileges};
+use super::grants::Grants;
 use super::inspect::facts::{Facts, User};
+use super::objects::{self, Cause};
 use super::quote::ident;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
@@ -26,7 +27,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     }
     for user in &facts.active {
         sign_in(facts, user, &mut all);
-        inert(facts, user, &mut all);
+        unverified(facts, user, &mut all);
     }
     for surplus in facts.surplus() {
         if facts.is_definer(&surplus.account) {
@@ -109,91 +110,45 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     }
 }
 
-fn inert(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
+/// Findings about grants on objects that cannot be read.
+fn unverified(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     let nothing = Grants::default();
     let standby = facts.standby_at(user.account.host.as_ref());
     let has = standby.map_or(&nothing, |standby| &standby.grants);
-    let (_, inert) = without_inert(facts, &user.grants, has);
-    all.extend(inert.into_iter().map(|(object, privileges)| {
-        let list = privileges.list(true);
-        Finding::new(
-            Severity::Note,
-            format!("{} is granted {list} on {object}, which does not exist: its twin cannot get that grant, which has no effect", user.account),
-            Some(format!("REVOKE {list} ON {object} FROM {}", user.account)),
-        )
+    let name = &user.account;
+    let findings = objects::wanted(facts, &user.grants, has).unverified;
+    all.extend(findings.into_iter().map(|one| {
+        let (list, object) = (one.privileges.list(true), &one.object);
+        let is_granted = format!("{name} is granted {list} on {object}");
+        let revoke = format!("REVOKE {list} ON {object} FROM {name}");
+        match one.cause {
+            Cause::AbsentTable => Finding::new(
+                Severity::Note,
+                format!("{is_granted}, which does not exist: its twin gets the same grant"),
+                Some(revoke),
+            ),
+            Cause::DroppedColumn => Finding::new(
+                Severity::Note,
+                format!("{is_granted}, which does not exist: its twin cannot get that grant, which has no effect"),
+                Some(revoke),
+            ),
+            Cause::Missing => not_copied(
+                format!("{is_granted}, which does not exist, so its twin cannot get that grant"),
+                format!("create {object} again, or {revoke}"),
+            ),
+            Cause::InvalidView => not_copied(
+                format!("{is_granted}, an invalid view, so its twin cannot get that grant"),
+                format!("create what the view {object} selects from, or {revoke}"),
+            ),
+        }
     }));
 }
 
-/// The active user's grants without those on objects that do not exist, and the latter.
-pub(super) fn without_inert(
-    facts: &Facts,
-    active: &Grants,
-    has: &Grants,
-) -> (Grants, Vec<(Object, Privileges)>) {
-    let mut wanted = active.clone();
-    let mut inert = Vec::new();
-    let nothing = Privileges::default();
-    for (object, privileges) in &active.on {
-        let standby = has.on.get(object).unwrap_or(&nothing);
-        let mut gone = Privileges {
-            names: privileges
-                .names
-                .difference(&standby.names)
-                .cloned()
-                .collect(),
-            columns: privileges
-                .columns
-                .difference(&standby.columns)
-                .cloned()
-                .collect(),
-        };
-        // The master does not see objects that it has no rights on, so they may exist.
-        let visible = |name: &String| facts.master.may_grant(&facts.dialect, object, name);
-        gone.names.retain(visible);
-        gone.columns.retain(|(name, _)| visible(name));
-        retain_gone(facts, object, &mut gone);
-        if gone.is_empty() {
-            continue;
-        }
-        if let Some(kept) = wanted.on.get_mut(object) {
-            kept.names.retain(|name| !gone.names.contains(name));
-            kept.columns.retain(|column| !gone.columns.contains(column));
-        }
-        inert.push((object.clone(), gone));
-    }
-    wanted.on.retain(|_, privileges| !privileges.is_empty());
-    (wanted, inert)
-}
-
-/// Keeps the privileges on tables, columns and routines that do not exist.
-fn retain_gone(facts: &Facts, object: &Object, gone: &mut Privileges) {
-    let existing = &facts.existing;
-    let nothing_is_gone = match object {
-        Object::Global | Object::Schema(_) => true,
-        Object::Routine { kind, schema, name } => {
-            let key = (kind.clone(), schema.clone(), name.clone());
-            // Packages and libraries are not in information_schema.ROUTINES everywhere.
-            !matches!(kind.as_str(), "PROCEDURE" | "FUNCTION")
-                || !existing.schemas.contains(schema)
-                || existing.routines.contains(&key)
-        }
-        Object::Table { schema, table } => {
-            let columns = existing.tables.get(&(schema.clone(), table.clone()));
-            match columns {
-                _ if !existing.schemas.contains(schema) => true,
-                Some(columns) => {
-                    gone.names.clear();
-                    gone.columns
-                        .retain(|(_, column)| !columns.contains(&column.to_lowercase()));
-                    gone.columns.is_empty()
-                }
-                // With CREATE, the server accepts grants on a table that does not exist yet.
-                None => gone.names.contains("CREATE") || gone.names.contains(ALL),
-            }
-        }
-    };
-    if nothing_is_gone {
-        *gone = Privileges::default();
+/// A grant that a run must copy and cannot.
+fn not_copied(what: String, fix: String) -> Finding {
+    Finding {
+        code: Some(Code::PrivilegesDiffer),
+        ..Finding::new(Severity::Error, what, Some(fix))
     }
 }
 

@@ -244,7 +244,7 @@ async fn there_and_back(
     .await;
     let mut has = Grants::default();
     for wanted in [one, other] {
-        let steps = diff::steps(dialect, &account, &has, wanted);
+        let steps = diff::steps(dialect, &account, &has, wanted, &BTreeSet::new());
         for step in &steps {
             apply(connector, connection, &step.text).await;
         }
@@ -254,7 +254,10 @@ async fn there_and_back(
         };
         let read = queries.grants_of(&account).await.unwrap();
         assert_eq!(&read, wanted, "after {steps:#?}");
-        assert_eq!(diff::steps(dialect, &account, &read, wanted), []);
+        assert_eq!(
+            diff::steps(dialect, &account, &read, wanted, &BTreeSet::new()),
+            []
+        );
         has = read;
     }
     apply(connector, connection, &format!("DROP USER {account}")).await;

@@ -8,13 +8,15 @@
 //!   GRANT, the surplus ones are one REVOKE.
 //! - A common privilege is revoked, because the account has ALL PRIVILEGES and shall have fewer:
 //!   ALL PRIVILEGES is replaced by the list that it stands for.
+//! - The server refuses a grant on a table that is missing for a moment: it takes the grant together
+//!   with CREATE, which the next statement revokes.
 //! - The server takes grants on packages in `sql_mode = ORACLE` only: the statement sets the mode for
 //!   itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dialect::Dialect;
-use super::grants::{ALL, Account, GRANT_OPTION, Grants, Object, Privileges};
+use super::grants::{ALL, Account, CREATE, GRANT_OPTION, Grants, Object, Privileges};
 use super::quote::literal;
 use crate::ChangeKind;
 
@@ -45,12 +47,21 @@ pub(super) enum Requirement {
 }
 
 /// The statements after which the account `to` has `wanted` instead of `has`.
-pub(super) fn steps(dialect: &Dialect, to: &Account, has: &Grants, wanted: &Grants) -> Vec<Step> {
+///
+/// `absent`: tables that do not exist.
+pub(super) fn steps(
+    dialect: &Dialect,
+    to: &Account,
+    has: &Grants,
+    wanted: &Grants,
+    absent: &BTreeSet<Object>,
+) -> Vec<Step> {
     let mut diff = Diff {
         dialect,
         to,
         now: has.clone(),
         wanted,
+        absent,
         steps: Vec::new(),
     };
     diff.proxies();
@@ -72,6 +83,7 @@ struct Diff<'a> {
     to: &'a Account,
     now: Grants,
     wanted: &'a Grants,
+    absent: &'a BTreeSet<Object>,
     steps: Vec<Step>,
 }
 
@@ -140,7 +152,7 @@ impl Diff<'_> {
                     .retain(|(_, name)| !surplus.names.contains(name));
             }
         }
-        let missing = Privileges {
+        let mut missing = Privileges {
             // ALL PRIVILEGES includes every privilege but the grant option.
             names: wanted
                 .names
@@ -151,6 +163,12 @@ impl Diff<'_> {
             columns: wanted.columns.difference(&now.columns).cloned().collect(),
         };
         if !missing.is_empty() {
+            let has_create =
+                |all: &Privileges| all.names.contains(CREATE) || all.names.contains(ALL);
+            let lends_create = self.absent.contains(object) && !has_create(&missing);
+            if lends_create {
+                missing.names.insert(CREATE.to_owned());
+            }
             let option = if missing.names.contains(GRANT_OPTION) {
                 " WITH GRANT OPTION"
             } else {
@@ -161,6 +179,12 @@ impl Diff<'_> {
                 list => list,
             };
             self.give(&list, Some(object), option, requirements(object, &missing));
+            if lends_create && !has_create(wanted) {
+                let text = format!("REVOKE {CREATE} ON {object} FROM {}", self.to);
+                let why = "the table does not exist, so the server took the grant only with CREATE";
+                let requires = to_grant(object, [&CREATE.to_owned()]);
+                self.push(ChangeKind::Revoke, text, why, requires);
+            }
         }
         self.now.on.insert(object.clone(), wanted.clone());
     }

@@ -20,10 +20,16 @@ fn read(lines: &[&str]) -> Grants {
 
 fn texts(family: Family, has: &[&str], wanted: &[&str]) -> Vec<String> {
     let to = Account::new("b", "%");
-    steps(&dialect(family), &to, &read(has), &read(wanted))
-        .into_iter()
-        .map(|step| step.text)
-        .collect()
+    steps(
+        &dialect(family),
+        &to,
+        &read(has),
+        &read(wanted),
+        &BTreeSet::new(),
+    )
+    .into_iter()
+    .map(|step| step.text)
+    .collect()
 }
 
 #[test]
@@ -49,6 +55,39 @@ fn one_object_takes_one_grant_and_one_revoke() {
             "GRANT CREATE, INSERT (`z`) ON `s`.`t` TO `b`@`%`",
         ]
     );
+}
+
+#[test]
+fn a_grant_on_an_absent_table_lends_create_for_one_statement() {
+    let object = |name: &str| Object::Table {
+        schema: "s".into(),
+        table: name.into(),
+    };
+    let absent = BTreeSet::from([object("t"), object("u"), object("w")]);
+    let wanted = read(&[
+        "GRANT SELECT ON `s`.`t`",
+        "GRANT CREATE, SELECT ON `s`.`u`",
+        "GRANT ALL PRIVILEGES ON `s`.`w`",
+    ]);
+    let mut has = read(&["GRANT CREATE ON `s`.`u`"]);
+    let to = Account::new("b", "%");
+    let texts = |has: &Grants| -> Vec<String> {
+        let steps = steps(&dialect(Family::Mariadb), &to, has, &wanted, &absent);
+        steps.into_iter().map(|step| step.text).collect()
+    };
+    assert_eq!(
+        texts(&has),
+        [
+            "GRANT CREATE, SELECT ON `s`.`t` TO `b`@`%`",
+            "REVOKE CREATE ON `s`.`t` FROM `b`@`%`",
+            "GRANT CREATE, SELECT ON `s`.`u` TO `b`@`%`",
+            "GRANT ALL PRIVILEGES ON `s`.`w` TO `b`@`%`",
+        ]
+    );
+    has = wanted.clone();
+    let create = |privileges: &mut Privileges| privileges.names.insert(CREATE.to_owned());
+    has.on.get_mut(&object("t")).map(create).unwrap();
+    assert_eq!(texts(&has), ["REVOKE CREATE ON `s`.`t` FROM `b`@`%`"]);
 }
 
 #[test]
@@ -84,11 +123,11 @@ fn a_grant_option_is_given_and_taken_alone() {
     let to = Account::new("b", "%");
     let dialect = dialect(Family::Mysql);
     assert_eq!(
-        steps(&dialect, &to, &without, &grants)[0].text,
+        steps(&dialect, &to, &without, &grants, &BTreeSet::new())[0].text,
         "GRANT USAGE ON `s`.* TO `b`@`%` WITH GRANT OPTION"
     );
     assert_eq!(
-        steps(&dialect, &to, &grants, &without)[0].text,
+        steps(&dialect, &to, &grants, &without, &BTreeSet::new())[0].text,
         "REVOKE GRANT OPTION ON `s`.* FROM `b`@`%`"
     );
 }
@@ -139,6 +178,7 @@ fn the_grant_option_of_a_proxy_is_revoked() {
         &Account::new("b", "%"),
         &Grants::default(),
         &wanted,
+        &BTreeSet::new(),
     );
     let texts: Vec<&str> = steps.iter().map(|step| step.text.as_str()).collect();
     assert_eq!(
@@ -157,7 +197,7 @@ fn each_dialect_revokes_an_admin_option_differently() {
     has.roles.insert(Account::new("r", "%"), true);
     let to = Account::new("b", "%");
     let texts = |family| {
-        steps(&dialect(family), &to, &has, &wanted)
+        steps(&dialect(family), &to, &has, &wanted, &BTreeSet::new())
             .into_iter()
             .map(|step| step.text)
             .collect::<Vec<_>>()
@@ -181,11 +221,16 @@ fn every_step_names_its_requirements() {
         "GRANT `r`",
         "GRANT PROXY ON `p`@`%`",
     ]);
-    let requires: BTreeSet<Requirement> =
-        steps(&dialect(Family::Mysql), &to, &Grants::default(), &wanted)
-            .into_iter()
-            .flat_map(|step| step.requires)
-            .collect();
+    let requires: BTreeSet<Requirement> = steps(
+        &dialect(Family::Mysql),
+        &to,
+        &Grants::default(),
+        &wanted,
+        &BTreeSet::new(),
+    )
+    .into_iter()
+    .flat_map(|step| step.requires)
+    .collect();
     let table = Object::Table {
         schema: "s".into(),
         table: "t".into(),

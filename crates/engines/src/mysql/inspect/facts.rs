@@ -47,7 +47,7 @@ pub(in crate::mysql) struct User {
 #[derive(Debug, Clone, Default)]
 pub(in crate::mysql) struct ExistingObjects {
     pub schemas: BTreeSet<String>,
-    /// (schema, table) -> columns in lower case.
+    /// (schema, table or view) -> columns in lower case; empty for an invalid view.
     pub tables: BTreeMap<(String, String), BTreeSet<String>>,
     /// (kind, schema, name)
     pub routines: BTreeSet<(String, String, String)>,

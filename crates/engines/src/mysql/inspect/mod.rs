@@ -3,8 +3,8 @@
 //! # Failure modes
 //! - The master may not read the accounts, and a query fails half-way: the master's privileges are
 //!   checked first, and without them nothing else is read (`preflight.rs` names the missing grant).
-//! - A grant on a dropped table can be neither copied nor missed: where the standby lacks a
-//!   privilege, one query for each schema lists the tables that exist.
+//! - An object is missing or invalid, and a grant on it is lost (`objects.rs`): where the two users
+//!   differ on an object, three queries for its schema list what exists.
 //! - Reading DEFINER clauses takes as long as there are views and routines: they are read only for
 //!   a thorough inspection, or before an account is dropped.
 
@@ -68,19 +68,16 @@ pub(super) async fn facts(
     Ok(facts)
 }
 
-/// Schemas of the tables and routines on which the standby lacks a privilege.
+/// Schemas of the tables and routines on which the two users differ.
 fn schemas_to_read(facts: &Facts) -> BTreeSet<String> {
     let nothing = Grants::default();
     let mut schemas = BTreeSet::new();
     for active in &facts.active {
         let standby = facts.standby_at(active.account.host.as_ref());
         let has = standby.map_or(&nothing, |user| &user.grants);
-        let differ = active
-            .grants
-            .on
-            .iter()
-            .filter(|(o, p)| has.on.get(o) != Some(p));
-        schemas.extend(differ.filter_map(|(object, _)| match object {
+        let objects = active.grants.on.keys().chain(has.on.keys());
+        let differ = objects.filter(|object| active.grants.on.get(object) != has.on.get(object));
+        schemas.extend(differ.filter_map(|object| match object {
             Object::Table { schema, .. } | Object::Routine { schema, .. } => Some(schema.clone()),
             Object::Global | Object::Schema(_) => None,
         }));

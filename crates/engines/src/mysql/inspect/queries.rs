@@ -36,6 +36,10 @@ const HASHES_REFUSED: &str = "SELECT CAST(@@strict_password_validation = 1 AND E
 /// The variable came with 8.0.24.
 const DIGEST_ROUNDS: &str = "SHOW GLOBAL VARIABLES LIKE 'caching_sha2_password_digest_rounds'";
 
+/// Invalid views too, which have no rows in information_schema.COLUMNS (MariaDB).
+const TABLES: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(TABLE_TYPE AS CHAR) \
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?";
+
 const COLUMNS: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(LOWER(COLUMN_NAME) AS CHAR) \
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ?";
 
@@ -148,7 +152,11 @@ impl Queries<'_> {
         schema: &str,
         into: &mut ExistingObjects,
     ) -> Result<(), EngineError> {
-        for (table, column) in self.pairs("reading tables", COLUMNS, &[schema]).await? {
+        for (table, _) in self.pairs("reading tables", TABLES, &[schema]).await? {
+            let key = (schema.to_owned(), table);
+            into.tables.entry(key).or_default();
+        }
+        for (table, column) in self.pairs("reading columns", COLUMNS, &[schema]).await? {
             let key = (schema.to_owned(), table);
             into.tables.entry(key).or_default().insert(column);
         }

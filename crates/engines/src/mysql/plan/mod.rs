@@ -18,7 +18,7 @@ use super::diff::{self, Requirement, Step};
 use super::grants::{Account, Grants};
 use super::inspect::facts::{Facts, User};
 use super::quote::{ident, literal};
-use super::{preflight, privileges};
+use super::{objects, preflight, privileges};
 use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
@@ -82,8 +82,9 @@ fn account(facts: &Facts, pair: &Pair, active: &User, all: &mut Vec<Step>) {
     }
     let nothing = Grants::default();
     let has = standby.map_or(&nothing, |user| &user.grants);
-    let (wanted, _) = preflight::without_inert(facts, &active.grants, has);
-    all.extend(diff::steps(&facts.dialect, &to, has, &wanted));
+    let wanted = objects::wanted(facts, &active.grants, has);
+    let (grants, absent) = (&wanted.grants, &wanted.absent);
+    all.extend(diff::steps(&facts.dialect, &to, has, grants, absent));
     all.extend(default_roles(&facts.dialect, &to, active, standby));
 }
 

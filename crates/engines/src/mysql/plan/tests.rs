@@ -214,7 +214,7 @@ fn users_of_no_application_are_refused() {
 }
 
 #[test]
-fn grants_on_missing_tables_are_reported_and_left_out() {
+fn a_missing_column_is_left_out_and_a_missing_table_is_not() {
     let lines = [
         "GRANT SELECT ON `s`.`gone` TO `app`@`%`",
         "GRANT SELECT (`a`, `gone`), INSERT ON `s`.`t` TO `app`@`%`",
@@ -233,14 +233,39 @@ fn grants_on_missing_tables_are_reported_and_left_out() {
         [
             // That schema was not read, so its tables may exist.
             "GRANT SELECT ON `hidden`.`t` TO `app_clone`@`%`",
+            // The server takes it only together with CREATE.
+            "GRANT CREATE, SELECT ON `s`.`gone` TO `app_clone`@`%`",
+            "REVOKE CREATE ON `s`.`gone` FROM `app_clone`@`%`",
             "GRANT INSERT, SELECT (`a`) ON `s`.`t` TO `app_clone`@`%`",
         ]
+    );
+    assert_eq!(errors(&inspection), [""; 0]);
+    let lacks: Vec<&str> = inspection.missing.iter().map(|f| f.what.as_str()).collect();
+    assert!(
+        lacks[0].contains("may not grant or revoke CREATE on `s`.`gone`"),
+        "{lacks:?}"
     );
     let reported = inspection
         .findings
         .iter()
         .filter(|f| f.what.contains("does not exist"));
     assert_eq!(reported.count(), 2);
+}
+
+#[test]
+fn a_grant_that_cannot_be_copied_stops_the_run() {
+    let lines = ["GRANT INSERT (`a`) ON `s`.`gone` TO `app`@`%`"];
+    let mut facts = facts(vec![user("app", "%", &native(RIGHT, ""), &lines)], vec![]);
+    facts.existing.schemas.insert("s".into());
+    let inspection = planned(&facts);
+    let refused: Vec<(Option<Code>, &str)> = inspection
+        .findings
+        .iter()
+        .filter_map(|finding| Some((finding.code, finding.fix.as_deref()?)))
+        .collect();
+    let fix = "create `s`.`gone` again, or REVOKE INSERT (`a`) ON `s`.`gone` FROM `app`@`%`";
+    assert_eq!(refused, [(Some(Code::PrivilegesDiffer), fix)]);
+    assert!(errors(&inspection)[0].contains("does not exist"));
 }
 
 #[test]
