@@ -7,10 +7,12 @@
 //!   restores an earlier grant.
 //! - The active clone loses a privilege that it uses: its objects go to the base user, whose
 //!   privileges it has. Its own privileges are revoked only while it is the standby.
+//! - The flip to the base user loses a privilege that only the active clone has: the run is refused.
+//!   What the base user has by any grant, membership or ownership is no such privilege.
 
 use std::collections::BTreeSet;
 
-use super::inspect::{Facts, Grant, Owned, RoleRights};
+use super::inspect::{Facts, Grant, Membership, Owned, RoleRights};
 use super::quote::ident;
 use crate::{Change, ChangeKind, Finding, Severity};
 use twinkey_core::code::Code;
@@ -58,38 +60,82 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             })
             .collect();
     }
-    let of_its_own = facts
-        .grants
+    let own_grants = facts.grants.iter().map(|grant| {
+        let what = format!("{} in {:?}", grant.description, grant.database);
+        let revoked = grant.object.is_some();
+        (what, grant.held, revoked, grant.missing.clone())
+    });
+    let own_memberships = facts
+        .memberships
         .iter()
-        .map(|grant| format!("{} in {:?}", grant.description, grant.database))
-        .chain(
-            facts
-                .memberships
-                .iter()
-                .filter(|m| m.member == pair.clone && m.role != pair.base)
-                .map(|m| format!("membership in {:?}", m.role)),
-        );
+        .filter(|m| m.member == pair.clone && m.role != pair.base)
+        .map(|m| {
+            let fix = membership_for_base(m, facts, pair);
+            (
+                format!("membership in {:?}", m.role),
+                m.held,
+                true,
+                Some(fix),
+            )
+        });
     let inert = facts.becomes_base(pair);
-    of_its_own
-        .map(|what| {
-            if inert {
-                Finding::new(
-                    Severity::Note,
-                    format!("the clone has {what} of its own, which it does not use; it is revoked when the clone is the standby"),
-                    None,
-                )
+    own_grants
+        .chain(own_memberships)
+        .map(|(what, held, revoked, missing)| {
+            let harmless = if inert {
+                Some("its sessions do not use it")
             } else {
-                Finding {
-                    code: Some(Code::PrivilegesDiffer),
-                    ..Finding::new(
-                        Severity::Error,
-                        format!("the clone is active and has {what} of its own, which the base user lacks"),
-                        Some(format!("grant the same to {}, then try again", ident(&pair.base))),
-                    )
-                }
+                held.then_some("the base user has it too")
+            };
+            if let Some(why) = harmless {
+                let later = if revoked {
+                    "; it is revoked when the clone is the standby"
+                } else {
+                    ""
+                };
+                return Finding::new(
+                    Severity::Note,
+                    format!("the clone has {what} of its own, and {why}{later}"),
+                    None,
+                );
+            }
+            let base = ident(&pair.base);
+            let fix =
+                missing.unwrap_or_else(|| format!("grant the same to {base}, then try again"));
+            Finding {
+                code: Some(Code::PrivilegesDiffer),
+                ..Finding::new(
+                    Severity::Error,
+                    format!(
+                        "the clone is active and has {what} of its own, which the base user lacks"
+                    ),
+                    Some(fix),
+                )
             }
         })
         .collect()
+}
+
+/// The statement that gives the base user a membership of the clone.
+fn membership_for_base(m: &Membership, facts: &Facts, pair: &Pair) -> String {
+    let base = ident(&pair.base);
+    let inherits = facts.base.as_ref().is_some_and(|base| base.inherit);
+    let clone_inherits = facts.clone.as_ref().is_some_and(|clone| clone.inherit);
+    let word = |on: bool| if on { "TRUE" } else { "FALSE" };
+    let with = match (m.inherit, m.set) {
+        (Some(inherit), Some(set)) => {
+            let admin = if m.admin { ", ADMIN TRUE" } else { "" };
+            format!(" WITH INHERIT {}, SET {}{admin}", word(inherit), word(set))
+        }
+        _ if m.admin => " WITH ADMIN OPTION".to_owned(),
+        _ => String::new(),
+    };
+    let grant = format!("GRANT {} TO {base}{with}", ident(&m.role));
+    if m.inherit.is_none() && clone_inherits && !inherits {
+        format!("{grant}; ALTER ROLE {base} INHERIT")
+    } else {
+        grant
+    }
 }
 
 fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {

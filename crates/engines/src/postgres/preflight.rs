@@ -1,6 +1,7 @@
 //! Findings before a run, and privileges that the master lacks: pure.
 
 use super::inspect::Facts;
+use super::plan::attributes;
 use super::quote::ident;
 use crate::{Finding, PostgresOptions, Severity};
 use twinkey_core::code::Code;
@@ -180,7 +181,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
         ));
     }
     if !options.set_role {
-        all.extend(missing_attributes(facts, pair));
+        all.extend(missing_attributes(facts, pair, options));
     }
     all.extend(facts.unsettable.iter().map(|setting| {
         Finding::lacks(
@@ -191,17 +192,10 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
     all
 }
 
-fn missing_attributes(facts: &Facts, pair: &Pair) -> Vec<Finding> {
-    let Some(active) = facts.role(pair.active) else {
-        return Vec::new();
-    };
-    let standby = facts.role(pair.active.other()).cloned().unwrap_or_default();
-    [
-        ("CREATEDB", active.createdb != standby.createdb),
-        ("BYPASSRLS", active.bypassrls != standby.bypassrls),
-    ]
-    .into_iter()
-    .filter(|(attribute, differs)| *differs && !may_set_attribute(facts, attribute))
+fn missing_attributes(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
+    attributes::differing(facts, pair, options)
+        .into_iter()
+        .filter(|(attribute, _)| !may_set_attribute(facts, attribute))
     .map(|(attribute, _)| {
         Finding::lacks(
             format!("the active user has {attribute}, the standby has not (or the other way round), and the master may not set it"),

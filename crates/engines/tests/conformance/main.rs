@@ -36,6 +36,7 @@ fn on_postgres(version: u32) {
         let server = postgres::Server::start(version, bin).await;
         sentences::all(&server).await;
         postgres::sentences::all(&server).await;
+        postgres::adopted::all(&server).await;
         postgres::locks::all(&server).await;
         sentences::the_log_holds_no_password(&server);
     });

@@ -31,11 +31,13 @@ impl CuttableDatabase for LocalPostgres {
     async fn unsettle(env: &Environment, active: &str, round: usize) {
         let mut root = env.root("shop").await;
         let limit = 50 + round % 50;
-        run(
-            &mut root,
-            &format!("ALTER ROLE {active} CONNECTION LIMIT {limit}"),
-        )
-        .await;
+        let change = if active == "app" {
+            format!("ALTER ROLE app CONNECTION LIMIT {limit}")
+        } else {
+            // The base user is the source, and is given only what it lacks.
+            format!("ALTER ROLE app RESET work_mem; ALTER ROLE {active} SET work_mem = '{limit}MB'")
+        };
+        run(&mut root, &change).await;
     }
 
     /// The lock ends with the connection.

@@ -12,11 +12,19 @@
 //!   the password.
 //! - A statement without effect fails, because 16 and later refuse attributes that the master may
 //!   not set: statements name only attributes that differ.
+//! - The only copy of a setting, a limit or an attribute is lost: the base user is the source of all
+//!   of them, also while it is the standby. Then it keeps its own, and is given only what it lacks and
+//!   the active clone has. The clone gets the base user's when it is the standby.
 //! - Two transactions of one run wait for each other: changes in other databases are committed
 //!   before the transaction in the rotation's own database begins.
 
-use super::inspect::{Facts, Role};
-use super::quote::{ident, literal, setting_value};
+pub(super) mod attributes;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use super::inspect::Facts;
+use super::quote::ident;
 use super::{ownership, preflight};
 use crate::{
     Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity, Statement,
@@ -39,9 +47,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         membership(facts, pair, &mut differences);
         foreign_memberships(facts, pair, options, &mut differences, &mut findings);
     }
-    attributes(facts, pair, options, &mut differences, &mut findings);
-    limits(facts, pair, &mut differences);
-    settings(facts, pair, options, &mut differences);
+    attributes::compare(facts, pair, options, &mut differences, &mut findings);
+    settings::compare(facts, pair, options, &mut differences, &mut findings);
     differences.extend(ownership::in_own_database(facts, pair));
     findings.extend(ownership::left_alone(facts, pair));
     Inspection {
@@ -177,127 +184,3 @@ fn foreign_memberships(
         }
     }
 }
-
-/// Attributes of the current user: with the role setting, those of the base user apply to both.
-fn attributes(
-    facts: &Facts,
-    pair: &Pair,
-    options: &PostgresOptions,
-    differences: &mut Vec<Change>,
-    findings: &mut Vec<Finding>,
-) {
-    let standby = pair.active.other();
-    if options.set_role && standby == PairMember::Base {
-        return;
-    }
-    let Some(source) = facts.role(pair.active) else {
-        return;
-    };
-    let none = Role::default();
-    let target = facts.role(standby).unwrap_or(&none);
-    let pairs = [
-        ("CREATEDB", source.createdb, target.createdb),
-        ("CREATEROLE", source.createrole, target.createrole),
-        ("BYPASSRLS", source.bypassrls, target.bypassrls),
-    ];
-    for (name, wanted, _) in pairs.into_iter().filter(|(_, wanted, is)| wanted != is) {
-        let text = format!(
-            "ALTER ROLE {} {}{name}",
-            ident(pair.standby_user()),
-            if wanted { "" } else { "NO" }
-        );
-        if options.set_role && !preflight::may_set_attribute(facts, name) {
-            findings.push(Finding::new(
-                Severity::Note,
-                format!("the master may not set {name} on the clone; its sessions have the base user's attribute anyway"),
-                Some(text),
-            ));
-        } else {
-            differences.push(Change::plain(
-                ChangeKind::Setting,
-                text,
-                format!("{name} is as the active user's"),
-            ));
-        }
-    }
-}
-
-/// Limits of the user that signs in.
-fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
-    let standby = pair.active.other();
-    let Some(source) = facts.role(pair.active) else {
-        return;
-    };
-    let name = ident(pair.standby_user());
-    let is = facts.role(standby);
-    if is.map_or(-1, |role| role.connection_limit) != source.connection_limit {
-        differences.push(Change::plain(
-            ChangeKind::Setting,
-            format!(
-                "ALTER ROLE {name} CONNECTION LIMIT {}",
-                source.connection_limit
-            ),
-            "the connection limit is as the active user's",
-        ));
-    }
-    if is.and_then(|role| role.valid_until.as_ref()) != source.valid_until.as_ref() {
-        let until = source.valid_until.as_deref().unwrap_or("infinity");
-        differences.push(Change::plain(
-            ChangeKind::Setting,
-            format!("ALTER ROLE {name} VALID UNTIL {}", literal(until)),
-            "the password expires as the active user's",
-        ));
-    }
-}
-
-fn settings(facts: &Facts, pair: &Pair, options: &PostgresOptions, differences: &mut Vec<Change>) {
-    let is_role = |key: &(Option<String>, String)| key.1 == "role";
-    let mut wanted = facts.settings_of(pair.active_user());
-    let mut has = facts.settings_of(pair.standby_user());
-    wanted.retain(|key, _| !is_role(key));
-    if pair.active == PairMember::Base {
-        if options.set_role {
-            wanted.insert((None, "role".to_owned()), pair.base.clone());
-        }
-    } else {
-        // A role setting of the base user is not the pair's: an administrator chose it.
-        has.retain(|key, _| !is_role(key));
-    }
-    for (key, value) in &wanted {
-        if has.get(key) != Some(value) {
-            let why = if is_role(key) {
-                "every session of the clone becomes the base user".to_owned()
-            } else {
-                format!("{} is as the active user's", key.1)
-            };
-            let value = setting_value(&key.1, value);
-            differences.push(setting(
-                pair,
-                key,
-                &format!("SET {} TO {value}", ident(&key.1)),
-                why,
-            ));
-        }
-    }
-    for key in has.keys().filter(|key| !wanted.contains_key(*key)) {
-        let why = format!("the active user has no {} of its own", key.1);
-        differences.push(setting(pair, key, &format!("RESET {}", ident(&key.1)), why));
-    }
-}
-
-fn setting(pair: &Pair, key: &(Option<String>, String), what: &str, why: String) -> Change {
-    let database = key
-        .0
-        .as_ref()
-        .map(|database| format!(" IN DATABASE {}", ident(database)))
-        .unwrap_or_default();
-    let user = ident(pair.standby_user());
-    Change::plain(
-        ChangeKind::Setting,
-        format!("ALTER ROLE {user}{database} {what}"),
-        why,
-    )
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! The plan over facts that need no server.
 
 use super::*;
-use crate::postgres::inspect::{Grant, Membership, OwnGrant, Owned, RoleRights, Settings};
+use crate::postgres::inspect::{Grant, Membership, OwnGrant, Owned, Role, RoleRights, Settings};
 use twinkey_core::code::Code;
 
 fn user(name: &str) -> Role {
@@ -53,6 +53,8 @@ fn member_of(role: &str, revocable: bool) -> Membership {
         grantor: "rdsmaster".into(),
         inherit: Some(true),
         set: Some(true),
+        admin: false,
+        held: false,
         revocable,
     }
 }
@@ -215,12 +217,71 @@ fn used_grants_of_an_active_clone_are_refused() {
         owner: Some("app".into()),
         by_owner: true,
         as_owner: true,
+        held: false,
+        missing: Some("GRANT SELECT ON TABLE public.t TO \"app\"".into()),
     }];
     assert!(errors(&planned(&facts, "app_clone")).is_empty());
     facts.settings.clear();
     let inspection = planned(&facts, "app_clone");
     assert_eq!(errors(&inspection), [Some(Code::PrivilegesDiffer)]);
     assert_eq!(texts(&inspection), [""; 0]);
+}
+
+#[test]
+fn what_the_base_user_has_too_is_not_refused() {
+    let mut facts = facts();
+    facts.settings.clear();
+    let mut in_readers = member_of("readers", true);
+    facts.memberships.push(in_readers.clone());
+    let inspection = planned(&facts, "app_clone");
+    assert_eq!(errors(&inspection), [Some(Code::PrivilegesDiffer)]);
+    let fixes = inspection.findings.into_iter().filter_map(|f| f.fix);
+    assert!(
+        fixes
+            .into_iter()
+            .any(|fix| fix == r#"GRANT "readers" TO "app" WITH INHERIT TRUE, SET TRUE"#)
+    );
+    in_readers.held = true;
+    facts.memberships.pop();
+    facts.memberships.push(in_readers);
+    assert!(errors(&planned(&facts, "app_clone")).is_empty());
+}
+
+#[test]
+fn nothing_is_taken_from_a_base_user_that_is_the_standby() {
+    let mut facts = facts();
+    facts.settings = vec![
+        settings_of("app", &["search_path=app", "lock_timeout=1s"]),
+        settings_of(
+            "app_clone",
+            &["role=app", "lock_timeout=2s", "work_mem=5MB"],
+        ),
+    ];
+    let base = facts.base.as_mut().unwrap();
+    (base.createdb, base.connection_limit) = (true, 40);
+    base.valid_until = Some("2099-01-01 00:00:00+00".into());
+    let gained = [r#"ALTER ROLE "app" SET "work_mem" TO '5MB'"#];
+    for set_role in [true, false] {
+        let options = PostgresOptions { set_role };
+        let inspection = plan(&facts, &Pair::of("app_clone", "_clone"), &options);
+        assert_eq!(texts(&inspection), gained);
+        assert!(errors(&inspection).is_empty() && inspection.missing.is_empty());
+        let notes: Vec<_> = inspection.findings.iter().map(|f| &f.what).collect();
+        for what in [
+            "search_path",
+            "lock_timeout",
+            "CONNECTION LIMIT",
+            "VALID UNTIL",
+        ] {
+            let listed = notes.iter().any(|note| note.starts_with(what));
+            assert!(listed, "{what} is not in {notes:?}");
+        }
+    }
+    facts.base.as_mut().unwrap().expired = true;
+    let replaced = r#"ALTER ROLE "app" VALID UNTIL 'infinity'"#;
+    assert!(texts(&planned(&facts, "app_clone")).contains(&replaced.to_owned()));
+    facts.clone.as_mut().unwrap().expired = true;
+    assert_eq!(texts(&planned(&facts, "app_clone")), gained);
 }
 
 #[test]

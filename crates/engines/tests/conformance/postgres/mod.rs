@@ -3,6 +3,7 @@
 //!
 //! On RDS the DBA is the master, so tested privileges are on objects that the master created.
 
+pub mod adopted;
 mod harness;
 pub mod locks;
 pub mod sentences;

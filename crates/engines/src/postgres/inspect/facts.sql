@@ -21,7 +21,8 @@ WITH me AS (
         'createrole', r.rolcreaterole, 'createdb', r.rolcreatedb, 'login', r.rolcanlogin,
         'replication', r.rolreplication, 'bypassrls', r.rolbypassrls,
         'connection_limit', r.rolconnlimit,
-        'valid_until', nullif(r.rolvaliduntil, 'infinity')::text
+        'valid_until', nullif(r.rolvaliduntil, 'infinity')::text,
+        'expired', coalesce(r.rolvaliduntil <= now(), false)
     ) AS doc
     FROM pg_catalog.pg_roles r
     WHERE r.oid = ANY (ARRAY (SELECT oid FROM pair UNION SELECT oid FROM me))
@@ -73,6 +74,15 @@ SELECT json_build_object(
             'role', r.rolname, 'member', p.rolname, 'grantor', coalesce(g.rolname, ''),
             'inherit', (to_jsonb(m) ->> 'inherit_option')::boolean,
             'set', (to_jsonb(m) ->> 'set_option')::boolean,
+            'admin', m.admin_option,
+            'held', coalesce((
+                SELECT (NOT coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, p.rolinherit)
+                        OR pg_has_role(b.oid, r.oid, 'USAGE'))
+                    AND (NOT coalesce((to_jsonb(m) ->> 'set_option')::boolean, true)
+                        OR pg_has_role(b.oid, r.oid, '{set_mode}'))
+                    AND (NOT m.admin_option
+                        OR pg_has_role(b.oid, r.oid, 'MEMBER WITH ADMIN OPTION'))
+                FROM pair b WHERE NOT b.is_clone AND p.is_clone), false),
             'revocable', CASE
                 WHEN (SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid = me.oid) THEN true
                 WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
@@ -111,5 +121,5 @@ SELECT json_build_object(
                 'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
             GROUP BY datname) o), '[]'),
     'granted_in', coalesce((
-        SELECT json_agg(DISTINCT datname) FROM dependency WHERE deptype = 'a'), '[]')
+        SELECT json_agg(DISTINCT datname) FROM dependency WHERE deptype IN ('a', 'r')), '[]')
 )::text

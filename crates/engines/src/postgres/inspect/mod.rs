@@ -50,7 +50,7 @@ pub(super) struct Facts {
     /// Databases in which the clone owns objects, with their number. Shared objects count for
     /// `database`.
     pub owned: Vec<Owned>,
-    /// Databases with grants to the clone itself.
+    /// Databases with grants to the clone itself, or row policies for it.
     pub granted_in: Vec<String>,
     /// Set by [`grants`].
     #[serde(default)]
@@ -73,6 +73,8 @@ pub(super) struct Role {
     pub connection_limit: i32,
     /// `None`: it does not expire.
     pub valid_until: Option<String>,
+    /// `valid_until` has passed.
+    pub expired: bool,
 }
 
 /// The master's rights on a role.
@@ -102,6 +104,9 @@ pub(super) struct Membership {
     /// `None` before 16, where the member's INHERIT decides.
     pub inherit: Option<bool>,
     pub set: Option<bool>,
+    pub admin: bool,
+    /// A membership of the clone that gives it nothing which the base user lacks.
+    pub held: bool,
     /// The master may revoke it.
     pub revocable: bool,
 }
@@ -121,7 +126,7 @@ pub(super) struct Owned {
     pub count: i64,
 }
 
-/// A grant to the clone itself.
+/// A grant to the clone itself, or a row policy for it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Grant {
     pub database: String,
@@ -134,10 +139,16 @@ pub(super) struct Grant {
     pub by_owner: bool,
     /// The master has the owner's privileges.
     pub as_owner: bool,
+    /// Sessions of the base user have it too: by a grant, a membership, as the owner or as PUBLIC.
+    pub held: bool,
+    /// Gives the base user what it lacks; `None` for kinds that have no such statement.
+    pub missing: Option<String>,
 }
 
-/// (database, name in lower case) -> value
-pub(super) type SettingValues = BTreeMap<(Option<String>, String), String>;
+/// (database, name in lower case)
+pub(super) type SettingKey = (Option<String>, String);
+/// To the value.
+pub(super) type SettingValues = BTreeMap<SettingKey, String>;
 
 impl Facts {
     pub(super) const fn role(&self, which: PairMember) -> Option<&Role> {
@@ -201,10 +212,10 @@ pub(super) async fn facts(
     }
     for database in facts.granted_in.clone() {
         let found = if database == facts.database {
-            grants(connection, connector, &pair.clone, true).await?
+            grants(connection, connector, pair, true).await?
         } else {
             let mut other = connector.in_database(&database).connect().await?;
-            grants(&mut other, connector, &pair.clone, false).await?
+            grants(&mut other, connector, pair, false).await?
         };
         facts.grants.extend(found);
     }
@@ -214,12 +225,13 @@ pub(super) async fn facts(
 async fn grants(
     connection: &mut PgConnection,
     connector: &Connector,
-    clone: &str,
+    pair: &Pair,
     shared: bool,
 ) -> Result<Vec<Grant>, EngineError> {
     let query = sqlx::query(GRANTS)
-        .bind(clone)
+        .bind(&pair.clone)
         .bind(shared)
+        .bind(&pair.base)
         .fetch_one(connection);
     let text = timeouts::statement(query)
         .await

@@ -1,0 +1,166 @@
+-- Grants to the clone itself in this database, and what the base user lacks of them. $1: the clone;
+-- $2: whether to include objects that all databases share, for which one database suffices; $3: the
+-- role whose privileges the base user's sessions have. The fields are those of `Grant`.
+WITH clone AS (
+    SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1::text
+), base AS (
+    SELECT '"' || replace($3::text, '"', '""') || '"' AS ident,
+        (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $3::text) AS oid
+), dependencies AS (
+    SELECT d.classid, d.objid, d.deptype
+    FROM pg_catalog.pg_shdepend d, clone
+    WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = clone.oid
+        AND (d.dbid = 0 AND $2::boolean
+            OR d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+), objects AS (
+    SELECT c.oid AS objid, 'pg_catalog.pg_class'::regclass AS classid, NULL::name AS part,
+        c.relowner AS owner,
+        CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.relacl AS acl,
+        NULL::aclitem[] AS whole
+    FROM pg_catalog.pg_class c
+    UNION ALL
+    SELECT c.oid, 'pg_catalog.pg_class'::regclass, a.attname, c.relowner, 'TABLE', a.attacl, c.relacl
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    WHERE a.attacl IS NOT NULL
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_namespace'::regclass, NULL, nspowner, 'SCHEMA', nspacl, NULL
+    FROM pg_catalog.pg_namespace
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_proc'::regclass, NULL, proowner, 'ROUTINE', proacl, NULL
+    FROM pg_catalog.pg_proc
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_type'::regclass, NULL, typowner, 'TYPE', typacl, NULL
+    FROM pg_catalog.pg_type
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_language'::regclass, NULL, lanowner, 'LANGUAGE', lanacl, NULL
+    FROM pg_catalog.pg_language
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_foreign_data_wrapper'::regclass, NULL, fdwowner,
+        'FOREIGN DATA WRAPPER', fdwacl, NULL
+    FROM pg_catalog.pg_foreign_data_wrapper
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_foreign_server'::regclass, NULL, srvowner, 'FOREIGN SERVER', srvacl,
+        NULL
+    FROM pg_catalog.pg_foreign_server
+    UNION ALL
+    -- Dependencies on a large object are stored under the class of its data.
+    SELECT oid, 'pg_catalog.pg_largeobject'::regclass, NULL, lomowner, 'LARGE OBJECT', lomacl, NULL
+    FROM pg_catalog.pg_largeobject_metadata
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_database'::regclass, NULL, datdba, 'DATABASE', datacl, NULL
+    FROM pg_catalog.pg_database
+    WHERE $2::boolean
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_tablespace'::regclass, NULL, spcowner, 'TABLESPACE', spcacl, NULL
+    FROM pg_catalog.pg_tablespace
+    WHERE $2::boolean
+    UNION ALL
+    SELECT oid, 'pg_catalog.pg_parameter_acl'::regclass, NULL, 10, 'PARAMETER', paracl, NULL
+    FROM pg_catalog.pg_parameter_acl
+    WHERE $2::boolean
+), entries AS (
+    SELECT o.objid, o.classid, o.owner, o.kind, e.grantor, e.is_grantable,
+        e.privilege_type || coalesce(' ("' || replace(o.part, '"', '""') || '")', '') AS privilege,
+        -- The owner, PUBLIC, every role that the base user has the privileges of, and a grant on all
+        -- columns.
+        coalesce(pg_has_role(base.oid, o.owner, 'USAGE'), false)
+            OR EXISTS (
+                SELECT FROM pg_catalog.aclexplode(o.acl || coalesce(o.whole, '{}')) b
+                WHERE b.privilege_type = e.privilege_type AND b.is_grantable >= e.is_grantable
+                    AND b.grantee <> clone.oid
+                    AND (b.grantee = 0 OR pg_has_role(base.oid, b.grantee, 'USAGE')))
+            OR NOT e.is_grantable AND EXISTS (
+                SELECT FROM pg_catalog.pg_roles r
+                WHERE pg_has_role(base.oid, r.oid, 'USAGE') AND CASE
+                    WHEN o.kind = 'SCHEMA' AND e.privilege_type = 'USAGE'
+                        THEN r.rolname IN ('pg_read_all_data', 'pg_write_all_data')
+                    WHEN o.kind NOT IN ('TABLE', 'SEQUENCE') THEN false
+                    WHEN e.privilege_type = 'SELECT' THEN r.rolname = 'pg_read_all_data'
+                    WHEN e.privilege_type IN ('INSERT', 'UPDATE', 'DELETE')
+                        THEN r.rolname = 'pg_write_all_data'
+                    WHEN e.privilege_type = 'MAINTAIN' THEN r.rolname = 'pg_maintain'
+                    ELSE false END) AS held
+    FROM objects o
+    CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) e
+    CROSS JOIN clone
+    CROSS JOIN base
+    WHERE o.acl IS NOT NULL AND e.grantee = clone.oid AND o.owner <> clone.oid
+), statements AS (
+    SELECT e.classid, e.objid, format('GRANT %s ON %s %s TO %s%s',
+        string_agg(DISTINCT e.privilege, ', '), e.kind, i.identity, base.ident,
+        CASE WHEN e.is_grantable THEN ' WITH GRANT OPTION' END) AS text
+    FROM entries e
+    CROSS JOIN LATERAL pg_identify_object(e.classid, e.objid, 0) i
+    CROSS JOIN base
+    WHERE NOT e.held
+    GROUP BY e.classid, e.objid, e.kind, i.identity, base.ident, e.is_grantable
+), defaults AS (
+    SELECT d.oid, bool_and(e.held) AS held, string_agg(format(
+        'ALTER DEFAULT PRIVILEGES FOR ROLE %I%s GRANT %s ON %s TO %s%s', o.rolname,
+        ' IN SCHEMA ' || quote_ident(n.nspname), e.privilege_type,
+        CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+            WHEN 'f' THEN 'ROUTINES' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
+            ELSE 'LARGE OBJECTS' END,
+        base.ident, CASE WHEN e.is_grantable THEN ' WITH GRANT OPTION' END), '; ')
+        FILTER (WHERE NOT e.held) AS text
+    FROM pg_catalog.pg_default_acl d
+    JOIN pg_catalog.pg_roles o ON o.oid = d.defaclrole
+    LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
+    CROSS JOIN clone
+    CROSS JOIN base
+    CROSS JOIN LATERAL (
+        SELECT a.privilege_type, a.is_grantable, EXISTS (
+            SELECT FROM pg_catalog.aclexplode(d.defaclacl) b
+            WHERE b.privilege_type = a.privilege_type AND b.is_grantable >= a.is_grantable
+                AND b.grantee <> clone.oid
+                AND (b.grantee = 0 OR pg_has_role(base.oid, b.grantee, 'USAGE'))) AS held
+        FROM pg_catalog.aclexplode(d.defaclacl) a
+        WHERE a.grantee = clone.oid) e
+    WHERE d.defaclrole <> clone.oid
+    GROUP BY d.oid
+), policies AS (
+    SELECT p.oid, format('ALTER POLICY %I ON %s TO %s, %s', p.polname, i.identity,
+        (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
+            FROM pg_catalog.pg_roles r WHERE r.oid = ANY (p.polroles)), base.ident) AS text,
+        EXISTS (
+            SELECT FROM unnest(p.polroles) AS named(oid)
+            WHERE named.oid <> clone.oid
+                AND (named.oid = 0 OR pg_has_role(base.oid, named.oid, 'USAGE'))) AS held
+    FROM dependencies d
+    JOIN pg_catalog.pg_policy p ON p.oid = d.objid
+    CROSS JOIN LATERAL pg_identify_object('pg_catalog.pg_class'::regclass, p.polrelid, 0) i
+    CROSS JOIN clone
+    CROSS JOIN base
+    WHERE d.deptype = 'r'
+), all_grants AS (
+    SELECT e.kind || ' ' || i.identity AS object,
+        pg_describe_object(e.classid, e.objid, 0) AS description,
+        r.rolname AS owner, e.by_owner, pg_has_role(e.owner, 'USAGE') AS as_owner, e.held,
+        (SELECT string_agg(text, '; ' ORDER BY text) FROM statements s
+            WHERE s.classid = e.classid AND s.objid = e.objid) AS missing
+    FROM (
+        SELECT objid, classid, kind, owner, bool_and(grantor = owner) AS by_owner,
+            bool_and(held) AS held
+        FROM entries GROUP BY objid, classid, kind, owner
+    ) e
+    CROSS JOIN LATERAL pg_identify_object(e.classid, e.objid, 0) i
+    LEFT JOIN pg_catalog.pg_roles r ON r.oid = e.owner
+    UNION ALL
+    SELECT NULL, pg_describe_object('pg_catalog.pg_default_acl'::regclass, oid, 0), NULL, false,
+        false, held, text
+    FROM defaults
+    UNION ALL
+    SELECT NULL, pg_describe_object('pg_catalog.pg_policy'::regclass, oid, 0), NULL, false, false,
+        held, text
+    FROM policies
+    UNION ALL
+    SELECT NULL, pg_describe_object(classid, objid, 0), NULL, false, false, false, NULL
+    FROM dependencies
+    WHERE deptype = 'a' AND classid NOT IN (SELECT classid FROM objects)
+        AND classid <> 'pg_catalog.pg_default_acl'::regclass
+)
+SELECT coalesce(json_agg(json_build_object(
+    'database', current_database(), 'object', object, 'description', description,
+    'owner', owner, 'by_owner', by_owner, 'as_owner', as_owner, 'held', held,
+    'missing', missing) ORDER BY object, description), '[]')::text
+FROM all_grants
