@@ -93,7 +93,7 @@ pub(crate) fn refusal_error(
         ),
         Refusal::MasterLacks => listed(
             &format!(
-                "the master {:?} lacks a privilege",
+                "the changes of the master {:?} need privileges that are missing",
                 observation.master.credentials.username
             ),
             inspection.map(|i| i.missing.iter().collect()),

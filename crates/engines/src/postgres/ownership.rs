@@ -7,12 +7,14 @@
 //!   restores an earlier grant.
 //! - The active clone loses a privilege that it uses: its objects go to the base user, whose
 //!   privileges it has. Its own privileges are revoked only while it is the standby.
+//! - The server refuses a new owner in the middle of a run: `check` reports first what the base user
+//!   lacks, or that only a superuser may own the object.
 //! - The flip to the base user loses a privilege that only the active clone has: the run is refused.
 //!   What the base user has by any grant, membership or ownership is no such privilege.
 
 use std::collections::BTreeSet;
 
-use super::inspect::{Facts, Grant, Membership, Owned, RoleRights};
+use super::inspect::{Facts, Grant, Membership, Obstacle, Owned, RoleRights};
 use super::quote::ident;
 use crate::{Change, ChangeKind, Finding, Severity};
 use twinkey_core::code::Code;
@@ -25,7 +27,7 @@ pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
     let databases: BTreeSet<&String> = owned.chain(granted).collect();
     databases
         .into_iter()
-        .filter(|database| **database != facts.database)
+        .filter(|database| **database != facts.database && !is_closed(facts, database))
         .flat_map(|database| {
             let mut changes = in_database(facts, pair, database);
             for change in &mut changes {
@@ -136,6 +138,92 @@ fn membership_for_base(m: &Membership, facts: &Facts, pair: &Pair) -> String {
     } else {
         grant
     }
+}
+
+/// Findings about databases that a run does not change, because they allow no connections.
+pub(super) fn closed_databases(facts: &Facts) -> Vec<Finding> {
+    facts
+        .databases
+        .iter()
+        .filter(|database| !database.allows_connections)
+        .map(|database| {
+            Finding::new(
+                Severity::Note,
+                format!(
+                    "database {:?} allows no connections; what the clone has there stays",
+                    database.name
+                ),
+                None,
+            )
+        })
+        .collect()
+}
+
+fn is_closed(facts: &Facts, database: &str) -> bool {
+    let mut closed = facts.databases.iter().filter(|d| !d.allows_connections);
+    closed.any(|closed| closed.name == database)
+}
+
+/// Objects of the clone that only a superuser may own.
+pub(super) fn for_superusers(facts: &Facts) -> Vec<Finding> {
+    let only = facts.obstacles.iter().filter(|o| o.lacks.is_none());
+    only.map(|obstacle| {
+        Finding::new(
+            Severity::Error,
+            format!(
+                "the clone owns {} in {:?}, which only a superuser may own: it cannot be given to the base user",
+                obstacle.object, obstacle.database
+            ),
+            Some(obstacle.fix.clone()),
+        )
+    })
+    .collect()
+}
+
+/// Privileges that the changes need: those of the base user as the new owner of the clone's
+/// objects, one finding for each statement, and CONNECT of the master.
+pub(super) fn missing(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    let mut all: Vec<Finding> = facts
+        .databases
+        .iter()
+        .filter(|database| database.allows_connections && !database.may_connect)
+        .map(|database| {
+            Finding::lacks(
+                format!(
+                    "the master {:?} may not connect to the database {:?}, where the clone has objects or grants",
+                    facts.master.name, database.name
+                ),
+                format!(
+                    "GRANT CONNECT ON DATABASE {} TO {}",
+                    ident(&database.name),
+                    ident(&facts.master.name)
+                ),
+            )
+        })
+        .collect();
+    let with_grant = facts
+        .obstacles
+        .iter()
+        .filter(|o| o.lacks.is_some() && !facts.master.superuser);
+    let obstacles: Vec<&Obstacle> = with_grant.collect();
+    for same in obstacles.chunk_by(|a, b| (&a.database, &a.fix) == (&b.database, &b.fix)) {
+        let [first, rest @ ..] = same else { continue };
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!(" and {more} more object(s)"),
+        };
+        all.push(Finding::lacks(
+            format!(
+                "the base user {:?} lacks {} in {:?}; without it the server does not make it the owner of the clone's {}{more}",
+                pair.base,
+                first.lacks.as_deref().unwrap_or_default(),
+                first.database,
+                first.object
+            ),
+            first.fix.clone(),
+        ));
+    }
+    all
 }
 
 fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {

@@ -183,12 +183,6 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
     if !options.set_role {
         all.extend(missing_attributes(facts, pair, options));
     }
-    all.extend(facts.unsettable.iter().map(|setting| {
-        Finding::lacks(
-            format!("the pair's users have a setting {setting:?}, which the master may not set"),
-            format!("GRANT SET ON PARAMETER {} TO {name}", ident(setting)),
-        )
-    }));
     all
 }
 

@@ -28,7 +28,9 @@ WITH me AS (
     WHERE r.oid = ANY (ARRAY (SELECT oid FROM pair UNION SELECT oid FROM me))
 ), dependency AS (
     SELECT d.dbid, d.classid, d.deptype::text,
-        coalesce(b.datname, current_database()) AS datname
+        coalesce(b.datname, current_database()) AS datname,
+        coalesce(b.datallowconn, true) AS allows_connections,
+        coalesce(has_database_privilege(b.oid, 'CONNECT'), true) AS may_connect
     FROM pg_catalog.pg_shdepend d
     LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid
     WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
@@ -106,12 +108,14 @@ SELECT json_build_object(
         FROM config), '[]'),
     -- All settings are read only if the pair has one besides `role`, which every user may set.
     'unsettable', coalesce((
-        SELECT json_agg(s.name ORDER BY s.name)
-        FROM pg_catalog.pg_settings s
-        WHERE s.context IN ('superuser', 'superuser-backend')
-            AND NOT {may_set}
-            AND lower(s.name) IN (SELECT name FROM setting)
-            AND EXISTS (SELECT FROM setting WHERE name <> 'role')),
+        SELECT json_agg(DISTINCT s.name)
+        FROM setting s
+        LEFT JOIN pg_catalog.pg_settings p ON lower(p.name) = s.name
+        WHERE EXISTS (SELECT FROM setting WHERE name <> 'role')
+            -- A name with a dot that the server does not list is a custom parameter.
+            AND (p.context IN ('superuser', 'superuser-backend')
+                OR p.name IS NULL AND s.name LIKE '%.%')
+            AND NOT {may_set}),
         '[]'),
     -- REASSIGN OWNED skips default privileges and user mappings: they are dropped with their user.
     'owned', coalesce((
@@ -120,6 +124,10 @@ SELECT json_build_object(
             WHERE deptype = 'o' AND classid NOT IN (
                 'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
             GROUP BY datname) o), '[]'),
+    'databases', coalesce((
+        SELECT json_agg(DISTINCT jsonb_build_object('name', datname,
+            'allows_connections', allows_connections, 'may_connect', may_connect))
+        FROM dependency), '[]'),
     'granted_in', coalesce((
         SELECT json_agg(DISTINCT datname) FROM dependency WHERE deptype IN ('a', 'r')), '[]')
 )::text

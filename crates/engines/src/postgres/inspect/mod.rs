@@ -6,7 +6,8 @@
 //!   and the stored form of the password is read only where the master may read it.
 //! - Facts of different moments contradict each other: one statement reads one snapshot.
 //! - Visits to other databases take long: they happen only if `pg_shdepend` lists grants to the
-//!   clone there, which is at most once in a pair's life.
+//!   clone or objects of it there, which is at most once in a pair's life.
+//! - REASSIGN OWNED is refused in the middle of a run: what the server would refuse is read first.
 //!
 //! The result is one JSON document, so that it can lack the columns of newer versions
 //! (`inherit_option` and `set_option` came with 16).
@@ -45,8 +46,10 @@ pub(super) struct Facts {
     pub memberships: Vec<Membership>,
     /// Login-time settings of the two users.
     pub settings: Vec<Settings>,
-    /// Names of settings that the master may not set.
+    /// Names, in lower case, of settings that the master may not set.
     pub unsettable: Vec<String>,
+    /// Databases with objects of the clone, with grants to it or with row policies for it.
+    pub databases: Vec<Database>,
     /// Databases in which the clone owns objects, with their number. Shared objects count for
     /// `database`.
     pub owned: Vec<Owned>,
@@ -55,6 +58,9 @@ pub(super) struct Facts {
     /// Set by [`grants`].
     #[serde(default)]
     pub grants: Vec<Grant>,
+    /// Set by [`obstacles`].
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
     /// Set by [`stored_as_md5`]; `None` where the master may not read it.
     #[serde(default)]
     pub active_is_md5: Option<bool>,
@@ -126,6 +132,28 @@ pub(super) struct Owned {
     pub count: i64,
 }
 
+/// A database that depends on the clone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Database {
+    pub name: String,
+    /// `ALLOW_CONNECTIONS`
+    pub allows_connections: bool,
+    /// The master has CONNECT.
+    pub may_connect: bool,
+}
+
+/// An object of the clone that cannot be given to the base user yet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Obstacle {
+    pub database: String,
+    /// For messages, for example `function f()`.
+    pub object: String,
+    /// What the base user lacks; `None`: only a superuser may own the object.
+    pub lacks: Option<String>,
+    /// The statement that removes the obstacle.
+    pub fix: String,
+}
+
 /// A grant to the clone itself, or a row policy for it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Grant {
@@ -147,8 +175,14 @@ pub(super) struct Grant {
 
 /// (database, name in lower case)
 pub(super) type SettingKey = (Option<String>, String);
-/// To the value.
-pub(super) type SettingValues = BTreeMap<SettingKey, String>;
+pub(super) type SettingValues = BTreeMap<SettingKey, Setting>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// As it is stored: the server compares the names of custom parameters with case.
+    pub name: String,
+    pub value: String,
+}
 
 impl Facts {
     pub(super) const fn role(&self, which: PairMember) -> Option<&Role> {
@@ -167,7 +201,11 @@ impl Facts {
                 settings.values.iter().filter_map(|pair| {
                     let (name, value) = pair.split_once('=')?;
                     let key = (settings.database.clone(), name.to_ascii_lowercase());
-                    Some((key, value.to_owned()))
+                    let setting = Setting {
+                        name: name.to_owned(),
+                        value: value.to_owned(),
+                    };
+                    Some((key, setting))
                 })
             })
             .collect()
@@ -177,12 +215,13 @@ impl Facts {
     pub(super) fn becomes_base(&self, pair: &Pair) -> bool {
         self.settings_of(&pair.clone)
             .get(&(None, "role".to_owned()))
-            == Some(&pair.base)
+            .is_some_and(|setting| setting.value == pair.base)
     }
 }
 
 const FACTS: &str = include_str!("facts.sql");
 const GRANTS: &str = include_str!("grants.sql");
+const OWNED: &str = include_str!("owned.sql");
 /// `GRANT SET ON PARAMETER` came with 15.
 const MAY_SET: &str = "has_parameter_privilege(s.name, 'SET')";
 
@@ -210,16 +249,66 @@ pub(super) async fn facts(
     if facts.authid_readable {
         facts.active_is_md5 = stored_as_md5(connection, connector, pair.active_user()).await?;
     }
-    for database in facts.granted_in.clone() {
-        let found = if database == facts.database {
-            grants(connection, connector, pair, true).await?
-        } else {
-            let mut other = connector.in_database(&database).connect().await?;
-            grants(&mut other, connector, pair, false).await?
-        };
-        facts.grants.extend(found);
+    for database in facts.databases.clone() {
+        if database.allows_connections && database.may_connect {
+            visit(connection, connector, pair, &database.name, &mut facts).await?;
+        }
     }
     Ok(facts)
+}
+
+/// Reads what only a session in `database` can see.
+async fn visit(
+    own: &mut PgConnection,
+    connector: &Connector,
+    pair: &Pair,
+    database: &str,
+    facts: &mut Facts,
+) -> Result<(), EngineError> {
+    let granted = facts.granted_in.iter().any(|name| name == database);
+    let owns = facts.owned.iter().any(|owned| owned.database == database);
+    let is_own = database == facts.database;
+    let mut other;
+    let connection = if is_own {
+        own
+    } else {
+        other = connector.in_database(database).connect().await?;
+        &mut other
+    };
+    if granted {
+        let found = grants(connection, connector, pair, is_own).await?;
+        facts.grants.extend(found);
+    }
+    if owns {
+        let found = obstacles(connection, connector, pair, is_own, facts.version).await?;
+        facts.obstacles.extend(found);
+    }
+    Ok(())
+}
+
+async fn obstacles(
+    connection: &mut PgConnection,
+    connector: &Connector,
+    pair: &Pair,
+    shared: bool,
+    version: u32,
+) -> Result<Vec<Obstacle>, EngineError> {
+    let superuser_subscription = if version >= 160_000 {
+        "NOT s.subpasswordrequired"
+    } else {
+        "true"
+    };
+    let sql = OWNED.replace("{superuser_subscription}", superuser_subscription);
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(&pair.clone)
+        .bind(shared)
+        .bind(&pair.base)
+        .fetch_one(connection);
+    let text = timeouts::statement(query)
+        .await
+        .and_then(|row| row.try_get::<String, _>(0))
+        .map_err(|error| connector.explain("reading the clone's objects", false, error))?;
+    read(&text)
 }
 
 async fn grants(

@@ -48,9 +48,14 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         foreign_memberships(facts, pair, options, &mut differences, &mut findings);
     }
     attributes::compare(facts, pair, options, &mut differences, &mut findings);
-    settings::compare(facts, pair, options, &mut differences, &mut findings);
+    let unsettable = settings::compare(facts, pair, options, &mut differences, &mut findings);
     differences.extend(ownership::in_own_database(facts, pair));
+    findings.extend(ownership::for_superusers(facts));
     findings.extend(ownership::left_alone(facts, pair));
+    findings.extend(ownership::closed_databases(facts));
+    let mut missing = preflight::missing(facts, pair, options);
+    missing.extend(settings::missing(facts, pair, &unsettable));
+    missing.extend(ownership::missing(facts, pair));
     Inspection {
         server: format!("PostgreSQL {}", facts.version_text),
         standby_exists: facts.role(standby).is_some(),
@@ -60,7 +65,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         // A role has one password, which the sign-in tests.
         holds_password: None,
         findings,
-        missing: preflight::missing(facts, pair, options),
+        missing,
     }
 }
 

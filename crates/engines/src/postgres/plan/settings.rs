@@ -1,61 +1,113 @@
 //! Login-time settings of the two users (`ALTER ROLE … SET`): pure. The base user is the source.
+//!
+//! # Failure modes
+//! - The master may not set a parameter, and the run fails in its middle: a statement that the master
+//!   may not execute is a missing privilege. A parameter that is equal needs none.
 
-use super::super::inspect::{Facts, SettingKey};
+use super::super::inspect::{Facts, Setting, SettingKey, SettingValues};
 use super::super::quote::{ident, setting_value};
 use super::attributes::differs;
 use crate::{Change, ChangeKind, Finding, PostgresOptions};
 use twinkey_core::secret::pair::{Pair, PairMember};
 
-/// Adds the statements that make the standby's settings equal.
+/// Adds the statements that make the standby's settings equal. Returns those that the master may not
+/// execute, each with the name of the parameter.
 pub(super) fn compare(
     facts: &Facts,
     pair: &Pair,
     options: &PostgresOptions,
     differences: &mut Vec<Change>,
     findings: &mut Vec<Finding>,
-) {
-    let is_role = |key: &SettingKey| key.1 == "role";
-    let mut wanted = facts.settings_of(pair.active_user());
-    let mut has = facts.settings_of(pair.standby_user());
-    wanted.retain(|key, _| !is_role(key));
-    if pair.active == PairMember::Base {
-        if options.set_role {
-            wanted.insert((None, "role".to_owned()), pair.base.clone());
+) -> Vec<(String, String)> {
+    let has = facts.settings_of(pair.standby_user());
+    let wanted = wanted(facts, pair, options);
+    let to_base = pair.active == PairMember::Clone;
+    let mut changes: Vec<(&SettingKey, String, String)> = Vec::new();
+    for (key, setting) in &wanted {
+        let own = has.get(key);
+        if own.is_some_and(|own| own.value == setting.value) {
+            continue;
         }
-    } else {
-        // A role setting of the base user is not the pair's: an administrator chose it.
-        has.retain(|key, _| !is_role(key));
-    }
-    for (key, value) in &wanted {
-        match has.get(key) {
-            Some(same) if same == value => {}
-            Some(own) if pair.active == PairMember::Clone => {
-                findings.push(differs(&scoped(key), value, own));
-            }
-            _ => {
-                let why = if is_role(key) {
-                    "every session of the clone becomes the base user".to_owned()
-                } else {
-                    format!("{} is as the active user's", key.1)
-                };
-                let value = setting_value(&key.1, value);
-                differences.push(setting(
-                    pair,
-                    key,
-                    &format!("SET {} TO {value}", ident(&key.1)),
-                    why,
-                ));
-            }
+        if let Some(own) = own.filter(|_| to_base) {
+            findings.push(differs(&scoped(key), &setting.value, &own.value));
+            continue;
         }
-    }
-    for (key, value) in has.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
-        if pair.active == PairMember::Clone {
-            findings.push(differs(&scoped(key), "not set", value));
+        let why = if key.1 == "role" {
+            "every session of the clone becomes the base user".to_owned()
         } else {
+            format!("{} is as the active user's", key.1)
+        };
+        let name = ident(&own.unwrap_or(setting).name);
+        let value = setting_value(&key.1, &setting.value);
+        changes.push((key, format!("SET {name} TO {value}"), why));
+    }
+    // An administrator chose the role of the base user: it is not the clone's to set.
+    for (key, own) in has.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
+        if !to_base {
             let why = format!("the active user has no {} of its own", key.1);
-            differences.push(setting(pair, key, &format!("RESET {}", ident(&key.1)), why));
+            changes.push((key, format!("RESET {}", ident(&own.name)), why));
+        } else if key.1 != "role" {
+            findings.push(differs(&scoped(key), "not set", &own.value));
         }
     }
+    let mut refused = Vec::new();
+    for (key, what, why) in changes {
+        let statement = alter(pair, key, &what);
+        if facts.unsettable.contains(&key.1) {
+            refused.push((key.1.clone(), statement.clone()));
+        }
+        differences.push(Change::plain(ChangeKind::Setting, statement, why));
+    }
+    refused
+}
+
+/// The settings that the standby should have, of which the base user as the standby gets only those
+/// that it lacks.
+fn wanted(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> SettingValues {
+    let mut wanted = facts.settings_of(pair.active_user());
+    wanted.retain(|key, _| key.1 != "role");
+    if pair.active == PairMember::Base && options.set_role {
+        let role = Setting {
+            name: "role".to_owned(),
+            value: pair.base.clone(),
+        };
+        wanted.insert((None, "role".to_owned()), role);
+    }
+    wanted
+}
+
+/// The privileges that the master lacks for `refused`, the result of [`compare`].
+pub(super) fn missing(facts: &Facts, pair: &Pair, refused: &[(String, String)]) -> Vec<Finding> {
+    let master = &facts.master.name;
+    let exists = facts.role(pair.active.other()).is_some();
+    let may_be_granted = facts.version >= 150_000;
+    refused
+        .chunk_by(|(one, _), (other, _)| one == other)
+        .filter_map(|same| {
+            let (name, _) = same.first()?;
+            let statements: Vec<&str> = same.iter().map(|(_, text)| text.as_str()).collect();
+            let statements = statements.join("; ");
+            let what =
+                format!("the users differ in {name:?}, which the master {master:?} may not set");
+            Some(match (may_be_granted, exists) {
+                (true, true) => Finding::lacks(
+                    format!("{what}; a superuser may instead execute {statements}"),
+                    grant_set(name, master),
+                ),
+                (true, false) => Finding::lacks(what, grant_set(name, master)),
+                (false, _) => Finding::lacks(what, statements),
+            })
+        })
+        .collect()
+}
+
+/// `GRANT SET ON PARAMETER` came with 15.
+fn grant_set(name: &str, master: &str) -> String {
+    format!(
+        "GRANT SET ON PARAMETER {} TO {}",
+        ident(name),
+        ident(master)
+    )
 }
 
 /// `work_mem in "orders"`
@@ -66,16 +118,10 @@ fn scoped((database, name): &SettingKey) -> String {
     )
 }
 
-fn setting(pair: &Pair, key: &SettingKey, what: &str, why: String) -> Change {
-    let database = key
-        .0
+fn alter(pair: &Pair, (database, _): &SettingKey, what: &str) -> String {
+    let database = database
         .as_ref()
         .map(|database| format!(" IN DATABASE {}", ident(database)))
         .unwrap_or_default();
-    let user = ident(pair.standby_user());
-    Change::plain(
-        ChangeKind::Setting,
-        format!("ALTER ROLE {user}{database} {what}"),
-        why,
-    )
+    format!("ALTER ROLE {}{database} {what}", ident(pair.standby_user()))
 }

@@ -1,7 +1,9 @@
 //! The plan over facts that need no server.
 
 use super::*;
-use crate::postgres::inspect::{Grant, Membership, OwnGrant, Owned, Role, RoleRights, Settings};
+use crate::postgres::inspect::{
+    Database, Grant, Membership, Obstacle, OwnGrant, Owned, Role, RoleRights, Settings,
+};
 use twinkey_core::code::Code;
 
 fn user(name: &str) -> Role {
@@ -39,6 +41,8 @@ fn facts() -> Facts {
         memberships: vec![member_of("app", true)],
         settings: vec![settings_of("app_clone", &["role=app"])],
         unsettable: vec![],
+        databases: vec![],
+        obstacles: vec![],
         owned: vec![],
         granted_in: vec![],
         grants: vec![],
@@ -248,6 +252,80 @@ fn what_the_base_user_has_too_is_not_refused() {
 }
 
 #[test]
+fn a_parameter_of_superusers_is_missing_only_where_it_differs() {
+    let mut facts = facts();
+    facts.unsettable = vec!["myapp.tenant".into()];
+    facts.settings = vec![
+        settings_of("app", &["myapp.tenant=x"]),
+        settings_of("app_clone", &["role=app", "MyApp.Tenant=x"]),
+    ];
+    assert!(planned(&facts, "app").missing.is_empty());
+    facts.settings[0] = settings_of("app", &["myapp.tenant=y"]);
+    let missing = planned(&facts, "app").missing;
+    let grant = r#"GRANT SET ON PARAMETER "myapp.tenant" TO "rdsmaster""#;
+    assert_eq!(missing[0].fix.as_deref(), Some(grant));
+    let instead = r#"ALTER ROLE "app_clone" SET "MyApp.Tenant" TO 'y'"#;
+    assert!(missing[0].what.contains(instead), "{missing:?}");
+    assert!(planned(&facts, "app_clone").missing.is_empty());
+    facts.settings[0] = settings_of("app", &[]);
+    let missing = planned(&facts, "app").missing;
+    assert!(missing[0].what.contains(r#"RESET "MyApp.Tenant""#));
+    facts.version = 140_000;
+    let missing = planned(&facts, "app").missing;
+    let fix = r#"ALTER ROLE "app_clone" RESET "MyApp.Tenant""#;
+    assert_eq!(missing[0].fix.as_deref(), Some(fix));
+}
+
+#[test]
+fn what_the_new_owner_lacks_is_missing_once_for_each_grant() {
+    let mut facts = facts();
+    let obstacle = |object: &str, lacks: Option<&str>, fix: &str| Obstacle {
+        database: "orders".into(),
+        object: object.into(),
+        lacks: lacks.map(Into::into),
+        fix: fix.into(),
+    };
+    let (create, own) = (
+        "GRANT CREATE ON SCHEMA s TO \"app\"",
+        "ALTER EVENT TRIGGER e OWNER TO CURRENT_USER",
+    );
+    facts.obstacles = vec![
+        obstacle("event trigger e", None, own),
+        obstacle("function f()", Some("CREATE on schema s"), create),
+        obstacle("function g()", Some("CREATE on schema s"), create),
+    ];
+    let inspection = planned(&facts, "app");
+    assert_eq!(inspection.missing.len(), 1);
+    assert_eq!(inspection.missing[0].fix.as_deref(), Some(create));
+    assert_eq!(errors(&inspection), [Some(Code::DbRefused)]);
+    facts.databases = vec![Database {
+        name: "billing".into(),
+        allows_connections: true,
+        may_connect: false,
+    }];
+    let connect = r#"GRANT CONNECT ON DATABASE "billing" TO "rdsmaster""#;
+    let missing = planned(&facts, "app").missing;
+    assert!(missing.iter().any(|f| f.fix.as_deref() == Some(connect)));
+}
+
+#[test]
+fn a_database_without_connections_is_left_alone() {
+    let mut facts = facts();
+    facts.owned = vec![Owned {
+        database: "closed".into(),
+        count: 1,
+    }];
+    facts.databases = vec![Database {
+        name: "closed".into(),
+        allows_connections: false,
+        may_connect: true,
+    }];
+    let inspection = planned(&facts, "app");
+    assert_eq!(texts(&inspection), [""; 0]);
+    assert!(inspection.missing.is_empty() && errors(&inspection).is_empty());
+}
+
+#[test]
 fn nothing_is_taken_from_a_base_user_that_is_the_standby() {
     let mut facts = facts();
     facts.settings = vec![
@@ -321,6 +399,9 @@ fn missing_privileges_come_with_their_grants() {
     facts.over_base.admin = false;
     facts.password_commands_denied = true;
     facts.unsettable = vec!["log_min_messages".into()];
+    facts
+        .settings
+        .push(settings_of("app", &["log_min_messages=error"]));
     let fixes: Vec<String> = planned(&facts, "app")
         .missing
         .into_iter()

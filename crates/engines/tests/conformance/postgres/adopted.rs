@@ -17,7 +17,7 @@ pub async fn all(server: &Server) {
     an_expiry_that_has_passed_is_replaced(server).await;
 }
 
-/// The clone is active.
+/// The clone is active, and the base user's credentials are the previous ones.
 pub async fn adopted<'a>(server: &'a Server, base: &str) -> Case<'a> {
     let mut case = Case::new(server, base).await;
     let clone = Credentials {
@@ -29,7 +29,7 @@ pub async fn adopted<'a>(server: &'a Server, base: &str) -> Case<'a> {
     server.sql("postgres", &member).await;
     server.let_master_rotate(&clone.username).await;
     case.pair.active = PairMember::Clone;
-    case.current = clone;
+    case.previous = Some(std::mem::replace(&mut case.current, clone));
     case
 }
 

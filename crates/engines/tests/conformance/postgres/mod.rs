@@ -6,6 +6,7 @@
 pub mod adopted;
 mod harness;
 pub mod locks;
+pub mod owned;
 pub mod sentences;
 
 use std::path::PathBuf;
