@@ -13,7 +13,9 @@ mod postgres;
 mod redshift;
 
 pub use ed25519::{mariadb_ed25519, mariadb_ed25519_signature};
-pub use mysql::{caching_sha2, caching_sha2_matches, mysql_native};
+pub use mysql::{
+    caching_sha2, caching_sha2_answer, caching_sha2_matches, mysql_native, mysql_native_answer,
+};
 pub use postgres::{ScramKeys, md5, md5_answer, scram_sha_256, scram_sha_256_with};
 pub use redshift::{redshift_sha256, redshift_sha256_with};
 

@@ -1,4 +1,4 @@
-//! Stored forms of MySQL and MariaDB.
+//! Stored forms of MySQL and MariaDB, and answers to their sign-in requests.
 //!
 //! # Failure modes
 //! - A crypt library uses 16 bytes of salt, but `caching_sha2_password` uses SHA-256-crypt with 20.
@@ -36,6 +36,37 @@ pub fn mysql_native(password: &Sensitive) -> Sensitive {
     let twice = digest::digest(sha1, once.as_ref());
     let digits: String = twice.as_ref().iter().map(|b| format!("{b:02X}")).collect();
     SecretString::from(format!("*{digits}"))
+}
+
+/// Answer to a request of `mysql_native_password` with this nonce: SHA1(password), masked with
+/// SHA1(nonce, SHA1(SHA1(password))).
+#[must_use]
+pub fn mysql_native_answer(password: &Sensitive, nonce: &[u8]) -> Vec<u8> {
+    let sha1 = |parts: &[&[u8]]| digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &parts.concat());
+    let once = digest::digest(
+        &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        password.expose_secret().as_bytes(),
+    );
+    let twice = sha1(&[once.as_ref()]);
+    masked(once.as_ref(), sha1(&[nonce, twice.as_ref()]).as_ref())
+}
+
+/// Answer to a request of `caching_sha2_password` with this nonce: SHA256(password), masked with
+/// SHA256(SHA256(SHA256(password)), nonce).
+#[must_use]
+pub fn caching_sha2_answer(password: &Sensitive, nonce: &[u8]) -> Vec<u8> {
+    let once = sha256(|add| add(password.expose_secret().as_bytes()));
+    let twice = sha256(|add| add(once.as_ref()));
+    let mask = sha256(|add| [twice.as_ref(), nonce].into_iter().for_each(add));
+    masked(once.as_ref(), mask.as_ref())
+}
+
+fn masked(bytes: &[u8], mask: &[u8]) -> Vec<u8> {
+    bytes
+        .iter()
+        .zip(mask)
+        .map(|(byte, mask)| byte ^ mask)
+        .collect()
 }
 
 /// `caching_sha2_password` with a new salt and `thousands` of thousands of rounds:
@@ -203,6 +234,26 @@ mod tests {
         ] {
             assert_eq!(mysql_native(&secret(password)).expose_secret(), stored);
         }
+    }
+
+    #[test]
+    fn a_server_verifies_an_answer_with_its_stored_hash() {
+        let (password, nonce) = (secret("secret"), b"twenty bytes of it..");
+        let sha1 = |bytes: &[u8]| {
+            digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes)
+                .as_ref()
+                .to_vec()
+        };
+        let stored = unhex(&mysql_native(&password).expose_secret()[1..]);
+        let mask = sha1(&[nonce.as_slice(), &stored].concat());
+        let once = masked(&mysql_native_answer(&password, nonce), &mask);
+        assert_eq!(sha1(&once), stored);
+
+        let sha256 = |bytes: &[u8]| digest::digest(&digest::SHA256, bytes).as_ref().to_vec();
+        let stored = sha256(&sha256(b"secret"));
+        let mask = sha256(&[stored.as_slice(), nonce].concat());
+        let once = masked(&caching_sha2_answer(&password, nonce), &mask);
+        assert_eq!(sha256(&once), stored);
     }
 
     #[test]
