@@ -3,9 +3,11 @@
 
 mod demand;
 mod mysql;
+mod mysql_demand;
 mod postgres;
 
 pub use demand::Demand;
+pub use mysql_demand::MysqlDemand;
 
 use std::future::Future;
 use std::io;
@@ -57,6 +59,12 @@ impl HostileServer {
     pub async fn demanding(demand: Demand, tls: Option<&(String, String)>) -> Self {
         let tls = tls.map(demand::acceptor);
         Self::start(move |client| demand::serve(client, demand, tls.clone())).await
+    }
+
+    /// A MySQL server with this demand, with TLS if it has a certificate and a key.
+    pub async fn mysql_demanding(demand: MysqlDemand, tls: Option<&(String, String)>) -> Self {
+        let tls = tls.map(demand::acceptor);
+        Self::start(move |client| mysql_demand::serve(client, demand, tls.clone())).await
     }
 
     async fn start<F>(serve: impl Fn(Client) -> F + Send + 'static) -> Self

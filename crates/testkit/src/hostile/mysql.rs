@@ -10,27 +10,15 @@ use super::{Client, text};
 const CAPABILITIES: u32 = 0xf | 0x200 | 0x2000 | 0x8000 | 0x2_0000 | 0x8_0000;
 const UTF8MB4: u8 = 45;
 const VAR_STRING: u8 = 0xfd;
-const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
-const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
+pub(super) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+pub(super) const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
 
 /// A result set: names of columns, and rows.
 type Table = (Vec<&'static str>, Vec<Vec<String>>);
 
 pub(super) async fn serve(mut client: Client, identity: String) -> io::Result<()> {
-    let [low, high] = [CAPABILITIES & 0xffff, CAPABILITIES >> 16];
-    let greeting = [
-        b"\x0a11.4.3-MariaDB\0",
-        &7_u32.to_le_bytes()[..],
-        b"abcdefgh\0",
-        &low.to_le_bytes()[..2],
-        &[UTF8MB4, 2, 0],
-        &high.to_le_bytes()[..2],
-        &[21],
-        &[0; 10],
-        b"ijklmnopqrst\0",
-        b"mysql_native_password\0",
-    ];
-    send(&mut client, 0, &[&greeting.concat()]).await?;
+    let greeting = greeting(0, b"abcdefghijklmnopqrst", "mysql_native_password");
+    send(&mut client, 0, &[&greeting]).await?;
     let (number, response) = packet(&mut client).await?;
     let user = text(&response[32..]);
     send(&mut client, number + 1, &[OK]).await?;
@@ -73,6 +61,28 @@ pub(super) async fn serve(mut client: Client, identity: String) -> io::Result<()
     }
 }
 
+/// The first packet of the server, with `more` capabilities.
+pub(super) fn greeting(more: u32, nonce: &[u8], method: &str) -> Vec<u8> {
+    let capabilities = CAPABILITIES | more;
+    let [low, high] = [capabilities & 0xffff, capabilities >> 16];
+    [
+        b"\x0a11.4.3-MariaDB\0",
+        &7_u32.to_le_bytes()[..],
+        &nonce[..8],
+        b"\0",
+        &low.to_le_bytes()[..2],
+        &[UTF8MB4, 2, 0],
+        &high.to_le_bytes()[..2],
+        &[21],
+        &[0; 10],
+        &nonce[8..],
+        b"\0",
+        method.as_bytes(),
+        b"\0",
+    ]
+    .concat()
+}
+
 fn answer(statement: &str, user: &str, identity: &str) -> Option<Table> {
     if statement.contains("USER()") {
         Some((vec!["user"], vec![vec![format!("{user}@%")]]))
@@ -84,14 +94,14 @@ fn answer(statement: &str, user: &str, identity: &str) -> Option<Table> {
     }
 }
 
-async fn packet(client: &mut Client) -> io::Result<(u8, Vec<u8>)> {
+pub(super) async fn packet(client: &mut Client) -> io::Result<(u8, Vec<u8>)> {
     let head = client.read(4).await?;
     let length = u32::from_le_bytes([head[0], head[1], head[2], 0]);
     Ok((head[3], client.read(length as usize).await?))
 }
 
 /// Sends packets, numbered from `first`.
-async fn send(client: &mut Client, first: u8, packets: &[&[u8]]) -> io::Result<()> {
+pub(super) async fn send(client: &mut Client, first: u8, packets: &[&[u8]]) -> io::Result<()> {
     let mut bytes = Vec::new();
     for (number, packet) in (first..).zip(packets) {
         let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
@@ -118,7 +128,7 @@ async fn send_table(client: &mut Client, (names, rows): &Table, binary: bool) ->
 }
 
 /// A column definition.
-fn column(name: &str) -> Vec<u8> {
+pub(super) fn column(name: &str) -> Vec<u8> {
     let mut packet = sized("def");
     for text in ["", "", "", name, name] {
         packet.extend(sized(text));

@@ -124,6 +124,12 @@ impl LocalMysql {
         self.server.dir.join("general.log")
     }
 
+    /// The root of the certificate that MySQL creates for itself.
+    #[must_use]
+    pub fn own_root(&self) -> PathBuf {
+        self.server.dir.join("data/ca.pem")
+    }
+
     /// The server's error log.
     #[must_use]
     pub fn error_log_path(&self) -> PathBuf {
