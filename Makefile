@@ -21,7 +21,7 @@ demo: ## Rotate a real PostgreSQL and a real MariaDB under load, for about a min
 
 # Parts of test names. These unit tests start database servers.
 JOURNAL_TESTS = journal::tests::
-SERVER_TESTS = $(JOURNAL_TESTS)on_postgres $(JOURNAL_TESTS)postgres roundtrip_tests mysql::ed25519
+SERVER_TESTS = $(JOURNAL_TESTS)on_postgres $(JOURNAL_TESTS)postgres roundtrip_tests mysql::signin mysql::session
 check: ## Check the format, run clippy and the unit tests; installs and starts no server
 	scripts/setup build
 	cargo fmt --all --check

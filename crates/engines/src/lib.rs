@@ -20,6 +20,8 @@ pub mod documentdb;
 mod engine_context;
 mod error;
 mod kind;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod local_socket;
 pub mod master;
 #[cfg(feature = "mysql")]
 pub mod mysql;

@@ -2,119 +2,117 @@
 //!
 //! # Failure modes
 //! - A connection is weaker than configured: it uses one of four TLS modes, and none falls back.
-//!   The driver never sends a password in clear, even if the server requests it.
+//! - A server obtains more than a proof of the password, or stops the worker: `signin` connects and
+//!   signs in, and the driver has neither the address nor the password.
+//! - The server's settings decide how the master's session behaves: see `session.rs`.
 //! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
 //!   refused before a connection is opened.
 //! - A log or an error shows a statement with a password: the driver's statement log is disabled,
 //!   and errors about such a statement repeat only server messages that cannot quote it.
-//! - The server's `sql_mode` changes the meaning of a statement: the admin session sets its own.
 //! - A host does not answer, or a lock is held: connecting, each statement and each lock have a
 //!   time limit.
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::dialect::Dialect;
-use crate::{Credentials, EngineError, Target, TlsMode, proxy, tls};
+use super::session;
+use super::signin::{self, LIMIT_EXCEEDED, Login, Relay};
+use crate::tls::connector::connector;
+use crate::{Credentials, EngineError, Target, proxy, timeouts};
 
 const DEFAULT_PORT: u16 = 3306;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// More than a session needs. Closing a statement has no answer, so the driver's next packet would
 /// wait 40 ms for its acknowledgement (Nagle's algorithm with delayed acknowledgements).
 const CACHED_STATEMENTS: usize = 64;
-/// The driver's error for a server that requests a signature of MariaDB's ed25519.
-const UNKNOWN_PLUGIN: &str = "unknown authentication plugin: client_ed25519";
-/// Reason of a refused sign-in that [`super::ed25519`] can do and the driver cannot.
-const ED25519: &str = "this user signs in with MariaDB's ed25519";
 /// For one statement, besides the server's own limit.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Address and credentials of a connection. Opens connections and explains their errors.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Connector {
     pub host: String,
     pub port: u16,
     pub user: String,
-    options: MySqlConnectOptions,
+    pub login: Login,
 }
 
 impl Connector {
     /// For a user of the pair: the secret's fields, without session settings.
     pub(super) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
         let port = target.port.unwrap_or(DEFAULT_PORT);
-        let mut options = MySqlConnectOptions::new()
-            .host(&target.host)
-            .port(port)
-            .username(&who.username)
-            .password(who.password.expose_secret())
+        Ok(Self {
+            host: target.host.clone(),
+            port,
+            user: who.username.clone(),
+            login: Login {
+                host: target.host.clone(),
+                port,
+                user: who.username.clone(),
+                password: who.password.clone(),
+                database: target.dbname.clone(),
+                mode: target.tls.mode,
+                connector: connector(&target.tls)?,
+                master: false,
+            },
+        })
+    }
+
+    /// For the master: not through a proxy, with settings of its own, and without a database, which
+    /// it may have no access to.
+    pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
+        proxy::refuse(&target.host)?;
+        let mut connector = Self::new(target, master)?;
+        connector.login.database = None;
+        connector.login.master = true;
+        Ok(connector)
+    }
+
+    /// Signs in. A master's session then has no setting of the server that changes a statement.
+    pub(super) async fn connect(&self) -> Result<MySqlConnection, EngineError> {
+        let Ok(opened) = tokio::time::timeout(CONNECT_LIMIT, self.open()).await else {
+            return Err(self.unreachable(format!(
+                "no answer within {} seconds",
+                CONNECT_LIMIT.as_secs()
+            )));
+        };
+        let mut connection = opened?;
+        if self.login.master {
+            timeouts::statement(session::prepare(&mut connection))
+                .await
+                .map_err(|error| self.explain("preparing the master's session", false, error))?;
+        }
+        Ok(connection)
+    }
+
+    async fn open(&self) -> Result<MySqlConnection, EngineError> {
+        if self.login.has_nul() {
+            return Err(EngineError::Refused {
+                what: "the sign-in".into(),
+                reason: "the user name or dbname holds a NUL character".into(),
+                hint: "set them to a user and a schema of this server".into(),
+            });
+        }
+        let session = signin::sign_in(&self.login)
+            .await
+            .map_err(|failure| failure.explain(self))?;
+        let relay = Relay::start(session)?;
+        let options = MySqlConnectOptions::new()
+            .socket(&relay.socket)
             .statement_cache_capacity(CACHED_STATEMENTS)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
             .set_names(false)
-            .ssl_mode(match target.tls.mode {
-                TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
-                TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
-                TlsMode::Require => MySqlSslMode::Required,
-                TlsMode::Disable => MySqlSslMode::Disabled,
-            })
+            .ssl_mode(MySqlSslMode::Disabled)
             .disable_statement_logging();
-        if let Some(database) = &target.dbname {
-            options = options.database(database);
-        }
-        if matches!(target.tls.mode, TlsMode::VerifyFull | TlsMode::VerifyCa) {
-            options = options.ssl_ca_from_pem(tls::roots_pem(target.tls.ca_file.as_deref())?);
-        }
-        Ok(Self {
-            host: target.host.clone(),
-            port,
-            user: who.username.clone(),
-            options,
-        })
-    }
-
-    /// For the master: not through a proxy, and without a database, which it may have no access to.
-    pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
-        proxy::refuse(&target.host)?;
-        let target = Target {
-            dbname: None,
-            ..target.clone()
-        };
-        Self::new(&target, master)
-    }
-
-    pub(super) async fn connect(&self) -> Result<MySqlConnection, EngineError> {
-        let connect = MySqlConnection::connect_with(&self.options);
-        match tokio::time::timeout(CONNECT_LIMIT, connect).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.explain_sign_in(error)),
-            Err(_) => Err(self.unreachable(format!(
-                "no answer within {} seconds",
-                CONNECT_LIMIT.as_secs()
-            ))),
-        }
-    }
-
-    /// Sets the SQL mode, the character set and the time limits of the admin session. The server
-    /// ends the session, and frees its lock, a while after the worker's machine is gone.
-    pub(super) async fn prepare_session(
-        &self,
-        connection: &mut MySqlConnection,
-        dialect: &Dialect,
-    ) -> Result<(), EngineError> {
-        let limit = if dialect.is_mariadb() {
-            "max_statement_time = 30"
-        } else {
-            "max_execution_time = 30000"
-        };
-        let text = format!(
-            "SET NAMES utf8mb4, SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, wait_timeout = 600, {limit}"
-        );
-        self.run(connection, "preparing the master's session", text, false)
+        let connection = MySqlConnection::connect_with(&options)
             .await
+            .map_err(|error| self.explain("the sign-in", false, error))?;
+        relay.finish();
+        Ok(connection)
     }
 
     /// Executes one statement; `secret`: it holds a password.
@@ -182,41 +180,18 @@ impl Connector {
         }
     }
 
-    fn explain_sign_in(&self, error: sqlx::Error) -> EngineError {
-        match error {
-            sqlx::Error::Database(error) => {
-                let (number, message) = number_and_message(&*error);
-                self.answer_to_sign_in(number, message)
-            }
-            // The driver would need an RSA library here, which this build lacks.
-            sqlx::Error::Configuration(_) => self.tls(
-                "after a change of password caching_sha2_password accepts the first sign-in over TLS only",
-            ),
-            sqlx::Error::Protocol(reason) if reason.contains(UNKNOWN_PLUGIN) => {
-                EngineError::Refused {
-                    what: "the sign-in".into(),
-                    reason: ED25519.into(),
-                    hint: "let the master sign in with mysql_native_password: only the users of a pair can use ed25519"
-                        .into(),
-                }
-            }
-            error => self.explain("the sign-in", false, error),
-        }
-    }
-
     /// The engine's error for `error`; `secret`: the statement held a password.
     pub(super) fn explain(&self, what: &str, secret: bool, error: sqlx::Error) -> EngineError {
         match error {
             sqlx::Error::Database(error) => {
                 let (number, message) = number_and_message(&*error);
-                let reason = if secret && !quotes_no_statement(number) {
+                let reason = if secret && number != LIMIT_EXCEEDED && !quotes_no_statement(number) {
                     format!("error {number}")
                 } else {
                     message
                 };
                 self.answer(what, number, reason)
             }
-            sqlx::Error::Tls(error) => self.tls(error.to_string()),
             sqlx::Error::Io(error) => {
                 let inner = error.get_ref();
                 if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
@@ -242,6 +217,14 @@ impl Connector {
             1205 | 1213 | 1969 | 3024 | 1317 => EngineError::Busy { what, reason },
             // Shutdown, killed, cut off.
             1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 => self.unreachable(reason),
+            LIMIT_EXCEEDED => EngineError::Refused {
+                what,
+                reason,
+                hint: format!(
+                    "let the statements of `probe` return fewer or shorter rows, and load no local file; if there are none, check which server listens at {}:{}",
+                    self.host, self.port
+                ),
+            },
             1290 if reason.contains("strict-password-validation") => EngineError::Refused {
                 what,
                 reason,
@@ -275,11 +258,6 @@ fn quotes_no_statement(number: u16) -> bool {
         number,
         1044 | 1045 | 1142 | 1227 | 1290 | 1396 | 1819 | 1205 | 1969 | 3024 | 1317
     )
-}
-
-/// Whether the sign-in failed only because the driver does not support MariaDB's ed25519.
-pub(super) fn needs_ed25519(error: &EngineError) -> bool {
-    matches!(error, EngineError::Refused { reason, .. } if reason == ED25519)
 }
 
 pub(super) fn number_and_message(

@@ -12,7 +12,6 @@ mod apply;
 mod connect;
 mod dialect;
 mod diff;
-mod ed25519;
 mod grants;
 mod inspect;
 mod lock;
@@ -25,7 +24,9 @@ mod privileges;
 mod quote;
 #[cfg(test)]
 mod roundtrip_tests;
+mod session;
 mod sessions;
+mod signin;
 #[cfg(test)]
 mod test_servers;
 
@@ -81,15 +82,7 @@ impl Engine for Mysql {
         checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
         let connector = Connector::new(target, credentials)?;
-        let signed_in =
-            timeouts::sign_in(&connector.host, connector.port, sign_in(&connector, checks)).await;
-        match signed_in {
-            Err(error) if connect::needs_ed25519(&error) => {
-                let (identity, limit) = (MARIADB_IDENTITY, timeouts::SIGN_IN_LIMIT);
-                ed25519::sign_in(target, credentials, identity, checks.probes, limit).await
-            }
-            result => result,
-        }
+        timeouts::sign_in(&connector.host, connector.port, sign_in(&connector, checks)).await
     }
 
     async fn admin(
@@ -100,9 +93,6 @@ impl Engine for Mysql {
         let connector = Connector::admin(target, master)?;
         let mut connection = connector.connect().await?;
         let info = server_info(&mut connection, &connector).await?;
-        connector
-            .prepare_session(&mut connection, &info.dialect)
-            .await?;
         let mut queries = inspect::queries::Queries {
             connection: &mut connection,
             connector: &connector,
@@ -156,9 +146,6 @@ fn user_part(account: &str) -> &str {
 /// 10.11.9. Older versions have none, so the names of hosts must be equal.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES \
      WHERE Variable_name IN ('server_uuid', 'server_uid', 'partial_revokes')";
-
-/// MariaDB's identity as an SQL expression.
-const MARIADB_IDENTITY: &str = "(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'SERVER_UID')";
 
 struct ServerInfo {
     dialect: Dialect,
@@ -269,7 +256,10 @@ impl Admin for MysqlAdmin {
             request,
         )
         .await?;
-        Ok(plan::plan(&facts, request.pair, request.password))
+        let mut inspection = plan::plan(&facts, request.pair, request.password);
+        let unprovable = self.connector.login.unprovable(&facts.active);
+        inspection.findings.extend(unprovable);
+        Ok(inspection)
     }
 
     async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {

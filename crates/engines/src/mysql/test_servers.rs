@@ -28,19 +28,17 @@ pub(super) fn start(flavor: Flavor) -> Option<LocalMysql> {
     Some(LocalMysql::start(&options).unwrap())
 }
 
-/// The target of an admin connection; MySQL's passwords need TLS.
+/// The target of an admin connection; MySQL's passwords need verified TLS.
 pub(super) fn target(server: &LocalMysql) -> Target {
+    let (mode, ca_file) = match server.flavor() {
+        Flavor::Mariadb => (TlsMode::Disable, None),
+        Flavor::Mysql => (TlsMode::VerifyCa, Some(server.own_root())),
+    };
     Target {
         host: server.host().to_owned(),
         port: Some(server.port()),
         dbname: None,
-        tls: Tls {
-            mode: match server.flavor() {
-                Flavor::Mariadb => TlsMode::Disable,
-                Flavor::Mysql => TlsMode::Require,
-            },
-            ca_file: None,
-        },
+        tls: Tls { mode, ca_file },
     }
 }
 
@@ -49,17 +47,13 @@ pub(super) async fn sign_in(
     target: &Target,
     who: &Credentials,
 ) -> (Connector, MySqlConnection, Dialect) {
-    let connector = Connector::new(target, who).unwrap();
+    let connector = Connector::admin(target, who).unwrap();
     let mut connection = connector.connect().await.unwrap();
     let version: String = sqlx::query_scalar("SELECT VERSION()")
         .fetch_one(&mut connection)
         .await
         .unwrap();
     let dialect = Dialect::of(&version).unwrap();
-    connector
-        .prepare_session(&mut connection, &dialect)
-        .await
-        .unwrap();
     (connector, connection, dialect)
 }
 

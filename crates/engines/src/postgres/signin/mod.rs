@@ -11,7 +11,6 @@
 //! - A server does not know the password. SCRAM ends with the server's signature, which is verified.
 //! - A server stops the worker. The rounds of SCRAM, the length of each message and the bytes of
 //!   each answer have limits, and the rounds are computed on a thread of their own.
-//! - Another process connects to the socket. Only a connection of this process is relayed.
 //! - A relay outlives its connection. It ends with either of its two sides.
 
 mod authentication;
@@ -21,21 +20,19 @@ mod tests;
 mod transport;
 mod wire;
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use twinkey_core::secret::Sensitive;
 
 use self::authentication::Outcome;
 pub(super) use self::relay::LIMIT_EXCEEDED;
-use crate::{EngineError, TlsMode};
+use crate::{EngineError, TlsMode, local_socket};
 
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -69,15 +66,8 @@ impl SignIn {
     /// [`EngineError::Unreachable`] and [`EngineError::Tls`].
     pub(super) async fn start(login: Login) -> Result<Self, EngineError> {
         let server = transport::connect(&login).await?;
-        let name = format!("twinkey-{}", uuid::Uuid::new_v4());
-        let listener = listen(&format!("{name}/.s.PGSQL.{}", login.port)).map_err(|error| {
-            EngineError::Refused {
-                what: "preparing a connection".into(),
-                reason: error.to_string(),
-                hint: "raise the limit of open files (ulimit -n); twinkey needs Unix sockets"
-                    .into(),
-            }
-        })?;
+        let name = local_socket::unique_name();
+        let listener = local_socket::listen(&format!("{name}/.s.PGSQL.{}", login.port))?;
         let failure = Arc::default();
         let task = tokio::spawn(serve(listener, server, login, Arc::clone(&failure)));
         Ok(Self {
@@ -106,19 +96,13 @@ impl Drop for SignIn {
     }
 }
 
-fn listen(name: &str) -> std::io::Result<UnixListener> {
-    let listener = StdUnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
-}
-
 async fn serve(
     listener: UnixListener,
     mut server: Box<dyn Stream>,
     login: Login,
     failure: Arc<Mutex<Option<EngineError>>>,
 ) {
-    let Some(mut client) = accept_own(listener).await else {
+    let Some(mut client) = local_socket::accept_own(listener).await else {
         return;
     };
     let begun = async {
@@ -135,16 +119,5 @@ async fn serve(
         // The driver reads the server's refusal. If it is gone, nothing is left to do.
         Ok(Outcome::Refused(error)) => drop(client.write_all(&error).await),
         Err(error) => *failure.lock() = Some(error.explain(&login)),
-    }
-}
-
-/// The driver's connection.
-async fn accept_own(listener: UnixListener) -> Option<UnixStream> {
-    loop {
-        let (client, _) = listener.accept().await.ok()?;
-        let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
-        if pid.is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id())) {
-            return Some(client);
-        }
     }
 }

@@ -4,11 +4,11 @@ use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
-use twinkey_engines::{Credentials, Engine, Severity, SignInChecks, TlsMode};
+use twinkey_engines::{Credentials, Engine, InspectRequest, Severity, SignInChecks, TlsMode};
 use twinkey_testkit::mysql::Flavor;
 
 use super::{MASTER, Server, account, pattern};
-use crate::case::{Case, all_changes, rendered};
+use crate::case::{Case, all_changes, refusal, rendered};
 use crate::passwords::new_password;
 
 pub async fn all(server: &Server) {
@@ -29,7 +29,7 @@ pub async fn all(server: &Server) {
         }
         Flavor::Mysql => {
             a_retained_password_is_discarded(server).await;
-            the_first_sign_in_after_a_change_requires_tls(server).await;
+            the_first_sign_in_after_a_change_needs_verified_tls(server).await;
         }
     }
 }
@@ -552,7 +552,7 @@ async fn a_retained_password_is_discarded(server: &Server) {
     case.sign_in(&retained).await.unwrap_err();
 }
 
-async fn the_first_sign_in_after_a_change_requires_tls(server: &Server) {
+async fn the_first_sign_in_after_a_change_needs_verified_tls(server: &Server) {
     let mut case = Case::new(server, "cached").await;
     case.rotate().await;
     // The superuser changes it, so that the server's cache lacks it.
@@ -575,5 +575,14 @@ async fn the_first_sign_in_after_a_change_requires_tls(server: &Server) {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::TlsFailed, "{error}");
-    assert!(error.to_string().contains("over TLS"), "{error}");
+    assert!(error.to_string().contains("verified TLS"), "{error}");
+    // The server's cache has the master.
+    let mut admin = server.engine.admin(&target, &server.master).await.unwrap();
+    let request = InspectRequest {
+        pair: &case.pair,
+        password: None,
+        thorough: false,
+    };
+    let inspection = admin.inspect(&request).await.unwrap();
+    assert_eq!(refusal(&inspection).unwrap().code, Some(Code::TlsFailed));
 }
