@@ -34,6 +34,10 @@ pub enum Demand {
     Notices,
     /// Answers the request for TLS with plain text.
     NoTls,
+    /// Reads, and never answers.
+    Silent,
+    /// Refuses the sign-in with this message.
+    Error(&'static str),
 }
 
 pub(super) async fn serve(
@@ -89,6 +93,11 @@ async fn request(client: &mut Client, demand: Demand) -> io::Result<()> {
             client.write(&greeting()).await?;
             read_message(client).await?;
             client.write(&[b'D', 0x7f, 0xff, 0xff, 0xff]).await
+        }
+        Demand::Silent => Ok(()),
+        Demand::Error(text) => {
+            let fields = format!("SFATAL\0VFATAL\0C08004\0M{text}\0\0");
+            client.write(&message(b'E', fields.as_bytes())).await
         }
         Demand::Notices => {
             let notice = message(b'N', b"SNOTICE\0C00000\0Mmore\0\0");

@@ -2,11 +2,13 @@
 //! any user that signs in, or request too much of a client; and record all bytes that they receive.
 
 mod demand;
+mod mongodb;
 mod mysql;
 mod mysql_demand;
 mod postgres;
 
 pub use demand::Demand;
+pub use mongodb::{MongodbDemand, nested};
 pub use mysql_demand::MysqlDemand;
 
 use std::future::Future;
@@ -65,6 +67,17 @@ impl HostileServer {
     pub async fn mysql_demanding(demand: MysqlDemand, tls: Option<&(String, String)>) -> Self {
         let tls = tls.map(demand::acceptor);
         Self::start(move |client| mysql_demand::serve(client, demand, tls.clone())).await
+    }
+
+    /// A MongoDB server with this demand, with TLS if it has a certificate and a key.
+    pub async fn mongodb(demand: MongodbDemand, tls: Option<&(String, String)>) -> Self {
+        let tls = tls.map(demand::acceptor);
+        Self::start(move |client| mongodb::serve(client, demand, tls.clone())).await
+    }
+
+    /// A MySQL server that refuses each connection with this message.
+    pub async fn mysql_error(text: &'static str) -> Self {
+        Self::start(move |client| mysql::refuse(client, text)).await
     }
 
     async fn start<F>(serve: impl Fn(Client) -> F + Send + 'static) -> Self

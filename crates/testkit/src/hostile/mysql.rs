@@ -83,6 +83,12 @@ pub(super) fn greeting(more: u32, nonce: &[u8], method: &str) -> Vec<u8> {
     .concat()
 }
 
+/// Sends an error in place of the greeting, as a server with too many connections.
+pub(super) async fn refuse(mut client: Client, text: &str) -> io::Result<()> {
+    let error = [&b"\xff\x10\x04#08004"[..], text.as_bytes()].concat();
+    send(&mut client, 0, &[&error]).await
+}
+
 fn answer(statement: &str, user: &str, identity: &str) -> Option<Table> {
     if statement.contains("USER()") {
         Some((vec!["user"], vec![vec![format!("{user}@%")]]))
