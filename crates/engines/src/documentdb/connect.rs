@@ -1,15 +1,17 @@
 //! Connections of the MongoDB driver.
 //!
 //! # Failure modes
-//! - A connection is weaker than configured. `tls_relay.rs` prevents it.
+//! - A connection is weaker than configured. `relay` prevents it.
 //! - The master connects to a reader, which accepts no commands on users. The reader names the
 //!   primary, and the master connects there (`mod.rs`).
 //! - A host does not respond. Connecting and each command have a time limit.
+//! - SCRAM rounds keep a thread busy. The driver computes them on threads of its own (`RUNTIME`).
 //! - A command runs twice. The driver's retries are off; DocumentDB before 8.0.2 also requires
 //!   `retryWrites=false`.
 //! - A password stays in memory. The driver caches passwords and their derived keys for the life of
 //!   the process; nothing prevents that.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use mongodb::Client;
@@ -18,9 +20,10 @@ use mongodb::options::{
     AuthMechanism, ClientOptions, Credential, ServerAddress, ServerMonitoringMode,
 };
 use secrecy::ExposeSecret;
+use tokio::runtime::{Builder, Runtime};
 
 use super::failure::{COMMAND_LIMIT, Failure, ServerLogin};
-use super::tls_relay::{TlsRelay, Upstream};
+use super::relay::{Relay, Upstream};
 use crate::tls::connector::connector;
 use crate::{Credentials, EngineError, Target};
 
@@ -31,10 +34,20 @@ pub(super) const ADMIN: &str = "admin";
 pub(super) const APPLICATION: &str = "twinkey";
 const SELECTION_LIMIT: Duration = Duration::from_secs(5);
 
+/// The threads of the driver, which computes SCRAM rounds in its tasks. Clients create their tasks on
+/// the runtime that they are created on.
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("mongodb")
+        .enable_all()
+        .build()
+});
+
 /// A signed-in client.
 pub(super) struct Connection {
     client: Client,
-    relay: TlsRelay,
+    relay: Relay,
     login: ServerLogin,
 }
 
@@ -83,7 +96,7 @@ impl Connection {
         source: &str,
         mechanism: Option<AuthMechanism>,
     ) -> Result<Self, EngineError> {
-        let relay = TlsRelay::open(upstream.clone()).await?;
+        let relay = Relay::open(upstream.clone()).await?;
         let mut credential = Credential::builder()
             .username(credentials.username.clone())
             .password(credentials.password.expose_secret().to_owned())
@@ -104,11 +117,7 @@ impl Connection {
             .server_monitoring_mode(ServerMonitoringMode::Poll)
             .max_pool_size(2)
             .build();
-        let client = Client::with_options(options).map_err(|error| EngineError::Refused {
-            what: "preparing the driver".into(),
-            reason: error.to_string(),
-            hint: "report this defect of twinkey".into(),
-        })?;
+        let client = client(options)?;
         let connection = Self {
             client,
             relay,
@@ -141,9 +150,15 @@ impl Connection {
         command: Document,
     ) -> Result<Document, Failure> {
         let database = self.client.database(database);
-        match tokio::time::timeout(COMMAND_LIMIT, database.run_command(command)).await {
-            Ok(response) => response.map_err(Failure::from),
-            Err(_) => Err(Failure::TimedOut),
+        let response = tokio::time::timeout(COMMAND_LIMIT, database.run_command(command));
+        tokio::select! {
+            // The driver reports a violation as a lost connection.
+            biased;
+            violation = self.relay.violation() => Err(Failure::Violation(violation)),
+            response = response => match response {
+                Ok(response) => response.map_err(Failure::from),
+                Err(_) => Err(Failure::TimedOut),
+            },
         }
     }
 
@@ -162,6 +177,21 @@ impl Connection {
             .filter(|_| matches!(failure, Failure::ConnectionLost));
         relay_error.unwrap_or_else(|| failure.explain(&self.login, what, secret))
     }
+}
+
+fn client(options: ClientOptions) -> Result<Client, EngineError> {
+    let defect = |reason: String| {
+        EngineError::Refused {
+        what: "preparing the driver".into(),
+        reason,
+        hint: "check the limit of threads (ulimit -u); if it is high enough, report this defect of twinkey".into(),
+    }
+    };
+    let runtime = RUNTIME
+        .as_ref()
+        .map_err(|error| defect(error.to_string()))?;
+    let _entered = runtime.enter();
+    Client::with_options(options).map_err(|error| defect(error.to_string()))
 }
 
 /// The databases in which the users of a target may be defined, the most likely first.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mongodb::error::ErrorKind;
 
+use super::relay::{Remedy, Violation};
 use crate::EngineError;
 
 /// Time limit of one command.
@@ -36,6 +37,8 @@ pub(super) enum Failure {
     TimedOut,
     /// A response that no such server gives.
     Unexpected(String),
+    /// A message that the relay refused.
+    Violation(Violation),
 }
 
 const USER_NOT_FOUND: i32 = 11;
@@ -109,6 +112,11 @@ impl Failure {
                 },
                 hint: "check that the endpoint is a MongoDB or DocumentDB server".into(),
             },
+            Self::Violation(violation) => EngineError::Refused {
+                what: format!("{what} as {:?}", login.user),
+                reason: violation.reason,
+                hint: login.remedy(violation.remedy),
+            },
         }
     }
 }
@@ -151,6 +159,19 @@ fn message_is_safe(code: i32) -> bool {
 }
 
 impl ServerLogin {
+    fn remedy(&self, remedy: Remedy) -> String {
+        match remedy {
+            Remedy::Rounds => format!(
+                "set scramSHA256IterationCount (SCRAM-SHA-1: scramIterationCount) on the server to a number from 5000 to 1000000, then set the password of {:?} again; if the server has such a number, check which server listens at {}:{}",
+                self.user, self.host, self.port
+            ),
+            Remedy::OtherServer => format!(
+                "check which server listens at {}:{}: MongoDB and DocumentDB send no such message",
+                self.host, self.port
+            ),
+        }
+    }
+
     fn sign_in_refused(&self, reason: String) -> EngineError {
         EngineError::SignIn {
             host: self.host.clone(),

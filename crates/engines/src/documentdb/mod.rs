@@ -20,10 +20,10 @@ mod plan;
 mod preflight;
 mod privileges;
 mod quote;
+mod relay;
 mod role;
 mod server_info;
 mod sessions;
-mod tls_relay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use async_trait::async_trait;
 
 use self::connect::{ADMIN, Connection};
 use self::lock::{HeldLock, LockAttempt};
-use self::tls_relay::Upstream;
+use self::relay::Upstream;
 use super::{
     Admin, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
     LockHolder, PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
@@ -117,12 +117,12 @@ impl Engine for Documentdb {
     ) -> Result<Box<dyn Admin>, EngineError> {
         let upstream = connect::upstream(target)?;
         let own = target.dbname.as_deref();
-        let (mut connection, mut auth_database) = Connection::open(&upstream, master, own).await?;
+        let (mut connection, mut auth_database) = open_in_time(&upstream, master, own).await?;
         let mut hello = server_info::hello(&connection).await?;
         if let Some(primary) = hello.primary.as_ref().filter(|_| !hello.writable) {
             let upstream = trusted_primary(&upstream, primary)?;
             connection.close().await;
-            (connection, auth_database) = Connection::open(&upstream, master, own).await?;
+            (connection, auth_database) = open_in_time(&upstream, master, own).await?;
             hello = server_info::hello(&connection).await?;
         }
         if !hello.writable {
@@ -149,6 +149,16 @@ impl Engine for Documentdb {
             lock: None,
         }))
     }
+}
+
+/// Signs in within the time limit of a sign-in, which covers all attempts.
+async fn open_in_time(
+    upstream: &Upstream,
+    credentials: &Credentials,
+    own: Option<&str>,
+) -> Result<(Connection, String), EngineError> {
+    let opening = Connection::open(upstream, credentials, own);
+    timeouts::sign_in(&upstream.host, upstream.port, opening).await
 }
 
 /// The primary that a member names, if it is on the same host.
