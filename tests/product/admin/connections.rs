@@ -19,7 +19,7 @@ const DESCRIPTORS: u32 = 1024;
 const CONNECTIONS: usize = 1100;
 
 /// Keeps connections with half a request head open, and opens them again when they are closed.
-fn attack(address: &str) -> JoinSet<()> {
+pub fn send_half_requests(address: &str) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let address = address.to_owned();
@@ -52,7 +52,7 @@ async fn a_window_is_kept_beside_1100_half_sent_requests_a_listener() {
     serve_store(&env, &served, "");
     let mut serve = env.serve_with_descriptors(&admin, DESCRIPTORS).await;
 
-    let attackers = [attack(&admin), attack(&served)];
+    let attackers = [send_half_requests(&admin), send_half_requests(&served)];
     let open = || {
         let folder = format!("/proc/{}/fd", serve.id().unwrap());
         std::fs::read_dir(folder).unwrap().count()

@@ -1,6 +1,6 @@
 //! The admin endpoint.
 
-mod connections;
+pub mod connections;
 mod cross_site;
 pub mod dashboard;
 pub mod events;

@@ -1,6 +1,6 @@
 //! Where a master's password goes, and where it does not.
 
-mod demands;
+mod attacks;
 mod hostile;
 mod hosts;
 mod owner;
