@@ -312,6 +312,19 @@ pub trait Admin: Send + Sync {
     /// [`EngineError`]
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError>;
 
+    /// What prevents [`Admin::end_sessions`] of `user`: privileges that the master lacks
+    /// (`privileges_missing`), or the engine itself. Read-only.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    async fn cannot_end_sessions(&mut self, user: &str) -> Result<Vec<Finding>, EngineError>;
+
+    /// Ends all sessions of `user`, and those that begin meanwhile. Returns their number.
+    ///
+    /// # Errors
+    /// [`EngineError`]; [`EngineError::Busy`] if a session does not end.
+    async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError>;
+
     /// Frees the lock and resets the session, so that another run can use the connection. `false`:
     /// it cannot be reset, and the caller closes it.
     async fn reset(&mut self) -> bool {

@@ -34,8 +34,9 @@ use self::connect::{ADMIN, Connection};
 use self::lock::{HeldLock, LockAttempt};
 use self::relay::Upstream;
 use super::{
-    Admin, Credentials, DocumentdbOptions, Engine, EngineError, InspectRequest, Inspection,
-    LockHolder, PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    Admin, Credentials, DocumentdbOptions, Engine, EngineError, Finding, InspectRequest,
+    Inspection, LockHolder, PairLock, RenderedChange, Session, Severity, SignInChecks, SignedIn,
+    Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -291,6 +292,27 @@ impl Admin for DocumentdbAdmin {
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
         sessions::of_user(&self.connection, user).await
+    }
+
+    /// `killAllSessions` ends operations, and `killOp` one of them. The connections stay signed in.
+    async fn cannot_end_sessions(&mut self, user: &str) -> Result<Vec<Finding>, EngineError> {
+        Ok(vec![Finding::new(
+            Severity::Error,
+            format!("this engine has no command that ends the connections of {user:?}"),
+            Some("rotate without --end-sessions, then restart the clients, or reboot the cluster's instances (aws docdb reboot-db-instance)".into()),
+        )])
+    }
+
+    /// Succeeds for a user without sessions, such as one that was just created.
+    async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError> {
+        match sessions::of_user(&self.connection, user).await? {
+            Some(open) if !open.is_empty() => Err(EngineError::Refused {
+                what: format!("ending the connections of {user:?}"),
+                reason: "this engine has no command for it".into(),
+                hint: "rotate without --end-sessions, then restart the clients".into(),
+            }),
+            _ => Ok(0),
+        }
     }
 
     async fn close(self: Box<Self>) {

@@ -24,6 +24,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::connect::{Connector, number_and_message};
 use super::dialect::Dialect;
 use super::inspect::facts::Master;
+use super::sessions::NO_SUCH_THREAD;
 use crate::pair_lock::{LockHolder, PairLock};
 use crate::{EngineError, timeouts};
 use twinkey_core::secret::pair::Pair;
@@ -36,8 +37,6 @@ const WHAT: &str = "taking the pair's lock";
 /// Pauses until the server has freed the lock of a session that was ended.
 const ENDING_PAUSES: u32 = 40;
 const ENDING_PAUSE: Duration = Duration::from_millis(25);
-/// `ER_NO_SUCH_THREAD`
-const NO_SUCH_THREAD: u16 = 1094;
 
 /// The connection with its context.
 pub(super) struct Server<'a> {

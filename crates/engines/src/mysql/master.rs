@@ -15,6 +15,11 @@ pub(crate) fn grants(request: &MasterRequest, engine: Mysql) -> Result<MasterGra
     // In a grant on a schema, `_` and `%` are wildcards.
     let schema = request.database.replace('\\', "\\\\");
     let schema = ident(&schema.replace('_', "\\_").replace('%', "\\%"));
+    let end = if engine.name_limit == Mysql::of_mariadb().name_limit {
+        "CONNECTION ADMIN"
+    } else {
+        "CONNECTION_ADMIN"
+    };
     let grants = vec![
         Grant::needed(
             format!("CREATE USER {master} ACCOUNT LOCK"),
@@ -35,6 +40,10 @@ pub(crate) fn grants(request: &MasterRequest, engine: Mysql) -> Result<MasterGra
         Grant::optional(
             format!("GRANT PROCESS ON *.* TO {master}"),
             "it sees the sessions of the standby",
+        ),
+        Grant::optional(
+            format!("GRANT {end} ON *.* TO {master}"),
+            "it may end the standby's sessions (`twinkey rotate --end-sessions`)",
         ),
     ];
     Ok(MasterGrants {

@@ -42,8 +42,8 @@ use self::dialect::Dialect;
 use self::grants::Account;
 use self::lock::{Lock, Server};
 use super::{
-    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, LockHolder, PairLock,
-    RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
+    PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -275,6 +275,15 @@ impl Admin for MysqlAdmin {
         sessions::of_user(&mut self.connection, &self.connector, user)
             .await
             .map(Some)
+    }
+
+    async fn cannot_end_sessions(&mut self, _user: &str) -> Result<Vec<Finding>, EngineError> {
+        let (master, dialect) = (&self.master, &self.dialect);
+        sessions::cannot_end(&mut self.connection, &self.connector, master, dialect).await
+    }
+
+    async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError> {
+        sessions::end(&mut self.connection, &self.connector, &self.master, user).await
     }
 
     /// Frees the lock, the only state of a run: it sets no session variables, and each statement

@@ -5,23 +5,33 @@
 //!   then not available.
 //! - twinkey's own sign-in, just closed, is still listed, because the server removes it late: a
 //!   list that is not empty is read again after a pause.
+//! - A session of another user is ended: the process list compares names without case, so they are
+//!   compared as bytes.
+//! - On RDS no user has the privilege to end sessions: `mysql.rds_kill` does it there.
 //! - The start of a session is not available: the process list has the start of the current command
 //!   only.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Row};
 
-use super::connect::Connector;
-use crate::{EngineError, Session, timeouts};
+use super::connect::{Connector, number_and_message};
+use super::dialect::Dialect;
+use super::inspect::facts::Master;
+use crate::{EngineError, Finding, Session, timeouts};
 
 const REREAD_DELAY: Duration = Duration::from_millis(50);
+/// Rounds until every session has ended.
+const ROUNDS: u32 = 100;
+/// `ER_NO_SUCH_THREAD`
+pub(super) const NO_SUCH_THREAD: u16 = 1094;
 
 /// `HOST` is `address:port`, or `localhost` for a socket. MySQL warns that
 /// `performance_schema.processlist` replaces this table, but that one may be disabled.
 const SESSIONS: &str = "SELECT CAST(HOST AS CHAR) FROM information_schema.PROCESSLIST \
-     WHERE USER = ? AND ID <> CONNECTION_ID() ORDER BY ID";
+     WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND ID <> CONNECTION_ID() ORDER BY ID";
 
 pub(super) async fn of_user(
     connection: &mut MySqlConnection,
@@ -64,4 +74,100 @@ async fn read(
     timeouts::statement(read)
         .await
         .map_err(|error| connector.explain("listing sessions", false, error))
+}
+
+/// The privileges that the master lacks to end the sessions of another user.
+pub(super) async fn cannot_end(
+    connection: &mut MySqlConnection,
+    connector: &Connector,
+    master: &Master,
+    dialect: &Dialect,
+) -> Result<Vec<Finding>, EngineError> {
+    let mut all = Vec::new();
+    let account = &master.account;
+    if !master.sees_sessions() {
+        all.push(Finding::lacks(
+            format!("the master {account} does not see the sessions that it should end"),
+            format!("GRANT PROCESS ON *.* TO {account}"),
+        ));
+    }
+    if !master.ends_sessions() && !has_rds_kill(connection, connector, master).await? {
+        let right = if !dialect.is_mariadb() {
+            "CONNECTION_ADMIN"
+        } else if dialect.version < (10, 5) {
+            "SUPER"
+        } else {
+            "CONNECTION ADMIN"
+        };
+        all.push(Finding::lacks(
+            format!("the master {account} may not end the sessions of other users"),
+            format!("GRANT {right} ON *.* TO {account}"),
+        ));
+    }
+    Ok(all)
+}
+
+async fn has_rds_kill(
+    connection: &mut MySqlConnection,
+    connector: &Connector,
+    master: &Master,
+) -> Result<bool, EngineError> {
+    if !master.calls_rds_kill() {
+        return Ok(false);
+    }
+    let query = sqlx::query_scalar::<_, i64>(
+        "SELECT COUNT(*) FROM information_schema.ROUTINES \
+         WHERE ROUTINE_SCHEMA = 'mysql' AND ROUTINE_NAME = 'rds_kill'",
+    )
+    .fetch_one(connection);
+    let found = timeouts::statement(query).await;
+    found
+        .map(|found| found > 0)
+        .map_err(|error| connector.explain("looking for mysql.rds_kill", false, error))
+}
+
+/// Ends all sessions of `user`; returns their number.
+pub(super) async fn end(
+    connection: &mut MySqlConnection,
+    connector: &Connector,
+    master: &Master,
+    user: &str,
+) -> Result<usize, EngineError> {
+    let what = "ending the sessions of the standby";
+    let explain = |error| connector.explain(what, false, error);
+    let mut ended = BTreeSet::new();
+    let mut open = 0;
+    for _ in 0..ROUNDS {
+        let query = sqlx::query_scalar::<_, u64>(
+            "SELECT CAST(ID AS UNSIGNED) FROM information_schema.PROCESSLIST \
+             WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND ID <> CONNECTION_ID()",
+        )
+        .bind(user)
+        .fetch_all(&mut *connection);
+        let ids = timeouts::statement(query).await.map_err(explain)?;
+        if ids.is_empty() {
+            return Ok(ended.len());
+        }
+        open = ids.len();
+        for id in ids {
+            let kill = if master.ends_sessions() {
+                format!("KILL {id}")
+            } else {
+                format!("CALL mysql.rds_kill({id})")
+            };
+            let kill = sqlx::raw_sql(AssertSqlSafe(kill));
+            match timeouts::statement(kill.execute(&mut *connection)).await {
+                Ok(_) => {}
+                Err(sqlx::Error::Database(error))
+                    if number_and_message(&*error).0 == NO_SUCH_THREAD => {}
+                Err(error) => return Err(explain(error)),
+            }
+            ended.insert(id);
+        }
+        tokio::time::sleep(REREAD_DELAY).await;
+    }
+    Err(EngineError::Busy {
+        what: what.into(),
+        reason: format!("{open} of {user:?} are still open"),
+    })
 }

@@ -28,6 +28,10 @@ pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineErro
         format!("GRANT pg_read_all_stats TO {master}"),
         "it sees the address and start of the standby's sessions",
     ));
+    grants.push(Grant::optional(
+        format!("GRANT pg_signal_backend TO {master}"),
+        "it may end the standby's sessions (`twinkey rotate --end-sessions`)",
+    ));
     Ok(MasterGrants {
         comment: "--",
         grants,

@@ -27,8 +27,8 @@ use self::lock::Lock;
 #[cfg(feature = "redshift")]
 pub(super) use self::quote::list_elements;
 use super::{
-    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, LockHolder, PairLock,
-    PostgresOptions, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
+    PairLock, PostgresOptions, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -204,6 +204,14 @@ impl Admin for PostgresAdmin {
         sessions::of_user(&mut self.connection, &self.connector, user)
             .await
             .map(Some)
+    }
+
+    async fn cannot_end_sessions(&mut self, user: &str) -> Result<Vec<Finding>, EngineError> {
+        sessions::cannot_end(&mut self.connection, &self.connector, user).await
+    }
+
+    async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError> {
+        sessions::end(&mut self.connection, &self.connector, user).await
     }
 
     async fn reset(&mut self) -> bool {

@@ -2,14 +2,23 @@
 //!
 //! Sessions with the application name `twinkey` are excluded: they are sign-ins of a worker. Where
 //! the master may not see a session's details (without `pg_read_all_stats`, which `pg_monitor`
-//! includes), the session is counted without them.
+//! includes), the session is counted without them. When sessions are ended, the name excludes none:
+//! any client can choose it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::DateTime;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
 use super::connect::{APPLICATION, Connector};
-use crate::{EngineError, Session, timeouts};
+use super::quote::ident;
+use crate::{EngineError, Finding, Session, timeouts};
+
+/// Rounds until every session has ended.
+const ROUNDS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(50);
 
 const SESSIONS: &str = "SELECT host(client_addr), nullif(application_name, ''), \
      (extract(epoch FROM backend_start) * 1000)::bigint \
@@ -46,4 +55,65 @@ pub(super) async fn of_user(
     timeouts::statement(read())
         .await
         .map_err(|error| connector.explain("listing sessions", false, error))
+}
+
+/// `pg_terminate_backend` accepts members of `pg_signal_backend` and of the session's user.
+const MAY_END: &str = "SELECT rolname::text, rolsuper \
+     OR pg_has_role(oid, 'pg_signal_backend', 'USAGE') OR pg_has_role(oid, $1, 'USAGE') \
+     FROM pg_catalog.pg_roles WHERE rolname = session_user";
+
+/// The list is materialized: the function must see the sessions of one user only.
+const END: &str = "WITH ended AS MATERIALIZED (\
+     SELECT pid FROM pg_catalog.pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid() \
+     AND coalesce(backend_type, 'client backend') = 'client backend') \
+     SELECT pid, pg_terminate_backend(pid) FROM ended";
+
+/// The privilege that the master lacks to end the sessions of `user`.
+pub(super) async fn cannot_end(
+    connection: &mut PgConnection,
+    connector: &Connector,
+    user: &str,
+) -> Result<Vec<Finding>, EngineError> {
+    let query = sqlx::query_as::<_, (String, bool)>(MAY_END)
+        .bind(user)
+        .fetch_one(connection);
+    let (master, may) = timeouts::statement(query)
+        .await
+        .map_err(|error| connector.explain("reading who may end sessions", false, error))?;
+    if may {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Finding::lacks(
+        format!("the master {master:?} may not end the sessions of {user:?}"),
+        format!("GRANT pg_signal_backend TO {}", ident(&master)),
+    )])
+}
+
+/// Ends all sessions of `user`; returns their number.
+pub(super) async fn end(
+    connection: &mut PgConnection,
+    connector: &Connector,
+    user: &str,
+) -> Result<usize, EngineError> {
+    let what = "ending the sessions of the standby";
+    let mut ended = BTreeSet::new();
+    let mut open = 0;
+    for _ in 0..ROUNDS {
+        let query = sqlx::query_as::<_, (i32, bool)>(END)
+            .bind(user)
+            .fetch_all(&mut *connection);
+        let found = timeouts::statement(query)
+            .await
+            .map_err(|error| connector.explain(what, false, error))?;
+        if found.is_empty() {
+            return Ok(ended.len());
+        }
+        open = found.len();
+        ended.extend(found.into_iter().map(|(pid, _)| pid));
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(EngineError::Busy {
+        what: what.into(),
+        reason: format!("{open} of {user:?} are still open"),
+    })
 }

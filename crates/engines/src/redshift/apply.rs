@@ -40,6 +40,19 @@ pub(super) async fn apply(
     Ok(())
 }
 
+/// Executes statements that end sessions, while the lease is valid.
+pub(super) async fn end_sessions(
+    admin: &RedshiftAdmin,
+    statements: &[BatchStatement],
+) -> Result<(), EngineError> {
+    let fence = admin.lease().map(Lease::fence_statements);
+    let before = fence.as_ref().map_or(&[][..], |fence| fence);
+    for batch in split_into_batches(statements, before) {
+        submit(admin, &admin.address.database, before, batch).await?;
+    }
+    Ok(())
+}
+
 fn statement(change: &RenderedChange) -> BatchStatement {
     BatchStatement {
         shown: change.shown.clone(),

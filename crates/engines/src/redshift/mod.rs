@@ -32,9 +32,9 @@ use self::connect::DatabaseAddress;
 use self::lock::Lease;
 use self::signin::{pg_probe, secret_probe};
 use super::{
-    Admin, Credentials, Engine, EngineContext, EngineError, InspectRequest, Inspection, LockHolder,
-    MasterRequirement, PairLock, RedshiftOptions, RedshiftProbe, RenderedChange, Session,
-    SignInChecks, SignedIn, Target,
+    Admin, Credentials, Engine, EngineContext, EngineError, Finding, InspectRequest, Inspection,
+    LockHolder, MasterRequirement, PairLock, RedshiftOptions, RedshiftProbe, RenderedChange,
+    Session, SignInChecks, SignedIn, Target,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -327,6 +327,24 @@ impl Admin for RedshiftAdmin {
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
         sessions::of_user(self, user).await
+    }
+
+    /// Only a superuser may end the sessions of another user.
+    async fn cannot_end_sessions(&mut self, user: &str) -> Result<Vec<Finding>, EngineError> {
+        if self.superuser {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Finding::lacks(
+            format!(
+                "the admin {:?} is no superuser, and may not end the sessions of {user:?}",
+                self.user
+            ),
+            format!("ALTER USER {} CREATEUSER", quote::ident(&self.user)),
+        )])
+    }
+
+    async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError> {
+        sessions::end(self, user).await
     }
 
     async fn close(self: Box<Self>) {

@@ -7,6 +7,7 @@
 //! - Older tables (STV_SESSIONS) cut user names at 50 bytes. SYS_SESSION_HISTORY contains the
 //!   user's number, and Redshift Serverless has it too.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -14,11 +15,14 @@ use tokio::time::sleep;
 
 use super::RedshiftAdmin;
 use super::api::{BatchStatement, Row};
+use super::apply::end_sessions;
 use super::quote::literal;
 use crate::{EngineError, Session};
 
 /// Time until a closed session is no longer listed.
 const CLOSING_DELAY: Duration = Duration::from_millis(300);
+/// Rounds until every session has ended.
+const ROUNDS: u32 = 20;
 
 /// The sessions of `user`; `None` if the admin cannot see them.
 pub(super) async fn of_user(
@@ -76,6 +80,41 @@ fn instant(text: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")
         .ok()
         .map(|naive| naive.and_utc())
+}
+
+/// Ends all sessions of `user`; returns their number.
+pub(super) async fn end(admin: &RedshiftAdmin, user: &str) -> Result<usize, EngineError> {
+    let Some(number) = number(admin, user).await? else {
+        return Ok(0);
+    };
+    let query = BatchStatement::plain(format!(
+        "SELECT session_id FROM sys_session_history WHERE status = 'active' AND user_id = '{number}'"
+    ));
+    let mut ended = BTreeSet::new();
+    let mut open = 0;
+    for _ in 0..ROUNDS {
+        let rows = admin.read(std::slice::from_ref(&query)).await?;
+        let ids: Vec<i64> = rows[0]
+            .iter()
+            .filter_map(|row| row.number(0).ok().flatten())
+            .collect();
+        if ids.is_empty() {
+            return Ok(ended.len());
+        }
+        open = ids.len();
+        // The function is one of the leader node, and cannot be applied to the rows of a view.
+        let statements = ids
+            .iter()
+            .map(|id| BatchStatement::plain(format!("SELECT pg_terminate_backend({id})")));
+        let statements: Vec<BatchStatement> = statements.collect();
+        end_sessions(admin, &statements).await?;
+        ended.extend(ids);
+        sleep(CLOSING_DELAY).await;
+    }
+    Err(EngineError::Busy {
+        what: "ending the sessions of the standby".into(),
+        reason: format!("{open} of {user:?} are still open"),
+    })
 }
 
 #[cfg(test)]

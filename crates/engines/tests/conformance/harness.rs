@@ -88,6 +88,11 @@ pub trait Harness: Sync {
         true
     }
 
+    /// Whether the engine can end the sessions of a user.
+    fn ends_sessions(&self) -> bool {
+        true
+    }
+
     /// Whether a run can reuse the admin connection of another.
     fn reuses_connections(&self) -> bool {
         true

@@ -25,6 +25,25 @@ impl Master {
         self.has(&Object::Global, "PROCESS")
     }
 
+    /// Whether it may end the sessions of other users: by a static privilege of MariaDB, a dynamic
+    /// one of MySQL, or SUPER.
+    pub(super) fn ends_sessions(&self) -> bool {
+        ["CONNECTION ADMIN", "SUPER"]
+            .iter()
+            .any(|name| self.has(&Object::Global, name))
+            || self.grants.dynamic.contains_key("CONNECTION_ADMIN")
+    }
+
+    /// Whether it may call RDS's procedure that ends a session, if the server has that.
+    pub(super) fn calls_rds_kill(&self) -> bool {
+        let procedure = Object::Routine {
+            kind: "PROCEDURE".to_owned(),
+            schema: "mysql".to_owned(),
+            name: "rds_kill".to_owned(),
+        };
+        self.has(&procedure, "EXECUTE")
+    }
+
     /// Whether it has the privilege and GRANT OPTION, on the object or above it.
     pub(super) fn may_grant(&self, dialect: &Dialect, object: &Object, name: &str) -> bool {
         let has_each = || diff::all(dialect, object).all(|one| self.has(object, one));

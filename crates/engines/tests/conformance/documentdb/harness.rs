@@ -77,6 +77,10 @@ impl Server {
 
 #[async_trait]
 impl Harness for Server {
+    fn ends_sessions(&self) -> bool {
+        false
+    }
+
     fn reuses_connections(&self) -> bool {
         false
     }

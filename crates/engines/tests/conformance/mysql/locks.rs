@@ -18,6 +18,7 @@ const ALL: u32 = 20;
 pub async fn all(server: &Server) {
     an_application_with_the_lock_prevents_no_run(server).await;
     an_application_with_all_names_is_named_or_ended(server).await;
+    sessions_are_ended_by_the_procedure_of_rds(server).await;
     an_administrator_with_the_lock_may_be_a_run(server).await;
     a_holder_that_the_master_does_not_see_may_be_a_run(server).await;
     a_first_name_taken_during_a_run_stops_its_change(server).await;
@@ -112,15 +113,18 @@ async fn an_application_with_all_names_is_named_or_ended(server: &Server) {
     for number in 1..=ALL {
         take(&mut app, "obstinate", number).await;
     }
-    let mut admin = case.admin().await;
-    let found = holder(admin.lock(&case.pair).await.unwrap());
-    assert_eq!(found.user.as_deref(), Some("obstinate"));
-    assert!(!found.may_be_run);
     let right = match server.flavor {
         Flavor::Mariadb => "CONNECTION ADMIN",
         Flavor::Mysql => "CONNECTION_ADMIN",
     };
     let master = account(MASTER);
+    server
+        .sql(&format!("REVOKE {right} ON *.* FROM {master}"))
+        .await;
+    let mut admin = case.admin().await;
+    let found = holder(admin.lock(&case.pair).await.unwrap());
+    assert_eq!(found.user.as_deref(), Some("obstinate"));
+    assert!(!found.may_be_run);
     server
         .sql(&format!("GRANT {right} ON *.* TO {master}"))
         .await;
@@ -128,6 +132,27 @@ async fn an_application_with_all_names_is_named_or_ended(server: &Server) {
     server
         .sql(&format!("REVOKE {right} ON *.* FROM {master}"))
         .await;
+}
+
+async fn sessions_are_ended_by_the_procedure_of_rds(server: &Server) {
+    let case = Case::new(server, "Rds").await;
+    let lower = make_user(server, "rds", &case.namespace).await;
+    let master = account(MASTER);
+    server
+        .sql(&format!(
+            "CREATE PROCEDURE mysql.rds_kill (thread BIGINT) KILL thread; \
+             GRANT EXECUTE ON PROCEDURE mysql.rds_kill TO {master}"
+        ))
+        .await;
+    let mut admin = case.admin().await;
+    assert_eq!(admin.cannot_end_sessions("Rds").await.unwrap(), []);
+    let _one = server.connect_as(&case.namespace, &case.current).await;
+    let _two = server.connect_as(&case.namespace, &lower).await;
+    let ended = admin.end_sessions("Rds").await.unwrap();
+    assert_eq!(ended, 1, "the process list compares without case");
+    let left = admin.sessions("rds").await.unwrap().unwrap();
+    assert_eq!(left.len(), 1);
+    server.sql("DROP PROCEDURE mysql.rds_kill").await;
 }
 
 async fn an_administrator_with_the_lock_may_be_a_run(server: &Server) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{Admin, EngineError, InspectRequest, Session};
 
@@ -19,6 +20,7 @@ pub async fn all(harness: &dyn Harness) {
     a_released_lock_is_free_at_once(harness).await;
     a_reset_connection_keeps_no_state(harness).await;
     sessions_of_the_standby_are_seen(harness).await;
+    sessions_of_the_standby_only_are_ended(harness).await;
     an_administrator_and_the_master_are_refused(harness).await;
     a_retired_standby_signs_in_after_its_next_password(harness).await;
 }
@@ -172,6 +174,40 @@ async fn sessions_of_the_standby_are_seen(harness: &dyn Harness) {
     assert_eq!(seen[0].user, standby.username);
     drop(session);
     sessions_become(admin.as_mut(), &standby.username, 0).await;
+}
+
+async fn sessions_of_the_standby_only_are_ended(harness: &dyn Harness) {
+    let mut case = Case::new(harness, "ended").await;
+    case.rotate().await;
+    let standby = case.previous.clone().unwrap();
+    let mut admin = case.admin().await;
+    let lacks = admin.cannot_end_sessions(&standby.username).await.unwrap();
+    if !harness.ends_sessions() {
+        assert_eq!(lacks[0].code, Some(Code::DbRefused), "{lacks:?}");
+        return;
+    }
+    for lack in lacks {
+        assert_eq!(lack.code, Some(Code::PrivilegesMissing), "{lack:?}");
+        harness.apply_fix(&case.namespace, &lack.fix.unwrap()).await;
+    }
+    let mut admin = case.admin().await;
+    let left = admin.cannot_end_sessions(&standby.username).await.unwrap();
+    assert_eq!(left, []);
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+    // The sessions of a user that does not exist.
+    assert_eq!(admin.end_sessions("no_such_user").await.unwrap(), 0);
+    let _sessions = [
+        harness.open_session(&case.namespace, &standby).await,
+        harness.open_session(&case.namespace, &standby).await,
+        harness.open_session(&case.namespace, &case.current).await,
+    ];
+    sessions_become(admin.as_mut(), &standby.username, 2).await;
+    let ended = admin.end_sessions(&standby.username).await.unwrap();
+    assert_eq!(ended, 2);
+    sessions_become(admin.as_mut(), &standby.username, 0).await;
+    sessions_become(admin.as_mut(), &case.current.username, 1).await;
+    assert_eq!(admin.end_sessions(&standby.username).await.unwrap(), 0);
+    admin.close().await;
 }
 
 /// Waits for the number of sessions: dropped connections end a little later.
