@@ -95,6 +95,7 @@ async fn rotate(rotator: &Rotator, rotation: &Rotation) -> Result<()> {
         window: None,
         version_id: version_id::manual(),
         force: true,
+        end_sessions: false,
     };
     let Claim::Claimed(claimed) = rotator.claim(rotation, &order).await? else {
         return Err("the run is not ours".into());

@@ -36,6 +36,7 @@ pub(crate) async fn act(
         Action::PutPending { carry } => put_pending(store, request, observation, carry).await,
         Action::LabelPending => label_pending(store, request, observation).await,
         Action::DropPending => drop_pending(store, request, observation).await,
+        Action::EndSessions => end_sessions(observation).await.map(Effect::Done),
         Action::Prove => prove(request, observation).await.map(Effect::Done),
         Action::Promote => promote(store, request, observation).await,
         Action::Converge | Action::Refuse(_) | Action::Done => Ok(Effect::Done(String::new())),
@@ -198,11 +199,28 @@ impl Convergence {
             1 => "1 change".to_owned(),
             n => format!("{n} changes"),
         };
-        Ok(format!(
-            "{count} of {:?}",
-            observation.resolved.pair.standby_user()
-        ))
+        let standby = observation.resolved.pair.standby_user();
+        let detail = format!("{count} of {standby:?}");
+        observation.set_detail = Some(detail.clone());
+        Ok(detail)
     }
+}
+
+async fn end_sessions(observation: &mut Observation) -> Result<String, RotationError> {
+    let standby = observation.resolved.pair.standby_user();
+    let Some(session) = &mut observation.admin else {
+        return Err(internal("the admin connection is missing"));
+    };
+    let ended = session.admin.end_sessions(standby).await;
+    let detail = match ended.map_err(CredentialRole::Master.error())? {
+        1 => format!("ended 1 session of {standby:?}"),
+        n => format!("ended {n} sessions of {standby:?}"),
+    };
+    observation.observed.end_sessions = false;
+    Ok(match &observation.set_detail {
+        Some(changes) => format!("{changes}; {detail}"),
+        None => detail,
+    })
 }
 
 async fn prove(

@@ -30,6 +30,8 @@ pub struct Observed {
     pub proof: Option<bool>,
     /// This attempt changed the standby.
     pub converged: bool,
+    /// The run ends the standby's sessions, and this attempt has not done so yet.
+    pub end_sessions: bool,
 }
 
 /// State of the version of this run in the store.
@@ -123,6 +125,8 @@ pub enum Action {
     DropPending,
     /// Makes the standby equal and sets the pending password.
     Converge,
+    /// Ends the sessions of the standby, which has the pending password.
+    EndSessions,
     /// Signs in as the standby and compares the pair again.
     Prove,
     /// Moves AWSCURRENT from the observed version to the version of this run.
@@ -281,6 +285,7 @@ fn finish(o: &Observed) -> Action {
     match (o.standby.equal && o.standby.has_password, o.proof) {
         (false, _) if o.converged => Action::Refuse(Refusal::StillDiffers),
         (false, _) => Action::Converge,
+        (true, _) if o.end_sessions => Action::EndSessions,
         (true, None) => Action::Prove,
         (true, Some(_)) => Action::Promote,
     }
@@ -302,10 +307,33 @@ mod tests {
             },
             proof: None,
             converged: false,
+            end_sessions: false,
         };
         assert_eq!(decide(&observed), Action::Converge);
         observed.converged = true;
         assert_eq!(decide(&observed), Action::Refuse(Refusal::StillDiffers));
+    }
+
+    #[test]
+    fn sessions_end_after_the_change_and_before_the_flip() {
+        let mut observed = Observed {
+            own: Own::Pending(Content::Fits),
+            elsewhere: Elsewhere::Nothing,
+            guards: Guards::default(),
+            standby: Standby {
+                equal: true,
+                has_password: false,
+            },
+            proof: None,
+            converged: false,
+            end_sessions: true,
+        };
+        assert_eq!(decide(&observed), Action::Converge);
+        // Also if an interrupted run had set the password.
+        observed.standby.has_password = true;
+        assert_eq!(decide(&observed), Action::EndSessions);
+        observed.end_sessions = false;
+        assert_eq!(decide(&observed), Action::Prove);
     }
 
     #[test]

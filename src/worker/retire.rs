@@ -92,6 +92,7 @@ impl WindowRunner {
             own: version_id::manual(),
             may_exist: false,
             force: false,
+            end_sessions: false,
             window: None,
             last_flip: memory.last_flip,
             retired: false,

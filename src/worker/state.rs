@@ -50,6 +50,13 @@ pub struct WorkerState {
     sessions: Arc<RwLock<HashMap<String, usize>>>,
 }
 
+/// Options of a manual run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RotateOptions {
+    pub force: bool,
+    pub end_sessions: bool,
+}
+
 impl WorkerState {
     #[must_use]
     pub fn new(runner: WindowRunner, rotations: Vec<Rotation>, metrics: Metrics) -> Self {
@@ -186,7 +193,7 @@ impl WorkerState {
     pub async fn rotate(
         &self,
         rotation: Arc<Rotation>,
-        force: bool,
+        options: RotateOptions,
         reason: Option<String>,
         key: Option<&str>,
     ) -> Result<Run, RotationError> {
@@ -196,7 +203,8 @@ impl WorkerState {
             window: None,
             version_id: key
                 .map_or_else(version_id::manual, |k| version_id::keyed(&rotation.name, k)),
-            force,
+            force: options.force,
+            end_sessions: options.end_sessions,
         };
         let rotator = &self.runner.rotator;
         if key.is_some()

@@ -156,6 +156,7 @@ impl WindowRunner {
             window: Some(window),
             version_id,
             force: false,
+            end_sessions: false,
         };
         match self.rotator.claim(rotation, &order).await {
             Ok(Claim::Claimed(claimed)) => {
@@ -236,6 +237,7 @@ impl WindowRunner {
             window: Some(window),
             version_id: version_id::scheduled(&rotation.secret, window.opens),
             force: false,
+            end_sessions: false,
         }
     }
 

@@ -16,7 +16,7 @@ use super::view::confirm::ConfirmPage;
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::{Caller, RotationPath, audit, check_reason};
-use crate::worker::state::WorkerState;
+use crate::worker::state::{RotateOptions, WorkerState};
 
 /// The fields of the form, besides its CSRF token.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -109,9 +109,12 @@ async fn run_action(
     match action {
         Action::Rotate => {
             let key = form.key.map(|key| key.to_string());
-            let force = form.force.is_some();
+            let options = RotateOptions {
+                force: form.force.is_some(),
+                end_sessions: false,
+            };
             state
-                .rotate(rotation.clone(), force, reason, key.as_deref())
+                .rotate(rotation.clone(), options, reason, key.as_deref())
                 .await?;
         }
         Action::Rollback => drop(state.roll_back(rotation.clone(), reason).await?),

@@ -47,10 +47,12 @@ impl FromRequestParts<WorkerState> for RotationPath {
 /// A run on demand. Every field is optional.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"force": false, "reason": "deploy 4711"}))]
+#[schema(example = json!({"force": false, "end_sessions": false, "reason": "deploy 4711"}))]
 pub struct RotateRequest {
     /// Rotate even inside `min_interval` or while the standby is in use.
     pub force: bool,
+    /// End the standby's open sessions after its new password is set, even if it is in use.
+    pub end_sessions: bool,
     /// The reason, for the journal and the log.
     #[schema(max_length = 1000)]
     pub reason: Option<String>,

@@ -26,7 +26,7 @@ use crate::journal::Run;
 use crate::rotation::commands::check::Report;
 use crate::rotation::commands::plan::Plan;
 use crate::rotation::commands::rollback::RollbackResult;
-use crate::worker::state::WorkerState;
+use crate::worker::state::{RotateOptions, WorkerState};
 use crate::worker::views::RotationView;
 
 /// Every rotation that the token sees, as `twinkey status --json`.
@@ -76,14 +76,19 @@ pub async fn rotate(
 ) -> Result<Response, ApiError> {
     let request: RotateRequest = parse_body(body)?;
     let key = idempotency_key(&headers)?;
+    let options = RotateOptions {
+        force: request.force,
+        end_sessions: request.end_sessions,
+    };
     let started = state
-        .rotate(rotation.clone(), request.force, request.reason.clone(), key)
+        .rotate(rotation.clone(), options, request.reason.clone(), key)
         .await
         .map_err(ApiError::from);
-    let action = if request.force {
-        "rotate, by force"
-    } else {
-        "rotate"
+    let action = match (request.force, request.end_sessions) {
+        (false, false) => "rotate",
+        (true, false) => "rotate, by force",
+        (false, true) => "rotate, ending sessions",
+        (true, true) => "rotate, by force, ending sessions",
     };
     audit(
         &caller,

@@ -81,6 +81,7 @@ async fn finish(context: &Context, rotation: &Rotation, quiet: bool) -> Result<(
         window: None,
         version_id: version_id::manual(),
         force: false,
+        end_sessions: false,
     };
     let run = rotate::run_locally(context, rotation, order, quiet).await?;
     match run.error {

@@ -28,6 +28,9 @@ pub(in crate::cli) struct Args {
     /// Rotate even inside min_interval or while the standby is in use
     #[arg(long)]
     force: bool,
+    /// End the standby's open sessions after its new password is set
+    #[arg(long)]
+    end_sessions: bool,
     /// Reason, for the journal
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -47,6 +50,7 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
                     window: None,
                     version_id: version_id::manual(),
                     force: args.force,
+                    end_sessions: args.end_sessions,
                 };
                 run_locally(context, rotation, order, args.json).await
             })
@@ -105,7 +109,11 @@ pub(in crate::cli) async fn run_locally(
 
 /// Starts the run in a worker and prints its steps; interrupting this does not stop the run.
 async fn run_in_worker(worker: &RemoteWorker, args: &Args) -> Result<Run, Failure> {
-    let request = serde_json::json!({ "force": args.force, "reason": args.reason });
+    let mut request = serde_json::json!({ "force": args.force, "reason": args.reason });
+    // A worker of version 0.1 refuses unknown fields.
+    if args.end_sessions {
+        request["end_sessions"] = true.into();
+    }
     let path = ["rotations", args.name.as_str(), "rotate"];
     let mut run: Run = worker.post(&path, &request).await?;
     let id = run.id.to_string();

@@ -36,6 +36,7 @@ impl Rotator {
             own: version_id::manual(),
             may_exist: false,
             force: false,
+            end_sessions: false,
             window: None,
             last_flip: memory.last_flip,
             // A worker that exits after it locked a user may not have recorded that.

@@ -240,7 +240,9 @@ fn no_guard_lets_an_effect_through() {
                     [(false, false), (false, true), (true, false), (true, true)]
                 {
                     for proof in [None, Some(false), Some(true)] {
-                        for converged in [false, true] {
+                        for (converged, end_sessions) in
+                            [(false, false), (true, false), (false, true), (true, true)]
+                        {
                             let action = decide(&Observed {
                                 own: *own,
                                 elsewhere: *elsewhere,
@@ -251,6 +253,7 @@ fn no_guard_lets_an_effect_through() {
                                 },
                                 proof,
                                 converged,
+                                end_sessions,
                             });
                             count += 1;
                             let effect = matches!(
@@ -258,6 +261,7 @@ fn no_guard_lets_an_effect_through() {
                                 Action::PutPending { .. }
                                     | Action::LabelPending
                                     | Action::Converge
+                                    | Action::EndSessions
                                     | Action::Promote
                             );
                             assert!(!effect || always.is_empty(), "{own:?} {guards:?}");
@@ -270,6 +274,7 @@ fn no_guard_lets_an_effect_through() {
                             if action == Action::Promote {
                                 assert_eq!(*own, Own::Pending(Content::Fits));
                                 assert!(equal && has_password && proof == Some(true));
+                                assert!(!end_sessions, "the sessions are still open");
                             }
                         }
                     }

@@ -197,12 +197,18 @@ pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -
             },
             proof: None,
             converged: false,
+            end_sessions: ends_sessions(own),
         },
         converging: 0,
         steps: 0,
     };
     observe_standby(world, &mut run);
     run
+}
+
+/// Whether the run of this version ends the sessions of the standby: every second one does.
+pub(super) const fn ends_sessions(own: usize) -> bool {
+    own % 2 == 0
 }
 
 pub(super) fn observe_standby<const VERSIONS: usize>(world: &World<VERSIONS>, run: &mut Run) {
@@ -348,9 +354,16 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
             if run.converging == 3 {
                 run.converging = 0;
                 run.observed.converged = true;
+                run.observed.end_sessions = ends_sessions(run.own);
                 observe_standby(&changed, &mut run);
             }
             next.extend([(changed, Some(run)), (changed, None)]);
+        }
+        Action::EndSessions => {
+            let standby = run.observed.standby;
+            assert!(standby.equal && standby.has_password, "before the password");
+            run.observed.end_sessions = false;
+            next.extend([(world, Some(run)), (world, None)]);
         }
         Action::Prove => {
             observe_standby(&world, &mut run);

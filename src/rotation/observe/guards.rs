@@ -68,6 +68,7 @@ pub(super) fn set_guards(
     guards.too_soon = observation.not_before.is_some() && !request.force;
     guards.standby_in_use = request.rotation.in_use != InUse::Ignore
         && !request.force
+        && !request.end_sessions
         && observation.sessions.as_ref().is_some_and(|s| !s.is_empty());
     check_window(request, observation, now);
 }

@@ -134,7 +134,12 @@ async fn inspect(
     };
     let (description, compared) = tokio::join!(
         describe(store, request),
-        compare_pair(&mut *opened.session.admin, &inspect, false),
+        compare_pair(
+            &mut *opened.session.admin,
+            &inspect,
+            false,
+            request.end_sessions
+        ),
     );
     match description {
         Ok(description) => Ok(Inspected {
@@ -203,7 +208,8 @@ async fn compare_again(
         thorough: !request.lock,
     };
     let converged = observation.observed.converged;
-    let compared = compare_pair(&mut *session.admin, &inspect, converged).await?;
+    let end = request.end_sessions;
+    let compared = compare_pair(&mut *session.admin, &inspect, converged, end).await?;
     set_pair_state(request, observation, compared);
     Ok(())
 }

@@ -27,6 +27,9 @@ pub struct RunRequest<'a> {
     pub may_exist: bool,
     /// Overrides `min_interval` and the standby-in-use guard.
     pub force: bool,
+    /// Ends the sessions of the standby after its password was set, and overrides the
+    /// standby-in-use guard.
+    pub end_sessions: bool,
     /// `None` for a manual run.
     pub window: Option<Window>,
     /// The last move of AWSCURRENT in the journal.
@@ -70,6 +73,8 @@ pub(crate) struct Observation {
     pub pending_error: Option<EngineError>,
     /// The sign-in that followed the change of the password; the step `test` consumes it.
     pub proof: Option<Result<SignedIn, EngineError>>,
+    /// What the step `set` did so far.
+    pub set_detail: Option<String>,
     /// The earliest start that `min_interval` permits, if it is in the future.
     pub not_before: Option<DateTime<Utc>>,
     /// Counts this run against the limit of the host.
@@ -102,6 +107,7 @@ impl Observation {
             master_error: None,
             pending_error: None,
             proof: None,
+            set_detail: None,
             not_before: None,
             permit,
             observed: Observed {
@@ -114,6 +120,7 @@ impl Observation {
                 },
                 proof: None,
                 converged: false,
+                end_sessions: request.end_sessions,
             },
         }
     }

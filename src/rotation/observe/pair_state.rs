@@ -3,6 +3,7 @@
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::proof::prove;
 use crate::rotation::observe::resolve::{ResolvedSecret, credentials};
+use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
 use twinkey_engines::{
     Admin, EngineError, InspectRequest, Inspection, Session, SignInChecks, Target,
@@ -18,6 +19,7 @@ pub(super) struct PairState {
 /// Compares a pair and reads the sessions of the standby.
 ///
 /// `converged` skips the sessions: this attempt changed the standby, so they were read before.
+/// `end_sessions` adds what prevents the end of the sessions to the inspection.
 ///
 /// # Errors
 /// Errors of the engine.
@@ -25,9 +27,19 @@ pub(super) async fn compare_pair(
     admin: &mut dyn Admin,
     inspect: &InspectRequest<'_>,
     converged: bool,
+    end_sessions: bool,
 ) -> Result<PairState, RotationError> {
     let failed = CredentialRole::Master.error();
-    let inspection = admin.inspect(inspect).await.map_err(&failed)?;
+    let mut inspection = admin.inspect(inspect).await.map_err(&failed)?;
+    if end_sessions && inspection.standby_exists {
+        let standby = inspect.pair.standby_user();
+        let reasons = admin.cannot_end_sessions(standby).await.map_err(&failed)?;
+        let (missing, others): (Vec<_>, Vec<_>) = reasons
+            .into_iter()
+            .partition(|reason| reason.code == Some(Code::PrivilegesMissing));
+        inspection.missing.extend(missing);
+        inspection.findings.extend(others);
+    }
     let sessions = if !inspection.standby_exists {
         Some(Some(Vec::new()))
     } else if converged {

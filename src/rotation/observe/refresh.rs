@@ -64,7 +64,7 @@ pub(crate) async fn verify_standby(
     };
     let probes = SignInChecks::probes(&request.rotation.probe);
     let (compared, proof) = tokio::join!(
-        compare_pair(&mut *session.admin, &inspect, true),
+        compare_pair(&mut *session.admin, &inspect, true, false),
         prove(
             &observation.resolved,
             &observation.master.target,

@@ -54,6 +54,8 @@ pub struct Order {
     pub window: Option<Window>,
     pub version_id: VersionId,
     pub force: bool,
+    /// See [`RunRequest::end_sessions`].
+    pub end_sessions: bool,
 }
 
 impl Rotator {
@@ -128,6 +130,7 @@ impl Rotator {
             own: order.version_id.clone(),
             may_exist: run.attempt > 1,
             force: order.force,
+            end_sessions: order.end_sessions,
             window: order.window,
             last_flip,
             retired: false,

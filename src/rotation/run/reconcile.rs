@@ -45,7 +45,7 @@ impl Action {
             Self::PutPending { .. } | Self::LabelPending | Self::DropPending => {
                 Some(StepName::Create)
             }
-            Self::Converge => Some(StepName::Set),
+            Self::Converge | Self::EndSessions => Some(StepName::Set),
             Self::Prove => Some(StepName::Test),
             Self::Promote => Some(StepName::Finish),
             Self::Refuse(_) | Self::Done => None,
@@ -137,6 +137,10 @@ async fn perform(
     if action == Action::Converge {
         return converge(store, request, observation).await;
     }
+    // AWSCURRENT may have moved onto the standby, whose sessions are then those of applications.
+    if action == Action::EndSessions && !confirm_current(store, request, observation).await? {
+        return Ok(ALREADY_PROMOTED.into());
+    }
     match act(store, request, observation, action).await? {
         Effect::Done(detail) => Ok(detail),
         Effect::Conflict(detail) => {
@@ -161,6 +165,7 @@ async fn converge(
         return Ok(ALREADY_PROMOTED.into());
     }
     let detail = convergence.apply(observation, &rendered?).await?;
+    observation.observed.end_sessions = request.end_sessions;
     verify_standby(request, observation).await?;
     Ok(detail)
 }

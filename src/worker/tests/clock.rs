@@ -6,6 +6,7 @@ use super::*;
 use crate::journal::Trigger;
 use crate::rotation::event::{Event, Received};
 use crate::schedule::Window;
+use crate::worker::state::RotateOptions;
 use RunState::{Deferred, Failed, Missed};
 
 const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
@@ -197,7 +198,7 @@ async fn a_manual_run_after_a_window_does_not_make_it_missed() {
     let rotation = worker.state.rotation("orders").unwrap();
     worker
         .state
-        .rotate(rotation, false, None, None)
+        .rotate(rotation, RotateOptions::default(), None, None)
         .await
         .unwrap();
     let mut events = worker.state.runner.rotator.events.subscribe();

@@ -241,6 +241,7 @@ async fn rotate(rotator: Rotator, rotation: Rotation, done: Arc<AtomicUsize>, re
             window: None,
             version_id: version_id::manual(),
             force: false,
+            end_sessions: false,
         };
         if rotator.not_too_soon(&rotation, &order).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;

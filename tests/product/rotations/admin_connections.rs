@@ -74,6 +74,7 @@ impl AdminFixture {
             window: None,
             version_id: version_id::manual(),
             force,
+            end_sessions: false,
         };
         let rotation = &self.rotations[pair];
         let Claim::Claimed(claimed) = self.rotator.claim(rotation, &order).await.unwrap() else {

@@ -1,5 +1,6 @@
 //! Rotations that succeed, retirement, and reuse of admin connections.
 
 mod admin_connections;
+mod end_sessions;
 mod retire;
 mod three_in_a_row;

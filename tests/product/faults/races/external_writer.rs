@@ -99,6 +99,7 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
         window: None,
         version_id: version_id::manual(),
         force: false,
+        end_sessions: false,
     };
     let rotation = &settings.rotations[0];
     let Claim::Claimed(claimed) = rotator.claim(rotation, &order).await.unwrap() else {

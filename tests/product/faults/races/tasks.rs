@@ -141,6 +141,7 @@ impl RaceFixture {
             }),
             version_id: version_id::scheduled(&description.arn, opens),
             force: false,
+            end_sessions: false,
         }
     }
 
@@ -177,6 +178,7 @@ impl RaceFixture {
                     own: version_id::manual(),
                     may_exist: false,
                     force: false,
+                    end_sessions: false,
                     window: None,
                     last_flip: None,
                     retired: false,
@@ -275,6 +277,7 @@ impl RaceFixture {
             window: None,
             version_id,
             force: false,
+            end_sessions: false,
         };
         let run = self.runs(0, pair, &manual(version_id::manual())).await;
         if let Some(why) = &run.error {

@@ -3,7 +3,9 @@
 use super::{End, Fate, LOST_ANSWERS, LockState, Worker};
 use crate::rotation::decide::{Action, Content, Elsewhere, Own, Refusal, decide};
 use crate::rotation::model::interleavings::shared_state::SharedState;
-use crate::rotation::model::world::{Late, Run, Value, Write, converge, observe_standby};
+use crate::rotation::model::world::{
+    Late, Run, Value, Write, converge, ends_sessions, observe_standby,
+};
 
 impl Worker {
     pub(super) fn act(
@@ -43,6 +45,7 @@ impl Worker {
                 self.run = Some(run);
                 return Ok(format!("proves: {:?}", run.observed.proof));
             }
+            Action::EndSessions => return Ok(self.end_sessions(at, shared)),
             Action::Converge => return self.converge(at, shared, fate),
             Action::PutPending { carry } => {
                 let carried = match (carry, shared.world.pending) {
@@ -68,6 +71,21 @@ impl Worker {
         };
         self.write(at, shared, write, fate);
         Ok(format!("{write:?}, {fate:?}"))
+    }
+
+    /// Ends the sessions of the standby, after it confirmed that it still is one.
+    fn end_sessions(&mut self, at: usize, shared: &mut SharedState) -> String {
+        let mut run = self.run.unwrap();
+        if shared.world.current == self.own {
+            run.observed.own = Own::Current;
+        } else if shared.world.current == run.from {
+            run.observed.end_sessions = false;
+        } else {
+            self.finish(at, shared, End::LostRace);
+            return "finds AWSCURRENT moved before it ends sessions".into();
+        }
+        self.run = Some(run);
+        "ends the sessions".into()
     }
 
     fn write(&mut self, at: usize, shared: &mut SharedState, write: Write, fate: Fate) {
@@ -191,6 +209,7 @@ impl Worker {
         if run.converging == 3 {
             run.converging = 0;
             run.observed.converged = true;
+            run.observed.end_sessions = ends_sessions(self.own);
             self.confirmed = false;
             observe_standby(&shared.world, &mut run);
         }
