@@ -235,8 +235,12 @@ async fn prove(
     let proof = match observation.proof.take() {
         Some(proof) => proof,
         None => {
-            let probes = SignInChecks::probes(&request.rotation.probe);
-            proof::prove(resolved, &observation.master.target, &standby, probes).await
+            let inspection = observation.inspection.as_ref();
+            let checks = SignInChecks {
+                role: inspection.and_then(|i| i.session_role.as_deref()),
+                ..SignInChecks::probes(&request.rotation.probe)
+            };
+            proof::prove(resolved, &observation.master.target, &standby, checks).await
         }
     };
     match proof {

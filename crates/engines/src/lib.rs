@@ -101,6 +101,8 @@ pub struct SignInChecks<'a> {
     pub probes: &'a [String],
     /// Read [`SignedIn::server_identity`].
     pub identity: bool,
+    /// The role that the session must have: see [`Inspection::session_role`].
+    pub role: Option<&'a str>,
 }
 
 impl<'a> SignInChecks<'a> {
@@ -110,6 +112,7 @@ impl<'a> SignInChecks<'a> {
         Self {
             probes,
             identity: false,
+            role: None,
         }
     }
 }
@@ -138,6 +141,9 @@ pub struct Inspection {
     /// Disables the standby's sign-in until it gets a password again. Privileges and sessions stay.
     /// Empty where there is no standby, or it cannot sign in already.
     pub retire: Vec<Change>,
+    /// The role that a new session of the standby must have, where users and roles of sessions
+    /// differ. A sign-in proves it with [`SignInChecks::role`].
+    pub session_role: Option<String>,
     /// Whether every stored hash of the standby matches [`InspectRequest::password`]. A sign-in
     /// proves one account only; where a user has several, this covers the others. `None` where the
     /// stored form cannot be read, or the request has no password.

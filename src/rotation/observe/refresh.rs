@@ -62,14 +62,21 @@ pub(crate) async fn verify_standby(
         password: Some(document.password()),
         thorough: !request.lock,
     };
-    let probes = SignInChecks::probes(&request.rotation.probe);
+    let role = observation
+        .inspection
+        .as_ref()
+        .and_then(|i| i.session_role.clone());
+    let checks = SignInChecks {
+        role: role.as_deref(),
+        ..SignInChecks::probes(&request.rotation.probe)
+    };
     let (compared, proof) = tokio::join!(
         compare_pair(&mut *session.admin, &inspect, true, false),
         prove(
             &observation.resolved,
             &observation.master.target,
             &standby,
-            probes
+            checks
         ),
     );
     observation.proof = Some(proof);

@@ -2,5 +2,6 @@
 
 mod admin_connections;
 mod end_sessions;
+mod other_tools;
 mod retire;
 mod three_in_a_row;

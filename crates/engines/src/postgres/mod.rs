@@ -60,7 +60,7 @@ impl Engine for Postgres {
         let connector = Connector::new(target, credentials)?;
         let signing_in = async {
             let mut connection = connector.connect().await?;
-            let user = session_user(&mut connection, &connector).await?;
+            let user = session_user(&mut connection, &connector, checks.role).await?;
             let server_identity = if checks.identity {
                 identity(&mut connection, &connector).await?
             } else {
@@ -104,14 +104,27 @@ impl Engine for Postgres {
     }
 }
 
-/// The user that signed in.
+/// The user that signed in. Its session must have `role`, if one is given.
 async fn session_user(
     connection: &mut PgConnection,
     connector: &Connector,
+    role: Option<&str>,
 ) -> Result<String, EngineError> {
-    scalar(connection, "SELECT session_user::text")
+    let query = sqlx::raw_sql("SELECT session_user::text, current_user::text");
+    let (user, current): (String, String) = timeouts::statement(query.fetch_one(connection))
         .await
-        .map_err(|error| connector.explain("reading the signed-in user", false, error))
+        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .map_err(|error| connector.explain("reading the signed-in user", false, error))?;
+    match role {
+        Some(role) if role != current => Err(EngineError::Refused {
+            what: format!("the role of a session of {user:?}"),
+            reason: format!("it is {current:?}; sessions of the base user have {role:?}"),
+            hint: format!(
+                "compare the role settings of both users (\\drds) and grant {role:?} to the base user with SET"
+            ),
+        }),
+        _ => Ok(user),
+    }
 }
 
 /// `160004`, as the server reported it at the sign-in.

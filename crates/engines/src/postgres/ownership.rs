@@ -67,6 +67,7 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         let revoked = grant.object.is_some();
         (what, grant.held, revoked, grant.missing.clone())
     });
+    let works_as = facts.session_role(pair, Some(&facts.database));
     let own_memberships = facts
         .memberships
         .iter()
@@ -75,12 +76,12 @@ pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             let fix = membership_for_base(m, facts, pair);
             (
                 format!("membership in {:?}", m.role),
-                m.held,
+                m.held || !m.admin && m.role == works_as,
                 true,
                 Some(fix),
             )
         });
-    let inert = facts.becomes_base(pair);
+    let inert = facts.works_as_base(pair);
     own_grants
         .chain(own_memberships)
         .map(|(what, held, revoked, missing)| {
@@ -201,6 +202,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             )
         })
         .collect();
+    all.extend(owner_rights(facts, pair));
     let with_grant = facts
         .obstacles
         .iter()
@@ -226,13 +228,38 @@ pub(super) fn missing(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     all
 }
 
+/// ADMIN OPTION on the owner roles that get objects of the clone.
+fn owner_rights(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    let owned = facts.owned.iter();
+    let owners: BTreeSet<&str> = owned
+        .map(|owned| facts.session_role(pair, Some(&owned.database)))
+        .filter(|owner| {
+            let rights = facts.rights_on(owner, pair);
+            *owner != pair.base && !rights.admin && !(rights.usage && rights.set)
+        })
+        .collect();
+    let needed = facts.version >= 160_000 && !facts.master.superuser;
+    let master = &facts.master.name;
+    owners
+        .into_iter()
+        .filter(|_| needed)
+        .map(|owner| {
+            Finding::lacks(
+                format!("the master {master:?} has no ADMIN OPTION on {owner:?}, the role of the base user's sessions, which becomes the owner of the clone's objects"),
+                format!("GRANT {} TO {} WITH ADMIN OPTION", ident(owner), ident(master)),
+            )
+        })
+        .collect()
+}
+
 fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
     let mut changes = Vec::new();
     let grants = facts
         .grants
         .iter()
         .filter(|grant| grant.database == database);
-    let (mut needs_base, mut needs_clone) = (false, false);
+    let owner = facts.session_role(pair, Some(database));
+    let (mut needs_base, mut hands_over) = (false, false);
     if pair.active == PairMember::Base {
         for grant in grants.filter(|grant| revocable(grant, facts, pair)) {
             if let Some(object) = &grant.object {
@@ -246,21 +273,28 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
         }
     }
     if let Some(Owned { count, .. }) = facts.owned.iter().find(|owned| owned.database == database) {
-        (needs_base, needs_clone) = (true, true);
-        let (base, clone) = (ident(&pair.base), ident(&pair.clone));
+        hands_over = true;
         changes.push(Change::plain(
             ChangeKind::Ownership,
-            format!("REASSIGN OWNED BY {clone} TO {base}"),
+            format!(
+                "REASSIGN OWNED BY {} TO {}",
+                ident(&pair.clone),
+                ident(owner)
+            ),
             format!("{count} object(s) belong to the clone; the base user could not alter them"),
         ));
     }
-    let borrow_clone = needs_clone && !facts.over_clone.usage;
-    let borrow_base = needs_base && !(facts.over_base.usage && facts.over_base.set);
-    if borrow_clone {
+    if hands_over && !facts.over_clone.usage {
         wrap(&mut changes, facts, &pair.clone, facts.over_clone);
     }
-    if borrow_base {
+    let is_base = owner == pair.base;
+    let lacks = |rights: RoleRights| !(rights.usage && rights.set);
+    if (needs_base || hands_over && is_base) && lacks(facts.over_base) {
         wrap(&mut changes, facts, &pair.base, facts.over_base);
+    }
+    let over_owner = facts.rights_on(owner, pair);
+    if hands_over && !is_base && lacks(over_owner) {
+        wrap(&mut changes, facts, owner, over_owner);
     }
     changes
 }

@@ -1,8 +1,8 @@
 //! Findings before a run, and privileges that the master lacks: pure.
 
-use super::inspect::Facts;
+use super::inspect::{Facts, RoleChoice};
 use super::plan::attributes;
-use super::quote::ident;
+use super::quote::{ident, literal};
 use crate::{Finding, PostgresOptions, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, PairMember};
@@ -132,13 +132,52 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
                 )),
             )
         });
-    } else if options.set_role && !facts.becomes_base(pair) {
+    } else if options.set_role && !facts.works_as_base(pair) {
         all.push(Finding::new(
             Severity::Note,
-            "sessions of the clone do not become the base user yet; they will once the clone has been the standby".into(),
+            "sessions of the clone do not have the role of the base user's yet; they will once the clone has been the standby".into(),
             None,
         ));
     }
+    all.extend(
+        facts
+            .role_choices
+            .iter()
+            .filter_map(|choice| role_of_clone(choice, facts, pair)),
+    );
+}
+
+/// A role of the active clone whose privileges the base user's sessions lack.
+fn role_of_clone(choice: &RoleChoice, facts: &Facts, pair: &Pair) -> Option<Finding> {
+    let database = choice.database.as_deref();
+    let works_as = facts.session_role(pair, database);
+    let is_clones = choice.of.as_ref() == Some(&pair.clone);
+    let is_kept = choice.held || [works_as, &pair.base, "none"].contains(&choice.role.as_str());
+    if !is_clones || is_kept {
+        return None;
+    }
+    let (role, base) = (ident(&choice.role), ident(&pair.base));
+    let scope = database.map_or_else(String::new, |d| format!(" IN DATABASE {}", ident(d)));
+    let set = format!(
+        "ALTER ROLE {base}{scope} SET role TO {}",
+        literal(&choice.role)
+    );
+    let fix = if choice.usable {
+        set
+    } else {
+        format!("GRANT {role} TO {base}; {set}")
+    };
+    Some(Finding {
+        code: Some(Code::PrivilegesDiffer),
+        ..Finding::new(
+            Severity::Error,
+            format!(
+                "sessions of the active clone have the role {:?}, those of the base user {works_as:?}, which lacks its privileges",
+                choice.role
+            ),
+            Some(fix),
+        )
+    })
 }
 
 /// Privileges that the master lacks for the changes.

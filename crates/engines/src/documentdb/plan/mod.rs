@@ -29,6 +29,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         .map(|active| set_password(facts, pair, active))
         .collect();
     Inspection {
+        session_role: None,
         server: format!("MongoDB-compatible {}", facts.version),
         // If users are unreadable, the run is refused anyway.
         standby_exists: facts.users.is_none() || users.standby.is_some(),

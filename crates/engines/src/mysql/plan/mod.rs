@@ -33,6 +33,7 @@ const NO_PASSWORD_MARIADB: &str = "invalid";
 pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> Inspection {
     let steps = steps(facts, pair);
     Inspection {
+        session_role: None,
         server: facts.dialect.text.clone(),
         // Without the right to read accounts this is unknown, and the run is refused.
         standby_exists: !facts.readable || !facts.standby.is_empty(),

@@ -35,8 +35,17 @@ WITH me AS (
     LEFT JOIN pg_catalog.pg_database b ON b.oid = d.dbid
     WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
         AND d.refobjid = ANY (ARRAY (SELECT oid FROM pair WHERE is_clone))
+), choice AS (
+    -- Roles that `ALTER ROLE … SET role` and `ALTER DATABASE … SET role` choose for sessions.
+    SELECT s.setrole, d.datname, substr(v.setting, 6) AS value
+    FROM pg_catalog.pg_db_role_setting s
+    CROSS JOIN LATERAL unnest(s.setconfig) v(setting)
+    LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+    WHERE (s.setrole = 0 OR s.setrole = ANY (ARRAY (SELECT oid FROM pair)))
+        AND (s.setdatabase = 0 OR d.oid IS NOT NULL)
+        AND v.setting LIKE 'role=%'
 ), power AS (
-    SELECT p.is_clone, json_build_object(
+    SELECT p.oid, json_build_object(
         'admin', coalesce((
             SELECT bool_or(m.admin_option) FROM pg_catalog.pg_auth_members m, me
             WHERE m.roleid = p.oid AND m.member = me.oid), false)
@@ -51,16 +60,18 @@ WITH me AS (
             FROM pg_catalog.pg_auth_members m, me
             WHERE m.roleid = p.oid AND m.member = me.oid AND m.grantor = me.oid)
     ) AS doc
-    FROM pair p
+    FROM pg_catalog.pg_roles p
+    WHERE p.oid = ANY (ARRAY (SELECT oid FROM pair
+        UNION SELECT r.oid FROM choice JOIN pg_catalog.pg_roles r ON r.rolname = choice.value))
 )
 SELECT json_build_object(
     'version', current_setting('server_version_num')::int,
     'version_text', current_setting('server_version'),
     'database', current_database(),
     'master', (SELECT doc FROM role JOIN me USING (oid)),
-    'over_base', coalesce((SELECT doc FROM power WHERE NOT is_clone),
+    'over_base', coalesce((SELECT power.doc FROM power JOIN pair USING (oid) WHERE NOT is_clone),
         '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
-    'over_clone', coalesce((SELECT doc FROM power WHERE is_clone),
+    'over_clone', coalesce((SELECT power.doc FROM power JOIN pair USING (oid) WHERE is_clone),
         '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
     'base', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE NOT pair.is_clone),
     'clone', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE pair.is_clone),
@@ -107,6 +118,19 @@ SELECT json_build_object(
             'values', setconfig) ORDER BY rolname, datname NULLS FIRST)
         FROM config), '[]'),
     -- All settings are read only if the pair has one besides `role`, which every user may set.
+    'role_choices', coalesce((
+        SELECT json_agg(json_build_object(
+            'of', p.rolname, 'database', c.datname, 'role', c.value,
+            'usable', coalesce(pg_has_role(b.oid, r.oid, '{set_mode}'), false),
+            'held', coalesce(pg_has_role(b.oid, r.oid, 'USAGE'), false),
+            'rights', coalesce(power.doc,
+                '{"admin":false,"usage":false,"set":false,"own_grant":null}'))
+            ORDER BY p.rolname, c.datname)
+        FROM choice c
+        LEFT JOIN pair p ON p.oid = c.setrole
+        LEFT JOIN pair b ON NOT b.is_clone
+        LEFT JOIN pg_catalog.pg_roles r ON r.rolname = c.value AND c.value <> 'none'
+        LEFT JOIN power ON power.oid = r.oid), '[]'),
     'unsettable', coalesce((
         SELECT json_agg(DISTINCT s.name)
         FROM setting s

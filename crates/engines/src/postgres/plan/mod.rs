@@ -1,8 +1,8 @@
 //! Changes from facts: pure.
 //!
 //! The clone is a member of the base user, and its sessions become the base user at sign-in (`ALTER
-//! ROLE clone SET role = 'base'`). The base user owns the objects and holds the privileges, so the
-//! two users cannot diverge, whichever is active.
+//! ROLE clone SET role = 'base'`), or the owner role that an administrator chose for the base user's
+//! sessions. So both users own the same objects and have the same privileges, whichever is active.
 //!
 //! # Failure modes
 //! - A change affects the active user of a running application: statements about a role's own state
@@ -62,6 +62,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         differences,
         set_password: vec![set_password(facts, pair)],
         retire: retire(facts, pair),
+        session_role: Some(settings::session_role(facts, pair, options)),
         // A role has one password, which the sign-in tests.
         holds_password: None,
         findings,

@@ -4,7 +4,7 @@
 //! - The master may not set a parameter, and the run fails in its middle: a statement that the master
 //!   may not execute is a missing privilege. A parameter that is equal needs none.
 
-use super::super::inspect::{Facts, Setting, SettingKey, SettingValues};
+use super::super::inspect::{Facts, SettingKey, SettingValues};
 use super::super::quote::{ident, setting_value};
 use super::attributes::differs;
 use crate::{Change, ChangeKind, Finding, PostgresOptions};
@@ -33,7 +33,10 @@ pub(super) fn compare(
             continue;
         }
         let why = if key.1 == "role" {
-            "every session of the clone becomes the base user".to_owned()
+            format!(
+                "sessions of the clone have the role {:?}, as the base user's",
+                setting.value
+            )
         } else {
             format!("{} is as the active user's", key.1)
         };
@@ -65,15 +68,23 @@ pub(super) fn compare(
 /// that it lacks.
 fn wanted(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> SettingValues {
     let mut wanted = facts.settings_of(pair.active_user());
-    wanted.retain(|key, _| key.1 != "role");
-    if pair.active == PairMember::Base && options.set_role {
-        let role = Setting {
-            name: "role".to_owned(),
-            value: pair.base.clone(),
-        };
-        wanted.insert((None, "role".to_owned()), role);
+    let to_base = pair.active == PairMember::Clone;
+    // Without `set_role` the clone is a plain member: a role of the base user is a setting as any.
+    if to_base || options.set_role {
+        wanted.retain(|key, _| key.1 != "role");
+    }
+    if !to_base && options.set_role {
+        wanted.extend(facts.clone_roles(pair));
     }
     wanted
+}
+
+/// The role that a new session of the standby must have in the rotation's database.
+pub(super) fn session_role(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> String {
+    let role = facts.session_role(pair, Some(&facts.database));
+    let is_member = pair.active == PairMember::Base && !options.set_role && role == pair.base;
+    let role = if is_member { &pair.clone } else { role };
+    role.to_owned()
 }
 
 /// The privileges that the master lacks for `refused`, the result of [`compare`].

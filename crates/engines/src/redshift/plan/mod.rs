@@ -20,6 +20,7 @@ use twinkey_core::secret::pair::Pair;
 /// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     Inspection {
+        session_role: None,
         server: facts.server.clone(),
         standby_exists: facts.standby.is_some(),
         differences: differences(facts, pair),

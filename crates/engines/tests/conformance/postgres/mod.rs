@@ -7,6 +7,7 @@ pub mod adopted;
 mod harness;
 pub mod locks;
 pub mod owned;
+pub mod roles;
 pub mod sentences;
 
 use std::path::PathBuf;
