@@ -13,7 +13,7 @@ use twinkey_testkit::hostile::Demand::{
     ClearText, HugeMessage, HugeMessageLater, Md5, Notices, Rounds, Silent,
 };
 use twinkey_testkit::hostile::MongodbDemand::{self, Arbiter, Deep, Endless, Plain};
-use twinkey_testkit::hostile::{Demand, HostileServer};
+use twinkey_testkit::hostile::{Demand, HostileServer, MysqlDemand};
 
 use super::{MASTER_PASSWORD, assert_no_password};
 use crate::admin::connections::send_half_requests;
@@ -23,11 +23,12 @@ enum Attack {
     /// A server to which a master signs in.
     Postgres(Demand),
     Mongodb(MongodbDemand),
+    Mysql(MysqlDemand),
     /// Half requests at the worker's own endpoint.
     HalfRequests,
 }
 
-use Attack::{HalfRequests, Mongodb, Postgres};
+use Attack::{HalfRequests, Mongodb, Mysql, Postgres};
 
 /// An attack by some servers at once. Their rotations fail with `db_refused`, if they end.
 struct Row {
@@ -44,6 +45,11 @@ const ROWS: [Row; 6] = [
             Postgres(Md5),
             Mongodb(Plain),
             Mongodb(Arbiter),
+            Mysql(MysqlDemand::Method("mysql_clear_password")),
+            Mysql(MysqlDemand::OldPassword),
+            Mysql(MysqlDemand::RsaKey),
+            Mysql(MysqlDemand::Switches(10)),
+            Mysql(MysqlDemand::LocalFile),
         ],
         ends: true,
     },
@@ -62,12 +68,20 @@ const ROWS: [Row; 6] = [
             Postgres(HugeMessageLater),
             Mongodb(MongodbDemand::HugeMessage),
             Mongodb(Deep(9000)),
+            Mysql(MysqlDemand::HugePacket),
+            Mysql(MysqlDemand::HugePacketLater),
+            Mysql(MysqlDemand::Columns),
         ],
         ends: true,
     },
     Row {
         name: "endless answers",
-        attacks: &[Postgres(Notices), Mongodb(Endless)],
+        attacks: &[
+            Postgres(Notices),
+            Mongodb(Endless),
+            Mysql(MysqlDemand::Packets),
+            Mysql(MysqlDemand::Rows),
+        ],
         ends: true,
     },
     Row {
@@ -78,7 +92,11 @@ const ROWS: [Row; 6] = [
     // The last row: the next worker would continue its runs.
     Row {
         name: "servers that never answer",
-        attacks: &[Postgres(Silent), Mongodb(MongodbDemand::Silent)],
+        attacks: &[
+            Postgres(Silent),
+            Mongodb(MongodbDemand::Silent),
+            Mysql(MysqlDemand::Silence),
+        ],
         ends: false,
     },
 ];
@@ -98,6 +116,10 @@ async fn targets() -> Vec<Vec<(Target, &'static str)>> {
             let (server, engine) = match attack {
                 Postgres(demand) => (HostileServer::demanding(*demand, None).await, "postgres"),
                 Mongodb(demand) => (HostileServer::mongodb(*demand, None).await, "documentdb"),
+                Mysql(demand) => (
+                    HostileServer::mysql_demanding(*demand, None).await,
+                    "mariadb",
+                ),
                 HalfRequests => continue,
             };
             let rotation = format!("attack-{number}-{place}");
@@ -136,7 +158,7 @@ async fn the_worker_lives_under_each_attack() {
         env.put(&format!("{}/master", target.rotation), &hostile)
             .await;
         let mut secret = env.document(&format!("user_{number}"), FIRST);
-        if *engine == "documentdb" {
+        if *engine != "postgres" {
             secret = hostile;
             secret["username"] = json!("app");
             secret["password"] = json!(FIRST);
@@ -224,6 +246,7 @@ async fn run_row(env: &Environment, address: &str, row: &Row, targets: &[(Target
     for (target, _) in targets {
         assert!(target.server.connections() > 0, "{}", target.rotation);
         assert_no_password(&target.server);
+        assert!(!target.server.received("root:"), "a file of this machine");
     }
     let stopping = Instant::now();
     terminate(&serve);
