@@ -32,11 +32,16 @@ async fn sessions_with_the_old_password_end_before_the_flip() {
     let output = env.run_ok(&["rotate", "shop", "--end-sessions"]).await;
     assert!(output.contains("; ended 1 session of \"app\""), "{output}");
     assert!(!is_open(&mut leaked).await);
-    assert!(is_open(&mut active).await, "the other user keeps its session");
+    assert!(
+        is_open(&mut active).await,
+        "the other user keeps its session"
+    );
     let password = secrecy::SecretString::from(old["password"].as_str().unwrap());
     env.connect("app", &password, "shop").await.unwrap_err();
 
-    let history = env.run_ok(&["history", "shop", "--json", "--limit", "1"]).await;
+    let history = env
+        .run_ok(&["history", "shop", "--json", "--limit", "1"])
+        .await;
     let history: Json = serde_json::from_str(&history).unwrap();
     assert!(history.to_string().contains("ended 1 session"), "{history}");
 }
@@ -63,7 +68,8 @@ async fn a_run_that_was_cut_after_the_password_is_continued() {
     let (env, mut leaked) = in_use(failing("SELECT 1")).await;
     permit(&env).await;
     env.configure(&failing("SELECT 1 / 0"));
-    env.fails(&["rotate", "shop", "--force"], 1, "db_refused").await;
+    env.fails(&["rotate", "shop", "--force"], 1, "db_refused")
+        .await;
     assert!(is_open(&mut leaked).await, "the flag was not given");
     let before = env.read(stage::CURRENT).await;
 
