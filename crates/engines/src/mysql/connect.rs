@@ -215,6 +215,15 @@ impl Connector {
         match number {
             // Lock wait; deadlock; statement time (MariaDB, MySQL); interrupted.
             1205 | 1213 | 1969 | 3024 | 1317 => EngineError::Busy { what, reason },
+            // The error of the first statement after a sign-in.
+            1184 if reason.contains("init_connect") => EngineError::Refused {
+                what,
+                reason,
+                hint: format!(
+                    "correct init_connect on the server, or grant {:?} CONNECTION ADMIN (MySQL: CONNECTION_ADMIN) ON *.*: the server executes init_connect for users without it",
+                    self.user
+                ),
+            },
             // Shutdown, killed, cut off.
             1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 => self.unreachable(reason),
             LIMIT_EXCEEDED => EngineError::Refused {

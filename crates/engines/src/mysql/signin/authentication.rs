@@ -136,17 +136,10 @@ pub(super) async fn authenticate(
 /// server's own, and no transaction, table lock or user variable is left.
 pub(super) async fn reset(wire: &mut Wire) -> Result<(), Failure> {
     const COM_RESET_CONNECTION: u8 = 31;
-    /// `ER_NEW_ABORTING_CONNECTION`
-    const ABORTED: u16 = 1184;
     wire.command(COM_RESET_CONNECTION).await?;
-    match wire.read().await {
-        Ok(packet) if packet.first() == Some(&OK) => Ok(()),
-        Err(Failure::Server {
-            code: ABORTED,
-            message,
-        }) => Err(Failure::InitConnect(message)),
-        Err(failure) => Err(failure),
-        Ok(_) => Err(Failure::Protocol(
+    match wire.read().await?.first() {
+        Some(&OK) => Ok(()),
+        _ => Err(Failure::Protocol(
             "the server did not reset the session".into(),
         )),
     }

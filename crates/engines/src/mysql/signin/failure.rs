@@ -21,8 +21,6 @@ pub(in crate::mysql) enum Failure {
     Unsupported(String),
     /// The server accepted the user without a proof of the password.
     NoProof,
-    /// The error of the first command: the server's `init_connect` failed.
-    InitConnect(String),
     /// The server does not follow the protocol.
     Protocol(String),
 }
@@ -60,12 +58,6 @@ impl Failure {
                 format!(
                     "give {user:?} a method with a password; if it has one, check which server listens at {}:{}",
                     connector.host, connector.port
-                ),
-            ),
-            Self::InitConnect(reason) => refused(
-                format!("the server's init_connect failed for this user: {reason}"),
-                format!(
-                    "correct init_connect on the server, or grant {user:?} CONNECTION ADMIN (MySQL: CONNECTION_ADMIN) ON *.*: the server executes init_connect for users without it"
                 ),
             ),
             Self::Protocol(reason) => refused(

@@ -304,5 +304,7 @@ async fn a_failing_init_connect_is_named() {
         let error = error.unwrap();
         assert!(error.to_string().contains("init_connect"), "{error}");
         assert!(error.hint().contains("CONNECTION ADMIN"), "{error}");
+        let of_pair = sign_in(&target, &master).await.unwrap_err();
+        assert!(of_pair.hint().contains("CONNECTION ADMIN"), "{of_pair}");
     }
 }
