@@ -42,13 +42,13 @@ pub(in super::super) struct Facts {
     pub owned: Vec<Owned>,
     /// Databases with grants to the clone itself, or row policies for it.
     pub granted_in: Vec<String>,
-    /// Set by [`grants`].
+    /// Set by `super::grants`.
     #[serde(default)]
     pub grants: Vec<Grant>,
-    /// Set by [`obstacles`].
+    /// Set by `super::obstacles`.
     #[serde(default)]
     pub obstacles: Vec<Obstacle>,
-    /// Set by [`stored_as_md5`]; `None` where the master may not read it.
+    /// Set by `super::stored_as_md5`; `None` where the master may not read it.
     #[serde(default)]
     pub active_is_md5: Option<bool>,
 }
