@@ -73,6 +73,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "product/masters/hosts.rs",
             "a_master_without_a_trusted_host_is_refused",
         ),
+        Code::AccountDiffers => (
+            "product/engines/mariadb/consumers.rs",
+            "an_account_with_another_password_is_refused_and_kept",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

@@ -168,9 +168,19 @@ pub(crate) fn refusal_error(
             "see `twinkey check`".to_owned(),
         ),
     };
+    // The code that `check` gives for the finding.
+    let code = inspection
+        .filter(|_| refusal == Refusal::Unfit)
+        .and_then(|i| {
+            i.findings
+                .iter()
+                .find(|f| f.severity == Severity::Error)?
+                .code
+        })
+        .unwrap_or(refusal.code());
     let temporary = refusal != Refusal::StandbyInUse || request.rotation.in_use == InUse::Wait;
     RotationError::Refused {
-        code: refusal.code(),
+        code,
         message,
         hint,
         passes: refusal.passes() && temporary,

@@ -45,11 +45,12 @@ pub enum Code {
     JournalUnavailable,
     Internal,
     HostUntrusted,
+    AccountDiffers,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -77,6 +78,7 @@ impl Code {
         Self::JournalUnavailable,
         Self::Internal,
         Self::HostUntrusted,
+        Self::AccountDiffers,
     ];
 
     /// The stable text form.
@@ -110,6 +112,7 @@ impl Code {
             Self::JournalUnavailable => "journal_unavailable",
             Self::Internal => "internal",
             Self::HostUntrusted => "host_untrusted",
+            Self::AccountDiffers => "account_differs",
         }
     }
 }

@@ -79,6 +79,7 @@ impl FromStr for EngineKind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
+    pub mysql: MysqlOptions,
     pub documentdb: DocumentdbOptions,
     pub redshift: RedshiftOptions,
 }
@@ -94,6 +95,13 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self { set_role: true }
     }
+}
+
+/// The keys of MySQL and MariaDB.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MysqlOptions {
+    /// `accounts`: the hosts of the accounts that belong to the pair; `None`: all accounts.
+    pub accounts: Option<Vec<String>>,
 }
 
 /// `documentdb = { … }`

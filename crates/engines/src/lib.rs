@@ -43,8 +43,8 @@ mod user_name;
 pub use engine_context::{EngineContext, MasterRequirement};
 pub use error::EngineError;
 pub use kind::{
-    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
-    RedshiftTarget,
+    DocumentdbOptions, EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions,
+    RedshiftProbe, RedshiftTarget,
 };
 pub use pair_lock::{LockHolder, PairLock};
 pub use registry::{engine, grants_for_master, is_in_build};
@@ -219,6 +219,9 @@ pub struct InspectRequest<'a> {
     pub pair: &'a Pair,
     /// The pending password, where there is one: see [`Inspection::holds_password`].
     pub password: Option<&'a Sensitive>,
+    /// The active user's password, in AWSCURRENT; `None` where the caller does not have it. Each
+    /// account of the active user must hold it.
+    pub current: Option<&'a Sensitive>,
     /// Also run slow queries whose results no run needs, such as DEFINER clauses: for `check`.
     pub thorough: bool,
 }

@@ -35,9 +35,13 @@ pub fn engine(
             options.postgres.clone(),
         ))),
         #[cfg(feature = "mysql")]
-        EngineKind::Mysql => Ok(Box::new(crate::mysql::Mysql::of_mysql())),
+        EngineKind::Mysql => Ok(Box::new(
+            crate::mysql::Mysql::of_mysql().with_options(options.mysql.clone()),
+        )),
         #[cfg(feature = "mysql")]
-        EngineKind::Mariadb => Ok(Box::new(crate::mysql::Mysql::of_mariadb())),
+        EngineKind::Mariadb => Ok(Box::new(
+            crate::mysql::Mysql::of_mariadb().with_options(options.mysql.clone()),
+        )),
         #[cfg(feature = "documentdb")]
         EngineKind::Documentdb => Ok(Box::new(crate::documentdb::Documentdb::new(
             options.documentdb.clone(),

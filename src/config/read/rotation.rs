@@ -19,7 +19,8 @@ use crate::schedule::{Schedule, WindowError};
 use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_engines::{
-    DocumentdbOptions, EngineKind, EngineOptions, PostgresOptions, RedshiftOptions, TlsMode,
+    DocumentdbOptions, EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions,
+    TlsMode,
 };
 
 pub(super) const KEYS: &[&str] = &[
@@ -30,6 +31,7 @@ pub(super) const KEYS: &[&str] = &[
     "master_secret",
     "master_host",
     "masters",
+    "accounts",
     "engine",
     "clone_suffix",
     "standby",
@@ -67,6 +69,7 @@ pub(super) struct RawRotation {
     master_secret: Option<String>,
     master_host: Option<HostPort>,
     masters: Option<Vec<String>>,
+    accounts: Option<Vec<String>>,
     engine: Option<EngineKind>,
     clone_suffix: Option<String>,
     standby: Option<StandbyMode>,
@@ -171,6 +174,7 @@ impl RawRotation {
                     .ok()
             }),
             masters: table.texts("masters"),
+            accounts: accounts(table, engine),
             engine,
             clone_suffix: table.text("clone_suffix").map(str::to_owned),
             standby: table.choice(
@@ -335,6 +339,9 @@ impl RawRotation {
                 postgres: PostgresOptions {
                     set_role: self.set_role.or(defaults.set_role).unwrap_or(true),
                 },
+                mysql: MysqlOptions {
+                    accounts: self.accounts.or_else(|| defaults.accounts.clone()),
+                },
                 documentdb: DocumentdbOptions {
                     reader: self.reader.or_else(|| defaults.reader.clone()),
                 },
@@ -342,4 +349,32 @@ impl RawRotation {
             },
         })
     }
+}
+
+/// `accounts`; `None`, with an error reported, if it is not valid.
+fn accounts(table: &Table<'_>, engine: Option<EngineKind>) -> Option<Vec<String>> {
+    let hosts = table.texts("accounts")?;
+    let has_accounts = |kind| matches!(kind, EngineKind::Mysql | EngineKind::Mariadb);
+    if let Some(other) = engine.filter(|kind| !has_accounts(*kind)) {
+        table.error(
+            "accounts",
+            format!("is for mysql and mariadb: a user of {other} has one account"),
+        );
+        return None;
+    }
+    if hosts.is_empty() {
+        table.error(
+            "accounts",
+            "names no host: remove the key, or list hosts such as \"%\"",
+        );
+        return None;
+    }
+    if let Some(wrong) = hosts.iter().find(|host| host.contains(['@', '\'', '`'])) {
+        table.error(
+            "accounts",
+            format!("{wrong:?} is no host: write the part after the @, without quotes"),
+        );
+        return None;
+    }
+    Some(hosts)
 }

@@ -173,6 +173,7 @@ async fn inspect(
     let request = InspectRequest {
         pair: &observation.resolved.pair,
         password: Some(previous.password()),
+        current: Some(observation.resolved.document.password()),
         thorough: false,
     };
     let inspected = session.admin.inspect(&request).await;

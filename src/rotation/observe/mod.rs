@@ -130,6 +130,7 @@ async fn inspect(
     let inspect = InspectRequest {
         pair: &resolved.pair,
         password: None,
+        current: Some(resolved.document.password()),
         thorough: !request.lock,
     };
     let (description, compared) = tokio::join!(
@@ -205,6 +206,7 @@ async fn compare_again(
     let inspect = InspectRequest {
         pair: &observation.resolved.pair,
         password: observation.own_document.as_ref().map(Document::password),
+        current: Some(observation.resolved.document.password()),
         thorough: !request.lock,
     };
     let converged = observation.observed.converged;

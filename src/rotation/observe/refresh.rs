@@ -60,6 +60,7 @@ pub(crate) async fn verify_standby(
     let inspect = InspectRequest {
         pair: &observation.resolved.pair,
         password: Some(document.password()),
+        current: Some(observation.resolved.document.password()),
         thorough: !request.lock,
     };
     let role = observation

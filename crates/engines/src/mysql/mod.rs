@@ -8,6 +8,7 @@
 //!   matches first): a sign-in reads the name of the user, and the stored hash of every account is
 //!   compared.
 
+mod accounts;
 mod apply;
 mod connect;
 mod dialect;
@@ -37,12 +38,15 @@ use async_trait::async_trait;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use self::accounts::Passwords;
 use self::connect::Connector;
 use self::dialect::Dialect;
 use self::grants::Account;
 use self::lock::{Lock, Server};
+use self::sessions::Clients;
 use super::{
     Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
+    MysqlOptions,
     PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
@@ -52,6 +56,7 @@ use twinkey_core::secret::pair::Pair;
 pub struct Mysql {
     /// In characters.
     name_limit: usize,
+    options: MysqlOptions,
 }
 
 impl Mysql {
@@ -59,13 +64,25 @@ impl Mysql {
     /// 5.7.8).
     #[must_use]
     pub const fn of_mysql() -> Self {
-        Self { name_limit: 32 }
+        Self {
+            name_limit: 32,
+            options: MysqlOptions { accounts: None },
+        }
     }
 
     /// User names have at most 80 characters (MariaDB, "Identifier Names", "Maximum Length").
     #[must_use]
     pub const fn of_mariadb() -> Self {
-        Self { name_limit: 80 }
+        Self {
+            name_limit: 80,
+            options: MysqlOptions { accounts: None },
+        }
+    }
+
+    /// With the options of a rotation.
+    #[must_use]
+    pub fn with_options(self, options: MysqlOptions) -> Self {
+        Self { options, ..self }
     }
 }
 
@@ -108,6 +125,7 @@ impl Engine for Mysql {
             dialect: info.dialect,
             server_identity: info.variables.server_identity,
             master,
+            listed: self.options.accounts.clone(),
             lock: Lock::default(),
         }))
     }
@@ -217,6 +235,8 @@ struct MysqlAdmin {
     dialect: Dialect,
     server_identity: Option<String>,
     master: inspect::facts::Master,
+    /// The hosts of the pair's accounts in the config.
+    listed: Option<Vec<String>>,
     lock: Lock,
 }
 
@@ -229,6 +249,22 @@ impl MysqlAdmin {
             master: &self.master,
         };
         (&mut self.lock, server)
+    }
+
+    /// The clients that use accounts of the pair.
+    async fn clients(&mut self, user: &str) -> Result<Clients, EngineError> {
+        let Some(listed) = &self.listed else {
+            return Ok(Clients::all());
+        };
+        if !self.master.reads_accounts() {
+            return Ok(Clients::all());
+        }
+        let mut queries = inspect::queries::Queries {
+            connection: &mut self.connection,
+            connector: &self.connector,
+        };
+        let hosts = queries.hosts(&self.dialect, user).await?;
+        Ok(Clients::of_accounts(listed.clone(), hosts))
     }
 }
 
@@ -253,10 +289,15 @@ impl Admin for MysqlAdmin {
             &self.connector,
             &self.dialect,
             &self.master,
+            self.listed.as_deref(),
             request,
         )
         .await?;
-        let mut inspection = plan::plan(&facts, request.pair, request.password);
+        let passwords = Passwords {
+            current: request.current,
+            pending: request.password,
+        };
+        let mut inspection = plan::plan(&facts, request.pair, passwords);
         let unprovable = self.connector.login.unprovable(&facts.active);
         inspection.findings.extend(unprovable);
         Ok(inspection)
@@ -272,7 +313,8 @@ impl Admin for MysqlAdmin {
         if !self.master.sees_sessions() {
             return Ok(None);
         }
-        sessions::of_user(&mut self.connection, &self.connector, user)
+        let clients = self.clients(user).await?;
+        sessions::of_user(&mut self.connection, &self.connector, user, &clients)
             .await
             .map(Some)
     }
@@ -283,7 +325,9 @@ impl Admin for MysqlAdmin {
     }
 
     async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError> {
-        sessions::end(&mut self.connection, &self.connector, &self.master, user).await
+        let clients = self.clients(user).await?;
+        let (connector, master) = (&self.connector, &self.master);
+        sessions::end(&mut self.connection, connector, master, user, &clients).await
     }
 
     /// Frees the lock, the only state of a run: it sets no session variables, and each statement

@@ -209,6 +209,7 @@ mod tests {
                 schemas_are_literal: false,
             },
             readable: true,
+            listed: None,
             active: Vec::new(),
             standby: Vec::new(),
             digest_thousands: 5,

@@ -1,5 +1,6 @@
 //! Findings before a run: pure.
 
+use super::accounts::{self, Passwords};
 use super::grants::Grants;
 use super::inspect::facts::{Facts, User};
 use super::objects::{self, Cause};
@@ -9,12 +10,12 @@ use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// The findings about the pair.
-pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+pub(super) fn findings(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Vec<Finding> {
     let mut all = Vec::new();
     if !facts.readable {
         return all;
     }
-    if facts.active.is_empty() {
+    if facts.active.is_empty() && facts.listed.is_none() {
         let name = pair.active_user();
         all.push(Finding::new(
             Severity::Error,
@@ -22,6 +23,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             Some("make the secret's user name that of a user of this server".into()),
         ));
     }
+    all.extend(accounts::findings(facts, pair, passwords));
     for user in facts.active.iter().chain(&facts.standby) {
         refusals(facts, user, &mut all);
     }
@@ -80,8 +82,14 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
 fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
     let name = &user.account;
     let definition = &user.definition;
+    let leave_out = if facts.active.len() > 1 {
+        ", or list the hosts of the other accounts in accounts"
+    } else {
+        ""
+    };
     let mut refuse = |what: String, fix: &str| {
-        all.push(Finding::new(Severity::Error, what, Some(fix.to_owned())));
+        let fix = format!("{fix}{leave_out}");
+        all.push(Finding::new(Severity::Error, what, Some(fix)));
     };
     if definition.other_ways {
         refuse(

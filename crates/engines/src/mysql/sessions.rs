@@ -17,6 +17,7 @@ use std::time::Duration;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::accounts;
 use super::connect::{Connector, number_and_message};
 use super::dialect::Dialect;
 use super::inspect::facts::Master;
@@ -33,43 +34,65 @@ pub(super) const NO_SUCH_THREAD: u16 = 1094;
 const SESSIONS: &str = "SELECT CAST(HOST AS CHAR) FROM information_schema.PROCESSLIST \
      WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND ID <> CONNECTION_ID() ORDER BY ID";
 
+/// The clients of a user that use accounts of the pair: see `accounts.rs`.
+#[derive(Debug)]
+pub(super) struct Clients(Option<(Vec<String>, Vec<String>)>);
+
+impl Clients {
+    pub(super) const fn all() -> Self {
+        Self(None)
+    }
+
+    /// The clients of the listed accounts, among all accounts of the user at `hosts`.
+    pub(super) const fn of_accounts(listed: Vec<String>, hosts: Vec<String>) -> Self {
+        Self(Some((listed, hosts)))
+    }
+
+    /// Whether a client, as `HOST` of the process list, is among them.
+    fn include(&self, host: &str) -> bool {
+        let Some((listed, hosts)) = &self.0 else {
+            return true;
+        };
+        let client = host.rsplit_once(':').map_or(host, |(address, _)| address);
+        // A client that matches no pattern is named by another form of its address.
+        accounts::selected(hosts, client).is_none_or(|host| accounts::is_listed(Some(listed), host))
+    }
+}
+
 pub(super) async fn of_user(
     connection: &mut MySqlConnection,
     connector: &Connector,
     user: &str,
+    clients: &Clients,
 ) -> Result<Vec<Session>, EngineError> {
-    let found = read(connection, connector, user).await?;
+    let found = read(connection, connector, user, clients).await?;
     if found.is_empty() {
         return Ok(found);
     }
     tokio::time::sleep(REREAD_DELAY).await;
-    read(connection, connector, user).await
+    read(connection, connector, user, clients).await
 }
 
 async fn read(
     connection: &mut MySqlConnection,
     connector: &Connector,
     user: &str,
+    clients: &Clients,
 ) -> Result<Vec<Session>, EngineError> {
     let read = async {
-        sqlx::query(SESSIONS)
-            .bind(user)
-            .fetch_all(connection)
-            .await?
-            .iter()
-            .map(|row| {
-                let host: Option<String> = row.try_get(0)?;
-                Ok(Session {
-                    user: user.to_owned(),
-                    client: host.and_then(|host| {
-                        let (address, _) = host.rsplit_once(':')?;
-                        Some(address.to_owned())
-                    }),
-                    application: None,
-                    since: None,
-                })
+        let rows = sqlx::query(SESSIONS).bind(user).fetch_all(connection);
+        let hosts = rows.await?.into_iter().map(|row| row.try_get(0));
+        let hosts: Vec<Option<String>> = hosts.collect::<Result<_, sqlx::Error>>()?;
+        let hosts = hosts.into_iter().map(Option::unwrap_or_default);
+        Ok(hosts
+            .filter(|host| clients.include(host))
+            .map(|host| Session {
+                user: user.to_owned(),
+                client: host.rsplit_once(':').map(|(address, _)| address.to_owned()),
+                application: None,
+                since: None,
             })
-            .collect::<Result<Vec<_>, sqlx::Error>>()
+            .collect())
     };
     timeouts::statement(read)
         .await
@@ -126,25 +149,31 @@ async fn has_rds_kill(
         .map_err(|error| connector.explain("looking for mysql.rds_kill", false, error))
 }
 
-/// Ends all sessions of `user`; returns their number.
+/// Ends the sessions of `user` that `clients` includes; returns their number.
 pub(super) async fn end(
     connection: &mut MySqlConnection,
     connector: &Connector,
     master: &Master,
     user: &str,
+    clients: &Clients,
 ) -> Result<usize, EngineError> {
     let what = "ending the sessions of the standby";
     let explain = |error| connector.explain(what, false, error);
     let mut ended = BTreeSet::new();
     let mut open = 0;
     for _ in 0..ROUNDS {
-        let query = sqlx::query_scalar::<_, u64>(
-            "SELECT CAST(ID AS UNSIGNED) FROM information_schema.PROCESSLIST \
+        let query = sqlx::query_as::<_, (u64, Option<String>)>(
+            "SELECT CAST(ID AS UNSIGNED), CAST(HOST AS CHAR) FROM information_schema.PROCESSLIST \
              WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND ID <> CONNECTION_ID()",
         )
         .bind(user)
         .fetch_all(&mut *connection);
-        let ids = timeouts::statement(query).await.map_err(explain)?;
+        let rows = timeouts::statement(query).await.map_err(explain)?;
+        let ids: Vec<u64> = rows
+            .into_iter()
+            .filter(|(_, host)| clients.include(host.as_deref().unwrap_or_default()))
+            .map(|(id, _)| id)
+            .collect();
         if ids.is_empty() {
             return Ok(ended.len());
         }
@@ -170,4 +199,24 @@ pub(super) async fn end(
         what: what.into(),
         reason: format!("{open} of {user:?} are still open"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_of_other_accounts_are_left_alone() {
+        let text = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect();
+        let clients = Clients::of_accounts(text(&["%"]), text(&["%", "10.%", "localhost"]));
+        for (host, included) in [
+            ("192.168.0.1:5000", true),
+            ("10.0.0.1:5000", false),
+            ("localhost", false),
+            ("localhost:5000", false),
+        ] {
+            assert_eq!(clients.include(host), included, "{host}");
+            assert!(Clients::all().include(host));
+        }
+    }
 }

@@ -85,6 +85,7 @@ impl<'a> Case<'a> {
         let request = InspectRequest {
             pair: &self.pair,
             password,
+            current: Some(&self.current.password),
             thorough: true,
         };
         admin.inspect(&request).await.unwrap()

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use twinkey_stores::stage;
 
 use super::{assert_pair_is_equal, with_three_accounts};
+use crate::faults::failures::is_refused;
 use twinkey_testkit::environment::Setup;
 use twinkey_testkit::environment::mariadb::{MariadbEnvironment, accounts};
 
@@ -166,4 +167,68 @@ async fn a_thousand_table_grants_cost_no_more_statements_than_differ() {
         ran[0].starts_with("ALTER USER `app_clone`@`%` IDENTIFIED"),
         "{ran:?}"
     );
+}
+
+/// A dump is restored, or a migration runs, during two runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_on_an_invalid_view_is_kept_for_both_users() {
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
+    env.sql(&[
+        "CREATE VIEW shop.v AS SELECT seen FROM shop.orders",
+        "CREATE TABLE shop.again (id int)",
+        "GRANT UPDATE ON shop.v TO app@'%'",
+        "GRANT DELETE ON shop.again TO app@'%'",
+        "RENAME TABLE shop.orders TO shop.orders_old",
+        "DROP TABLE shop.again",
+    ])
+    .await;
+    let wanted = accounts(&env, "app").await;
+    env.run_ok(&["check", "shop"]).await;
+    for restored in [false, false, true, true] {
+        if restored {
+            env.sql(&[
+                "RENAME TABLE IF EXISTS shop.orders_old TO shop.orders",
+                "CREATE TABLE IF NOT EXISTS shop.again (id int)",
+            ])
+            .await;
+        }
+        env.run_ok(&["rotate", "shop"]).await;
+        assert_eq!(accounts(&env, "app").await, wanted);
+        assert_eq!(accounts(&env, "app_clone").await, wanted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_no_statement_copies_stops_the_run_first() {
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
+    env.sql(&[
+        "CREATE VIEW shop.v AS SELECT seen FROM shop.orders",
+        "GRANT UPDATE (seen) ON shop.v TO app@'%'",
+        "RENAME TABLE shop.orders TO shop.orders_old",
+    ])
+    .await;
+    let said = is_refused(&env, "privileges_differ").await;
+    assert!(said.contains("UPDATE (`seen`) ON `shop`.`v`"), "{said}");
+    env.sql(&["RENAME TABLE shop.orders_old TO shop.orders"])
+        .await;
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_pair_is_equal(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_to_public_stops_no_rotation() {
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
+    env.sql(&[
+        "GRANT UPDATE ON shop.orders TO PUBLIC",
+        "GRANT PROCESS ON *.* TO PUBLIC",
+    ])
+    .await;
+    env.run_ok(&["check", "shop"]).await;
+    for _ in 0..2 {
+        env.run_ok(&["rotate", "shop"]).await;
+        assert_pair_is_equal(&env).await;
+    }
+    env.sql(&["REVOKE UPDATE ON shop.orders FROM PUBLIC"]).await;
+    let grants = accounts(&env, "app_clone").await["%"].join("\n");
+    assert!(!grants.contains("UPDATE"), "{grants}");
 }

@@ -1,6 +1,7 @@
 //! Rotations on MariaDB.
 
 mod accounts;
+mod consumers;
 mod failures;
 mod fixture;
 mod grants;

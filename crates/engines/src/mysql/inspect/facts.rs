@@ -14,6 +14,9 @@ pub(in crate::mysql) struct Facts {
     pub master: Master,
     /// The master may read accounts; otherwise the fields below are empty.
     pub readable: bool,
+    /// The hosts of the pair's accounts in the config; `None`: all accounts are the pair's. The
+    /// fields below have no others.
+    pub listed: Option<Vec<String>>,
     pub active: Vec<User>,
     pub standby: Vec<User>,
     /// Rounds of `caching_sha2_password`'s digest, in thousands.
@@ -88,11 +91,17 @@ impl Facts {
             .any(|d| d.user == account.user && Some(&d.host) == account.host.as_ref())
     }
 
+    /// Whether the active user has no account at the host of this one.
+    pub(in crate::mysql) fn is_surplus(&self, standby: &User) -> bool {
+        let host = &standby.account.host;
+        !self
+            .active
+            .iter()
+            .any(|active| &active.account.host == host)
+    }
+
     /// The standby's accounts at hosts where the active user has none.
     pub(in crate::mysql) fn surplus(&self) -> impl Iterator<Item = &User> {
-        self.standby.iter().filter(|user| {
-            let same_host = |active: &&User| active.account.host == user.account.host;
-            !self.active.iter().any(|active| same_host(&active))
-        })
+        self.standby.iter().filter(|user| self.is_surplus(user))
     }
 }

@@ -29,6 +29,7 @@ pub(super) async fn facts(
     connector: &Connector,
     dialect: &Dialect,
     master: &Master,
+    listed: Option<&[String]>,
     request: &InspectRequest<'_>,
 ) -> Result<Facts, EngineError> {
     let pair = request.pair;
@@ -36,6 +37,7 @@ pub(super) async fn facts(
         dialect: dialect.clone(),
         master: master.clone(),
         readable: master.reads_accounts(),
+        listed: listed.map(<[String]>::to_vec),
         active: Vec::new(),
         standby: Vec::new(),
         digest_thousands: 5,
@@ -50,8 +52,8 @@ pub(super) async fn facts(
         connection,
         connector,
     };
-    facts.active = queries.users(dialect, pair.active_user()).await?;
-    facts.standby = queries.users(dialect, pair.standby_user()).await?;
+    facts.active = queries.users(dialect, pair.active_user(), listed).await?;
+    facts.standby = queries.users(dialect, pair.standby_user(), listed).await?;
     if dialect.is_mariadb() {
         facts.hashes_refused = queries.hashes_refused().await?;
     } else if let Some(thousands) = queries.digest_thousands().await? {

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::account::{MariadbRow, MysqlRow};
 use super::facts::{Definer, ExistingObjects, User};
+use crate::mysql::accounts;
 use crate::mysql::connect::Connector;
 use crate::mysql::dialect::Dialect;
 use crate::mysql::grants::{Account, Grants};
@@ -61,21 +62,18 @@ pub(in crate::mysql) struct Queries<'a> {
 }
 
 impl Queries<'_> {
+    /// The accounts of a user at the listed hosts, or all.
     pub(in crate::mysql) async fn users(
         &mut self,
         dialect: &Dialect,
         name: &str,
+        listed: Option<&[String]>,
     ) -> Result<Vec<User>, EngineError> {
-        let sql = if dialect.is_mariadb() {
-            MARIADB_ACCOUNTS
-        } else {
-            MYSQL_ACCOUNTS
-        };
         let mut users = Vec::new();
-        for (host, json) in self
-            .pairs("reading the pair's accounts", sql, &[name])
-            .await?
-        {
+        for (host, json) in self.accounts(dialect, name).await? {
+            if !accounts::is_listed(listed, &host) {
+                continue;
+            }
             let account = Account::new(name, &host);
             let (definition, default_roles) = if dialect.is_mariadb() {
                 let mut row: MariadbRow = read(&json)?;
@@ -104,6 +102,31 @@ impl Queries<'_> {
             });
         }
         Ok(users)
+    }
+
+    /// Hosts and definitions of the accounts of a user; in MariaDB also the role of that name.
+    async fn accounts(
+        &mut self,
+        dialect: &Dialect,
+        name: &str,
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let sql = if dialect.is_mariadb() {
+            MARIADB_ACCOUNTS
+        } else {
+            MYSQL_ACCOUNTS
+        };
+        self.pairs("reading the pair's accounts", sql, &[name])
+            .await
+    }
+
+    /// Hosts of all accounts of a user.
+    pub(in crate::mysql) async fn hosts(
+        &mut self,
+        dialect: &Dialect,
+        name: &str,
+    ) -> Result<Vec<String>, EngineError> {
+        let all = self.accounts(dialect, name).await?;
+        Ok(all.into_iter().map(|(host, _)| host).collect())
     }
 
     /// Grants of the account itself.

@@ -11,9 +11,12 @@
 //!   one of them: the stored hash of *every* account is compared with the pending password.
 //! - A change affects the active user of a running application: every statement is about an account
 //!   of the standby.
+//! - A change affects another consumer's account of the same name: `accounts.rs` decides which
+//!   accounts are the pair's.
 //! - An older password still signs in (MySQL's RETAIN CURRENT PASSWORD): it is discarded.
 
-use super::dialect::Dialect;
+use super::accounts::{self, Passwords};
+use super::dialect::{Dialect, Family};
 use super::diff::{self, Requirement, Step};
 use super::grants::{Account, Grants};
 use super::inspect::facts::{Facts, User};
@@ -29,9 +32,17 @@ const NO_PASSWORD_MYSQL: &str =
 /// The same for MariaDB (MariaDB, "Authentication Plugin - mysql_native_password").
 const NO_PASSWORD_MARIADB: &str = "invalid";
 
+/// The stored form of a new account without a password.
+pub(super) const fn no_password(dialect: &Dialect) -> &'static str {
+    match dialect.family {
+        Family::Mariadb => NO_PASSWORD_MARIADB,
+        Family::Mysql => NO_PASSWORD_MYSQL,
+    }
+}
+
 /// The changes that make the standby equal, and the findings.
-pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> Inspection {
-    let steps = steps(facts, pair);
+pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Inspection {
+    let steps = steps(facts, pair, passwords);
     Inspection {
         session_role: None,
         server: facts.dialect.text.clone(),
@@ -47,20 +58,27 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, password: Option<&Sensitive>) -> 
             .iter()
             .filter_map(|active| set_password(facts, pair, active))
             .collect(),
-        retire: facts.standby.iter().filter_map(retire).collect(),
-        holds_password: password.and_then(|password| holds(facts, password)),
-        findings: preflight::findings(facts, pair),
+        retire: facts
+            .standby
+            .iter()
+            .filter(|user| !facts.is_surplus(user) || is_droppable(facts, user, passwords))
+            .filter_map(retire)
+            .collect(),
+        holds_password: passwords
+            .pending
+            .and_then(|password| holds(facts, password)),
+        findings: preflight::findings(facts, pair, passwords),
     }
 }
 
 /// The statements that make the standby equal, each with its requirements.
-fn steps(facts: &Facts, pair: &Pair) -> Vec<Step> {
+fn steps(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Vec<Step> {
     let mut all = Vec::new();
     for active in &facts.active {
         account(facts, pair, active, &mut all);
     }
     for surplus in facts.surplus() {
-        if !facts.is_definer(&surplus.account) {
+        if !facts.is_definer(&surplus.account) && is_droppable(facts, surplus, passwords) {
             all.push(of_users(
                 ChangeKind::Revoke,
                 format!("DROP USER {}", surplus.account),
@@ -69,6 +87,11 @@ fn steps(facts: &Facts, pair: &Pair) -> Vec<Step> {
         }
     }
     all
+}
+
+/// Whether an account that only the standby has is the pair's: the config says so, or its password.
+fn is_droppable(facts: &Facts, surplus: &User, passwords: Passwords<'_>) -> bool {
+    facts.listed.is_some() || accounts::is_of_pair(facts, surplus, passwords)
 }
 
 fn account(facts: &Facts, pair: &Pair, active: &User, all: &mut Vec<Step>) {
@@ -90,14 +113,15 @@ fn account(facts: &Facts, pair: &Pair, active: &User, all: &mut Vec<Step>) {
 }
 
 fn create(dialect: &Dialect, to: &Account, active: &User) -> Step {
+    let hash = no_password(dialect);
     let (how, fresh) = if dialect.is_mariadb() {
         (
-            format!("VIA mysql_native_password USING '{NO_PASSWORD_MARIADB}'"),
+            format!("VIA mysql_native_password USING '{hash}'"),
             super::inspect::account::MariadbRow::default().definition(),
         )
     } else {
         (
-            format!("WITH 'caching_sha2_password' AS '{NO_PASSWORD_MYSQL}'"),
+            format!("WITH 'caching_sha2_password' AS '{hash}'"),
             super::inspect::account::MysqlRow::default().definition(),
         )
     };

@@ -6,12 +6,14 @@ use super::super::inspect::account::{MariadbRow, MysqlRow};
 use super::super::inspect::facts::{Definer, ExistingObjects, Master};
 use super::super::parse::{self, Subject};
 use super::*;
-use crate::Severity;
+use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 
 /// Hashes of "right" and of another password, from `SELECT PASSWORD('…')` on MariaDB 10.11.
 const RIGHT: &str = "*920018161824B14A1067A69626595E68CB8284CB";
 const WRONG: &str = "*0C908AD93F67C171AD1942A253AEE176ABB70AC2";
+/// Of AWSPREVIOUS.
+const OLD: &str = "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19";
 
 fn grants(lines: &[&str]) -> Grants {
     let mut grants = Grants::default();
@@ -46,6 +48,7 @@ fn facts(active: Vec<User>, standby: Vec<User>) -> Facts {
             schemas_are_literal: false,
         },
         readable: true,
+        listed: None,
         active,
         standby,
         digest_thousands: 5,
@@ -57,7 +60,11 @@ fn facts(active: Vec<User>, standby: Vec<User>) -> Facts {
 
 fn planned(facts: &Facts) -> Inspection {
     let right = SecretString::from("right");
-    plan(facts, &Pair::of("app", "_clone"), Some(&right))
+    let passwords = Passwords {
+        current: None,
+        pending: Some(&right),
+    };
+    plan(facts, &Pair::of("app", "_clone"), passwords)
 }
 
 fn texts(changes: &[Change]) -> Vec<String> {
@@ -189,6 +196,88 @@ fn a_surplus_account_is_dropped_unless_it_is_a_definer() {
         what.iter().any(|what| what.contains("DEFINER of view s.v")),
         "{what:?}"
     );
+}
+
+/// The planned changes and errors, with "right" as AWSCURRENT and nothing pending.
+fn planned_now(facts: &Facts) -> Inspection {
+    let right = SecretString::from("right");
+    let passwords = Passwords {
+        current: Some(&right),
+        pending: None,
+    };
+    plan(facts, &Pair::of("app", "_clone"), passwords)
+}
+
+fn differing(inspection: &Inspection) -> Vec<&str> {
+    let is_such = |f: &&Finding| f.code == Some(Code::AccountDiffers);
+    let findings = inspection.findings.iter().filter(is_such);
+    findings
+        .filter_map(|finding| finding.fix.as_deref())
+        .collect()
+}
+
+#[test]
+fn an_account_with_another_password_is_refused_until_it_is_left_out() {
+    let active = vec![
+        user("app", "%", &native(RIGHT, ""), &[]),
+        user("app", "localhost", &native(WRONG, ""), &[]),
+    ];
+    let refused = planned_now(&facts(active.clone(), vec![]));
+    assert_eq!(
+        differing(&refused),
+        [
+            "set accounts = [\"%\"] in the rotation if only these accounts belong to the pair; else give all of them the password in AWSCURRENT"
+        ]
+    );
+    // The config says that both belong to the pair.
+    let mut both = facts(active.clone(), vec![]);
+    both.listed = Some(vec!["%".into(), "LOCALHOST".into()]);
+    assert_eq!(planned_now(&both).findings, []);
+    let mut few = facts(active[..1].to_vec(), vec![]);
+    few.listed = Some(vec!["%".into(), "10.%".into()]);
+    let found = planned_now(&few).findings;
+    assert!(found[0].what.contains("\"10.%\", at which"), "{found:?}");
+    assert_eq!(found[0].severity, Severity::Warning);
+    few.active.clear();
+    assert_eq!(errors(&planned_now(&few)).len(), 2);
+    // The sign-in with AWSCURRENT proves the only account.
+    let one = facts(active[1..].to_vec(), vec![]);
+    assert_eq!(differing(&planned_now(&one)), [""; 0]);
+}
+
+#[test]
+fn an_account_of_another_consumer_is_neither_dropped_nor_locked() {
+    let active = || vec![user("app", "%", &native(RIGHT, ""), &[])];
+    let standby = |stored: &str| {
+        vec![
+            user("app_clone", "%", &native(OLD, ""), &[]),
+            user("app_clone", "h", &native(stored, ""), &[]),
+        ]
+    };
+    for of_pair in [OLD, RIGHT, "", "invalid"] {
+        let inspection = planned_now(&facts(active(), standby(of_pair)));
+        assert_eq!(
+            texts(&inspection.differences),
+            ["DROP USER `app_clone`@`h`"],
+            "{of_pair}"
+        );
+        assert_eq!(
+            (differing(&inspection).len(), inspection.retire.len()),
+            (0, 2)
+        );
+    }
+    let mut facts = facts(active(), standby(WRONG));
+    let inspection = planned_now(&facts);
+    assert_eq!(texts(&inspection.differences), [""; 0]);
+    assert_eq!(
+        texts(&inspection.retire),
+        ["ALTER USER `app_clone`@`%` ACCOUNT LOCK"]
+    );
+    let fixes = differing(&inspection);
+    assert!(fixes[0].ends_with("DROP USER `app_clone`@`h`"), "{fixes:?}");
+    facts.listed = Some(vec!["%".into(), "h".into()]);
+    let listed = planned_now(&facts);
+    assert_eq!(texts(&listed.differences), ["DROP USER `app_clone`@`h`"]);
 }
 
 #[test]

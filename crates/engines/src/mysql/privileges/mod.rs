@@ -207,7 +207,7 @@ fn literal_name(pattern: &str) -> Option<String> {
 }
 
 /// SQL's LIKE, with `\` as escape.
-fn like(pattern: &str, text: &str) -> bool {
+pub(super) fn like(pattern: &str, text: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {
         None => text.is_empty(),

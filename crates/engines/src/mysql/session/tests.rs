@@ -115,6 +115,7 @@ async fn work(server: &LocalMysql, root: &mut MySqlConnection) -> Result<String,
     let request = InspectRequest {
         pair: &pair,
         password: None,
+        current: None,
         thorough: true,
     };
     let inspection = admin.inspect(&request).await?;

@@ -581,6 +581,7 @@ async fn the_first_sign_in_after_a_change_needs_verified_tls(server: &Server) {
     let request = InspectRequest {
         pair: &case.pair,
         password: None,
+        current: None,
         thorough: false,
     };
     let inspection = admin.inspect(&request).await.unwrap();

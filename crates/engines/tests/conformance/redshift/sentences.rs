@@ -63,6 +63,7 @@ async fn inspect(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
     let request = InspectRequest {
         pair: &case.pair,
         password: None,
+        current: None,
         thorough: true,
     };
     admin.inspect(&request).await.unwrap()

@@ -233,6 +233,7 @@ async fn an_administrator_and_the_master_are_refused(harness: &dyn Harness) {
         let request = InspectRequest {
             pair: &Pair::of(&name, "_clone"),
             password: None,
+            current: None,
             thorough: true,
         };
         let admin = harness.engine().admin(&target, harness.master()).await;
