@@ -24,7 +24,7 @@ fn text() -> String {
 
 fn engine_errors() -> Vec<EngineError> {
     use EngineError::{
-        Busy, NotInBuild, Refused, Roots, SignIn, Tls, Unreachable, Untrusted, UserName,
+        Busy, Limit, NotInBuild, Refused, Roots, SignIn, Tls, Unreachable, Untrusted, UserName,
     };
     let (host, reason, user, what) = (text(), text(), text(), text());
     let all = vec![
@@ -32,6 +32,13 @@ fn engine_errors() -> Vec<EngineError> {
             host: host.clone(),
             port: 1,
             reason: reason.clone(),
+        },
+        Limit {
+            host: host.clone(),
+            port: 1,
+            user: user.clone(),
+            reason: reason.clone(),
+            hint: text(),
         },
         Tls {
             host: host.clone(),
@@ -73,6 +80,7 @@ fn engine_errors() -> Vec<EngineError> {
     for error in &all {
         match error {
             Unreachable { .. }
+            | Limit { .. }
             | Tls { .. }
             | SignIn { .. }
             | Busy { .. }

@@ -15,6 +15,15 @@ pub enum EngineError {
         port: u16,
         reason: String,
     },
+    /// The server accepts no further connection now; retryable.
+    #[error("{host}:{port} accepts no sign-in of {user:?} now: {reason}")]
+    Limit {
+        host: String,
+        port: u16,
+        user: String,
+        reason: String,
+        hint: String,
+    },
     /// The TLS handshake failed: wrong name, unknown root, no TLS on the server.
     #[error("TLS with {host}:{port} failed: {reason}")]
     Tls {
@@ -61,7 +70,7 @@ pub enum EngineError {
 impl Diagnostic for EngineError {
     fn code(&self) -> Code {
         match self {
-            Self::Unreachable { .. } => Code::DbUnreachable,
+            Self::Unreachable { .. } | Self::Limit { .. } => Code::DbUnreachable,
             Self::Tls { .. } | Self::Roots { .. } => Code::TlsFailed,
             Self::SignIn { .. } => Code::CurrentSigninFailed,
             Self::Busy { .. } | Self::Refused { .. } => Code::DbRefused,
@@ -79,7 +88,9 @@ impl Diagnostic for EngineError {
             Self::Tls { .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
             Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),
             Self::Busy { .. } => "find the session that holds the lock; the run retries while the window is open".into(),
-            Self::Refused { hint, .. } | Self::Untrusted { hint, .. } => hint.clone(),
+            Self::Refused { hint, .. }
+            | Self::Untrusted { hint, .. }
+            | Self::Limit { hint, .. } => hint.clone(),
             Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
             Self::NotInBuild { engine } => format!(
                 "use a build of twinkey with the Cargo feature `{}`",
@@ -90,6 +101,9 @@ impl Diagnostic for EngineError {
     }
 
     fn retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Busy { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Limit { .. } | Self::Busy { .. }
+        )
     }
 }

@@ -167,16 +167,49 @@ impl Connector {
             // Access denied; locked (MySQL, MariaDB); expired; blocked after failures; no account
             // for this host.
             1045 | 1698 | 3118 | 4151 | 1862 | 1820 | 3955 | 1130 => self.sign_in_refused(reason),
-            1044 | 1049 => EngineError::Refused {
+            1044 => EngineError::Refused {
                 what: "opening the database of the secret".into(),
                 reason,
-                hint: "make dbname in the secret the name of a schema on this server that the user may use".into(),
+                hint: format!(
+                    "grant {:?} a privilege on that database, or correct dbname in the secret",
+                    self.user
+                ),
+            },
+            1049 => EngineError::Refused {
+                what: "opening the database of the secret".into(),
+                reason,
+                hint: "create that database, or correct dbname in the secret".into(),
+            },
+            1524 => EngineError::Refused {
+                what: format!("the sign-in of {:?}", self.user),
+                reason,
+                hint: "load that plugin on the server (ed25519: INSTALL SONAME 'auth_ed25519'), or give the user another method".into(),
             },
             3159 => self.tls(reason),
             _ if reason.contains("insecure transport") => self.tls(reason),
-            // Too many connections, of all or of this user; blocked host; shutting down.
-            1040 | 1203 | 1226 | 1129 | 1053 => self.unreachable(reason),
+            1040 | 1203 | 1226 | 1129 => self.limited(number, reason),
+            // Shutting down.
+            1053 => self.unreachable(reason),
             _ => self.answer("the sign-in", number, reason),
+        }
+    }
+
+    /// A limit of connections, of the server or of this user; or a blocked host.
+    fn limited(&self, number: u16, reason: String) -> EngineError {
+        let user = &self.user;
+        let hint = match number {
+            1040 => "close connections, or raise max_connections of the server".to_owned(),
+            1129 => "find out what fails to connect from this host, then run FLUSH HOSTS (MariaDB) or TRUNCATE TABLE performance_schema.host_cache (MySQL)".to_owned(),
+            _ => format!(
+                "close connections of {user:?}, or raise the limit that the server names: ALTER USER … WITH MAX_USER_CONNECTIONS …, or max_user_connections"
+            ),
+        };
+        EngineError::Limit {
+            host: self.host.clone(),
+            port: self.port,
+            user: user.clone(),
+            reason,
+            hint,
         }
     }
 
@@ -213,6 +246,8 @@ impl Connector {
     pub(super) fn answer(&self, what: &str, number: u16, reason: String) -> EngineError {
         let what = what.to_owned();
         match number {
+            // An expired password permits a sign-in and no statement (MariaDB).
+            1820 => self.sign_in_refused(reason),
             // Lock wait; deadlock; statement time (MariaDB, MySQL); interrupted.
             1205 | 1213 | 1969 | 3024 | 1317 => EngineError::Busy { what, reason },
             // The error of the first statement after a sign-in.
