@@ -22,7 +22,8 @@ pub(crate) fn refusal_error(
     let inspection = observation.inspection.as_ref();
 
     if refusal == Refusal::CurrentRefused
-        && let Some(error) = refused_at_master(request, observation)
+        && let Some(error) =
+            refused_with_cause(observation).or_else(|| refused_at_master(request, observation))
     {
         return error;
     }
@@ -185,6 +186,31 @@ pub(crate) fn refusal_error(
         hint,
         passes: refusal.passes() && temporary,
     }
+}
+
+/// The error for AWSCURRENT that the master's server refuses, with the causes that the master sees.
+fn refused_with_cause(observation: &Observation) -> Option<RotationError> {
+    let error = observation.current_error.as_ref()?;
+    let (resolved, master) = (&observation.resolved, &observation.master.target);
+    let EngineError::SignIn { host, port, .. } = error else {
+        return None;
+    };
+    let default = resolved.kind.default_port();
+    let at_master = same_host(host, &master.host) && *port == master.port.unwrap_or(default);
+    let obstacles = &observation.inspection.as_ref()?.obstacles;
+    if !at_master || obstacles.is_empty() {
+        return None;
+    }
+    let (message, hint) = listed(
+        &format!("AWSCURRENT: {error}"),
+        Some(obstacles.iter().collect()),
+    );
+    Some(RotationError::Refused {
+        code: Refusal::CurrentRefused.code(),
+        message,
+        hint,
+        passes: false,
+    })
 }
 
 /// The error for AWSCURRENT that signs in at the secret's host at most, not where the master does.

@@ -150,6 +150,9 @@ pub struct Inspection {
     pub holds_password: Option<bool>,
     /// Findings for `check` and `plan`.
     pub findings: Vec<Finding>,
+    /// Causes of a refused sign-in of the active user that the master sees. They matter only if that
+    /// sign-in was refused.
+    pub obstacles: Vec<Finding>,
     /// Privileges that the master lacks for the changes, each with the statement that grants it.
     pub missing: Vec<Finding>,
 }
@@ -222,6 +225,8 @@ pub struct InspectRequest<'a> {
     /// The active user's password, in AWSCURRENT; `None` where the caller does not have it. Each
     /// account of the active user must hold it.
     pub current: Option<&'a Sensitive>,
+    /// Protection of the sign-ins of the pair's users.
+    pub tls: TlsMode,
     /// Also run slow queries whose results no run needs, such as DEFINER clauses: for `check`.
     pub thorough: bool,
 }

@@ -174,6 +174,7 @@ async fn inspect(
         pair: &observation.resolved.pair,
         password: Some(previous.password()),
         current: Some(observation.resolved.document.password()),
+        tls: observation.resolved.target.tls.mode,
         thorough: false,
     };
     let inspected = session.admin.inspect(&request).await;

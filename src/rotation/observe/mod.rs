@@ -131,6 +131,7 @@ async fn inspect(
         pair: &resolved.pair,
         password: None,
         current: Some(resolved.document.password()),
+        tls: resolved.target.tls.mode,
         thorough: !request.lock,
     };
     let (description, compared) = tokio::join!(
@@ -207,6 +208,7 @@ async fn compare_again(
         pair: &observation.resolved.pair,
         password: observation.own_document.as_ref().map(Document::password),
         current: Some(observation.resolved.document.password()),
+        tls: observation.resolved.target.tls.mode,
         thorough: !request.lock,
     };
     let converged = observation.observed.converged;

@@ -61,6 +61,7 @@ pub(crate) async fn verify_standby(
         pair: &observation.resolved.pair,
         password: Some(document.password()),
         current: Some(observation.resolved.document.password()),
+        tls: observation.resolved.target.tls.mode,
         thorough: !request.lock,
     };
     let role = observation

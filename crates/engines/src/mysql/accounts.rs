@@ -63,7 +63,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> 
         .collect();
     let unknown = facts
         .surplus()
-        .filter(|user| !is_of_pair(facts, user, passwords));
+        .filter(|user| !facts.active.is_empty() && !is_of_pair(facts, user, passwords));
     let of_active = others.iter().map(|user| {
         let what = format!(
             "{} does not hold the password in AWSCURRENT, so another consumer may use it",
@@ -117,7 +117,7 @@ fn differing(what: String, own: &[String], or: Option<String>) -> Finding {
 }
 
 /// Whether the account stores this password; `None` where that is not known.
-fn holds(facts: &Facts, user: &User, password: Option<&Sensitive>) -> Option<bool> {
+pub(super) fn holds(facts: &Facts, user: &User, password: Option<&Sensitive>) -> Option<bool> {
     let definition = &user.definition;
     let form = facts.password_form(&definition.plugin)?;
     let held = form.holds(definition.stored.bytes(), password?)?;

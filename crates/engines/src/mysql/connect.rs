@@ -171,7 +171,7 @@ impl Connector {
                 what: "opening the database of the secret".into(),
                 reason,
                 hint: format!(
-                    "grant {:?} a privilege on that database, or correct dbname in the secret",
+                    "correct dbname in the secret, create that database if it is missing, or grant {:?} a privilege on it",
                     self.user
                 ),
             },

@@ -18,6 +18,7 @@ mod inspect;
 mod lock;
 pub(super) mod master;
 mod objects;
+mod obstacles;
 mod parse;
 mod plan;
 mod preflight;
@@ -46,8 +47,7 @@ use self::lock::{Lock, Server};
 use self::sessions::Clients;
 use super::{
     Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
-    MysqlOptions,
-    PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    MysqlOptions, PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -117,6 +117,7 @@ impl Engine for Mysql {
         let master = inspect::facts::Master {
             grants: queries.own_grants(info.roles.as_deref()).await?,
             account: info.account,
+            client: info.client,
             schemas_are_literal: info.variables.schemas_are_literal,
         };
         Ok(Box::new(MysqlAdmin {
@@ -169,6 +170,8 @@ struct ServerInfo {
     dialect: Dialect,
     /// The account whose privileges the session has.
     account: Account,
+    /// The worker's host, as the server shows it.
+    client: String,
     /// MySQL's active roles, as an SQL list.
     roles: Option<String>,
     variables: Variables,
@@ -206,12 +209,15 @@ async fn server_info(
     connector: &Connector,
 ) -> Result<ServerInfo, EngineError> {
     let explain = |error| connector.explain("reading the signed-in user", false, error);
-    let query = sqlx::query("SELECT VERSION(), CURRENT_USER()").fetch_one(&mut *connection);
+    let query = sqlx::query("SELECT VERSION(), CURRENT_USER(), USER()").fetch_one(&mut *connection);
     let row = timeouts::statement(query).await.map_err(explain)?;
     let dialect = Dialect::of(&row.try_get::<String, _>(0).map_err(explain)?)?;
     let account: String = row.try_get(1).map_err(explain)?;
     let (account, host) = account.rsplit_once('@').unwrap_or((&account, ""));
     let account = Account::new(account, host);
+    let user: String = row.try_get(2).map_err(explain)?;
+    let (_, client) = user.rsplit_once('@').unwrap_or(("", &user));
+    let client = client.to_owned();
     let variables = variables(connection, connector).await?;
     let roles = if dialect.is_mariadb() {
         None
@@ -223,6 +229,7 @@ async fn server_info(
     Ok(ServerInfo {
         dialect,
         account,
+        client,
         roles: roles.filter(|roles| roles != "NONE"),
         variables,
     })
@@ -300,6 +307,7 @@ impl Admin for MysqlAdmin {
         let mut inspection = plan::plan(&facts, request.pair, passwords);
         let unprovable = self.connector.login.unprovable(&facts.active);
         inspection.findings.extend(unprovable);
+        inspection.obstacles = obstacles::obstacles(&facts, request.pair, passwords, request.tls);
         Ok(inspection)
     }
 

@@ -184,9 +184,7 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mysql::dialect::Dialect;
-    use crate::mysql::grants::Account;
-    use crate::mysql::inspect::facts::Master;
+    use crate::mysql::inspect::facts::fixture;
     use crate::mysql::parse::{self, Subject};
 
     fn grants(lines: &[&str]) -> Grants {
@@ -201,30 +199,18 @@ mod tests {
     /// A schema `s` with the table `t (a)`, the invalid view `v` and the procedure `p`.
     fn facts() -> Facts {
         let name = |name: &str| ("s".to_owned(), name.to_owned());
-        Facts {
-            dialect: Dialect::of("10.11.19-MariaDB").unwrap(),
-            master: Master {
-                account: Account::new("master", "%"),
-                grants: grants(&["ALL PRIVILEGES ON `s`.*"]),
-                schemas_are_literal: false,
-            },
-            readable: true,
-            listed: None,
-            active: Vec::new(),
-            standby: Vec::new(),
-            digest_thousands: 5,
-            hashes_refused: false,
-            existing: ExistingObjects {
-                schemas: ["s".to_owned()].into(),
-                tables: [
-                    (name("t"), ["a".to_owned()].into()),
-                    (name("v"), BTreeSet::new()),
-                ]
-                .into(),
-                routines: [("PROCEDURE".into(), "s".into(), "p".into())].into(),
-            },
-            definers: Vec::new(),
-        }
+        let mut facts = fixture::facts();
+        facts.master.grants = grants(&["ALL PRIVILEGES ON `s`.*"]);
+        facts.existing = ExistingObjects {
+            schemas: ["s".to_owned()].into(),
+            tables: [
+                (name("t"), ["a".to_owned()].into()),
+                (name("v"), BTreeSet::new()),
+            ]
+            .into(),
+            routines: [("PROCEDURE".into(), "s".into(), "p".into())].into(),
+        };
+        facts
     }
 
     fn facts_of_grantor() -> Facts {

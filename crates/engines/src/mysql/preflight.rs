@@ -107,6 +107,18 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
             "use caching_sha2_password (MySQL), or mysql_native_password or ed25519 (MariaDB)",
         );
     }
+    if facts.unloaded.contains(&definition.plugin) {
+        let plugin = &definition.plugin;
+        let load = if plugin == "ed25519" {
+            "INSTALL SONAME 'auth_ed25519'".to_owned()
+        } else {
+            format!("start the server with {plugin} = ON")
+        };
+        refuse(
+            format!("{name} signs in with {plugin}, which the server has not loaded"),
+            &format!("{load}, or give both users another method"),
+        );
+    }
     if definition.expired {
         all.push(Finding::new(
             Severity::Warning,

@@ -86,6 +86,7 @@ impl<'a> Case<'a> {
             pair: &self.pair,
             password,
             current: Some(&self.current.password),
+            tls: self.target().tls.mode,
             thorough: true,
         };
         admin.inspect(&request).await.unwrap()

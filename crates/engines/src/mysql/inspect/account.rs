@@ -67,6 +67,11 @@ pub(in crate::mysql) struct Settings {
 }
 
 impl Settings {
+    /// `NONE`, `SSL`, `X509`, or the demanded certificate.
+    pub(in crate::mysql) fn require(&self) -> &str {
+        &self.require
+    }
+
     /// The clauses that make `has` equal to this; empty where they are equal. `lock` adds ACCOUNT
     /// LOCK at its place in the syntax.
     pub(in crate::mysql) fn clauses(&self, has: &Self, lock: bool) -> String {

@@ -17,10 +17,14 @@ pub(in crate::mysql) struct Facts {
     /// The hosts of the pair's accounts in the config; `None`: all accounts are the pair's. The
     /// fields below have no others.
     pub listed: Option<Vec<String>>,
+    /// Hosts of all accounts of the active user, listed or not.
+    pub active_hosts: Vec<String>,
     pub active: Vec<User>,
     pub standby: Vec<User>,
     /// Rounds of `caching_sha2_password`'s digest, in thousands.
     pub digest_thousands: u16,
+    /// Methods to sign in that the active user's accounts need and the server has not loaded.
+    pub unloaded: BTreeSet<String>,
     /// The server refuses hashes (MariaDB's strict_password_validation with a validating plugin).
     pub hashes_refused: bool,
     pub existing: ExistingObjects,
@@ -31,6 +35,8 @@ pub(in crate::mysql) struct Facts {
 #[derive(Debug, Clone)]
 pub(in crate::mysql) struct Master {
     pub account: Account,
+    /// The worker's host, as the server shows it.
+    pub client: String,
     /// Those of the account and of its active roles.
     pub grants: Grants,
     /// MySQL's partial_revokes is on, so `%`, `_` and `\` in schema names are literal.
@@ -103,5 +109,33 @@ impl Facts {
     /// The standby's accounts at hosts where the active user has none.
     pub(in crate::mysql) fn surplus(&self) -> impl Iterator<Item = &User> {
         self.standby.iter().filter(|user| self.is_surplus(user))
+    }
+}
+
+/// Facts of tests: MariaDB, without accounts.
+#[cfg(test)]
+pub(in crate::mysql) mod fixture {
+    use super::*;
+
+    pub(in crate::mysql) fn facts() -> Facts {
+        Facts {
+            dialect: Dialect::of("10.11.19-MariaDB").unwrap(),
+            master: Master {
+                account: Account::new("master", "%"),
+                client: "10.0.0.7".into(),
+                grants: Grants::default(),
+                schemas_are_literal: false,
+            },
+            readable: true,
+            listed: None,
+            active_hosts: Vec::new(),
+            active: Vec::new(),
+            standby: Vec::new(),
+            digest_thousands: 5,
+            unloaded: BTreeSet::new(),
+            hashes_refused: false,
+            existing: ExistingObjects::default(),
+            definers: Vec::new(),
+        }
     }
 }

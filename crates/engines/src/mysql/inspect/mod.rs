@@ -38,9 +38,11 @@ pub(super) async fn facts(
         master: master.clone(),
         readable: master.reads_accounts(),
         listed: listed.map(<[String]>::to_vec),
+        active_hosts: Vec::new(),
         active: Vec::new(),
         standby: Vec::new(),
         digest_thousands: 5,
+        unloaded: BTreeSet::new(),
         hashes_refused: false,
         existing: ExistingObjects::default(),
         definers: Vec::new(),
@@ -52,12 +54,19 @@ pub(super) async fn facts(
         connection,
         connector,
     };
-    facts.active = queries.users(dialect, pair.active_user(), listed).await?;
-    facts.standby = queries.users(dialect, pair.standby_user(), listed).await?;
+    (facts.active, facts.active_hosts) = queries.users(dialect, pair.active_user(), listed).await?;
+    (facts.standby, _) = queries.users(dialect, pair.standby_user(), listed).await?;
     if dialect.is_mariadb() {
         facts.hashes_refused = queries.hashes_refused().await?;
     } else if let Some(thousands) = queries.digest_thousands().await? {
         facts.digest_thousands = thousands;
+    }
+    let plugins = facts.active.iter().map(|user| &user.definition.plugin);
+    let optional: BTreeSet<&String> = plugins.filter(|name| is_optional(dialect, name)).collect();
+    for plugin in optional {
+        if !queries.is_loaded(plugin).await? {
+            facts.unloaded.insert(plugin.clone());
+        }
     }
     for schema in schemas_to_read(&facts) {
         queries.schema(&schema, &mut facts.existing).await?;
@@ -68,6 +77,17 @@ pub(super) async fn facts(
             .await?;
     }
     Ok(facts)
+}
+
+/// Whether the server may run without this method to sign in. MySQL has mysql_native_password
+/// disabled from 8.4 on, and no longer from 9.0 on.
+fn is_optional(dialect: &Dialect, plugin: &str) -> bool {
+    let built_in = if dialect.is_mariadb() {
+        "mysql_native_password"
+    } else {
+        "caching_sha2_password"
+    };
+    !plugin.is_empty() && plugin != built_in
 }
 
 /// Schemas of the tables and routines on which the two users differ.

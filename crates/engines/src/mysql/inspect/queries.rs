@@ -37,6 +37,9 @@ const HASHES_REFUSED: &str = "SELECT CAST(@@strict_password_validation = 1 AND E
 /// The variable came with 8.0.24.
 const DIGEST_ROUNDS: &str = "SHOW GLOBAL VARIABLES LIKE 'caching_sha2_password_digest_rounds'";
 
+const PLUGINS: &str = "SELECT CAST(PLUGIN_NAME AS CHAR), CAST(PLUGIN_STATUS AS CHAR) \
+     FROM information_schema.PLUGINS WHERE PLUGIN_NAME = ? AND PLUGIN_STATUS = 'ACTIVE'";
+
 /// Invalid views too, which have no rows in information_schema.COLUMNS (MariaDB).
 const TABLES: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(TABLE_TYPE AS CHAR) \
      FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?";
@@ -62,15 +65,18 @@ pub(in crate::mysql) struct Queries<'a> {
 }
 
 impl Queries<'_> {
-    /// The accounts of a user at the listed hosts, or all.
+    /// The accounts of a user at the listed hosts, or all; and the hosts of all.
     pub(in crate::mysql) async fn users(
         &mut self,
         dialect: &Dialect,
         name: &str,
         listed: Option<&[String]>,
-    ) -> Result<Vec<User>, EngineError> {
-        let mut users = Vec::new();
+    ) -> Result<(Vec<User>, Vec<String>), EngineError> {
+        let (mut users, mut hosts) = (Vec::new(), Vec::new());
         for (host, json) in self.accounts(dialect, name).await? {
+            if !is_role(dialect, &host) {
+                hosts.push(host.clone());
+            }
             if !accounts::is_listed(listed, &host) {
                 continue;
             }
@@ -101,7 +107,7 @@ impl Queries<'_> {
                 default_roles,
             });
         }
-        Ok(users)
+        Ok((users, hosts))
     }
 
     /// Hosts and definitions of the accounts of a user; in MariaDB also the role of that name.
@@ -126,7 +132,8 @@ impl Queries<'_> {
         name: &str,
     ) -> Result<Vec<String>, EngineError> {
         let all = self.accounts(dialect, name).await?;
-        Ok(all.into_iter().map(|(host, _)| host).collect())
+        let hosts = all.into_iter().map(|(host, _)| host);
+        Ok(hosts.filter(|host| !is_role(dialect, host)).collect())
     }
 
     /// Grants of the account itself.
@@ -223,6 +230,14 @@ impl Queries<'_> {
             })
     }
 
+    /// Whether the server has loaded the plugin.
+    pub(in crate::mysql) async fn is_loaded(&mut self, plugin: &str) -> Result<bool, EngineError> {
+        let active = self
+            .pairs("reading the loaded plugins", PLUGINS, &[plugin])
+            .await?;
+        Ok(!active.is_empty())
+    }
+
     /// MySQL's number of digest rounds in thousands, where the server reports it.
     pub(in crate::mysql) async fn digest_thousands(&mut self) -> Result<Option<u16>, EngineError> {
         let rounds = self
@@ -247,6 +262,11 @@ impl Queries<'_> {
             .await
             .map_err(|error| self.connector.explain(what, false, error))
     }
+}
+
+/// Whether this is the host of a role of MariaDB.
+fn is_role(dialect: &Dialect, host: &str) -> bool {
+    dialect.is_mariadb() && host.is_empty()
 }
 
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, EngineError> {

@@ -68,6 +68,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Insp
             .pending
             .and_then(|password| holds(facts, password)),
         findings: preflight::findings(facts, pair, passwords),
+        obstacles: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use secrecy::SecretString;
 
 use super::super::inspect::account::{MariadbRow, MysqlRow};
-use super::super::inspect::facts::{Definer, ExistingObjects, Master};
+use super::super::inspect::facts::{Definer, fixture};
 use super::super::parse::{self, Subject};
 use super::*;
 use crate::{Finding, Severity};
@@ -38,24 +38,15 @@ fn native(stored: &str, more: &str) -> String {
 }
 
 fn facts(active: Vec<User>, standby: Vec<User>) -> Facts {
-    Facts {
-        dialect: Dialect::of("10.11.19-MariaDB").unwrap(),
-        master: Master {
-            account: Account::new("master", "%"),
-            grants: grants(&[
-                "GRANT SELECT, INSERT, PROCESS, CREATE USER ON *.* TO `master`@`%` WITH GRANT OPTION",
-            ]),
-            schemas_are_literal: false,
-        },
-        readable: true,
-        listed: None,
+    let mut facts = Facts {
         active,
         standby,
-        digest_thousands: 5,
-        hashes_refused: false,
-        existing: ExistingObjects::default(),
-        definers: Vec::new(),
-    }
+        ..fixture::facts()
+    };
+    facts.master.grants = grants(&[
+        "GRANT SELECT, INSERT, PROCESS, CREATE USER ON *.* TO `master`@`%` WITH GRANT OPTION",
+    ]);
+    facts
 }
 
 fn planned(facts: &Facts) -> Inspection {

@@ -9,6 +9,7 @@ fn master(lines: &[&str]) -> Master {
     }
     Master {
         account: Account::new("m", "%"),
+        client: "10.0.0.7".into(),
         grants,
         schemas_are_literal: false,
     }

@@ -116,6 +116,7 @@ async fn work(server: &LocalMysql, root: &mut MySqlConnection) -> Result<String,
         pair: &pair,
         password: None,
         current: None,
+        tls: crate::TlsMode::Disable,
         thorough: true,
     };
     let inspection = admin.inspect(&request).await?;

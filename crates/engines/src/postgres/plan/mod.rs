@@ -57,6 +57,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
     missing.extend(settings::missing(facts, pair, &unsettable));
     missing.extend(ownership::missing(facts, pair));
     Inspection {
+        obstacles: Vec::new(),
         server: format!("PostgreSQL {}", facts.version_text),
         standby_exists: facts.role(standby).is_some(),
         differences,

@@ -582,6 +582,7 @@ async fn the_first_sign_in_after_a_change_needs_verified_tls(server: &Server) {
         pair: &case.pair,
         password: None,
         current: None,
+        tls: target.tls.mode,
         thorough: false,
     };
     let inspection = admin.inspect(&request).await.unwrap();

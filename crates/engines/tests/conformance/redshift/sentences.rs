@@ -6,7 +6,7 @@ use twinkey_core::code::Diagnostic as _;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::redshift::Redshift;
 use twinkey_engines::{
-    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, RedshiftOptions,
+    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, RedshiftOptions, TlsMode,
 };
 
 use super::copies::{self, rows};
@@ -64,6 +64,7 @@ async fn inspect(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
         pair: &case.pair,
         password: None,
         current: None,
+        tls: TlsMode::Require,
         thorough: true,
     };
     admin.inspect(&request).await.unwrap()

@@ -234,6 +234,7 @@ async fn an_administrator_and_the_master_are_refused(harness: &dyn Harness) {
             pair: &Pair::of(&name, "_clone"),
             password: None,
             current: None,
+            tls: target.tls.mode,
             thorough: true,
         };
         let admin = harness.engine().admin(&target, harness.master()).await;
