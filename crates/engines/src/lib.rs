@@ -20,7 +20,7 @@ pub mod documentdb;
 mod engine_context;
 mod error;
 mod kind;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 mod local_socket;
 pub mod master;
 #[cfg(feature = "mysql")]

@@ -34,8 +34,14 @@ fn try_listen(name: &str) -> io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-/// The driver's connection.
+/// The driver's only connection.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) async fn accept_own(listener: UnixListener) -> Option<UnixStream> {
+    accept_next(&listener).await
+}
+
+/// The next connection of the driver. `None`: the listener has failed.
+pub(crate) async fn accept_next(listener: &UnixListener) -> Option<UnixStream> {
     loop {
         let (client, _) = listener.accept().await.ok()?;
         let pid = client.peer_cred().ok().and_then(|peer| peer.pid());

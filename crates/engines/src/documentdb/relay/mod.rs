@@ -27,21 +27,19 @@ mod tests;
 mod upstream;
 mod wire;
 
-use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 pub(super) use self::upstream::Upstream;
 use self::wire::RelayError;
 use crate::EngineError;
+use crate::local_socket::{accept_next, listen, unique_name};
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -84,12 +82,8 @@ impl Relay {
     /// [`EngineError::Unreachable`] and [`EngineError::Tls`].
     pub(super) async fn open(upstream: Upstream) -> Result<Self, EngineError> {
         let first = upstream.connect_in_time().await?;
-        let name = format!("twinkey-{}", uuid::Uuid::new_v4());
-        let listener = listen(&name).map_err(|error| EngineError::Refused {
-            what: "preparing a connection".into(),
-            reason: error.to_string(),
-            hint: "raise the limit of open files (ulimit -n); twinkey needs Unix sockets".into(),
-        })?;
+        let name = unique_name();
+        let listener = listen(&name)?;
         let state = Arc::default();
         let task = tokio::spawn(serve(listener, upstream, first, Arc::clone(&state)));
         Ok(Self {
@@ -124,12 +118,6 @@ impl Drop for Relay {
     }
 }
 
-fn listen(name: &str) -> io::Result<UnixListener> {
-    let listener = StdUnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
-}
-
 async fn serve(
     listener: UnixListener,
     upstream: Upstream,
@@ -139,11 +127,8 @@ async fn serve(
     let mut ready = Some(first);
     // Dropping the set ends the connections.
     let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
+    while let Some(client) = accept_next(&listener).await {
         while connections.try_join_next().is_some() {}
-        if !is_own_process(&client) {
-            continue;
-        }
         let (ready, upstream, state) = (ready.take(), upstream.clone(), Arc::clone(&state));
         connections.spawn(async move {
             let server = match ready {
@@ -163,9 +148,4 @@ async fn serve(
             }
         });
     }
-}
-
-fn is_own_process(client: &UnixStream) -> bool {
-    let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
-    pid.is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()))
 }
