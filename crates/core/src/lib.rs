@@ -7,5 +7,6 @@ pub mod aws;
 pub mod backoff;
 pub mod code;
 pub mod file_access;
+pub mod printable;
 pub mod secret;
 pub mod telemetry;

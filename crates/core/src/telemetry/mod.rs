@@ -5,9 +5,11 @@
 //! - A library logs a secret at a high verbosity. `CAPS` limits such targets in code; no flag and
 //!   no environment variable lifts a cap.
 //! - Colour codes fill a log file. Colour is used only if standard error is a terminal.
+//! - A text forges a line of the text log. Each event is one line ([`one_line`]).
 
 pub mod clock;
 pub mod metrics;
+mod one_line;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 pub use clock::{Clock, ClockControl};
 
+use self::one_line::OneLine;
 use crate::code::{Code, Diagnostic};
 
 /// `--log-format`
@@ -94,10 +97,17 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer();
     let layer = match format {
-        LogFormat::Text => layer.with_ansi(colour).boxed(),
+        LogFormat::Text => layer
+            .with_ansi(colour)
+            .with_writer(OneLine {
+                inner: writer,
+                colour,
+            })
+            .boxed(),
         LogFormat::Json => layer
+            .with_writer(writer)
             .json()
             .flatten_event(true)
             .with_span_list(false)

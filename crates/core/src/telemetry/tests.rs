@@ -125,3 +125,23 @@ fn text_is_coloured_only_on_request() {
     assert!(logged(LogFormat::Text, 0, true, say).contains('\u{1b}'));
     assert!(!logged(LogFormat::Text, 0, false, say).contains('\u{1b}'));
 }
+
+#[test]
+fn a_text_cannot_forge_a_line_of_the_text_log() {
+    let text = "no\r\n2026-11-29 INFO twinkey: forged\u{1b}[2J\u{202e}";
+    for colour in [false, true] {
+        let log = logged(LogFormat::Text, 0, colour, || {
+            warn!(target: "twinkey", error = text, "run failed: {text}");
+        });
+        assert_eq!(log.matches('\n').count(), 1, "{log:?}");
+        for part in ["\r", "\u{1b}[2J", "\u{202e}"] {
+            assert!(!log.contains(part), "{log:?}");
+        }
+        assert!(log.contains("\\u{a}"), "{log:?}");
+    }
+    let log = logged(LogFormat::Json, 0, false, || {
+        warn!(target: "twinkey", error = text, "run failed");
+    });
+    let event: serde_json::Value = serde_json::from_str(&log).unwrap();
+    assert_eq!(event["error"], text);
+}

@@ -9,7 +9,6 @@
 //! - A client forges a log line. Texts of a request are escaped and cut ([`printable`]).
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -112,30 +111,9 @@ impl Window {
     }
 }
 
-/// A text of a request for a log line: cut, and with escaped control characters and marks of the
-/// text direction.
+/// A text of a request for a log line: cut and escaped.
 pub(super) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(MAX_TEXT));
-    for character in text.chars().take(MAX_TEXT) {
-        if character.is_control() || is_direction_mark(character) {
-            // Writing to a String does not fail.
-            let _ = write!(out, "{}", character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    if text.chars().nth(MAX_TEXT).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-/// Line and paragraph separators, and the characters that change the direction of a text.
-const fn is_direction_mark(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
+    twinkey_core::printable::printable(text, MAX_TEXT)
 }
 
 #[cfg(test)]
