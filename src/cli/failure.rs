@@ -6,6 +6,7 @@ use crate::config::ConfigErrors;
 use crate::journal::JournalError;
 use crate::rotation::error::RotationError;
 use twinkey_core::code::{Code, Diagnostic, Problem};
+use twinkey_core::printable::escaped;
 use twinkey_core::telemetry::TelemetryError;
 use twinkey_stores::StoreError;
 
@@ -57,9 +58,9 @@ impl Failure {
 /// Prints one error per line, then the hint.
 fn print(code: Code, messages: &str, hint: &str, status: u8) -> ExitCode {
     for message in messages.lines() {
-        anstream::eprintln!("{BAD}error[{code}]{BAD:#}: {message}");
+        anstream::eprintln!("{BAD}error[{code}]{BAD:#}: {}", escaped(message));
     }
-    anstream::eprintln!("  {DIM}hint:{DIM:#} {hint}");
+    anstream::eprintln!("  {DIM}hint:{DIM:#} {}", escaped(hint));
     ExitCode::from(status)
 }
 

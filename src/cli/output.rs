@@ -1,5 +1,7 @@
 //! Text output: aligned tables, colours on a terminal, short times.
 
+use std::borrow::Cow;
+
 use anstyle::Style;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,6 +9,7 @@ use serde::Serialize;
 use super::failure::Failure;
 pub(super) use super::style::{BAD, DIM, GOOD, STRONG, WARN};
 use twinkey_core::code::Code;
+use twinkey_core::printable::escaped;
 use twinkey_engines::{Finding, Severity};
 
 /// Prints data as JSON.
@@ -52,7 +55,12 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<Cell>]) {
     }
 }
 
+/// The lines of a table. Texts of a worker, a secret or a server cannot break a line.
 fn lines(headings: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
+    let rows: Vec<Vec<(Cow<'_, str>, Style)>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| (escaped(&cell.0), cell.1)).collect())
+        .collect();
     let widths: Vec<usize> = headings
         .iter()
         .enumerate()
@@ -77,9 +85,9 @@ fn lines(headings: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
         head.push_str(&format!("{DIM}{heading}{DIM:#}{}", pad(i, heading)));
     }
     out.push(head);
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
-        for (i, Cell(text, style)) in row.iter().enumerate() {
+        for (i, (text, style)) in row.iter().enumerate() {
             line.push_str(&format!("{style}{text}{style:#}{}", pad(i, text)));
         }
         out.push(line.trim_end().to_owned());
@@ -98,9 +106,12 @@ pub(super) fn finding_line(finding: &Finding) -> String {
         .code
         .map_or_else(String::new, |code| format!(" {DIM}[{code}]{DIM:#}"));
     let fix = finding.fix.as_ref().map_or_else(String::new, |fix| {
-        format!("\n           {DIM}fix:{DIM:#} {fix}")
+        format!("\n           {DIM}fix:{DIM:#} {}", escaped(fix))
     });
-    format!("{style}{word:<7}{style:#}  {}{code}{fix}", finding.what)
+    format!(
+        "{style}{word:<7}{style:#}  {}{code}{fix}",
+        escaped(&finding.what)
+    )
 }
 
 #[cfg(test)]

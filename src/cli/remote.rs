@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use twinkey_core::code::{Code, Diagnostic, Problem};
+use twinkey_core::printable::escaped;
 use twinkey_core::secret::Sensitive;
 use twinkey_engines::tls::client_config;
 
@@ -160,9 +161,12 @@ impl RemoteWorker {
             detail: String,
             hint: String,
         }
-        let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
+        let Ok(mut error) = serde_json::from_slice::<ErrorBody>(body) else {
             return self.not_a_worker(status);
         };
+        for text in [&mut error.detail, &mut error.hint] {
+            *text = escaped(text).into_owned();
+        }
         match error.code {
             Some(code) => Failure::Problem(Problem {
                 code,

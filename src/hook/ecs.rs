@@ -21,6 +21,7 @@ use super::{HookError, HookFailure};
 use crate::aws_request::{AwsRequest, RequestError};
 use twinkey_core::aws::{Aws, arn};
 use twinkey_core::backoff::Backoff;
+use twinkey_core::printable::{NAME, printable};
 use twinkey_core::telemetry::Clock;
 use twinkey_engines::tls::client_config;
 
@@ -133,7 +134,7 @@ impl Ecs {
         // Only the error's name is used; its message may quote the request.
         let error: Option<ErrorResponse> = response.json().await.ok();
         let name = error.map(|error| error.kind).unwrap_or_default();
-        let name = name.rsplit('#').next().unwrap_or_default();
+        let name = printable(name.rsplit('#').next().unwrap_or_default(), NAME);
         Err(RequestError {
             reason: format!("ECS responds {name} (HTTP status {status})"),
             retryable: status.is_server_error() || name.contains("Throttl"),

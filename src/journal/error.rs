@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use twinkey_core::code::{Code, Diagnostic};
+use twinkey_core::printable::{MESSAGE, printable};
 
 /// Why a call to the journal failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +52,7 @@ impl TransactionError {
             Self::Lost(run) => JournalError::Lost { run },
             Self::Other(reason) => JournalError::Unavailable {
                 journal: journal.into(),
-                reason,
+                reason: printable(&reason, MESSAGE),
             },
         }
     }

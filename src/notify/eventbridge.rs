@@ -15,6 +15,7 @@ use super::DeliveryFailure;
 use super::message::Message;
 use crate::config::settings::NotifyEvent;
 use twinkey_core::aws::Aws;
+use twinkey_core::printable::{NAME, printable};
 
 pub(super) struct EventBridge {
     aws: Aws,
@@ -77,7 +78,7 @@ impl EventBridge {
         match failed {
             None => Ok(()),
             Some(code) => Err(DeliveryFailure {
-                reason: format!("EventBridge responds {code}"),
+                reason: format!("EventBridge responds {}", printable(code, NAME)),
                 retryable: matches!(code, "ThrottlingException" | "InternalFailure"),
                 retry_after: None,
             }),

@@ -28,6 +28,7 @@ use crate::notify::message::{Message, MessageBuilder};
 use crate::rotation::event::{Received, Subscription};
 use crate::worker::state::WorkerState;
 use twinkey_core::backoff::Backoff;
+use twinkey_core::printable::{NAME, printable};
 use twinkey_engines::EngineError;
 
 /// The number of attempts per message; with immediate refusals they take about 90 s.
@@ -73,7 +74,7 @@ impl DeliveryFailure {
         let code = error.as_service_error().and_then(|error| error.code());
         let throttled = code.is_some_and(|code| code.contains("Throttl"));
         let reason = match (code, status) {
-            (Some(code), _) => format!("AWS responds {code}"),
+            (Some(code), _) => format!("AWS responds {}", printable(code, NAME)),
             (None, Some(status)) => format!("AWS responds with HTTP status {status}"),
             (None, None) => {
                 "AWS is unreachable, or the worker has no credentials for it".to_owned()

@@ -1,5 +1,7 @@
 //! Errors of the RDS API.
 
+use twinkey_core::printable::{MESSAGE, printable};
+
 #[cfg(feature = "aws")]
 use crate::aws_request::RequestError;
 
@@ -23,7 +25,7 @@ impl From<RequestError> for RdsError {
 impl RdsError {
     pub(super) fn permanent(reason: impl std::fmt::Display) -> Self {
         Self {
-            reason: reason.to_string(),
+            reason: printable(&reason.to_string(), MESSAGE),
             retryable: false,
         }
     }
@@ -31,7 +33,7 @@ impl RdsError {
     #[cfg(feature = "aws")]
     pub(super) fn temporary(reason: impl std::fmt::Display) -> Self {
         Self {
-            reason: reason.to_string(),
+            reason: printable(&reason.to_string(), MESSAGE),
             retryable: true,
         }
     }

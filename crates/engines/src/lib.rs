@@ -28,6 +28,7 @@ pub mod mysql;
 mod pair_lock;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod printable;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod proxy;
 #[cfg(feature = "redshift")]

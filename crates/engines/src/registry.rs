@@ -3,6 +3,7 @@
 //! Adding an engine takes its folder, a Cargo feature, and one arm in each function here.
 
 use crate::master::{MasterGrants, MasterRequest};
+use crate::printable::PrintableEngine;
 use crate::{Engine, EngineContext, EngineError, EngineKind, EngineOptions};
 
 /// Whether this build has the engine: see [`EngineKind::feature`].
@@ -16,15 +17,24 @@ pub const fn is_in_build(kind: EngineKind) -> bool {
     }
 }
 
-/// The engine of a rotation.
+/// The engine of a rotation. The texts of its server are escaped.
 ///
 /// # Errors
 /// [`EngineError::NotInBuild`]
+pub fn engine(
+    kind: EngineKind,
+    options: &EngineOptions,
+    context: &EngineContext,
+) -> Result<Box<dyn Engine>, EngineError> {
+    let engine = bare_engine(kind, options, context)?;
+    Ok(Box::new(PrintableEngine(engine)))
+}
+
 #[cfg_attr(
     not(feature = "redshift"),
     expect(unused_variables, reason = "only Redshift uses its context")
 )]
-pub fn engine(
+fn bare_engine(
     kind: EngineKind,
     options: &EngineOptions,
     context: &EngineContext,

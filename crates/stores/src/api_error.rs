@@ -5,6 +5,8 @@
 //! # Failure modes
 //! - The embedded store and AWS report the same mistake differently. Both use this pure function.
 
+use twinkey_core::printable::{MESSAGE, NAME, printable};
+
 use super::StoreError;
 
 /// A call to the API, for error messages.
@@ -27,9 +29,10 @@ pub(super) enum CallSubject<'a> {
 }
 
 impl ApiCall<'_> {
-    /// The error for AWS's error name and message.
+    /// The error for AWS's error name and message, whose texts are escaped.
     #[must_use]
     pub(super) fn error(&self, name: &str, message: &str) -> StoreError {
+        let (name, message) = (&*printable(name, NAME), &*printable(message, MESSAGE));
         let secret = self.secret.to_owned();
         let reason = format!("{name}: {message}");
         match (name, self.operation, self.subject) {

@@ -7,6 +7,7 @@ use crate::config::file_access::FileFinding;
 use crate::config::settings::Server;
 use crate::rotation::commands::check::{Report, offline};
 use crate::worker::views::RotationView;
+use twinkey_core::printable::escaped;
 use twinkey_engines::{Finding, Severity};
 
 use crate::cli::context::{Context, check_files, find, settings};
@@ -143,7 +144,7 @@ async fn remote_reports(worker: &RemoteWorker, names: &[String]) -> Result<Vec<R
 fn print(report: &Report) {
     anstream::println!("{STRONG}{}{STRONG:#}", report.rotation);
     for passed in &report.passed {
-        anstream::println!("  {GOOD}ok{GOOD:#}       {passed}");
+        anstream::println!("  {GOOD}ok{GOOD:#}       {}", escaped(passed));
     }
     for finding in &report.findings {
         anstream::println!("  {}", output::finding_line(finding));

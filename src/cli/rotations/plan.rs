@@ -6,6 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, DIM, STRONG};
 use crate::cli::remote::Target;
+use twinkey_core::printable::escaped;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -46,9 +47,9 @@ fn print(plan: &Plan) {
     anstream::println!(
         "{STRONG}{}{STRONG:#}: {} -> {STRONG}{}{STRONG:#}  {DIM}{}{DIM:#}",
         plan.rotation,
-        plan.active_user,
-        plan.standby_user,
-        plan.server
+        escaped(&plan.active_user),
+        escaped(&plan.standby_user),
+        escaped(&plan.server)
     );
     for change in &plan.changes {
         let database = change
@@ -58,7 +59,7 @@ fn print(plan: &Plan) {
         anstream::println!(
             "\n{DIM}-- {}{database}{DIM:#}\n{};",
             change.why,
-            change.statement
+            escaped_lines(&change.statement.to_string())
         );
     }
     if !plan.findings.is_empty() {
@@ -67,4 +68,10 @@ fn print(plan: &Plan) {
     for finding in &plan.findings {
         anstream::println!("{}", output::finding_line(finding));
     }
+}
+
+/// A statement may have lines. Names in it are as the database has them.
+fn escaped_lines(statement: &str) -> String {
+    let lines: Vec<_> = statement.split('\n').map(escaped).collect();
+    lines.join("\n")
 }

@@ -11,6 +11,7 @@ use crate::rotation::event::{Event, Subscription};
 use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
 use twinkey_core::code::Code;
+use twinkey_core::printable::escaped;
 use twinkey_core::telemetry::Clock;
 
 use crate::cli::context::Context;
@@ -149,7 +150,7 @@ async fn print_steps(mut events: Subscription, quiet: bool) {
 
 fn print_step(step: &Step) {
     let name = step.name.as_str();
-    let detail = step.detail.as_deref().unwrap_or_default();
+    let detail = escaped(step.detail.as_deref().unwrap_or_default());
     let took = step
         .finished
         .map_or(0, |end| (end - step.started).num_milliseconds());
@@ -167,6 +168,7 @@ fn print_summary(run: &Run) {
     else {
         return;
     };
+    let (from, to) = (escaped(from), escaped(to));
     let took = (finished - run.started).as_seconds_f64();
     if run.state == RunState::Succeeded {
         anstream::println!(

@@ -2,6 +2,8 @@
 
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
+use twinkey_core::printable::{MESSAGE, printable};
+
 use crate::StoreError;
 use crate::api_error::ApiCall;
 
@@ -32,7 +34,7 @@ where
         }
         SdkError::TimeoutError(_) => unavailable(format!("{} took too long", call.operation)),
         SdkError::DispatchFailure(e) => unavailable(match e.as_connector_error() {
-            Some(e) => format!("{}", DisplayErrorContext(e)),
+            Some(e) => printable(&DisplayErrorContext(e).to_string(), MESSAGE),
             None => "the request could not be sent".into(),
         }),
         SdkError::ResponseError(_) => {
