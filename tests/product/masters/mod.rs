@@ -5,6 +5,7 @@ mod hostile;
 mod hosts;
 mod owner;
 mod rds;
+mod texts;
 mod tls;
 
 use serde_json::{Value as Json, json};
