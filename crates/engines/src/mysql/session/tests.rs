@@ -137,7 +137,7 @@ async fn difference(
     server: &LocalMysql,
     root: &mut MySqlConnection,
     group: &[(String, String, String)],
-    expected: &String,
+    expected: &str,
 ) -> Option<String> {
     let mut set = Vec::new();
     for (name, value, before) in group {
@@ -155,7 +155,7 @@ async fn difference(
             run(root, &quoted).await.unwrap();
         }
     }
-    let differs = found.as_ref() != Ok(expected);
+    let differs = found.as_deref() != Ok(expected);
     differs.then(|| format!("{group:?}: {:?}", found.err()))
 }
 
