@@ -92,6 +92,7 @@ impl Admin for PrintableAdmin {
             retire: changes(inspection.retire),
             findings: findings(inspection.findings),
             missing: findings(inspection.missing),
+            obstacles: findings(inspection.obstacles),
             ..inspection
         })
     }
