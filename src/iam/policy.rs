@@ -10,9 +10,10 @@ use crate::config::settings::{Destination, HookActionSettings, Settings};
 use twinkey_core::aws::arn;
 
 /// The calls of the AWS store on a rotated secret.
-const ROTATED: [&str; 4] = [
+const ROTATED: [&str; 5] = [
     "secretsmanager:DescribeSecret",
     "secretsmanager:GetSecretValue",
+    "secretsmanager:ListSecretVersionIds",
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
 ];

@@ -68,6 +68,7 @@ fn a_rotation_allows_its_secret_and_its_master() {
                 json!([
                     "secretsmanager:DescribeSecret",
                     "secretsmanager:GetSecretValue",
+                    "secretsmanager:ListSecretVersionIds",
                     "secretsmanager:PutSecretValue",
                     "secretsmanager:UpdateSecretVersionStage"
                 ]),

@@ -133,6 +133,15 @@ pub trait SecretStore: Send + Sync {
         Ok(found)
     }
 
+    /// ListSecretVersionIds: the versions without a label, newest first. The store may have removed
+    /// older ones.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    async fn unlabelled(&self, _secret: &str) -> Result<Vec<VersionId>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// PutSecretValue with `id` as ClientRequestToken and one label. Putting the same value again
     /// changes nothing.
     ///

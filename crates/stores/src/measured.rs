@@ -64,6 +64,11 @@ impl StoreWrapper for Measured {
         self.count("BatchGetSecretValue", result)
     }
 
+    async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {
+        let result = self.store.unlabelled(secret).await;
+        self.count("ListSecretVersionIds", result)
+    }
+
     async fn put(
         &self,
         secret: &str,

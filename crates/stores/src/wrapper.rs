@@ -35,6 +35,14 @@ pub trait StoreWrapper: Send + Sync {
         self.inner().get_batch(secrets).await
     }
 
+    /// [`SecretStore::unlabelled`]
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {
+        self.inner().unlabelled(secret).await
+    }
+
     /// [`SecretStore::put`]
     ///
     /// # Errors
@@ -84,6 +92,10 @@ impl<W: StoreWrapper> SecretStore for W {
 
     async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
         StoreWrapper::get_batch(self, secrets).await
+    }
+
+    async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {
+        StoreWrapper::unlabelled(self, secret).await
     }
 
     async fn put(

@@ -235,6 +235,24 @@ impl SecretStore for AwsStore {
         self.batch(secrets).await
     }
 
+    async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {
+        let call = ApiCall {
+            operation: "ListSecretVersionIds",
+            secret,
+            subject: CallSubject::Secret,
+        };
+        let request = self.client.list_secret_version_ids().secret_id(secret);
+        let sent = request.include_deprecated(true).send().await;
+        let mut found = sent
+            .map_err(|e| sdk_error(call, &e))?
+            .versions
+            .unwrap_or_default();
+        found.retain(|version| version.version_stages().is_empty());
+        found.sort_by_key(|version| version.created_date.map(|at| -at.as_nanos()));
+        let ids = found.into_iter().filter_map(|version| version.version_id);
+        Ok(ids.map(VersionId).collect())
+    }
+
     async fn put(
         &self,
         secret: &str,

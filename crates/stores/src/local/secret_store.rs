@@ -50,6 +50,14 @@ impl SecretStore for LocalStore {
         }
     }
 
+    async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {
+        let all = self.versions(secret).await?.into_iter();
+        Ok(all
+            .filter(|version| version.stages.is_empty())
+            .map(|version| version.id)
+            .collect())
+    }
+
     async fn put(
         &self,
         secret: &str,
