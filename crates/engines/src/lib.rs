@@ -49,7 +49,10 @@ pub use kind::{
 };
 pub use pair_lock::{LockHolder, PairLock};
 pub use registry::{engine, grants_for_master, is_in_build};
-pub use statement::{Change, ChangeKind, PasswordForm, RenderedChange, Statement, render_changes};
+pub use statement::{
+    Change, ChangeKind, PasswordForm, RenderedChange, Statement, render_changes,
+    unfinished_password,
+};
 pub use twinkey_core::secret::Credentials;
 
 use std::path::PathBuf;
@@ -134,6 +137,11 @@ pub struct Inspection {
     /// For messages, for example `PostgreSQL 16.4`.
     pub server: String,
     pub standby_exists: bool,
+    /// Whether any client can sign in as the standby.
+    pub standby_access: StandbyAccess,
+    /// The active clone is a member of the base user and has no setting of twinkey's: AWS's rotation
+    /// function made this pair, so the base user is its other half.
+    pub cloned_by_aws: bool,
     /// Changes that make the standby equal, in order; empty where it is. The password is not among
     /// them: see [`Inspection::set_password`].
     pub differences: Vec<Change>,
@@ -156,6 +164,16 @@ pub struct Inspection {
     pub obstacles: Vec<Finding>,
     /// Privileges that the master lacks for the changes, each with the statement that grants it.
     pub missing: Vec<Finding>,
+}
+
+/// Whether any client can sign in as the standby, whatever its password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandbyAccess {
+    Enabled,
+    /// It is locked, expired, or has no valid password.
+    Disabled,
+    /// The master cannot read it.
+    Unknown,
 }
 
 /// One line of a preflight.

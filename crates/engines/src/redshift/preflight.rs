@@ -90,7 +90,7 @@ fn uncopied(facts: &Facts, pair: &Pair) -> Vec<Finding> {
                     Severity::Error,
                     format!("{has:?} has {what} in {place}, {lacks:?} does not have it, and it cannot be copied"),
                     Some(format!(
-                        "grant it to both users manually or revoke it; if {lacks:?} does not exist yet: CREATE USER {} PASSWORD DISABLE",
+                        "grant it to both users manually or revoke it; if {lacks:?} does not exist yet: CREATE USER {} PASSWORD DISABLE, and set standby = \"adopt\"",
                         ident(lacks)
                     )),
                 )

@@ -3,7 +3,7 @@
 mod password_form;
 mod rendered;
 
-pub use password_form::PasswordForm;
+pub use password_form::{PasswordForm, unfinished_password};
 pub use rendered::{RenderedChange, render_changes};
 
 use std::fmt;

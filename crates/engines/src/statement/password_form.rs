@@ -6,6 +6,7 @@
 //!   as a JSON string.
 //! - A statement gets another engine's form: the form itself renders the password.
 
+use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
@@ -29,8 +30,10 @@ pub enum PasswordForm {
     MariadbEd25519,
     /// The password itself, escaped for a JSON string: for the engine that takes no other form.
     Clear,
-    /// A new random password that is not stored: for a user that must not sign in yet.
+    /// A new random password that is not stored: for a user that must not sign in any more.
     Throwaway,
+    /// [`unfinished_password`] in another form: for a new user that is not complete yet.
+    Unfinished(Box<Self>),
     /// Redshift's `md5…` of the password and this user name, as Redshift stores the name.
     RedshiftMd5 { username: String },
     /// Redshift's `sha256|…|…`, with a random salt.
@@ -56,6 +59,7 @@ impl PasswordForm {
             Self::Throwaway => PasswordPolicy::default()
                 .generate()
                 .map_err(|_| explain(VerifierError::NoRandomness)),
+            Self::Unfinished(form) => form.render(&unfinished_password(password)),
             Self::RedshiftMd5 { username } => Ok(verifier::md5(password, username)),
             Self::RedshiftSha256 => verifier::redshift_sha256(password).map_err(explain),
         }
@@ -71,6 +75,7 @@ impl PasswordForm {
             | Self::PostgresMd5 { .. }
             | Self::Clear
             | Self::Throwaway
+            | Self::Unfinished(_)
             | Self::RedshiftMd5 { .. }
             | Self::RedshiftSha256 => None,
             // The server reads the digits in either case.
@@ -82,6 +87,19 @@ impl PasswordForm {
             Self::MariadbEd25519 => Some(equal(stored, &verifier::mariadb_ed25519(password))),
         }
     }
+}
+
+/// The password of a new user between its creation and its pending password, where the engine cannot
+/// create a user without one.
+///
+/// It is derived from the pending password (HMAC-SHA256), so that the next run recognises the user of
+/// an interrupted one. No other program can compute it.
+#[must_use]
+pub fn unfinished_password(pending: &Sensitive) -> Sensitive {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, pending.expose_secret().as_bytes());
+    let tag = hmac::sign(&key, b"twinkey: password of a user that is not complete");
+    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    SecretString::from(digits.collect::<String>())
 }
 
 fn equal(stored: &[u8], made: &Sensitive) -> bool {
@@ -190,6 +208,18 @@ mod tests {
         assert_ne!(one.expose_secret(), two.expose_secret());
         assert!(one.expose_secret().len() >= 32);
         assert!(!one.expose_secret().contains("pending"));
+    }
+
+    #[test]
+    fn an_unfinished_password_depends_on_the_pending_one() {
+        let [one, again, two] =
+            ["one", "one", "two"].map(|text| unfinished_password(&secret(text)));
+        assert_eq!(one.expose_secret(), again.expose_secret());
+        assert_ne!(one.expose_secret(), two.expose_secret());
+        let form = PasswordForm::Unfinished(Box::new(PasswordForm::Clear));
+        let rendered = form.render(&secret("one")).unwrap();
+        assert_eq!(rendered.expose_secret(), one.expose_secret());
+        assert_eq!(one.expose_secret().len(), 64);
     }
 
     #[test]

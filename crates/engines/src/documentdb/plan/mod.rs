@@ -18,7 +18,7 @@ use super::preflight;
 use super::privileges::RequiredPrivilege;
 use super::quote::{command, command_with_password, roles};
 use super::role::DatabaseRole;
-use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
+use crate::{Change, ChangeKind, Inspection, PasswordForm, StandbyAccess, Statement};
 use twinkey_core::secret::pair::Pair;
 
 /// The changes that make the standby equal, and the findings.
@@ -34,6 +34,9 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         server: format!("MongoDB-compatible {}", facts.version),
         // If users are unreadable, the run is refused anyway.
         standby_exists: facts.users.is_none() || users.standby.is_some(),
+        // The server does not report it.
+        standby_access: StandbyAccess::Unknown,
+        cloned_by_aws: false,
         missing: preflight::missing(facts, required(facts, &users)),
         differences,
         set_password,
@@ -106,10 +109,11 @@ fn create(facts: &Facts, pair: &Pair, active: &User) -> Change {
     }
     fields.extend(active.custom_data.clone().map(|data| ("customData", data)));
     let name = pair.standby_user();
+    let unfinished = PasswordForm::Unfinished(Box::new(PasswordForm::Clear));
     change(
         facts,
         ChangeKind::Create,
-        command_with_password("createUser", name, PasswordForm::Throwaway, fields),
+        command_with_password("createUser", name, unfinished, fields),
         "the standby does not exist; this password is not stored, so that no sign-in succeeds before the last command".to_owned(),
     )
 }

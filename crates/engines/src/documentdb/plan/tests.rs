@@ -66,7 +66,7 @@ fn a_new_standby_has_all_roles_and_a_throwaway_password() {
     );
     assert_eq!(
         plan.differences[0].statement.password_form(),
-        Some(&PasswordForm::Throwaway)
+        Some(&PasswordForm::Unfinished(Box::new(PasswordForm::Clear)))
     );
     assert_eq!(plan.differences[0].database.as_deref(), Some("admin"));
     assert_eq!(plan.missing, []);

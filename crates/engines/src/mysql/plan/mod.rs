@@ -22,7 +22,7 @@ use super::grants::{Account, Grants};
 use super::inspect::facts::{Facts, User};
 use super::quote::{ident, literal};
 use super::{objects, preflight, privileges};
-use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
+use crate::{Change, ChangeKind, Inspection, PasswordForm, StandbyAccess, Statement};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 
@@ -48,6 +48,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Insp
         server: facts.dialect.text.clone(),
         // Without the right to read accounts this is unknown, and the run is refused.
         standby_exists: !facts.readable || !facts.standby.is_empty(),
+        standby_access: access(facts),
+        cloned_by_aws: false,
         missing: privileges::missing(facts, &steps),
         differences: steps
             .into_iter()
@@ -69,6 +71,29 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Insp
             .and_then(|password| holds(facts, password)),
         findings: preflight::findings(facts, pair, passwords),
         obstacles: Vec::new(),
+    }
+}
+
+/// One account without access is enough: a run that was interrupted, or a retirement, left it.
+fn access(facts: &Facts) -> StandbyAccess {
+    if !facts.readable {
+        return StandbyAccess::Unknown;
+    }
+    let no_password = if facts.dialect.is_mariadb() {
+        NO_PASSWORD_MARIADB
+    } else {
+        NO_PASSWORD_MYSQL
+    };
+    let disabled = facts.standby.iter().any(|user| {
+        let definition = &user.definition;
+        definition.locked
+            || definition.expired
+            || definition.stored.bytes() == no_password.as_bytes()
+    });
+    if disabled || facts.standby.is_empty() {
+        StandbyAccess::Disabled
+    } else {
+        StandbyAccess::Enabled
     }
 }
 

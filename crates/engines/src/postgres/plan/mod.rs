@@ -23,11 +23,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use super::inspect::Facts;
+use super::inspect::{Facts, Role};
 use super::quote::ident;
 use super::{ownership, preflight};
 use crate::{
-    Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity, Statement,
+    Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity,
+    StandbyAccess, Statement,
 };
 use twinkey_core::secret::pair::{Pair, PairMember};
 
@@ -60,6 +61,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         obstacles: Vec::new(),
         server: format!("PostgreSQL {}", facts.version_text),
         standby_exists: facts.role(standby).is_some(),
+        standby_access: access(facts.role(standby)),
+        cloned_by_aws: options.set_role && cloned_by_aws(facts, pair),
         differences,
         set_password: vec![set_password(facts, pair)],
         retire: retire(facts, pair),
@@ -69,6 +72,24 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         findings,
         missing,
     }
+}
+
+fn access(standby: Option<&Role>) -> StandbyAccess {
+    match standby {
+        Some(role) if role.login && !role.expired => StandbyAccess::Enabled,
+        _ => StandbyAccess::Disabled,
+    }
+}
+
+/// Whether the active clone is as AWS's function leaves it: a member of the base user, without the
+/// role setting of a clone of twinkey's.
+fn cloned_by_aws(facts: &Facts, pair: &Pair) -> bool {
+    let mut memberships = facts.memberships.iter();
+    let is_member = memberships.any(|m| m.member == pair.clone && m.role == pair.base);
+    let settings = facts.settings_of(&pair.clone);
+    pair.active == PairMember::Clone
+        && is_member
+        && !settings.contains_key(&(None, "role".to_owned()))
 }
 
 fn retire(facts: &Facts, pair: &Pair) -> Vec<Change> {

@@ -3,8 +3,8 @@
 //! `catalog/diff` describes the privileges of a pair.
 //!
 //! # Failure modes
-//! - An incomplete standby signs in. It is created with its password disabled, and the digest is
-//!   the last change.
+//! - An incomplete standby signs in. It is created with a password that is not stored, and the
+//!   pending digest is the last change.
 //! - An interruption between two batches leaves a part of the changes. The remaining differences
 //!   are found by the next inspection.
 //! - No transaction spans two databases. Changes in other databases come first, those in the
@@ -14,7 +14,7 @@ use super::catalog::facts::{DigestForm, Facts};
 use super::catalog::{account, defaults, diff};
 use super::preflight;
 use super::quote::ident;
-use crate::{Change, ChangeKind, Inspection, PasswordForm, Statement};
+use crate::{Change, ChangeKind, Inspection, PasswordForm, StandbyAccess, Statement};
 use twinkey_core::secret::pair::Pair;
 
 /// The changes that make the standby equal, and the findings.
@@ -26,6 +26,9 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         standby_exists: facts.standby.is_some(),
         differences: differences(facts, pair),
         set_password: vec![set_password(facts, pair)],
+        // Only a superuser can read it.
+        standby_access: StandbyAccess::Unknown,
+        cloned_by_aws: false,
         retire: (facts.standby.iter()).map(|_| retire(pair)).collect(),
         // A user has one password, so that a sign-in is sufficient.
         holds_password: None,
@@ -40,14 +43,17 @@ fn differences(facts: &Facts, pair: &Pair) -> Vec<Change> {
         return all;
     }
     if facts.standby.is_none() {
-        all.push(Change::plain(
-            ChangeKind::Create,
-            format!(
-                "CREATE USER {} PASSWORD DISABLE",
-                ident(pair.standby_user())
+        let (form, _) = digest_form(facts, pair);
+        all.push(Change {
+            kind: ChangeKind::Create,
+            database: None,
+            statement: Statement::with_password(
+                format!("CREATE USER {} PASSWORD '", ident(pair.standby_user())),
+                PasswordForm::Unfinished(Box::new(form)),
+                "'",
             ),
-            "it does not exist; it cannot sign in until it is complete",
-        ));
+            why: "it does not exist; this password is not stored, so that no sign-in succeeds until it is complete".into(),
+        });
     }
     let (own, others): (Vec<_>, Vec<_>) = facts
         .databases
@@ -77,21 +83,26 @@ fn retire(pair: &Pair) -> Change {
     )
 }
 
-fn set_password(facts: &Facts, pair: &Pair) -> Change {
-    let username = pair.standby_user();
+/// The form in which the active user's password is stored, and why.
+fn digest_form(facts: &Facts, pair: &Pair) -> (PasswordForm, &'static str) {
     let form = facts.active.as_ref().and_then(|user| user.digest_form);
-    let (slot, why) = match form {
+    match form {
         Some(DigestForm::Sha256) => (
             PasswordForm::RedshiftSha256,
             "as a sha256 digest, as the active user's is",
         ),
         Some(DigestForm::Md5) | None => (
             PasswordForm::RedshiftMd5 {
-                username: username.to_owned(),
+                username: pair.standby_user().to_owned(),
             },
             "as an md5 digest",
         ),
-    };
+    }
+}
+
+fn set_password(facts: &Facts, pair: &Pair) -> Change {
+    let username = pair.standby_user();
+    let (slot, why) = digest_form(facts, pair);
     Change {
         kind: ChangeKind::Password,
         database: None,

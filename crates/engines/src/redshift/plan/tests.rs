@@ -53,7 +53,7 @@ fn a_new_standby_is_created_first_and_cannot_sign_in() {
         .collect();
     assert_eq!(
         shown[0],
-        (None, "CREATE USER \"app_clone\" PASSWORD DISABLE".into())
+        (None, "CREATE USER \"app_clone\" PASSWORD '***'".into())
     );
     let databases: Vec<Option<&str>> = shown.iter().map(|(database, _)| *database).collect();
     let first_own = databases.iter().skip(1).position(Option::is_none).unwrap() + 1;
