@@ -136,6 +136,22 @@ pub struct SecretSummary {
     pub standby_user: String,
 }
 
+/// The pair of users of a rotation, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairRecord {
+    pub rotation: String,
+    /// The ARN of the secret, else its name.
+    pub secret: String,
+    /// Host and port at which the master signs in.
+    pub server: String,
+    pub base: String,
+    pub clone: String,
+    /// When a run of the rotation first succeeded with this pair.
+    pub owned: Option<DateTime<Utc>>,
+    /// When a run took over a standby that was not the secret's own (`standby = "adopt"`).
+    pub adopted: Option<DateTime<Utc>>,
+}
+
 /// Limits that all workers of a journal share.
 #[derive(Clone)]
 pub struct SharedLimits {
@@ -291,6 +307,18 @@ pub trait Journal: Send + Sync {
     async fn rotation_record(&self, rotation: &str)
     -> Result<Option<RotationRecord>, JournalError>;
 
+    /// The pairs at a server that have one of these users, also this rotation's own.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError>;
+
+    /// Replaces the pair of a rotation.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError>;
+
     /// Records when these rotations were first seen, unless an earlier time is recorded. A later
     /// time comes from a clock that was ahead, and is replaced.
     ///
@@ -316,4 +344,10 @@ pub trait Journal: Send + Sync {
 
     /// Closes the journal's connections, and waits for that. No call may follow.
     async fn close(&self);
+}
+
+impl std::fmt::Debug for dyn Journal + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journal")
+    }
 }

@@ -20,6 +20,7 @@ mod claim;
 mod connect;
 mod finish;
 pub(super) mod host_slots;
+mod pairs;
 mod record;
 mod rows;
 pub(super) mod store_quota;
@@ -38,8 +39,8 @@ use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, RotationRecord, Run,
-    RunQuery, SecretSummary, SharedLimits,
+    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, PairRecord,
+    RotationRecord, Run, RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -285,6 +286,15 @@ impl Journal for PostgresJournal {
     ) -> Result<Option<RotationRecord>, JournalError> {
         let records = self.limited(rows::rotation_records(&self.pool, Some(rotation)));
         Ok(records.await?.remove(rotation))
+    }
+
+    async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError> {
+        self.urgent(pairs::at_server(&self.urgent, server, users))
+            .await
+    }
+
+    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
+        self.urgent(pairs::record(&self.urgent, pair)).await
     }
 
     async fn first_seen(

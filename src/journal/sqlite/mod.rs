@@ -15,6 +15,7 @@
 mod claim;
 mod decode;
 mod finish;
+mod pairs;
 mod record;
 mod rows;
 mod worker_lock;
@@ -33,8 +34,8 @@ use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, RotationRecord, Run,
-    RunQuery, SecretSummary,
+    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, PairRecord,
+    RotationRecord, Run, RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -247,6 +248,22 @@ impl Journal for SqliteJournal {
             .await
             .map_err(|error| self.error(error))?;
         Ok(records.remove(rotation))
+    }
+
+    async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError> {
+        let mut tx = self.read().await?;
+        pairs::at_server(&mut tx, server, users)
+            .await
+            .map_err(|error| self.error(error))
+    }
+
+    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        pairs::record(&mut tx, pair)
+            .await
+            .map_err(|error| self.error(error))?;
+        self.commit(tx).await
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {

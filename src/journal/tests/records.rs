@@ -221,3 +221,34 @@ pub async fn a_closed_journal_accepts_no_calls(journal: &dyn Journal) {
     journal.rotation_records().await.unwrap_err();
     journal.set_paused("orders", false).await.unwrap_err();
 }
+
+pub async fn pairs_are_found_by_server_and_user(journal: &dyn Journal) {
+    let pair = |rotation: &str, server: &str, base: &str| PairRecord {
+        rotation: rotation.into(),
+        secret: format!("arn:{rotation}"),
+        server: server.into(),
+        base: base.into(),
+        clone: format!("{base}_clone"),
+        owned: None,
+        adopted: None,
+    };
+    let [a, b, c] = [
+        pair("a", "db:5432", "app"),
+        pair("b", "db:5432", "app_clone"),
+        pair("c", "other:5432", "app"),
+    ];
+    for one in [&a, &b, &c] {
+        journal.record_pair(one).await.unwrap();
+    }
+    let found = journal.pairs("db:5432", ["app", "app_clone"]).await;
+    assert_eq!(found.unwrap(), [a.clone(), b]);
+    let owned = PairRecord {
+        owned: Some(at(3)),
+        adopted: Some(at(4)),
+        ..a
+    };
+    journal.record_pair(&owned).await.unwrap();
+    let found = journal.pairs("db:5432", ["app", "x"]).await;
+    assert_eq!(found.unwrap(), [owned]);
+    assert_eq!(journal.pairs("db:1", ["app", "x"]).await.unwrap(), []);
+}

@@ -1,0 +1,59 @@
+//! The pairs of users of all rotations.
+
+use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
+
+use super::storable;
+use crate::journal::PairRecord;
+use crate::journal::error::TransactionError;
+
+/// The pairs at a server that have one of these users.
+pub(super) async fn at_server(
+    pool: &PgPool,
+    server: &str,
+    users: [&str; 2],
+) -> Result<Vec<PairRecord>, TransactionError> {
+    let users = users.map(storable);
+    let rows = sqlx::query(
+        "SELECT * FROM pairs WHERE server = $1 AND (base = ANY ($2) OR clone = ANY ($2))
+          ORDER BY rotation",
+    )
+    .bind(storable(server))
+    .bind(&users[..])
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)
+}
+
+fn pair(row: &PgRow) -> sqlx::Result<PairRecord> {
+    Ok(PairRecord {
+        rotation: row.try_get("rotation")?,
+        secret: row.try_get("secret")?,
+        server: row.try_get("server")?,
+        base: row.try_get("base")?,
+        clone: row.try_get("clone")?,
+        owned: row.try_get("owned")?,
+        adopted: row.try_get("adopted")?,
+    })
+}
+
+/// Replaces the pair of a rotation.
+pub(super) async fn record(pool: &PgPool, pair: &PairRecord) -> Result<(), TransactionError> {
+    sqlx::query(
+        "INSERT INTO pairs (rotation, secret, server, base, clone, owned, adopted)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (rotation) DO UPDATE SET
+             secret = excluded.secret, server = excluded.server, base = excluded.base,
+             clone = excluded.clone, owned = excluded.owned, adopted = excluded.adopted",
+    )
+    .bind(&pair.rotation)
+    .bind(storable(&pair.secret))
+    .bind(storable(&pair.server))
+    .bind(storable(&pair.base))
+    .bind(storable(&pair.clone))
+    .bind(pair.owned)
+    .bind(pair.adopted)
+    .execute(pool)
+    .await?;
+    Ok(())
+}

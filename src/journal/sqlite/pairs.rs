@@ -1,0 +1,55 @@
+//! The pairs of users of all rotations.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::decode;
+use crate::journal::PairRecord;
+
+/// The pairs at a server that have one of these users.
+pub(super) async fn at_server(
+    db: &mut SqliteConnection,
+    server: &str,
+    users: [&str; 2],
+) -> sqlx::Result<Vec<PairRecord>> {
+    let rows = sqlx::query(
+        "SELECT * FROM pairs WHERE server = ?1 AND (base IN (?2, ?3) OR clone IN (?2, ?3))
+          ORDER BY rotation",
+    )
+    .bind(server)
+    .bind(users[0])
+    .bind(users[1])
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(pair).collect()
+}
+
+fn pair(row: &SqliteRow) -> sqlx::Result<PairRecord> {
+    Ok(PairRecord {
+        rotation: row.try_get("rotation")?,
+        secret: row.try_get("secret")?,
+        server: row.try_get("server")?,
+        base: row.try_get("base")?,
+        clone: row.try_get("clone")?,
+        owned: decode::time_or_none(row, "owned")?,
+        adopted: decode::time_or_none(row, "adopted")?,
+    })
+}
+
+/// Replaces the pair of a rotation.
+pub(super) async fn record(db: &mut SqliteConnection, pair: &PairRecord) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO pairs (rotation, secret, server, base, clone, owned, adopted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )
+    .bind(&pair.rotation)
+    .bind(&pair.secret)
+    .bind(&pair.server)
+    .bind(&pair.base)
+    .bind(&pair.clone)
+    .bind(pair.owned.map(|at| at.timestamp_micros()))
+    .bind(pair.adopted.map(|at| at.timestamp_micros()))
+    .execute(db)
+    .await?;
+    Ok(())
+}
