@@ -8,6 +8,7 @@ use twinkey_core::code::Code;
 const fn test_of(code: Code) -> (&'static str, &'static str) {
     const COMMANDS: &str = "product/cli/commands.rs";
     const FAILURES: &str = "product/faults/failures.rs";
+    const OWNERSHIP: &str = "product/rotations/ownership.rs";
     const EXTERNAL_CHANGES: &str = "product/faults/external_changes.rs";
     match code {
         Code::ConfigInvalid => (COMMANDS, "status_and_history_show_runs_pauses_and_windows"),
@@ -77,6 +78,8 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "product/engines/mariadb/consumers.rs",
             "an_account_with_another_password_is_refused_and_kept",
         ),
+        Code::PairShared => (OWNERSHIP, "a_copy_with_all_versions_of_a_secret_is_refused"),
+        Code::StandbyForeign => (OWNERSHIP, "a_user_that_exists_already_is_not_taken"),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

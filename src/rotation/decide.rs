@@ -13,6 +13,8 @@
 //!   only on the connection that holds the pair's lock ([`twinkey_engines::Admin::lock`]).
 //! - A run removes the label of another program. A pending document of another user is refused with
 //!   `pending_conflict` and stays.
+//! - A run takes a user that belongs to another secret or to a person. Whose the standby is, is a
+//!   guard: its password is in a version of this secret, or `observe/ownership` names the reason.
 //! - A retry skips a guard. Guards are facts, which every decision reads.
 
 use twinkey_core::code::Code;
@@ -92,6 +94,10 @@ pub struct Guards {
     pub other_server: bool,
     /// Another run may hold the pair's lock.
     pub locked: bool,
+    /// Another secret has this pair of users, or one of them.
+    pub pair_shared: bool,
+    /// The standby exists, and nothing shows that it is this secret's own.
+    pub standby_foreign: bool,
     /// The engine cannot rotate this pair.
     pub unfit: bool,
     /// The standby does not exist, and the config forbids its creation.
@@ -102,6 +108,8 @@ pub struct Guards {
     pub differs: bool,
     /// The standby has sessions, and the run is not forced.
     pub standby_in_use: bool,
+    /// No version of the secret could be tried as the standby.
+    pub standby_unproved: bool,
 }
 
 /// State of the standby in the database.
@@ -147,11 +155,14 @@ pub enum Refusal {
     MasterRefused,
     OtherServer,
     Locked,
+    PairShared,
+    StandbyForeign,
     Unfit,
     StandbyMissing,
     MasterLacks,
     Differs,
     StandbyInUse,
+    StandbyUnproved,
     /// AWSPENDING is on a version of another user.
     PendingConflict,
     /// Another program changed the secret during the run.
@@ -174,6 +185,10 @@ impl Refusal {
             Self::MasterRefused => Code::MasterSigninFailed,
             Self::OtherServer => Code::HostMismatch,
             Self::Locked => Code::AlreadyRunning,
+            Self::PairShared => Code::PairShared,
+            Self::StandbyForeign => Code::StandbyForeign,
+            // The engine's error replaces it.
+            Self::StandbyUnproved => Code::DbUnreachable,
             Self::Unfit => Code::DbRefused,
             Self::MasterLacks => Code::PrivilegesMissing,
             Self::StandbyMissing | Self::Differs | Self::StillDiffers => Code::PrivilegesDiffer,
@@ -187,7 +202,10 @@ impl Refusal {
     /// Whether the reason may disappear while the window is open.
     #[must_use]
     pub const fn passes(self) -> bool {
-        matches!(self, Self::TooSoon | Self::Locked | Self::StandbyInUse)
+        matches!(
+            self,
+            Self::TooSoon | Self::Locked | Self::StandbyInUse | Self::StandbyUnproved
+        )
     }
 }
 
@@ -202,6 +220,8 @@ impl Guards {
             (self.master_refused, Refusal::MasterRefused),
             (self.other_server, Refusal::OtherServer),
             (self.locked, Refusal::Locked),
+            (self.pair_shared, Refusal::PairShared),
+            (self.standby_foreign, Refusal::StandbyForeign),
             (self.unfit, Refusal::Unfit),
             (self.standby_missing, Refusal::StandbyMissing),
             (self.master_lacks, Refusal::MasterLacks),
@@ -212,16 +232,23 @@ impl Guards {
         .collect()
     }
 
-    /// The reason against a new password of the standby, which its clients may still use.
+    /// The reasons against a new password of the standby, which its clients may still use.
+    #[must_use]
+    pub fn takeover_refusals(&self) -> Vec<Refusal> {
+        [
+            (self.too_soon, Refusal::TooSoon),
+            (self.standby_in_use, Refusal::StandbyInUse),
+            (self.standby_unproved, Refusal::StandbyUnproved),
+        ]
+        .into_iter()
+        .filter_map(|(stands, refusal)| stands.then_some(refusal))
+        .collect()
+    }
+
+    /// The first of [`Self::takeover_refusals`].
     #[must_use]
     pub fn takeover(&self) -> Option<Refusal> {
-        if self.too_soon {
-            Some(Refusal::TooSoon)
-        } else if self.standby_in_use {
-            Some(Refusal::StandbyInUse)
-        } else {
-            None
-        }
+        self.takeover_refusals().first().copied()
     }
 }
 
@@ -342,6 +369,8 @@ mod tests {
             (Refusal::Locked, Code::AlreadyRunning, true),
             (Refusal::TooSoon, Code::TooSoon, true),
             (Refusal::StandbyInUse, Code::StandbyInUse, true),
+            (Refusal::PairShared, Code::PairShared, false),
+            (Refusal::StandbyForeign, Code::StandbyForeign, false),
             (Refusal::LostRace, Code::LostRace, false),
             (Refusal::PendingConflict, Code::PendingConflict, false),
             (Refusal::MasterLacks, Code::PrivilegesMissing, false),

@@ -1,9 +1,10 @@
 //! Errors of refusals, with the object and a hint.
 
-use crate::config::settings::InUse;
+use crate::config::settings::{InUse, StandbyMode};
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::ownership::OwnershipProblem;
 use crate::rotation::observe::proof::is_one_address;
 use crate::rotation::observe::trust::same_host;
 use twinkey_core::secret::pair::Pair;
@@ -40,6 +41,10 @@ pub(crate) fn refusal_error(
             .pending_error
             .clone()
             .map(|e| (CredentialRole::Pending, e)),
+        Refusal::StandbyUnproved => observation
+            .standby_error
+            .clone()
+            .map(|e| (CredentialRole::Previous, e)),
         _ => None,
     };
     if let Some((role, source)) = engine_error {
@@ -80,6 +85,7 @@ pub(crate) fn refusal_error(
             "set the writer's host of one server in both secrets".to_owned(),
         ),
         Refusal::Locked => locked(pair, &observation.lock_holders),
+        Refusal::PairShared | Refusal::StandbyForeign => not_own(request, observation),
         Refusal::Unfit => listed(
             &format!(
                 "the pair {:?} and {:?} cannot be rotated",
@@ -164,6 +170,7 @@ pub(crate) fn refusal_error(
         Refusal::TooSoon
         | Refusal::CurrentRefused
         | Refusal::MasterRefused
+        | Refusal::StandbyUnproved
         | Refusal::PendingRefused => (
             "the run was refused".to_owned(),
             "see `twinkey check`".to_owned(),
@@ -211,6 +218,89 @@ fn refused_with_cause(observation: &Observation) -> Option<RotationError> {
         hint,
         passes: false,
     })
+}
+
+/// Message and hint for a pair or a standby that is not this secret's.
+fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
+    let secret = &request.rotation.secret;
+    let pair = &observation.resolved.pair;
+    let (active, standby) = (pair.active_user(), pair.standby_user());
+    let own_pair = "create another user for one of the secrets, and store it there";
+    match &observation.ownership_problem {
+        Some(OwnershipProblem::Login(other)) => (
+            format!(
+                "AWSCURRENT of the secret {:?} (rotation {:?}) is {standby:?}, the standby of {secret:?}: a new password would lock its applications out",
+                other.secret, other.rotation
+            ),
+            format!(
+                "{own_pair}; or delete the secret {:?} if it is obsolete",
+                other.secret
+            ),
+        ),
+        Some(OwnershipProblem::Owner(other)) => (
+            format!(
+                "the pair {:?} and {:?} at {} belongs to the secret {:?} (rotation {:?})",
+                other.base, other.clone, other.server, other.secret, other.rotation
+            ),
+            format!(
+                "{own_pair}; or, if {secret:?} replaces the other secret, delete that one, remove the rotation {:?} and set standby = \"adopt\" for {:?}",
+                other.rotation, request.rotation.name
+            ),
+        ),
+        Some(OwnershipProblem::Complete) => (
+            format!(
+                "the standby {standby:?} has every privilege of {active:?}, and no version of {secret:?} names it: another secret rotates this pair"
+            ),
+            format!(
+                "{own_pair}; or, if no other secret has {standby:?} and no application signs in with it, set standby = \"adopt\" for {:?}",
+                request.rotation.name
+            ),
+        ),
+        Some(OwnershipProblem::Foreign { .. }) | None => foreign(request, observation),
+    }
+}
+
+/// Message and hint for a standby of unknown origin.
+fn foreign(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
+    let secret = &request.rotation.secret;
+    let pair = &observation.resolved.pair;
+    let standby = pair.standby_user();
+    let named = observation.ownership_problem == Some(OwnershipProblem::Foreign { named: true });
+    let what = if named {
+        format!(
+            "the standby {standby:?} refuses the passwords that versions of {secret:?} have for it: another program or a person changed it"
+        )
+    } else {
+        format!("the standby {standby:?} exists, and no version of {secret:?} names it")
+    };
+    let is_clone = standby == pair.clone;
+    let mut ways = Vec::new();
+    let adopt = request.rotation.standby == StandbyMode::Adopt;
+    if !adopt {
+        ways.push(format!(
+            "if no application signs in as {standby:?}, set standby = \"adopt\" for {:?}",
+            request.rotation.name
+        ));
+    }
+    if named {
+        ways.push(format!(
+            "give {standby:?} the password that AWSPREVIOUS has"
+        ));
+    }
+    if is_clone {
+        ways.push(format!("drop {standby:?}, and the next run creates it"));
+        ways.push("set another clone_suffix".to_owned());
+    } else if ways.is_empty() {
+        ways.push(format!(
+            "store the password of {standby:?} as a version of {secret:?}"
+        ));
+    }
+    let used = if adopt {
+        "; standby = \"adopt\" was used before, and counts once"
+    } else {
+        ""
+    };
+    (format!("{what}{used}"), ways.join("; or "))
 }
 
 /// The error for AWSCURRENT that signs in at the secret's host at most, not where the master does.

@@ -97,6 +97,7 @@ impl WindowRunner {
             last_flip: memory.last_flip,
             retired: false,
             lock: true,
+            journal: &*self.rotator.journal,
         };
         let result = tokio::select! {
             result = retire(&self.rotator.context, &request) => result,

@@ -46,11 +46,13 @@ pub enum Code {
     Internal,
     HostUntrusted,
     AccountDiffers,
+    PairShared,
+    StandbyForeign,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -79,6 +81,8 @@ impl Code {
         Self::Internal,
         Self::HostUntrusted,
         Self::AccountDiffers,
+        Self::PairShared,
+        Self::StandbyForeign,
     ];
 
     /// The stable text form.
@@ -113,6 +117,8 @@ impl Code {
             Self::Internal => "internal",
             Self::HostUntrusted => "host_untrusted",
             Self::AccountDiffers => "account_differs",
+            Self::PairShared => "pair_shared",
+            Self::StandbyForeign => "standby_foreign",
         }
     }
 }

@@ -182,6 +182,7 @@ impl RawRotation {
                 &[
                     ("create", StandbyMode::Create),
                     ("existing", StandbyMode::Existing),
+                    ("adopt", StandbyMode::Adopt),
                 ],
             ),
             grants: table.choice(

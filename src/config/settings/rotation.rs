@@ -45,7 +45,10 @@ pub struct Rotation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandbyMode {
     Create,
+    /// Users are never created, and only their passwords change.
     Existing,
+    /// As `Create`; a standby that is not this secret's own is taken over once.
+    Adopt,
 }
 
 /// `grants`

@@ -128,6 +128,25 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
                 pair.active_user()
             ),
         );
+        let own = !(guards.pair_shared || guards.standby_foreign || guards.standby_unproved);
+        passed(
+            own && inspection.standby_exists && !observation.adopts,
+            format!("{:?} is this secret's own standby", pair.standby_user()),
+        );
+        if observation.adopts {
+            report.findings.push(Finding {
+                severity: Severity::Warning,
+                code: Some(Code::StandbyForeign),
+                what: format!(
+                    "{:?} is not this secret's own: the next run takes it over, with its objects and privileges (standby = \"adopt\")",
+                    pair.standby_user()
+                ),
+                fix: Some(format!(
+                    "check that no application signs in as {:?}",
+                    pair.standby_user()
+                )),
+            });
+        }
         report.findings.extend(inspection.findings.iter().cloned());
         report.findings.extend(inspection.missing.iter().cloned());
         if inspection.standby_exists && !inspection.differences.is_empty() && !guards.differs {
@@ -141,6 +160,15 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
                     first_of(&inspection.differences)
                 ),
                 fix: Some(format!("see `twinkey plan {}`", request.rotation.name)),
+            });
+        }
+    }
+    // A run is refused now, and the reason passes.
+    for refusal in [Refusal::TooSoon, Refusal::StandbyUnproved] {
+        if guards.takeover_refusals().contains(&refusal) {
+            report.findings.push(Finding {
+                severity: Severity::Warning,
+                ..failure(&refusal_error(refusal, request, observation))
             });
         }
     }

@@ -25,7 +25,7 @@ impl Rotator {
     /// # Errors
     /// `journal_unavailable`
     pub async fn preview<'a>(
-        &self,
+        &'a self,
         rotation: &'a Rotation,
     ) -> Result<RunRequest<'a>, RotationError> {
         let memory = self.journal.rotation_record(&rotation.name).await?;
@@ -42,6 +42,7 @@ impl Rotator {
             // A worker that exits after it locked a user may not have recorded that.
             retired: over || memory.retired.is_some(),
             lock: false,
+            journal: &*self.journal,
         })
     }
 

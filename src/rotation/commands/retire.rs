@@ -16,6 +16,7 @@ use crate::config::settings::{InUse, Rotation};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::{Elsewhere, Refusal};
 use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::guards::last_flip;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::observe::resolve::read_document;
@@ -75,11 +76,14 @@ async fn lock(
         Refusal::MasterRefused,
         Refusal::OtherServer,
         Refusal::Locked,
+        Refusal::PairShared,
         Refusal::Unfit,
     ];
     reject_if(&guards, request, observation)?;
-    let moved = observation.resolved.created.max(request.last_flip);
-    if !is_due(request.rotation, moved, context.clock.now()) {
+    let now = context.clock.now();
+    let known = [observation.resolved.created, request.last_flip];
+    let moved = last_flip(request.rotation, known, now);
+    if !is_due(request.rotation, moved, now) {
         return Ok(Retirement::NotNow("AWSCURRENT moved again"));
     }
     if observation.observed.elsewhere != Elsewhere::Nothing {

@@ -109,6 +109,24 @@ impl<const VERSIONS: usize> World<VERSIONS> {
         }
     }
 
+    /// Whether the standby is this secret's own, as `observe::ownership` finds it: a version has its
+    /// password, or names a standby that no client can sign in as.
+    pub(super) fn owns_standby(&self) -> bool {
+        let standby = !self.active_is_clone();
+        let mut named = self.versions.iter().filter_map(|version| match version {
+            Value::Doc {
+                clone, password, ..
+            } if *clone == standby => Some(*password),
+            _ => None,
+        });
+        match self.users[usize::from(standby)] {
+            User::Absent => true,
+            User::There {
+                signs_in, password, ..
+            } => named.any(|known| !signs_in || known == password),
+        }
+    }
+
     /// Secrets Manager's reaction to a write, as the conformance suite of the stores checks it.
     pub(super) fn write(mut self, write: Write) -> (Self, bool) {
         let done = match write {
@@ -202,6 +220,7 @@ pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -
         converging: 0,
         steps: 0,
     };
+    run.observed.guards.standby_foreign = !world.owns_standby();
     observe_standby(world, &mut run);
     run
 }
@@ -342,6 +361,7 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
             }));
         }
         Action::Converge => {
+            assert!(world.owns_standby(), "a foreign user is changed: {world:?}");
             let mut changed = world;
             converge(&mut changed, &run, run.converging);
             let mut again = changed;

@@ -18,6 +18,24 @@ pub(crate) fn check_window(
     observation.observed.guards.window_closed = request.window.is_some_and(|w| now >= w.closes);
 }
 
+/// A flip later than this is recorded by a clock that was ahead.
+const CLOCK_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+
+/// The last of these flips that is not in the future. A time from a clock that was ahead proves no
+/// flip: it would forbid rotations until that time has come.
+pub(crate) fn last_flip(
+    rotation: &Rotation,
+    known: impl IntoIterator<Item = Option<DateTime<Utc>>>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let (past, future): (Vec<_>, Vec<_>) =
+        (known.into_iter().flatten()).partition(|at| *at <= now + CLOCK_SKEW);
+    if let Some(ahead) = future.into_iter().max() {
+        tracing::warn!(rotation = %rotation.name, last_flip = %ahead, "last flip is in the future: ignored");
+    }
+    past.into_iter().max()
+}
+
 /// The time until which `min_interval` forbids another flip, if it is after `now`.
 pub(crate) fn not_before(
     rotation: &Rotation,
@@ -55,13 +73,11 @@ pub(super) fn set_guards(
 ) {
     let description = &observation.description;
     let flipped_before = description.labelled(stage::PREVIOUS).is_some();
-    let last_flip = [
+    let known = [
         request.last_flip,
         observation.resolved.created.filter(|_| flipped_before),
-    ]
-    .into_iter()
-    .flatten()
-    .max();
+    ];
+    let last_flip = last_flip(request.rotation, known, now);
     observation.not_before = not_before(request.rotation, last_flip, now);
     let guards = &mut observation.observed.guards;
     guards.managed_elsewhere = description.rotation_enabled || description.owning_service.is_some();
@@ -71,4 +87,30 @@ pub(super) fn set_guards(
         && !request.end_sessions
         && observation.sessions.as_ref().is_some_and(|s| !s.is_empty());
     check_window(request, observation, now);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::rotation;
+
+    #[test]
+    fn a_flip_in_the_future_is_no_flip() {
+        let rotation = rotation("min_interval = \"15m\"");
+        let now: DateTime<Utc> = "2026-11-29T12:00:00Z".parse().unwrap();
+        let ahead = now + chrono::TimeDelta::days(40);
+        let skewed = now + chrono::TimeDelta::minutes(1);
+        let past = now - chrono::TimeDelta::minutes(10);
+        for (known, expected) in [
+            ([Some(ahead), None], None),
+            ([Some(ahead), Some(past)], Some(past)),
+            ([Some(past), Some(skewed)], Some(skewed)),
+            ([None, None], None),
+        ] {
+            assert_eq!(last_flip(&rotation, known, now), expected);
+        }
+        assert_eq!(not_before(&rotation, None, now), None);
+        let due = past + chrono::TimeDelta::minutes(15);
+        assert_eq!(not_before(&rotation, Some(past), now), Some(due));
+    }
 }

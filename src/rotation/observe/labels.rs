@@ -119,6 +119,9 @@ async fn read_other(
         };
         return Ok((empty, None));
     };
+    if is_leftover(resolved, &version) {
+        return Ok((Elsewhere::Nothing, None));
+    }
     let ours = own_document.map(|d| d.password().expose_secret());
     let theirs = version
         .document
@@ -131,6 +134,15 @@ async fn read_other(
     };
     let reusable = matches!(version.content, Content::Fits | Content::Outdated);
     Ok((elsewhere, version.document.filter(|_| reusable)))
+}
+
+/// Whether the version was promoted once: it names the active user, and AWSCURRENT is younger. A
+/// finished run leaves AWSPENDING there, and edits of the secret moved AWSCURRENT and AWSPREVIOUS on.
+fn is_leftover(resolved: &ResolvedSecret, version: &VersionContent) -> bool {
+    let mut user = version.document.iter().map(|d| &d.fields().username);
+    let ages = resolved.created.zip(version.created);
+    user.any(|user| user == resolved.pair.active_user())
+        && ages.is_some_and(|(current, pending)| current > pending)
 }
 
 /// A version, compared with the current document.

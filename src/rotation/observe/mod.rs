@@ -10,6 +10,7 @@ pub(crate) mod guards;
 mod labels;
 pub(crate) mod master;
 pub mod observation;
+pub(crate) mod ownership;
 mod pair_state;
 pub(crate) mod proof;
 pub(crate) mod refresh;
@@ -25,13 +26,14 @@ use crate::rotation::observe::facts::{
 use crate::rotation::observe::guards::{on_other_server, set_guards};
 use crate::rotation::observe::master::{MasterLogin, resolve_with_master};
 use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::ownership::set_ownership;
 use crate::rotation::observe::pair_state::{PairState, compare_pair};
 use crate::rotation::observe::proof::{is_one_address, prove};
 use crate::rotation::observe::resolve::ResolvedSecret;
 use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
 use twinkey_engines::{EngineError, InspectRequest, SignInChecks, SignedIn};
-use twinkey_stores::{Description, SecretStore, stage};
+use twinkey_stores::{Description, stage};
 
 /// Attempts at a consistent observation while AWSCURRENT moves.
 pub(crate) const MAX_OBSERVATIONS: usize = 3;
@@ -44,7 +46,6 @@ pub(crate) async fn observe(
     context: &RunContext,
     request: &RunRequest<'_>,
 ) -> Result<Observation, RotationError> {
-    let store = &*context.store;
     for _ in 0..MAX_OBSERVATIONS {
         let (resolved, master) = resolve_with_master(context, request.rotation).await?;
         let Some(permit) = context.hosts.permit(&resolved.target.host).await else {
@@ -67,7 +68,7 @@ pub(crate) async fn observe(
             description,
         } = inspected?;
         let mut observation = Observation::new(request, resolved, master, description, permit);
-        match gather(store, request, &mut observation, current, admin).await {
+        match gather(context, request, &mut observation, current, admin).await {
             Ok(true) => {
                 set_guards(request, &mut observation, context.clock.now());
                 return Ok(observation);
@@ -158,7 +159,7 @@ async fn inspect(
 
 /// Adds the results of both connections and the labels. `false` if AWSCURRENT moved meanwhile.
 async fn gather(
-    store: &dyn SecretStore,
+    context: &RunContext,
     request: &RunRequest<'_>,
     observation: &mut Observation,
     current: Result<SignedIn, EngineError>,
@@ -183,7 +184,7 @@ async fn gather(
     if current != Some(&observation.resolved.version_id) {
         return Ok(false);
     }
-    set_labels(store, request, observation).await?;
+    set_labels(&*context.store, request, observation).await?;
     match compared {
         // The first comparison did not include the pending password, which is known now.
         Some(_) if observation.own_document.is_some() => {
@@ -193,6 +194,7 @@ async fn gather(
         None => {}
     }
     set_pending_password(observation).await?;
+    set_ownership(context, request, observation).await?;
     Ok(true)
 }
 

@@ -6,11 +6,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::config::settings::Rotation;
+use crate::journal::Journal;
 use crate::rotation::context::admin_cache::{AdminSession, IdleAdmins};
 use crate::rotation::context::host_limits::HostPermit;
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::master::MasterLogin;
+use crate::rotation::observe::ownership::{KnownPair, OwnershipProblem};
 use crate::rotation::observe::resolve::ResolvedSecret;
 use crate::schedule::Window;
 use twinkey_core::secret::document::Document;
@@ -38,6 +40,8 @@ pub struct RunRequest<'a> {
     pub retired: bool,
     /// Whether to take the pair's lock. A run does, a preview does not.
     pub lock: bool,
+    /// It records whose the pairs of users are.
+    pub journal: &'a dyn Journal,
 }
 
 impl RunRequest<'_> {
@@ -75,6 +79,14 @@ pub(crate) struct Observation {
     pub proof: Option<Result<SignedIn, EngineError>>,
     /// What the step `set` did so far.
     pub set_detail: Option<String>,
+    /// The journal's record of the pair; `None` if it was not read.
+    pub pair_record: Option<KnownPair>,
+    /// Why the pair or the standby is not this secret's.
+    pub ownership_problem: Option<OwnershipProblem>,
+    /// The run takes over a standby that is not this secret's own (`standby = "adopt"`).
+    pub adopts: bool,
+    /// Why no version of the secret could be tried as the standby.
+    pub standby_error: Option<EngineError>,
     /// The earliest start that `min_interval` permits, if it is in the future.
     pub not_before: Option<DateTime<Utc>>,
     /// Counts this run against the limit of the host.
@@ -108,6 +120,10 @@ impl Observation {
             pending_error: None,
             proof: None,
             set_detail: None,
+            pair_record: None,
+            ownership_problem: None,
+            adopts: false,
+            standby_error: None,
             not_before: None,
             permit,
             observed: Observed {

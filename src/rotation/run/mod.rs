@@ -25,7 +25,7 @@ use crate::journal::{
 use crate::rotation::context::RunContext;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
-use crate::rotation::observe::guards::not_before;
+use crate::rotation::observe::guards::{last_flip, not_before};
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::refusal::too_soon;
 use crate::rotation::run::lease::{LEASE, Lease, RENEWAL};
@@ -105,8 +105,10 @@ impl Rotator {
         rotation: &Rotation,
         order: &Order,
     ) -> Result<(), RotationError> {
-        let last_flip = self.last_flip(&rotation.name).await?;
-        match not_before(rotation, last_flip, self.context.clock.now()) {
+        let now = self.context.clock.now();
+        let known = self.last_flip(&rotation.name).await?;
+        let last_flip = last_flip(rotation, [known], now);
+        match not_before(rotation, last_flip, now) {
             Some(at) if !order.force => Err(too_soon(&rotation.secret, at)),
             _ => Ok(()),
         }
@@ -135,6 +137,7 @@ impl Rotator {
             last_flip,
             retired: false,
             lock: true,
+            journal: &*self.journal,
         };
         let lease = Lease::new(run.claim_token(), &*self.journal, &self.context.clock);
         let recorder = Recorder::new(&*self.journal, &self.events, &self.context.clock, run);

@@ -10,11 +10,12 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::guards::check_window;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
+use crate::rotation::observe::ownership::{PairEvent, record_pair};
 use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_standby};
 use crate::rotation::refusal::refusal_error;
 use twinkey_core::code::Diagnostic;
+use twinkey_core::telemetry::AUDIT;
 use twinkey_engines::Session;
-use twinkey_stores::SecretStore;
 
 /// Limit that no run reaches without a defect: the model proves that fewer actions suffice.
 const MAX_ACTIONS: usize = 24;
@@ -64,6 +65,12 @@ pub async fn reconcile(
 ) -> Result<(), RotationError> {
     let mut observation = observe(context, request).await?;
     let result = run_actions(context, request, progress, &mut observation).await;
+    let event = if result.is_ok() {
+        PairEvent::Succeeded
+    } else {
+        PairEvent::Seen
+    };
+    record_pair(request, &mut observation, event, context.clock.now()).await;
     match result {
         Ok(()) => {
             observation
@@ -103,7 +110,7 @@ async fn run_actions(
             let performed = action == Action::Prove && observation.proof.is_some();
             progress.step_started(step, performed).await?;
         }
-        let result = perform(store, request, observation, action).await;
+        let result = perform(context, request, observation, action).await;
         if let Some(step) = step {
             progress.step_ended(step, result.as_deref());
         }
@@ -129,13 +136,14 @@ async fn run_actions(
 
 /// Performs one action and the observations that belong to it.
 async fn perform(
-    store: &dyn SecretStore,
+    context: &RunContext,
     request: &RunRequest<'_>,
     observation: &mut Observation,
     action: Action,
 ) -> Result<String, RotationError> {
+    let store = &*context.store;
     if action == Action::Converge {
-        return converge(store, request, observation).await;
+        return converge(context, request, observation).await;
     }
     // AWSCURRENT may have moved onto the standby, whose sessions are then those of applications.
     if action == Action::EndSessions && !confirm_current(store, request, observation).await? {
@@ -152,20 +160,33 @@ async fn perform(
 
 /// Changes the standby: confirms AWSCURRENT first, and compares the pair afterwards.
 async fn converge(
-    store: &dyn SecretStore,
+    context: &RunContext,
     request: &RunRequest<'_>,
     observation: &mut Observation,
 ) -> Result<String, RotationError> {
     let convergence = Convergence::of(observation)?;
     // The password's verifier takes thousands of hashes, so it is computed during the request.
+    let store = &*context.store;
     let (unmoved, rendered) = tokio::join!(confirm_current(store, request, observation), async {
         convergence.render()
     });
     if !unmoved? {
         return Ok(ALREADY_PROMOTED.into());
     }
-    let detail = convergence.apply(observation, &rendered?).await?;
+    let mut detail = convergence.apply(observation, &rendered?).await?;
     observation.observed.end_sessions = request.end_sessions;
+    if observation.adopts {
+        let user = observation.resolved.pair.standby_user();
+        tracing::warn!(target: AUDIT, rotation = %request.rotation.name, %user, "standby taken over");
+        detail.push_str(", which was not this secret's own (standby = \"adopt\")");
+        record_pair(
+            request,
+            observation,
+            PairEvent::Adopted,
+            context.clock.now(),
+        )
+        .await;
+    }
     verify_standby(request, observation).await?;
     Ok(detail)
 }

@@ -1,7 +1,8 @@
-//! Rotations that succeed, retirement, and reuse of admin connections.
+//! Rotations that succeed, whose the pair is, retirement, and reuse of admin connections.
 
 mod admin_connections;
 mod end_sessions;
 mod other_tools;
+mod ownership;
 mod retire;
 mod three_in_a_row;

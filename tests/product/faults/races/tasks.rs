@@ -183,6 +183,7 @@ impl RaceFixture {
                     last_flip: None,
                     retired: false,
                     lock: true,
+                    journal: &*self.workers[0].journal,
                 };
                 // A rollback may be refused, for example during a run.
                 let _ = rollback(&self.workers[0].context, &request).await;

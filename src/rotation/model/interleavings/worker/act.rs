@@ -196,6 +196,9 @@ impl Worker {
                 "worker {at} sets a password that the store has not"
             ));
         }
+        if !shared.world.owns_standby() {
+            return Err(format!("worker {at} changes a user of another secret"));
+        }
         let part = run.converging;
         if fate == Fate::LateChange {
             shared.change_under_way = Some(run);
