@@ -221,8 +221,9 @@ impl Guards {
             (self.other_server, Refusal::OtherServer),
             (self.locked, Refusal::Locked),
             (self.pair_shared, Refusal::PairShared),
-            (self.standby_foreign, Refusal::StandbyForeign),
+            // A finding, such as an account of another consumer, is more specific.
             (self.unfit, Refusal::Unfit),
+            (self.standby_foreign, Refusal::StandbyForeign),
             (self.standby_missing, Refusal::StandbyMissing),
             (self.master_lacks, Refusal::MasterLacks),
             (self.differs, Refusal::Differs),
