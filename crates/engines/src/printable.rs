@@ -139,6 +139,19 @@ fn error(error: EngineError) -> EngineError {
             port,
             reason: message(&reason),
         },
+        EngineError::Limit {
+            host,
+            port,
+            user,
+            reason,
+            hint,
+        } => EngineError::Limit {
+            host: printable(&host, NAME),
+            port,
+            user,
+            reason: message(&reason),
+            hint: escaped(&hint).into_owned(),
+        },
         EngineError::Tls { host, port, reason } => EngineError::Tls {
             host: printable(&host, NAME),
             port,
