@@ -13,7 +13,7 @@ use crate::journal::JournalError;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::schedule::{Schedule, WindowError, window};
 use twinkey_core::code::{Code, Diagnostic, Problem};
-use twinkey_core::secret::document::DocumentError;
+use twinkey_core::secret::document::{DocumentError, WrongHost};
 use twinkey_core::telemetry::TelemetryError;
 use twinkey_engines::{EngineError, EngineKind};
 use twinkey_stores::{StoreError, VersionId};
@@ -117,7 +117,7 @@ fn journal_errors() -> Vec<JournalError> {
 
 fn store_errors() -> Vec<StoreError> {
     use StoreError::{
-        Damaged, Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable,
+        Binary, Damaged, Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable,
         VersionExists,
     };
     let (secret, reason, operation) = (text(), text(), "GetSecretValue");
@@ -145,6 +145,7 @@ fn store_errors() -> Vec<StoreError> {
             secret,
             reason: reason.clone(),
         },
+        Binary { secret: text() },
         KeyFile {
             path: text(),
             reason: reason.clone(),
@@ -158,6 +159,7 @@ fn store_errors() -> Vec<StoreError> {
     for error in &all {
         match error {
             NotFound { .. }
+            | Binary { .. }
             | VersionExists { .. }
             | StageMoved { .. }
             | Throttled { .. }
@@ -172,8 +174,15 @@ fn store_errors() -> Vec<StoreError> {
 }
 
 fn document_errors() -> Vec<DocumentError> {
-    use DocumentError::{Duplicate, Missing, NotAnObject, Wrong};
+    use DocumentError::{Copy, Duplicate, Host, Missing, NotAnObject, TooLong, Wrong};
     let all = vec![
+        Host(WrongHost::Port),
+        Host(WrongHost::List),
+        Host(WrongHost::Srv),
+        Host(WrongHost::Url),
+        Host(WrongHost::Space),
+        Copy { field: text() },
+        TooLong { bytes: 65_540 },
         NotAnObject { line: 1, column: 1 },
         Duplicate { field: text() },
         Missing {
@@ -186,7 +195,13 @@ fn document_errors() -> Vec<DocumentError> {
     ];
     for error in &all {
         match error {
-            NotAnObject { .. } | Duplicate { .. } | Missing { .. } | Wrong { .. } => {}
+            NotAnObject { .. }
+            | Duplicate { .. }
+            | Missing { .. }
+            | Wrong { .. }
+            | Host(_)
+            | Copy { .. }
+            | TooLong { .. } => {}
         }
     }
     all

@@ -107,10 +107,8 @@ impl ApiCall<'_> {
 /// The error of reading a binary secret.
 #[must_use]
 pub(super) fn binary_secret(secret: &str) -> StoreError {
-    StoreError::Refused {
-        operation: "GetSecretValue",
+    StoreError::Binary {
         secret: secret.to_owned(),
-        reason: "it holds SecretBinary; store the JSON document as SecretString".into(),
     }
 }
 

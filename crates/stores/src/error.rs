@@ -37,6 +37,9 @@ pub enum StoreError {
         secret: String,
         reason: String,
     },
+    /// The version holds SecretBinary.
+    #[error("{secret:?} holds SecretBinary, and not a JSON document as SecretString")]
+    Binary { secret: String },
     /// The embedded store cannot be opened with this key file.
     #[error("the key file {path} {reason}")]
     KeyFile {
@@ -70,6 +73,7 @@ impl Diagnostic for StoreError {
             Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
             Self::Throttled { .. } => Code::StoreThrottled,
             Self::Denied { .. } => Code::StoreDenied,
+            Self::Binary { .. } => Code::SecretMalformed,
             Self::Refused { .. }
             | Self::KeyFile { .. }
             | Self::Damaged { .. }
@@ -84,6 +88,7 @@ impl Diagnostic for StoreError {
             Self::Throttled { .. } => "lower limits.store_writes_per_second or spread the windows; the run is retried while the window is open".into(),
             Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
             Self::Refused { .. } => "read the reason; restore a secret that is marked for deletion first".into(),
+            Self::Binary { .. } => "store the document as text: `aws secretsmanager put-secret-value --secret-id NAME --secret-string file://secret.json`, or `twinkey secret put NAME --file secret.json`".into(),
             Self::KeyFile { fix, .. } => fix.clone(),
             Self::Damaged { .. } => "find out who can write the file; restore it from a backup, or set the secret again with `twinkey secret put`".into(),
             Self::Unavailable { .. } => "check the network path and the endpoint of the store; the run is retried while the window is open".into(),

@@ -29,7 +29,7 @@ use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::ownership::set_ownership;
 use crate::rotation::observe::pair_state::{PairState, compare_pair};
 use crate::rotation::observe::proof::{is_one_address, prove};
-use crate::rotation::observe::resolve::ResolvedSecret;
+use crate::rotation::observe::resolve::{ResolvedSecret, check_next_document};
 use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
 use twinkey_engines::{EngineError, InspectRequest, SignInChecks, SignedIn};
@@ -48,6 +48,7 @@ pub(crate) async fn observe(
 ) -> Result<Observation, RotationError> {
     for _ in 0..MAX_OBSERVATIONS {
         let (resolved, master) = resolve_with_master(context, request.rotation).await?;
+        check_next_document(request.rotation, &resolved)?;
         let Some(permit) = context.hosts.permit(&resolved.target.host).await else {
             return Err(CredentialRole::Current.error()(host_down(&resolved)));
         };

@@ -3,7 +3,7 @@
 use crate::config::settings::Rotation;
 use crate::rotation::context::RunContext;
 use crate::rotation::error::{CredentialRole, RotationError};
-use twinkey_core::secret::document::{Document, Fields};
+use twinkey_core::secret::document::{Document, DocumentError, Fields, MAX_BYTES};
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
     Credentials, Engine, EngineContext, EngineError, EngineKind, SignInChecks, SignedIn, Target,
@@ -186,6 +186,33 @@ pub(crate) fn resolve_version(
         target,
         document,
     })
+}
+
+/// Checks that a run can write the next document, and that it replaces each copy of the credentials.
+///
+/// # Errors
+/// `secret_malformed`
+pub(super) fn check_next_document(
+    rotation: &Rotation,
+    resolved: &ResolvedSecret,
+) -> Result<(), RotationError> {
+    let malformed = |source| {
+        Err(RotationError::Document {
+            what: "secret",
+            secret: rotation.secret.clone(),
+            source,
+        })
+    };
+    let document = &resolved.document;
+    if let Some(field) = document.copy_of_credentials(&resolved.pair) {
+        return malformed(DocumentError::Copy { field });
+    }
+    let standby = resolved.pair.standby_user();
+    let bytes = document.size_with(standby, rotation.password.length());
+    if bytes > MAX_BYTES {
+        return malformed(DocumentError::TooLong { bytes });
+    }
+    Ok(())
 }
 
 /// What the engine receives besides its options.

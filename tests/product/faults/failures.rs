@@ -34,6 +34,13 @@ pub fn with(mut document: Json, field: &str, value: Json) -> Json {
     document
 }
 
+/// The document with a field that makes it `bytes` long.
+fn padded(document: &Json, bytes: usize) -> Json {
+    let mut padded = with(document.clone(), "padding", json!(""));
+    padded["padding"] = json!("x".repeat(bytes - padded.to_string().len()));
+    padded
+}
+
 fn without(mut document: Json, field: &str) -> Json {
     document.as_object_mut().unwrap().remove(field);
     document
@@ -61,6 +68,30 @@ async fn each_broken_secret_has_its_own_code_and_names_what_is_wrong() {
         let message = is_refused(&env, "secret_malformed").await;
         assert!(message.contains(&format!("`{field}`")), "{message}");
     }
+    for (host, words) in [
+        ("db.internal:5432", "has a port"),
+        ("[::1]", "has a port or brackets"),
+        ("127.0.0.1,db.internal", "more than one host"),
+        ("mongodb+srv://cluster.example.com", "`mongodb+srv` URL"),
+        ("postgres://db.internal/shop", "is a URL"),
+    ] {
+        env.put(SECRET, &with(current.clone(), "host", json!(host)))
+            .await;
+        let message = is_refused(&env, "secret_malformed").await;
+        assert!(message.contains(words), "{message}");
+    }
+    let url = "postgres://app:Older-0123456789@db.internal/shop";
+    env.put(SECRET, &with(current.clone(), "url", json!(url)))
+        .await;
+    let message = is_refused(&env, "secret_malformed").await;
+    assert!(
+        message.contains("`url` contains the user's password"),
+        "{message}"
+    );
+    let longest = padded(&current, 65_536);
+    env.put(SECRET, &longest).await;
+    let message = is_refused(&env, "secret_malformed").await;
+    assert!(message.contains("would have 65"), "{message}");
     env.put_text(SECRET, "no JSON 0123456789").await;
     is_refused(&env, "secret_malformed").await;
     env.put(SECRET, &with(current.clone(), "engine", json!("oracle")))

@@ -7,6 +7,7 @@
 //! - An error message quotes the document. Messages name fields, never values.
 //! - A key exists twice, and readers disagree on its value. The document is refused.
 //! - `port` is a number in current documentation and a string in older ones. Both are read.
+//! - `host` has the form of another tool: a port, a list, a URL. Each form has its own error.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,14 @@ use serde_json::value::RawValue;
 
 use super::Sensitive;
 use crate::code::{Code, Diagnostic};
+
+mod copies;
+mod host;
+
+pub use self::host::WrongHost;
+
+/// The largest value of a version, in bytes (Secrets Manager, "Quotas").
+pub const MAX_BYTES: usize = 65_536;
 
 /// A well-formed secret document: the original text and the positions of its two credentials.
 #[derive(Debug, Clone)]
@@ -63,6 +72,16 @@ pub enum DocumentError {
         field: &'static str,
         expected: &'static str,
     },
+    #[error("the secret's field `host` {}", .0.reason())]
+    Host(WrongHost),
+    #[error(
+        "the secret's field `{field}` contains the user's password too, and a rotation does not change it"
+    )]
+    Copy { field: String },
+    #[error(
+        "the secret's next version would have {bytes} bytes; a version has at most {MAX_BYTES}"
+    )]
+    TooLong { bytes: usize },
 }
 
 fn names(fields: &[&str]) -> String {
@@ -81,6 +100,9 @@ impl Diagnostic for DocumentError {
             Self::Duplicate { field } => format!("keep one `{field}` in the secret and store it again"),
             Self::Missing { fields } => format!("add {} to the secret and store it again", names(fields)),
             Self::Wrong { field, expected } => format!("make `{field}` {expected} in the secret and store it again"),
+            Self::Host(form) => form.hint().into(),
+            Self::Copy { field } => format!("remove `{field}` from the secret; let applications compose it from `username`, `password`, `host` and `port`"),
+            Self::TooLong { bytes } => format!("shorten the other fields of the secret by at least {} bytes and store it again", bytes - MAX_BYTES),
         }
     }
 }
@@ -102,7 +124,7 @@ impl Document {
         let password = raw.required("password").map(SecretString::from)?;
         let fields = Fields {
             engine: raw.string("engine")?,
-            host: raw.string("host")?,
+            host: raw.host()?,
             port: raw.port()?,
             username: raw.required("username")?,
             dbname: raw.string("dbname")?,
@@ -166,6 +188,18 @@ impl Document {
         Self::parse(SecretString::from(text))
     }
 
+    /// The size in bytes with another user name, and with a password of `password` ASCII characters
+    /// that JSON does not escape.
+    #[must_use]
+    pub fn size_with(&self, username: &str, password: usize) -> usize {
+        let [user_span, password_span] = &self.spans;
+        let username = serde_json::Value::from(username).to_string().len();
+        self.text.expose_secret().len() - user_span.len() - password_span.len()
+            + username
+            + password
+            + "\"\"".len()
+    }
+
     /// Whether two documents agree except for `username` and `password`. Values are compared as
     /// JSON; numbers out of range are compared as text.
     #[must_use]
@@ -224,6 +258,14 @@ impl<'a> RawFields<'a> {
                 field,
                 expected: "a string",
             })
+    }
+
+    fn host(&self) -> Result<Option<String>, DocumentError> {
+        let host = self.string("host")?;
+        match host.as_deref().and_then(host::wrong_form) {
+            Some(form) => Err(DocumentError::Host(form)),
+            None => Ok(host),
+        }
     }
 
     fn required(&self, field: &'static str) -> Result<String, DocumentError> {

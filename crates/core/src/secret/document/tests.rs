@@ -124,3 +124,22 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn the_size_of_the_next_document_is_known_before_its_password() {
+    for text in [
+        r#"{"username":"app","password":"old","host":"db"}"#,
+        r#"{ "password" : "o\"ld" , "username" : "a\u0070p" }"#,
+    ] {
+        let document = parse(text).unwrap();
+        for user in ["app_clone", "a\"b", "ü"] {
+            let next = document
+                .with_credentials(user, &SecretString::from("x".repeat(32)))
+                .unwrap();
+            assert_eq!(
+                document.size_with(user, 32),
+                next.text().expose_secret().len()
+            );
+        }
+    }
+}
