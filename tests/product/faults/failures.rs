@@ -319,3 +319,30 @@ async fn a_master_with_another_name_of_the_same_server_is_accepted() {
         .await;
     env.run_ok(&["rotate", "shop"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_connection_has_the_remedy_of_its_cause() {
+    let env = Environment::open(Setup::default()).await;
+    let mut root = env.root("shop").await;
+    for (fault, code, remedy, mend) in [
+        (
+            "ALTER ROLE app CONNECTION LIMIT 0",
+            "db_unreachable",
+            "ALTER ROLE \"app\" CONNECTION LIMIT",
+            "ALTER ROLE app CONNECTION LIMIT -1",
+        ),
+        (
+            "REVOKE CONNECT ON DATABASE shop FROM PUBLIC; GRANT CONNECT ON DATABASE shop TO rdsmaster",
+            "db_refused",
+            "GRANT CONNECT ON DATABASE \"shop\" TO \"app\"",
+            "GRANT CONNECT ON DATABASE \"shop\" TO \"app\"",
+        ),
+    ] {
+        run(&mut root, fault).await;
+        let message = is_refused(&env, code).await;
+        assert!(message.contains(remedy), "{message}");
+        run(&mut root, mend).await;
+        env.run_ok(&["check", "shop"]).await;
+    }
+    env.run_ok(&["rotate", "shop"]).await;
+}

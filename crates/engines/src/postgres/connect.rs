@@ -17,16 +17,19 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
+use super::remedies;
 use super::session;
 use super::signin::{LIMIT_EXCEEDED, Login, SignIn};
 use crate::tls::connector::connector;
-use crate::{Credentials, EngineError, Target, proxy, timeouts};
+use crate::{Credentials, EngineError, Target, TlsMode, proxy, timeouts};
 
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The queries of an inspection, in two databases.
 const CACHED_STATEMENTS: usize = 16;
+/// What failed, in an error of a sign-in.
+const SIGN_IN: &str = "the sign-in";
 /// `application_name` of twinkey's own sessions.
 pub(super) const APPLICATION: &str = "twinkey";
 
@@ -103,7 +106,7 @@ impl Connector {
             opened => opened,
         };
         opened.map_err(|failed| match failed {
-            Failed::Driver(error) => self.explain("the sign-in", false, error),
+            Failed::Driver(error) => self.explain(SIGN_IN, false, error),
             Failed::Engine(error) => error,
         })
     }
@@ -170,47 +173,64 @@ impl Connector {
     }
 
     fn explain_state(&self, what: &str, code: &str, reason: String) -> EngineError {
+        let signs_in = what == SIGN_IN;
         let what = what.to_owned();
+        let database = self.options.get_database().unwrap_or(DEFAULT_DATABASE);
+        let refused = |reason, hint| EngineError::Refused {
+            what: what.clone(),
+            reason,
+            hint,
+        };
         match code {
+            // The server did not look at the password.
+            "28000" if reason.contains("pg_hba.conf") => {
+                let encrypted = self.login.mode != TlsMode::Disable;
+                let remedy = remedies::not_in_hba(&reason, encrypted);
+                refused(reason, remedy)
+            }
             "28P01" | "28000" => self.sign_in_refused(reason),
+            "53300" => EngineError::Limit {
+                host: self.host.clone(),
+                port: self.port,
+                user: self.user.clone(),
+                hint: remedies::connection_limit(&reason, &self.user, database),
+                reason,
+            },
+            "42501" if signs_in => refused(reason, remedies::no_connect(&self.user, database)),
+            "55000" if signs_in => refused(reason, remedies::closed_database(database)),
             "55P03" | "57014" | "40P01" | "40001" => EngineError::Busy { what, reason },
             // Two sessions altered one role; a retry succeeds.
             "XX000" if reason.contains("concurrently") => EngineError::Busy { what, reason },
-            "53300" | "53400" | "57P01" | "57P02" | "57P03" | "57P05" => self.unreachable(reason),
-            LIMIT_EXCEEDED => EngineError::Refused {
-                what,
+            "53400" | "57P01" | "57P02" | "57P03" | "57P05" => self.unreachable(reason),
+            LIMIT_EXCEEDED => refused(
                 reason,
-                hint: format!(
+                format!(
                     "let the statements of `probe` return fewer or shorter rows; if there are none, check which server listens at {}:{}",
                     self.host, self.port
                 ),
-            },
+            ),
             code if code.starts_with("08") => self.unreachable(reason),
-            "25006" => EngineError::Refused {
-                what,
+            "25006" => refused(
                 reason,
-                hint: "use the writer's endpoint: this host is a reader".into(),
-            },
-            "3D000" => EngineError::Refused {
-                what,
+                "use the writer's endpoint: this host is a reader".into(),
+            ),
+            "3D000" => refused(
                 reason,
-                hint: "make dbname in the secret the name of a database on this server".into(),
-            },
-            "42501" => EngineError::Refused {
-                what,
+                "make dbname in the secret the name of a database on this server".into(),
+            ),
+            "42501" => refused(
                 reason,
-                hint: format!(
+                format!(
                     "run `twinkey check`, which lists the privileges that {} lacks, each with the statement that grants it; where rds.restrict_password_commands is on, it must be a member of rds_password to set any password",
                     super::quote::ident(&self.user)
                 ),
-            },
-            _ => EngineError::Refused {
-                what,
+            ),
+            _ => refused(
                 reason,
-                hint: format!(
+                format!(
                     "look up SQLSTATE {code} in the server's log and in PostgreSQL's manual, appendix A"
                 ),
-            },
+            ),
         }
     }
 

@@ -14,6 +14,7 @@ mod ownership;
 mod plan;
 mod preflight;
 mod quote;
+mod remedies;
 mod session;
 mod sessions;
 mod signin;
