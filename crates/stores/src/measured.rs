@@ -35,6 +35,7 @@ impl Measured {
             Err(StoreError::Denied { .. }) => "denied",
             Err(
                 StoreError::Refused { .. }
+                | StoreError::Binary { .. }
                 | StoreError::KeyFile { .. }
                 | StoreError::Damaged { .. },
             ) => "refused",
