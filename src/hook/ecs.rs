@@ -56,7 +56,7 @@ impl Ecs {
         let hook = || format!("ecs-redeploy {cluster}");
         let tls = client_config(None).map_err(|source| HookError::Roots {
             hook: hook(),
-            source,
+            source: Box::new(source),
         })?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)

@@ -35,7 +35,10 @@ const OUTCOMES: [&str; 4] = ["succeeded", "failed", "timed_out", "not_run"];
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     #[error("{hook}: {source}")]
-    Roots { hook: String, source: EngineError },
+    Roots {
+        hook: String,
+        source: Box<EngineError>,
+    },
     #[error("{hook}: {source}")]
     Client {
         hook: String,

@@ -42,7 +42,10 @@ pub enum NotifyError {
     #[error("{to}: its key: {source}")]
     Key { to: String, source: SourceError },
     #[error("{to}: {source}")]
-    Roots { to: String, source: EngineError },
+    Roots {
+        to: String,
+        source: Box<EngineError>,
+    },
     #[error("{to}: {source}")]
     Client { to: String, source: reqwest::Error },
 }

@@ -41,8 +41,10 @@ impl Webhook {
         let key = key
             .read(MIN_KEY_LENGTH)
             .map_err(|source| NotifyError::Key { to: to(), source })?;
-        let tls =
-            client_config(ca_file).map_err(|source| NotifyError::Roots { to: to(), source })?;
+        let tls = client_config(ca_file).map_err(|source| NotifyError::Roots {
+            to: to(),
+            source: Box::new(source),
+        })?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(Policy::none())

@@ -227,7 +227,7 @@ pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -
 
 /// Whether the run of this version ends the sessions of the standby: every second one does.
 pub(super) const fn ends_sessions(own: usize) -> bool {
-    own % 2 == 0
+    own.is_multiple_of(2)
 }
 
 pub(super) fn observe_standby<const VERSIONS: usize>(world: &World<VERSIONS>, run: &mut Run) {
