@@ -168,19 +168,6 @@ fn error(error: EngineError) -> EngineError {
             user,
             reason: message(&reason),
         },
-        EngineError::Limit {
-            host,
-            port,
-            user,
-            reason,
-            hint,
-        } => EngineError::Limit {
-            host: printable(&host, NAME),
-            port,
-            user,
-            reason: message(&reason),
-            hint: escaped(&hint).into_owned(),
-        },
         EngineError::Busy { what, reason } => EngineError::Busy {
             what: message(&what),
             reason: message(&reason),
