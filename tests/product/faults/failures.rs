@@ -337,6 +337,18 @@ async fn a_refused_connection_has_the_remedy_of_its_cause() {
             "GRANT CONNECT ON DATABASE \"shop\" TO \"app\"",
             "GRANT CONNECT ON DATABASE \"shop\" TO \"app\"",
         ),
+        (
+            "ALTER ROLE app NOLOGIN",
+            "current_signin_failed",
+            "ALTER ROLE \"app\" LOGIN",
+            "ALTER ROLE \"app\" LOGIN",
+        ),
+        (
+            "ALTER ROLE app VALID UNTIL '2020-01-01'",
+            "current_signin_failed",
+            "ALTER ROLE \"app\" VALID UNTIL 'infinity'",
+            "ALTER ROLE \"app\" VALID UNTIL 'infinity'",
+        ),
     ] {
         run(&mut root, fault).await;
         let message = is_refused(&env, code).await;

@@ -18,6 +18,7 @@ mod remedies;
 mod session;
 mod sessions;
 mod signin;
+mod signin_causes;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;

@@ -25,6 +25,7 @@ mod tests;
 
 use super::inspect::{Facts, Role};
 use super::quote::ident;
+use super::signin_causes::causes;
 use super::{ownership, preflight};
 use crate::{
     Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity,
@@ -58,7 +59,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
     missing.extend(settings::missing(facts, pair, &unsettable));
     missing.extend(ownership::missing(facts, pair));
     Inspection {
-        obstacles: Vec::new(),
+        obstacles: causes(facts, pair),
         server: format!("PostgreSQL {}", facts.version_text),
         standby_exists: facts.role(standby).is_some(),
         standby_access: access(facts.role(standby)),

@@ -290,3 +290,23 @@ fn missing_privileges_come_with_their_grants() {
         ]
     );
 }
+
+#[test]
+fn the_causes_of_a_refused_sign_in_are_those_of_the_active_user() {
+    let mut facts = facts();
+    assert_eq!(planned(&facts, "app").obstacles, []);
+    facts.base.as_mut().unwrap().login = false;
+    facts.base.as_mut().unwrap().expired = true;
+    let found = planned(&facts, "app").obstacles;
+    let fixes: Vec<&str> = found.iter().filter_map(|f| f.fix.as_deref()).collect();
+    assert_eq!(fixes.len(), 2);
+    assert!(fixes[0].contains("ALTER ROLE \"app\" LOGIN"), "{fixes:?}");
+    assert!(
+        fixes[1].contains("ALTER ROLE \"app\" VALID UNTIL"),
+        "{fixes:?}"
+    );
+    assert_eq!(planned(&facts, "app_clone").obstacles, []);
+    facts.base = None;
+    let found = planned(&facts, "app").obstacles;
+    assert!(found[0].what.contains("does not exist"), "{found:?}");
+}
