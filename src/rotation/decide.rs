@@ -253,6 +253,20 @@ impl Guards {
     }
 }
 
+impl Observed {
+    /// Whether AWSPENDING is on a version of another writer, which no run removes.
+    #[must_use]
+    pub const fn is_pending_of_other(&self) -> bool {
+        matches!(
+            self.elsewhere,
+            Elsewhere::Pending {
+                content: Content::Foreign,
+                ..
+            }
+        )
+    }
+}
+
 /// The next action.
 #[must_use]
 pub fn decide(o: &Observed) -> Action {
@@ -269,10 +283,7 @@ pub fn decide(o: &Observed) -> Action {
     if let Some(refusal) = o.guards.refusals().first() {
         return Action::Refuse(*refusal);
     }
-    if let Elsewhere::Pending {
-        content: Foreign, ..
-    } = o.elsewhere
-    {
+    if o.is_pending_of_other() {
         return Action::Refuse(Refusal::PendingConflict);
     }
 

@@ -180,6 +180,10 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
                 .push(failure(&refusal_error(refusal, request, observation)));
         }
     }
+    if observation.observed.is_pending_of_other() {
+        let conflict = refusal_error(Refusal::PendingConflict, request, observation);
+        report.findings.push(failure(&conflict));
+    }
     report
         .findings
         .extend(unused_master_host(request, observation));
