@@ -79,7 +79,9 @@ fn has_credentials(text: &str, user: &str) -> bool {
             .is_some_and(|(name, password)| name == user && !password.is_empty())
     });
     let pairs = || {
-        text.split(['?', '&', ';', ' ', '\n'])
+        // A space separates fields in libpq's form, and is a part of a key in that of ADO.NET.
+        text.split([';', '?', '&', '\n'])
+            .chain(text.split(['?', '&', ' ', '\n']))
             .filter_map(|part| part.split_once('='))
             .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
     };
