@@ -219,7 +219,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
             format!("GRANT rds_password TO {name}"),
         ));
     }
-    if !options.set_role {
+    if !options.set_role || pair.active == PairMember::Clone {
         all.extend(missing_attributes(facts, pair, options));
     }
     all

@@ -20,7 +20,8 @@ pub(super) fn compare(
             ident(pair.standby_user()),
             if on { "" } else { "NO" }
         );
-        if options.set_role && !preflight::may_set_attribute(facts, attribute) {
+        let to_clone = pair.active == PairMember::Base;
+        if options.set_role && to_clone && !preflight::may_set_attribute(facts, attribute) {
             findings.push(Finding::new(
                 Severity::Note,
                 format!("the master may not set {attribute} on the clone; its sessions have the base user's attribute anyway"),
@@ -34,8 +35,10 @@ pub(super) fn compare(
     limits(facts, pair, differences, findings);
 }
 
-/// Attributes to change on the standby, with their new values. With the role setting, those of the
-/// base user apply to both.
+/// Attributes to change on the standby, with their new values.
+///
+/// Sessions with the role setting have the attributes of the base user. A clone that another tool
+/// made has its own: the base user is given those that it lacks.
 pub(in super::super) fn differing(
     facts: &Facts,
     pair: &Pair,
@@ -43,7 +46,7 @@ pub(in super::super) fn differing(
 ) -> Vec<(&'static str, bool)> {
     let standby = pair.active.other();
     let to_base = standby == PairMember::Base;
-    if options.set_role && to_base {
+    if options.set_role && to_base && facts.works_as_base(pair) {
         return Vec::new();
     }
     let Some(source) = facts.role(pair.active) else {

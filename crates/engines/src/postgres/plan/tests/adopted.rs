@@ -132,3 +132,32 @@ fn nothing_is_taken_from_a_base_user_that_is_the_standby() {
     facts.clone.as_mut().unwrap().expired = true;
     assert_eq!(texts(&planned(&facts, "app_clone")), gained);
 }
+
+#[test]
+fn attributes_of_an_adopted_clone_are_given_to_the_base_user() {
+    let changes = |facts: &Facts| -> Vec<String> {
+        let differences = planned(facts, "app_clone").differences;
+        let texts = differences
+            .iter()
+            .map(|change| change.statement.to_string());
+        texts.collect()
+    };
+    let mut facts = facts();
+    facts.master.createdb = true;
+    facts.master.bypassrls = true;
+    let clone = facts.clone.as_mut().unwrap();
+    clone.createdb = true;
+    clone.bypassrls = true;
+    // Its sessions become the base user, whose attributes count.
+    assert!(changes(&facts).is_empty());
+    facts.settings = vec![];
+    let given = [
+        "ALTER ROLE \"app\" CREATEDB",
+        "ALTER ROLE \"app\" BYPASSRLS",
+    ];
+    assert_eq!(changes(&facts), given);
+    facts.master.bypassrls = false;
+    let missing = planned(&facts, "app_clone").missing;
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!(missing[0].code, Some(Code::PrivilegesMissing));
+}
