@@ -429,7 +429,7 @@ fn listed(what: &str, findings: Option<Vec<&Finding>>) -> (String, String) {
     let hint = if fixes.is_empty() {
         "see `twinkey check`".to_owned()
     } else {
-        fixes.join(" ")
+        fixes.join("; ")
     };
     (format!("{what}: {}", whats.join("; ")), hint)
 }

@@ -201,7 +201,7 @@ impl Connector {
             1040 => "close connections, or raise max_connections of the server".to_owned(),
             1129 => "find out what fails to connect from this host, then run FLUSH HOSTS (MariaDB) or TRUNCATE TABLE performance_schema.host_cache (MySQL)".to_owned(),
             _ => format!(
-                "close connections of {user:?}, or raise the limit that the server names: ALTER USER … WITH MAX_USER_CONNECTIONS …, or max_user_connections"
+                "close connections of {user:?}, or raise the limit that the server names: max_user_connections, or ALTER USER … WITH MAX_USER_CONNECTIONS … or MAX_CONNECTIONS_PER_HOUR …"
             ),
         };
         EngineError::Limit {
