@@ -23,6 +23,16 @@ struct PrintedGrants {
     last: Option<String>,
 }
 
+impl PrintedGrants {
+    /// The optional grant of `privilege`, which only `--end-sessions` uses, and those that `check`
+    /// reports.
+    fn by_use(&self, privilege: &str) -> (&str, Vec<&String>) {
+        let all = self.optional.iter();
+        let (ends, reported): (Vec<_>, Vec<_>) = all.partition(|one| one.contains(privilege));
+        (ends[0], reported)
+    }
+}
+
 async fn printed(engine: &str, more: &[&str]) -> PrintedGrants {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twinkey"));
     command.args(["grants-for-master", engine, "--master", MASTER]);
@@ -80,12 +90,18 @@ async fn a_postgresql_master_needs_each_printed_statement() {
         assert!(message.contains(statement), "{statement}: {message}");
         run(&mut root, statement).await;
     }
-    for statement in &all.optional {
+    let (ends, reported) = all.by_use("pg_signal_backend");
+    for statement in &reported {
         let message = found(&env).await;
-        assert!(message.contains(statement), "{statement}: {message}");
+        assert!(message.contains(*statement), "{statement}: {message}");
     }
     rotates_both_ways(&env).await;
-    for statement in &all.optional {
+    let arguments = ["rotate", "shop", "--end-sessions"];
+    let message = env.refuses(&arguments, "privileges_missing").await;
+    assert!(message.contains(ends), "{message}");
+    run(&mut root, ends).await;
+    env.run_ok(&arguments).await;
+    for statement in reported {
         run(&mut root, statement).await;
         let message = found(&env).await;
         assert!(!message.contains(statement), "{statement}: {message}");
@@ -125,13 +141,22 @@ async fn a_mariadb_master_needs_each_printed_statement() {
         );
         env.sql(&[statement]).await;
     }
-    for statement in &all.optional {
+    let (ends, reported) = all.by_use("CONNECTION ADMIN");
+    for statement in reported {
         let what = statement.split(" TO ").next().unwrap();
         assert!(found(&env).await.contains(what), "{what}");
         rotates_both_ways(&env).await;
         env.sql(&[statement]).await;
         assert!(!found(&env).await.contains(what), "{what}");
     }
+    let arguments = ["rotate", "shop", "--end-sessions"];
+    let message = env.refuses(&arguments, "privileges_missing").await;
+    assert!(
+        message.contains("GRANT CONNECTION ADMIN ON *.*"),
+        "{message}"
+    );
+    env.sql(&[ends]).await;
+    env.run_ok(&arguments).await;
 }
 
 /// A printed command of the MongoDB shell, and its database.
