@@ -1,13 +1,17 @@
 //! Whose the pair is: users of other secrets, programs and people are not taken.
 
+use std::time::SystemTime;
+
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
+use twinkey_core::telemetry::Clock;
 use twinkey_stores::stage;
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 use twinkey_testkit::environment::{
     Backend, Database, Environment, FIRST, SECRET, Setup, run, value,
 };
+use twinkey_testkit::signed;
 
 use crate::faults::failures::{is_refused, with};
 
@@ -192,6 +196,41 @@ async fn edits_of_the_secret_lose_no_standby() {
     edits_between_runs(Environment::open(Setup::default()).await).await;
     edits_between_runs(Environment::open_with(Setup::default(), Backend::Local).await).await;
     edits_between_runs(MariadbEnvironment::on_mariadb(Setup::default()).await).await;
+}
+
+/// Stores bytes as AWSCURRENT, as a program that keeps another kind of value there does.
+async fn put_binary(env: &Environment) {
+    let url = env.stand_in().url();
+    let host = url.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let body = json!({
+        "SecretId": SECRET, "SecretBinary": "AAEC", "ClientRequestToken": uuid::Uuid::new_v4(),
+    });
+    let body = body.to_string();
+    let now = SystemTime::from(Clock::system().now());
+    let headers = signed::headers(host, ("test", "test"), "PutSecretValue", &body, now);
+    let request = reqwest::Client::new().post(format!("http://{host}/"));
+    let request = headers
+        .iter()
+        .fold(request.body(body), |request, (name, value)| {
+            request.header(name, value)
+        });
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binary_previous_version_loses_no_standby() {
+    let env = Environment::open(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let (current, _) = env.read(stage::CURRENT).await;
+    put_binary(&env).await;
+    let message = env.fails(&["rotate", "shop"], 1, "secret_malformed").await;
+    assert!(message.contains("SecretBinary"), "{message}");
+    check_reports(&env, "shop", "secret_malformed").await;
+    env.put(SECRET, &current).await;
+    forget_journal(&env);
+    env.run_ok(&["check", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
 }
 
 /// A pair as AWS's rotation function leaves it, of which only AWSCURRENT is in the store.

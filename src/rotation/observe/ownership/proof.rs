@@ -204,7 +204,9 @@ async fn read(
     let version = match context.store.get(&request.rotation.secret, which).await {
         Ok(version) => version,
         // Removed meanwhile, or no text.
-        Err(StoreError::NotFound { .. } | StoreError::Refused { .. }) => return Ok(None),
+        Err(
+            StoreError::NotFound { .. } | StoreError::Binary { .. } | StoreError::Refused { .. },
+        ) => return Ok(None),
         Err(source) => return Err(request.store_error(source)),
     };
     let document = Document::parse(version.value).ok();
