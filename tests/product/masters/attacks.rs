@@ -175,6 +175,11 @@ async fn the_worker_lives_under_each_attack() {
     }
 }
 
+async fn get_json(client: &reqwest::Client, url: &str) -> Json {
+    let answer = client.get(url).send().await.unwrap();
+    answer.json().await.unwrap()
+}
+
 async fn run_row(env: &Environment, address: &str, row: &Row, targets: &[(Target, &'static str)]) {
     let mut serve = env.serve(address).await;
     let half_requests = row
@@ -213,28 +218,14 @@ async fn run_row(env: &Environment, address: &str, row: &Row, targets: &[(Target
         let health = client.get(url("/healthz")).send().await.unwrap();
         assert_eq!(health.status(), 200, "{}", row.name);
         slowest = slowest.max(asked.elapsed());
-        let run: Json = client
-            .get(&shop)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let run = get_json(&client, &shop).await;
         assert_ne!(run["state"], "failed", "{}: {run:#}", row.name);
         if run["state"] == "succeeded" {
             other_run.get_or_insert(begun.elapsed());
         }
         let mut attacks_ended = true;
         for attack in started.iter().filter(|_| row.ends) {
-            let run: Json = client
-                .get(attack)
-                .send()
-                .await
-                .unwrap()
-                .json()
-                .await
-                .unwrap();
+            let run = get_json(&client, attack).await;
             match run["state"].as_str() {
                 Some("failed") => assert_eq!(run["error"]["code"], "db_refused", "{run:#}"),
                 _ => attacks_ended = false,
