@@ -1,10 +1,11 @@
 //! Errors of refusals, with the object and a hint.
 
-use crate::config::settings::{InUse, StandbyMode};
+mod ownership;
+
+use crate::config::settings::InUse;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use crate::rotation::observe::ownership::OwnershipProblem;
 use crate::rotation::observe::proof::is_one_address;
 use crate::rotation::observe::trust::same_host;
 use twinkey_core::secret::pair::Pair;
@@ -85,7 +86,7 @@ pub(crate) fn refusal_error(
             "set the writer's host of one server in both secrets".to_owned(),
         ),
         Refusal::Locked => locked(pair, &observation.lock_holders),
-        Refusal::PairShared | Refusal::StandbyForeign => not_own(request, observation),
+        Refusal::PairShared | Refusal::StandbyForeign => ownership::not_own(request, observation),
         Refusal::Unfit => listed(
             &format!(
                 "the pair {:?} and {:?} cannot be rotated",
@@ -195,17 +196,22 @@ pub(crate) fn refusal_error(
     }
 }
 
-/// The error for AWSCURRENT that the master's server refuses, with the causes that the master sees.
-fn refused_with_cause(observation: &Observation) -> Option<RotationError> {
+/// The error of AWSCURRENT, if the server refused it to which the master signs in.
+fn refusal_at_master(observation: &Observation) -> Option<&EngineError> {
     let error = observation.current_error.as_ref()?;
-    let (resolved, master) = (&observation.resolved, &observation.master.target);
     let EngineError::SignIn { host, port, .. } = error else {
         return None;
     };
-    let default = resolved.kind.default_port();
-    let at_master = same_host(host, &master.host) && *port == master.port.unwrap_or(default);
+    let (resolved, master) = (&observation.resolved, &observation.master.target);
+    let master_port = master.port.unwrap_or(resolved.kind.default_port());
+    (same_host(host, &master.host) && *port == master_port).then_some(error)
+}
+
+/// The error for AWSCURRENT that the master's server refuses, with the causes that the master sees.
+fn refused_with_cause(observation: &Observation) -> Option<RotationError> {
+    let error = refusal_at_master(observation)?;
     let obstacles = &observation.inspection.as_ref()?.obstacles;
-    if !at_master || obstacles.is_empty() {
+    if obstacles.is_empty() {
         return None;
     }
     let (message, hint) = listed(
@@ -220,99 +226,11 @@ fn refused_with_cause(observation: &Observation) -> Option<RotationError> {
     })
 }
 
-/// Message and hint for a pair or a standby that is not this secret's.
-fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
-    let secret = &request.rotation.secret;
-    let pair = &observation.resolved.pair;
-    let (active, standby) = (pair.active_user(), pair.standby_user());
-    let own_pair = "create another user for one of the secrets, and store it there";
-    match &observation.ownership_problem {
-        Some(OwnershipProblem::Login(other)) => (
-            format!(
-                "AWSCURRENT of the secret {:?} (rotation {:?}) is {standby:?}, the standby of {secret:?}: a new password would lock its applications out",
-                other.secret, other.rotation
-            ),
-            format!(
-                "{own_pair}; or delete the secret {:?} if it is obsolete",
-                other.secret
-            ),
-        ),
-        Some(OwnershipProblem::Owner(other)) => (
-            format!(
-                "the pair {:?} and {:?} at {} belongs to the secret {:?} (rotation {:?})",
-                other.base, other.clone, other.server, other.secret, other.rotation
-            ),
-            format!(
-                "{own_pair}; or, if {secret:?} replaces the other secret, delete that one, remove the rotation {:?} and set standby = \"adopt\" for {:?}",
-                other.rotation, request.rotation.name
-            ),
-        ),
-        Some(OwnershipProblem::Complete) => (
-            format!(
-                "the standby {standby:?} has every privilege of {active:?}, and no version of {secret:?} names it: another secret rotates this pair"
-            ),
-            format!(
-                "{own_pair}; or, if no other secret has {standby:?} and no application signs in with it, set standby = \"adopt\" for {:?}",
-                request.rotation.name
-            ),
-        ),
-        Some(OwnershipProblem::Foreign { .. }) | None => foreign(request, observation),
-    }
-}
-
-/// Message and hint for a standby of unknown origin.
-fn foreign(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
-    let secret = &request.rotation.secret;
-    let pair = &observation.resolved.pair;
-    let standby = pair.standby_user();
-    let named = observation.ownership_problem == Some(OwnershipProblem::Foreign { named: true });
-    let what = if named {
-        format!(
-            "the standby {standby:?} refuses the passwords that versions of {secret:?} have for it: another program or a person changed it"
-        )
-    } else {
-        format!("the standby {standby:?} exists, and no version of {secret:?} names it")
-    };
-    let is_clone = standby == pair.clone;
-    let mut ways = Vec::new();
-    let adopt = request.rotation.standby == StandbyMode::Adopt;
-    if !adopt {
-        ways.push(format!(
-            "if no application signs in as {standby:?}, set standby = \"adopt\" for {:?}",
-            request.rotation.name
-        ));
-    }
-    if named {
-        ways.push(format!(
-            "give {standby:?} the password that AWSPREVIOUS has"
-        ));
-    }
-    if is_clone {
-        ways.push(format!("drop {standby:?}, and the next run creates it"));
-        ways.push("set another clone_suffix".to_owned());
-    } else if ways.is_empty() {
-        ways.push(format!(
-            "store the password of {standby:?} as a version of {secret:?}"
-        ));
-    }
-    let used = if adopt {
-        "; standby = \"adopt\" was used before, and counts once"
-    } else {
-        ""
-    };
-    (format!("{what}{used}"), ways.join("; or "))
-}
-
 /// The error for AWSCURRENT that signs in at the secret's host at most, not where the master does.
 fn refused_at_master(request: &RunRequest<'_>, observation: &Observation) -> Option<RotationError> {
-    let error = observation.current_error.as_ref()?;
-    let (resolved, master) = (&observation.resolved, &observation.master.target);
-    let default = resolved.kind.default_port();
-    let EngineError::SignIn { host, port, .. } = error else {
-        return None;
-    };
-    let at_master = same_host(host, &master.host) && *port == master.port.unwrap_or(default);
-    if is_one_address(resolved, master) || !at_master {
+    let error = refusal_at_master(observation)?;
+    let resolved = &observation.resolved;
+    if is_one_address(resolved, &observation.master.target) {
         return None;
     }
     let own = &resolved.target;
@@ -322,7 +240,7 @@ fn refused_at_master(request: &RunRequest<'_>, observation: &Observation) -> Opt
             "AWSCURRENT: {error}; the master signs in there, and the secret {:?} names {}:{}",
             request.rotation.secret,
             own.host,
-            own.port.unwrap_or(default)
+            own.port.unwrap_or(resolved.kind.default_port())
         ),
         hint: "make both secrets name one server; if they do, store the active user's current password in the secret, and find out who changed the secret".into(),
         passes: false,
