@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretBox, SecretString};
+use twinkey_core::secret::document::MAX_BYTES;
 
 use super::cache::VersionSelector;
 use super::keys::{Binding, SealingKey};
@@ -20,8 +21,6 @@ use crate::{VersionId, stage};
 
 /// The number of newest versions that are kept; labelled versions are always kept.
 const KEPT_VERSIONS: usize = 20;
-/// AWS's limit for a value, in bytes.
-const MAX_BYTES: usize = 65_536;
 
 /// Value of a version.
 #[derive(Debug)]
