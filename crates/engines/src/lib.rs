@@ -34,7 +34,11 @@ mod proxy;
 #[cfg(feature = "redshift")]
 pub mod redshift;
 mod registry;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redshift"))]
+mod session_ending;
 mod statement;
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
+mod stream;
 #[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 mod timeouts;
 pub mod tls;

@@ -11,7 +11,6 @@
 //! - The start of a session is not available: the process list has the start of the current command
 //!   only.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnection;
@@ -21,6 +20,7 @@ use super::accounts;
 use super::connect::{Connector, number_and_message};
 use super::dialect::Dialect;
 use super::inspect::facts::Master;
+use crate::session_ending::{SessionEnding, WHAT};
 use crate::{EngineError, Finding, Session, timeouts};
 
 const REREAD_DELAY: Duration = Duration::from_millis(50);
@@ -157,11 +157,9 @@ pub(super) async fn end(
     user: &str,
     clients: &Clients,
 ) -> Result<usize, EngineError> {
-    let what = "ending the sessions of the standby";
-    let explain = |error| connector.explain(what, false, error);
-    let mut ended = BTreeSet::new();
-    let mut open = 0;
-    for _ in 0..ROUNDS {
+    let explain = |error| connector.explain(WHAT, false, error);
+    let mut ending = SessionEnding::new(user, ROUNDS, REREAD_DELAY);
+    loop {
         let query = sqlx::query_as::<_, (u64, Option<String>)>(
             "SELECT CAST(ID AS UNSIGNED), CAST(HOST AS CHAR) FROM information_schema.PROCESSLIST \
              WHERE CAST(USER AS BINARY) = CAST(? AS BINARY) AND ID <> CONNECTION_ID()",
@@ -175,10 +173,9 @@ pub(super) async fn end(
             .map(|(id, _)| id)
             .collect();
         if ids.is_empty() {
-            return Ok(ended.len());
+            return Ok(ending.count());
         }
-        open = ids.len();
-        for id in ids {
+        for id in &ids {
             let kill = if master.ends_sessions() {
                 format!("KILL {id}")
             } else {
@@ -191,14 +188,9 @@ pub(super) async fn end(
                     if number_and_message(&*error).0 == NO_SUCH_THREAD => {}
                 Err(error) => return Err(explain(error)),
             }
-            ended.insert(id);
         }
-        tokio::time::sleep(REREAD_DELAY).await;
+        ending.finish_round(ids).await?;
     }
-    Err(EngineError::Busy {
-        what: what.into(),
-        reason: format!("{open} of {user:?} are still open"),
-    })
 }
 
 #[cfg(test)]

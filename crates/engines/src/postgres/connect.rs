@@ -28,8 +28,6 @@ const DEFAULT_DATABASE: &str = "postgres";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The queries of an inspection, in two databases.
 const CACHED_STATEMENTS: usize = 16;
-/// What failed, in an error of a sign-in.
-const SIGN_IN: &str = "the sign-in";
 /// `application_name` of twinkey's own sessions.
 pub(super) const APPLICATION: &str = "twinkey";
 
@@ -106,7 +104,7 @@ impl Connector {
             opened => opened,
         };
         opened.map_err(|failed| match failed {
-            Failed::Driver(error) => self.explain(SIGN_IN, false, error),
+            Failed::Driver(error) => self.explain_sign_in(error),
             Failed::Engine(error) => error,
         })
     }
@@ -151,6 +149,28 @@ impl Connector {
         }
     }
 
+    /// The engine's error for a sign-in that failed. Some states have another meaning there.
+    fn explain_sign_in(&self, error: sqlx::Error) -> EngineError {
+        const WHAT: &str = "the sign-in";
+        let state = error.as_database_error().and_then(|error| error.code());
+        let remedy = match state.as_deref() {
+            Some("42501") => remedies::no_connect(&self.user, self.database()),
+            Some("55000") => remedies::closed_database(self.database()),
+            _ => return self.explain(WHAT, false, error),
+        };
+        EngineError::Refused {
+            what: WHAT.into(),
+            reason: error
+                .as_database_error()
+                .map_or_else(String::new, |error| error.message().to_owned()),
+            hint: remedy,
+        }
+    }
+
+    fn database(&self) -> &str {
+        self.options.get_database().unwrap_or(DEFAULT_DATABASE)
+    }
+
     /// The engine's error for `error`; `secret`: the statement held a password.
     pub(crate) fn explain(&self, what: &str, secret: bool, error: sqlx::Error) -> EngineError {
         match error {
@@ -173,9 +193,7 @@ impl Connector {
     }
 
     fn explain_state(&self, what: &str, code: &str, reason: String) -> EngineError {
-        let signs_in = what == SIGN_IN;
         let what = what.to_owned();
-        let database = self.options.get_database().unwrap_or(DEFAULT_DATABASE);
         let refused = |reason, hint| EngineError::Refused {
             what: what.clone(),
             reason,
@@ -193,11 +211,9 @@ impl Connector {
                 host: self.host.clone(),
                 port: self.port,
                 user: self.user.clone(),
-                hint: remedies::connection_limit(&reason, &self.user, database),
+                hint: remedies::connection_limit(&reason, &self.user, self.database()),
                 reason,
             },
-            "42501" if signs_in => refused(reason, remedies::no_connect(&self.user, database)),
-            "55000" if signs_in => refused(reason, remedies::closed_database(database)),
             "55P03" | "57014" | "40P01" | "40001" => EngineError::Busy { what, reason },
             // Two sessions altered one role; a retry succeeds.
             "XX000" if reason.contains("concurrently") => EngineError::Busy { what, reason },

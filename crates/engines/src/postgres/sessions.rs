@@ -5,7 +5,6 @@
 //! includes), the session is counted without them. When sessions are ended, the name excludes none:
 //! any client can choose it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -14,6 +13,7 @@ use sqlx::postgres::PgConnection;
 
 use super::connect::{APPLICATION, Connector};
 use super::quote::ident;
+use crate::session_ending::{SessionEnding, WHAT};
 use crate::{EngineError, Finding, Session, timeouts};
 
 /// Rounds until every session has ended.
@@ -95,25 +95,18 @@ pub(super) async fn end(
     connector: &Connector,
     user: &str,
 ) -> Result<usize, EngineError> {
-    let what = "ending the sessions of the standby";
-    let mut ended = BTreeSet::new();
-    let mut open = 0;
-    for _ in 0..ROUNDS {
+    let mut ending = SessionEnding::new(user, ROUNDS, PAUSE);
+    loop {
         let query = sqlx::query_as::<_, (i32, bool)>(END)
             .bind(user)
             .fetch_all(&mut *connection);
         let found = timeouts::statement(query)
             .await
-            .map_err(|error| connector.explain(what, false, error))?;
+            .map_err(|error| connector.explain(WHAT, false, error))?;
         if found.is_empty() {
-            return Ok(ended.len());
+            return Ok(ending.count());
         }
-        open = found.len();
-        ended.extend(found.into_iter().map(|(pid, _)| pid));
-        tokio::time::sleep(PAUSE).await;
+        let ids = found.into_iter().map(|(pid, _)| pid).collect();
+        ending.finish_round(ids).await?;
     }
-    Err(EngineError::Busy {
-        what: what.into(),
-        reason: format!("{open} of {user:?} are still open"),
-    })
 }

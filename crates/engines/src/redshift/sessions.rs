@@ -7,7 +7,6 @@
 //! - Older tables (STV_SESSIONS) cut user names at 50 bytes. SYS_SESSION_HISTORY contains the
 //!   user's number, and Redshift Serverless has it too.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -17,6 +16,7 @@ use super::RedshiftAdmin;
 use super::api::{BatchStatement, Row};
 use super::apply::end_sessions;
 use super::quote::literal;
+use crate::session_ending::SessionEnding;
 use crate::{EngineError, Session};
 
 /// Time until a closed session is no longer listed.
@@ -90,31 +90,24 @@ pub(super) async fn end(admin: &RedshiftAdmin, user: &str) -> Result<usize, Engi
     let query = BatchStatement::plain(format!(
         "SELECT session_id FROM sys_session_history WHERE status = 'active' AND user_id = '{number}'"
     ));
-    let mut ended = BTreeSet::new();
-    let mut open = 0;
-    for _ in 0..ROUNDS {
+    let mut ending = SessionEnding::new(user, ROUNDS, CLOSING_DELAY);
+    loop {
         let rows = admin.read(std::slice::from_ref(&query)).await?;
         let ids: Vec<i64> = rows[0]
             .iter()
             .filter_map(|row| row.number(0).ok().flatten())
             .collect();
         if ids.is_empty() {
-            return Ok(ended.len());
+            return Ok(ending.count());
         }
-        open = ids.len();
         // The function is one of the leader node, and cannot be applied to the rows of a view.
         let statements = ids
             .iter()
             .map(|id| BatchStatement::plain(format!("SELECT pg_terminate_backend({id})")));
         let statements: Vec<BatchStatement> = statements.collect();
         end_sessions(admin, &statements).await?;
-        ended.extend(ids);
-        sleep(CLOSING_DELAY).await;
+        ending.finish_round(ids).await?;
     }
-    Err(EngineError::Busy {
-        what: "ending the sessions of the standby".into(),
-        reason: format!("{open} of {user:?} are still open"),
-    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 ))]
 
 mod case;
+mod contention;
 mod documentdb;
 mod harness;
 mod mysql;

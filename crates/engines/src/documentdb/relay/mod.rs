@@ -31,7 +31,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -40,9 +39,7 @@ pub(super) use self::upstream::Upstream;
 use self::wire::RelayError;
 use crate::EngineError;
 use crate::local_socket::{accept_next, listen, unique_name};
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+use crate::stream::Stream;
 
 /// A message of a server that is not relayed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Stream;
 use crate::EngineError;
+use crate::stream::Stream;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 

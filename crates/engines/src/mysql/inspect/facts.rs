@@ -31,6 +31,26 @@ pub(in crate::mysql) struct Facts {
     pub definers: Vec<Definer>,
 }
 
+impl Facts {
+    /// The facts before any account is read.
+    pub(super) fn unread(dialect: Dialect, master: Master, listed: Option<Vec<String>>) -> Self {
+        Self {
+            dialect,
+            readable: master.reads_accounts(),
+            master,
+            listed,
+            active_hosts: Vec::new(),
+            active: Vec::new(),
+            standby: Vec::new(),
+            digest_thousands: 5,
+            unloaded: BTreeSet::new(),
+            hashes_refused: false,
+            existing: ExistingObjects::default(),
+            definers: Vec::new(),
+        }
+    }
+}
+
 /// The master's account and privileges.
 #[derive(Debug, Clone)]
 pub(in crate::mysql) struct Master {
@@ -118,24 +138,16 @@ pub(in crate::mysql) mod fixture {
     use super::*;
 
     pub(in crate::mysql) fn facts() -> Facts {
+        let master = Master {
+            account: Account::new("master", "%"),
+            client: "10.0.0.7".into(),
+            grants: Grants::default(),
+            schemas_are_literal: false,
+        };
+        let dialect = Dialect::of("10.11.19-MariaDB").unwrap();
         Facts {
-            dialect: Dialect::of("10.11.19-MariaDB").unwrap(),
-            master: Master {
-                account: Account::new("master", "%"),
-                client: "10.0.0.7".into(),
-                grants: Grants::default(),
-                schemas_are_literal: false,
-            },
             readable: true,
-            listed: None,
-            active_hosts: Vec::new(),
-            active: Vec::new(),
-            standby: Vec::new(),
-            digest_thousands: 5,
-            unloaded: BTreeSet::new(),
-            hashes_refused: false,
-            existing: ExistingObjects::default(),
-            definers: Vec::new(),
+            ..Facts::unread(dialect, master, None)
         }
     }
 }

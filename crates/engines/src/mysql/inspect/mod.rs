@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use sqlx::mysql::MySqlConnection;
 
-use self::facts::{ExistingObjects, Facts, Master};
+use self::facts::{Facts, Master};
 use self::queries::Queries;
 use super::connect::Connector;
 use super::dialect::Dialect;
@@ -33,20 +33,8 @@ pub(super) async fn facts(
     request: &InspectRequest<'_>,
 ) -> Result<Facts, EngineError> {
     let pair = request.pair;
-    let mut facts = Facts {
-        dialect: dialect.clone(),
-        master: master.clone(),
-        readable: master.reads_accounts(),
-        listed: listed.map(<[String]>::to_vec),
-        active_hosts: Vec::new(),
-        active: Vec::new(),
-        standby: Vec::new(),
-        digest_thousands: 5,
-        unloaded: BTreeSet::new(),
-        hashes_refused: false,
-        existing: ExistingObjects::default(),
-        definers: Vec::new(),
-    };
+    let listed_hosts = listed.map(<[String]>::to_vec);
+    let mut facts = Facts::unread(dialect.clone(), master.clone(), listed_hosts);
     if !facts.readable {
         return Ok(facts);
     }

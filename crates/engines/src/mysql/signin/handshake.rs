@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use super::Login;
 use super::authentication::{self, Method};
 use super::failure::Failure;
-use super::wire::{Fields, OK, Stream, Wire};
+use super::wire::{Fields, OK, Wire};
+use crate::stream::Stream;
 
 const FOUND_ROWS: u32 = 1 << 1;
 const CONNECT_WITH_DB: u32 = 1 << 3;

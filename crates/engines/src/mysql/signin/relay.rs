@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::handshake::{SignedInSession, admit};
 use super::wire::{ERROR, packet};
+use crate::stream::copy_exact;
 use crate::{EngineError, local_socket};
 
 /// The longest packet: one of 16 MiB would be continued by the next one, without a limit.
@@ -129,7 +130,7 @@ pub(super) async fn forward(
             return client.flush().await;
         }
         client.write_all(&header).await?;
-        copy(&mut server, &mut client, length).await?;
+        copy_exact(&mut server, &mut client, length).await?;
         if server.buffer().len() < HEADER {
             client.flush().await?;
         }
@@ -163,24 +164,6 @@ fn excess(kind: u8, length: usize, before: u64) -> Option<String> {
     (before + length as u64 > LONGEST_ANSWER).then(|| {
         format!("the server sent more than {LONGEST_ANSWER} bytes in answer to one statement")
     })
-}
-
-async fn copy(
-    server: &mut BufReader<impl AsyncRead + Unpin>,
-    client: &mut (impl AsyncWrite + Unpin),
-    mut rest: usize,
-) -> io::Result<()> {
-    while rest > 0 {
-        let buffered = server.fill_buf().await?;
-        if buffered.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let length = buffered.len().min(rest);
-        client.write_all(&buffered[..length]).await?;
-        server.consume(length);
-        rest -= length;
-    }
-    Ok(())
 }
 
 /// An error packet for the driver, which ends the session.

@@ -3,11 +3,12 @@
 use std::io;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::stream::Stream;
 
 /// The longest packet before the end of a sign-in: a greeting, a request, or an error.
 const LONGEST: usize = 64 * 1024;
@@ -18,10 +19,6 @@ pub(super) const OK: u8 = 0x00;
 pub(super) const MORE_DATA: u8 = 0x01;
 pub(super) const SWITCH: u8 = 0xFE;
 pub(super) const ERROR: u8 = 0xFF;
-
-/// Transport of packets.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A connection before the end of its sign-in. Reads no byte beyond the requested packet.
 pub(super) struct Wire {

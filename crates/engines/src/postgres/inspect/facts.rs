@@ -42,10 +42,10 @@ pub(in super::super) struct Facts {
     pub owned: Vec<Owned>,
     /// Databases with grants to the clone itself, or row policies for it.
     pub granted_in: Vec<String>,
-    /// Set by `super::grants`.
+    /// Set by `super::visit`.
     #[serde(default)]
     pub grants: Vec<Grant>,
-    /// Set by `super::obstacles`.
+    /// Set by `super::visit`.
     #[serde(default)]
     pub obstacles: Vec<Obstacle>,
     /// Set by `super::stored_as_md5`; `None` where the master may not read it.

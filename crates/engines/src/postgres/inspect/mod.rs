@@ -16,6 +16,7 @@ mod facts;
 mod roles;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -82,29 +83,37 @@ async fn visit(
         &mut other
     };
     if granted {
-        let found = grants(connection, connector, pair, facts, database).await?;
-        facts.grants.extend(found);
+        let query = ("reading the grants to the clone", GRANTS.to_owned());
+        let found = of_clone(connection, connector, pair, facts, database, query).await?;
+        facts.grants.extend::<Vec<Grant>>(found);
     }
     if owns {
-        let found = obstacles(connection, connector, pair, facts, database).await?;
-        facts.obstacles.extend(found);
+        let query = ("reading the clone's objects", owned_query(facts.version));
+        let found = of_clone(connection, connector, pair, facts, database, query).await?;
+        facts.obstacles.extend::<Vec<Obstacle>>(found);
     }
     Ok(())
 }
 
-async fn obstacles(
+/// What the base user needs to own the clone's objects, in this database.
+fn owned_query(version: u32) -> String {
+    let superuser_subscription = if version >= 160_000 {
+        "NOT s.subpasswordrequired"
+    } else {
+        "true"
+    };
+    OWNED.replace("{superuser_subscription}", superuser_subscription)
+}
+
+/// The rows of a query about the clone in a database: [`GRANTS`] or [`owned_query`].
+async fn of_clone<T: DeserializeOwned>(
     connection: &mut PgConnection,
     connector: &Connector,
     pair: &Pair,
     facts: &Facts,
     database: &str,
-) -> Result<Vec<Obstacle>, EngineError> {
-    let superuser_subscription = if facts.version >= 160_000 {
-        "NOT s.subpasswordrequired"
-    } else {
-        "true"
-    };
-    let sql = OWNED.replace("{superuser_subscription}", superuser_subscription);
+    (what, sql): (&str, String),
+) -> Result<Vec<T>, EngineError> {
     let query = sqlx::query(AssertSqlSafe(sql))
         .bind(&pair.clone)
         .bind(database == facts.database)
@@ -113,26 +122,7 @@ async fn obstacles(
     let text = timeouts::statement(query)
         .await
         .and_then(|row| row.try_get::<String, _>(0))
-        .map_err(|error| connector.explain("reading the clone's objects", false, error))?;
-    read(&text)
-}
-
-async fn grants(
-    connection: &mut PgConnection,
-    connector: &Connector,
-    pair: &Pair,
-    facts: &Facts,
-    database: &str,
-) -> Result<Vec<Grant>, EngineError> {
-    let query = sqlx::query(GRANTS)
-        .bind(&pair.clone)
-        .bind(database == facts.database)
-        .bind(facts.session_role(pair, Some(database)))
-        .fetch_one(connection);
-    let text = timeouts::statement(query)
-        .await
-        .and_then(|row| row.try_get::<String, _>(0))
-        .map_err(|error| connector.explain("reading the grants to the clone", false, error))?;
+        .map_err(|error| connector.explain(what, false, error))?;
     read(&text)
 }
 

@@ -8,10 +8,11 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::ExposeSecret;
 use twinkey_core::secret::verifier::{ScramKeys, md5_answer};
 
+use super::Login;
 use super::wire::{AUTHENTICATION, ERROR, Failure, Message, NEGOTIATE_VERSION, NOTICE};
 use super::wire::{answer, read, send};
-use super::{Login, Stream};
 use crate::TlsMode;
+use crate::stream::Stream;
 
 /// The maximum of rounds. PostgreSQL's default is 4,096.
 const MOST_ROUNDS: u32 = 1_000_000;

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
@@ -32,10 +32,8 @@ use twinkey_core::secret::Sensitive;
 
 use self::authentication::Outcome;
 pub(super) use self::relay::LIMIT_EXCEEDED;
+use crate::stream::Stream;
 use crate::{EngineError, TlsMode, local_socket};
-
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// The server and the credentials of a sign-in.
 #[derive(Clone)]

@@ -2,13 +2,11 @@
 
 use std::io;
 
-use tokio::io::{
-    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::UnixStream;
 
-use super::Stream;
 use super::wire::{ERROR, NOTICE};
+use crate::stream::{Stream, copy_exact};
 
 /// The longest row. The driver allocates what a message announces.
 const LONGEST: u32 = 16 * 1024 * 1024;
@@ -55,7 +53,7 @@ pub(super) async fn forward(
             return client.flush().await;
         }
         client.write_all(&header).await?;
-        copy(&mut server, &mut client, length as usize - 4).await?;
+        copy_exact(&mut server, &mut client, length as usize - 4).await?;
         if kind == READY {
             answer = 0;
         }
@@ -79,24 +77,6 @@ fn excess(kind: u8, length: u32, answer: u64) -> Option<String> {
     (answer > LONGEST_ANSWER).then(|| {
         format!("the server sent more than {LONGEST_ANSWER} bytes in answer to one statement")
     })
-}
-
-async fn copy(
-    server: &mut BufReader<impl AsyncRead + Unpin>,
-    client: &mut (impl AsyncWrite + Unpin),
-    mut rest: usize,
-) -> io::Result<()> {
-    while rest > 0 {
-        let buffered = server.fill_buf().await?;
-        if buffered.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let length = buffered.len().min(rest);
-        client.write_all(&buffered[..length]).await?;
-        server.consume(length);
-        rest -= length;
-    }
-    Ok(())
 }
 
 /// An error message for the driver, which ends the session.

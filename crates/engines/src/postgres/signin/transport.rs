@@ -6,8 +6,9 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Login, Stream};
+use super::Login;
 use crate::EngineError;
+use crate::stream::Stream;
 
 /// `SSLRequest` (PostgreSQL manual, "Message Formats").
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];

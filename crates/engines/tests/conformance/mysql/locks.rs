@@ -1,13 +1,12 @@
 //! The pair's lock, while applications and administrators hold its names.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
 use sqlx::mysql::MySqlConnection;
 use twinkey_engines::{Admin, Credentials, EngineError, LockHolder, PairLock};
 use twinkey_testkit::mysql::Flavor;
 
 use super::{MASTER, Server, account, run};
 use crate::case::{Case, all_changes, rendered};
+use crate::contention::runs_beside_an_application;
 use crate::harness::Harness;
 use crate::passwords::new_password;
 use crate::sentences::guards::WAIT_LIMIT;
@@ -212,42 +211,13 @@ async fn a_first_name_taken_during_a_run_stops_its_change(server: &Server) {
     assert!(!case.inspect().await.standby_exists);
 }
 
-/// Takes and frees the lock of the pair again and again.
-async fn compete(case: &Case<'_>, holders: &AtomicU32, taken: &AtomicU32) {
-    let mut admin = case.admin().await;
-    for _ in 0..40 {
-        if admin.lock(&case.pair).await.unwrap().is_taken() {
-            assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two runs");
-            taken.fetch_add(1, Ordering::SeqCst);
-            // A round trip, in which the others try too.
-            admin.lock_holders(&case.pair).await.unwrap();
-            holders.fetch_sub(1, Ordering::SeqCst);
-            assert!(admin.reset().await);
-        }
-    }
-    admin.close().await;
-}
-
 async fn two_runs_never_hold_one_lock(server: &Server) {
     let case = Case::new(server, "contended").await;
-    let (holders, taken) = (AtomicU32::new(0), AtomicU32::new(0));
-    let done = AtomicBool::new(false);
-    let application = async {
-        let mut app = server.connect_as(&case.namespace, &case.current).await;
-        while !done.load(Ordering::SeqCst) {
-            take(&mut app, "contended", 1).await;
-            run(&mut app, "DO SLEEP(0.001)").await;
-            free(&mut app, "contended").await;
-        }
-    };
-    let runs = async {
-        tokio::join!(
-            compete(&case, &holders, &taken),
-            compete(&case, &holders, &taken),
-            compete(&case, &holders, &taken),
-        );
-        done.store(true, Ordering::SeqCst);
-    };
-    tokio::join!(application, runs);
-    assert!(taken.load(Ordering::SeqCst) > 0, "no run had the lock");
+    let mut app = server.connect_as(&case.namespace, &case.current).await;
+    runs_beside_an_application(&case, async || {
+        take(&mut app, "contended", 1).await;
+        run(&mut app, "DO SLEEP(0.001)").await;
+        free(&mut app, "contended").await;
+    })
+    .await;
 }
