@@ -58,7 +58,7 @@ pub async fn probe_version(
             Some(read) => resolve_version(context, rotation, read)?,
             None => resolve(context, rotation).await?,
         };
-        let Some(permit) = context.hosts.permit(&resolved.target.host).await else {
+        let Some(permit) = context.hosts.permit(&resolved.server()).await else {
             return Err(CredentialRole::Current.error()(host_down(&resolved)));
         };
         let answer = resolved

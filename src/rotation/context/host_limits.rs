@@ -1,4 +1,4 @@
-//! Limit of concurrent runs on one database host (`limits.per_host`).
+//! Limit of concurrent runs on one database server (`limits.per_host`), which is named `host:port`.
 //!
 //! Workers that share a journal also share the limit. Without the journal the limit applies to this
 //! process only: no run begins then, and running ones end with their leases.
@@ -9,6 +9,7 @@
 //!   fail immediately and retry later.
 //! - Many runs of one worker poll for shared slots at the same time. Only one run per host polls;
 //!   the others queue behind it.
+//! - One of two servers at one host name is down. The key has the port, so the other one rotates.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use twinkey_engines::EngineError;
 /// Interval at which a worker polls for a shared slot.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Concurrent runs per host, within this process and across workers. Cheap to clone.
+/// Concurrent runs per server, within this process and across workers. Cheap to clone.
 #[derive(Clone)]
 pub struct HostLimits {
     per_host: usize,
@@ -43,7 +44,7 @@ struct Host {
     polling: tokio::sync::Mutex<()>,
 }
 
-/// Permission to work on a host; dropping it releases the permission.
+/// Permission to work on a server; dropping it releases the permission.
 pub struct HostPermit {
     host: Arc<Host>,
     _permit: OwnedSemaphorePermit,
@@ -159,30 +160,30 @@ mod tests {
     #[tokio::test]
     async fn limits_runs_per_host_and_hosts_are_independent() {
         let limits = HostLimits::new(2);
-        let first = limits.permit("db.example").await;
-        let _second = limits.permit("DB.example").await;
-        assert_eq!(free(&limits, "db.example"), 0);
-        assert!(limits.permit("other.example").await.is_some());
+        let first = limits.permit("db.example:5432").await;
+        let _second = limits.permit("DB.example:5432").await;
+        assert_eq!(free(&limits, "db.example:5432"), 0);
+        assert!(limits.permit("db.example:5433").await.is_some());
         drop(first);
-        assert_eq!(free(&limits, "db.example"), 1);
+        assert_eq!(free(&limits, "db.example:5432"), 1);
     }
 
     #[tokio::test]
     async fn a_host_that_is_down_is_probed_by_one_run_at_a_time() {
         let limits = HostLimits::new(1);
-        let first = limits.permit("db.example").await.unwrap();
+        let first = limits.permit("db.example:5432").await.unwrap();
         let waits = tokio::spawn({
             let limits = limits.clone();
-            async move { limits.permit("db.example").await }
+            async move { limits.permit("db.example:5432").await }
         });
         tokio::task::yield_now().await;
         first.set_reached(false);
         drop(first);
         let probe = waits.await.unwrap().expect("the waiting run probes");
-        assert!(limits.permit("db.example").await.is_none());
-        assert!(limits.permit("other.example").await.is_some());
+        assert!(limits.permit("db.example:5432").await.is_none());
+        assert!(limits.permit("db.example:5433").await.is_some());
         probe.set_reached(true);
         drop(probe);
-        assert!(limits.permit("db.example").await.is_some());
+        assert!(limits.permit("db.example:5432").await.is_some());
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn observe(
     for _ in 0..MAX_OBSERVATIONS {
         let (resolved, master) = resolve_with_master(context, request.rotation).await?;
         check_next_document(request.rotation, &resolved)?;
-        let Some(permit) = context.hosts.permit(&resolved.target.host).await else {
+        let Some(permit) = context.hosts.permit(&resolved.server()).await else {
             return Err(CredentialRole::Current.error()(host_down(&resolved)));
         };
         let active = resolved.current();
@@ -98,7 +98,7 @@ pub(crate) fn current_keeps_moving(secret: &str) -> RotationError {
 pub(crate) fn host_down(resolved: &ResolvedSecret) -> EngineError {
     EngineError::Unreachable {
         host: resolved.target.host.clone(),
-        port: resolved.target.port.unwrap_or_default(),
+        port: resolved.port(),
         reason: "the last connection attempt failed, and another run is probing the host".into(),
     }
 }

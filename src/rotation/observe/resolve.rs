@@ -60,6 +60,16 @@ impl ResolvedSecret {
         self.sign_in_at(&self.target, who, checks).await
     }
 
+    /// The port in the document, else the engine's default.
+    pub fn port(&self) -> u16 {
+        self.target.port.unwrap_or(self.kind.default_port())
+    }
+
+    /// The server as `host:port`. Servers of one host are apart: one of them can be down.
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.target.host, self.port())
+    }
+
     /// Signs in and compares the user name that the server reports.
     ///
     /// Server-side maps such as `pg_ident.conf` can sign a user in under another name.

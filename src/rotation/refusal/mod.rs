@@ -233,14 +233,12 @@ fn refused_at_master(request: &RunRequest<'_>, observation: &Observation) -> Opt
     if is_one_address(resolved, &observation.master.target) {
         return None;
     }
-    let own = &resolved.target;
     Some(RotationError::Refused {
         code: Refusal::CurrentRefused.code(),
         message: format!(
-            "AWSCURRENT: {error}; the master signs in there, and the secret {:?} names {}:{}",
+            "AWSCURRENT: {error}; the master signs in there, and the secret {:?} names {}",
             request.rotation.secret,
-            own.host,
-            own.port.unwrap_or(resolved.kind.default_port())
+            resolved.server()
         ),
         hint: "make both secrets name one server; if they do, store the active user's current password in the secret, and find out who changed the secret".into(),
         passes: false,
