@@ -2,9 +2,10 @@
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+use twinkey_testkit::environment::documentdb::MongoEnvironment;
 use twinkey_testkit::environment::mariadb::MariadbEnvironment;
 use twinkey_testkit::environment::{Environment, FIRST, MASTER_SECRET, SECRET, Setup};
-use twinkey_testkit::hostile::{Demand, HostileServer};
+use twinkey_testkit::hostile::{Demand, HostileServer, MongodbDemand};
 use twinkey_testkit::pki::Pki;
 
 use super::assert_no_master;
@@ -88,6 +89,55 @@ async fn a_mariadb_without_tls_does_not_receive_the_masters_name() {
     master["port"] = json!(hostile.port());
     env.put(MASTER_SECRET, &master).await;
     is_refused(&env, "tls_failed").await;
+    assert!(hostile.connections() > 0, "it was asked");
+    assert_no_master(&hostile);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_without_tls_leaves_the_documentdb_master_its_tls() {
+    let pki = Pki::new();
+    let env = MongoEnvironment::on_mongo(by_secret(&pki, &[])).await;
+    let relay = env.plain_relay().await;
+    let mut plain = env.document("app", FIRST);
+    plain["ssl"] = json!(false);
+    plain["port"] = json!(relay.port());
+    env.put(SECRET, &plain).await;
+    let mut master = env.document("rdsmaster", env.master.expose_secret());
+    master["host"] = json!("localhost");
+    env.put(MASTER_SECRET, &master).await;
+    env.run_ok(&["check", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    // The environment's own relay accepts TLS only.
+    assert!(env.log().contains("admin.rdsmaster"), "{}", env.log());
+    let log = relay.log();
+    assert!(log.contains("admin.app"), "the secret's own host: {log}");
+    assert!(!log.contains("rdsmaster"), "{log}");
+
+    // Its own secret does decide it.
+    master["host"] = json!("127.0.0.1");
+    master["port"] = json!(relay.port());
+    master["ssl"] = json!(false);
+    env.put(MASTER_SECRET, &master).await;
+    env.run_ok(&["rotate", "shop", "--force"]).await;
+    assert!(relay.log().contains("admin.rdsmaster"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_documentdb_without_tls_does_not_receive_the_masters_name() {
+    let env = MongoEnvironment::on_mongo(Setup {
+        rotation: "tls = { mode = \"secret\" }".into(),
+        ..Setup::default()
+    })
+    .await;
+    let hostile = HostileServer::mongodb(MongodbDemand::NoSignature, None).await;
+    let mut plain = env.document("app", FIRST);
+    plain["ssl"] = json!(false);
+    env.put(SECRET, &plain).await;
+    let mut master = env.document("rdsmaster", env.master.expose_secret());
+    master["port"] = json!(hostile.port());
+    env.put(MASTER_SECRET, &master).await;
+    is_refused(&env, "tls_failed").await;
+    env.refuses(&["plan", "shop"], "tls_failed").await;
     assert!(hostile.connections() > 0, "it was asked");
     assert_no_master(&hostile);
 }

@@ -75,6 +75,11 @@ impl MongoEnvironment {
         Some(user.to_string())
     }
 
+    /// A second relay to the server, without TLS.
+    pub async fn plain_relay(&self) -> RecordingRelay {
+        RecordingRelay::start(self.server.server.port(), None).await
+    }
+
     /// The current length of the log, for [`Self::changes_since`].
     pub fn log_end(&self) -> usize {
         self.log().len()

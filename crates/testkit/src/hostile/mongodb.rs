@@ -11,6 +11,9 @@ use tokio_rustls::TlsAcceptor;
 use super::Client;
 use crate::mongo::wire::Message;
 
+/// The first bytes of a TLS record with a handshake (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
+
 /// What the server does in place of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MongodbDemand {
@@ -83,6 +86,13 @@ pub(super) async fn serve(
 
 async fn read(client: &mut Client) -> io::Result<Message> {
     let head = client.read(4).await?;
+    if head.starts_with(&TLS_HANDSHAKE) {
+        // As a MongoDB server without TLS, but with an orderly end of the connection.
+        let rest = client.read(1).await?;
+        let length = u16::from_be_bytes([head[3], rest[0]]);
+        client.read(length.into()).await?;
+        return Err(io::Error::other("a handshake of TLS"));
+    }
     let length = i32::from_le_bytes([head[0], head[1], head[2], head[3]]);
     let length = usize::try_from(length).map_err(io::Error::other)?;
     let rest = client.read(length.saturating_sub(4)).await?;
