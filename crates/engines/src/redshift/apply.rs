@@ -5,10 +5,13 @@
 //!   in the last one, and every prefix of the list is harmless.
 //! - Another worker has taken the lock. Each batch first renews the lease and fails without one.
 //!   For other databases, which do not have the table of locks, the renewal is a batch of its own.
+//! - A statement changes another object than the planned one, because the server folds its name. A
+//!   batch with an upper-case name first keeps the case of names in its session.
 
 use super::RedshiftAdmin;
 use super::api::{BatchStatement, Failure, FailureKind, split_into_batches};
-use super::lock::{FENCE, Lease};
+use super::lock::FENCE;
+use super::quote::{CASE_SETTING, has_upper_case_name};
 use crate::{EngineError, RenderedChange};
 
 /// Applies `changes` in order, in as few transactions as possible for each database.
@@ -18,21 +21,22 @@ pub(super) async fn apply(
 ) -> Result<(), EngineError> {
     for group in changes.chunk_by(|one, next| one.database == next.database) {
         let statements: Vec<BatchStatement> = group.iter().map(statement).collect();
-        let fence = admin.lease().map(Lease::fence_statements);
+        let fence = fence(admin);
+        let settings = settings(&statements);
         let database = group.first().and_then(|change| change.database.as_deref());
         match database {
             None => {
-                let before = fence.as_ref().map_or(&[][..], |fence| fence);
-                for batch in split_into_batches(&statements, before) {
-                    submit(admin, &admin.address.database, before, batch).await?;
+                let before = [fence, settings].concat();
+                for batch in split_into_batches(&statements, &before) {
+                    submit(admin, &admin.address.database, &before, batch).await?;
                 }
             }
             Some(other) => {
-                for batch in split_into_batches(&statements, &[]) {
-                    if let Some(fence) = &fence {
-                        submit(admin, &admin.address.database, fence, &[]).await?;
+                for batch in split_into_batches(&statements, &settings) {
+                    if !fence.is_empty() {
+                        submit(admin, &admin.address.database, &fence, &[]).await?;
                     }
-                    submit(admin, other, &[], batch).await?;
+                    submit(admin, other, &settings, batch).await?;
                 }
             }
         }
@@ -45,12 +49,24 @@ pub(super) async fn end_sessions(
     admin: &RedshiftAdmin,
     statements: &[BatchStatement],
 ) -> Result<(), EngineError> {
-    let fence = admin.lease().map(Lease::fence_statements);
-    let before = fence.as_ref().map_or(&[][..], |fence| fence);
-    for batch in split_into_batches(statements, before) {
-        submit(admin, &admin.address.database, before, batch).await?;
+    let before = fence(admin);
+    for batch in split_into_batches(statements, &before) {
+        submit(admin, &admin.address.database, &before, batch).await?;
     }
     Ok(())
+}
+
+/// The statements that renew the lease; none if the admin has no lease.
+fn fence(admin: &RedshiftAdmin) -> Vec<BatchStatement> {
+    let lease = admin.lease();
+    lease.map_or_else(Vec::new, |lease| lease.fence_statements().to_vec())
+}
+
+/// The settings that these statements need in their session.
+fn settings(statements: &[BatchStatement]) -> Vec<BatchStatement> {
+    let needed = statements.iter().any(|s| has_upper_case_name(&s.shown));
+    let setting = needed.then(|| BatchStatement::plain(CASE_SETTING));
+    setting.into_iter().collect()
 }
 
 fn statement(change: &RenderedChange) -> BatchStatement {
@@ -74,7 +90,7 @@ async fn submit(
         .await;
     done.map_err(|failure| {
         let lost = failure.kind == FailureKind::DivisionByZero && failure.statement == Some(FENCE);
-        if lost && !before.is_empty() {
+        if lost && before.len() > FENCE {
             return admin.address.explain(
                 "updating the standby",
                 &[],

@@ -4,10 +4,16 @@
 //! - An unquoted name is folded to lower case and names another user. Quoted user names keep their
 //!   case in every cluster (CREATE USER in the developer guide). A user that was created without
 //!   quotes must be in lower case in the secret.
+//! - Names of all other objects are folded even in quotes, unless the session sets
+//!   [`CASE_SETTING`]. The statement then names a missing object, or another one.
 //! - A backslash is an escape on some servers only. No text contains one: it is written as
 //!   `chr(92)`.
 
 use crate::{EngineError, user_name};
+
+/// Keeps the case of quoted names in the session ("enable_case_sensitive_identifier" in the Redshift
+/// developer guide). It is off by default.
+pub(super) const CASE_SETTING: &str = "SET enable_case_sensitive_identifier TO true";
 
 /// "Names and identifiers" in the Redshift developer guide, in bytes.
 const NAME_LIMIT: usize = 127;
@@ -29,6 +35,20 @@ pub(super) fn ident(name: &str) -> String {
 /// `"s"."t"`
 pub(super) fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", ident(schema), ident(name))
+}
+
+/// Whether a quoted name of the statement has an upper-case letter, so that it needs
+/// [`CASE_SETTING`].
+pub(super) fn has_upper_case_name(statement: &str) -> bool {
+    let mut quote = None;
+    statement.chars().any(|c| {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            _ => {}
+        }
+        quote == Some('"') && c.is_uppercase()
+    })
 }
 
 /// An expression for the text; its value does not depend on whether a backslash is an escape.
@@ -67,6 +87,23 @@ mod tests {
         assert_eq!(literal("O'Hara"), "'O''Hara'");
         assert_eq!(literal("a\\'; --"), "('a' || chr(92) || '''; --')");
         assert_eq!(plain_literal("a\\b"), None);
+    }
+
+    #[test]
+    fn upper_case_counts_in_quoted_names_only() {
+        for statement in [
+            "GRANT SELECT ON TABLE \"Shop\".\"t\" TO \"app\"",
+            "ALTER TABLE \"a\"\"B\" OWNER TO \"app\"",
+            "SET x TO 'it''s'; GRANT USAGE ON SCHEMA \"É\" TO \"app\"",
+        ] {
+            assert!(has_upper_case_name(statement), "{statement}");
+        }
+        for statement in [
+            "ALTER USER \"app\" SET query_group TO 'Quick \"Name'",
+            "GRANT SELECT ON TABLE \"shop\".\"t\" TO \"app\"",
+        ] {
+            assert!(!has_upper_case_name(statement), "{statement}");
+        }
     }
 
     #[test]

@@ -133,6 +133,15 @@ fn on_redshift(deployment: redshift::Deployment) {
 }
 
 #[test]
+fn redshift_follows_the_rules_of_its_manual() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = redshift::Server::start(redshift::Deployment::Provisioned).await;
+        redshift::manual::all(&server).await;
+    });
+}
+
+#[test]
 fn redshift_provisioned_passes_every_sentence() {
     on_redshift(redshift::Deployment::Provisioned);
 }

@@ -5,6 +5,7 @@
 
 mod copies;
 mod harness;
+pub mod manual;
 pub mod sentences;
 
 use secrecy::SecretString;

@@ -186,12 +186,11 @@ impl Redshift {
         }
     }
 
-    /// Runs statements in Redshift's SQL as the superuser, without the API and its history.
+    /// Runs statements in Redshift's SQL as the superuser in one session, without the API and its
+    /// history.
     pub async fn dba(&self, database: &str, statements: &[&str]) {
-        for sql in statements {
-            let done = self.run_as_root(database, sql).await;
-            done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        }
+        let done = self.run_as_root(database, statements).await;
+        done.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Sets the page size of GetStatementResult.

@@ -115,7 +115,9 @@ async fn execute_statement(
     parameters: &[(String, String)],
     in_transaction: bool,
 ) -> StatementResult {
-    let translated = translate(sql, parameters).map_err(|error| format!("ERROR: {error}"))?;
+    let keeps_case = keeps_case(connection).await;
+    let translated = translate(sql, parameters, keeps_case);
+    let translated = translated.map_err(|error| format!("ERROR: {error}"))?;
     if in_transaction && translated.alone {
         return Err("ERROR: CREATE or DROP DATABASE cannot run inside a transaction block".into());
     }
@@ -130,6 +132,15 @@ async fn execute_statement(
     let ended = execute(connection, end).await;
     done.and_then(|done| ended.map(|_| done))
         .map_err(|e| message(&e))
+}
+
+/// Whether the session keeps the case of names in quotes. It is off by default.
+async fn keeps_case(connection: &mut PgConnection) -> bool {
+    let setting =
+        "SELECT coalesce(current_setting('redshift.enable_case_sensitive_identifier', true), '')";
+    let row = sqlx::query(setting).fetch_one(connection).await;
+    let value: String = row.unwrap().get(0);
+    ["true", "on", "1"].contains(&value.as_str())
 }
 
 async fn steps(
@@ -215,13 +226,20 @@ impl Redshift {
         self.statement_log().tasks.remove(id);
     }
 
-    /// Runs one statement as the superuser without the API.
-    pub(super) async fn run_as_root(&self, database: &str, sql: &str) -> Result<(), String> {
+    /// Runs statements in one session as the superuser without the API, up to the first failure.
+    pub(super) async fn run_as_root(&self, database: &str, sqls: &[&str]) -> Result<(), String> {
         let mut root = self.take(database).await.unwrap();
         let user = self.server().superuser().username.clone();
-        let done = execute_statement(&mut root, &user, sql, &[], false).await;
+        let mut outcome = Ok(());
+        for sql in sqls {
+            let done = execute_statement(&mut root, &user, sql, &[], false).await;
+            outcome = done.map(drop).map_err(|error| format!("{sql}: {error}"));
+            if outcome.is_err() {
+                break;
+            }
+        }
         self.put_back(database, root).await;
-        done.map(drop)
+        outcome
     }
 
     pub(super) async fn databases(

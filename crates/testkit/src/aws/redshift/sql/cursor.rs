@@ -40,7 +40,9 @@ impl<'a> Cursor<'a> {
                 | Token::Dollar(near)
                 | Token::Parameter(near),
             ) => format!("syntax error at or near \"{near}\""),
-            Some(Token::Quoted(near)) => format!("syntax error at or near \"\"{near}\"\""),
+            Some(Token::Quoted { exact: near, .. }) => {
+                format!("syntax error at or near \"\"{near}\"\"")
+            }
             Some(Token::Text(_)) => "syntax error at or near a string".into(),
         }
     }
@@ -82,9 +84,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The name of a group, a role or a database, folded to lower case even in quotes.
+    /// The name of a group, a role or an object, folded as the session's setting demands.
     pub fn name(&mut self) -> Result<String, String> {
-        self.user().map(|name| name.to_ascii_lowercase())
+        let folded = match self.peek() {
+            Some(Token::Quoted { folded, .. }) => Some(folded.clone()),
+            _ => None,
+        };
+        let exact = self.user()?;
+        Ok(folded.unwrap_or(exact))
     }
 
     /// The name of a user. Quotes preserve its case in every configuration (CREATE USER, usage
@@ -94,7 +101,7 @@ impl<'a> Cursor<'a> {
     pub fn user(&mut self) -> Result<String, String> {
         let name = match self.peek() {
             Some(Token::Word(word)) => word.to_lowercase(),
-            Some(Token::Quoted(name)) => name.clone(),
+            Some(Token::Quoted { exact, .. }) => exact.clone(),
             _ => return Err(self.error()),
         };
         if name.len() > 127 {

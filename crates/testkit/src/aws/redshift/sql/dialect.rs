@@ -36,13 +36,13 @@ const UNKNOWN: [(&str, &str); 5] = [
 pub fn check(all: &[Token]) -> Result<(), String> {
     for (at, token) in all.iter().enumerate() {
         let word = match token {
-            Token::Word(word) | Token::Quoted(word) => word.to_ascii_lowercase(),
+            Token::Word(word) | Token::Quoted { exact: word, .. } => word.to_ascii_lowercase(),
             Token::Symbol(symbol) if symbol == "$" => {
                 return Err("syntax error at or near \"$\"".into());
             }
             _ => continue,
         };
-        let is_quoted = matches!(token, Token::Quoted(_));
+        let is_quoted = matches!(token, Token::Quoted { .. });
         if !is_quoted && word == "e" && matches!(all.get(at + 1), Some(Token::Text(_))) {
             return Err("type \"e\" does not exist".into());
         }

@@ -7,8 +7,11 @@ use std::fmt::Write as _;
 pub enum Token {
     /// A keyword, a name without quotes, or a number.
     Word(String),
-    /// A name in quotes, unchanged.
-    Quoted(String),
+    /// A name in quotes: unchanged, as a user's name is, and as the name of any other object.
+    Quoted {
+        exact: String,
+        folded: String,
+    },
     /// A string, without its quotes and escapes.
     Text(String),
     /// `$$…$$`, with its delimiters.
@@ -20,11 +23,12 @@ pub enum Token {
 
 const OPERATORS: &str = "+-*/<>=~!@#%^&|?";
 
-/// Splits a statement into tokens.
+/// Splits a statement into tokens. Unless `keeps_case`, which is
+/// `enable_case_sensitive_identifier`, names in quotes are folded too.
 ///
 /// # Errors
 /// The server's error for an unterminated token.
-pub fn tokens(sql: &str) -> Result<Vec<Token>, String> {
+pub fn tokens(sql: &str, keeps_case: bool) -> Result<Vec<Token>, String> {
     let mut found = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
@@ -36,7 +40,7 @@ pub fn tokens(sql: &str) -> Result<Vec<Token>, String> {
                 (None, &rest[end + 2..])
             }
             '\'' => text(rest)?,
-            '"' => quoted(rest)?,
+            '"' => quoted(rest, keeps_case)?,
             '$' => dollar(rest)?,
             c if is_word(c) => {
                 let end =
@@ -92,14 +96,22 @@ fn text(rest: &str) -> LexResult<'_> {
     Err("unterminated quoted string".into())
 }
 
-fn quoted(rest: &str) -> LexResult<'_> {
+fn quoted(rest: &str, keeps_case: bool) -> LexResult<'_> {
     let mut content = String::new();
     let mut chars = rest.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
         match c {
             '"' if chars.next_if(|(_, next)| *next == '"').is_some() => content.push('"'),
             '"' if content.is_empty() => return Err("zero-length delimited identifier".into()),
-            '"' => return Ok((Some(Token::Quoted(content)), &rest[at + 1..])),
+            '"' => {
+                let folded = if keeps_case {
+                    content.clone()
+                } else {
+                    content.to_ascii_lowercase()
+                };
+                let exact = content;
+                return Ok((Some(Token::Quoted { exact, folded }), &rest[at + 1..]));
+            }
             c => content.push(c),
         }
     }
@@ -123,7 +135,7 @@ fn dollar(rest: &str) -> LexResult<'_> {
     Ok((Some(Token::Dollar(rest[..end].to_owned())), &rest[end..]))
 }
 
-/// The text for PostgreSQL; names are folded as in Redshift, even in quotes.
+/// The text for PostgreSQL; names are folded as in Redshift.
 pub fn render(tokens: &[Token]) -> String {
     let mut sql = String::new();
     for (at, token) in tokens.iter().enumerate() {
@@ -136,7 +148,7 @@ pub fn render(tokens: &[Token]) -> String {
                 sql.push_str("redshift_version");
             }
             Token::Word(word) | Token::Symbol(word) | Token::Dollar(word) => sql.push_str(word),
-            Token::Quoted(name) => sql.push_str(&quote(&name.to_ascii_lowercase())),
+            Token::Quoted { folded, .. } => sql.push_str(&quote(folded)),
             Token::Text(text) => sql.push_str(&literal(text)),
             Token::Parameter(name) => {
                 let _ = write!(sql, ":{name}");

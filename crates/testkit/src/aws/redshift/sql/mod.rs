@@ -74,12 +74,17 @@ impl From<Vec<Step>> for Translated {
     }
 }
 
-/// Translates one statement with the values of its named parameters.
+/// Translates one statement with the values of its named parameters. `keeps_case` is the session's
+/// `enable_case_sensitive_identifier`.
 ///
 /// # Errors
 /// The server's message, without `ERROR: `.
-pub fn translate(sql: &str, parameters: &[(String, String)]) -> Result<Translated, String> {
-    let mut all = tokens(sql)?;
+pub fn translate(
+    sql: &str,
+    parameters: &[(String, String)],
+    keeps_case: bool,
+) -> Result<Translated, String> {
+    let mut all = tokens(sql, keeps_case)?;
     while matches!(all.last(), Some(Token::Symbol(last)) if last == ";") {
         all.pop();
     }
@@ -119,7 +124,8 @@ pub fn translate(sql: &str, parameters: &[(String, String)]) -> Result<Translate
         "set" | "reset" if ["session", "role"].iter().any(|word| cursor.sees(word)) => {
             Err(cursor.error())
         }
-        "lock" | "truncate" | "set" | "reset" | "comment" | "analyze" => Ok(plain(&all)),
+        "set" => user::set(&mut cursor).map(Into::into),
+        "lock" | "truncate" | "reset" | "comment" | "analyze" => Ok(plain(&all)),
         _ => Err(Cursor::new(&all).error()),
     }
 }
@@ -134,8 +140,8 @@ fn plain(all: &[Token]) -> Translated {
             is(rest.first(), "owner") && is(rest.get(1), "to") || is(rest.first(), "authorization");
         let keywords = if is(Some(token), "owner") { 2 } else { 1 };
         match rest.get(keywords) {
-            Some(Token::Quoted(name)) if names_user => {
-                sql.push_str(&format!("{}{} ", render(&rest[..keywords]), quote(name)));
+            Some(Token::Quoted { exact, .. }) if names_user => {
+                sql.push_str(&format!("{}{} ", render(&rest[..keywords]), quote(exact)));
                 rest = &rest[keywords + 1..];
             }
             _ => {
@@ -166,7 +172,7 @@ fn filled(all: &[Token], parameters: &[(String, String)]) -> Result<Vec<Token>, 
 
 /// The names of the parameters in a statement.
 pub fn parameters_of(sql: &str) -> Vec<String> {
-    let all = tokens(sql).unwrap_or_default();
+    let all = tokens(sql, false).unwrap_or_default();
     let name = |token: &Token| match token {
         Token::Parameter(name) => Some(name.clone()),
         _ => None,

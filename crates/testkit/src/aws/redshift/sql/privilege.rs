@@ -157,7 +157,7 @@ pub fn on(cursor: &mut Cursor<'_>, end: &str) -> Result<Objects, String> {
         .find(|class| cursor.eat(class.keywords))
         .unwrap_or(&TABLE);
     let tokens = cursor.until(&[end]).to_vec();
-    let is_name = |token: &Token| matches!(token, Token::Word(_) | Token::Quoted(_));
+    let is_name = |token: &Token| matches!(token, Token::Word(_) | Token::Quoted { .. });
     // TABLE is optional, so that a keyword here is an unknown class.
     if !tokens.first().is_some_and(is_name)
         || class.class == "table"

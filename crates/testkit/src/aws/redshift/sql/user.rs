@@ -237,6 +237,13 @@ fn may_alter(name: &str) -> Step {
     Step::user(format!("SELECT pg_stand_in.alters_user({})", literal(name)))
 }
 
+/// `SET name { TO | = } value` in the session.
+pub fn set(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
+    let setting = setting(cursor)?;
+    let value = value(cursor)?;
+    Ok(vec![Step::user(format!("SET {setting} TO {value}"))])
+}
+
 fn setting(cursor: &mut Cursor<'_>) -> Result<String, String> {
     let name = cursor.name()?;
     let own = OWN_SETTINGS.contains(&name.as_str());
