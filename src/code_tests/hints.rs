@@ -24,7 +24,8 @@ fn text() -> String {
 
 fn engine_errors() -> Vec<EngineError> {
     use EngineError::{
-        Busy, Limit, NotInBuild, Refused, Roots, SignIn, Tls, Unreachable, Untrusted, UserName,
+        Busy, Limit, NotInBuild, Refused, Roots, SignIn, Tls, TlsRequired, Unreachable, Untrusted,
+        UserName,
     };
     let (host, reason, user, what) = (text(), text(), text(), text());
     let all = vec![
@@ -41,6 +42,11 @@ fn engine_errors() -> Vec<EngineError> {
             hint: text(),
         },
         Tls {
+            host: host.clone(),
+            port: 1,
+            reason: reason.clone(),
+        },
+        TlsRequired {
             host: host.clone(),
             port: 1,
             reason: reason.clone(),
@@ -82,6 +88,7 @@ fn engine_errors() -> Vec<EngineError> {
             Unreachable { .. }
             | Limit { .. }
             | Tls { .. }
+            | TlsRequired { .. }
             | SignIn { .. }
             | Busy { .. }
             | Refused { .. }

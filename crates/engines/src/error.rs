@@ -31,6 +31,13 @@ pub enum EngineError {
         port: u16,
         reason: String,
     },
+    /// The server requires TLS, or the password itself, and the settings permit that on no connection.
+    #[error("TLS with {host}:{port} is required: {reason}")]
+    TlsRequired {
+        host: String,
+        port: u16,
+        reason: String,
+    },
     /// The server refused these credentials.
     #[error("{host}:{port} refused the sign-in of {user:?}: {reason}")]
     SignIn {
@@ -67,11 +74,14 @@ pub enum EngineError {
     NotInBuild { engine: EngineKind },
 }
 
+/// How to give the users of a pair a connection with verified TLS.
+pub(crate) const TLS_SETTINGS: &str = "set tls = { mode = \"verify-full\", ca_file = … } for the rotation, with the server's root as ca_file, and \"ssl\": true in its secrets where the mode is \"secret\"";
+
 impl Diagnostic for EngineError {
     fn code(&self) -> Code {
         match self {
             Self::Unreachable { .. } | Self::Limit { .. } => Code::DbUnreachable,
-            Self::Tls { .. } | Self::Roots { .. } => Code::TlsFailed,
+            Self::Tls { .. } | Self::TlsRequired { .. } | Self::Roots { .. } => Code::TlsFailed,
             Self::SignIn { .. } => Code::CurrentSigninFailed,
             Self::Busy { .. } | Self::Refused { .. } => Code::DbRefused,
             Self::Untrusted { .. } => Code::HostUntrusted,
@@ -86,6 +96,7 @@ impl Diagnostic for EngineError {
                 "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
             ),
             Self::Tls { .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
+            Self::TlsRequired { .. } => TLS_SETTINGS.into(),
             Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),
             Self::Busy { .. } => "find the session that holds the lock; the run retries while the window is open".into(),
             Self::Refused { hint, .. }

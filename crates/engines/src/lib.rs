@@ -166,6 +166,8 @@ pub struct Inspection {
     /// Causes of a refused sign-in of the active user that the master sees. They matter only if that
     /// sign-in was refused.
     pub obstacles: Vec<Finding>,
+    /// The same for the standby. They matter only if no version of the secret signs in as it.
+    pub standby_obstacles: Vec<Finding>,
     /// Privileges that the master lacks for the changes, each with the statement that grants it.
     pub missing: Vec<Finding>,
 }

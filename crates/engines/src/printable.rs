@@ -93,6 +93,7 @@ impl Admin for PrintableAdmin {
             findings: findings(inspection.findings),
             missing: findings(inspection.missing),
             obstacles: findings(inspection.obstacles),
+            standby_obstacles: findings(inspection.standby_obstacles),
             ..inspection
         })
     }
@@ -153,6 +154,11 @@ fn error(error: EngineError) -> EngineError {
             hint: escaped(&hint).into_owned(),
         },
         EngineError::Tls { host, port, reason } => EngineError::Tls {
+            host: printable(&host, NAME),
+            port,
+            reason: message(&reason),
+        },
+        EngineError::TlsRequired { host, port, reason } => EngineError::TlsRequired {
             host: printable(&host, NAME),
             port,
             reason: message(&reason),
@@ -250,6 +256,11 @@ mod tests {
                 reason: text(),
             },
             EngineError::Tls {
+                host: host.clone(),
+                port,
+                reason: text(),
+            },
+            EngineError::TlsRequired {
                 host: host.clone(),
                 port,
                 reason: text(),

@@ -178,15 +178,15 @@ pub(crate) fn refusal_error(
         ),
     };
     // The code that `check` gives for the finding.
-    let code = inspection
-        .filter(|_| refusal == Refusal::Unfit)
-        .and_then(|i| {
-            i.findings
-                .iter()
-                .find(|f| f.severity == Severity::Error)?
-                .code
-        })
-        .unwrap_or(refusal.code());
+    let code = match refusal {
+        Refusal::Unfit => inspection.and_then(|i| {
+            let mut errors = i.findings.iter().filter(|f| f.severity == Severity::Error);
+            errors.next()?.code
+        }),
+        Refusal::StandbyForeign => ownership::causes(observation).and_then(|all| all.first()?.code),
+        _ => None,
+    };
+    let code = code.unwrap_or(refusal.code());
     let temporary = refusal != Refusal::StandbyInUse || request.rotation.in_use == InUse::Wait;
     RotationError::Refused {
         code,

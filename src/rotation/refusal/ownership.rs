@@ -1,8 +1,10 @@
 //! Texts for a pair or a standby that is not the secret's own.
 
+use super::listed;
 use crate::config::settings::StandbyMode;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::ownership::OwnershipProblem;
+use twinkey_engines::Finding;
 
 /// Message and hint for a pair or a standby that is not this secret's.
 pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
@@ -44,11 +46,25 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
     }
 }
 
+/// The causes for which no version of the secret signs in as the standby that they name.
+pub(super) fn causes(observation: &Observation) -> Option<&[Finding]> {
+    let named = OwnershipProblem::Foreign { named: true };
+    let is_named = observation.ownership_problem.as_ref() == Some(&named);
+    let causes = &observation.inspection.as_ref()?.standby_obstacles;
+    (is_named && !causes.is_empty()).then_some(causes)
+}
+
 /// Message and hint for a standby of unknown origin.
 fn foreign(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
     let secret = &request.rotation.secret;
     let pair = &observation.resolved.pair;
     let standby = pair.standby_user();
+    if let Some(causes) = causes(observation) {
+        let what = format!(
+            "no version of {secret:?} signs in as the standby {standby:?}, so nothing shows that it is this secret's"
+        );
+        return listed(&what, Some(causes.iter().collect()));
+    }
     let named = observation.ownership_problem == Some(OwnershipProblem::Foreign { named: true });
     let what = if named {
         format!(

@@ -160,6 +160,15 @@ impl Connector {
         }
     }
 
+    /// A sign-in that the server permits with TLS only, or this worker with verified TLS only.
+    pub(super) fn tls_required(&self, reason: impl Into<String>) -> EngineError {
+        EngineError::TlsRequired {
+            host: self.host.clone(),
+            port: self.port,
+            reason: reason.into(),
+        }
+    }
+
     /// The engine's error for a refused sign-in, by the server's error number (MySQL's error
     /// reference; MariaDB, "Error Codes").
     pub(super) fn answer_to_sign_in(&self, number: u16, reason: String) -> EngineError {
@@ -185,8 +194,8 @@ impl Connector {
                 reason,
                 hint: "load that plugin on the server (ed25519: INSTALL SONAME 'auth_ed25519'), or give the user another method".into(),
             },
-            3159 => self.tls(reason),
-            _ if reason.contains("insecure transport") => self.tls(reason),
+            3159 => self.tls_required(reason),
+            _ if reason.contains("insecure transport") => self.tls_required(reason),
             1040 | 1203 | 1226 | 1129 => self.limited(number, reason),
             // Shutting down.
             1053 => self.unreachable(reason),

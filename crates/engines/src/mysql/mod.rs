@@ -18,7 +18,6 @@ mod inspect;
 mod lock;
 pub(super) mod master;
 mod objects;
-mod obstacles;
 mod parse;
 mod plan;
 mod preflight;
@@ -29,6 +28,7 @@ mod roundtrip_tests;
 mod session;
 mod sessions;
 mod signin;
+mod signin_causes;
 #[cfg(test)]
 mod test_servers;
 
@@ -307,7 +307,9 @@ impl Admin for MysqlAdmin {
         let mut inspection = plan::plan(&facts, request.pair, passwords);
         let unprovable = self.connector.login.unprovable(&facts.active);
         inspection.findings.extend(unprovable);
-        inspection.obstacles = obstacles::obstacles(&facts, request.pair, passwords, request.tls);
+        let (pair, tls) = (request.pair, request.tls);
+        inspection.obstacles = signin_causes::of_active(&facts, pair, passwords, tls);
+        inspection.standby_obstacles = signin_causes::of_standby(&facts, pair, tls);
         Ok(inspection)
     }
 

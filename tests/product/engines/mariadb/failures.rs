@@ -69,6 +69,16 @@ async fn a_refused_sign_in_has_the_cause_that_the_master_sees() {
         env.sql(&[undo]).await;
     }
     env.run_ok(&["rotate", "shop"]).await;
+
+    // Only the standby requires TLS, so no version of the secret signs in as it.
+    env.run_ok(&["rotate", "shop"]).await;
+    env.sql(&["ALTER USER app_clone@'%' REQUIRE SSL"]).await;
+    let said = is_refused(&env, "tls_failed").await;
+    let cause = "`app_clone`@`%` requires TLS, and tls.mode is \"disable\"";
+    let fix = "ALTER USER `app_clone`@`%` REQUIRE NONE";
+    assert!(said.contains(cause) && said.contains(fix), "{said}");
+    env.sql(&[fix]).await;
+    env.run_ok(&["rotate", "shop"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

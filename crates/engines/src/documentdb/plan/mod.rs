@@ -31,6 +31,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     Inspection {
         session_role: None,
         obstacles: Vec::new(),
+        standby_obstacles: Vec::new(),
         server: format!("MongoDB-compatible {}", facts.version),
         // If users are unreadable, the run is refused anyway.
         standby_exists: facts.users.is_none() || users.standby.is_some(),

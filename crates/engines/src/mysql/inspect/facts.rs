@@ -19,6 +19,8 @@ pub(in crate::mysql) struct Facts {
     pub listed: Option<Vec<String>>,
     /// Hosts of all accounts of the active user, listed or not.
     pub active_hosts: Vec<String>,
+    /// The same of the standby.
+    pub standby_hosts: Vec<String>,
     pub active: Vec<User>,
     pub standby: Vec<User>,
     /// Rounds of `caching_sha2_password`'s digest, in thousands.
@@ -40,6 +42,7 @@ impl Facts {
             master,
             listed,
             active_hosts: Vec::new(),
+            standby_hosts: Vec::new(),
             active: Vec::new(),
             standby: Vec::new(),
             digest_thousands: 5,
@@ -78,7 +81,7 @@ pub(in crate::mysql) struct ExistingObjects {
     pub schemas: BTreeSet<String>,
     /// (schema, table or view) -> columns in lower case; empty for an invalid view.
     pub tables: BTreeMap<(String, String), BTreeSet<String>>,
-    /// (kind, schema, name)
+    /// (kind, schema, name in lower case)
     pub routines: BTreeSet<(String, String, String)>,
 }
 

@@ -43,7 +43,8 @@ pub(super) async fn facts(
         connector,
     };
     (facts.active, facts.active_hosts) = queries.users(dialect, pair.active_user(), listed).await?;
-    (facts.standby, _) = queries.users(dialect, pair.standby_user(), listed).await?;
+    (facts.standby, facts.standby_hosts) =
+        queries.users(dialect, pair.standby_user(), listed).await?;
     if dialect.is_mariadb() {
         facts.hashes_refused = queries.hashes_refused().await?;
     } else if let Some(thousands) = queries.digest_thousands().await? {

@@ -71,6 +71,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Insp
             .and_then(|password| holds(facts, password)),
         findings: preflight::findings(facts, pair, passwords),
         obstacles: Vec::new(),
+        standby_obstacles: Vec::new(),
     }
 }
 

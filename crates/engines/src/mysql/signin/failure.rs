@@ -44,7 +44,7 @@ impl Failure {
             Self::Tls(reason) => connector.tls(reason),
             Self::Io(error) => connector.explain("the sign-in", false, sqlx::Error::Io(error)),
             Self::Server { code, message } => connector.answer_to_sign_in(code, message),
-            Self::ClearText(method) => connector.tls(format!(
+            Self::ClearText(method) => connector.tls_required(format!(
                 "the server requests the password itself by {method}, as after each change of a password, and only verified TLS (verify-full, verify-ca) permits that"
             )),
             Self::Unsupported(what) => refused(

@@ -1,6 +1,7 @@
 //! Preflight of the sign-in that proves a new password.
 
 use super::Login;
+use crate::error::TLS_SETTINGS;
 use crate::mysql::inspect::facts::User;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
@@ -13,8 +14,7 @@ impl Login {
             return Vec::new();
         }
         let with_cache = |user: &&User| user.definition.plugin == "caching_sha2_password";
-        let finding = |user: &User| {
-            Finding {
+        let finding = |user: &User| Finding {
             code: Some(Code::TlsFailed),
             ..Finding::new(
                 Severity::Error,
@@ -22,9 +22,8 @@ impl Login {
                     "{} signs in with caching_sha2_password, whose first sign-in after a change of password needs verified TLS",
                     user.account
                 ),
-                Some("set tls = { mode = \"verify-full\", ca_file = … } for the rotation, and \"ssl\": true in its secrets where the mode is \"secret\"".into()),
+                Some(TLS_SETTINGS.into()),
             )
-        }
         };
         users.iter().filter(with_cache).map(finding).collect()
     }

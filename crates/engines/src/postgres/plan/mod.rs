@@ -60,6 +60,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
     missing.extend(ownership::missing(facts, pair));
     Inspection {
         obstacles: causes(facts, pair),
+        standby_obstacles: Vec::new(),
         server: format!("PostgreSQL {}", facts.version_text),
         standby_exists: facts.role(standby).is_some(),
         standby_access: access(facts.role(standby)),

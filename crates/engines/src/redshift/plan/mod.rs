@@ -22,6 +22,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     Inspection {
         session_role: None,
         obstacles: Vec::new(),
+        standby_obstacles: Vec::new(),
         server: facts.server.clone(),
         standby_exists: facts.standby.is_some(),
         differences: differences(facts, pair),

@@ -56,8 +56,9 @@ async fn the_password_itself_goes_over_verified_tls_only() {
     ] {
         for mode in [TlsMode::Disable, TlsMode::Require] {
             let (server, error) = master_at(demand, mode, &pki).await;
-            assert!(matches!(error, EngineError::Tls { .. }), "{error}");
+            assert!(matches!(error, EngineError::TlsRequired { .. }), "{error}");
             assert!(error.to_string().contains("only verified TLS"), "{error}");
+            assert!(error.hint().contains("mode = \"verify-full\""), "{error}");
             assert!(!server.received(PASSWORD), "{demand:?} {mode:?}");
             let target = target(server.port(), mode, Some(pki.ca_file.clone()));
             let (user, checks) = (user("app", PASSWORD), SignInChecks::default());

@@ -125,7 +125,7 @@ async fn mysql_users_sign_in_with_and_without_the_cache() {
         // Without verified TLS, a first sign-in is impossible.
         for mode in [TlsMode::Disable, TlsMode::Require] {
             let error = sign_in(&server.target(mode), &who).await.unwrap_err();
-            assert!(matches!(error, EngineError::Tls { .. }), "{error}");
+            assert!(matches!(error, EngineError::TlsRequired { .. }), "{error}");
         }
         for mode in [TlsMode::VerifyFull, TlsMode::VerifyCa, TlsMode::VerifyFull] {
             let signed_in = sign_in(&server.target(mode), &who).await.unwrap();

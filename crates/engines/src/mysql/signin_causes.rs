@@ -1,4 +1,4 @@
-//! Causes of a refused sign-in of the active user, as the master sees them: pure.
+//! Causes of a refused sign-in, as the master sees them: pure.
 //!
 //! The server answers most refused sign-ins with "Access denied". The accounts say why.
 //!
@@ -10,23 +10,66 @@ use super::accounts::{self, Passwords};
 use super::grants::Account;
 use super::inspect::facts::{Facts, User};
 use crate::{Finding, Severity, TlsMode};
+use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
 
-/// The causes, each with its remedy. They matter only if the sign-in was refused.
-pub(super) fn obstacles(
+/// The causes for the active user, each with its remedy. They matter only if the sign-in was refused.
+pub(super) fn of_active(
     facts: &Facts,
     pair: &Pair,
     passwords: Passwords<'_>,
     tls: TlsMode,
 ) -> Vec<Finding> {
-    let name = pair.active_user();
-    if facts.active_hosts.is_empty() {
-        return Vec::new();
+    let user = match selected(
+        facts,
+        pair.active_user(),
+        &facts.active_hosts,
+        &facts.active,
+    ) {
+        Ok(user) => user,
+        Err(cause) => return cause.into_iter().collect(),
+    };
+    let mut causes = of_account(facts, user, tls, "");
+    if accounts::holds(facts, user, passwords.current) == Some(false) {
+        causes.push(cause(
+            format!("{} does not hold the password in AWSCURRENT", user.account),
+            "store its current password in the secret, and find out what changed one of them"
+                .to_owned(),
+        ));
+    }
+    causes
+}
+
+/// The same for the standby, whatever its password.
+pub(super) fn of_standby(facts: &Facts, pair: &Pair, tls: TlsMode) -> Vec<Finding> {
+    match selected(
+        facts,
+        pair.standby_user(),
+        &facts.standby_hosts,
+        &facts.standby,
+    ) {
+        Ok(user) => {
+            let or = format!(", or ALTER USER {} REQUIRE NONE", user.account);
+            of_account(facts, user, tls, &or)
+        }
+        Err(cause) => cause.into_iter().collect(),
+    }
+}
+
+/// The account that the server selects for the worker; otherwise why there is none.
+fn selected<'a>(
+    facts: &Facts,
+    name: &str,
+    hosts: &[String],
+    users: &'a [User],
+) -> Result<&'a User, Option<Finding>> {
+    if hosts.is_empty() {
+        return Err(None);
     }
     let worker = &facts.master.client;
-    let Some(host) = accounts::selected(&facts.active_hosts, worker) else {
-        let at = facts.active_hosts.join(", ");
-        return vec![obstacle(
+    let Some(host) = accounts::selected(hosts, worker) else {
+        let at = hosts.join(", ");
+        return Err(Some(cause(
             format!(
                 "no account of {name:?} matches the worker's address, which the server shows as {worker:?}: they are at {at}"
             ),
@@ -34,29 +77,32 @@ pub(super) fn obstacles(
                 "create the account {} with the grants of the others, or run the worker at one of these hosts",
                 Account::new(name, worker)
             ),
-        )];
+        )));
     };
     let account = Account::new(name, host);
     if !accounts::is_listed(facts.listed.as_deref(), host) {
-        return vec![obstacle(
+        return Err(Some(cause(
             format!(
                 "the server selects {account} for the worker's address {worker:?}, and accounts leaves that one out"
             ),
             format!(
                 "run the worker at a host for which the server selects a listed account, or add {host:?} to accounts"
             ),
-        )];
+        )));
     }
-    let selected = facts.active.iter().find(|user| user.account == account);
-    selected.map_or_else(Vec::new, |user| of_account(facts, user, passwords, tls))
+    users
+        .iter()
+        .find(|user| user.account == account)
+        .ok_or(None)
 }
 
-fn of_account(facts: &Facts, user: &User, passwords: Passwords<'_>, tls: TlsMode) -> Vec<Finding> {
+/// `or`: another remedy for an account that requires TLS.
+fn of_account(facts: &Facts, user: &User, tls: TlsMode, or: &str) -> Vec<Finding> {
     let (account, definition) = (&user.account, &user.definition);
     let mut all = Vec::new();
     let mut add = |applies: bool, what: String, fix: String| {
         if applies {
-            all.push(obstacle(what, fix));
+            all.push(cause(what, fix));
         }
     };
     add(
@@ -71,17 +117,6 @@ fn of_account(facts: &Facts, user: &User, passwords: Passwords<'_>, tls: TlsMode
             "set its password again: ALTER USER {account} IDENTIFIED BY '…', with the one in AWSCURRENT"
         ),
     );
-    let require = definition.settings.require();
-    add(
-        require == "SSL" && tls == TlsMode::Disable,
-        format!("{account} requires TLS, and tls.mode is \"disable\""),
-        "set tls.mode = \"verify-full\"".to_owned(),
-    );
-    add(
-        !matches!(require, "NONE" | "SSL"),
-        format!("{account} requires a client certificate ({require}), and twinkey has none"),
-        format!("ALTER USER {account} REQUIRE SSL"),
-    );
     add(
         facts.password_form(&definition.plugin).is_none(),
         format!(
@@ -91,16 +126,34 @@ fn of_account(facts: &Facts, user: &User, passwords: Passwords<'_>, tls: TlsMode
         "use caching_sha2_password (MySQL), or mysql_native_password or ed25519 (MariaDB)"
             .to_owned(),
     );
-    add(
-        accounts::holds(facts, user, passwords.current) == Some(false),
-        format!("{account} does not hold the password in AWSCURRENT"),
-        "store its current password in the secret, and find out what changed one of them"
-            .to_owned(),
-    );
+    all.extend(of_tls(user, tls, or));
     all
 }
 
-fn obstacle(what: String, fix: String) -> Finding {
+/// The cause in the account's REQUIRE.
+fn of_tls(user: &User, tls: TlsMode, or: &str) -> Option<Finding> {
+    let account = &user.account;
+    let (what, fix) = match user.definition.settings.require() {
+        "NONE" => return None,
+        "SSL" if tls != TlsMode::Disable => return None,
+        "SSL" => (
+            format!("{account} requires TLS, and tls.mode is \"disable\""),
+            format!("set tls.mode = \"verify-full\"{or}"),
+        ),
+        certificate => (
+            format!(
+                "{account} requires a client certificate ({certificate}), and twinkey has none"
+            ),
+            format!("ALTER USER {account} REQUIRE SSL{or}"),
+        ),
+    };
+    Some(Finding {
+        code: Some(Code::TlsFailed),
+        ..cause(what, fix)
+    })
+}
+
+fn cause(what: String, fix: String) -> Finding {
     Finding::new(Severity::Note, what, Some(fix))
 }
 
@@ -142,7 +195,7 @@ mod tests {
             pending: None,
         };
         let pair = Pair::of("app", "_clone");
-        let all = obstacles(&facts, &pair, passwords, TlsMode::Disable);
+        let all = of_active(&facts, &pair, passwords, TlsMode::Disable);
         all.into_iter().map(|finding| finding.what).collect()
     }
 
@@ -174,6 +227,35 @@ mod tests {
             assert_eq!(causes(vec![user("%", row)], None, password), [cause]);
         }
         assert_eq!(causes(vec![user("%", "")], None, "right"), [""; 0]);
+    }
+
+    #[test]
+    fn a_standby_that_alone_requires_tls_is_named() {
+        let pair = Pair::of("app", "_clone");
+        let mut facts = facts();
+        facts.standby_hosts = vec!["%".to_owned()];
+        for (row, tls, fix) in [
+            (
+                r#","ssl_type":1"#,
+                TlsMode::Disable,
+                "set tls.mode = \"verify-full\", or ALTER USER `app_clone`@`%` REQUIRE NONE",
+            ),
+            (
+                r#","ssl_type":2"#,
+                TlsMode::Require,
+                "ALTER USER `app_clone`@`%` REQUIRE SSL, or ALTER USER `app_clone`@`%` REQUIRE NONE",
+            ),
+        ] {
+            let mut clone = user("%", row);
+            clone.account.user = "app_clone".to_owned();
+            facts.standby = vec![clone];
+            let found = of_standby(&facts, &pair, tls);
+            assert_eq!(found[0].fix.as_deref(), Some(fix));
+            assert_eq!(found[0].code, Some(Code::TlsFailed));
+        }
+        facts.standby = vec![user("%", "")];
+        facts.standby[0].account.user = "app_clone".to_owned();
+        assert_eq!(of_standby(&facts, &pair, TlsMode::Disable), []);
     }
 
     #[test]
