@@ -13,11 +13,14 @@
 //! - An interrupted run left accounts of the standby with different passwords: those at a host of the
 //!   active user get their next password from the next run. Only one that would be dropped is
 //!   compared.
+//! - `accounts` leaves out the account that the server selects for the worker, so that no run can
+//!   prove a new password: that is an error before any change.
 //! - A session of another consumer counts as a session of the standby: a client belongs to the
 //!   account that the server selects for its address, the most specific one that matches.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::grants::Account;
 use super::inspect::facts::{Facts, User};
 use super::privileges::like;
 use crate::{Finding, Severity};
@@ -42,11 +45,11 @@ pub(super) fn is_listed(listed: Option<&[String]>, host: &str) -> bool {
 /// Findings about accounts that may belong to another consumer, and about listed hosts without one.
 pub(super) fn findings(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Vec<Finding> {
     if let Some(listed) = &facts.listed {
-        return listed
+        let absent = listed
             .iter()
             .filter(|host| !facts.active.iter().any(|user| is_at(user, host)))
-            .map(|host| without_account(pair, host, facts.active.is_empty()))
-            .collect();
+            .map(|host| without_account(pair, host, facts.active.is_empty()));
+        return absent.chain(left_out(facts, pair, listed)).collect();
     }
     let differs = |user: &&User| holds(facts, user, passwords.current) == Some(false);
     let others: Vec<&User> = if facts.active.len() > 1 {
@@ -80,6 +83,53 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> 
         differing(what, &own, Some(format!("DROP USER {}", user.account)))
     });
     of_active.chain(of_standby).collect()
+}
+
+/// Errors for the users of the pair that the worker cannot sign in as after a run: the server selects
+/// an account that the run leaves out.
+fn left_out(facts: &Facts, pair: &Pair, listed: &[String]) -> Vec<Finding> {
+    let worker = &facts.master.client;
+    // A run creates the standby's listed accounts.
+    let created = facts
+        .active
+        .iter()
+        .filter_map(|user| user.account.host.clone());
+    let standby_hosts = facts.standby_hosts.iter().cloned().chain(created).collect();
+    [
+        (pair.active_user(), facts.active_hosts.clone()),
+        (pair.standby_user(), standby_hosts),
+    ]
+    .into_iter()
+    .filter_map(|(name, hosts): (_, Vec<String>)| {
+        let host = selected(&hosts, worker)?;
+        let may_be_selected = |other: &&String| {
+            specificity(other) >= specificity(host)
+                && (matches(other, worker) || (!is_address(worker) && is_address_like(other)))
+        };
+        let mut in_list = hosts.iter().filter(|one| is_listed(Some(listed), one));
+        if is_listed(Some(listed), host) || in_list.any(|one| may_be_selected(&one)) {
+            return None;
+        }
+        let account = Account::new(name, host);
+        let drop = if facts.active_hosts.iter().any(|at| at.eq_ignore_ascii_case(host)) {
+            String::new()
+        } else {
+            format!(", or DROP USER {account} if nothing uses it")
+        };
+        Some(Finding {
+            code: Some(Code::PendingSigninFailed),
+            ..Finding::new(
+                Severity::Error,
+                format!(
+                    "the server selects {account} for the worker's address {worker:?}, and accounts leaves that one out, so no run can prove a new password of {name:?}"
+                ),
+                Some(format!(
+                    "add {host:?} to accounts if that account belongs to the pair, or run the worker at a host for which the server selects a listed account{drop}"
+                )),
+            )
+        })
+    })
+    .collect()
 }
 
 fn is_at(user: &User, host: &str) -> bool {
@@ -159,11 +209,32 @@ pub(super) fn selected<'a>(hosts: &'a [String], client: &str) -> Option<&'a str>
     hosts
         .iter()
         .filter(|host| matches(host, client))
-        .max_by_key(|host| specificity(host))
+        .max_by_key(|host| (specificity(host), host.eq_ignore_ascii_case(client)))
         .map(String::as_str)
 }
 
+/// Whether the server shows this client by its address, and not by its name.
+fn is_address(client: &str) -> bool {
+    client.parse::<IpAddr>().is_ok()
+}
+
+/// Whether this host can match an address.
+fn is_address_like(host: &str) -> bool {
+    host.starts_with(|c: char| c.is_ascii_digit()) || host.contains([':', '/'])
+}
+
+/// Whether the server may select an account at this host for the client. A client that it shows as
+/// `localhost` has the address of the loopback interface.
 fn matches(host: &str, client: &str) -> bool {
+    let one_of = |names: &[&str]| names.iter().any(|name| matches_name(host, name));
+    if client.eq_ignore_ascii_case("localhost") {
+        one_of(&[client, "127.0.0.1", "::1"])
+    } else {
+        one_of(&[client])
+    }
+}
+
+fn matches_name(host: &str, client: &str) -> bool {
     match host.split_once('/') {
         Some((network, mask)) => in_network(network, mask, client).unwrap_or(false),
         None => host.is_empty() || like(&host.to_lowercase(), &client.to_lowercase()),

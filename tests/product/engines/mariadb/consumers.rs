@@ -61,6 +61,14 @@ async fn an_account_with_another_password_is_refused_and_kept() {
         accounts(&env, "app_clone").await,
     );
     assert_eq!((&app["%"], &app["10.%"]), (&clone["%"], &clone["10.%"]));
+
+    // The server selects it for the worker, and `accounts` leaves it out.
+    env.sql(&["CREATE USER app_clone@'127.%' IDENTIFIED BY 'Other-consumer-3'"])
+        .await;
+    let said = is_refused(&env, "pending_signin_failed").await;
+    assert!(said.contains("DROP USER `app_clone`@`127.%`"), "{said}");
+    env.sql(&["DROP USER app_clone@'127.%'"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -236,6 +236,60 @@ fn an_account_with_another_password_is_refused_until_it_is_left_out() {
     assert_eq!(differing(&planned_now(&one)), [""; 0]);
 }
 
+/// The codes and fixes with only `accounts` listed, for a worker at this address.
+fn left_out(active: &[&str], standby: &[&str], worker: &str, listed: &[&str]) -> Vec<String> {
+    let hosts = |all: &[&str]| all.iter().map(|&host| host.to_owned()).collect::<Vec<_>>();
+    let users = |name: &str, all: &[&str]| {
+        let listed = all.iter().filter(|host| listed.contains(host));
+        listed
+            .map(|host| user(name, host, &native(RIGHT, ""), &[]))
+            .collect()
+    };
+    let mut facts = facts(users("app", active), users("app_clone", standby));
+    facts.active_hosts = hosts(active);
+    facts.standby_hosts = hosts(standby);
+    facts.master.client = worker.to_owned();
+    facts.listed = Some(hosts(listed));
+    let findings = planned_now(&facts).findings.into_iter();
+    findings
+        .filter(|finding| finding.code == Some(Code::PendingSigninFailed))
+        .map(|finding| finding.fix.unwrap())
+        .collect()
+}
+
+#[test]
+fn accounts_must_list_those_that_the_worker_signs_in_with() {
+    let found = left_out(&["%", "10.%"], &["%"], "10.0.0.7", &["%"]);
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("add \"10.%\" to accounts"),
+        "{found:?}"
+    );
+    assert!(!found[0].contains("DROP USER"), "{found:?}");
+    let found = left_out(&["%"], &["%", "10.%"], "10.0.0.7", &["%"]);
+    assert!(
+        found[0].ends_with("or DROP USER `app_clone`@`10.%` if nothing uses it"),
+        "{found:?}"
+    );
+    let both = left_out(&["%", "localhost"], &["%", "127.%"], "localhost", &["%"]);
+    assert_eq!(both.len(), 2);
+    for (active, worker, listed) in [
+        (["%", "10.%"], "10.0.0.7", ["%", "10.%"]),
+        (["%", "10.%"], "10.1.0.7", ["%", "10.%"]),
+        (["%", "192.168.%"], "10.0.0.7", ["%", "%"]),
+        // The server may select either of them.
+        (["127.0.0.1", "localhost"], "localhost", ["127.0.0.1", "%"]),
+        // The address of a client with a name is not known.
+        (["10.0.0.7", "%.internal"], "w.internal", ["10.0.0.7", "%"]),
+    ] {
+        assert_eq!(
+            left_out(&active, &[], worker, &listed),
+            [""; 0],
+            "{active:?}"
+        );
+    }
+}
+
 #[test]
 fn an_account_of_another_consumer_is_neither_dropped_nor_locked() {
     let active = || vec![user("app", "%", &native(RIGHT, ""), &[])];

@@ -4,7 +4,9 @@ use sqlx::Row;
 use sqlx::mysql::MySqlConnection;
 use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
-use twinkey_engines::{Credentials, Engine, InspectRequest, Severity, SignInChecks, TlsMode};
+use twinkey_engines::{
+    Credentials, Engine, InspectRequest, MysqlOptions, Severity, SignInChecks, TlsMode,
+};
 use twinkey_testkit::mysql::Flavor;
 
 use super::{MASTER, Server, account, pattern};
@@ -13,6 +15,7 @@ use crate::passwords::new_password;
 
 pub async fn all(server: &Server) {
     all_accounts_of_a_user_rotate_after_any_cut(server).await;
+    accounts_must_list_the_selected_account(server).await;
     a_standby_differs_in_the_name_and_the_hash_only(server).await;
     a_thousand_grants_take_no_more_statements_than_differ(server).await;
     a_surplus_account_is_dropped_unless_it_is_a_definer(server).await;
@@ -99,6 +102,30 @@ async fn all_accounts_of_a_user_rotate_after_any_cut(server: &Server) {
         assert_eq!(held, Some(cut == changes.len()), "after {cut}");
     }
     case.rotate().await;
+}
+
+/// The server shows the test as `localhost`.
+async fn accounts_must_list_the_selected_account(server: &Server) {
+    let case = with_three_accounts(server, "selected").await;
+    for (listed, is_error) in [(vec!["%", "10.%"], true), (vec!["%", "localhost"], false)] {
+        let accounts = Some(listed.into_iter().map(str::to_owned).collect());
+        let engine = server
+            .engine
+            .clone()
+            .with_options(MysqlOptions { accounts });
+        let mut admin = engine.admin(&case.target(), &server.master).await.unwrap();
+        let request = InspectRequest {
+            pair: &case.pair,
+            password: None,
+            current: Some(&case.current.password),
+            tls: TlsMode::VerifyFull,
+            thorough: true,
+        };
+        let inspection = admin.inspect(&request).await.unwrap();
+        let refused = refusal(&inspection);
+        let code = is_error.then_some(Some(Code::PendingSigninFailed));
+        assert_eq!(refused.map(|finding| finding.code), code, "{refused:?}");
+    }
 }
 
 /// The server's description of an account, one fact a line, without the name and the hash.
@@ -576,6 +603,7 @@ async fn the_first_sign_in_after_a_change_needs_verified_tls(server: &Server) {
         .unwrap_err();
     assert_eq!(error.code(), Code::TlsFailed, "{error}");
     assert!(error.to_string().contains("verified TLS"), "{error}");
+    assert!(error.hint().contains("mode = \"verify-full\""), "{error}");
     // The server's cache has the master.
     let mut admin = server.engine.admin(&target, &server.master).await.unwrap();
     let request = InspectRequest {
