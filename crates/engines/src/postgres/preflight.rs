@@ -1,8 +1,10 @@
 //! Findings before a run, and privileges that the master lacks: pure.
 
 use super::inspect::{Facts, RoleChoice};
+use super::ownership;
 use super::plan::attributes;
 use super::quote::{ident, literal};
+use super::remedies;
 use crate::{Finding, PostgresOptions, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, PairMember};
@@ -26,11 +28,13 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
         refusals(facts, pair, which, &mut all);
     }
     pair_mismatches(facts, pair, options, &mut all);
-    if facts.memberships.iter().any(|m| m.role == "rds_iam") {
+    all.extend(connect(facts, pair));
+    let mut memberships = facts.memberships.iter();
+    if let Some(m) = memberships.find(|m| m.role == "rds_iam") {
         all.push(Finding::new(
             Severity::Error,
             "a user of the pair is a member of rds_iam, whose members sign in with tokens only: no password would work".into(),
-            Some(format!("REVOKE rds_iam FROM {}", ident(&pair.base))),
+            Some(format!("REVOKE rds_iam FROM {}", ident(&m.member))),
         ));
     }
     let stored_md5 = facts.active_is_md5 == Some(true);
@@ -101,7 +105,18 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
         ));
         return;
     }
+    let leave_clone = leave_clone(facts, pair);
     if pair.active == PairMember::Base {
+        all.extend(leave_clone.map(|revoke| {
+            Finding::new(
+                Severity::Error,
+                format!(
+                    "{:?} is a member of {:?}, so the server refuses to make the clone a member of the base user",
+                    pair.base, pair.clone
+                ),
+                Some(revoke),
+            )
+        }));
         return;
     }
     if facts.clone.is_none() {
@@ -117,6 +132,7 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
         .iter()
         .any(|m| m.member == pair.clone && m.role == pair.base);
     if !member {
+        let grant = format!("GRANT {} TO {}", ident(&pair.base), ident(&pair.clone));
         all.push(Finding {
             code: Some(Code::PrivilegesDiffer),
             ..Finding::new(
@@ -125,11 +141,10 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
                     "{:?} is active and not a member of {:?}: the two are no pair",
                     pair.clone, pair.base
                 ),
-                Some(format!(
-                    "GRANT {} TO {}",
-                    ident(&pair.base),
-                    ident(&pair.clone)
-                )),
+                Some(
+                    leave_clone
+                        .map_or_else(|| grant.clone(), |revoke| format!("{revoke}; {grant}")),
+                ),
             )
         });
     } else if options.set_role && !facts.works_as_base(pair) {
@@ -145,6 +160,40 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
             .iter()
             .filter_map(|choice| role_of_clone(choice, facts, pair)),
     );
+}
+
+/// Ends the memberships in the clone that the base user has.
+fn leave_clone(facts: &Facts, pair: &Pair) -> Option<String> {
+    let statements = facts.in_clone.iter().map(|m| {
+        let revoke = format!("REVOKE {} FROM {}", ident(&pair.clone), ident(&m.member));
+        granted_by(facts, revoke, &m.grantor)
+    });
+    let statements: Vec<String> = statements.collect();
+    (!statements.is_empty()).then(|| statements.join("; "))
+}
+
+/// A REVOKE of a membership, of one grantor where the server stores several (16 and later).
+pub(super) fn granted_by(facts: &Facts, revoke: String, grantor: &str) -> String {
+    if facts.version >= 160_000 {
+        format!("{revoke} GRANTED BY {}", ident(grantor))
+    } else {
+        revoke
+    }
+}
+
+/// CONNECT, without which the base user cannot sign in.
+fn connect(facts: &Facts, pair: &Pair) -> Option<Finding> {
+    (pair.active == PairMember::Clone && !facts.base_connects).then(|| Finding {
+        code: Some(Code::PrivilegesDiffer),
+        ..Finding::new(
+            Severity::Error,
+            format!(
+                "the base user {:?} may not connect to {:?}; the server checks it before a session takes its role",
+                pair.base, facts.database
+            ),
+            Some(remedies::no_connect(&pair.base, &facts.database)),
+        )
+    })
 }
 
 /// A role of the active clone whose privileges the base user's sessions lack.
@@ -207,9 +256,9 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
                 ));
             }
         }
-    } else if !master.inherit && !facts.owned.is_empty() {
+    } else if !master.inherit && ownership::needs_membership(facts, pair) {
         all.push(Finding::lacks(
-            format!("the master {:?} does not inherit the privileges of roles that it is a member of, which handing objects over requires", master.name),
+            format!("the master {:?} does not inherit the privileges of roles that it is a member of, which changing objects and grants of the clone requires", master.name),
             format!("ALTER ROLE {name} INHERIT"),
         ));
     }

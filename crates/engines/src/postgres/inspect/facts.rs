@@ -22,6 +22,10 @@ pub(in super::super) struct Facts {
     pub over_clone: RoleRights,
     pub base: Option<Role>,
     pub clone: Option<Role>,
+    /// The base user has CONNECT on `database`. The server checks it before a session takes its role.
+    pub base_connects: bool,
+    /// Memberships in the clone that the base user has, directly or through the member.
+    pub in_clone: Vec<InClone>,
     pub password_encryption: String,
     /// `rds.restrict_password_commands` is on and the master is not a member of `rds_password`.
     pub password_commands_denied: bool,
@@ -105,6 +109,12 @@ pub(in super::super) struct Membership {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(in super::super) struct InClone {
+    pub member: String,
+    pub grantor: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(in super::super) struct Settings {
     pub role: String,
     /// `None`: in all databases.
@@ -158,6 +168,11 @@ pub(in super::super) struct Grant {
     pub held: bool,
     /// Gives the base user what it lacks; `None` for kinds that have no such statement.
     pub missing: Option<String>,
+    /// Gives the base user CONNECT on another database: the server checks it before a session takes
+    /// its role.
+    pub missing_at_login: Option<String>,
+    /// The clone granted it to others.
+    pub handed_on: bool,
 }
 
 /// (database, name in lower case)

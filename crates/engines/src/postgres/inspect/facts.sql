@@ -75,6 +75,18 @@ SELECT json_build_object(
         '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
     'base', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE NOT pair.is_clone),
     'clone', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE pair.is_clone),
+    'base_connects', coalesce((
+        SELECT has_database_privilege(oid, current_database(), 'CONNECT')
+        FROM pair WHERE NOT is_clone), true),
+    -- Memberships in the clone that the base user has, directly or through the member.
+    'in_clone', coalesce((
+        SELECT json_agg(json_build_object('member', r.rolname, 'grantor', coalesce(g.rolname, ''))
+            ORDER BY r.rolname, g.rolname)
+        FROM pair p
+        JOIN pg_catalog.pg_auth_members m ON m.roleid = p.oid AND p.is_clone
+        JOIN pair b ON NOT b.is_clone AND pg_has_role(b.oid, m.member, 'MEMBER')
+        JOIN pg_catalog.pg_roles r ON r.oid = m.member
+        LEFT JOIN pg_catalog.pg_roles g ON g.oid = m.grantor), '[]'),
     'password_encryption', current_setting('password_encryption'),
     'password_commands_denied',
         coalesce(current_setting('rds.restrict_password_commands', true), 'off') IN ('on', '1', 'true')
@@ -97,6 +109,11 @@ SELECT json_build_object(
                         OR pg_has_role(b.oid, r.oid, 'MEMBER WITH ADMIN OPTION'))
                 FROM pair b WHERE NOT b.is_clone AND p.is_clone), false),
             'revocable', CASE
+                -- The member granted the role to others.
+                WHEN current_setting('server_version_num')::int >= 160000 AND EXISTS (
+                    SELECT FROM pg_catalog.pg_auth_members t
+                    WHERE m.admin_option AND t.roleid = m.roleid AND t.grantor = m.member)
+                    THEN false
                 WHEN (SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid = me.oid) THEN true
                 WHEN current_setting('server_version_num')::int < 160000 THEN NOT r.rolsuper
                 ELSE g.oid IS NOT NULL
@@ -136,9 +153,10 @@ SELECT json_build_object(
         FROM setting s
         LEFT JOIN pg_catalog.pg_settings p ON lower(p.name) = s.name
         WHERE EXISTS (SELECT FROM setting WHERE name <> 'role')
-            -- A name with a dot that the server does not list is a custom parameter.
+            -- A name that the server does not list is a custom parameter, or one that only
+            -- superusers may read (`session_preload_libraries`) and set. Three others are hidden.
             AND (p.context IN ('superuser', 'superuser-backend')
-                OR p.name IS NULL AND s.name LIKE '%.%')
+                OR p.name IS NULL AND s.name NOT IN ('role', 'session_authorization', 'seed'))
             AND NOT {may_set}),
         '[]'),
     -- REASSIGN OWNED skips default privileges and user mappings: they are dropped with their user.

@@ -1,11 +1,15 @@
 -- Grants to the clone itself in this database, and what the base user lacks of them. $1: the clone;
 -- $2: whether to include objects that all databases share, for which one database suffices; $3: the
--- role whose privileges the base user's sessions have. The fields are those of `Grant`.
+-- role whose privileges the base user's sessions have; $4: the base user, which signs in and so needs
+-- CONNECT itself. The fields are those of `Grant`.
 WITH clone AS (
     SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1::text
 ), base AS (
     SELECT '"' || replace($3::text, '"', '""') || '"' AS ident,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $3::text) AS oid
+), login AS (
+    SELECT '"' || replace($4::text, '"', '""') || '"' AS ident,
+        (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $4::text) AS oid
 ), dependencies AS (
     SELECT d.classid, d.objid, d.deptype
     FROM pg_catalog.pg_shdepend d, clone
@@ -59,19 +63,19 @@ WITH clone AS (
     FROM pg_catalog.pg_parameter_acl
     WHERE $2::boolean
 ), entries AS (
-    SELECT o.objid, o.classid, o.owner, o.kind, e.grantor, e.is_grantable,
+    SELECT o.objid, o.classid, o.owner, o.kind, e.grantor, e.is_grantable, holder.at_login,
         e.privilege_type || coalesce(' ("' || replace(o.part, '"', '""') || '")', '') AS privilege,
         -- The owner, PUBLIC, every role that the base user has the privileges of, and a grant on all
         -- columns.
-        coalesce(pg_has_role(base.oid, o.owner, 'USAGE'), false)
+        coalesce(pg_has_role(holder.oid, o.owner, 'USAGE'), false)
             OR EXISTS (
                 SELECT FROM pg_catalog.aclexplode(o.acl || coalesce(o.whole, '{}')) b
                 WHERE b.privilege_type = e.privilege_type AND b.is_grantable >= e.is_grantable
                     AND b.grantee <> clone.oid
-                    AND (b.grantee = 0 OR pg_has_role(base.oid, b.grantee, 'USAGE')))
+                    AND (b.grantee = 0 OR pg_has_role(holder.oid, b.grantee, 'USAGE')))
             OR NOT e.is_grantable AND EXISTS (
                 SELECT FROM pg_catalog.pg_roles r
-                WHERE pg_has_role(base.oid, r.oid, 'USAGE') AND CASE
+                WHERE pg_has_role(holder.oid, r.oid, 'USAGE') AND CASE
                     WHEN o.kind = 'SCHEMA' AND e.privilege_type = 'USAGE'
                         THEN r.rolname IN ('pg_read_all_data', 'pg_write_all_data')
                     WHEN o.kind NOT IN ('TABLE', 'SEQUENCE') THEN false
@@ -84,16 +88,29 @@ WITH clone AS (
     CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) e
     CROSS JOIN clone
     CROSS JOIN base
+    CROSS JOIN login
+    CROSS JOIN LATERAL (
+        SELECT e.privilege_type = 'CONNECT' AS at_login,
+            CASE e.privilege_type WHEN 'CONNECT' THEN login.oid ELSE base.oid END AS oid) holder
     WHERE o.acl IS NOT NULL AND e.grantee = clone.oid AND o.owner <> clone.oid
+), handed_on AS (
+    SELECT o.classid, o.objid
+    FROM objects o
+    CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) a
+    JOIN clone ON clone.oid = a.grantor
+    WHERE o.acl IS NOT NULL
 ), statements AS (
-    SELECT e.classid, e.objid, format('GRANT %s ON %s %s TO %s%s',
-        string_agg(DISTINCT e.privilege, ', '), e.kind, i.identity, base.ident,
+    SELECT e.classid, e.objid, e.at_login, format('GRANT %s ON %s %s TO %s%s',
+        string_agg(DISTINCT e.privilege, ', '), e.kind, i.identity,
+        CASE WHEN e.at_login THEN login.ident ELSE base.ident END,
         CASE WHEN e.is_grantable THEN ' WITH GRANT OPTION' END) AS text
     FROM entries e
     CROSS JOIN LATERAL pg_identify_object(e.classid, e.objid, 0) i
     CROSS JOIN base
+    CROSS JOIN login
     WHERE NOT e.held
-    GROUP BY e.classid, e.objid, e.kind, i.identity, base.ident, e.is_grantable
+    GROUP BY e.classid, e.objid, e.at_login, e.kind, i.identity, base.ident, login.ident,
+        e.is_grantable
 ), defaults AS (
     SELECT d.oid, bool_and(e.held) AS held, string_agg(format(
         'ALTER DEFAULT PRIVILEGES FOR ROLE %I%s GRANT %s ON %s TO %s%s', o.rolname,
@@ -137,30 +154,38 @@ WITH clone AS (
         pg_describe_object(e.classid, e.objid, 0) AS description,
         r.rolname AS owner, e.by_owner, pg_has_role(e.owner, 'USAGE') AS as_owner, e.held,
         (SELECT string_agg(text, '; ' ORDER BY text) FROM statements s
-            WHERE s.classid = e.classid AND s.objid = e.objid) AS missing
+            WHERE s.classid = e.classid AND s.objid = e.objid AND NOT s.at_login) AS missing,
+        -- Of this database, the facts have it.
+        (SELECT string_agg(text, '; ' ORDER BY text) FROM statements s
+            WHERE s.classid = e.classid AND s.objid = e.objid AND s.at_login
+                AND e.objid <> (SELECT d.oid FROM pg_catalog.pg_database d
+                    WHERE d.datname = current_database())) AS missing_at_login,
+        (e.classid, e.objid) IN (SELECT classid, objid FROM handed_on) AS handed_on
     FROM (
         SELECT objid, classid, kind, owner, bool_and(grantor = owner) AS by_owner,
-            bool_and(held) AS held
+            bool_and(held OR at_login) AS held
         FROM entries GROUP BY objid, classid, kind, owner
     ) e
     CROSS JOIN LATERAL pg_identify_object(e.classid, e.objid, 0) i
     LEFT JOIN pg_catalog.pg_roles r ON r.oid = e.owner
     UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_default_acl'::regclass, oid, 0), NULL, false,
-        false, held, text
+        false, held, text, NULL, false
     FROM defaults
     UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_policy'::regclass, oid, 0), NULL, false, false,
-        held, text
+        held, text, NULL, false
     FROM policies
     UNION ALL
-    SELECT NULL, pg_describe_object(classid, objid, 0), NULL, false, false, false, NULL
+    SELECT NULL, pg_describe_object(classid, objid, 0), NULL, false, false, false, NULL, NULL, false
     FROM dependencies
     WHERE deptype = 'a' AND classid NOT IN (SELECT classid FROM objects)
-        AND classid <> 'pg_catalog.pg_default_acl'::regclass
+        -- A membership that the clone granted is not its own.
+        AND classid NOT IN ('pg_catalog.pg_default_acl'::regclass,
+            'pg_catalog.pg_auth_members'::regclass)
 )
 SELECT coalesce(json_agg(json_build_object(
     'database', current_database(), 'object', object, 'description', description,
     'owner', owner, 'by_owner', by_owner, 'as_owner', as_owner, 'held', held,
-    'missing', missing) ORDER BY object, description), '[]')::text
+    'missing', missing, 'missing_at_login', missing_at_login, 'handed_on', handed_on) ORDER BY object, description), '[]')::text
 FROM all_grants

@@ -17,7 +17,8 @@ mod roles;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgArguments, PgConnection, Postgres};
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::Connector;
@@ -83,13 +84,20 @@ async fn visit(
         &mut other
     };
     if granted {
-        let query = ("reading the grants to the clone", GRANTS.to_owned());
-        let found = of_clone(connection, connector, pair, facts, database, query).await?;
+        let query = about(GRANTS.to_owned(), &pair.clone, pair, facts, database).bind(&pair.base);
+        let found = rows(
+            connection,
+            connector,
+            "reading the grants to the clone",
+            query,
+        )
+        .await?;
         facts.grants.extend::<Vec<Grant>>(found);
     }
     if owns {
-        let query = ("reading the clone's objects", owned_query(facts.version));
-        let found = of_clone(connection, connector, pair, facts, database, query).await?;
+        let sql = owned_query(facts.version);
+        let query = about(sql, &pair.clone, pair, facts, database);
+        let found = rows(connection, connector, "reading the clone's objects", query).await?;
         facts.obstacles.extend::<Vec<Obstacle>>(found);
     }
     Ok(())
@@ -105,21 +113,28 @@ fn owned_query(version: u32) -> String {
     OWNED.replace("{superuser_subscription}", superuser_subscription)
 }
 
-/// The rows of a query about the clone in a database: [`GRANTS`] or [`owned_query`].
-async fn of_clone<T: DeserializeOwned>(
+/// A query about a user in a database, with its first three parameters: [`GRANTS`] or
+/// [`owned_query`].
+fn about<'a>(
+    sql: String,
+    user: &'a str,
+    pair: &'a Pair,
+    facts: &'a Facts,
+    database: &str,
+) -> Query<'a, Postgres, PgArguments> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(user)
+        .bind(database == facts.database)
+        .bind(facts.session_role(pair, Some(database)).to_owned())
+}
+
+async fn rows<T: DeserializeOwned>(
     connection: &mut PgConnection,
     connector: &Connector,
-    pair: &Pair,
-    facts: &Facts,
-    database: &str,
-    (what, sql): (&str, String),
+    what: &str,
+    query: Query<'_, Postgres, PgArguments>,
 ) -> Result<Vec<T>, EngineError> {
-    let query = sqlx::query(AssertSqlSafe(sql))
-        .bind(&pair.clone)
-        .bind(database == facts.database)
-        .bind(facts.session_role(pair, Some(database)))
-        .fetch_one(connection);
-    let text = timeouts::statement(query)
+    let text = timeouts::statement(query.fetch_one(connection))
         .await
         .and_then(|row| row.try_get::<String, _>(0))
         .map_err(|error| connector.explain(what, false, error))?;

@@ -82,13 +82,9 @@ fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>, findings: &
     }
     let clone = facts.clone.as_ref();
     if clone.map_or(-1, |role| role.connection_limit) != base.connection_limit {
-        differences.push(Change::plain(
-            ChangeKind::Setting,
-            format!(
-                "ALTER ROLE {} CONNECTION LIMIT {}",
-                ident(&pair.clone),
-                base.connection_limit
-            ),
+        differences.push(connection_limit(
+            &pair.clone,
+            base.connection_limit,
             "the connection limit is as the active user's",
         ));
     }
@@ -102,8 +98,8 @@ fn limits(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>, findings: &
     }
 }
 
-/// The base user keeps its limits while it is the standby. Only an expiry that has passed is
-/// replaced: no password would sign in.
+/// The base user keeps its limits while it is the standby. Only an expiry that has passed and a
+/// limit of no connections are replaced: no password would sign in.
 fn limits_of_base(
     base: &Role,
     facts: &Facts,
@@ -127,7 +123,13 @@ fn limits_of_base(
         let until = |role: &Role| role.valid_until.clone().unwrap_or("infinity".into());
         findings.push(differs("VALID UNTIL", &until(clone), &until(base)));
     }
-    if base.connection_limit != clone.connection_limit {
+    if base.connection_limit == 0 && clone.connection_limit != 0 {
+        differences.push(connection_limit(
+            &pair.base,
+            clone.connection_limit,
+            "it is 0: no session of the base user would be accepted",
+        ));
+    } else if base.connection_limit != clone.connection_limit {
         let limit = |role: &Role| role.connection_limit.to_string();
         findings.push(differs("CONNECTION LIMIT", &limit(clone), &limit(base)));
     }
@@ -141,6 +143,14 @@ pub(super) fn differs(what: &str, clone: &str, base: &str) -> Finding {
             "{what} of the active clone is {clone}, of the base user {base}; the base user's stays, and the clone gets it when it is the standby"
         ),
         None,
+    )
+}
+
+fn connection_limit(user: &str, limit: i32, why: &str) -> Change {
+    Change::plain(
+        ChangeKind::Setting,
+        format!("ALTER ROLE {} CONNECTION LIMIT {limit}", ident(user)),
+        why,
     )
 }
 

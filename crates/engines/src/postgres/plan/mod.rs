@@ -142,7 +142,8 @@ fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
             && m.inherit.unwrap_or(true)
             && m.set.unwrap_or(true)
     });
-    if !complete {
+    // With a membership of the base user in the clone, the server refuses it.
+    if !complete && facts.in_clone.is_empty() {
         let options = if facts.version >= 160_000 {
             " WITH INHERIT TRUE, SET TRUE"
         } else {
@@ -177,12 +178,8 @@ fn foreign_memberships(
         .iter()
         .filter(|m| m.member == pair.clone && m.role != pair.base);
     for m in of_clone {
-        let by = if facts.version >= 160_000 {
-            format!(" GRANTED BY {}", ident(&m.grantor))
-        } else {
-            String::new()
-        };
-        let text = format!("REVOKE {} FROM {}{by}", ident(&m.role), ident(&pair.clone));
+        let revoke = format!("REVOKE {} FROM {}", ident(&m.role), ident(&pair.clone));
+        let text = preflight::granted_by(facts, revoke, &m.grantor);
         if m.revocable {
             differences.push(Change::plain(
                 ChangeKind::Revoke,

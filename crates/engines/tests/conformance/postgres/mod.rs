@@ -4,6 +4,7 @@
 //! On RDS the DBA is the master, so tested privileges are on objects that the master created.
 
 pub mod adopted;
+pub mod found_first;
 mod harness;
 pub mod locks;
 pub mod owned;

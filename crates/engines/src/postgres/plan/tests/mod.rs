@@ -41,6 +41,8 @@ fn facts() -> Facts {
         password_commands_denied: false,
         sees_sessions: true,
         authid_readable: false,
+        base_connects: true,
+        in_clone: vec![],
         memberships: vec![member_of("app", true)],
         settings: vec![settings_of("app_clone", &["role=app"])],
         role_choices: vec![],
@@ -227,6 +229,8 @@ fn used_grants_of_an_active_clone_are_refused() {
         as_owner: true,
         held: false,
         missing: Some("GRANT SELECT ON TABLE public.t TO \"app\"".into()),
+        missing_at_login: None,
+        handed_on: false,
     }];
     assert!(errors(&planned(&facts, "app_clone")).is_empty());
     facts.settings.clear();

@@ -9,15 +9,16 @@
 //!   privileges it has. Its own privileges are revoked only while it is the standby.
 //! - The server refuses a new owner in the middle of a run: `check` reports first what the base user
 //!   lacks, or that only a superuser may own the object.
-//! - The flip to the base user loses a privilege that only the active clone has: the run is refused.
-//!   What the base user has by any grant, membership or ownership is no such privilege.
+//! - Others lose what the clone granted to them: REVOKE would be refused, so the clone's grant stays.
+
+mod findings;
 
 use std::collections::BTreeSet;
 
-use super::inspect::{Facts, Grant, Membership, Obstacle, Owned, RoleRights};
+pub(super) use self::findings::left_alone;
+use super::inspect::{Facts, Grant, Obstacle, Owned, RoleRights};
 use super::quote::ident;
 use crate::{Change, ChangeKind, Finding, Severity};
-use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// Changes in other databases, each of which needs a connection of its own.
@@ -41,104 +42,6 @@ pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
 /// Changes in the rotation's own database.
 pub(super) fn in_own_database(facts: &Facts, pair: &Pair) -> Vec<Change> {
     in_database(facts, pair, &facts.database)
-}
-
-/// Findings about privileges of the clone that stay, with the reason.
-pub(super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
-    if pair.active == PairMember::Base {
-        return facts
-            .grants
-            .iter()
-            .filter(|grant| !revocable(grant, facts, pair))
-            .map(|grant| {
-                Finding::new(
-                    Severity::Warning,
-                    format!(
-                        "{} in {:?} was granted to the clone itself, and the master cannot revoke it",
-                        grant.description, grant.database
-                    ),
-                    grant.object.as_ref().map(|object| revoke(object, pair)),
-                )
-            })
-            .collect();
-    }
-    let own_grants = facts.grants.iter().map(|grant| {
-        let what = format!("{} in {:?}", grant.description, grant.database);
-        let revoked = grant.object.is_some();
-        (what, grant.held, revoked, grant.missing.clone())
-    });
-    let works_as = facts.session_role(pair, Some(&facts.database));
-    let own_memberships = facts
-        .memberships
-        .iter()
-        .filter(|m| m.member == pair.clone && m.role != pair.base)
-        .map(|m| {
-            let fix = membership_for_base(m, facts, pair);
-            (
-                format!("membership in {:?}", m.role),
-                m.held || !m.admin && m.role == works_as,
-                true,
-                Some(fix),
-            )
-        });
-    let inert = facts.works_as_base(pair);
-    own_grants
-        .chain(own_memberships)
-        .map(|(what, held, revoked, missing)| {
-            let harmless = if inert {
-                Some("its sessions do not use it")
-            } else {
-                held.then_some("the base user has it too")
-            };
-            if let Some(why) = harmless {
-                let later = if revoked {
-                    "; it is revoked when the clone is the standby"
-                } else {
-                    ""
-                };
-                return Finding::new(
-                    Severity::Note,
-                    format!("the clone has {what} of its own, and {why}{later}"),
-                    None,
-                );
-            }
-            let base = ident(&pair.base);
-            let fix =
-                missing.unwrap_or_else(|| format!("grant the same to {base}, then try again"));
-            Finding {
-                code: Some(Code::PrivilegesDiffer),
-                ..Finding::new(
-                    Severity::Error,
-                    format!(
-                        "the clone is active and has {what} of its own, which the base user lacks"
-                    ),
-                    Some(fix),
-                )
-            }
-        })
-        .collect()
-}
-
-/// The statement that gives the base user a membership of the clone.
-fn membership_for_base(m: &Membership, facts: &Facts, pair: &Pair) -> String {
-    let base = ident(&pair.base);
-    let inherits = facts.base.as_ref().is_some_and(|base| base.inherit);
-    let clone_inherits = facts.clone.as_ref().is_some_and(|clone| clone.inherit);
-    let word = |on: bool| if on { "TRUE" } else { "FALSE" };
-    let with = match (m.inherit, m.set) {
-        (Some(inherit), Some(set)) => {
-            let admin = if m.admin { ", ADMIN TRUE" } else { "" };
-            format!(" WITH INHERIT {}, SET {}{admin}", word(inherit), word(set))
-        }
-        _ if m.admin => " WITH ADMIN OPTION".to_owned(),
-        _ => String::new(),
-    };
-    let grant = format!("GRANT {} TO {base}{with}", ident(&m.role));
-    if m.inherit.is_none() && clone_inherits && !inherits {
-        format!("{grant}; ALTER ROLE {base} INHERIT")
-    } else {
-        grant
-    }
 }
 
 /// Findings about databases that a run does not change, because they allow no connections.
@@ -252,6 +155,14 @@ fn owner_rights(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         .collect()
 }
 
+/// Whether the changes need the privileges of a role by a temporary membership.
+pub(super) fn needs_membership(facts: &Facts, pair: &Pair) -> bool {
+    let mut grants = facts.grants.iter();
+    let revokes_as_owner = pair.active == PairMember::Base
+        && grants.any(|grant| revocable(grant, facts, pair) && !grant.as_owner);
+    revokes_as_owner || !facts.owned.is_empty()
+}
+
 fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
     let mut changes = Vec::new();
     let grants = facts
@@ -339,10 +250,10 @@ fn revoke(object: &str, pair: &Pair) -> String {
 }
 
 /// Whether the master can revoke it: REVOKE affects the owner's grants, if the master has the
-/// owner's privileges.
+/// owner's privileges and the clone did not grant them to others.
 fn revocable(grant: &Grant, facts: &Facts, pair: &Pair) -> bool {
     let may_be_owner = grant.as_owner
         || grant.owner.as_ref() == Some(&pair.base)
             && (facts.over_base.admin || facts.version < 160_000);
-    grant.object.is_some() && grant.by_owner && may_be_owner
+    grant.object.is_some() && grant.by_owner && may_be_owner && !grant.handed_on
 }

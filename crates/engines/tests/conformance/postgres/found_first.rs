@@ -1,0 +1,207 @@
+//! What the server would refuse in a run, which an inspection reports first with the statement that
+//! removes it.
+
+use sqlx::Row;
+use twinkey_core::code::Code;
+use twinkey_core::secret::pair::PairMember;
+use twinkey_engines::{Finding, Severity};
+
+use super::adopted::adopted;
+use super::{MASTER, Server};
+use crate::case::Case;
+use crate::harness::Harness;
+
+pub async fn all(server: &Server) {
+    a_setting_that_only_superusers_read_is_found(server).await;
+    a_grant_that_the_standby_handed_on_stays(server).await;
+    connect_of_the_owner_role_is_not_the_base_users(server).await;
+    a_base_user_without_connect_or_connections_is_found(server).await;
+    a_master_without_inherit_is_found_by_the_clones_grants(server).await;
+    a_base_user_in_the_clone_is_found(server).await;
+}
+
+/// Executes the fixes of refusals until there are none. Returns the refusals.
+pub async fn mend(server: &Server, case: &Case<'_>) -> Vec<Finding> {
+    let mut refusals = Vec::new();
+    for _ in 0..4 {
+        let inspection = case.inspect().await;
+        let errors = inspection.findings.into_iter();
+        let errors = errors.filter(|finding| finding.severity == Severity::Error);
+        let found: Vec<Finding> = errors.chain(inspection.missing).collect();
+        if found.is_empty() {
+            return refusals;
+        }
+        for refusal in &found {
+            let fix = refusal.fix.as_deref().unwrap();
+            server.apply_fix(&case.namespace, fix).await;
+        }
+        refusals.extend(found);
+    }
+    panic!("fixes do not remove the refusals: {refusals:#?}");
+}
+
+/// Whether the server answers `query` with true.
+pub async fn holds(server: &Server, case: &Case<'_>, query: &str) -> bool {
+    let mut connection = server.connect(&case.namespace).await;
+    let query = sqlx::AssertSqlSafe(query.to_owned());
+    let row = sqlx::query(query).fetch_one(&mut connection).await.unwrap();
+    row.get(0)
+}
+
+/// CONNECT on the database is no longer PUBLIC's, nor the base user's as its owner.
+async fn close_database(server: &Server, case: &Case<'_>) {
+    let close =
+        "ALTER DATABASE {0} OWNER TO CURRENT_USER; REVOKE CONNECT ON DATABASE {0} FROM PUBLIC; \
+         GRANT CONNECT ON DATABASE {0} TO {1}"
+            .replace("{0}", &case.namespace)
+            .replace("{1}", MASTER);
+    server.sql("postgres", &close).await;
+}
+
+async fn a_setting_that_only_superusers_read_is_found(server: &Server) {
+    let mut case = Case::new(server, "preloading").await;
+    let set = "ALTER ROLE preloading SET session_preload_libraries = 'plpgsql'; \
+         ALTER ROLE preloading SET dynamic_library_path = '$libdir:/tmp'";
+    server.sql("postgres", set).await;
+    let found = mend(server, &case).await;
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for refusal in found {
+        assert_eq!(refusal.code, Some(Code::PrivilegesMissing));
+    }
+    for _ in 0..2 {
+        case.rotate().await;
+    }
+}
+
+async fn a_grant_that_the_standby_handed_on_stays(server: &Server) {
+    for (base, base_is_active) in [("handing", true), ("handed", false)] {
+        let mut case = adopted(server, base).await;
+        let grants = "CREATE ROLE {0}_third; GRANT CREATE ON SCHEMA public TO {0}; \
+             GRANT SELECT, INSERT ON shared.whole TO {0}, {0}_clone WITH GRANT OPTION; \
+             GRANT SELECT (seen) ON shared.part TO {0}, {0}_clone WITH GRANT OPTION; \
+             CREATE ROLE {0}_group; GRANT {0}_group TO {0}, {0}_clone WITH ADMIN OPTION; \
+             SET ROLE {0}_clone; GRANT SELECT ON shared.whole TO {0}_third; \
+             GRANT SELECT (seen) ON shared.part TO {0}_third; GRANT {0}_group TO {0}_third"
+            .replace("{0}", base);
+        server.sql(&case.namespace, &grants).await;
+        if base_is_active {
+            case.pair.active = PairMember::Base;
+            case.current = case.previous.take().unwrap();
+        }
+        let third = "SELECT has_table_privilege('{0}_third', 'shared.whole', 'SELECT') \
+             AND has_column_privilege('{0}_third', 'shared.part', 'seen', 'SELECT') \
+             AND pg_has_role('{0}_third', '{0}_group', 'USAGE')"
+            .replace("{0}", base);
+        for _ in 0..3 {
+            case.rotate().await;
+            assert!(holds(server, &case, &third).await, "{base}");
+        }
+    }
+}
+
+async fn connect_of_the_owner_role_is_not_the_base_users(server: &Server) {
+    let mut case = adopted(server, "entering").await;
+    close_database(server, &case).await;
+    let other = "CREATE DATABASE entered; REVOKE CONNECT ON DATABASE entered FROM PUBLIC; \
+         CREATE ROLE entering_owner; ALTER ROLE entering NOINHERIT; \
+         GRANT entering_owner TO entering; ALTER ROLE entering SET role = 'entering_owner'; \
+         GRANT CONNECT ON DATABASE {0}, entered TO entering_owner, entering_clone"
+        .replace("{0}", &case.namespace);
+    for statement in other.split("; ") {
+        server.sql("postgres", statement).await;
+    }
+    let found = mend(server, &case).await;
+    let connects = found.iter().filter(|refusal| {
+        let fix = refusal.fix.as_deref().unwrap();
+        fix.starts_with("GRANT CONNECT ON DATABASE") && fix.ends_with("TO \"entering\"")
+    });
+    assert_eq!(connects.count(), 2, "{found:#?}");
+    for _ in 0..3 {
+        case.rotate().await;
+        let connects = "SELECT has_database_privilege('entering', 'entered', 'CONNECT')";
+        assert!(holds(server, &case, connects).await);
+    }
+}
+
+async fn a_base_user_without_connect_or_connections_is_found(server: &Server) {
+    let mut case = Case::new(server, "shut_out").await;
+    server
+        .sql(&case.namespace, "GRANT CREATE ON SCHEMA public TO shut_out")
+        .await;
+    case.rotate().await;
+    close_database(server, &case).await;
+    let only_clone = "GRANT CONNECT ON DATABASE {0} TO shut_out_clone; \
+         ALTER ROLE shut_out CONNECTION LIMIT 0"
+        .replace("{0}", &case.namespace);
+    server.sql("postgres", &only_clone).await;
+    let found = mend(server, &case).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].code, Some(Code::PrivilegesDiffer));
+    let changes = case.differences().await;
+    assert_eq!(changes, ["ALTER ROLE \"shut_out\" CONNECTION LIMIT -1"]);
+    for _ in 0..3 {
+        case.rotate().await;
+    }
+}
+
+async fn a_master_without_inherit_is_found_by_the_clones_grants(server: &Server) {
+    let mut case = Case::new(server, "withheld").await;
+    let grant = "CREATE TABLE public.withheld (); ALTER TABLE public.withheld OWNER TO withheld; \
+         CREATE ROLE withheld_clone LOGIN; GRANT SELECT ON public.withheld TO withheld_clone";
+    server.sql(&case.namespace, grant).await;
+    server.let_master_rotate("withheld_clone").await;
+    let no_inherit = format!("ALTER ROLE {MASTER} NOINHERIT");
+    server.sql("postgres", &no_inherit).await;
+    let found = mend(server, &case).await;
+    // 16 and later have an option of each membership instead.
+    assert_eq!(found.len(), usize::from(server.version < 16), "{found:#?}");
+    case.rotate().await;
+    let inherit = format!("ALTER ROLE {MASTER} INHERIT");
+    server.sql("postgres", &inherit).await;
+    case.rotate().await;
+}
+
+async fn a_base_user_in_the_clone_is_found(server: &Server) {
+    for (base, members) in [
+        ("circled", "GRANT {0}_clone TO {0}"),
+        (
+            "ringed",
+            "CREATE ROLE {0}_ring; GRANT {0}_clone TO {0}_ring; GRANT {0}_ring TO {0}",
+        ),
+    ] {
+        for active in [PairMember::Base, PairMember::Clone] {
+            let base = format!(
+                "{base}_{}",
+                if active == PairMember::Base {
+                    "one"
+                } else {
+                    "two"
+                }
+            );
+            let mut case = adopted(server, &base).await;
+            let grants = format!(
+                "REVOKE {{0}} FROM {{0}}_clone; {members}; GRANT CREATE ON SCHEMA public TO {{0}}; \
+                 GRANT SELECT ON shared.whole TO {{0}}_clone; CREATE ROLE {{0}}_group; \
+                 GRANT {{0}}_group TO {{0}}_clone"
+            );
+            server
+                .sql(&case.namespace, &grants.replace("{0}", &base))
+                .await;
+            if active == PairMember::Base {
+                case.pair.active = PairMember::Base;
+                case.current = case.previous.take().unwrap();
+            }
+            let found = mend(server, &case).await;
+            assert!(!found.is_empty());
+            let kept = "SELECT has_table_privilege('{0}', 'shared.whole', 'SELECT') \
+                 AND pg_has_role('{0}', '{0}_group', 'USAGE')";
+            for _ in 0..3 {
+                case.rotate().await;
+                assert!(
+                    holds(server, &case, &kept.replace("{0}", &base)).await,
+                    "{base}"
+                );
+            }
+        }
+    }
+}
