@@ -69,6 +69,7 @@ pub async fn rotator(
             store,
             aws: Aws::default(),
             rds: twinkey::rds::RdsEndpoints::default(),
+            pairs: Default::default(),
             clock: Clock::system(),
             hosts: HostLimits::new(CONCURRENCY),
             idle_admins: if masters {

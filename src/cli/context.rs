@@ -8,6 +8,7 @@ use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Setting
 use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
 use crate::rotation::context::RunContext;
 use crate::rotation::context::admin_cache::IdleAdmins;
+use crate::rotation::context::config_pairs::ConfigPairs;
 use crate::rotation::context::host_limits::HostLimits;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
@@ -130,7 +131,10 @@ pub(super) fn run_context(
     store: Arc<dyn SecretStore>,
     aws: Aws,
 ) -> RunContext {
+    let pairs = ConfigPairs::default();
+    pairs.rotations.replace(settings.rotations.clone());
     RunContext {
+        pairs,
         store,
         aws,
         rds: crate::rds::RdsEndpoints::default(),

@@ -323,6 +323,19 @@ pub trait Journal: Send + Sync {
     /// time comes from a clock that was ahead, and is replaced.
     ///
     /// # Errors
+    /// The pairs of all rotations.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn all_pairs(&self) -> Result<Vec<PairRecord>, JournalError>;
+
+    /// Records pairs that were read outside a run of their rotations. A rotation that has the same
+    /// secret and pair in the journal keeps its record.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn pairs_seen(&self, pairs: &[PairRecord]) -> Result<(), JournalError>;
+
     /// [`JournalError`]
     async fn first_seen(
         &self,

@@ -10,7 +10,6 @@ pub mod catch_up;
 pub mod heartbeat;
 pub mod metrics_recorder;
 mod retire;
-pub mod rotation_set;
 pub mod scheduler;
 pub mod state;
 #[cfg(test)]

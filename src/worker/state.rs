@@ -12,12 +12,12 @@ use tokio_util::task::TaskTracker;
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, Trigger};
 use crate::rotation::commands::rollback::RollbackResult;
+use crate::rotation::context::rotation_set::{ActiveRotations, RotationSet};
 use crate::rotation::error::RotationError;
 use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
-use crate::worker::rotation_set::{ActiveRotations, RotationSet};
 use crate::worker::views::{RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
@@ -60,6 +60,8 @@ pub struct RotateOptions {
 impl WorkerState {
     #[must_use]
     pub fn new(runner: WindowRunner, rotations: Vec<Rotation>, metrics: Metrics) -> Self {
+        let active = runner.rotator.context.pairs.rotations.clone();
+        active.replace(rotations);
         Self {
             runner,
             tasks: TaskTracker::new(),
@@ -67,7 +69,7 @@ impl WorkerState {
             heartbeats: HeartbeatStates::default(),
             event_readers: Arc::new(Semaphore::new(max_event_readers())),
             observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
-            active: ActiveRotations::new(rotations),
+            active,
             armed: Arc::default(),
             sessions: Arc::default(),
         }

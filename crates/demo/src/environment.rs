@@ -104,6 +104,7 @@ impl Environment {
                     store: Arc::new(store),
                     aws: Aws::default(),
                     rds: twinkey::rds::RdsEndpoints::default(),
+                    pairs: twinkey::rotation::context::config_pairs::ConfigPairs::default(),
                     clock: Clock::system(),
                     hosts: HostLimits::new(settings.limits.per_host),
                     idle_admins: IdleAdmins::none(),

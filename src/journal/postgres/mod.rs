@@ -294,6 +294,14 @@ impl Journal for PostgresJournal {
     }
 
     async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
+    async fn all_pairs(&self) -> Result<Vec<PairRecord>, JournalError> {
+        self.limited(pairs::all(&self.pool)).await
+    }
+
+    async fn pairs_seen(&self, pairs: &[PairRecord]) -> Result<(), JournalError> {
+        self.limited(pairs::seen(&self.pool, pairs)).await
+    }
+
         self.urgent(pairs::record(&self.urgent, pair)).await
     }
 

@@ -25,6 +25,14 @@ pub(super) async fn at_server(
     Ok(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)
 }
 
+/// The pairs of all rotations.
+pub(super) async fn all(pool: &PgPool) -> Result<Vec<PairRecord>, TransactionError> {
+    let rows = sqlx::query("SELECT * FROM pairs ORDER BY rotation")
+        .fetch_all(pool)
+        .await?;
+    Ok(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)
+}
+
 fn pair(row: &PgRow) -> sqlx::Result<PairRecord> {
     Ok(PairRecord {
         rotation: row.try_get("rotation")?,
@@ -53,6 +61,34 @@ pub(super) async fn record(pool: &PgPool, pair: &PairRecord) -> Result<(), Trans
     .bind(storable(&pair.clone))
     .bind(pair.owned)
     .bind(pair.adopted)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Records pairs, unless their rotations have them. In the order of the rotations, so that two
+/// workers do not wait for each other.
+pub(super) async fn seen(pool: &PgPool, pairs: &[PairRecord]) -> Result<(), TransactionError> {
+    let mut pairs: Vec<&PairRecord> = pairs.iter().collect();
+    pairs.sort_by(|one, other| one.rotation.cmp(&other.rotation));
+    let column = |text: fn(&PairRecord) -> &str| -> Vec<_> {
+        pairs.iter().map(|pair| storable(text(pair))).collect()
+    };
+    let rotations: Vec<&str> = pairs.iter().map(|pair| &*pair.rotation).collect();
+    sqlx::query(
+        "INSERT INTO pairs AS known (rotation, secret, server, base, clone)
+         SELECT * FROM unnest ($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+         ON CONFLICT (rotation) DO UPDATE SET
+             secret = excluded.secret, server = excluded.server, base = excluded.base,
+             clone = excluded.clone, owned = NULL, adopted = NULL
+         WHERE (known.secret, known.server, known.base, known.clone)
+            <> (excluded.secret, excluded.server, excluded.base, excluded.clone)",
+    )
+    .bind(&rotations[..])
+    .bind(&column(|pair| &pair.secret)[..])
+    .bind(&column(|pair| &pair.server)[..])
+    .bind(&column(|pair| &pair.base)[..])
+    .bind(&column(|pair| &pair.clone)[..])
     .execute(pool)
     .await?;
     Ok(())

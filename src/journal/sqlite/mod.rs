@@ -258,6 +258,22 @@ impl Journal for SqliteJournal {
     }
 
     async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
+    async fn all_pairs(&self) -> Result<Vec<PairRecord>, JournalError> {
+        let mut tx = self.read().await?;
+        pairs::all(&mut tx).await.map_err(|error| self.error(error))
+    }
+
+    async fn pairs_seen(&self, pairs: &[PairRecord]) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        for pair in pairs {
+            pairs::seen(&mut tx, pair)
+                .await
+                .map_err(|error| self.error(error))?;
+        }
+        self.commit(tx).await
+    }
+
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
         pairs::record(&mut tx, pair)

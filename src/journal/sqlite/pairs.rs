@@ -24,6 +24,14 @@ pub(super) async fn at_server(
     rows.iter().map(pair).collect()
 }
 
+/// The pairs of all rotations.
+pub(super) async fn all(db: &mut SqliteConnection) -> sqlx::Result<Vec<PairRecord>> {
+    let rows = sqlx::query("SELECT * FROM pairs ORDER BY rotation")
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(pair).collect()
+}
+
 fn pair(row: &SqliteRow) -> sqlx::Result<PairRecord> {
     Ok(PairRecord {
         rotation: row.try_get("rotation")?,
@@ -49,6 +57,26 @@ pub(super) async fn record(db: &mut SqliteConnection, pair: &PairRecord) -> sqlx
     .bind(&pair.clone)
     .bind(pair.owned.map(|at| at.timestamp_micros()))
     .bind(pair.adopted.map(|at| at.timestamp_micros()))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records the pair of a rotation, unless the rotation has it.
+pub(super) async fn seen(db: &mut SqliteConnection, pair: &PairRecord) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO pairs (rotation, secret, server, base, clone) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (rotation) DO UPDATE SET
+             secret = excluded.secret, server = excluded.server, base = excluded.base,
+             clone = excluded.clone, owned = NULL, adopted = NULL
+         WHERE (secret, server, base, clone)
+            <> (excluded.secret, excluded.server, excluded.base, excluded.clone)",
+    )
+    .bind(&pair.rotation)
+    .bind(&pair.secret)
+    .bind(&pair.server)
+    .bind(&pair.base)
+    .bind(&pair.clone)
     .execute(db)
     .await?;
     Ok(())

@@ -252,3 +252,37 @@ pub async fn pairs_are_found_by_server_and_user(journal: &dyn Journal) {
     assert_eq!(found.unwrap(), [owned]);
     assert_eq!(journal.pairs("db:1", ["app", "x"]).await.unwrap(), []);
 }
+
+pub async fn a_pair_that_was_seen_keeps_its_owner(journal: &dyn Journal) {
+    let pair = |rotation: &str, base: &str| PairRecord {
+        rotation: rotation.into(),
+        secret: format!("arn:{rotation}"),
+        server: "db:5432".into(),
+        base: base.into(),
+        clone: format!("{base}_clone"),
+        owned: None,
+        adopted: None,
+    };
+    let owned = PairRecord {
+        owned: Some(at(3)),
+        adopted: Some(at(4)),
+        ..pair("b", "app")
+    };
+    journal.record_pair(&owned).await.unwrap();
+    let seen = [pair("b", "app"), pair("a", "web")];
+    journal.pairs_seen(&seen).await.unwrap();
+    let [b, a] = seen;
+    assert_eq!(journal.all_pairs().await.unwrap(), [a.clone(), owned]);
+    // Its secret names other users now.
+    let edited = PairRecord {
+        base: "web".into(),
+        clone: "web_clone".into(),
+        ..b
+    };
+    journal
+        .pairs_seen(std::slice::from_ref(&edited))
+        .await
+        .unwrap();
+    assert_eq!(journal.all_pairs().await.unwrap(), [a, edited]);
+    journal.pairs_seen(&[]).await.unwrap();
+}

@@ -9,7 +9,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::observe::trust::same_host;
-use crate::rotation::refusal::{describe_holder, describe_session, refusal_error};
+use crate::rotation::refusal::{describe_holder, describe_session, ownership, refusal_error};
 use twinkey_core::code::{Code, Diagnostic};
 use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
 
@@ -130,23 +130,9 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         );
         let own = !(guards.pair_shared || guards.standby_foreign || guards.standby_unproved);
         passed(
-            own && inspection.standby_exists && !observation.adopts,
+            own && inspection.standby_exists && observation.ownership.takeover.is_none(),
             format!("{:?} is this secret's own standby", pair.standby_user()),
         );
-        if observation.adopts {
-            report.findings.push(Finding {
-                severity: Severity::Warning,
-                code: Some(Code::StandbyForeign),
-                what: format!(
-                    "{:?} is not this secret's own: the next run takes it over, with its objects and privileges (standby = \"adopt\")",
-                    pair.standby_user()
-                ),
-                fix: Some(format!(
-                    "check that no application signs in as {:?}",
-                    pair.standby_user()
-                )),
-            });
-        }
         report.findings.extend(inspection.findings.iter().cloned());
         report.findings.extend(inspection.missing.iter().cloned());
         if inspection.standby_exists && !inspection.differences.is_empty() && !guards.differs {
@@ -184,6 +170,9 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         let conflict = refusal_error(Refusal::PendingConflict, request, observation);
         report.findings.push(failure(&conflict));
     }
+    report
+        .findings
+        .extend(ownership::findings(request, observation));
     report
         .findings
         .extend(unused_master_host(request, observation));
@@ -270,6 +259,10 @@ fn sessions(request: &RunRequest<'_>, observation: &Observation) -> Option<Findi
             "sessions of the standby {standby:?} are open: {}",
             clients.join("; ")
         ),
-        fix: Some("restart these clients: they hold the credentials of two rotations ago".into()),
+        fix: Some(if observation.ownership.takeover.is_none() {
+            "restart these clients: they hold the credentials of two rotations ago".into()
+        } else {
+            "find the secret of these clients: the next run locks them out".into()
+        }),
     })
 }

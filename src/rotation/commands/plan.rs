@@ -9,7 +9,7 @@ use crate::rotation::decide::{Action, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::observe::observe;
-use crate::rotation::refusal::refusal_error;
+use crate::rotation::refusal::{ownership, refusal_error};
 use twinkey_core::code::{Diagnostic, Problem};
 use twinkey_engines::{Change, ChangeKind, Finding};
 
@@ -60,6 +60,7 @@ pub async fn plan(context: &RunContext, request: &RunRequest<'_>) -> Result<Plan
         Action::Refuse(refusal) => Some(refusal_error(refusal, request, &observation).problem()),
         _ => None,
     };
+    let about_pair = ownership::findings(request, &observation);
     Ok(Plan {
         rotation: request.rotation.name.clone(),
         engine: observation.resolved.kind.to_string(),
@@ -76,7 +77,7 @@ pub async fn plan(context: &RunContext, request: &RunRequest<'_>) -> Result<Plan
             .collect(),
         findings: observation
             .inspection
-            .map(|i| [i.findings, i.missing].concat())
+            .map(|i| [i.findings, i.missing, about_pair].concat())
             .unwrap_or_default(),
         refused,
     })

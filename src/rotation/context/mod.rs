@@ -1,18 +1,22 @@
 //! Services that all runs of a process share.
 
 pub mod admin_cache;
+pub mod config_pairs;
 pub mod host_limits;
+pub mod rotation_set;
 
 use std::sync::Arc;
 
 use crate::rds::RdsEndpoints;
 use crate::rotation::context::admin_cache::IdleAdmins;
+use crate::rotation::context::config_pairs::ConfigPairs;
 use crate::rotation::context::host_limits::HostLimits;
 use twinkey_core::aws::Aws;
 use twinkey_core::telemetry::clock::Clock;
 use twinkey_stores::SecretStore;
 
-/// Store, clock, host limits, endpoints of RDS and idle admin connections. Cheap to clone.
+/// Store, clock, host limits, endpoints of RDS, idle admin connections and the config's pairs. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct RunContext {
     pub store: Arc<dyn SecretStore>,
@@ -23,4 +27,5 @@ pub struct RunContext {
     pub clock: Clock,
     pub hosts: HostLimits,
     pub idle_admins: IdleAdmins,
+    pub pairs: ConfigPairs,
 }

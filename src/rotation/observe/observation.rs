@@ -12,7 +12,7 @@ use crate::rotation::context::host_limits::HostPermit;
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::master::MasterLogin;
-use crate::rotation::observe::ownership::{KnownPair, OwnershipProblem};
+use crate::rotation::observe::ownership::{KnownPair, Ownership, Takeover};
 use crate::rotation::observe::resolve::ResolvedSecret;
 use crate::schedule::Window;
 use twinkey_core::secret::document::Document;
@@ -81,10 +81,8 @@ pub(crate) struct Observation {
     pub set_detail: Option<String>,
     /// The journal's record of the pair; `None` if it was not read.
     pub pair_record: Option<KnownPair>,
-    /// Why the pair or the standby is not this secret's.
-    pub ownership_problem: Option<OwnershipProblem>,
-    /// The run takes over a standby that is not this secret's own (`standby = "adopt"`).
-    pub adopts: bool,
+    /// Whose the pair is.
+    pub ownership: Ownership,
     /// Why no version of the secret could be tried as the standby.
     pub standby_error: Option<EngineError>,
     /// The earliest start that `min_interval` permits, if it is in the future.
@@ -121,8 +119,7 @@ impl Observation {
             proof: None,
             set_detail: None,
             pair_record: None,
-            ownership_problem: None,
-            adopts: false,
+            ownership: Ownership::default(),
             standby_error: None,
             not_before: None,
             permit,
@@ -156,6 +153,11 @@ impl Observation {
         if let Some(session) = self.admin.take() {
             idle_admins.give_back(key, session).await;
         }
+    }
+
+    /// Whether the run takes over a standby that is not this secret's own (`standby = "adopt"`).
+    pub fn adopts(&self) -> bool {
+        self.ownership.takeover == Some(Takeover::Adopted)
     }
 
     /// The changes of the step `set`: the differences, then the password. `plan` prints this list.

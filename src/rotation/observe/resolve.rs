@@ -24,6 +24,11 @@ pub(crate) struct ResolvedSecret {
 }
 
 impl ResolvedSecret {
+    /// The secret's ARN, else its name in the config.
+    pub fn secret_id(&self) -> &str {
+        &self.engine_context.secret
+    }
+
     /// The credentials in AWSCURRENT.
     pub fn current(&self) -> Credentials {
         credentials(&self.document)
@@ -255,7 +260,10 @@ pub(super) fn master_name(rotation: &Rotation, fields: &Fields) -> Option<String
         .or_else(|| fields.master_arn.clone())
 }
 
-fn engine_kind(rotation: &Rotation, fields: &Fields) -> Result<EngineKind, RotationError> {
+pub(super) fn engine_kind(
+    rotation: &Rotation,
+    fields: &Fields,
+) -> Result<EngineKind, RotationError> {
     if let Some(kind) = rotation.engine {
         return Ok(kind);
     }

@@ -1,6 +1,6 @@
 //! Errors of refusals, with the object and a hint.
 
-mod ownership;
+pub(crate) mod ownership;
 
 use crate::config::settings::InUse;
 use crate::rotation::decide::Refusal;
@@ -146,7 +146,7 @@ pub(crate) fn refusal_error(
                     count(sessions.len(), "session is", "sessions are"),
                     clients.join("; ")
                 ),
-                "restart these clients, or use --force: they hold the credentials of two rotations ago and their next connection would fail".to_owned(),
+                ownership::end_its_sessions(request, observation),
             )
         }
         Refusal::PendingConflict => {

@@ -1,10 +1,11 @@
-//! Texts for a pair or a standby that is not the secret's own.
+//! Texts for a pair or a standby that is not the secret's own, or is not proved to be.
 
 use super::listed;
 use crate::config::settings::StandbyMode;
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use crate::rotation::observe::ownership::OwnershipProblem;
-use twinkey_engines::Finding;
+use crate::rotation::observe::ownership::{OwnershipProblem, Takeover};
+use twinkey_core::code::Code;
+use twinkey_engines::{Finding, Severity};
 
 /// Message and hint for a pair or a standby that is not this secret's.
 pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (String, String) {
@@ -12,7 +13,17 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
     let pair = &observation.resolved.pair;
     let (active, standby) = (pair.active_user(), pair.standby_user());
     let own_pair = "create another user for one of the secrets, and store it there";
-    match &observation.ownership_problem {
+    match &observation.ownership.problem {
+        Some(OwnershipProblem::Duplicate(other)) => (
+            format!(
+                "the rotations {:?} and {:?} have one secret, {:?}",
+                request.rotation.name, other.rotation, other.secret
+            ),
+            format!(
+                "remove the rotation {:?} or {:?} from the config",
+                request.rotation.name, other.rotation
+            ),
+        ),
         Some(OwnershipProblem::Login(other)) => (
             format!(
                 "AWSCURRENT of the secret {:?} (rotation {:?}) is {standby:?}, the standby of {secret:?}: a new password would lock its applications out",
@@ -49,7 +60,7 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
 /// The causes for which no version of the secret signs in as the standby that they name.
 pub(super) fn causes(observation: &Observation) -> Option<&[Finding]> {
     let named = OwnershipProblem::Foreign { named: true };
-    let is_named = observation.ownership_problem.as_ref() == Some(&named);
+    let is_named = observation.ownership.problem.as_ref() == Some(&named);
     let causes = &observation.inspection.as_ref()?.standby_obstacles;
     (is_named && !causes.is_empty()).then_some(causes)
 }
@@ -65,7 +76,7 @@ fn foreign(request: &RunRequest<'_>, observation: &Observation) -> (String, Stri
         );
         return listed(&what, Some(causes.iter().collect()));
     }
-    let named = observation.ownership_problem == Some(OwnershipProblem::Foreign { named: true });
+    let named = observation.ownership.problem == Some(OwnershipProblem::Foreign { named: true });
     let what = if named {
         format!(
             "the standby {standby:?} refuses the passwords that versions of {secret:?} have for it: another program or a person changed it"
@@ -101,4 +112,98 @@ fn foreign(request: &RunRequest<'_>, observation: &Observation) -> (String, Stri
         ""
     };
     (format!("{what}{used}"), ways.join("; or "))
+}
+
+/// What `check` and `plan` report about the pair although the run is not refused.
+pub(crate) fn findings(request: &RunRequest<'_>, observation: &Observation) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(taken(observation));
+    if !observation.observed.guards.pair_shared {
+        findings.extend(shared(request, observation));
+    }
+    findings.extend(unknown(observation));
+    findings
+}
+
+/// The standby that the next run takes without a proof.
+fn taken(observation: &Observation) -> Option<Finding> {
+    let standby = observation.resolved.pair.standby_user();
+    let what = match observation.ownership.takeover? {
+        Takeover::Adopted => format!(
+            "{standby:?} is not this secret's own: the next run takes it over, with its objects and privileges (standby = \"adopt\")"
+        ),
+        Takeover::Existing => format!(
+            "no version of the secret has the password of {standby:?}: the next run replaces it (standby = \"existing\")"
+        ),
+        Takeover::ClonedByAws => format!(
+            "no version of the secret has the password of {standby:?}: the next run replaces it, as AWS's rotation function made this pair"
+        ),
+    };
+    Some(Finding {
+        severity: Severity::Warning,
+        code: Some(Code::StandbyForeign),
+        what,
+        fix: Some(format!(
+            "check that no application and no other secret has {standby:?}"
+        )),
+    })
+}
+
+/// Other secrets that name a user of the pair. One of the rotations is refused after the next run.
+fn shared(request: &RunRequest<'_>, observation: &Observation) -> Vec<Finding> {
+    let ownership = &observation.ownership;
+    let all = ownership.shared_with.iter();
+    all.map(|(other, user)| Finding {
+        // The rotation that owns the pair goes on.
+        severity: if ownership.owned {
+            Severity::Warning
+        } else {
+            Severity::Error
+        },
+        code: Some(Code::PairShared),
+        what: format!(
+            "AWSCURRENT of the secret {:?} (rotation {:?}) is {user:?} too: two rotations of one pair lock each other's applications out, so runs are refused once {user:?} is the standby",
+            other.secret, other.rotation
+        ),
+        fix: Some(format!(
+            "create another user for {:?} or {:?}, and store it there; or remove one of the rotations, and delete its secret",
+            request.rotation.secret, other.secret
+        )),
+    })
+    .collect()
+}
+
+/// The rotations whose pair is not known.
+fn unknown(observation: &Observation) -> Option<Finding> {
+    const SHOWN: usize = 5;
+    let all = &observation.ownership.unknown;
+    if all.is_empty() {
+        return None;
+    }
+    let shown: Vec<String> = all.iter().take(SHOWN).map(|r| format!("{r:?}")).collect();
+    let more = match all.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(Finding {
+        severity: Severity::Note,
+        code: None,
+        what: format!(
+            "the secrets of other rotations cannot be read, so it is not known whether they have this pair: {}{more}",
+            shown.join(", ")
+        ),
+        fix: Some("run `twinkey check` for these rotations".into()),
+    })
+}
+
+/// The hint for open sessions of the standby.
+pub(super) fn end_its_sessions(request: &RunRequest<'_>, observation: &Observation) -> String {
+    let standby = observation.resolved.pair.standby_user();
+    if observation.ownership.takeover.is_none() {
+        return "restart these clients, or use --force: they hold the credentials of two rotations ago and their next connection would fail".to_owned();
+    }
+    format!(
+        "find the secret of these clients: no version of {:?} has the password of {standby:?}, and the run would lock them out. Give them another user, or stop them",
+        request.rotation.secret
+    )
 }

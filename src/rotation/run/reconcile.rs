@@ -175,7 +175,7 @@ async fn converge(
     }
     let mut detail = convergence.apply(observation, &rendered?).await?;
     observation.observed.end_sessions = request.end_sessions;
-    if observation.adopts {
+    if observation.adopts() {
         let user = observation.resolved.pair.standby_user();
         tracing::warn!(target: AUDIT, rotation = %request.rotation.name, %user, "standby taken over");
         detail.push_str(", which was not this secret's own (standby = \"adopt\")");

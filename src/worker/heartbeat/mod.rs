@@ -24,11 +24,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::Rotation;
 use crate::rotation::commands::heartbeat::{HeartbeatResult, probe_version};
 use crate::rotation::context::RunContext;
+use crate::rotation::context::rotation_set::ActiveRotations;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
 use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
-use crate::worker::rotation_set::ActiveRotations;
 use twinkey_stores::batch::BatchReader;
 use twinkey_stores::{SecretVersion, StoreError};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::settings::Rotation;
+use crate::rotation::context::rotation_set::RotationSet;
 use crate::schedule::window::spread_offset;
-use crate::worker::rotation_set::RotationSet;
 use twinkey_stores::batch;
 
 /// Delay of a due heartbeat, in which others join its call to the store.

@@ -143,6 +143,7 @@ impl TestWorker {
                     idle_admins: IdleAdmins::none(),
                     aws: twinkey_core::aws::Aws::default(),
                     rds: crate::rds::RdsEndpoints::default(),
+                    pairs: Default::default(),
                 },
                 journal: Arc::clone(&journal),
                 events: Events::default(),

@@ -127,6 +127,7 @@ impl SoakFixture {
                 hosts: HostLimits::new(8),
                 aws: twinkey_core::aws::Aws::default(),
                 rds: twinkey::rds::RdsEndpoints::default(),
+                pairs: Default::default(),
                 idle_admins: IdleAdmins::none(),
             },
             journal: Arc::new(journal.unwrap()),

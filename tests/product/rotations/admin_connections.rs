@@ -55,6 +55,7 @@ impl AdminFixture {
                 idle_admins: sessions,
                 aws: twinkey_core::aws::Aws::default(),
                 rds: twinkey::rds::RdsEndpoints::default(),
+                pairs: Default::default(),
             },
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),

@@ -61,7 +61,9 @@ async fn two_secrets_of_one_pair<D: Database>(env: Environment<D>) {
     env.configure(&two_rotations());
     let document = env.document("app", FIRST);
     env.put("prod/copy", &document).await;
-    env.run_ok(&["check"]).await;
+    // Before any run the config is a mistake, for both.
+    check_reports(&env, "shop", "pair_shared").await;
+    check_reports(&env, "copy", "pair_shared").await;
     env.run_ok(&["rotate", "shop"]).await;
 
     for common_journal in [true, false] {
@@ -101,6 +103,101 @@ async fn the_second_secret_of_a_mariadb_pair_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_secret_of_a_documentdb_pair_is_refused() {
     two_secrets_of_one_pair(MongoEnvironment::on_mongo(Setup::default()).await).await;
+}
+
+/// The second rotation never ran, so that only its secret shows whose login a user is.
+async fn a_login_of_a_new_rotation<D: Database>(env: Environment<D>) {
+    env.configure(&two_rotations());
+    env.put("prod/copy", &env.document("app", FIRST)).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let state = env.state().await;
+    check_reports(&env, "shop", "pair_shared").await;
+    let plan = env.twinkey(&["plan", "shop", "--json"]).await;
+    let plan: Json = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(plan["refused"]["code"], "pair_shared");
+    let message = env
+        .fails(&["rotate", "shop", "--force"], 1, "pair_shared")
+        .await;
+    assert!(message.contains("prod/copy"), "{message}");
+    assert_eq!(env.state().await, state);
+    // The journal has the pair of the rotation that never ran. It ends when the secret has its own.
+    env.put("prod/copy", &env.document("other", FIRST)).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    env.signed_in(stage::CURRENT).await;
+    // And it begins again with an edit.
+    let (previous, _) = env.read(stage::PREVIOUS).await;
+    env.put("prod/copy", &previous).await;
+    env.fails(&["rotate", "shop"], 1, "pair_shared").await;
+    assert!(signs_in(&env, &previous).await, "AWSCURRENT of the copy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_of_a_rotation_that_never_ran_is_kept() {
+    a_login_of_a_new_rotation(Environment::open(Setup::default()).await).await;
+    a_login_of_a_new_rotation(MariadbEnvironment::on_mariadb(Setup::default()).await).await;
+    a_login_of_a_new_rotation(MongoEnvironment::on_mongo(Setup::default()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_cannot_be_read_is_named_and_not_a_verdict() {
+    let env = Environment::open(two_rotations()).await;
+    let checked = env.run_ok(&["check", "shop"]).await;
+    assert!(checked.contains("\"copy\""), "{checked}");
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+}
+
+/// A standby that needs no proof, and that AWSCURRENT of a rotation that never ran is.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_exemption_takes_another_secrets_login() {
+    let env = Environment::open(two_rotations()).await;
+    let mut root = env.root("shop").await;
+    for sql in [
+        "CREATE ROLE app_clone LOGIN PASSWORD 'Clone-0123456789-abcdef'",
+        "GRANT app TO app_clone",
+        "GRANT app, app_clone TO rdsmaster WITH ADMIN OPTION",
+    ] {
+        run(&mut root, sql).await;
+    }
+    let clone = env.document("app_clone", "Clone-0123456789-abcdef");
+    let base = env.document("app", FIRST);
+    env.put("prod/copy", &clone).await;
+    for standby in ["existing", "adopt"] {
+        let rotation = format!("standby = \"{standby}\"\n{COPY}");
+        env.configure(&Setup {
+            rotation,
+            ..Setup::default()
+        });
+        let state = env.state().await;
+        check_reports(&env, "shop", "pair_shared").await;
+        env.fails(&["rotate", "shop", "--force"], 1, "pair_shared")
+            .await;
+        assert_eq!(env.state().await, state);
+    }
+    // AWS's function made the pair, and its clone is active in this secret.
+    env.put("prod/aws", &clone).await;
+    env.put("prod/copy", &base).await;
+    env.configure(&two_rotations());
+    let config = std::fs::read_to_string(env.config()).unwrap();
+    let made_by_aws = config.replace(SECRET, "prod/aws");
+    std::fs::write(env.config(), made_by_aws).unwrap();
+    check_reports(&env, "shop", "pair_shared").await;
+    env.fails(&["rotate", "shop", "--force"], 1, "pair_shared")
+        .await;
+    assert!(signs_in(&env, &base).await);
+    assert!(signs_in(&env, &clone).await);
+
+    // Without the other rotation `check` names what the run replaces. Clients may not be cut off.
+    let alone = config.replace(SECRET, "prod/aws");
+    let alone = alone.split("[[rotation]]\nname = \"copy\"").next().unwrap();
+    std::fs::write(env.config(), alone).unwrap();
+    forget_journal(&env);
+    let checked = env.run_ok(&["check", "shop"]).await;
+    assert!(checked.contains("AWS's rotation function"), "{checked}");
+    let _client = env.connect("app", &FIRST.into(), "shop").await.unwrap();
+    let message = env.fails(&["rotate", "shop"], 1, "standby_in_use").await;
+    assert!(message.contains("lock them out"), "{message}");
+    assert!(!message.contains("--force"), "{message}");
 }
 
 /// Both users of a copy of the secret with all of its versions sign in.

@@ -161,6 +161,7 @@ async fn a_stale_read_during_a_flip_is_not_a_changed_password() {
         idle_admins: IdleAdmins::none(),
         aws: twinkey_core::aws::Aws::default(),
         rds: twinkey::rds::RdsEndpoints::default(),
+        pairs: Default::default(),
     };
     let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new()).unwrap();
     let message = probe_current(&context, &settings.rotations[0]).await;

@@ -8,6 +8,7 @@
 //! - An endpoint does not respond, and a call never ends. Every call has a time limit.
 
 pub mod arn;
+pub mod secret_id;
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,8 +3,14 @@
 //! # Failure modes
 //! - A user of a person or another program gets a new password, its objects and its privileges. A
 //!   standby that exists must sign in with a version of this secret, or the operator says so.
-//! - Two secrets with one pair lock each other out. The journal records each pair with its secret;
-//!   without a common journal the proof of the standby's password refuses the second secret.
+//! - Two secrets with one pair lock each other out. The journal records each pair with its secret,
+//!   also of rotations of the config that have never run ([`survey`]). Without a common journal the
+//!   proof of the standby's password refuses the second secret.
+//! - The first of two secrets with one pair runs, although the second one names its users. It takes
+//!   no user that AWSCURRENT of the second secret is; `check` fails for both.
+//! - A standby is taken without a proof: AWS's function made it, or the operator says so. `check`
+//!   names the user first, and the refusal for its open sessions does not suggest `--force`.
+//! - Two rotations of the config have one secret, written in two ways. Both are refused.
 //! - A run was interrupted after it created the standby, or a retirement locked it, so that no
 //!   password signs in. The engine reports that no client can sign in, or a password derived from
 //!   AWSPENDING signs in.
@@ -14,11 +20,12 @@
 //!   an observation has few refused sign-ins.
 
 mod proof;
+mod records;
+mod survey;
 mod verdict;
 
-use chrono::{DateTime, Utc};
-
 use self::proof::prove_standby;
+use self::records::{OtherSecret, PairRecords};
 use self::verdict::{Consent, Evidence, Proof, Verdict, verdict};
 use crate::config::settings::StandbyMode;
 use crate::journal::PairRecord;
@@ -28,14 +35,16 @@ use crate::rotation::decide::Own;
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::guards::last_flip;
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use twinkey_core::secret::document::Document;
-use twinkey_core::secret::{ExposeSecret, Sensitive};
 use twinkey_engines::StandbyAccess;
-use twinkey_stores::{Selector, StoreError, stage};
+use twinkey_stores::stage;
+
+pub(crate) use self::records::{KnownPair, PairEvent, record_pair};
 
 /// Why the pair or the standby is not this secret's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OwnershipProblem {
+    /// This other rotation of the config has the same secret.
+    Duplicate(PairRecord),
     /// AWSCURRENT of this other secret is the standby.
     Login(PairRecord),
     /// Runs of this other secret succeeded with the pair.
@@ -44,6 +53,32 @@ pub(crate) enum OwnershipProblem {
     Complete,
     /// No version of this secret has the standby's password. `named`: one names the standby.
     Foreign { named: bool },
+}
+
+/// What else the observation found about the pair, for `check`.
+#[derive(Debug, Default)]
+pub(crate) struct Ownership {
+    /// Why the pair or the standby is not this secret's.
+    pub problem: Option<OwnershipProblem>,
+    /// How the run takes a standby that no version of the secret proves.
+    pub takeover: Option<Takeover>,
+    /// The other secrets that name a user of the pair, with that user.
+    pub shared_with: Vec<(PairRecord, String)>,
+    /// Runs of this secret succeeded with the pair.
+    pub owned: bool,
+    /// The rotations of the config whose pair is not known.
+    pub unknown: Vec<String>,
+}
+
+/// Reason to take a standby that no version of the secret proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takeover {
+    /// `standby = "adopt"`
+    Adopted,
+    /// `standby = "existing"`
+    Existing,
+    /// The pair has the shape in which AWS's function leaves it.
+    ClonedByAws,
 }
 
 /// Determines whose the pair is, and sets the guards about it.
@@ -67,7 +102,7 @@ pub(super) async fn set_ownership(
     let exists = inspection.standby_exists;
     let access = inspection.standby_access;
     let cloned_by_aws = inspection.cloned_by_aws;
-    let records = PairRecords::read(request, observation).await;
+    let records = PairRecords::read(context, request, observation).await;
     let proved = if exists {
         prove_standby(context, request, observation).await?
     } else {
@@ -84,7 +119,8 @@ pub(super) async fn set_ownership(
     let owner = others
         .iter()
         .find(|other| other.record.owned > records.own.owned);
-    let history = if exists && proved.proof != Proof::Held && proved.error.is_none() {
+    let is_open = exists && proved.proof != Proof::Held && proved.error.is_none();
+    let history = if is_open || !others.is_empty() {
         History::read(context, request, observation).await
     } else {
         History::default()
@@ -97,6 +133,7 @@ pub(super) async fn set_ownership(
         owned: records.own.owned.is_some() || history.succeeded,
         equal: observation.observed.standby.equal,
         cloned_by_aws,
+        duplicate: records.duplicate.is_some(),
         other_owner: owner.is_some(),
         other_login: login.is_some(),
         consent: match request.rotation.standby {
@@ -114,18 +151,31 @@ pub(super) async fn set_ownership(
     } else {
         guards.pair_shared = decided == Verdict::Shared;
         guards.standby_foreign = decided == Verdict::Foreign;
-        observation.adopts = decided == Verdict::Adopted;
     }
-    observation.ownership_problem = match decided {
-        Verdict::Ours | Verdict::Adopted => None,
+    let problem = match decided {
+        Verdict::Ours | Verdict::Unproved | Verdict::Adopted => None,
         Verdict::Foreign => Some(OwnershipProblem::Foreign {
             named: proved.proof == Proof::Refused,
         }),
-        Verdict::Shared => Some(match (login, owner) {
-            (_, Some(owner)) => OwnershipProblem::Owner(owner.record.clone()),
-            (Some(login), None) => OwnershipProblem::Login(login.record.clone()),
-            (None, None) => OwnershipProblem::Complete,
+        Verdict::Shared => Some(match (records.duplicate, login, owner) {
+            (Some(duplicate), ..) => OwnershipProblem::Duplicate(duplicate),
+            (None, _, Some(owner)) => OwnershipProblem::Owner(owner.record.clone()),
+            (None, Some(login), None) => OwnershipProblem::Login(login.record.clone()),
+            (None, None, None) => OwnershipProblem::Complete,
         }),
+    };
+    let takeover = match decided {
+        Verdict::Adopted => Some(Takeover::Adopted),
+        Verdict::Unproved if cloned_by_aws => Some(Takeover::ClonedByAws),
+        Verdict::Unproved => Some(Takeover::Existing),
+        Verdict::Ours | Verdict::Foreign | Verdict::Shared => None,
+    };
+    observation.ownership = Ownership {
+        problem,
+        takeover: takeover.filter(|_| !inconclusive),
+        shared_with: others.into_iter().filter_map(named).collect(),
+        owned: evidence.owned,
+        unknown: records.unknown,
     };
     observation.standby_error = proved.error;
     observation.pair_record = records.is_known.then_some(KnownPair {
@@ -135,189 +185,9 @@ pub(super) async fn set_ownership(
     Ok(())
 }
 
-/// What a run records about its pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PairEvent {
-    /// The run ended without a success.
-    Seen,
-    Adopted,
-    Succeeded,
-}
-
-/// The journal's record of a pair.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownPair {
-    record: PairRecord,
-    /// The journal has it.
-    is_recorded: bool,
-}
-
-/// Records the pair of a run, if that is new. The journal is history: a failed write is logged only.
-pub(crate) async fn record_pair(
-    request: &RunRequest<'_>,
-    observation: &mut Observation,
-    event: PairEvent,
-    now: DateTime<Utc>,
-) {
-    let adopts = observation.adopts;
-    let Some(known) = &mut observation.pair_record else {
-        return;
-    };
-    let mut record = known.record.clone();
-    match event {
-        PairEvent::Seen => {}
-        PairEvent::Adopted => record.adopted = Some(now),
-        // A pair that was taken over belongs to the secret that took it last.
-        PairEvent::Succeeded if adopts => record.owned = Some(now),
-        PairEvent::Succeeded => record.owned = record.owned.or(Some(now)),
-    }
-    if known.is_recorded && record == known.record {
-        return;
-    }
-    match request.journal.record_pair(&record).await {
-        Ok(()) => {
-            known.record = record;
-            known.is_recorded = true;
-        }
-        Err(error) => {
-            tracing::warn!(rotation = %request.rotation.name, %error, "pair not recorded");
-        }
-    }
-}
-
-/// The journal's records of the pairs that have one of the two users, at this server.
-struct PairRecords {
-    /// This secret's, or a new one.
-    own: PairRecord,
-    /// Those of other secrets.
-    others: Vec<PairRecord>,
-    /// The journal was read.
-    is_known: bool,
-    /// It has this rotation's record, with these users.
-    is_recorded: bool,
-}
-
-/// A record of another secret that still has the pair.
-struct OtherSecret {
-    record: PairRecord,
-    /// Its AWSCURRENT is the standby.
-    is_login: bool,
-}
-
-impl PairRecords {
-    async fn read(request: &RunRequest<'_>, observation: &Observation) -> Self {
-        let pair = &observation.resolved.pair;
-        let description = &observation.description;
-        let mut own = PairRecord {
-            rotation: request.rotation.name.clone(),
-            secret: if description.arn.is_empty() {
-                request.rotation.secret.clone()
-            } else {
-                description.arn.clone()
-            },
-            server: server(observation),
-            base: pair.base.clone(),
-            clone: pair.clone.clone(),
-            owned: None,
-            adopted: None,
-        };
-        let read = request
-            .journal
-            .pairs(&own.server, [&pair.base, &pair.clone]);
-        let known = match read.await {
-            Ok(known) => known,
-            Err(error) => {
-                tracing::warn!(rotation = %own.rotation, %error, "records of pairs not read");
-                return Self {
-                    own,
-                    others: Vec::new(),
-                    is_known: false,
-                    is_recorded: false,
-                };
-            }
-        };
-        // A rotation that was renamed keeps its secret.
-        let (ours, others): (Vec<_>, Vec<_>) =
-            (known.into_iter()).partition(|record| record.secret == own.secret);
-        let same_pair = |record: &&PairRecord| record.base == own.base && record.clone == own.clone;
-        let ours: Vec<&PairRecord> = ours.iter().filter(same_pair).collect();
-        let owned = ours.iter().filter_map(|record| record.owned).max();
-        let adopted = ours.iter().filter_map(|record| record.adopted).max();
-        let is_recorded = ours.iter().any(|record| record.rotation == own.rotation);
-        (own.owned, own.adopted) = (owned, adopted);
-        Self {
-            own,
-            others,
-            is_known: true,
-            is_recorded,
-        }
-    }
-
-    /// The other secrets that still have the pair. A secret that was deleted, or has another user
-    /// now, has not.
-    async fn live(
-        &self,
-        context: &RunContext,
-        observation: &Observation,
-        password: Option<&Sensitive>,
-    ) -> Vec<OtherSecret> {
-        let mut live = Vec::new();
-        for record in &self.others {
-            let current = Selector::Stage(stage::CURRENT);
-            let document = match context.store.get(&record.secret, current).await {
-                Ok(version) => Document::parse(version.value).ok(),
-                Err(StoreError::NotFound { .. })
-                    if same_store(&record.secret, &self.own.secret) =>
-                {
-                    continue;
-                }
-                // It may have the pair.
-                Err(_) => {
-                    live.push(OtherSecret {
-                        record: record.clone(),
-                        is_login: false,
-                    });
-                    continue;
-                }
-            };
-            let Some(document) = document else { continue };
-            let user = &document.fields().username;
-            if *user != record.base && *user != record.clone {
-                continue;
-            }
-            // If the standby has another password, the other secret does not sign in any more.
-            let works = password.is_none_or(|password| {
-                password.expose_secret() == document.password().expose_secret()
-            });
-            live.push(OtherSecret {
-                is_login: user == observation.resolved.pair.standby_user() && works,
-                record: record.clone(),
-            });
-        }
-        live
-    }
-}
-
-/// Whether two secrets are in one account and region: all of the ARN but the name is equal.
-fn same_store(one: &str, other: &str) -> bool {
-    let prefix = |secret: &str| {
-        secret
-            .rsplit_once(":secret:")
-            .map(|(prefix, _)| prefix.to_owned())
-    };
-    prefix(one) == prefix(other)
-}
-
-/// The address at which the master signs in.
-fn server(observation: &Observation) -> String {
-    let target = &observation.master.target;
-    let port = target
-        .port
-        .unwrap_or(observation.resolved.kind.default_port());
-    format!(
-        "{}:{port}",
-        target.host.trim_end_matches('.').to_lowercase()
-    )
+/// The record with the user that AWSCURRENT names.
+fn named(other: OtherSecret) -> Option<(PairRecord, String)> {
+    Some((other.record, other.user?))
 }
 
 /// What the journal has about this rotation's runs with the pair.
@@ -362,18 +232,5 @@ impl History {
             succeeded: same_pair && record.last_success.is_some(),
             retired: request.retired || record.retired.is_some() || due,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same_store;
-
-    #[test]
-    fn secrets_of_one_account_and_region_are_in_one_store() {
-        let arn = |region, name| format!("arn:aws:secretsmanager:{region}:1:secret:{name}");
-        assert!(same_store(&arn("eu-west-1", "a"), &arn("eu-west-1", "b")));
-        assert!(!same_store(&arn("eu-west-1", "a"), &arn("us-east-1", "a")));
-        assert!(same_store("a", "b"));
     }
 }

@@ -37,6 +37,8 @@ pub(in crate::rotation) struct Evidence {
     pub equal: bool,
     /// AWS's function made the pair, whose clone is active.
     pub cloned_by_aws: bool,
+    /// Another rotation of the config has this secret.
+    pub duplicate: bool,
     /// Another secret's runs succeeded with the pair.
     pub other_owner: bool,
     /// AWSCURRENT of another secret is the standby.
@@ -48,6 +50,9 @@ pub(in crate::rotation) struct Evidence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::rotation) enum Verdict {
     Ours,
+    /// No version of the secret proves the standby. AWS's function made it, or the operator says
+    /// that it is this secret's.
+    Unproved,
     /// The operator lets this run take it over.
     Adopted,
     Foreign,
@@ -57,15 +62,17 @@ pub(in crate::rotation) enum Verdict {
 /// Decides whose the pair is.
 pub(in crate::rotation) fn verdict(e: &Evidence) -> Verdict {
     // A new password of the standby would lock another secret's applications out.
-    if e.other_login || (e.other_owner && e.consent != Consent::Adopt) {
+    if e.duplicate || e.other_login || (e.other_owner && e.consent != Consent::Adopt) {
         return Verdict::Shared;
     }
     // A half-made or retired standby accepts no password, so the versions that name it are enough.
     let left_by_a_run = e.retired || (e.disabled && e.proof == Proof::Refused);
-    let named_by_none = e.proof == Proof::NoVersion
-        && (e.owned || e.cloned_by_aws || e.consent == Consent::Existing);
-    if !e.exists || e.proof == Proof::Held || left_by_a_run || named_by_none {
+    let named_by_none = e.proof == Proof::NoVersion;
+    if !e.exists || e.proof == Proof::Held || left_by_a_run || (named_by_none && e.owned) {
         return Verdict::Ours;
+    }
+    if named_by_none && (e.cloned_by_aws || e.consent == Consent::Existing) {
+        return Verdict::Unproved;
     }
     if e.consent == Consent::Adopt {
         return Verdict::Adopted;
@@ -89,6 +96,7 @@ mod tests {
         owned: false,
         equal: false,
         cloned_by_aws: false,
+        duplicate: false,
         other_owner: false,
         other_login: false,
         consent: Consent::None,
@@ -158,20 +166,28 @@ mod tests {
             cloned_by_aws: true,
             ..complete
         };
-        assert_eq!(verdict(&by_aws), Verdict::Ours);
+        assert_eq!(verdict(&by_aws), Verdict::Unproved);
+        let owned = Evidence {
+            owned: true,
+            ..by_aws
+        };
+        assert_eq!(verdict(&owned), Verdict::Ours);
     }
 
     #[test]
     fn consent_never_takes_another_secrets_login() {
         for consent in [Consent::None, Consent::Existing, Consent::Adopt] {
             for proof in [Proof::Held, Proof::Refused, Proof::NoVersion] {
-                let login = Evidence {
-                    proof,
-                    consent,
-                    other_login: true,
-                    ..UNKNOWN
-                };
-                assert_eq!(verdict(&login), Verdict::Shared);
+                for cloned_by_aws in [false, true] {
+                    let login = Evidence {
+                        proof,
+                        consent,
+                        cloned_by_aws,
+                        other_login: true,
+                        ..UNKNOWN
+                    };
+                    assert_eq!(verdict(&login), Verdict::Shared);
+                }
             }
         }
         let owner = Evidence {
@@ -193,6 +209,20 @@ mod tests {
             consent: Consent::Existing,
             ..UNKNOWN
         };
-        assert_eq!(verdict(&existing), Verdict::Ours);
+        assert_eq!(verdict(&existing), Verdict::Unproved);
+    }
+
+    #[test]
+    fn two_rotations_of_one_secret_are_refused() {
+        for consent in [Consent::None, Consent::Existing, Consent::Adopt] {
+            let duplicate = Evidence {
+                proof: Proof::Held,
+                owned: true,
+                duplicate: true,
+                consent,
+                ..UNKNOWN
+            };
+            assert_eq!(verdict(&duplicate), Verdict::Shared);
+        }
     }
 }

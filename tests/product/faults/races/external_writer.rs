@@ -88,6 +88,7 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
             idle_admins: IdleAdmins::none(),
             aws: twinkey_core::aws::Aws::default(),
             rds: twinkey::rds::RdsEndpoints::default(),
+            pairs: Default::default(),
         },
         journal: Arc::new(journal.unwrap()),
         events: Events::default(),

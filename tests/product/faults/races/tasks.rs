@@ -104,6 +104,7 @@ impl RaceFixture {
                     idle_admins: IdleAdmins::none(),
                     aws: twinkey_core::aws::Aws::default(),
                     rds: twinkey::rds::RdsEndpoints::default(),
+                    pairs: Default::default(),
                 },
                 journal: Arc::new(journal.unwrap()),
                 events: Events::default(),

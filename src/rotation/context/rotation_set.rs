@@ -44,7 +44,7 @@ impl FromIterator<Rotation> for RotationSet {
 }
 
 /// The rotations of the active config, which a reload replaces. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ActiveRotations(Arc<ArcSwap<RotationSet>>);
 
 impl ActiveRotations {

@@ -1,0 +1,245 @@
+//! Records of pairs in the journal, and which of them still count.
+
+use chrono::{DateTime, Utc};
+
+use crate::journal::PairRecord;
+use crate::rotation::context::RunContext;
+use crate::rotation::error::RotationError;
+use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::ownership::survey::{is_of, read_pair, record, server, survey};
+use crate::rotation::observe::resolve::read_document;
+use twinkey_core::secret::document::Document;
+use twinkey_core::secret::{ExposeSecret, Sensitive};
+use twinkey_stores::{Selector, StoreError, stage};
+
+/// What a run records about its pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PairEvent {
+    /// The run ended without a success.
+    Seen,
+    Adopted,
+    Succeeded,
+}
+
+/// The journal's record of a pair.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownPair {
+    pub(super) record: PairRecord,
+    /// The journal has it.
+    pub(super) is_recorded: bool,
+}
+
+/// Records the pair of a run, if that is new. The journal is history: a failed write is logged only.
+pub(crate) async fn record_pair(
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+    event: PairEvent,
+    now: DateTime<Utc>,
+) {
+    let adopts = observation.adopts();
+    let Some(known) = &mut observation.pair_record else {
+        return;
+    };
+    let mut record = known.record.clone();
+    match event {
+        PairEvent::Seen => {}
+        PairEvent::Adopted => record.adopted = Some(now),
+        // A pair that was taken over belongs to the secret that took it last.
+        PairEvent::Succeeded if adopts => record.owned = Some(now),
+        PairEvent::Succeeded => record.owned = record.owned.or(Some(now)),
+    }
+    if known.is_recorded && record == known.record {
+        return;
+    }
+    match request.journal.record_pair(&record).await {
+        Ok(()) => {
+            known.record = record;
+            known.is_recorded = true;
+        }
+        Err(error) => {
+            tracing::warn!(rotation = %request.rotation.name, %error, "pair not recorded");
+        }
+    }
+}
+
+/// The journal's records of the pairs that have one of the two users, at this server.
+pub(super) struct PairRecords {
+    /// This secret's, or a new one.
+    pub own: PairRecord,
+    /// Those of other secrets.
+    others: Vec<PairRecord>,
+    /// Another rotation of the config that has the same secret.
+    pub duplicate: Option<PairRecord>,
+    /// The rotations of the config whose pair is not known.
+    pub unknown: Vec<String>,
+    /// The journal was read.
+    pub is_known: bool,
+    /// It has this rotation's record, with these users.
+    pub is_recorded: bool,
+}
+
+/// A record of another secret that still has the pair.
+pub(super) struct OtherSecret {
+    pub record: PairRecord,
+    /// The user in its AWSCURRENT; `None` if the secret cannot be read.
+    pub user: Option<String>,
+    /// Its AWSCURRENT is the standby.
+    pub is_login: bool,
+}
+
+impl PairRecords {
+    pub(super) async fn read(
+        context: &RunContext,
+        request: &RunRequest<'_>,
+        observation: &Observation,
+    ) -> Self {
+        let pair = &observation.resolved.pair;
+        let description = &observation.description;
+        let rotation = request.rotation;
+        let secret = if description.arn.is_empty() {
+            &rotation.secret
+        } else {
+            &description.arn
+        };
+        let server = server(&observation.master, &observation.resolved);
+        let unknown = survey(context, request, &server).await;
+        let mut records = Self {
+            own: record(rotation, secret, server, pair),
+            others: Vec::new(),
+            duplicate: None,
+            unknown,
+            is_known: false,
+            is_recorded: false,
+        };
+        let own = &mut records.own;
+        let read = request
+            .journal
+            .pairs(&own.server, [&pair.base, &pair.clone]);
+        let known = match read.await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(rotation = %own.rotation, %error, "records of pairs not read");
+                return records;
+            }
+        };
+        // A rotation that was renamed keeps its secret.
+        let (ours, others): (Vec<_>, Vec<_>) =
+            (known.into_iter()).partition(|record| record.secret == own.secret);
+        let same_pair = |record: &&PairRecord| record.base == own.base && record.clone == own.clone;
+        let ours: Vec<&PairRecord> = ours.iter().filter(same_pair).collect();
+        let rotations = context.pairs.rotations.get();
+        let in_config = |record: &&&PairRecord| {
+            let rotation = rotations.get(&record.rotation);
+            record.rotation != own.rotation && rotation.is_some_and(|r| is_of(r, record))
+        };
+        records.duplicate = ours.iter().find(in_config).copied().cloned();
+        let owned = ours.iter().filter_map(|record| record.owned).max();
+        let adopted = ours.iter().filter_map(|record| record.adopted).max();
+        records.is_recorded = ours.iter().any(|record| record.rotation == own.rotation);
+        (own.owned, own.adopted) = (owned, adopted);
+        records.others = others;
+        records.is_known = true;
+        records
+    }
+
+    /// The other secrets that still have the pair. A secret that was deleted, or has another user
+    /// now, has not.
+    pub(super) async fn live(
+        &self,
+        context: &RunContext,
+        observation: &Observation,
+        password: Option<&Sensitive>,
+    ) -> Vec<OtherSecret> {
+        let mut live = Vec::new();
+        for record in &self.others {
+            let (record, document) = match read_again(context, record).await {
+                Ok(read) => read,
+                Err(error) if self.is_gone(record, &error) => continue,
+                // It may have the pair.
+                Err(_) => {
+                    live.push(OtherSecret {
+                        record: record.clone(),
+                        user: None,
+                        is_login: false,
+                    });
+                    continue;
+                }
+            };
+            let user = &document.fields().username;
+            let has_pair = *user == record.base || *user == record.clone;
+            if !has_pair || record.server != self.own.server || !self.overlaps(&record) {
+                continue;
+            }
+            // If the standby has another password, the other secret does not sign in any more.
+            let works = password.is_none_or(|password| {
+                password.expose_secret() == document.password().expose_secret()
+            });
+            live.push(OtherSecret {
+                is_login: user == observation.resolved.pair.standby_user() && works,
+                user: Some(user.clone()),
+                record,
+            });
+        }
+        live
+    }
+
+    /// Whether the record has one of this pair's users.
+    fn overlaps(&self, record: &PairRecord) -> bool {
+        let own = [&self.own.base, &self.own.clone];
+        own.contains(&&record.base) || own.contains(&&record.clone)
+    }
+
+    /// Whether the secret has no user any more: it was deleted, or its value is no document.
+    fn is_gone(&self, record: &PairRecord, error: &RotationError) -> bool {
+        match error {
+            RotationError::Store { source, .. } => {
+                matches!(source, StoreError::NotFound { .. })
+                    && same_store(&record.secret, &self.own.secret)
+            }
+            RotationError::Document { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// A record with the users and the server that the secret names now, and its document.
+async fn read_again(
+    context: &RunContext,
+    known: &PairRecord,
+) -> Result<(PairRecord, Document), RotationError> {
+    let rotations = context.pairs.rotations.get();
+    let configured = rotations.get(&known.rotation).filter(|r| is_of(r, known));
+    let Some(rotation) = configured else {
+        let current = Selector::Stage(stage::CURRENT);
+        let read = read_document(&*context.store, "secret", &known.secret, current);
+        return Ok((known.clone(), read.await?.1));
+    };
+    let (mut record, document) = read_pair(context, rotation).await?;
+    if record.base == known.base && record.clone == known.clone {
+        (record.owned, record.adopted) = (known.owned, known.adopted);
+    }
+    Ok((record, document))
+}
+
+/// Whether two secrets are in one account and region: all of the ARN but the name is equal.
+fn same_store(one: &str, other: &str) -> bool {
+    let prefix = |secret: &str| {
+        secret
+            .rsplit_once(":secret:")
+            .map(|(prefix, _)| prefix.to_owned())
+    };
+    prefix(one) == prefix(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_store;
+
+    #[test]
+    fn secrets_of_one_account_and_region_are_in_one_store() {
+        let arn = |region, name| format!("arn:aws:secretsmanager:{region}:1:secret:{name}");
+        assert!(same_store(&arn("eu-west-1", "a"), &arn("eu-west-1", "b")));
+        assert!(!same_store(&arn("eu-west-1", "a"), &arn("us-east-1", "a")));
+        assert!(same_store("a", "b"));
+    }
+}
