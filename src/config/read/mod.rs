@@ -6,6 +6,7 @@ mod notify;
 mod redshift;
 mod references;
 mod rotation;
+mod secret_references;
 mod secrets;
 mod serve;
 mod server;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub(super) use references::Folder;
 pub(super) use server::server;
 
-use super::settings::{Limits, Rotation, Settings};
+use super::settings::{Limits, Rotation, SecretsBackend, Settings};
 use super::table::Table;
 use rotation::RawRotation;
 
@@ -42,7 +43,7 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
     };
     let limits = limits(root.table("limits", LIMITS_KEYS).as_ref());
     let notify = notify::notify(root, folder);
-    let rotations = rotations(root, folder);
+    let rotations = rotations(root, folder, secrets.as_ref());
     let hooks = hook::hooks(root, folder);
     Some(Settings {
         server: server?,
@@ -68,25 +69,42 @@ fn limits(table: Option<&Table<'_>>) -> Limits {
     }
 }
 
-fn rotations(root: &Table<'_>, folder: Folder<'_>) -> Vec<Rotation> {
+fn rotations(
+    root: &Table<'_>,
+    folder: Folder<'_>,
+    backend: Option<&SecretsBackend>,
+) -> Vec<Rotation> {
     let defaults = root
         .table("defaults", rotation::KEYS)
         .map(|table| RawRotation::defaults(&table, folder))
         .unwrap_or_default();
     let mut names = BTreeMap::new();
-    let mut secrets = BTreeMap::new();
+    let tables = root.tables("rotation", rotation::KEYS);
+    let raws: Vec<RawRotation> = tables
+        .iter()
+        .map(|table| RawRotation::rotation(table, folder))
+        .collect();
+    let written: Vec<Option<String>> = raws.iter().map(|raw| raw.secret.clone()).collect();
+    let duplicates = secret_references::duplicates(&written, backend);
     let mut rotations = Vec::new();
-    for (n, table) in root.tables("rotation", rotation::KEYS).iter().enumerate() {
-        let raw = RawRotation::rotation(table, folder);
-        let taken = |seen: &mut BTreeMap<String, usize>, text: &Option<String>| {
-            text.as_ref()
-                .and_then(|text| seen.insert(text.clone(), n + 1))
-        };
-        if let Some(other) = taken(&mut names, &raw.name) {
+    for (n, (raw, (table, duplicate))) in raws
+        .into_iter()
+        .zip(tables.iter().zip(duplicates))
+        .enumerate()
+    {
+        let name = raw.name.as_ref();
+        if let Some(other) = name.and_then(|name| names.insert(name.clone(), n + 1)) {
             table.error("name", format!("is already the name of rotation #{other}"));
         }
-        if let Some(other) = taken(&mut secrets, &raw.secret) {
-            table.error("secret", format!("is already rotated by rotation #{other}"));
+        if let Some(other) = duplicate {
+            let first = written.get(other).and_then(Option::as_ref);
+            let first = first.filter(|first| Some(*first) != raw.secret.as_ref());
+            let as_written = first.map_or_else(String::new, |text| format!(", as {text:?}"));
+            let number = other + 1;
+            table.error(
+                "secret",
+                format!("is already rotated by rotation #{number}{as_written}"),
+            );
         }
         rotations.extend(raw.validate(&defaults, table));
     }

@@ -1,0 +1,117 @@
+//! Secrets that several rotations name, also in different ways.
+//!
+//! # Failure modes
+//! - A name, the ARN and the partial ARN of one secret are in three rotations, which compete for its
+//!   pair. They are compared by name, region and account.
+//! - A name and an ARN mean secrets of two accounts. A config with ARNs of several accounts or
+//!   regions compares names with names only; the ARN that the store reports decides at the run.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::config::settings::SecretsBackend;
+use twinkey_core::aws::arn;
+use twinkey_core::aws::secret_id::{Location, names, same_secret};
+
+/// Region and account of the embedded store's ARNs.
+const LOCAL: Location<'static> = Location {
+    region: Some("local"),
+    account: Some("000000000000"),
+};
+
+/// The earlier of `secrets` that is the same secret, for each of them.
+pub(super) fn duplicates(
+    secrets: &[Option<String>],
+    backend: Option<&SecretsBackend>,
+) -> Vec<Option<usize>> {
+    let all = secrets.iter().flatten().map(String::as_str);
+    let regions: BTreeSet<&str> = all.clone().filter_map(arn::region).collect();
+    let accounts: BTreeSet<&str> = all.filter_map(arn::account).collect();
+    let configured = match backend {
+        Some(SecretsBackend::Aws { region, .. }) => Location {
+            region: region.as_deref(),
+            account: None,
+        },
+        Some(SecretsBackend::Local { .. }) => LOCAL,
+        None => Location::default(),
+    };
+    let is_known = (configured.account.is_some() || accounts.len() < 2)
+        && (configured.region.is_some() || regions.len() < 2);
+    let is_name = |secret: &str| arn::region(secret).is_none();
+    let is_same = |one: &str, other: &str| {
+        (is_known || is_name(one) == is_name(other)) && same_secret(one, other, configured)
+    };
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut found = Vec::with_capacity(secrets.len());
+    for (n, secret) in secrets.iter().enumerate() {
+        let Some(secret) = secret else {
+            found.push(None);
+            continue;
+        };
+        let earlier = names(secret).filter_map(|name| by_name.get(name)).flatten();
+        let same = earlier.copied().filter(|other| {
+            let other = secrets.get(*other).and_then(Option::as_ref);
+            other.is_some_and(|other| is_same(secret, other))
+        });
+        found.push(same.min());
+        for name in names(secret) {
+            by_name.entry(name).or_default().push(n);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aws(region: Option<&str>) -> SecretsBackend {
+        SecretsBackend::Aws {
+            region: region.map(str::to_owned),
+            endpoint_url: None,
+        }
+    }
+
+    fn texts(secrets: &[Option<&str>]) -> Vec<Option<String>> {
+        secrets.iter().map(|s| s.map(str::to_owned)).collect()
+    }
+
+    fn arn(place: &str, rest: &str) -> String {
+        format!("arn:aws:secretsmanager:{place}:secret:{rest}")
+    }
+
+    #[test]
+    fn three_ways_to_write_a_secret_are_one() {
+        let here = "eu-west-1:111122223333";
+        let (whole, partial) = (arn(here, "prod/db-a1B2c3"), arn(here, "prod/db"));
+        let secrets = texts(&[
+            Some("prod/db"),
+            None,
+            Some(&whole),
+            Some(&partial),
+            Some("prod/web"),
+        ]);
+        for region in [None, Some("eu-west-1")] {
+            let found = duplicates(&secrets, Some(&aws(region)));
+            assert_eq!(found, [None, None, Some(0), Some(0), None]);
+        }
+        let elsewhere = duplicates(&secrets, Some(&aws(Some("us-east-1"))));
+        assert_eq!(elsewhere, [None, None, None, Some(2), None]);
+        let local = arn("local:000000000000", "prod/db-a1B2c3");
+        let backend = SecretsBackend::Local {
+            path: "a".into(),
+            key_file: "b".into(),
+            serve: None,
+        };
+        let found = duplicates(&texts(&[Some(&local), Some("prod/db")]), Some(&backend));
+        assert_eq!(found, [None, Some(0)]);
+    }
+
+    #[test]
+    fn arns_of_two_accounts_leave_names_undecided() {
+        let one = arn("eu-west-1:111122223333", "prod/db-a1B2c3");
+        let two = arn("eu-west-1:444455556666", "prod/db-a1B2c3");
+        let secrets = texts(&[Some("prod/db"), Some(&one), Some(&two), Some("prod/db")]);
+        let found = duplicates(&secrets, Some(&aws(Some("eu-west-1"))));
+        assert_eq!(found, [None, None, None, Some(0)]);
+    }
+}
