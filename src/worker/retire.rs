@@ -23,13 +23,17 @@ use twinkey_core::telemetry::AUDIT;
 
 /// Interval of attempts to lock one user.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
+/// Interval of reads of the journal while a user is due and not locked.
+const RECHECK_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// The least time between two reads of the journal. Users that are due meanwhile are locked together.
+const MIN_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 
 /// Last attempts, and the earliest time of the next retirement.
 #[derive(Debug, Default)]
 pub(super) struct Retirements {
     tried: HashMap<String, DateTime<Utc>>,
-    /// No user is due before this time.
-    not_before: Option<DateTime<Utc>>,
+    /// The next read of the journal. No user is due before, unless an attempt to lock it failed.
+    next: Option<DateTime<Utc>>,
 }
 
 impl Retirements {
@@ -53,15 +57,15 @@ impl Retirements {
         true
     }
 
-    /// Whether a user can be due `now`. Before that the journal is not read.
-    pub(super) fn may_be_due(&self, now: DateTime<Utc>) -> bool {
-        self.not_before.is_none_or(|at| at <= now)
+    /// When a user can be due next; `None` without `retire_after`.
+    pub(super) fn next(&self) -> Option<DateTime<Utc>> {
+        self.next
     }
 
     /// Computes when the next user can be due, from the records of all rotations at `now`.
     ///
-    /// A flip after `now` is not due before the shortest `retire_after` passed. A user that is due
-    /// and not locked may be locked at any time.
+    /// A flip after `now` is not due before the shortest `retire_after` passed, so that no flip is
+    /// overlooked, by whichever worker or command it is made.
     pub(super) fn plan<'a>(
         &mut self,
         all: impl Iterator<Item = (&'a Rotation, &'a RotationRecord)>,
@@ -70,14 +74,26 @@ impl Retirements {
         let next = all.filter_map(|(rotation, memory)| {
             let flip_now = due(rotation, Some(now))?;
             let known = due(rotation, memory.last_flip).filter(|_| memory.retired.is_none());
+            let known = known.map(|at| {
+                if at <= now {
+                    now + RECHECK_INTERVAL
+                } else {
+                    at
+                }
+            });
             Some(known.map_or(flip_now, |at| at.min(flip_now)))
         });
-        self.not_before = next.min();
+        self.next = next.min().map(|at| at.max(now + MIN_INTERVAL));
     }
 
-    /// Resets the plan after a reload or a change of the clock.
-    pub(super) fn forget_plan(&mut self) {
-        self.not_before = None;
+    /// Reads the journal again at `at`, because this read failed.
+    pub(super) fn again(&mut self, now: DateTime<Utc>) {
+        self.next = Some(now + RECHECK_INTERVAL);
+    }
+
+    /// Resets the plan, because no rotation has `retire_after`.
+    pub(super) fn clear(&mut self) {
+        self.next = None;
     }
 }
 
@@ -164,29 +180,28 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_is_not_read_before_a_user_can_be_due() {
+    fn the_journal_is_read_when_the_next_user_can_be_due() {
         let (day, never) = (rotation("retire_after = \"24h\""), rotation(""));
         let mut retirements = Retirements::default();
-        assert!(retirements.may_be_due(at(0)), "no plan was made");
+        let mut next = |all: &[(&Rotation, &RotationRecord)], now| {
+            retirements.plan(all.iter().copied(), now);
+            retirements.next()
+        };
         let done = RotationRecord {
             retired: Some(at(1)),
             ..flipped()
         };
-        retirements.plan(
-            [(&day, &flipped()), (&never, &flipped())].into_iter(),
-            at(10),
-        );
-        assert!(!retirements.may_be_due(at(23)));
-        assert!(retirements.may_be_due(at(24)));
+        let both = [(&day, &flipped()), (&never, &flipped())];
+        assert_eq!(next(&both, at(10)), Some(at(24)));
         // A flip a moment later is due in a day.
-        retirements.plan([(&day, &done)].into_iter(), at(10));
-        assert!(!retirements.may_be_due(at(33)) && retirements.may_be_due(at(34)));
+        assert_eq!(next(&[(&day, &done)], at(10)), Some(at(34)));
         // A user that is due and not locked may be locked at any time.
-        retirements.plan([(&day, &flipped())].into_iter(), at(30));
-        assert!(retirements.may_be_due(at(30)));
-        retirements.plan([(&day, &done)].into_iter(), at(10));
-        retirements.forget_plan();
-        assert!(retirements.may_be_due(at(11)));
+        let recheck = at(30) + RECHECK_INTERVAL;
+        assert_eq!(next(&[(&day, &flipped())], at(30)), Some(recheck));
+        let at_once = rotation("retire_after = \"0s\"\nmin_interval = \"0s\"");
+        let soon = at(10) + MIN_INTERVAL;
+        assert_eq!(next(&[(&at_once, &done)], at(10)), Some(soon));
+        assert_eq!(next(&[(&never, &flipped())], at(10)), None);
     }
 
     #[test]

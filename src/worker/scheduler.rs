@@ -21,7 +21,7 @@ use crate::worker::window_queue::WindowQueue;
 pub const GRACE: Duration = Duration::from_secs(20);
 /// Delay of a wake-up that shows that the machine slept or the clock was set.
 const LATE_AFTER: TimeDelta = TimeDelta::seconds(5);
-/// Interval of housekeeping: ending runs whose worker exited, and locking retired users.
+/// Interval of housekeeping: ending runs whose worker exited.
 const HOUSEKEEPING_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 
 /// Command to the scheduler.
@@ -56,19 +56,17 @@ pub async fn schedule(
     let mut housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
     let mut set_back = Box::pin(clock.wait_for_rollback());
     loop {
-        let next = scheduler.queue.next();
-        let due = async {
-            match next {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+        let until = async |at: Option<DateTime<Utc>>| match at {
+            Some(at) => clock.sleep_until(at).await,
+            None => std::future::pending().await,
         };
         tokio::select! {
-            () = due => scheduler.start_due(clock.now()),
+        let (next, retirement) = (scheduler.queue.next(), scheduler.retirements.next());
+            () = until(next) => scheduler.start_due(clock.now()),
+            () = until(retirement) => scheduler.retire().await,
             () = clock.sleep_until(housekeeping) => {
                 housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
                 scheduler.sweep(clock.now() - HOUSEKEEPING_INTERVAL).await;
-                scheduler.retire().await;
             }
             () = &mut set_back => {
                 set_back = Box::pin(clock.wait_for_rollback());
@@ -176,7 +174,6 @@ impl Scheduler {
             }
         }
         self.record_missed(missed, now);
-        self.retirements.forget_plan();
         self.retire().await;
         self.state.set_armed();
         tracing::info!(
@@ -211,14 +208,14 @@ impl Scheduler {
     async fn retire(&mut self) {
         let rotations = self.state.rotations();
         let now = self.state.now();
-        if rotations.iter().all(|r| r.retire_after.is_none()) || !self.retirements.may_be_due(now) {
-            return;
+        if rotations.iter().all(|r| r.retire_after.is_none()) {
+            return self.retirements.clear();
         }
         let mut memory = match self.state.runner.rotator.journal.rotation_records().await {
             Ok(memory) => memory,
             Err(error) => {
                 tracing::warn!(%error, "retirements not checked");
-                return;
+                return self.retirements.again(now);
             }
         };
         let all = rotations.iter();
