@@ -163,6 +163,13 @@ async fn read_version(
     let version = match store.get(secret, Selector::Version(id)).await {
         Ok(version) => version,
         Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(StoreError::Binary { .. }) => {
+            return Ok(Some(VersionContent {
+                content: Content::Foreign,
+                document: None,
+                created: None,
+            }));
+        }
         Err(source) => return Err(request.store_error(source)),
     };
     let created = version.created;

@@ -295,12 +295,13 @@ async fn edits_of_the_secret_lose_no_standby() {
     edits_between_runs(MariadbEnvironment::on_mariadb(Setup::default()).await).await;
 }
 
-/// Stores bytes as AWSCURRENT, as a program that keeps another kind of value there does.
-async fn put_binary(env: &Environment) {
+/// Stores bytes under a label, as a program that keeps another kind of value there does.
+async fn put_binary(env: &Environment, label: &str) {
     let url = env.stand_in().url();
     let host = url.strip_prefix("http://").unwrap().trim_end_matches('/');
     let body = json!({
         "SecretId": SECRET, "SecretBinary": "AAEC", "ClientRequestToken": uuid::Uuid::new_v4(),
+        "VersionStages": [label],
     });
     let body = body.to_string();
     let now = SystemTime::from(Clock::system().now());
@@ -320,13 +321,23 @@ async fn a_binary_previous_version_loses_no_standby() {
     let env = Environment::open(Setup::default()).await;
     env.run_ok(&["rotate", "shop"]).await;
     let (current, _) = env.read(stage::CURRENT).await;
-    put_binary(&env).await;
+    put_binary(&env, stage::CURRENT).await;
     let message = env.fails(&["rotate", "shop"], 1, "secret_malformed").await;
     assert!(message.contains("SecretBinary"), "{message}");
     check_reports(&env, "shop", "secret_malformed").await;
     env.put(SECRET, &current).await;
     forget_journal(&env);
     env.run_ok(&["check", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binary_pending_version_is_a_conflict() {
+    let env = Environment::open(Setup::default()).await;
+    put_binary(&env, stage::PENDING).await;
+    check_reports(&env, "shop", "pending_conflict").await;
+    env.refuses(&["rotate", "shop"], "pending_conflict").await;
+    env.run_ok(&["repair", "shop", "--apply"]).await;
     env.run_ok(&["rotate", "shop"]).await;
 }
 
