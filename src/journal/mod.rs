@@ -136,6 +136,16 @@ pub struct SecretSummary {
     pub standby_user: String,
 }
 
+/// The secret of a rotation in a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotationSecret {
+    pub rotation: String,
+    /// As the config has it.
+    pub secret: String,
+    /// When a worker last had the rotation in its config.
+    pub configured: DateTime<Utc>,
+}
+
 /// The pair of users of a rotation, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairRecord {
@@ -313,16 +323,6 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError>;
 
-    /// Replaces the pair of a rotation.
-    ///
-    /// # Errors
-    /// [`JournalError`]
-    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError>;
-
-    /// Records when these rotations were first seen, unless an earlier time is recorded. A later
-    /// time comes from a clock that was ahead, and is replaced.
-    ///
-    /// # Errors
     /// The pairs of all rotations.
     ///
     /// # Errors
@@ -336,6 +336,39 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn pairs_seen(&self, pairs: &[PairRecord]) -> Result<(), JournalError>;
 
+    /// Replaces the pair of a rotation.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError>;
+
+    /// The secrets of all rotations that were in a config.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn rotation_secrets(&self) -> Result<Vec<RotationSecret>, JournalError>;
+
+    /// Records the names and secrets of the rotations in a config.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn record_secrets(
+        &self,
+        rotations: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError>;
+
+    /// Gives a rotation the pause, the last flip, the last success and the retirement of its former
+    /// name, which keeps its runs.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError>;
+
+    /// Records when these rotations were first seen, unless an earlier time is recorded. A later
+    /// time comes from a clock that was ahead, and is replaced.
+    ///
+    /// # Errors
     /// [`JournalError`]
     async fn first_seen(
         &self,

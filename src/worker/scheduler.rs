@@ -13,6 +13,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::schedule::Window;
 use crate::worker::catch_up::{WindowState, next_due, window_state};
+use crate::worker::renames::renamed;
 use crate::worker::retire::Retirements;
 use crate::worker::state::WorkerState;
 use crate::worker::window_queue::WindowQueue;
@@ -60,8 +61,8 @@ pub async fn schedule(
             Some(at) => clock.sleep_until(at).await,
             None => std::future::pending().await,
         };
-        tokio::select! {
         let (next, retirement) = (scheduler.queue.next(), scheduler.retirements.next());
+        tokio::select! {
             () = until(next) => scheduler.start_due(clock.now()),
             () = until(retirement) => scheduler.retire().await,
             () = clock.sleep_until(housekeeping) => {
@@ -149,6 +150,7 @@ impl Scheduler {
         let rotations = self.state.rotations();
         let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
         let journal = &self.state.runner.rotator.journal;
+        self.keep_records_of_renamed(now).await?;
         journal.first_seen(&names, now).await?;
         self.sweep(now).await;
         let memory = journal.rotation_records().await?;
@@ -183,6 +185,19 @@ impl Scheduler {
             "schedules armed"
         );
         Ok(())
+    }
+
+    /// Gives rotations that were renamed in the config the records of their former names.
+    async fn keep_records_of_renamed(&self, now: DateTime<Utc>) -> Result<(), RotationError> {
+        let rotations = self.state.rotations();
+        let journal = &self.state.runner.rotator.journal;
+        for (from, to) in renamed(&rotations, &journal.rotation_secrets().await?) {
+            journal.rename(&from, &to).await?;
+            tracing::warn!(rotation = %to, former = %from, "rotation renamed: its pause and its retirement are kept");
+        }
+        let secrets = |rotation: &Arc<Rotation>| (rotation.name.clone(), rotation.secret.clone());
+        let secrets: Vec<_> = rotations.iter().map(secrets).collect();
+        Ok(journal.record_secrets(&secrets, now).await?)
     }
 
     /// Ends runs whose worker exited, as of `at`.

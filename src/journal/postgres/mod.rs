@@ -22,6 +22,7 @@ mod finish;
 pub(super) mod host_slots;
 mod pairs;
 mod record;
+mod renames;
 mod rows;
 pub(super) mod store_quota;
 
@@ -40,7 +41,7 @@ use uuid::Uuid;
 use super::error::TransactionError;
 use super::{
     Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, PairRecord,
-    RotationRecord, Run, RunQuery, SecretSummary, SharedLimits,
+    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -293,7 +294,6 @@ impl Journal for PostgresJournal {
             .await
     }
 
-    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
     async fn all_pairs(&self) -> Result<Vec<PairRecord>, JournalError> {
         self.limited(pairs::all(&self.pool)).await
     }
@@ -302,7 +302,25 @@ impl Journal for PostgresJournal {
         self.limited(pairs::seen(&self.pool, pairs)).await
     }
 
+    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
         self.urgent(pairs::record(&self.urgent, pair)).await
+    }
+
+    async fn rotation_secrets(&self) -> Result<Vec<RotationSecret>, JournalError> {
+        self.limited(renames::secrets(&self.pool)).await
+    }
+
+    async fn record_secrets(
+        &self,
+        rotations: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        self.limited(renames::record(&self.pool, rotations, now))
+            .await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError> {
+        self.limited(renames::rename(&self.pool, from, to)).await
     }
 
     async fn first_seen(

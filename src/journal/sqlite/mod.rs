@@ -17,6 +17,7 @@ mod decode;
 mod finish;
 mod pairs;
 mod record;
+mod renames;
 mod rows;
 mod worker_lock;
 
@@ -35,7 +36,7 @@ use uuid::Uuid;
 use super::error::TransactionError;
 use super::{
     Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, PairRecord,
-    RotationRecord, Run, RunQuery, SecretSummary,
+    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -257,7 +258,6 @@ impl Journal for SqliteJournal {
             .map_err(|error| self.error(error))
     }
 
-    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
     async fn all_pairs(&self) -> Result<Vec<PairRecord>, JournalError> {
         let mut tx = self.read().await?;
         pairs::all(&mut tx).await.map_err(|error| self.error(error))
@@ -274,6 +274,7 @@ impl Journal for SqliteJournal {
         self.commit(tx).await
     }
 
+    async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
         let mut writer = self.writer().await?;
         let mut tx = self.write(&mut writer).await?;
         pairs::record(&mut tx, pair)
@@ -290,6 +291,35 @@ impl Journal for SqliteJournal {
             .map_err(|error| self.error(error))?;
         self.commit(tx).await?;
         Ok(ended)
+    }
+
+    async fn rotation_secrets(&self) -> Result<Vec<RotationSecret>, JournalError> {
+        let mut tx = self.read().await?;
+        renames::secrets(&mut tx)
+            .await
+            .map_err(|error| self.error(error))
+    }
+
+    async fn record_secrets(
+        &self,
+        rotations: &[(String, String)],
+        now: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        renames::record(&mut tx, rotations, now)
+            .await
+            .map_err(|error| self.error(error))?;
+        self.commit(tx).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        renames::rename(&mut tx, from, to)
+            .await
+            .map_err(|error| self.error(error))?;
+        self.commit(tx).await
     }
 
     async fn first_seen(

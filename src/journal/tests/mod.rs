@@ -74,6 +74,7 @@ on_every_journal! {
     fencing::each_abandoned_run_is_returned_to_one_worker,
     records::pairs_are_found_by_server_and_user,
     records::a_pair_that_was_seen_keeps_its_owner,
+    records::a_renamed_rotation_keeps_its_pause_and_flip,
     records::two_rotations_of_one_secret_are_independent,
     records::runs_are_listed_newest_first_by_filter_and_page,
     records::writes_about_a_missing_or_ended_run_fail,

@@ -286,3 +286,32 @@ pub async fn a_pair_that_was_seen_keeps_its_owner(journal: &dyn Journal) {
     assert_eq!(journal.all_pairs().await.unwrap(), [a, edited]);
     journal.pairs_seen(&[]).await.unwrap();
 }
+
+pub async fn a_renamed_rotation_keeps_its_pause_and_flip(journal: &dyn Journal) {
+    let named = |name: &str| (name.to_owned(), "orders/db".to_owned());
+    journal.record_secrets(&[named("a")], at(1)).await.unwrap();
+    journal.record_secrets(&[named("b")], at(2)).await.unwrap();
+    let known = journal.rotation_secrets().await.unwrap();
+    let known: Vec<_> = known.iter().map(|k| (&*k.rotation, k.configured)).collect();
+    assert_eq!(known, [("a", at(1)), ("b", at(2))]);
+
+    journal.set_paused("a", true).await.unwrap();
+    journal.flipped("a", at(5)).await.unwrap();
+    journal.retired("a", at(6)).await.unwrap();
+    journal.rename("a", "b").await.unwrap();
+    journal.rename("none", "b").await.unwrap();
+    let b = journal.rotation_record("b").await.unwrap().unwrap();
+    assert_eq!(
+        (b.paused, b.last_flip, b.retired),
+        (true, Some(at(5)), Some(at(6)))
+    );
+    assert_eq!(b.first_seen, None);
+    // A later flip under the new name counts more, and so does a pause.
+    journal.flipped("c", at(9)).await.unwrap();
+    journal.rename("b", "c").await.unwrap();
+    let c = journal.rotation_record("c").await.unwrap().unwrap();
+    assert_eq!(
+        (c.paused, c.last_flip, c.retired),
+        (true, Some(at(9)), None)
+    );
+}

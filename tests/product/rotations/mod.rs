@@ -4,5 +4,6 @@ mod admin_connections;
 mod end_sessions;
 mod other_tools;
 mod ownership;
+mod renamed;
 mod retire;
 mod three_in_a_row;
