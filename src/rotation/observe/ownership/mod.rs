@@ -113,7 +113,7 @@ pub(super) async fn set_ownership(
         }
     };
     let others = records
-        .live(context, observation, proved.password.as_ref())
+        .live(context, request, observation, proved.password.as_ref())
         .await;
     let login = others.iter().find(|other| other.is_login);
     let owner = others

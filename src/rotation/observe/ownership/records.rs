@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::config::settings::Rotation;
 use crate::journal::PairRecord;
 use crate::rotation::context::RunContext;
 use crate::rotation::error::RotationError;
@@ -10,6 +11,7 @@ use crate::rotation::observe::ownership::survey::{is_of, read_pair, record, serv
 use crate::rotation::observe::resolve::read_document;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::{ExposeSecret, Sensitive};
+use twinkey_engines::EngineKind;
 use twinkey_stores::{Selector, StoreError, stage};
 
 /// What a run records about its pair.
@@ -147,11 +149,21 @@ impl PairRecords {
     pub(super) async fn live(
         &self,
         context: &RunContext,
+        request: &RunRequest<'_>,
         observation: &Observation,
         password: Option<&Sensitive>,
     ) -> Vec<OtherSecret> {
+        let rotations = context.pairs.rotations.get();
         let mut live = Vec::new();
         for record in &self.others {
+            let other = rotations.get(&record.rotation);
+            let has_accounts = matches!(
+                observation.resolved.kind,
+                EngineKind::Mysql | EngineKind::Mariadb
+            );
+            if has_accounts && other.is_some_and(|other| other_accounts(request.rotation, other)) {
+                continue;
+            }
             let (record, document) = match read_again(context, record).await {
                 Ok(read) => read,
                 Err(error) if self.is_gone(record, &error) => continue,
@@ -221,6 +233,15 @@ async fn read_again(
     Ok((record, document))
 }
 
+/// Whether the rotations have different accounts of their users (`accounts`, MySQL and MariaDB).
+fn other_accounts(one: &Rotation, other: &Rotation) -> bool {
+    let hosts = |rotation: &'_ Rotation| rotation.options.mysql.accounts.clone();
+    hosts(one).zip(hosts(other)).is_some_and(|(one, other)| {
+        let mut one = one.iter();
+        one.all(|host| !other.iter().any(|known| known.eq_ignore_ascii_case(host)))
+    })
+}
+
 /// Whether two secrets are in one account and region: all of the ARN but the name is equal.
 fn same_store(one: &str, other: &str) -> bool {
     let prefix = |secret: &str| {
@@ -233,7 +254,17 @@ fn same_store(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::same_store;
+    use super::*;
+    use crate::config::testing::rotation;
+
+    #[test]
+    fn rotations_of_different_accounts_share_no_user() {
+        let with = |hosts| rotation(&format!("engine = \"mysql\"\naccounts = {hosts}"));
+        let (all, local) = (rotation(""), with("[\"localhost\"]"));
+        assert!(other_accounts(&local, &with("[\"%\", \"10.%\"]")));
+        assert!(!other_accounts(&local, &with("[\"%\", \"LOCALHOST\"]")));
+        assert!(!other_accounts(&local, &all) && !other_accounts(&all, &local));
+    }
 
     #[test]
     fn secrets_of_one_account_and_region_are_in_one_store() {
