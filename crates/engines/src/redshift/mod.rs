@@ -21,13 +21,15 @@ mod quote;
 mod sessions;
 mod signin;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
 use self::api::{
-    BatchStatement, DataApiClient, Failure, FailureKind, Login, Row, split_into_batches,
+    BATCH_LIMIT, BatchStatement, DataApiClient, Failure, FailureKind, Login, Row,
+    split_into_batches,
 };
+use self::catalog::facts::AdminRights;
 use self::connect::DatabaseAddress;
 use self::lock::Lease;
 use self::signin::{pg_probe, secret_probe};
@@ -149,9 +151,8 @@ impl Engine for Redshift {
             identity: self.identity(&address),
             address,
             user: String::new(),
-            superuser: false,
-            has_roles: false,
-            sees_all: false,
+            rights: AdminRights::default(),
+            applied: BTreeSet::new(),
             server: String::new(),
             numbers: BTreeMap::new(),
             leases: Vec::new(),
@@ -169,10 +170,9 @@ struct RedshiftAdmin {
     identity: Option<String>,
     /// Its user name on the server.
     user: String,
-    superuser: bool,
-    has_roles: bool,
-    /// Whether it can read all rows of svv_* views and all sessions.
-    sees_all: bool,
+    rights: AdminRights,
+    /// The REVOKE statements that it has run.
+    applied: BTreeSet<String>,
     server: String,
     /// User numbers of the pair, from the last inspection.
     numbers: BTreeMap<String, i64>,
@@ -186,30 +186,6 @@ impl RedshiftAdmin {
         self.leases.last()
     }
 
-    /// Runs queries in the secret's database and returns one list of rows for each.
-    async fn read(&self, statements: &[BatchStatement]) -> Result<Vec<Vec<Row>>, EngineError> {
-        self.read_in(&self.address.database, statements).await
-    }
-
-    async fn read_in(
-        &self,
-        database: &str,
-        statements: &[BatchStatement],
-    ) -> Result<Vec<Vec<Row>>, EngineError> {
-        let explain = |failed| {
-            let what = format!("inspecting {database:?}");
-            self.address.explain(&what, statements, failed)
-        };
-        let finished = self.client.query(&self.login, database, statements).await;
-        let finished = finished.map_err(explain)?;
-        let mut all = Vec::new();
-        for statement in 0..statements.len() {
-            let rows = self.client.rows(&finished, statement).await;
-            all.push(rows.map_err(explain)?);
-        }
-        Ok(all)
-    }
-
     /// Runs statements in the secret's database without the fence of the pair's lock.
     async fn execute(&self, statements: &[BatchStatement]) -> Result<(), Failure> {
         let database = &self.address.database;
@@ -219,7 +195,10 @@ impl RedshiftAdmin {
     /// Runs the statements that take a lease, and returns the row of the lock's holder.
     async fn take_lease(&self, statements: &[BatchStatement]) -> Result<Option<Row>, Failure> {
         let database = &self.address.database;
-        let taken = self.client.query(&self.login, database, statements).await?;
+        let taken = self
+            .client
+            .query(&self.login, database, statements, BATCH_LIMIT)
+            .await?;
         let rows = self.client.rows(&taken, statements.len() - 1).await?;
         Ok(rows.into_iter().next())
     }
@@ -233,7 +212,7 @@ impl Admin for RedshiftAdmin {
 
     async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {
         // An admin without privileges needs no lock: the inspection reports what it lacks.
-        if !self.superuser && !self.has_roles {
+        if !self.rights.superuser && self.rights.roles.is_empty() {
             return Ok(PairLock::Taken);
         }
         let lease = Lease {
@@ -286,7 +265,10 @@ impl Admin for RedshiftAdmin {
             self.address
                 .explain("reading the pair's lock", &statements, failed)
         };
-        let read = self.client.query(&self.login, database, &statements).await;
+        let read = self
+            .client
+            .query(&self.login, database, &statements, BATCH_LIMIT)
+            .await;
         let found = match read {
             Ok(finished) => self.client.rows(&finished, 0).await.map_err(explain)?,
             // Before the first run there is no table.
@@ -307,9 +289,8 @@ impl Admin for RedshiftAdmin {
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
-        let facts = inspect::facts(self, request.pair).await?;
-        self.sees_all = facts.sees_all;
         let pair = request.pair;
+        let facts = inspect::facts(self, pair, request.thorough).await?;
         let users = [
             (pair.active_user(), &facts.active),
             (pair.standby_user(), &facts.standby),
@@ -318,11 +299,19 @@ impl Admin for RedshiftAdmin {
         self.numbers = found
             .filter_map(|(name, user)| Some((name.to_owned(), user.as_ref()?.id)))
             .collect();
-        Ok(plan::plan(&facts, request.pair))
+        let mut inspection = plan::plan(&facts, pair);
+        inspect::explain_what_stayed(self, pair, &mut inspection.differences).await?;
+        Ok(inspection)
     }
 
     async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {
-        apply::apply(self, changes).await
+        apply::apply(self, changes).await?;
+        let revoked = changes
+            .iter()
+            .filter(|change| change.shown.starts_with("REVOKE "));
+        self.applied
+            .extend(revoked.map(|change| change.shown.clone()));
+        Ok(())
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
@@ -331,7 +320,7 @@ impl Admin for RedshiftAdmin {
 
     /// Only a superuser may end the sessions of another user.
     async fn cannot_end_sessions(&mut self, user: &str) -> Result<Vec<Finding>, EngineError> {
-        if self.superuser {
+        if self.rights.superuser {
             return Ok(Vec::new());
         }
         Ok(vec![Finding::lacks(

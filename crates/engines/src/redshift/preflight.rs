@@ -1,4 +1,4 @@
-//! Findings about the pair, and privileges that the admin lacks. Pure.
+//! Findings about the pair. Pure; `catalog/rights.rs` lists the rights that the admin lacks.
 
 use std::collections::BTreeSet;
 
@@ -12,32 +12,23 @@ use twinkey_core::secret::pair::Pair;
 /// Reasons to refuse a rotation, warnings and notes.
 pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     let mut all = refusals(facts, pair);
-    if !facts.sees_all {
-        all.push(Finding {
-            code: Some(Code::PrivilegesDiffer),
-            ..Finding::new(
-                Severity::Warning,
-                format!(
-                    "the admin {:?} cannot read all rows of the svv_* views: privileges that it cannot read are not copied",
-                    facts.master
-                ),
-                Some(format!(
-                    "ALTER USER {} SYSLOG ACCESS UNRESTRICTED, or give it a role with ACCESS SYSTEM TABLE",
-                    ident(&facts.master)
-                )),
-            )
-        });
-    }
-    if !facts.superuser && facts.has_roles {
+    if !facts.admin.superuser {
         all.push(Finding::new(
             Severity::Warning,
             format!(
-                "the admin {:?} is no superuser: missing privileges of its roles show only when a statement is refused",
+                "the admin {:?} is no superuser: it may only change what its rights permit, and it may not disable the password of a retired user",
                 facts.master
             ),
-            Some("use a superuser, because only a superuser may set default privileges of other users".into()),
+            Some(format!("ALTER USER {} CREATEUSER", ident(&facts.master))),
         ));
     }
+    all.extend(facts.unanswered.iter().map(|what| {
+        Finding::new(
+            Severity::Warning,
+            format!("{what}: the two users are not compared by it"),
+            Some("compare the two users manually, and grant what is missing to both".into()),
+        )
+    }));
     let users = facts
         .databases
         .iter()
@@ -138,18 +129,4 @@ fn refusals(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         ));
     }
     all
-}
-
-/// Privileges that the admin lacks for the changes.
-pub(super) fn missing(facts: &Facts) -> Vec<Finding> {
-    if facts.superuser || facts.has_roles {
-        return Vec::new();
-    }
-    vec![Finding::lacks(
-        format!(
-            "the admin {:?} is no superuser and has no role: it may neither create users nor grant privileges of others",
-            facts.master
-        ),
-        format!("ALTER USER {} CREATEUSER", ident(&facts.master)),
-    )]
 }

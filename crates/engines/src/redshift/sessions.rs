@@ -29,7 +29,7 @@ pub(super) async fn of_user(
     admin: &RedshiftAdmin,
     user: &str,
 ) -> Result<Option<Vec<Session>>, EngineError> {
-    if !admin.sees_all {
+    if !admin.rights.reads_all_relations() {
         return Ok(None);
     }
     let Some(number) = number(admin, user).await? else {

@@ -4,7 +4,8 @@
 //! - The API throttles calls or limits concurrent statements. Such calls are retried with a
 //!   back-off for longer than the API's quotas can last.
 //! - A response is lost. The call is retried a few times with the same token.
-//! - A statement hangs. It is cancelled after [`BATCH_LIMIT`], and its transaction with it.
+//! - A statement hangs. It is cancelled after [`BATCH_LIMIT`], or after [`READ_LIMIT`] if it only
+//!   reads, and its transaction with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,12 +27,14 @@ use super::batch::{BatchStatement, client_token};
 use super::failure::{
     ErrorAction, Failure, FailureKind, classify_error, classify_message, without_digest,
 };
-use super::rows::Row;
+use super::rows::{Row, Table};
 use crate::RedshiftTarget;
 use twinkey_core::secret::ExposeSecret;
 
 /// Time limit of a batch. A slower batch is waiting for a lock of the application.
 pub(in crate::redshift) const BATCH_LIMIT: Duration = Duration::from_secs(60);
+/// Time limit of a batch that only reads the catalog. The views expand every grant of a database.
+pub(in crate::redshift) const READ_LIMIT: Duration = Duration::from_secs(300);
 /// Time limit for the retries of one throttled call.
 const THROTTLING_LIMIT: Duration = Duration::from_secs(90);
 /// Maximum number of retries of one unanswered call.
@@ -101,9 +104,10 @@ impl DataApiClient {
         login: &Login,
         database: &str,
         statements: &[BatchStatement],
+        limit: Duration,
     ) -> Result<FinishedBatch, Failure> {
         let (id, _) = self.submit(login, database, statements, None).await?;
-        let ended = self.wait_for_end(&id).await?;
+        let ended = self.wait_for_end(&id, limit).await?;
         finished_batch(&ended, statements)
     }
 
@@ -119,7 +123,7 @@ impl DataApiClient {
         if finished {
             return Ok(());
         }
-        let ended = self.wait_for_end(&id).await?;
+        let ended = self.wait_for_end(&id, BATCH_LIMIT).await?;
         finished_batch(&ended, statements).map(drop)
     }
 
@@ -129,9 +133,18 @@ impl DataApiClient {
         batch: &FinishedBatch,
         statement: usize,
     ) -> Result<Vec<Row>, Failure> {
-        let mut rows = Vec::new();
+        Ok(self.table(batch, statement).await?.rows)
+    }
+
+    /// All pages of the rows of one statement in a batch, with the names of the columns.
+    pub(in crate::redshift) async fn table(
+        &self,
+        batch: &FinishedBatch,
+        statement: usize,
+    ) -> Result<Table, Failure> {
+        let mut table = Table::default();
         let Some((id, true)) = batch.parts.get(statement) else {
-            return Ok(rows);
+            return Ok(table);
         };
         let mut page = None;
         loop {
@@ -140,10 +153,16 @@ impl DataApiClient {
                 call.set_next_token(page.clone()).send()
             };
             let response = with_retries(call).await?;
-            rows.extend(response.records.iter().map(|record| Row::new(record)));
+            if table.columns.is_empty() {
+                let columns = response.column_metadata().iter();
+                let names = columns.map(|column| column.name().unwrap_or_default().to_owned());
+                table.columns = names.collect();
+            }
+            let rows = response.records.iter().map(|record| Row::new(record));
+            table.rows.extend(rows);
             page = response.next_token.filter(|token| !token.is_empty());
             if page.is_none() {
-                return Ok(rows);
+                return Ok(table);
             }
         }
     }
@@ -194,7 +213,11 @@ impl DataApiClient {
     }
 
     /// Polls a statement until it ends, and cancels it after the time limit.
-    async fn wait_for_end(&self, id: &str) -> Result<DescribeStatementOutput, Failure> {
+    async fn wait_for_end(
+        &self,
+        id: &str,
+        limit: Duration,
+    ) -> Result<DescribeStatementOutput, Failure> {
         let started = Instant::now();
         let mut delays = POLL_BACKOFF.delays();
         loop {
@@ -207,11 +230,11 @@ impl DataApiClient {
                 Some(StatusString::Finished | StatusString::Failed | StatusString::Aborted) => {
                     return Ok(status);
                 }
-                _ if started.elapsed() < BATCH_LIMIT => sleep(delays.next_delay()).await,
+                _ if started.elapsed() < limit => sleep(delays.next_delay()).await,
                 _ => {
                     // The result does not matter: the statement may have just ended.
                     let _ = self.sdk.cancel_statement().id(id).send().await;
-                    let limit = BATCH_LIMIT.as_secs();
+                    let limit = limit.as_secs();
                     return Err(Failure::new(
                         FailureKind::Busy,
                         format!("the batch was cancelled after {limit} seconds"),

@@ -31,6 +31,20 @@ pub(in crate::redshift) enum FailureKind {
     Other,
 }
 
+impl FailureKind {
+    /// Whether the server answered and refused the statement for a lasting reason.
+    pub(in crate::redshift) const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::Permission
+                | Self::NoDatabase
+                | Self::NoRelation
+                | Self::DivisionByZero
+                | Self::Other
+        )
+    }
+}
+
 /// A failed call or statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::redshift) struct Failure {
@@ -124,7 +138,14 @@ pub(in crate::redshift) fn classify_message(message: &str) -> FailureKind {
         FailureKind::NoSecret
     } else if has(&[
         "serializable isolation violation",
+        // The words are in the detail, which the API may omit.
+        "error: 1023",
+        "error: 1020",
+        "error: 1018",
         "could not serialize",
+        // Two ALTER DEFAULT PRIVILEGES at once.
+        "duplicate key violates unique constraint",
+        "duplicate key value violates unique constraint",
         "deadlock",
         "lock timeout",
         "could not obtain lock",
@@ -137,6 +158,8 @@ pub(in crate::redshift) fn classify_message(message: &str) -> FailureKind {
         "connection limit",
     ]) {
         FailureKind::Busy
+    } else if lower.contains("not authorized to perform") {
+        FailureKind::Denied
     } else if has(&["division by zero", "divide by zero"]) {
         FailureKind::DivisionByZero
     } else if has(&[
@@ -257,6 +280,19 @@ mod tests {
             (
                 "ERROR: 1023 Serializable isolation violation on table",
                 FailureKind::Busy,
+            ),
+            ("ERROR: 1023", FailureKind::Busy),
+            (
+                "ERROR: 1018\n  Detail: Relation does not exist",
+                FailureKind::Busy,
+            ),
+            (
+                "ERROR: duplicate key violates unique constraint \"pg_defacl_oid_index\"",
+                FailureKind::Busy,
+            ),
+            (
+                "User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: redshift:GetClusterCredentials",
+                FailureKind::Denied,
             ),
             (
                 "ERROR: permission denied for relation t",

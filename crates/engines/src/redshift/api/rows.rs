@@ -26,6 +26,13 @@ pub(in crate::redshift) struct UnexpectedColumn {
     pub expected: &'static str,
 }
 
+/// Rows with the names of their columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct Table {
+    pub columns: Vec<String>,
+    pub rows: Vec<Row>,
+}
+
 impl Row {
     pub(in crate::redshift) fn new(fields: &[Field]) -> Self {
         Self(fields.iter().map(Cell::new).collect())

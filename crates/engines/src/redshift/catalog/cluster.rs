@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::database;
 use super::facts::{DatabaseFacts, DigestForm, Facts, Limits, User};
 use super::grants::{Object, is_words};
-use super::queries::{CLUSTER_QUERIES, SEPARATOR};
+use super::queries::SEPARATOR;
 use crate::redshift::api::{Row, UnexpectedColumn};
 use crate::redshift::quote::is_setting_name;
 use twinkey_core::secret::pair::Pair;
@@ -13,22 +13,31 @@ use twinkey_core::secret::pair::Pair;
 /// Databases of Redshift itself, without application objects.
 const SYSTEM_DATABASES: [&str; 4] = ["template0", "template1", "padb_harvest", "sys:internal"];
 
+/// The cluster's databases beside the secret's own.
+#[derive(Debug, Default)]
+pub(in crate::redshift) struct OtherDatabases {
+    pub local: Vec<String>,
+    /// Created from datashares.
+    pub shared: Vec<String>,
+}
+
 /// Reads the results of [`super::queries::cluster_queries`] into `facts`, and privileges on
-/// databases into `own`. Returns the names of the cluster's other databases.
+/// databases into `own`.
 pub(in crate::redshift) fn read(
     facts: &mut Facts,
     own: &mut DatabaseFacts,
     results: &[Vec<Row>],
     pair: &Pair,
-) -> Result<Vec<String>, UnexpectedColumn> {
+) -> Result<OtherDatabases, UnexpectedColumn> {
     users(facts, results, pair)?;
     database_privileges(own, results, pair)?;
-    superuser_results(facts, results, pair)?;
-    let mut others = Vec::new();
+    let mut others = OtherDatabases::default();
     for row in &results[4] {
         let name = row.text(0)?;
-        if name != facts.database && !SYSTEM_DATABASES.contains(&&*name) {
-            others.push(name);
+        if row.text(1)?.trim() == "shared" {
+            others.shared.push(name);
+        } else if name != facts.database && !SYSTEM_DATABASES.contains(&&*name) {
+            others.local.push(name);
         }
     }
     Ok(others)
@@ -40,9 +49,7 @@ fn users(facts: &mut Facts, results: &[Vec<Row>], pair: &Pair) -> Result<(), Une
             id: row.number(1)?.unwrap_or_default(),
             createdb: row.boolean(2)?,
             superuser: row.boolean(3)?,
-            valid_until: row
-                .optional_text(4)?
-                .filter(|until| until.trim() != "infinity"),
+            valid_until: row.optional_text(4)?.filter(|until| is_time(until)),
             settings: settings(&row.optional_text(5)?.unwrap_or_default()),
             ..User::default()
         };
@@ -98,13 +105,18 @@ fn database_privileges(
     Ok(())
 }
 
-/// Results of the queries that only a superuser can run; absent for other admins.
-fn superuser_results(
+/// Whether a `valuntil`, which is an abstime, is a time and no word.
+fn is_time(until: &str) -> bool {
+    !matches!(until.trim(), "infinity" | "invalid")
+}
+
+/// Reads the forms of the stored passwords.
+pub(in crate::redshift) fn read_password_forms(
     facts: &mut Facts,
-    results: &[Vec<Row>],
+    rows: &[Row],
     pair: &Pair,
 ) -> Result<(), UnexpectedColumn> {
-    for row in results.get(CLUSTER_QUERIES).into_iter().flatten() {
+    for row in rows {
         if let Some(user) = side(facts, &row.text(0)?, pair) {
             user.digest_form = match row.optional_text(1)?.as_deref() {
                 Some("sha256") => Some(DigestForm::Sha256),
@@ -113,7 +125,16 @@ fn superuser_results(
             };
         }
     }
-    for row in results.iter().skip(CLUSTER_QUERIES + 1).flatten() {
+    Ok(())
+}
+
+/// Reads grants that all databases share and twinkey cannot copy.
+pub(in crate::redshift) fn read_uncopied(
+    facts: &mut Facts,
+    rows: &[Row],
+    pair: &Pair,
+) -> Result<(), UnexpectedColumn> {
+    for row in rows {
         if let Some(user) = side(facts, &row.text(0)?, pair) {
             user.uncopied.insert(row.text(1)?);
         }
@@ -140,6 +161,14 @@ fn settings(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_no_end_of_a_password() {
+        assert!(is_time("2099-01-02 03:04:05+00"));
+        for word in ["infinity", "invalid "] {
+            assert!(!is_time(word), "{word}");
+        }
+    }
 
     #[test]
     fn settings_are_split_at_the_separator_only() {

@@ -14,15 +14,43 @@ pub(in crate::redshift) struct Facts {
     pub database: String,
     /// The admin's user name on the server.
     pub master: String,
-    pub superuser: bool,
-    /// Whether the admin has a role, which may replace a superuser's privileges.
-    pub has_roles: bool,
-    /// Whether the admin can read all rows of svv_* views.
-    pub sees_all: bool,
+    pub admin: AdminRights,
+    /// What the server refused to show, as text with the reason.
+    pub unanswered: Vec<String>,
     pub active: Option<User>,
     pub standby: Option<User>,
     /// The secret's database first.
     pub databases: Vec<DatabaseFacts>,
+}
+
+/// Rights of the admin. Those of a superuser are not read, because it may do everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct AdminRights {
+    pub superuser: bool,
+    /// Its own roles, each with its ADMIN OPTION.
+    pub roles: BTreeMap<String, bool>,
+    /// System privileges of its roles, and of the roles that these have.
+    pub system: BTreeSet<String>,
+    /// SYSLOG ACCESS UNRESTRICTED.
+    pub syslog: bool,
+    /// Own objects and privileges, by database.
+    pub databases: BTreeMap<String, UserPrivileges>,
+}
+
+impl AdminRights {
+    pub(in crate::redshift) fn has_system(&self, privilege: &str) -> bool {
+        self.superuser || self.system.contains(privilege)
+    }
+
+    /// Whether it reads all rows of svv_relation_privileges and of the history of sessions.
+    pub(in crate::redshift) fn reads_all_relations(&self) -> bool {
+        self.superuser || self.syslog
+    }
+
+    /// Whether it reads all rows of the other svv_* views.
+    pub(in crate::redshift) fn reads_all_views(&self) -> bool {
+        self.has_system("ACCESS SYSTEM TABLE")
+    }
 }
 
 /// One user, with what all databases share.

@@ -123,9 +123,10 @@ impl Object {
         match self {
             Self::Database(_) => (&["CREATE", "TEMP"], &[]),
             Self::Schema(_) => (&["CREATE", "USAGE"], &[]),
+            Self::Relation { .. } if view => (&["SELECT", "DROP"], &[]),
             Self::Relation { .. } => (
                 &["SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "DROP"],
-                if view { &[] } else { UNDOCUMENTED_ON_TABLES },
+                UNDOCUMENTED_ON_TABLES,
             ),
             Self::Function { .. } | Self::Procedure { .. } | Self::Model { .. } => {
                 (&["EXECUTE"], &[])
@@ -149,6 +150,12 @@ impl Object {
             _ => return None,
         };
         Some(format!("ALTER {what} OWNER TO {}", ident(to)))
+    }
+
+    /// `ON TABLE "s"."t"`
+    pub(in crate::redshift) fn shown(&self) -> String {
+        let (on, _) = self.on_clause();
+        format!("{on} {}", self.name()).trim().to_owned()
     }
 
     fn name(&self) -> String {

@@ -8,3 +8,5 @@ pub(in crate::redshift) mod diff;
 pub(in crate::redshift) mod facts;
 pub(in crate::redshift) mod grants;
 pub(in crate::redshift) mod queries;
+pub(in crate::redshift) mod rights;
+pub(in crate::redshift) mod shown;

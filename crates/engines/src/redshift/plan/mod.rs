@@ -11,7 +11,7 @@
 //!   secret's database and the password last.
 
 use super::catalog::facts::{DigestForm, Facts};
-use super::catalog::{account, defaults, diff};
+use super::catalog::{account, defaults, diff, rights};
 use super::preflight;
 use super::quote::ident;
 use crate::{Change, ChangeKind, Inspection, PasswordForm, StandbyAccess, Statement};
@@ -34,7 +34,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         // A user has one password, so that a sign-in is sufficient.
         holds_password: None,
         findings: preflight::findings(facts, pair),
-        missing: preflight::missing(facts),
+        missing: rights::missing(facts, pair),
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 
 use crate::Severity;
 use crate::redshift::catalog::defaults::{DefaultPrivilege, Grantee, NewObjects, ObjectKind};
-use crate::redshift::catalog::facts::{DatabaseFacts, Limits, User};
+use crate::redshift::catalog::facts::{AdminRights, DatabaseFacts, Limits, User};
 use crate::redshift::catalog::grants::Object;
 use twinkey_core::code::Code;
 
@@ -32,8 +32,10 @@ fn facts() -> Facts {
         server: "Redshift 1.0".into(),
         database: "dev".into(),
         master: "admin".into(),
-        superuser: true,
-        sees_all: true,
+        admin: AdminRights {
+            superuser: true,
+            ..AdminRights::default()
+        },
         active: Some(user()),
         databases: vec![database("dev"), database("other")],
         ..Facts::default()
@@ -114,14 +116,25 @@ fn superusers_and_the_admin_itself_are_refused() {
 #[test]
 fn an_admin_without_privileges_is_reported() {
     let mut facts = facts();
-    (facts.superuser, facts.sees_all) = (false, false);
+    facts.admin.superuser = false;
     let inspection = plan(&facts, &pair());
     let warning = &inspection.findings[0];
     assert_eq!(warning.severity, Severity::Warning);
-    assert!(warning.what.contains("cannot read all rows"));
+    assert!(warning.what.contains("is no superuser"));
+    assert_eq!(inspection.missing.len(), 1);
     assert_eq!(inspection.missing[0].code, Some(Code::PrivilegesMissing));
-    facts.has_roles = true;
-    assert_eq!(plan(&facts, &pair()).missing, []);
+}
+
+#[test]
+fn what_the_server_refuses_to_show_is_a_finding() {
+    let mut facts = facts();
+    facts
+        .unanswered
+        .push("the server refused to show masking policies".into());
+    let findings = plan(&facts, &pair()).findings;
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].severity, Severity::Warning);
+    assert!(findings[0].what.contains("masking policies"));
 }
 
 #[test]

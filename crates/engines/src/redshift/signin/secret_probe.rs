@@ -19,8 +19,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::redshift::api::{
-    BatchStatement, CALL_BACKOFF, DataApiClient, ErrorAction, Failure, FailureKind, Login,
-    VISIBILITY_BACKOFF, classify_error,
+    BATCH_LIMIT, BatchStatement, CALL_BACKOFF, DataApiClient, ErrorAction, Failure, FailureKind,
+    Login, VISIBILITY_BACKOFF, classify_error,
 };
 use crate::redshift::connect::DatabaseAddress;
 use crate::{Credentials, EngineError, RedshiftTarget};
@@ -118,7 +118,7 @@ async fn first_cell(
     for (at, statements) in batches.iter().enumerate() {
         let failed = |failed| (Some(at), failed);
         let finished = data
-            .query(&login, &address.database, statements)
+            .query(&login, &address.database, statements, BATCH_LIMIT)
             .await
             .map_err(failed)?;
         if at == 0 {

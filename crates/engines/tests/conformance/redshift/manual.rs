@@ -1,12 +1,259 @@
 //! Rules of Redshift's manual that PostgreSQL does not have.
 
-use super::Server;
+use twinkey_engines::{Admin, InspectRequest, Inspection, Severity, TlsMode};
+
 use super::copies::rows;
-use crate::case::Case;
+use super::{Server, run};
+use crate::case::{Case, all_changes, refusal, rendered};
 use twinkey_testkit::aws::redshift::HOME;
 
 pub async fn all(server: &Server) {
     names_in_upper_case_are_kept(server).await;
+    a_model_is_granted_in_place_of_its_function(server).await;
+    open_temporary_tables_are_ignored(server).await;
+    a_grant_of_a_third_user_is_named(server).await;
+    one_privilege_of_two_grantors_is_one(server).await;
+    grants_in_a_shared_database_are_compared(server).await;
+    refused_queries_are_reported(server).await;
+    an_invalid_end_of_a_password_is_none(server).await;
+    views_take_select_and_drop_only(server).await;
+    reserved_roles_receive_no_grants(server).await;
+}
+
+/// Runs PostgreSQL's SQL as the superuser in one session.
+async fn raw(server: &Server, statements: &[&str]) {
+    let mut root = server.stand_in.redshift().root(HOME).await.unwrap();
+    for sql in statements {
+        run(&mut root, sql).await;
+    }
+}
+
+async fn inspect(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
+    let request = InspectRequest {
+        pair: &case.pair,
+        password: None,
+        current: None,
+        tls: TlsMode::Require,
+        thorough: true,
+    };
+    admin.inspect(&request).await.unwrap()
+}
+
+async fn a_model_is_granted_in_place_of_its_function(server: &Server) {
+    let mut case = Case::new(server, "modeler").await;
+    let create = format!(
+        "SELECT pg_stand_in.create_model('own_model', '{}', 'predict')",
+        case.namespace
+    );
+    raw(server, &["SET SESSION AUTHORIZATION modeler", &create]).await;
+    server.dba(HOME, &["GRANT CREATE MODEL TO modeler"]).await;
+    case.rotate().await;
+    let model = "SELECT model_name, privilege_type FROM svv_ml_model_privileges WHERE identity_name = 'modeler_clone'";
+    assert_eq!(rows(server, HOME, model).await, ["(own_model,EXECUTE)"]);
+    let language =
+        "SELECT language_name FROM svv_language_privileges WHERE identity_name = 'modeler_clone'";
+    assert_eq!(rows(server, HOME, language).await, ["(mlfunc)"]);
+    case.rotate().await;
+}
+
+async fn open_temporary_tables_are_ignored(server: &Server) {
+    let mut case = Case::new(server, "temporary").await;
+    case.rotate().await;
+    let mut app = server.connect_as(HOME, &case.current).await;
+    run(&mut app, "CREATE TEMP TABLE scratch (n int)").await;
+    let granted = "SELECT DISTINCT relation_name FROM svv_relation_privileges WHERE relation_name = 'scratch' AND identity_name = 'temporary'";
+    assert_eq!(
+        rows(server, HOME, granted).await,
+        ["(scratch)"],
+        "by a default privilege"
+    );
+    case.rotate().await;
+}
+
+/// A REVOKE takes only what its own user granted.
+async fn a_grant_of_a_third_user_is_named(server: &Server) {
+    let mut case = Case::new(server, "third").await;
+    case.rotate().await;
+    let table = format!("{}.whole", case.namespace);
+    server
+        .dba(
+            HOME,
+            &[
+                "CREATE USER lender PASSWORD DISABLE",
+                &format!("GRANT USAGE ON SCHEMA {} TO lender", case.namespace),
+                &format!("GRANT SELECT ON {table} TO lender WITH GRANT OPTION"),
+            ],
+        )
+        .await;
+    raw(
+        server,
+        &[
+            "SET SESSION AUTHORIZATION lender",
+            &format!("GRANT SELECT ON {table} TO third"),
+        ],
+    )
+    .await;
+    let mut admin = case.admin().await;
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+    let changes = all_changes(&inspect(admin.as_mut(), &case).await);
+    let next = case.next();
+    admin
+        .apply(&rendered(&changes, &next.password))
+        .await
+        .unwrap();
+    let after = inspect(admin.as_mut(), &case).await;
+    assert_eq!(after.differences.len(), 1, "{:#?}", after.differences);
+    let why = &after.differences[0].why;
+    let fix = format!(
+        "SET SESSION AUTHORIZATION \"lender\"; {}; RESET SESSION AUTHORIZATION",
+        after.differences[0].statement
+    );
+    assert!(why.contains(&fix), "{why}");
+    admin.close().await;
+    raw(server, &fix.split("; ").collect::<Vec<_>>()).await;
+    assert_eq!(case.differences().await, [""; 0]);
+}
+
+async fn one_privilege_of_two_grantors_is_one(server: &Server) {
+    let mut case = Case::new(server, "twice").await;
+    let table = format!("{}.whole", case.namespace);
+    server
+        .dba(
+            HOME,
+            &[
+                "CREATE USER second PASSWORD DISABLE",
+                &format!("GRANT USAGE ON SCHEMA {} TO second", case.namespace),
+                &format!("GRANT SELECT, INSERT ON {table} TO second WITH GRANT OPTION"),
+                &format!("GRANT SELECT ON {table} TO twice WITH GRANT OPTION"),
+            ],
+        )
+        .await;
+    raw(
+        server,
+        &[
+            "SET SESSION AUTHORIZATION second",
+            &format!("GRANT SELECT, INSERT ON {table} TO twice"),
+            "RESET SESSION AUTHORIZATION",
+            &format!("GRANT INSERT ON {table} TO twice WITH GRANT OPTION"),
+        ],
+    )
+    .await;
+    case.rotate().await;
+    let held = "SELECT privilege_type, admin_option FROM svv_relation_privileges WHERE identity_name = 'twice_clone' AND relation_name = 'whole'";
+    assert_eq!(rows(server, HOME, held).await, ["(INSERT,t)", "(SELECT,t)"]);
+}
+
+async fn grants_in_a_shared_database_are_compared(server: &Server) {
+    let mut case = Case::new(server, "sharer").await;
+    case.rotate().await;
+    let share = |user: &str| {
+        format!(
+            "INSERT INTO pg_stand_in.shared VALUES ('sales', 'public', 'orders', 'SELECT', '{user}')"
+        )
+    };
+    raw(server, &[&share("sharer")]).await;
+    server
+        .dba(HOME, &["GRANT USAGE ON DATABASE sales TO sharer"])
+        .await;
+    let seen = case.inspect().await;
+    let refused = refusal(&seen).expect("the standby has no grant there");
+    let what = "SELECT on the table \"public\".\"orders\" of the shared database \"sales\"";
+    assert!(refused.what.contains(what), "{}", refused.what);
+    raw(server, &[&share("sharer_clone")]).await;
+    case.rotate().await;
+    raw(server, &["DELETE FROM pg_stand_in.shared"]).await;
+}
+
+async fn refused_queries_are_reported(server: &Server) {
+    let mut case = Case::new(server, "refused").await;
+    for (view, what) in [
+        (
+            "svv_rls_attached_policy",
+            Some("row-level security policies"),
+        ),
+        ("svv_attached_masking_policy", Some("masking policies")),
+        ("svv_ml_model_info", Some("models")),
+        ("pg_shadow", None),
+    ] {
+        // In the batch, and alone.
+        let reason = format!("permission denied for relation {view}");
+        server.stand_in.redshift().fail(view, 2, &reason);
+        let seen = case.inspect().await;
+        assert_eq!(refusal(&seen), None);
+        let said: Vec<&str> = seen.findings.iter().map(|f| &*f.what).collect();
+        match what {
+            Some(what) => {
+                assert_eq!(seen.findings[0].severity, Severity::Warning);
+                assert!(
+                    said[0].contains(what) && said[0].contains(&reason),
+                    "{said:#?}"
+                );
+            }
+            None => assert_eq!(said, [""; 0]),
+        }
+        assert!(!seen.differences.is_empty());
+    }
+    case.rotate().await;
+}
+
+/// `valuntil` is an abstime, which has the value `invalid`.
+async fn an_invalid_end_of_a_password_is_none(server: &Server) {
+    let mut case = Case::new(server, "ended").await;
+    raw(
+        server,
+        &["SELECT pg_stand_in.note('ended', '{\"valuntil\": \"invalid\"}')"],
+    )
+    .await;
+    case.rotate().await;
+}
+
+async fn views_take_select_and_drop_only(server: &Server) {
+    let mut case = Case::new(server, "viewer").await;
+    let place = case.namespace.clone();
+    let mut app = server.connect_as(HOME, &case.current).await;
+    run(
+        &mut app,
+        &format!("CREATE VIEW {place}.own_view AS SELECT 1 AS n"),
+    )
+    .await;
+    server
+        .dba(
+            HOME,
+            &[
+                &format!("CREATE VIEW {place}.given AS SELECT 1 AS n"),
+                &format!("GRANT ALL ON {place}.given TO viewer"),
+            ],
+        )
+        .await;
+    case.rotate().await;
+    let held = |view: &str| {
+        format!(
+            "SELECT privilege_type FROM svv_relation_privileges WHERE identity_name = 'viewer_clone' AND relation_name = '{view}'"
+        )
+    };
+    assert_eq!(
+        rows(server, HOME, &held("own_view")).await,
+        ["(DROP)", "(SELECT)"]
+    );
+    assert_eq!(
+        rows(server, HOME, &held("given")).await,
+        ["(DROP)", "(SELECT)"]
+    );
+    case.rotate().await;
+}
+
+async fn reserved_roles_receive_no_grants(server: &Server) {
+    let mut case = Case::new(server, "producer").await;
+    raw(
+        server,
+        &[
+            "CREATE ROLE \"ds:share\" NOLOGIN",
+            "COMMENT ON ROLE \"ds:share\" IS '{\"kind\": \"role\"}'",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE producer GRANT SELECT ON TABLES TO \"ds:share\"",
+        ],
+    )
+    .await;
+    case.rotate().await;
 }
 
 /// Names in quotes are folded to lower case while `enable_case_sensitive_identifier` is off.
@@ -39,7 +286,7 @@ async fn names_in_upper_case_are_kept(server: &Server) {
     // A table of the clone changes its owner while the clone is the standby.
     let create = format!("CREATE TABLE \"{place}_Mixed\".\"Made\" (n int)");
     let mut app = server.connect_as(HOME, &case.current).await;
-    super::run(&mut app, &create).await;
+    run(&mut app, &create).await;
     case.rotate().await;
     case.rotate().await;
     let owner = format!(

@@ -5,7 +5,7 @@
 //! - Limits that the admin may not read look like absent limits. They are not compared, and
 //!   `preflight.rs` reports it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, Limits, User};
 use crate::postgres::list_elements;
@@ -36,6 +36,19 @@ pub(in crate::redshift) fn changes(facts: &Facts, pair: &Pair) -> Vec<Change> {
     }
     settings(active, standby, &user, &mut all);
     all
+}
+
+/// The roles that are granted to the standby or revoked from it.
+pub(in crate::redshift) fn changed_roles(facts: &Facts) -> BTreeSet<String> {
+    let nothing = BTreeMap::new();
+    let of = |user: &Option<User>| {
+        let user = user.as_ref();
+        user.map_or_else(|| nothing.clone(), |user| user.roles.clone())
+    };
+    let (wanted, has) = (of(&facts.active), of(&facts.standby));
+    let differs = |role: &&String| wanted.get(*role) != has.get(*role);
+    let all = wanted.keys().chain(has.keys());
+    all.filter(differs).cloned().collect()
 }
 
 fn groups(active: &User, standby: &User, user: &str, all: &mut Vec<Change>) {

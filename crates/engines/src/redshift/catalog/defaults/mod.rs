@@ -106,6 +106,11 @@ impl Grantee {
         }
     }
 
+    /// Whether it is a role of Redshift itself: of a datashare, or defined by the system.
+    pub(in crate::redshift) fn is_reserved(&self) -> bool {
+        matches!(self, Self::Role(name) if name.starts_with("ds:") || name.starts_with("sys:"))
+    }
+
     fn text(&self) -> String {
         match self {
             Self::User(name) => ident(name),
@@ -124,7 +129,9 @@ pub(in crate::redshift) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Ve
     for row in rows {
         has.entry((row.on.clone(), row.grantee.clone()))
             .or_default()
-            .insert(row.privilege.clone(), row.option);
+            .entry(row.privilege.clone())
+            .and_modify(|option| *option |= row.option)
+            .or_insert(row.option);
     }
     let (between, others): (Entries, Entries) = has.into_iter().partition(|((on, to), _)| {
         is_of_pair(&on.owner, pair) && matches!(to, Grantee::User(name) if is_of_pair(name, pair))

@@ -34,12 +34,7 @@ struct GrantChanges {
 
 /// The changes in one database, in order.
 pub(in crate::redshift) fn changes(facts: &DatabaseFacts, pair: &Pair) -> Vec<Change> {
-    let handed_over: BTreeMap<&Object, bool> = if pair.active == PairMember::Base {
-        let owned = facts.standby.owned.iter();
-        owned.map(|(object, view)| (object, *view)).collect()
-    } else {
-        BTreeMap::new()
-    };
+    let handed_over = handed_over(facts, pair);
     let mut all: Vec<Change> = handed_over
         .keys()
         .filter_map(|object| object.change_owner_statement(&pair.base))
@@ -86,6 +81,44 @@ pub(in crate::redshift) fn changes(facts: &DatabaseFacts, pair: &Pair) -> Vec<Ch
         "the active user owns it",
     );
     all
+}
+
+/// Objects of the clone, the standby, that the base user is to own. A model cannot change its owner.
+fn handed_over<'a>(facts: &'a DatabaseFacts, pair: &Pair) -> BTreeMap<&'a Object, bool> {
+    if pair.active != PairMember::Base {
+        return BTreeMap::new();
+    }
+    let owned = facts.standby.owned.iter();
+    owned
+        .filter(|(object, _)| object.change_owner_statement(&pair.base).is_some())
+        .map(|(object, view)| (object, *view))
+        .collect()
+}
+
+/// The privileges that the changes in one database grant or revoke, by object.
+pub(in crate::redshift) fn changed_privileges(
+    facts: &DatabaseFacts,
+    pair: &Pair,
+) -> BTreeMap<Object, BTreeSet<String>> {
+    let changes = grant_changes(facts, &handed_over(facts, pair));
+    let mut all: BTreeMap<Object, BTreeSet<String>> = BTreeMap::new();
+    for of_kind in [
+        changes.revoke,
+        changes.revoke_option,
+        changes.grant,
+        changes.grant_with_option,
+        changes.grant_owned,
+    ] {
+        for (object, privileges) in of_kind {
+            all.entry(object).or_default().extend(privileges);
+        }
+    }
+    all
+}
+
+/// The objects that change their owner.
+pub(in crate::redshift) fn changed_owners(facts: &DatabaseFacts, pair: &Pair) -> usize {
+    handed_over(facts, pair).len()
 }
 
 fn grant_changes(facts: &DatabaseFacts, handed_over: &BTreeMap<&Object, bool>) -> GrantChanges {

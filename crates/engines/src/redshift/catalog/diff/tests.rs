@@ -115,6 +115,30 @@ fn the_standby_has_all_privileges_on_the_active_users_objects() {
 }
 
 #[test]
+fn only_select_and_drop_are_granted_on_views() {
+    let mut active = UserPrivileges::default();
+    active.owned.insert(relation("v"), true);
+    assert_eq!(
+        texts(active, UserPrivileges::default(), "app"),
+        ["GRANT SELECT, DROP ON TABLE \"s\".\"v\" TO \"app_clone\" WITH GRANT OPTION"]
+    );
+}
+
+#[test]
+fn a_model_is_granted_and_keeps_its_owner() {
+    let model = Object::Model {
+        schema: "s".into(),
+        name: "m".into(),
+    };
+    let owner = rights(&[], &[model]);
+    assert_eq!(
+        texts(owner.clone(), UserPrivileges::default(), "app"),
+        ["GRANT EXECUTE ON MODEL \"s\".\"m\" TO \"app_clone\" WITH GRANT OPTION"]
+    );
+    assert_eq!(texts(UserPrivileges::default(), owner, "app"), [""; 0]);
+}
+
+#[test]
 fn objects_of_the_clone_change_owner_while_it_is_the_standby() {
     let standby = rights(&[], &[relation("t")]);
     let changed = texts(UserPrivileges::default(), standby.clone(), "app");

@@ -81,7 +81,7 @@ END $$;
 -- Every user may change its own password unless it is disabled; only a superuser enables it.
 CREATE FUNCTION pg_stand_in.alters_password(who text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    IF who = session_user AND NOT pg_stand_in.is_superuser(who) AND NOT EXISTS (
+    IF NOT pg_stand_in.is_superuser(session_user) AND NOT EXISTS (
         SELECT FROM pg_stand_in.identities WHERE name = who AND note ->> 'password' IS NOT NULL
     ) THEN
         RAISE insufficient_privilege USING MESSAGE = 'must be superuser to enable a password';
@@ -93,6 +93,9 @@ END $$;
 
 CREATE FUNCTION pg_stand_in.disables(who text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    IF NOT pg_stand_in.is_superuser(session_user) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'must be superuser to disable a password';
+    END IF;
     IF pg_stand_in.is_superuser(who) THEN
         RAISE invalid_parameter_value USING MESSAGE = 'Cannot disable the password of a superuser';
     END IF;
@@ -118,14 +121,18 @@ BEGIN
     END IF;
 END $$;
 
--- svv_* show everything to superusers and to holders of SYSLOG ACCESS UNRESTRICTED or ACCESS SYSTEM TABLE.
-CREATE FUNCTION pg_stand_in.sees_all() RETURNS boolean
+-- Superusers and holders of SYSLOG ACCESS UNRESTRICTED see all rows of svv_relation_privileges and of the user's tables.
+CREATE FUNCTION pg_stand_in.sees_log() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER AS $$
-    SELECT pg_stand_in.has('ACCESS SYSTEM TABLE') OR EXISTS (
+    SELECT pg_stand_in.is_superuser(session_user) OR EXISTS (
         SELECT FROM pg_stand_in.identities
         WHERE name = session_user AND note ->> 'syslog' = 'UNRESTRICTED'
     )
 $$;
+
+-- Superusers and holders of ACCESS SYSTEM TABLE see all rows of the other svv_* views.
+CREATE FUNCTION pg_stand_in.sees_all() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER AS $$ SELECT pg_stand_in.has('ACCESS SYSTEM TABLE') $$;
 
 -- Other users see their own rows and those of their groups and roles.
 CREATE FUNCTION pg_stand_in.sees(identity oid) RETURNS boolean
@@ -150,10 +157,56 @@ CREATE TABLE pg_stand_in.models (
 );
 GRANT SELECT ON pg_stand_in.models TO PUBLIC;
 
-CREATE FUNCTION pg_stand_in.create_model(name text, schema text) RETURNS void
-LANGUAGE sql SECURITY DEFINER AS $$
-    INSERT INTO pg_stand_in.models SELECT name, schema, oid FROM pg_authid WHERE rolname = session_user
-$$;
+-- A model and its function, which has a language of its own and belongs to the model.
+CREATE FUNCTION pg_stand_in.create_model(name text, schema text, function text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO pg_stand_in.models SELECT name, schema, oid FROM pg_authid WHERE rolname = session_user;
+    IF function <> '' THEN
+        EXECUTE format('CREATE FUNCTION %I.%I(int) RETURNS int LANGUAGE mlfunc AS $f$ $f$', schema, function);
+        EXECUTE format('ALTER FUNCTION %I.%I(int) OWNER TO %I', schema, function, session_user);
+    END IF;
+END $$;
+
+-- A model's function can neither be granted nor change its owner: that is done to the model.
+CREATE FUNCTION pg_stand_in.is_no_model_function(routine text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE lanname = 'mlfunc' AND p.oid = routine::regprocedure) THEN
+        RAISE feature_not_supported USING MESSAGE = 'Cannot grant or revoke privileges on an ML function directly';
+    END IF;
+END $$;
+
+-- Views take SELECT and DROP only, unless ALL is granted.
+CREATE FUNCTION pg_stand_in.is_no_view(relation text, privilege text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class WHERE oid = relation::regclass AND relkind IN ('v', 'm')) THEN
+        RAISE feature_not_supported USING MESSAGE = format('%s cannot be granted on the view %s', privilege, relation);
+    END IF;
+END $$;
+
+-- A database from a datashare with permissions, and the objects in it that are granted.
+CREATE TABLE pg_stand_in.shared (
+    database text NOT NULL,
+    schema text NOT NULL,
+    object text NOT NULL,
+    privilege text NOT NULL,
+    grantee text NOT NULL
+);
+GRANT SELECT ON pg_stand_in.shared TO PUBLIC;
+
+-- Row-level security and masking policies that are attached to users.
+CREATE TABLE pg_stand_in.policies (kind text NOT NULL, policy text NOT NULL, schema text NOT NULL, relation text NOT NULL, grantee text NOT NULL);
+GRANT SELECT ON pg_stand_in.policies TO PUBLIC;
+
+-- SHOW GRANTS FOR a user is for superusers and for that user.
+CREATE FUNCTION pg_stand_in.shows(who text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_stand_in.expects('user', who);
+    IF NOT pg_stand_in.is_superuser(session_user) AND who <> session_user THEN
+        RAISE insufficient_privilege USING MESSAGE = format('permission denied to show grants of user "%s"', who);
+    END IF;
+    RETURN true;
+END $$;
 
 CREATE FUNCTION pg_stand_in.owner_of(class text, object text) RETURNS oid
 LANGUAGE sql STABLE SECURITY DEFINER AS $$
@@ -200,6 +253,7 @@ $$ SELECT 'PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.
 CREATE FUNCTION pg_stand_in.python() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler';
 CREATE TRUSTED LANGUAGE plpythonu HANDLER pg_stand_in.python;
 REVOKE USAGE ON LANGUAGE plpythonu FROM PUBLIC;
+CREATE LANGUAGE mlfunc HANDLER pg_stand_in.python;
 
 -- By default all users have CREATE and USAGE on the schema public.
 GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC;

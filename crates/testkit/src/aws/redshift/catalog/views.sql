@@ -9,12 +9,13 @@ CREATE VIEW pg_catalog.svv_user_info AS
         coalesce((note ->> 'timeout')::int, 0) AS session_timeout,
         NULL::text AS external_user_id
     FROM pg_stand_in.identities JOIN pg_authid ON oid = id
-    WHERE kind = 'user' AND ((SELECT pg_stand_in.sees_all()) OR name = session_user);
+    WHERE kind = 'user' AND ((SELECT pg_stand_in.sees_all()) OR (SELECT pg_stand_in.sees_log()) OR name = session_user);
 
--- What PostgreSQL's own columns are called stays; Redshift's usecatupd comes last.
-CREATE OR REPLACE VIEW pg_catalog.pg_user AS
+-- What PostgreSQL's own columns are called stays; Redshift's usecatupd comes last. valuntil is an abstime, which can be invalid.
+DROP VIEW pg_catalog.pg_user;
+CREATE VIEW pg_catalog.pg_user AS
     SELECT rolname AS usename, oid AS usesysid, rolcreatedb AS usecreatedb, rolsuper AS usesuper,
-        false AS userepl, false AS usebypassrls, '********'::text AS passwd, rolvaliduntil AS valuntil,
+        false AS userepl, false AS usebypassrls, '********'::text AS passwd, coalesce(note ->> 'valuntil', rolvaliduntil::text) AS valuntil,
         CASE WHEN s.setconfig IS NOT NULL THEN
             ARRAY(SELECT regexp_replace(one, '^redshift\.', '') FROM unnest(s.setconfig) one) END AS useconfig, oid = 10 AS usecatupd
     FROM pg_authid JOIN pg_stand_in.identities ON id = oid
@@ -99,7 +100,8 @@ CREATE VIEW pg_stand_in.seen AS
         kind AS identity_type, is_grantable AS admin_option
     FROM pg_stand_in.granted JOIN pg_stand_in.identities ON id = grantee
     WHERE coalesce(schema, '') NOT IN ('pg_stand_in', 'pg_catalog', 'information_schema', 'pg_toast')
-        AND ((SELECT pg_stand_in.sees_all()) OR pg_stand_in.sees(id));
+        AND (CASE class WHEN 'table' THEN (SELECT pg_stand_in.sees_log()) ELSE (SELECT pg_stand_in.sees_all()) END
+            OR pg_stand_in.sees(id));
 
 CREATE VIEW pg_catalog.svv_database_privileges AS
     SELECT object AS database_name, privilege_type, identity_id, identity_name, identity_type, admin_option,
@@ -128,12 +130,34 @@ CREATE VIEW pg_catalog.svv_function_privileges AS
 
 CREATE VIEW pg_catalog.svv_language_privileges AS
     SELECT object AS language_name, privilege_type, identity_id, identity_name, identity_type, admin_option
-    FROM pg_stand_in.seen WHERE class = 'language';
+    FROM pg_stand_in.seen WHERE class = 'language'
+    UNION ALL
+    SELECT 'mlfunc', 'USAGE', identity_id, identity_name, identity_type, admin_option
+    FROM pg_stand_in.seen WHERE privilege_type = 'CREATE MODEL';
 
 CREATE VIEW pg_catalog.svv_ml_model_privileges AS
     SELECT schema AS namespace_name, object AS model_name, CASE WHEN class = 'model' THEN 1 END AS model_version,
         privilege_type, identity_id, identity_name, identity_type, admin_option
-    FROM pg_stand_in.seen WHERE class = 'model' OR privilege_type = 'CREATE MODEL';
+    FROM pg_stand_in.seen WHERE class = 'model';
+
+CREATE VIEW pg_catalog.svv_ml_model_info AS
+    SELECT current_database()::char(128) AS database_name, schema::char(128) AS schema_name, name_::char(128) AS user_name,
+        m.name::char(128) AS model_name, 'CREATED'::char(20) AS life_cycle, 1 AS is_refreshable, 'Model is Ready'::char(128) AS model_state
+    FROM pg_stand_in.models m
+    JOIN LATERAL (SELECT i.name AS name_ FROM pg_stand_in.identities i WHERE i.id = m.owner) owner ON true
+    WHERE pg_stand_in.is_superuser(session_user) OR name_ = session_user;
+
+-- The rows of SHOW GRANTS.
+CREATE VIEW pg_stand_in.shown AS
+    SELECT current_database()::text AS database_name, schema AS schema_name, object AS object_name, upper(class) AS object_type,
+        privilege_type, g.id::int AS identity_id, g.name AS identity_name, g.kind AS identity_type, is_grantable AS admin_option,
+        upper(class) AS privilege_scope, o.name AS grantor_name
+    FROM pg_stand_in.granted JOIN pg_stand_in.identities g ON g.id = grantee LEFT JOIN pg_stand_in.identities o ON o.id = grantor
+    WHERE class IN ('database', 'schema', 'table', 'function')
+    UNION ALL
+    SELECT database, schema, object, 'TABLE', privilege, id::int, name, kind, false, 'TABLE', 'postgres'
+    FROM pg_stand_in.shared JOIN pg_stand_in.identities ON name = grantee AND kind = 'user';
+GRANT SELECT ON pg_stand_in.shown TO PUBLIC;
 
 -- PostgreSQL's sequences stand for Redshift's procedures: it keeps both kinds of routines as one.
 CREATE VIEW pg_catalog.svv_default_privileges AS
@@ -155,7 +179,9 @@ CREATE VIEW pg_catalog.svv_redshift_databases AS
     SELECT datname::text AS database_name, datdba::int AS database_owner, 'local'::text AS database_type,
         array_to_string(datacl, ',') AS database_acl, ''::text AS database_options,
         'Snapshot Isolation'::text AS database_isolation_level
-    FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres';
+    FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'
+    UNION ALL
+    SELECT DISTINCT database, 10, 'shared', '', '', 'Snapshot Isolation' FROM pg_stand_in.shared;
 
 CREATE VIEW pg_catalog.pg_proc_info AS
     SELECT oid AS prooid, proname, pronamespace, proowner, prolang, prokind, pronargs, proargtypes, prosrc, proacl
@@ -169,7 +195,7 @@ CREATE VIEW pg_catalog.stv_sessions AS
     FROM pg_stat_activity
     JOIN pg_stand_in.identities
         ON id::text = CASE WHEN application_name LIKE 'data api: %' THEN substr(application_name, 11) ELSE usesysid::text END
-    WHERE backend_type = 'client backend' AND ((SELECT pg_stand_in.sees_all()) OR name = session_user);
+    WHERE backend_type = 'client backend';
 
 -- The sessions of now: none is remembered.
 CREATE VIEW pg_catalog.sys_session_history AS
@@ -179,7 +205,7 @@ CREATE VIEW pg_catalog.sys_session_history AS
     FROM pg_stat_activity
     JOIN pg_stand_in.identities
         ON id::text = CASE WHEN application_name LIKE 'data api: %' THEN substr(application_name, 11) ELSE usesysid::text END
-    WHERE backend_type = 'client backend' AND ((SELECT pg_stand_in.sees_all()) OR name = session_user);
+    WHERE backend_type = 'client backend' AND ((SELECT pg_stand_in.sees_log()) OR name = session_user);
 
 -- Of what PostgreSQL has nothing, there is none.
 CREATE VIEW pg_catalog.svv_datashare_privileges AS
@@ -189,13 +215,13 @@ CREATE VIEW pg_catalog.svv_iam_privileges AS
     SELECT ''::text AS iam_arn, ''::text AS command_type, 0 AS identity_id, ''::text AS identity_name,
         ''::text AS identity_type WHERE false;
 CREATE VIEW pg_catalog.svv_rls_attached_policy AS
-    SELECT ''::text AS relschema, ''::text AS relname, ''::text AS relkind, ''::text AS polname,
-        ''::text AS grantor, ''::text AS grantee, ''::text AS granteekind, false AS is_pol_on,
-        false AS is_rls_on, ''::text AS rls_conjunction_type WHERE false;
+    SELECT schema AS relschema, relation AS relname, 'r'::text AS relkind, policy AS polname,
+        'awsuser'::text AS grantor, grantee, 'user'::text AS granteekind, true AS is_pol_on,
+        true AS is_rls_on, 'and'::text AS rls_conjunction_type FROM pg_stand_in.policies WHERE kind = 'rls';
 CREATE VIEW pg_catalog.svv_attached_masking_policy AS
-    SELECT ''::text AS policy_name, ''::text AS schema_name, ''::text AS table_name, ''::text AS table_type,
-        ''::text AS grantor, ''::text AS grantee, ''::text AS grantee_type, 0 AS priority,
-        ''::text AS input_columns, ''::text AS output_columns WHERE false;
+    SELECT policy AS policy_name, schema AS schema_name, relation AS table_name, 'table'::text AS table_type,
+        'awsuser'::text AS grantor, grantee, 'user'::text AS grantee_type, 0 AS priority,
+        ''::text AS input_columns, ''::text AS output_columns FROM pg_stand_in.policies WHERE kind = 'masking';
 
 DO $$
 DECLARE

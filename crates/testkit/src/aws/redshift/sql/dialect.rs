@@ -51,6 +51,10 @@ pub fn check(all: &[Token]) -> Result<(), String> {
             .find(|(_, words)| words.split_whitespace().any(|w| w == word));
         let called = matches!(all.get(at + 1), Some(Token::Symbol(open)) if open == "(");
         let cast = at > 0 && matches!(&all[at - 1], Token::Symbol(cast) if cast == "::");
+        // A schema of temporary tables exists for its own session only.
+        if word.starts_with("pg_temp_") {
+            return Err(format!("schema \"{word}\" does not exist"));
+        }
         match unknown {
             Some(("relation", _)) => return Err(format!("relation \"{word}\" does not exist")),
             Some(("schema", _)) => return Err(format!("schema \"{word}\" does not exist")),

@@ -39,6 +39,11 @@ pub fn grantee(cursor: &mut Cursor<'_>) -> Result<Grantee, String> {
     } else {
         ("user", cursor.user()?)
     };
+    if kind == "role" && name.starts_with("ds:") {
+        return Err(format!(
+            "Granting permissions to reserved role {name} is not supported"
+        ));
+    }
     let error = cursor.error();
     let with_option = cursor.eat("with grant option") || cursor.eat("with admin option");
     if with_option && kind != "user" {

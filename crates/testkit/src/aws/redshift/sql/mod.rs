@@ -109,6 +109,7 @@ pub fn translate(
         "drop" => drop_it(&all, &mut cursor),
         "grant" => grant::grant(&mut cursor).map(Into::into),
         "revoke" => grant::revoke(&mut cursor).map(Into::into),
+        "show" if cursor.eat("grants for") => show_grants(&mut cursor),
         "select" | "with" | "show" => Ok(Translated {
             has_rows: true,
             ..plain(&filled(&all, parameters)?)
@@ -128,6 +129,28 @@ pub fn translate(
         "lock" | "truncate" | "reset" | "comment" | "analyze" => Ok(plain(&all)),
         _ => Err(Cursor::new(&all).error()),
     }
+}
+
+/// `SHOW GRANTS FOR user [FROM DATABASE database] [LIMIT rows]`.
+fn show_grants(cursor: &mut Cursor<'_>) -> Result<Translated, String> {
+    let user = literal(&cursor.user()?);
+    let database = if cursor.eat("from database") {
+        literal(&cursor.name()?)
+    } else {
+        "current_database()".into()
+    };
+    if cursor.eat("limit") {
+        cursor.number()?;
+    }
+    cursor.end()?;
+    let rows = Step::user(format!(
+        "SELECT * FROM pg_stand_in.shown WHERE (SELECT pg_stand_in.shows({user})) \
+         AND identity_type = 'user' AND identity_name = {user} AND database_name = {database}"
+    ));
+    Ok(Translated {
+        has_rows: true,
+        ..vec![rows].into()
+    })
 }
 
 /// The statement unchanged, except for user names after OWNER TO.

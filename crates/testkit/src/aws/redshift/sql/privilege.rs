@@ -96,7 +96,8 @@ const CLASSES: [Class; 9] = [
     Class {
         keywords: "database",
         postgres: &["CREATE", "TEMP", "TEMPORARY"],
-        own: &["ALTER"],
+        // USAGE is for databases of datashares.
+        own: &["ALTER", "USAGE"],
         class: "database",
     },
     Class {
@@ -204,7 +205,7 @@ impl Objects {
             .map(String::as_str)
             .filter(|name| class.postgres.contains(name))
             .collect();
-        let mut steps = Vec::new();
+        let mut steps = self.checks(verb, &wanted, is_all)?;
         if !in_postgres.is_empty() {
             let what = format!(
                 "{} ON {} {}",
@@ -234,6 +235,34 @@ impl Objects {
                     "SELECT pg_stand_in.change_extra('{}', {object}, '{own}', {name}, {grants}, {})",
                     class.class, grantee.with_option
                 )));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Checks of the manual that PostgreSQL does not make.
+    fn checks(&self, verb: Verb, wanted: &[String], is_all: bool) -> Result<Vec<Step>, String> {
+        let checked = |function: &str, arguments: String| {
+            Step::user(format!("SELECT pg_stand_in.{function}({arguments})"))
+        };
+        let mut steps = Vec::new();
+        if self.class.keywords == "function" {
+            for routine in split_list(&self.tokens) {
+                steps.push(checked("is_no_model_function", literal(&render(routine))));
+            }
+        }
+        let of_tables = ["SELECT", "DROP"];
+        let only_tables = wanted
+            .iter()
+            .find(|name| !of_tables.contains(&name.as_str()));
+        if self.class.keywords == "table"
+            && verb == Verb::Grant
+            && !is_all
+            && let Some(privilege) = only_tables
+        {
+            for relation in self.names()? {
+                let arguments = format!("{}, {}", literal(&relation), literal(privilege));
+                steps.push(checked("is_no_view", arguments));
             }
         }
         Ok(steps)
@@ -283,21 +312,43 @@ impl Objects {
     }
 }
 
+/// The tokens between the commas outside parentheses.
+fn split_list(tokens: &[Token]) -> Vec<&[Token]> {
+    let mut depth = 0;
+    tokens
+        .split(|token| {
+            match token {
+                Token::Symbol(open) if open == "(" => depth += 1,
+                Token::Symbol(close) if close == ")" => depth -= 1,
+                Token::Symbol(comma) if comma == "," => return depth == 0,
+                _ => {}
+            }
+            false
+        })
+        .collect()
+}
+
 /// A table's name in the syntax of `regclass`.
 fn part(cursor: &mut Cursor<'_>, quotes: bool) -> Result<String, String> {
     let name = cursor.name()?;
     Ok(if quotes { super::quote(&name) } else { name })
 }
 
-/// `CREATE MODEL [schema.]name …`; only the name is used.
+/// `CREATE MODEL [schema.]name … FUNCTION function …`; only the names are used.
 pub fn create_model(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, String> {
     let mut name = cursor.name()?;
     let mut schema = "public".to_owned();
     if cursor.symbol(".") {
         schema = std::mem::replace(&mut name, cursor.name()?);
     }
-    let (name, schema) = (literal(&name), literal(&schema));
+    cursor.until(&["function"]);
+    let function = if cursor.eat("function") {
+        cursor.name()?
+    } else {
+        String::new()
+    };
+    let (name, schema, function) = (literal(&name), literal(&schema), literal(&function));
     Ok(vec![Step::user(format!(
-        "SELECT pg_stand_in.create_model({name}, {schema})"
+        "SELECT pg_stand_in.create_model({name}, {schema}, {function})"
     ))])
 }
