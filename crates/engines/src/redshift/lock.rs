@@ -10,7 +10,11 @@
 //! - A worker exits without a release. The lease expires shortly after the longest batch.
 //! - A worker continues after its lease expired and another run has the lock. Each batch with
 //!   changes first renews the lease and fails without one, because it divides by the number of
-//!   leases. The renewal locks the row until the end of the transaction.
+//!   leases. The renewal locks the table until the end of the transaction, so that all pairs of a
+//!   database are changed one after the other.
+//! - A renewal fails by a conflict, because its snapshot is older than the lock. The first statement
+//!   that needs a snapshot comes after LOCK TABLE.
+//! - Statements wait in a full queue of the cluster. A superuser's go to the superuser queue.
 
 use uuid::Uuid;
 
@@ -20,8 +24,8 @@ use crate::LockHolder;
 
 /// Seconds of a lease beyond the longest batch.
 const GRACE: u64 = 15;
-/// Index of the statement in [`Lease::fence_statements`] that fails without a lease.
-pub(super) const FENCE: usize = 1;
+/// Selects the superuser queue ("WLM queue assignment rules" in the developer guide).
+const SUPERUSER_QUEUE: &str = "SET query_group TO 'superuser'";
 
 /// A holder's lease on one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +87,13 @@ pub(super) fn create_table_statements() -> [BatchStatement; 2] {
     ]
 }
 
+/// Locks the table, before the transaction has a snapshot.
+fn lock_statements(superuser: bool) -> Vec<BatchStatement> {
+    let queue = superuser.then_some(SUPERUSER_QUEUE);
+    let all = queue.into_iter().chain(["LOCK TABLE twinkey.locks"]);
+    all.map(BatchStatement::plain).collect()
+}
+
 impl Lease {
     fn pair_condition(&self) -> String {
         format!("pair = {}", literal(&self.pair))
@@ -93,10 +104,10 @@ impl Lease {
     }
 
     /// Takes the lock if it is free; the last statement reads its holder.
-    pub(super) fn take_statements(&self) -> [BatchStatement; 4] {
+    pub(super) fn take_statements(&self, superuser: bool) -> Vec<BatchStatement> {
         let (pair, ours) = (self.pair_condition(), self.own_condition());
-        [
-            BatchStatement::plain("LOCK TABLE twinkey.locks"),
+        let mut all = lock_statements(superuser);
+        all.extend([
             BatchStatement::plain(format!(
                 "DELETE FROM twinkey.locks WHERE {ours} OR {pair} AND {}",
                 expired()
@@ -111,13 +122,15 @@ impl Lease {
             BatchStatement::plain(format!(
                 "SELECT holder, expires FROM twinkey.locks WHERE {pair}"
             )),
-        ]
+        ]);
+        all
     }
 
-    /// Renews the lease and fails without one.
-    pub(super) fn fence_statements(&self) -> [BatchStatement; 2] {
+    /// Renews the lease; the last statement fails without one.
+    pub(super) fn fence_statements(&self, superuser: bool) -> Vec<BatchStatement> {
         let ours = self.own_condition();
-        [
+        let mut all = lock_statements(superuser);
+        all.extend([
             BatchStatement::plain(format!(
                 "UPDATE twinkey.locks SET expires = {} WHERE {ours}",
                 expiry()
@@ -125,15 +138,18 @@ impl Lease {
             BatchStatement::plain(format!(
                 "SELECT 1 / count(*) FROM twinkey.locks WHERE {ours}"
             )),
-        ]
+        ]);
+        all
     }
 
     /// Deletes the lease.
-    pub(super) fn release_statements(&self) -> [BatchStatement; 1] {
-        [BatchStatement::plain(format!(
+    pub(super) fn release_statements(&self, superuser: bool) -> Vec<BatchStatement> {
+        let mut all = lock_statements(superuser);
+        all.push(BatchStatement::plain(format!(
             "DELETE FROM twinkey.locks WHERE {}",
             self.own_condition()
-        ))]
+        )));
+        all
     }
 }
 
@@ -150,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_lease_outlives_the_longest_batch() {
-        let take = lease().take_statements();
+        let take = lease().take_statements(false);
         assert!(take[2].shown.contains("getdate() + interval '75 seconds'"));
         assert!(
             take.iter()
@@ -160,10 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn the_fence_renews_before_it_divides() {
-        let fence = lease().fence_statements();
-        assert!(fence[0].shown.starts_with("UPDATE"));
-        assert!(fence[FENCE].shown.starts_with("SELECT 1 / count(*)"));
-        assert!(fence[FENCE].shown.ends_with(&lease().own_condition()));
+    fn the_fence_locks_renews_and_divides() {
+        let fence = lease().fence_statements(false);
+        assert_eq!(fence[0].shown, "LOCK TABLE twinkey.locks");
+        assert!(fence[1].shown.starts_with("UPDATE"));
+        assert!(fence[2].shown.starts_with("SELECT 1 / count(*)"));
+        assert!(fence[2].shown.ends_with(&lease().own_condition()));
+        assert_eq!(fence.len(), 3);
+    }
+
+    #[test]
+    fn a_superusers_lock_does_not_wait_in_a_queue() {
+        for statements in [
+            lease().take_statements(true),
+            lease().fence_statements(true),
+            lease().release_statements(true),
+        ] {
+            assert_eq!(statements[0].shown, SUPERUSER_QUEUE);
+            assert!(statements[1].shown.starts_with("LOCK TABLE"));
+        }
     }
 }

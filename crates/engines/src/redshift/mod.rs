@@ -153,6 +153,8 @@ impl Engine for Redshift {
             user: String::new(),
             rights: AdminRights::default(),
             applied: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            pair: None,
             server: String::new(),
             numbers: BTreeMap::new(),
             leases: Vec::new(),
@@ -173,6 +175,10 @@ struct RedshiftAdmin {
     rights: AdminRights,
     /// The REVOKE statements that it has run.
     applied: BTreeSet<String>,
+    /// The changes of owners that the server refused, with the reasons.
+    kept: BTreeMap<String, String>,
+    /// The pair of the last inspection.
+    pair: Option<Pair>,
     server: String,
     /// User numbers of the pair, from the last inspection.
     numbers: BTreeMap<String, i64>,
@@ -219,7 +225,7 @@ impl Admin for RedshiftAdmin {
             pair: pair.base.clone(),
             holder: self.client.id(),
         };
-        let statements = lease.take_statements();
+        let statements = lease.take_statements(self.rights.superuser);
         // Recorded first, so that it is also released after a lost response.
         self.leases.retain(|other| *other != lease);
         self.leases.push(lease.clone());
@@ -299,6 +305,7 @@ impl Admin for RedshiftAdmin {
         self.numbers = found
             .filter_map(|(name, user)| Some((name.to_owned(), user.as_ref()?.id)))
             .collect();
+        self.pair = Some(pair.clone());
         let mut inspection = plan::plan(&facts, pair);
         inspect::explain_what_stayed(self, pair, &mut inspection.differences).await?;
         Ok(inspection)
@@ -339,7 +346,8 @@ impl Admin for RedshiftAdmin {
     async fn close(self: Box<Self>) {
         for lease in &self.leases {
             // A lease that is not released expires.
-            let _ = self.execute(&lease.release_statements()).await;
+            let release = lease.release_statements(self.rights.superuser);
+            let _ = self.execute(&release).await;
         }
     }
 }

@@ -22,6 +22,16 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             Some(format!("ALTER USER {} CREATEUSER", ident(&facts.master))),
         ));
     }
+    let kept: BTreeSet<_> = facts.databases.iter().flat_map(|d| &d.kept).collect();
+    all.extend(kept.into_iter().map(|(statement, reason)| {
+        Finding::new(
+            Severity::Warning,
+            format!(
+                "the server refused to change an owner, and the clone keeps the object: {reason}"
+            ),
+            Some(statement.clone()),
+        )
+    }));
     all.extend(facts.unanswered.iter().map(|what| {
         Finding::new(
             Severity::Warning,

@@ -151,8 +151,8 @@ pub(in crate::redshift) fn classify_message(message: &str) -> FailureKind {
         "could not obtain lock",
         "conflict with concurrent transaction",
         "concurrently",
-        "canceled",
-        "cancelled",
+        "cancel",
+        "statement timeout",
         "timed out",
         "too many connections",
         "connection limit",
@@ -282,6 +282,14 @@ mod tests {
                 FailureKind::Busy,
             ),
             ("ERROR: 1023", FailureKind::Busy),
+            (
+                "ERROR: Query (7) cancelled on user's request",
+                FailureKind::Busy,
+            ),
+            (
+                "ERROR: canceling statement due to statement timeout",
+                FailureKind::Busy,
+            ),
             (
                 "ERROR: 1018\n  Detail: Relation does not exist",
                 FailureKind::Busy,

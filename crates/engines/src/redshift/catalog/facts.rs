@@ -100,6 +100,8 @@ pub(in crate::redshift) struct DatabaseFacts {
     pub standby: UserPrivileges,
     /// Default privileges that one of the two users owns or receives.
     pub defaults: Vec<DefaultPrivilege>,
+    /// Changes of owners that the server refused in this run, with the reasons.
+    pub kept: BTreeMap<String, String>,
 }
 
 /// Privileges of one user in one database. The secret's database includes those on databases.

@@ -10,18 +10,18 @@
 //!   and the rest is compared.
 
 mod reads;
+mod shown_grants;
+
+pub(super) use self::shown_grants::explain_what_stayed;
 
 use std::collections::BTreeSet;
 
 use super::RedshiftAdmin;
 use super::api::UnexpectedColumn;
-use super::catalog::facts::{AdminRights, DatabaseFacts, Facts};
-use super::catalog::grants::{Object, UNDOCUMENTED_ON_TABLES};
+use super::catalog::facts::{AdminRights, Facts};
 use super::catalog::queries::{self, Optional};
-use super::catalog::shown::{self, ShownGrant};
 use super::catalog::{cluster, database};
-use super::quote::{ident, qualified};
-use crate::{Change, ChangeKind, EngineError};
+use crate::EngineError;
 use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// Reads the admin's own user name, its rights and the server's version.
@@ -116,14 +116,17 @@ pub(super) async fn facts(
         facts.databases.push(database::read(name, &results, pair)?);
     }
     database::move_scoped(&mut facts.databases);
+    for database in &mut facts.databases {
+        database.kept = admin.kept.clone();
+    }
     for at in 0..facts.databases.len() {
         optional(admin, &mut facts, at, pair).await?;
         if thorough && facts.active.is_some() {
-            hidden(admin, &mut facts, at, pair).await?;
+            shown_grants::report_hidden(admin, &mut facts, at, pair).await?;
         }
     }
     for name in &others.shared {
-        shared(admin, &mut facts, name, pair).await?;
+        shown_grants::compare_shared(admin, &mut facts, name, pair).await?;
     }
     if !facts.admin.superuser {
         // The admin's own privileges, read as those of a pair.
@@ -184,158 +187,6 @@ async fn optional(
         }
     }
     Ok(())
-}
-
-/// Reports ALTER and TRUNCATE of the active user that the documented views do not show.
-async fn hidden(
-    admin: &RedshiftAdmin,
-    facts: &mut Facts,
-    at: usize,
-    pair: &Pair,
-) -> Result<(), EngineError> {
-    let name = facts.databases[at].name.clone();
-    let statement = queries::show_grants(pair.active_user(), None);
-    let tables = admin.tables_or_reasons(&name, &[statement]).await?;
-    let Some(Ok(table)) = tables.first() else {
-        return Ok(());
-    };
-    // A cluster whose SHOW GRANTS has other columns has the views only.
-    let shown = shown::read(table).unwrap_or_default();
-    report_hidden(&mut facts.databases[at], &shown);
-    Ok(())
-}
-
-fn report_hidden(facts: &mut DatabaseFacts, shown: &[ShownGrant]) {
-    for grant in shown {
-        let relation = Object::Relation {
-            schema: grant.schema.clone(),
-            name: grant.object.clone(),
-        };
-        let held = facts.active.granted.get(&relation);
-        let is_hidden = grant.object_type == "TABLE"
-            && UNDOCUMENTED_ON_TABLES.contains(&&*grant.privilege)
-            && !held.is_some_and(|held| held.contains_key(&grant.privilege))
-            && !facts.active.owned.contains_key(&relation);
-        if is_hidden {
-            facts.active.unknown_privileges.push(format!(
-                "{} {}, which SHOW GRANTS shows and the views do not",
-                grant.privilege,
-                relation.shown()
-            ));
-        }
-    }
-}
-
-/// Compares what the two users have in a database of a datashare. Its objects are granted one by
-/// one if it was created WITH PERMISSIONS.
-async fn shared(
-    admin: &RedshiftAdmin,
-    facts: &mut Facts,
-    name: &str,
-    pair: &Pair,
-) -> Result<(), EngineError> {
-    let database = Object::Database(name.to_owned());
-    let own = &facts.databases[0];
-    let uses = [&own.active, &own.standby]
-        .iter()
-        .any(|user| user.granted.contains_key(&database));
-    if !uses {
-        return Ok(());
-    }
-    for user in [pair.active_user(), pair.standby_user()] {
-        let exists = if user == pair.active_user() {
-            facts.active.is_some()
-        } else {
-            facts.standby.is_some()
-        };
-        if !exists {
-            continue;
-        }
-        let statement = queries::show_grants(user, Some(name));
-        let home = admin.address.database.clone();
-        let tables = admin.tables_or_reasons(&home, &[statement]).await?;
-        let shown = match tables.first() {
-            Some(Ok(table)) => shown::read(table).map_err(|_| "its columns are unknown".to_owned()),
-            Some(Err(reason)) => Err(reason.clone()),
-            None => continue,
-        };
-        match shown {
-            Ok(shown) => {
-                let side = database::side(&mut facts.databases[0], user, pair);
-                let objects = shown.iter().filter(|grant| grant.object_type != "DATABASE");
-                side.uncopied.extend(objects.map(|grant| {
-                    format!(
-                        "{} on the {} {}.{} of the shared database {name:?}",
-                        grant.privilege,
-                        grant.object_type.to_ascii_lowercase(),
-                        ident(&grant.schema),
-                        ident(&grant.object)
-                    )
-                }));
-            }
-            Err(reason) => facts.unanswered.push(format!(
-                "the server refused to show the grants of {user:?} in the shared database {name:?} ({reason})"
-            )),
-        }
-    }
-    Ok(())
-}
-
-/// Names the grantor in a REVOKE that this admin ran without effect: a REVOKE takes only what its
-/// own user granted.
-pub(super) async fn explain_what_stayed(
-    admin: &RedshiftAdmin,
-    pair: &Pair,
-    changes: &mut [Change],
-) -> Result<(), EngineError> {
-    let stayed = |change: &Change| {
-        change.kind == ChangeKind::Revoke && admin.applied.contains(&change.statement.to_string())
-    };
-    let home = admin.address.database.clone();
-    for change in changes.iter_mut().filter(|change| stayed(change)) {
-        let name = change.database.as_ref().unwrap_or(&home);
-        let statement = queries::show_grants(pair.standby_user(), None);
-        let tables = admin.tables_or_reasons(name, &[statement]).await?;
-        let shown = match tables.first() {
-            Some(Ok(table)) => shown::read(table).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let revoke = change.statement.to_string();
-        let grantors: BTreeSet<&str> = shown
-            .iter()
-            .filter(|grant| concerns(grant, &revoke))
-            .filter_map(|grant| grant.grantor.as_deref())
-            .filter(|grantor| *grantor != admin.user)
-            .collect();
-        change.why = if grantors.is_empty() {
-            "it stayed after the same statement: another user granted it, and only that user can revoke it".into()
-        } else {
-            let statements: Vec<String> = grantors
-                .iter()
-                .map(|name| {
-                    format!(
-                        "SET SESSION AUTHORIZATION {}; {revoke}; RESET SESSION AUTHORIZATION",
-                        ident(name)
-                    )
-                })
-                .collect();
-            format!(
-                "it stayed after the same statement, because another user granted it; as a superuser: {}",
-                statements.join("; ")
-            )
-        };
-    }
-    Ok(())
-}
-
-/// Whether the statement revokes this grant.
-fn concerns(grant: &ShownGrant, revoke: &str) -> bool {
-    let object = if grant.object_type == "SCHEMA" {
-        ident(&grant.schema)
-    } else {
-        qualified(&grant.schema, &grant.object)
-    };
-    revoke.contains(&object) && revoke.contains(&grant.privilege)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Rules of Redshift's manual that PostgreSQL does not have.
 
-use twinkey_engines::{Admin, InspectRequest, Inspection, Severity, TlsMode};
+use twinkey_engines::{Admin, EngineError, InspectRequest, Inspection, Severity, TlsMode};
 
 use super::copies::rows;
 use super::{Server, run};
@@ -18,6 +18,82 @@ pub async fn all(server: &Server) {
     an_invalid_end_of_a_password_is_none(server).await;
     views_take_select_and_drop_only(server).await;
     reserved_roles_receive_no_grants(server).await;
+    a_refused_change_of_an_owner_is_left(server).await;
+    a_change_of_an_owner_waits_for_seconds_only(server).await;
+    a_dropped_object_and_a_conflict_are_temporary(server).await;
+}
+
+/// A pair whose clone, the next standby, owns the table.
+async fn with_table_of_the_clone<'a>(server: &'a Server, base: &str, table: &str) -> Case<'a> {
+    let mut case = Case::new(server, base).await;
+    case.rotate().await;
+    let mut app = server.connect_as(HOME, &case.current).await;
+    let create = format!("CREATE TABLE {}.{table} (n int)", case.namespace);
+    run(&mut app, &create).await;
+    case.rotate().await;
+    case
+}
+
+async fn owner_of(server: &Server, table: &str) -> Vec<String> {
+    let sql = format!("SELECT tableowner FROM pg_tables WHERE tablename = '{table}'");
+    rows(server, HOME, &sql).await
+}
+
+async fn a_refused_change_of_an_owner_is_left(server: &Server) {
+    let mut case = with_table_of_the_clone(server, "keeper", "kept_table").await;
+    let reason = "must be owner of relation kept_table";
+    // In the batch, and alone.
+    let redshift = server.stand_in.redshift();
+    redshift.fail("\"kept_table\" OWNER TO", 2, reason);
+    case.rotate().await;
+    assert_eq!(owner_of(server, "kept_table").await, ["(keeper_clone)"]);
+    case.rotate().await;
+    case.rotate().await;
+    assert_eq!(owner_of(server, "kept_table").await, ["(keeper)"]);
+}
+
+async fn a_change_of_an_owner_waits_for_seconds_only(server: &Server) {
+    let mut case = with_table_of_the_clone(server, "reader", "read_table").await;
+    let mut app = server.connect_as(HOME, &case.current).await;
+    let select = format!("SELECT * FROM {}.read_table", case.namespace);
+    run(&mut app, "BEGIN").await;
+    run(&mut app, &select).await;
+    let mut admin = case.admin().await;
+    assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+    let changes = all_changes(&inspect(admin.as_mut(), &case).await);
+    let next = case.next();
+    let late = admin.apply(&rendered(&changes, &next.password)).await;
+    let late = late.unwrap_err();
+    assert!(matches!(late, EngineError::Busy { .. }), "{late}");
+    admin.close().await;
+    run(&mut app, "ROLLBACK").await;
+    case.rotate().await;
+    assert_eq!(owner_of(server, "read_table").await, ["(reader)"]);
+}
+
+async fn a_dropped_object_and_a_conflict_are_temporary(server: &Server) {
+    let mut case = Case::new(server, "dropper").await;
+    let place = case.namespace.clone();
+    let grant = format!("GRANT SELECT ON {place}.whole TO dropper");
+    server.dba(HOME, &[&grant]).await;
+    let redshift = server.stand_in.redshift();
+    for attempt in ["dropped", "conflict"] {
+        let mut admin = case.admin().await;
+        assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+        let changes = all_changes(&inspect(admin.as_mut(), &case).await);
+        if attempt == "dropped" {
+            let drop = format!("DROP TABLE {place}.whole");
+            server.dba(HOME, &[&drop]).await;
+        } else {
+            redshift.fail("UPDATE twinkey.locks", 1, "1023");
+        }
+        let next = case.next();
+        let failed = admin.apply(&rendered(&changes, &next.password)).await;
+        let failed = failed.unwrap_err();
+        assert!(matches!(failed, EngineError::Busy { .. }), "{attempt}: {failed}");
+        admin.close().await;
+    }
+    case.rotate().await;
 }
 
 /// Runs PostgreSQL's SQL as the superuser in one session.

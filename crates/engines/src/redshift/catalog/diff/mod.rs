@@ -83,14 +83,18 @@ pub(in crate::redshift) fn changes(facts: &DatabaseFacts, pair: &Pair) -> Vec<Ch
     all
 }
 
-/// Objects of the clone, the standby, that the base user is to own. A model cannot change its owner.
+/// Objects of the clone, the standby, that the base user is to own. A model cannot change its owner,
+/// and the server may refuse another one.
 fn handed_over<'a>(facts: &'a DatabaseFacts, pair: &Pair) -> BTreeMap<&'a Object, bool> {
     if pair.active != PairMember::Base {
         return BTreeMap::new();
     }
     let owned = facts.standby.owned.iter();
     owned
-        .filter(|(object, _)| object.change_owner_statement(&pair.base).is_some())
+        .filter(|(object, _)| {
+            let change = object.change_owner_statement(&pair.base);
+            change.is_some_and(|statement| !facts.kept.contains_key(&statement))
+        })
         .map(|(object, view)| (object, *view))
         .collect()
 }

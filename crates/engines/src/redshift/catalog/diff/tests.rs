@@ -37,7 +37,7 @@ fn texts(active: UserPrivileges, standby: UserPrivileges, user: &str) -> Vec<Str
         name: "dev".into(),
         active,
         standby,
-        defaults: Vec::new(),
+        ..DatabaseFacts::default()
     };
     let changes = changes(&facts, &Pair::of(user, "_clone"));
     changes.iter().map(|c| c.statement.to_string()).collect()
@@ -150,6 +150,26 @@ fn objects_of_the_clone_change_owner_while_it_is_the_standby() {
         active.iter().all(|text| !text.contains("OWNER")),
         "{active:?}"
     );
+}
+
+#[test]
+fn an_object_whose_owner_the_server_keeps_is_left() {
+    let facts = DatabaseFacts {
+        standby: rights(&[], &[relation("t"), relation("u")]),
+        kept: [(
+            "ALTER TABLE \"s\".\"t\" OWNER TO \"app\"".to_owned(),
+            "refused".to_owned(),
+        )]
+        .into(),
+        ..DatabaseFacts::default()
+    };
+    let changes = changes(&facts, &Pair::of("app", "_clone"));
+    assert!(
+        changes
+            .iter()
+            .all(|change| !change.statement.to_string().contains("\"t\""))
+    );
+    assert!(changes[0].statement.to_string().contains("\"u\" OWNER TO"));
 }
 
 #[test]
