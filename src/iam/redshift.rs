@@ -81,7 +81,6 @@ pub(super) fn statements(
                 "secretsmanager:CreateSecret",
                 // For CreateSecret with a tag.
                 "secretsmanager:TagResource",
-                "secretsmanager:PutSecretValue",
                 // The Data API reads it on behalf of the worker.
                 "secretsmanager:GetSecretValue",
                 "secretsmanager:DeleteSecret",

@@ -2,7 +2,9 @@
 //!
 //! # Failure modes
 //! - A crash leaves a probe secret, a second copy of a password. Its name depends only on the
-//!   rotated secret and the user, so that the next check overwrites and deletes it.
+//!   rotated secret and the user, so that the next check deletes it.
+//! - The API remembers the value of an earlier probe secret. Each check creates a secret, never
+//!   overwrites one, and signs in by its ARN, which no other secret has had.
 //! - Two checks of one secret run at once, and one deletes the probe secret of the other. A check
 //!   whose probe secret is missing creates it again, up to a limit.
 //! - The API does not see a new secret yet, or a deleted secret still blocks its name. Both are
@@ -78,8 +80,8 @@ pub(in crate::redshift) async fn sign_in(
     loop {
         attempts += 1;
         let check = async {
-            put(&secrets, &name, address, credentials).await?;
-            first_cell(data, address, &name, batches).await
+            let arn = create(&secrets, &name, address, credentials).await?;
+            first_cell(data, address, arn, batches).await
         };
         let check = check.await;
         let deleted = delete(&secrets, &name).await;
@@ -110,10 +112,10 @@ type BatchResult<T> = Result<T, (Option<usize>, Failure)>;
 async fn first_cell(
     data: &DataApiClient,
     address: &DatabaseAddress,
-    name: &str,
+    arn: String,
     batches: &[&[BatchStatement]],
 ) -> BatchResult<String> {
-    let login = Login::Secret(name.to_owned());
+    let login = Login::Secret(arn);
     let mut cell = String::new();
     for (at, statements) in batches.iter().enumerate() {
         let failed = |failed| (Some(at), failed);
@@ -132,13 +134,13 @@ async fn first_cell(
     Ok(cell)
 }
 
-/// Creates the secret, or overwrites the one that a crash left.
-async fn put(
+/// Creates the secret, in place of the one that a crash left. Returns its ARN.
+async fn create(
     secrets: &Client,
     name: &str,
     address: &DatabaseAddress,
     credentials: &Credentials,
-) -> BatchResult<()> {
+) -> BatchResult<String> {
     let document = document(address, credentials);
     let created = with_retries(|| async {
         let tag = Tag::builder().key(TAG).value("twinkey").build();
@@ -151,24 +153,18 @@ async fn put(
             .send()
             .await;
         match sent {
-            Ok(_) => Ok(true),
-            Err(error) if has_code(&error, "ResourceExistsException") => Ok(false),
+            Ok(created) => Ok(created.arn.unwrap_or_else(|| name.to_owned())),
+            Err(error) if has_code(&error, "ResourceExistsException") => {
+                delete(secrets, name)
+                    .await
+                    .map_err(|failed| (ErrorAction::Fail(failed.kind), failed))?;
+                let reason = "a probe secret of an earlier check was in the way";
+                Err((ErrorAction::Retry, Failure::new(FailureKind::Busy, reason)))
+            }
             Err(error) => Err(classify(&error)),
         }
     });
-    if created.await.map_err(|failed| (None, failed))? {
-        return Ok(());
-    }
-    let put = with_retries(|| async {
-        let sent = secrets
-            .put_secret_value()
-            .secret_id(name)
-            .secret_string(&document)
-            .send()
-            .await;
-        sent.map(drop).map_err(|error| classify(&error))
-    });
-    put.await.map_err(|failed| (None, failed))
+    created.await.map_err(|failed| (None, failed))
 }
 
 /// Deletes the secret without a recovery window.
