@@ -239,11 +239,11 @@ impl Admin for RedshiftAdmin {
                 return Err(EngineError::Refused {
                     what: "creating the table of locks, twinkey.locks".into(),
                     reason: failed.reason,
-                    hint: format!(
+                    hint: quote::with_case_setting(format!(
                         "GRANT CREATE ON DATABASE {} TO {}",
                         quote::ident(&self.address.database),
                         quote::ident(&self.user)
-                    ),
+                    )),
                 });
             }
             taken = self.take_lease(&statements).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::catalog::account;
 use super::catalog::facts::{Facts, User};
-use super::quote::ident;
+use super::quote::{ident, with_case_setting};
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
@@ -29,7 +29,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             format!(
                 "the server refused to change an owner, and the clone keeps the object: {reason}"
             ),
-            Some(statement.clone()),
+            Some(with_case_setting(statement.clone())),
         )
     }));
     all.extend(facts.unanswered.iter().map(|what| {

@@ -51,6 +51,15 @@ pub(super) fn has_upper_case_name(statement: &str) -> bool {
     })
 }
 
+/// The statement for a person to run, after [`CASE_SETTING`] where it needs it.
+pub(super) fn with_case_setting(statement: String) -> String {
+    if has_upper_case_name(&statement) {
+        format!("{CASE_SETTING}; {statement}")
+    } else {
+        statement
+    }
+}
+
 /// An expression for the text; its value does not depend on whether a backslash is an escape.
 pub(super) fn literal(text: &str) -> String {
     let parts: Vec<String> = text
@@ -97,6 +106,8 @@ mod tests {
             "SET x TO 'it''s'; GRANT USAGE ON SCHEMA \"É\" TO \"app\"",
         ] {
             assert!(has_upper_case_name(statement), "{statement}");
+            let shown = with_case_setting(statement.to_owned());
+            assert_eq!(shown, format!("{CASE_SETTING}; {statement}"));
         }
         for statement in [
             "ALTER USER \"app\" SET query_group TO 'Quick \"Name'",
