@@ -90,7 +90,10 @@ async fn a_dropped_object_and_a_conflict_are_temporary(server: &Server) {
         let next = case.next();
         let failed = admin.apply(&rendered(&changes, &next.password)).await;
         let failed = failed.unwrap_err();
-        assert!(matches!(failed, EngineError::Busy { .. }), "{attempt}: {failed}");
+        assert!(
+            matches!(failed, EngineError::Busy { .. }),
+            "{attempt}: {failed}"
+        );
         admin.close().await;
     }
     case.rotate().await;
