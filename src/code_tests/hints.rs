@@ -15,7 +15,7 @@ use crate::schedule::{Schedule, WindowError, window};
 use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_core::secret::document::{DocumentError, WrongHost};
 use twinkey_core::telemetry::TelemetryError;
-use twinkey_engines::{EngineError, EngineKind};
+use twinkey_engines::{EngineError, EngineKind, TlsRemedy};
 use twinkey_stores::{StoreError, VersionId};
 
 fn text() -> String {
@@ -45,6 +45,13 @@ fn engine_errors() -> Vec<EngineError> {
             host: host.clone(),
             port: 1,
             reason: reason.clone(),
+            remedy: TlsRemedy::Verify,
+        },
+        Tls {
+            host: host.clone(),
+            port: 1,
+            reason: reason.clone(),
+            remedy: TlsRemedy::SwitchOn,
         },
         TlsRequired {
             host: host.clone(),

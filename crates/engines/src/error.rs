@@ -30,6 +30,7 @@ pub enum EngineError {
         host: String,
         port: u16,
         reason: String,
+        remedy: TlsRemedy,
     },
     /// The server requires TLS, or the password itself, and the settings permit that on no connection.
     #[error("TLS with {host}:{port} is required: {reason}")]
@@ -74,6 +75,15 @@ pub enum EngineError {
     NotInBuild { engine: EngineKind },
 }
 
+/// The remedy of a failed TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsRemedy {
+    /// Another host name or root.
+    Verify,
+    /// TLS on the server.
+    SwitchOn,
+}
+
 /// How to give the users of a pair a connection with verified TLS.
 pub(crate) const TLS_SETTINGS: &str = "set tls = { mode = \"verify-full\", ca_file = … } for the rotation, with the server's root as ca_file, and \"ssl\": true in its secrets where the mode is \"secret\"";
 
@@ -95,7 +105,8 @@ impl Diagnostic for EngineError {
             Self::Unreachable { host, port, .. } => format!(
                 "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
             ),
-            Self::Tls { .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
+            Self::Tls { remedy: TlsRemedy::SwitchOn, .. } => "switch TLS on at the server; only where nobody else has access to its network, set tls.mode = \"disable\" for the rotation".into(),
+            Self::Tls { remedy: TlsRemedy::Verify, .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
             Self::TlsRequired { .. } => TLS_SETTINGS.into(),
             Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),
             Self::Busy { .. } => "find the session that holds the lock; the run retries while the window is open".into(),

@@ -46,7 +46,7 @@ pub mod tls;
 mod user_name;
 
 pub use engine_context::{EngineContext, MasterRequirement};
-pub use error::EngineError;
+pub use error::{EngineError, TlsRemedy};
 pub use kind::{
     DocumentdbOptions, EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions,
     RedshiftProbe, RedshiftTarget,

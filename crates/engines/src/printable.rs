@@ -153,10 +153,16 @@ fn error(error: EngineError) -> EngineError {
             reason: message(&reason),
             hint: escaped(&hint).into_owned(),
         },
-        EngineError::Tls { host, port, reason } => EngineError::Tls {
+        EngineError::Tls {
+            host,
+            port,
+            reason,
+            remedy,
+        } => EngineError::Tls {
             host: printable(&host, NAME),
             port,
             reason: message(&reason),
+            remedy,
         },
         EngineError::TlsRequired { host, port, reason } => EngineError::TlsRequired {
             host: printable(&host, NAME),
@@ -240,7 +246,7 @@ fn holder(holder: LockHolder) -> LockHolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChangeKind, Severity, Statement};
+    use crate::{ChangeKind, Severity, Statement, TlsRemedy};
 
     const TEXT: &str = "a\r\nb\u{1b}[31m\u{202e}";
     const SAFE: &str = "a\\u{d}\\u{a}b\\u{1b}[31m\\u{202e}";
@@ -259,6 +265,7 @@ mod tests {
                 host: host.clone(),
                 port,
                 reason: text(),
+                remedy: TlsRemedy::Verify,
             },
             EngineError::TlsRequired {
                 host: host.clone(),

@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::session;
 use super::signin::{self, LIMIT_EXCEEDED, Login, Relay};
+use crate::error::TlsRemedy;
 use crate::tls::connector::connector;
 use crate::{Credentials, EngineError, Target, proxy, timeouts};
 
@@ -157,6 +158,16 @@ impl Connector {
             host: self.host.clone(),
             port: self.port,
             reason: reason.into(),
+            remedy: TlsRemedy::Verify,
+        }
+    }
+
+    pub(super) fn no_tls(&self) -> EngineError {
+        EngineError::Tls {
+            host: self.host.clone(),
+            port: self.port,
+            reason: "the server does not support TLS".into(),
+            remedy: TlsRemedy::SwitchOn,
         }
     }
 

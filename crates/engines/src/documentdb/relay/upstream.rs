@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::EngineError;
+use crate::error::TlsRemedy;
 use crate::stream::Stream;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ impl Upstream {
             _ if of_tls => self.tls(error.to_string()),
             // A server without TLS closes the connection at the client's hello.
             io::ErrorKind::UnexpectedEof => {
-                self.tls("the server closed the connection and may not support TLS".into())
+                self.no_tls("the server closed the connection and may not support TLS".into())
             }
             // A server that shuts down causes this too, so that the error is retryable.
             _ => self.unreachable(format!(
@@ -75,6 +76,16 @@ impl Upstream {
             host: self.host.clone(),
             port: self.port,
             reason,
+            remedy: TlsRemedy::Verify,
+        }
+    }
+
+    fn no_tls(&self, reason: String) -> EngineError {
+        EngineError::Tls {
+            host: self.host.clone(),
+            port: self.port,
+            reason,
+            remedy: TlsRemedy::SwitchOn,
         }
     }
 }

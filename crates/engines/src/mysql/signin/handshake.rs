@@ -70,7 +70,7 @@ async fn greet(login: &Login, stream: impl Stream + 'static) -> Result<SignedInS
     }
     if let Some(connector) = &login.connector {
         if offered & SSL == 0 {
-            return Err(Failure::Tls("the server does not support TLS".into()));
+            return Err(Failure::NoTls);
         }
         requested |= SSL;
         let name = ServerName::try_from(login.host.clone())

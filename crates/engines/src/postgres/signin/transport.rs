@@ -8,6 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::Login;
 use crate::EngineError;
+use crate::error::TlsRemedy;
 use crate::stream::Stream;
 
 /// `SSLRequest` (PostgreSQL manual, "Message Formats").
@@ -40,7 +41,7 @@ async fn protect(
     };
     match asked.await {
         Ok(b'S') => {}
-        Ok(b'N') => return Err(login.tls("the server does not support TLS".into())),
+        Ok(b'N') => return Err(login.no_tls()),
         Ok(_) => return Err(login.tls("the server did not answer the request for TLS".into())),
         Err(error) => return Err(login.unreachable(error.to_string())),
     }
@@ -69,6 +70,16 @@ impl Login {
             host: self.host.clone(),
             port: self.port,
             reason,
+            remedy: TlsRemedy::Verify,
+        }
+    }
+
+    fn no_tls(&self) -> EngineError {
+        EngineError::Tls {
+            host: self.host.clone(),
+            port: self.port,
+            reason: "the server does not support TLS".into(),
+            remedy: TlsRemedy::SwitchOn,
         }
     }
 }
