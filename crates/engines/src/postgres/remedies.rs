@@ -8,11 +8,11 @@ use super::quote::ident;
 /// Limits of connections (53300), of the role, of the database or of the server.
 pub(super) fn connection_limit(message: &str, user: &str, database: &str) -> String {
     let (user, database) = (ident(user), ident(database));
-    if message.contains("for role") {
+    if message.contains("for role \"") {
         format!(
             "close idle sessions of this user, or ALTER ROLE {user} CONNECTION LIMIT with a higher number"
         )
-    } else if message.contains("for database") {
+    } else if message.contains("for database \"") {
         format!(
             "close idle sessions in this database, or ALTER DATABASE {database} CONNECTION LIMIT with a higher number"
         )
@@ -37,12 +37,16 @@ pub(super) fn closed_database(database: &str) -> String {
     format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", ident(database))
 }
 
+const LINE: &str = "add a line for this user, database and the worker's address to pg_hba.conf, above lines that reject them, and reload the server";
+
 /// A connection that `pg_hba.conf` refuses (28000), before the server looks at a password.
 pub(super) fn not_in_hba(message: &str, encrypted: bool) -> String {
     if !encrypted && (message.contains("no encryption") || message.contains("SSL off")) {
-        "set tls.mode = \"verify-full\": the server accepts connections with TLS only (RDS: rds.force_ssl)".into()
+        format!(
+            "if the server accepts connections with TLS only (RDS: rds.force_ssl), set tls.mode = \"verify-full\"; else {LINE}"
+        )
     } else {
-        "add a line for this user, database and the worker's address to pg_hba.conf, above lines that reject them, and reload the server".into()
+        LINE.into()
     }
 }
 
@@ -62,6 +66,10 @@ mod tests {
                 "ALTER DATABASE \"shop\"",
             ),
             ("sorry, too many clients already", "max_connections"),
+            (
+                "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+                "max_connections",
+            ),
             ("zu viele Verbindungen", "max_connections"),
         ] {
             let remedy = connection_limit(message, "app", "shop");
@@ -72,7 +80,9 @@ mod tests {
     #[test]
     fn tls_is_the_remedy_only_without_tls() {
         let message = "no pg_hba.conf entry for host \"10.0.0.7\", user \"app\", database \"shop\", no encryption";
-        assert!(not_in_hba(message, false).contains("tls.mode"));
+        for part in ["tls.mode", "pg_hba.conf"] {
+            assert!(not_in_hba(message, false).contains(part));
+        }
         assert!(not_in_hba(message, true).contains("pg_hba.conf"));
         let rejected = "pg_hba.conf rejects connection for host \"10.0.0.7\", SSL encryption";
         assert!(not_in_hba(rejected, false).contains("pg_hba.conf"));
