@@ -141,6 +141,9 @@ pub struct Inspection {
     /// For messages, for example `PostgreSQL 16.4`.
     pub server: String,
     pub standby_exists: bool,
+    /// The master can read the pair's users. Otherwise nothing about the standby is known, and a
+    /// privilege is in [`Inspection::missing`].
+    pub readable: bool,
     /// Whether any client can sign in as the standby.
     pub standby_access: StandbyAccess,
     /// The active clone is a member of the base user and has no setting of twinkey's: AWS's rotation

@@ -115,6 +115,7 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
             observation.resolved.target.host
         ),
     );
+    report.findings.extend(errors(request, observation));
     if let Some(inspection) = &observation.inspection {
         passed(
             inspection.missing.is_empty(),
@@ -130,11 +131,14 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         );
         let own = !(guards.pair_shared || guards.standby_foreign || guards.standby_unproved);
         passed(
-            own && inspection.standby_exists && observation.ownership.takeover.is_none(),
+            own && inspection.readable
+                && inspection.standby_exists
+                && observation.ownership.takeover.is_none(),
             format!("{:?} is this secret's own standby", pair.standby_user()),
         );
-        report.findings.extend(inspection.findings.iter().cloned());
-        report.findings.extend(inspection.missing.iter().cloned());
+        let others = inspection.findings.iter();
+        let others = others.filter(|finding| finding.severity != Severity::Error);
+        report.findings.extend(others.cloned());
         if inspection.standby_exists && !inspection.differences.is_empty() && !guards.differs {
             report.findings.push(Finding {
                 severity: Severity::Note,
@@ -158,18 +162,6 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
             });
         }
     }
-    // The findings of the inspection include Unfit and MasterLacks.
-    for refusal in guards.refusals() {
-        if !matches!(refusal, Refusal::Unfit | Refusal::MasterLacks) {
-            report
-                .findings
-                .push(failure(&refusal_error(refusal, request, observation)));
-        }
-    }
-    if observation.observed.is_pending_of_other() {
-        let conflict = refusal_error(Refusal::PendingConflict, request, observation);
-        report.findings.push(failure(&conflict));
-    }
     report
         .findings
         .extend(ownership::findings(request, observation));
@@ -179,6 +171,28 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
     report.findings.extend(bystanders(observation));
     report.findings.extend(sessions(request, observation));
     report.standby_sessions.clone_from(&observation.sessions);
+}
+
+/// The reasons against a run, in the order in which a run reports them.
+fn errors(request: &RunRequest<'_>, observation: &Observation) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for refusal in observation.observed.guards.refusals() {
+        match (refusal, &observation.inspection) {
+            (Refusal::Unfit, Some(inspection)) => {
+                let findings = inspection.findings.iter();
+                all.extend(findings.filter(|f| f.severity == Severity::Error).cloned());
+            }
+            (Refusal::MasterLacks, Some(inspection)) => {
+                all.extend(inspection.missing.iter().cloned());
+            }
+            _ => all.push(failure(&refusal_error(refusal, request, observation))),
+        }
+    }
+    if observation.observed.is_pending_of_other() {
+        let conflict = refusal_error(Refusal::PendingConflict, request, observation);
+        all.push(failure(&conflict));
+    }
+    all
 }
 
 /// `master_host` in the config, if the master secret names another host, which counts first.

@@ -65,7 +65,7 @@ pub(super) fn set_pair_state(
         observation.sessions = sessions;
     }
     observation.observed.standby.equal =
-        inspection.standby_exists && inspection.differences.is_empty();
+        inspection.readable && inspection.standby_exists && inspection.differences.is_empty();
     let existing = request.rotation.standby == StandbyMode::Existing;
     let password_only = existing || request.rotation.grants == GrantsMode::Verify;
     let guards = &mut observation.observed.guards;

@@ -98,6 +98,22 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
     all
 }
 
+/// Why the server refuses the sign-in of the active user, as far as the master sees it.
+pub(super) fn sign_in_causes(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding> {
+    if facts.users.is_none() || users.active.is_some() {
+        return Vec::new();
+    }
+    vec![Finding::new(
+        Severity::Note,
+        format!(
+            "the user {:?} does not exist in {:?}",
+            pair.active_user(),
+            facts.auth_database
+        ),
+        Some("make the secret's user name that of a user of this server".into()),
+    )]
+}
+
 /// The privileges that the master lacks, each role with the command that grants it.
 pub(super) fn missing(facts: &Facts, required: BTreeSet<RequiredPrivilege>) -> Vec<Finding> {
     let master = &facts.master;

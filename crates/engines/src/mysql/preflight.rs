@@ -23,6 +23,13 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> 
             Some("make the secret's user name that of a user of this server".into()),
         ));
     }
+    if facts.read_only {
+        all.push(Finding::new(
+            Severity::Error,
+            "the server is read-only (read_only or super_read_only is on), so no account can be changed".into(),
+            Some("use the writer's endpoint: this host is a reader".into()),
+        ));
+    }
     all.extend(accounts::findings(facts, pair, passwords));
     for user in facts.active.iter().chain(&facts.standby) {
         refusals(facts, user, &mut all);

@@ -20,6 +20,15 @@ pub(super) fn of_active(
     passwords: Passwords<'_>,
     tls: TlsMode,
 ) -> Vec<Finding> {
+    if facts.readable && facts.active_hosts.is_empty() {
+        return vec![cause(
+            format!(
+                "the user {:?} does not exist on this server",
+                pair.active_user()
+            ),
+            "make the secret's user name that of a user of this server".to_owned(),
+        )];
+    }
     let user = match selected(
         facts,
         pair.active_user(),
@@ -270,6 +279,7 @@ mod tests {
             elsewhere[0].contains("they are at 192.168.%"),
             "{elsewhere:?}"
         );
-        assert_eq!(causes(vec![], None, "right"), [""; 0]);
+        let missing = causes(vec![], None, "right");
+        assert_eq!(missing, ["the user \"app\" does not exist on this server"]);
     }
 }

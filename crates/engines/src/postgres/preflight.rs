@@ -24,6 +24,13 @@ pub(super) fn may_set_attribute(facts: &Facts, attribute: &str) -> bool {
 /// The findings about the pair.
 pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
     let mut all = Vec::new();
+    if facts.in_recovery {
+        all.push(Finding::new(
+            Severity::Error,
+            "the server is in recovery, so no user can be changed".into(),
+            Some("use the writer's endpoint: this host is a reader".into()),
+        ));
+    }
     for which in [PairMember::Base, PairMember::Clone] {
         refusals(facts, pair, which, &mut all);
     }
@@ -95,13 +102,20 @@ fn refusals(facts: &Facts, pair: &Pair, which: PairMember, all: &mut Vec<Finding
 
 fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &mut Vec<Finding>) {
     if facts.base.is_none() {
+        let create = format!(
+            "CREATE ROLE {} LOGIN, with the privileges of the application",
+            ident(&pair.base)
+        );
         all.push(Finding::new(
             Severity::Error,
             format!("the base user {:?} does not exist", pair.base),
-            Some(format!(
-                "CREATE ROLE {} LOGIN, with the privileges of the application",
-                ident(&pair.base)
-            )),
+            Some(match pair.active {
+                PairMember::Base => create,
+                PairMember::Clone => format!(
+                    "if {:?} is the application's own user and no clone, set clone_suffix for the rotation to another ending; otherwise {create}",
+                    pair.clone
+                ),
+            }),
         ));
         return;
     }

@@ -99,6 +99,10 @@ pub(super) async fn set_ownership(
     let Some(inspection) = &observation.inspection else {
         return Ok(());
     };
+    // The missing privilege is the reason against the run.
+    if !inspection.readable {
+        return Ok(());
+    }
     let exists = inspection.standby_exists;
     let access = inspection.standby_access;
     let cloned_by_aws = inspection.cloned_by_aws;

@@ -30,11 +30,12 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         .collect();
     Inspection {
         session_role: None,
-        obstacles: Vec::new(),
+        obstacles: preflight::sign_in_causes(facts, pair, &users),
         standby_obstacles: Vec::new(),
         server: format!("MongoDB-compatible {}", facts.version),
         // If users are unreadable, the run is refused anyway.
         standby_exists: facts.users.is_none() || users.standby.is_some(),
+        readable: facts.users.is_some(),
         // The server does not report it.
         standby_access: StandbyAccess::Unknown,
         cloned_by_aws: false,

@@ -29,6 +29,8 @@ pub(in crate::mysql) struct Facts {
     pub unloaded: BTreeSet<String>,
     /// The server refuses hashes (MariaDB's strict_password_validation with a validating plugin).
     pub hashes_refused: bool,
+    /// `read_only` or `super_read_only` is on, and the master may not change accounts.
+    pub read_only: bool,
     pub existing: ExistingObjects,
     pub definers: Vec<Definer>,
 }
@@ -48,6 +50,7 @@ impl Facts {
             digest_thousands: 5,
             unloaded: BTreeSet::new(),
             hashes_refused: false,
+            read_only: false,
             existing: ExistingObjects::default(),
             definers: Vec::new(),
         }

@@ -5,7 +5,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::account::{MariadbRow, MysqlRow};
-use super::facts::{Definer, ExistingObjects, User};
+use super::facts::{Definer, ExistingObjects, Master, User};
 use crate::mysql::accounts;
 use crate::mysql::connect::Connector;
 use crate::mysql::dialect::Dialect;
@@ -30,6 +30,10 @@ const MYSQL_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(JSON_OBJECT(\
 const MYSQL_DEFAULT_ROLES: &str = "SELECT CAST(DEFAULT_ROLE_USER AS CHAR), CAST(DEFAULT_ROLE_HOST AS CHAR) \
      FROM mysql.default_roles WHERE USER = ? AND HOST = ?";
 
+const READ_ONLY_MARIADB: &str =
+    "SELECT CAST(@@global.read_only AS CHAR), CAST(@@global.innodb_read_only AS CHAR)";
+const READ_ONLY_MYSQL: &str = "SELECT CAST(@@global.read_only AS CHAR), \
+     CAST(@@global.super_read_only OR @@global.innodb_read_only AS CHAR)";
 const HASHES_REFUSED: &str = "SELECT CAST(@@strict_password_validation = 1 AND EXISTS (\
      SELECT 1 FROM information_schema.PLUGINS \
      WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE') AS SIGNED)";
@@ -228,6 +232,24 @@ impl Queries<'_> {
                 self.connector
                     .explain("reading how passwords are validated", false, error)
             })
+    }
+
+    /// Whether the server lets this master change no account.
+    pub(in crate::mysql) async fn read_only(
+        &mut self,
+        dialect: &Dialect,
+        master: &Master,
+    ) -> Result<bool, EngineError> {
+        let query = if dialect.is_mariadb() {
+            READ_ONLY_MARIADB
+        } else {
+            READ_ONLY_MYSQL
+        };
+        let all = self.pairs("reading read_only", query, &[]).await?;
+        let is_on = |value: &str| !matches!(value, "0" | "OFF");
+        Ok(all.iter().any(|(read_only, of_everybody)| {
+            is_on(of_everybody) || (is_on(read_only) && !master.writes_on_readers(dialect))
+        }))
     }
 
     /// Whether the server has loaded the plugin.

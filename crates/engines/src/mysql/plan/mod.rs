@@ -48,6 +48,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Insp
         server: facts.dialect.text.clone(),
         // Without the right to read accounts this is unknown, and the run is refused.
         standby_exists: !facts.readable || !facts.standby.is_empty(),
+        readable: facts.readable,
         standby_access: access(facts),
         cloned_by_aws: false,
         missing: privileges::missing(facts, &steps),

@@ -34,6 +34,15 @@ impl Master {
             || self.grants.dynamic.contains_key("CONNECTION_ADMIN")
     }
 
+    /// Whether it may change a server whose `read_only` is on: by a static privilege of MariaDB, a
+    /// dynamic one of MySQL, or SUPER, which MariaDB 10.11 and later do not count.
+    pub(super) fn writes_on_readers(&self, dialect: &Dialect) -> bool {
+        let by_super = !dialect.is_mariadb() || dialect.version < (10, 11);
+        self.has(&Object::Global, "READ_ONLY ADMIN")
+            || (by_super && self.has(&Object::Global, "SUPER"))
+            || self.grants.dynamic.contains_key("CONNECTION_ADMIN")
+    }
+
     /// Whether it may call RDS's procedure that ends a session, if the server has that.
     pub(super) fn calls_rds_kill(&self) -> bool {
         let procedure = Object::Routine {

@@ -24,6 +24,8 @@ pub(in super::super) struct Facts {
     pub clone: Option<Role>,
     /// The base user has CONNECT on `database`. The server checks it before a session takes its role.
     pub base_connects: bool,
+    /// The server is a reader.
+    pub in_recovery: bool,
     /// Memberships in the clone that the base user has, directly or through the member.
     pub in_clone: Vec<InClone>,
     pub password_encryption: String,

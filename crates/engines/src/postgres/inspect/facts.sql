@@ -79,6 +79,7 @@ SELECT json_build_object(
         SELECT has_database_privilege(oid, current_database(), 'CONNECT')
         FROM pair WHERE NOT is_clone), true),
     -- Memberships in the clone that the base user has, directly or through the member.
+    'in_recovery', pg_is_in_recovery(),
     'in_clone', coalesce((
         SELECT json_agg(json_build_object('member', r.rolname, 'grantor', coalesce(g.rolname, ''))
             ORDER BY r.rolname, g.rolname)

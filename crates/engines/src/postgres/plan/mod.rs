@@ -63,6 +63,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         standby_obstacles: Vec::new(),
         server: format!("PostgreSQL {}", facts.version_text),
         standby_exists: facts.role(standby).is_some(),
+        readable: true,
         standby_access: access(facts.role(standby)),
         cloned_by_aws: options.set_role && cloned_by_aws(facts, pair),
         differences,

@@ -25,6 +25,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         standby_obstacles: Vec::new(),
         server: facts.server.clone(),
         standby_exists: facts.standby.is_some(),
+        readable: true,
         differences: differences(facts, pair),
         set_password: vec![set_password(facts, pair)],
         // Only a superuser can read it.

@@ -42,6 +42,7 @@ fn facts() -> Facts {
         sees_sessions: true,
         authid_readable: false,
         base_connects: true,
+        in_recovery: false,
         in_clone: vec![],
         memberships: vec![member_of("app", true)],
         settings: vec![settings_of("app_clone", &["role=app"])],
