@@ -8,6 +8,7 @@ mod engines;
 mod faults;
 mod leaks;
 mod masters;
+mod matrix;
 mod moving;
 mod packaging;
 mod rotations;

@@ -139,6 +139,11 @@ impl Faults {
         });
     }
 
+    /// Removes all planned responses.
+    pub fn forget_answers(&self) {
+        self.lock().answers.clear();
+    }
+
     /// Throttles the next `times` calls of an action.
     pub fn throttle(&self, action: &'static str, times: usize) {
         self.answer(action, times, 400, "ThrottlingException");
