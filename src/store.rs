@@ -8,21 +8,25 @@ use twinkey_stores::local::LocalStore;
 use twinkey_stores::throttle::WriteLimiter;
 use twinkey_stores::{SecretStore, StoreError};
 
-/// Opens the store of a config. Writes to AWS are throttled, by `shared` where several workers share
-/// the quota.
+/// Opens the store of a config; with `create`, a missing embedded store is created. Writes to AWS are
+/// throttled, by `shared` where several workers share the quota.
 ///
 /// # Errors
 /// [`StoreError`] when the embedded store does not open. AWS is first called by the first operation.
 pub async fn open(
     backend: &SecretsBackend,
+    create: bool,
     limits: &Limits,
     aws: &Aws,
     shared: Option<Arc<dyn WriteLimiter>>,
 ) -> Result<Arc<dyn SecretStore>, StoreError> {
     match backend {
         SecretsBackend::Aws { .. } => open_aws(limits, aws, shared).await,
-        SecretsBackend::Local { path, key_file, .. } => {
+        SecretsBackend::Local { path, key_file, .. } if create => {
             Ok(Arc::new(LocalStore::open(path, key_file).await?))
+        }
+        SecretsBackend::Local { path, key_file, .. } => {
+            Ok(Arc::new(LocalStore::open_existing(path, key_file).await?))
         }
     }
 }

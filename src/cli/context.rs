@@ -48,22 +48,33 @@ pub(super) fn check_files(
     Ok(findings)
 }
 
-impl Context {
-    /// Loads the config and opens its store and journal.
-    pub(super) async fn open(config: Option<&Path>) -> Result<Self, Failure> {
-        Self::from_settings(settings(config)?).await
-    }
+/// What a command does, which decides whether it creates files that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It reads: no file is created, and a missing journal is empty.
+    Read,
+    /// It changes: a missing journal is created.
+    Change,
+    /// It is the worker: a missing journal is created, and a missing store if it is served.
+    Serve,
+}
 
+impl Context {
     /// Opens the store and journal of a config.
-    pub(super) async fn from_settings(settings: Settings) -> Result<Self, Failure> {
+    pub(super) async fn open(settings: Settings, purpose: Purpose) -> Result<Self, Failure> {
         let aws = aws(&settings.secrets);
-        let journal = open_journal(&settings.journal).await?;
+        let journal = open_journal(&settings.journal, purpose).await?;
         let limits = &settings.limits;
         let shared = journal.shared_limits(limits.store_writes());
         let pace = shared
             .as_ref()
             .map(|shared| Arc::clone(&shared.store_writes));
-        let store = crate::store::open(&settings.secrets, limits, &aws, pace).await?;
+        let served = matches!(
+            settings.secrets,
+            SecretsBackend::Local { serve: Some(_), .. }
+        );
+        let create = purpose == Purpose::Serve && served;
+        let store = crate::store::open(&settings.secrets, create, limits, &aws, pace).await?;
         let metrics = Metrics::default();
         let store = Arc::new(Measured::new(store, metrics.clone()));
         let mut run_context = run_context(&settings, store, aws);
@@ -83,9 +94,10 @@ impl Context {
     /// Opens a config, passes it to `work`, and closes it whatever the outcome.
     pub(super) async fn with<T>(
         config: Option<&Path>,
+        purpose: Purpose,
         work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let context = Self::open(config).await?;
+        let context = Self::open(settings(config)?, purpose).await?;
         let result = work(&context).await;
         context.close().await;
         result
@@ -156,8 +168,15 @@ fn aws(backend: &SecretsBackend) -> Aws {
 }
 
 /// Opens the journal.
-async fn open_journal(location: &JournalLocation) -> Result<Arc<dyn Journal>, Failure> {
+async fn open_journal(
+    location: &JournalLocation,
+    purpose: Purpose,
+) -> Result<Arc<dyn Journal>, Failure> {
     Ok(match location {
+        JournalLocation::Sqlite(path) if purpose == Purpose::Read && !path.exists() => {
+            tracing::debug!(path = %path.display(), "there is no journal yet");
+            Arc::new(SqliteJournal::empty(path).await?)
+        }
         JournalLocation::Sqlite(path) => Arc::new(SqliteJournal::open(path).await?),
         JournalLocation::Postgres(location) => Arc::new(PostgresJournal::open(location).await?),
     })
@@ -166,9 +185,10 @@ async fn open_journal(location: &JournalLocation) -> Result<Arc<dyn Journal>, Fa
 /// Opens the journal, passes it to `work`, and closes it whatever the outcome.
 pub(super) async fn with_journal<T>(
     location: &JournalLocation,
+    purpose: Purpose,
     work: impl AsyncFnOnce(&dyn Journal) -> Result<T, JournalError>,
 ) -> Result<T, Failure> {
-    let journal = open_journal(location).await?;
+    let journal = open_journal(location, purpose).await?;
     let result = work(&*journal).await;
     journal.close().await;
     Ok(result?)

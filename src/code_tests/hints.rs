@@ -131,8 +131,8 @@ fn journal_errors() -> Vec<JournalError> {
 
 fn store_errors() -> Vec<StoreError> {
     use StoreError::{
-        Binary, Damaged, Denied, KeyFile, NotFound, Refused, StageMoved, Throttled, Unavailable,
-        VersionExists,
+        Binary, Damaged, Denied, KeyFile, NoFile, NotFound, Refused, StageMoved, Throttled,
+        Unavailable, VersionExists,
     };
     let (secret, reason, operation) = (text(), text(), "GetSecretValue");
     let all = vec![
@@ -165,6 +165,7 @@ fn store_errors() -> Vec<StoreError> {
             reason: reason.clone(),
             fix: text(),
         },
+        NoFile { path: text() },
         Damaged {
             reason: reason.clone(),
         },
@@ -179,6 +180,7 @@ fn store_errors() -> Vec<StoreError> {
             | Throttled { .. }
             | Denied { .. }
             | Refused { .. }
+            | NoFile { .. }
             | KeyFile { .. }
             | Damaged { .. }
             | Unavailable { .. } => {}

@@ -12,15 +12,13 @@ use secrecy::ExposeSecret;
 
 use super::message::Message;
 use super::{DeliveryFailure, NotifyError};
-use crate::config::settings::{Destination, TokenSource};
+use crate::config::settings::{Destination, MIN_KEY_LENGTH, TokenSource};
 use twinkey_engines::tls::client_config;
 
 /// The time limit of one attempt, from the connection to the end of the response.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// The header `t=UNIX SECONDS,v1=HEX`: the HMAC of the seconds, a full stop, and the body.
 const SIGNATURE_HEADER: &str = "Twinkey-Signature";
-/// The shortest key, in characters.
-const MIN_KEY_LENGTH: usize = 16;
 /// The header of the message's id.
 const ID_HEADER: &str = "Twinkey-Event-Id";
 

@@ -40,6 +40,9 @@ pub enum StoreError {
     /// The version holds SecretBinary.
     #[error("{secret:?} holds SecretBinary, and not a JSON document as SecretString")]
     Binary { secret: String },
+    /// The embedded store's file does not exist.
+    #[error("there is no store at {path}")]
+    NoFile { path: String },
     /// The embedded store cannot be opened with this key file.
     #[error("the key file {path} {reason}")]
     KeyFile {
@@ -75,6 +78,7 @@ impl Diagnostic for StoreError {
             Self::Denied { .. } => Code::StoreDenied,
             Self::Binary { .. } => Code::SecretMalformed,
             Self::Refused { .. }
+            | Self::NoFile { .. }
             | Self::KeyFile { .. }
             | Self::Damaged { .. }
             | Self::Unavailable { .. } => Code::StoreUnavailable,
@@ -89,6 +93,7 @@ impl Diagnostic for StoreError {
             Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
             Self::Refused { .. } => "read the reason; restore a secret that is marked for deletion first".into(),
             Self::Binary { .. } => "store the document as text: `aws secretsmanager put-secret-value --secret-id NAME --secret-string file://secret.json`, or `twinkey secret put NAME --file secret.json`".into(),
+            Self::NoFile { .. } => "correct secrets.path in the config, or create the store with `twinkey secret put`".into(),
             Self::KeyFile { fix, .. } => fix.clone(),
             Self::Damaged { .. } => "find out who can write the file; restore it from a backup, or set the secret again with `twinkey secret put`".into(),
             Self::Unavailable { .. } => "check the network path and the endpoint of the store; the run is retried while the window is open".into(),

@@ -36,6 +36,7 @@ impl Measured {
             Err(
                 StoreError::Refused { .. }
                 | StoreError::Binary { .. }
+                | StoreError::NoFile { .. }
                 | StoreError::KeyFile { .. }
                 | StoreError::Damaged { .. },
             ) => "refused",

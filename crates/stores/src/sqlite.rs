@@ -78,10 +78,23 @@ impl Database {
         create_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous);
+        Self::connect(options, migrations).await
+    }
+
+    /// An empty database in memory, with its tables: stands for a file that does not exist.
+    ///
+    /// # Errors
+    /// sqlx's error.
+    pub async fn in_memory(migrations: &Migrator) -> sqlx::Result<Self> {
+        Self::connect("sqlite::memory:".parse()?, migrations).await
+    }
+
+    async fn connect(options: SqliteConnectOptions, migrations: &Migrator) -> sqlx::Result<Self> {
+        let options = options
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(synchronous)
             .pragma("cache_size", CACHE_SIZE)
             .disable_statement_logging();
         let database = Self {

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use crate::admin::exposure::plain_http;
 use crate::config::file_access::FileFinding;
-use crate::config::settings::Server;
+use crate::config::settings::{Server, Settings};
 use crate::rotation::commands::check::{Report, offline};
 use crate::worker::views::RotationView;
 use twinkey_core::printable::escaped;
 use twinkey_engines::{Finding, Severity};
 
-use crate::cli::context::{Context, check_files, find, settings};
+use crate::cli::context::{Context, Purpose, check_files, find, settings};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
+use crate::cli::rotations::named_files;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -57,14 +58,14 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
     for name in names {
         find(&settings, name)?;
     }
-    let files = file_report(check_files(config, &settings)?);
+    let files = file_report(check_files(config, &settings)?, &settings);
     let selected = settings.rotations.iter();
     Ok(selected
         .filter(|r| names.is_empty() || names.contains(&r.name))
         .map(|r| Report {
             rotation: r.name.clone(),
             passed: vec!["the config is valid".into()],
-            findings: offline(r),
+            findings: [offline(r), named_files::of_rotation(r)].concat(),
             standby_sessions: None,
         })
         .chain(server_report(&settings.server))
@@ -74,8 +75,9 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
 
 async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
     // Before the store opens the key file.
-    let files = file_report(check_files(config, &settings(config)?)?);
-    Context::with(config, async |context| {
+    let settings = settings(config)?;
+    let files = file_report(check_files(config, &settings)?, &settings);
+    Context::with(config, Purpose::Read, async |context| {
         for name in names {
             context.rotation(name)?;
         }
@@ -105,8 +107,9 @@ fn server_report(server: &Server) -> Option<Report> {
 }
 
 /// The findings about files, which is no name of a rotation; `None` without any.
-fn file_report(files: Vec<FileFinding>) -> Option<Report> {
-    let findings: Vec<Finding> = files.into_iter().map(finding).collect();
+fn file_report(files: Vec<FileFinding>, settings: &Settings) -> Option<Report> {
+    let files = files.into_iter().map(finding);
+    let findings: Vec<Finding> = files.chain(named_files::of_worker(settings)).collect();
     (!findings.is_empty()).then(|| Report {
         rotation: "[files]".into(),
         passed: Vec::new(),

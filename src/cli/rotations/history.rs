@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::journal::{Run, RunQuery, RunState, Trigger};
 use crate::worker::views::RotationView;
 
-use crate::cli::context::{find, settings, with_journal};
+use crate::cli::context::{Purpose, find, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
 use crate::cli::remote::{RemoteWorker, Target};
@@ -49,7 +49,7 @@ async fn local_runs(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Fail
         limit: args.limit,
         ..RunQuery::default()
     };
-    with_journal(&settings.journal, async |journal| {
+    with_journal(&settings.journal, Purpose::Read, async |journal| {
         journal.runs(&query).await
     })
     .await

@@ -2,6 +2,7 @@
 
 pub(super) mod check;
 pub(super) mod history;
+mod named_files;
 pub(super) mod pause;
 pub(super) mod plan;
 pub(super) mod repair;

@@ -1,6 +1,6 @@
 //! `twinkey pause` and `twinkey resume`: the schedule of a rotation.
 
-use crate::cli::context::{find, settings, with_journal};
+use crate::cli::context::{Purpose, find, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::remote::Target;
@@ -23,7 +23,7 @@ pub(in crate::cli) async fn run(
         Target::Local(config) => {
             let settings = settings(*config)?;
             find(&settings, &args.name)?;
-            with_journal(&settings.journal, async |journal| {
+            with_journal(&settings.journal, Purpose::Change, async |journal| {
                 journal.set_paused(&args.name, paused).await
             })
             .await?;

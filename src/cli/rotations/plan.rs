@@ -2,7 +2,7 @@
 
 use crate::rotation::commands::plan::Plan;
 
-use crate::cli::context::Context;
+use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, DIM, STRONG};
 use crate::cli::remote::Target;
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Args {
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
     let plan: Plan = match target {
         Target::Local(config) => {
-            Context::with(*config, async |context| {
+            Context::with(*config, Purpose::Read, async |context| {
                 let rotation = context.rotation(&args.name)?;
                 Ok(context.rotator.plan(rotation).await?)
             })

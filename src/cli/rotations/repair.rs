@@ -13,7 +13,7 @@ use crate::rotation::run::version_id;
 use twinkey_core::telemetry::AUDIT;
 
 use super::rotate;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
 
@@ -39,7 +39,12 @@ struct RepairResult<'a> {
 }
 
 pub(in crate::cli) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
-    Context::with(config, async |context| repair(context, args).await).await
+    let purpose = if args.apply {
+        Purpose::Change
+    } else {
+        Purpose::Read
+    };
+    Context::with(config, purpose, async |context| repair(context, args).await).await
 }
 
 async fn repair(context: &Context, args: Args) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use crate::rotation::commands::rollback::RollbackResult;
 
-use crate::cli::context::Context;
+use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
 use crate::cli::remote::Target;
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Args {
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
     let result = match target {
         Target::Local(config) => {
-            Context::with(*config, async |context| {
+            Context::with(*config, Purpose::Change, async |context| {
                 let rotation = context.rotation(&args.name)?;
                 Ok(context
                     .rotator

@@ -14,7 +14,7 @@ use twinkey_core::code::Code;
 use twinkey_core::printable::escaped;
 use twinkey_core::telemetry::Clock;
 
-use crate::cli::context::Context;
+use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, DIM, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
@@ -43,7 +43,7 @@ pub(in crate::cli) struct Args {
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
     let run = match target {
         Target::Local(config) => {
-            Context::with(*config, async |context| {
+            Context::with(*config, Purpose::Change, async |context| {
                 let rotation = context.rotation(&args.name)?;
                 let order = Order {
                     trigger: Trigger::Manual,

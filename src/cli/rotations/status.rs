@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::worker::views::{RotationState, RotationView, view};
 
-use crate::cli::context::{find, settings, with_journal};
+use crate::cli::context::{Purpose, find, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
 use crate::cli::remote::Target;
@@ -46,7 +46,7 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
     if let Some(name) = &args.name {
         find(&settings, name)?;
     }
-    let memory = with_journal(&settings.journal, async |journal| {
+    let memory = with_journal(&settings.journal, Purpose::Read, async |journal| {
         journal.rotation_records().await
     });
     let mut memory = memory.await?;

@@ -26,8 +26,8 @@ pub(super) enum Access {
     Served(Box<Served>),
 }
 
-/// Opens the store.
-pub(super) async fn open(config: Option<&Path>) -> Result<Access, Failure> {
+/// Opens the store, and with `create` creates its file where it is missing.
+pub(super) async fn open(config: Option<&Path>, create: bool) -> Result<Access, Failure> {
     match settings(config)?.secrets {
         #[cfg(not(feature = "aws"))]
         SecretsBackend::Local { serve: Some(_), .. } if has_key() => Err(Failure::usage(
@@ -39,7 +39,11 @@ pub(super) async fn open(config: Option<&Path>) -> Result<Access, Failure> {
             serve: Some(serve), ..
         } if has_key() => Ok(Access::Served(Box::new(Served::reach(&serve).await))),
         SecretsBackend::Local { path, key_file, .. } => {
-            let store = LocalStore::open(&path, &key_file).await?;
+            let store = if create {
+                LocalStore::open(&path, &key_file).await?
+            } else {
+                LocalStore::open_existing(&path, &key_file).await?
+            };
             Ok(Access::File(Box::new(store)))
         }
         SecretsBackend::Aws { .. } => Err(Failure::usage(

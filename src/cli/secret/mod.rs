@@ -67,7 +67,8 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), F
     if let Command::Rekey { new_key_file } = command {
         return rekey::run(config, new_key_file.as_deref()).await;
     }
-    let store = access::open(config).await?;
+    let create = matches!(command, Command::Put { .. });
+    let store = access::open(config, create).await?;
     let result = match command {
         Command::Put { name, file } => put(&store, &name, file.as_deref()).await,
         Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,

@@ -28,13 +28,7 @@ pub(super) async fn run(config: Option<&Path>, new_key_file: Option<&Path>) -> R
             "use a config with [secrets] backend = \"local\"",
         ));
     };
-    if !path.exists() {
-        return Err(Failure::usage(
-            format!("there is no store {}", path.display()),
-            "check secrets.path in the config",
-        ));
-    }
-    let store = LocalStore::open(&path, &key_file).await?;
+    let store = LocalStore::open_existing(&path, &key_file).await?;
     let external = |store: &LocalStore| match &serve {
         Some(serve) => keys_file::reseal(&serve.keys_file, store).map_err(Failure::from),
         None => Ok(()),

@@ -28,7 +28,7 @@ use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_stores::listener::{Identity, Listener, descriptors};
 
-use crate::cli::context::{Context, check_files, settings};
+use crate::cli::context::{Context, Purpose, check_files, settings};
 use crate::cli::failure::Failure;
 use systemd::{ServiceState, report_state, run_watchdog, scheduler_responds};
 
@@ -45,7 +45,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     for finding in check_files(config, &settings)? {
         tracing::warn!(key = finding.key, fix = finding.fix, "{}", finding.what);
     }
-    let mut context = Context::from_settings(settings).await?;
+    let mut context = Context::open(settings, Purpose::Serve).await?;
     let rotations = std::mem::take(&mut context.settings.rotations);
     context.rotator.context.idle_admins =
         IdleAdmins::new(MASTER_IDLE, context.settings.limits.per_host);

@@ -137,7 +137,7 @@ impl RawRotation {
         });
         Self {
             name,
-            secret: table.text("secret").map(str::to_owned),
+            secret: secret_id(table, "secret"),
             schedule,
             ..Self::common(table, folder)
         }
@@ -167,7 +167,7 @@ impl RawRotation {
         let documentdb = table.table("documentdb", DOCUMENTDB_KEYS);
         Self {
             window,
-            master_secret: table.text("master_secret").map(str::to_owned),
+            master_secret: secret_id(table, "master_secret"),
             master_host: table.text("master_host").and_then(|text| {
                 text.parse()
                     .map_err(|error: HostPortError| table.error("master_host", error.to_string()))
@@ -378,4 +378,16 @@ fn accounts(table: &Table<'_>, engine: Option<EngineKind>) -> Option<Vec<String>
         return None;
     }
     Some(hosts)
+}
+
+/// The name or ARN of a secret. CreateSecret, parameter Name, in AWS's API reference has the allowed
+/// names. Those of secrets that another service manages contain an exclamation mark.
+fn secret_id(table: &Table<'_>, key: &str) -> Option<String> {
+    let secret = table.text(key)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!".contains(c);
+    let may_exist = (1..=512).contains(&secret.len()) && secret.chars().all(allowed);
+    if !may_exist && !secret.starts_with("arn:") {
+        table.error(key, format!("{secret:?} is neither an ARN nor a name that AWS allows: 1 to 512 letters, digits and /_+=.@-"));
+    }
+    Some(secret.to_owned())
 }

@@ -17,7 +17,7 @@ use twinkey_stores::listener::ServerTls;
 pub use hook::{Hook, HookActionSettings};
 pub use host_port::{HostPort, HostPortError};
 pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
-pub use notify::{Destination, Notify, NotifyEvent};
+pub use notify::{Destination, MIN_KEY_LENGTH, Notify, NotifyEvent};
 pub use rotation::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
 pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};

@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use super::TokenSource;
 
+/// The shortest key of a webhook, in characters.
+pub const MIN_KEY_LENGTH: usize = 16;
+
 /// One `[[notify]]`.
 #[derive(Debug, Clone)]
 pub struct Notify {

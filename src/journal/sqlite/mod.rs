@@ -66,11 +66,27 @@ impl SqliteJournal {
             .map_err(|error| {
                 TransactionError::from(error).in_journal(path.display().to_string())
             })?;
-        Ok(Self {
+        Ok(Self::with(path, database))
+    }
+
+    /// An empty journal in memory, for commands that read and find no file at `path`.
+    ///
+    /// # Errors
+    /// [`JournalError`] if SQLite fails.
+    pub async fn empty(path: &Path) -> Result<Self, JournalError> {
+        let database = Database::in_memory(&MIGRATIONS).await;
+        let database = database.map_err(|error| {
+            TransactionError::from(error).in_journal(path.display().to_string())
+        })?;
+        Ok(Self::with(path, database))
+    }
+
+    fn with(path: &Path, database: Database) -> Self {
+        Self {
             path: path.to_owned(),
             database,
             worker_lock: Arc::default(),
-        })
+        }
     }
 
     pub(super) async fn writer(&self) -> Result<Writer, JournalError> {

@@ -34,8 +34,8 @@ pub trait Progress: Send + Sync {
     /// # Errors
     /// Another worker owns the run: the step must not start.
     async fn step_started(&self, step: StepName, performed: bool) -> Result<(), RotationError>;
-    /// Reports the end of a step.
-    fn step_ended(&self, step: StepName, result: Result<&str, &RotationError>);
+    /// Reports the end of a step: what it did, or why it failed.
+    fn step_ended(&self, step: StepName, result: Result<&str, &str>);
 }
 
 impl Action {
@@ -112,7 +112,12 @@ async fn run_actions(
         }
         let result = perform(context, request, observation, action).await;
         if let Some(step) = step {
-            progress.step_ended(step, result.as_deref());
+            let refused = action == Action::Prove && observation.observed.proof == Some(false);
+            match &result {
+                Ok(reason) if refused => progress.step_ended(step, Err(reason)),
+                Ok(done) => progress.step_ended(step, Ok(done)),
+                Err(error) => progress.step_ended(step, Err(&error.to_string())),
+            }
         }
         match result {
             Ok(_) => {}

@@ -158,12 +158,12 @@ impl Progress for Recorder<'_> {
         Ok(())
     }
 
-    fn step_ended(&self, step: StepName, result: Result<&str, &RotationError>) {
+    fn step_ended(&self, step: StepName, result: Result<&str, &str>) {
         let (state, detail) = match result {
-            Ok(done) => (StepState::Succeeded, done.to_owned()),
-            Err(error) => (StepState::Failed, error.to_string()),
+            Ok(done) => (StepState::Succeeded, done),
+            Err(reason) => (StepState::Failed, reason),
         };
-        let ended = self.set_step(step, state, Some(detail));
+        let ended = self.set_step(step, state, Some(detail.to_owned()));
         self.publish(ended);
     }
 }

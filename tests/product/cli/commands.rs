@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 
-use twinkey_testkit::environment::{Environment, Setup, quoted, run};
+use twinkey_testkit::environment::{Backend, Environment, SECRET, Setup, quoted, run};
 
 /// The statements in a part of the server's log.
 fn statements(log: &str) -> Vec<String> {
@@ -362,4 +362,64 @@ async fn the_secret_commands_write_and_read_the_embedded_store() {
         "secret_malformed",
     )
     .await;
+}
+
+/// The names of the files of an environment, sorted.
+fn files(env: &Environment) -> Vec<String> {
+    let files = std::fs::read_dir(env.folder.path()).unwrap();
+    let mut names: Vec<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_commands_create_no_journal() {
+    let env = Environment::open(Setup::default()).await;
+    let before = files(&env);
+    env.run_ok(&["check"]).await;
+    env.run_ok(&["plan", "shop"]).await;
+    env.run_ok(&["repair", "shop"]).await;
+    let status = env.run_ok(&["status"]).await;
+    assert!(status.contains("shop"), "{status}");
+    assert_eq!(env.run_ok(&["history", "--json"]).await.trim(), "[]");
+    assert_eq!(files(&env), before);
+    env.run_ok(&["rotate", "shop"]).await;
+    assert!(files(&env).contains(&"journal.db".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_secret_put_creates_a_store() {
+    let env = Environment::open_with(Setup::default(), Backend::Local).await;
+    let (document, _) = env.read(stage::CURRENT).await;
+    let config = std::fs::read_to_string(env.config()).unwrap();
+    let mistyped = config.replace("secrets.db", "secret.db");
+    std::fs::write(env.config(), mistyped).unwrap();
+    let before = files(&env);
+    for command in [
+        &["check"][..],
+        &["plan", "shop"],
+        &["repair", "shop"],
+        &["repair", "shop", "--apply"],
+        &["rotate", "shop"],
+        &["rollback", "shop"],
+        &["serve"],
+        &["secret", "get", SECRET],
+        &["secret", "list"],
+        &["secret", "versions", SECRET],
+        &["secret", "rekey"],
+    ] {
+        let message = env.fails(command, 1, "store_unavailable").await;
+        assert!(message.contains("there is no store at"), "{message}");
+        assert!(message.contains("secret put"), "{message}");
+    }
+    let mut after = files(&env);
+    after.retain(|name| !name.starts_with("journal.db"));
+    assert_eq!(after, before);
+    let file = env.folder.path().join("document.json");
+    std::fs::write(&file, document.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    env.run_ok(&["secret", "put", SECRET, "--file", file]).await;
+    assert!(files(&env).contains(&"secret.db".into()));
 }

@@ -2,5 +2,6 @@
 
 mod commands;
 mod completions;
+mod offline;
 mod remote;
 mod repair;

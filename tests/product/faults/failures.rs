@@ -5,7 +5,9 @@ use serde_json::{Value as Json, json};
 use twinkey_stores::stage;
 use twinkey_testkit::postgres::LocalPostgres;
 
-use twinkey_testkit::environment::{Database, Environment, MASTER_SECRET, SECRET, Setup, run};
+use twinkey_testkit::environment::{
+    Database, Environment, MASTER_SECRET, SECRET, Setup, run, value,
+};
 
 /// Runs `rotate` and `check`. Both must report the code and change nothing.
 pub async fn is_refused<D: Database>(env: &Environment<D>, code: &str) -> String {
@@ -357,4 +359,27 @@ async fn a_refused_connection_has_the_remedy_of_its_cause() {
         env.run_ok(&["check", "shop"]).await;
     }
     env.run_ok(&["rotate", "shop"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_proof_is_a_failed_step() {
+    let env = Environment::open(Setup::default()).await;
+    let mut root = env.root("postgres").await;
+    let hba: String = value(&mut root, "SHOW hba_file").await;
+    let lines = std::fs::read_to_string(&hba).unwrap();
+    let rejected = format!("host all app_clone 127.0.0.1/32 ident\n{lines}");
+    std::fs::write(&hba, rejected).unwrap();
+    run(&mut root, "SELECT pg_reload_conf()").await;
+    let failed = env.twinkey(&["rotate", "shop"]).await;
+    assert_eq!(failed.status.code(), Some(1));
+    let shown = String::from_utf8(failed.stdout).unwrap();
+    assert!(shown.contains("✗ test"), "{shown}");
+    assert!(!shown.contains("✓ test"), "{shown}");
+    let history = env.run_ok(&["history", "--json"]).await;
+    let runs: Json = serde_json::from_str(&history).unwrap();
+    let steps = runs[0]["steps"].as_array().unwrap();
+    let test = steps.iter().find(|step| step["name"] == "test").unwrap();
+    assert_eq!(test["state"], "failed", "{test:#}");
+    let code = &runs[0]["error"]["code"];
+    assert_eq!(code, "pending_signin_failed", "{runs:#}");
 }

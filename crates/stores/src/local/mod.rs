@@ -7,6 +7,8 @@
 //! - Another program edits labels in the file. Labels are sealed (`labels::seal`).
 //! - A new key is created for an existing file because the key file was moved. A key is created
 //!   only while the file contains no sealed text.
+//! - A command opens a mistyped path and finds an empty store. Only what stores a first secret or
+//!   serves the store creates it.
 //! - The store behaves unlike AWS. The rules are pure functions (`labels`), and one conformance
 //!   suite runs over this store and over AWS's SDK.
 
@@ -70,6 +72,19 @@ pub struct VersionEntry {
 }
 
 impl LocalStore {
+    /// Opens a store that exists.
+    ///
+    /// # Errors
+    /// [`StoreError::NoFile`]; those of [`Self::open`].
+    pub async fn open_existing(path: &Path, key_path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::NoFile {
+                path: path.display().to_string(),
+            });
+        }
+        Self::open(path, key_path).await
+    }
+
     /// Opens the file, and creates it and the key file where they are missing.
     ///
     /// # Errors
