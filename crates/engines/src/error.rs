@@ -105,7 +105,7 @@ impl Diagnostic for EngineError {
             Self::Unreachable { host, port, .. } => format!(
                 "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
             ),
-            Self::Tls { remedy: TlsRemedy::SwitchOn, .. } => "switch TLS on at the server; only where nobody else has access to its network, set tls.mode = \"disable\" for the rotation".into(),
+            Self::Tls { remedy: TlsRemedy::SwitchOn, .. } => "switch TLS on at the server; only on a network that no other party can read, set tls.mode = \"disable\" for the rotation".into(),
             Self::Tls { remedy: TlsRemedy::Verify, .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
             Self::TlsRequired { .. } => TLS_SETTINGS.into(),
             Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),

@@ -247,8 +247,8 @@ impl Queries<'_> {
         };
         let all = self.pairs("reading read_only", query, &[]).await?;
         let is_on = |value: &str| !matches!(value, "0" | "OFF");
-        Ok(all.iter().any(|(read_only, of_everybody)| {
-            is_on(of_everybody) || (is_on(read_only) && !master.writes_on_readers(dialect))
+        Ok(all.iter().any(|(read_only, of_all_users)| {
+            is_on(of_all_users) || (is_on(read_only) && !master.writes_on_readers(dialect))
         }))
     }
 
