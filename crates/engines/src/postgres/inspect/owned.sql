@@ -17,7 +17,9 @@ WITH clone AS (
         AND d.refobjid = clone.oid AND d.deptype = 'o'
     CROSS JOIN here
     CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
-    WHERE (d.dbid = here.oid OR d.dbid = 0 AND $2::boolean)
+    WHERE (d.dbid = here.oid OR d.dbid = 0 AND ($2::boolean
+            -- Everywhere, REASSIGN OWNED gives subscriptions of all databases too.
+            OR d.classid = 'pg_catalog.pg_subscription'::regclass))
         -- Relations and types are handed over without a check; the last two are not handed over.
         AND d.classid NOT IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass,
             'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)
@@ -67,12 +69,15 @@ WITH clone AS (
                     WHERE p.oid = o.objid AND p.puballtables)
                 OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace n
                     WHERE n.pnpubid = o.objid))
-        OR o.classid = 'pg_catalog.pg_subscription'::regclass
+        OR o.classid = 'pg_catalog.pg_subscription'::regclass AND $2::boolean
             AND EXISTS (SELECT FROM pg_catalog.pg_subscription s
                 WHERE s.oid = o.objid AND {superuser_subscription})
 )
 SELECT coalesce(json_agg(json_build_object(
-    'database', current_database(), 'object', pg_describe_object(classid, objid, 0),
+    'database', coalesce((SELECT b.datname FROM pg_catalog.pg_subscription s
+        JOIN pg_catalog.pg_database b ON b.oid = s.subdbid
+        WHERE lacks IS NULL AND s.oid = objid
+            AND classid = 'pg_catalog.pg_subscription'::regclass), current_database()), 'object', pg_describe_object(classid, objid, 0),
     'lacks', lacks, 'fix', fix) ORDER BY fix, pg_describe_object(classid, objid, 0)), '[]')::text
 FROM (SELECT DISTINCT ON (classid, objid) * FROM obstacle
     ORDER BY classid, objid, lacks NULLS FIRST) o
