@@ -175,6 +175,10 @@ pub(in super::super) struct Grant {
     pub missing_at_login: Option<String>,
     /// The clone granted it to others.
     pub handed_on: bool,
+    /// The clone has the grant option.
+    pub grantable: bool,
+    /// The master may take the owner's role.
+    pub sets_owner: bool,
 }
 
 /// (database, name in lower case)

@@ -65,15 +65,15 @@ WITH clone AS (
 ), entries AS (
     SELECT o.objid, o.classid, o.owner, o.kind, e.grantor, e.is_grantable, holder.at_login,
         e.privilege_type || coalesce(' ("' || replace(o.part, '"', '""') || '")', '') AS privilege,
-        -- The owner, PUBLIC, every role that the base user has the privileges of, and a grant on all
-        -- columns.
-        coalesce(pg_has_role(holder.oid, o.owner, 'USAGE'), false)
-            OR EXISTS (
+        -- PUBLIC, every role that the base user has the privileges of, and a grant on all columns. An
+        -- owner always has the grant option, and the privilege unless it was revoked.
+        EXISTS (
                 SELECT FROM pg_catalog.aclexplode(o.acl || coalesce(o.whole, '{}')) b
-                WHERE b.privilege_type = e.privilege_type AND b.is_grantable >= e.is_grantable
+                WHERE b.privilege_type = e.privilege_type
+                    AND (b.is_grantable >= e.is_grantable OR holder.is_owner)
                     AND b.grantee <> clone.oid
                     AND (b.grantee = 0 OR pg_has_role(holder.oid, b.grantee, 'USAGE')))
-            OR NOT e.is_grantable AND EXISTS (
+            OR (NOT e.is_grantable OR holder.is_owner) AND EXISTS (
                 SELECT FROM pg_catalog.pg_roles r
                 WHERE pg_has_role(holder.oid, r.oid, 'USAGE') AND CASE
                     WHEN o.kind = 'SCHEMA' AND e.privilege_type = 'USAGE'
@@ -90,8 +90,9 @@ WITH clone AS (
     CROSS JOIN base
     CROSS JOIN login
     CROSS JOIN LATERAL (
-        SELECT e.privilege_type = 'CONNECT' AS at_login,
-            CASE e.privilege_type WHEN 'CONNECT' THEN login.oid ELSE base.oid END AS oid) holder
+        SELECT h.oid, h.at_login, coalesce(pg_has_role(h.oid, o.owner, 'USAGE'), false) AS is_owner
+        FROM (VALUES (base.oid, false), (login.oid, true)) h(oid, at_login)
+        WHERE h.at_login = (e.privilege_type = 'CONNECT')) holder
     WHERE o.acl IS NOT NULL AND e.grantee = clone.oid AND o.owner <> clone.oid
 ), handed_on AS (
     SELECT o.classid, o.objid
@@ -100,7 +101,7 @@ WITH clone AS (
     JOIN clone ON clone.oid = a.grantor
     WHERE o.acl IS NOT NULL
 ), statements AS (
-    SELECT e.classid, e.objid, e.at_login, format('GRANT %s ON %s %s TO %s%s',
+    SELECT e.classid, e.objid, e.at_login, e.is_grantable, format('GRANT %s ON %s %s TO %s%s',
         string_agg(DISTINCT e.privilege, ', '), e.kind, i.identity,
         CASE WHEN e.at_login THEN login.ident ELSE base.ident END,
         CASE WHEN e.is_grantable THEN ' WITH GRANT OPTION' END) AS text
@@ -155,29 +156,34 @@ WITH clone AS (
         r.rolname AS owner, e.by_owner, pg_has_role(e.owner, 'USAGE') AS as_owner, e.held,
         (SELECT string_agg(text, '; ' ORDER BY text) FROM statements s
             WHERE s.classid = e.classid AND s.objid = e.objid AND NOT s.at_login) AS missing,
-        -- Of this database, the facts have it.
+        -- Of this database, the facts have CONNECT without the grant option.
         (SELECT string_agg(text, '; ' ORDER BY text) FROM statements s
             WHERE s.classid = e.classid AND s.objid = e.objid AND s.at_login
-                AND e.objid <> (SELECT d.oid FROM pg_catalog.pg_database d
-                    WHERE d.datname = current_database())) AS missing_at_login,
-        (e.classid, e.objid) IN (SELECT classid, objid FROM handed_on) AS handed_on
+                AND (s.is_grantable OR e.objid <> (SELECT d.oid FROM pg_catalog.pg_database d
+                    WHERE d.datname = current_database()))) AS missing_at_login,
+        (e.classid, e.objid) IN (SELECT classid, objid FROM handed_on) AS handed_on,
+        e.grantable, pg_has_role(e.owner, CASE
+            WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET'
+            ELSE 'MEMBER' END) AS sets_owner
     FROM (
         SELECT objid, classid, kind, owner, bool_and(grantor = owner) AS by_owner,
-            bool_and(held OR at_login) AS held
+            bool_and(held OR at_login) AS held,
+            bool_or(is_grantable) AS grantable
         FROM entries GROUP BY objid, classid, kind, owner
     ) e
     CROSS JOIN LATERAL pg_identify_object(e.classid, e.objid, 0) i
     LEFT JOIN pg_catalog.pg_roles r ON r.oid = e.owner
     UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_default_acl'::regclass, oid, 0), NULL, false,
-        false, held, text, NULL, false
+        false, held, text, NULL, false, false, false
     FROM defaults
     UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_policy'::regclass, oid, 0), NULL, false, false,
-        held, text, NULL, false
+        held, text, NULL, false, false, false
     FROM policies
     UNION ALL
-    SELECT NULL, pg_describe_object(classid, objid, 0), NULL, false, false, false, NULL, NULL, false
+    SELECT NULL, pg_describe_object(classid, objid, 0), NULL, false, false, false, NULL, NULL, false,
+        false, false
     FROM dependencies
     WHERE deptype = 'a' AND classid NOT IN (SELECT classid FROM objects)
         -- A membership that the clone granted is not its own.
@@ -187,5 +193,6 @@ WITH clone AS (
 SELECT coalesce(json_agg(json_build_object(
     'database', current_database(), 'object', object, 'description', description,
     'owner', owner, 'by_owner', by_owner, 'as_owner', as_owner, 'held', held,
-    'missing', missing, 'missing_at_login', missing_at_login, 'handed_on', handed_on) ORDER BY object, description), '[]')::text
+    'missing', missing, 'missing_at_login', missing_at_login, 'handed_on', handed_on,
+    'grantable', grantable, 'sets_owner', sets_owner) ORDER BY object, description), '[]')::text
 FROM all_grants

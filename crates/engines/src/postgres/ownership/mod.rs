@@ -9,6 +9,8 @@
 //!   privileges it has. Its own privileges are revoked only while it is the standby.
 //! - The server refuses a new owner in the middle of a run: `check` reports first what the base user
 //!   lacks, or that only a superuser may own the object.
+//! - REVOKE finds the master to be a member of the clone, and revokes nothing of the owner's: the master
+//!   takes the owner's role where the clone has the grant option.
 //! - Others lose what the clone granted to them: REVOKE would be refused, so the clone's grant stays.
 
 mod findings;
@@ -173,14 +175,9 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
     let (mut needs_base, mut hands_over) = (false, false);
     if pair.active == PairMember::Base {
         for grant in grants.filter(|grant| revocable(grant, facts, pair)) {
-            if let Some(object) = &grant.object {
-                needs_base |= !grant.as_owner;
-                changes.push(Change::plain(
-                    ChangeKind::Revoke,
-                    revoke(object, pair),
-                    "it was granted to the clone itself, not to the base user",
-                ));
-            }
+            let of_base = grant.owner.as_ref() == Some(&pair.base);
+            needs_base |= !grant.as_owner || grant.grantable && of_base;
+            changes.extend(revocation(grant, pair));
         }
     }
     if let Some(Owned { count, .. }) = facts.owned.iter().find(|owned| owned.database == database) {
@@ -249,10 +246,35 @@ fn revoke(object: &str, pair: &Pair) -> String {
     )
 }
 
+/// The statements that revoke the grant. REVOKE affects the grants of one role. As a member of the
+/// clone, the master could revoke those of the clone instead of the owner's: it takes the owner's role.
+fn revocation(grant: &Grant, pair: &Pair) -> Vec<Change> {
+    let (Some(object), Some(owner)) = (&grant.object, &grant.owner) else {
+        return Vec::new();
+    };
+    let plain = |text, why| Change::plain(ChangeKind::Revoke, text, why);
+    let revoke = plain(
+        revoke(object, pair),
+        "it was granted to the clone itself, not to the base user",
+    );
+    if !grant.grantable {
+        return vec![revoke];
+    }
+    let (set, why) = (
+        "SET LOCAL ROLE",
+        "the clone has the grant option: revoke as the owner",
+    );
+    vec![
+        plain(format!("{set} {}", ident(owner)), why),
+        revoke,
+        plain(format!("{set} NONE"), "the master continues"),
+    ]
+}
+
 /// Whether the master can revoke it: REVOKE affects the owner's grants, if the master has the
 /// owner's privileges and the clone did not grant them to others.
 fn revocable(grant: &Grant, facts: &Facts, pair: &Pair) -> bool {
-    let may_be_owner = grant.as_owner
+    let may_be_owner = grant.as_owner && (grant.sets_owner || !grant.grantable)
         || grant.owner.as_ref() == Some(&pair.base)
             && (facts.over_base.admin || facts.version < 160_000);
     grant.object.is_some() && grant.by_owner && may_be_owner && !grant.handed_on

@@ -5,7 +5,7 @@ use sqlx::Row;
 use twinkey_core::secret::pair::PairMember;
 use twinkey_engines::{Credentials, Finding, Severity};
 
-use super::{MASTER, Server};
+use super::{MASTER, Server, run};
 use crate::case::Case;
 use crate::harness::Harness;
 use crate::passwords::new_password;
@@ -13,6 +13,7 @@ use crate::passwords::new_password;
 pub async fn all(server: &Server) {
     privileges_of_both_users_are_no_difference(server).await;
     privileges_of_the_clone_alone_are_refused_with_their_grants(server).await;
+    a_privilege_that_its_owner_gave_up_is_refused(server).await;
     the_base_user_keeps_what_only_it_has(server).await;
     an_expiry_that_has_passed_is_replaced(server).await;
 }
@@ -114,6 +115,22 @@ async fn privileges_of_the_clone_alone_are_refused_with_their_grants(server: &Se
             assert!(case.may(&case.current, privilege).await, "{privilege}");
         }
     }
+}
+
+async fn a_privilege_that_its_owner_gave_up_is_refused(server: &Server) {
+    let mut case = adopted(server, "gave_up").await;
+    let table = "CREATE SCHEMA given AUTHORIZATION gave_up; CREATE TABLE given.up (); \
+         ALTER TABLE given.up OWNER TO gave_up; REVOKE ALL ON given.up FROM gave_up; \
+         GRANT SELECT ON given.up TO gave_up_clone WITH GRANT OPTION";
+    server.sql(&case.namespace, table).await;
+    let found = errors(&case).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let fix = found[0].fix.clone().unwrap();
+    server.apply_fix(&case.namespace, &fix).await;
+    assert_eq!(errors(&case).await, []);
+    case.rotate().await;
+    let mut app = server.connect_as(&case.namespace, &case.current).await;
+    run(&mut app, "SELECT * FROM given.up").await;
 }
 
 async fn the_base_user_keeps_what_only_it_has(server: &Server) {

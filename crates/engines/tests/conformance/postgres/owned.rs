@@ -4,14 +4,16 @@ use sqlx::Row;
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::PairMember;
 
-use super::Server;
 use super::adopted::{adopted, errors};
+use super::{MASTER, Server};
 use crate::case::Case;
 use crate::harness::Harness;
 
 pub async fn all(server: &Server) {
     what_the_new_owner_lacks_is_found_before_a_run(server).await;
     an_object_for_superusers_is_found_before_a_run(server).await;
+    a_grant_option_is_revoked_by_a_member_of_the_clone(server).await;
+    a_subscription_is_handed_over_in_every_database(server).await;
     a_database_that_allows_no_connections_is_left_alone(server).await;
     a_parameter_of_superusers_is_found_only_where_it_differs(server).await;
 }
@@ -100,6 +102,53 @@ async fn an_object_for_superusers_is_found_before_a_run(server: &Server) {
         let fix = error.fix.unwrap();
         server.apply_fix(&case.namespace, &fix).await;
     }
+    case.rotate().await;
+}
+
+async fn a_grant_option_is_revoked_by_a_member_of_the_clone(server: &Server) {
+    let mut case = Case::new(server, "option_of").await;
+    case.rotate().await;
+    let grants = format!(
+        "CREATE FUNCTION public.given() RETURNS int LANGUAGE sql RETURN 1; \
+         ALTER FUNCTION public.given() OWNER TO option_of; \
+         GRANT EXECUTE ON FUNCTION public.given() TO option_of_clone WITH GRANT OPTION; \
+         GRANT option_of_clone TO {MASTER}"
+    );
+    server.sql(&case.namespace, &grants).await;
+    for _ in 0..2 {
+        case.rotate().await;
+    }
+    let query = "SELECT count(*) FROM pg_proc, aclexplode(proacl) \
+         WHERE proname = 'given' AND grantee = 'option_of_clone'::regrole";
+    let row = sqlx::query(query)
+        .fetch_one(&mut server.connect(&case.namespace).await)
+        .await
+        .unwrap();
+    assert_eq!(row.get::<i64, _>(0), 0, "the clone keeps the grant");
+}
+
+/// Before 16 only a superuser may own a subscription.
+async fn a_subscription_is_handed_over_in_every_database(server: &Server) {
+    if server.version < 16 {
+        return;
+    }
+    let mut case = adopted(server, "owner_six").await;
+    let objects = "GRANT CREATE ON DATABASE {database} TO owner_six; \
+         CREATE SUBSCRIPTION owner_six_sub CONNECTION 'dbname=none' PUBLICATION none \
+             WITH (connect = false, slot_name = NONE, enabled = false); \
+         ALTER ROLE owner_six_clone SUPERUSER; \
+         ALTER SUBSCRIPTION owner_six_sub OWNER TO owner_six_clone; \
+         ALTER ROLE owner_six_clone NOSUPERUSER";
+    for sql in objects.replace("{database}", &case.namespace).split("; ") {
+        server.sql(&case.namespace, sql).await;
+    }
+    server.sql("postgres", "CREATE DATABASE other_of_six").await;
+    let table = "CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO owner_six_clone";
+    server.sql("other_of_six", table).await;
+    let missing = case.inspect().await.missing;
+    assert_eq!(missing.len(), 1, "{missing:#?}");
+    let fix = missing[0].fix.clone().unwrap();
+    server.apply_fix("other_of_six", &fix).await;
     case.rotate().await;
 }
 

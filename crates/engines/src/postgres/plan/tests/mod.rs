@@ -232,6 +232,8 @@ fn used_grants_of_an_active_clone_are_refused() {
         missing: Some("GRANT SELECT ON TABLE public.t TO \"app\"".into()),
         missing_at_login: None,
         handed_on: false,
+        grantable: false,
+        sets_owner: true,
     }];
     assert!(errors(&planned(&facts, "app_clone")).is_empty());
     facts.settings.clear();
