@@ -1,7 +1,7 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
-    test-mysql test-documentdb test-redshift test-api test-browser test-clients soak bench fuzz \
+    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds soak bench fuzz \
     check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
 help: ## List the targets
@@ -105,6 +105,12 @@ test-clients: ## Use the served store from boto3, the AWS CLI and the caching cl
 	scripts/setup test
 	scripts/setup clients
 	scripts/run-tests --workspace --test product -- --ignored aws_s_own_clients
+
+worlds: export TWINKEY_ALL_ENGINES = 1
+worlds: export TWINKEY_WORLDS ?= 200
+worlds: ## Rotate in 200 random worlds on each server (TWINKEY_WORLDS, TWINKEY_WORLD_SEED)
+	scripts/setup test
+	cargo test --locked --workspace --test worlds -- --nocapture
 
 soak: ## Rotate a thousand times under an application that opens 200 connections a second
 	scripts/setup test
