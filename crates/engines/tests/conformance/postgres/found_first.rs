@@ -74,7 +74,7 @@ async fn a_setting_that_only_superusers_read_is_found(server: &Server) {
 }
 
 async fn a_grant_that_the_standby_handed_on_stays(server: &Server) {
-    for (base, base_is_active) in [("handing", true), ("handed", false)] {
+    for (base, base_is_active) in [("handing", true), ("handed_on", false)] {
         let mut case = adopted(server, base).await;
         let grants = "CREATE ROLE {0}_third; GRANT CREATE ON SCHEMA public TO {0}; \
              GRANT SELECT, INSERT ON shared.whole TO {0}, {0}_clone WITH GRANT OPTION; \
