@@ -67,7 +67,8 @@ fn state<'a>(existing: &'a ExistingObjects, object: &Object) -> State<'a> {
         Object::Routine { kind, schema, name } => {
             // Packages and libraries are not in information_schema.ROUTINES everywhere.
             let is_listed = matches!(kind.as_str(), "PROCEDURE" | "FUNCTION");
-            let key = (kind.clone(), schema.clone(), name.clone());
+            // The server prints the names of routines in lower case in grants.
+            let key = (kind.clone(), schema.clone(), name.to_lowercase());
             if !is_listed || !existing.schemas.contains(schema) || existing.routines.contains(&key)
             {
                 State::Unknown

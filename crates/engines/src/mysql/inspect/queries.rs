@@ -51,7 +51,7 @@ const TABLES: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(TABLE_TYPE AS CHAR) 
 const COLUMNS: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(LOWER(COLUMN_NAME) AS CHAR) \
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ?";
 
-const ROUTINES: &str = "SELECT CAST(ROUTINE_TYPE AS CHAR), CAST(ROUTINE_NAME AS CHAR) \
+const ROUTINES: &str = "SELECT CAST(ROUTINE_TYPE AS CHAR), CAST(LOWER(ROUTINE_NAME) AS CHAR) \
      FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?";
 
 /// `DEFINER` is `user@host` without quotes; a host holds no `@`.
@@ -195,7 +195,8 @@ impl Queries<'_> {
             into.tables.entry(key).or_default().insert(column);
         }
         for (kind, name) in self.pairs("reading routines", ROUTINES, &[schema]).await? {
-            into.routines.insert((kind, schema.to_owned(), name));
+            into.routines
+                .insert((kind, schema.to_owned(), name.to_lowercase()));
         }
         into.schemas.insert(schema.to_owned());
         Ok(())
