@@ -198,7 +198,10 @@ fn default_roles(
     active: &User,
     standby: Option<&User>,
 ) -> Option<Step> {
-    let wanted = &active.default_roles;
+    // MariaDB keeps a default role that was revoked. It has no effect, and no statement sets it.
+    let has_effect =
+        |role: &&Account| !dialect.is_mariadb() || active.grants.roles.contains_key(*role);
+    let wanted: Vec<&Account> = active.default_roles.iter().filter(has_effect).collect();
     // MySQL revokes the default with the role, even where the role is granted again.
     let keeps = |role: &&Account| {
         let granted = |user: &User| user.grants.roles.get(*role).copied();
@@ -206,10 +209,10 @@ fn default_roles(
         dialect.is_mariadb() || !regranted
     };
     let now = standby.into_iter().flat_map(|user| &user.default_roles);
-    if now.filter(keeps).eq(wanted) {
+    if now.filter(keeps).eq(wanted.iter().copied()) {
         return None;
     }
-    let roles: Vec<String> = wanted.iter().map(Account::to_string).collect();
+    let roles: Vec<String> = wanted.iter().map(|role| role.to_string()).collect();
     let roles = if roles.is_empty() {
         "NONE".to_owned()
     } else {
