@@ -225,7 +225,7 @@ fn is_address_like(host: &str) -> bool {
 
 /// Whether the server may select an account at this host for the client. A client that it shows as
 /// `localhost` has the address of the loopback interface.
-fn matches(host: &str, client: &str) -> bool {
+pub(super) fn matches(host: &str, client: &str) -> bool {
     let one_of = |names: &[&str]| names.iter().any(|name| matches_name(host, name));
     if client.eq_ignore_ascii_case("localhost") {
         one_of(&[client, "127.0.0.1", "::1"])

@@ -42,6 +42,8 @@ pub(super) enum Requirement {
     Role(Account),
     /// PROXY WITH GRANT OPTION.
     Proxy(Account),
+    /// SYSTEM_USER, with which users that have it may be altered.
+    SystemUser,
     /// UPDATE on MariaDB's system tables, which SET DEFAULT ROLE for another user requires.
     SystemTables,
 }
@@ -220,7 +222,12 @@ impl Diff<'_> {
                 .map(|(name, _)| name.clone())
                 .collect();
             if !missing.is_empty() {
-                let requires = missing.iter().cloned().map(Requirement::Dynamic).collect();
+                let of_each = missing.iter().cloned().map(Requirement::Dynamic);
+                let mut requires: Vec<Requirement> = of_each.collect();
+                if grantable {
+                    // The server also demands the grant option of the static privileges.
+                    requires.extend(to_grant(&Object::Global, [&GRANT_OPTION.to_owned()]));
+                }
                 self.give(&missing.join(", "), Some(&Object::Global), option, requires);
             }
         }

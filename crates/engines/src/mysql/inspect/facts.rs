@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::account::Definition;
 use crate::PasswordForm;
 use crate::mysql::dialect::Dialect;
-use crate::mysql::grants::{Account, Grants};
+use crate::mysql::grants::{Account, Grants, Object};
 
 /// Facts that the plan needs.
 #[derive(Debug, Clone)]
@@ -86,6 +86,17 @@ pub(in crate::mysql) struct ExistingObjects {
     pub tables: BTreeMap<(String, String), BTreeSet<String>>,
     /// (kind, schema, name in lower case)
     pub routines: BTreeSet<(String, String, String)>,
+}
+
+impl ExistingObjects {
+    /// Whether the schema was read, and the table was not seen there.
+    pub(in crate::mysql) fn is_unseen(&self, object: &Object) -> bool {
+        let Object::Table { schema, table } = object else {
+            return false;
+        };
+        let key = (schema.clone(), table.clone());
+        self.schemas.contains(schema) && !self.tables.contains_key(&key)
+    }
 }
 
 /// An object that runs as one of the pair's users.

@@ -8,11 +8,15 @@
 
 use std::collections::BTreeSet;
 
+use super::accounts;
 use super::dialect::Dialect;
 use super::diff::{self, Requirement, Step};
-use super::grants::{ALL, Account, GRANT_OPTION, Object};
-use super::inspect::facts::{Facts, Master};
+use super::grants::{ALL, Account, CREATE, GRANT_OPTION, Object};
+use super::inspect::facts::{Facts, Master, User};
 use crate::Finding;
+
+/// MySQL: only users with this privilege may alter users that have it.
+const SYSTEM_USER: &str = "SYSTEM_USER";
 
 impl Master {
     /// Whether it may read accounts and their grants.
@@ -114,6 +118,10 @@ pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
         steps.iter().flat_map(|step| &step.requires).collect();
     // For the statement that sets the password.
     requirements.insert(&Requirement::Global("CREATE USER"));
+    let is_granted = |user: &User| user.grants.dynamic.contains_key(SYSTEM_USER);
+    if facts.standby.iter().any(is_granted) {
+        requirements.insert(&Requirement::SystemUser);
+    }
     let mut all: Vec<Finding> = Vec::new();
     let mut on: Vec<(&Object, Vec<&str>)> = Vec::new();
     for requirement in requirements
@@ -142,7 +150,14 @@ pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
             ),
             Requirement::Proxy(of) => (
                 format!("may not grant PROXY on {of}"),
-                format!("GRANT PROXY ON {of} TO {master} WITH GRANT OPTION"),
+                format!(
+                    "GRANT PROXY ON {} TO {master} WITH GRANT OPTION",
+                    grantable_proxy(facts, of)
+                ),
+            ),
+            Requirement::SystemUser => (
+                "may not alter users that have SYSTEM_USER".to_owned(),
+                format!("GRANT SYSTEM_USER ON *.* TO {master}"),
             ),
             Requirement::SystemTables => (
                 "may not set another user's default role, for which MariaDB requires UPDATE on its system tables".to_owned(),
@@ -157,11 +172,18 @@ pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
             .copied()
             .filter(|n| *n != GRANT_OPTION)
             .collect();
-        let list = if list.is_empty() {
+        let mut list = if list.is_empty() {
             "USAGE".to_owned()
+        } else if list.contains(&ALL) {
+            // No other privilege may stand beside it.
+            ALL.to_owned()
         } else {
             list.join(", ")
         };
+        if facts.existing.is_unseen(object) && !names.contains(&ALL) && !names.contains(&CREATE) {
+            // The table may be missing: the server then takes the grant only with CREATE.
+            list = format!("{list}, {CREATE}").replace("USAGE, ", "");
+        }
         all.push(Finding::lacks(
             format!(
                 "the master {master} may not grant or revoke {} on {object}",
@@ -191,13 +213,31 @@ fn is_met(facts: &Facts, requirement: &Requirement) -> bool {
                 || grants.dynamic.contains_key("ROLE_ADMIN")
                 || (!facts.dialect.is_mariadb() && master.has(&Object::Global, "SUPER"))
         }
-        Requirement::Proxy(of) => {
-            let any_account = Account::new("", "");
-            [of, &any_account]
-                .iter()
-                .any(|of| grants.proxies.get(of) == Some(&true))
+        Requirement::Proxy(of) => grants.proxies.iter().any(|(held, grantable)| {
+            let covers = held.user.is_empty() || held.user == of.user;
+            *grantable && covers && is_grantable_proxy(facts, held)
+        }),
+        Requirement::SystemUser => {
+            grants.dynamic.contains_key(SYSTEM_USER) || master.has(&Object::Global, "SUPER")
         }
         Requirement::SystemTables => master.has(&Object::Schema("mysql".to_owned()), "UPDATE"),
+    }
+}
+
+/// Whether the server lets the master grant PROXY on accounts with this user, if it has this privilege
+/// with the grant option. It compares the host with the one from which the master signs in
+/// (sql_acl.cc, `acl_check_proxy_grant_access`).
+fn is_grantable_proxy(facts: &Facts, held: &Account) -> bool {
+    let host = held.host.as_deref().unwrap_or_default();
+    accounts::matches(host, &facts.master.client)
+}
+
+/// The PROXY that the master needs for a grant of PROXY on this account.
+fn grantable_proxy(facts: &Facts, of: &Account) -> Account {
+    if is_grantable_proxy(facts, of) {
+        of.clone()
+    } else {
+        Account::new(&of.user, "%")
     }
 }
 

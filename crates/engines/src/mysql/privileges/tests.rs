@@ -91,3 +91,56 @@ fn patterns_match_as_sqls_like_does() {
         assert_eq!(like(pattern, text), matches, "{pattern} {text}");
     }
 }
+
+/// The fixes for steps with these requirements.
+fn fixes(facts: &Facts, requires: Vec<Requirement>) -> Vec<String> {
+    let step = Step {
+        kind: crate::ChangeKind::Grant,
+        text: String::new(),
+        why: String::new(),
+        requires,
+    };
+    let missing = missing(facts, &[step]).into_iter();
+    missing.filter_map(|finding| finding.fix).collect()
+}
+
+/// A master that may create users and read accounts.
+fn facts() -> Facts {
+    let mut facts = super::super::inspect::facts::fixture::facts();
+    facts.master = master(&["GRANT CREATE USER ON *.* TO `m`@`%`"]);
+    facts
+}
+
+#[test]
+fn proxy_is_granted_on_accounts_that_match_the_masters_host() {
+    let mut facts = facts();
+    let requires = |user, host| vec![Requirement::Proxy(Account::new(user, host))];
+    let on = |of: &str| format!("GRANT PROXY ON {of} TO `m`@`%` WITH GRANT OPTION");
+    assert_eq!(fixes(&facts, requires("p", "10.0.%")), [on("`p`@`10.0.%`")]);
+    assert_eq!(fixes(&facts, requires("p", "h")), [on("`p`@`%`")]);
+    for (held, user, is_met) in [("p", "p", true), ("p", "q", false), ("", "q", true)] {
+        facts.master.grants.proxies = [(Account::new(held, "%"), true)].into();
+        assert_eq!(fixes(&facts, requires(user, "h")).is_empty(), is_met);
+    }
+    facts.master.grants.proxies = [(Account::new("p", "h"), true)].into();
+    assert_eq!(fixes(&facts, requires("p", "h")), [on("`p`@`%`")]);
+}
+
+#[test]
+fn a_fix_is_a_statement_that_the_server_takes() {
+    let mut facts = facts();
+    let to_grant = |name: &str| Requirement::ToGrant {
+        object: table("shop"),
+        name: name.to_owned(),
+    };
+    let on = |list: &str| format!("GRANT {list} ON `shop`.`t` TO `m`@`%` WITH GRANT OPTION");
+    let all = vec![to_grant(ALL), to_grant("INSERT")];
+    assert_eq!(fixes(&facts, all), [on("ALL PRIVILEGES")]);
+    assert_eq!(fixes(&facts, vec![to_grant("INSERT")]), [on("INSERT")]);
+    facts.existing.schemas.insert("shop".to_owned());
+    assert_eq!(
+        fixes(&facts, vec![to_grant("INSERT")]),
+        [on("INSERT, CREATE")]
+    );
+    assert_eq!(fixes(&facts, vec![to_grant(GRANT_OPTION)]), [on("CREATE")]);
+}

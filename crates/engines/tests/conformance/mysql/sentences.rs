@@ -23,6 +23,7 @@ pub async fn all(server: &Server) {
     a_grant_on_a_missing_object_is_kept_for_both(server).await;
     a_grant_that_cannot_be_copied_stops_a_run_first(server).await;
     without_process_sessions_are_not_available(server).await;
+    the_listed_fixes_are_enough_for_a_run(server).await;
     match server.flavor {
         Flavor::Mariadb => {
             a_validating_plugin_is_reported_with_its_fix(server).await;
@@ -512,6 +513,53 @@ async fn a_grant_on_a_package_is_copied(server: &Server) {
     case.rotate().await;
     let clone = described(server, "packaged_clone", "%").await;
     assert_eq!(described(server, "packaged", "%").await, clone);
+}
+
+/// `check` lists what the master lacks, and nothing else stops the run.
+async fn the_listed_fixes_are_enough_for_a_run(server: &Server) {
+    let mut case = Case::new(server, "fixed").await;
+    let (far, base) = (format!("{}_far", case.namespace), account("fixed"));
+    let password = case.current.password.expose_secret();
+    server
+        .quietly(&format!(
+            "CREATE USER 'fixed'@'10.%' IDENTIFIED BY '{password}'"
+        ))
+        .await;
+    let of_server = match server.flavor {
+        Flavor::Mariadb => format!(
+            "CREATE ROLE fixed_role; GRANT fixed_role TO {base}; \
+             SET DEFAULT ROLE fixed_role FOR {base}; REVOKE fixed_role FROM {base}"
+        ),
+        Flavor::Mysql => {
+            format!("GRANT BACKUP_ADMIN, SYSTEM_USER ON *.* TO {base} WITH GRANT OPTION")
+        }
+    };
+    server
+        .sql(&format!(
+            "CREATE DATABASE {far}; CREATE TABLE {far}.t (a int); CREATE TABLE {far}.gone (a int); \
+             CREATE PROCEDURE {far}.Upper() SELECT 1; GRANT ALL PRIVILEGES ON {far}.t TO {base}; \
+             GRANT INSERT ON {far}.t TO 'fixed'@'10.%'; GRANT SELECT ON {far}.gone TO {base}; \
+             GRANT EXECUTE ON PROCEDURE {far}.Upper TO {base}; \
+             GRANT PROXY ON 'nobody'@'10.0.0.1' TO {base}; DROP TABLE {far}.gone; {of_server}"
+        ))
+        .await;
+    apply_fixes(server, &case).await;
+    case.rotate().await;
+    if server.flavor == Flavor::Mysql {
+        let revoke = format!("REVOKE SYSTEM_USER ON *.* FROM {}", account(MASTER));
+        server.sql(&revoke).await;
+    }
+    apply_fixes(server, &case).await;
+    case.rotate().await;
+}
+
+/// Grants the master what an inspection lists, until it lists nothing.
+async fn apply_fixes(server: &Server, case: &Case<'_>) {
+    for _ in 0..3 {
+        for finding in case.inspect().await.missing {
+            server.sql(&finding.fix.unwrap()).await;
+        }
+    }
 }
 
 async fn without_process_sessions_are_not_available(server: &Server) {
