@@ -10,7 +10,8 @@
 //! - A property holds because a statement of the world failed: each kind of statement must succeed in
 //!   some world, and the last line of a test has the numbers.
 
-#![cfg(feature = "postgres")]
+#![cfg(all(feature = "mysql", feature = "postgres"))]
 
+mod mysql;
 mod postgres;
 mod seeds;
