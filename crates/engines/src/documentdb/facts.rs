@@ -23,6 +23,24 @@ pub(super) struct Facts {
     pub duplicates: Vec<User>,
     /// Features that this version does not support.
     pub unsupported: BTreeSet<Unsupported>,
+    /// `None`: not read.
+    pub sessions: Option<SessionReport>,
+}
+
+/// How much of the sessions the server reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SessionReport {
+    /// The users of all connections.
+    Listed,
+    /// No users of idle connections. Their number, and the names of their applications.
+    WithoutUsers {
+        connections: usize,
+        applications: BTreeSet<String>,
+    },
+    /// The version does not support the query.
+    Unsupported,
+    /// The master may not read sessions.
+    Denied,
 }
 
 /// A feature that some versions do not support.
@@ -30,8 +48,6 @@ pub(super) struct Facts {
 pub(super) enum Unsupported {
     /// `showAuthenticationRestrictions`.
     Restrictions,
-    /// `currentOp`.
-    CurrentOp,
 }
 
 /// The pair's users, as far as they exist.
@@ -47,6 +63,9 @@ pub(super) struct MasterFacts {
     pub user: String,
     pub auth_database: String,
     pub privileges: Privileges,
+    /// Whether the server has the role `userAdmin`; `None` if unknown. Amazon DocumentDB has only
+    /// `userAdminAnyDatabase`, and its `dbOwner` does not administer users.
+    pub has_user_admin: Option<bool>,
     /// The master may not write the pair's lock.
     pub lock_denied: bool,
     /// The connection is not encrypted.

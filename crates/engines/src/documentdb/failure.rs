@@ -86,6 +86,16 @@ impl Failure {
         )
     }
 
+    pub(super) fn is_role_not_found(&self) -> bool {
+        matches!(
+            self,
+            Self::Answer {
+                code: ROLE_NOT_FOUND,
+                ..
+            }
+        )
+    }
+
     /// The error of a command with the purpose `what`. `secret`: it contains a password.
     pub(super) fn explain(self, login: &ServerLogin, what: &str, secret: bool) -> EngineError {
         match self {

@@ -37,10 +37,11 @@ pub(super) async fn facts(
         users: Some(Users::default()),
         duplicates: Vec::new(),
         unsupported: BTreeSet::new(),
+        sessions: None,
     };
     // A run reads the sessions themselves, so that only `check` needs this.
-    if request.thorough && !sessions::are_supported(connection).await? {
-        facts.unsupported.insert(Unsupported::CurrentOp);
+    if request.thorough {
+        facts.sessions = Some(sessions::report(connection).await?);
     }
     let mut found: Vec<(&str, Users)> = Vec::new();
     let mut unreadable = None;
@@ -103,7 +104,8 @@ async fn look_up(
     match response {
         Ok(response) => Ok(Some(
             documents(&response, "users")
-                .first()
+                .into_iter()
+                .find(|user| is_of(user, auth_database))
                 .map(|user| read(user, name, auth_database)),
         )),
         Err(failure) if failure.is_unauthorized() => Ok(None),
@@ -111,6 +113,12 @@ async fn look_up(
         Err(failure) if failure.is_unsupported() && auth_database != ADMIN => Ok(Some(None)),
         Err(failure) => Err(connection.explain(what, false, failure)),
     }
+}
+
+/// Whether the user is defined in this database. The answer decides, because a server with users in
+/// `admin` only may ignore the database of the request.
+fn is_of(reported: &Document, auth_database: &str) -> bool {
+    reported.get_str("db").unwrap_or(auth_database) == auth_database
 }
 
 fn read(reported: &Document, name: &str, auth_database: &str) -> User {

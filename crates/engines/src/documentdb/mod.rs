@@ -140,10 +140,13 @@ impl Engine for Documentdb {
             version,
             server_identity: hello.identity,
             own: target.dbname.clone(),
+            reader: (self.options.reader.as_ref()).map(|reader| at(&upstream, reader)),
+            credentials: master.clone(),
             master: facts::MasterFacts {
                 user: user.name,
                 auth_database,
                 privileges: user.privileges,
+                has_user_admin: None,
                 lock_denied: false,
                 plain_text: upstream.connector.is_none(),
             },
@@ -230,6 +233,9 @@ struct DocumentdbAdmin {
     server_identity: Option<String>,
     /// The rotation's own database.
     own: Option<String>,
+    /// The configured reader, whose sessions are listed too.
+    reader: Option<Upstream>,
+    credentials: Credentials,
     master: facts::MasterFacts,
     lock: Option<HeldLock>,
 }
@@ -267,7 +273,7 @@ impl Admin for DocumentdbAdmin {
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
-        let facts = inspect::facts(
+        let mut facts = inspect::facts(
             &self.connection,
             &self.version,
             &self.master,
@@ -275,6 +281,17 @@ impl Admin for DocumentdbAdmin {
             request,
         )
         .await?;
+        let inspection = plan::plan(&facts, request.pair);
+        let depends = self.master.privileges.depend_on_db_owner();
+        if self.master.has_user_admin.is_some() || (inspection.missing.is_empty() && !depends) {
+            return Ok(inspection);
+        }
+        // What a role permits, and which one to grant, depend on the server.
+        self.master.has_user_admin = server_info::has_user_admin(&self.connection).await?;
+        if self.master.has_user_admin != Some(true) {
+            self.master.privileges.without_user_administration();
+        }
+        facts.master = self.master.clone();
         Ok(plan::plan(&facts, request.pair))
     }
 
@@ -291,7 +308,15 @@ impl Admin for DocumentdbAdmin {
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
-        sessions::of_user(&self.connection, user).await
+        let here = sessions::of_user(&self.connection, user).await?;
+        let Some(reader) = &self.reader else {
+            return Ok(here);
+        };
+        let own = self.own.as_deref();
+        let (connection, _) = open_in_time(reader, &self.credentials, own).await?;
+        let there = sessions::of_user(&connection, user).await;
+        connection.close().await;
+        Ok(sessions::merge(here, there?))
     }
 
     /// `killAllSessions` ends operations, and `killOp` one of them. The connections stay signed in.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Facts, Unsupported, User, Users};
+use super::facts::{Facts, SessionReport, Unsupported, User, Users};
 use super::lock;
 use super::privileges::RequiredPrivilege;
 use super::quote::{command, in_shell, roles};
@@ -11,21 +11,25 @@ use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
 
-/// Roles that can grant themselves everything (MongoDB manual, "Superuser Roles").
-const SUPERUSER_ROLES: [(&str, Option<&str>); 5] = [
+/// Roles that can grant themselves everything (MongoDB manual, "Superuser Roles"). `restore` writes
+/// and creates users on both servers.
+const SUPERUSER_ROLES: [(&str, Option<&str>); 6] = [
     ("root", None),
     ("__system", None),
     ("userAdminAnyDatabase", None),
+    ("restore", None),
     ("userAdmin", Some("admin")),
     ("dbOwner", Some("admin")),
 ];
 
 /// Roles with privileges beyond an application's database.
-const BROAD_ROLES: [&str; 5] = [
+const BROAD_ROLES: [&str; 7] = [
     "readAnyDatabase",
     "readWriteAnyDatabase",
     "dbAdminAnyDatabase",
+    "backup",
     "clusterAdmin",
+    "clusterManager",
     "hostManager",
 ];
 
@@ -84,17 +88,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
             .iter()
             .map(|what| unsupported(facts, *what)),
     );
-    if !facts
-        .master
-        .privileges
-        .include(&RequiredPrivilege::Sessions)
-    {
-        all.push(Finding::new(
-            Severity::Note,
-            "the master cannot read sessions: a consumer that still uses the standby is not detected".into(),
-            Some(grant_command(facts, &DatabaseRole::new("clusterMonitor", "admin"))),
-        ));
-    }
+    all.extend(sessions(facts));
     all
 }
 
@@ -127,9 +121,8 @@ pub(super) fn missing(facts: &Facts, required: BTreeSet<RequiredPrivilege>) -> V
         let action = match privilege {
             RequiredPrivilege::Users { action, .. } => action,
             RequiredPrivilege::Lock => "write the pair's lock",
-            RequiredPrivilege::Sessions => "inprog",
         };
-        let role = privilege.role();
+        let role = privilege.role(master.has_user_admin == Some(true));
         match by_role.iter_mut().find(|(known, _)| *known == role) {
             Some((_, actions)) => actions.push(action),
             None => by_role.push((role, vec![action])),
@@ -171,12 +164,56 @@ fn unsupported(facts: &Facts, what: Unsupported) -> Finding {
         Unsupported::Restrictions => {
             "authentication restrictions (showAuthenticationRestrictions): they are not compared"
         }
-        Unsupported::CurrentOp => {
-            "the users of sessions (currentOp): a consumer that still uses the standby is not detected"
-        }
     };
     let text = format!("version {} does not report {what}", facts.version);
     Finding::new(Severity::Note, text, None)
+}
+
+/// The limits of `in_use` on this server. The server's answer decides, not the list of privileges:
+/// Amazon DocumentDB does not list `inprog` for `clusterMonitor`.
+fn sessions(facts: &Facts) -> Option<Finding> {
+    let undetected = "a consumer that still uses the standby is not detected";
+    let (severity, what, fix) = match facts.sessions.as_ref()? {
+        SessionReport::Listed | SessionReport::WithoutUsers { connections: 0, .. } => return None,
+        SessionReport::WithoutUsers {
+            connections,
+            applications,
+        } => {
+            let names: Vec<String> = applications
+                .iter()
+                .take(5)
+                .map(|a| format!("{a:?}"))
+                .collect();
+            let of = match names.is_empty() {
+                true => String::new(),
+                false => format!(" of {}", names.join(", ")),
+            };
+            (
+                Severity::Warning,
+                format!(
+                    "the server does not report the users of {connections} idle connections{of}: if one is the standby's, in_use does not stop a run"
+                ),
+                Some("turn on the cluster's audit log (audit_logs), and search its authenticate events for the standby before you rotate".into()),
+            )
+        }
+        SessionReport::Unsupported => (
+            Severity::Note,
+            format!(
+                "version {} does not report the users of sessions (currentOp): {undetected}",
+                facts.version
+            ),
+            None,
+        ),
+        SessionReport::Denied => (
+            Severity::Note,
+            format!("the master cannot read sessions: {undetected}"),
+            Some(grant_command(
+                facts,
+                &DatabaseRole::new("clusterMonitor", "admin"),
+            )),
+        ),
+    };
+    Some(Finding::new(severity, what, fix))
 }
 
 fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {

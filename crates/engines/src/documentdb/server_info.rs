@@ -101,6 +101,20 @@ pub(super) async fn current_user(connection: &Connection) -> Result<CurrentUser,
     })
 }
 
+/// Whether the server has the role `userAdmin`; `None` if the user may not read roles.
+///
+/// # Errors
+/// The connection's.
+pub(super) async fn has_user_admin(connection: &Connection) -> Result<Option<bool>, EngineError> {
+    let command = doc! { "rolesInfo": { "role": "userAdmin", "db": ADMIN } };
+    match connection.try_run(ADMIN, command).await {
+        Ok(response) => Ok(Some(!documents(&response, "roles").is_empty())),
+        Err(failure) if failure.is_unauthorized() => Ok(None),
+        Err(failure) if failure.is_unsupported() || failure.is_role_not_found() => Ok(Some(false)),
+        Err(failure) => Err(connection.explain("reading the server's roles", false, failure)),
+    }
+}
+
 /// The roles in an array of a document.
 pub(super) fn roles(of: &Document, list: &str) -> BTreeSet<DatabaseRole> {
     documents(of, list)

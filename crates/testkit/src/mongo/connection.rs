@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::Notify;
 
+use super::documentdb_rules::RuledCommand;
 use super::recording_relay::{ClientEnd, State};
 use super::wire::Message;
 use crate::interruption::Interruption;
@@ -40,6 +41,15 @@ pub(super) async fn relay_connection(
                 to_client.lock().await.write_all(response.bytes()).await?;
                 continue;
             }
+            let message = match state.ruled(&message) {
+                RuledCommand::Unchanged => message,
+                RuledCommand::Changed(command) => Message::new(&command, message.id(), 0),
+                RuledCommand::Answered(response) => {
+                    let response = message.reply(&response);
+                    to_client.lock().await.write_all(response.bytes()).await?;
+                    continue;
+                }
+            };
             let Some(interrupt) = state.interrupt_at(&command) else {
                 to_server.write_all(message.bytes()).await?;
                 continue;
@@ -61,7 +71,7 @@ pub(super) async fn relay_connection(
     };
     tokio::select! {
         done = commands => done,
-        done = responses(from_server, &to_client, &withheld) => done,
+        done = responses(from_server, &to_client, &withheld, state) => done,
     }
 }
 
@@ -70,12 +80,16 @@ async fn responses(
     mut from: OwnedReadHalf,
     to: &tokio::sync::Mutex<impl AsyncWrite + Unpin>,
     withheld: &Mutex<Option<(i32, Arc<Notify>)>>,
+    state: &State,
 ) -> io::Result<()> {
     while let Some(message) = Message::read(&mut from).await? {
         let current = withheld.lock().clone();
         match current {
             Some((id, answered)) if id == message.response_to() => answered.notify_one(),
-            _ => to.lock().await.write_all(message.bytes()).await?,
+            _ => {
+                let message = state.ruled_response(message);
+                to.lock().await.write_all(message.bytes()).await?;
+            }
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 pub mod client;
 mod connection;
+pub mod documentdb_rules;
 pub mod recorded_command;
 pub mod recording_relay;
 pub mod server;

@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use super::connection::relay_connection;
+use super::documentdb_rules::{DocumentdbRule, RuledCommand, on_command, on_response};
 use super::recorded_command::RecordedCommand;
 use super::wire::Message;
 use crate::interruption::Interruption;
@@ -86,6 +87,7 @@ pub(super) struct State {
     passwords: Mutex<Vec<(String, SecretString)>>,
     schedule: Mutex<Option<Schedule>>,
     responses: Mutex<Vec<FixedResponse>>,
+    rules: Mutex<Vec<DocumentdbRule>>,
 }
 
 /// A relay to one server; it ends with the test's runtime.
@@ -108,6 +110,7 @@ impl RecordingRelay {
             passwords: Mutex::default(),
             schedule: Mutex::default(),
             responses: Mutex::default(),
+            rules: Mutex::default(),
         });
         let acceptor = tls.map(acceptor);
         let shared = state.clone();
@@ -205,8 +208,14 @@ impl RecordingRelay {
         self.respond_with(command, error);
     }
 
-    /// Removes all faults.
+    /// Follows these rules of Amazon DocumentDB.
+    pub fn follow(&self, rules: &[DocumentdbRule]) {
+        *self.state.rules.lock() = rules.to_vec();
+    }
+
+    /// Removes all faults and rules.
     pub fn pass_all(&self) {
+        self.state.rules.lock().clear();
         *self.state.schedule.lock() = None;
         self.state.responses.lock().clear();
     }
@@ -272,5 +281,23 @@ impl State {
         let all = self.responses.lock();
         let found = all.iter().find(|fixed| fixed.command == command);
         found.map(|fixed| fixed.response.clone())
+    }
+
+    pub fn ruled(&self, message: &Message) -> RuledCommand {
+        let rules = self.rules.lock();
+        match message.document() {
+            Some(command) if !rules.is_empty() => on_command(&rules, command),
+            _ => RuledCommand::Unchanged,
+        }
+    }
+
+    pub fn ruled_response(&self, message: Message) -> Message {
+        let ruled = message
+            .document()
+            .and_then(|response| on_response(&self.rules.lock(), response));
+        match ruled {
+            Some(response) => Message::new(&response, message.id(), message.response_to()),
+            None => message,
+        }
     }
 }

@@ -13,9 +13,10 @@ use twinkey_testkit::environment::{Backend, Environment, Setup, StandIn};
 use twinkey_testkit::interruption::Interruption;
 use twinkey_testkit::mongo::recording_relay::WRITES;
 
-/// A role to revoke from the master, the least role that replaces it, and its database.
+/// A role to revoke from the master, the role that replaces it, and its database. Without the first one
+/// the master may not read which roles the server has.
 const MASTER_CASES: [(&str, &str, &str); 2] = [
-    ("userAdminAnyDatabase", "userAdmin", "admin"),
+    ("userAdminAnyDatabase", "userAdminAnyDatabase", "admin"),
     ("readWrite", "readWrite", "twinkey"),
 ];
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::documentdb::facts::{MasterFacts, Unsupported};
+use crate::documentdb::facts::{MasterFacts, SessionReport, Unsupported};
 use crate::documentdb::privileges::Privileges;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
@@ -29,12 +29,14 @@ fn facts(active: Option<User>, standby: Option<User>) -> Facts {
             user: "boss".into(),
             auth_database: "admin".into(),
             privileges: Privileges::OfRoles(roles_of(&[("root", "admin")])),
+            has_user_admin: Some(true),
             lock_denied: false,
             plain_text: false,
         },
         users: Some(Users { active, standby }),
         duplicates: Vec::new(),
         unsupported: BTreeSet::new(),
+        sessions: None,
     }
 }
 
@@ -179,6 +181,7 @@ fn superusers_and_the_servers_own_user_are_refused() {
         ("app", ("userAdminAnyDatabase", "admin")),
         ("app", ("userAdmin", "admin")),
         ("app", ("dbOwner", "admin")),
+        ("app", ("restore", "admin")),
         ("serviceadmin", ("readWrite", "shop")),
         ("boss", ("readWrite", "shop")),
     ] {
@@ -217,6 +220,11 @@ fn broad_roles_are_a_warning_and_duplicates_an_error() {
     });
     let refused = plan(&facts, &pair());
     assert!(errors(&refused)[0].what.contains("\"shop\""));
+    for role in ["backup", "clusterManager"] {
+        let broad = user("app", &[(role, "admin")]);
+        let warned = plan(&self::facts(Some(broad), None), &pair());
+        assert!(warned.findings.iter().any(|f| f.what.contains(role)));
+    }
 }
 
 #[test]
@@ -240,7 +248,8 @@ fn nothing_is_planned_if_the_master_may_not_read_users() {
 #[test]
 fn unsupported_features_are_findings_with_the_version() {
     let mut facts = facts(Some(user("app", &[])), None);
-    facts.unsupported = BTreeSet::from([Unsupported::Restrictions, Unsupported::CurrentOp]);
+    facts.unsupported = BTreeSet::from([Unsupported::Restrictions]);
+    facts.sessions = Some(SessionReport::Unsupported);
     let plan = plan(&facts, &pair());
     let named = |word: &str| {
         plan.findings

@@ -47,8 +47,6 @@ pub(super) enum RequiredPrivilege {
     Users { action: &'static str, db: String },
     /// Writing the collection of locks.
     Lock,
-    /// Reading the sessions of other users.
-    Sessions,
 }
 
 impl RequiredPrivilege {
@@ -59,12 +57,12 @@ impl RequiredPrivilege {
         }
     }
 
-    /// The least built-in role with this privilege.
-    pub(super) fn role(&self) -> DatabaseRole {
+    /// The least built-in role with this privilege, on a server with or without `userAdmin`.
+    pub(super) fn role(&self, has_user_admin: bool) -> DatabaseRole {
         match self {
-            Self::Users { db, .. } => DatabaseRole::new("userAdmin", db),
+            Self::Users { db, .. } if has_user_admin => DatabaseRole::new("userAdmin", db),
+            Self::Users { .. } => DatabaseRole::new("userAdminAnyDatabase", ADMIN),
             Self::Lock => DatabaseRole::new("readWrite", lock::DATABASE),
-            Self::Sessions => DatabaseRole::new("clusterMonitor", ADMIN),
         }
     }
 }
@@ -83,12 +81,29 @@ impl Privileges {
                     let mut actions = ["find", "insert", "update", "remove"].into_iter();
                     actions.all(|action| allows(all, &locks, action))
                 }
-                RequiredPrivilege::Sessions => allows(all, &Resource::Cluster, "inprog"),
             },
             Self::OfRoles(all) => {
-                let wanted = required.role();
+                let wanted = required.role(true);
                 all.iter()
                     .any(|role| role_includes(role, required, &wanted.db))
+            }
+        }
+    }
+
+    /// Whether they depend on the role `dbOwner`, which administers users on MongoDB only.
+    pub(super) fn depend_on_db_owner(&self) -> bool {
+        matches!(self, Self::OfRoles(all) if all.iter().any(|role| role.role == "dbOwner"))
+    }
+
+    /// The privileges on a server whose `dbOwner` is `dbAdmin` and `readWrite` only.
+    pub(super) fn without_user_administration(&mut self) {
+        if let Self::OfRoles(all) = self {
+            let owned: Vec<String> = (all.iter().filter(|role| role.role == "dbOwner"))
+                .map(|role| role.db.clone())
+                .collect();
+            all.retain(|role| role.role != "dbOwner");
+            for db in owned {
+                all.extend(["dbAdmin", "readWrite"].map(|role| DatabaseRole::new(role, &db)));
             }
         }
     }
@@ -140,7 +155,6 @@ fn role_includes(role: &DatabaseRole, required: &RequiredPrivilege, db: &str) ->
             name == "readWriteAnyDatabase"
                 || (same_database && ["readWrite", "dbOwner"].contains(&name))
         }
-        RequiredPrivilege::Sessions => ["clusterMonitor", "clusterAdmin"].contains(&name),
     }
 }
 

@@ -34,16 +34,13 @@ fn roles_for_all_databases_cover_each_database() {
     }
     assert!(roles_of(&[("readWriteAnyDatabase", "admin")]).include(&RequiredPrivilege::Lock));
     assert!(!roles_of(&[("userAdminAnyDatabase", "admin")]).include(&RequiredPrivilege::Lock));
-    assert!(!roles_of(&[("userAdminAnyDatabase", "admin")]).include(&RequiredPrivilege::Sessions));
 }
 
 #[test]
 fn a_custom_role_counts_as_containing_every_privilege() {
     let custom = roles_of(&[("rotator", "admin")]);
     assert!(custom.include(&RequiredPrivilege::users("createUser", "admin")));
-    assert!(
-        custom.include(&RequiredPrivilege::Lock) && custom.include(&RequiredPrivilege::Sessions)
-    );
+    assert!(custom.include(&RequiredPrivilege::Lock));
 }
 
 #[test]
@@ -57,10 +54,7 @@ fn listed_privileges_decide() {
     assert!(privileges.include(&RequiredPrivilege::users("viewUser", "admin")));
     assert!(!privileges.include(&RequiredPrivilege::users("viewUser", "shop")));
     assert!(!privileges.include(&RequiredPrivilege::users("grantRole", "admin")));
-    assert!(
-        privileges.include(&RequiredPrivilege::Lock)
-            && privileges.include(&RequiredPrivilege::Sessions)
-    );
+    assert!(privileges.include(&RequiredPrivilege::Lock));
     let everywhere = [
         json!({"resource": {"db": "", "collection": ""}, "actions": ["grantRole"]}),
         json!({"resource": {"db": "", "collection": "locks"}, "actions": ["find", "insert", "update"]}),
@@ -72,6 +66,15 @@ fn listed_privileges_decide() {
         !privileges.include(&RequiredPrivilege::Lock),
         "remove is permitted in another collection only"
     );
+}
+
+#[test]
+fn a_db_owner_of_amazon_documentdb_administers_no_users() {
+    let mut owner = roles_of(&[("dbOwner", "twinkey"), ("dbOwner", "admin")]);
+    assert!(owner.depend_on_db_owner());
+    owner.without_user_administration();
+    assert!(!owner.include(&RequiredPrivilege::users("createUser", "admin")));
+    assert!(owner.include(&RequiredPrivilege::Lock), "it writes");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use twinkey_core::code::Code;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::{ChangeKind, Credentials};
 
-use super::{MASTER, SHA_1, SHA_256, Server, locks, role, servers};
+use super::{MASTER, SHA_1, SHA_256, Server, amazon, locks, role, servers};
 use crate::case::{Case, all_changes, refusal, rendered};
 use crate::harness::Harness;
 use crate::passwords::new_password;
@@ -20,6 +20,7 @@ pub async fn all(server: &Server) {
     a_master_that_may_not_read_users_gets_the_missing_role(server).await;
     locks::all(server).await;
     servers::all(server).await;
+    amazon::all(server).await;
 }
 
 async fn the_two_users_differ_in_their_names_only(server: &Server) {
