@@ -131,7 +131,7 @@ fn journal_errors() -> Vec<JournalError> {
 
 fn store_errors() -> Vec<StoreError> {
     use StoreError::{
-        Binary, Damaged, Denied, KeyFile, NoFile, NotFound, Refused, StageMoved, Throttled,
+        Binary, Damaged, Denied, KeyFile, NoFile, NotFound, Quota, Refused, StageMoved, Throttled,
         Unavailable, VersionExists,
     };
     let (secret, reason, operation) = (text(), text(), "GetSecretValue");
@@ -150,6 +150,11 @@ fn store_errors() -> Vec<StoreError> {
             reason: reason.clone(),
         },
         Denied {
+            operation,
+            secret: secret.clone(),
+            reason: reason.clone(),
+        },
+        Quota {
             operation,
             secret: secret.clone(),
             reason: reason.clone(),
@@ -179,6 +184,7 @@ fn store_errors() -> Vec<StoreError> {
             | StageMoved { .. }
             | Throttled { .. }
             | Denied { .. }
+            | Quota { .. }
             | Refused { .. }
             | NoFile { .. }
             | KeyFile { .. }

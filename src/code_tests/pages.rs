@@ -66,6 +66,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             EXTERNAL_CHANGES,
             "a_store_that_keeps_throttling_has_its_own_code",
         ),
+        Code::StoreQuota => (
+            EXTERNAL_CHANGES,
+            "a_secret_with_too_many_new_versions_has_its_own_code",
+        ),
         Code::JournalUnavailable => (
             EXTERNAL_CHANGES,
             "a_file_that_is_not_a_journal_is_reported_and_kept",

@@ -48,11 +48,12 @@ pub enum Code {
     AccountDiffers,
     PairShared,
     StandbyForeign,
+    StoreQuota,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -83,6 +84,7 @@ impl Code {
         Self::AccountDiffers,
         Self::PairShared,
         Self::StandbyForeign,
+        Self::StoreQuota,
     ];
 
     /// The stable text form.
@@ -119,6 +121,7 @@ impl Code {
             Self::AccountDiffers => "account_differs",
             Self::PairShared => "pair_shared",
             Self::StandbyForeign => "standby_foreign",
+            Self::StoreQuota => "store_quota",
         }
     }
 }

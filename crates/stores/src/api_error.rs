@@ -3,6 +3,8 @@
 //! The names are those of the API reference ("Errors" of each action, and "Common errors").
 //!
 //! # Failure modes
+//! - A used-up quota of a secret looks like throttling and is retried all window long. Only
+//!   `LimitExceededException` names a quota, and it has an error of its own.
 //! - The embedded store and AWS report the same mistake differently. Both use this pure function.
 
 use twinkey_core::printable::{MESSAGE, NAME, printable};
@@ -61,9 +63,21 @@ impl ApiCall<'_> {
                 | "Throttling"
                 | "TooManyRequestsException"
                 | "RequestLimitExceeded"
-                | "LimitExceededException",
+                // The other names that an SDK retries ("Retry" in the user guide).
+                | "ThrottledException"
+                | "RequestThrottled"
+                | "RequestThrottledException"
+                | "ProvisionedThroughputExceededException"
+                | "TransactionInProgressException"
+                | "PriorRequestNotComplete"
+                | "SlowDown",
                 ..,
             ) => StoreError::Throttled { reason },
+            ("LimitExceededException", ..) => StoreError::Quota {
+                operation: self.operation,
+                secret,
+                reason,
+            },
             (
                 "AccessDeniedException"
                 | "AccessDenied"
@@ -155,7 +169,23 @@ mod tests {
             (put, "AccessDeniedException", Code::StoreDenied, false),
             (put, "DecryptionFailure", Code::StoreDenied, false),
             (put, "ThrottlingException", Code::StoreThrottled, true),
-            (put, "LimitExceededException", Code::StoreThrottled, true),
+            (put, "ThrottledException", Code::StoreThrottled, true),
+            (put, "RequestThrottledException", Code::StoreThrottled, true),
+            (
+                put,
+                "ProvisionedThroughputExceededException",
+                Code::StoreThrottled,
+                true,
+            ),
+            (
+                put,
+                "TransactionInProgressException",
+                Code::StoreThrottled,
+                true,
+            ),
+            (put, "PriorRequestNotComplete", Code::StoreThrottled, true),
+            (put, "LimitExceededException", Code::StoreQuota, false),
+            (moved, "LimitExceededException", Code::StoreQuota, false),
             (put, "InternalServiceError", Code::StoreUnavailable, true),
             (put, "SomethingNew", Code::StoreUnavailable, false),
         ] {

@@ -23,6 +23,13 @@ pub enum StoreError {
     /// The store accepts no more calls now.
     #[error("the store is throttling: {reason}")]
     Throttled { reason: String },
+    /// A quota of the secret is used up (LimitExceededException).
+    #[error("a quota of {secret:?} is used up, and the store refused {operation}: {reason}")]
+    Quota {
+        operation: &'static str,
+        secret: String,
+        reason: String,
+    },
     /// The worker lacks a permission (AccessDeniedException, KMS).
     #[error("the store denied {operation} on {secret:?}: {reason}")]
     Denied {
@@ -76,6 +83,7 @@ impl Diagnostic for StoreError {
             Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
             Self::Throttled { .. } => Code::StoreThrottled,
             Self::Denied { .. } => Code::StoreDenied,
+            Self::Quota { .. } => Code::StoreQuota,
             Self::Binary { .. } => Code::SecretMalformed,
             Self::Refused { .. }
             | Self::NoFile { .. }
@@ -90,6 +98,7 @@ impl Diagnostic for StoreError {
             Self::NotFound { .. } => "check the name or ARN, the region and the account; `twinkey secret list` shows the embedded store".into(),
             Self::VersionExists { .. } | Self::StageMoved { .. } => "run `twinkey status`: another process changed the secret, and the next run starts from its current state".into(),
             Self::Throttled { .. } => "lower limits.store_writes_per_second or spread the windows; the run is retried while the window is open".into(),
+            Self::Quota { .. } => "rotate this secret less often: Secrets Manager keeps every version of the last 24 hours, at most 100 in all, and 20 labels; wait until the oldest are a day old, or remove labels that no program uses (update-secret-version-stage --remove-from-version-id)".into(),
             Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
             Self::Refused { .. } => "read the reason; restore a secret that is marked for deletion first".into(),
             Self::Binary { .. } => "store the document as text: `aws secretsmanager put-secret-value --secret-id NAME --secret-string file://secret.json`, or `twinkey secret put NAME --file secret.json`".into(),

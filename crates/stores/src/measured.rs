@@ -32,6 +32,7 @@ impl Measured {
             Err(StoreError::NotFound { .. }) => "not_found",
             Err(StoreError::VersionExists { .. } | StoreError::StageMoved { .. }) => "conflict",
             Err(StoreError::Throttled { .. }) => "throttled",
+            Err(StoreError::Quota { .. }) => "quota",
             Err(StoreError::Denied { .. }) => "denied",
             Err(
                 StoreError::Refused { .. }

@@ -88,6 +88,18 @@ async fn a_store_that_keeps_throttling_has_its_own_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_with_too_many_new_versions_has_its_own_code() {
+    let env = Environment::open(Setup::default()).await;
+    env.stand_in().faults().limit_versions(2);
+    env.run_ok(&["rotate", "shop"]).await;
+    let (before, _) = env.read(stage::CURRENT).await;
+    let message = env.refuses(&["rotate", "shop"], "store_quota").await;
+    assert!(message.contains("24 hours"), "{message}");
+    assert!(!message.contains("store_writes_per_second"), "{message}");
+    assert_eq!(env.read(stage::CURRENT).await.0, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_a_journal_is_reported_and_kept() {
     let env = Environment::open(Setup::default()).await;
     let journal = env.folder.path().join("journal.db");

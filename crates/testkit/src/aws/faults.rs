@@ -66,6 +66,7 @@ struct State {
     answers: Vec<PlannedAnswer>,
     cuts: Vec<(usize, Cut)>,
     writes_per_second: Option<usize>,
+    versions: Option<usize>,
     recent_writes: VecDeque<Instant>,
     patches: HashMap<String, Json>,
 }
@@ -159,6 +160,12 @@ impl Faults {
         self.lock().writes_per_second = Some(per_second);
     }
 
+    /// Refuses a version of a secret beyond this number, as all are of the last 24 hours. The quota
+    /// of AWS is 100.
+    pub fn limit_versions(&self, of_a_secret: usize) {
+        self.lock().versions = Some(of_a_secret);
+    }
+
     /// Cuts the k-th call from now; 1 is the next call.
     pub fn cut(&self, k: usize, when: Cut) {
         let mut state = self.lock();
@@ -230,6 +237,9 @@ impl Faults {
                 return FaultDecision::Answer(planned.status, planned.name);
             }
         }
+        if state.exceeds_versions(call) {
+            return FaultDecision::Answer(400, "LimitExceededException");
+        }
         if call.writes() {
             return state.decide_write();
         }
@@ -242,6 +252,12 @@ impl Faults {
 }
 
 impl State {
+    fn exceeds_versions(&self, call: &Call) -> bool {
+        let puts = self.calls.iter().filter(|one| *one == call).count();
+        // The first version was not put by a call.
+        call.action == "PutSecretValue" && self.versions.is_some_and(|most| puts >= most)
+    }
+
     fn decide_write(&mut self) -> FaultDecision {
         let Some(most) = self.writes_per_second else {
             return FaultDecision::Pass;
