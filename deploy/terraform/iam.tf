@@ -40,6 +40,19 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
+  # These calls take no resources. A denial would change nothing, and would appear in CloudTrail.
+  statement {
+    sid       = "Readiness"
+    actions   = ["secretsmanager:ListSecrets"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "Heartbeats"
+    actions   = ["secretsmanager:BatchGetSecretValue"]
+    resources = ["*"]
+  }
+
   dynamic "statement" {
     for_each = length(var.kms_key_arns) > 0 ? [var.kms_key_arns] : []
 
@@ -51,7 +64,7 @@ data "aws_iam_policy_document" "task" {
       condition {
         test     = "StringEquals"
         variable = "kms:ViaService"
-        values   = ["secretsmanager.${data.aws_region.current.name}.amazonaws.com"]
+        values   = ["secretsmanager.${data.aws_region.current.id}.${data.aws_partition.current.dns_suffix}"]
       }
     }
   }
@@ -98,5 +111,5 @@ resource "aws_iam_role_policy" "execution" {
 # To pull the image and write the log.
 resource "aws_iam_role_policy_attachment" "execution" {
   role       = aws_iam_role.execution.name
-  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
 }

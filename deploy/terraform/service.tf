@@ -18,7 +18,7 @@ locals {
     logDriver = "awslogs"
     options = {
       "awslogs-group"         = aws_cloudwatch_log_group.worker.name
-      "awslogs-region"        = data.aws_region.current.name
+      "awslogs-region"        = data.aws_region.current.id
       "awslogs-stream-prefix" = var.name
     }
   }

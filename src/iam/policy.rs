@@ -70,6 +70,15 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
         &["secretsmanager:ListSecrets"],
         ["*".to_owned()],
     ));
+    // Heartbeats read many secrets in one call, which supports no resources either. It returns only
+    // what GetSecretValue of the role returns.
+    if rotations.iter().any(|one| one.rotation.heartbeat.is_some()) {
+        all.statements.push(Statement::allow(
+            "Heartbeats",
+            &["secretsmanager:BatchGetSecretValue"],
+            ["*".to_owned()],
+        ));
+    }
     let of_secret = |name: &str| known.secrets.get(name)?.kms_key.clone();
     let mut keys = |keys: Vec<String>| -> BTreeSet<String> {
         let keys = keys.into_iter();

@@ -42,6 +42,17 @@ fn resources(policy: &Policy, sid: &str) -> Json {
         .unwrap_or_default()
 }
 
+#[test]
+fn heartbeats_may_read_in_batches() {
+    assert_eq!(
+        resources(&policy_of(ORDERS, &Known::default()), "Heartbeats"),
+        Json::Null
+    );
+    let text = format!("{ORDERS}heartbeat = \"5m\"\n");
+    let with = policy_of(&text, &Known::default());
+    assert_eq!(resources(&with, "Heartbeats"), json!(["*"]));
+}
+
 const ORDERS: &str = "[[rotation]]\nname = \"orders\"\nsecret = \"prod/orders\"\nmaster_secret = \"prod/master\"\nengine = \"postgres\"\n";
 
 #[test]

@@ -207,7 +207,8 @@ async fn edit(house: &RedshiftFixture, name: &str) {
         .unwrap();
 }
 
-/// Runs a worker until its messages and hooks are delivered.
+/// Runs a worker until its messages and hooks are delivered and two heartbeats share a call: those of
+/// `house` and `postgres`, whose first ones are a second apart.
 async fn serve(folder: &ConfigFolder, address: &str, recorder: &Recorder) {
     let mut worker = folder.command().arg("serve").spawn().unwrap();
     let url = format!("http://{address}");
@@ -223,6 +224,13 @@ async fn serve(folder: &ConfigFolder, address: &str, recorder: &Recorder) {
     until("both receivers and both services are called", async || {
         let counts = ["sns", "events", "ecs"].map(|service| recorder.calls_of(service).len());
         counts == [1, 1, 2]
+    })
+    .await;
+    until("two heartbeats share a call", async || {
+        let calls = recorder.calls_of("secretsmanager");
+        calls
+            .iter()
+            .any(|call| call.action == "BatchGetSecretValue")
     })
     .await;
     worker.kill().await.unwrap();

@@ -47,7 +47,7 @@ pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
     };
     let action = format!("{}:{}", call.service, call.action);
     match (call.service, call.action.as_str()) {
-        ("secretsmanager", "ListSecrets") => vec![permission(action, "*")],
+        ("secretsmanager", "ListSecrets" | "BatchGetSecretValue") => vec![permission(action, "*")],
         ("secretsmanager", "CreateSecret") => {
             let made = secret(&text("Name"));
             let mut all = vec![permission(action, &made)];
