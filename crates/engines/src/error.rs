@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::EngineKind;
+use crate::tls::missing_bundle;
 use twinkey_core::code::{Code, Diagnostic};
 
 /// An engine's error. Messages never hold a password or a statement that holds one.
@@ -106,10 +107,27 @@ impl Diagnostic for EngineError {
                 "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
             ),
             Self::Tls { remedy: TlsRemedy::SwitchOn, .. } => "switch TLS on at the server; only on a network that no other party can read, set tls.mode = \"disable\" for the rotation".into(),
-            Self::Tls { remedy: TlsRemedy::Verify, .. } => "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into(),
+            Self::Tls {
+                remedy: TlsRemedy::Verify,
+                host,
+                ..
+            } => {
+                if let Some((region, bundle)) = missing_bundle(host) {
+                    format!(
+                        "download {bundle} and name the file in tls.ca_file: no root of the region {region} is built in; twinkey never falls back to plain text"
+                    )
+                } else {
+                    "use the name in the server's certificate as host, and name the file with its root in tls.ca_file; twinkey never falls back to plain text".into()
+                }
+            }
             Self::TlsRequired { .. } => TLS_SETTINGS.into(),
-            Self::SignIn { .. } => "set the secret's user name and password to those of a user in the database".into(),
-            Self::Busy { .. } => "find the session that holds the lock; the run retries while the window is open".into(),
+            Self::SignIn { .. } => {
+                "set the secret's user name and password to those of a user in the database".into()
+            }
+            Self::Busy { .. } => {
+                "find the session that holds the lock; the run retries while the window is open"
+                    .into()
+            }
             Self::Refused { hint, .. }
             | Self::Untrusted { hint, .. }
             | Self::Limit { hint, .. } => hint.clone(),
@@ -118,7 +136,9 @@ impl Diagnostic for EngineError {
                 "use a build of twinkey with the Cargo feature `{}`",
                 engine.feature()
             ),
-            Self::Roots { .. } => "make tls.ca_file a readable PEM file with at least one certificate".into(),
+            Self::Roots { .. } => {
+                "make tls.ca_file a readable PEM file with at least one certificate".into()
+            }
         }
     }
 

@@ -31,6 +31,7 @@ pub mod postgres;
 mod printable;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod proxy;
+pub mod rds_host;
 #[cfg(feature = "redshift")]
 pub mod redshift;
 mod registry;

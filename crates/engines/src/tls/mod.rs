@@ -3,6 +3,8 @@
 //! # Failure modes
 //! - No system's bundle has the roots of RDS: they are built in (`rds-roots.md` names their
 //!   source), and stand before the system's roots and those of `tls.ca_file`.
+//! - A region of AWS is newer than the built-in roots, or in another partition. The hint of the error
+//!   names the region and its bundle ([`missing_bundle`]); `rds-regions.txt` lists such regions.
 //! - A missing or empty `ca_file` is reported as an unknown root only: it is an error of its own.
 //! - One unusable certificate in the system's bundle fails every connection: such certificates are
 //!   skipped, as every TLS library does. In `ca_file` one is an error, because an operator chose
@@ -27,9 +29,29 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::EngineError;
+use super::{EngineError, rds_host};
 
 const RDS_ROOTS: &str = include_str!("rds-roots.pem");
+
+/// The address of AWS's bundle for the host of a region without a built-in root; `None` for other
+/// hosts. Returns the region too.
+pub(super) fn missing_bundle(host: &str) -> Option<(String, String)> {
+    let region = rds_host::region(host)?;
+    let title = format!("# Amazon RDS {region} Root CA ");
+    if RDS_ROOTS.lines().any(|line| line.starts_with(&title)) {
+        return None;
+    }
+    // "Using SSL/TLS to encrypt a connection" in the user guides of the partitions.
+    let server = if region.starts_with("cn-") {
+        "rds-truststore.s3.cn-north-1.amazonaws.com.cn"
+    } else if region.starts_with("us-gov-") {
+        "truststore.pki.us-gov-west-1.rds.amazonaws.com"
+    } else {
+        "truststore.pki.rds.amazonaws.com"
+    };
+    let address = format!("https://{server}/{region}/{region}-bundle.pem");
+    Some((region, address))
+}
 
 /// All trusted roots as PEM, those of `ca_file` included. Blocks while it reads files.
 ///
@@ -127,6 +149,60 @@ mod tests {
             assert!(usable(root));
             assert!(last_year(root) > 2060, "{}", last_year(root));
         }
+    }
+
+    #[test]
+    fn the_list_of_regions_agrees_with_the_roots() {
+        let list = include_str!("rds-regions.txt");
+        let mut count = 0;
+        for line in list.lines().filter(|line| !line.starts_with('#')) {
+            let (region, state) = line.split_once(' ').unwrap();
+            let host = format!("db.c0ffee.{region}.rds.amazonaws.com");
+            let is_missing = missing_bundle(&host).is_some();
+            assert_eq!(
+                is_missing,
+                state == "missing",
+                "{region}: run scripts/rds-roots"
+            );
+            count += 1;
+        }
+        assert!(count > 35, "{count} regions");
+    }
+
+    #[test]
+    fn the_hint_for_a_region_without_root_names_its_bundle() {
+        use twinkey_core::code::Diagnostic as _;
+        let hint = |host: &str| {
+            let error = EngineError::Tls {
+                host: host.into(),
+                port: 5432,
+                reason: "unknown issuer".into(),
+                remedy: crate::error::TlsRemedy::Verify,
+            };
+            error.hint()
+        };
+        for (host, address) in [
+            (
+                "db.x.us-gov-east-1.rds.amazonaws.com",
+                "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/us-gov-east-1/us-gov-east-1-bundle.pem",
+            ),
+            (
+                "db.x.rds.cn-north-1.amazonaws.com.cn",
+                "https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/cn-north-1/cn-north-1-bundle.pem",
+            ),
+            (
+                "c.cluster-x.zz-new-1.docdb.amazonaws.com",
+                "https://truststore.pki.rds.amazonaws.com/zz-new-1/zz-new-1-bundle.pem",
+            ),
+        ] {
+            let hint = hint(host);
+            assert!(
+                hint.contains(address) && hint.contains("tls.ca_file"),
+                "{hint}"
+            );
+        }
+        let known = hint("db.x.eu-west-1.rds.amazonaws.com");
+        assert!(!known.contains("truststore"), "{known}");
     }
 
     #[test]
