@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::RotatedSecret;
 use super::windows::{ConvertedWindows, convert_windows};
-use twinkey_engines::EngineKind;
+use twinkey_engines::{EngineKind, rds_host};
 
 /// A secret and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +39,8 @@ pub struct Rotation {
     pub engine: EngineKind,
     /// Whether the secret has `ssl: false`.
     pub plain_text: bool,
+    /// Whether the applications connect through RDS Proxy.
+    pub proxied: bool,
     /// Whether the opening differs: AWS opens at midnight, twinkey an interval after the last success.
     pub drifts: bool,
 }
@@ -163,12 +165,10 @@ fn rotation(secret: &RotatedSecret, region: &str) -> Result<Rotation, Skipped> {
             "leave it to AWS's function",
         )
     })?;
-    if fields.host.is_none() {
-        return Err(skipped(
-            "it names no host",
-            "add host to it and import again",
-        ));
-    }
+    let host = fields
+        .host
+        .as_deref()
+        .ok_or_else(|| skipped("it names no host", "add host to it and import again"))?;
     let master_secret = fields.master_arn.clone().ok_or_else(|| {
         skipped(
             "it is rotated for a single user: it names no masterarn, and twinkey needs a master to create the second user of the pair",
@@ -189,6 +189,7 @@ fn rotation(secret: &RotatedSecret, region: &str) -> Result<Rotation, Skipped> {
         master_secret,
         engine,
         plain_text: fields.ssl == Some(false),
+        proxied: rds_host::is_proxy(host),
         drifts,
     })
 }

@@ -78,6 +78,25 @@ fn a_window_has_the_length_that_aws_documents() {
 }
 
 #[test]
+fn a_secret_with_the_host_of_a_proxy_has_a_comment() {
+    let source = Source {
+        region: "eu-west-1".into(),
+        account: None,
+        endpoint_url: None,
+    };
+    let text = |host: &str| {
+        let mut one = found("orders");
+        one.fields = Ok(fields(&format!(
+            r#"{{"engine":"postgres","host":"{host}","username":"app","password":"p","masterarn":"arn:m"}}"#
+        )));
+        config(&source, &convert(&[one], "eu-west-1"))
+    };
+    let proxied = text("p.proxy-c0ffee.eu-west-1.rds.amazonaws.com");
+    assert!(proxied.contains("The host is an RDS Proxy"), "{proxied}");
+    assert!(!text("db.c0ffee.eu-west-1.rds.amazonaws.com").contains("RDS Proxy"));
+}
+
+#[test]
 fn days_become_a_rate_and_expressions_are_kept() {
     let text = |rules| convert_windows(&rules).unwrap().plan.schedule.to_string();
     assert_eq!(text(rules(None, None, Some(30))), "rate(30 days)");

@@ -69,6 +69,9 @@ fn block(text: &mut String, one: &Conversion, rotation: &Rotation) {
     if rotation.drifts {
         text.push_str("# AWS opens such a window at midnight, UTC. twinkey opens it this interval after the last success, which\n# needs a first run: run `twinkey rotate` once at a suitable time of day, or use a cron expression.\n");
     }
+    if rotation.proxied {
+        text.push_str("# The host is an RDS Proxy. It accepts only users whose own secret is registered at it, so that it refuses\n# the replaced user after a flip: see \"RDS Proxy\" in docs/moving.md before you rotate this secret. The\n# master needs the host of the database itself (master_host).\n");
+    }
     text.push_str("[[rotation]]\n");
     line(text, "name", &quoted(&one.name));
     line(text, "secret", &quoted(&one.secret));

@@ -11,7 +11,7 @@ use crate::rotation::observe::observe;
 use crate::rotation::observe::trust::same_host;
 use crate::rotation::refusal::{describe_holder, describe_session, ownership, refusal_error};
 use twinkey_core::code::{Code, Diagnostic};
-use twinkey_engines::{Change, Finding, Session, Severity, TlsMode};
+use twinkey_engines::{Change, Finding, Session, Severity, TlsMode, rds_host};
 
 /// Result of the preflight checks of one rotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -169,6 +169,9 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         .findings
         .extend(unused_master_host(request, observation));
     report.findings.extend(bystanders(observation));
+    report
+        .findings
+        .extend(proxied(&observation.resolved.target.host));
     report.findings.extend(sessions(request, observation));
     report.standby_sessions.clone_from(&observation.sessions);
 }
@@ -211,6 +214,19 @@ fn unused_master_host(request: &RunRequest<'_>, observation: &Observation) -> Op
             target.host
         ),
         fix: Some("remove master_host from the config, or host from the master secret".into()),
+    })
+}
+
+/// A secret with the host of RDS Proxy. The proxy reads AWSCURRENT of the secrets that are registered
+/// at it, and so knows one user of the pair only.
+fn proxied(host: &str) -> Option<Finding> {
+    rds_host::is_proxy(host).then(|| Finding {
+        severity: Severity::Warning,
+        code: None,
+        what: format!(
+            "the secret's host {host} is an RDS Proxy: after a flip it refuses the replaced user, unless each user of the pair has a secret of its own at the proxy"
+        ),
+        fix: Some("register one secret for each of the two users at the proxy, or let the applications connect to the database itself: see \"RDS Proxy\" in docs/moving.md".into()),
     })
 }
 
@@ -279,4 +295,17 @@ fn sessions(request: &RunRequest<'_>, observation: &Observation) -> Option<Findi
             "find the secret of these clients: the next run locks them out".into()
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_in_front_of_the_applications_is_a_warning() {
+        let finding = proxied("p.proxy-c0ffee.eu-west-1.rds.amazonaws.com").unwrap();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.what.contains("refuses the replaced user"));
+        assert_eq!(proxied("db.c0ffee.eu-west-1.rds.amazonaws.com"), None);
+    }
 }
