@@ -10,7 +10,7 @@ use crate::engines::redshift::fixture::{self, Deployment, RedshiftFixture};
 use crate::engines::redshift::rotations::furnish;
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME};
 use twinkey_testkit::environment::documentdb::MongoEnvironment;
-use twinkey_testkit::environment::mariadb::MariadbEnvironment;
+use twinkey_testkit::environment::mariadb::{MariadbEnvironment, RDS_MASTER, run as run_mariadb};
 use twinkey_testkit::environment::{Database, Environment, MASTER_SECRET, Setup, run};
 
 const MASTER: &str = "new \"master\"";
@@ -157,6 +157,27 @@ async fn a_mariadb_master_needs_each_printed_statement() {
     );
     env.sql(&[ends]).await;
     env.run_ok(&arguments).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_of_rds_may_run_each_statement_for_mariadb() {
+    let env = MariadbEnvironment::on_mariadb(Setup::default()).await;
+    let all = printed("mariadb", &["--database", "shop"]).await;
+    let password = SecretString::from("Rds-master-0123456789");
+    env.sql(&[
+        &format!(
+            "CREATE USER rds@'%' IDENTIFIED BY '{}'",
+            password.expose_secret()
+        ),
+        &format!("GRANT {RDS_MASTER} ON *.* TO rds@'%' WITH GRANT OPTION"),
+    ])
+    .await;
+    let mut rds = env.server.connect("rds", &password, "shop").await.unwrap();
+    for statement in all.needed.iter().chain(&all.last) {
+        run_mariadb(&mut rds, statement).await;
+    }
+    install(&env).await;
+    rotates_both_ways(&env).await;
 }
 
 /// A printed command of the MongoDB shell, and its database.

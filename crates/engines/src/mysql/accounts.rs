@@ -179,7 +179,6 @@ pub(super) fn holds(facts: &Facts, user: &User, password: Option<&Sensitive>) ->
 /// known to be the pair's.
 pub(super) fn is_of_pair(facts: &Facts, user: &User, passwords: Passwords<'_>) -> bool {
     let stored = user.definition.stored.bytes();
-    let placeholder = super::plan::no_password(&facts.dialect).as_bytes();
     let is_stored_form = |one: &&User| {
         one.account != user.account
             && one.definition.plugin == user.definition.plugin
@@ -192,7 +191,7 @@ pub(super) fn is_of_pair(facts: &Facts, user: &User, passwords: Passwords<'_>) -
             .any(|a| a.account.host == one.account.host)
     };
     stored.is_empty()
-        || stored == placeholder
+        || super::plan::is_no_password(&facts.dialect, stored)
         || [passwords.pending, passwords.current]
             .into_iter()
             .any(|password| holds(facts, user, password) == Some(true))

@@ -292,7 +292,7 @@ impl Connector {
             1290 if reason.contains("strict-password-validation") => EngineError::Refused {
                 what,
                 reason,
-                hint: "SET GLOBAL strict_password_validation = OFF: with it on, MariaDB accepts clear passwords only, which twinkey never sends".into(),
+                hint: "SET GLOBAL strict_password_validation = OFF (on RDS, set it in the DB parameter group): with it on, MariaDB accepts clear passwords only, which twinkey never sends".into(),
             },
             1290 | 1792 | 1836 => EngineError::Refused {
                 what,

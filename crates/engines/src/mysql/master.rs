@@ -15,7 +15,8 @@ pub(crate) fn grants(request: &MasterRequest, engine: Mysql) -> Result<MasterGra
     // In a grant on a schema, `_` and `%` are wildcards.
     let schema = request.database.replace('\\', "\\\\");
     let schema = ident(&schema.replace('_', "\\_").replace('%', "\\%"));
-    let end = if engine.name_limit == Mysql::of_mariadb().name_limit {
+    let is_mariadb = engine.name_limit == Mysql::of_mariadb().name_limit;
+    let end = if is_mariadb {
         "CONNECTION ADMIN"
     } else {
         "CONNECTION_ADMIN"
@@ -34,8 +35,11 @@ pub(crate) fn grants(request: &MasterRequest, engine: Mysql) -> Result<MasterGra
             "it compares the privileges of the two users",
         ),
         Grant::needed(
-            format!("GRANT ALL PRIVILEGES ON {schema}.* TO {master} WITH GRANT OPTION"),
-            "it grants one user the privileges of the other, and can grant only its own: add those that the application has on other schemas",
+            format!(
+                "GRANT {} ON {schema}.* TO {master} WITH GRANT OPTION",
+                of_schema(is_mariadb)
+            ),
+            "it grants one user the privileges of the other, and can grant only its own: add those that the application has on other schemas, and ALL PRIVILEGES if the application has them",
         ),
         Grant::optional(
             format!("GRANT PROCESS ON *.* TO {master}"),
@@ -53,6 +57,17 @@ pub(crate) fn grants(request: &MasterRequest, engine: Mysql) -> Result<MasterGra
             "ALTER USER {master} IDENTIFIED BY '…' ACCOUNT UNLOCK"
         )),
     })
+}
+
+/// What ALL PRIVILEGES stands for on a schema, as far as RDS's own master has it ("Master user account
+/// privileges" in the Amazon RDS user guide): on MariaDB it lacks DELETE HISTORY, so that it cannot
+/// grant ALL PRIVILEGES.
+const fn of_schema(is_mariadb: bool) -> &'static str {
+    if is_mariadb {
+        "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER"
+    } else {
+        "ALL PRIVILEGES"
+    }
 }
 
 #[cfg(test)]

@@ -244,7 +244,14 @@ async fn there_and_back(
     .await;
     let mut has = Grants::default();
     for wanted in [one, other] {
-        let steps = diff::steps(dialect, &account, &has, wanted, &BTreeSet::new());
+        let steps = diff::steps(
+            dialect,
+            &account,
+            &has,
+            wanted,
+            &BTreeSet::new(),
+            &BTreeSet::new(),
+        );
         for step in &steps {
             apply(connector, connection, &step.text).await;
         }
@@ -255,7 +262,14 @@ async fn there_and_back(
         let read = queries.grants_of(&account).await.unwrap();
         assert_eq!(&read, wanted, "after {steps:#?}");
         assert_eq!(
-            diff::steps(dialect, &account, &read, wanted, &BTreeSet::new()),
+            diff::steps(
+                dialect,
+                &account,
+                &read,
+                wanted,
+                &BTreeSet::new(),
+                &BTreeSet::new()
+            ),
             []
         );
         has = read;

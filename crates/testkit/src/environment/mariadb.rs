@@ -42,6 +42,12 @@ impl MariadbEnvironment {
     }
 }
 
+/// The privileges that RDS gives the master user of MariaDB, all WITH GRANT OPTION ("Master user account
+/// privileges" in the Amazon RDS user guide). It has neither SUPER nor DELETE HISTORY.
+pub const RDS_MASTER: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, \
+     SHOW DATABASES, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, \
+     CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER";
+
 impl Database for LocalMysql {
     const ENGINE: &'static str = "mariadb";
     type Connection = MySqlConnection;

@@ -10,6 +10,8 @@
 //!   ALL PRIVILEGES is replaced by the list that it stands for.
 //! - The server refuses a grant on a table that is missing for a moment: it takes the grant together
 //!   with CREATE, which the next statement revokes.
+//! - The server restricts what a restricted executor grants (MySQL, partial revokes): the model has
+//!   these restrictions after the grant, so that no statement repeats them.
 //! - The server takes grants on packages in `sql_mode = ORACLE` only: the statement sets the mode for
 //!   itself.
 
@@ -50,13 +52,16 @@ pub(super) enum Requirement {
 
 /// The statements after which the account `to` has `wanted` instead of `has`.
 ///
-/// `absent`: tables that do not exist.
+/// `absent`: tables that do not exist. `passed_on`: the restrictions of the executor, which the server
+/// adds to the global privileges that it grants (MySQL manual, "Privilege Restriction Using Partial
+/// Revokes").
 pub(super) fn steps(
     dialect: &Dialect,
     to: &Account,
     has: &Grants,
     wanted: &Grants,
     absent: &BTreeSet<Object>,
+    passed_on: &BTreeSet<(String, String)>,
 ) -> Vec<Step> {
     let mut diff = Diff {
         dialect,
@@ -64,6 +69,7 @@ pub(super) fn steps(
         now: has.clone(),
         wanted,
         absent,
+        passed_on,
         steps: Vec::new(),
     };
     diff.proxies();
@@ -86,6 +92,7 @@ struct Diff<'a> {
     now: Grants,
     wanted: &'a Grants,
     absent: &'a BTreeSet<Object>,
+    passed_on: &'a BTreeSet<(String, String)>,
     steps: Vec<Step>,
 }
 
@@ -181,6 +188,13 @@ impl Diff<'_> {
                 list => list,
             };
             self.give(&list, Some(object), option, requirements(object, &missing));
+            if object == &Object::Global {
+                let granted = |(_, name): &&(String, String)| {
+                    missing.names.contains(name) || missing.names.contains(ALL)
+                };
+                let added = self.passed_on.iter().filter(granted).cloned();
+                self.now.restrictions.extend(added);
+            }
             if lends_create && !has_create(wanted) {
                 let text = format!("REVOKE {CREATE} ON {object} FROM {}", self.to);
                 let why = "the table does not exist, so the server took the grant only with CREATE";

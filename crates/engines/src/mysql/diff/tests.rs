@@ -26,6 +26,7 @@ fn texts(family: Family, has: &[&str], wanted: &[&str]) -> Vec<String> {
         &read(has),
         &read(wanted),
         &BTreeSet::new(),
+        &BTreeSet::new(),
     )
     .into_iter()
     .map(|step| step.text)
@@ -72,7 +73,14 @@ fn a_grant_on_an_absent_table_lends_create_for_one_statement() {
     let mut has = read(&["GRANT CREATE ON `s`.`u`"]);
     let to = Account::new("b", "%");
     let texts = |has: &Grants| -> Vec<String> {
-        let steps = steps(&dialect(Family::Mariadb), &to, has, &wanted, &absent);
+        let steps = steps(
+            &dialect(Family::Mariadb),
+            &to,
+            has,
+            &wanted,
+            &absent,
+            &BTreeSet::new(),
+        );
         steps.into_iter().map(|step| step.text).collect()
     };
     assert_eq!(
@@ -123,11 +131,27 @@ fn a_grant_option_is_given_and_taken_alone() {
     let to = Account::new("b", "%");
     let dialect = dialect(Family::Mysql);
     assert_eq!(
-        steps(&dialect, &to, &without, &grants, &BTreeSet::new())[0].text,
+        steps(
+            &dialect,
+            &to,
+            &without,
+            &grants,
+            &BTreeSet::new(),
+            &BTreeSet::new()
+        )[0]
+        .text,
         "GRANT USAGE ON `s`.* TO `b`@`%` WITH GRANT OPTION"
     );
     assert_eq!(
-        steps(&dialect, &to, &grants, &without, &BTreeSet::new())[0].text,
+        steps(
+            &dialect,
+            &to,
+            &grants,
+            &without,
+            &BTreeSet::new(),
+            &BTreeSet::new()
+        )[0]
+        .text,
         "REVOKE GRANT OPTION ON `s`.* FROM `b`@`%`"
     );
 }
@@ -179,6 +203,7 @@ fn the_grant_option_of_a_proxy_is_revoked() {
         &Grants::default(),
         &wanted,
         &BTreeSet::new(),
+        &BTreeSet::new(),
     );
     let texts: Vec<&str> = steps.iter().map(|step| step.text.as_str()).collect();
     assert_eq!(
@@ -197,10 +222,17 @@ fn each_dialect_revokes_an_admin_option_differently() {
     has.roles.insert(Account::new("r", "%"), true);
     let to = Account::new("b", "%");
     let texts = |family| {
-        steps(&dialect(family), &to, &has, &wanted, &BTreeSet::new())
-            .into_iter()
-            .map(|step| step.text)
-            .collect::<Vec<_>>()
+        steps(
+            &dialect(family),
+            &to,
+            &has,
+            &wanted,
+            &BTreeSet::new(),
+            &BTreeSet::new(),
+        )
+        .into_iter()
+        .map(|step| step.text)
+        .collect::<Vec<_>>()
     };
     assert_eq!(
         texts(Family::Mariadb),
@@ -226,6 +258,7 @@ fn every_step_names_its_requirements() {
         &to,
         &Grants::default(),
         &wanted,
+        &BTreeSet::new(),
         &BTreeSet::new(),
     )
     .into_iter()
@@ -253,4 +286,31 @@ fn every_step_names_its_requirements() {
             Requirement::Proxy(Account::new("p", "%")),
         ])
     );
+}
+
+#[test]
+fn restrictions_of_the_executor_are_passed_on() {
+    let to = Account::new("b", "%");
+    let on_mysql = |name: &str| ("mysql".to_owned(), name.to_owned());
+    let mut wanted = read(&["GRANT SELECT, INSERT ON *.*"]);
+    wanted.restrictions.insert(on_mysql("INSERT"));
+    let of = |passed_on: &[&str]| -> Vec<String> {
+        let passed_on = passed_on.iter().map(|name| on_mysql(name)).collect();
+        let steps = steps(
+            &dialect(Family::Mysql),
+            &to,
+            &Grants::default(),
+            &wanted,
+            &BTreeSet::new(),
+            &passed_on,
+        );
+        steps.into_iter().map(|step| step.text).collect()
+    };
+    let grant = "GRANT INSERT, SELECT ON *.* TO `b`@`%`";
+    let revoke = "REVOKE INSERT ON `mysql`.* FROM `b`@`%`";
+    assert_eq!(of(&[]), [grant, revoke]);
+    assert_eq!(of(&["INSERT", "UPDATE"]), [grant], "the server adds it");
+    // The active user is not restricted there, and so may the standby not be.
+    let lift = "GRANT SELECT ON `mysql`.* TO `b`@`%`";
+    assert_eq!(of(&["INSERT", "SELECT"]), [grant, lift]);
 }

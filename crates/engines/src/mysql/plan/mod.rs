@@ -26,18 +26,33 @@ use crate::{Change, ChangeKind, Inspection, PasswordForm, StandbyAccess, Stateme
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 
+const NATIVE: &str = "mysql_native_password";
+const CACHING_SHA2: &str = "caching_sha2_password";
 /// A hash that no password has, as MySQL's reserved accounts (sql/auth/sql_authentication.cc).
-const NO_PASSWORD_MYSQL: &str =
+const NO_PASSWORD_CACHING_SHA2: &str =
     "$A$005$THISISACOMBINATIONOFINVALIDSALTANDPASSWORDTHATMUSTNEVERBRBEUSED";
+/// The same for `mysql_native_password` (scripts/mysql_system_tables_data.sql of MySQL 5.7).
+const NO_PASSWORD_NATIVE: &str = "*THISISNOTAVALIDPASSWORDTHATCANBEUSEDHERE";
 /// The same for MariaDB (MariaDB, "Authentication Plugin - mysql_native_password").
 const NO_PASSWORD_MARIADB: &str = "invalid";
 
-/// The stored form of a new account without a password.
-pub(super) const fn no_password(dialect: &Dialect) -> &'static str {
-    match dialect.family {
-        Family::Mariadb => NO_PASSWORD_MARIADB,
-        Family::Mysql => NO_PASSWORD_MYSQL,
+/// The method and the stored form of a new account without a password.
+///
+/// MySQL: the active account's method, because a server need not have another. Aurora MySQL 3 creates
+/// accounts with `mysql_native_password`, and MySQL 9 has none.
+fn no_password(dialect: &Dialect, plugin: &str) -> (&'static str, &'static str) {
+    match (dialect.family, plugin) {
+        (Family::Mariadb, _) => (NATIVE, NO_PASSWORD_MARIADB),
+        (Family::Mysql, NATIVE) => (NATIVE, NO_PASSWORD_NATIVE),
+        (Family::Mysql, _) => (CACHING_SHA2, NO_PASSWORD_CACHING_SHA2),
     }
+}
+
+/// Whether this is the stored form of a new account without a password.
+pub(super) fn is_no_password(dialect: &Dialect, stored: &[u8]) -> bool {
+    [NATIVE, CACHING_SHA2]
+        .map(|plugin| no_password(dialect, plugin).1.as_bytes())
+        .contains(&stored)
 }
 
 /// The changes that make the standby equal, and the findings.
@@ -81,16 +96,11 @@ fn access(facts: &Facts) -> StandbyAccess {
     if !facts.readable {
         return StandbyAccess::Unknown;
     }
-    let no_password = if facts.dialect.is_mariadb() {
-        NO_PASSWORD_MARIADB
-    } else {
-        NO_PASSWORD_MYSQL
-    };
     let disabled = facts.standby.iter().any(|user| {
         let definition = &user.definition;
         definition.locked
             || definition.expired
-            || definition.stored.bytes() == no_password.as_bytes()
+            || is_no_password(&facts.dialect, definition.stored.bytes())
     });
     if disabled || facts.standby.is_empty() {
         StandbyAccess::Disabled
@@ -136,20 +146,28 @@ fn account(facts: &Facts, pair: &Pair, active: &User, all: &mut Vec<Step>) {
     let has = standby.map_or(&nothing, |user| &user.grants);
     let wanted = objects::wanted(facts, &active.grants, has);
     let (grants, absent) = (&wanted.grants, &wanted.absent);
-    all.extend(diff::steps(&facts.dialect, &to, has, grants, absent));
+    let passed_on = &facts.master.grants.restrictions;
+    all.extend(diff::steps(
+        &facts.dialect,
+        &to,
+        has,
+        grants,
+        absent,
+        passed_on,
+    ));
     all.extend(default_roles(&facts.dialect, &to, active, standby));
 }
 
 fn create(dialect: &Dialect, to: &Account, active: &User) -> Step {
-    let hash = no_password(dialect);
+    let (plugin, hash) = no_password(dialect, &active.definition.plugin);
     let (how, fresh) = if dialect.is_mariadb() {
         (
-            format!("VIA mysql_native_password USING '{hash}'"),
+            format!("VIA {plugin} USING '{hash}'"),
             super::inspect::account::MariadbRow::default().definition(),
         )
     } else {
         (
-            format!("WITH 'caching_sha2_password' AS '{hash}'"),
+            format!("WITH '{plugin}' AS '{hash}'"),
             super::inspect::account::MysqlRow::default().definition(),
         )
     };

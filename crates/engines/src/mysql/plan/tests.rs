@@ -474,3 +474,39 @@ fn no_stored_form_of_a_password_shows_in_debug_output() {
     let user = user("app", "%", &native(RIGHT, ""), &[]);
     assert!(!format!("{user:?}").contains(&RIGHT[1..9]));
 }
+
+#[test]
+fn a_new_account_has_the_method_of_the_active_one() {
+    for (version, plugin, created) in [
+        (
+            "8.0.36",
+            "mysql_native_password",
+            "WITH 'mysql_native_password' AS '*THISISNOTAVALIDPASSWORDTHATCANBEUSEDHERE'",
+        ),
+        (
+            "9.7.4",
+            "caching_sha2_password",
+            "WITH 'caching_sha2_password' AS '$A$005$THISISACOMBINATION",
+        ),
+        (
+            "10.11.19-MariaDB",
+            "ed25519",
+            "VIA mysql_native_password USING 'invalid'",
+        ),
+    ] {
+        let dialect = Dialect::of(version).unwrap();
+        let row: MysqlRow = serde_json::from_str(&format!(r#"{{"plugin":"{plugin}"}}"#)).unwrap();
+        let active = User {
+            account: Account::new("app", "%"),
+            definition: row.definition(),
+            grants: Grants::default(),
+            default_roles: Default::default(),
+        };
+        let step = create(&dialect, &Account::new("app_clone", "%"), &active);
+        assert!(step.text.contains(created), "{}", step.text);
+        let hash = no_password(&dialect, plugin).1;
+        assert!(is_no_password(&dialect, hash.as_bytes()));
+    }
+    let mysql = Dialect::of("9.7.4").unwrap();
+    assert!(!is_no_password(&mysql, b"*0123"));
+}

@@ -194,7 +194,7 @@ pub(super) fn missing(facts: &Facts, steps: &[Step]) -> Vec<Finding> {
     }
     if facts.hashes_refused {
         all.push(Finding::lacks(
-            "strict_password_validation is on, with a plugin that validates passwords: the server refuses hashes".into(),
+            "strict_password_validation is on, with a plugin that validates passwords: the server refuses hashes. On RDS it is a parameter of the DB parameter group".into(),
             "SET GLOBAL strict_password_validation = OFF".into(),
         ));
     }
