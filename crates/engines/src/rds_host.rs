@@ -53,6 +53,14 @@ pub fn is_proxy(host: &str) -> bool {
     })
 }
 
+/// Whether the host is of Aurora DSQL, `ID.dsql.REGION.on.aws`, which signs in with tokens only.
+#[must_use]
+pub fn is_dsql(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host.strip_suffix(".on.aws")
+        .is_some_and(|name| name.split('.').any(|label| label == "dsql"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +82,12 @@ mod tests {
         ] {
             assert!(!is_proxy(host), "{host}");
         }
+    }
+
+    #[test]
+    fn aurora_dsql_is_known_by_its_hosts() {
+        assert!(is_dsql("abc.dsql.us-east-1.on.aws"));
+        assert!(!is_dsql("dsql.example.com") && !is_dsql("abc.eu-west-1.on.aws"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::remedies;
 use super::session;
 use super::signin::{LIMIT_EXCEEDED, Login, SignIn};
 use crate::tls::connector::connector;
-use crate::{Credentials, EngineError, Target, TlsMode, proxy, timeouts};
+use crate::{Credentials, EngineError, Target, TlsMode, proxy, rds_host, timeouts};
 
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
@@ -45,6 +45,13 @@ impl Connector {
     /// For a user of the pair: the secret's fields, without a start-up parameter that a pooler or
     /// RDS Proxy would refuse.
     pub(crate) fn new(target: &Target, who: &Credentials) -> Result<Self, EngineError> {
+        if rds_host::is_dsql(&target.host) {
+            return Err(EngineError::Refused {
+                what: format!("a connection to {}", target.host),
+                reason: "Aurora DSQL has no passwords: it signs in with tokens".into(),
+                hint: "remove this rotation from the config".into(),
+            });
+        }
         let port = target.port.unwrap_or(DEFAULT_PORT);
         let options = PgConnectOptions::new_without_pgpass()
             .port(port)
@@ -206,6 +213,10 @@ impl Connector {
                 let remedy = remedies::not_in_hba(&reason, encrypted);
                 refused(reason, remedy)
             }
+            // RDS signs members of these roles in by PAM.
+            "28000" if reason.contains("PAM authentication failed") => self.sign_in_refused(format!(
+                "{reason}: on RDS this user is a member of rds_iam or rds_ad, also by another role, and has no sign-in with a password"
+            )),
             "28P01" | "28000" => self.sign_in_refused(reason),
             "53300" => EngineError::Limit {
                 host: self.host.clone(),

@@ -15,6 +15,7 @@ mod plan;
 mod preflight;
 mod quote;
 mod remedies;
+mod service;
 mod session;
 mod sessions;
 mod signin;
@@ -94,6 +95,7 @@ impl Engine for Postgres {
         let connector = Connector::admin(target, master)?;
         let mut connection = connector.connect().await?;
         let version = version(&connection, &connector)?;
+        refuse_reader(&mut connection, &connector).await?;
         let server_identity = identity(&mut connection, &connector).await?;
         Ok(Box::new(PostgresAdmin {
             connection,
@@ -162,6 +164,25 @@ async fn identity(
     }
 }
 
+/// # Errors
+/// [`EngineError::Refused`] for a server that accepts no writes.
+async fn refuse_reader(
+    connection: &mut PgConnection,
+    connector: &Connector,
+) -> Result<(), EngineError> {
+    let explain = |error| connector.explain("reading the server's role", false, error);
+    // The master's session has no read-only default, so that the second one is the server's.
+    let sql = "SELECT pg_catalog.pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
+    if !scalar::<bool>(connection, sql).await.map_err(explain)? {
+        return Ok(());
+    }
+    Err(EngineError::Refused {
+        what: format!("an admin connection to {}", connector.host),
+        reason: "the server is a reader, which accepts no changes".into(),
+        hint: "set the master's host (`host` in the master secret, or master_host) to the writer's endpoint".into(),
+    })
+}
+
 /// One value by the simple protocol, which takes one round trip.
 async fn scalar<T>(connection: &mut PgConnection, sql: &'static str) -> sqlx::Result<T>
 where
@@ -198,14 +219,15 @@ impl Admin for PostgresAdmin {
     }
 
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
-        let facts = inspect::facts(
-            &mut self.connection,
-            &self.connector,
-            self.version,
-            request.pair,
-        )
-        .await?;
-        Ok(plan::plan(&facts, request.pair, &self.options))
+        let (connection, connector) = (&mut self.connection, &self.connector);
+        let pair = request.pair;
+        let mut facts = inspect::facts(connection, connector, self.version, pair).await?;
+        let service = service::read(connection, connector, pair).await?;
+        service.complete(&mut facts);
+        let mut inspection = plan::plan(&facts, pair, &self.options);
+        inspection.findings.extend(service.findings(pair));
+        inspection.obstacles.extend(service.causes(pair));
+        Ok(inspection)
     }
 
     async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {

@@ -36,14 +36,6 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
     }
     pair_mismatches(facts, pair, options, &mut all);
     all.extend(connect(facts, pair));
-    let mut memberships = facts.memberships.iter();
-    if let Some(m) = memberships.find(|m| m.role == "rds_iam") {
-        all.push(Finding::new(
-            Severity::Error,
-            "a user of the pair is a member of rds_iam, whose members sign in with tokens only: no password would work".into(),
-            Some(format!("REVOKE rds_iam FROM {}", ident(&m.member))),
-        ));
-    }
     let stored_md5 = facts.active_is_md5 == Some(true);
     if stored_md5 || facts.password_encryption == "md5" {
         all.push(Finding::new(

@@ -37,7 +37,7 @@ pub(super) fn closed_database(database: &str) -> String {
     format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", ident(database))
 }
 
-const LINE: &str = "add a line for this user, database and the worker's address to pg_hba.conf, above lines that reject them, and reload the server";
+const LINE: &str = "add a line for this user, database and the worker's address to pg_hba.conf, above lines that reject them, and reload the server; on RDS, revoke rds_iam and rds_ad from the user and its roles";
 
 /// A connection that `pg_hba.conf` refuses (28000), before the server looks at a password.
 pub(super) fn not_in_hba(message: &str, encrypted: bool) -> String {

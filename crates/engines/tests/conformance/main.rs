@@ -66,6 +66,18 @@ fn postgres_18_passes_every_sentence() {
     on_postgres(18);
 }
 
+#[test]
+fn postgres_follows_the_rules_of_rds() {
+    for version in [15, 18] {
+        let Ok(bin) = LocalPostgres::find(Some(version)) else {
+            eprintln!("PostgreSQL {version} is not installed: nothing was tested on it");
+            continue;
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(postgres::rds::all(version, bin));
+    }
+}
+
 /// `needed`: the environment variable that makes the server required.
 fn on_mysql(flavor: Flavor, needed: &str) {
     let program = match LocalMysql::find(flavor) {

@@ -27,6 +27,8 @@ pub struct Options {
     pub hba: Vec<String>,
     /// Certificate chain and private key as PEM; `None`: a server without TLS.
     pub tls: Option<(String, String)>,
+    /// The server is a replica without a primary: it is in recovery and accepts no writes.
+    pub is_replica: bool,
 }
 
 impl Options {
@@ -38,6 +40,7 @@ impl Options {
             settings: Vec::new(),
             hba: Vec::new(),
             tls: None,
+            is_replica: false,
         }
     }
 }
@@ -115,7 +118,8 @@ impl Recipe for Options {
         let pid = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
         let mut lines = pid.lines();
         let same_port = lines.nth(3) == Some(port.to_string().as_str());
-        if same_port && lines.nth(3).is_some_and(|state| state.trim() == "ready") {
+        let ready = if self.is_replica { "standby" } else { "ready" };
+        if same_port && lines.nth(3).is_some_and(|state| state.trim() == ready) {
             return StartState::Ready;
         }
         match log {
@@ -149,6 +153,9 @@ fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), La
         options.hba.join("\n")
     );
     account.write(&data.join("pg_hba.conf"), &hba)?;
+    if options.is_replica {
+        account.write(&data.join("standby.signal"), "")?;
+    }
     let mut settings = vec![
         "listen_addresses = '127.0.0.1'".to_owned(),
         "unix_socket_directories = ''".to_owned(),

@@ -8,6 +8,7 @@ pub mod found_first;
 mod harness;
 pub mod locks;
 pub mod owned;
+pub mod rds;
 pub mod roles;
 pub mod sentences;
 

@@ -244,11 +244,10 @@ fn used_grants_of_an_active_clone_are_refused() {
 
 #[test]
 fn users_of_no_application_are_refused() {
-    let invalid: [fn(&mut Facts); 5] = [
+    let invalid: [fn(&mut Facts); 4] = [
         |facts| facts.base.as_mut().unwrap().superuser = true,
         |facts| facts.clone.as_mut().unwrap().replication = true,
         |facts| facts.master.name = "app".into(),
-        |facts| facts.memberships.push(member_of("rds_iam", true)),
         |facts| facts.base = None,
     ];
     for invalidate in invalid {
