@@ -299,6 +299,14 @@ impl Connector {
                 reason,
                 hint: "use the writer's endpoint: this host is a reader".into(),
             },
+            4006 => EngineError::Refused {
+                what,
+                reason,
+                hint: format!(
+                    "grant {:?} SET_USER_ID (from MySQL 8.4 on: ALLOW_NONEXISTENT_DEFINER), or give the objects that name this account another DEFINER",
+                    self.user
+                ),
+            },
             1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1396 | 1410 => EngineError::Refused {
                 what,
                 reason,

@@ -148,8 +148,24 @@ impl Grants {
         self.names(object).any(|n| n == name)
     }
 
-    /// Whether these are an administrator's grants, which no application needs.
-    pub(super) fn is_administrator(&self) -> bool {
-        self.has(&Object::Global, ALL) || self.has(&Object::Global, "SUPER")
+    /// What makes these an administrator's grants, which no application needs.
+    ///
+    /// On RDS nobody has SUPER. Its administrators have the role `rds_superuser_role`, or may give it to
+    /// themselves ("Role-based privilege model" in the Amazon RDS user guide).
+    pub(super) fn of_administrator(&self) -> Option<&'static str> {
+        let everything = self.has(&Object::Global, ALL) || self.has(&Object::Global, "SUPER");
+        let is_rds = |role: &Account| role.user == "rds_superuser_role";
+        let creates = self.has(&Object::Global, "CREATE USER");
+        if everything {
+            Some("SUPER or ALL PRIVILEGES on everything")
+        } else if self.roles.keys().any(is_rds) {
+            Some("the role rds_superuser_role")
+        } else if self.dynamic.contains_key("ROLE_ADMIN") {
+            Some("ROLE_ADMIN, and so every role")
+        } else if creates && self.has(&Object::Global, GRANT_OPTION) {
+            Some("CREATE USER and GRANT OPTION on everything")
+        } else {
+            None
+        }
     }
 }

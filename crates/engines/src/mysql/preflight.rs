@@ -75,9 +75,9 @@ fn refusals(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
             "is the master itself",
             "use a master secret with another user, or rotate the master by its own managed rotation".into(),
         );
-    } else if user.grants.is_administrator() {
+    } else if let Some(what) = user.grants.of_administrator() {
         refuse(
-            "has SUPER or ALL PRIVILEGES on everything",
+            &format!("has {what}"),
             format!(
                 "REVOKE ALL PRIVILEGES, GRANT OPTION FROM {name}, and grant what the application needs"
             ),

@@ -95,7 +95,6 @@ impl Engine for Postgres {
         let connector = Connector::admin(target, master)?;
         let mut connection = connector.connect().await?;
         let version = version(&connection, &connector)?;
-        refuse_reader(&mut connection, &connector).await?;
         let server_identity = identity(&mut connection, &connector).await?;
         Ok(Box::new(PostgresAdmin {
             connection,
@@ -162,25 +161,6 @@ async fn identity(
         Err(sqlx::Error::Database(_)) => Ok(None),
         Err(error) => Err(explain(error)),
     }
-}
-
-/// # Errors
-/// [`EngineError::Refused`] for a server that accepts no writes.
-async fn refuse_reader(
-    connection: &mut PgConnection,
-    connector: &Connector,
-) -> Result<(), EngineError> {
-    let explain = |error| connector.explain("reading the server's role", false, error);
-    // The master's session has no read-only default, so that the second one is the server's.
-    let sql = "SELECT pg_catalog.pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
-    if !scalar::<bool>(connection, sql).await.map_err(explain)? {
-        return Ok(());
-    }
-    Err(EngineError::Refused {
-        what: format!("an admin connection to {}", connector.host),
-        reason: "the server is a reader, which accepts no changes".into(),
-        hint: "set the master's host (`host` in the master secret, or master_host) to the writer's endpoint".into(),
-    })
 }
 
 /// One value by the simple protocol, which takes one round trip.

@@ -34,8 +34,6 @@ pub(super) async fn serve(mut client: Client, identity: String) -> io::Result<()
                     row(TEXT, &user)
                 } else if query.contains("has_function_privilege") {
                     row(BOOL, "t")
-                } else if query.contains("pg_is_in_recovery") {
-                    row(BOOL, "f")
                 } else if query.contains("system_identifier") {
                     row(TEXT, &identity)
                 } else {

@@ -24,6 +24,7 @@ pub async fn all(server: &Server) {
     a_grant_that_cannot_be_copied_stops_a_run_first(server).await;
     without_process_sessions_are_not_available(server).await;
     the_listed_fixes_are_enough_for_a_run(server).await;
+    administrators_of_rds_are_refused(server).await;
     match server.flavor {
         Flavor::Mariadb => {
             a_validating_plugin_is_reported_with_its_fix(server).await;
@@ -60,6 +61,40 @@ async fn with_three_accounts<'a>(server: &'a Server, base: &str) -> Case<'a> {
         ))
         .await;
     case
+}
+
+async fn administrators_of_rds_are_refused(server: &Server) {
+    let case = Case::new(server, "mighty").await;
+    let user = account("mighty");
+    let role = "rds_superuser_role";
+    server.sql(&format!("CREATE ROLE {role}")).await;
+    let mut grants = vec![
+        (
+            format!("GRANT {role} TO {user}"),
+            format!("REVOKE {role} FROM {user}"),
+            role,
+        ),
+        (
+            format!("GRANT CREATE USER ON *.* TO {user} WITH GRANT OPTION"),
+            format!("REVOKE CREATE USER, GRANT OPTION ON *.* FROM {user}"),
+            "CREATE USER and GRANT OPTION",
+        ),
+    ];
+    if server.flavor == Flavor::Mysql {
+        grants.push((
+            format!("GRANT ROLE_ADMIN ON *.* TO {user}"),
+            format!("REVOKE ROLE_ADMIN ON *.* FROM {user}"),
+            "ROLE_ADMIN",
+        ));
+    }
+    for (grant, revoke, what) in grants {
+        server.sql(&grant).await;
+        let inspection = case.inspect().await;
+        let refused = refusal(&inspection).unwrap_or_else(|| panic!("{grant} is accepted"));
+        assert!(refused.what.contains(what), "{refused:?}");
+        server.sql(&revoke).await;
+        assert_eq!(refusal(&case.inspect().await), None, "{revoke}");
+    }
 }
 
 async fn all_accounts_of_a_user_rotate_after_any_cut(server: &Server) {
