@@ -118,8 +118,7 @@ impl Recipe for Options {
         let pid = fs::read_to_string(dir.join("data/postmaster.pid")).unwrap_or_default();
         let mut lines = pid.lines();
         let same_port = lines.nth(3) == Some(port.to_string().as_str());
-        let ready = if self.is_replica { "standby" } else { "ready" };
-        if same_port && lines.nth(3).is_some_and(|state| state.trim() == ready) {
+        if same_port && lines.nth(3).is_some_and(|state| state.trim() == "ready") {
             return StartState::Ready;
         }
         match log {
