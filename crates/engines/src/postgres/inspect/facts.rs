@@ -54,6 +54,13 @@ pub(in super::super) struct Facts {
     /// Set by `super::visit`.
     #[serde(default)]
     pub obstacles: Vec<Obstacle>,
+    /// What the active clone has through the base user, in databases where sessions of the base user
+    /// have another role. Set by `super::through_base`.
+    #[serde(default)]
+    pub through_base: Vec<Grant>,
+    /// Set by `super::through_base`.
+    #[serde(default)]
+    pub owned_by_base: Vec<Owned>,
     /// Set by `super::stored_as_md5`; `None` where the master may not read it.
     #[serde(default)]
     pub active_is_md5: Option<bool>,
@@ -141,6 +148,15 @@ pub(in super::super) struct Database {
     pub may_connect: bool,
 }
 
+/// A database that depends on the base user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct OfBase {
+    #[serde(flatten)]
+    pub database: Database,
+    pub granted: bool,
+    pub owned: i64,
+}
+
 /// An object of the clone that cannot be given to the base user yet.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(in super::super) struct Obstacle {
@@ -179,6 +195,8 @@ pub(in super::super) struct Grant {
     pub grantable: bool,
     /// The master may take the owner's role.
     pub sets_owner: bool,
+    /// Not a grant to the clone: its user mapping, or default privileges for objects that it creates.
+    pub personal: bool,
 }
 
 /// (database, name in lower case)

@@ -141,6 +141,14 @@ SELECT json_build_object(
             'of', p.rolname, 'database', c.datname, 'role', c.value,
             'usable', coalesce(pg_has_role(b.oid, r.oid, '{set_mode}'), false),
             'held', coalesce(pg_has_role(b.oid, r.oid, 'USAGE'), false),
+            -- Roles that the clone has through the base user, and this role has not.
+            'lacks', coalesce((
+                SELECT json_agg(DISTINCT g.rolname)
+                FROM pg_catalog.pg_auth_members m
+                JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+                JOIN pair k ON k.is_clone
+                WHERE m.member = b.oid AND g.oid <> r.oid AND pg_has_role(k.oid, g.oid, 'USAGE')
+                    AND NOT pg_has_role(r.oid, g.oid, 'USAGE')), '[]'),
             'rights', coalesce(power.doc,
                 '{"admin":false,"usage":false,"set":false,"own_grant":null}'))
             ORDER BY p.rolname, c.datname)
@@ -172,5 +180,8 @@ SELECT json_build_object(
             'allows_connections', allows_connections, 'may_connect', may_connect))
         FROM dependency), '[]'),
     'granted_in', coalesce((
-        SELECT json_agg(DISTINCT datname) FROM dependency WHERE deptype IN ('a', 'r')), '[]')
+        SELECT json_agg(DISTINCT datname) FROM dependency
+        -- Grants, row policies, default privileges and user mappings.
+        WHERE deptype IN ('a', 'r') OR classid IN (
+            'pg_catalog.pg_default_acl'::regclass, 'pg_catalog.pg_user_mapping'::regclass)), '[]')
 )::text

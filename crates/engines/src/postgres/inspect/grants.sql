@@ -1,4 +1,5 @@
--- Grants to the clone itself in this database, and what the base user lacks of them. $1: the clone;
+-- Grants to the clone itself in this database, its user mappings and default privileges, and what the
+-- base user lacks of them. $1: the clone, or the base user if its sessions have another role;
 -- $2: whether to include objects that all databases share, for which one database suffices; $3: the
 -- role whose privileges the base user's sessions have; $4: the base user, which signs in and so needs
 -- CONNECT itself. The fields are those of `Grant`.
@@ -71,7 +72,7 @@ WITH clone AS (
                 SELECT FROM pg_catalog.aclexplode(o.acl || coalesce(o.whole, '{}')) b
                 WHERE b.privilege_type = e.privilege_type
                     AND (b.is_grantable >= e.is_grantable OR holder.is_owner)
-                    AND b.grantee <> clone.oid
+                    AND (b.grantee <> clone.oid OR clone.oid = holder.oid)
                     AND (b.grantee = 0 OR pg_has_role(holder.oid, b.grantee, 'USAGE')))
             OR (NOT e.is_grantable OR holder.is_owner) AND EXISTS (
                 SELECT FROM pg_catalog.pg_roles r
@@ -150,6 +151,69 @@ WITH clone AS (
     CROSS JOIN clone
     CROSS JOIN base
     WHERE d.deptype = 'r'
+), mappings AS (
+    -- Only a superuser and the user itself read the options: the statement copies them unseen.
+    SELECT m.umid AS oid, format('DO $copy$BEGIN EXECUTE (SELECT format(%L, %L, srvname, '
+            'string_agg(format(''%%I %%L'', option_name, option_value), '', '')) '
+            'FROM pg_catalog.pg_user_mappings, pg_catalog.pg_options_to_table(umoptions) '
+            'WHERE umid = %s GROUP BY srvname); END$copy$',
+            'CREATE USER MAPPING FOR %I SERVER %I OPTIONS (%s)', $3::text, m.umid) AS text,
+        EXISTS (
+            SELECT FROM pg_catalog.pg_user_mappings b, base
+            WHERE b.srvid = m.srvid AND b.umuser = base.oid) AS held
+    FROM pg_catalog.pg_user_mappings m
+    JOIN clone ON clone.oid = m.umuser
+), creates AS (
+    -- The privileges of objects that the clone creates, and those of the base user's.
+    SELECT d.oid, d.defaclobjtype AS kind, d.defaclnamespace AS namespace, d.defaclacl AS acl,
+        CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+            WHEN 'f' THEN 'ROUTINES' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
+            ELSE 'LARGE OBJECTS' END AS kinds,
+        coalesce((SELECT b.defaclacl FROM pg_catalog.pg_default_acl b
+            WHERE b.defaclrole = base.oid AND b.defaclnamespace = 0
+                AND b.defaclobjtype = d.defaclobjtype),
+            acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END, base.oid))
+            AS everywhere,
+        (SELECT b.defaclacl FROM pg_catalog.pg_default_acl b
+            WHERE b.defaclrole = base.oid AND b.defaclnamespace = d.defaclnamespace
+                AND b.defaclobjtype = d.defaclobjtype AND d.defaclnamespace <> 0) AS in_schema
+    FROM pg_catalog.pg_default_acl d
+    JOIN clone ON clone.oid = d.defaclrole
+    CROSS JOIN base
+), created AS (
+    SELECT c.oid, format('GRANT %s ON %s TO %s%s', string_agg(a.privilege_type, ', '), c.kinds,
+        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+        CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END) AS text
+    FROM creates c
+    CROSS JOIN clone
+    CROSS JOIN base
+    CROSS JOIN LATERAL pg_catalog.aclexplode(c.acl) a
+    WHERE a.grantee NOT IN (clone.oid, base.oid) AND NOT EXISTS (
+        SELECT FROM pg_catalog.aclexplode(c.everywhere || coalesce(c.in_schema, '{}')) b
+        WHERE b.grantee IN (0, a.grantee) AND b.privilege_type = a.privilege_type
+            AND b.is_grantable >= a.is_grantable)
+    GROUP BY c.oid, c.kinds, a.grantee, a.is_grantable
+    UNION ALL
+    -- What PUBLIC has on objects of the base user only.
+    SELECT c.oid, format('REVOKE %s ON %s FROM PUBLIC', a.privilege_type, c.kinds)
+    FROM creates c
+    CROSS JOIN LATERAL pg_catalog.aclexplode(c.everywhere) a
+    WHERE c.namespace = 0 AND a.grantee = 0 AND NOT EXISTS (
+        SELECT FROM pg_catalog.aclexplode(c.acl) b
+        WHERE b.grantee = 0 AND b.privilege_type = a.privilege_type)
+), personal AS (
+    SELECT pg_describe_object('pg_catalog.pg_user_mapping'::regclass, oid, 0) AS description, held,
+        text
+    FROM mappings
+    UNION ALL
+    SELECT pg_describe_object('pg_catalog.pg_default_acl'::regclass, c.oid, 0),
+        count(e.text) = 0, string_agg(format('ALTER DEFAULT PRIVILEGES FOR ROLE %s%s %s', base.ident,
+            ' IN SCHEMA ' || quote_ident(n.nspname), e.text), '; ' ORDER BY e.text)
+    FROM creates c
+    CROSS JOIN base
+    LEFT JOIN created e ON e.oid = c.oid
+    LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.namespace
+    GROUP BY c.oid
 ), all_grants AS (
     SELECT e.kind || ' ' || i.identity AS object,
         pg_describe_object(e.classid, e.objid, 0) AS description,
@@ -164,7 +228,7 @@ WITH clone AS (
         (e.classid, e.objid) IN (SELECT classid, objid FROM handed_on) AS handed_on,
         e.grantable, pg_has_role(e.owner, CASE
             WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET'
-            ELSE 'MEMBER' END) AS sets_owner
+            ELSE 'MEMBER' END) AS sets_owner, false AS personal
     FROM (
         SELECT objid, classid, kind, owner, bool_and(grantor = owner) AS by_owner,
             bool_and(held OR at_login) AS held,
@@ -175,15 +239,18 @@ WITH clone AS (
     LEFT JOIN pg_catalog.pg_roles r ON r.oid = e.owner
     UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_default_acl'::regclass, oid, 0), NULL, false,
-        false, held, text, NULL, false, false, false
+        false, held, text, NULL, false, false, false, false
     FROM defaults
     UNION ALL
+    SELECT NULL, description, NULL, false, false, held, text, NULL, false, false, false, true
+    FROM personal
+    UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_policy'::regclass, oid, 0), NULL, false, false,
-        held, text, NULL, false, false, false
+        held, text, NULL, false, false, false, false
     FROM policies
     UNION ALL
     SELECT NULL, pg_describe_object(classid, objid, 0), NULL, false, false, false, NULL, NULL, false,
-        false, false
+        false, false, false
     FROM dependencies
     WHERE deptype = 'a' AND classid NOT IN (SELECT classid FROM objects)
         -- A membership that the clone granted is not its own.
@@ -194,5 +261,6 @@ SELECT coalesce(json_agg(json_build_object(
     'database', current_database(), 'object', object, 'description', description,
     'owner', owner, 'by_owner', by_owner, 'as_owner', as_owner, 'held', held,
     'missing', missing, 'missing_at_login', missing_at_login, 'handed_on', handed_on,
-    'grantable', grantable, 'sets_owner', sets_owner) ORDER BY object, description), '[]')::text
+    'grantable', grantable, 'sets_owner', sets_owner, 'personal', personal)
+    ORDER BY object, description), '[]')::text
 FROM all_grants

@@ -23,13 +23,14 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::Connector;
 use crate::{EngineError, timeouts};
-use twinkey_core::secret::pair::Pair;
+use twinkey_core::secret::pair::{Pair, PairMember};
 
 pub(super) use self::facts::*;
 pub(super) use self::roles::RoleChoice;
 
 const FACTS: &str = include_str!("facts.sql");
 const GRANTS: &str = include_str!("grants.sql");
+const OF_BASE: &str = include_str!("of_base.sql");
 const OWNED: &str = include_str!("owned.sql");
 /// `GRANT SET ON PARAMETER` came with 15.
 const MAY_SET: &str = "has_parameter_privilege(s.name, 'SET')";
@@ -63,7 +64,58 @@ pub(super) async fn facts(
             visit(connection, connector, pair, &database.name, &mut facts).await?;
         }
     }
+    if pair.active == PairMember::Clone && !facts.works_as_base(pair) {
+        through_base(connection, connector, pair, &mut facts).await?;
+    }
     Ok(facts)
+}
+
+/// Reads what a clone without the role setting has through the base user, where sessions of the base
+/// user have another role.
+async fn through_base(
+    own: &mut PgConnection,
+    connector: &Connector,
+    pair: &Pair,
+    facts: &mut Facts,
+) -> Result<(), EngineError> {
+    if facts.other_roles(pair).is_empty() {
+        return Ok(());
+    }
+    let what = "reading what the base user has";
+    let query = sqlx::query(AssertSqlSafe(OF_BASE)).bind(&pair.base);
+    for OfBase {
+        database,
+        granted,
+        owned: count,
+    } in rows(own, connector, what, query).await?
+    {
+        let name = &database.name;
+        if facts.session_role(pair, Some(name)) == pair.base || !database.allows_connections {
+            continue;
+        }
+        if count > 0 {
+            let database = name.clone();
+            facts.owned_by_base.push(Owned { database, count });
+        }
+        if !database.may_connect {
+            if facts.databases.iter().all(|known| known.name != *name) {
+                facts.databases.push(database);
+            }
+        } else if granted {
+            let mut other;
+            let connection = if *name == facts.database {
+                &mut *own
+            } else {
+                other = connector.in_database(name).connect().await?;
+                &mut other
+            };
+            let query = about(GRANTS.to_owned(), &pair.base, pair, facts, name).bind(&pair.base);
+            let mut found: Vec<Grant> = rows(connection, connector, what, query).await?;
+            found.retain(|grant| !grant.held && !grant.personal);
+            facts.through_base.extend(found);
+        }
+    }
+    Ok(())
 }
 
 /// Reads what only a session in `database` can see.

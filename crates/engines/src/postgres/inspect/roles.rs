@@ -4,6 +4,8 @@
 //! 'app_owner'`, also for one database, or as a setting of the database). The clone's sessions get the
 //! same role, so that both users own and can do the same.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::facts::{Facts, RoleRights, Setting, SettingValues};
@@ -21,6 +23,8 @@ pub(in super::super) struct RoleChoice {
     pub usable: bool,
     /// The base user has the role's privileges without setting it.
     pub held: bool,
+    /// Roles that a clone without the role has through the base user, and that the role lacks.
+    pub lacks: Vec<String>,
     /// The master's rights on the role.
     pub rights: RoleRights,
 }
@@ -49,6 +53,16 @@ impl Facts {
             Some(choice) if choice.usable => &choice.role,
             _ => &pair.base,
         }
+    }
+
+    /// The roles that sessions of the base user have in some databases, without the base user.
+    pub(in super::super) fn other_roles(&self, pair: &Pair) -> BTreeSet<&str> {
+        let choices = self.role_choices.iter();
+        choices
+            .filter(|c| c.usable && c.role != pair.base)
+            .filter(|c| self.session_role(pair, c.database.as_deref()) == c.role)
+            .map(|c| c.role.as_str())
+            .collect()
     }
 
     /// The role settings that give the clone's sessions the roles of the base user's.

@@ -5,6 +5,8 @@
 //!   What the base user has by any grant, membership or ownership is no such privilege.
 //! - A privilege that the server checks at the sign-in is compared with the wrong role: it is the
 //!   base user's, also where its sessions have another role.
+//! - Sessions of the base user have an owner role. A clone of another tool has the privileges of the
+//!   base user, which the owner role may lack: the run is refused.
 
 use super::super::inspect::{Facts, Grant, Membership};
 use super::super::quote::ident;
@@ -30,7 +32,7 @@ struct OwnPrivilege {
 pub(in super::super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     if pair.active == PairMember::Base {
         let kept = facts.grants.iter();
-        let kept = kept.filter(|grant| !revocable(grant, facts, pair));
+        let kept = kept.filter(|grant| !grant.personal && !revocable(grant, facts, pair));
         return kept
             .map(|grant| stays(grant, pair))
             .chain(through_clone(facts, pair))
@@ -44,6 +46,7 @@ pub(in super::super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     grants
         .chain(memberships.map(|m| own_membership(m, facts, pair)))
         .map(|own| compared(own, pair))
+        .chain(through_base(facts, pair))
         .collect()
 }
 
@@ -75,7 +78,8 @@ fn through_clone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     if facts.in_clone.is_empty() {
         return Vec::new();
     }
-    let grants = facts.grants.iter().filter(|grant| !grant.held);
+    let grants = facts.grants.iter();
+    let grants = grants.filter(|grant| !grant.held && !grant.personal);
     let grants = grants.map(|grant| {
         let what = format!("{} in {:?}", grant.description, grant.database);
         (what, grant.missing.clone())
@@ -99,6 +103,66 @@ fn through_clone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+/// What the active clone has through the base user, and the role of the base user's sessions has not.
+fn through_base(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    let lost = |what: String, role: &str, fix: String| {
+        differs(
+            format!(
+                "the active clone has {what} through the base user, whose sessions have the role {role:?} and lose it"
+            ),
+            fix,
+        )
+    };
+    let role_in = |database: &str| facts.session_role(pair, Some(database));
+    let grants = facts.through_base.iter().map(|grant| {
+        let role = role_in(&grant.database);
+        let what = format!("{} in {:?}", grant.description, grant.database);
+        lost(
+            what,
+            role,
+            grant.missing.clone().unwrap_or_else(|| same_for(role)),
+        )
+    });
+    let owned = facts.owned_by_base.iter().map(|owned| {
+        let role = role_in(&owned.database);
+        let what = format!(
+            "the ownership of {} object(s) in {:?}",
+            owned.count, owned.database
+        );
+        let fix = reassign(role, facts, pair);
+        lost(what, role, fix)
+    });
+    let unused = facts.works_as_base(pair);
+    let memberships = facts.other_roles(pair).into_iter().flat_map(|role| {
+        let mut choices = facts.role_choices.iter();
+        let choice = choices.find(|choice| choice.role == role && !unused);
+        let lacks = choice
+            .map(|choice| choice.lacks.as_slice())
+            .unwrap_or_default();
+        lacks.iter().map(move |group| {
+            let fix = format!("GRANT {} TO {}", ident(group), ident(role));
+            (format!("membership in {group:?}"), role, fix)
+        })
+    });
+    let memberships = memberships.map(|(what, role, fix)| lost(what, role, fix));
+    grants.chain(owned).chain(memberships).collect()
+}
+
+/// Gives the base user's objects to `role`. The active clone must inherit the role, or it would lose
+/// them until the flip.
+fn reassign(role: &str, facts: &Facts, pair: &Pair) -> String {
+    let (base, owner) = (ident(&pair.base), ident(role));
+    let reassign = format!("REASSIGN OWNED BY {base} TO {owner}");
+    let mut choices = facts.role_choices.iter();
+    if choices.any(|choice| choice.role == role && choice.held) {
+        reassign
+    } else if facts.version >= 160_000 {
+        format!("GRANT {owner} TO {base} WITH INHERIT TRUE, SET TRUE; {reassign}")
+    } else {
+        format!("ALTER ROLE {base} INHERIT; {reassign}")
+    }
 }
 
 fn own_memberships<'a>(facts: &'a Facts, pair: &'a Pair) -> impl Iterator<Item = &'a Membership> {

@@ -96,7 +96,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         .map(|database| {
             Finding::lacks(
                 format!(
-                    "the master {:?} may not connect to the database {:?}, where the clone has objects or grants",
+                    "the master {:?} may not connect to the database {:?}, where the pair has objects or grants",
                     facts.master.name, database.name
                 ),
                 format!(

@@ -6,8 +6,8 @@ use twinkey_core::code::Code;
 use twinkey_core::secret::pair::PairMember;
 use twinkey_engines::{Finding, Severity};
 
-use super::adopted::adopted;
-use super::{MASTER, Server};
+use super::adopted::{adopted, errors};
+use super::{MASTER, Server, run};
 use crate::case::Case;
 use crate::harness::Harness;
 
@@ -18,6 +18,8 @@ pub async fn all(server: &Server) {
     a_base_user_without_connect_or_connections_is_found(server).await;
     a_master_without_inherit_is_found_by_the_clones_grants(server).await;
     a_base_user_in_the_clone_is_found(server).await;
+    what_the_owner_role_lacks_of_the_base_user_is_found(server).await;
+    what_only_the_clone_has_as_a_person_is_found(server).await;
 }
 
 /// Executes the fixes of refusals until there are none. Returns the refusals.
@@ -203,5 +205,122 @@ async fn a_base_user_in_the_clone_is_found(server: &Server) {
                 );
             }
         }
+    }
+}
+
+/// What the application may do, as queries of its session.
+const THROUGH_BASE: [&str; 9] = [
+    "SELECT has_table_privilege('shared.whole', 'SELECT')",
+    "SELECT has_column_privilege('shared.part', 'seen', 'UPDATE')",
+    "SELECT has_schema_privilege('shared', 'CREATE')",
+    "SELECT has_function_privilege('shared.answer()', 'EXECUTE WITH GRANT OPTION')",
+    "SELECT has_database_privilege(current_database(), 'CREATE')",
+    "SELECT pg_has_role('split_group', 'USAGE')",
+    "SELECT EXISTS (SELECT FROM public.split_rows)",
+    "SELECT pg_has_role((SELECT tableowner FROM pg_tables WHERE tablename = 'split_owned'), 'USAGE')",
+    "SELECT has_table_privilege('public.split_later', 'SELECT')",
+];
+
+async fn what_the_owner_role_lacks_of_the_base_user_is_found(server: &Server) {
+    let mut case = adopted(server, "split").await;
+    let member = if server.version >= 16 {
+        " WITH INHERIT FALSE, SET TRUE"
+    } else {
+        "; ALTER ROLE split NOINHERIT"
+    };
+    let roles = "ALTER DATABASE {0} OWNER TO CURRENT_USER; CREATE ROLE split_owner; \
+         GRANT split_owner TO split{1}; ALTER ROLE split SET role = 'split_owner'; \
+         CREATE ROLE split_group; GRANT split_group TO split; \
+         GRANT CREATE ON DATABASE {0} TO split; GRANT CREATE ON SCHEMA shared TO split; \
+         GRANT SELECT ON shared.whole TO split; GRANT UPDATE (seen) ON shared.part TO split; \
+         GRANT EXECUTE ON FUNCTION shared.answer() TO split WITH GRANT OPTION; \
+         CREATE TABLE public.split_owned (); ALTER TABLE public.split_owned OWNER TO split; \
+         CREATE TABLE public.split_rows (n int); INSERT INTO public.split_rows VALUES (1); \
+         GRANT SELECT ON public.split_rows TO PUBLIC; \
+         ALTER TABLE public.split_rows ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY split_sees ON public.split_rows TO split USING (true); \
+         ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO split; \
+         CREATE DATABASE split_other"
+        .replace("{0}", &case.namespace)
+        .replace("{1}", member);
+    for statement in roles.split("; ") {
+        server.sql(&case.namespace, statement).await;
+    }
+    let elsewhere = "CREATE TABLE public.seen (); GRANT SELECT ON public.seen TO split";
+    server.sql("split_other", elsewhere).await;
+    let found = errors(&case).await;
+    let in_other = found
+        .iter()
+        .filter(|refusal| refusal.what.contains("split_other"));
+    for refusal in in_other.clone() {
+        server
+            .apply_fix("split_other", refusal.fix.as_deref().unwrap())
+            .await;
+    }
+    assert_eq!(in_other.count(), 1, "{found:#?}");
+    let found = mend(server, &case).await;
+    assert!(found.len() >= 9, "{found:#?}");
+    for refusal in &found {
+        assert_eq!(refusal.code, Some(Code::PrivilegesDiffer), "{refusal:?}");
+        let fix = refusal.fix.as_deref().unwrap();
+        assert!(
+            fix.contains("TO \"split_owner\"") || fix.contains(", \"split_owner\""),
+            "{fix}"
+        );
+    }
+    server
+        .sql(&case.namespace, "CREATE TABLE public.split_later ()")
+        .await;
+    for round in 0..3 {
+        for query in THROUGH_BASE {
+            let mut app = server.connect_as(&case.namespace, &case.current).await;
+            let row = sqlx::query(query).fetch_one(&mut app).await.unwrap();
+            assert!(row.get::<bool, _>(0), "{query} in round {round}");
+        }
+        case.rotate().await;
+    }
+}
+
+async fn what_only_the_clone_has_as_a_person_is_found(server: &Server) {
+    let mut case = adopted(server, "personal").await;
+    let objects = "CREATE ROLE personal_reader; GRANT CREATE ON SCHEMA public TO personal; \
+         CREATE FOREIGN DATA WRAPPER personal_wrapper; \
+         CREATE SERVER personal_one FOREIGN DATA WRAPPER personal_wrapper; \
+         CREATE SERVER personal_two FOREIGN DATA WRAPPER personal_wrapper; \
+         CREATE USER MAPPING FOR personal_clone SERVER personal_one OPTIONS (\"User\" 'far', password 'o''p'); \
+         CREATE USER MAPPING FOR personal_clone SERVER personal_two OPTIONS (user 'far'); \
+         CREATE USER MAPPING FOR personal SERVER personal_two OPTIONS (user 'far'); \
+         ALTER DEFAULT PRIVILEGES FOR ROLE personal_clone GRANT SELECT ON TABLES TO personal_reader; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE personal_clone GRANT ALL ON TABLES TO personal; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE personal_clone IN SCHEMA public GRANT USAGE ON SEQUENCES TO personal_reader WITH GRANT OPTION; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE personal_clone REVOKE EXECUTE ON ROUTINES FROM PUBLIC; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE personal_clone GRANT USAGE ON SCHEMAS TO personal_reader; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE personal GRANT USAGE ON SCHEMAS TO personal_reader";
+    server.sql(&case.namespace, objects).await;
+    let found = mend(server, &case).await;
+    assert_eq!(found.len(), 4, "{found:#?}");
+    for refusal in &found {
+        assert_eq!(refusal.code, Some(Code::PrivilegesDiffer), "{refusal:?}");
+        let shown = format!("{refusal:?}");
+        assert!(!shown.contains("o'p"), "{shown}");
+    }
+    let equal = "SELECT (SELECT umoptions = ARRAY['User=far', 'password=o''p'] \
+             FROM pg_user_mappings WHERE srvname = 'personal_one' AND usename = 'personal') \
+         AND (SELECT count(*) = 4 FROM pg_default_acl WHERE defaclrole = 'personal'::regrole)";
+    assert!(holds(server, &case, equal).await);
+    for round in 0..3 {
+        case.rotate().await;
+        let mut app = server.connect_as(&case.namespace, &case.current).await;
+        let create = format!(
+            "CREATE TABLE public.t{round} (); CREATE SEQUENCE public.s{round}; \
+             CREATE FUNCTION public.f{round}() RETURNS int LANGUAGE sql RETURN 1"
+        );
+        run(&mut app, &create).await;
+        let reads = format!(
+            "SELECT has_table_privilege('personal_reader', 'public.t{round}', 'SELECT') \
+             AND has_sequence_privilege('personal_reader', 'public.s{round}', 'USAGE WITH GRANT OPTION') \
+             AND NOT has_function_privilege('personal_reader', 'public.f{round}()', 'EXECUTE')"
+        );
+        assert!(holds(server, &case, &reads).await, "round {round}");
     }
 }

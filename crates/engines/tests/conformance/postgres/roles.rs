@@ -5,6 +5,7 @@ use twinkey_core::secret::pair::PairMember;
 use twinkey_engines::{Credentials, EngineError, SignInChecks};
 
 use super::adopted::adopted;
+use super::found_first::mend;
 use super::{Server, run};
 use crate::case::Case;
 use crate::harness::Harness;
@@ -139,9 +140,7 @@ async fn objects_of_an_adopted_clone_go_to_the_owner_role(server: &Server) {
          CREATE FUNCTION owned.f() RETURNS int LANGUAGE sql RETURN 1; \
          ALTER FUNCTION owned.f() OWNER TO inherited_clone";
     server.sql(&case.namespace, objects).await;
-    for lack in case.inspect().await.missing {
-        server.apply_fix(&case.namespace, &lack.fix.unwrap()).await;
-    }
+    mend(server, &case).await;
     for round in 1..4 {
         case.rotate().await;
         let worked = work(server, &case, &case.current, round).await;

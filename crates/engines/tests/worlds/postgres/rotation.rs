@@ -113,7 +113,15 @@ pub async fn fix(
     finding: &Finding,
 ) -> Result<(), String> {
     let fix = finding.fix.as_deref().unwrap_or_default();
-    let verbs = ["GRANT ", "ALTER ", "REVOKE ", "CREATE ", "DROP "];
+    let verbs = [
+        "GRANT ",
+        "ALTER ",
+        "REVOKE ",
+        "CREATE ",
+        "DROP ",
+        "DO ",
+        "REASSIGN ",
+    ];
     if !verbs.iter().any(|verb| fix.starts_with(verb)) {
         return Err(format!("{fix:?} is no statement"));
     }

@@ -44,6 +44,8 @@ fn facts() -> Facts {
         base_connects: true,
         in_recovery: false,
         in_clone: vec![],
+        through_base: vec![],
+        owned_by_base: vec![],
         memberships: vec![member_of("app", true)],
         settings: vec![settings_of("app_clone", &["role=app"])],
         role_choices: vec![],
@@ -234,6 +236,7 @@ fn used_grants_of_an_active_clone_are_refused() {
         handed_on: false,
         grantable: false,
         sets_owner: true,
+        personal: false,
     }];
     assert!(errors(&planned(&facts, "app_clone")).is_empty());
     facts.settings.clear();

@@ -9,6 +9,7 @@ fn choice(of: Option<&str>, database: Option<&str>, role: &str) -> RoleChoice {
         role: role.into(),
         usable: role != "none",
         held: false,
+        lacks: vec![],
         rights: RoleRights::default(),
     }
 }
