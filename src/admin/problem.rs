@@ -107,6 +107,7 @@ impl From<RotationError> for ApiError {
             | Code::TooSoon
             | Code::StandbyInUse
             | Code::PendingConflict
+            | Code::AlreadyRolledBack
             | Code::LostRace => StatusCode::CONFLICT,
             Code::JournalUnavailable
             | Code::StoreUnavailable

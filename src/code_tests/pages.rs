@@ -84,6 +84,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
         ),
         Code::PairShared => (OWNERSHIP, "a_copy_with_all_versions_of_a_secret_is_refused"),
         Code::StandbyForeign => (OWNERSHIP, "a_user_that_exists_already_is_not_taken"),
+        Code::AlreadyRolledBack => (
+            "product/cli/commands.rs",
+            "a_second_rollback_is_refused_and_changes_nothing",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::settings::Rotation;
 use crate::journal::{Claim, Run, Trigger};
-use crate::rotation::commands::rollback::RollbackResult;
+use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::rotation::context::rotation_set::{ActiveRotations, RotationSet};
 use crate::rotation::error::RotationError;
 use crate::rotation::run::Order;
@@ -176,12 +176,12 @@ impl WorkerState {
     pub async fn roll_back(
         &self,
         rotation: Arc<Rotation>,
-        reason: Option<String>,
+        order: RollbackOrder,
     ) -> Result<RollbackResult, RotationError> {
         let permit = self.observation_permit().await?;
         let rotator = self.runner.rotator.clone();
         let done = self.tasks.spawn(async move {
-            let done = rotator.roll_back(&rotation, reason).await;
+            let done = rotator.roll_back(&rotation, order).await;
             drop(permit);
             done
         });

@@ -49,11 +49,12 @@ pub enum Code {
     PairShared,
     StandbyForeign,
     StoreQuota,
+    AlreadyRolledBack,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -85,6 +86,7 @@ impl Code {
         Self::PairShared,
         Self::StandbyForeign,
         Self::StoreQuota,
+        Self::AlreadyRolledBack,
     ];
 
     /// The stable text form.
@@ -122,6 +124,7 @@ impl Code {
             Self::PairShared => "pair_shared",
             Self::StandbyForeign => "standby_foreign",
             Self::StoreQuota => "store_quota",
+            Self::AlreadyRolledBack => "already_rolled_back",
         }
     }
 }

@@ -16,6 +16,7 @@ use super::view::confirm::ConfirmPage;
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::{Caller, RotationPath, audit, check_reason};
+use crate::rotation::commands::rollback::RollbackOrder;
 use crate::worker::state::{RotateOptions, WorkerState};
 
 /// The fields of the form, besides its CSRF token.
@@ -117,7 +118,13 @@ async fn run_action(
                 .rotate(rotation.clone(), options, reason, key.as_deref())
                 .await?;
         }
-        Action::Rollback => drop(state.roll_back(rotation.clone(), reason).await?),
+        Action::Rollback => {
+            let order = RollbackOrder {
+                reason,
+                again: false,
+            };
+            state.roll_back(rotation.clone(), order).await?;
+        }
         Action::Pause => rotator.set_paused(rotation, true).await?,
         Action::Resume => rotator.set_paused(rotation, false).await?,
     }

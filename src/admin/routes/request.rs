@@ -58,7 +58,19 @@ pub struct RotateRequest {
     pub reason: Option<String>,
 }
 
-/// A rollback, a pause or a resume. Every field is optional.
+/// A rollback. Every field is optional.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"reason": "the deploy of 4711 fails", "again": false}))]
+pub struct RollbackRequest {
+    /// The reason, for the log.
+    #[schema(max_length = 1000)]
+    pub reason: Option<String>,
+    /// Move AWSCURRENT also if it was rolled back before.
+    pub again: bool,
+}
+
+/// A pause or a resume. Every field is optional.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"reason": "migration tonight"}))]
@@ -74,6 +86,12 @@ pub trait HasReason {
 }
 
 impl HasReason for RotateRequest {
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+impl HasReason for RollbackRequest {
     fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }

@@ -18,14 +18,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request::{
-    Body, Caller, ReasonRequest, RotateRequest, RotationPath, audit, idempotency_key, parse_body,
+    Body, Caller, ReasonRequest, RollbackRequest, RotateRequest, RotationPath, audit,
+    idempotency_key, parse_body,
 };
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::Run;
 use crate::rotation::commands::check::Report;
 use crate::rotation::commands::plan::Plan;
-use crate::rotation::commands::rollback::RollbackResult;
+use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::worker::state::{RotateOptions, WorkerState};
 use crate::worker::views::RotationView;
 
@@ -105,11 +106,11 @@ pub async fn rotate(
 /// Move AWSCURRENT back to AWSPREVIOUS, after a test that it still signs in.
 #[utoipa::path(post, path = "/v1/rotations/{name}/rollback", tag = "rotations",
     params(("name" = String, Path, description = "The rotation's name", example = "orders")),
-    request_body = Option<ReasonRequest>,
+    request_body = Option<RollbackRequest>,
     responses(
         (status = 200, description = "The user of AWSCURRENT before and after", body = RollbackResult),
         (status = 400), (status = 404), (status = 413),
-        (status = 409, description = "`already_running`, `lost_race` or `pending_conflict`"),
+        (status = 409, description = "`already_running`, `already_rolled_back`, `lost_race` or `pending_conflict`"),
         (status = 422, description = "AWSPREVIOUS cannot sign in or lacks privileges; nothing was changed"),
     ))]
 pub async fn rollback(
@@ -118,10 +119,12 @@ pub async fn rollback(
     RotationPath(rotation): RotationPath,
     body: Body,
 ) -> Result<Json<RollbackResult>, ApiError> {
-    let request: ReasonRequest = parse_body(body)?;
-    let result = state
-        .roll_back(rotation.clone(), request.reason.clone())
-        .await;
+    let request: RollbackRequest = parse_body(body)?;
+    let order = RollbackOrder {
+        reason: request.reason.clone(),
+        again: request.again,
+    };
+    let result = state.roll_back(rotation.clone(), order).await;
     let result = result.map_err(ApiError::from);
     audit(
         &caller,

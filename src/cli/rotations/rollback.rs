@@ -1,6 +1,6 @@
 //! `twinkey rollback`: AWSCURRENT back to AWSPREVIOUS, after a sign-in test.
 
-use crate::rotation::commands::rollback::RollbackResult;
+use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 
 use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
@@ -14,6 +14,9 @@ pub(in crate::cli) struct Args {
     /// Reason, for the log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Move AWSCURRENT also if it was rolled back before
+    #[arg(long)]
+    again: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -24,16 +27,20 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
         Target::Local(config) => {
             Context::with(*config, Purpose::Change, async |context| {
                 let rotation = context.rotation(&args.name)?;
-                Ok(context
-                    .rotator
-                    .roll_back(rotation, args.reason)
-                    .await?
-                    .users)
+                let order = RollbackOrder {
+                    reason: args.reason,
+                    again: args.again,
+                };
+                Ok(context.rotator.roll_back(rotation, order).await?.users)
             })
             .await?
         }
         Target::Worker(worker) => {
-            let request = serde_json::json!({ "reason": args.reason });
+            let mut request = serde_json::json!({ "reason": args.reason });
+            // A worker of version 0.1 refuses unknown fields.
+            if args.again {
+                request["again"] = true.into();
+            }
             let path = ["rotations", args.name.as_str(), "rollback"];
             worker.post::<RollbackResult>(&path, &request).await?
         }

@@ -11,7 +11,7 @@ use crate::config::settings::Rotation;
 use crate::rotation::commands::check::{Report, check};
 use crate::rotation::commands::plan::{Plan, plan};
 use crate::rotation::commands::retire::is_due;
-use crate::rotation::commands::rollback::{RolledBack, rollback};
+use crate::rotation::commands::rollback::{RollbackOrder, RolledBack, rollback};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::observe::observation::RunRequest;
@@ -77,13 +77,14 @@ impl Rotator {
     pub async fn roll_back(
         &self,
         rotation: &Rotation,
-        reason: Option<String>,
+        order: RollbackOrder,
     ) -> Result<RolledBack, RotationError> {
         let request = RunRequest {
             lock: true,
             ..self.preview(rotation).await?
         };
-        let done = rollback(&self.context, &request).await?;
+        let RollbackOrder { reason, again } = order;
+        let done = rollback(&self.context, &request, again).await?;
         let (name, now) = (&rotation.name, self.context.clock.now());
         tracing::warn!(target: AUDIT, rotation = %name, from = %done.users.from_user, to = %done.users.to_user, reason = reason.as_deref().unwrap_or_default(), "rolled back");
         self.events.send(

@@ -2,6 +2,11 @@
 //!
 //! AWSPREVIOUS must sign in and have the privileges of AWSCURRENT. If `retire_after` locked its
 //! user, the user gets the password of AWSPREVIOUS again first.
+//!
+//! # Failure modes
+//! - A rollback is requested twice, because its answer was lost or a form was sent again. The second
+//!   one would undo the first. After a rollback, AWSPREVIOUS is younger than AWSCURRENT, which the
+//!   store shows without the journal: the second one is refused.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,16 +41,27 @@ pub struct RolledBack {
     pub seen: SecretSummary,
 }
 
-/// Moves AWSCURRENT back to AWSPREVIOUS. `request.own` is unused: no version is created.
+/// What a caller asks of a rollback.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RollbackOrder {
+    /// The reason, for the log.
+    pub reason: Option<String>,
+    /// Moves AWSCURRENT also if it was rolled back before.
+    pub again: bool,
+}
+
+/// Moves AWSCURRENT back to AWSPREVIOUS. `request.own` is unused: no version is created. `again`:
+/// also if AWSCURRENT was rolled back before.
 ///
 /// # Errors
 /// Why nothing changed.
 pub async fn rollback(
     context: &RunContext,
     request: &RunRequest<'_>,
+    again: bool,
 ) -> Result<RolledBack, RotationError> {
     let mut observation = observe(context, request).await?;
-    let result = move_back(&*context.store, request, &mut observation).await;
+    let result = move_back(&*context.store, request, &mut observation, again).await;
     observation.close().await;
     result
 }
@@ -54,6 +70,7 @@ async fn move_back(
     store: &dyn SecretStore,
     request: &RunRequest<'_>,
     observation: &mut Observation,
+    again: bool,
 ) -> Result<RolledBack, RotationError> {
     let secret = &request.rotation.secret;
     let pair = &observation.resolved.pair.clone();
@@ -74,7 +91,18 @@ async fn move_back(
         ));
     };
     let by_id = Selector::Version(&previous_id);
-    let (_, previous) = read_document(store, "AWSPREVIOUS of secret", secret, by_id).await?;
+    let (version, previous) = read_document(store, "AWSPREVIOUS of secret", secret, by_id).await?;
+    let ages = observation.resolved.created.zip(version.created);
+    if !again && ages.is_some_and(|(current, previous)| previous > current) {
+        return Err(refused(
+            Code::AlreadyRolledBack,
+            format!(
+                "AWSCURRENT of {secret:?} is older than AWSPREVIOUS: it was rolled back to {:?} before",
+                pair.active_user()
+            ),
+            "run `twinkey rotate` for a new password; `twinkey rollback NAME --again` moves AWSCURRENT to the newer version again",
+        ));
+    }
     if previous.fields().username != pair.standby_user()
         || !previous.same_but_for_credentials(&observation.resolved.document)
     {

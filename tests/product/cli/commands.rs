@@ -3,7 +3,9 @@
 use serde_json::Value as Json;
 use twinkey_stores::stage;
 
-use twinkey_testkit::environment::{Backend, Environment, SECRET, Setup, quoted, run};
+use twinkey_testkit::environment::{
+    Backend, Environment, SECRET, Setup, free_address, quoted, run,
+};
 
 /// The statements in a part of the server's log.
 fn statements(log: &str) -> Vec<String> {
@@ -125,7 +127,7 @@ async fn rollback_requires_that_the_previous_user_signs_in() {
         "ALTER ROLE app_clone PASSWORD 'changed-behind-our-back'",
     )
     .await;
-    env.refuses(&["rollback", "shop"], "pending_signin_failed")
+    env.refuses(&["rollback", "shop", "--again"], "pending_signin_failed")
         .await;
 }
 
@@ -422,4 +424,53 @@ async fn only_secret_put_creates_a_store() {
     let file = file.to_str().unwrap();
     env.run_ok(&["secret", "put", SECRET, "--file", file]).await;
     assert!(files(&env).contains(&"secret.db".into()));
+}
+
+/// Rolls back twice. The second one changes nothing, until it is asked for.
+async fn rolls_back_once(env: Environment) {
+    env.run_ok(&["rotate", "shop"]).await;
+    env.run_ok(&["rollback", "shop"]).await;
+    let message = env
+        .refuses(&["rollback", "shop"], "already_rolled_back")
+        .await;
+    assert!(message.contains("--again"), "{message}");
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app");
+    env.run_ok(&["rollback", "shop", "--again"]).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
+    env.run_ok(&["rollback", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
+    env.run_ok(&["rollback", "shop"]).await;
+    env.signed_in(stage::CURRENT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_rollback_is_refused_and_changes_nothing() {
+    rolls_back_once(Environment::open(Setup::default()).await).await;
+    rolls_back_once(Environment::open_with(Setup::default(), Backend::Local).await).await;
+    let code = "already_rolled_back";
+    let address = free_address();
+    let env = Environment::open(Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Setup::default()
+    })
+    .await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let mut serve = env.serve(&address).await;
+    let client = reqwest::Client::new();
+    let url = format!("http://{address}/v1/rotations/shop/rollback");
+    for (status, body) in [
+        (200, "{}"),
+        (409, "{}"),
+        (409, r#"{"reason": "the answer was lost"}"#),
+        (200, r#"{"again": true}"#),
+    ] {
+        let answer = client.post(&url).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{body}");
+        let answer: Json = answer.json().await.unwrap();
+        if status == 409 {
+            assert_eq!(answer["code"], code, "{answer:#}");
+        }
+    }
+    serve.kill().await.unwrap();
 }

@@ -187,7 +187,7 @@ impl RaceFixture {
                     journal: &*self.workers[0].journal,
                 };
                 // A rollback may be refused, for example during a run.
-                let _ = rollback(&self.workers[0].context, &request).await;
+                let _ = rollback(&self.workers[0].context, &request, true).await;
             }
             RaceKind::PendingRemoved => {
                 let pending = self.labelled(pair, stage::PENDING).await;
