@@ -213,7 +213,7 @@ fn secret_names_cannot_inject_config_lines() {
     odd.owner = Some("evil\n[server]".into());
     let mut plain = found("prod/plain");
     plain.fields = Ok(fields(
-        r#"{"engine":"mysql","host":"h","username":"a","password":"p","masterarn":"m\"\n","ssl":"false"}"#,
+        r#"{"engine":"mysql","host":"h","username":"a","password":"p","masterarn":"arn:m\"\n","ssl":"false"}"#,
     ));
     plain.rules = rules(None, None, Some(30));
     let source = Source {
@@ -233,7 +233,7 @@ fn secret_names_cannot_inject_config_lines() {
     let settings = crate::config::testing::parse_toml(&text);
     assert_eq!(settings.rotations.len(), 2);
     let plain = &settings.rotations[1];
-    assert_eq!(plain.master_secret.as_deref(), Some("m\"\n"));
+    assert_eq!(plain.master_secret.as_deref(), Some("arn:m\"\n"));
     assert_eq!(plain.tls.mode, None);
     assert_eq!(
         plain.windows.as_ref().unwrap().length,

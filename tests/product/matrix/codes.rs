@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 7] = [
+const NOT_STAGED: [(Code, &str); 8] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -21,6 +21,10 @@ const NOT_STAGED: [(Code, &str); 7] = [
         "the SDK repeats throttled calls for a minute: faults::many_workers",
     ),
     (Code::Internal, "a defect of twinkey"),
+    (
+        Code::StoreQuota,
+        "it needs a hundred versions of a secret: faults::external_changes",
+    ),
     (
         Code::AlreadyRolledBack,
         "no run has it, only a rollback: cli::commands",
