@@ -1,18 +1,20 @@
 //! The properties of one world.
 
+mod compare;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use sqlx::postgres::PgConnection;
-use twinkey_core::secret::pair::{Pair, PairMember};
+use twinkey_core::secret::pair::Pair;
 use twinkey_engines::Credentials;
 
 use super::catalog::{self, Catalog, Facts, What};
-use super::effective::{self, Capabilities, Capability};
+use super::effective::{self, Capabilities};
 use super::report::{self, Report};
 use super::rotation::{self, Run};
 use super::rules::Rules;
-use super::server::{Server, execute};
+use super::server::{Server, execute, ident};
 use super::transcript::{self, Transcript};
 use super::world::{Situation, World};
 
@@ -120,10 +122,7 @@ async fn create(server: &Server, world: &mut World, report: &mut Report) {
 async fn drop_databases(server: &Server, world: &World) {
     let mut superuser = server.connect("postgres", None).await.unwrap();
     for database in &world.databases[..2] {
-        let drop = format!(
-            "DROP DATABASE {} WITH (FORCE)",
-            super::server::ident(database)
-        );
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", ident(database));
         // A database with a subscription stays.
         drop_if_possible(&mut superuser, &drop).await;
     }
@@ -237,7 +236,7 @@ impl Check<'_> {
                         let fixed =
                             rotation::fix(&self.world, &mut self.superusers, &finding).await;
                         if let Err(error) = fixed {
-                            self.violations.push(format!("{finding:?}: {error}"));
+                            self.failed(format!("{finding:?}: {error}"));
                             return None;
                         }
                     }
@@ -279,82 +278,5 @@ impl Check<'_> {
             .steps
             .iter()
             .any(|step| step.sql.contains(&setting))
-    }
-
-    fn compare_capabilities(
-        &mut self,
-        pair: &Pair,
-        round: u32,
-        before: &Capabilities,
-        after: &Capabilities,
-    ) {
-        let owners = self.owners(pair);
-        for capability in before.symmetric_difference(after) {
-            let lost = before.contains(capability);
-            // Members of a role that becomes the owner of the clone's objects gain with it.
-            let gains = |owner: &String| {
-                let of_owner = Capability {
-                    role: owner.clone(),
-                    ..capability.clone()
-                };
-                let is_member = |c: &&Capability| c.role == capability.role && c.object == *owner;
-                capability.role == *owner
-                    || after.contains(&of_owner)
-                        && before.iter().filter(is_member).any(|c| c.kind == "role")
-            };
-            let harmless = capability.role == pair.clone
-                || capability.object == pair.clone
-                || !lost && owners.iter().any(gains);
-            if !harmless {
-                let how = if lost { "lost" } else { "gained" };
-                self.violations.push(format!("{how}: {capability:?}"));
-            }
-        }
-        // The base user has what the active clone had. Later, sessions of the clone are the base user's.
-        if round == 0 && pair.active == PairMember::Clone {
-            for had in before.iter().filter(|c| c.role == pair.clone) {
-                let of_base = Capability {
-                    role: pair.base.clone(),
-                    ..had.clone()
-                };
-                let of_pair = had.object == pair.base || had.kind == "new objects";
-                if !of_pair && !after.contains(&of_base) {
-                    self.violations.push(format!("the base user lacks {had:?}"));
-                }
-            }
-        }
-    }
-
-    fn compare_transcripts(&mut self, pair: &Pair, round: u32, before: &State, after: &State) {
-        // Sessions of an adopted clone are those of another role.
-        let adopted = round == 0 && pair.active == PairMember::Clone;
-        for (statement, was) in &before.transcript {
-            let now = after.transcript.get(statement);
-            let same = match was {
-                // The base user was given objects of the clone.
-                Err(_) if round == 0 => true,
-                Ok(_) if adopted => now.is_some_and(Result::is_ok),
-                _ => now == Some(was),
-            };
-            // A membership of the clone that the master cannot revoke: a warning names it.
-            let of_clone = statement.1.starts_with("SET ROLE") && before.has_own_memberships(pair);
-            if !same && !of_clone {
-                self.violations
-                    .push(format!("{statement:?} returned {was:?}, now {now:?}"));
-            }
-        }
-    }
-
-    fn without_passwords(&self, facts: &Facts) -> Facts {
-        let is_of_pair = |name: &str| name == self.world.pair.base || name == self.world.pair.clone;
-        let users = facts.iter().filter_map(|fact| match &fact.what {
-            What::Row(row) if fact.table == "pg_authid" => {
-                let row: serde_json::Value = serde_json::from_str(row).ok()?;
-                let name = row["rolname"].as_str()?;
-                is_of_pair(name).then(|| (fact.key.clone(), name.to_owned()))
-            }
-            _ => None,
-        });
-        catalog::without_passwords(facts, &users.collect())
     }
 }
