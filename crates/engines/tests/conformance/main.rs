@@ -41,6 +41,7 @@ fn on_postgres(version: u32) {
         postgres::owned::all(&server).await;
         postgres::roles::all(&server).await;
         postgres::found_first::all(&server).await;
+        postgres::members::all(&server).await;
         postgres::locks::all(&server).await;
         sentences::the_log_holds_no_password(&server);
     });

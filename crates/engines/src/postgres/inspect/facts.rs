@@ -28,6 +28,9 @@ pub(in super::super) struct Facts {
     pub in_recovery: bool,
     /// Memberships in the clone that the base user has, directly or through the member.
     pub in_clone: Vec<InClone>,
+    /// Other roles that have privileges of the clone as its direct members, without the master and
+    /// superusers.
+    pub members_of_clone: Vec<MemberOfClone>,
     pub password_encryption: String,
     /// `rds.restrict_password_commands` is on and the master is not a member of `rds_password`.
     pub password_commands_denied: bool,
@@ -121,6 +124,20 @@ pub(in super::super) struct Membership {
 pub(in super::super) struct InClone {
     pub member: String,
     pub grantor: String,
+    /// The member granted the clone to others, and the server stores it (16 and later).
+    pub handed_on: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(in super::super) struct MemberOfClone {
+    pub member: String,
+    pub grantor: String,
+    /// The member may take the clone's role, with its attributes.
+    pub sets: bool,
+    /// What a membership of the clone in the base user would give the member, it has.
+    pub has_base: bool,
+    /// As in [`InClone`].
+    pub handed_on: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -78,16 +78,40 @@ SELECT json_build_object(
     'base_connects', coalesce((
         SELECT has_database_privilege(oid, current_database(), 'CONNECT')
         FROM pair WHERE NOT is_clone), true),
-    -- Memberships in the clone that the base user has, directly or through the member.
     'in_recovery', pg_is_in_recovery(),
+    -- Memberships in the clone that the base user has, directly or through the member.
     'in_clone', coalesce((
-        SELECT json_agg(json_build_object('member', r.rolname, 'grantor', coalesce(g.rolname, ''))
+        SELECT json_agg(json_build_object('member', r.rolname, 'grantor', coalesce(g.rolname, ''),
+            'handed_on', current_setting('server_version_num')::int >= 160000 AND EXISTS (
+                SELECT FROM pg_catalog.pg_auth_members t
+                WHERE m.admin_option AND t.roleid = m.roleid AND t.grantor = m.member))
             ORDER BY r.rolname, g.rolname)
         FROM pair p
         JOIN pg_catalog.pg_auth_members m ON m.roleid = p.oid AND p.is_clone
         JOIN pair b ON NOT b.is_clone AND pg_has_role(b.oid, m.member, 'MEMBER')
         JOIN pg_catalog.pg_roles r ON r.oid = m.member
         LEFT JOIN pg_catalog.pg_roles g ON g.oid = m.grantor), '[]'),
+    'members_of_clone', coalesce((
+        SELECT json_agg(json_build_object('member', m.name, 'grantor', coalesce(g.rolname, ''),
+            'sets', m.sets,
+            'has_base', (NOT m.inherits OR pg_has_role(m.member, b.oid, 'USAGE'))
+                AND (NOT m.sets OR pg_has_role(m.member, b.oid, '{set_mode}')),
+            'handed_on', current_setting('server_version_num')::int >= 160000 AND EXISTS (
+                SELECT FROM pg_catalog.pg_auth_members t
+                WHERE m.admin_option AND t.roleid = m.roleid AND t.grantor = m.member))
+            ORDER BY m.name, g.rolname)
+        FROM (
+            SELECT m.roleid, m.member, m.grantor, m.admin_option, r.rolname AS name,
+                coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, r.rolinherit) AS inherits,
+                coalesce((to_jsonb(m) ->> 'set_option')::boolean, true) AS sets
+            FROM pair p
+            JOIN pg_catalog.pg_auth_members m ON m.roleid = p.oid AND p.is_clone
+            JOIN pg_catalog.pg_roles r ON r.oid = m.member AND NOT r.rolsuper
+        ) m
+        JOIN pair b ON NOT b.is_clone AND NOT pg_has_role(b.oid, m.member, 'MEMBER')
+        LEFT JOIN pg_catalog.pg_roles g ON g.oid = m.grantor
+        CROSS JOIN me
+        WHERE m.member <> me.oid AND (m.inherits OR m.sets)), '[]'),
     'password_encryption', current_setting('password_encryption'),
     'password_commands_denied',
         coalesce(current_setting('rds.restrict_password_commands', true), 'off') IN ('on', '1', 'true')

@@ -165,6 +165,34 @@ pub(super) fn needs_membership(facts: &Facts, pair: &Pair) -> bool {
     revokes_as_owner || !facts.owned.is_empty()
 }
 
+/// Whether a run revokes something from the clone that the clone will not have by the base user.
+pub(super) fn revokes_beyond_base(facts: &Facts, pair: &Pair) -> bool {
+    let by_base = |database| facts.session_role(pair, Some(database)) == pair.base;
+    let mut grants = facts.grants.iter().filter(|g| revocable(g, facts, pair));
+    let mut memberships = facts
+        .memberships
+        .iter()
+        .filter(|m| m.member == pair.clone && m.role != pair.base && m.revocable && !m.held);
+    memberships.next().is_some()
+        || grants.any(|g| !g.held || g.missing_at_login.is_some() || !by_base(&g.database))
+}
+
+/// Whether objects of the clone go to a role whose privileges the clone will not have by the base
+/// user.
+pub(super) fn leaves_pair(facts: &Facts, pair: &Pair) -> bool {
+    let clone_inherits = pair.active == PairMember::Base
+        || facts.memberships.iter().any(|m| {
+            let by_role = || facts.clone.as_ref().is_some_and(|clone| clone.inherit);
+            m.member == pair.clone && m.role == pair.base && m.inherit.unwrap_or_else(by_role)
+        });
+    let by_base = |owner: &str| {
+        let mut choices = facts.role_choices.iter();
+        owner == pair.base || choices.any(|c| c.role == owner && c.held)
+    };
+    let mut owned = facts.owned.iter();
+    owned.any(|owned| !clone_inherits || !by_base(facts.session_role(pair, Some(&owned.database))))
+}
+
 fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
     let mut changes = Vec::new();
     let grants = facts

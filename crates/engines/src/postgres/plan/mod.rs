@@ -55,6 +55,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
     findings.extend(ownership::for_superusers(facts));
     findings.extend(ownership::left_alone(facts, pair));
     findings.extend(ownership::closed_databases(facts));
+    let members = preflight::members_of_clone(facts, pair, options, &differences);
+    findings.extend(members);
     let mut missing = preflight::missing(facts, pair, options);
     missing.extend(settings::missing(facts, pair, &unsettable));
     missing.extend(ownership::missing(facts, pair));

@@ -7,6 +7,7 @@ pub mod adopted;
 pub mod found_first;
 mod harness;
 pub mod locks;
+pub mod members;
 pub mod owned;
 pub mod rds;
 pub mod roles;

@@ -46,6 +46,7 @@ fn facts() -> Facts {
         in_clone: vec![],
         through_base: vec![],
         owned_by_base: vec![],
+        members_of_clone: vec![],
         memberships: vec![member_of("app", true)],
         settings: vec![settings_of("app_clone", &["role=app"])],
         role_choices: vec![],

@@ -50,11 +50,6 @@ impl Statements<'_> {
             0 => self.pick(&self.server.predefined_roles).clone(),
             _ => self.role(),
         };
-        let clone = ident(&self.world.pair.clone);
-        // Known: a member of the clone gets the privileges of the base user with it.
-        if role == clone {
-            return;
-        }
         let yes = |on: bool| if on { "TRUE" } else { "FALSE" };
         let with = if self.server.version >= 16 && self.chance(2) {
             let (inherit, set) = (yes(!self.chance(3)), yes(!self.chance(3)));
@@ -69,7 +64,7 @@ impl Statements<'_> {
         };
         self.push("membership", 2, format!("GRANT {role} TO {member}{with}"));
         let admin = with.contains("ADMIN TRUE") || with.contains("ADMIN OPTION");
-        if admin && self.chance(2) && member != clone {
+        if admin && self.chance(2) {
             let on = format!("GRANT {role} TO {}", self.role());
             self.push("membership by a member", 2, self.as_role(&member, &on));
         }

@@ -1,5 +1,8 @@
 //! Findings before a run, and privileges that the master lacks: pure.
 
+mod members;
+
+pub(super) use self::members::members_of_clone;
 use super::inspect::{Facts, RoleChoice};
 use super::ownership;
 use super::plan::attributes;
@@ -170,12 +173,17 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
 
 /// Ends the memberships in the clone that the base user has.
 fn leave_clone(facts: &Facts, pair: &Pair) -> Option<String> {
-    let statements = facts.in_clone.iter().map(|m| {
-        let revoke = format!("REVOKE {} FROM {}", ident(&pair.clone), ident(&m.member));
-        granted_by(facts, revoke, &m.grantor)
-    });
+    let of_base = facts.in_clone.iter();
+    let statements = of_base.map(|m| leave(facts, pair, &m.member, &m.grantor, m.handed_on));
     let statements: Vec<String> = statements.collect();
     (!statements.is_empty()).then(|| statements.join("; "))
+}
+
+/// Ends one membership in the clone, with those that the member granted (16 and later).
+fn leave(facts: &Facts, pair: &Pair, member: &str, grantor: &str, handed_on: bool) -> String {
+    let revoke = format!("REVOKE {} FROM {}", ident(&pair.clone), ident(member));
+    let cascade = if handed_on { " CASCADE" } else { "" };
+    granted_by(facts, revoke, grantor) + cascade
 }
 
 /// A REVOKE of a membership, of one grantor where the server stores several (16 and later).
