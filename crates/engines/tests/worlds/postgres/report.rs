@@ -5,10 +5,20 @@ use std::collections::BTreeMap;
 use super::kinds;
 
 /// Known defects, by a part of the error.
-const KNOWN: [(&str, &str); 1] = [(
-    "differences remain: [Revoke",
-    "a master that inherits from the clone can revoke more after a run than before",
-)];
+const KNOWN: [(&str, &str); 3] = [
+    (
+        "differences remain: [Revoke",
+        "a master that inherits from the clone can revoke more after a run than before",
+    ),
+    (
+        "no possible grantors",
+        "the master has ADMIN OPTION on the base user only as a member of the clone without INHERIT",
+    ),
+    (
+        " is a member of role ",
+        "the clone is a member of a role that is a member of the base user",
+    ),
+];
 
 /// The known defect that explains an error of a run.
 pub fn known(error: &str) -> Option<&'static str> {

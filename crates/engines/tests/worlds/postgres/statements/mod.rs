@@ -199,8 +199,7 @@ impl<'a> Statements<'a> {
             format!("GRANT {privilege} ON {on} TO {grantee}{with}"),
         );
         // The grantee hands it on.
-        let clone = ident(&self.world.pair.clone);
-        if option && self.chance(2) && !grantee.contains(',') && grantee != clone {
+        if option && self.chance(2) && !grantee.contains(',') {
             let on = format!("GRANT {privilege} ON {on} TO {}", self.grantee());
             self.push(
                 "grant of a grantee",
