@@ -8,6 +8,8 @@
 //!   GRANT, the surplus ones are one REVOKE.
 //! - A common privilege is revoked, because the account has ALL PRIVILEGES and shall have fewer:
 //!   ALL PRIVILEGES is replaced by the list that it stands for.
+//! - A restart restores another grant option of PROXY, because a second GRANT changes it in the
+//!   server's memory and not in its table: PROXY is revoked first.
 //! - The server refuses a grant on a table that is missing for a moment: it takes the grant together
 //!   with CREATE, which the next statement revokes.
 //! - The server restricts what a restricted executor grants (MySQL, partial revokes): the model has
@@ -276,6 +278,14 @@ impl Diff<'_> {
         for (of, grantable) in self.wanted.proxies.clone() {
             if self.now.proxies.get(&of) == Some(&grantable) {
                 continue;
+            }
+            if self.now.proxies.contains_key(&of) {
+                self.push(
+                    ChangeKind::Revoke,
+                    format!("REVOKE PROXY ON {of} FROM {}", self.to),
+                    "a second GRANT would not change the option in the server's table",
+                    vec![Requirement::Proxy(of.clone())],
+                );
             }
             let option = if grantable { " WITH GRANT OPTION" } else { "" };
             self.give(

@@ -216,6 +216,36 @@ fn the_grant_option_of_a_proxy_is_revoked() {
 }
 
 #[test]
+fn a_proxy_with_another_option_is_revoked_first() {
+    let with = |grantable| Grants {
+        proxies: [(Account::new("p", "%"), grantable)].into(),
+        ..Grants::default()
+    };
+    for family in [Family::Mariadb, Family::Mysql] {
+        for (grantable, option) in [(false, ""), (true, " WITH GRANT OPTION")] {
+            let to = Account::new("b", "%");
+            let (has, wanted) = (with(!grantable), with(grantable));
+            let none = BTreeSet::new();
+            let steps = steps(
+                &dialect(family),
+                &to,
+                &has,
+                &wanted,
+                &none,
+                &BTreeSet::new(),
+            );
+            let first: Vec<&str> = steps
+                .iter()
+                .take(2)
+                .map(|step| step.text.as_str())
+                .collect();
+            let grant = format!("GRANT PROXY ON `p`@`%` TO `b`@`%`{option}");
+            assert_eq!(first, ["REVOKE PROXY ON `p`@`%` FROM `b`@`%`", &grant]);
+        }
+    }
+}
+
+#[test]
 fn each_dialect_revokes_an_admin_option_differently() {
     let mut has = read(&["GRANT `r`@`%`"]);
     let wanted = has.clone();
