@@ -186,13 +186,13 @@ impl Wanted {
 mod tests {
     use super::*;
     use crate::mysql::inspect::facts::fixture;
-    use crate::mysql::parse::{self, Subject};
+    use crate::mysql::parse;
 
     fn grants(lines: &[&str]) -> Grants {
         let mut grants = Grants::default();
         for line in lines {
             let line = format!("GRANT {line} TO `a`@`%`");
-            parse::line(&line, Subject::Account, &mut grants).unwrap();
+            parse::line(&line, &mut grants).unwrap();
         }
         grants
     }
@@ -217,7 +217,7 @@ mod tests {
     fn facts_of_grantor() -> Facts {
         let mut facts = facts();
         let all = "GRANT ALL PRIVILEGES ON `s`.* TO `m`@`%` WITH GRANT OPTION";
-        parse::line(all, Subject::Account, &mut facts.master.grants).unwrap();
+        parse::line(all, &mut facts.master.grants).unwrap();
         facts
     }
 

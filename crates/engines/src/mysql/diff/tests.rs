@@ -1,5 +1,5 @@
 use super::super::dialect::Family;
-use super::super::parse::{self, Subject};
+use super::super::parse;
 use super::*;
 
 fn dialect(family: Family) -> Dialect {
@@ -13,7 +13,7 @@ fn dialect(family: Family) -> Dialect {
 fn read(lines: &[&str]) -> Grants {
     let mut grants = Grants::default();
     for line in lines {
-        parse::line(&format!("{line} TO `a`@`%`"), Subject::Account, &mut grants).unwrap();
+        parse::line(&format!("{line} TO `a`@`%`"), &mut grants).unwrap();
     }
     grants
 }

@@ -10,7 +10,7 @@ use crate::mysql::accounts;
 use crate::mysql::connect::Connector;
 use crate::mysql::dialect::Dialect;
 use crate::mysql::grants::{Account, Grants};
-use crate::mysql::parse::{self, Subject, UnknownLine};
+use crate::mysql::parse::{self, UnknownLine};
 use crate::{EngineError, timeouts};
 
 const MARIADB_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(Priv AS CHAR) FROM mysql.global_priv WHERE User = ? ORDER BY Host";
@@ -146,7 +146,11 @@ impl Queries<'_> {
         account: &Account,
     ) -> Result<Grants, EngineError> {
         let show = format!("SHOW GRANTS FOR {account}");
-        self.grants(&show, Subject::Account).await
+        let mut grants = Grants::default();
+        for line in self.grants(&show).await? {
+            parse::line(&line, &mut grants).map_err(|unknown| unknown_grant(&show, &unknown))?;
+        }
+        Ok(grants)
     }
 
     /// Grants of this session: of its account, its active roles and PUBLIC.
@@ -161,24 +165,17 @@ impl Queries<'_> {
             Some(roles) => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
             None => "SHOW GRANTS".to_owned(),
         };
-        self.grants(&show, Subject::Session).await
+        let lines = self.grants(&show).await?;
+        parse::session(lines.iter().map(String::as_str))
+            .map_err(|unknown| unknown_grant(&show, &unknown))
     }
 
-    /// Executes `SHOW GRANTS` and parses every line.
-    async fn grants(&mut self, show: &str, of: Subject) -> Result<Grants, EngineError> {
-        const WHAT: &str = "reading grants";
-        let query = sqlx::raw_sql(AssertSqlSafe(show.to_owned())).fetch_all(&mut *self.connection);
-        let rows = timeouts::statement(query)
-            .await
-            .map_err(|error| self.connector.explain(WHAT, false, error))?;
-        let mut grants = Grants::default();
-        for row in rows {
-            let line: String = row
-                .try_get(0)
-                .map_err(|error| self.connector.explain(WHAT, false, error))?;
-            parse::line(&line, of, &mut grants).map_err(|unknown| unknown_grant(show, &unknown))?;
-        }
-        Ok(grants)
+    /// The lines of `SHOW GRANTS`.
+    async fn grants(&mut self, show: &str) -> Result<Vec<String>, EngineError> {
+        let query = sqlx::raw_sql(AssertSqlSafe(show.to_owned()));
+        let rows = timeouts::statement(query.fetch_all(&mut *self.connection)).await;
+        let lines = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+        lines.map_err(|error| self.connector.explain("reading grants", false, error))
     }
 
     pub(in crate::mysql) async fn schema(

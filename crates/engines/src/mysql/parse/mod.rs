@@ -10,6 +10,8 @@
 //!   error, unless its grantee is not the account.
 //! - A line of another grantee counts as the account's. `SHOW GRANTS` of MariaDB also lists roles
 //!   and, from 10.11 on, PUBLIC. Their lines count for a session only, which has those privileges.
+//! - A role of PUBLIC counts as granted to the session's account. MariaDB counts an admin option
+//!   only where a chain of roles leads to it from the account: so does [`session`].
 
 use std::fmt;
 use std::iter::Peekable;
@@ -137,12 +139,12 @@ impl Reader {
     /// An account, a role or MariaDB's `PUBLIC`, which has no quotes.
     fn grantee(&mut self) -> Option<Grantee> {
         if self.keyword("PUBLIC") {
-            return Some(Grantee::Group);
+            return Some(Grantee::Public);
         }
         let grantee = self.account()?;
         Some(match grantee.host {
             Some(_) => Grantee::Account,
-            None => Grantee::Group,
+            None => Grantee::Role(grantee),
         })
     }
 
@@ -223,42 +225,65 @@ impl Reader {
     }
 }
 
-/// The subject of `SHOW GRANTS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// One account, without what it has through roles and PUBLIC.
-    Account,
-    /// The session, with its active roles and PUBLIC.
-    Session,
-}
-
 /// The grantee of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Grantee {
     Account,
-    /// A role of MariaDB, or PUBLIC.
-    Group,
+    /// A role of MariaDB.
+    Role(Account),
+    /// PUBLIC of MariaDB.
+    Public,
 }
 
-/// Adds one line to the grants of the subject.
+/// Adds one line to the grants of an account, without those of its roles and of PUBLIC.
 ///
 /// The name of the grantee is ignored: the caller reads one account.
 ///
 /// # Errors
-/// [`UnknownLine`] for a line about the subject.
-pub(super) fn line(line: &str, of: Subject, into: &mut Grants) -> Result<(), UnknownLine> {
+/// [`UnknownLine`] for a line about the account.
+pub(super) fn line(line: &str, into: &mut Grants) -> Result<(), UnknownLine> {
     let mut found = Grants::default();
-    match (read(line, &mut found), of) {
-        (Some(Grantee::Group), Subject::Account) => Ok(()),
-        (Some(_), _) => {
-            into.extend(found);
-            Ok(())
-        }
-        (None, Subject::Account) if grantee(line) == Some(Grantee::Group) => Ok(()),
-        // At worst a privilege counts as missing. A restriction must not be missed.
-        (None, Subject::Session) if is_grant(line) => Ok(()),
-        (None, _) => Err(UnknownLine::of(line)),
+    match read(line, &mut found) {
+        Some(Grantee::Account) => into.extend(found),
+        Some(Grantee::Role(_) | Grantee::Public) => {}
+        None if matches!(grantee(line), Some(Grantee::Role(_) | Grantee::Public)) => {}
+        None => return Err(UnknownLine::of(line)),
     }
+    Ok(())
+}
+
+/// The grants of a session: those of its account, its active roles and PUBLIC.
+///
+/// # Errors
+/// [`UnknownLine`]
+pub(super) fn session<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Grants, UnknownLine> {
+    let mut all = Grants::default();
+    let mut nested: Vec<(Account, Grants)> = Vec::new();
+    for line in lines {
+        let mut found = Grants::default();
+        match read(line, &mut found) {
+            Some(Grantee::Account) => {}
+            Some(Grantee::Role(role)) => {
+                let roles = std::mem::take(&mut found.roles);
+                let roles = Grants {
+                    roles,
+                    ..Grants::default()
+                };
+                nested.push((role, roles));
+            }
+            Some(Grantee::Public) => found.roles.clear(),
+            // At worst a privilege counts as missing. A restriction must not be missed.
+            None if is_grant(line) => continue,
+            None => return Err(UnknownLine::of(line)),
+        }
+        all.extend(found);
+    }
+    let is_granted = |all: &Grants, (role, _): &(Account, Grants)| all.roles.contains_key(role);
+    while let Some(at) = nested.iter().position(|one| is_granted(&all, one)) {
+        let (_, roles) = nested.swap_remove(at);
+        all.extend(roles);
+    }
+    Ok(all)
 }
 
 /// A line that cannot be parsed: its text up to the grantee, without texts in quotes. The rest may

@@ -3,7 +3,7 @@ use super::*;
 fn read(lines: &[&str]) -> Grants {
     let mut grants = Grants::default();
     for text in lines {
-        line(text, Subject::Account, &mut grants).unwrap_or_else(|_| panic!("{text}"));
+        line(text, &mut grants).unwrap_or_else(|_| panic!("{text}"));
     }
     grants
 }
@@ -109,10 +109,7 @@ fn lines_of_roles_and_public_count_for_a_session_only() {
         "GRANT `r2` TO `r` WITH ADMIN OPTION",
     ];
     assert_eq!(read(&lines), Grants::default());
-    let mut session = Grants::default();
-    for text in lines {
-        line(text, Subject::Session, &mut session).unwrap();
-    }
+    let session = session(lines).unwrap();
     assert_eq!(
         names(&session, &Object::Global),
         ["GRANT OPTION", "PROCESS"]
@@ -121,7 +118,24 @@ fn lines_of_roles_and_public_count_for_a_session_only() {
         names(&session, &schema("shop")),
         ["INSERT", "SELECT", "UPDATE"]
     );
-    assert_eq!((session.on.len(), session.roles.len()), (4, 2));
+    assert_eq!((session.on.len(), session.roles.len()), (4, 0));
+}
+
+#[test]
+fn roles_of_public_are_not_granted_to_the_account() {
+    let session = session([
+        "GRANT `far` TO `near` WITH ADMIN OPTION",
+        "GRANT `near` TO `own`",
+        "GRANT `own` TO `m`@`%`",
+        "GRANT `open` TO PUBLIC WITH ADMIN OPTION",
+        "GRANT `inner` TO `open` WITH ADMIN OPTION",
+    ]);
+    let roles = session.unwrap().roles;
+    let roles: Vec<(&str, bool)> = roles
+        .iter()
+        .map(|(role, admin)| (role.user.as_str(), *admin))
+        .collect();
+    assert_eq!(roles, [("far", true), ("near", false), ("own", false)]);
 }
 
 #[test]
@@ -131,9 +145,9 @@ fn an_unknown_line_of_another_grantee_is_no_error() {
         "GRANT SELECT ON NEW KIND `shop`.`x`.`y` TO `r`",
         "DENY SELECT ON `shop`.* TO PUBLIC",
     ] {
-        line(text, Subject::Account, &mut Grants::default()).unwrap();
+        line(text, &mut Grants::default()).unwrap();
     }
-    let of_session = |text| line(text, Subject::Session, &mut Grants::default());
+    let of_session = |text| session([text]);
     // At worst a privilege of the master is not counted.
     of_session("GRANT SELECT ON NEW KIND `shop`.* TO `master`@`%`").unwrap();
     of_session("REVOKE SELECT ON NEW KIND `shop`.* FROM `master`@`%`").unwrap_err();
@@ -216,7 +230,7 @@ fn an_unknown_line_is_an_error() {
         "REVOKE SELECT ON `shop`.*",
         "SET PASSWORD FOR `app`@`%` = ''",
     ] {
-        let error = line(text, Subject::Account, &mut Grants::default()).unwrap_err();
+        let error = line(text, &mut Grants::default()).unwrap_err();
         assert!(!error.0.contains("app"), "{error:?}");
     }
 }

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::super::inspect::account::{MariadbRow, MysqlRow};
 use super::super::inspect::facts::{Definer, fixture};
-use super::super::parse::{self, Subject};
+use super::super::parse;
 use super::*;
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
@@ -18,7 +18,7 @@ const OLD: &str = "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19";
 fn grants(lines: &[&str]) -> Grants {
     let mut grants = Grants::default();
     for line in lines {
-        parse::line(line, Subject::Account, &mut grants).unwrap();
+        parse::line(line, &mut grants).unwrap();
     }
     grants
 }

@@ -1,16 +1,11 @@
-use super::super::grants::Grants;
-use super::super::parse::{self, Subject};
+use super::super::parse;
 use super::*;
 
 fn master(lines: &[&str]) -> Master {
-    let mut grants = Grants::default();
-    for line in lines {
-        parse::line(line, Subject::Session, &mut grants).unwrap();
-    }
     Master {
         account: Account::new("m", "%"),
         client: "10.0.0.7".into(),
-        grants,
+        grants: parse::session(lines.iter().copied()).unwrap(),
         schemas_are_literal: false,
     }
 }

@@ -262,7 +262,11 @@ impl<'a> Statements<'a> {
         let sql = match object.kind {
             Kind::Table | Kind::View => format!("GRANT SELECT ON {} TO PUBLIC", object.granted),
             Kind::Routine => format!("GRANT EXECUTE ON {} TO PUBLIC", object.granted),
-            _ => return,
+            _ => {
+                let (role, option) = (self.one_of(&self.world.roles), self.option("ADMIN"));
+                let sql = format!("GRANT {role} TO PUBLIC{option}");
+                return self.push("public role", sql);
+            }
         };
         self.push("public grant", sql);
     }
