@@ -1,7 +1,8 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
-    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds soak bench fuzz \
+    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table soak \
+    bench fuzz \
     check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
 help: ## List the targets
@@ -116,6 +117,12 @@ worlds: ## Rotate in 200 random worlds on each server (TWINKEY_WORLDS, TWINKEY_W
 soak: ## Rotate a thousand times under an application that opens 200 connections a second
 	scripts/setup test
 	cargo test --locked --workspace --test product -- --ignored a_thousand_rotations --nocapture
+
+cut-table: export TWINKEY_ALL_ENGINES = 1
+cut-table: export TWINKEY_EVERY_CUT = 1
+cut-table: ## Cut a rotation at each of its requests, on Redshift too, and print the table
+	scripts/setup test
+	cargo test --locked --workspace --test product -- cut_table redshift::interruptions --nocapture
 
 bench: ## Run the benchmarks
 	scripts/setup test

@@ -14,9 +14,9 @@ use twinkey_testkit::aws::redshift::HOME;
 
 /// More calls than any run has.
 const MAX_CALLS: usize = 150;
-/// Distance of the tested calls: every call in CI, else every third, because all take minutes.
+/// Distance of the tested calls: 1 with `make cut-table`, else 3, because all take minutes.
 fn stride() -> usize {
-    match std::env::var_os("TWINKEY_ALL_ENGINES") {
+    match std::env::var_os("TWINKEY_EVERY_CUT") {
         Some(_) => 1,
         None => 3,
     }

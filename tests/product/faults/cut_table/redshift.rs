@@ -15,9 +15,9 @@ use twinkey_testkit::environment::until;
 /// An upper bound of the calls of a run.
 const MAX_CALLS: usize = 150;
 
-/// The distance between cuts: 1 in CI, else 5, because cuts at every call take minutes.
+/// The distance between cuts: 1 with `make cut-table`, else 5, because cuts at every call take minutes.
 fn stride() -> usize {
-    match std::env::var_os("TWINKEY_ALL_ENGINES") {
+    match std::env::var_os("TWINKEY_EVERY_CUT") {
         Some(_) => 1,
         None => 5,
     }
