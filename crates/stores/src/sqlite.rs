@@ -83,11 +83,17 @@ impl Database {
         Self::connect(options, migrations).await
     }
 
-    /// An empty database in memory, with its tables: stands for a file that does not exist.
+    /// An empty database in memory, with its tables: stands for the file at `path`, which does not
+    /// exist, but can be created.
     ///
     /// # Errors
-    /// sqlx's error.
-    pub async fn in_memory(migrations: &Migrator) -> sqlx::Result<Self> {
+    /// sqlx's error; that of the folder.
+    pub async fn in_place_of(path: &Path, migrations: &Migrator) -> sqlx::Result<Self> {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        // Linux gives it no name, and removes it when it is closed.
+        tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))?;
         Self::connect("sqlite::memory:".parse()?, migrations).await
     }
 

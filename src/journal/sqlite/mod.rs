@@ -72,9 +72,9 @@ impl SqliteJournal {
     /// An empty journal in memory, for commands that read and find no file at `path`.
     ///
     /// # Errors
-    /// [`JournalError`] if SQLite fails.
+    /// [`JournalError`] if the file cannot be created, or SQLite fails.
     pub async fn empty(path: &Path) -> Result<Self, JournalError> {
-        let database = Database::in_memory(&MIGRATIONS).await;
+        let database = Database::in_place_of(path, &MIGRATIONS).await;
         let database = database.map_err(|error| {
             TransactionError::from(error).in_journal(path.display().to_string())
         })?;
