@@ -76,6 +76,7 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
         "rollback" => vec![invocation(&[
             "rollback",
             P::ROTATION,
+            "--again",
             "--reason",
             "the scan",
         ])],
