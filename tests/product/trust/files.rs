@@ -23,8 +23,18 @@ impl Folder {
             "[server]\nadmin_token_file = \"token\"\ntls = { cert = \"cert.pem\", key = \"tls.key\" }\n\
              [secrets]\nbackend = \"local\"\nkey_file = \"secrets.key\"\nserve = { keys_file = \"keys.toml\" }\n",
         );
-        for file in ["token", "cert.pem", "tls.key", "secrets.key", "keys.toml"] {
-            folder.write(file, "");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned()];
+        let cert = rcgen::CertificateParams::new(names).unwrap();
+        let cert = cert.self_signed(&key).unwrap().pem();
+        for (file, text) in [
+            ("token", "0123456789abcdef0123456789abcdef"),
+            ("cert.pem", cert.as_str()),
+            ("tls.key", key.serialize_pem().as_str()),
+            ("secrets.key", ""),
+            ("keys.toml", ""),
+        ] {
+            folder.write(file, text);
         }
         folder
     }
