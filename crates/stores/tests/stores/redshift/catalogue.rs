@@ -63,7 +63,7 @@ const SEEN: [(&str, &[&str]); 14] = [
     ),
     (
         "SELECT model_name, privilege_type FROM svv_ml_model_privileges WHERE identity_name = 'app'",
-        &["dev CREATE MODEL", "m EXECUTE"],
+        &["m EXECUTE"],
     ),
     (
         "SELECT schema_name, object_type, owner_name, privilege_type, grantee_type FROM svv_default_privileges WHERE grantee_name = 'app'",
