@@ -119,6 +119,26 @@ pub(in crate::redshift) fn add(
     }
 }
 
+/// Adds the privilege of a row: its user is first, the privilege at `column`, its grant option next.
+fn add_row(
+    facts: &mut DatabaseFacts,
+    row: &Row,
+    pair: &Pair,
+    object: Object,
+    column: usize,
+) -> Result<(), UnexpectedColumn> {
+    let (user, privilege) = (row.text(0)?, row.text(column)?);
+    add(
+        facts,
+        &user,
+        pair,
+        object,
+        &privilege,
+        row.boolean(column + 1)?,
+    );
+    Ok(())
+}
+
 type Routine = (String, String, String);
 
 fn owners(
@@ -195,22 +215,13 @@ fn privileges(
             },
             _ => continue,
         };
-        add(
-            facts,
-            &row.text(0)?,
-            pair,
-            object,
-            &row.text(2)?,
-            row.boolean(3)?,
-        );
+        add_row(facts, row, pair, object, 2)?;
     }
     for row in &results[1] {
         let (schema, name) = (row.text(1)?, row.text(2)?);
-        let (user, privilege, option) = (row.text(0)?, row.text(3)?, row.boolean(4)?);
-        let of_views = ["SELECT", "DROP"].contains(&privilege.trim());
+        let of_views = ["SELECT", "DROP"].contains(&row.text(3)?.trim());
         if of_views || !known.views.contains(&(schema.clone(), name.clone())) {
-            let relation = Object::Relation { schema, name };
-            add(facts, &user, pair, relation, &privilege, option);
+            add_row(facts, row, pair, Object::Relation { schema, name }, 3)?;
         }
     }
     for row in &results[2] {
@@ -228,14 +239,7 @@ fn privileges(
             continue;
         }
         let routine = self::routine(routine, &known.routines.procedures);
-        add(
-            facts,
-            &row.text(0)?,
-            pair,
-            routine,
-            &row.text(4)?,
-            row.boolean(5)?,
-        );
+        add_row(facts, row, pair, routine, 4)?;
     }
     for row in &results[4] {
         let (language, privilege) = (row.text(1)?, row.text(2)?);
@@ -255,19 +259,11 @@ fn privileges(
         );
     }
     for row in &results[5] {
-        let privilege = row.text(3)?;
         let object = Object::Model {
             schema: row.text(1)?,
             name: row.text(2)?,
         };
-        add(
-            facts,
-            &row.text(0)?,
-            pair,
-            object,
-            &privilege,
-            row.boolean(4)?,
-        );
+        add_row(facts, row, pair, object, 3)?;
     }
     Ok(())
 }
