@@ -81,7 +81,12 @@ impl<'a> Case<'a> {
         self.inspect_by(admin, Some(password)).await.holds_password
     }
 
-    async fn inspect_by(&self, admin: &mut dyn Admin, password: Option<&Sensitive>) -> Inspection {
+    /// An inspection by this admin.
+    pub async fn inspect_by(
+        &self,
+        admin: &mut dyn Admin,
+        password: Option<&Sensitive>,
+    ) -> Inspection {
         let request = InspectRequest {
             pair: &self.pair,
             password,

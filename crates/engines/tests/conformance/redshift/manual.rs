@@ -1,6 +1,6 @@
 //! Rules of Redshift's manual that PostgreSQL does not have.
 
-use twinkey_engines::{Admin, EngineError, InspectRequest, Inspection, Severity, TlsMode};
+use twinkey_engines::{EngineError, Severity};
 
 use super::copies::rows;
 use super::{Server, run};
@@ -60,7 +60,7 @@ async fn a_change_of_an_owner_waits_for_seconds_only(server: &Server) {
     run(&mut app, &select).await;
     let mut admin = case.admin().await;
     assert!(admin.lock(&case.pair).await.unwrap().is_taken());
-    let changes = all_changes(&inspect(admin.as_mut(), &case).await);
+    let changes = all_changes(&case.inspect_by(admin.as_mut(), None).await);
     let next = case.next();
     let late = admin.apply(&rendered(&changes, &next.password)).await;
     let late = late.unwrap_err();
@@ -80,7 +80,7 @@ async fn a_dropped_object_and_a_conflict_are_temporary(server: &Server) {
     for attempt in ["dropped", "conflict"] {
         let mut admin = case.admin().await;
         assert!(admin.lock(&case.pair).await.unwrap().is_taken());
-        let changes = all_changes(&inspect(admin.as_mut(), &case).await);
+        let changes = all_changes(&case.inspect_by(admin.as_mut(), None).await);
         if attempt == "dropped" {
             let drop = format!("DROP TABLE {place}.whole");
             server.dba(HOME, &[&drop]).await;
@@ -105,17 +105,6 @@ async fn raw(server: &Server, statements: &[&str]) {
     for sql in statements {
         run(&mut root, sql).await;
     }
-}
-
-async fn inspect(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
-    let request = InspectRequest {
-        pair: &case.pair,
-        password: None,
-        current: None,
-        tls: TlsMode::Require,
-        thorough: true,
-    };
-    admin.inspect(&request).await.unwrap()
 }
 
 async fn a_model_is_granted_in_place_of_its_function(server: &Server) {
@@ -174,13 +163,13 @@ async fn a_grant_of_a_third_user_is_named(server: &Server) {
     .await;
     let mut admin = case.admin().await;
     assert!(admin.lock(&case.pair).await.unwrap().is_taken());
-    let changes = all_changes(&inspect(admin.as_mut(), &case).await);
+    let changes = all_changes(&case.inspect_by(admin.as_mut(), None).await);
     let next = case.next();
     admin
         .apply(&rendered(&changes, &next.password))
         .await
         .unwrap();
-    let after = inspect(admin.as_mut(), &case).await;
+    let after = case.inspect_by(admin.as_mut(), None).await;
     assert_eq!(after.differences.len(), 1, "{:#?}", after.differences);
     let why = &after.differences[0].why;
     let fix = format!(

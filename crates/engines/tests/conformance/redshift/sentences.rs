@@ -5,9 +5,7 @@ use std::time::Duration;
 use twinkey_core::code::Diagnostic as _;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::redshift::Redshift;
-use twinkey_engines::{
-    Admin, Credentials, Engine, EngineError, InspectRequest, Inspection, RedshiftOptions, TlsMode,
-};
+use twinkey_engines::{Credentials, Engine, EngineError, Inspection, RedshiftOptions};
 
 use super::copies::{self, rows};
 use super::{Deployment, MASTER, OTHER, Server, context, digest};
@@ -48,7 +46,7 @@ async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Cre
     let next = case.next();
     let mut admin = engine.admin(&case.target(), &server.master).await.unwrap();
     assert!(admin.lock(&case.pair).await.unwrap().is_taken());
-    let before = inspect(admin.as_mut(), case).await;
+    let before = case.inspect_by(admin.as_mut(), None).await;
     assert_eq!((refusal(&before), &before.missing), (None, &Vec::new()));
     let changes = all_changes(&before);
     admin
@@ -57,17 +55,6 @@ async fn rotate_with(engine: &Redshift, case: &Case<'_>, server: &Server) -> Cre
         .unwrap();
     admin.close().await;
     next
-}
-
-async fn inspect(admin: &mut dyn Admin, case: &Case<'_>) -> Inspection {
-    let request = InspectRequest {
-        pair: &case.pair,
-        password: None,
-        current: None,
-        tls: TlsMode::Require,
-        thorough: true,
-    };
-    admin.inspect(&request).await.unwrap()
 }
 
 async fn an_admin_can_be_a_database_user_or_the_iam_identity(server: &Server) {
@@ -168,7 +155,7 @@ async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {
     let case = Case::new(server, "leased").await;
     let (mut one, mut two) = (case.admin().await, case.admin().await);
     assert!(one.lock(&case.pair).await.unwrap().is_taken());
-    let changes = all_changes(&inspect(one.as_mut(), &case).await);
+    let changes = all_changes(&case.inspect_by(one.as_mut(), None).await);
     server
         .dba(
             HOME,
@@ -185,7 +172,7 @@ async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {
         .await
         .unwrap_err();
     assert!(matches!(late, EngineError::Busy { .. }), "{late}");
-    assert!(!inspect(two.as_mut(), &case).await.standby_exists);
+    assert!(!case.inspect_by(two.as_mut(), None).await.standby_exists);
     let holders = one.lock_holders(&case.pair).await.unwrap();
     assert_eq!(holders.len(), 1, "{holders:?}");
     one.close().await;
