@@ -3,11 +3,10 @@
 //! # Failure modes
 //! - Facts from different moments contradict each other. The catalog has no snapshot, not even in a
 //!   transaction. A run compares the pair again after its changes.
-//! - An inspection takes more calls than there is time for. Each database takes two batches, and
-//!   empty results are not fetched.
+//! - An inspection takes more calls than there is time for. Each database takes one batch, and empty
+//!   results are not fetched.
 //! - The server refuses one query, and the whole batch fails. Queries that the manual does not
-//!   promise to every admin run in a batch of their own, and then one by one. A refusal is reported,
-//!   and the rest is compared.
+//!   promise to every admin then run one by one. A refusal is reported, and the rest is compared.
 
 mod reads;
 mod shown_grants;
@@ -17,9 +16,9 @@ pub(super) use self::shown_grants::explain_what_stayed;
 use std::collections::BTreeSet;
 
 use super::RedshiftAdmin;
-use super::api::UnexpectedColumn;
+use super::api::{Row, Table, UnexpectedColumn};
 use super::catalog::facts::{AdminRights, Facts};
-use super::catalog::queries::{self, Optional};
+use super::catalog::queries::{self, Optional, OptionalQuery};
 use super::catalog::{cluster, database};
 use crate::EngineError;
 use twinkey_core::secret::pair::{Pair, PairMember};
@@ -96,11 +95,6 @@ pub(super) async fn facts(
     pair: &Pair,
     thorough: bool,
 ) -> Result<Facts, EngineError> {
-    let cluster_queries = queries::cluster_queries(pair);
-    let database_queries = queries::database_queries(pair);
-    let batch = [cluster_queries.clone(), database_queries.clone()].concat();
-    let mut cluster_results = admin.read(&batch).await?;
-    let own_results = cluster_results.split_off(cluster_queries.len());
     let mut facts = Facts {
         server: admin.server.clone(),
         database: admin.address.database.clone(),
@@ -108,19 +102,28 @@ pub(super) async fn facts(
         admin: admin.rights.clone(),
         ..Facts::default()
     };
-    let mut own = database::read(&admin.address.database, &own_results, pair)?;
-    let others = cluster::read(&mut facts, &mut own, &cluster_results, pair)?;
-    facts.databases.push(own);
+    let own = results_in(admin, &admin.address.database, pair).await?;
+    let mut of_own = database::read(&admin.address.database, &own.pair, pair)?;
+    let others = cluster::read(&mut facts, &mut of_own, &own.cluster, pair)?;
+    facts.databases.push(of_own);
+    let mut all = vec![own];
     for name in &others.local {
-        let results = admin.read_in(name, &database_queries).await?;
-        facts.databases.push(database::read(name, &results, pair)?);
+        let results = results_in(admin, name, pair).await?;
+        let database = database::read(name, &results.pair, pair)?;
+        facts.databases.push(database);
+        all.push(results);
     }
     database::move_scoped(&mut facts.databases);
     for database in &mut facts.databases {
         database.kept = admin.kept.clone();
     }
-    for at in 0..facts.databases.len() {
-        optional(admin, &mut facts, at, pair).await?;
+    for (at, results) in all.into_iter().enumerate() {
+        optional(&mut facts, at, results.optional, pair)?;
+        if !facts.admin.superuser {
+            let name = facts.databases[at].name.clone();
+            let own = database::read(&name, &results.admin, &itself(admin))?.active;
+            facts.admin.databases.insert(name, own);
+        }
         if thorough && facts.active.is_some() {
             shown_grants::report_hidden(admin, &mut facts, at, pair).await?;
         }
@@ -128,47 +131,79 @@ pub(super) async fn facts(
     for name in &others.shared {
         shown_grants::compare_shared(admin, &mut facts, name, pair).await?;
     }
-    if !facts.admin.superuser {
-        // The admin's own privileges, read as those of a pair.
-        let itself = Pair {
-            base: admin.user.clone(),
-            clone: admin.user.clone(),
-            active: PairMember::Base,
-        };
-        let itself_queries = queries::database_queries(&itself);
-        for at in 0..facts.databases.len() {
-            let name = facts.databases[at].name.clone();
-            let results = admin.read_in(&name, &itself_queries).await?;
-            let own = database::read(&name, &results, &itself)?.active;
-            facts.admin.databases.insert(name, own);
-        }
-    }
     Ok(facts)
 }
 
-/// Reads what the server may refuse, in one database, and with the secret's own what all share.
-async fn optional(
+/// The results of the queries in one database.
+struct Results {
+    /// Empty outside of the secret's own database.
+    cluster: Vec<Vec<Row>>,
+    pair: Vec<Vec<Row>>,
+    /// Empty for a superuser, which needs no privilege.
+    admin: Vec<Vec<Row>>,
+    /// With the queries, which the server may refuse.
+    optional: Vec<(OptionalQuery, Result<Table, String>)>,
+}
+
+/// Runs all queries of a database in one batch.
+async fn results_in(
     admin: &RedshiftAdmin,
+    name: &str,
+    pair: &Pair,
+) -> Result<Results, EngineError> {
+    let (cluster, optional_of_cluster) = if name == admin.address.database {
+        let optional = queries::optional_cluster_queries(pair);
+        (queries::cluster_queries(pair), optional)
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let of_pair = queries::database_queries(pair);
+    let of_admin = if admin.rights.superuser {
+        Vec::new()
+    } else {
+        queries::database_queries(&itself(admin))
+    };
+    let of_database = queries::optional_database_queries(pair, name);
+    let optional = [optional_of_cluster, of_database].concat();
+    let statements: Vec<_> = optional
+        .iter()
+        .map(|query| query.statement.clone())
+        .collect();
+    let needed = [&cluster[..], &of_pair, &of_admin].concat();
+    let (mut results, tables) = admin.read_with_optional(name, &needed, &statements).await?;
+    let in_database = results.split_off(cluster.len());
+    let mut in_database = in_database.into_iter();
+    Ok(Results {
+        cluster: results,
+        pair: in_database.by_ref().take(of_pair.len()).collect(),
+        admin: in_database.collect(),
+        optional: optional.into_iter().zip(tables).collect(),
+    })
+}
+
+/// The admin as a pair, whose own privileges are read as those of a pair.
+fn itself(admin: &RedshiftAdmin) -> Pair {
+    Pair {
+        base: admin.user.clone(),
+        clone: admin.user.clone(),
+        active: PairMember::Base,
+    }
+}
+
+/// Reads the results that the server may refuse, of one database and of the cluster.
+fn optional(
     facts: &mut Facts,
     at: usize,
+    results: Vec<(OptionalQuery, Result<Table, String>)>,
     pair: &Pair,
 ) -> Result<(), EngineError> {
-    let name = facts.databases[at].name.clone();
-    let of_cluster = if at == 0 {
-        queries::optional_cluster_queries(pair)
-    } else {
-        Vec::new()
-    };
-    let cluster_count = of_cluster.len();
-    let all = [of_cluster, queries::optional_database_queries(pair, &name)].concat();
-    let statements: Vec<_> = all.iter().map(|query| query.statement.clone()).collect();
-    let tables = admin.tables_or_reasons(&name, &statements).await?;
-    for (index, (query, table)) in all.iter().zip(tables).enumerate() {
+    for (query, table) in results {
         let rows = match table {
             Ok(table) => table.rows,
             // Without this one, the password has the default form.
             Err(_) if query.answers == Optional::PasswordForms => continue,
             Err(reason) => {
+                let name = &facts.databases[at].name;
                 let refused = format!(
                     "the server refused to show {} in the database {name:?} ({reason})",
                     query.what
@@ -179,9 +214,7 @@ async fn optional(
         };
         match query.answers {
             Optional::PasswordForms => cluster::read_password_forms(facts, &rows, pair)?,
-            Optional::Uncopied if index < cluster_count => {
-                cluster::read_uncopied(facts, &rows, pair)?;
-            }
+            Optional::UncopiedInCluster => cluster::read_uncopied(facts, &rows, pair)?,
             Optional::Uncopied => database::read_uncopied(&mut facts.databases[at], &rows, pair)?,
             Optional::Models => database::read_models(&mut facts.databases[at], &rows, pair)?,
         }

@@ -18,11 +18,8 @@ impl RedshiftAdmin {
         database: &str,
         statements: &[BatchStatement],
     ) -> Result<Vec<Vec<Row>>, EngineError> {
-        let explain = |failed| {
-            let what = format!("inspecting {database:?}");
-            self.address.explain(&what, statements, failed)
-        };
-        let tables = self.tables(database, statements).await.map_err(explain)?;
+        let tables = self.tables(database, statements).await;
+        let tables = tables.map_err(|failed| self.explain_read(database, statements, failed))?;
         Ok(tables.into_iter().map(|table| table.rows).collect())
     }
 
@@ -42,31 +39,53 @@ impl RedshiftAdmin {
         Ok(all)
     }
 
-    /// Runs queries that the server may refuse: in one batch, or else each on its own. Returns the
-    /// reason in place of the rows that it refused.
-    pub(in crate::redshift) async fn tables_or_reasons(
+    /// Runs queries in one batch with others that the server may refuse. After a refusal, each of
+    /// the others runs on its own, and the reason is in place of its rows.
+    pub(in crate::redshift) async fn read_with_optional(
+        &self,
+        database: &str,
+        needed: &[BatchStatement],
+        optional: &[BatchStatement],
+    ) -> Result<(Vec<Vec<Row>>, Vec<Result<Table, String>>), EngineError> {
+        let all = [needed, optional].concat();
+        match self.tables(database, &all).await {
+            Ok(mut tables) => {
+                let optional = tables.split_off(needed.len()).into_iter().map(Ok).collect();
+                let needed = tables.into_iter().map(|table| table.rows).collect();
+                return Ok((needed, optional));
+            }
+            Err(failed) if failed.kind.is_refusal() => {}
+            Err(failed) => return Err(self.explain_read(database, &all, failed)),
+        }
+        let needed = self.read_in(database, needed).await?;
+        let mut tables = Vec::new();
+        for statement in optional {
+            tables.push(self.table_or_reason(database, statement).await?);
+        }
+        Ok((needed, tables))
+    }
+
+    /// Runs a query that the server may refuse. Returns the reason in place of the rows.
+    pub(in crate::redshift) async fn table_or_reason(
+        &self,
+        database: &str,
+        statement: &BatchStatement,
+    ) -> Result<Result<Table, String>, EngineError> {
+        let statements = std::slice::from_ref(statement);
+        match self.tables(database, statements).await {
+            Ok(tables) => Ok(Ok(tables.into_iter().next().unwrap_or_default())),
+            Err(failed) if failed.kind.is_refusal() => Ok(Err(failed.reason)),
+            Err(failed) => Err(self.explain_read(database, statements, failed)),
+        }
+    }
+
+    fn explain_read(
         &self,
         database: &str,
         statements: &[BatchStatement],
-    ) -> Result<Vec<Result<Table, String>>, EngineError> {
-        let explain = |failed| {
-            let what = format!("inspecting {database:?}");
-            self.address.explain(&what, statements, failed)
-        };
-        match self.tables(database, statements).await {
-            Ok(tables) => return Ok(tables.into_iter().map(Ok).collect()),
-            Err(failed) if !failed.kind.is_refusal() => return Err(explain(failed)),
-            Err(_) => {}
-        }
-        let mut all = Vec::new();
-        for statement in statements {
-            let read = self.tables(database, std::slice::from_ref(statement)).await;
-            all.push(match read {
-                Ok(tables) => Ok(tables.into_iter().next().unwrap_or_default()),
-                Err(failed) if failed.kind.is_refusal() => Err(failed.reason),
-                Err(failed) => return Err(explain(failed)),
-            });
-        }
-        Ok(all)
+        failed: Failure,
+    ) -> EngineError {
+        let what = format!("inspecting {database:?}");
+        self.address.explain(&what, statements, failed)
     }
 }

@@ -26,12 +26,11 @@ pub(super) async fn report_hidden(
 ) -> Result<(), EngineError> {
     let name = facts.databases[at].name.clone();
     let statement = queries::show_grants(pair.active_user(), None);
-    let tables = admin.tables_or_reasons(&name, &[statement]).await?;
-    let Some(Ok(table)) = tables.first() else {
+    let Ok(table) = admin.table_or_reason(&name, &statement).await? else {
         return Ok(());
     };
     // A cluster whose SHOW GRANTS has other columns has the views only.
-    let shown = shown::read(table).unwrap_or_default();
+    let shown = shown::read(&table).unwrap_or_default();
     add_hidden(&mut facts.databases[at], &shown);
     Ok(())
 }
@@ -83,13 +82,11 @@ pub(super) async fn compare_shared(
             continue;
         }
         let statement = queries::show_grants(user, Some(name));
-        let home = admin.address.database.clone();
-        let tables = admin.tables_or_reasons(&home, &[statement]).await?;
-        let shown = match tables.first() {
-            Some(Ok(table)) => shown::read(table).map_err(|_| "its columns are unknown".to_owned()),
-            Some(Err(reason)) => Err(reason.clone()),
-            None => continue,
-        };
+        let home = &admin.address.database;
+        let table = admin.table_or_reason(home, &statement).await?;
+        let shown = table.and_then(|table| {
+            shown::read(&table).map_err(|_| "its columns are unknown".to_owned())
+        });
         match shown {
             Ok(shown) => {
                 let side = database::side(&mut facts.databases[0], user, pair);
@@ -126,11 +123,9 @@ pub(in crate::redshift) async fn explain_what_stayed(
     for change in changes.iter_mut().filter(|change| stayed(change)) {
         let name = change.database.as_ref().unwrap_or(&home);
         let statement = queries::show_grants(pair.standby_user(), None);
-        let tables = admin.tables_or_reasons(name, &[statement]).await?;
-        let shown = match tables.first() {
-            Some(Ok(table)) => shown::read(table).unwrap_or_default(),
-            _ => Vec::new(),
-        };
+        let table = admin.table_or_reason(name, &statement).await?;
+        let shown = table.map(|table| shown::read(&table).unwrap_or_default());
+        let shown = shown.unwrap_or_default();
         let revoke = change.statement.to_string();
         let grantors: BTreeSet<&str> = shown
             .iter()
