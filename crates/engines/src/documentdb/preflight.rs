@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::connect::ADMIN;
 use super::facts::{Facts, SessionReport, Unsupported, User, Users};
 use super::lock;
 use super::privileges::RequiredPrivilege;
@@ -111,37 +112,57 @@ pub(super) fn sign_in_causes(facts: &Facts, pair: &Pair, users: &Users) -> Vec<F
 /// The privileges that the master lacks, each role with the command that grants it.
 pub(super) fn missing(facts: &Facts, required: BTreeSet<RequiredPrivilege>) -> Vec<Finding> {
     let master = &facts.master;
-    let mut by_role: Vec<(DatabaseRole, Vec<&'static str>)> = Vec::new();
+    let mut by_role: Vec<(DatabaseRole, [Vec<&str>; 2])> = Vec::new();
     for privilege in &required {
         let denied = *privilege == RequiredPrivilege::Lock && master.lock_denied;
         let denied = denied || (facts.users.is_none() && reads_users(privilege, facts));
         if master.privileges.include(privilege) && !denied {
             continue;
         }
-        let action = match privilege {
-            RequiredPrivilege::Users { action, .. } => action,
-            RequiredPrivilege::Lock => "write the pair's lock",
+        let (action, db) = match privilege {
+            RequiredPrivilege::Users { action, db } => (*action, db.as_str()),
+            RequiredPrivilege::Lock => ("write the pair's lock", lock::DATABASE),
         };
-        let role = privilege.role(master.has_user_admin == Some(true));
-        match by_role.iter_mut().find(|(known, _)| *known == role) {
-            Some((_, actions)) => actions.push(action),
-            None => by_role.push((role, vec![action])),
+        let role = role_with(facts, privilege);
+        let at = by_role.iter().position(|(known, _)| *known == role);
+        let at = at.unwrap_or_else(|| {
+            by_role.push((role, [Vec::new(), Vec::new()]));
+            by_role.len() - 1
+        });
+        for (list, text) in by_role[at].1.iter_mut().zip([action, db]) {
+            if !list.contains(&text) {
+                list.push(text);
+            }
         }
     }
-    by_role
-        .into_iter()
-        .map(|(role, actions)| {
-            Finding::lacks(
-                format!(
-                    "the master {:?} may not {} in the database {:?}",
-                    master.user,
-                    actions.join(", "),
-                    role.db
-                ),
-                grant_command(facts, &role),
-            )
-        })
-        .collect()
+    let finding = |(role, [actions, databases]): (DatabaseRole, [Vec<&str>; 2])| {
+        let quoted: Vec<String> = databases.iter().map(|db| format!("{db:?}")).collect();
+        let noun = if quoted.len() == 1 {
+            "database"
+        } else {
+            "databases"
+        };
+        let what = format!(
+            "the master {:?} may not {} in the {noun} {}",
+            master.user,
+            actions.join(", "),
+            quoted.join(", ")
+        );
+        Finding::lacks(what, grant_command(facts, &role))
+    };
+    by_role.into_iter().map(finding).collect()
+}
+
+/// The role that a master without this privilege is to be granted.
+fn role_with(facts: &Facts, privilege: &RequiredPrivilege) -> DatabaseRole {
+    match privilege {
+        // The roles of unreadable users may be of any database. On MongoDB, a holder of userAdmin on
+        // `admin` can grant itself this role.
+        RequiredPrivilege::Users { .. } if facts.users.is_none() => {
+            DatabaseRole::new("userAdminAnyDatabase", ADMIN)
+        }
+        _ => privilege.role(facts.master.has_user_admin == Some(true)),
+    }
 }
 
 fn reads_users(privilege: &RequiredPrivilege, facts: &Facts) -> bool {

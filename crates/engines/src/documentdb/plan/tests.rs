@@ -240,8 +240,25 @@ fn nothing_is_planned_if_the_master_may_not_read_users() {
     assert_eq!(
         plan.missing[0].fix.as_deref(),
         Some(
-            r#"db.getSiblingDB("admin").runCommand({"grantRolesToUser":"boss","roles":[{"role":"userAdmin","db":"admin"}],"writeConcern":{"w":"majority"}})"#
-        )
+            r#"db.getSiblingDB("admin").runCommand({"grantRolesToUser":"boss","roles":[{"role":"userAdminAnyDatabase","db":"admin"}],"writeConcern":{"w":"majority"}})"#
+        ),
+        "the roles of the pair may be of any database"
+    );
+}
+
+#[test]
+fn a_missing_role_names_each_database_that_needs_it() {
+    let active = user("app", &[("read", "shop"), ("read", "stock")]);
+    let mut facts = facts(Some(active), None);
+    facts.master.privileges = Privileges::OfRoles(roles_of(&[("readWrite", "twinkey")]));
+    facts.master.has_user_admin = Some(false);
+    let plan = plan(&facts, &pair());
+    let what: Vec<&str> = plan.missing.iter().map(|finding| &*finding.what).collect();
+    assert_eq!(
+        what,
+        [
+            r#"the master "boss" may not changePassword, createUser, grantRole, viewUser in the databases "admin", "shop", "stock""#
+        ]
     );
 }
 
