@@ -9,7 +9,7 @@ use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::proof::is_one_address;
 use crate::rotation::observe::trust::same_host;
 use twinkey_core::secret::pair::Pair;
-use twinkey_engines::{EngineError, Finding, LockHolder, Session, Severity};
+use twinkey_engines::{Change, EngineError, Finding, Inspection, LockHolder, Session, Severity};
 use twinkey_stores::stage;
 
 /// The error of a refusal.
@@ -114,29 +114,7 @@ pub(crate) fn refusal_error(
                 "create {standby:?} with the privileges of {active:?}, or set standby = \"create\""
             ),
         ),
-        Refusal::Differs | Refusal::StillDiffers => {
-            let differences: Vec<String> = inspection
-                .map(|i| {
-                    i.differences
-                        .iter()
-                        .map(|c| format!("{} ({})", c.statement, c.why))
-                        .collect()
-                })
-                .unwrap_or_default();
-            let said = if refusal == Refusal::Differs {
-                "differs"
-            } else {
-                "still differs after the change"
-            };
-            (
-                format!(
-                    "the standby {standby:?} {said} from {active:?}: {}",
-                    differences.join("; ")
-                ),
-                "run the statements listed, or set grants = \"sync\" and standby = \"create\""
-                    .to_owned(),
-            )
-        }
+        Refusal::Differs | Refusal::StillDiffers => differs(refusal, active, standby, inspection),
         Refusal::StandbyInUse => {
             let sessions = observation.sessions.as_deref().unwrap_or_default();
             let clients: Vec<String> = sessions.iter().take(5).map(describe_session).collect();
@@ -194,6 +172,50 @@ pub(crate) fn refusal_error(
         hint,
         passes: refusal.passes() && temporary,
     }
+}
+
+/// Message and hint of a standby that differs: the statements that would make it equal.
+fn differs(
+    refusal: Refusal,
+    active: &str,
+    standby: &str,
+    inspection: Option<&Inspection>,
+) -> (String, String) {
+    let listed = |changes: &[Change]| -> Vec<String> {
+        let shown = changes
+            .iter()
+            .map(|c| format!("{} ({})", c.statement, c.why));
+        shown.collect()
+    };
+    let differences = inspection
+        .map(|i| listed(&i.differences))
+        .unwrap_or_default();
+    if refusal == Refusal::StillDiffers && differences.is_empty() {
+        let password = inspection
+            .map(|i| listed(&i.set_password))
+            .unwrap_or_default();
+        return (
+            format!(
+                "the standby {standby:?} still differs from {active:?} after the change: its password is not the pending one, although this statement set it: {}",
+                password.join("; ")
+            ),
+            format!(
+                "find the program that changes {standby:?} at the same time; if there is none, the server ignored a part of the statement: drop {standby:?}, which the next run creates, once no client uses it"
+            ),
+        );
+    }
+    let said = if refusal == Refusal::Differs {
+        "differs"
+    } else {
+        "still differs after the change"
+    };
+    (
+        format!(
+            "the standby {standby:?} {said} from {active:?}: {}",
+            differences.join("; ")
+        ),
+        "run the statements listed, or set grants = \"sync\" and standby = \"create\"".to_owned(),
+    )
 }
 
 /// The error of AWSCURRENT, if the server refused it to which the master signs in.

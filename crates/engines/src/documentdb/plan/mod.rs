@@ -26,7 +26,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     let users = facts.users.clone().unwrap_or_default();
     let differences = differences(facts, pair, &users);
     let set_password: Vec<Change> = (users.active.iter())
-        .map(|active| set_password(facts, pair, active))
+        .map(|active| set_password(facts, pair, active, users.standby.as_ref()))
         .collect();
     Inspection {
         session_role: None,
@@ -45,7 +45,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         retire: (users.standby.iter())
             .map(|standby| retire(facts, standby))
             .collect(),
-        holds_password: lacks_a_mechanism(&users).then_some(false),
+        holds_password: has_other_mechanisms(&users).then_some(false),
         findings: preflight::findings(facts, pair, &users),
     }
 }
@@ -120,15 +120,33 @@ fn create(facts: &Facts, pair: &Pair, active: &User) -> Change {
     )
 }
 
-fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Change {
+fn set_password(facts: &Facts, pair: &Pair, active: &User, standby: Option<&User>) -> Change {
     let fields = mechanisms(active).into_iter().collect();
     let name = pair.standby_user();
+    let mut why = "the pending password, in clear because the server accepts no other form; last, so that a user that can sign in is complete".to_owned();
+    if let Some(standby) = standby.filter(|standby| standby.mechanisms != active.mechanisms) {
+        why += &format!(
+            "; the standby has the mechanisms {}, the active user {}",
+            named_mechanisms(standby),
+            named_mechanisms(active)
+        );
+    }
     change(
         facts,
         ChangeKind::Password,
         command_with_password("updateUser", name, PasswordForm::Clear, fields),
-        "the pending password, in clear because the server accepts no other form; last, so that a user that can sign in is complete".to_owned(),
+        why,
     )
+}
+
+fn named_mechanisms(user: &User) -> String {
+    let all: Vec<&str> = user
+        .mechanisms
+        .iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    all.join(", ")
 }
 
 fn retire(facts: &Facts, standby: &User) -> Change {
@@ -159,7 +177,7 @@ fn change(facts: &Facts, kind: ChangeKind, statement: Statement, why: String) ->
 /// Whether the standby has other mechanisms, and so other stored credentials, than the active user.
 ///
 /// A sign-in as the standby then checks only a part of them.
-fn lacks_a_mechanism(users: &Users) -> bool {
+fn has_other_mechanisms(users: &Users) -> bool {
     match (&users.active, &users.standby) {
         (Some(active), Some(standby)) => active.mechanisms != standby.mechanisms,
         _ => false,

@@ -153,6 +153,10 @@ fn other_mechanisms_mean_that_the_password_is_not_held() {
     let plan = plan(&facts(Some(both), Some(user("app_clone", &[]))), &pair());
     assert_eq!(plan.differences, []);
     assert_eq!(plan.holds_password, Some(false));
+    let why = &plan.set_password[0].why;
+    let expected =
+        "the standby has the mechanisms SCRAM-SHA-256, the active user SCRAM-SHA-1, SCRAM-SHA-256";
+    assert!(why.contains(expected), "{why}");
 }
 
 #[test]
