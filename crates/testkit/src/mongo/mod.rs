@@ -9,4 +9,5 @@ pub mod documentdb_rules;
 pub mod recorded_command;
 pub mod recording_relay;
 pub mod server;
+mod user_fields;
 pub mod wire;

@@ -25,6 +25,7 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 use super::connection::relay_connection;
 use super::documentdb_rules::{DocumentdbRule, RuledCommand, on_command, on_response};
 use super::recorded_command::RecordedCommand;
+use super::user_fields::UserFields;
 use super::wire::Message;
 use crate::interruption::Interruption;
 
@@ -88,6 +89,7 @@ pub(super) struct State {
     schedule: Mutex<Option<Schedule>>,
     responses: Mutex<Vec<FixedResponse>>,
     rules: Mutex<Vec<DocumentdbRule>>,
+    user_fields: UserFields,
 }
 
 /// A relay to one server; it ends with the test's runtime.
@@ -111,6 +113,7 @@ impl RecordingRelay {
             schedule: Mutex::default(),
             responses: Mutex::default(),
             rules: Mutex::default(),
+            user_fields: UserFields::default(),
         });
         let acceptor = tls.map(acceptor);
         let shared = state.clone();
@@ -284,17 +287,26 @@ impl State {
     }
 
     pub fn ruled(&self, message: &Message) -> RuledCommand {
+        let Some(command) = message.document() else {
+            return RuledCommand::Unchanged;
+        };
         let rules = self.rules.lock();
-        match message.document() {
-            Some(command) if !rules.is_empty() => on_command(&rules, command),
-            _ => RuledCommand::Unchanged,
+        match self.user_fields.on_command(command.clone()) {
+            RuledCommand::Unchanged if !rules.is_empty() => on_command(&rules, command),
+            RuledCommand::Changed(command) => match on_command(&rules, command.clone()) {
+                RuledCommand::Unchanged => RuledCommand::Changed(command),
+                ruled => ruled,
+            },
+            ruled => ruled,
         }
     }
 
     pub fn ruled_response(&self, message: Message) -> Message {
-        let ruled = message
-            .document()
-            .and_then(|response| on_response(&self.rules.lock(), response));
+        let ruled = message.document().and_then(|response| {
+            let with_fields = self.user_fields.on_response(response.clone());
+            let response = with_fields.clone().unwrap_or(response);
+            on_response(&self.rules.lock(), response).or(with_fields)
+        });
         match ruled {
             Some(response) => Message::new(&response, message.id(), message.response_to()),
             None => message,
