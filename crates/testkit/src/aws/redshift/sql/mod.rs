@@ -234,8 +234,18 @@ fn create(all: &[Token], cursor: &mut Cursor<'_>) -> Result<Translated, String> 
     }
     Ok(Translated {
         alone: cursor.sees("database"),
-        ..plain(all)
+        ..plain(without_late_binding(all))
     })
+}
+
+/// A late-binding view is an ordinary one here.
+fn without_late_binding(all: &[Token]) -> &[Token] {
+    let words = ["with", "no", "schema", "binding"];
+    let is = |(token, word): (&Token, &&str)| matches!(token, Token::Word(found) if found.eq_ignore_ascii_case(word));
+    match all.len().checked_sub(words.len()) {
+        Some(start) if all[start..].iter().zip(&words).all(is) => &all[..start],
+        _ => all,
+    }
 }
 
 fn alter(all: &[Token], cursor: &mut Cursor<'_>) -> Result<Translated, String> {
