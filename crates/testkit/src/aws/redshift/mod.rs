@@ -189,7 +189,7 @@ impl Redshift {
     /// Runs statements in Redshift's SQL as the superuser in one session, without the API and its
     /// history.
     pub async fn dba(&self, database: &str, statements: &[&str]) {
-        let done = self.run_as_root(database, statements).await;
+        let done = self.run_as(database, None, statements).await;
         done.unwrap_or_else(|error| panic!("{error}"));
     }
 

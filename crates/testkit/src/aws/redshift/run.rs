@@ -226,19 +226,31 @@ impl Redshift {
         self.statement_log().tasks.remove(id);
     }
 
-    /// Runs statements in one session as the superuser without the API, up to the first failure.
-    pub(super) async fn run_as_root(&self, database: &str, sqls: &[&str]) -> Result<(), String> {
-        let mut root = self.take(database).await.unwrap();
-        let user = self.server().superuser().username.clone();
+    /// Runs statements in Redshift's SQL in one session as a user, or as the superuser, without the
+    /// API, up to the first failure.
+    ///
+    /// # Errors
+    /// The statement and the server's message.
+    pub async fn run_as(
+        &self,
+        database: &str,
+        user: Option<&str>,
+        statements: &[&str],
+    ) -> Result<(), String> {
+        let mut connection = self.take(database).await.unwrap();
+        let superuser = &self.server().superuser().username;
+        let user = user.unwrap_or(superuser);
+        let become_user = format!("SET SESSION AUTHORIZATION {}", literal(user));
+        execute(&mut connection, &become_user).await.unwrap();
         let mut outcome = Ok(());
-        for sql in sqls {
-            let done = execute_statement(&mut root, &user, sql, &[], false).await;
+        for sql in statements {
+            let done = execute_statement(&mut connection, user, sql, &[], false).await;
             outcome = done.map(drop).map_err(|error| format!("{sql}: {error}"));
             if outcome.is_err() {
                 break;
             }
         }
-        self.put_back(database, root).await;
+        self.put_back(database, connection).await;
         outcome
     }
 
