@@ -156,6 +156,7 @@ impl Engine for Redshift {
             kept: BTreeMap::new(),
             pair: None,
             server: String::new(),
+            now: String::new(),
             numbers: BTreeMap::new(),
             leases: Vec::new(),
         };
@@ -180,6 +181,8 @@ struct RedshiftAdmin {
     /// The pair of the last inspection.
     pair: Option<Pair>,
     server: String,
+    /// The server's time at the sign-in.
+    now: String,
     /// User numbers of the pair, from the last inspection.
     numbers: BTreeMap<String, i64>,
     /// In the order in which they were taken.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::NaiveDateTime;
+
 use super::catalog::account;
 use super::catalog::facts::{Facts, User};
 use super::quote::{ident, with_case_setting};
@@ -58,6 +60,42 @@ pub(super) fn findings(facts: &Facts, pair: &Pair) -> Vec<Finding> {
     all.extend(account::findings(facts));
     all.extend(uncopied(facts, pair));
     all
+}
+
+/// Why the server refuses the sign-in of the active user, as far as the admin sees it.
+pub(super) fn sign_in_causes(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    let name = pair.active_user();
+    let Some(active) = &facts.active else {
+        return vec![Finding::new(
+            Severity::Note,
+            format!("the user {name:?} does not exist"),
+            Some("make the secret's user name that of a user of this server".into()),
+        )];
+    };
+    let expired = active
+        .valid_until
+        .iter()
+        .filter(|until| is_past(until, &facts.now));
+    let causes = expired.map(|until| {
+        Finding::new(
+            Severity::Note,
+            format!("the password of {name:?} expired at {until} (VALID UNTIL)"),
+            Some(format!(
+                "ALTER USER {} VALID UNTIL 'infinity', or a later date",
+                ident(name)
+            )),
+        )
+    });
+    causes.collect()
+}
+
+/// Whether a time is before another one. Both are text like `2026-11-29 03:04:05`, in UTC.
+fn is_past(time: &str, now: &str) -> bool {
+    const FORM: &str = "%Y-%m-%d %H:%M:%S";
+    let parsed = |text: &str| NaiveDateTime::parse_from_str(text.trim().get(..19)?, FORM).ok();
+    parsed(time)
+        .zip(parsed(now))
+        .is_some_and(|(time, now)| time < now)
 }
 
 /// Findings about grants that only one user has and twinkey cannot copy.
@@ -139,4 +177,24 @@ fn refusals(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         ));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_time_before_the_servers_is_past() {
+        let now = "2026-11-29 03:04:05";
+        for (time, expected) in [
+            ("2026-11-29 03:04:04+00", true),
+            ("2026-11-29 03:04:05+00", false),
+            ("2099-01-02 03:04:05", false),
+            ("infinity", false),
+            ("ü", false),
+        ] {
+            assert_eq!(is_past(time, now), expected, "{time}");
+        }
+        assert!(!is_past("2020-01-01 00:00:00", ""), "unknown");
+    }
 }

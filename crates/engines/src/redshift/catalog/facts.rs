@@ -15,6 +15,8 @@ pub(in crate::redshift) struct Facts {
     /// The admin's user name on the server.
     pub master: String,
     pub admin: AdminRights,
+    /// The server's time at the admin's sign-in, as text like `2026-11-29 03:04:05`.
+    pub now: String,
     /// What the server refused to show, as text with the reason.
     pub unanswered: Vec<String>,
     pub active: Option<User>,

@@ -25,12 +25,13 @@ const NO_TEMPORARY_SCHEMA: &str = "substring(namespace_name, 1, 8) <> 'pg_temp_'
 /// The separator of a user's settings; no setting contains it.
 pub(in crate::redshift) const SEPARATOR: char = '\u{1f}';
 
-/// The admin's user, its access to system tables, and its roles.
-pub(in crate::redshift) fn admin_queries() -> [BatchStatement; 3] {
+/// The admin's user, its access to system tables, its roles, and the server's time.
+pub(in crate::redshift) fn admin_queries() -> [BatchStatement; 4] {
     [
         "SELECT usename, usesuper, version() FROM pg_user WHERE usename = current_user",
         "SELECT syslog_access FROM svv_user_info WHERE user_name = current_user",
         "SELECT role_name, admin_option FROM svv_user_grants WHERE user_name = current_user",
+        "SELECT getdate()",
     ]
     .map(BatchStatement::plain)
 }

@@ -51,6 +51,9 @@ pub(super) async fn identify_admin(admin: &mut RedshiftAdmin) -> Result<(), Engi
     }
     (admin.user, admin.rights) = (user, rights);
     admin.server = server_name(&version);
+    if let Some(row) = results[3].first() {
+        admin.now = row.text(0)?;
+    }
     Ok(())
 }
 
@@ -100,6 +103,7 @@ pub(super) async fn facts(
         database: admin.address.database.clone(),
         master: admin.user.clone(),
         admin: admin.rights.clone(),
+        now: admin.now.clone(),
         ..Facts::default()
     };
     let own = results_in(admin, &admin.address.database, pair).await?;

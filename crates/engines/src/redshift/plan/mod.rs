@@ -21,7 +21,7 @@ use twinkey_core::secret::pair::Pair;
 pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
     Inspection {
         session_role: None,
-        obstacles: Vec::new(),
+        obstacles: preflight::sign_in_causes(facts, pair),
         standby_obstacles: Vec::new(),
         server: facts.server.clone(),
         standby_exists: facts.standby.is_some(),
