@@ -13,6 +13,7 @@ mod driver;
 mod hint;
 mod mariadb;
 mod postgres;
+mod redshift;
 mod row;
 
 use secrecy::SecretString;
