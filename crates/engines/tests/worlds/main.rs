@@ -10,8 +10,14 @@
 //! - A property holds because a statement of the world failed: each kind of statement must succeed in
 //!   some world, and the last line of a test has the numbers.
 
-#![cfg(all(feature = "mysql", feature = "postgres"))]
+#![cfg(all(
+    feature = "documentdb",
+    feature = "mysql",
+    feature = "postgres"
+))]
 
+mod documentdb;
 mod mysql;
 mod postgres;
 mod seeds;
+mod tally;
