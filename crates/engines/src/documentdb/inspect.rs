@@ -2,7 +2,8 @@
 //!
 //! # Failure modes
 //! - A user with the pair's name in another database is taken for the pair's. A pair is defined in
-//!   the database of its active user, `admin` or the secret's own; a duplicate is reported.
+//!   the database of its active user, `admin` or the secret's own; a duplicate is reported. If both
+//!   have such a user, the pair's is the one that AWSCURRENT signs in as.
 //! - A version does not support `showAuthenticationRestrictions`. The query is repeated without it.
 //! - The master may not read users. The result is a missing privilege, not an error.
 
@@ -13,16 +14,19 @@ use serde_json::Value as Json;
 
 use super::connect::{ADMIN, Connection, auth_databases};
 use super::facts::{Facts, MasterFacts, Unsupported, User, Users};
+use super::relay::Upstream;
 use super::server_info::{documents, roles};
 use super::sessions;
-use crate::{EngineError, InspectRequest};
+use crate::{Credentials, EngineError, InspectRequest};
+use twinkey_core::secret::Sensitive;
 
-/// Reads the facts of the pair; `own` is the rotation's database.
+/// Reads the facts of the pair; `own` is the rotation's database. `upstream` is the connection's.
 ///
 /// # Errors
 /// The connection's.
 pub(super) async fn facts(
     connection: &Connection,
+    upstream: &Upstream,
     version: &str,
     master: &MasterFacts,
     own: Option<&str>,
@@ -55,7 +59,17 @@ pub(super) async fn facts(
             }
         }
     }
-    let defined = found.iter().position(|(_, users)| users.active.is_some());
+    let with_active = found.iter().filter(|(_, users)| users.active.is_some());
+    let used = match request.current {
+        Some(password) if with_active.count() > 1 => {
+            sign_in_database(upstream, pair.active_user(), password, own).await?
+        }
+        _ => None,
+    };
+    let is_used = |database: &str| used.as_deref().is_none_or(|used| used == database);
+    let defined = found
+        .iter()
+        .position(|(database, users)| users.active.is_some() && is_used(database));
     // A master that cannot read one of two databases may still manage users in the other.
     let at = match (defined, unreadable) {
         (None, Some(unreadable)) => {
@@ -74,6 +88,27 @@ pub(super) async fn facts(
         .flatten()
         .collect();
     Ok(facts)
+}
+
+/// The database in which the user signs in with this password; `None` if it does in neither.
+async fn sign_in_database(
+    upstream: &Upstream,
+    user: &str,
+    password: &Sensitive,
+    own: Option<&str>,
+) -> Result<Option<String>, EngineError> {
+    let credentials = Credentials {
+        username: user.to_owned(),
+        password: password.clone(),
+    };
+    match Connection::open(upstream, &credentials, own).await {
+        Ok((connection, database)) => {
+            connection.close().await;
+            Ok(Some(database))
+        }
+        Err(EngineError::SignIn { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads a user. Outer `None`: the master may not read it. Inner `None`: it does not exist.

@@ -116,12 +116,12 @@ impl Engine for Documentdb {
         target: &Target,
         master: &Credentials,
     ) -> Result<Box<dyn Admin>, EngineError> {
-        let upstream = connect::upstream(target)?;
+        let mut upstream = connect::upstream(target)?;
         let own = target.dbname.as_deref();
         let (mut connection, mut auth_database) = open_in_time(&upstream, master, own).await?;
         let mut hello = server_info::hello(&connection).await?;
         if let Some(primary) = hello.primary.as_ref().filter(|_| !hello.writable) {
-            let upstream = trusted_primary(&upstream, primary)?;
+            upstream = trusted_primary(&upstream, primary)?;
             connection.close().await;
             (connection, auth_database) = open_in_time(&upstream, master, own).await?;
             hello = server_info::hello(&connection).await?;
@@ -135,12 +135,14 @@ impl Engine for Documentdb {
         }
         let user = server_info::current_user(&connection).await?;
         let version = server_info::version(&connection).await?;
+        let plain_text = upstream.connector.is_none();
         Ok(Box::new(DocumentdbAdmin {
             connection: Arc::new(connection),
             version,
             server_identity: hello.identity,
             own: target.dbname.clone(),
             reader: (self.options.reader.as_ref()).map(|reader| at(&upstream, reader)),
+            upstream,
             credentials: master.clone(),
             master: facts::MasterFacts {
                 user: user.name,
@@ -148,7 +150,7 @@ impl Engine for Documentdb {
                 privileges: user.privileges,
                 has_user_admin: None,
                 lock_denied: false,
-                plain_text: upstream.connector.is_none(),
+                plain_text,
             },
             lock: None,
         }))
@@ -229,6 +231,8 @@ async fn check_sign_in(
 /// The master's connection during a run.
 struct DocumentdbAdmin {
     connection: Arc<Connection>,
+    /// The server of the connection.
+    upstream: Upstream,
     version: String,
     server_identity: Option<String>,
     /// The rotation's own database.
@@ -275,6 +279,7 @@ impl Admin for DocumentdbAdmin {
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError> {
         let mut facts = inspect::facts(
             &self.connection,
+            &self.upstream,
             &self.version,
             &self.master,
             self.own.as_deref(),

@@ -65,8 +65,8 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, users: &Users) -> Vec<Finding
                 duplicate.name, duplicate.auth_database, facts.auth_database
             ),
             Some(format!(
-                "drop the unused one: db.getSiblingDB({:?}).dropUser({:?})",
-                duplicate.auth_database, duplicate.name
+                "if no client has authSource={}, drop it: db.getSiblingDB({:?}).dropUser({:?})",
+                duplicate.auth_database, duplicate.auth_database, duplicate.name
             )),
         ));
     }

@@ -100,15 +100,22 @@ async fn users_in_the_secrets_own_database_are_rotated_there(server: &Server) {
 async fn a_duplicate_user_in_the_other_database_is_refused(server: &Server) {
     let mut case = in_own_database(server, "double").await;
     case.rotate().await;
-    let other = Credentials {
-        username: "double".into(),
-        password: new_password(),
-    };
-    server.make_user("admin", &other).await;
-    let inspection = case.inspect().await;
-    let refused = refusal(&inspection).unwrap();
-    assert!(refused.what.contains("authSource"), "{refused:?}");
-    server.run("admin", doc! { "dropUser": "double" }).await;
+    // The standby and the active user.
+    for name in ["double", "double_clone"] {
+        let other = Credentials {
+            username: name.into(),
+            password: new_password(),
+        };
+        server.make_user("admin", &other).await;
+        let inspection = case.inspect().await;
+        let refused = refusal(&inspection).unwrap();
+        assert!(refused.what.contains("authSource"), "{refused:?}");
+        // AWSCURRENT signs in as the other one.
+        let drop = format!("db.getSiblingDB(\"admin\").dropUser(\"{name}\")");
+        let fix = refused.fix.as_deref().unwrap();
+        assert!(fix.ends_with(&drop), "{fix}");
+        server.run("admin", doc! { "dropUser": name }).await;
+    }
     case.rotate().await;
 }
 
