@@ -13,11 +13,13 @@
 #![cfg(all(
     feature = "documentdb",
     feature = "mysql",
-    feature = "postgres"
+    feature = "postgres",
+    feature = "redshift"
 ))]
 
 mod documentdb;
 mod mysql;
 mod postgres;
+mod redshift;
 mod seeds;
 mod tally;
