@@ -134,6 +134,27 @@ pub struct SignedIn {
     /// Identity that the server and its replicas share, and no other server has. `None` where the
     /// server has none, or [`SignInChecks::identity`] is false.
     pub server_identity: Option<String>,
+    /// How the server stores the user's password, as its request shows. `None` where the request
+    /// shows nothing.
+    pub stored_form: Option<StoredForm>,
+}
+
+/// Form in which a server stores a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredForm {
+    Md5,
+    ScramSha256,
+}
+
+/// The changes for a form of the active user's password that [`Inspection::set_password`] does not
+/// assume. Only engines whose master may be unable to read that form have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherForm {
+    pub form: StoredForm,
+    pub set_password: Vec<Change>,
+    /// The finding about this form, and the one about the assumed form.
+    pub finding: Option<Finding>,
+    pub replaces: Option<Finding>,
 }
 
 /// Comparison of the standby with the active user, and the changes that make them equal.
@@ -155,6 +176,8 @@ pub struct Inspection {
     pub differences: Vec<Change>,
     /// Sets the pending password and, where the standby could not sign in, lets it. Always last.
     pub set_password: Vec<Change>,
+    /// `None`: the master reads how the active user's password is stored, or the engine has one form.
+    pub other_form: Option<OtherForm>,
     /// Disables the standby's sign-in until it gets a password again. Privileges and sessions stay.
     /// Empty where there is no standby, or it cannot sign in already.
     pub retire: Vec<Change>,
@@ -174,6 +197,20 @@ pub struct Inspection {
     pub standby_obstacles: Vec<Finding>,
     /// Privileges that the master lacks for the changes, each with the statement that grants it.
     pub missing: Vec<Finding>,
+}
+
+impl Inspection {
+    /// Sets the pending password in the form of the active user's, as its sign-in showed it. Without
+    /// an alternative, or if the sign-in showed nothing, the inspection stays as it is.
+    pub fn use_form_of(&mut self, active: Option<StoredForm>) {
+        let Some(other) = self.other_form.take_if(|other| Some(other.form) == active) else {
+            return;
+        };
+        self.set_password = other.set_password;
+        self.findings
+            .retain(|one| Some(one) != other.replaces.as_ref());
+        self.findings.extend(other.finding);
+    }
 }
 
 /// Whether any client can sign in as the standby, whatever its password.

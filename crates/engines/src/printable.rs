@@ -13,8 +13,8 @@ use twinkey_core::printable::{MESSAGE, NAME, escaped, printable};
 
 use crate::{
     Admin, Change, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection,
-    LockHolder, MasterRequirement, PairLock, RenderedChange, Session, SignInChecks, SignedIn,
-    Target,
+    LockHolder, MasterRequirement, OtherForm, PairLock, RenderedChange, Session, SignInChecks,
+    SignedIn, Target,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -89,6 +89,12 @@ impl Admin for PrintableAdmin {
             server: printable(&inspection.server, NAME),
             differences: changes(inspection.differences),
             set_password: changes(inspection.set_password),
+            other_form: inspection.other_form.map(|other| OtherForm {
+                form: other.form,
+                set_password: changes(other.set_password),
+                finding: other.finding.map(finding),
+                replaces: other.replaces.map(finding),
+            }),
             retire: changes(inspection.retire),
             findings: findings(inspection.findings),
             missing: findings(inspection.missing),
@@ -215,12 +221,15 @@ fn changes(changes: Vec<Change>) -> Vec<Change> {
 }
 
 fn findings(findings: Vec<Finding>) -> Vec<Finding> {
-    let finding = |finding: Finding| Finding {
+    findings.into_iter().map(finding).collect()
+}
+
+fn finding(finding: Finding) -> Finding {
+    Finding {
         what: escaped(&finding.what).into_owned(),
         fix: finding.fix.map(|fix| escaped(&fix).into_owned()),
         ..finding
-    };
-    findings.into_iter().map(finding).collect()
+    }
 }
 
 fn session(session: Session) -> Session {

@@ -206,7 +206,9 @@ async fn inspect(
         thorough: false,
     };
     let inspected = session.admin.inspect(&request).await;
-    Ok(Some(inspected.map_err(CredentialRole::Master.error())?))
+    let mut inspection = inspected.map_err(CredentialRole::Master.error())?;
+    inspection.use_form_of(observation.stored_form);
+    Ok(Some(inspection))
 }
 
 fn require_privileges(pair: &Pair, inspection: Option<&Inspection>) -> Result<(), RotationError> {

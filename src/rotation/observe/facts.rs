@@ -19,13 +19,16 @@ pub(super) async fn describe(
         .map_err(|source| request.store_error(source))
 }
 
-/// Records whether the active user signed in. Returns the identity of the server it reached.
+/// Records whether the active user signed in, and how its password is stored. Returns the identity of the server it reached.
 pub(super) fn set_current(
     observation: &mut Observation,
     result: Result<SignedIn, EngineError>,
 ) -> Result<Option<String>, RotationError> {
     match result {
-        Ok(signed_in) => Ok(signed_in.server_identity),
+        Ok(signed_in) => {
+            observation.stored_form = signed_in.stored_form;
+            Ok(signed_in.server_identity)
+        }
         Err(refused @ EngineError::SignIn { .. }) => {
             observation.observed.guards.current_refused = true;
             observation.current_error = Some(refused);
@@ -60,7 +63,8 @@ pub(super) fn set_pair_state(
     observation: &mut Observation,
     state: PairState,
 ) {
-    let inspection = state.inspection;
+    let mut inspection = state.inspection;
+    inspection.use_form_of(observation.stored_form);
     if let Some(sessions) = state.sessions {
         observation.sessions = sessions;
     }

@@ -16,7 +16,7 @@ use crate::rotation::observe::ownership::{KnownPair, Ownership, Takeover};
 use crate::rotation::observe::resolve::ResolvedSecret;
 use crate::schedule::Window;
 use twinkey_core::secret::document::Document;
-use twinkey_engines::{Change, EngineError, Inspection, LockHolder, Session, SignedIn};
+use twinkey_engines::{Change, EngineError, Inspection, LockHolder, Session, SignedIn, StoredForm};
 use twinkey_stores::{Description, StoreError, VersionId};
 
 /// Parameters of an observation or a run.
@@ -73,6 +73,8 @@ pub(crate) struct Observation {
     pub lock_holders: Vec<LockHolder>,
     pub sessions: Option<Vec<Session>>,
     pub current_error: Option<EngineError>,
+    /// How the server stores the active user's password, if its sign-in showed it.
+    pub stored_form: Option<StoredForm>,
     pub master_error: Option<EngineError>,
     pub pending_error: Option<EngineError>,
     /// The sign-in that followed the change of the password; the step `test` consumes it.
@@ -114,6 +116,7 @@ impl Observation {
             lock_holders: Vec::new(),
             sessions: None,
             current_error: None,
+            stored_form: None,
             master_error: None,
             pending_error: None,
             proof: None,

@@ -42,8 +42,12 @@ pub(crate) async fn prove(
         resolved.sign_in_at(&trusted, who, at_master),
         resolved.sign_in(who, checks),
     );
-    trusted?;
-    own
+    // The form decides how the next password is stored: no host of an edited secret may choose it.
+    let stored_form = trusted?.stored_form;
+    Ok(SignedIn {
+        stored_form,
+        ..own?
+    })
 }
 
 /// The users of a pair may require TLS that the master does not use, and the other way round.

@@ -6,4 +6,5 @@ mod other_tools;
 mod ownership;
 mod renamed;
 mod retire;
+mod stored_form;
 mod three_in_a_row;

@@ -225,6 +225,7 @@ async fn check_sign_in(
     Ok(SignedIn {
         user: user.name,
         server_identity,
+        stored_form: None,
     })
 }
 

@@ -153,6 +153,7 @@ async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<Sign
     Ok(SignedIn {
         user: user_part(&user).to_owned(),
         server_identity,
+        stored_form: None,
     })
 }
 

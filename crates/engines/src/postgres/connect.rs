@@ -21,7 +21,7 @@ use super::remedies;
 use super::session;
 use super::signin::{LIMIT_EXCEEDED, Login, SignIn};
 use crate::tls::connector::connector;
-use crate::{Credentials, EngineError, Target, TlsMode, proxy, rds_host, timeouts};
+use crate::{Credentials, EngineError, StoredForm, Target, TlsMode, proxy, rds_host, timeouts};
 
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
@@ -100,8 +100,16 @@ impl Connector {
         }
     }
 
-    /// Signs in. A master's session then has no setting of the database or of its role.
+    /// As [`Connector::connect_with_form`].
     pub(crate) async fn connect(&self) -> Result<PgConnection, EngineError> {
+        Ok(self.connect_with_form().await?.0)
+    }
+
+    /// Signs in, and returns how the server stores the password, if its request shows it. A master's
+    /// session then has no setting of the database or of its role.
+    pub(super) async fn connect_with_form(
+        &self,
+    ) -> Result<(PgConnection, Option<StoredForm>), EngineError> {
         let opened = match self.open(&self.options).await {
             // The limit of the database ended the sign-in. Only this server has the setting.
             Err(Failed::Driver(error)) if self.login.master && is_transaction_timeout(&error) => {
@@ -116,32 +124,35 @@ impl Connector {
         })
     }
 
-    async fn open(&self, options: &PgConnectOptions) -> Result<PgConnection, Failed> {
+    async fn open(
+        &self,
+        options: &PgConnectOptions,
+    ) -> Result<(PgConnection, Option<StoredForm>), Failed> {
         let sign_in = tokio::time::timeout(CONNECT_LIMIT, self.sign_in(options));
         let Ok(signed_in) = sign_in.await else {
             let limit = CONNECT_LIMIT.as_secs();
             let reason = format!("no answer within {limit} seconds");
             return Err(Failed::Engine(self.unreachable(reason)));
         };
-        let mut connection = signed_in?;
+        let (mut connection, form) = signed_in?;
         if self.login.master {
             timeouts::statement(session::prepare(&mut connection))
                 .await
                 .map_err(Failed::Driver)?;
         }
-        Ok(connection)
+        Ok((connection, form))
     }
 
-    async fn sign_in(&self, options: &PgConnectOptions) -> Result<PgConnection, Failed> {
+    async fn sign_in(
+        &self,
+        options: &PgConnectOptions,
+    ) -> Result<(PgConnection, Option<StoredForm>), Failed> {
         let sign_in = SignIn::start(self.login.clone())
             .await
             .map_err(Failed::Engine)?;
         let options = options.clone().socket(&sign_in.folder);
         match PgConnection::connect_with(&options).await {
-            Ok(connection) => {
-                sign_in.finish();
-                Ok(connection)
-            }
+            Ok(connection) => Ok((connection, sign_in.finish())),
             Err(error) => Err(sign_in
                 .failure()
                 .map_or(Failed::Driver(error), Failed::Engine)),

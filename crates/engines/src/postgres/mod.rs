@@ -62,7 +62,7 @@ impl Engine for Postgres {
     ) -> Result<SignedIn, EngineError> {
         let connector = Connector::new(target, credentials)?;
         let signing_in = async {
-            let mut connection = connector.connect().await?;
+            let (mut connection, stored_form) = connector.connect_with_form().await?;
             let user = session_user(&mut connection, &connector, checks.role).await?;
             let server_identity = if checks.identity {
                 identity(&mut connection, &connector).await?
@@ -82,6 +82,7 @@ impl Engine for Postgres {
             Ok(SignedIn {
                 user,
                 server_identity,
+                stored_form,
             })
         };
         timeouts::sign_in(&connector.host, connector.port, signing_in).await

@@ -135,6 +135,7 @@ impl Engine for Redshift {
         Ok(SignedIn {
             user,
             server_identity: self.identity(&address),
+            stored_form: None,
         })
     }
 

@@ -79,6 +79,8 @@ pub struct Setup {
     pub config: String,
     /// Additional settings of the server, `name=value`.
     pub settings: Vec<String>,
+    /// Lines of PostgreSQL's `pg_hba.conf` before the one that allows passwords.
+    pub hba: Vec<String>,
     /// Certificate chain and key of the server.
     pub tls: Option<(String, String)>,
 }
@@ -91,6 +93,7 @@ impl Default for Setup {
             rotation: String::new(),
             config: String::new(),
             settings: Vec::new(),
+            hba: Vec::new(),
             tls: None,
         }
     }

@@ -19,6 +19,7 @@ impl Database for LocalPostgres {
         let mut options = Options::new(Self::find(setup.version).unwrap());
         options.settings = vec!["log_statement=all".into(), "fsync=off".into()];
         options.settings.extend(setup.settings.iter().cloned());
+        options.hba.clone_from(&setup.hba);
         options.tls.clone_from(&setup.tls);
         Self::start(&options).unwrap()
     }

@@ -32,6 +32,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         session_role: None,
         obstacles: preflight::sign_in_causes(facts, pair, &users),
         standby_obstacles: Vec::new(),
+        other_form: None,
         server: format!("MongoDB-compatible {}", facts.version),
         // If users are unreadable, the run is refused anyway.
         standby_exists: facts.users.is_none() || users.standby.is_some(),

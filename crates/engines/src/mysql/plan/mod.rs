@@ -88,6 +88,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> Insp
         findings: preflight::findings(facts, pair, passwords),
         obstacles: Vec::new(),
         standby_obstacles: Vec::new(),
+        other_form: None,
     }
 }
 

@@ -19,6 +19,7 @@
 //!   before the transaction in the rotation's own database begins.
 
 pub(super) mod attributes;
+mod password;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,16 +28,14 @@ use super::inspect::{Facts, Role};
 use super::quote::ident;
 use super::signin_causes::causes;
 use super::{ownership, preflight};
-use crate::{
-    Change, ChangeKind, Finding, Inspection, PasswordForm, PostgresOptions, Severity,
-    StandbyAccess, Statement,
-};
+use crate::{Change, ChangeKind, Finding, Inspection, PostgresOptions, Severity, StandbyAccess};
 use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// The changes that make the standby equal, and the findings.
 pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Inspection {
     let standby = pair.active.other();
     let mut findings = preflight::findings(facts, pair, options);
+    findings.extend(password::finding(facts, facts.active_is_md5));
     let mut differences = ownership::in_other_databases(facts, pair);
     if facts.role(standby).is_none() && standby == PairMember::Clone {
         differences.push(Change::plain(
@@ -69,7 +68,8 @@ pub(super) fn plan(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Ins
         standby_access: access(facts.role(standby)),
         cloned_by_aws: options.set_role && cloned_by_aws(facts, pair),
         differences,
-        set_password: vec![set_password(facts, pair)],
+        set_password: password::assumed(facts, pair),
+        other_form: password::other(facts, pair),
         retire: retire(facts, pair),
         session_role: Some(settings::session_role(facts, pair, options)),
         // A role has one password, which the sign-in tests.
@@ -108,34 +108,6 @@ fn retire(facts: &Facts, pair: &Pair) -> Vec<Change> {
         )
     });
     locked.into_iter().collect()
-}
-
-fn set_password(facts: &Facts, pair: &Pair) -> Change {
-    let username = pair.standby_user();
-    let md5 = facts
-        .active_is_md5
-        .unwrap_or(facts.password_encryption == "md5");
-    let (form, why) = if md5 {
-        let username = username.to_owned();
-        (
-            PasswordForm::PostgresMd5 { username },
-            "as an md5 hash like the active user's: its clients may not support SCRAM",
-        )
-    } else {
-        (PasswordForm::ScramSha256, "as a SCRAM verifier")
-    };
-    Change {
-        kind: ChangeKind::Password,
-        database: None,
-        statement: Statement::with_password(
-            format!("ALTER ROLE {} LOGIN PASSWORD '", ident(username)),
-            form,
-            "'",
-        ),
-        why: format!(
-            "the pending password, {why}; set last, so that only a complete standby signs in"
-        ),
-    }
 }
 
 fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {

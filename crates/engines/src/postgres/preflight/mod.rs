@@ -39,18 +39,6 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, options: &PostgresOptions) ->
     }
     pair_mismatches(facts, pair, options, &mut all);
     all.extend(connect(facts, pair));
-    let stored_md5 = facts.active_is_md5 == Some(true);
-    if stored_md5 || facts.password_encryption == "md5" {
-        all.push(Finding::new(
-            Severity::Warning,
-            if stored_md5 {
-                "the active user's password is stored as md5; the standby's will be too".into()
-            } else {
-                "password_encryption is md5 on this server; passwords are stored as md5".into()
-            },
-            Some("when all clients support SCRAM, set password_encryption to scram-sha-256 and set the active user's password again".into()),
-        ));
-    }
     if !facts.sees_sessions {
         all.push(Finding::new(
             Severity::Note,

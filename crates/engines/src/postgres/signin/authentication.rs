@@ -11,8 +11,8 @@ use twinkey_core::secret::verifier::{ScramKeys, md5_answer};
 use super::Login;
 use super::wire::{AUTHENTICATION, ERROR, Failure, Message, NEGOTIATE_VERSION, NOTICE};
 use super::wire::{answer, read, send};
-use crate::TlsMode;
 use crate::stream::Stream;
+use crate::{StoredForm, TlsMode};
 
 /// The maximum of rounds. PostgreSQL's default is 4,096.
 const MOST_ROUNDS: u32 = 1_000_000;
@@ -29,7 +29,9 @@ const SASL_FINAL: u32 = 12;
 
 /// The server's decision.
 pub(super) enum Outcome {
-    SignedIn,
+    /// How the server stores the password. A server requests md5 of an md5 hash only, and SCRAM of a
+    /// SCRAM verifier only (PostgreSQL manual, "Password Authentication").
+    SignedIn(Option<StoredForm>),
     /// The error message of the server.
     Refused(Vec<u8>),
 }
@@ -53,12 +55,13 @@ pub(super) async fn authenticate(
         Received::Request(message) => message,
         Received::Refused(error) => return Ok(Outcome::Refused(error)),
     };
-    match first.request()? {
-        (OK, _) => return Ok(Outcome::SignedIn),
+    let form = match first.request()? {
+        (OK, _) => return Ok(Outcome::SignedIn(None)),
         (CLEAR_TEXT, _) => {
             login.permits_clear_text()?;
             let password = login.password.expose_secret().as_bytes();
             exchange.send(&terminated(password)).await?;
+            None
         }
         (MD5, salt) => {
             login.permits_md5()?;
@@ -69,17 +72,19 @@ pub(super) async fn authenticate(
             exchange
                 .send(&terminated(digest.expose_secret().as_bytes()))
                 .await?;
+            Some(StoredForm::Md5)
         }
         (SASL, mechanisms) => {
             if let Some(error) = scram(&mut exchange, login, mechanisms).await? {
                 return Ok(Outcome::Refused(error));
             }
+            Some(StoredForm::ScramSha256)
         }
         (number, _) => return Err(unsupported(number)),
-    }
+    };
     match exchange.receive().await? {
         Received::Refused(error) => Ok(Outcome::Refused(error)),
-        Received::Request(message) if message.request()?.0 == OK => Ok(Outcome::SignedIn),
+        Received::Request(message) if message.request()?.0 == OK => Ok(Outcome::SignedIn(form)),
         Received::Request(_) => Err(Failure::Protocol(
             "the server requested the password a second time".into(),
         )),

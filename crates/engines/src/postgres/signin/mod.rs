@@ -33,7 +33,7 @@ use twinkey_core::secret::Sensitive;
 use self::authentication::Outcome;
 pub(super) use self::relay::LIMIT_EXCEEDED;
 use crate::stream::Stream;
-use crate::{EngineError, TlsMode, local_socket};
+use crate::{EngineError, StoredForm, TlsMode, local_socket};
 
 /// The server and the credentials of a sign-in.
 #[derive(Clone)]
@@ -53,8 +53,16 @@ pub(super) struct Login {
 pub(super) struct SignIn {
     /// The folder for the driver, which adds the file name of PostgreSQL: a NUL and a name.
     pub folder: PathBuf,
-    failure: Arc<Mutex<Option<EngineError>>>,
+    result: Arc<Mutex<SignInResult>>,
     task: Option<AbortHandle>,
+}
+
+/// What the task reports to its [`SignIn`].
+#[derive(Default)]
+struct SignInResult {
+    /// Set before the driver's connection is complete.
+    form: Option<StoredForm>,
+    failure: Option<EngineError>,
 }
 
 impl SignIn {
@@ -66,23 +74,25 @@ impl SignIn {
         let server = transport::connect(&login).await?;
         let name = local_socket::unique_name();
         let listener = local_socket::listen(&format!("{name}/.s.PGSQL.{}", login.port))?;
-        let failure = Arc::default();
-        let task = tokio::spawn(serve(listener, server, login, Arc::clone(&failure)));
+        let result = Arc::default();
+        let task = tokio::spawn(serve(listener, server, login, Arc::clone(&result)));
         Ok(Self {
             folder: PathBuf::from(format!("\0{name}")),
-            failure,
+            result,
             task: Some(task.abort_handle()),
         })
     }
 
-    /// Leaves the relay to the driver's connection, which ends it.
-    pub(super) fn finish(mut self) {
+    /// Leaves the relay to the driver's connection, which ends it. Returns how the server stores the
+    /// password, if its request showed it.
+    pub(super) fn finish(mut self) -> Option<StoredForm> {
         self.task = None;
+        self.result.lock().form
     }
 
     /// The reason why the server's request was not answered.
     pub(super) fn failure(&self) -> Option<EngineError> {
-        self.failure.lock().take()
+        self.result.lock().failure.take()
     }
 }
 
@@ -98,7 +108,7 @@ async fn serve(
     listener: UnixListener,
     mut server: Box<dyn Stream>,
     login: Login,
-    failure: Arc<Mutex<Option<EngineError>>>,
+    result: Arc<Mutex<SignInResult>>,
 ) {
     let Some(mut client) = local_socket::accept_own(listener).await else {
         return;
@@ -109,13 +119,14 @@ async fn serve(
         authentication::authenticate(&mut server, &login).await
     };
     match begun.await {
-        Ok(Outcome::SignedIn) => {
+        Ok(Outcome::SignedIn(form)) => {
+            result.lock().form = form;
             if client.write_all(&wire::AUTHENTICATION_OK).await.is_ok() {
                 relay::relay(client, server).await;
             }
         }
         // The driver reads the server's refusal. If it is gone, nothing is left to do.
         Ok(Outcome::Refused(error)) => drop(client.write_all(&error).await),
-        Err(error) => *failure.lock() = Some(error.explain(&login)),
+        Err(error) => result.lock().failure = Some(error.explain(&login)),
     }
 }

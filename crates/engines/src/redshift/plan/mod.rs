@@ -23,6 +23,7 @@ pub(super) fn plan(facts: &Facts, pair: &Pair) -> Inspection {
         session_role: None,
         obstacles: preflight::sign_in_causes(facts, pair),
         standby_obstacles: Vec::new(),
+        other_form: None,
         server: facts.server.clone(),
         standby_exists: facts.standby.is_some(),
         readable: true,

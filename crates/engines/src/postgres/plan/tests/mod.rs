@@ -7,6 +7,7 @@ use super::*;
 use crate::postgres::inspect::{
     Database, Grant, Membership, Obstacle, OwnGrant, Owned, Role, RoleChoice, RoleRights, Settings,
 };
+use crate::{PasswordForm, StoredForm};
 use twinkey_core::code::Code;
 
 fn user(name: &str) -> Role {
@@ -273,6 +274,36 @@ fn md5_is_used_only_where_the_active_user_has_it() {
     assert!(is_md5(&facts), "unreadable: password_encryption decides");
     facts.active_is_md5 = Some(false);
     assert!(!is_md5(&facts));
+}
+
+#[test]
+fn a_sign_in_shows_the_form_that_the_master_cannot_read() {
+    let warns = |inspection: &Inspection| {
+        let mut findings = inspection.findings.iter();
+        findings.any(|one| one.what.contains("as md5"))
+    };
+    for of_server in ["md5", "scram-sha-256"] {
+        let mut facts = facts();
+        facts.password_encryption = of_server.into();
+        for (request, is_md5) in [
+            (None, of_server == "md5"),
+            (Some(StoredForm::Md5), true),
+            (Some(StoredForm::ScramSha256), false),
+        ] {
+            let mut inspection = planned(&facts, "app");
+            inspection.use_form_of(request);
+            let form = inspection.set_password[0].statement.password_form();
+            let found = matches!(form, Some(PasswordForm::PostgresMd5 { .. }));
+            assert_eq!(found, is_md5, "{of_server} {request:?}");
+            assert_eq!(warns(&inspection), is_md5, "{of_server} {request:?}");
+        }
+        facts.active_is_md5 = Some(true);
+        let mut inspection = planned(&facts, "app");
+        inspection.use_form_of(Some(StoredForm::ScramSha256));
+        let form = inspection.set_password[0].statement.password_form();
+        let is_md5 = matches!(form, Some(PasswordForm::PostgresMd5 { .. }));
+        assert!(is_md5, "what the master reads is the fact");
+    }
 }
 
 #[test]
