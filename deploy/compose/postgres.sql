@@ -2,5 +2,5 @@
 CREATE ROLE shop LOGIN PASSWORD 'shop-change-me';
 CREATE DATABASE shop OWNER shop;
 CREATE ROLE shop_admin LOGIN CREATEROLE PASSWORD 'admin-change-me';
-GRANT shop TO shop_admin WITH ADMIN OPTION;
+GRANT shop TO shop_admin WITH ADMIN OPTION, INHERIT FALSE, SET FALSE;
 GRANT pg_read_all_stats TO shop_admin;

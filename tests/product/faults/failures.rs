@@ -212,7 +212,7 @@ async fn a_missing_admin_option_is_reported_with_its_statement() {
         let fix = if version < 16 {
             "ALTER ROLE \"rdsmaster\" CREATEROLE"
         } else {
-            "GRANT \"app\" TO \"rdsmaster\" WITH ADMIN OPTION"
+            "GRANT \"app\" TO \"rdsmaster\" WITH ADMIN OPTION, INHERIT FALSE, SET FALSE"
         };
         assert!(message.contains(fix), "{version}: {message}");
         run(&mut root, fix).await;

@@ -1,6 +1,7 @@
 //! Statements that give a master its privileges: pure. A test creates a master with them alone.
 
 use super::quote::{check_user_name, ident};
+use super::remedies;
 use crate::EngineError;
 use crate::master::{Grant, MasterGrants, MasterRequest};
 
@@ -20,7 +21,7 @@ pub(crate) fn grants(request: &MasterRequest) -> Result<MasterGrants, EngineErro
     )];
     grants.extend(pair.into_iter().flatten().map(|user| {
         Grant::needed(
-            format!("GRANT {} TO {master} WITH ADMIN OPTION", ident(user)),
+            remedies::admin_option(user, &request.master),
             "PostgreSQL 16 and later: it may alter and grant this user, which another role created (on 15, leave it out)",
         )
     }));

@@ -32,6 +32,16 @@ pub(super) fn no_connect(user: &str, database: &str) -> String {
     )
 }
 
+/// ADMIN OPTION on a user. The master is then no member with the user's privileges, as the user's
+/// creator is not (16 and later).
+pub(super) fn admin_option(user: &str, master: &str) -> String {
+    format!(
+        "GRANT {} TO {} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE",
+        ident(user),
+        ident(master)
+    )
+}
+
 /// A database that accepts no connections (55000 at the sign-in).
 pub(super) fn closed_database(database: &str) -> String {
     format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", ident(database))

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 pub(super) use self::findings::left_alone;
 use super::inspect::{Facts, Grant, Obstacle, Owned, RoleRights};
 use super::quote::ident;
+use super::remedies;
 use crate::{Change, ChangeKind, Finding, Severity};
 use twinkey_core::secret::pair::{Pair, PairMember};
 
@@ -151,7 +152,7 @@ fn owner_rights(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         .map(|owner| {
             Finding::lacks(
                 format!("the master {master:?} has no ADMIN OPTION on {owner:?}, the role of the base user's sessions, which becomes the owner of the clone's objects"),
-                format!("GRANT {} TO {} WITH ADMIN OPTION", ident(owner), ident(master)),
+                remedies::admin_option(owner, master),
             )
         })
         .collect()

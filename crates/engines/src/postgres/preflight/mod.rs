@@ -254,7 +254,7 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
                 let user = pair.name(which);
                 all.push(Finding::lacks(
                     format!("the master {:?} has no ADMIN OPTION on {user:?}, without which it can neither grant nor alter it", master.name),
-                    format!("GRANT {} TO {name} WITH ADMIN OPTION", ident(user)),
+                    remedies::admin_option(user, &master.name),
                 ));
             }
         }

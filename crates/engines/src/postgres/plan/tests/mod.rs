@@ -325,7 +325,7 @@ fn missing_privileges_come_with_their_grants() {
         fixes,
         [
             r#"ALTER ROLE "rdsmaster" CREATEROLE"#,
-            r#"GRANT "app" TO "rdsmaster" WITH ADMIN OPTION"#,
+            r#"GRANT "app" TO "rdsmaster" WITH ADMIN OPTION, INHERIT FALSE, SET FALSE"#,
             r#"GRANT rds_password TO "rdsmaster""#,
             r#"GRANT SET ON PARAMETER "log_min_messages" TO "rdsmaster""#,
         ]
