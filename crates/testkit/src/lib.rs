@@ -16,5 +16,6 @@ pub mod postgres;
 pub mod rng;
 mod server;
 pub mod signed;
+pub mod stand_ins;
 
 pub use server::LaunchError;

@@ -15,6 +15,7 @@ use twinkey_engines::{
 };
 use twinkey_testkit::pki::Pki;
 use twinkey_testkit::postgres::{LocalPostgres, Options};
+use twinkey_testkit::stand_ins::{rds_hba, rds_roles};
 
 use super::{MASTER, quoted, run};
 use crate::passwords::new_password;
@@ -47,11 +48,7 @@ impl Rds {
         options.settings.push("wal_level=logical".into());
         // Debian's build has PAM, as that of RDS.
         let method = if version == 15 { "pam" } else { "reject" };
-        options.hba = vec![
-            format!("hostssl all +rds_iam 127.0.0.1/32 {method}"),
-            "hostssl all all 127.0.0.1/32 scram-sha-256".into(),
-            "hostnossl all all 127.0.0.1/32 reject".into(),
-        ];
+        options.hba = rds_hba(method);
         let server = Self {
             postgres: LocalPostgres::start(&options).unwrap(),
             version,
@@ -62,14 +59,7 @@ impl Rds {
             engine: Postgres::new(PostgresOptions::default()),
             pki,
         };
-        let create = format!(
-            "CREATE ROLE rds_superuser; CREATE ROLE rds_iam; CREATE ROLE rds_ad; \
-             CREATE ROLE rds_replication; CREATE ROLE rds_password; \
-             GRANT rds_replication, rds_password, pg_monitor TO rds_superuser WITH ADMIN OPTION; \
-             CREATE ROLE {MASTER} LOGIN CREATEROLE CREATEDB PASSWORD '{}' IN ROLE rds_superuser",
-            server.master.password.expose_secret()
-        );
-        server.sql(&create).await;
+        server.sql(&rds_roles(&server.master)).await;
         server
     }
 
