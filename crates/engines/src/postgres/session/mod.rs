@@ -19,7 +19,7 @@ mod tests;
 use sqlx::postgres::PgConnection;
 
 /// The start-up options, which every supported version has.
-pub(super) const SETTINGS: [(&str, &str); 24] = [
+pub(super) const SETTINGS: [(&str, &str); 25] = [
     ("role", "none"),
     ("search_path", "pg_catalog"),
     // Time limits that keep the master from blocking an application, and that end nothing early.
@@ -49,6 +49,8 @@ pub(super) const SETTINGS: [(&str, &str); 24] = [
     ("local_preload_libraries", ""),
     // Compiling a query of the catalogue takes longer than executing it.
     ("jit", "off"),
+    // Planning one too, and a run executes it twice.
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// Returns the settings of the database and of the role that are not in [`SETTINGS`] to the
