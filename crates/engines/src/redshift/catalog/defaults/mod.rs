@@ -133,6 +133,12 @@ pub(in crate::redshift) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Ve
             .and_modify(|option| *option |= row.option)
             .or_insert(row.option);
     }
+    for user in [&pair.base, &pair.clone] {
+        let (key, held) = implied(user);
+        if !rows.iter().any(|row| row.on == key.0) {
+            has.insert(key, held);
+        }
+    }
     let (between, others): (Entries, Entries) = has.into_iter().partition(|((on, to), _)| {
         is_of_pair(&on.owner, pair) && matches!(to, Grantee::User(name) if is_of_pair(name, pair))
     });
@@ -163,6 +169,18 @@ pub(in crate::redshift) fn changes(rows: &[DefaultPrivilege], pair: &Pair) -> Ve
 
 fn is_of_pair(name: &str, pair: &Pair) -> bool {
     name == pair.base || name == pair.clone
+}
+
+/// EXECUTE for PUBLIC on new functions. The server shows it from the first default privilege on
+/// functions on, which may be one of the run itself.
+fn implied(owner: &str) -> ((NewObjects, Grantee), PrivilegeSet) {
+    let on = NewObjects {
+        owner: owner.to_owned(),
+        schema: None,
+        kind: ObjectKind::Functions,
+    };
+    let held = [("EXECUTE".to_owned(), false)].into();
+    ((on, Grantee::Public), held)
 }
 
 /// The default privileges of the two users for each other.

@@ -108,3 +108,25 @@ fn entries_between_the_pair_do_not_depend_on_the_active_user() {
     assert_eq!(texts(&extra, "app"), [""; 0]);
     assert_eq!(texts(&extra, "app_clone"), [""; 0]);
 }
+
+#[test]
+fn execute_for_public_is_not_revoked_from_one_user() {
+    let functions = |grantee: Grantee| {
+        let mut row = row("app_clone", None, grantee, "EXECUTE");
+        row.on.kind = ObjectKind::Functions;
+        row
+    };
+    let rows = [
+        functions(Grantee::Public),
+        functions(Grantee::Group("readers".into())),
+    ];
+    let changes = changes(&rows, &Pair::of("app", "_clone"));
+    let revoked = changes.iter().filter(|c| c.kind == ChangeKind::Revoke);
+    let revoked: Vec<String> = revoked.map(|c| c.statement.to_string()).collect();
+    assert_eq!(
+        revoked,
+        [
+            "ALTER DEFAULT PRIVILEGES FOR USER \"app_clone\" REVOKE EXECUTE ON FUNCTIONS FROM GROUP \"readers\""
+        ]
+    );
+}
