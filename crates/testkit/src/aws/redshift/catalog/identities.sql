@@ -232,7 +232,10 @@ BEGIN
     IF NOT (pg_stand_in.is_superuser(session_user) OR owner_ IS NOT NULL AND pg_has_role(session_user, owner_, 'USAGE')) THEN
         RAISE insufficient_privilege USING MESSAGE = format('permission denied for %s %s', class_, object_);
     END IF;
-    IF grants THEN
+    IF grants IS NULL THEN
+        UPDATE pg_stand_in.extra SET grantable = false
+        WHERE class = class_ AND object = key AND privilege = privilege_ AND grantee = id_;
+    ELSIF grants THEN
         INSERT INTO pg_stand_in.extra VALUES (class_, key, privilege_, id_, grantable_)
         ON CONFLICT (class, object, privilege, grantee)
         DO UPDATE SET grantable = extra.grantable OR excluded.grantable;

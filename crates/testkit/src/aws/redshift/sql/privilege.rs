@@ -230,7 +230,12 @@ impl Objects {
             }
             for object in self.names()? {
                 let (object, name) = (literal(&object), literal(&grantee.name));
-                let grants = verb == Verb::Grant;
+                // NULL revokes the grant option only.
+                let grants = match verb {
+                    Verb::Grant => "true",
+                    Verb::Revoke { option_only: false } => "false",
+                    Verb::Revoke { option_only: true } => "NULL",
+                };
                 steps.push(Step::user(format!(
                     "SELECT pg_stand_in.change_extra('{}', {object}, '{own}', {name}, {grants}, {})",
                     class.class, grantee.with_option
