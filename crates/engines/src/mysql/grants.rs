@@ -54,6 +54,16 @@ pub(super) enum Object {
     },
 }
 
+impl Object {
+    /// The schema of a table, view or routine.
+    pub(super) fn schema(&self) -> Option<&String> {
+        match self {
+            Self::Table { schema, .. } | Self::Routine { schema, .. } => Some(schema),
+            Self::Global | Self::Schema(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Object {
     /// For `GRANT … ON`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,8 +88,26 @@ pub(super) struct Privileges {
 }
 
 impl Privileges {
+    pub(super) const fn of_columns(columns: BTreeSet<(String, String)>) -> Self {
+        Self {
+            names: BTreeSet::new(),
+            columns,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty() && self.columns.is_empty()
+    }
+
+    /// The privileges on columns that must be granted to an account that has `has`. REVOKE of a
+    /// privilege on a table also revokes it on the columns.
+    pub(super) fn columns_to_grant(&self, has: &Self) -> BTreeSet<(String, String)> {
+        let holds = |all: &Self, name: &String| all.names.contains(name) || all.names.contains(ALL);
+        let missing = |column: &&(String, String)| {
+            let name = &column.0;
+            !has.columns.contains(*column) || (holds(has, name) && !holds(self, name))
+        };
+        self.columns.iter().filter(missing).cloned().collect()
     }
 
     /// The list before `ON`, columns grouped by privilege.
@@ -119,6 +147,15 @@ pub(super) struct Grants {
     /// Accounts for which it may act as proxy -> WITH GRANT OPTION.
     pub proxies: BTreeMap<Account, bool>,
 }
+
+/// The grants of an account that does not exist.
+pub(super) static NOTHING: Grants = Grants {
+    on: BTreeMap::new(),
+    dynamic: BTreeMap::new(),
+    restrictions: BTreeSet::new(),
+    roles: BTreeMap::new(),
+    proxies: BTreeMap::new(),
+};
 
 impl Grants {
     /// Adds other grants.

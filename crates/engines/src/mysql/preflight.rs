@@ -1,7 +1,7 @@
 //! Findings before a run: pure.
 
 use super::accounts::{self, Passwords};
-use super::grants::Grants;
+use super::grants::{Account, NOTHING};
 use super::inspect::facts::{Facts, User};
 use super::objects::{self, Cause};
 use super::quote::ident;
@@ -36,7 +36,7 @@ pub(super) fn findings(facts: &Facts, pair: &Pair, passwords: Passwords<'_>) -> 
     }
     for user in &facts.active {
         sign_in(facts, user, &mut all);
-        unverified(facts, user, &mut all);
+        unverified(facts, pair, user, &mut all);
     }
     for surplus in facts.surplus() {
         if facts.is_definer(&surplus.account) {
@@ -138,13 +138,12 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
 }
 
 /// Findings about grants on objects that cannot be read.
-fn unverified(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
-    let nothing = Grants::default();
+fn unverified(facts: &Facts, pair: &Pair, user: &User, all: &mut Vec<Finding>) {
     let standby = facts.standby_at(user.account.host.as_ref());
-    let has = standby.map_or(&nothing, |standby| &standby.grants);
+    let has = standby.map_or(&NOTHING, |standby| &standby.grants);
     let name = &user.account;
-    let findings = objects::wanted(facts, &user.grants, has).unverified;
-    all.extend(findings.into_iter().map(|one| {
+    let wanted = objects::wanted(facts, &user.grants, has);
+    all.extend(wanted.unverified.into_iter().map(|one| {
         let (list, object) = (one.privileges.list(true), &one.object);
         let is_granted = format!("{name} is granted {list} on {object}");
         let revoke = format!("REVOKE {list} ON {object} FROM {name}");
@@ -164,10 +163,27 @@ fn unverified(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
                 format!("create {object} again, or {revoke}"),
             ),
             Cause::InvalidView => not_copied(
-                format!("{is_granted}, an invalid view, so its twin cannot get that grant"),
-                format!("create what the view {object} selects from, or {revoke}"),
+                format!("{is_granted}, a view that the server cannot open for the master, so its twin cannot get that grant"),
+                format!("create or grant what CHECK TABLE {object} names, or {revoke}"),
             ),
         }
+    }));
+    let standby = pair.standby_user();
+    all.extend(wanted.surplus.into_iter().map(|one| {
+        let (list, object) = (one.privileges.list(true), &one.object);
+        let account = Account {
+            user: standby.to_owned(),
+            host: name.host.clone(),
+        };
+        let what = match one.cause {
+            Cause::InvalidView => "a view whose tables are missing",
+            Cause::AbsentTable | Cause::DroppedColumn | Cause::Missing => "which does not exist",
+        };
+        Finding::new(
+            Severity::Note,
+            format!("{account} is granted {list} on {object}, {what}, and {name} is not: the grant stays"),
+            Some(format!("REVOKE {list} ON {object} FROM {account}")),
+        )
     }));
 }
 

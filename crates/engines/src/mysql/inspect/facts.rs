@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::account::Definition;
 use crate::PasswordForm;
 use crate::mysql::dialect::Dialect;
-use crate::mysql::grants::{Account, Grants, Object};
+use crate::mysql::grants::{Account, Grants, NOTHING, Object, Privileges};
 
 /// Facts that the plan needs.
 #[derive(Debug, Clone)]
@@ -82,10 +82,22 @@ pub(in crate::mysql) struct User {
 #[derive(Debug, Clone, Default)]
 pub(in crate::mysql) struct ExistingObjects {
     pub schemas: BTreeSet<String>,
-    /// (schema, table or view) -> columns in lower case; empty for an invalid view.
-    pub tables: BTreeMap<(String, String), BTreeSet<String>>,
+    /// By schema and name; views too.
+    pub tables: BTreeMap<(String, String), Table>,
     /// (kind, schema, name in lower case)
     pub routines: BTreeSet<(String, String, String)>,
+}
+
+/// A table or view, as the master sees it.
+#[derive(Debug, Clone, Default)]
+pub(in crate::mysql) struct Table {
+    /// In lower case; empty if the master has no privilege on columns, or the view is broken.
+    pub columns: BTreeSet<String>,
+    pub is_view: bool,
+    /// It selects from a table or column that does not exist.
+    pub is_broken: bool,
+    /// The server refuses the master's grants on its columns.
+    pub refuses_columns: bool,
 }
 
 impl ExistingObjects {
@@ -125,6 +137,36 @@ impl Facts {
             ("ed25519", true) => Some(PasswordForm::MariadbEd25519),
             _ => None,
         }
+    }
+
+    /// Tables, views and routines on which the two users differ.
+    pub(super) fn differing(&self) -> BTreeSet<&Object> {
+        let mut all = BTreeSet::new();
+        for (active, has) in self.twins() {
+            let objects = active.on.keys().chain(has.on.keys());
+            all.extend(objects.filter(|object| active.on.get(*object) != has.on.get(*object)));
+        }
+        all.retain(|object| matches!(object, Object::Table { .. } | Object::Routine { .. }));
+        all
+    }
+
+    /// Whether a plan grants privileges on columns of this object.
+    pub(super) fn grants_columns(&self, object: &Object) -> bool {
+        let nothing = Privileges::default();
+        self.twins().any(|(active, has)| {
+            let has = has.on.get(object).unwrap_or(&nothing);
+            let wanted = active.on.get(object);
+            wanted.is_some_and(|wanted| !wanted.columns_to_grant(has).is_empty())
+        })
+    }
+
+    /// The grants of each account of the active user, and those of its twin.
+    fn twins(&self) -> impl Iterator<Item = (&Grants, &Grants)> {
+        self.active.iter().map(|active| {
+            let standby = self.standby_at(active.account.host.as_ref());
+            let has = standby.map_or(&NOTHING, |user| &user.grants);
+            (&active.grants, has)
+        })
     }
 
     /// Whether an object runs as this account.

@@ -5,22 +5,27 @@
 //!   checked first, and without them nothing else is read (`preflight.rs` names the missing grant).
 //! - An object is missing or invalid, and a grant on it is lost (`objects.rs`): where the two users
 //!   differ on an object, three queries for its schema list what exists.
+//! - A view counts as broken because the master sees none of its columns: one more query for each
+//!   such view reads whether it selects from missing objects.
+//! - The server refuses a grant on the columns of a view in the middle of a run: CHECK TABLE opens
+//!   the view as that grant does, with the privileges of its DEFINER or of the master.
 //! - Reading DEFINER clauses takes as long as there are views and routines: they are read only for
 //!   a thorough inspection, or before an account is dropped.
 
 pub(super) mod account;
 pub(super) mod facts;
+mod objects;
 pub(super) mod queries;
 
 use std::collections::BTreeSet;
 
 use sqlx::mysql::MySqlConnection;
 
-use self::facts::{Facts, Master};
+use self::facts::{ExistingObjects, Facts, Master};
 use self::queries::Queries;
 use super::connect::Connector;
 use super::dialect::Dialect;
-use super::grants::{Grants, Object};
+use super::grants::Object;
 use crate::{EngineError, InspectRequest};
 
 /// Reads the facts about the pair.
@@ -58,9 +63,7 @@ pub(super) async fn facts(
             facts.unloaded.insert(plugin.clone());
         }
     }
-    for schema in schemas_to_read(&facts) {
-        queries.schema(&schema, &mut facts.existing).await?;
-    }
+    facts.existing = existing(&mut queries, &facts).await?;
     if request.thorough || facts.surplus().next().is_some() {
         facts.definers = queries
             .definers(pair.active_user(), pair.standby_user())
@@ -80,19 +83,33 @@ fn is_optional(dialect: &Dialect, plugin: &str) -> bool {
     !plugin.is_empty() && plugin != built_in
 }
 
-/// Schemas of the tables and routines on which the two users differ.
-fn schemas_to_read(facts: &Facts) -> BTreeSet<String> {
-    let nothing = Grants::default();
-    let mut schemas = BTreeSet::new();
-    for active in &facts.active {
-        let standby = facts.standby_at(active.account.host.as_ref());
-        let has = standby.map_or(&nothing, |user| &user.grants);
-        let objects = active.grants.on.keys().chain(has.on.keys());
-        let differ = objects.filter(|object| active.grants.on.get(object) != has.on.get(object));
-        schemas.extend(differ.filter_map(|object| match object {
-            Object::Table { schema, .. } | Object::Routine { schema, .. } => Some(schema.clone()),
-            Object::Global | Object::Schema(_) => None,
-        }));
+/// Reads the tables and routines in the schemas of those on which the two users differ, and the
+/// state of these views.
+async fn existing(
+    queries: &mut Queries<'_>,
+    facts: &Facts,
+) -> Result<ExistingObjects, EngineError> {
+    let mut existing = ExistingObjects::default();
+    let differing = facts.differing();
+    let schemas: BTreeSet<&String> = differing.iter().filter_map(|o| o.schema()).collect();
+    for schema in schemas {
+        queries.schema(schema, &mut existing).await?;
     }
-    schemas
+    for object in differing {
+        let Object::Table {
+            schema,
+            table: name,
+        } = object
+        else {
+            continue;
+        };
+        let key = (schema.clone(), name.clone());
+        let Some(view) = existing.tables.get_mut(&key).filter(|table| table.is_view) else {
+            continue;
+        };
+        view.is_broken = view.columns.is_empty() && queries.is_broken(schema, name).await?;
+        view.refuses_columns =
+            facts.grants_columns(object) && queries.refuses_columns(object).await?;
+    }
+    Ok(existing)
 }

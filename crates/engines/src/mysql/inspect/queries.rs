@@ -5,7 +5,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::account::{MariadbRow, MysqlRow};
-use super::facts::{Definer, ExistingObjects, Master, User};
+use super::facts::{Master, User};
 use crate::mysql::accounts;
 use crate::mysql::connect::Connector;
 use crate::mysql::dialect::Dialect;
@@ -43,24 +43,6 @@ const DIGEST_ROUNDS: &str = "SHOW GLOBAL VARIABLES LIKE 'caching_sha2_password_d
 
 const PLUGINS: &str = "SELECT CAST(PLUGIN_NAME AS CHAR), CAST(PLUGIN_STATUS AS CHAR) \
      FROM information_schema.PLUGINS WHERE PLUGIN_NAME = ? AND PLUGIN_STATUS = 'ACTIVE'";
-
-/// Invalid views too, which have no rows in information_schema.COLUMNS (MariaDB).
-const TABLES: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(TABLE_TYPE AS CHAR) \
-     FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?";
-
-const COLUMNS: &str = "SELECT CAST(TABLE_NAME AS CHAR), CAST(LOWER(COLUMN_NAME) AS CHAR) \
-     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ?";
-
-const ROUTINES: &str = "SELECT CAST(ROUTINE_TYPE AS CHAR), CAST(LOWER(ROUTINE_NAME) AS CHAR) \
-     FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?";
-
-/// `DEFINER` is `user@host` without quotes; a host holds no `@`.
-const DEFINERS: &str = "SELECT CAST(o.what AS CHAR), CAST(o.definer AS CHAR) FROM (\
-     SELECT CONCAT('view ', TABLE_SCHEMA, '.', TABLE_NAME) AS what, DEFINER AS definer FROM information_schema.VIEWS \
-     UNION ALL SELECT CONCAT('trigger ', TRIGGER_SCHEMA, '.', TRIGGER_NAME), DEFINER FROM information_schema.TRIGGERS \
-     UNION ALL SELECT CONCAT('event ', EVENT_SCHEMA, '.', EVENT_NAME), DEFINER FROM information_schema.EVENTS \
-     UNION ALL SELECT CONCAT(LOWER(ROUTINE_TYPE), ' ', ROUTINE_SCHEMA, '.', ROUTINE_NAME), DEFINER FROM information_schema.ROUTINES\
-     ) o WHERE LEFT(o.definer, CHAR_LENGTH(o.definer) - LOCATE('@', REVERSE(o.definer))) IN (?, ?) ORDER BY 1";
 
 /// The admin connection, for read-only queries.
 pub(in crate::mysql) struct Queries<'a> {
@@ -178,47 +160,6 @@ impl Queries<'_> {
         lines.map_err(|error| self.connector.explain("reading grants", false, error))
     }
 
-    pub(in crate::mysql) async fn schema(
-        &mut self,
-        schema: &str,
-        into: &mut ExistingObjects,
-    ) -> Result<(), EngineError> {
-        for (table, _) in self.pairs("reading tables", TABLES, &[schema]).await? {
-            let key = (schema.to_owned(), table);
-            into.tables.entry(key).or_default();
-        }
-        for (table, column) in self.pairs("reading columns", COLUMNS, &[schema]).await? {
-            let key = (schema.to_owned(), table);
-            into.tables.entry(key).or_default().insert(column);
-        }
-        for (kind, name) in self.pairs("reading routines", ROUTINES, &[schema]).await? {
-            into.routines
-                .insert((kind, schema.to_owned(), name.to_lowercase()));
-        }
-        into.schemas.insert(schema.to_owned());
-        Ok(())
-    }
-
-    pub(in crate::mysql) async fn definers(
-        &mut self,
-        one: &str,
-        other: &str,
-    ) -> Result<Vec<Definer>, EngineError> {
-        let rows = self
-            .pairs("reading DEFINER clauses", DEFINERS, &[one, other])
-            .await?;
-        let read = |(object, definer): (String, String)| {
-            let (user, host) = definer.rsplit_once('@')?;
-            // The comparison in SQL ignores case.
-            (user == one || user == other).then(|| Definer {
-                object,
-                user: user.to_owned(),
-                host: host.to_owned(),
-            })
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
-    }
-
     /// Whether MariaDB refuses hashes and accepts clear passwords only.
     pub(in crate::mysql) async fn hashes_refused(&mut self) -> Result<bool, EngineError> {
         let query =
@@ -269,7 +210,7 @@ impl Queries<'_> {
         Ok(rounds.and_then(|rounds| u16::try_from(rounds / 1000).ok()))
     }
 
-    async fn pairs(
+    pub(super) async fn pairs(
         &mut self,
         what: &str,
         sql: &'static str,

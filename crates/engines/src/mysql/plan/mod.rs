@@ -18,7 +18,7 @@
 use super::accounts::{self, Passwords};
 use super::dialect::{Dialect, Family};
 use super::diff::{self, Requirement, Step};
-use super::grants::{Account, Grants};
+use super::grants::{Account, NOTHING};
 use super::inspect::facts::{Facts, User};
 use super::quote::{ident, literal};
 use super::{objects, preflight, privileges};
@@ -143,8 +143,7 @@ fn account(facts: &Facts, pair: &Pair, active: &User, all: &mut Vec<Step>) {
         None => all.push(create(&facts.dialect, &to, active)),
         Some(standby) => all.extend(alter(&to, active, standby)),
     }
-    let nothing = Grants::default();
-    let has = standby.map_or(&nothing, |user| &user.grants);
+    let has = standby.map_or(&NOTHING, |user| &user.grants);
     let wanted = objects::wanted(facts, &active.grants, has);
     let (grants, absent) = (&wanted.grants, &wanted.absent);
     let passed_on = &facts.master.grants.restrictions;

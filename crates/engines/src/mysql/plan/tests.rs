@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use secrecy::SecretString;
 
+use super::super::grants::Grants;
 use super::super::inspect::account::{MariadbRow, MysqlRow};
-use super::super::inspect::facts::{Definer, fixture};
+use super::super::inspect::facts::{Definer, Table, fixture};
 use super::super::parse;
 use super::*;
 use crate::{Finding, Severity};
@@ -356,11 +357,12 @@ fn a_missing_column_is_left_out_and_a_missing_table_is_not() {
     ];
     let mut facts = facts(vec![user("app", "%", &native(RIGHT, ""), &lines)], vec![]);
     facts.existing.schemas.insert("s".into());
-    let columns = BTreeSet::from(["a".to_owned()]);
-    facts
-        .existing
-        .tables
-        .insert(("s".into(), "t".into()), columns);
+    let table = Table {
+        columns: ["a".to_owned()].into(),
+        ..Table::default()
+    };
+    let name = ("s".into(), "t".into());
+    facts.existing.tables.insert(name, table);
     let inspection = planned(&facts);
     assert_eq!(
         texts(&inspection.differences)[1..],

@@ -16,6 +16,9 @@ use crate::case::{Case, refusal};
 pub async fn all(server: &Server) {
     accounts::all_accounts_of_a_user_rotate_after_any_cut(server).await;
     accounts::accounts_must_list_the_selected_account(server).await;
+    // Later the master has SELECT on everything.
+    objects::a_surplus_grant_on_an_unseen_view_is_revoked(server).await;
+    objects::columns_of_a_view_that_is_not_opened_stop_a_run_first(server).await;
     a_standby_differs_in_the_name_and_the_hash_only(server).await;
     a_thousand_grants_take_no_more_statements_than_differ(server).await;
     accounts::a_surplus_account_is_dropped_unless_it_is_a_definer(server).await;

@@ -3,7 +3,7 @@
 use twinkey_core::code::Code;
 use twinkey_engines::Severity;
 
-use super::super::{Server, account, run};
+use super::super::{MASTER, Server, account, run};
 use super::described;
 use crate::case::Case;
 
@@ -105,7 +105,7 @@ pub async fn a_grant_that_cannot_be_copied_stops_a_run_first(server: &Server) {
                 "create `{namespace}`.`u` again, or REVOKE INSERT (`a`) ON `{namespace}`.`u` FROM `refused`@`%`"
             ),
             format!(
-                "create what the view `{namespace}`.`v` selects from, or REVOKE SELECT (`a`) ON `{namespace}`.`v` FROM `refused`@`%`"
+                "create or grant what CHECK TABLE `{namespace}`.`v` names, or REVOKE SELECT (`a`) ON `{namespace}`.`v` FROM `refused`@`%`"
             ),
             format!(
                 "create PROCEDURE `{namespace}`.`p` again, or REVOKE EXECUTE ON PROCEDURE `{namespace}`.`p` FROM `refused`@`%`"
@@ -157,4 +157,92 @@ pub async fn a_grant_on_a_package_is_copied(server: &Server) {
     case.rotate().await;
     let clone = described(server, "packaged_clone", "%").await;
     assert_eq!(described(server, "packaged", "%").await, clone);
+}
+
+/// The master sees no column of a view on which it has DROP alone.
+pub async fn a_surplus_grant_on_an_unseen_view_is_revoked(server: &Server) {
+    let mut case = Case::new(server, "unseen_view").await;
+    let (far, clone) = (
+        format!("{}_far", case.namespace),
+        account("unseen_view_clone"),
+    );
+    case.rotate().await;
+    case.rotate().await;
+    let master = account(MASTER);
+    server
+        .sql(&format!(
+            "CREATE DATABASE {far}; CREATE TABLE {far}.t (a int); \
+             CREATE VIEW {far}.valid AS SELECT a FROM {far}.t; \
+             CREATE VIEW {far}.broken AS SELECT a FROM {far}.t; \
+             CREATE TABLE {far}.plain (a int)"
+        ))
+        .await;
+    for name in ["valid", "broken", "plain"] {
+        server
+            .sql(&format!(
+                "GRANT DROP ON {far}.{name} TO {master} WITH GRANT OPTION; \
+                 GRANT DROP ON {far}.{name} TO {clone}"
+            ))
+            .await;
+    }
+    server
+        .sql(&format!(
+            "CREATE OR REPLACE VIEW {far}.broken AS SELECT a FROM {far}.plain; \
+             RENAME TABLE {far}.plain TO {far}.moved; CREATE TABLE {far}.plain (b int)"
+        ))
+        .await;
+    let revoke =
+        |name: &str| format!("REVOKE DROP ON `{far}`.`{name}` FROM `unseen_view_clone`@`%`");
+    assert_eq!(case.differences().await, [revoke("plain"), revoke("valid")]);
+    let findings = case.inspect().await.findings;
+    let notes = findings.iter().filter_map(|finding| finding.fix.as_deref());
+    let notes: Vec<&str> = notes.filter(|fix| fix.starts_with("REVOKE ")).collect();
+    assert_eq!(notes, [revoke("broken")]);
+    case.rotate().await;
+}
+
+/// A grant on columns opens the view, with the privileges of its DEFINER or of the master.
+pub async fn columns_of_a_view_that_is_not_opened_stop_a_run_first(server: &Server) {
+    let mut case = Case::new(server, "closed").await;
+    let (namespace, base) = (case.namespace.clone(), account("closed"));
+    let (far, master) = (format!("{namespace}_far"), account(MASTER));
+    server
+        .sql(&format!(
+            "CREATE DATABASE {far}; CREATE TABLE {far}.t (a int); CREATE USER 'definer'@'%'; \
+             GRANT SELECT ON {far}.t TO 'definer'@'%'; \
+             CREATE DEFINER = 'definer'@'%' VIEW {namespace}.definer AS SELECT a FROM {far}.t; \
+             CREATE SQL SECURITY INVOKER VIEW {namespace}.invoker AS SELECT a FROM {far}.t; \
+             GRANT SELECT (a) ON {namespace}.definer TO {base}; \
+             GRANT SELECT (a) ON {namespace}.invoker TO {base}; \
+             GRANT INSERT ON {namespace}.invoker TO {base}; \
+             REVOKE SELECT ON {far}.t FROM 'definer'@'%'"
+        ))
+        .await;
+    let findings = case.inspect().await.findings;
+    let refused: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .inspect(|finding| assert_eq!(finding.code, Some(Code::PrivilegesDiffer)))
+        .filter_map(|finding| finding.fix.as_deref())
+        .collect();
+    let fix = |name: &str| {
+        let view = format!("`{namespace}`.`{name}`");
+        format!(
+            "create or grant what CHECK TABLE {view} names, or REVOKE SELECT (`a`) ON {view} FROM `closed`@`%`"
+        )
+    };
+    assert_eq!(refused, [fix("definer"), fix("invoker")]);
+    server
+        .sql(&format!(
+            "GRANT SELECT ON {far}.t TO 'definer'@'%'; GRANT SELECT ON {far}.t TO {master}"
+        ))
+        .await;
+    for _ in 0..2 {
+        case.rotate().await;
+        assert_eq!(
+            described(server, "closed", "%").await,
+            described(server, "closed_clone", "%").await
+        );
+    }
+    server.sql("DROP USER 'definer'@'%'").await;
 }
