@@ -155,6 +155,8 @@ impl Statements<'_> {
             _ => {
                 let object = self.object();
                 if object.kind == Kind::Table {
+                    let granted = format!("GRANT SELECT, INSERT ON {} TO {base}", object.granted);
+                    self.push("table grant", granted);
                     let sql = format!("REVOKE SELECT ON {} FROM {base}", object.granted);
                     self.push("revoke", sql);
                 }

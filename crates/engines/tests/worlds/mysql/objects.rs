@@ -80,7 +80,9 @@ pub fn create(all: &Statements<'_>, number: u64) -> Object {
         6 => {
             let table = format!("{schema}.of_view_{number}");
             all.push("table", format!("CREATE TABLE {table} {COLUMNS}"));
-            let sql = format!("CREATE DEFINER = {definer} VIEW {name} AS SELECT * FROM {table}");
+            let sql = format!(
+                "CREATE DEFINER = {definer} SQL SECURITY {security} VIEW {name} AS SELECT * FROM {table}"
+            );
             (Kind::View, "view of a table", sql)
         }
         7..9 => {

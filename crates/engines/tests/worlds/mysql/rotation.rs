@@ -12,7 +12,7 @@ use twinkey_engines::{
 
 use super::effective;
 use super::server::{MODE, Server, execute};
-use super::snapshot::{Fact, Facts, difference, invalid_views, is_on, of_user, snapshot, without};
+use super::snapshot::{Fact, Facts, broken_views, difference, is_on, of_user, snapshot, without};
 use super::world::World;
 
 /// Inspections of one rotation: each may name what the fix of another made visible.
@@ -196,10 +196,10 @@ impl<'a> Rotation<'a> {
         others.map_err(|error| format!("{error}\n{texts}"))?;
         let of_active = self.without_others(of_user(&after, active));
         let mut of_standby = self.without_others(of_user(&after, standby));
-        // A run revokes nothing on an object that is missing or invalid.
-        let invalid = invalid_views(self.world, &mut self.root).await;
+        // A run revokes nothing on an object that is missing or broken.
+        let broken = broken_views(self.world, &mut self.root).await;
         let is_kept = |fact: &Fact| {
-            let mut objects = self.world.missing().chain(&invalid);
+            let mut objects = self.world.missing().chain(&broken);
             objects.any(|object| is_on(fact, object))
         };
         of_standby.retain(|fact| of_active.contains(fact) || !is_kept(fact));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::mysql::MySqlConnection;
 
 use super::server::{Server, account, ident, literal, rows};
-use super::statements::DROPPED;
+use super::statements::{DROPPED, OF_COLUMNS};
 use super::world::World;
 
 /// A line about one account, or about an object.
@@ -210,11 +210,11 @@ fn normalized(fact: &Fact, user: &str) -> Option<Fact> {
     }
     // A row that a statement left without a privilege.
     let is_empty = |column: &str| fact.values.get(column).is_some_and(String::is_empty);
-    if is_empty("Proc_priv") || (is_empty("Table_priv") && is_empty("Column_priv")) {
+    if is_empty("Proc_priv") {
         return None;
     }
-    // The grant on a dropped column has no effect, and no statement can grant it.
-    if fact.values.values().any(|value| value == DROPPED) {
+    // The lines of SHOW GRANTS have the privileges on columns.
+    if is_empty("Table_priv") {
         return None;
     }
     fact.user = "-".to_owned();
@@ -227,7 +227,7 @@ fn normalized(fact: &Fact, user: &str) -> Option<Fact> {
             // The server prints these in lower case, and compares them without case.
             "Routine_name" => value.to_lowercase(),
             "Priv" | "User_attributes" => without_passwords(value),
-            "" => without_hash(&value.replace(&ident(user), "`-`")),
+            "" => without_dropped(&without_hash(&value.replace(&ident(user), "`-`")))?,
             _ => continue,
         };
     }
@@ -267,7 +267,7 @@ fn without_passwords(json: &str) -> String {
     }
 }
 
-/// A line without a hash, an expired password and a dropped column.
+/// A line without a hash and an expired password.
 fn without_hash(line: &str) -> String {
     // MySQL's memory keeps the former policy; its table has a column for it.
     let mut line = match line.split_once(" PASSWORD EXPIRE") {
@@ -280,8 +280,6 @@ fn without_hash(line: &str) -> String {
         }
         None => line.to_owned(),
     };
-    line = line.replace(&format!(", `{DROPPED}`"), "");
-    line = line.replace(&format!("`{DROPPED}`, "), "");
     line = line.replace(" MAX_USER_CONNECTIONS 0", "");
     line = line.replace(" ATTRIBUTE '{}'", "");
     for before in ["PASSWORD '", " AS '", " USING '"] {
@@ -297,22 +295,41 @@ fn without_hash(line: &str) -> String {
     line
 }
 
-/// Views that select from a missing object, or whose DEFINER lacks a privilege there.
-pub async fn invalid_views(world: &World, root: &mut MySqlConnection) -> Vec<String> {
-    let schemas: Vec<String> = world.schemas.iter().map(|schema| literal(schema)).collect();
-    let query = format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA IN ({})",
-        schemas.join(", ")
-    );
-    let mut invalid = Vec::new();
-    for row in rows(root, &query).await.unwrap() {
-        let name = format!("{}.{}", ident(&row[0]), ident(&row[1]));
-        let selected = rows(root, &format!("SELECT 1 FROM {name} LIMIT 0")).await;
-        if selected.is_err() {
-            invalid.push(name);
+/// A line without privileges on the dropped column: they have no effect, and no statement can grant
+/// them. `None` if it has no others.
+fn without_dropped(line: &str) -> Option<String> {
+    let Some((privileges, rest)) = line
+        .strip_prefix("GRANT ")
+        .and_then(|l| l.split_once(" ON "))
+    else {
+        return Some(line.to_owned());
+    };
+    let mut privileges = privileges.replace(&format!(", `{DROPPED}`"), "");
+    privileges = privileges.replace(&format!("`{DROPPED}`, "), "");
+    for name in OF_COLUMNS {
+        let only = format!("{name} (`{DROPPED}`)");
+        privileges = privileges.replace(&format!("{only}, "), "");
+        privileges = privileges.replace(&format!(", {only}"), "");
+        if privileges == only {
+            privileges = "USAGE".to_owned();
         }
     }
-    invalid
+    let is_empty = privileges == "USAGE" && !rest.ends_with(" WITH GRANT OPTION");
+    (!is_empty || rest.starts_with("*.*")).then(|| format!("GRANT {privileges} ON {rest}"))
+}
+
+/// Views that select from a missing object.
+pub async fn broken_views(world: &World, root: &mut MySqlConnection) -> Vec<String> {
+    let schemas: Vec<String> = world.schemas.iter().map(|schema| literal(schema)).collect();
+    // TABLE_ROWS makes MariaDB open the views.
+    let query = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA IN ({}) AND TABLE_TYPE = 'VIEW' AND TABLE_COMMENT <> 'VIEW'",
+        schemas.join(", ")
+    );
+    let broken = rows(root, &query).await.unwrap();
+    let name = |row: &Vec<String>| format!("{}.{}", ident(&row[0]), ident(&row[1]));
+    broken.iter().map(name).collect()
 }
 
 /// Whether the fact is a grant on this object.

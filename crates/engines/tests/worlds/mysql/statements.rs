@@ -12,6 +12,9 @@ use super::world::{Step, World, some};
 /// A column of every table, and one that a later statement drops.
 pub const DROPPED: &str = "gone_col";
 
+/// The privileges on columns that the grammar of both servers has.
+pub const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+
 pub struct Statements<'a> {
     pub server: &'a Server,
     pub world: &'a World,
@@ -184,9 +187,7 @@ impl<'a> Statements<'a> {
             };
             format!("{privilege} ({}{dropped})", columns.join(", "))
         };
-        // The privileges on columns that the grammar of both servers has.
-        let of_columns = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
-        let privileges: Vec<String> = some(self.rng, &of_columns, 3)
+        let privileges: Vec<String> = some(self.rng, &OF_COLUMNS, 3)
             .into_iter()
             .map(list)
             .collect();
