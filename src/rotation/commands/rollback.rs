@@ -126,10 +126,10 @@ async fn move_back(
         return Err(refused(
             Code::PendingSigninFailed,
             format!(
-                "AWSPREVIOUS of {secret:?} signs in, but some accounts of {:?} have another password",
+                "AWSPREVIOUS of {secret:?} signs in, but some accounts of {:?} have another password, or an expired one",
                 pair.standby_user()
             ),
-            "run `twinkey rotate`: it finishes a run that was interrupted while it changed them",
+            "run `twinkey rotate`: it gives all of them a new password",
         ));
     }
     require_privileges(pair, inspection.as_ref())?;

@@ -126,11 +126,12 @@ fn sign_in(facts: &Facts, user: &User, all: &mut Vec<Finding>) {
             &format!("{load}, or give both users another method"),
         );
     }
-    if definition.expired {
+    if let Some(expiry) = facts.expiry(user) {
         all.push(Finding::new(
             Severity::Warning,
             format!(
-                "an administrator expired the password of {name}; its twin's is not expired, nor is its own after its next rotation"
+                "{}; its twin's is not expired, nor is its own after its next rotation",
+                expiry.describe(name)
             ),
             None,
         ));

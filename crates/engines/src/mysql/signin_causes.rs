@@ -8,6 +8,7 @@
 
 use super::accounts::{self, Passwords};
 use super::grants::Account;
+use super::inspect::account::Expiry;
 use super::inspect::facts::{Facts, User};
 use crate::{Finding, Severity, TlsMode};
 use twinkey_core::code::Code;
@@ -119,13 +120,18 @@ fn of_account(facts: &Facts, user: &User, tls: TlsMode, or: &str) -> Vec<Finding
         format!("{account} is locked"),
         format!("find out who locked it, then ALTER USER {account} ACCOUNT UNLOCK"),
     );
-    add(
-        definition.expired,
-        format!("an administrator expired the password of {account}"),
-        format!(
+    if let Some(expiry) = facts.expiry(user) {
+        let again = format!(
             "set its password again: ALTER USER {account} IDENTIFIED BY '…', with the one in AWSCURRENT"
-        ),
-    );
+        );
+        let fix = match expiry {
+            Expiry::Set => again,
+            Expiry::Interval(_) | Expiry::Default(_) => format!(
+                "{again}, and rotate before it expires again; or ALTER USER {account} PASSWORD EXPIRE NEVER"
+            ),
+        };
+        add(true, expiry.describe(account), fix);
+    }
     add(
         facts.password_form(&definition.plugin).is_none(),
         format!(
@@ -236,6 +242,43 @@ mod tests {
             assert_eq!(causes(vec![user("%", row)], None, password), [cause]);
         }
         assert_eq!(causes(vec![user("%", "")], None, "right"), [""; 0]);
+    }
+
+    #[test]
+    fn a_password_expires_by_its_own_lifetime_or_the_servers() {
+        const DAY: i64 = 86_400;
+        let pair = Pair::of("app", "_clone");
+        let mut facts = facts();
+        facts.active_hosts = vec!["%".to_owned()];
+        facts.password_ages.now = 100 * DAY;
+        let set_on_day_90 = |lifetime: &str| {
+            let changed = 90 * DAY;
+            user(
+                "%",
+                &format!(r#","password_last_changed":{changed}{lifetime}"#),
+            )
+        };
+        let own = |days: u64| set_on_day_90(&format!(r#","password_lifetime":{days}"#));
+        for (user, default_lifetime, part) in [
+            (own(10), 0, Some("PASSWORD EXPIRE INTERVAL 10 DAY")),
+            (own(11), 5, None),
+            // NEVER
+            (own(0), 5, None),
+            (set_on_day_90(""), 10, Some("which is 10 days")),
+            (set_on_day_90(""), 11, None),
+            (set_on_day_90(""), 0, None),
+        ] {
+            facts.password_ages.default_lifetime = default_lifetime;
+            facts.active = vec![user];
+            let passwords = Passwords {
+                current: None,
+                pending: None,
+            };
+            let found = of_active(&facts, &pair, passwords, TlsMode::Require);
+            let found: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+            assert_eq!(found.len(), usize::from(part.is_some()), "{found:?}");
+            assert!(part.is_none_or(|part| found[0].contains(part)), "{found:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::account::Definition;
+use super::account::{Definition, Expiry, PasswordAges};
 use crate::PasswordForm;
 use crate::mysql::dialect::Dialect;
 use crate::mysql::grants::{Account, Grants, NOTHING, Object, Privileges};
@@ -23,6 +23,7 @@ pub(in crate::mysql) struct Facts {
     pub standby_hosts: Vec<String>,
     pub active: Vec<User>,
     pub standby: Vec<User>,
+    pub password_ages: PasswordAges,
     /// Rounds of `caching_sha2_password`'s digest, in thousands.
     pub digest_thousands: u16,
     /// Methods to sign in that the active user's accounts need and the server has not loaded.
@@ -47,6 +48,7 @@ impl Facts {
             standby_hosts: Vec::new(),
             active: Vec::new(),
             standby: Vec::new(),
+            password_ages: PasswordAges::default(),
             digest_thousands: 5,
             unloaded: BTreeSet::new(),
             hashes_refused: false,
@@ -167,6 +169,11 @@ impl Facts {
             let has = standby.map_or(&NOTHING, |user| &user.grants);
             (&active.grants, has)
         })
+    }
+
+    /// Why the password of this account is expired.
+    pub(in crate::mysql) fn expiry(&self, user: &User) -> Option<Expiry> {
+        self.password_ages.expiry(&user.definition)
     }
 
     /// Whether an object runs as this account.

@@ -50,6 +50,7 @@ pub(super) async fn facts(
     (facts.active, facts.active_hosts) = queries.users(dialect, pair.active_user(), listed).await?;
     (facts.standby, facts.standby_hosts) =
         queries.users(dialect, pair.standby_user(), listed).await?;
+    facts.password_ages = queries.password_ages().await?;
     facts.read_only = queries.read_only(dialect, master).await?;
     if dialect.is_mariadb() {
         facts.hashes_refused = queries.hashes_refused().await?;

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::account::{MariadbRow, MysqlRow};
+use super::account::{MariadbRow, MysqlRow, PasswordAges};
 use super::facts::{Master, User};
 use crate::mysql::accounts;
 use crate::mysql::connect::Connector;
@@ -22,7 +22,8 @@ const MYSQL_ACCOUNTS: &str = "SELECT CAST(Host AS CHAR), CAST(JSON_OBJECT(\
      'x509_subject', CONVERT(x509_subject USING utf8mb4), \
      'max_questions', max_questions, 'max_updates', max_updates, \
      'max_connections', max_connections, 'max_user_connections', max_user_connections, \
-     'expired', password_expired = 'Y', 'lifetime', password_lifetime, \
+     'expired', password_expired = 'Y', \
+     'changed', CAST(UNIX_TIMESTAMP(password_last_changed) AS SIGNED), 'lifetime', password_lifetime, \
      'locked', account_locked = 'Y', 'history', Password_reuse_history, \
      'reuse_days', Password_reuse_time, 'require_current', Password_require_current, \
      'attributes', User_attributes) AS CHAR) FROM mysql.user WHERE User = ? ORDER BY Host";
@@ -37,6 +38,9 @@ const READ_ONLY_MYSQL: &str = "SELECT CAST(@@global.read_only AS CHAR), \
 const HASHES_REFUSED: &str = "SELECT CAST(@@strict_password_validation = 1 AND EXISTS (\
      SELECT 1 FROM information_schema.PLUGINS \
      WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE') AS SIGNED)";
+
+const PASSWORD_AGES: &str = "SELECT CAST(CAST(UNIX_TIMESTAMP() AS SIGNED) AS CHAR), \
+     CAST(@@global.default_password_lifetime AS CHAR)";
 
 /// The variable came with 8.0.24.
 const DIGEST_ROUNDS: &str = "SHOW GLOBAL VARIABLES LIKE 'caching_sha2_password_digest_rounds'";
@@ -189,6 +193,20 @@ impl Queries<'_> {
         Ok(all.iter().any(|(read_only, of_all_users)| {
             is_on(of_all_users) || (is_on(read_only) && !master.writes_on_readers(dialect))
         }))
+    }
+
+    pub(super) async fn password_ages(&mut self) -> Result<PasswordAges, EngineError> {
+        let what = "reading the server's time";
+        let all = self.pairs(what, PASSWORD_AGES, &[]).await?;
+        let [(now, lifetime)] = all.as_slice() else {
+            return Err(unparsable(what));
+        };
+        let ages = now.parse().ok().zip(lifetime.parse().ok());
+        let (now, default_lifetime) = ages.ok_or_else(|| unparsable(what))?;
+        Ok(PasswordAges {
+            now,
+            default_lifetime,
+        })
     }
 
     /// Whether the server has loaded the plugin.

@@ -100,7 +100,7 @@ fn access(facts: &Facts) -> StandbyAccess {
     let disabled = facts.standby.iter().any(|user| {
         let definition = &user.definition;
         definition.locked
-            || definition.expired
+            || facts.expiry(user).is_some()
             || is_no_password(&facts.dialect, definition.stored.bytes())
     });
     if disabled || facts.standby.is_empty() {
@@ -302,14 +302,15 @@ fn retire(standby: &User) -> Option<Change> {
     })
 }
 
-/// Whether every account of the standby stores this password with the active user's plugin, and is
-/// locked only where the active user's is.
+/// Whether every account of the standby stores this password with the active user's plugin, is
+/// locked only where the active user's is, and is not expired.
 fn holds(facts: &Facts, password: &Sensitive) -> Option<bool> {
     let mut all = Some(!facts.active.is_empty());
     for active in &facts.active {
         let held = match facts.standby_at(active.account.host.as_ref()) {
             Some(standby)
-                if standby.definition.plugin == active.definition.plugin
+                if facts.expiry(standby).is_none()
+                    && standby.definition.plugin == active.definition.plugin
                     && standby.definition.locked == active.definition.locked =>
             {
                 facts

@@ -25,6 +25,7 @@ pub async fn all(server: &Server) {
     objects::a_grant_on_a_dropped_table_does_not_stop_a_run(server).await;
     objects::a_grant_on_a_missing_object_is_kept_for_both(server).await;
     objects::a_grant_that_cannot_be_copied_stops_a_run_first(server).await;
+    passwords::an_expired_standby_gets_its_next_password(server).await;
     without_process_sessions_are_not_available(server).await;
     the_listed_fixes_are_enough_for_a_run(server).await;
     administrators_of_rds_are_refused(server).await;

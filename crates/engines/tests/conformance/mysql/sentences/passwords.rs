@@ -2,7 +2,7 @@
 
 use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
-use twinkey_engines::{Credentials, Engine, InspectRequest, SignInChecks, TlsMode};
+use twinkey_engines::{Credentials, Engine, InspectRequest, SignInChecks, StandbyAccess, TlsMode};
 use twinkey_testkit::mysql::Flavor;
 
 use super::super::{Server, account};
@@ -96,4 +96,37 @@ pub async fn the_first_sign_in_after_a_change_needs_verified_tls(server: &Server
     };
     let inspection = admin.inspect(&request).await.unwrap();
     assert_eq!(refusal(&inspection).unwrap().code, Some(Code::TlsFailed));
+}
+
+/// A version of the secret names the standby, and its password is older than its interval.
+pub async fn an_expired_standby_gets_its_next_password(server: &Server) {
+    let mut case = Case::new(server, "aged").await;
+    case.rotate().await;
+    case.rotate().await;
+    let age = match server.flavor {
+        Flavor::Mariadb => {
+            "global_priv SET Priv = JSON_SET(Priv, '$.password_last_changed', UNIX_TIMESTAMP() - 86400)"
+        }
+        Flavor::Mysql => "user SET password_last_changed = NOW() - INTERVAL 1 DAY",
+    };
+    let age = |user: &str| format!("UPDATE mysql.{age} WHERE User = '{user}'; FLUSH PRIVILEGES");
+    server
+        .sql("ALTER USER aged@'%', aged_clone@'%' PASSWORD EXPIRE INTERVAL 1 DAY")
+        .await;
+    server.sql(&age("aged_clone")).await;
+    let inspection = case.inspect().await;
+    assert_eq!(inspection.standby_access, StandbyAccess::Disabled);
+    let previous = case.previous.clone().unwrap();
+    let held = case
+        .holds(case.admin().await.as_mut(), &previous.password)
+        .await;
+    assert_eq!(held, Some(false));
+    case.rotate().await;
+    server.sql(&age("aged_clone")).await;
+    let obstacles = case.inspect().await.obstacles;
+    let what = "PASSWORD EXPIRE INTERVAL 1 DAY";
+    assert!(
+        obstacles.iter().any(|o| o.what.contains(what)),
+        "{obstacles:?}"
+    );
 }
