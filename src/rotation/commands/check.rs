@@ -289,11 +289,7 @@ fn sessions(request: &RunRequest<'_>, observation: &Observation) -> Option<Findi
             "sessions of the standby {standby:?} are open: {}",
             clients.join("; ")
         ),
-        fix: Some(if observation.ownership.takeover.is_none() {
-            "restart these clients: they hold the credentials of two rotations ago".into()
-        } else {
-            "find the secret of these clients: the next run locks them out".into()
-        }),
+        fix: Some(ownership::end_its_sessions(request, observation)),
     })
 }
 

@@ -197,7 +197,7 @@ fn unknown(observation: &Observation) -> Option<Finding> {
 }
 
 /// The hint for open sessions of the standby.
-pub(super) fn end_its_sessions(request: &RunRequest<'_>, observation: &Observation) -> String {
+pub(crate) fn end_its_sessions(request: &RunRequest<'_>, observation: &Observation) -> String {
     let standby = observation.resolved.pair.standby_user();
     if observation.ownership.takeover.is_none() {
         return "restart these clients, or use --force: they hold the credentials of two rotations ago and their next connection would fail".to_owned();
