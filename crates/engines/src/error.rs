@@ -83,6 +83,8 @@ pub enum TlsRemedy {
     Verify,
     /// TLS on the server.
     SwitchOn,
+    /// TLS on the server, which its default sign-in method requires.
+    SwitchOnForSignIn,
 }
 
 /// How to give the users of a pair a connection with verified TLS.
@@ -107,6 +109,7 @@ impl Diagnostic for EngineError {
                 "check that {host} resolves here and that connections to port {port} are allowed (security group, route, listen address)"
             ),
             Self::Tls { remedy: TlsRemedy::SwitchOn, .. } => "switch TLS on at the server; only on a network that no other party can read, set tls.mode = \"disable\" for the rotation".into(),
+            Self::Tls { remedy: TlsRemedy::SwitchOnForSignIn, .. } => "switch TLS on at the server: without it, caching_sha2_password requests the password itself, which twinkey sends with verified TLS only".into(),
             Self::Tls {
                 remedy: TlsRemedy::Verify,
                 host,

@@ -162,12 +162,17 @@ impl Connector {
         }
     }
 
-    pub(super) fn no_tls(&self) -> EngineError {
+    /// `method`: the server's default method to sign in.
+    pub(super) fn no_tls(&self, method: &str) -> EngineError {
         EngineError::Tls {
             host: self.host.clone(),
             port: self.port,
             reason: "the server does not support TLS".into(),
-            remedy: TlsRemedy::SwitchOn,
+            remedy: if method == "caching_sha2_password" {
+                TlsRemedy::SwitchOnForSignIn
+            } else {
+                TlsRemedy::SwitchOn
+            },
         }
     }
 

@@ -10,7 +10,11 @@ use crate::mysql::connect::Connector;
 pub(in crate::mysql) enum Failure {
     Io(io::Error),
     Tls(String),
-    NoTls,
+    /// The server has no TLS.
+    NoTls {
+        /// Its default method to sign in.
+        method: String,
+    },
     /// An error packet of the server.
     Server {
         code: u16,
@@ -43,7 +47,7 @@ impl Failure {
         };
         match self {
             Self::Tls(reason) => connector.tls(reason),
-            Self::NoTls => connector.no_tls(),
+            Self::NoTls { method } => connector.no_tls(&method),
             Self::Io(error) => connector.explain("the sign-in", false, sqlx::Error::Io(error)),
             Self::Server { code, message } => connector.answer_to_sign_in(code, message),
             Self::ClearText(method) => connector.tls_required(format!(

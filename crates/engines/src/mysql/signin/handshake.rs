@@ -70,7 +70,8 @@ async fn greet(login: &Login, stream: impl Stream + 'static) -> Result<SignedInS
     }
     if let Some(connector) = &login.connector {
         if offered & SSL == 0 {
-            return Err(Failure::NoTls);
+            let (_, method) = challenge(&greeting)?;
+            return Err(Failure::NoTls { method });
         }
         requested |= SSL;
         let name = ServerName::try_from(login.host.clone())
