@@ -42,6 +42,8 @@ fn on_postgres(version: u32) {
         postgres::roles::all(&server).await;
         postgres::found_first::all(&server).await;
         postgres::members::all(&server).await;
+        postgres::masters::all(&server).await;
+        postgres::cycles::all(&server).await;
         postgres::locks::all(&server).await;
         sentences::the_log_holds_no_password(&server);
     });

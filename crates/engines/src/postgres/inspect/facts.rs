@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::roles::RoleChoice;
+use super::roles::{Cycle, RoleChoice};
 use twinkey_core::secret::pair::PairMember;
 
 /// Facts that the plan needs.
@@ -42,6 +42,8 @@ pub(in super::super) struct Facts {
     pub settings: Vec<Settings>,
     /// Roles that settings choose for sessions of the pair.
     pub role_choices: Vec<RoleChoice>,
+    /// Roles of the active clone that cannot be granted to the base user or to the role of its sessions.
+    pub cycles: Vec<Cycle>,
     /// Names, in lower case, of settings that the master may not set.
     pub unsettable: Vec<String>,
     /// Databases with objects of the clone, with grants to it or with row policies for it.
@@ -57,13 +59,9 @@ pub(in super::super) struct Facts {
     /// Set by `super::visit`.
     #[serde(default)]
     pub obstacles: Vec<Obstacle>,
-    /// What the active clone has through the base user, in databases where sessions of the base user
-    /// have another role. Set by `super::through_base`.
+    /// Set by `super::through_roles`.
     #[serde(default)]
-    pub through_base: Vec<Grant>,
-    /// Set by `super::through_base`.
-    #[serde(default)]
-    pub owned_by_base: Vec<Owned>,
+    pub through: Vec<Through>,
     /// Set by `super::stored_as_md5`; `None` where the master may not read it.
     #[serde(default)]
     pub active_is_md5: Option<bool>,
@@ -89,8 +87,10 @@ pub(in super::super) struct Role {
 /// The master's rights on a role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub(in super::super) struct RoleRights {
-    /// It may grant the role.
+    /// It has ADMIN OPTION, by any membership: it may alter the role.
     pub admin: bool,
+    /// It has ADMIN OPTION itself, or inherits a role with it: it may grant the role.
+    pub grants: bool,
     /// It has the role's privileges without SET ROLE.
     pub usage: bool,
     /// It may make the role the owner of an object.
@@ -116,6 +116,8 @@ pub(in super::super) struct Membership {
     pub admin: bool,
     /// A membership of the clone that gives it nothing which the base user lacks.
     pub held: bool,
+    /// The member granted the role to others, and the server stores it (16 and later).
+    pub handed_on: bool,
     /// The master may revoke it.
     pub revocable: bool,
 }
@@ -165,9 +167,32 @@ pub(in super::super) struct Database {
     pub may_connect: bool,
 }
 
-/// A database that depends on the base user.
+/// What the active clone has by a role, in databases where sessions of the base user lack it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct OfBase {
+pub(in super::super) struct Through {
+    /// The base user, whose sessions have another role, or a role of [`Cycle::reaches`].
+    pub role: String,
+    pub grants: Vec<Grant>,
+    pub owned: Vec<Owned>,
+    /// Objects that only a superuser may own.
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl Through {
+    /// Nothing.
+    pub(super) fn of(role: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            grants: Vec::new(),
+            owned: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
+}
+
+/// A database that depends on a role.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct OfRole {
     #[serde(flatten)]
     pub database: Database,
     pub granted: bool,
@@ -208,8 +233,8 @@ pub(in super::super) struct Grant {
     pub missing_at_login: Option<String>,
     /// The clone granted it to others.
     pub handed_on: bool,
-    /// The clone has the grant option.
-    pub grantable: bool,
+    /// During the changes, the master has the privileges of another role with the grant option.
+    pub other_grantor: bool,
     /// The master may take the owner's role.
     pub sets_owner: bool,
     /// Not a grant to the clone: its user mapping, or default privileges for objects that it creates.

@@ -2,11 +2,22 @@
 -- The master of a thousand pairs is a member of two thousand roles. `pg_has_role` visits all of them
 -- to find an ADMIN OPTION, so it is called only where none is granted directly. Every lookup here
 -- uses an index.
-WITH me AS (
+WITH RECURSIVE me AS (
     SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = session_user
 ), pair AS (
     SELECT r.*, r.rolname = $2::text AS is_clone
     FROM pg_catalog.pg_roles r WHERE r.rolname IN ($1::text, $2::text)
+), inherited AS (
+    -- Roles that the master has the privileges of, and not only by the clone, whose memberships a run
+    -- changes.
+    SELECT oid FROM me
+    UNION
+    SELECT m.roleid
+    FROM inherited i
+    JOIN pg_catalog.pg_auth_members m ON m.member = i.oid
+    JOIN pg_catalog.pg_roles r ON r.oid = i.oid
+    WHERE coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, r.rolinherit)
+        AND m.roleid <> ALL (ARRAY (SELECT oid FROM pair WHERE is_clone))
 ), config AS (
     SELECT p.rolname, d.datname, s.setdatabase, s.setconfig
     FROM pg_catalog.pg_db_role_setting s
@@ -44,12 +55,33 @@ WITH me AS (
     WHERE (s.setrole = 0 OR s.setrole = ANY (ARRAY (SELECT oid FROM pair)))
         AND (s.setdatabase = 0 OR d.oid IS NOT NULL)
         AND v.setting LIKE 'role=%'
+), cycle AS (
+    -- A role of the clone that is itself a member of the base user, and a role of the base user that is
+    -- a member of the role of its sessions: neither can be granted to the other.
+    SELECT b.oid AS target, b.rolname AS target_name, r.oid, r.rolname
+    FROM pair b
+    JOIN pg_catalog.pg_roles r ON r.oid = ANY (ARRAY (
+        SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN pair k ON k.oid = m.member AND k.is_clone
+        UNION
+        SELECT r.oid FROM choice c
+        JOIN pair k ON k.oid = c.setrole AND k.is_clone
+        JOIN pg_catalog.pg_roles r ON r.rolname = c.value))
+    WHERE NOT b.is_clone AND r.oid <> b.oid AND NOT r.rolsuper AND pg_has_role(r.oid, b.oid, 'MEMBER')
+    UNION
+    SELECT o.oid, o.rolname, g.oid, g.rolname
+    FROM choice c
+    JOIN pg_catalog.pg_roles o ON o.rolname = c.value AND c.value <> 'none'
+    JOIN pair b ON NOT b.is_clone AND b.oid <> o.oid
+    JOIN pg_catalog.pg_auth_members m ON m.member = b.oid
+    JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+    WHERE g.oid <> o.oid AND NOT g.rolsuper AND pg_has_role(g.oid, o.oid, 'MEMBER')
 ), power AS (
     SELECT p.oid, json_build_object(
-        'admin', coalesce((
-            SELECT bool_or(m.admin_option) FROM pg_catalog.pg_auth_members m, me
-            WHERE m.roleid = p.oid AND m.member = me.oid), false)
-            OR pg_has_role(p.oid, 'MEMBER WITH ADMIN OPTION'),
+        'admin', direct.admin OR pg_has_role(p.oid, 'MEMBER WITH ADMIN OPTION'),
+        -- The grantor is the master, or a role that it inherits.
+        'grants', direct.admin OR EXISTS (
+            SELECT FROM pg_catalog.pg_auth_members m
+            WHERE m.roleid = p.oid AND m.admin_option AND pg_has_role(m.member, 'USAGE')),
         -- Needed, and computed, only where the clone owns objects or has grants of its own.
         'usage', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, 'USAGE'),
         'set', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, '{set_mode}'),
@@ -61,6 +93,10 @@ WITH me AS (
             WHERE m.roleid = p.oid AND m.member = me.oid AND m.grantor = me.oid)
     ) AS doc
     FROM pg_catalog.pg_roles p
+    CROSS JOIN LATERAL (
+        SELECT coalesce(bool_or(m.admin_option), false) AS admin
+        FROM pg_catalog.pg_auth_members m, me
+        WHERE m.roleid = p.oid AND m.member = me.oid) direct
     WHERE p.oid = ANY (ARRAY (SELECT oid FROM pair
         UNION SELECT r.oid FROM choice JOIN pg_catalog.pg_roles r ON r.rolname = choice.value))
 )
@@ -70,9 +106,9 @@ SELECT json_build_object(
     'database', current_database(),
     'master', (SELECT doc FROM role JOIN me USING (oid)),
     'over_base', coalesce((SELECT power.doc FROM power JOIN pair USING (oid) WHERE NOT is_clone),
-        '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
+        '{"admin":false,"grants":false,"usage":false,"set":false,"own_grant":null}'),
     'over_clone', coalesce((SELECT power.doc FROM power JOIN pair USING (oid) WHERE is_clone),
-        '{"admin":false,"usage":false,"set":false,"own_grant":null}'),
+        '{"admin":false,"grants":false,"usage":false,"set":false,"own_grant":null}'),
     'base', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE NOT pair.is_clone),
     'clone', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE pair.is_clone),
     'base_connects', coalesce((
@@ -133,7 +169,11 @@ SELECT json_build_object(
                     AND (NOT m.admin_option
                         OR pg_has_role(b.oid, r.oid, 'MEMBER WITH ADMIN OPTION'))
                 FROM pair b WHERE NOT b.is_clone AND p.is_clone), false),
+            'handed_on', current_setting('server_version_num')::int >= 160000 AND EXISTS (
+                SELECT FROM pg_catalog.pg_auth_members t
+                WHERE m.admin_option AND t.roleid = m.roleid AND t.grantor = m.member),
             'revocable', CASE
+                WHEN NOT p.is_clone OR r.rolname = $1 THEN false
                 -- The member granted the role to others.
                 WHEN current_setting('server_version_num')::int >= 160000 AND EXISTS (
                     SELECT FROM pg_catalog.pg_auth_members t
@@ -146,7 +186,7 @@ SELECT json_build_object(
                             SELECT bool_or(o.admin_option) FROM pg_catalog.pg_auth_members o
                             WHERE o.roleid = r.oid AND o.member = me.oid), false)
                         OR pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'))
-                    AND pg_has_role(g.oid, 'USAGE') END)
+                    AND g.oid IN (SELECT oid FROM inherited) END)
             ORDER BY p.rolname, r.rolname, g.rolname)
         FROM pg_catalog.pg_auth_members m
         JOIN pair p ON p.oid = m.member
@@ -165,22 +205,48 @@ SELECT json_build_object(
             'of', p.rolname, 'database', c.datname, 'role', c.value,
             'usable', coalesce(pg_has_role(b.oid, r.oid, '{set_mode}'), false),
             'held', coalesce(pg_has_role(b.oid, r.oid, 'USAGE'), false),
+            'usable_by_clone', coalesce((
+                SELECT pg_has_role(k.oid, r.oid, '{set_mode}') FROM pair k WHERE k.is_clone), false),
+            'attributes', array_remove(ARRAY[CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
+                CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+                CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL),
+            'inherits', coalesce(r.rolinherit, false),
             -- Roles that the clone has through the base user, and this role has not.
             'lacks', coalesce((
-                SELECT json_agg(DISTINCT g.rolname)
-                FROM pg_catalog.pg_auth_members m
-                JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
-                JOIN pair k ON k.is_clone
-                WHERE m.member = b.oid AND g.oid <> r.oid AND pg_has_role(k.oid, g.oid, 'USAGE')
+                SELECT json_agg(json_build_object('role', g.rolname, 'admin', g.admin)
+                    ORDER BY g.rolname)
+                FROM (
+                    SELECT g.oid, g.rolname, k.oid AS clone, bool_or(m.admin_option)
+                        AND pg_has_role(k.oid, b.oid, 'USAGE')
+                        AND NOT pg_has_role(r.oid, g.oid, 'MEMBER WITH ADMIN OPTION') AS admin
+                    FROM pg_catalog.pg_auth_members m
+                    JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+                    JOIN pair k ON k.is_clone
+                    WHERE m.member = b.oid AND g.oid <> r.oid
+                    GROUP BY g.oid, g.rolname, k.oid) g
+                WHERE g.admin OR pg_has_role(g.clone, g.oid, 'USAGE')
                     AND NOT pg_has_role(r.oid, g.oid, 'USAGE')), '[]'),
             'rights', coalesce(power.doc,
-                '{"admin":false,"usage":false,"set":false,"own_grant":null}'))
+                '{"admin":false,"grants":false,"usage":false,"set":false,"own_grant":null}'))
             ORDER BY p.rolname, c.datname)
         FROM choice c
         LEFT JOIN pair p ON p.oid = c.setrole
         LEFT JOIN pair b ON NOT b.is_clone
         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = c.value AND c.value <> 'none'
         LEFT JOIN power ON power.oid = r.oid), '[]'),
+    'cycles', coalesce((
+        SELECT json_agg(json_build_object('target', y.target_name, 'role', y.rolname,
+            -- The role itself, and what it inherits. pg_database_owner has no members.
+            'reaches', coalesce((
+                SELECT json_agg(json_build_object('role', x.rolname,
+                    'is_member', pg_has_role(x.oid, y.target, 'MEMBER'),
+                    'inherits', pg_has_role(x.oid, y.target, 'USAGE')) ORDER BY x.rolname)
+                FROM pg_catalog.pg_roles x
+                WHERE NOT x.rolsuper AND x.oid <> y.target AND x.rolname <> 'pg_database_owner'
+                    AND pg_has_role(y.oid, x.oid, 'USAGE')
+                    AND NOT pg_has_role(y.target, x.oid, 'USAGE')), '[]'))
+            ORDER BY y.target_name, y.rolname)
+        FROM cycle y), '[]'),
     'unsettable', coalesce((
         SELECT json_agg(DISTINCT s.name)
         FROM setting s

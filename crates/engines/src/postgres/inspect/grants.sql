@@ -2,8 +2,8 @@
 -- base user lacks of them. $1: the clone, or the base user if its sessions have another role;
 -- $2: whether to include objects that all databases share, for which one database suffices; $3: the
 -- role whose privileges the base user's sessions have; $4: the base user, which signs in and so needs
--- CONNECT itself. The fields are those of `Grant`.
-WITH clone AS (
+-- CONNECT itself; $5: the clone. The fields are those of `Grant`.
+WITH RECURSIVE clone AS (
     SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1::text
 ), base AS (
     SELECT '"' || replace($3::text, '"', '""') || '"' AS ident,
@@ -11,6 +11,25 @@ WITH clone AS (
 ), login AS (
     SELECT '"' || replace($4::text, '"', '""') || '"' AS ident,
         (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $4::text) AS oid
+), master AS (
+    -- Roles that the master has the privileges of, or may take, and not only by the clone, whose
+    -- memberships a run changes.
+    SELECT oid, true AS inherits, true AS sets FROM pg_catalog.pg_roles WHERE rolname = session_user
+    UNION
+    SELECT e.roleid, m.inherits AND e.inherits, m.sets AND e.sets
+    FROM master m
+    JOIN (
+        SELECT e.roleid, e.member,
+            coalesce((to_jsonb(e) ->> 'inherit_option')::boolean, r.rolinherit) AS inherits,
+            coalesce((to_jsonb(e) ->> 'set_option')::boolean, true) AS sets
+        FROM pg_catalog.pg_auth_members e
+        JOIN pg_catalog.pg_roles r ON r.oid = e.member
+        UNION ALL
+        SELECT r.oid, d.datdba, true, true
+        FROM pg_catalog.pg_database d, pg_catalog.pg_roles r
+        WHERE d.datname = current_database() AND r.rolname = 'pg_database_owner'
+    ) e ON e.member = m.oid
+    WHERE e.roleid <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $5::text)
 ), dependencies AS (
     SELECT d.classid, d.objid, d.deptype
     FROM pg_catalog.pg_shdepend d, clone
@@ -65,6 +84,12 @@ WITH clone AS (
     WHERE $2::boolean
 ), entries AS (
     SELECT o.objid, o.classid, o.owner, o.kind, e.grantor, e.is_grantable, holder.at_login,
+        EXISTS (
+            SELECT FROM pg_catalog.aclexplode(o.acl || coalesce(o.whole, '{}')) g
+            WHERE g.is_grantable AND g.grantee <> o.owner
+                AND (g.grantee IN (SELECT m.oid FROM master m WHERE m.inherits)
+                    OR pg_has_role(clone.oid, g.grantee, 'USAGE')
+                    OR pg_has_role(login.oid, g.grantee, 'USAGE'))) AS other_grantor,
         e.privilege_type || coalesce(' ("' || replace(o.part, '"', '""') || '")', '') AS privilege,
         -- PUBLIC, every role that the base user has the privileges of, and a grant on all columns. An
         -- owner always has the grant option, and the privilege unless it was revoked.
@@ -217,7 +242,7 @@ WITH clone AS (
 ), all_grants AS (
     SELECT e.kind || ' ' || i.identity AS object,
         pg_describe_object(e.classid, e.objid, 0) AS description,
-        r.rolname AS owner, e.by_owner, pg_has_role(e.owner, 'USAGE') AS as_owner, e.held,
+        r.rolname AS owner, e.by_owner, may.inherits AS as_owner, e.held,
         (SELECT string_agg(text, '; ' ORDER BY text) FROM statements s
             WHERE s.classid = e.classid AND s.objid = e.objid AND NOT s.at_login) AS missing,
         -- Of this database, the facts have CONNECT without the grant option.
@@ -226,16 +251,21 @@ WITH clone AS (
                 AND (s.is_grantable OR e.objid <> (SELECT d.oid FROM pg_catalog.pg_database d
                     WHERE d.datname = current_database()))) AS missing_at_login,
         (e.classid, e.objid) IN (SELECT classid, objid FROM handed_on) AS handed_on,
-        e.grantable, pg_has_role(e.owner, CASE
-            WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET'
-            ELSE 'MEMBER' END) AS sets_owner, false AS personal
+        e.other_grantor, may.sets AS sets_owner, false AS personal
     FROM (
         SELECT objid, classid, kind, owner, bool_and(grantor = owner) AS by_owner,
             bool_and(held OR at_login) AS held,
-            bool_or(is_grantable) AS grantable
+            bool_or(other_grantor) AS other_grantor
         FROM entries GROUP BY objid, classid, kind, owner
     ) e
     CROSS JOIN LATERAL pg_identify_object(e.classid, e.objid, 0) i
+    CROSS JOIN LATERAL (
+        SELECT coalesce(bool_or(m.inherits), false) OR s.rolsuper AS inherits,
+            coalesce(bool_or(m.sets), false) OR s.rolsuper AS sets
+        FROM pg_catalog.pg_roles s
+        LEFT JOIN master m ON m.oid = e.owner
+        WHERE s.rolname = session_user
+        GROUP BY s.rolsuper) may
     LEFT JOIN pg_catalog.pg_roles r ON r.oid = e.owner
     UNION ALL
     SELECT NULL, pg_describe_object('pg_catalog.pg_default_acl'::regclass, oid, 0), NULL, false,
@@ -261,6 +291,6 @@ SELECT coalesce(json_agg(json_build_object(
     'database', current_database(), 'object', object, 'description', description,
     'owner', owner, 'by_owner', by_owner, 'as_owner', as_owner, 'held', held,
     'missing', missing, 'missing_at_login', missing_at_login, 'handed_on', handed_on,
-    'grantable', grantable, 'sets_owner', sets_owner, 'personal', personal)
+    'other_grantor', other_grantor, 'sets_owner', sets_owner, 'personal', personal)
     ORDER BY object, description), '[]')::text
 FROM all_grants

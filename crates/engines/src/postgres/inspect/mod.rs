@@ -15,6 +15,8 @@
 mod facts;
 mod roles;
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgConnection, Postgres};
@@ -26,11 +28,13 @@ use crate::{EngineError, timeouts};
 use twinkey_core::secret::pair::{Pair, PairMember};
 
 pub(super) use self::facts::*;
-pub(super) use self::roles::RoleChoice;
+#[cfg(test)]
+pub(super) use self::roles::Reached;
+pub(super) use self::roles::{Cycle, RoleChoice};
 
 const FACTS: &str = include_str!("facts.sql");
 const GRANTS: &str = include_str!("grants.sql");
-const OF_BASE: &str = include_str!("of_base.sql");
+const OF_ROLE: &str = include_str!("of_role.sql");
 const OWNED: &str = include_str!("owned.sql");
 /// `GRANT SET ON PARAMETER` came with 15.
 const MAY_SET: &str = "has_parameter_privilege(s.name, 'SET')";
@@ -65,57 +69,85 @@ pub(super) async fn facts(
         }
     }
     if pair.active == PairMember::Clone && !facts.works_as_base(pair) {
-        through_base(connection, connector, pair, &mut facts).await?;
+        through_roles(connection, connector, pair, &mut facts).await?;
     }
     Ok(facts)
 }
 
-/// Reads what a clone without the role setting has through the base user, where sessions of the base
-/// user have another role.
-async fn through_base(
+/// Reads what a clone without the role setting has by roles that sessions of the base user do not have:
+/// by the base user, where its sessions have another role, and by roles that cannot be granted to them.
+async fn through_roles(
     own: &mut PgConnection,
     connector: &Connector,
     pair: &Pair,
     facts: &mut Facts,
 ) -> Result<(), EngineError> {
-    if facts.other_roles(pair).is_empty() {
-        return Ok(());
+    let mut roles = BTreeSet::new();
+    if !facts.other_roles(pair).is_empty() {
+        roles.insert(pair.base.clone());
     }
-    let what = "reading what the base user has";
-    let query = sqlx::query(AssertSqlSafe(OF_BASE)).bind(&pair.base);
-    for OfBase {
+    let reached = facts.cycles.iter().flat_map(|cycle| &cycle.reaches);
+    roles.extend(reached.filter(|r| r.is_member).map(|r| r.role.clone()));
+    for role in roles {
+        let through = through_role(own, connector, pair, &role, facts).await?;
+        if through != Through::of(&role) {
+            facts.through.push(through);
+        }
+    }
+    Ok(())
+}
+
+async fn through_role(
+    own: &mut PgConnection,
+    connector: &Connector,
+    pair: &Pair,
+    role: &str,
+    facts: &mut Facts,
+) -> Result<Through, EngineError> {
+    let mut through = Through::of(role);
+    let what = "reading what a role of the clone has";
+    let query = sqlx::query(AssertSqlSafe(OF_ROLE)).bind(role);
+    for OfRole {
         database,
         granted,
         owned: count,
     } in rows(own, connector, what, query).await?
     {
         let name = &database.name;
-        if facts.session_role(pair, Some(name)) == pair.base || !database.allows_connections {
+        if !facts.is_lost(pair, role, name) || !database.allows_connections {
             continue;
-        }
-        if count > 0 {
-            let database = name.clone();
-            facts.owned_by_base.push(Owned { database, count });
         }
         if !database.may_connect {
             if facts.databases.iter().all(|known| known.name != *name) {
                 facts.databases.push(database);
             }
-        } else if granted {
-            let mut other;
-            let connection = if *name == facts.database {
-                &mut *own
-            } else {
-                other = connector.in_database(name).connect().await?;
-                &mut other
-            };
-            let query = about(GRANTS.to_owned(), &pair.base, pair, facts, name).bind(&pair.base);
+            continue;
+        }
+        let mut other;
+        let connection = if *name == facts.database {
+            &mut *own
+        } else {
+            other = connector.in_database(name).connect().await?;
+            &mut other
+        };
+        if granted {
+            let query = about(GRANTS.to_owned(), role, pair, facts, name)
+                .bind(&pair.base)
+                .bind(&pair.clone);
             let mut found: Vec<Grant> = rows(connection, connector, what, query).await?;
             found.retain(|grant| !grant.held && !grant.personal);
-            facts.through_base.extend(found);
+            through.grants.extend(found);
+        }
+        if count > 0 {
+            let query = about(owned_query(facts.version), role, pair, facts, name);
+            let mut found: Vec<Obstacle> = rows(connection, connector, what, query).await?;
+            found.retain(|obstacle| obstacle.lacks.is_none());
+            through.obstacles.extend(found);
+            let database = database.name;
+            through.owned.push(Owned { database, count });
         }
     }
-    Ok(())
+    Ok(through)
 }
 
 /// Reads what only a session in `database` can see.
@@ -136,7 +168,9 @@ async fn visit(
         &mut other
     };
     if granted {
-        let query = about(GRANTS.to_owned(), &pair.clone, pair, facts, database).bind(&pair.base);
+        let query = about(GRANTS.to_owned(), &pair.clone, pair, facts, database)
+            .bind(&pair.base)
+            .bind(&pair.clone);
         let found = rows(
             connection,
             connector,

@@ -23,13 +23,74 @@ pub(in super::super) struct RoleChoice {
     pub usable: bool,
     /// The base user has the role's privileges without setting it.
     pub held: bool,
+    /// The clone may set the role.
+    pub usable_by_clone: bool,
+    /// `CREATEDB`, `CREATEROLE` and `BYPASSRLS`, where the role has them.
+    pub attributes: Vec<String>,
+    /// The role has INHERIT.
+    pub inherits: bool,
     /// Roles that a clone without the role has through the base user, and that the role lacks.
-    pub lacks: Vec<String>,
+    pub lacks: Vec<Lacked>,
     /// The master's rights on the role.
     pub rights: RoleRights,
 }
 
+/// A role that the base user is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(in super::super) struct Lacked {
+    pub role: String,
+    /// The base user has ADMIN OPTION, and the role of its sessions has not.
+    pub admin: bool,
+}
+
+/// A role of the clone's sessions that cannot be granted to `target`, of which it is a member.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(in super::super) struct Cycle {
+    /// The base user, or a role of its sessions.
+    pub target: String,
+    pub role: String,
+    /// The roles that `role` has the privileges of, itself included, and `target` has not.
+    pub reaches: Vec<Reached>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(in super::super) struct Reached {
+    pub role: String,
+    /// A member of the target too: its privileges have to be granted one by one.
+    pub is_member: bool,
+    /// It has the privileges of the target.
+    pub inherits: bool,
+}
+
 impl Facts {
+    /// The cycle that a grant of `role` to `target` would close.
+    pub(in super::super) fn cycle(&self, role: &str, target: &str) -> Option<&Cycle> {
+        let mut all = self.cycles.iter();
+        all.find(|cycle| cycle.role == role && cycle.target == target)
+    }
+
+    /// Whether sessions of the base user lack privileges that the role of the cycle has.
+    pub(in super::super) fn lacks(&self, cycle: &Cycle) -> bool {
+        cycle.reaches.iter().any(|reached| {
+            let mut through = self.through.iter();
+            !reached.is_member || through.any(|through| through.role == reached.role)
+        })
+    }
+
+    /// Whether sessions of the base user in `database` lack what the active clone has by `role`.
+    pub(super) fn is_lost(&self, pair: &Pair, role: &str, database: &str) -> bool {
+        let works_as = self.session_role(pair, Some(database));
+        if role == pair.base {
+            return works_as != role;
+        }
+        let mut cycles = self.cycles.iter();
+        cycles.any(|cycle| {
+            let mut reached = cycle.reaches.iter();
+            [pair.base.as_str(), works_as].contains(&cycle.target.as_str())
+                && reached.any(|reached| reached.is_member && reached.role == role)
+        })
+    }
+
     /// The role that the base user's sessions have in `database`; `None`: in a database without a
     /// setting of its own. PostgreSQL manual, "ALTER ROLE": the setting of a user in a database
     /// outranks that of the user, and this that of the database.
@@ -38,21 +99,63 @@ impl Facts {
         pair: &'a Pair,
         database: Option<&str>,
     ) -> &'a str {
-        let base = Some(pair.base.as_str());
-        let ranked = [
-            (base, database),
-            (base, None),
-            (None, database),
-            (None, None),
-        ];
-        let chosen = ranked.iter().find_map(|(of, database)| {
-            let mut choices = self.role_choices.iter();
-            choices.find(|c| c.of.as_deref() == *of && c.database.as_deref() == *database)
-        });
-        match chosen {
+        match self.chosen_role(&pair.base, database) {
             Some(choice) if choice.usable => &choice.role,
             _ => &pair.base,
         }
+    }
+
+    /// As [`Self::session_role`], of the clone's sessions.
+    fn role_of_clone<'a>(&'a self, pair: &'a Pair, database: Option<&str>) -> &'a str {
+        match self.chosen_role(&pair.clone, database) {
+            Some(choice) if choice.usable_by_clone => &choice.role,
+            _ => &pair.clone,
+        }
+    }
+
+    fn chosen_role(&self, user: &str, database: Option<&str>) -> Option<&RoleChoice> {
+        let user = Some(user);
+        let ranked = [
+            (user, database),
+            (user, None),
+            (None, database),
+            (None, None),
+        ];
+        ranked.iter().find_map(|(of, database)| {
+            let mut choices = self.role_choices.iter();
+            choices.find(|c| c.of.as_deref() == *of && c.database.as_deref() == *database)
+        })
+    }
+
+    /// Roles of the base user's sessions that lack this attribute of the active clone's sessions.
+    pub(in super::super) fn without<'a>(
+        &'a self,
+        pair: &'a Pair,
+        attribute: &str,
+    ) -> BTreeSet<&'a str> {
+        let databases = self.role_choices.iter().map(|c| c.database.as_deref());
+        let roles = databases.chain([None]).map(|database| {
+            let clones = self.role_of_clone(pair, database);
+            (clones, self.session_role(pair, database))
+        });
+        roles
+            .filter(|(clones, _)| self.has(clones, attribute))
+            .filter(|(_, works_as)| !self.has(works_as, attribute))
+            .map(|(_, works_as)| works_as)
+            .collect()
+    }
+
+    fn has(&self, role: &str, attribute: &str) -> bool {
+        let pair = [&self.base, &self.clone].into_iter().flatten();
+        if let Some(user) = pair.into_iter().find(|user| user.name == role) {
+            return match attribute {
+                "CREATEDB" => user.createdb,
+                "CREATEROLE" => user.createrole,
+                _ => user.bypassrls,
+            };
+        }
+        let mut choices = self.role_choices.iter();
+        choices.any(|c| c.role == role && c.attributes.iter().any(|a| a == attribute))
     }
 
     /// The roles that sessions of the base user have in some databases, without the base user.
@@ -89,7 +192,9 @@ impl Facts {
     pub(in super::super) fn works_as_base(&self, pair: &Pair) -> bool {
         let mut has = self.settings_of(&pair.clone);
         has.retain(|key, _| key.1 == "role");
-        has == self.clone_roles(pair)
+        let mut choices = self.role_choices.iter();
+        let ignored = choices.any(|c| c.of.as_ref() == Some(&pair.clone) && !c.usable_by_clone);
+        has == self.clone_roles(pair) && !ignored
     }
 
     /// The master's rights on a role that sessions of the base user have.

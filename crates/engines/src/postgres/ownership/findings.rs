@@ -5,12 +5,10 @@
 //!   What the base user has by any grant, membership or ownership is no such privilege.
 //! - A privilege that the server checks at the sign-in is compared with the wrong role: it is the
 //!   base user's, also where its sessions have another role.
-//! - Sessions of the base user have an owner role. A clone of another tool has the privileges of the
-//!   base user, which the owner role may lack: the run is refused.
 
 use super::super::inspect::{Facts, Grant, Membership};
 use super::super::quote::ident;
-use super::{revocable, revoke};
+use super::{revocable, revoke, through};
 use crate::{Finding, Severity};
 use twinkey_core::code::Code;
 use twinkey_core::secret::pair::{Pair, PairMember};
@@ -44,9 +42,9 @@ pub(in super::super) fn left_alone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         .map(|grant| own_grant(grant, facts, pair));
     let memberships = own_memberships(facts, pair);
     grants
-        .chain(memberships.map(|m| own_membership(m, facts, pair)))
+        .chain(memberships.filter_map(|m| own_membership(m, facts, pair)))
         .map(|own| compared(own, pair))
-        .chain(through_base(facts, pair))
+        .chain(through::findings(facts, pair))
         .collect()
 }
 
@@ -105,67 +103,10 @@ fn through_clone(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         .collect()
 }
 
-/// What the active clone has through the base user, and the role of the base user's sessions has not.
-fn through_base(facts: &Facts, pair: &Pair) -> Vec<Finding> {
-    let lost = |what: String, role: &str, fix: String| {
-        differs(
-            format!(
-                "the active clone has {what} through the base user, whose sessions have the role {role:?} and lose it"
-            ),
-            fix,
-        )
-    };
-    let role_in = |database: &str| facts.session_role(pair, Some(database));
-    let grants = facts.through_base.iter().map(|grant| {
-        let role = role_in(&grant.database);
-        let what = format!("{} in {:?}", grant.description, grant.database);
-        lost(
-            what,
-            role,
-            grant.missing.clone().unwrap_or_else(|| same_for(role)),
-        )
-    });
-    let owned = facts.owned_by_base.iter().map(|owned| {
-        let role = role_in(&owned.database);
-        let what = format!(
-            "the ownership of {} object(s) in {:?}",
-            owned.count, owned.database
-        );
-        let fix = reassign(role, facts, pair);
-        lost(what, role, fix)
-    });
-    let unused = facts.works_as_base(pair);
-    let memberships = facts.other_roles(pair).into_iter().flat_map(|role| {
-        let mut choices = facts.role_choices.iter();
-        let choice = choices.find(|choice| choice.role == role && !unused);
-        let lacks = choice
-            .map(|choice| choice.lacks.as_slice())
-            .unwrap_or_default();
-        lacks.iter().map(move |group| {
-            let fix = format!("GRANT {} TO {}", ident(group), ident(role));
-            (format!("membership in {group:?}"), role, fix)
-        })
-    });
-    let memberships = memberships.map(|(what, role, fix)| lost(what, role, fix));
-    grants.chain(owned).chain(memberships).collect()
-}
-
-/// Gives the base user's objects to `role`. The active clone must inherit the role, or it would lose
-/// them until the flip.
-fn reassign(role: &str, facts: &Facts, pair: &Pair) -> String {
-    let (base, owner) = (ident(&pair.base), ident(role));
-    let reassign = format!("REASSIGN OWNED BY {base} TO {owner}");
-    let mut choices = facts.role_choices.iter();
-    if choices.any(|choice| choice.role == role && choice.held) {
-        reassign
-    } else if facts.version >= 160_000 {
-        format!("GRANT {owner} TO {base} WITH INHERIT TRUE, SET TRUE; {reassign}")
-    } else {
-        format!("ALTER ROLE {base} INHERIT; {reassign}")
-    }
-}
-
-fn own_memberships<'a>(facts: &'a Facts, pair: &'a Pair) -> impl Iterator<Item = &'a Membership> {
+pub(super) fn own_memberships<'a>(
+    facts: &'a Facts,
+    pair: &'a Pair,
+) -> impl Iterator<Item = &'a Membership> {
     let all = facts.memberships.iter();
     all.filter(|m| m.member == pair.clone && m.role != pair.base)
 }
@@ -187,11 +128,15 @@ fn own_grant(grant: &Grant, facts: &Facts, pair: &Pair) -> OwnPrivilege {
     }
 }
 
-fn own_membership(m: &Membership, facts: &Facts, pair: &Pair) -> OwnPrivilege {
+/// `None`: [`through::findings`] has what the base user lacks of it, or that it has to end.
+fn own_membership(m: &Membership, facts: &Facts, pair: &Pair) -> Option<OwnPrivilege> {
     let works_as = facts.session_role(pair, Some(&facts.database));
     let held = m.held || !m.admin && m.role == works_as;
     let unused = facts.works_as_base(pair) && m.role != RESERVED_CONNECTIONS;
-    OwnPrivilege {
+    if !held && !unused && facts.cycle(&m.role, &pair.base).is_some() {
+        return None;
+    }
+    Some(OwnPrivilege {
         what: format!("membership in {:?}", m.role),
         harmless: if held {
             Some(HELD)
@@ -200,7 +145,7 @@ fn own_membership(m: &Membership, facts: &Facts, pair: &Pair) -> OwnPrivilege {
         },
         revoked: true,
         fix: Some(membership_for_base(m, facts, pair)),
-    }
+    })
 }
 
 const UNUSED: &str = "its sessions do not use it";
@@ -226,14 +171,14 @@ fn compared(own: OwnPrivilege, pair: &Pair) -> Finding {
     )
 }
 
-fn differs(what: String, fix: String) -> Finding {
+pub(super) fn differs(what: String, fix: String) -> Finding {
     Finding {
         code: Some(Code::PrivilegesDiffer),
         ..Finding::new(Severity::Error, what, Some(fix))
     }
 }
 
-fn same_for(base: &str) -> String {
+pub(super) fn same_for(base: &str) -> String {
     format!("grant the same to {}, then try again", ident(base))
 }
 

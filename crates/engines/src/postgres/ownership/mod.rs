@@ -9,11 +9,12 @@
 //!   privileges it has. Its own privileges are revoked only while it is the standby.
 //! - The server refuses a new owner in the middle of a run: `check` reports first what the base user
 //!   lacks, or that only a superuser may own the object.
-//! - REVOKE finds the master to be a member of the clone, and revokes nothing of the owner's: the master
-//!   takes the owner's role where the clone has the grant option.
+//! - REVOKE revokes the grants of one role: of the first one with the grant option that the master
+//!   inherits, such as the clone. The master takes the owner's role where there is another than the owner.
 //! - Others lose what the clone granted to them: REVOKE would be refused, so the clone's grant stays.
 
 mod findings;
+mod through;
 
 use std::collections::BTreeSet;
 
@@ -26,20 +27,25 @@ use twinkey_core::secret::pair::{Pair, PairMember};
 
 /// Changes in other databases, each of which needs a connection of its own.
 pub(super) fn in_other_databases(facts: &Facts, pair: &Pair) -> Vec<Change> {
-    let owned = facts.owned.iter().map(|owned| &owned.database);
-    let granted = facts.grants.iter().map(|grant| &grant.database);
-    let databases: BTreeSet<&String> = owned.chain(granted).collect();
-    databases
+    databases(facts)
         .into_iter()
-        .filter(|database| **database != facts.database && !is_closed(facts, database))
+        .filter(|database| *database != facts.database)
         .flat_map(|database| {
             let mut changes = in_database(facts, pair, database);
             for change in &mut changes {
-                change.database = Some(database.clone());
+                change.database = Some(database.to_owned());
             }
             changes
         })
         .collect()
+}
+
+/// Databases in which the clone has objects or grants, and that allow connections.
+fn databases(facts: &Facts) -> BTreeSet<&str> {
+    let owned = facts.owned.iter().map(|owned| owned.database.as_str());
+    let granted = facts.grants.iter().map(|grant| grant.database.as_str());
+    let all = owned.chain(granted);
+    all.filter(|database| !is_closed(facts, database)).collect()
 }
 
 /// Changes in the rotation's own database.
@@ -141,7 +147,7 @@ fn owner_rights(facts: &Facts, pair: &Pair) -> Vec<Finding> {
         .map(|owned| facts.session_role(pair, Some(&owned.database)))
         .filter(|owner| {
             let rights = facts.rights_on(owner, pair);
-            *owner != pair.base && !rights.admin && !(rights.usage && rights.set)
+            *owner != pair.base && !rights.grants && !(rights.usage && rights.set)
         })
         .collect();
     let needed = facts.version >= 160_000 && !facts.master.superuser;
@@ -201,16 +207,12 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
         .iter()
         .filter(|grant| grant.database == database);
     let owner = facts.session_role(pair, Some(database));
-    let (mut needs_base, mut hands_over) = (false, false);
     if pair.active == PairMember::Base {
         for grant in grants.filter(|grant| revocable(grant, facts, pair)) {
-            let of_base = grant.owner.as_ref() == Some(&pair.base);
-            needs_base |= !grant.as_owner || grant.grantable && of_base;
             changes.extend(revocation(grant, pair));
         }
     }
     if let Some(Owned { count, .. }) = facts.owned.iter().find(|owned| owned.database == database) {
-        hands_over = true;
         changes.push(Change::plain(
             ChangeKind::Ownership,
             format!(
@@ -221,19 +223,44 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
             format!("{count} object(s) belong to the clone; the base user could not alter them"),
         ));
     }
-    if hands_over && !facts.over_clone.usage {
-        wrap(&mut changes, facts, &pair.clone, facts.over_clone);
-    }
-    let is_base = owner == pair.base;
-    let lacks = |rights: RoleRights| !(rights.usage && rights.set);
-    if (needs_base || hands_over && is_base) && lacks(facts.over_base) {
-        wrap(&mut changes, facts, &pair.base, facts.over_base);
-    }
-    let over_owner = facts.rights_on(owner, pair);
-    if hands_over && !is_base && lacks(over_owner) {
-        wrap(&mut changes, facts, owner, over_owner);
+    for (role, rights) in joined_in(facts, pair, database) {
+        wrap(&mut changes, facts, role, rights);
     }
     changes
+}
+
+/// Roles that the changes in a database make the master a member of, with its rights on them.
+fn joined_in<'a>(
+    facts: &'a Facts,
+    pair: &'a Pair,
+    database: &str,
+) -> impl Iterator<Item = (&'a str, RoleRights)> {
+    let mut grants = facts.grants.iter();
+    let needs_base = pair.active == PairMember::Base
+        && grants.any(|grant| {
+            let of_base = grant.owner.as_ref() == Some(&pair.base);
+            grant.database == database
+                && revocable(grant, facts, pair)
+                && (!grant.as_owner || grant.other_grantor && of_base)
+        });
+    let hands_over = facts.owned.iter().any(|owned| owned.database == database);
+    let owner = facts.session_role(pair, Some(database));
+    let is_base = owner == pair.base;
+    let over_owner = facts.rights_on(owner, pair);
+    let lacks = |rights: RoleRights| !(rights.usage && rights.set);
+    let (over_base, over_clone) = (facts.over_base, facts.over_clone);
+    let of_clone = (hands_over && !over_clone.usage).then_some((pair.clone.as_str(), over_clone));
+    let of_base = ((needs_base || hands_over && is_base) && lacks(over_base))
+        .then_some((pair.base.as_str(), over_base));
+    let of_owner = (hands_over && !is_base && lacks(over_owner)).then_some((owner, over_owner));
+    [of_clone, of_base, of_owner].into_iter().flatten()
+}
+
+/// Roles that a run makes the master a member of.
+pub(super) fn joined<'a>(facts: &'a Facts, pair: &'a Pair) -> BTreeSet<&'a str> {
+    let all = databases(facts).into_iter();
+    all.flat_map(|database| joined_in(facts, pair, database).map(|(role, _)| role))
+        .collect()
 }
 
 /// Surrounds the changes with a temporary membership of the master in `role`.
@@ -275,8 +302,8 @@ fn revoke(object: &str, pair: &Pair) -> String {
     )
 }
 
-/// The statements that revoke the grant. REVOKE affects the grants of one role. As a member of the
-/// clone, the master could revoke those of the clone instead of the owner's: it takes the owner's role.
+/// The statements that revoke the grant. REVOKE affects the grants of one role. If the master inherits
+/// another role with the grant option, that could be this role: it takes the owner's.
 fn revocation(grant: &Grant, pair: &Pair) -> Vec<Change> {
     let (Some(object), Some(owner)) = (&grant.object, &grant.owner) else {
         return Vec::new();
@@ -286,12 +313,12 @@ fn revocation(grant: &Grant, pair: &Pair) -> Vec<Change> {
         revoke(object, pair),
         "it was granted to the clone itself, not to the base user",
     );
-    if !grant.grantable {
+    if !grant.other_grantor {
         return vec![revoke];
     }
     let (set, why) = (
         "SET LOCAL ROLE",
-        "the clone has the grant option: revoke as the owner",
+        "another role has the grant option: revoke as the owner",
     );
     vec![
         plain(format!("{set} {}", ident(owner)), why),
@@ -303,8 +330,8 @@ fn revocation(grant: &Grant, pair: &Pair) -> Vec<Change> {
 /// Whether the master can revoke it: REVOKE affects the owner's grants, if the master has the
 /// owner's privileges and the clone did not grant them to others.
 fn revocable(grant: &Grant, facts: &Facts, pair: &Pair) -> bool {
-    let may_be_owner = grant.as_owner && (grant.sets_owner || !grant.grantable)
+    let may_be_owner = grant.as_owner && (grant.sets_owner || !grant.other_grantor)
         || grant.owner.as_ref() == Some(&pair.base)
-            && (facts.over_base.admin || facts.version < 160_000);
+            && (facts.over_base.grants || facts.version < 160_000);
     grant.object.is_some() && grant.by_owner && may_be_owner && !grant.handed_on
 }

@@ -6,6 +6,9 @@ use super::super::quote::{ident, literal};
 use crate::{Change, ChangeKind, Finding, PostgresOptions, Severity};
 use twinkey_core::secret::pair::{Pair, PairMember};
 
+/// The attributes that a run copies.
+pub(in super::super) const ALL: [&str; 3] = ["CREATEDB", "CREATEROLE", "BYPASSRLS"];
+
 /// Adds the statements that make the standby's attributes and limits equal.
 pub(super) fn compare(
     facts: &Facts,
@@ -49,6 +52,10 @@ pub(in super::super) fn differing(
     if options.set_role && to_base && facts.works_as_base(pair) {
         return Vec::new();
     }
+    if to_base {
+        let lacks = |attribute: &&str| facts.without(pair, attribute).contains(pair.base.as_str());
+        return ALL.into_iter().filter(lacks).map(|a| (a, true)).collect();
+    }
     let Some(source) = facts.role(pair.active) else {
         return Vec::new();
     };
@@ -60,13 +67,7 @@ pub(in super::super) fn differing(
         ("BYPASSRLS", source.bypassrls, target.bypassrls),
     ]
     .into_iter()
-    .filter(|(_, wanted, is)| {
-        if to_base {
-            *wanted && !is
-        } else {
-            wanted != is
-        }
-    })
+    .filter(|(_, wanted, is)| wanted != is)
     .map(|(name, wanted, _)| (name, wanted))
     .collect()
 }

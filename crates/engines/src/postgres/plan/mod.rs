@@ -110,7 +110,8 @@ fn retire(facts: &Facts, pair: &Pair) -> Vec<Change> {
     locked.into_iter().collect()
 }
 
-fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
+/// Whether a run makes the clone a member of the base user.
+pub(super) fn joins_base(facts: &Facts, pair: &Pair) -> bool {
     let complete = facts.memberships.iter().any(|m| {
         m.member == pair.clone
             && m.role == pair.base
@@ -118,7 +119,11 @@ fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
             && m.set.unwrap_or(true)
     });
     // With a membership of the base user in the clone, the server refuses it.
-    if !complete && facts.in_clone.is_empty() {
+    !complete && facts.in_clone.is_empty()
+}
+
+fn membership(facts: &Facts, pair: &Pair, differences: &mut Vec<Change>) {
+    if joins_base(facts, pair) {
         let options = if facts.version >= 160_000 {
             " WITH INHERIT TRUE, SET TRUE"
         } else {

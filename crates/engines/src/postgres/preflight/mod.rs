@@ -2,10 +2,12 @@
 
 mod members;
 
+use std::collections::BTreeSet;
+
 pub(super) use self::members::members_of_clone;
 use super::inspect::{Facts, RoleChoice};
 use super::ownership;
-use super::plan::attributes;
+use super::plan::{self, attributes};
 use super::quote::{ident, literal};
 use super::remedies;
 use crate::{Finding, PostgresOptions, Severity};
@@ -157,6 +159,7 @@ fn pair_mismatches(facts: &Facts, pair: &Pair, options: &PostgresOptions, all: &
             .iter()
             .filter_map(|choice| role_of_clone(choice, facts, pair)),
     );
+    all.extend(attributes_of_roles(facts, pair));
 }
 
 /// Ends the memberships in the clone that the base user has.
@@ -203,7 +206,9 @@ fn role_of_clone(choice: &RoleChoice, facts: &Facts, pair: &Pair) -> Option<Find
     let database = choice.database.as_deref();
     let works_as = facts.session_role(pair, database);
     let is_clones = choice.of.as_ref() == Some(&pair.clone);
-    let is_kept = choice.held || [works_as, &pair.base, "none"].contains(&choice.role.as_str());
+    let is_kept = choice.held
+        || !choice.usable_by_clone
+        || [works_as, &pair.base, "none"].contains(&choice.role.as_str());
     if !is_clones || is_kept {
         return None;
     }
@@ -213,7 +218,17 @@ fn role_of_clone(choice: &RoleChoice, facts: &Facts, pair: &Pair) -> Option<Find
         "ALTER ROLE {base}{scope} SET role TO {}",
         literal(&choice.role)
     );
-    let fix = if choice.usable {
+    let fix = if let Some(cycle) = facts.cycle(&choice.role, &pair.base) {
+        if facts.lacks(cycle) {
+            return None;
+        }
+        // The base user cannot have the role, and has the same privileges.
+        let clone = ident(&pair.clone);
+        format!(
+            "ALTER ROLE {clone}{scope} SET role TO {}",
+            literal(works_as)
+        )
+    } else if choice.usable {
         set
     } else {
         format!("GRANT {role} TO {base}; {set}")
@@ -231,6 +246,30 @@ fn role_of_clone(choice: &RoleChoice, facts: &Facts, pair: &Pair) -> Option<Find
     })
 }
 
+/// Attributes of the active clone's sessions that the base user's lack, because these have another role.
+fn attributes_of_roles(facts: &Facts, pair: &Pair) -> Vec<Finding> {
+    if facts.works_as_base(pair) {
+        return Vec::new();
+    }
+    let lacking = attributes::ALL.into_iter().flat_map(|attribute| {
+        let roles = facts.without(pair, attribute).into_iter();
+        roles.map(move |role| (attribute, role))
+    });
+    lacking
+        .filter(|(_, role)| *role != pair.base)
+        .map(|(attribute, role)| Finding {
+            code: Some(Code::PrivilegesDiffer),
+            ..Finding::new(
+                Severity::Error,
+                format!(
+                    "sessions of the active clone have {attribute}, those of the base user have the role {role:?}, which lacks it"
+                ),
+                Some(format!("ALTER ROLE {} {attribute}", ident(role))),
+            )
+        })
+        .collect()
+}
+
 /// Privileges that the master lacks for the changes.
 pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
     let mut all = Vec::new();
@@ -246,17 +285,31 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
         ));
     }
     if facts.version >= 160_000 {
+        let granted = granted(facts, pair);
         for (which, power) in [
             (PairMember::Base, facts.over_base),
             (PairMember::Clone, facts.over_clone),
         ] {
-            if facts.role(which).is_some() && !power.admin {
-                let user = pair.name(which);
-                all.push(Finding::lacks(
-                    format!("the master {:?} has no ADMIN OPTION on {user:?}, without which it can neither grant nor alter it", master.name),
-                    remedies::admin_option(user, &master.name),
-                ));
-            }
+            let user = pair.name(which);
+            let what = if facts.role(which).is_none() {
+                continue;
+            } else if !power.admin {
+                format!(
+                    "the master {:?} has no ADMIN OPTION on {user:?}, without which it can neither grant nor alter it",
+                    master.name
+                )
+            } else if !power.grants && granted.contains(user) {
+                format!(
+                    "the master {:?} has ADMIN OPTION on {user:?} only by a role that it does not inherit: it may not grant {user:?}",
+                    master.name
+                )
+            } else {
+                continue;
+            };
+            all.push(Finding::lacks(
+                what,
+                remedies::admin_option(user, &master.name),
+            ));
         }
     } else if !master.inherit && ownership::needs_membership(facts, pair) {
         all.push(Finding::lacks(
@@ -276,15 +329,34 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
     all
 }
 
+/// Users of the pair that a run grants to the clone or to the master.
+fn granted<'a>(facts: &'a Facts, pair: &'a Pair) -> BTreeSet<&'a str> {
+    let mut all = ownership::joined(facts, pair);
+    if pair.active == PairMember::Base && plan::joins_base(facts, pair) {
+        all.insert(&pair.base);
+    }
+    all
+}
+
 fn missing_attributes(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> Vec<Finding> {
     attributes::differing(facts, pair, options)
         .into_iter()
         .filter(|(attribute, _)| !may_set_attribute(facts, attribute))
-    .map(|(attribute, _)| {
-        Finding::lacks(
-            format!("the active user has {attribute}, the standby has not (or the other way round), and the master may not set it"),
-            format!("ALTER ROLE {} {attribute}", ident(&facts.master.name)),
-        )
-    })
-    .collect()
+        .map(|(attribute, on)| {
+            let standby = ident(pair.standby_user());
+            let no = if on { "" } else { "NO" };
+            // Before 16 only a superuser sets BYPASSRLS.
+            let fix = if attribute != "BYPASSRLS" || facts.version >= 160_000 {
+                format!("ALTER ROLE {} {attribute}", ident(&facts.master.name))
+            } else if facts.role(pair.active.other()).is_some() {
+                format!("ALTER ROLE {standby} {no}{attribute}")
+            } else {
+                format!("CREATE ROLE {standby} NOLOGIN {attribute}, and set standby = \"adopt\" for the rotation")
+            };
+            Finding::lacks(
+                format!("the active user has {attribute}, the standby has not (or the other way round), and the master may not set it"),
+                fix,
+            )
+        })
+        .collect()
 }

@@ -78,8 +78,9 @@ impl Service {
     pub(super) fn complete(&self, facts: &mut Facts) {
         let is_rds = |m: &&ServiceMembership| m.role == "rds_superuser" && m.member == self.master;
         if facts.version >= 160_000 && self.memberships.iter().any(|m| is_rds(&m)) {
-            facts.over_base.admin = true;
-            facts.over_clone.admin = true;
+            for rights in [&mut facts.over_base, &mut facts.over_clone] {
+                (rights.admin, rights.grants) = (true, true);
+            }
         }
     }
 

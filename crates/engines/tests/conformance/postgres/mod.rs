@@ -4,9 +4,11 @@
 //! On RDS the DBA is the master, so tested privileges are on objects that the master created.
 
 pub mod adopted;
+pub mod cycles;
 pub mod found_first;
 mod harness;
 pub mod locks;
+pub mod masters;
 pub mod members;
 pub mod owned;
 pub mod rds;

@@ -157,7 +157,16 @@ fn attributes_of_an_adopted_clone_are_given_to_the_base_user() {
     ];
     assert_eq!(changes(&facts), given);
     facts.master.bypassrls = false;
-    let missing = planned(&facts, "app_clone").missing;
-    assert_eq!(missing.len(), 1, "{missing:?}");
-    assert_eq!(missing[0].code, Some(Code::PrivilegesMissing));
+    let fix = |facts: &Facts| -> Option<String> {
+        let missing = planned(facts, "app_clone").missing;
+        assert_eq!(missing.len(), 1, "{missing:?}");
+        assert_eq!(missing[0].code, Some(Code::PrivilegesMissing));
+        missing[0].fix.clone()
+    };
+    assert_eq!(
+        fix(&facts).as_deref(),
+        Some("ALTER ROLE \"rdsmaster\" BYPASSRLS")
+    );
+    facts.version = 150_000;
+    assert_eq!(fix(&facts).as_deref(), Some("ALTER ROLE \"app\" BYPASSRLS"));
 }

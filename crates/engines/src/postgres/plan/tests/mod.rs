@@ -5,7 +5,8 @@ mod roles;
 
 use super::*;
 use crate::postgres::inspect::{
-    Database, Grant, Membership, Obstacle, OwnGrant, Owned, Role, RoleChoice, RoleRights, Settings,
+    Cycle, Database, Grant, Membership, Obstacle, OwnGrant, Owned, Reached, Role, RoleChoice,
+    RoleRights, Settings, Through,
 };
 use crate::{PasswordForm, StoredForm};
 use twinkey_core::code::Code;
@@ -24,6 +25,7 @@ fn user(name: &str) -> Role {
 fn facts() -> Facts {
     let rights = RoleRights {
         admin: true,
+        grants: true,
         ..RoleRights::default()
     };
     Facts {
@@ -45,8 +47,8 @@ fn facts() -> Facts {
         base_connects: true,
         in_recovery: false,
         in_clone: vec![],
-        through_base: vec![],
-        owned_by_base: vec![],
+        through: vec![],
+        cycles: vec![],
         members_of_clone: vec![],
         memberships: vec![member_of("app", true)],
         settings: vec![settings_of("app_clone", &["role=app"])],
@@ -70,6 +72,7 @@ fn member_of(role: &str, revocable: bool) -> Membership {
         set: Some(true),
         admin: false,
         held: false,
+        handed_on: false,
         revocable,
     }
 }
@@ -236,7 +239,7 @@ fn used_grants_of_an_active_clone_are_refused() {
         missing: Some("GRANT SELECT ON TABLE public.t TO \"app\"".into()),
         missing_at_login: None,
         handed_on: false,
-        grantable: false,
+        other_grantor: false,
         sets_owner: true,
         personal: false,
     }];
@@ -330,6 +333,34 @@ fn missing_privileges_come_with_their_grants() {
             r#"GRANT SET ON PARAMETER "log_min_messages" TO "rdsmaster""#,
         ]
     );
+}
+
+#[test]
+fn a_master_needs_the_right_to_grant_only_for_a_grant() {
+    let mut facts = facts();
+    facts.over_base.grants = false;
+    facts.over_clone.grants = false;
+    for active in ["app", "app_clone"] {
+        assert!(planned(&facts, active).missing.is_empty());
+    }
+    let fixes = |facts: &Facts, active: &str| -> Vec<String> {
+        let missing = planned(facts, active).missing.into_iter();
+        missing.filter_map(|f| f.fix).collect()
+    };
+    let with = "WITH ADMIN OPTION, INHERIT FALSE, SET FALSE";
+    let grant = |user: &str| format!(r#"GRANT "{user}" TO "rdsmaster" {with}"#);
+    facts.owned = vec![Owned {
+        database: "orders".into(),
+        count: 1,
+    }];
+    for active in ["app", "app_clone"] {
+        assert_eq!(fixes(&facts, active), [grant("app"), grant("app_clone")]);
+    }
+    facts.owned.clear();
+    facts.memberships.clear();
+    assert_eq!(fixes(&facts, "app"), [grant("app")]);
+    facts.version = 150_000;
+    assert!(fixes(&facts, "app").is_empty());
 }
 
 #[test]

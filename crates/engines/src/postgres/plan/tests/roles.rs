@@ -9,6 +9,9 @@ fn choice(of: Option<&str>, database: Option<&str>, role: &str) -> RoleChoice {
         role: role.into(),
         usable: role != "none",
         held: false,
+        usable_by_clone: true,
+        attributes: vec![],
+        inherits: true,
         lacks: vec![],
         rights: RoleRights::default(),
     }
@@ -88,4 +91,108 @@ fn a_role_of_the_active_clone_alone_is_refused() {
     assert_eq!(errors(&inspection), [Some(Code::PrivilegesDiffer)]);
     facts.role_choices[0].held = true;
     assert!(errors(&planned(&facts, "app_clone")).is_empty());
+}
+
+/// The clone is in `group`, which is a member of the base user.
+fn in_a_cycle() -> Facts {
+    let mut facts = facts();
+    facts.settings.clear();
+    facts.memberships.push(member_of("group", true));
+    facts.cycles = vec![Cycle {
+        target: "app".into(),
+        role: "group".into(),
+        reaches: vec![reached("group", true), reached("more", false)],
+    }];
+    facts
+}
+
+fn reached(role: &str, is_member: bool) -> Reached {
+    Reached {
+        role: role.into(),
+        is_member,
+        inherits: is_member,
+    }
+}
+
+fn fixes(facts: &Facts) -> Vec<String> {
+    let findings = planned(facts, "app_clone").findings.into_iter();
+    let errors = findings.filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.fix.unwrap()).collect()
+}
+
+#[test]
+fn a_cycle_ends_when_the_base_user_has_all_that_it_gives() {
+    let mut facts = in_a_cycle();
+    facts.through = vec![Through {
+        role: "group".into(),
+        grants: vec![],
+        owned: vec![Owned {
+            database: "orders".into(),
+            count: 2,
+        }],
+        obstacles: vec![],
+    }];
+    let reassign = r#"REASSIGN OWNED BY "group" TO "app""#;
+    let more = r#"GRANT "more" TO "app" WITH INHERIT TRUE, SET TRUE"#;
+    assert_eq!(fixes(&facts), [reassign, more]);
+    facts.cycles[0].reaches.pop();
+    assert_eq!(fixes(&facts), [reassign]);
+    facts.through.clear();
+    let revoke = r#"REVOKE "group" FROM "app_clone" GRANTED BY "rdsmaster""#;
+    assert_eq!(fixes(&facts), [revoke]);
+    facts.memberships[1].handed_on = true;
+    assert_eq!(fixes(&facts), [format!("{revoke} CASCADE")]);
+    facts.settings = vec![settings_of("app_clone", &["role=app"])];
+    assert!(fixes(&facts).is_empty(), "its sessions do not use it");
+}
+
+#[test]
+fn a_role_setting_of_a_cycle_becomes_the_base_users() {
+    let mut facts = in_a_cycle();
+    facts.memberships.pop();
+    facts.settings = vec![settings_of("app_clone", &["role=group"])];
+    facts.role_choices = vec![choice(Some("app_clone"), None, "group")];
+    let more = r#"GRANT "more" TO "app" WITH INHERIT TRUE, SET TRUE"#;
+    assert_eq!(fixes(&facts), [more]);
+    facts.cycles[0].reaches.pop();
+    assert_eq!(
+        fixes(&facts),
+        [r#"ALTER ROLE "app_clone" SET role TO 'app'"#]
+    );
+    facts.role_choices[0].usable_by_clone = false;
+    assert!(fixes(&facts).is_empty(), "the server ignores it");
+}
+
+#[test]
+fn a_clone_that_may_not_take_its_role_does_not_work_as_the_base_user() {
+    let mut facts = facts();
+    let pair = Pair::of("app_clone", "_clone");
+    facts.role_choices = vec![choice(Some("app_clone"), None, "app")];
+    assert!(facts.works_as_base(&pair));
+    facts.role_choices[0].usable_by_clone = false;
+    assert!(!facts.works_as_base(&pair));
+}
+
+#[test]
+fn attributes_are_those_of_the_roles_of_the_sessions() {
+    let mut facts = facts();
+    facts.settings.clear();
+    facts.master.createdb = true;
+    facts.clone.as_mut().unwrap().createdb = true;
+    facts.role_choices = vec![choice(Some("app"), Some("orders"), "owner")];
+    let gained = r#"ALTER ROLE "app" CREATEDB"#;
+    assert_eq!(texts(&planned(&facts, "app_clone")), [gained]);
+    assert_eq!(fixes(&facts), [r#"ALTER ROLE "owner" CREATEDB"#]);
+    // In all databases.
+    facts.role_choices[0].database = None;
+    assert_eq!(texts(&planned(&facts, "app_clone")), [""; 0]);
+    assert_eq!(fixes(&facts), [r#"ALTER ROLE "owner" CREATEDB"#]);
+    facts.role_choices[0].attributes = vec!["CREATEDB".into()];
+    assert!(fixes(&facts).is_empty());
+    // The role of the clone's sessions has the attribute.
+    facts.clone.as_mut().unwrap().createdb = false;
+    facts.role_choices[0].of = Some("app_clone".into());
+    facts.role_choices[0].held = true;
+    facts.settings = vec![settings_of("app_clone", &["role=owner"])];
+    assert_eq!(texts(&planned(&facts, "app_clone")), [gained]);
 }

@@ -1,5 +1,5 @@
--- Databases in which the base user owns objects or has grants, also by row policies. $1: the base user.
--- The fields are those of `OfBase`.
+-- Databases in which a role owns objects or has grants, also by row policies. $1: the role. The fields
+-- are those of `OfRole`.
 SELECT coalesce(json_agg(d ORDER BY d.name), '[]')::text
 FROM (
     SELECT coalesce(b.datname, current_database()) AS name,
