@@ -155,12 +155,13 @@ fn queries(server: &Server, catalogs: &[Catalog]) -> Vec<String> {
          WHERE has_parameter_privilege(r.oid, parname, p || o)"
             .to_owned(),
     );
+    // An owner has the grant option, also without the privilege.
     all.push(
         "SELECT r.rolname::text, 'large object', x.oid::text, e.privilege_type || o \
          FROM r, pg_largeobject_metadata x, aclexplode(coalesce(lomacl, acldefault('L', lomowner))) e, \
              unnest('{\"\",\" WITH GRANT OPTION\"}'::text[]) o \
-         WHERE (e.grantee = 0 OR pg_has_role(r.oid, e.grantee, 'USAGE')) \
-             AND (o = '' OR e.is_grantable OR pg_has_role(r.oid, lomowner, 'USAGE'))"
+         WHERE (e.grantee = 0 OR pg_has_role(r.oid, e.grantee, 'USAGE')) AND (o = '' OR e.is_grantable) \
+             OR o <> '' AND pg_has_role(r.oid, lomowner, 'USAGE')"
             .to_owned(),
     );
     all.push(

@@ -1,30 +1,8 @@
-//! Numbers of the worlds, and known defects.
+//! Numbers of the worlds.
 
 use std::collections::BTreeMap;
 
 use super::kinds;
-
-/// Known defects, by a part of the error.
-const KNOWN: [(&str, &str); 3] = [
-    (
-        "differences remain: [Revoke",
-        "a master that inherits from the clone can revoke more after a run than before",
-    ),
-    (
-        "no possible grantors",
-        "the master has ADMIN OPTION on the base user only as a member of the clone without INHERIT",
-    ),
-    (
-        " is a member of role ",
-        "the clone is a member of a role that is a member of the base user",
-    ),
-];
-
-/// The known defect that explains an error of a run.
-pub fn known(error: &str) -> Option<&'static str> {
-    let found = KNOWN.iter().find(|(part, _)| error.contains(part));
-    found.map(|(_, defect)| *defect)
-}
 
 /// Numbers of one world, or of all.
 #[derive(Default)]
@@ -34,8 +12,6 @@ pub struct Report {
     /// Refusals by code, with the number of fixes that repaired them.
     pub refusals: BTreeMap<String, u32>,
     pub rotations: u32,
-    /// Worlds with a defect of [`KNOWN`], which are not checked further.
-    pub known: BTreeMap<&'static str, u32>,
     pub failed: Vec<u64>,
 }
 
@@ -48,17 +24,14 @@ impl Report {
         for (code, number) in other.refusals {
             *self.refusals.entry(code).or_default() += number;
         }
-        for (defect, number) in other.known {
-            *self.known.entry(defect).or_default() += number;
-        }
         self.rotations += other.rotations;
         self.failed.extend(other.failed);
     }
 
     pub fn summary(&self) -> String {
         format!(
-            "{} rotations, refusals that their fix repaired {:?}, known {:?}, statements {:?}",
-            self.rotations, self.refusals, self.known, self.statements
+            "{} rotations, refusals that their fix repaired {:?}, statements {:?}",
+            self.rotations, self.refusals, self.statements
         )
     }
 

@@ -3,7 +3,7 @@
 use twinkey_core::secret::pair::{Pair, PairMember};
 
 use super::super::catalog::{self, Fact, Facts, What};
-use super::super::effective::{Capabilities, Capability};
+use super::super::effective::Capability;
 use super::super::server::ident;
 use super::{Check, State};
 
@@ -11,11 +11,17 @@ impl Check<'_> {
     pub(super) fn compare_capabilities(
         &mut self,
         pair: &Pair,
-        round: u32,
-        before: &Capabilities,
-        after: &Capabilities,
+        State {
+            facts,
+            capabilities: before,
+            ..
+        }: &State,
+        State {
+            capabilities: after,
+            ..
+        }: &State,
     ) {
-        let owners = self.owners(pair);
+        let owners = self.owners(pair, facts);
         for capability in before.symmetric_difference(after) {
             let lost = before.contains(capability);
             // Members of a role that becomes the owner of the clone's objects gain with it.
@@ -49,16 +55,35 @@ impl Check<'_> {
                 self.violations.push(format!("{how}: {capability:?}"));
             }
         }
-        // The base user has what the active clone had. Later, sessions of the clone are the base user's.
-        if round == 0 && pair.active == PairMember::Clone {
-            for had in before.iter().filter(|c| c.role == pair.clone) {
-                let of_base = Capability {
-                    role: pair.base.clone(),
+    }
+
+    /// Sessions of the base user can do what those of the active clone could.
+    pub(super) fn compare_sessions(&mut self, pair: &Pair, before: &State, after: &State) {
+        for database in 0..2 {
+            let role_of = |state: &State| {
+                let statement = (database, "SELECT current_user".to_owned());
+                state.transcript.get(&statement).cloned()?.ok()
+            };
+            let (Some(was), Some(now)) = (role_of(before), role_of(after)) else {
+                continue;
+            };
+            let can = |role: &str, had: &Capability| {
+                after.capabilities.contains(&Capability {
+                    role: role.to_owned(),
                     ..had.clone()
-                };
-                let of_pair = had.object == pair.base || had.kind == "new objects";
-                if !of_pair && !after.contains(&of_base) {
-                    self.violations.push(format!("the base user lacks {had:?}"));
+                })
+            };
+            let had = before.capabilities.iter();
+            for had in had.filter(|c| c.database == database && c.role == was) {
+                // The server checks these privileges of the user, whatever role its session has.
+                let of_user = had.what.starts_with("CONNECT")
+                    || had.kind == "role" && !had.what.starts_with("USAGE");
+                let is_same = had.object == pair.base || had.object == now;
+                let has = can(&now, had) || of_user && can(&pair.base, had);
+                // The names of grantors differ.
+                if !has && !is_same && had.kind != "new objects" {
+                    self.violations
+                        .push(format!("sessions of the base user as {now:?} lack {had:?}"));
                 }
             }
         }
@@ -82,7 +107,8 @@ impl Check<'_> {
                 _ => now == Some(was),
             };
             // A membership of the clone that the master cannot revoke: a warning names it.
-            let of_clone = statement.1.starts_with("SET ROLE") && before.has_own_memberships(pair);
+            let of_clone =
+                !adopted && statement.1.starts_with("SET ROLE") && before.has_own_memberships(pair);
             let of_owner = now.is_some_and(Result::is_ok)
                 && self.became_owner_of_rows(pair, statement, before, after);
             if !same && !of_clone && !of_owner {
@@ -104,7 +130,7 @@ impl Check<'_> {
         let Some(name) = statement.strip_prefix("SELECT count(*) FROM ") else {
             return false;
         };
-        let owners = self.owners(pair);
+        let owners = self.owners(pair, &before.facts);
         let tables = after.facts.iter().filter(|fact| match &fact.what {
             What::Row(row) if fact.table == "pg_class" && fact.database == *database => {
                 let row: serde_json::Value = serde_json::from_str(row).unwrap_or_default();

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use sqlx::postgres::PgConnection;
-use twinkey_core::secret::pair::Pair;
+use twinkey_core::secret::pair::{Pair, PairMember};
 use twinkey_engines::Credentials;
 
 use super::catalog::{self, Catalog, Facts, What};
 use super::effective::{self, Capabilities};
-use super::report::{self, Report};
+use super::report::Report;
 use super::rotation::{self, Run};
 use super::rules::Rules;
 use super::server::{Server, execute, ident};
@@ -163,13 +163,16 @@ impl Check<'_> {
                         .push(format!("refused after a check: {findings:?}"));
                     return;
                 }
-                Run::Failed(error) => return self.failed(error),
+                Run::Failed(error) => return self.violations.push(error),
                 Run::Checked => return,
             };
             let now = self.state(&next).await;
             self.report.rotations += 1;
             self.compare_catalog(&pair, &was.facts, &now.facts).await;
-            self.compare_capabilities(&pair, round, &was.capabilities, &now.capabilities);
+            self.compare_capabilities(&pair, &was, &now);
+            if round == 0 && pair.active == PairMember::Clone {
+                self.compare_sessions(&pair, &was, &now);
+            }
             self.compare_transcripts(&pair, round, &was, &now);
             if round == settled {
                 let (was, now) = (
@@ -188,13 +191,6 @@ impl Check<'_> {
             before = Some(now);
             current = next;
             pair.active = pair.active.other();
-        }
-    }
-
-    fn failed(&mut self, error: String) {
-        match report::known(&error) {
-            Some(defect) => *self.report.known.entry(defect).or_default() += 1,
-            None => self.violations.push(error),
         }
     }
 
@@ -236,7 +232,7 @@ impl Check<'_> {
                         let fixed =
                             rotation::fix(&self.world, &mut self.superusers, &finding).await;
                         if let Err(error) = fixed {
-                            self.failed(format!("{finding:?}: {error}"));
+                            self.violations.push(format!("{finding:?}: {error}"));
                             return None;
                         }
                     }
@@ -250,7 +246,7 @@ impl Check<'_> {
     }
 
     async fn compare_catalog(&mut self, pair: &Pair, before: &Facts, after: &Facts) {
-        let owners = self.owners(pair);
+        let owners = self.owners(pair, before);
         let rules = Rules {
             pair,
             before,
@@ -265,18 +261,22 @@ impl Check<'_> {
     }
 
     /// Roles that can become the owner of the clone's objects.
-    fn owners(&self, pair: &Pair) -> Vec<String> {
+    fn owners(&self, pair: &Pair, facts: &Facts) -> Vec<String> {
         let roles = self.world.roles.iter();
-        let owners = roles.filter(|role| **role == pair.base || self.chosen(role));
+        let owners = roles.filter(|role| **role == pair.base || is_chosen(role, facts));
         owners.cloned().collect()
     }
+}
 
-    /// Whether a setting of the script chooses this role for sessions.
-    fn chosen(&self, role: &str) -> bool {
-        let setting = format!("SET role = {}", super::server::literal(role));
-        self.world
-            .steps
-            .iter()
-            .any(|step| step.sql.contains(&setting))
-    }
+/// Whether a setting chooses this role for sessions.
+fn is_chosen(role: &str, facts: &Facts) -> bool {
+    let setting = serde_json::Value::from(format!("role={role}"));
+    facts.iter().any(|fact| match &fact.what {
+        What::Row(row) if fact.table == "pg_db_role_setting" => {
+            let row: serde_json::Value = serde_json::from_str(row).unwrap_or_default();
+            let settings = row["setconfig"].as_array();
+            settings.is_some_and(|settings| settings.contains(&setting))
+        }
+        _ => false,
+    })
 }

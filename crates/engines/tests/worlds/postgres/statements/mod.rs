@@ -8,7 +8,7 @@ use twinkey_testkit::rng::Rng;
 
 use super::kinds::{KINDS, Kind};
 use super::server::{Server, ident};
-use super::world::{Situation, Step, World};
+use super::world::{Step, World};
 
 /// An object of the world.
 struct Object {
@@ -86,10 +86,6 @@ impl<'a> Statements<'a> {
             sql,
             required,
         });
-    }
-
-    fn clone_is_active(&self) -> bool {
-        self.world.situation == Situation::CloneActive
     }
 
     /// Any role, quoted: often one of the pair.
@@ -256,10 +252,7 @@ impl<'a> Statements<'a> {
         }
         let (objects, letter) = self.pick(&kinds);
         let privilege = self.pick(&self.server.privileges[letter]);
-        let mut of = self.role();
-        if self.clone_is_active() && of == ident(&self.world.pair.clone) {
-            of = ident(&self.world.pair.base);
-        }
+        let of = self.role();
         let grantee = self.grantee();
         let sql = format!(
             "ALTER DEFAULT PRIVILEGES FOR ROLE {of}{schema} GRANT {privilege} ON {objects} TO {grantee}"

@@ -28,7 +28,7 @@ impl Statements<'_> {
             1 if !name.contains('_') => format!("DATABASE {database}"),
             _ => format!("ROLE {role}"),
         };
-        let sql = if self.chance(4) && !self.clone_is_active() {
+        let sql = if self.chance(4) {
             let owner = &self.world.roles[4];
             let chosen = if self.chance(2) {
                 owner
@@ -104,14 +104,11 @@ impl Statements<'_> {
     }
 
     pub(super) fn user_mapping(&self) {
-        let mut user = if self.chance(4) {
+        let user = if self.chance(4) {
             "PUBLIC".into()
         } else {
             self.role()
         };
-        if self.clone_is_active() && user == ident(&self.world.pair.clone) {
-            user = ident(&self.world.pair.base);
-        }
         let sql = format!("CREATE USER MAPPING FOR {user} SERVER srv0 OPTIONS (\"user\" 'x')");
         self.push("user mapping", self.database(), sql);
     }
