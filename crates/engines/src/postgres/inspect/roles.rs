@@ -99,32 +99,40 @@ impl Facts {
         pair: &'a Pair,
         database: Option<&str>,
     ) -> &'a str {
-        match self.chosen_role(&pair.base, database) {
-            Some(choice) if choice.usable => &choice.role,
-            _ => &pair.base,
-        }
+        self.role_of(&pair.base, database, |choice| choice.usable)
     }
 
     /// As [`Self::session_role`], of the clone's sessions.
     fn role_of_clone<'a>(&'a self, pair: &'a Pair, database: Option<&str>) -> &'a str {
-        match self.chosen_role(&pair.clone, database) {
-            Some(choice) if choice.usable_by_clone => &choice.role,
-            _ => &pair.clone,
-        }
+        self.role_of(&pair.clone, database, |choice| choice.usable_by_clone)
     }
 
-    fn chosen_role(&self, user: &str, database: Option<&str>) -> Option<&RoleChoice> {
-        let user = Some(user);
+    /// The server ignores a role that the user may not set, and uses the next setting (`InitPostgres`).
+    fn role_of<'a>(
+        &'a self,
+        user: &'a str,
+        database: Option<&str>,
+        usable: impl Fn(&RoleChoice) -> bool,
+    ) -> &'a str {
+        let name = Some(user);
         let ranked = [
-            (user, database),
-            (user, None),
+            (name, database),
+            (name, None),
             (None, database),
             (None, None),
         ];
-        ranked.iter().find_map(|(of, database)| {
+        let chosen = ranked.iter().find_map(|(of, database)| {
             let mut choices = self.role_choices.iter();
-            choices.find(|c| c.of.as_deref() == *of && c.database.as_deref() == *database)
-        })
+            choices.find(|c| {
+                c.of.as_deref() == *of
+                    && c.database.as_deref() == *database
+                    && (c.role == "none" || usable(c))
+            })
+        });
+        match chosen {
+            Some(choice) if choice.role != "none" => &choice.role,
+            _ => user,
+        }
     }
 
     /// Roles of the base user's sessions that lack this attribute of the active clone's sessions.

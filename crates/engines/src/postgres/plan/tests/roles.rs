@@ -71,6 +71,9 @@ fn the_clone_has_the_role_of_the_base_users_sessions() {
         [""; 0],
         "the server ignores it"
     );
+    facts.role_choices.push(choice(None, orders, "other"));
+    let other = [format!("{here}'other'")];
+    assert_eq!(texts(&planned(&facts, "app")), other, "and uses the next");
 }
 
 #[test]
