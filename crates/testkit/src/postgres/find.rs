@@ -26,6 +26,22 @@ impl LocalPostgres {
         found
     }
 
+    /// The newest version that can copy a server for a replica.
+    ///
+    /// # Errors
+    /// [`LaunchError::NotInstalled`]
+    pub fn find_for_replicas() -> Result<(u32, PathBuf), LaunchError> {
+        let mut installed = Self::installed().into_iter().rev();
+        installed
+            .find(|(_, bin)| bin.join("pg_basebackup").exists())
+            .ok_or_else(|| LaunchError::NotInstalled {
+                server: "pg_basebackup",
+                hint:
+                    "install the client programs of PostgreSQL (Debian: apt-get install postgresql)"
+                        .into(),
+            })
+    }
+
     /// The folder of binaries of a major version. `None`: `$TWINKEY_POSTGRES_BIN`, else the newest
     /// version.
     ///

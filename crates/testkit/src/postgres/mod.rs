@@ -4,6 +4,7 @@ mod find;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +30,15 @@ pub struct Options {
     pub tls: Option<(String, String)>,
     /// The server is a replica without a primary: it is in recovery and accepts no writes.
     pub is_replica: bool,
+    /// The server is a streaming replica of this one, with its data and settings.
+    pub primary: Option<Primary>,
+}
+
+/// The port and the superuser of a replica's primary.
+#[derive(Debug, Clone)]
+pub struct Primary {
+    pub port: u16,
+    pub superuser: Credentials,
 }
 
 impl Options {
@@ -41,6 +51,7 @@ impl Options {
             hba: Vec::new(),
             tls: None,
             is_replica: false,
+            primary: None,
         }
     }
 }
@@ -56,6 +67,22 @@ impl LocalPostgres {
     /// [`LaunchError`]
     pub fn start(options: &Options) -> Result<Self, LaunchError> {
         Server::start(options).map(Self)
+    }
+
+    /// Starts a streaming replica with these settings. Blocks until it accepts connections.
+    ///
+    /// # Errors
+    /// [`LaunchError`]
+    pub fn start_replica(&self, bin: PathBuf, settings: &[&str]) -> Result<Self, LaunchError> {
+        let mut options = Options::new(bin);
+        options.settings = settings.iter().map(|&setting| setting.into()).collect();
+        options.primary = Some(Primary {
+            port: self.port(),
+            superuser: self.superuser().clone(),
+        });
+        let mut replica = Self::start(&options)?;
+        replica.0.superuser = self.superuser().clone();
+        Ok(replica)
     }
 
     /// The host of the server.
@@ -104,8 +131,13 @@ impl Recipe for Options {
             command
         })?;
         let bin = installation.join(name);
-        initdb(&bin, account, dir, superuser.password.expose_secret())?;
-        configure(self, account, &dir.join("data"))?;
+        if let Some(primary) = &self.primary {
+            base_backup(&bin, account, dir, primary)?;
+            append_settings(self, &dir.join("data"))?;
+        } else {
+            initdb(&bin, account, dir, superuser.password.expose_secret())?;
+            configure(self, account, &dir.join("data"))?;
+        }
         Ok(vec![
             bin.join("postgres").into(),
             "-D".into(),
@@ -146,9 +178,47 @@ fn initdb(bin: &Path, account: &Account, dir: &Path, password: &str) -> Result<(
     fs::remove_file(&file).map_err(io_error("the first password's file cannot be removed"))
 }
 
+/// Copies the primary's data and the settings that follow it.
+fn base_backup(
+    bin: &Path,
+    account: &Account,
+    dir: &Path,
+    primary: &Primary,
+) -> Result<(), LaunchError> {
+    let output = account
+        .command(bin.join("pg_basebackup"))
+        .env("PGPASSWORD", primary.superuser.password.expose_secret())
+        .arg("-D")
+        .arg(dir.join("data"))
+        .args(["-h", "127.0.0.1", "-p", &primary.port.to_string()])
+        .args(["-U", &primary.superuser.username])
+        .args(["--write-recovery-conf", "--wal-method=stream"])
+        .args(["--checkpoint=fast", "--no-sync"])
+        .output();
+    succeeded("pg_basebackup", output)
+}
+
+/// Appends to the settings that were copied. The file stays the server's.
+fn append_settings(options: &Options, data: &Path) -> Result<(), LaunchError> {
+    let settings: String = options.settings.iter().map(|s| setting(s) + "\n").collect();
+    let write = || {
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(data.join("postgresql.auto.conf"))?;
+        file.write_all(settings.as_bytes())
+    };
+    write().map_err(io_error("the replica's settings cannot be written"))
+}
+
+/// A line of `postgresql.conf` for `name=value`.
+fn setting(setting: &str) -> String {
+    let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+    format!("{name} = '{}'", value.replace('\'', "''"))
+}
+
 fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), LaunchError> {
     let hba = format!(
-        "{}\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n",
+        "{}\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n",
         options.hba.join("\n")
     );
     account.write(&data.join("pg_hba.conf"), &hba)?;
@@ -168,8 +238,7 @@ fn configure(options: &Options, account: &Account, data: &Path) -> Result<(), La
         settings.push("ssl = on".to_owned());
     }
     for setting in &options.settings {
-        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
-        settings.push(format!("{name} = '{}'", value.replace('\'', "''")));
+        settings.push(self::setting(setting));
     }
     account.write(
         &data.join("postgresql.auto.conf"),
