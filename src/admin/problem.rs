@@ -108,10 +108,12 @@ impl From<RotationError> for ApiError {
             | Code::StandbyInUse
             | Code::PendingConflict
             | Code::AlreadyRolledBack
+            | Code::ReaderBehind
             | Code::LostRace => StatusCode::CONFLICT,
             Code::JournalUnavailable
             | Code::StoreUnavailable
             | Code::StoreThrottled
+            | Code::ReaderUnreachable
             | Code::DbUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,

@@ -88,6 +88,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "product/cli/commands.rs",
             "a_second_rollback_is_refused_and_changes_nothing",
         ),
+        Code::ReaderBehind | Code::ReaderUnreachable => (
+            "product/endpoints/postgres.rs",
+            "sessions_outages_and_strangers_at_readers_stop_a_run",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

@@ -90,13 +90,12 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
             why: format!("the database of {name}"),
             vpc_endpoint: None,
         });
-        if let Some(reader) = &rotation.options.documentdb.reader {
-            let (host, port) = reader.rsplit_once(':').unwrap_or((reader, ""));
+        for reader in &rotation.readers.addresses {
             all.push(Path {
                 direction: "out",
-                host: host.to_owned(),
-                port: port.parse().ok().or(one.facts.port),
-                why: format!("the reader of {name}"),
+                host: reader.host.clone(),
+                port: reader.port.or(one.facts.port),
+                why: format!("a reader of {name}"),
                 vpc_endpoint: None,
             });
         }

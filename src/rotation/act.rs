@@ -6,11 +6,9 @@
 use crate::rotation::decide::{Action, Content, Elsewhere, Own};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use crate::rotation::observe::proof;
-use crate::rotation::observe::resolve::credentials;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
-use twinkey_engines::{Change, EngineError, RenderedChange, SignInChecks, render_changes};
+use twinkey_engines::{Change, RenderedChange, render_changes};
 use twinkey_stores::{SecretStore, StoreError, stage};
 
 /// Result of an action.
@@ -22,7 +20,7 @@ pub(crate) enum Effect {
     Conflict(String),
 }
 
-/// Carries out an action other than [`Action::Converge`].
+/// Carries out an action other than [`Action::Converge`] and [`Action::Prove`].
 ///
 /// # Errors
 /// Errors of the store or the database. The next attempt continues from there.
@@ -37,9 +35,10 @@ pub(crate) async fn act(
         Action::LabelPending => label_pending(store, request, observation).await,
         Action::DropPending => drop_pending(store, request, observation).await,
         Action::EndSessions => end_sessions(observation).await.map(Effect::Done),
-        Action::Prove => prove(request, observation).await.map(Effect::Done),
         Action::Promote => promote(store, request, observation).await,
-        Action::Converge | Action::Refuse(_) | Action::Done => Ok(Effect::Done(String::new())),
+        Action::Converge | Action::Prove | Action::Refuse(_) | Action::Done => {
+            Ok(Effect::Done(String::new()))
+        }
     }
 }
 
@@ -221,45 +220,6 @@ async fn end_sessions(observation: &mut Observation) -> Result<String, RotationE
         Some(changes) => format!("{changes}; {detail}"),
         None => detail,
     })
-}
-
-async fn prove(
-    request: &RunRequest<'_>,
-    observation: &mut Observation,
-) -> Result<String, RotationError> {
-    let Some(document) = &observation.own_document else {
-        return Err(internal("the pending document is missing"));
-    };
-    let resolved = &observation.resolved;
-    let standby = credentials(document);
-    let proof = match observation.proof.take() {
-        Some(proof) => proof,
-        None => {
-            let inspection = observation.inspection.as_ref();
-            let checks = SignInChecks {
-                role: inspection.and_then(|i| i.session_role.as_deref()),
-                ..SignInChecks::probes(&request.rotation.probe)
-            };
-            proof::prove(resolved, &observation.master.target, &standby, checks).await
-        }
-    };
-    match proof {
-        Ok(_) => {
-            observation.observed.proof = Some(true);
-            Ok(format!(
-                "{:?} signs in and has the privileges of {:?}",
-                standby.username,
-                resolved.pair.active_user()
-            ))
-        }
-        Err(refused @ EngineError::SignIn { .. }) => {
-            observation.observed.proof = Some(false);
-            let detail = refused.to_string();
-            observation.pending_error = Some(refused);
-            Ok(detail)
-        }
-        Err(error) => Err(CredentialRole::Pending.error()(error)),
-    }
 }
 
 async fn promote(

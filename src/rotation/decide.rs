@@ -15,6 +15,8 @@
 //!   `pending_conflict` and stays.
 //! - A run takes a user that belongs to another secret or to a person. Whose the standby is, is a
 //!   guard: its password is in a version of this secret, or `observe/ownership` names the reason.
+//! - A flip locks out the applications of a replica. Only a proof at every endpoint promotes; an
+//!   endpoint that does not accept the password yet is waited for (`observe/endpoints`).
 //! - A retry skips a guard. Guards are facts, which every decision reads.
 
 use twinkey_core::code::Code;
@@ -29,11 +31,24 @@ pub struct Observed {
     pub guards: Guards,
     pub standby: Standby,
     /// Result of the proof of the pending password, if this attempt tried it.
-    pub proof: Option<bool>,
+    pub proof: Option<Proof>,
     /// This attempt changed the standby.
     pub converged: bool,
     /// The run ends the standby's sessions, and this attempt has not done so yet.
     pub end_sessions: bool,
+}
+
+/// Result of a proof of the pending password, at the database and at every other endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// Every endpoint that counts accepts it.
+    Accepted,
+    /// The database refuses it.
+    Refused,
+    /// The database accepts it, and another endpoint refuses it.
+    Behind,
+    /// The database accepts it, and another endpoint could not be tried.
+    Unreachable,
 }
 
 /// State of the version of this run in the store.
@@ -110,6 +125,12 @@ pub struct Guards {
     pub standby_in_use: bool,
     /// No version of the secret could be tried as the standby.
     pub standby_unproved: bool,
+    /// A reader belongs to another server, so that no new password arrives there.
+    pub reader_elsewhere: bool,
+    /// A reader refuses AWSCURRENT.
+    pub reader_behind: bool,
+    /// A reader cannot be reached, and the config does not skip it.
+    pub reader_unreachable: bool,
 }
 
 /// State of the standby in the database.
@@ -171,6 +192,12 @@ pub enum Refusal {
     PendingRefused,
     /// The standby still differs after the change.
     StillDiffers,
+    /// A reader is no replica of the master's server.
+    ReaderElsewhere,
+    /// An endpoint does not accept AWSPENDING, or AWSCURRENT before a change.
+    ReaderBehind,
+    /// A reader could not be tried.
+    ReaderUnreachable,
 }
 
 impl Refusal {
@@ -183,7 +210,7 @@ impl Refusal {
             Self::TooSoon => Code::TooSoon,
             Self::CurrentRefused => Code::CurrentSigninFailed,
             Self::MasterRefused => Code::MasterSigninFailed,
-            Self::OtherServer => Code::HostMismatch,
+            Self::OtherServer | Self::ReaderElsewhere => Code::HostMismatch,
             Self::Locked => Code::AlreadyRunning,
             Self::PairShared => Code::PairShared,
             Self::StandbyForeign => Code::StandbyForeign,
@@ -196,6 +223,8 @@ impl Refusal {
             Self::PendingConflict => Code::PendingConflict,
             Self::LostRace => Code::LostRace,
             Self::PendingRefused => Code::PendingSigninFailed,
+            Self::ReaderBehind => Code::ReaderBehind,
+            Self::ReaderUnreachable => Code::ReaderUnreachable,
         }
     }
 
@@ -204,7 +233,12 @@ impl Refusal {
     pub const fn passes(self) -> bool {
         matches!(
             self,
-            Self::TooSoon | Self::Locked | Self::StandbyInUse | Self::StandbyUnproved
+            Self::TooSoon
+                | Self::Locked
+                | Self::StandbyInUse
+                | Self::StandbyUnproved
+                | Self::ReaderBehind
+                | Self::ReaderUnreachable
         )
     }
 }
@@ -219,6 +253,7 @@ impl Guards {
             (self.current_refused, Refusal::CurrentRefused),
             (self.master_refused, Refusal::MasterRefused),
             (self.other_server, Refusal::OtherServer),
+            (self.reader_elsewhere, Refusal::ReaderElsewhere),
             (self.locked, Refusal::Locked),
             (self.pair_shared, Refusal::PairShared),
             // A finding, such as an account of another consumer, is more specific.
@@ -233,13 +268,16 @@ impl Guards {
         .collect()
     }
 
-    /// The reasons against a new password of the standby, which its clients may still use.
+    /// The reasons against a new password of the standby, which its clients may still use, or which a
+    /// reader would not receive.
     #[must_use]
     pub fn takeover_refusals(&self) -> Vec<Refusal> {
         [
             (self.too_soon, Refusal::TooSoon),
             (self.standby_in_use, Refusal::StandbyInUse),
             (self.standby_unproved, Refusal::StandbyUnproved),
+            (self.reader_unreachable, Refusal::ReaderUnreachable),
+            (self.reader_behind, Refusal::ReaderBehind),
         ]
         .into_iter()
         .filter_map(|(stands, refusal)| stands.then_some(refusal))
@@ -313,7 +351,7 @@ pub fn decide(o: &Observed) -> Action {
 
 /// The next action for a pending document of this run that fits.
 fn finish(o: &Observed) -> Action {
-    if o.proof == Some(false) {
+    if o.proof == Some(Proof::Refused) {
         return Action::Refuse(Refusal::PendingRefused);
     }
     if !o.standby.has_password
@@ -326,7 +364,10 @@ fn finish(o: &Observed) -> Action {
         (false, _) => Action::Converge,
         (true, _) if o.end_sessions => Action::EndSessions,
         (true, None) => Action::Prove,
-        (true, Some(_)) => Action::Promote,
+        (true, Some(Proof::Behind)) => Action::Refuse(Refusal::ReaderBehind),
+        (true, Some(Proof::Unreachable)) => Action::Refuse(Refusal::ReaderUnreachable),
+        (true, Some(Proof::Accepted)) => Action::Promote,
+        (true, Some(Proof::Refused)) => Action::Refuse(Refusal::PendingRefused),
     }
 }
 
@@ -381,6 +422,9 @@ mod tests {
             (Refusal::Locked, Code::AlreadyRunning, true),
             (Refusal::TooSoon, Code::TooSoon, true),
             (Refusal::StandbyInUse, Code::StandbyInUse, true),
+            (Refusal::ReaderBehind, Code::ReaderBehind, true),
+            (Refusal::ReaderUnreachable, Code::ReaderUnreachable, true),
+            (Refusal::ReaderElsewhere, Code::HostMismatch, false),
             (Refusal::PairShared, Code::PairShared, false),
             (Refusal::StandbyForeign, Code::StandbyForeign, false),
             (Refusal::LostRace, Code::LostRace, false),

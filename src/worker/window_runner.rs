@@ -35,7 +35,7 @@ use twinkey_stores::VersionId;
 /// With the back-off they last longer than the default window of an hour, so that a run survives an
 /// outage. They are below 100, the failed connections after which MySQL blocks a host
 /// (`max_connect_errors`). Waiting for a temporary guard (`min_interval`, a standby in use, another
-/// run) is no failure.
+/// run, a reader) is no failure.
 pub const MAX_FAILURES: u32 = 90;
 
 /// Signals of a worker's shutdown.
@@ -286,7 +286,11 @@ impl WindowRunner {
 fn is_failure(problem: &Problem) -> bool {
     !matches!(
         problem.code,
-        Code::TooSoon | Code::StandbyInUse | Code::AlreadyRunning
+        Code::TooSoon
+            | Code::StandbyInUse
+            | Code::AlreadyRunning
+            | Code::ReaderBehind
+            | Code::ReaderUnreachable
     )
 }
 

@@ -4,6 +4,7 @@
 mod admin;
 mod cli;
 mod docs;
+mod endpoints;
 mod engines;
 mod faults;
 mod leaks;

@@ -50,11 +50,13 @@ pub enum Code {
     StandbyForeign,
     StoreQuota,
     AlreadyRolledBack,
+    ReaderBehind,
+    ReaderUnreachable,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -87,6 +89,8 @@ impl Code {
         Self::StandbyForeign,
         Self::StoreQuota,
         Self::AlreadyRolledBack,
+        Self::ReaderBehind,
+        Self::ReaderUnreachable,
     ];
 
     /// The stable text form.
@@ -125,6 +129,8 @@ impl Code {
             Self::StandbyForeign => "standby_foreign",
             Self::StoreQuota => "store_quota",
             Self::AlreadyRolledBack => "already_rolled_back",
+            Self::ReaderBehind => "reader_behind",
+            Self::ReaderUnreachable => "reader_unreachable",
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::app::{App, RunningApp};
 use twinkey::config::settings::{
-    GrantsMode, InUse, JournalLocation, Limits, Missed, Rotation, SecretsBackend, Server, Settings,
-    StandbyMode, TlsSettings,
+    GrantsMode, InUse, JournalLocation, Limits, Missed, Readers, Rotation, SecretsBackend, Server,
+    Settings, StandbyMode, TlsSettings,
 };
 use twinkey::journal::{JournalError, SqliteJournal};
 use twinkey::rotation::context::RunContext;
@@ -171,6 +171,7 @@ fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation 
         grants: GrantsMode::Sync,
         min_interval,
         in_use: InUse::Wait,
+        readers: Readers::default(),
         retire_after: None,
         heartbeat: None,
         missed: Missed::Skip,

@@ -80,7 +80,6 @@ impl FromStr for EngineKind {
 pub struct EngineOptions {
     pub postgres: PostgresOptions,
     pub mysql: MysqlOptions,
-    pub documentdb: DocumentdbOptions,
     pub redshift: RedshiftOptions,
 }
 
@@ -102,14 +101,6 @@ impl Default for PostgresOptions {
 pub struct MysqlOptions {
     /// `accounts`: the hosts of the accounts that belong to the pair; `None`: all accounts.
     pub accounts: Option<Vec<String>>,
-}
-
-/// `documentdb = { … }`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct DocumentdbOptions {
-    /// Reader endpoint at which every sign-in is tested too: `host:port`, or a host with the
-    /// secret's port.
-    pub reader: Option<String>,
 }
 
 /// `redshift = { … }`

@@ -49,8 +49,8 @@ mod user_name;
 pub use engine_context::{EngineContext, MasterRequirement};
 pub use error::{EngineError, TlsRemedy};
 pub use kind::{
-    DocumentdbOptions, EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions,
-    RedshiftProbe, RedshiftTarget,
+    EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
+    RedshiftTarget,
 };
 pub use pair_lock::{LockHolder, PairLock};
 pub use registry::{engine, grants_for_master, is_in_build};
@@ -60,7 +60,9 @@ pub use statement::{
 };
 pub use twinkey_core::secret::Credentials;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -96,6 +98,9 @@ pub struct Tls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub host: String,
+    /// Where to connect, if the name of the host has several addresses; the certificate names the
+    /// host. `None`: the first address of the host that answers.
+    pub address: Option<IpAddr>,
     /// `None`: the engine's default port.
     pub port: Option<u16>,
     /// `None`: the engine's default database.
@@ -112,6 +117,8 @@ pub struct SignInChecks<'a> {
     pub identity: bool,
     /// The role that the session must have: see [`Inspection::session_role`].
     pub role: Option<&'a str>,
+    /// Read [`SignedIn::replication`], with the sessions of this user.
+    pub replication: Option<&'a str>,
 }
 
 impl<'a> SignInChecks<'a> {
@@ -122,6 +129,7 @@ impl<'a> SignInChecks<'a> {
             probes,
             identity: false,
             role: None,
+            replication: None,
         }
     }
 }
@@ -137,6 +145,8 @@ pub struct SignedIn {
     /// How the server stores the user's password, as its request shows. `None` where the request
     /// shows nothing.
     pub stored_form: Option<StoredForm>,
+    /// Empty unless [`SignInChecks::replication`] is set.
+    pub replication: Replication,
 }
 
 /// Form in which a server stores a password.
@@ -155,6 +165,17 @@ pub struct OtherForm {
     /// The finding about this form, and the one about the assumed form.
     pub finding: Option<Finding>,
     pub replaces: Option<Finding>,
+}
+
+/// What a server reports of itself as a replica, and the sessions of one user there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// `None`: the signed-in user cannot read it.
+    pub is_replica: Option<bool>,
+    /// How far it is behind its primary; `None`: not known.
+    pub lag: Option<Duration>,
+    /// `None`: the signed-in user does not see them.
+    pub sessions: Option<Vec<Session>>,
 }
 
 /// Comparison of the standby with the active user, and the changes that make them equal.
@@ -309,6 +330,11 @@ pub trait Engine: Send + Sync {
     /// Credentials that the admin connection needs.
     fn master_requirement(&self) -> MasterRequirement {
         MasterRequirement::Secret
+    }
+
+    /// Whether a database has replicas with an address of their own, at which users sign in too.
+    fn has_readers(&self) -> bool {
+        true
     }
 
     /// Whether a sign-in connects to the target's host. `false`: an AWS API signs in.

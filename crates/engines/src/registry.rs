@@ -53,9 +53,7 @@ fn bare_engine(
             crate::mysql::Mysql::of_mariadb().with_options(options.mysql.clone()),
         )),
         #[cfg(feature = "documentdb")]
-        EngineKind::Documentdb => Ok(Box::new(crate::documentdb::Documentdb::new(
-            options.documentdb.clone(),
-        ))),
+        EngineKind::Documentdb => Ok(Box::new(crate::documentdb::Documentdb)),
         #[cfg(feature = "redshift")]
         EngineKind::Redshift => Ok(Box::new(crate::redshift::Redshift::new(
             options.redshift.clone(),

@@ -122,7 +122,9 @@ async fn run_in_worker(worker: &RemoteWorker, args: &Args) -> Result<Run, Failur
     let mut shown = HashSet::new();
     loop {
         for step in &run.steps {
-            if !args.json && step.finished.is_some() && shown.insert(step.name) {
+            let waits = step.detail.clone().filter(|_| step.finished.is_none());
+            let is_new = step.finished.is_some() || waits.is_some();
+            if !args.json && is_new && shown.insert((step.name, waits)) {
                 print_step(step);
             }
         }
@@ -155,7 +157,8 @@ fn print_step(step: &Step) {
         .finished
         .map_or(0, |end| (end - step.started).num_milliseconds());
     match step.state {
-        StepState::Running => {}
+        StepState::Running if detail.is_empty() => {}
+        StepState::Running => anstream::println!("  {DIM}…{DIM:#} {name:<6}  {detail}"),
         StepState::Succeeded => {
             anstream::println!("  {GOOD}✓{GOOD:#} {name:<6}  {detail} {DIM}({took} ms){DIM:#}");
         }

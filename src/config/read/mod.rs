@@ -3,7 +3,6 @@
 mod hook;
 mod journal;
 mod notify;
-mod redshift;
 mod references;
 mod rotation;
 mod secret_references;
@@ -129,7 +128,7 @@ pub(super) fn registered_keys() -> Vec<(&'static str, &'static [&'static str])> 
         ("rotation.password", rotation::PASSWORD_KEYS),
         ("rotation.tls", rotation::TLS_KEYS),
         ("rotation.postgres", rotation::POSTGRES_KEYS),
-        ("rotation.documentdb", rotation::DOCUMENTDB_KEYS),
-        ("rotation.redshift", redshift::KEYS),
+        ("rotation.documentdb", rotation::readers::DOCUMENTDB_KEYS),
+        ("rotation.redshift", rotation::redshift::KEYS),
     ]
 }

@@ -18,7 +18,9 @@ pub use hook::{Hook, HookActionSettings};
 pub use host_port::{HostPort, HostPortError};
 pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
 pub use notify::{Destination, MIN_KEY_LENGTH, Notify, NotifyEvent};
-pub use rotation::{GrantsMode, InUse, Missed, Rotation, StandbyMode, TlsSettings};
+pub use rotation::{
+    GrantsMode, InUse, Missed, Readers, ReadersDown, Rotation, StandbyMode, TlsSettings,
+};
 pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};
 

@@ -30,6 +30,7 @@ pub struct Rotation {
     pub grants: GrantsMode,
     pub min_interval: Duration,
     pub in_use: InUse,
+    pub readers: Readers,
     /// The delay after a flip until the user of AWSPREVIOUS is locked; `None` for never.
     pub retire_after: Option<Duration>,
     /// The interval of sign-in tests of AWSCURRENT between the windows; `None` for none.
@@ -64,6 +65,24 @@ pub enum InUse {
     Wait,
     Refuse,
     Ignore,
+}
+
+/// `readers` and `readers_down`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readers {
+    /// Each name is all its addresses. Without a port: the secret's.
+    pub addresses: Vec<HostPort>,
+    pub down: ReadersDown,
+    /// The config has the older key `documentdb.reader`.
+    pub by_older_key: bool,
+}
+
+/// `readers_down`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadersDown {
+    #[default]
+    Wait,
+    Skip,
 }
 
 /// `missed`

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::InUse;
+use crate::rotation::commands::readers;
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::RotationError;
@@ -53,6 +54,9 @@ pub fn offline(rotation: &crate::config::settings::Rotation) -> Vec<Finding> {
             what: "tls.mode = \"disable\": statements and password proofs cross the network unencrypted".into(),
             fix: Some("set tls.mode = \"verify-full\"".into()),
         });
+    }
+    if rotation.readers.by_older_key {
+        findings.push(readers::older_key());
     }
     findings
 }
@@ -116,6 +120,12 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         ),
     );
     report.findings.extend(errors(request, observation));
+    for line in readers::passed(observation) {
+        passed(true, line);
+    }
+    report
+        .findings
+        .extend(readers::findings(request, observation));
     if let Some(inspection) = &observation.inspection {
         passed(
             inspection.missing.is_empty(),

@@ -1,4 +1,4 @@
-//! Heartbeat: one sign-in with AWSCURRENT between the windows.
+//! Heartbeat: a sign-in with AWSCURRENT between the windows, at the database and at every reader.
 //!
 //! # Failure modes
 //! - AWSCURRENT moves between the read and the sign-in, and the old credentials are refused. A
@@ -7,11 +7,14 @@
 //!   limit of the host.
 //! - A database or store that is down looks like a changed password. Only a refused sign-in is one.
 
-use crate::config::settings::Rotation;
+use crate::config::settings::{ReadersDown, Rotation};
 use crate::rotation::context::RunContext;
 use crate::rotation::error::{CredentialRole, RotationError};
-use crate::rotation::observe::resolve::{resolve, resolve_version};
+use crate::rotation::observe::endpoints::readers::sign_in;
+use crate::rotation::observe::resolve::{ResolvedSecret, resolve, resolve_version};
 use crate::rotation::observe::{MAX_OBSERVATIONS, current_keeps_moving, host_down};
+use crate::rotation::refusal::endpoints::not_accepted;
+use twinkey_core::code::Code;
 use twinkey_engines::{EngineError, SignInChecks};
 use twinkey_stores::{SecretVersion, Selector, StoreError, stage};
 
@@ -42,6 +45,34 @@ pub async fn probe_current(
     .await
 }
 
+/// The refusal of AWSCURRENT by readers, if there is one.
+///
+/// # Errors
+/// A reader that cannot be reached, unless the config skips it.
+async fn at_readers(
+    rotation: &Rotation,
+    resolved: &ResolvedSecret,
+) -> Result<Option<RotationError>, RotationError> {
+    let current = resolved.current();
+    let answers = sign_in(rotation, resolved, &current, SignInChecks::default()).await?;
+    let skips = rotation.readers.down == ReadersDown::Skip;
+    if answers.all_accepted(skips) {
+        return Ok(None);
+    }
+    let is_behind = !answers.behind.is_empty();
+    let error = RotationError::Refused {
+        code: if is_behind { Code::ReaderBehind } else { Code::ReaderUnreachable },
+        message: not_accepted(&answers, &current.username, "AWSCURRENT"),
+        hint: "start the reader and its replication; if it never accepts AWSCURRENT, remove it from `readers`".into(),
+        passes: true,
+    };
+    if is_behind {
+        Ok(Some(error))
+    } else {
+        Err(error)
+    }
+}
+
 /// As [`probe_current`], with an AWSCURRENT that was just read. If it is refused and AWSCURRENT
 /// moved since, it is read again.
 ///
@@ -66,7 +97,10 @@ pub async fn probe_version(
             .await;
         permit.record(&answer);
         let refused = match answer {
-            Ok(_) => return Ok(HeartbeatResult::Accepted),
+            Ok(_) => match at_readers(rotation, &resolved).await? {
+                None => return Ok(HeartbeatResult::Accepted),
+                Some(refused) => refused,
+            },
             Err(refused @ EngineError::SignIn { .. }) => CredentialRole::Current.error()(refused),
             Err(error) => return Err(CredentialRole::Current.error()(error)),
         };

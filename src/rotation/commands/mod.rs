@@ -3,6 +3,7 @@
 pub mod check;
 pub mod heartbeat;
 pub mod plan;
+mod readers;
 pub mod repair;
 pub mod retire;
 pub mod rollback;

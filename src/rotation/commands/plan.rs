@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rotation::commands::readers;
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::{Action, decide};
 use crate::rotation::error::RotationError;
@@ -60,7 +61,8 @@ pub async fn plan(context: &RunContext, request: &RunRequest<'_>) -> Result<Plan
         Action::Refuse(refusal) => Some(refusal_error(refusal, request, &observation).problem()),
         _ => None,
     };
-    let about_pair = ownership::findings(request, &observation);
+    let mut about_pair = ownership::findings(request, &observation);
+    about_pair.extend(readers::planned(&observation));
     Ok(Plan {
         rotation: request.rotation.name.clone(),
         engine: observation.resolved.kind.to_string(),

@@ -8,6 +8,7 @@
 //!   on another version than AWSCURRENT, because a run was interrupted there.
 //! - Another program moved AWSCURRENT, and the journal has no record of it. The store's own time of
 //!   AWSCURRENT counts too.
+//! - The applications of a replica that is behind still use the user. A reader must accept AWSCURRENT.
 //! - The wrong user is locked. It must be the one in AWSPREVIOUS and the pair's standby.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -89,6 +90,12 @@ async fn lock(
     if observation.observed.elsewhere != Elsewhere::Nothing {
         return Ok(Retirement::NotNow(
             "a run was interrupted and left AWSPENDING",
+        ));
+    }
+    let guards = observation.observed.guards;
+    if guards.reader_behind || guards.reader_unreachable {
+        return Ok(Retirement::NotNow(
+            "a reader does not accept AWSCURRENT, so that its applications may use AWSPREVIOUS",
         ));
     }
     let Some(id) = observation.description.labelled(stage::PREVIOUS).cloned() else {

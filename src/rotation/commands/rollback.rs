@@ -1,6 +1,6 @@
 //! Rollback: AWSCURRENT moves back to AWSPREVIOUS.
 //!
-//! AWSPREVIOUS must sign in and have the privileges of AWSCURRENT. If `retire_after` locked its
+//! AWSPREVIOUS must sign in at every endpoint and have the privileges of AWSCURRENT. If `retire_after` locked its
 //! user, the user gets the password of AWSPREVIOUS again first.
 //!
 //! # Failure modes
@@ -8,24 +8,31 @@
 //!   one would undo the first. After a rollback, AWSPREVIOUS is younger than AWSCURRENT, which the
 //!   store shows without the journal: the second one is refused.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::config::settings::ReadersDown;
 use crate::journal::SecretSummary;
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::endpoints::Answers;
+use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
-use crate::rotation::observe::proof;
 use crate::rotation::observe::resolve::{credentials, read_document};
+use crate::rotation::refusal::endpoints::not_accepted;
 use crate::rotation::refusal::{refusal_error, reject_if};
 use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::pair::Pair;
-use twinkey_engines::{
-    ChangeKind, EngineError, InspectRequest, Inspection, SignInChecks, SignedIn, render_changes,
-};
-use twinkey_stores::{SecretStore, Selector, StoreError, stage};
+use twinkey_engines::{ChangeKind, InspectRequest, Inspection, SignInChecks, render_changes};
+use twinkey_stores::{Selector, StoreError, stage};
+
+/// How long a rollback waits for endpoints that are behind.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// Users before and after a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -61,17 +68,18 @@ pub async fn rollback(
     again: bool,
 ) -> Result<RolledBack, RotationError> {
     let mut observation = observe(context, request).await?;
-    let result = move_back(&*context.store, request, &mut observation, again).await;
+    let result = move_back(context, request, &mut observation, again).await;
     observation.close().await;
     result
 }
 
 async fn move_back(
-    store: &dyn SecretStore,
+    context: &RunContext,
     request: &RunRequest<'_>,
     observation: &mut Observation,
     again: bool,
 ) -> Result<RolledBack, RotationError> {
+    let store = &*context.store;
     let secret = &request.rotation.secret;
     let pair = &observation.resolved.pair.clone();
     // `CurrentRefused` is missing: a broken AWSCURRENT is a reason for a rollback.
@@ -115,12 +123,15 @@ async fn move_back(
             "compare both versions (`twinkey secret versions`, aws secretsmanager list-secret-version-ids) and store the right document",
         ));
     }
-    let mut proof = prove(request, observation, &previous).await;
-    if matches!(proof, Err(EngineError::SignIn { .. })) && request.retired {
+    let mut proof = prove(context, request, observation, &previous).await?;
+    if matches!(proof, Proved::Refused(_)) && request.retired {
         unlock(request, observation, &previous).await?;
-        proof = prove(request, observation, &previous).await;
+        proof = prove(context, request, observation, &previous).await?;
     }
-    proof.map_err(CredentialRole::Previous.error())?;
+    match proof {
+        Proved::Refused(refused) => return Err(CredentialRole::Previous.error()(refused)),
+        Proved::Accepted(answers) => require_endpoints(request, pair, &answers)?,
+    }
     let inspection = inspect(observation, &previous).await?;
     if inspection.as_ref().and_then(|i| i.holds_password) == Some(false) {
         return Err(refused(
@@ -159,15 +170,55 @@ async fn move_back(
     })
 }
 
+/// A rollback shows no progress.
+struct Unobserved;
+
+#[async_trait]
+impl WaitObserver for Unobserved {
+    async fn waits(&self, _answers: &Answers) -> Result<(), RotationError> {
+        Ok(())
+    }
+}
+
+/// Proves AWSPREVIOUS at the database and at every endpoint. A replica learns a moment later that a
+/// user was unlocked.
 async fn prove(
+    context: &RunContext,
     request: &RunRequest<'_>,
     observation: &Observation,
     previous: &Document,
-) -> Result<SignedIn, EngineError> {
-    let who = credentials(previous);
-    let probes = SignInChecks::probes(&request.rotation.probe);
-    let master = &observation.master.target;
-    proof::prove(&observation.resolved, master, &who, probes).await
+) -> Result<Proved, RotationError> {
+    let prover = Prover {
+        rotation: request.rotation,
+        resolved: &observation.resolved,
+        master: &observation.master.target,
+        who: &credentials(previous),
+        role: CredentialRole::Previous,
+        checks: SignInChecks::probes(&request.rotation.probe),
+    };
+    prover.prove(&context.clock, WAIT, None, &Unobserved).await
+}
+
+/// Checks that every endpoint accepted AWSPREVIOUS.
+fn require_endpoints(
+    request: &RunRequest<'_>,
+    pair: &Pair,
+    answers: &Answers,
+) -> Result<(), RotationError> {
+    let skips = request.rotation.readers.down == ReadersDown::Skip;
+    if answers.all_accepted(skips) {
+        return Ok(());
+    }
+    let code = if answers.behind.is_empty() {
+        Code::ReaderUnreachable
+    } else {
+        Code::ReaderBehind
+    };
+    Err(refused(
+        code,
+        not_accepted(answers, pair.standby_user(), "AWSPREVIOUS"),
+        "start the reader or wait for its replication, then roll back; to roll back without a reader, set readers_down = \"skip\" or remove it from `readers`",
+    ))
 }
 
 /// Unlocks the user of AWSPREVIOUS with the password in AWSPREVIOUS, after `retire_after` locked

@@ -21,12 +21,15 @@
 //! the network while later runs come and go. A late AWSPENDING can then replace that of a run whose
 //! own promotion is late too. No sequence of single calls to Secrets Manager can exclude that.
 
+mod endpoints;
 mod interleavings;
 mod world;
 
 use std::collections::HashSet;
 
-use super::decide::{Action, Content, Elsewhere, Guards, Observed, Own, Refusal, Standby, decide};
+use super::decide::{
+    Action, Content, Elsewhere, Guards, Observed, Own, Proof, Refusal, Standby, decide,
+};
 use world::*;
 
 /// All starts: each active user with every state of labels, documents and standby.
@@ -220,7 +223,7 @@ fn no_guard_lets_an_effect_through() {
     let mut count = 0;
     // The guards about the pair are combined with two others at most, which keeps the test short.
     let few = |bits: &u32| bits >> 12 == 0 || bits.count_ones() <= 3;
-    for bits in (0..1_u32 << 15).filter(few) {
+    for bits in (0..1_u32 << 18).filter(few) {
         let on = |n: u32| bits & (1 << n) != 0;
         let guards = Guards {
             managed_elsewhere: on(0),
@@ -238,18 +241,27 @@ fn no_guard_lets_an_effect_through() {
             pair_shared: on(12),
             standby_foreign: on(13),
             standby_unproved: on(14),
+            reader_elsewhere: on(15),
+            reader_behind: on(16),
+            reader_unreachable: on(17),
         };
         let always = guards.refusals();
         assert_eq!(
             always.len() as u32,
-            (bits & !(1 << 2) & !(1 << 11) & !(1 << 14)).count_ones()
+            (bits & !(1 << 2) & !(1 << 11) & !(1 << 14) & !(3 << 16)).count_ones()
         );
         for own in &owns {
             for elsewhere in &elsewheres {
                 for (equal, has_password) in
                     [(false, false), (false, true), (true, false), (true, true)]
                 {
-                    for proof in [None, Some(false), Some(true)] {
+                    for proof in [
+                        None,
+                        Some(Proof::Refused),
+                        Some(Proof::Behind),
+                        Some(Proof::Unreachable),
+                        Some(Proof::Accepted),
+                    ] {
                         for (converged, end_sessions) in
                             [(false, false), (true, false), (false, true), (true, true)]
                         {
@@ -283,7 +295,7 @@ fn no_guard_lets_an_effect_through() {
                             );
                             if action == Action::Promote {
                                 assert_eq!(*own, Own::Pending(Content::Fits));
-                                assert!(equal && has_password && proof == Some(true));
+                                assert!(equal && has_password && proof == Some(Proof::Accepted));
                                 assert!(!end_sessions, "the sessions are still open");
                             }
                         }

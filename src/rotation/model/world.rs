@@ -1,6 +1,8 @@
 //! Model of the store, the two users and a run.
 
-use crate::rotation::decide::{Action, Content, Elsewhere, Guards, Observed, Own, Standby, decide};
+use crate::rotation::decide::{
+    Action, Content, Elsewhere, Guards, Observed, Own, Proof, Standby, decide,
+};
 
 pub(super) type Id = usize;
 pub(super) type Password = u8;
@@ -388,7 +390,11 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
         Action::Prove => {
             observe_standby(&world, &mut run);
             let standby = run.observed.standby;
-            run.observed.proof = Some(standby.equal && standby.has_password);
+            run.observed.proof = Some(if standby.equal && standby.has_password {
+                Proof::Accepted
+            } else {
+                Proof::Refused
+            });
             next.extend([(world, Some(run)), (world, None)]);
         }
     }

@@ -273,6 +273,7 @@ fn target_at(
 ) -> Target {
     let own = &resolved.target;
     Target {
+        address: None,
         host: address.host,
         port: address.port.or(own.port),
         dbname: own

@@ -5,6 +5,7 @@
 //! an earlier run did under the lock. Independent requests run concurrently.
 
 mod admin;
+pub(crate) mod endpoints;
 mod facts;
 pub(crate) mod guards;
 mod labels;
@@ -20,6 +21,7 @@ pub(crate) mod trust;
 use crate::rotation::context::RunContext;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::admin::{LockedAdmin, OpenedAdmin, open_admin};
+use crate::rotation::observe::endpoints::readers::{add_own_replica, set_readers, survey};
 use crate::rotation::observe::facts::{
     describe, set_current, set_labels, set_pair_state, set_pending_password,
 };
@@ -54,12 +56,15 @@ pub(crate) async fn observe(
         };
         let active = resolved.current();
         let target = master.target.clone();
+        let elsewhere = !is_one_address(&resolved, &target);
         let checks = SignInChecks {
-            identity: !is_one_address(&resolved, &target),
+            identity: elsewhere,
+            replication: elsewhere.then_some(resolved.pair.standby_user()),
             ..SignInChecks::default()
         };
-        let (current, inspected) = tokio::join!(
+        let (current, readers, inspected) = tokio::join!(
             prove(&resolved, &target, &active, checks),
+            survey(request.rotation, &resolved),
             inspect(context, request, &resolved, master),
         );
         permit.record(&current);
@@ -69,7 +74,17 @@ pub(crate) async fn observe(
             description,
         } = inspected?;
         let mut observation = Observation::new(request, resolved, master, description, permit);
-        match gather(context, request, &mut observation, current, admin).await {
+        let gathered = match readers {
+            Ok(readers) => {
+                observation.readers = readers;
+                gather(context, request, &mut observation, current, admin).await
+            }
+            Err(error) => {
+                observation.admin = admin.ok().map(|(opened, _)| opened.session);
+                Err(error)
+            }
+        };
+        match gathered {
             Ok(true) => {
                 set_guards(request, &mut observation, context.clock.now());
                 return Ok(observation);
@@ -179,6 +194,7 @@ async fn gather(
             None
         }
     };
+    add_own_replica(observation, current.as_ref().ok());
     let identity = set_current(observation, current)?;
     observation.observed.guards.other_server = on_other_server(observation, identity.as_deref());
     let current = observation.description.labelled(stage::CURRENT);
@@ -195,6 +211,7 @@ async fn gather(
         None => {}
     }
     set_pending_password(observation).await?;
+    set_readers(context, request, observation).await?;
     set_ownership(context, request, observation).await?;
     Ok(true)
 }

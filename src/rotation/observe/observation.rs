@@ -11,6 +11,7 @@ use crate::rotation::context::admin_cache::{AdminSession, IdleAdmins};
 use crate::rotation::context::host_limits::HostPermit;
 use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
 use crate::rotation::error::RotationError;
+use crate::rotation::observe::endpoints::{Answers, Endpoint};
 use crate::rotation::observe::master::MasterLogin;
 use crate::rotation::observe::ownership::{KnownPair, Ownership, Takeover};
 use crate::rotation::observe::resolve::ResolvedSecret;
@@ -71,7 +72,14 @@ pub(crate) struct Observation {
     pub inspection: Option<Inspection>,
     /// The other holders of the pair's lock, as far as they were read.
     pub lock_holders: Vec<LockHolder>,
+    /// Of the standby, at the database and at the readers.
     pub sessions: Option<Vec<Session>>,
+    /// The answers of the readers to AWSCURRENT.
+    pub readers: Answers,
+    /// A reader that belongs to another server.
+    pub reader_elsewhere: Option<Endpoint>,
+    /// The answers of the other endpoints to AWSPENDING, after its proof.
+    pub pending_answers: Answers,
     pub current_error: Option<EngineError>,
     /// How the server stores the active user's password, if its sign-in showed it.
     pub stored_form: Option<StoredForm>,
@@ -115,6 +123,9 @@ impl Observation {
             inspection: None,
             lock_holders: Vec::new(),
             sessions: None,
+            readers: Answers::default(),
+            reader_elsewhere: None,
+            pending_answers: Answers::default(),
             current_error: None,
             stored_form: None,
             master_error: None,

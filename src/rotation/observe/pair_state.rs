@@ -1,7 +1,7 @@
 //! Comparison of the standby with the active user in the database.
 
 use crate::rotation::error::{CredentialRole, RotationError};
-use crate::rotation::observe::proof::prove;
+use crate::rotation::observe::proof::prove_at_database;
 use crate::rotation::observe::resolve::{ResolvedSecret, credentials};
 use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
@@ -69,7 +69,7 @@ pub(super) async fn has_pending_password(
         return Ok(false);
     };
     let standby = credentials(document);
-    match prove(resolved, master, &standby, SignInChecks::default()).await {
+    match prove_at_database(resolved, master, &standby, SignInChecks::default()).await {
         Ok(_) => Ok(true),
         Err(EngineError::SignIn { .. }) => Ok(false),
         Err(error) => Err(CredentialRole::Pending.error()(error)),

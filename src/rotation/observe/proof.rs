@@ -1,4 +1,5 @@
-//! Proof that credentials sign in: at the secret's own host, and where the master signs in.
+//! Proof that credentials sign in: where the master signs in, and at the secret's own host. The other
+//! endpoints are in `endpoints`.
 //!
 //! # Failure modes
 //! - An edited secret names a hostile server that accepts every password, and another team's user.
@@ -32,12 +33,10 @@ pub(crate) async fn prove(
     }
     let at_master = SignInChecks {
         identity: false,
+        replication: None,
         ..checks
     };
-    let trusted = Target {
-        tls: stricter(&resolved.target.tls, &master.tls).clone(),
-        ..master.clone()
-    };
+    let trusted = trusted(resolved, master);
     let (trusted, own) = tokio::join!(
         resolved.sign_in_at(&trusted, who, at_master),
         resolved.sign_in(who, checks),
@@ -48,6 +47,32 @@ pub(crate) async fn prove(
         stored_form,
         ..own?
     })
+}
+
+/// Signs in at the database itself: where the master signs in.
+///
+/// # Errors
+/// Errors of the engine.
+pub(crate) async fn prove_at_database(
+    resolved: &ResolvedSecret,
+    master: &Target,
+    who: &Credentials,
+    checks: SignInChecks<'_>,
+) -> Result<SignedIn, EngineError> {
+    if is_one_address(resolved, master) {
+        return resolved.sign_in(who, checks).await;
+    }
+    resolved
+        .sign_in_at(&trusted(resolved, master), who, checks)
+        .await
+}
+
+/// The address of the master, for a user of the pair.
+fn trusted(resolved: &ResolvedSecret, master: &Target) -> Target {
+    Target {
+        tls: stricter(&resolved.target.tls, &master.tls).clone(),
+        ..master.clone()
+    }
 }
 
 /// The users of a pair may require TLS that the master does not use, and the other way round.

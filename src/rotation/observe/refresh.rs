@@ -5,7 +5,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::facts::{describe, set_labels, set_pair_state, set_pending_password};
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::pair_state::compare_pair;
-use crate::rotation::observe::proof::prove;
+use crate::rotation::observe::proof::prove_at_database;
 use crate::rotation::observe::resolve::credentials;
 use twinkey_engines::{InspectRequest, SignInChecks};
 use twinkey_stores::{SecretStore, stage};
@@ -74,7 +74,7 @@ pub(crate) async fn verify_standby(
     };
     let (compared, proof) = tokio::join!(
         compare_pair(&mut *session.admin, &inspect, true, false),
-        prove(
+        prove_at_database(
             &observation.resolved,
             &observation.master.target,
             &standby,

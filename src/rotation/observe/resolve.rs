@@ -186,6 +186,7 @@ pub(crate) fn resolve_version(
             field: "host",
         })?;
     let target = Target {
+        address: None,
         host,
         port: fields.port,
         dbname: fields.dbname.clone(),

@@ -1,5 +1,6 @@
 //! Errors of refusals, with the object and a hint.
 
+pub(crate) mod endpoints;
 pub(crate) mod ownership;
 
 use crate::config::settings::InUse;
@@ -52,6 +53,9 @@ pub(crate) fn refusal_error(
         return RotationError::Engine { role, source };
     }
 
+    if matches!(refusal, Refusal::ReaderBehind | Refusal::ReaderUnreachable) {
+        return endpoints::error(refusal, observation);
+    }
     if let (Refusal::TooSoon, Some(at)) = (refusal, observation.not_before) {
         return too_soon(secret, at);
     }
@@ -85,6 +89,7 @@ pub(crate) fn refusal_error(
             ),
             "set the writer's host of one server in both secrets".to_owned(),
         ),
+        Refusal::ReaderElsewhere => endpoints::elsewhere(observation),
         Refusal::Locked => locked(pair, &observation.lock_holders),
         Refusal::PairShared | Refusal::StandbyForeign => ownership::not_own(request, observation),
         Refusal::Unfit => listed(
@@ -147,6 +152,8 @@ pub(crate) fn refusal_error(
         ),
         // Handled above, unless the observation lacks the error.
         Refusal::TooSoon
+        | Refusal::ReaderBehind
+        | Refusal::ReaderUnreachable
         | Refusal::CurrentRefused
         | Refusal::MasterRefused
         | Refusal::StandbyUnproved

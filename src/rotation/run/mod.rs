@@ -8,6 +8,7 @@
 //! - The window closes or the worker stops during a run. The attempt is dropped in the same way.
 
 pub mod lease;
+mod prove;
 pub mod reconcile;
 mod recorder;
 pub mod version_id;

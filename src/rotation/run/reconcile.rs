@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::journal::{SecretSummary, StepName};
 use crate::rotation::act::{ALREADY_PROMOTED, Convergence, Effect, act};
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::{Action, Own, decide};
+use crate::rotation::decide::{Action, Own, Proof, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::guards::check_window;
 use crate::rotation::observe::observation::{Observation, RunRequest};
@@ -13,6 +13,7 @@ use crate::rotation::observe::observe;
 use crate::rotation::observe::ownership::{PairEvent, record_pair};
 use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_standby};
 use crate::rotation::refusal::refusal_error;
+use crate::rotation::run::prove::prove;
 use twinkey_core::code::Diagnostic;
 use twinkey_core::telemetry::AUDIT;
 use twinkey_engines::Session;
@@ -34,6 +35,11 @@ pub trait Progress: Send + Sync {
     /// # Errors
     /// Another worker owns the run: the step must not start.
     async fn step_started(&self, step: StepName, performed: bool) -> Result<(), RotationError>;
+    /// Reports what a running step waits for.
+    ///
+    /// # Errors
+    /// Another worker owns the run.
+    async fn step_waits(&self, step: StepName, detail: &str) -> Result<(), RotationError>;
     /// Reports the end of a step: what it did, or why it failed.
     fn step_ended(&self, step: StepName, result: Result<&str, &str>);
 }
@@ -110,9 +116,10 @@ async fn run_actions(
             let performed = action == Action::Prove && observation.proof.is_some();
             progress.step_started(step, performed).await?;
         }
-        let result = perform(context, request, observation, action).await;
+        let result = perform(context, request, progress, observation, action).await;
         if let Some(step) = step {
-            let refused = action == Action::Prove && observation.observed.proof == Some(false);
+            let refused =
+                action == Action::Prove && observation.observed.proof != Some(Proof::Accepted);
             match &result {
                 Ok(reason) if refused => progress.step_ended(step, Err(reason)),
                 Ok(done) => progress.step_ended(step, Ok(done)),
@@ -143,12 +150,16 @@ async fn run_actions(
 async fn perform(
     context: &RunContext,
     request: &RunRequest<'_>,
+    progress: &dyn Progress,
     observation: &mut Observation,
     action: Action,
 ) -> Result<String, RotationError> {
     let store = &*context.store;
     if action == Action::Converge {
         return converge(context, request, observation).await;
+    }
+    if action == Action::Prove {
+        return prove(context, request, progress, observation).await;
     }
     // AWSCURRENT may have moved onto the standby, whose sessions are then those of applications.
     if action == Action::EndSessions && !confirm_current(store, request, observation).await? {

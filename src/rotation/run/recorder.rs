@@ -66,7 +66,7 @@ impl<'a> Recorder<'a> {
         (state.run, state.unwritten)
     }
 
-    /// Records the state of a step in memory; `detail` is set when it ended.
+    /// Records the state of a step in memory.
     fn set_step(&self, name: StepName, step_state: StepState, detail: Option<String>) -> Step {
         let at = self.clock.now();
         let mut state = self.state();
@@ -75,7 +75,7 @@ impl<'a> Recorder<'a> {
             name,
             state: step_state,
             started: known.map_or(at, |known| known.started),
-            finished: detail.is_some().then_some(at),
+            finished: (step_state != StepState::Running).then_some(at),
             detail,
         };
         upsert(&mut state.run.steps, &step);
@@ -155,6 +155,15 @@ impl Progress for Recorder<'_> {
             self.write().await?;
         }
         self.publish(started);
+        Ok(())
+    }
+
+    async fn step_waits(&self, step: StepName, detail: &str) -> Result<(), RotationError> {
+        let waiting = self.set_step(step, StepState::Running, Some(detail.to_owned()));
+        if !self.journal_down.load(Ordering::Relaxed) {
+            self.write().await?;
+        }
+        self.publish(waiting);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 8] = [
+const NOT_STAGED: [(Code, &str); 10] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -33,6 +33,8 @@ const NOT_STAGED: [(Code, &str); 8] = [
         Code::PairShared,
         "it needs two secrets: rotations::ownership",
     ),
+    (Code::ReaderBehind, "it needs a replica: endpoints"),
+    (Code::ReaderUnreachable, "it needs a replica: endpoints"),
     (
         Code::StandbyInUse,
         "it needs a client of the standby: engines::pair",

@@ -55,6 +55,7 @@ pub(super) struct Connection {
 pub(super) fn upstream(target: &Target) -> Result<Upstream, EngineError> {
     Ok(Upstream {
         host: target.host.clone(),
+        address: target.address,
         port: target.port.unwrap_or(DEFAULT_PORT),
         connector: connector(&target.tls)?,
     })

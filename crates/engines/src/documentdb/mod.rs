@@ -4,8 +4,6 @@
 //! - Two runs change one pair at once. `lock.rs` prevents it with a lease.
 //! - The master's host is a reader. The master connects to the primary that the reader names if that
 //!   is on the same host, and is refused otherwise.
-//! - A reader does not have the new password yet. If the config names a reader, a sign-in check
-//!   waits for it up to a limit.
 //! - A version does not support a command. The server's response decides, not its version number,
 //!   and a finding reports it.
 
@@ -26,7 +24,6 @@ mod server_info;
 mod sessions;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -34,61 +31,15 @@ use self::connect::{ADMIN, Connection};
 use self::lock::{HeldLock, LockAttempt};
 use self::relay::Upstream;
 use super::{
-    Admin, Credentials, DocumentdbOptions, Engine, EngineError, Finding, InspectRequest,
-    Inspection, LockHolder, PairLock, RenderedChange, Session, Severity, SignInChecks, SignedIn,
-    Target, timeouts,
+    Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
+    PairLock, RenderedChange, Replication, Session, Severity, SignInChecks, SignedIn, Target,
+    timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
-/// Time limit until a reader accepts a new password.
-const READER_LAG: Duration = Duration::from_secs(10);
-const READER_PAUSE: Duration = Duration::from_millis(250);
-
-/// The engine, with the rotation's options.
-#[derive(Debug, Clone)]
-pub struct Documentdb {
-    options: DocumentdbOptions,
-}
-
-impl Documentdb {
-    #[must_use]
-    pub const fn new(options: DocumentdbOptions) -> Self {
-        Self { options }
-    }
-
-    /// Checks the sign-in at the reader too, if there is one.
-    async fn check_reader(
-        &self,
-        writer: &Upstream,
-        target: &Target,
-        credentials: &Credentials,
-    ) -> Result<(), EngineError> {
-        let Some(reader) = &self.options.reader else {
-            return Ok(());
-        };
-        let upstream = at(writer, reader);
-        let accepted = async {
-            loop {
-                match check_sign_in(&upstream, target, credentials, SignInChecks::default()).await {
-                    Err(EngineError::SignIn { .. }) => tokio::time::sleep(READER_PAUSE).await,
-                    result => return result.map(drop),
-                }
-            }
-        };
-        match tokio::time::timeout(READER_LAG, accepted).await {
-            Ok(result) => result,
-            Err(_) => Err(EngineError::SignIn {
-                host: upstream.host.clone(),
-                port: upstream.port,
-                user: credentials.username.clone(),
-                reason: format!(
-                    "the reader still refuses the password after {} seconds, although the writer accepts it",
-                    READER_LAG.as_secs()
-                ),
-            }),
-        }
-    }
-}
+/// The engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Documentdb;
 
 #[async_trait]
 impl Engine for Documentdb {
@@ -103,11 +54,7 @@ impl Engine for Documentdb {
         checks: SignInChecks<'_>,
     ) -> Result<SignedIn, EngineError> {
         let upstream = connect::upstream(target)?;
-        let check = async {
-            let signed_in = check_sign_in(&upstream, target, credentials, checks).await?;
-            self.check_reader(&upstream, target, credentials).await?;
-            Ok(signed_in)
-        };
+        let check = check_sign_in(&upstream, target, credentials, checks);
         timeouts::sign_in(&upstream.host, upstream.port, check).await
     }
 
@@ -141,9 +88,7 @@ impl Engine for Documentdb {
             version,
             server_identity: hello.identity,
             own: target.dbname.clone(),
-            reader: (self.options.reader.as_ref()).map(|reader| at(&upstream, reader)),
             upstream,
-            credentials: master.clone(),
             master: facts::MasterFacts {
                 user: user.name,
                 auth_database,
@@ -191,11 +136,12 @@ fn trusted_primary(member: &Upstream, primary: &str) -> Result<Upstream, EngineE
     })
 }
 
-/// The same upstream at `host:port`, or at another host and the same port.
+/// The upstream at `host:port`, or at another host and the same port.
 fn at(upstream: &Upstream, address: &str) -> Upstream {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
     Upstream {
         host: host.to_owned(),
+        address: None,
         port: port.parse().unwrap_or(upstream.port),
         connector: upstream.connector.clone(),
     }
@@ -211,10 +157,19 @@ async fn check_sign_in(
     let own = target.dbname.as_deref();
     let (connection, _) = Connection::open(upstream, credentials, own).await?;
     let user = server_info::current_user(&connection).await?;
-    let server_identity = if checks.identity {
-        server_info::hello(&connection).await?.identity
+    let (server_identity, is_replica) = if checks.identity || checks.replication.is_some() {
+        let hello = server_info::hello(&connection).await?;
+        (hello.identity, Some(!hello.writable))
     } else {
-        None
+        (None, None)
+    };
+    let replication = match checks.replication {
+        Some(listed) => Replication {
+            is_replica,
+            lag: None,
+            sessions: sessions::of_user(&connection, listed, listed == user.name).await?,
+        },
+        None => Replication::default(),
     };
     for probe in checks.probes {
         let what = format!("the probe {probe:?}");
@@ -224,8 +179,9 @@ async fn check_sign_in(
     connection.close().await;
     Ok(SignedIn {
         user: user.name,
-        server_identity,
+        server_identity: server_identity.filter(|_| checks.identity),
         stored_form: None,
+        replication,
     })
 }
 
@@ -238,9 +194,6 @@ struct DocumentdbAdmin {
     server_identity: Option<String>,
     /// The rotation's own database.
     own: Option<String>,
-    /// The configured reader, whose sessions are listed too.
-    reader: Option<Upstream>,
-    credentials: Credentials,
     master: facts::MasterFacts,
     lock: Option<HeldLock>,
 }
@@ -314,15 +267,7 @@ impl Admin for DocumentdbAdmin {
     }
 
     async fn sessions(&mut self, user: &str) -> Result<Option<Vec<Session>>, EngineError> {
-        let here = sessions::of_user(&self.connection, user).await?;
-        let Some(reader) = &self.reader else {
-            return Ok(here);
-        };
-        let own = self.own.as_deref();
-        let (connection, _) = open_in_time(reader, &self.credentials, own).await?;
-        let there = sessions::of_user(&connection, user).await;
-        connection.close().await;
-        Ok(sessions::merge(here, there?))
+        sessions::of_user(&self.connection, user, false).await
     }
 
     /// `killAllSessions` ends operations, and `killOp` one of them. The connections stay signed in.
@@ -336,7 +281,7 @@ impl Admin for DocumentdbAdmin {
 
     /// Succeeds for a user without sessions, such as one that was just created.
     async fn end_sessions(&mut self, user: &str) -> Result<usize, EngineError> {
-        match sessions::of_user(&self.connection, user).await? {
+        match sessions::of_user(&self.connection, user, false).await? {
             Some(open) if !open.is_empty() => Err(EngineError::Refused {
                 what: format!("ending the connections of {user:?}"),
                 reason: "this engine has no command for it".into(),

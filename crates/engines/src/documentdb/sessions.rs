@@ -5,7 +5,7 @@
 //!   "unknown", not an empty list.
 //! - Amazon DocumentDB reports the user of a connection only while it runs an operation. An idle
 //!   connection may be the standby's, so that the result is "unknown" and not an empty list.
-//! - `currentOp` lists the connections of one instance. The configured reader is queried too.
+//! - `currentOp` lists the connections of one instance. A sign-in at a reader lists those of that one.
 //! - twinkey's own sign-in checks count as consumers. Their application name is `twinkey`, and they
 //!   are excluded.
 
@@ -19,35 +19,23 @@ use super::failure::Failure;
 use super::server_info::documents;
 use crate::{EngineError, Session};
 
-/// The sessions of `user` on this instance; `None` if they cannot be read, or may not be all.
+/// The sessions of `user` on this instance; `None` if they cannot be read, or may not be all. `own`: the
+/// connection is signed in as this user, which may list its own without a privilege.
 pub(super) async fn of_user(
     connection: &Connection,
     user: &str,
+    own: bool,
 ) -> Result<Option<Vec<Session>>, EngineError> {
-    match list(connection).await {
+    match list(connection, own).await {
         Ok(response) => Ok(sessions_of(&documents(&response, "inprog"), user)),
         Err(failure) if failure.is_unauthorized() || failure.is_unsupported() => Ok(None),
         Err(failure) => Err(connection.explain("listing sessions", false, failure)),
     }
 }
 
-/// The sessions of two instances. Sessions of one are reported even if those of the other are unknown.
-pub(super) fn merge(
-    one: Option<Vec<Session>>,
-    other: Option<Vec<Session>>,
-) -> Option<Vec<Session>> {
-    match (one, other) {
-        (Some(mut all), Some(more)) => {
-            all.extend(more);
-            Some(all)
-        }
-        (known, None) | (None, known) => known.filter(|all| !all.is_empty()),
-    }
-}
-
 /// How much of the sessions the server reports.
 pub(super) async fn report(connection: &Connection) -> Result<SessionReport, EngineError> {
-    match list(connection).await {
+    match list(connection, false).await {
         Ok(response) => Ok(report_of(&documents(&response, "inprog"))),
         Err(failure) if failure.is_unsupported() => Ok(SessionReport::Unsupported),
         Err(failure) if failure.is_unauthorized() => Ok(SessionReport::Denied),
@@ -55,9 +43,12 @@ pub(super) async fn report(connection: &Connection) -> Result<SessionReport, Eng
     }
 }
 
-async fn list(connection: &Connection) -> Result<Document, Failure> {
+async fn list(connection: &Connection, own: bool) -> Result<Document, Failure> {
     // `$all` includes idle connections.
-    let command = doc! { "currentOp": 1, "$all": true };
+    let mut command = doc! { "currentOp": 1, "$all": true };
+    if own {
+        command.insert("$ownOps", true);
+    }
     connection.try_run(ADMIN, command).await
 }
 
@@ -207,24 +198,5 @@ mod tests {
         running.insert("active", true);
         let sessions = sessions_of(&[&own, &idle, &running], "app").unwrap();
         assert_eq!(sessions[0].application.as_deref(), Some("report"));
-    }
-
-    #[test]
-    fn sessions_of_one_instance_count_if_the_other_is_unknown() {
-        let open = || {
-            vec![Session {
-                user: "app".into(),
-                client: None,
-                application: None,
-                since: None,
-            }]
-        };
-        assert_eq!(merge(Some(open()), None).map(|all| all.len()), Some(1));
-        assert_eq!(merge(None, Some(open())).map(|all| all.len()), Some(1));
-        assert_eq!(merge(Some(vec![]), None), None);
-        assert_eq!(
-            merge(Some(vec![]), Some(open())).map(|all| all.len()),
-            Some(1)
-        );
     }
 }

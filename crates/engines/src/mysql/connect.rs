@@ -50,6 +50,7 @@ impl Connector {
             user: who.username.clone(),
             login: Login {
                 host: target.host.clone(),
+                address: target.address,
                 port,
                 user: who.username.clone(),
                 password: who.password.clone(),

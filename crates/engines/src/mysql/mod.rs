@@ -47,7 +47,8 @@ use self::lock::{Lock, Server};
 use self::sessions::Clients;
 use super::{
     Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
-    MysqlOptions, PairLock, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    MysqlOptions, PairLock, RenderedChange, Replication, Session, SignInChecks, SignedIn, Target,
+    timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -142,6 +143,11 @@ async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<Sign
     } else {
         None
     };
+    let user = user_part(&user).to_owned();
+    let replication = match checks.replication {
+        Some(listed) => sessions::at_reader(&mut connection, connector, &user, listed).await?,
+        None => Replication::default(),
+    };
     for probe in checks.probes {
         sqlx::raw_sql(AssertSqlSafe(probe.clone()))
             .execute(&mut connection)
@@ -151,9 +157,10 @@ async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<Sign
     // The answers are complete; an error of the close changes nothing.
     let _ = connection.close().await;
     Ok(SignedIn {
-        user: user_part(&user).to_owned(),
+        user,
         server_identity,
         stored_form: None,
+        replication,
     })
 }
 

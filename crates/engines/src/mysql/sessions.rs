@@ -21,7 +21,7 @@ use super::connect::{Connector, number_and_message};
 use super::dialect::Dialect;
 use super::inspect::facts::Master;
 use crate::session_ending::{SessionEnding, WHAT};
-use crate::{EngineError, Finding, Session, timeouts};
+use crate::{EngineError, Finding, Replication, Session, timeouts};
 
 const REREAD_DELAY: Duration = Duration::from_millis(50);
 /// Rounds until every session has ended.
@@ -71,6 +71,42 @@ pub(super) async fn of_user(
     }
     tokio::time::sleep(REREAD_DELAY).await;
     read(connection, connector, user, clients).await
+}
+
+/// A number, or a word from MariaDB 12 on.
+const READ_ONLY: &str = "SELECT CAST(@@global.read_only AS CHAR)";
+/// Only privileges that the user has itself are listed, not those of a role.
+const HAS_PROCESS: &str = "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES \
+     WHERE PRIVILEGE_TYPE = 'PROCESS'";
+
+/// What `signed_in` reads of a server as a replica, and the sessions of `user`. Without PROCESS it
+/// sees only its own.
+///
+/// The lag needs a privilege that an application's user does not have. A server that accepts writes
+/// can be a replica too.
+pub(super) async fn at_reader(
+    connection: &mut MySqlConnection,
+    connector: &Connector,
+    signed_in: &str,
+    user: &str,
+) -> Result<Replication, EngineError> {
+    let explain =
+        |error| connector.explain("reading whether the server is a replica", false, error);
+    let query = sqlx::query_scalar(READ_ONLY).fetch_one(&mut *connection);
+    let read_only: String = timeouts::statement(query).await.map_err(explain)?;
+    let query = sqlx::query_scalar(HAS_PROCESS).fetch_one(&mut *connection);
+    let sees_all: i64 = timeouts::statement(query).await.map_err(explain)?;
+    let sessions = if sees_all > 0 || signed_in == user {
+        let all = of_user(connection, connector, user, &Clients::all()).await?;
+        Some(all)
+    } else {
+        None
+    };
+    Ok(Replication {
+        is_replica: (!matches!(&*read_only, "0" | "OFF")).then_some(true),
+        lag: None,
+        sessions,
+    })
 }
 
 async fn read(

@@ -35,6 +35,7 @@ pub(super) fn target(server: &LocalMysql) -> Target {
         Flavor::Mysql => (TlsMode::VerifyCa, Some(server.own_root())),
     };
     Target {
+        address: None,
         host: server.host().to_owned(),
         port: Some(server.port()),
         dbname: None,

@@ -15,6 +15,7 @@ mod plan;
 mod preflight;
 mod quote;
 mod remedies;
+mod replication;
 mod service;
 mod session;
 mod sessions;
@@ -31,7 +32,8 @@ use self::lock::Lock;
 pub(super) use self::quote::list_elements;
 use super::{
     Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
-    PairLock, PostgresOptions, RenderedChange, Session, SignInChecks, SignedIn, Target, timeouts,
+    PairLock, PostgresOptions, RenderedChange, Replication, Session, SignInChecks, SignedIn,
+    Target, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -69,6 +71,10 @@ impl Engine for Postgres {
             } else {
                 None
             };
+            let replication = match checks.replication {
+                Some(user) => replication::read(&mut connection, &connector, user).await?,
+                None => Replication::default(),
+            };
             for probe in checks.probes {
                 sqlx::raw_sql(AssertSqlSafe(probe.clone()))
                     .execute(&mut connection)
@@ -83,6 +89,7 @@ impl Engine for Postgres {
                 user,
                 server_identity,
                 stored_form,
+                replication,
             })
         };
         timeouts::sign_in(&connector.host, connector.port, signing_in).await

@@ -36,7 +36,7 @@ use self::signin::{pg_probe, secret_probe};
 use super::{
     Admin, Credentials, Engine, EngineContext, EngineError, Finding, InspectRequest, Inspection,
     LockHolder, MasterRequirement, PairLock, RedshiftOptions, RedshiftProbe, RenderedChange,
-    Session, SignInChecks, SignedIn, Target,
+    Replication, Session, SignInChecks, SignedIn, Target,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -95,6 +95,10 @@ impl Engine for Redshift {
         }
     }
 
+    fn has_readers(&self) -> bool {
+        false
+    }
+
     fn connects_to_host(&self) -> bool {
         self.options.probe == RedshiftProbe::Wire
     }
@@ -136,6 +140,7 @@ impl Engine for Redshift {
             user,
             server_identity: self.identity(&address),
             stored_form: None,
+            replication: Replication::default(),
         })
     }
 

@@ -4,10 +4,14 @@
 //! - A mistake in `[defaults]` is reported again for each rotation: both are read and validated separately,
 //!   and then merged key by key, also inside `password`, `tls`, `postgres`, `documentdb` and `redshift`.
 
+pub(super) mod readers;
+pub(super) mod redshift;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::redshift::RawRedshift;
+use self::readers::RawReaders;
+use self::redshift::RawRedshift;
 use super::references::Folder;
 use crate::config::features;
 use crate::config::settings::{
@@ -19,8 +23,7 @@ use crate::schedule::{Schedule, WindowError};
 use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_engines::{
-    DocumentdbOptions, EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions,
-    TlsMode,
+    EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions, TlsMode,
 };
 
 pub(super) const KEYS: &[&str] = &[
@@ -38,6 +41,8 @@ pub(super) const KEYS: &[&str] = &[
     "grants",
     "min_interval",
     "in_use",
+    "readers",
+    "readers_down",
     "retire_after",
     "heartbeat",
     "missed",
@@ -54,7 +59,6 @@ const KEYS_WITHOUT_DEFAULT: &[&str] = &["name", "secret", "schedule"];
 pub(super) const PASSWORD_KEYS: &[&str] = &["length", "symbols"];
 pub(super) const TLS_KEYS: &[&str] = &["mode", "ca_file"];
 pub(super) const POSTGRES_KEYS: &[&str] = &["set_role"];
-pub(super) const DOCUMENTDB_KEYS: &[&str] = &["reader"];
 
 /// The shortest `heartbeat`.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(10);
@@ -87,7 +91,7 @@ pub(super) struct RawRotation {
     tls_mode: Option<Option<TlsMode>>,
     ca_file: Option<PathBuf>,
     set_role: Option<bool>,
-    reader: Option<String>,
+    readers: RawReaders,
     redshift: RawRedshift,
 }
 
@@ -164,7 +168,6 @@ impl RawRotation {
         let password = table.table("password", PASSWORD_KEYS);
         let tls = table.table("tls", TLS_KEYS);
         let postgres = table.table("postgres", POSTGRES_KEYS);
-        let documentdb = table.table("documentdb", DOCUMENTDB_KEYS);
         Self {
             window,
             master_secret: secret_id(table, "master_secret"),
@@ -234,10 +237,7 @@ impl RawRotation {
                 .and_then(|t| t.text("ca_file"))
                 .map(|path| folder.join(path)),
             set_role: postgres.as_ref().and_then(|t| t.boolean("set_role")),
-            reader: documentdb
-                .as_ref()
-                .and_then(|t| t.text("reader"))
-                .map(str::to_owned),
+            readers: RawReaders::read(table),
             redshift: RawRedshift::read(table),
             ..Self::default()
         }
@@ -303,6 +303,8 @@ impl RawRotation {
                 "must not be shorter than min_interval: applications may use the old credentials that long",
             );
         }
+        let engine = self.engine.or(defaults.engine);
+        let readers = self.readers.validate(&defaults.readers, engine, table);
         let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);
         Some(Rotation {
             name: self.name?,
@@ -311,7 +313,7 @@ impl RawRotation {
             master_secret,
             master_host: self.master_host.or_else(|| defaults.master_host.clone()),
             masters: self.masters.or_else(|| defaults.masters.clone()),
-            engine: self.engine.or(defaults.engine),
+            engine,
             clone_suffix: (self.clone_suffix)
                 .or_else(|| defaults.clone_suffix.clone())
                 .unwrap_or_else(|| "_clone".into()),
@@ -322,6 +324,7 @@ impl RawRotation {
             grants: self.grants.or(defaults.grants).unwrap_or(GrantsMode::Sync),
             min_interval,
             in_use: self.in_use.or(defaults.in_use).unwrap_or(InUse::Wait),
+            readers,
             retire_after,
             heartbeat: self.heartbeat.or(defaults.heartbeat),
             missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),
@@ -342,9 +345,6 @@ impl RawRotation {
                 },
                 mysql: MysqlOptions {
                     accounts: self.accounts.or_else(|| defaults.accounts.clone()),
-                },
-                documentdb: DocumentdbOptions {
-                    reader: self.reader.or_else(|| defaults.reader.clone()),
                 },
                 redshift,
             },

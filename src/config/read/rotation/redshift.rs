@@ -7,7 +7,7 @@
 use crate::config::table::Table;
 use twinkey_engines::{RedshiftOptions, RedshiftProbe, RedshiftTarget};
 
-pub(super) const KEYS: &[&str] = &["cluster", "workgroup", "db_user", "probe"];
+pub(in crate::config::read) const KEYS: &[&str] = &["cluster", "workgroup", "db_user", "probe"];
 
 /// The keys of one table.
 #[derive(Debug, Clone, Default)]

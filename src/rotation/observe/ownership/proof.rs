@@ -4,7 +4,7 @@ use crate::rotation::context::RunContext;
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::ownership::verdict::Proof;
-use crate::rotation::observe::proof::prove;
+use crate::rotation::observe::proof::prove_at_database;
 use crate::rotation::observe::resolve::credentials;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::{ExposeSecret, Sensitive};
@@ -140,7 +140,7 @@ impl Attempts<'_> {
             password: password.clone(),
         };
         let master = &self.observation.master.target;
-        match prove(resolved, master, &standby, SignInChecks::default()).await {
+        match prove_at_database(resolved, master, &standby, SignInChecks::default()).await {
             Ok(_) => Ok(true),
             Err(EngineError::SignIn { .. }) => {
                 self.refused.push(password.clone());

@@ -37,6 +37,7 @@ async fn accounts_at_three_hosts_rotate_together() {
 /// Signs in with the product's engine, because the tests' driver does not support ed25519.
 async fn signs_in(env: &Environment<LocalMysql>, document: &Json) -> bool {
     let target = Target {
+        address: None,
         host: env.server.host().into(),
         port: Some(env.server.port()),
         dbname: Some("shop".into()),

@@ -12,7 +12,7 @@ use super::sign_in::{MOST_ROUNDS, check_challenge};
 use super::wire::RelayError;
 use super::{Remedy, depth};
 use crate::documentdb::Documentdb;
-use crate::{Credentials, DocumentdbOptions, Engine, EngineError, Target, Tls, TlsMode};
+use crate::{Credentials, Engine, EngineError, Target, Tls, TlsMode};
 
 const PASSWORD: &str = "Master-0123456789-abcdef-XYZ";
 
@@ -25,6 +25,7 @@ async fn master_at(
     let tls = (mode != TlsMode::Disable).then_some(&pki.server);
     let server = HostileServer::mongodb(demand, tls).await;
     let target = Target {
+        address: None,
         host: "localhost".into(),
         port: Some(server.port()),
         dbname: None,
@@ -37,7 +38,7 @@ async fn master_at(
         username: "rdsmaster".into(),
         password: PASSWORD.into(),
     };
-    let engine = Documentdb::new(DocumentdbOptions::default());
+    let engine = Documentdb;
     let Err(error) = engine.admin(&target, &master).await else {
         panic!("{demand:?} {mode:?}: signed in");
     };

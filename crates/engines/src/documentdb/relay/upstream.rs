@@ -1,15 +1,15 @@
 //! The server of a relay: TCP connection and TLS.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::EngineError;
 use crate::error::TlsRemedy;
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -17,6 +17,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(in crate::documentdb) struct Upstream {
     pub host: String,
+    /// See [`crate::Target::address`].
+    pub address: Option<IpAddr>,
     pub port: u16,
     /// `None`: plain text.
     pub connector: Option<TlsConnector>,
@@ -33,7 +35,7 @@ impl Upstream {
 
     async fn connect(&self) -> Result<Box<dyn Stream>, EngineError> {
         let io_error = |error: io::Error| self.unreachable(error.to_string());
-        let tcp = TcpStream::connect((self.host.as_str(), self.port))
+        let tcp = stream::connect(&self.host, self.address, self.port)
             .await
             .map_err(io_error)?;
         tcp.set_nodelay(true).map_err(io_error)?;

@@ -2,14 +2,14 @@
 //! manual, "Connecting"; MySQL's, "Connection Phase").
 
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::Login;
 use super::authentication::{self, Method};
 use super::failure::Failure;
 use super::wire::{Fields, OK, Wire};
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 
 const FOUND_ROWS: u32 = 1 << 1;
 const CONNECT_WITH_DB: u32 = 1 << 3;
@@ -55,7 +55,7 @@ pub(in crate::mysql) async fn sign_in(login: &Login) -> Result<SignedInSession, 
         let socket = UnixStream::connect(&login.host).await?;
         return greet(login, socket).await;
     }
-    let tcp = TcpStream::connect((login.host.as_str(), login.port)).await?;
+    let tcp = stream::connect(&login.host, login.address, login.port).await?;
     tcp.set_nodelay(true)?;
     greet(login, tcp).await
 }

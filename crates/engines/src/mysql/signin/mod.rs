@@ -31,6 +31,8 @@ mod relay;
 mod tests;
 mod wire;
 
+use std::net::IpAddr;
+
 use tokio_rustls::TlsConnector;
 use twinkey_core::secret::Sensitive;
 
@@ -43,6 +45,8 @@ use crate::TlsMode;
 pub(super) struct Login {
     /// A name or address; or the path of a Unix socket.
     pub host: String,
+    /// See [`crate::Target::address`].
+    pub address: Option<IpAddr>,
     pub port: u16,
     pub user: String,
     pub password: Sensitive,

@@ -29,6 +29,7 @@ const TEXTS: [(&str, &str); 7] = [
 
 fn target(server: &LocalPostgres, database: &str) -> Target {
     Target {
+        address: None,
         host: server.host().into(),
         port: Some(server.port()),
         dbname: Some(database.into()),

@@ -20,6 +20,7 @@ mod tests;
 mod transport;
 mod wire;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ use crate::{EngineError, StoredForm, TlsMode, local_socket};
 #[derive(Clone)]
 pub(super) struct Login {
     pub host: String,
+    /// See [`crate::Target::address`].
+    pub address: Option<IpAddr>,
     pub port: u16,
     pub user: String,
     pub password: Sensitive,

@@ -22,6 +22,7 @@ fn credentials() -> Credentials {
 
 fn target(server: &HostileServer, mode: TlsMode, ca_file: Option<PathBuf>) -> Target {
     Target {
+        address: None,
         host: "localhost".into(),
         port: Some(server.port()),
         dbname: None,

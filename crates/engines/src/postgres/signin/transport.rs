@@ -4,12 +4,12 @@ use std::io;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use super::Login;
-use crate::EngineError;
 use crate::error::TlsRemedy;
 use crate::stream::Stream;
+use crate::{EngineError, stream};
 
 /// `SSLRequest` (PostgreSQL manual, "Message Formats").
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -21,7 +21,7 @@ pub(super) async fn connect(login: &Login) -> Result<Box<dyn Stream>, EngineErro
         let socket = UnixStream::connect(path).await.map_err(unreachable)?;
         return protect(login, socket).await;
     }
-    let tcp = TcpStream::connect((login.host.as_str(), login.port))
+    let tcp = stream::connect(&login.host, login.address, login.port)
         .await
         .map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;

@@ -99,6 +99,7 @@ impl Harness for Server {
 
     fn target(&self, place: &str) -> Target {
         Target {
+            address: None,
             host: "localhost".into(),
             port: Some(self.relay.port()),
             dbname: Some(place.into()),

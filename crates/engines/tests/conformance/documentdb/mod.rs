@@ -11,7 +11,7 @@ pub mod sentences;
 mod servers;
 
 use mongodb::Client;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 use mongodb::options::AuthMechanism;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::Credentials;
@@ -53,7 +53,7 @@ impl Server {
                 username: MASTER.into(),
                 password: new_password(),
             },
-            engine: Documentdb::new(twinkey_engines::DocumentdbOptions::default()),
+            engine: Documentdb,
             pki,
             root: root.unwrap(),
         };
@@ -108,24 +108,6 @@ impl Server {
     pub async fn sign_in(&self, who: &Credentials) -> Client {
         let client = self.sign_in_options("admin").connect(who).await;
         client.unwrap_or_else(|error| panic!("{:?}: {error}", who.username))
-    }
-
-    /// The server's list of sessions without those of some users.
-    pub async fn listed_sessions(&self, without: &[&str]) -> Document {
-        let mut response = self
-            .run("admin", doc! { "currentOp": 1, "$all": true })
-            .await;
-        let all = response.get_array_mut("inprog").unwrap();
-        all.retain(|one| {
-            let text = one.to_string();
-            !without
-                .iter()
-                .any(|user| text.contains(&format!("\"user\": \"{user}\"")))
-        });
-        for one in all.iter_mut().filter_map(Bson::as_document_mut) {
-            one.insert("active", false);
-        }
-        response
     }
 
     /// The server's report of a user without its name, with sorted roles.

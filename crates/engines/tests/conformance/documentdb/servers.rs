@@ -1,12 +1,9 @@
 //! Responses of other servers, which the relay gives, and connections without the relay.
 
-use std::time::Duration;
-
 use mongodb::bson::{DateTime, Document, doc};
 use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
-use twinkey_engines::documentdb::Documentdb;
-use twinkey_engines::{DocumentdbOptions, Engine, EngineError, SignInChecks, TlsMode};
+use twinkey_engines::{Engine, EngineError, SignInChecks, TlsMode};
 
 use super::Server;
 use crate::case::{Case, all_changes, rendered};
@@ -22,7 +19,6 @@ pub async fn all(server: &Server) {
     a_lost_connection_is_retryable(server).await;
     an_admin_follows_a_reader_to_its_primary(server).await;
     each_mechanism_is_tried_if_none_is_reported(server).await;
-    a_sign_in_waits_for_a_lagging_reader(server).await;
     a_server_without_tls_needs_the_mode_disable(server).await;
     the_servers_own_tls_is_supported(server).await;
 }
@@ -141,34 +137,6 @@ async fn each_mechanism_is_tried_if_none_is_reported(server: &Server) {
         .sign_in(&target, &case.current, SignInChecks::default())
         .await;
     assert_eq!(signed_in.unwrap().user, "unreported");
-}
-
-async fn a_sign_in_waits_for_a_lagging_reader(server: &Server) {
-    let case = Case::new(server, "lagged").await;
-    let lagging = RecordingRelay::start(server.mongo.port(), Some(&server.pki.server)).await;
-    let engine = Documentdb::new(DocumentdbOptions {
-        reader: Some(format!("localhost:{}", lagging.port())),
-    });
-    for name in ["saslStart", "saslContinue"] {
-        lagging.respond_with_error(name, 18, "AuthenticationFailed", "Authentication failed.");
-    }
-    let (target, who) = (case.target(), case.current.clone());
-    let check =
-        tokio::spawn(async move { engine.sign_in(&target, &who, SignInChecks::default()).await });
-    let refused_twice = async {
-        // Each attempt tries all mechanisms in both databases.
-        while lagging.log().matches("saslContinue").count() < 12 {
-            tokio::task::yield_now().await;
-        }
-    };
-    let retried = tokio::time::timeout(Duration::from_secs(60), refused_twice);
-    retried.await.expect("the reader is tried again");
-    assert!(
-        !check.is_finished(),
-        "the writer's acceptance is not sufficient"
-    );
-    lagging.pass_all();
-    assert_eq!(check.await.unwrap().unwrap().user, "lagged");
 }
 
 async fn an_admin_follows_a_reader_to_its_primary(server: &Server) {

@@ -96,6 +96,7 @@ impl Harness for Server {
 
     fn target(&self, namespace: &str) -> Target {
         Target {
+            address: None,
             host: "localhost".into(),
             port: Some(self.mysql.port()),
             dbname: Some(namespace.into()),

@@ -86,6 +86,7 @@ impl Harness for Server {
 
     fn target(&self, namespace: &str) -> Target {
         Target {
+            address: None,
             host: "localhost".into(),
             port: Some(self.postgres.port()),
             dbname: Some(namespace.into()),

@@ -81,6 +81,7 @@ impl Rds {
 
     fn target(&self) -> Target {
         Target {
+            address: None,
             host: "localhost".into(),
             port: Some(self.postgres.port()),
             dbname: Some("postgres".into()),
@@ -225,6 +226,7 @@ async fn a_reader_is_no_masters_host(bin: PathBuf) {
     options.is_replica = true;
     let postgres = LocalPostgres::start(&options).unwrap();
     let target = Target {
+        address: None,
         host: "localhost".into(),
         port: Some(postgres.port()),
         dbname: Some("postgres".into()),

@@ -164,6 +164,7 @@ impl Harness for Server {
     /// The host appears in messages only.
     fn target(&self, _place: &str) -> Target {
         Target {
+            address: None,
             host: "stand-in".into(),
             port: None,
             dbname: Some(HOME.into()),

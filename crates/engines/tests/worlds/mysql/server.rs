@@ -169,6 +169,7 @@ impl Server {
 
     pub fn target(&self) -> Target {
         Target {
+            address: None,
             host: "localhost".into(),
             port: Some(self.mysql.port()),
             dbname: None,

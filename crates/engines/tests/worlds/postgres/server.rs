@@ -115,6 +115,7 @@ impl Server {
 
     pub fn target(&self, database: &str) -> Target {
         Target {
+            address: None,
             host: "127.0.0.1".into(),
             port: Some(self.postgres.port()),
             dbname: Some(database.into()),

@@ -1,7 +1,7 @@
 //! Actions of a worker, as in `reconcile` and `act`.
 
 use super::{End, Fate, LOST_ANSWERS, LockState, Worker};
-use crate::rotation::decide::{Action, Content, Elsewhere, Own, Refusal, decide};
+use crate::rotation::decide::{Action, Content, Elsewhere, Own, Proof, Refusal, decide};
 use crate::rotation::model::interleavings::shared_state::SharedState;
 use crate::rotation::model::world::{
     Late, Run, Value, Write, converge, ends_sessions, observe_standby,
@@ -41,7 +41,11 @@ impl Worker {
             }
             Action::Prove => {
                 observe_standby(&shared.world, &mut run);
-                run.observed.proof = Some(run.observed.standby.has_password);
+                run.observed.proof = Some(if run.observed.standby.has_password {
+                    Proof::Accepted
+                } else {
+                    Proof::Refused
+                });
                 self.run = Some(run);
                 return Ok(format!("proves: {:?}", run.observed.proof));
             }

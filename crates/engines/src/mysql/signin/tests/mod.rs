@@ -31,6 +31,7 @@ fn user(name: &str, password: &str) -> Credentials {
 
 fn target(port: u16, mode: TlsMode, ca_file: Option<PathBuf>) -> Target {
     Target {
+        address: None,
         host: "localhost".into(),
         port: Some(port),
         dbname: None,

@@ -1,0 +1,97 @@
+//! Endpoints besides the database itself, at which AWSCURRENT has to work: the addresses of the
+//! readers, and the secret's own host where the master signs in at another address.
+//!
+//! # Failure modes
+//! - A replica is behind. A flip would lock out the applications that sign in there, so that AWSPENDING
+//!   is proved at each endpoint, and the run waits for those that refuse it.
+//! - A replica never receives the password: its replication is stopped, or filters the users. The run
+//!   waits until its window closes and leaves AWSCURRENT; the next run continues with that password.
+//! - A reader is already behind, or not known: no run begins a change while a reader refuses
+//!   AWSCURRENT.
+//! - A reader is down. The run waits, or skips it, as `readers_down` says; it never guesses.
+//! - A name has several addresses, or another one tomorrow. It is resolved at each try, and all its
+//!   addresses are tried. A host without IPv6 reaches no IPv6 address of a name: a family of which
+//!   no address answers is left out if another family of the name answers.
+//! - A host is no reader of this server: it accepts AWSCURRENT, reports that it is no replica, and has
+//!   another identity. The run is refused before it changes anything, because AWSPENDING would never
+//!   arrive there.
+//! - A host hangs, or is a hostile server. Each sign-in has a time limit, and only the pair's
+//!   credentials are used there, never the master's. The config names the readers, no secret does.
+//! - A replica locks the user after refused sign-ins (`max_password_errors`,
+//!   `FAILED_LOGIN_ATTEMPTS`). The delays between the tries grow, and a try has one sign-in.
+//! - The privileges of a replica are not compared. Replication applies changes in the order in which
+//!   the database made them, and the password is the last one.
+
+mod addresses;
+pub(crate) mod proof;
+pub(crate) mod readers;
+
+use std::fmt;
+
+use crate::rotation::observe::resolve::ResolvedSecret;
+use twinkey_engines::{EngineError, SignedIn, Target};
+
+/// One address of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub is_reader: bool,
+    /// As the config or the secret names it, with its port.
+    pub name: String,
+    pub target: Target,
+}
+
+impl Endpoint {
+    /// The secret's own host.
+    fn of_secret(resolved: &ResolvedSecret) -> Self {
+        Self {
+            is_reader: false,
+            name: resolved.server(),
+            target: resolved.target.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_reader {
+            "reader"
+        } else {
+            "secret's host"
+        };
+        write!(f, "the {what} {}", self.name)?;
+        match self.target.address {
+            Some(address) if address.to_string() != self.target.host => write!(f, " ({address})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A sign-in that an endpoint did not accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotAccepted {
+    pub endpoint: Endpoint,
+    pub error: EngineError,
+}
+
+/// The answers of the endpoints to a sign-in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answers {
+    pub accepted: Vec<(Endpoint, SignedIn)>,
+    /// They refuse the credentials.
+    pub behind: Vec<NotAccepted>,
+    /// No sign-in could be tried.
+    pub unreachable: Vec<NotAccepted>,
+}
+
+impl Answers {
+    fn extend(&mut self, more: Self) {
+        self.accepted.extend(more.accepted);
+        self.behind.extend(more.behind);
+        self.unreachable.extend(more.unreachable);
+    }
+
+    /// Whether no endpoint is behind or, unless such are skipped, unreachable.
+    pub fn all_accepted(&self, skips_unreachable: bool) -> bool {
+        self.behind.is_empty() && (skips_unreachable || self.unreachable.is_empty())
+    }
+}
