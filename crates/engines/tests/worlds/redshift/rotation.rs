@@ -11,6 +11,7 @@ use twinkey_testkit::aws::redshift::HOME;
 use super::abilities::abilities;
 use super::server::{DATABASES, Server, execute, literal};
 use super::snapshot::{Facts, difference, snapshot};
+use super::statements::CASE;
 use super::twins::violations;
 use super::world::World;
 use crate::tally::Outcome;
@@ -176,9 +177,7 @@ impl<'a> Rotation<'a> {
             self.fixes.push(fix.to_owned());
             let database = change.database.as_deref().unwrap_or(HOME);
             let mut root = self.server.root(database).await;
-            for statement in fix.split("; ") {
-                execute(&mut root, statement).await?;
-            }
+            execute(&mut root, fix).await?;
             done = true;
         }
         Ok(done)
@@ -195,7 +194,11 @@ impl<'a> Rotation<'a> {
             return self.share_with_both().await;
         }
         let statement = fix.split(", or ").next().unwrap_or_default();
-        let statements: Vec<&str> = statement.split("; ").collect();
+        let statements = match statement.split_once("; ") {
+            // A name in quotes may hold a semicolon.
+            Some((CASE, statement)) => vec![CASE, statement],
+            _ => vec![statement],
+        };
         let done = self
             .server
             .stand_in

@@ -16,6 +16,8 @@ struct Object {
     kind: &'static str,
     database: &'static str,
     name: String,
+    /// A quoted name, if not the superuser's.
+    owner: Option<String>,
 }
 
 /// The kinds of objects, with their statements. `{n}` is the name.
@@ -256,6 +258,7 @@ impl<'a> Script<'a> {
             kind,
             database,
             name,
+            owner: None,
         });
         if kind == "FUNCTION" || kind == "PROCEDURE" {
             let revoke = format!(
@@ -452,6 +455,7 @@ impl<'a> Script<'a> {
         }
         let sql = format!("ALTER {} OWNER TO {owner}", self.on(at));
         self.push("owner of an object", database, sql);
+        self.objects[at].owner = Some(owner);
     }
 
     /// A user that owns nothing hands on what it holds with its grant option.
@@ -505,11 +509,16 @@ impl<'a> Script<'a> {
             _ => {
                 let at = self.any_object();
                 let Object { kind, database, .. } = self.objects[at];
+                let user = self.user();
+                // An owner can grant itself again what was revoked from it.
+                if self.objects[at].owner.as_ref() == Some(&user) {
+                    return;
+                }
                 let sql = format!(
                     "REVOKE {} ON {} FROM {}",
                     self.privileges_on(kind),
                     self.on(at),
-                    self.user()
+                    user
                 );
                 self.push("revoke", database, sql);
             }
