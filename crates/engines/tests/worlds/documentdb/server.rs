@@ -4,7 +4,7 @@ use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use mongodb::options::AuthMechanism;
 use twinkey_engines::documentdb::Documentdb;
-use twinkey_engines::{Credentials, DocumentdbOptions, Target, Tls, TlsMode};
+use twinkey_engines::{Credentials, Target, Tls, TlsMode};
 use twinkey_testkit::locations::cache;
 use twinkey_testkit::mongo::client::{SignIn, code, run};
 use twinkey_testkit::mongo::documentdb_rules::DocumentdbRule;
@@ -54,7 +54,7 @@ impl Server {
             mongo,
             relay,
             root,
-            engine: Documentdb::new(DocumentdbOptions::default()),
+            engine: Documentdb,
         }
     }
 
@@ -70,6 +70,7 @@ impl Server {
     pub fn target(&self, database: &str) -> Target {
         Target {
             host: "localhost".into(),
+            address: None,
             port: Some(self.relay.port()),
             dbname: Some(database.into()),
             tls: Tls {

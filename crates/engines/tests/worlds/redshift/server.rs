@@ -76,6 +76,7 @@ impl Server {
     pub fn target() -> Target {
         Target {
             host: "stand-in".into(),
+            address: None,
             port: None,
             dbname: Some(HOME.into()),
             tls: Tls {
