@@ -116,11 +116,12 @@ pub(in crate::redshift) async fn explain_what_stayed(
     pair: &Pair,
     changes: &mut [Change],
 ) -> Result<(), EngineError> {
-    let stayed = |change: &Change| {
-        change.kind == ChangeKind::Revoke && admin.applied.contains(&change.statement.to_string())
-    };
+    if admin.applied.is_empty() {
+        return Ok(());
+    }
     let home = admin.address.database.clone();
-    for change in changes.iter_mut().filter(|change| stayed(change)) {
+    let is_revoke = |change: &&mut Change| change.kind == ChangeKind::Revoke;
+    for change in changes.iter_mut().filter(is_revoke) {
         let name = change.database.as_ref().unwrap_or(&home);
         let statement = queries::show_grants(pair.standby_user(), None);
         let table = admin.table_or_reason(name, &statement).await?;
@@ -133,6 +134,10 @@ pub(in crate::redshift) async fn explain_what_stayed(
             .filter_map(|grant| grant.grantor.as_deref())
             .filter(|grantor| *grantor != admin.user)
             .collect();
+        // A statement that revoked more may have left this part.
+        if grantors.is_empty() && !admin.applied.contains(&revoke) {
+            continue;
+        }
         change.why = if grantors.is_empty() {
             "it stayed after the same statement: another user granted it, and only that user can revoke it".into()
         } else {
@@ -146,7 +151,7 @@ pub(in crate::redshift) async fn explain_what_stayed(
                 })
                 .collect();
             format!(
-                "it stayed after the same statement, because another user granted it; as a superuser: {}",
+                "it stayed after a REVOKE, because another user granted it; as a superuser: {}",
                 statements.join("; ")
             )
         };

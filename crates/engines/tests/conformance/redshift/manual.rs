@@ -150,6 +150,8 @@ async fn a_grant_of_a_third_user_is_named(server: &Server) {
                 "CREATE USER lender PASSWORD DISABLE",
                 &format!("GRANT USAGE ON SCHEMA {} TO lender", case.namespace),
                 &format!("GRANT SELECT ON {table} TO lender WITH GRANT OPTION"),
+                // One statement revokes both, and a part of it stays.
+                &format!("GRANT INSERT ON {table} TO third"),
             ],
         )
         .await;
