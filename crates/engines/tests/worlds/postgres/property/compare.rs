@@ -79,9 +79,12 @@ impl Check<'_> {
                 let of_user = had.what.starts_with("CONNECT")
                     || had.kind == "role" && !had.what.starts_with("USAGE");
                 let is_same = had.object == pair.base || had.object == now;
+                let is_elsewhere = had.kind == "database"
+                    && had.object != self.world.databases[database]
+                    && !of_user;
                 let has = can(&now, had) || of_user && can(&pair.base, had);
                 // The names of grantors differ.
-                if !has && !is_same && had.kind != "new objects" {
+                if !has && !is_same && !is_elsewhere && had.kind != "new objects" {
                     self.violations
                         .push(format!("sessions of the base user as {now:?} lack {had:?}"));
                 }
