@@ -83,7 +83,8 @@ const HAS_PROCESS: &str = "SELECT COUNT(*) FROM information_schema.USER_PRIVILEG
 /// sees only its own.
 ///
 /// The lag needs a privilege that an application's user does not have. A server that accepts writes
-/// can be a replica too.
+/// can be a replica too. A server without an answer is not known as a replica: its identity tells
+/// what it is.
 pub(super) async fn at_reader(
     connection: &mut MySqlConnection,
     connector: &Connector,
@@ -92,18 +93,20 @@ pub(super) async fn at_reader(
 ) -> Result<Replication, EngineError> {
     let explain =
         |error| connector.explain("reading whether the server is a replica", false, error);
-    let query = sqlx::query_scalar(READ_ONLY).fetch_one(&mut *connection);
-    let read_only: String = timeouts::statement(query).await.map_err(explain)?;
-    let query = sqlx::query_scalar(HAS_PROCESS).fetch_one(&mut *connection);
-    let sees_all: i64 = timeouts::statement(query).await.map_err(explain)?;
-    let sessions = if sees_all > 0 || signed_in == user {
+    let query = sqlx::query_scalar(READ_ONLY).fetch_optional(&mut *connection);
+    let read_only: Option<String> = timeouts::statement(query).await.map_err(explain)?;
+    let query = sqlx::query_scalar(HAS_PROCESS).fetch_optional(&mut *connection);
+    let processes: Option<i64> = timeouts::statement(query).await.map_err(explain)?;
+    let sessions = if processes.is_some_and(|count| count > 0) || signed_in == user {
         let all = of_user(connection, connector, user, &Clients::all()).await?;
         Some(all)
     } else {
         None
     };
     Ok(Replication {
-        is_replica: (!matches!(&*read_only, "0" | "OFF")).then_some(true),
+        is_replica: read_only
+            .filter(|value| !matches!(&**value, "0" | "OFF"))
+            .map(|_| true),
         lag: None,
         sessions,
     })
