@@ -7,14 +7,14 @@
 //!   limit of the host.
 //! - A database or store that is down looks like a changed password. Only a refused sign-in is one.
 
-use crate::config::settings::{ReadersDown, Rotation};
+use crate::config::settings::Rotation;
 use crate::rotation::context::RunContext;
+use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::endpoints::readers::sign_in;
 use crate::rotation::observe::resolve::{ResolvedSecret, resolve, resolve_version};
 use crate::rotation::observe::{MAX_OBSERVATIONS, current_keeps_moving, host_down};
 use crate::rotation::refusal::endpoints::not_accepted;
-use twinkey_core::code::Code;
 use twinkey_engines::{EngineError, SignInChecks};
 use twinkey_stores::{SecretVersion, Selector, StoreError, stage};
 
@@ -55,18 +55,15 @@ async fn at_readers(
 ) -> Result<Option<RotationError>, RotationError> {
     let current = resolved.current();
     let answers = sign_in(rotation, resolved, &current, SignInChecks::default()).await?;
-    let skips = rotation.readers.down == ReadersDown::Skip;
-    if answers.all_accepted(skips) {
+    let Some(refusal) = answers.refusal(rotation.readers.down) else {
         return Ok(None);
-    }
-    let is_behind = !answers.behind.is_empty();
-    let error = RotationError::Refused {
-        code: if is_behind { Code::ReaderBehind } else { Code::ReaderUnreachable },
-        message: not_accepted(&answers, &current.username, "AWSCURRENT"),
-        hint: "start the reader and its replication; if it never accepts AWSCURRENT, remove it from `readers`".into(),
-        passes: true,
     };
-    if is_behind {
+    let error = RotationError::refused(
+        refusal,
+        not_accepted(&answers, &current.username, "AWSCURRENT"),
+        "start the reader and its replication; if it never accepts AWSCURRENT, remove it from `readers`".into(),
+    );
+    if refusal == Refusal::ReaderBehind {
         Ok(Some(error))
     } else {
         Err(error)

@@ -13,7 +13,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::config::settings::ReadersDown;
 use crate::journal::SecretSummary;
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
@@ -205,17 +204,11 @@ fn require_endpoints(
     pair: &Pair,
     answers: &Answers,
 ) -> Result<(), RotationError> {
-    let skips = request.rotation.readers.down == ReadersDown::Skip;
-    if answers.all_accepted(skips) {
+    let Some(refusal) = answers.refusal(request.rotation.readers.down) else {
         return Ok(());
-    }
-    let code = if answers.behind.is_empty() {
-        Code::ReaderUnreachable
-    } else {
-        Code::ReaderBehind
     };
     Err(refused(
-        code,
+        refusal.code(),
         not_accepted(answers, pair.standby_user(), "AWSPREVIOUS"),
         "start the reader or wait for its replication, then roll back; to roll back without a reader, set readers_down = \"skip\" or remove it from `readers`",
     ))

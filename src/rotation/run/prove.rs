@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::config::settings::ReadersDown;
 use crate::journal::StepName;
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::Proof;
+use crate::rotation::decide::{Proof, Refusal};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::endpoints::Answers;
 use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
@@ -85,8 +84,18 @@ pub(super) async fn prove(
         }
         Proved::Accepted(answers) => answers,
     };
-    let skips = request.rotation.readers.down == ReadersDown::Skip;
-    let (proof, detail) = if answers.all_accepted(skips) {
+    let refusal = answers.refusal(request.rotation.readers.down);
+    let (proof, detail) = if let Some(refusal) = refusal {
+        let proof = if refusal == Refusal::ReaderBehind {
+            Proof::Behind
+        } else {
+            Proof::Unreachable
+        };
+        (
+            proof,
+            not_accepted(&answers, &standby.username, "AWSPENDING"),
+        )
+    } else {
         let mut detail = format!(
             "{:?} signs in and has the privileges of {:?}",
             standby.username,
@@ -101,16 +110,6 @@ pub(super) async fn prove(
             detail.push_str(&format!("; {endpoint} was skipped: {error}"));
         }
         (Proof::Accepted, detail)
-    } else {
-        let proof = if answers.behind.is_empty() {
-            Proof::Unreachable
-        } else {
-            Proof::Behind
-        };
-        (
-            proof,
-            not_accepted(&answers, &standby.username, "AWSPENDING"),
-        )
     };
     observation.observed.proof = Some(proof);
     observation.pending_answers = answers;

@@ -28,6 +28,8 @@ pub(crate) mod readers;
 
 use std::fmt;
 
+use crate::config::settings::ReadersDown;
+use crate::rotation::decide::Refusal;
 use crate::rotation::observe::resolve::ResolvedSecret;
 use twinkey_engines::{EngineError, SignedIn, Target};
 
@@ -90,8 +92,14 @@ impl Answers {
         self.unreachable.extend(more.unreachable);
     }
 
-    /// Whether no endpoint is behind or, unless such are skipped, unreachable.
-    pub fn all_accepted(&self, skips_unreachable: bool) -> bool {
-        self.behind.is_empty() && (skips_unreachable || self.unreachable.is_empty())
+    /// Why the endpoints stop a flip. `None`: all accepted, but for unreachable ones that are skipped.
+    pub fn refusal(&self, down: ReadersDown) -> Option<Refusal> {
+        if !self.behind.is_empty() {
+            Some(Refusal::ReaderBehind)
+        } else if !self.unreachable.is_empty() && down == ReadersDown::Wait {
+            Some(Refusal::ReaderUnreachable)
+        } else {
+            None
+        }
     }
 }

@@ -67,7 +67,7 @@ impl Prover<'_> {
     ) -> Result<Proved, RotationError> {
         let limit = TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
         let end = clock.now() + limit;
-        let skips = self.rotation.readers.down == ReadersDown::Skip;
+        let down = self.rotation.readers.down;
         let mut delays = DELAYS.delays();
         let mut reported = Vec::new();
         loop {
@@ -81,10 +81,10 @@ impl Prover<'_> {
                 Err(error) => return Err(self.role.error()(error)),
             }
             let answers = self.at_endpoints().await?;
-            if answers.all_accepted(skips) || clock.now() >= end {
+            if answers.refusal(down).is_none() || clock.now() >= end {
                 return Ok(Proved::Accepted(answers));
             }
-            let names = waited_for(&answers, skips);
+            let names = waited_for(&answers, down);
             if names != reported {
                 observer.waits(&answers).await?;
                 reported = names;
@@ -129,8 +129,8 @@ impl Prover<'_> {
     }
 }
 
-fn waited_for(answers: &Answers, skips_unreachable: bool) -> Vec<String> {
-    let unreachable = answers.unreachable.iter().filter(|_| !skips_unreachable);
+fn waited_for(answers: &Answers, down: ReadersDown) -> Vec<String> {
+    let unreachable = (answers.unreachable.iter()).filter(|_| down == ReadersDown::Wait);
     let all = answers.behind.iter().chain(unreachable);
     all.map(|one| one.endpoint.to_string()).collect()
 }
