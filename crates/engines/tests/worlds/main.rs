@@ -18,6 +18,7 @@
 ))]
 
 mod documentdb;
+mod findings;
 mod mysql;
 mod postgres;
 mod redshift;

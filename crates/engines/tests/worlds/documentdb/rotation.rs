@@ -4,14 +4,15 @@ use mongodb::bson::{Document, doc};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
-    Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, Severity,
-    SignInChecks, TlsMode, render_changes,
+    Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, SignInChecks, TlsMode,
+    render_changes,
 };
 
 use super::abilities::abilities;
 use super::server::Server;
 use super::snapshot::{Facts, difference, of_user, snapshot, without};
 use super::world::World;
+use crate::findings::errors;
 use crate::tally::Outcome;
 
 /// Inspections of one rotation: each may name what the fix of another made visible.
@@ -248,12 +249,6 @@ impl<'a> Rotation<'a> {
             self.server.run(database, revoke).await;
         }
     }
-}
-
-fn errors(inspection: &Inspection) -> Vec<Finding> {
-    let all = inspection.findings.iter().chain(&inspection.missing);
-    let errors = all.filter(|finding| finding.severity == Severity::Error);
-    errors.cloned().collect()
 }
 
 /// The database and the command of a fix in the syntax of the shell.

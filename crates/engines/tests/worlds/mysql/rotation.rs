@@ -7,13 +7,14 @@ use twinkey_core::secret::pair::Pair;
 use twinkey_engines::mysql::Mysql;
 use twinkey_engines::{
     Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, MysqlOptions,
-    Severity, SignInChecks, TlsMode, render_changes,
+    SignInChecks, TlsMode, render_changes,
 };
 
 use super::effective;
 use super::server::{MODE, Server, execute};
 use super::snapshot::{Fact, Facts, broken_views, difference, is_on, of_user, snapshot, without};
 use super::world::World;
+use crate::findings::errors;
 
 /// Inspections of one rotation: each may name what the fix of another made visible.
 const INSPECTIONS: usize = 6;
@@ -319,12 +320,6 @@ impl<'a> Rotation<'a> {
             && execute(&mut self.root, statement).await.is_ok()
             && execute(&mut self.root, MODE).await.is_ok()
     }
-}
-
-fn errors(inspection: &Inspection) -> Vec<&Finding> {
-    let all = inspection.findings.iter().chain(&inspection.missing);
-    all.filter(|finding| finding.severity == Severity::Error)
-        .collect()
 }
 
 /// The statement in a fix.

@@ -3,8 +3,8 @@
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
-    Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, Severity,
-    SignInChecks, TlsMode, render_changes,
+    Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, SignInChecks, TlsMode,
+    render_changes,
 };
 use twinkey_testkit::aws::redshift::HOME;
 
@@ -14,6 +14,7 @@ use super::snapshot::{Facts, difference, snapshot};
 use super::statements::CASE;
 use super::twins::violations;
 use super::world::World;
+use crate::findings::errors;
 use crate::tally::Outcome;
 
 /// Inspections of one rotation: each may name what the fix of another made visible.
@@ -240,10 +241,4 @@ impl<'a> Rotation<'a> {
         }
         Ok(())
     }
-}
-
-fn errors(inspection: &Inspection) -> Vec<Finding> {
-    let all = inspection.findings.iter().chain(&inspection.missing);
-    let errors = all.filter(|finding| finding.severity == Severity::Error);
-    errors.cloned().collect()
 }
