@@ -124,7 +124,7 @@ async fn serve(
     let mut ready = Some(first);
     // Dropping the set ends the connections.
     let mut connections = JoinSet::new();
-    while let Some(client) = accept_next(&listener).await {
+    while let Some(mut client) = accept_next(&listener).await {
         while connections.try_join_next().is_some() {}
         let (ready, upstream, state) = (ready.take(), upstream.clone(), Arc::clone(&state));
         connections.spawn(async move {
@@ -132,7 +132,7 @@ async fn serve(
                 Some(server) => Ok(server),
                 None => upstream.connect_in_time().await,
             };
-            let server = match server {
+            let mut server = match server {
                 Ok(server) => server,
                 Err(error) => {
                     *state.failure.lock() = Some(error);
@@ -140,7 +140,9 @@ async fn serve(
                 }
             };
             // Any other error also ends both connections, which is all that the two sides need.
-            if let Err(RelayError::Violation(violation)) = connection::relay(client, server).await {
+            let ended = connection::relay(&mut client, &mut server).await;
+            if let Err(RelayError::Violation(violation)) = ended {
+                // The driver reports a lost connection once these two are dropped.
                 state.violation.send_replace(Some(violation));
             }
         });
