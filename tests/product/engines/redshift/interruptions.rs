@@ -9,18 +9,13 @@ use twinkey_stores::stage;
 
 use super::fixture::{Deployment, MASTER_SECRET, RedshiftFixture};
 use super::rotations::{furnish, may_work};
-use crate::faults::cut_table::redshift::dies_at;
+use crate::faults::cut_table::{places, redshift::dies_at};
 use twinkey_testkit::aws::redshift::HOME;
 
 /// More calls than any run has.
 const MAX_CALLS: usize = 150;
-/// Distance of the tested calls: 1 with `make cut-table`, else 3, because all take minutes.
-fn stride() -> usize {
-    match std::env::var_os("TWINKEY_EVERY_CUT") {
-        Some(_) => 1,
-        None => 3,
-    }
-}
+/// The distance between the tested calls of `make test`.
+const STEP: usize = 3;
 /// Duration of throttling that a run must survive.
 const THROTTLING: Duration = Duration::from_secs(30);
 
@@ -57,8 +52,8 @@ async fn assert_invariants(fixture: &RedshiftFixture) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_run_killed_at_any_call_is_completed() {
     let fixture = furnished_fixture().await;
-    let mut deaths = 0;
-    for k in (1..MAX_CALLS).step_by(stride()) {
+    let (mut deaths, mut last) = (0, 0);
+    for k in places(1, STEP, MAX_CALLS) {
         // The standby does not exist yet.
         fixture.remove_clone().await;
         let reached = dies_at(&fixture, k).await;
@@ -66,7 +61,7 @@ async fn a_first_run_killed_at_any_call_is_completed() {
         if !reached {
             break;
         }
-        deaths += 1;
+        (deaths, last) = (deaths + 1, k);
         expire_lease(&fixture).await;
         if fixture.current_user().await == "app" {
             fixture.good(&["rotate", "house"]).await;
@@ -79,11 +74,8 @@ async fn a_first_run_killed_at_any_call_is_completed() {
         may_work(&fixture, stage::CURRENT).await;
         may_work(&fixture, stage::PREVIOUS).await;
     }
-    assert!(deaths * stride() > 40, "a run makes more calls: {deaths}");
-    println!(
-        "a first run dies {deaths} times, at every {}. call: 0 violations",
-        stride()
-    );
+    assert!(last > 40, "a run makes more calls than {last}");
+    println!("a first run dies {deaths} times, at calls 1 to {last}: 0 violations");
 }
 
 /// Both limits run concurrently to shorten the test.

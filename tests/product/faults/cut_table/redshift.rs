@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use twinkey_stores::stage;
 
-use super::{CutRow, Recovery};
+use super::{CutRow, Recovery, places};
 use crate::engines::redshift::fixture::RedshiftFixture;
 use crate::engines::redshift::interruptions::{expire_lease, furnished_fixture};
 use crate::engines::redshift::rotations::works;
@@ -15,13 +15,8 @@ use twinkey_testkit::environment::until;
 /// An upper bound of the calls of a run.
 const MAX_CALLS: usize = 150;
 
-/// The distance between cuts: 1 with `make cut-table`, else 5, because cuts at every call take minutes.
-fn stride() -> usize {
-    match std::env::var_os("TWINKEY_EVERY_CUT") {
-        Some(_) => 1,
-        None => 5,
-    }
-}
+/// The distance between cuts of `make test`.
+const STEP: usize = 5;
 
 pub async fn every_cut() -> Vec<CutRow> {
     let (mut lost, mut killed) = tokio::join!(lost(), killed());
@@ -38,13 +33,13 @@ async fn lost() -> Vec<CutRow> {
     let house = furnished_fixture().await;
     house.good(&["rotate", "house"]).await;
     let mut rows = Vec::new();
-    for (kind, cut, stride) in [
-        ("call cut after it took effect", Cut::After, stride()),
-        ("500 once", Cut::Answer(500, "InternalServiceError"), 5),
-        ("throttled once", Cut::Answer(400, "ThrottlingException"), 5),
+    for (kind, cut) in [
+        ("call cut after it took effect", Cut::After),
+        ("500 once", Cut::Answer(500, "InternalServiceError")),
+        ("throttled once", Cut::Answer(400, "ThrottlingException")),
     ] {
         let mut row = row(kind);
-        for k in (1..MAX_CALLS).step_by(stride) {
+        for k in places(1, STEP, MAX_CALLS) {
             if !one_answer_lost(&house, &mut row, k, cut).await {
                 break;
             }
@@ -90,7 +85,7 @@ async fn killed() -> Vec<CutRow> {
     let house = furnished_fixture().await;
     house.good(&["rotate", "house"]).await;
     let mut row = row("worker killed after a call took effect");
-    for k in (1..MAX_CALLS).step_by(stride()) {
+    for k in places(1, STEP, MAX_CALLS) {
         let before = house.current_user().await;
         if !dies_at(&house, k).await {
             break;

@@ -1,8 +1,8 @@
 //! Cuts between the worker and the secret store.
 
-use super::CutRow;
 use super::engines::CuttableDatabase;
 use super::fixture::CutFixture;
+use super::{CutRow, places};
 use twinkey_testkit::aws::faults::Cut;
 
 /// An upper bound of the calls of a run.
@@ -10,6 +10,7 @@ const MAX_CALLS: usize = 40;
 /// The calls of every run: two reads of AWSCURRENT, the master secret, the labels, PutSecretValue,
 /// and the move of AWSCURRENT.
 const CALLS_OF_ANY_RUN: usize = 6;
+const STEP: usize = 2;
 
 impl<D: CuttableDatabase> CutFixture<D> {
     pub async fn store_cuts(&mut self) -> Vec<CutRow> {
@@ -37,7 +38,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
     /// A lost or refused response is requested again: no run fails.
     async fn one_cut(&mut self, kind: &'static str, cut: Cut) -> CutRow {
         let mut row = self.row(kind);
-        for k in 1..=MAX_CALLS {
+        for k in places(1, STEP, MAX_CALLS) {
             let before = self.begin().await;
             let already = self.calls();
             self.env.stand_in().faults().cut(k, cut);
@@ -59,7 +60,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
     /// During an outage of the store a run may fail, but the promises hold.
     async fn outage(&mut self, kind: &'static str, first: Cut) -> CutRow {
         let mut row = self.row(kind);
-        for k in 1..=CALLS_OF_ANY_RUN {
+        for k in places(2, STEP, CALLS_OF_ANY_RUN) {
             let before = self.begin().await;
             let faults = self.env.stand_in().faults();
             faults.cut(k, first);

@@ -1,12 +1,13 @@
 //! Cuts between the worker and the database.
 
-use super::CutRow;
 use super::engines::CuttableDatabase;
 use super::fixture::CutFixture;
 use super::relay::{ClientOutcome, Effect};
+use super::{CutRow, at_every_request, places};
 
 /// An upper bound of the requests of a run.
 const MAX_REQUESTS: usize = 200;
+const STEP: usize = 3;
 /// Requests without a response: during the sign-in, and later ones. The worker times out after 5 s
 /// and 35 s, so that these are few. After the timeout, they are like a reset.
 const SILENT: [usize; 4] = [1, 14, 20, 27];
@@ -40,7 +41,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
 
     async fn resets(&mut self, kind: &'static str, effect: Effect) -> CutRow {
         let mut row = self.row(kind);
-        for nth in 1..=MAX_REQUESTS {
+        for nth in cuts(effect) {
             let before = self.begin().await;
             self.relay.cut(nth, effect, ClientOutcome::Reset);
             let ended = self.run(None).await;
@@ -54,7 +55,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
 
     async fn kill(&mut self, kind: &'static str, effect: Effect) -> CutRow {
         let mut row = self.row(kind);
-        for nth in 1..=MAX_REQUESTS {
+        for nth in cuts(effect) {
             let before = self.begin().await;
             let reached = self.relay.cut(nth, effect, ClientOutcome::Held);
             let ended = self.run(Some(reached)).await;
@@ -69,7 +70,8 @@ impl<D: CuttableDatabase> CutFixture<D> {
     /// The server does not respond to some requests.
     pub async fn silences(mut self) -> Vec<CutRow> {
         let mut row = self.row("no answer, until the worker gives up");
-        for nth in SILENT {
+        let count = if at_every_request() { SILENT.len() } else { 2 };
+        for nth in SILENT.into_iter().take(count) {
             let before = self.begin().await;
             self.relay.cut(nth, Effect::After, ClientOutcome::Held);
             let ended = self.run(None).await;
@@ -78,4 +80,13 @@ impl<D: CuttableDatabase> CutFixture<D> {
         }
         vec![row]
     }
+}
+
+/// The state after a request is the one before the next, so that the two kinds cut at different ones.
+fn cuts(effect: Effect) -> impl Iterator<Item = usize> {
+    let first = match effect {
+        Effect::Before => 1,
+        Effect::After => 2,
+    };
+    places(first, STEP, MAX_REQUESTS)
 }
