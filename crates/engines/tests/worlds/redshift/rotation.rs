@@ -3,8 +3,8 @@
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
-    Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, SignInChecks, TlsMode,
-    render_changes,
+    Admin, Change, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection,
+    SignInChecks, TlsMode, render_changes,
 };
 use twinkey_testkit::aws::redshift::HOME;
 
@@ -61,8 +61,8 @@ impl<'a> Rotation<'a> {
             username: self.pair.standby_user().to_owned(),
             password: Sensitive::from(format!("Next-{}-{round}", self.world.seed)),
         };
-        let untouched = self.facts().await;
         let mut admin = self.admin().await?;
+        let untouched = self.facts().await;
         let mut inspection = self.inspect(admin.as_mut()).await?;
         for attempt in 0..INSPECTIONS {
             let errors = errors(&inspection);
@@ -146,14 +146,32 @@ impl<'a> Rotation<'a> {
         Ok(())
     }
 
-    async fn admin(&self) -> Result<Box<dyn Admin>, String> {
+    async fn admin(&mut self) -> Result<Box<dyn Admin>, String> {
         let target = Server::target();
-        let admin = self.server.engine.admin(&target, &self.server.master).await;
-        let mut admin = admin.map_err(|error| format!("the master: {error}"))?;
-        match admin.lock(&self.pair).await {
-            Ok(lock) if lock.is_taken() => Ok(admin),
-            other => Err(format!("the lock: {other:?}")),
+        loop {
+            let admin = self.server.engine.admin(&target, &self.server.master).await;
+            let mut admin = admin.map_err(|error| format!("the master: {error}"))?;
+            match admin.lock(&self.pair).await {
+                Ok(lock) if lock.is_taken() => return Ok(admin),
+                // The first run of a server creates the table of locks.
+                Err(EngineError::Refused { hint, .. }) if !self.fixes.contains(&hint) => {
+                    self.run_statements(&hint).await?;
+                    self.fixes.push(hint);
+                }
+                other => return Err(format!("the lock: {other:?}")),
+            }
         }
+    }
+
+    /// Runs the statement of a fix, after the setting for the case of names.
+    async fn run_statements(&self, fix: &str) -> Result<(), String> {
+        let statements = match fix.split_once("; ") {
+            // A name in quotes may hold a semicolon.
+            Some((CASE, statement)) => vec![CASE, statement],
+            _ => vec![fix],
+        };
+        let redshift = self.server.stand_in.redshift();
+        redshift.run_as(HOME, None, &statements).await
     }
 
     async fn inspect(&self, admin: &mut dyn Admin) -> Result<Inspection, String> {
@@ -195,17 +213,7 @@ impl<'a> Rotation<'a> {
             return self.share_with_both().await;
         }
         let statement = fix.split(", or ").next().unwrap_or_default();
-        let statements = match statement.split_once("; ") {
-            // A name in quotes may hold a semicolon.
-            Some((CASE, statement)) => vec![CASE, statement],
-            _ => vec![statement],
-        };
-        let done = self
-            .server
-            .stand_in
-            .redshift()
-            .run_as(HOME, None, &statements)
-            .await;
+        let done = self.run_statements(statement).await;
         done.map_err(|error| format!("the fix fails: {error}: {finding:?}"))
     }
 
