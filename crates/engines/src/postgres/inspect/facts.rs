@@ -170,12 +170,27 @@ pub(in super::super) struct Database {
 /// What the active clone has by a role, in databases where sessions of the base user lack it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(in super::super) struct Through {
-    /// The base user, whose sessions have another role, or a role of [`Cycle::reaches`].
+    /// The base user, whose sessions have another role, a role of [`Cycle::reaches`], or the clone.
     pub role: String,
     pub grants: Vec<Grant>,
     pub owned: Vec<Owned>,
     /// Objects that only a superuser may own.
     pub obstacles: Vec<Obstacle>,
+    /// What it has on objects that all databases share, and sessions in other databases lack.
+    pub shared: Vec<Shared>,
+}
+
+/// A privilege on an object that all databases share, or such an object.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(in super::super) struct Shared {
+    /// For messages.
+    pub what: String,
+    /// The role of the sessions that lack it.
+    pub works_as: String,
+    /// Gives it to this role.
+    pub statement: String,
+    /// The role that has it loses it by the statement, unless it inherits [`Self::works_as`].
+    pub moves: bool,
 }
 
 impl Through {
@@ -186,6 +201,7 @@ impl Through {
             grants: Vec::new(),
             owned: Vec::new(),
             obstacles: Vec::new(),
+            shared: Vec::new(),
         }
     }
 }

@@ -24,6 +24,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::Connector;
+use super::quote::{ident, list_elements};
 use crate::{EngineError, timeouts};
 use twinkey_core::secret::pair::{Pair, PairMember};
 
@@ -36,6 +37,12 @@ const FACTS: &str = include_str!("facts.sql");
 const GRANTS: &str = include_str!("grants.sql");
 const OF_ROLE: &str = include_str!("of_role.sql");
 const OWNED: &str = include_str!("owned.sql");
+/// Objects of a role ($1) that all databases share.
+const SHARED_OWNED: &str = "SELECT coalesce(json_agg(o ORDER BY o), '[]')::text \
+    FROM (SELECT 'TABLESPACE ' || quote_ident(spcname), spcowner FROM pg_catalog.pg_tablespace \
+        UNION ALL SELECT 'DATABASE ' || quote_ident(datname), datdba FROM pg_catalog.pg_database) \
+        s(o, owner) \
+    WHERE owner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1::text)";
 /// `GRANT SET ON PARAMETER` came with 15.
 const MAY_SET: &str = "has_parameter_privilege(s.name, 'SET')";
 
@@ -76,6 +83,8 @@ pub(super) async fn facts(
 
 /// Reads what a clone without the role setting has by roles that sessions of the base user do not have:
 /// by the base user, where its sessions have another role, and by roles that cannot be granted to them.
+/// The queries about the clone itself compare it with sessions of one database: this reads what sessions
+/// in others lack of it.
 async fn through_roles(
     own: &mut PgConnection,
     connector: &Connector,
@@ -88,8 +97,10 @@ async fn through_roles(
     }
     let reached = facts.cycles.iter().flat_map(|cycle| &cycle.reaches);
     roles.extend(reached.filter(|r| r.is_member).map(|r| r.role.clone()));
+    roles.insert(pair.clone.clone());
     for role in roles {
-        let through = through_role(own, connector, pair, &role, facts).await?;
+        let mut through = through_role(own, connector, pair, &role, facts).await?;
+        through.shared = shared(own, connector, pair, &role, facts).await?;
         if through != Through::of(&role) {
             facts.through.push(through);
         }
@@ -148,6 +159,60 @@ async fn through_role(
         }
     }
     Ok(through)
+}
+
+/// Reads what `role` has on objects that all databases share, and the base user's sessions in other
+/// databases lack.
+async fn shared(
+    own: &mut PgConnection,
+    connector: &Connector,
+    pair: &Pair,
+    role: &str,
+    facts: &Facts,
+) -> Result<Vec<Shared>, EngineError> {
+    let what = "reading what all databases share";
+    let mut all = Vec::new();
+    for works_as in facts.lacking_elsewhere(pair, role) {
+        let query = sqlx::query(AssertSqlSafe(GRANTS))
+            .bind(role)
+            .bind(true)
+            .bind(&works_as)
+            .bind(&pair.base)
+            .bind(&pair.clone);
+        let found: Vec<Grant> = rows(own, connector, what, query).await?;
+        all.extend(found.into_iter().filter_map(|grant| {
+            let counts = is_shared(grant.object.as_deref()?, pair, facts, &works_as);
+            (counts && !grant.held && !grant.personal).then_some(Shared {
+                what: grant.description,
+                works_as: works_as.clone(),
+                statement: grant.missing?,
+                moves: false,
+            })
+        }));
+        let query = sqlx::query(SHARED_OWNED).bind(role);
+        let owned: Vec<String> = rows(own, connector, what, query).await?;
+        let counts = |object: &String| is_shared(object, pair, facts, &works_as);
+        all.extend(owned.into_iter().filter(counts).map(|object| Shared {
+            statement: format!("ALTER {object} OWNER TO {}", ident(&works_as)),
+            what: format!("the ownership of {object}"),
+            works_as: works_as.clone(),
+            moves: true,
+        }));
+    }
+    Ok(all)
+}
+
+/// Whether sessions with the role `works_as` use privileges on an object. Those on a database count in
+/// its own sessions.
+fn is_shared(object: &str, pair: &Pair, facts: &Facts, works_as: &str) -> bool {
+    if let Some(database) = object.strip_prefix("DATABASE ") {
+        let names = list_elements(database);
+        let mut roles = names
+            .iter()
+            .map(|name| facts.session_role(pair, Some(name)));
+        return roles.any(|role| role == works_as);
+    }
+    object.starts_with("PARAMETER ") || object.starts_with("TABLESPACE ")
 }
 
 /// Reads what only a session in `database` can see.

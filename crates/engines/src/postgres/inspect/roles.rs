@@ -79,7 +79,12 @@ impl Facts {
 
     /// Whether sessions of the base user in `database` lack what the active clone has by `role`.
     pub(super) fn is_lost(&self, pair: &Pair, role: &str, database: &str) -> bool {
-        let works_as = self.session_role(pair, Some(database));
+        self.lacks_role(pair, role, self.session_role(pair, Some(database)))
+    }
+
+    /// Whether sessions of the base user with the role `works_as` lack what the active clone has by
+    /// `role`.
+    fn lacks_role(&self, pair: &Pair, role: &str, works_as: &str) -> bool {
         if role == pair.base {
             return works_as != role;
         }
@@ -89,6 +94,20 @@ impl Facts {
             [pair.base.as_str(), works_as].contains(&cycle.target.as_str())
                 && reached.any(|reached| reached.is_member && reached.role == role)
         })
+    }
+
+    /// Roles of the base user's sessions in other databases than its own, if they lack what the active
+    /// clone has by `role`, itself included.
+    pub(super) fn lacking_elsewhere(&self, pair: &Pair, role: &str) -> BTreeSet<String> {
+        let here = self.session_role(pair, Some(&self.database));
+        let databases = self.role_choices.iter().map(|c| c.database.as_deref());
+        let databases = databases.chain([None]);
+        let roles = databases.map(|database| self.session_role(pair, database));
+        roles
+            .filter(|works_as| *works_as != here)
+            .filter(|works_as| role == pair.clone || self.lacks_role(pair, role, works_as))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The role that the base user's sessions have in `database`; `None`: in a database without a

@@ -8,6 +8,8 @@
 //! - A hint takes something from the active clone: a membership ends only when the base user has
 //!   everything else that it gives.
 //! - A role loses its objects when they are given to another: it inherits the new owner.
+//! - Privileges on objects that all databases share are compared with sessions of one database, and
+//!   sessions in another one have another role: each role of the sessions is compared.
 
 use super::super::inspect::{Cycle, Facts, Membership, Obstacle, Owned, Through};
 use super::super::preflight::granted_by;
@@ -56,23 +58,36 @@ fn by_role(through: &Through, facts: &Facts, pair: &Pair) -> Vec<Finding> {
         let fix = reassign(&through.role, to, facts, pair);
         lost(&what, &through.role, to, pair, fix)
     });
+    let shared = through.shared.iter().map(|shared| {
+        let (role, to) = (&through.role, &shared.works_as);
+        let fix = if shared.moves {
+            inheriting(role, to, &shared.statement, facts, pair)
+        } else {
+            shared.statement.clone()
+        };
+        lost(&shared.what, role, to, pair, fix)
+    });
+    let in_databases: Vec<Finding> = grants.chain(shared).collect();
     // The server refuses to reassign the others before.
-    if through.obstacles.is_empty() {
-        grants.chain(owned).collect()
+    let objects: Vec<Finding> = if through.obstacles.is_empty() {
+        owned.collect()
     } else {
-        grants.chain(obstacles).collect()
-    }
+        obstacles.collect()
+    };
+    [in_databases, objects].concat()
 }
 
 fn lost(what: &str, role: &str, works_as: &str, pair: &Pair, fix: String) -> Finding {
     let through = if role == pair.base {
-        "the base user".to_owned()
+        "through the base user".to_owned()
+    } else if role == pair.clone {
+        "of its own".to_owned()
     } else {
-        format!("{role:?}")
+        format!("through {role:?}")
     };
     differs(
         format!(
-            "the active clone has {what} through {through}; sessions of the base user have the role {works_as:?} and lose it"
+            "the active clone has {what} {through}; sessions of the base user have the role {works_as:?} and lose it"
         ),
         fix,
     )
@@ -164,10 +179,16 @@ fn join(role: &str, member: &str, (inherits, admin): (bool, bool), facts: &Facts
     }
 }
 
-/// Gives the objects of a role to the role of the base user's sessions. The first must inherit the
-/// second, or it would lose them.
+/// Gives the objects of a role to the role of the base user's sessions.
 fn reassign(role: &str, owner: &str, facts: &Facts, pair: &Pair) -> String {
     let reassign = format!("REASSIGN OWNED BY {} TO {}", ident(role), ident(owner));
+    inheriting(role, owner, &reassign, facts, pair)
+}
+
+/// A statement that gives objects of `role` to `owner`. The first must inherit the second, or it would
+/// lose them; the clone has them by the base user.
+fn inheriting(role: &str, owner: &str, statement: &str, facts: &Facts, pair: &Pair) -> String {
+    let role = if role == pair.clone { &pair.base } else { role };
     let mut choices = facts.role_choices.iter();
     let base_inherits = owner == pair.base || choices.any(|c| c.role == owner && c.held);
     let of_cycles = facts
@@ -181,8 +202,8 @@ fn reassign(role: &str, owner: &str, facts: &Facts, pair: &Pair) -> String {
         reached.any(|reached| reached.role == role && reached.inherits)
     };
     if inherits {
-        reassign
+        statement.to_owned()
     } else {
-        format!("{}; {reassign}", join(owner, role, (false, false), facts))
+        format!("{}; {statement}", join(owner, role, (false, false), facts))
     }
 }

@@ -14,6 +14,7 @@ pub async fn all(server: &Server) {
     both_users_work_as_the_owner_role(server).await;
     a_role_that_the_base_user_may_not_set_is_ignored(server).await;
     objects_of_an_adopted_clone_go_to_the_owner_role(server).await;
+    privileges_of_all_databases_reach_the_owner_role_of_one(server).await;
     a_session_with_another_role_is_no_proof(server).await;
 }
 
@@ -147,6 +148,50 @@ async fn objects_of_an_adopted_clone_go_to_the_owner_role(server: &Server) {
         assert_eq!(worked[1..], ["inherited_owner", "inherited_owner"]);
     }
     assert_eq!(case.pair.active, PairMember::Base);
+}
+
+/// The owner role is that of sessions in another database than the rotation's.
+async fn privileges_of_all_databases_reach_the_owner_role_of_one(server: &Server) {
+    let mut case = adopted(server, "spread").await;
+    let other = "spread_other";
+    let member = if server.version >= 16 {
+        " WITH INHERIT FALSE, SET TRUE"
+    } else {
+        ""
+    };
+    let mut superuser = server.connect(&case.namespace).await;
+    for statement in [
+        "CREATE DATABASE spread_other",
+        "SET allow_in_place_tablespaces = on",
+        "CREATE TABLESPACE spread_lent LOCATION ''",
+        "CREATE TABLESPACE spread_own LOCATION ''",
+    ] {
+        run(&mut superuser, statement).await;
+    }
+    let grants = format!(
+        "CREATE ROLE spread_owner; GRANT spread_owner TO spread{member}; \
+         ALTER ROLE spread IN DATABASE {other} SET role = 'spread_owner'; \
+         GRANT SET ON PARAMETER log_min_messages TO spread; \
+         GRANT SET ON PARAMETER log_min_duration_statement TO spread, spread_clone; \
+         GRANT CREATE ON DATABASE {other} TO spread; GRANT CREATE ON TABLESPACE spread_lent TO spread; \
+         ALTER TABLESPACE spread_own OWNER TO spread"
+    );
+    server.sql(&case.namespace, &grants).await;
+    mend(server, &case).await;
+    let can = "SELECT has_parameter_privilege('log_min_messages', 'SET') \
+         AND has_parameter_privilege('log_min_duration_statement', 'SET') \
+         AND has_database_privilege('spread_other', 'CREATE') \
+         AND has_tablespace_privilege('spread_lent', 'CREATE') \
+         AND has_tablespace_privilege('spread_own', 'CREATE')";
+    for _ in 0..3 {
+        for database in [case.namespace.as_str(), other] {
+            let mut app = server.connect_as(database, &case.current).await;
+            let row = sqlx::query(can).fetch_one(&mut app).await.unwrap();
+            let user = &case.current.username;
+            assert!(row.get::<bool, _>(0), "{user} in {database}");
+        }
+        case.rotate().await;
+    }
 }
 
 async fn a_session_with_another_role_is_no_proof(server: &Server) {

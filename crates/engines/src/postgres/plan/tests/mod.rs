@@ -6,7 +6,7 @@ mod roles;
 use super::*;
 use crate::postgres::inspect::{
     Cycle, Database, Grant, Membership, Obstacle, OwnGrant, Owned, Reached, Role, RoleChoice,
-    RoleRights, Settings, Through,
+    RoleRights, Settings, Shared, Through,
 };
 use crate::{PasswordForm, StoredForm};
 use twinkey_core::code::Code;

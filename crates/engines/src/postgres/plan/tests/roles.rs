@@ -134,6 +134,7 @@ fn a_cycle_ends_when_the_base_user_has_all_that_it_gives() {
             count: 2,
         }],
         obstacles: vec![],
+        shared: vec![],
     }];
     let reassign = r#"REASSIGN OWNED BY "group" TO "app""#;
     let more = r#"GRANT "more" TO "app" WITH INHERIT TRUE, SET TRUE"#;
@@ -147,6 +148,35 @@ fn a_cycle_ends_when_the_base_user_has_all_that_it_gives() {
     assert_eq!(fixes(&facts), [format!("{revoke} CASCADE")]);
     facts.settings = vec![settings_of("app_clone", &["role=app"])];
     assert!(fixes(&facts).is_empty(), "its sessions do not use it");
+}
+
+#[test]
+fn sessions_in_other_databases_get_what_all_databases_share() {
+    let mut facts = facts();
+    facts.settings.clear();
+    facts.role_choices = vec![choice(Some("app"), Some("ledger"), "owner")];
+    let grant = r#"GRANT SET ON PARAMETER log_min_messages TO "owner""#;
+    let alter = r#"ALTER TABLESPACE fast OWNER TO "owner""#;
+    let shared = |statement: &str, moves| Shared {
+        what: "it".into(),
+        works_as: "owner".into(),
+        statement: statement.into(),
+        moves,
+    };
+    facts.through = vec![Through {
+        role: "app_clone".into(),
+        grants: vec![],
+        owned: vec![],
+        obstacles: vec![],
+        shared: vec![shared(grant, false), shared(alter, true)],
+    }];
+    let join = r#"GRANT "owner" TO "app" WITH INHERIT TRUE, SET TRUE"#;
+    assert_eq!(
+        fixes(&facts),
+        [grant.to_owned(), format!("{join}; {alter}")]
+    );
+    facts.role_choices[0].held = true;
+    assert_eq!(fixes(&facts), [grant, alter]);
 }
 
 #[test]
