@@ -10,6 +10,7 @@ pub mod locations;
 pub mod mongo;
 pub mod moto;
 pub mod mysql;
+pub mod pgbouncer;
 pub mod pki;
 pub mod ports;
 pub mod postgres;
