@@ -24,8 +24,8 @@ fn text() -> String {
 
 fn engine_errors() -> Vec<EngineError> {
     use EngineError::{
-        Busy, Limit, NotInBuild, Refused, Roots, SignIn, Tls, TlsRequired, Unreachable, Untrusted,
-        UserName,
+        Busy, Limit, NotInBuild, Pooler, Refused, Roots, SignIn, Tls, TlsRequired, Unreachable,
+        Untrusted, UserName,
     };
     let (host, reason, user, what) = (text(), text(), text(), text());
     let all = vec![
@@ -78,6 +78,11 @@ fn engine_errors() -> Vec<EngineError> {
             reason: reason.clone(),
             hint: text(),
         },
+        Pooler {
+            host: text(),
+            port: 1,
+            reason: reason.clone(),
+        },
         UserName {
             name: text(),
             reason: reason.clone(),
@@ -100,6 +105,7 @@ fn engine_errors() -> Vec<EngineError> {
             | Busy { .. }
             | Refused { .. }
             | Untrusted { .. }
+            | Pooler { .. }
             | UserName { .. }
             | NotInBuild { .. }
             | Roots { .. } => {}

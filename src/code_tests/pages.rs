@@ -92,6 +92,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "product/endpoints/postgres.rs",
             "sessions_outages_and_strangers_at_readers_stop_a_run",
         ),
+        Code::HostIsPooler => (
+            "product/endpoints/poolers.rs",
+            "a_master_at_a_pooler_is_refused_before_anything_is_locked",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

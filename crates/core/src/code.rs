@@ -52,11 +52,12 @@ pub enum Code {
     AlreadyRolledBack,
     ReaderBehind,
     ReaderUnreachable,
+    HostIsPooler,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -91,6 +92,7 @@ impl Code {
         Self::AlreadyRolledBack,
         Self::ReaderBehind,
         Self::ReaderUnreachable,
+        Self::HostIsPooler,
     ];
 
     /// The stable text form.
@@ -131,6 +133,7 @@ impl Code {
             Self::AlreadyRolledBack => "already_rolled_back",
             Self::ReaderBehind => "reader_behind",
             Self::ReaderUnreachable => "reader_unreachable",
+            Self::HostIsPooler => "host_is_pooler",
         }
     }
 }

@@ -65,6 +65,13 @@ pub enum EngineError {
         reason: String,
         hint: String,
     },
+    /// A pooler or proxy answered where a master has to sign in at the database itself.
+    #[error("{host}:{port} is a pooler, and a master signs in at the database itself: {reason}")]
+    Pooler {
+        host: String,
+        port: u16,
+        reason: String,
+    },
     /// The engine does not allow this user name.
     #[error("{name:?} cannot be a user name here: {reason}")]
     UserName { name: String, reason: String },
@@ -98,6 +105,7 @@ impl Diagnostic for EngineError {
             Self::SignIn { .. } => Code::CurrentSigninFailed,
             Self::Busy { .. } | Self::Refused { .. } => Code::DbRefused,
             Self::Untrusted { .. } => Code::HostUntrusted,
+            Self::Pooler { .. } => Code::HostIsPooler,
             Self::UserName { .. } => Code::UsernameTooLong,
             Self::NotInBuild { .. } => Code::UnsupportedEngine,
         }
@@ -134,6 +142,7 @@ impl Diagnostic for EngineError {
             Self::Refused { hint, .. }
             | Self::Untrusted { hint, .. }
             | Self::Limit { hint, .. } => hint.clone(),
+            Self::Pooler { .. } => "give the master a host of its own: set `host` in the master secret, or master_host = \"HOST:PORT\" for the rotation, to the host of the database itself".into(),
             Self::UserName { .. } => "use another user name, or a shorter clone_suffix".into(),
             Self::NotInBuild { engine } => format!(
                 "use a build of twinkey with the Cargo feature `{}`",

@@ -142,6 +142,8 @@ pub struct SignedIn {
     /// Identity that the server and its replicas share, and no other server has. `None` where the
     /// server has none, or [`SignInChecks::identity`] is false.
     pub server_identity: Option<String>,
+    /// Whether a pooler signed the user in, and not the server itself.
+    pub is_pooled: bool,
     /// How the server stores the user's password, as its request shows. `None` where the request
     /// shows nothing.
     pub stored_form: Option<StoredForm>,

@@ -204,6 +204,11 @@ fn error(error: EngineError) -> EngineError {
             reason: message(&reason),
             hint: escaped(&hint).into_owned(),
         },
+        EngineError::Pooler { host, port, reason } => EngineError::Pooler {
+            host: printable(&host, NAME),
+            port,
+            reason: message(&reason),
+        },
         EngineError::UserName { name, reason } => EngineError::UserName {
             name,
             reason: message(&reason),
@@ -300,6 +305,11 @@ mod tests {
                 place: text(),
                 reason: text(),
                 hint: text(),
+            },
+            EngineError::Pooler {
+                host: text(),
+                port: 1,
+                reason: text(),
             },
             EngineError::UserName {
                 name: text(),

@@ -1,6 +1,7 @@
-//! Readers: an application that signs in at replicas is never refused, whatever they lag.
+//! Readers and poolers: an application that signs in there is never refused.
 
 mod mariadb;
+mod poolers;
 mod postgres;
 
 use std::cell::Cell;

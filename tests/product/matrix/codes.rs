@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 10] = [
+const NOT_STAGED: [(Code, &str); 11] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -35,6 +35,7 @@ const NOT_STAGED: [(Code, &str); 10] = [
     ),
     (Code::ReaderBehind, "it needs a replica: endpoints"),
     (Code::ReaderUnreachable, "it needs a replica: endpoints"),
+    (Code::HostIsPooler, "it needs a pooler: endpoints"),
     (
         Code::StandbyInUse,
         "it needs a client of the standby: engines::pair",

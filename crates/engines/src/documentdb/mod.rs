@@ -180,6 +180,7 @@ async fn check_sign_in(
     Ok(SignedIn {
         user: user.name,
         server_identity: server_identity.filter(|_| checks.identity),
+        is_pooled: false,
         stored_form: None,
         replication,
     })

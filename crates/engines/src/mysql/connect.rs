@@ -5,8 +5,7 @@
 //! - A server obtains more than a proof of the password, or stops the worker: `signin` connects and
 //!   signs in, and the driver has neither the address nor the password.
 //! - The server's settings decide how the master's session behaves: see `session.rs`.
-//! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
-//!   refused before a connection is opened.
+//! - An admin connection goes through a pooler: see `proxy.rs`.
 //! - A log or an error shows a statement with a password: the driver's statement log is disabled,
 //!   and errors about such a statement repeat only server messages that cannot quote it.
 //! - A host does not answer, or a lock is held: connecting, each statement and each lock have a
@@ -65,31 +64,40 @@ impl Connector {
     /// For the master: not through a proxy, with settings of its own, and without a database, which
     /// it may have no access to.
     pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
-        proxy::refuse(&target.host)?;
         let mut connector = Self::new(target, master)?;
+        proxy::refuse(&connector.host, connector.port)?;
         connector.login.database = None;
         connector.login.master = true;
         Ok(connector)
     }
 
-    /// Signs in. A master's session then has no setting of the server that changes a statement.
+    /// As [`Connector::connect_with_number`].
     pub(super) async fn connect(&self) -> Result<MySqlConnection, EngineError> {
+        Ok(self.connect_with_number().await?.0)
+    }
+
+    /// Signs in. A master's session then is one of the database itself, without a setting of the server
+    /// that changes a statement. Returns the lower 32 bits of the session's number in the greeting.
+    pub(super) async fn connect_with_number(&self) -> Result<(MySqlConnection, u32), EngineError> {
         let Ok(opened) = tokio::time::timeout(CONNECT_LIMIT, self.open()).await else {
             return Err(self.unreachable(format!(
                 "no answer within {} seconds",
                 CONNECT_LIMIT.as_secs()
             )));
         };
-        let mut connection = opened?;
+        let (mut connection, number) = opened?;
         if self.login.master {
-            timeouts::statement(session::prepare(&mut connection))
+            let own = timeouts::statement(session::prepare(&mut connection))
                 .await
                 .map_err(|error| self.explain("preparing the master's session", false, error))?;
+            if session::is_other(own, number) {
+                return Err(self.pooler(proxy::OTHER_SESSION.into()));
+            }
         }
-        Ok(connection)
+        Ok((connection, number))
     }
 
-    async fn open(&self) -> Result<MySqlConnection, EngineError> {
+    async fn open(&self) -> Result<(MySqlConnection, u32), EngineError> {
         if self.login.has_nul() {
             return Err(EngineError::Refused {
                 what: "the sign-in".into(),
@@ -100,6 +108,7 @@ impl Connector {
         let session = signin::sign_in(&self.login)
             .await
             .map_err(|failure| failure.explain(self))?;
+        let number = session.number;
         let relay = Relay::start(session)?;
         let options = MySqlConnectOptions::new()
             .socket(&relay.socket)
@@ -114,7 +123,7 @@ impl Connector {
             .await
             .map_err(|error| self.explain("the sign-in", false, error))?;
         relay.finish();
-        Ok(connection)
+        Ok((connection, number))
     }
 
     /// Executes one statement; `secret`: it holds a password.
@@ -142,6 +151,14 @@ impl Connector {
             host: self.host.clone(),
             port: self.port,
             reason: reason.into(),
+        }
+    }
+
+    pub(super) fn pooler(&self, reason: String) -> EngineError {
+        EngineError::Pooler {
+            host: self.host.clone(),
+            port: self.port,
+            reason,
         }
     }
 
@@ -190,6 +207,9 @@ impl Connector {
     /// reference; MariaDB, "Error Codes").
     pub(super) fn answer_to_sign_in(&self, number: u16, reason: String) -> EngineError {
         match number {
+            _ if self.login.master && reason.contains("ProxySQL Error") => {
+                self.pooler(format!("it refused the sign-in itself: {reason}"))
+            }
             // Access denied; locked (MySQL, MariaDB); expired; blocked after failures; no account
             // for this host.
             1045 | 1698 | 3118 | 4151 | 1862 | 1820 | 3955 | 1130 => self.sign_in_refused(reason),

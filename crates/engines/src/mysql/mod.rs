@@ -134,10 +134,11 @@ impl Engine for Mysql {
 }
 
 async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<SignedIn, EngineError> {
-    let mut connection = connector.connect().await?;
+    let (mut connection, in_greeting) = connector.connect_with_number().await?;
     let explain = |error| connector.explain("reading the signed-in user", false, error);
-    let query = sqlx::query_scalar("SELECT USER()").fetch_one(&mut connection);
-    let user: String = timeouts::statement(query).await.map_err(explain)?;
+    let query = sqlx::query_as("SELECT USER(), CAST(connection_id() AS UNSIGNED)")
+        .fetch_one(&mut connection);
+    let (user, number): (String, u64) = timeouts::statement(query).await.map_err(explain)?;
     let server_identity = if checks.identity {
         variables(&mut connection, connector).await?.server_identity
     } else {
@@ -159,6 +160,7 @@ async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<Sign
     Ok(SignedIn {
         user,
         server_identity,
+        is_pooled: session::is_other(number, in_greeting),
         stored_form: None,
         replication,
     })

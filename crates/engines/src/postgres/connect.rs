@@ -5,8 +5,8 @@
 //! - A server obtains more than a proof of the password, or stops the worker: `signin` connects and
 //!   signs in, and the driver has neither the address nor the password.
 //! - The owner of a database decides how the master's session behaves: see `session.rs`.
-//! - An admin connection goes through RDS Proxy, which shares and pins sessions: its host names are
-//!   refused before a connection is opened.
+//! - An admin connection goes through a pooler: see `proxy.rs`. PostgreSQL writes the place in its source
+//!   into each error, and a pooler into none of its own.
 //! - A log or an error shows a statement with a password: the driver's statement log is disabled,
 //!   and errors repeat only the server's primary message. A syntax error quotes its statement, so
 //!   for a statement with a password even that is dropped, unless permission was denied.
@@ -14,14 +14,14 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 
 use super::remedies;
 use super::session;
-use super::signin::{LIMIT_EXCEEDED, Login, SignIn};
+use super::signin::{LIMIT_EXCEEDED, Login, SignIn, SignInFacts};
 use crate::tls::connector::connector;
-use crate::{Credentials, EngineError, StoredForm, Target, TlsMode, proxy, rds_host, timeouts};
+use crate::{Credentials, EngineError, Target, TlsMode, proxy, rds_host, timeouts};
 
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_DATABASE: &str = "postgres";
@@ -82,8 +82,8 @@ impl Connector {
 
     /// For the master: not through a proxy, and with settings of its own.
     pub(super) fn admin(target: &Target, master: &Credentials) -> Result<Self, EngineError> {
-        proxy::refuse(&target.host)?;
         let mut connector = Self::new(target, master)?;
+        proxy::refuse(&connector.host, connector.port)?;
         connector.login.master = true;
         connector.options = connector.options.options(session::SETTINGS);
         // Parsing is half the cost of the queries, which are the same for every pair.
@@ -101,16 +101,16 @@ impl Connector {
         }
     }
 
-    /// As [`Connector::connect_with_form`].
+    /// As [`Connector::connect_with_facts`].
     pub(crate) async fn connect(&self) -> Result<PgConnection, EngineError> {
-        Ok(self.connect_with_form().await?.0)
+        Ok(self.connect_with_facts().await?.0)
     }
 
-    /// Signs in, and returns how the server stores the password, if its request shows it. A master's
-    /// session then has no setting of the database or of its role.
-    pub(super) async fn connect_with_form(
+    /// Signs in. A master's session then is one of the database itself, without a setting of the
+    /// database or of its role.
+    pub(super) async fn connect_with_facts(
         &self,
-    ) -> Result<(PgConnection, Option<StoredForm>), EngineError> {
+    ) -> Result<(PgConnection, SignInFacts), EngineError> {
         let opened = match self.open(&self.options).await {
             // The limit of the database ended the sign-in. Only this server has the setting.
             Err(Failed::Driver(error)) if self.login.master && is_transaction_timeout(&error) => {
@@ -128,26 +128,32 @@ impl Connector {
     async fn open(
         &self,
         options: &PgConnectOptions,
-    ) -> Result<(PgConnection, Option<StoredForm>), Failed> {
+    ) -> Result<(PgConnection, SignInFacts), Failed> {
         let sign_in = tokio::time::timeout(CONNECT_LIMIT, self.sign_in(options));
         let Ok(signed_in) = sign_in.await else {
             let limit = CONNECT_LIMIT.as_secs();
             let reason = format!("no answer within {limit} seconds");
             return Err(Failed::Engine(self.unreachable(reason)));
         };
-        let (mut connection, form) = signed_in?;
+        let (mut connection, facts) = signed_in?;
         if self.login.master {
-            timeouts::statement(session::prepare(&mut connection))
+            timeouts::statement(session::prepare(&mut connection, facts.process))
                 .await
-                .map_err(Failed::Driver)?;
+                .map_err(|error| {
+                    if session::is_of_pooler(&error) {
+                        Failed::Engine(self.pooler(proxy::OTHER_SESSION.into()))
+                    } else {
+                        Failed::Driver(error)
+                    }
+                })?;
         }
-        Ok((connection, form))
+        Ok((connection, facts))
     }
 
     async fn sign_in(
         &self,
         options: &PgConnectOptions,
-    ) -> Result<(PgConnection, Option<StoredForm>), Failed> {
+    ) -> Result<(PgConnection, SignInFacts), Failed> {
         let sign_in = SignIn::start(self.login.clone())
             .await
             .map_err(Failed::Engine)?;
@@ -171,6 +177,14 @@ impl Connector {
     /// The engine's error for a sign-in that failed. Some states have another meaning there.
     fn explain_sign_in(&self, error: sqlx::Error) -> EngineError {
         const WHAT: &str = "the sign-in";
+        if let Some(reason) = reason_of_pooler(&error) {
+            if self.login.master {
+                return self.pooler(format!("it refused the sign-in itself: {reason}"));
+            }
+            if is_refusal_of_pooler(&reason) {
+                return self.sign_in_refused(reason);
+            }
+        }
         let state = error.as_database_error().and_then(|error| error.code());
         let remedy = match state.as_deref() {
             Some("42501") => remedies::no_connect(&self.user, self.database()),
@@ -183,6 +197,14 @@ impl Connector {
                 .as_database_error()
                 .map_or_else(String::new, |error| error.message().to_owned()),
             hint: remedy,
+        }
+    }
+
+    fn pooler(&self, reason: String) -> EngineError {
+        EngineError::Pooler {
+            host: self.host.clone(),
+            port: self.port,
+            reason,
         }
     }
 
@@ -287,6 +309,27 @@ impl Connector {
 enum Failed {
     Driver(sqlx::Error),
     Engine(EngineError),
+}
+
+/// The message of an error that a pooler wrote: PostgreSQL names the routine in its source.
+fn reason_of_pooler(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?;
+    let error = error.try_downcast_ref::<PgDatabaseError>()?;
+    let is_own = error.code() == LIMIT_EXCEEDED;
+    let is_pooler = error.severity() == PgSeverity::Fatal && error.routine().is_none() && !is_own;
+    is_pooler.then(|| error.message().to_owned())
+}
+
+/// Whether a pooler refuses a user: PgBouncer (`src/client.c`, with SQLSTATE 08P01), RDS Proxy.
+fn is_refusal_of_pooler(reason: &str) -> bool {
+    [
+        "authentication failed",
+        "no such user",
+        "login rejected",
+        "has no credentials for the role",
+    ]
+    .iter()
+    .any(|refusal| reason.contains(refusal))
 }
 
 fn is_transaction_timeout(error: &sqlx::Error) -> bool {

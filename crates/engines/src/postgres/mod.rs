@@ -64,8 +64,8 @@ impl Engine for Postgres {
     ) -> Result<SignedIn, EngineError> {
         let connector = Connector::new(target, credentials)?;
         let signing_in = async {
-            let (mut connection, stored_form) = connector.connect_with_form().await?;
-            let user = session_user(&mut connection, &connector, checks.role).await?;
+            let (mut connection, facts) = connector.connect_with_facts().await?;
+            let (user, process) = session_user(&mut connection, &connector, checks.role).await?;
             let server_identity = if checks.identity {
                 identity(&mut connection, &connector).await?
             } else {
@@ -88,7 +88,8 @@ impl Engine for Postgres {
             Ok(SignedIn {
                 user,
                 server_identity,
-                stored_form,
+                is_pooled: facts.process.is_some_and(|announced| announced != process),
+                stored_form: facts.form,
                 replication,
             })
         };
@@ -115,17 +116,20 @@ impl Engine for Postgres {
     }
 }
 
-/// The user that signed in. Its session must have `role`, if one is given.
+/// The user that signed in, and the session's process id. The session must have `role`, if one is
+/// given.
 async fn session_user(
     connection: &mut PgConnection,
     connector: &Connector,
     role: Option<&str>,
-) -> Result<String, EngineError> {
-    let query = sqlx::raw_sql("SELECT session_user::text, current_user::text");
-    let (user, current): (String, String) = timeouts::statement(query.fetch_one(connection))
-        .await
-        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .map_err(|error| connector.explain("reading the signed-in user", false, error))?;
+) -> Result<(String, i32), EngineError> {
+    let query =
+        sqlx::raw_sql("SELECT session_user::text, current_user::text, pg_catalog.pg_backend_pid()");
+    let (user, current, process): (String, String, i32) =
+        timeouts::statement(query.fetch_one(connection))
+            .await
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .map_err(|error| connector.explain("reading the signed-in user", false, error))?;
     match role {
         Some(role) if role != current => Err(EngineError::Refused {
             what: format!("the role of a session of {user:?}"),
@@ -134,7 +138,7 @@ async fn session_user(
                 "compare the role settings of both users (\\drds) and grant {role:?} to the base user with SET"
             ),
         }),
-        _ => Ok(user),
+        _ => Ok((user, process)),
     }
 }
 

@@ -139,6 +139,7 @@ impl Engine for Redshift {
         Ok(SignedIn {
             user,
             server_identity: self.identity(&address),
+            is_pooled: false,
             stored_form: None,
             replication: Replication::default(),
         })

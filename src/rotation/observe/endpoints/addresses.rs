@@ -104,6 +104,7 @@ mod tests {
         let signed_in = SignedIn {
             user: "app".into(),
             server_identity: None,
+            is_pooled: false,
             stored_form: None,
             replication: Replication::default(),
         };

@@ -26,6 +26,10 @@ pub(in crate::mysql) enum Failure {
     Unsupported(String),
     /// The server accepted the user without a proof of the password.
     NoProof,
+    /// The greeting names a pooler, where a master does not sign in.
+    Pooler {
+        version: String,
+    },
     /// The server does not follow the protocol.
     Protocol(String),
 }
@@ -66,6 +70,7 @@ impl Failure {
                     connector.host, connector.port
                 ),
             ),
+            Self::Pooler { version } => connector.pooler(format!("its version is {version:?}")),
             Self::Protocol(reason) => refused(
                 reason,
                 format!(

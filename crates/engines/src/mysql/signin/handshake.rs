@@ -47,6 +47,8 @@ pub(in crate::mysql) struct SignedInSession {
     pub(super) server: Box<dyn Stream>,
     /// What both sides agreed on.
     pub(super) capabilities: u32,
+    /// The lower 32 bits of the session's number, as the greeting has it.
+    pub number: u32,
 }
 
 /// Connects, protects the connection with TLS if configured, and signs in.
@@ -64,6 +66,12 @@ async fn greet(login: &Login, stream: impl Stream + 'static) -> Result<SignedInS
     let mut wire = Wire::new(stream);
     let greeting = wire.read().await?;
     let offered = capabilities(&greeting)?;
+    if login.master
+        && let Some(version) = version_of_pooler(&greeting)?
+    {
+        return Err(Failure::Pooler { version });
+    }
+    let number = number(&greeting)?;
     let mut requested = OF_SESSION & offered | REQUIRED;
     if login.database.is_some() {
         requested |= CONNECT_WITH_DB;
@@ -95,6 +103,7 @@ async fn greet(login: &Login, stream: impl Stream + 'static) -> Result<SignedInS
     Ok(SignedInSession {
         server: wire.stream,
         capabilities: requested & OF_SESSION,
+        number,
     })
 }
 
@@ -119,6 +128,25 @@ fn challenge(greeting: &[u8]) -> Result<(Vec<u8>, String), Failure> {
     nonce.extend(fields.take(length.saturating_sub(8).max(NONCE_LEN - 8 + 1))?);
     let method = String::from_utf8_lossy(fields.text()).into_owned();
     Ok((nonce, method))
+}
+
+/// The lower 32 bits of the session's number.
+fn number(greeting: &[u8]) -> Result<u32, Failure> {
+    let mut fields = after_version(greeting)?;
+    let low = fields.u16()?;
+    Ok(u32::from(fields.u16()?) << 16 | u32::from(low))
+}
+
+/// The version in the greeting of a pooler that names itself there.
+fn version_of_pooler(greeting: &[u8]) -> Result<Option<String>, Failure> {
+    let mut fields = Fields(greeting);
+    fields.byte()?;
+    let version = String::from_utf8_lossy(fields.text()).into_owned();
+    let lower = version.to_lowercase();
+    let is_pooler = ["proxysql", "maxscale"]
+        .iter()
+        .any(|name| lower.contains(name));
+    Ok(is_pooler.then_some(version))
 }
 
 fn after_version(greeting: &[u8]) -> Result<Fields<'_>, Failure> {

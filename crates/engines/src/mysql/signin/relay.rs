@@ -73,6 +73,7 @@ async fn serve(listener: UnixListener, session: SignedInSession) {
     let SignedInSession {
         server,
         capabilities,
+        number: _,
     } = session;
     // Without its OK, the driver reports an error of the connection.
     let Ok(client) = admit(client, capabilities).await else {

@@ -11,6 +11,8 @@
 //! - The server's own `password_encryption`, which counts where hashes cannot be read, is hidden by
 //!   a setting of the session. It is not a start-up option: only a setting of the database is
 //!   removed.
+//! - The session is one of a pooler, which other clients get later: the first statement compares its
+//!   process id, and ends all others.
 //! - A reset of the session restores the settings of the database: they are removed again.
 
 #[cfg(test)]
@@ -66,10 +68,26 @@ const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; 
      SET role = none; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
-/// Removes what the database or the role sets, in one round trip.
-pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let statements = format!("{}{REMOVE}", unlimited(connection));
+/// Removes what the database or the role sets, in one round trip. `process`: the session's process
+/// id as the server announced it.
+///
+/// # Errors
+/// One of [`is_of_pooler`] if the session has another process id.
+pub(super) async fn prepare(
+    connection: &mut PgConnection,
+    process: Option<i32>,
+) -> sqlx::Result<()> {
+    let own = process.map_or_else(String::new, |process| {
+        format!("SELECT 1 / (pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {process})::int4; ")
+    });
+    let statements = format!("{own}{}{REMOVE}", unlimited(connection));
     execute(connection, statements).await
+}
+
+/// Whether [`prepare`] found another process id, which is a division by zero.
+pub(super) fn is_of_pooler(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.code());
+    error.as_deref() == Some("22012")
 }
 
 /// Frees the lock and restores the state after [`prepare`].

@@ -60,11 +60,20 @@ pub(super) struct SignIn {
     task: Option<AbortHandle>,
 }
 
+/// What a sign-in shows of the server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SignInFacts {
+    /// How the server stores the password, if its request showed it.
+    pub form: Option<StoredForm>,
+    /// The process id of the session, as the server announced it.
+    pub process: Option<i32>,
+}
+
 /// What the task reports to its [`SignIn`].
 #[derive(Default)]
 struct SignInResult {
     /// Set before the driver's connection is complete.
-    form: Option<StoredForm>,
+    facts: SignInFacts,
     failure: Option<EngineError>,
 }
 
@@ -86,11 +95,10 @@ impl SignIn {
         })
     }
 
-    /// Leaves the relay to the driver's connection, which ends it. Returns how the server stores the
-    /// password, if its request showed it.
-    pub(super) fn finish(mut self) -> Option<StoredForm> {
+    /// Leaves the relay to the driver's connection, which ends it.
+    pub(super) fn finish(mut self) -> SignInFacts {
         self.task = None;
-        self.result.lock().form
+        self.result.lock().facts
     }
 
     /// The reason why the server's request was not answered.
@@ -123,9 +131,10 @@ async fn serve(
     };
     match begun.await {
         Ok(Outcome::SignedIn(form)) => {
-            result.lock().form = form;
+            result.lock().facts.form = form;
             if client.write_all(&wire::AUTHENTICATION_OK).await.is_ok() {
-                relay::relay(client, server).await;
+                let announced = |process| result.lock().facts.process = Some(process);
+                relay::relay(client, server, announced).await;
             }
         }
         // The driver reads the server's refusal. If it is gone, nothing is left to do.

@@ -15,12 +15,15 @@ const LONGEST_TEXT: u32 = 1024 * 1024;
 /// All messages until the server is ready for the next statement. The driver collects them.
 const LONGEST_ANSWER: u64 = 128 * 1024 * 1024;
 const HEADER: usize = 5;
+const PROCESS_ID: usize = 4;
 const READY: u8 = b'Z';
+/// `BackendKeyData`, once before the first answer is complete.
+const KEY: u8 = b'K';
 /// SQLSTATE of an error of this relay. No server has this class.
 pub(in crate::postgres) const LIMIT_EXCEEDED: &str = "TWK01";
 
-/// Relays until either side closes its connection.
-pub(super) async fn relay(client: UnixStream, server: Box<dyn Stream>) {
+/// Relays until either side closes its connection. `announced` receives the session's process id.
+pub(super) async fn relay(client: UnixStream, server: Box<dyn Stream>, announced: impl FnMut(i32)) {
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = tokio::io::split(server);
     let up = async {
@@ -30,7 +33,7 @@ pub(super) async fn relay(client: UnixStream, server: Box<dyn Stream>) {
     // An error ends both connections, which is all that the two sides need.
     tokio::select! {
         _ = up => {}
-        _ = forward(from_server, to_client) => {}
+        _ = forward(from_server, to_client, announced) => {}
     }
 }
 
@@ -38,6 +41,7 @@ pub(super) async fn relay(client: UnixStream, server: Box<dyn Stream>) {
 pub(super) async fn forward(
     server: impl AsyncRead + Unpin,
     client: impl AsyncWrite + Unpin,
+    mut announced: impl FnMut(i32),
 ) -> io::Result<()> {
     let mut server = BufReader::new(server);
     let mut client = BufWriter::new(client);
@@ -53,7 +57,15 @@ pub(super) async fn forward(
             return client.flush().await;
         }
         client.write_all(&header).await?;
-        copy_exact(&mut server, &mut client, length as usize - 4).await?;
+        let mut rest = length as usize - 4;
+        if kind == KEY && rest >= PROCESS_ID {
+            let mut process = [0; PROCESS_ID];
+            server.read_exact(&mut process).await?;
+            announced(i32::from_be_bytes(process));
+            client.write_all(&process).await?;
+            rest -= PROCESS_ID;
+        }
+        copy_exact(&mut server, &mut client, rest).await?;
         if kind == READY {
             answer = 0;
         }

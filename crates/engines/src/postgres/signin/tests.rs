@@ -135,7 +135,9 @@ async fn the_relay_ends_an_answer_that_is_too_long() {
         (row.repeat(129), 128 * row.len()),
     ] {
         let mut client = Vec::new();
-        forward(messages.as_slice(), &mut client).await.unwrap();
+        forward(messages.as_slice(), &mut client, |_| {})
+            .await
+            .unwrap();
         let error = client.split_off(forwarded);
         let text = String::from_utf8_lossy(&error);
         assert!(error.starts_with(b"E"), "{} bytes more", error.len());
@@ -147,7 +149,7 @@ async fn the_relay_ends_an_answer_that_is_too_long() {
 async fn the_relay_forwards_each_message_without_a_delay() {
     let (mut server, from_server) = tokio::io::duplex(64);
     let (to_client, mut client) = tokio::io::duplex(64);
-    let forwarding = tokio::spawn(forward(from_server, to_client));
+    let forwarding = tokio::spawn(forward(from_server, to_client, |_| {}));
     let ready = [b'Z', 0, 0, 0, 5, b'I'];
     for _ in 0..3 {
         tokio::io::AsyncWriteExt::write_all(&mut server, &ready)
