@@ -3,9 +3,10 @@
 use twinkey_core::code::{Code, Diagnostic as _};
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::{Credentials, Engine, InspectRequest, SignInChecks, StandbyAccess, TlsMode};
+use twinkey_testkit::environment::mariadb::RDS_MASTER;
 use twinkey_testkit::mysql::Flavor;
 
-use super::super::{Server, account};
+use super::super::{Server, account, try_run};
 use super::described;
 use crate::case::{Case, refusal};
 use crate::passwords::new_password;
@@ -15,7 +16,26 @@ pub async fn a_validating_plugin_is_reported_with_its_fix(server: &Server) {
     server.sql("INSTALL SONAME 'simple_password_check'").await;
     let missing = case.inspect().await.missing;
     assert_eq!(missing.len(), 1, "{missing:#?}");
-    server.sql(missing[0].fix.as_ref().unwrap()).await;
+    let fix = missing[0].fix.as_ref().unwrap();
+    // RDS gives its master no SUPER: the finding names where such a variable is set there.
+    let master = Credentials {
+        username: "rds_master".into(),
+        password: new_password(),
+    };
+    server.make_user(&master).await;
+    let name = account(&master.username);
+    server
+        .sql(&format!(
+            "GRANT {RDS_MASTER} ON *.* TO {name} WITH GRANT OPTION"
+        ))
+        .await;
+    let mut by_master = server.connect_as("mysql", &master).await;
+    let refused = try_run(&mut by_master, fix).await.unwrap_err();
+    assert!(refused.to_string().contains("SUPER"), "{refused}");
+    let what = &missing[0].what;
+    assert!(what.contains("On RDS"), "{what}");
+    assert!(what.contains("DB parameter group"), "{what}");
+    server.sql(fix).await;
     case.rotate().await;
     server
         .sql("UNINSTALL SONAME 'simple_password_check'; SET GLOBAL strict_password_validation = ON")
