@@ -86,6 +86,28 @@ local_names = {strip(name) for block in blocks for entry in block.get("locals", 
 used_locals = set(re.findall(r"\blocal\.(\w+)", code))
 expect(used_locals == local_names, f"locals that are used, or declared, only: {used_locals ^ local_names}")
 
+# The module, in every partition ---------------------------------------------------------------------
+
+# AWS's own list of partitions, with a region of each that has Secrets Manager.
+loader = botocore.loaders.Loader()
+for partition in loader.load_data("partitions")["partitions"]:
+    name, suffix = partition["id"], partition["outputs"]["dnsSuffix"]
+    region = partition["outputs"]["implicitGlobalRegion"]
+    here = code
+    for reference, value in (
+        ("data.aws_partition.current.partition", name),
+        ("data.aws_partition.current.dns_suffix", suffix),
+        ("data.aws_region.current.id", region),
+    ):
+        here = here.replace("${" + reference + "}", value)
+    foreign = [arn for arn in re.findall(r'"(arn:[^:"]*):', here) if arn != f"arn:{name}"]
+    expect(not foreign, f"{name}: ARNs of another partition: {foreign}")
+    # A service is a principal by the same name in all partitions; its endpoint is not.
+    hosts = re.findall(rf'"([a-z0-9.-]+\.{region}\.[a-z0-9.-]+)"', here)
+    expect(hosts, f"{name}: no host of a region is in the module: the pattern is wrong")
+    wrong_hosts = [host for host in hosts if not host.endswith(f".{region}.{suffix}")]
+    expect(not wrong_hosts, f"{name}: hosts of another partition: {wrong_hosts}")
+
 # The module, against the JSON ----------------------------------------------------------------------
 
 
