@@ -120,11 +120,21 @@ pub struct RotationRecord {
     pub last_flip: Option<DateTime<Utc>>,
     /// When the user of AWSPREVIOUS was locked; `None` after the next flip.
     pub retired: Option<DateTime<Utc>>,
+    /// Set while AWSCURRENT does not sign in at the heartbeats.
+    pub refused: Option<CurrentRefusal>,
     pub last_run: Option<Run>,
     /// The last run of a window, without its steps.
     pub last_in_window: Option<Run>,
     /// State of the secret at the last run or check, for `status`.
     pub seen: Option<SecretSummary>,
+}
+
+/// Refusal of AWSCURRENT by the database, at a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CurrentRefusal {
+    /// The first heartbeat that was refused.
+    pub since: DateTime<Utc>,
+    pub problem: Problem,
 }
 
 /// Engine, host and users of a secret when it was last observed.
@@ -275,6 +285,23 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`JournalError`]
     async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+
+    /// Records that a heartbeat was refused. The time of the first refusal is kept. The next flip,
+    /// and the next accepted heartbeat, clear it.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn current_refused(
+        &self,
+        rotation: &str,
+        refusal: &CurrentRefusal,
+    ) -> Result<(), JournalError>;
+
+    /// Records that a heartbeat was accepted. Writes nothing unless a refusal is recorded.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn current_accepted(&self, rotation: &str) -> Result<(), JournalError>;
 
     /// Records a move of AWSCURRENT outside a run (rollback).
     ///

@@ -84,7 +84,7 @@ impl Run {
 
     /// The end of an abandoned run whose time is over.
     #[must_use]
-    pub(super) fn abandoned(&self, now: DateTime<Utc>) -> Outcome {
+    pub(crate) fn abandoned(&self, now: DateTime<Utc>) -> Outcome {
         let Some(window) = self.window else {
             return self.worker_gone(now);
         };

@@ -11,6 +11,7 @@ pub mod heartbeat;
 pub mod metrics_recorder;
 mod renames;
 mod retire;
+pub mod rotation_state;
 pub mod scheduler;
 pub mod state;
 #[cfg(test)]

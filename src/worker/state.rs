@@ -80,6 +80,7 @@ impl WorkerState {
     pub fn heartbeats(&self) -> Heartbeats {
         Heartbeats {
             context: self.runner.rotator.context.clone(),
+            journal: Arc::clone(&self.runner.rotator.journal),
             events: self.runner.rotator.events.clone(),
             rotations: self.active.clone(),
             states: self.heartbeats.clone(),

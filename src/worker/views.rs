@@ -6,8 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
-use crate::journal::{RotationRecord, Run, RunState};
+use crate::journal::{RotationRecord, Run};
 use crate::schedule::Window;
+pub use crate::worker::rotation_state::RotationState;
+use crate::worker::rotation_state::derive;
+use twinkey_core::code::Problem;
 use twinkey_engines::Session;
 
 /// State of a rotation, with its users, last run and next window.
@@ -20,48 +23,18 @@ pub struct RotationView {
     pub active_user: Option<String>,
     pub standby_user: Option<String>,
     pub state: RotationState,
+    /// When the state began, if the journal has that.
+    pub since: Option<DateTime<Utc>>,
+    /// Why it is waiting, failed, missed or locked out.
+    pub problem: Option<Problem>,
+    /// Whether no scheduled run starts, whatever the state is.
+    #[serde(skip)]
+    pub is_paused: bool,
     pub last_success: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
     pub next_window: Option<Window>,
     /// Always `null`: `check` reads the sessions from the database.
     pub standby_sessions: Option<Vec<Session>>,
-}
-
-/// State of a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RotationState {
-    Idle,
-    Running,
-    Waiting,
-    Failed,
-    Missed,
-    Paused,
-}
-
-impl RotationState {
-    /// All states.
-    pub const ALL: [Self; 6] = [
-        Self::Idle,
-        Self::Running,
-        Self::Waiting,
-        Self::Failed,
-        Self::Missed,
-        Self::Paused,
-    ];
-
-    /// The name in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Failed => "failed",
-            Self::Missed => "missed",
-            Self::Paused => "paused",
-        }
-    }
 }
 
 /// The time from which `rate` counts. Times after `now` are ignored: a wrong clock recorded them,
@@ -80,14 +53,7 @@ pub fn anchor(memory: &RotationRecord, now: DateTime<Utc>) -> DateTime<Utc> {
 pub fn view(rotation: &Rotation, memory: RotationRecord, now: DateTime<Utc>) -> RotationView {
     let from = anchor(&memory, now);
     let seen = memory.seen.as_ref();
-    let state = match memory.last_run.as_ref().map(|r| r.state) {
-        Some(RunState::Running) => RotationState::Running,
-        _ if memory.paused => RotationState::Paused,
-        Some(RunState::Deferred) => RotationState::Waiting,
-        Some(RunState::Failed) => RotationState::Failed,
-        Some(RunState::Missed) => RotationState::Missed,
-        Some(RunState::Succeeded) | None => RotationState::Idle,
-    };
+    let derived = derive(rotation, &memory, now);
     RotationView {
         name: rotation.name.clone(),
         secret: rotation.secret.clone(),
@@ -97,7 +63,10 @@ pub fn view(rotation: &Rotation, memory: RotationRecord, now: DateTime<Utc>) -> 
         host: seen.and_then(|s| s.host.clone()),
         active_user: seen.map(|s| s.active_user.clone()),
         standby_user: seen.map(|s| s.standby_user.clone()),
-        state,
+        state: derived.state,
+        since: derived.since,
+        problem: derived.problem,
+        is_paused: memory.paused,
         last_success: memory.last_success,
         last_run: memory.last_run,
         next_window: rotation

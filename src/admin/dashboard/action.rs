@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use crate::worker::views::RotationState;
-
 /// An action on a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,12 +57,11 @@ impl Action {
     }
 
     /// Whether it is offered in this state; the worker refuses or ignores the others.
-    pub(super) fn is_offered(self, state: RotationState) -> bool {
-        let paused = state == RotationState::Paused;
+    pub(super) const fn is_offered(self, is_paused: bool) -> bool {
         match self {
             Self::Rotate | Self::Rollback => true,
-            Self::Pause => !paused,
-            Self::Resume => paused,
+            Self::Pause => !is_paused,
+            Self::Resume => is_paused,
         }
     }
 }

@@ -34,8 +34,6 @@ pub(super) struct RotationFilter {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
     pub view: &'a RotationView,
-    /// Whether AWSCURRENT did not sign in at the last heartbeat.
-    pub refused: bool,
 }
 
 /// One page of the matching rotations.
@@ -102,11 +100,10 @@ impl RotationFilter {
 impl Row<'_> {
     /// Whether it needs action.
     pub(super) fn needs_action(&self) -> bool {
-        self.refused
-            || matches!(
-                self.view.state,
-                RotationState::Failed | RotationState::Missed
-            )
+        matches!(
+            self.view.state,
+            RotationState::Failed | RotationState::Missed | RotationState::LockedOut
+        )
     }
 }
 
@@ -128,10 +125,7 @@ mod tests {
         filter: &RotationFilter,
         views: &[RotationView],
     ) -> (Vec<String>, usize, usize) {
-        let rows = views.iter().map(|view| Row {
-            view,
-            refused: view.name == "r7",
-        });
+        let rows = views.iter().map(|view| Row { view });
         let page = filter.page(rows);
         let names = page.rows.iter().map(|row| row.view.name.clone()).collect();
         (names, page.page, page.pages)
@@ -141,6 +135,7 @@ mod tests {
     fn rows_that_need_action_come_first_and_pages_are_clamped() {
         let mut views: Vec<RotationView> = (0..120).map(|n| example(&format!("r{n}"))).collect();
         views[119].state = RotationState::Failed;
+        views[7].state = RotationState::LockedOut;
         let mut filter = RotationFilter {
             page: 1,
             ..RotationFilter::default()

@@ -52,10 +52,7 @@ pub(super) async fn overview(
         .iter()
         .map(|r| crate::worker::views::view(r, rotation_record(&r.name).clone(), now))
         .collect();
-    let rows = views.iter().map(|view| Row {
-        view,
-        refused: state.heartbeats.refused(&view.name) == Some(true),
-    });
+    let rows = views.iter().map(|view| Row { view });
     let groups = rotations
         .iter()
         .zip(&views)

@@ -61,10 +61,10 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
 
 fn row(view: &RotationView) -> Vec<Cell> {
     let style = match view.state {
-        RotationState::Idle => DIM,
+        RotationState::New | RotationState::Idle => DIM,
         RotationState::Running => GOOD,
         RotationState::Waiting | RotationState::Paused => WARN,
-        RotationState::Failed | RotationState::Missed => BAD,
+        RotationState::Failed | RotationState::Missed | RotationState::LockedOut => BAD,
     };
     vec![
         Cell(view.name.clone(), STRONG),
@@ -77,12 +77,9 @@ fn row(view: &RotationView) -> Vec<Cell> {
 }
 
 fn hint(view: &RotationView) -> String {
-    let problem = view.last_run.as_ref().and_then(|run| run.error.as_ref());
-    match view.state {
-        RotationState::Idle | RotationState::Running => String::new(),
-        RotationState::Paused => format!("`twinkey resume {}` resumes its schedule", view.name),
-        RotationState::Waiting | RotationState::Failed | RotationState::Missed => {
-            problem.map_or_else(String::new, ToString::to_string)
-        }
+    if view.state == RotationState::Paused {
+        return format!("`twinkey resume {}` resumes its schedule", view.name);
     }
+    let problem = view.problem.as_ref();
+    problem.map_or_else(String::new, ToString::to_string)
 }

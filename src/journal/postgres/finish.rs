@@ -69,6 +69,8 @@ pub(super) async fn finish(
                                  WHERE run = ended.id AND steps.name = 'finish' AND state <> 'succeeded')
                             THEN $4 ELSE last_flip END,
                 retired = CASE WHEN $9 THEN NULL ELSE retired END,
+                refused = CASE WHEN $9 THEN NULL ELSE refused END,
+                refused_since = CASE WHEN $9 THEN NULL ELSE refused_since END,
                 active_user = CASE WHEN $9 THEN COALESCE(to_user, active_user) ELSE active_user END,
                 standby_user = CASE WHEN $9 THEN COALESCE(from_user, standby_user) ELSE standby_user END
            FROM ended WHERE rotations.name = ended.rotation",

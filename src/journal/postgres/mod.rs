@@ -40,8 +40,8 @@ use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, PairRecord,
-    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
+    Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal, JournalError, Note, Outcome,
+    PairRecord, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -252,6 +252,20 @@ impl Journal for PostgresJournal {
 
     async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
         self.limited(record::retired(&self.pool, rotation, at))
+            .await
+    }
+
+    async fn current_refused(
+        &self,
+        rotation: &str,
+        refusal: &CurrentRefusal,
+    ) -> Result<(), JournalError> {
+        self.limited(record::current_refused(&self.pool, rotation, refusal))
+            .await
+    }
+
+    async fn current_accepted(&self, rotation: &str) -> Result<(), JournalError> {
+        self.limited(record::current_accepted(&self.pool, rotation))
             .await
     }
 

@@ -7,7 +7,8 @@ use sqlx::types::Json;
 use super::claim::attempt_number;
 use super::storable;
 use crate::journal::error::TransactionError;
-use crate::journal::{ClaimToken, Note, SecretSummary, Step};
+use crate::journal::{ClaimToken, CurrentRefusal, Note, SecretSummary, Step};
+use twinkey_core::code::Problem;
 
 /// Creates a rotation's row if it is missing, and locks it until the transaction ends.
 pub(super) async fn lock_rotation(
@@ -125,7 +126,8 @@ pub(super) async fn flipped(
 ) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, last_flip) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip, retired = NULL",
+         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip, retired = NULL,
+             refused = NULL, refused_since = NULL",
     )
     .bind(rotation)
     .bind(at)
@@ -146,6 +148,46 @@ pub(super) async fn retired(
     )
     .bind(rotation)
     .bind(at)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Records that AWSCURRENT did not sign in.
+pub(super) async fn current_refused(
+    pool: &PgPool,
+    rotation: &str,
+    refusal: &CurrentRefusal,
+) -> Result<(), TransactionError> {
+    let problem = &refusal.problem;
+    let problem = Problem {
+        code: problem.code,
+        message: storable(&problem.message),
+        hint: storable(&problem.hint),
+    };
+    sqlx::query(
+        "INSERT INTO rotations AS known (name, refused, refused_since) VALUES ($1, $2, $3)
+         ON CONFLICT (name) DO UPDATE SET refused = excluded.refused,
+             refused_since = COALESCE(known.refused_since, excluded.refused_since)",
+    )
+    .bind(rotation)
+    .bind(Json(problem))
+    .bind(refusal.since)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Records that AWSCURRENT signs in.
+pub(super) async fn current_accepted(
+    pool: &PgPool,
+    rotation: &str,
+) -> Result<(), TransactionError> {
+    sqlx::query(
+        "UPDATE rotations SET refused = NULL, refused_since = NULL
+          WHERE name = $1 AND refused IS NOT NULL",
+    )
+    .bind(rotation)
     .execute(pool)
     .await?;
     Ok(())

@@ -52,9 +52,9 @@ pub(super) async fn record(
 pub(super) async fn rename(pool: &PgPool, from: &str, to: &str) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations AS known (name, paused, last_success, last_flip, retired,
-                                         engine, host, active_user, standby_user)
+                                         refused, refused_since, engine, host, active_user, standby_user)
          SELECT $2, paused, last_success, last_flip, retired,
-                engine, host, active_user, standby_user FROM rotations WHERE name = $1
+                refused, refused_since, engine, host, active_user, standby_user FROM rotations WHERE name = $1
          ON CONFLICT (name) DO UPDATE SET
              paused = known.paused OR excluded.paused,
              retired = CASE WHEN known.last_flip > excluded.last_flip

@@ -99,6 +99,8 @@ pub(super) async fn rotation_records(
         "SELECT name, jsonb_build_object(
                     'paused', paused, 'first_seen', first_seen, 'last_success', last_success,
                     'last_flip', last_flip, 'retired', retired,
+                    'refused', CASE WHEN refused IS NOT NULL
+                                    THEN jsonb_build_object('since', refused_since, 'problem', refused) END,
                     'last_run', (SELECT document FROM run_documents WHERE rotation = name
                                   ORDER BY started DESC, seq DESC LIMIT 1),
                     'last_in_window', (SELECT document FROM run_documents

@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::journal::{Run, SecretSummary, Step};
+use crate::journal::{CurrentRefusal, Run, SecretSummary, Step};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
@@ -75,6 +75,16 @@ pub(super) fn seen(row: &SqliteRow) -> sqlx::Result<Option<SecretSummary>> {
         active_user: row.try_get("active_user")?,
         standby_user: row.try_get("standby_user")?,
     }))
+}
+
+/// The refusal of AWSCURRENT in a row of `rotations`.
+pub(super) fn refusal(row: &SqliteRow) -> sqlx::Result<Option<CurrentRefusal>> {
+    let Some(text) = row.try_get::<Option<String>, _>("refused")? else {
+        return Ok(None);
+    };
+    let problem = serde_json::from_str(&text).map_err(|error| corrupt("refused", error))?;
+    let since = time(row, "refused_since")?;
+    Ok(Some(CurrentRefusal { since, problem }))
 }
 
 fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {

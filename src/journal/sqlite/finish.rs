@@ -80,6 +80,7 @@ pub(super) async fn finish(
     if success {
         sqlx::query(
             "UPDATE rotations SET last_success = ?2, last_flip = ?2, retired = NULL,
+                    refused = NULL, refused_since = NULL,
                     active_user = COALESCE(to_user, active_user),
                     standby_user = COALESCE(from_user, standby_user)
                FROM (SELECT rotation, from_user, to_user FROM runs WHERE id = ?1) AS run

@@ -35,8 +35,8 @@ use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, ClaimToken, Journal, JournalError, Note, Outcome, PairRecord,
-    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal, JournalError, Note, Outcome,
+    PairRecord, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -213,6 +213,26 @@ impl Journal for SqliteJournal {
             .await
             .map_err(|error| self.error(error))?;
         self.commit(tx).await
+    }
+
+    async fn current_refused(
+        &self,
+        rotation: &str,
+        refusal: &CurrentRefusal,
+    ) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        record::current_refused(&mut tx, rotation, refusal)
+            .await
+            .map_err(|error| self.error(error))?;
+        self.commit(tx).await
+    }
+
+    async fn current_accepted(&self, rotation: &str) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        // A single statement is a transaction of its own.
+        let accepted = record::current_accepted(&mut writer, rotation).await;
+        accepted.map_err(|error| self.error(error))
     }
 
     async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {

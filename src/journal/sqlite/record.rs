@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::{TransactionError, decode};
-use crate::journal::{ClaimToken, Note, SecretSummary, Step};
+use crate::journal::{ClaimToken, CurrentRefusal, Note, SecretSummary, Step};
 
 /// Creates a rotation's row if it is missing, and returns its last flip.
 pub(super) async fn upsert_rotation(
@@ -113,7 +113,8 @@ pub(super) async fn flipped(
 ) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations (name, last_flip) VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip, retired = NULL",
+         ON CONFLICT (name) DO UPDATE SET last_flip = excluded.last_flip, retired = NULL,
+             refused = NULL, refused_since = NULL",
     )
     .bind(rotation)
     .bind(at.timestamp_micros())
@@ -134,6 +135,40 @@ pub(super) async fn retired(
     )
     .bind(rotation)
     .bind(at.timestamp_micros())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that AWSCURRENT did not sign in.
+pub(super) async fn current_refused(
+    db: &mut SqliteConnection,
+    rotation: &str,
+    refusal: &CurrentRefusal,
+) -> Result<(), TransactionError> {
+    sqlx::query(
+        "INSERT INTO rotations (name, refused, refused_since) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET refused = excluded.refused,
+             refused_since = COALESCE(refused_since, excluded.refused_since)",
+    )
+    .bind(rotation)
+    .bind(serde_json::to_string(&refusal.problem)?)
+    .bind(refusal.since.timestamp_micros())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that AWSCURRENT signs in.
+pub(super) async fn current_accepted(
+    db: &mut SqliteConnection,
+    rotation: &str,
+) -> Result<(), TransactionError> {
+    sqlx::query(
+        "UPDATE rotations SET refused = NULL, refused_since = NULL
+          WHERE name = ?1 AND refused IS NOT NULL",
+    )
+    .bind(rotation)
     .execute(db)
     .await?;
     Ok(())

@@ -43,9 +43,9 @@ pub(super) async fn record(
 pub(super) async fn rename(db: &mut SqliteConnection, from: &str, to: &str) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO rotations (name, paused, last_success, last_flip, retired,
-                                engine, host, active_user, standby_user)
+                                refused, refused_since, engine, host, active_user, standby_user)
          SELECT ?2, paused, last_success, last_flip, retired,
-                engine, host, active_user, standby_user FROM rotations WHERE name = ?1
+                refused, refused_since, engine, host, active_user, standby_user FROM rotations WHERE name = ?1
          ON CONFLICT (name) DO UPDATE SET
              paused = max(paused, excluded.paused),
              retired = iif(COALESCE(last_flip, 0) > COALESCE(excluded.last_flip, 0),

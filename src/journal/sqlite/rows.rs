@@ -186,6 +186,7 @@ fn numbered_record(row: &SqliteRow) -> sqlx::Result<NumberedRecord> {
             last_success: decode::time_or_none(row, "last_success")?,
             last_flip: decode::time_or_none(row, "last_flip")?,
             retired: decode::time_or_none(row, "retired")?,
+            refused: decode::refusal(row)?,
             last_run: None,
             last_in_window: None,
             seen: decode::seen(row)?,

@@ -79,6 +79,7 @@ on_every_journal! {
     records::runs_are_listed_newest_first_by_filter_and_page,
     records::writes_about_a_missing_or_ended_run_fail,
     records::records_contain_pauses_and_first_seen_times,
+    records::a_refusal_is_recorded_until_it_is_accepted_or_flipped,
     records::a_retirement_is_recorded_until_the_next_flip,
     records::abandoned_runs_are_ended,
     records::finds_a_run_by_version_and_a_record_by_rotation,

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use super::*;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Problem};
 
 pub async fn two_rotations_of_one_secret_are_independent(journal: &dyn Journal) {
     let orders = claimed(journal, &request("orders", 1)).await;
@@ -143,6 +143,42 @@ pub async fn a_retirement_is_recorded_until_the_next_flip(journal: &dyn Journal)
     let run = claimed(journal, &request("orders", 3)).await;
     end(journal, &run, RunState::Succeeded, at(6)).await;
     assert_eq!(retired().await, None);
+}
+
+pub async fn a_refusal_is_recorded_until_it_is_accepted_or_flipped(journal: &dyn Journal) {
+    let refused = async || {
+        let record = journal.rotation_record("orders").await.unwrap();
+        record.and_then(|record| record.refused)
+    };
+    let refusal = |second, message: &str| CurrentRefusal {
+        since: at(second),
+        problem: Problem {
+            code: Code::CurrentSigninFailed,
+            message: message.into(),
+            hint: "store the password".into(),
+        },
+    };
+    assert_eq!(refused().await, None);
+    journal.current_accepted("orders").await.unwrap();
+    let first = refusal(1, "first");
+    journal.current_refused("orders", &first).await.unwrap();
+    assert_eq!(refused().await, Some(first));
+    let second = refusal(2, "second");
+    journal.current_refused("orders", &second).await.unwrap();
+    assert_eq!(refused().await, Some(refusal(1, "second")));
+    journal.current_accepted("orders").await.unwrap();
+    assert_eq!(refused().await, None);
+
+    journal.current_refused("orders", &second).await.unwrap();
+    let failed = claimed(journal, &request("orders", 1)).await;
+    end(journal, &failed, RunState::Failed, at(3)).await;
+    assert_eq!(refused().await, Some(second.clone()), "nothing was flipped");
+    journal.flipped("orders", at(4)).await.unwrap();
+    assert_eq!(refused().await, None);
+    journal.current_refused("orders", &second).await.unwrap();
+    let run = claimed(journal, &request("orders", 2)).await;
+    end(journal, &run, RunState::Succeeded, at(5)).await;
+    assert_eq!(refused().await, None);
 }
 
 pub async fn abandoned_runs_are_ended(journal: &dyn Journal) {

@@ -8,6 +8,8 @@
 //! - Heartbeats pile up at a slow host. The next one is scheduled from the end of the last one.
 //! - The clock is set, or the machine sleeps. Heartbeats use the monotonic clock.
 //! - One problem is reported at every heartbeat. Only a change of the state is reported.
+//! - The worker restarts, and `status` shows a refused AWSCURRENT as fine. The journal has the
+//!   refusal until a heartbeat is accepted or AWSCURRENT moves.
 //! - Each config reload restarts the interval, and no heartbeat ever runs. Due times are kept.
 
 mod queue;
@@ -16,12 +18,14 @@ pub mod states;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
+use crate::journal::{CurrentRefusal, Journal};
 use crate::rotation::commands::heartbeat::{HeartbeatResult, probe_version};
 use crate::rotation::context::RunContext;
 use crate::rotation::context::rotation_set::ActiveRotations;
@@ -29,6 +33,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
 use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
+use twinkey_core::code::Diagnostic;
 use twinkey_stores::batch::BatchReader;
 use twinkey_stores::{SecretVersion, StoreError};
 
@@ -40,6 +45,7 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 /// What the heartbeats of a worker use.
 pub struct Heartbeats {
     pub context: RunContext,
+    pub journal: Arc<dyn Journal>,
     pub events: Events,
     pub rotations: ActiveRotations,
     pub states: HeartbeatStates,
@@ -56,6 +62,7 @@ enum StageResult {
 pub async fn run(heartbeats: Heartbeats) {
     let Heartbeats {
         context,
+        journal,
         rotations,
         states,
         shutdown,
@@ -93,9 +100,11 @@ pub async fn run(heartbeats: Heartbeats) {
             Some(done) = stages.join_next() => match done {
                 Ok(StageResult::Read(all)) => for (rotation, read) in all {
                     let (context, permits) = (context.clone(), Arc::clone(&permits));
+                    let journal = Arc::clone(journal);
                     stages.spawn(async move {
                         let _permit = permits.acquire().await;
                         let result = probe_version(&context, &rotation, read).await;
+                        record(&*journal, &rotation.name, &result, context.clock.now()).await;
                         StageResult::Probed(rotation, result)
                     });
                 },
@@ -107,6 +116,29 @@ pub async fn run(heartbeats: Heartbeats) {
             },
             () = shutdown.cancelled() => return,
         }
+    }
+}
+
+/// Records a conclusive result in the journal, from which the state is derived.
+async fn record(
+    journal: &dyn Journal,
+    rotation: &str,
+    result: &Result<HeartbeatResult, RotationError>,
+    now: DateTime<Utc>,
+) {
+    let recorded = match result {
+        Ok(HeartbeatResult::Accepted) => journal.current_accepted(rotation).await,
+        Ok(HeartbeatResult::Refused(error)) => {
+            let refusal = CurrentRefusal {
+                since: now,
+                problem: error.problem(),
+            };
+            journal.current_refused(rotation, &refusal).await
+        }
+        Err(_) => return,
+    };
+    if let Err(error) = recorded {
+        tracing::warn!(%rotation, %error, "heartbeat result not recorded");
     }
 }
 

@@ -180,7 +180,7 @@ async fn status_and_history_show_runs_pauses_and_windows() {
     let status = async || -> Json {
         serde_json::from_str(&env.run_ok(&["status", "--json"]).await).unwrap()
     };
-    assert_eq!(status().await[0]["state"], "idle");
+    assert_eq!(status().await[0]["state"], "new");
     assert!(
         status().await[0]["next_window"]["opens"]
             .as_str()

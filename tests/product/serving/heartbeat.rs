@@ -16,8 +16,9 @@ use twinkey_stores::{
     Description, SecretStore, SecretVersion, Selector, StoreError, VersionId, stage,
 };
 
-use crate::admin::Endpoint;
+use crate::admin::dashboard::DashboardClient;
 use crate::admin::events::EventStream;
+use crate::admin::{Endpoint, TOKEN};
 use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::environment::{Environment, SECRET, Setup, until};
 
@@ -69,6 +70,11 @@ async fn a_changed_password_is_reported_until_it_is_restored() {
             .contains("twinkey rollback")
     );
     assert_eq!(metric(&endpoint).await.as_deref(), Some("1"));
+    shown_as_locked_out(&endpoint).await;
+    // A pause does not hide it.
+    env.run_ok(&["pause", "shop"]).await;
+    shown_as_locked_out(&endpoint).await;
+    env.run_ok(&["resume", "shop"]).await;
     let log = endpoint.log();
     assert!(log.contains("heartbeat refused"), "{log}");
     assert!(!log.contains("Changed-0123"), "{log}");
@@ -81,6 +87,51 @@ async fn a_changed_password_is_reported_until_it_is_restored() {
         "the refusal was reported once"
     );
     assert_eq!(metric(&endpoint).await.as_deref(), Some("0"));
+    assert_eq!(endpoint.json("/v1/rotations/shop").await["state"], "new");
+}
+
+/// `status`, the API, the metrics and the dashboard agree.
+async fn shown_as_locked_out(endpoint: &Endpoint) {
+    let view = endpoint.json("/v1/rotations/shop").await;
+    assert_eq!(view["state"], "locked_out", "{view}");
+    assert_eq!(view["problem"]["code"], "current_signin_failed", "{view}");
+    assert!(view["since"].is_string(), "{view}");
+    let status = endpoint.env.run_ok(&["status"]).await;
+    for word in ["locked_out", "current_signin_failed"] {
+        assert!(status.contains(word), "{status}");
+    }
+    let text = endpoint.get("/metrics").send().await.unwrap();
+    let text = text.text().await.unwrap();
+    for (state, value) in [("locked_out", 1), ("new", 0), ("paused", 0)] {
+        let line =
+            format!("twinkey_rotation_state{{rotation=\"shop\",state=\"{state}\"}} {value}\n");
+        assert!(text.contains(&line), "{text}");
+    }
+    let dashboard = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    for page in ["/", "/rotations/shop"] {
+        let page = dashboard.get(page).await;
+        page.has("<span class=\"word\">locked_out</span>");
+        page.has("current_signin_failed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lockout_is_known_after_a_restart_and_until_a_flip() {
+    let mut endpoint = Endpoint::open(plan()).await;
+    set_password(&endpoint.env, "Changed-0123456789").await;
+    until("AWSCURRENT is refused", async || {
+        endpoint.json("/v1/rotations/shop").await["state"] == "locked_out"
+    })
+    .await;
+    endpoint.serve.kill().await.unwrap();
+    let env = &endpoint.env;
+    let status = env.run_ok(&["status"]).await;
+    assert!(status.contains("locked_out"), "{status}");
+    let (current, _) = env.read(stage::CURRENT).await;
+    set_password(env, current["password"].as_str().unwrap()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let status = env.run_ok(&["status"]).await;
+    assert!(status.contains("idle"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

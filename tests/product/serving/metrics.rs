@@ -101,7 +101,16 @@ async fn every_metric_of_the_contract_counts_its_events() {
     );
     let next = opens + chrono::TimeDelta::days(1);
     assert_eq!(of("next_window_timestamp_seconds"), next.timestamp() as f64);
-    for state in ["idle", "running", "waiting", "failed", "missed", "paused"] {
+    for state in [
+        "new",
+        "idle",
+        "running",
+        "waiting",
+        "failed",
+        "missed",
+        "paused",
+        "locked_out",
+    ] {
         let name = format!("twinkey_rotation_state{{rotation=\"shop\",state=\"{state}\"}}");
         assert_eq!(
             value(&name),

@@ -122,7 +122,7 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
     let view = row.view;
     let server = [view.engine.as_deref(), view.host.as_deref()];
     let server: Vec<&str> = server.into_iter().flatten().collect();
-    let notices = notices(view, row.refused);
+    let notices = notices(view);
     html! {
         tr role="row" data-rotation=(view.name) data-needs[row.needs_action()] {
             th.name role="rowheader" scope="row" {
@@ -145,7 +145,7 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
                 span.label { "Next window " }
                 @match view.next_window {
                     Some(window) => (when(window.opens, now)),
-                    None if view.state == RotationState::Paused => span.faint { "none while paused" },
+                    None if view.is_paused => span.faint { "none while paused" },
                     None => span.faint { "on demand only" },
                 }
             }
@@ -196,8 +196,9 @@ mod tests {
     use crate::admin::dashboard::filter::tally;
     use crate::worker::upcoming::WindowGroup;
     use crate::worker::views::RotationView;
+    use twinkey_core::code::{Code, Problem};
 
-    fn shown(views: &[RotationView], refused: &str, filter: RotationFilter) -> String {
+    fn shown(views: &[RotationView], filter: RotationFilter) -> String {
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
         let auth = TokenAuth::new(None, Vec::new()).unwrap();
         let session = Session::start(auth.anonymous().unwrap(), now);
@@ -206,10 +207,7 @@ mod tests {
             session,
             signed_in: true,
         };
-        let rows = views.iter().map(|view| Row {
-            view,
-            refused: view.name == refused,
-        });
+        let rows = views.iter().map(|view| Row { view });
         let group = WindowGroup {
             opens: now,
             closes: now,
@@ -237,7 +235,7 @@ mod tests {
             page: 3,
             ..RotationFilter::default()
         };
-        let page = shown(&views, "", filter);
+        let page = shown(&views, filter);
         println!("10,000 rotations: {} KiB", page.len() / 1024);
         assert!(page.len() < 200 * 1024, "{} bytes", page.len());
         assert_eq!(page.matches("data-rotation=").count(), 50);
@@ -249,9 +247,15 @@ mod tests {
     fn a_failure_is_shown_with_its_code_beside_the_rotation() {
         let mut views = vec![example("orders"), example("<b>")];
         views[0].state = RotationState::Paused;
+        views[0].is_paused = true;
+        views[1].state = RotationState::LockedOut;
+        views[1].problem = Some(Problem {
+            code: Code::CurrentSigninFailed,
+            message: "<b> is refused".into(),
+            hint: "store the password".into(),
+        });
         let page = shown(
             &views,
-            "<b>",
             RotationFilter {
                 page: 1,
                 ..RotationFilter::default()

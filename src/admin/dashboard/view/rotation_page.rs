@@ -12,7 +12,7 @@ use crate::admin::dashboard::action::Action;
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::config::settings::{InUse, Rotation};
 use crate::journal::{Run, RunState};
-use crate::worker::views::{RotationState, RotationView};
+use crate::worker::views::RotationView;
 
 /// The content of the page.
 pub(in crate::admin::dashboard) struct RotationPage<'a> {
@@ -40,7 +40,7 @@ pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
         @if let Some(done) = page.done { div #done { (notice(Tone::Good, done.success_message(), None, None)) } }
         div #status data-live data-rotation=(name) {
             div.title { h1 { (name) } (badge(view.state.as_str())) }
-            @for notice in notices(view, page.refused == Some(true)) { (notice.render()) }
+            @for notice in notices(view) { (notice.render()) }
             (pair::picture(view))
             (facts(page))
             @if page.context.session.principal().is_operator() { (actions(view)) }
@@ -90,7 +90,7 @@ fn facts(page: &RotationPage) -> Markup {
                 Some(window) => html! {
                     (when(window.opens, now)) ", for " (length(window.closes - window.opens))
                 },
-                None if view.state == RotationState::Paused => html! { "none while paused" },
+                None if view.is_paused => html! { "none while paused" },
                 None => html! { "none: on demand only" },
             }))
             @if let Some(plan) = &rotation.windows {
@@ -119,7 +119,7 @@ fn facts(page: &RotationPage) -> Markup {
 fn actions(view: &RotationView) -> Markup {
     html! {
         div.actions role="group" aria-label="Actions" {
-            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.state)) {
+            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.is_paused)) {
                 a.button .primary[action == Action::Rotate] id={ "do-" (action.as_str()) }
                     href={ "/rotations/" (view.name) "/" (action.as_str()) } { (action.title()) "…" }
             }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::notice::{Tone, notice};
 use crate::worker::views::{RotationState, RotationView};
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Problem};
 
 /// The state as a word, with a shape that does not depend on colour.
 pub(in super::super) fn badge(state: &str) -> Markup {
@@ -29,38 +29,36 @@ impl Notice {
     }
 }
 
-/// The notices of a rotation. `refused`: AWSCURRENT did not sign in at the last heartbeat.
-pub(in super::super) fn notices(view: &RotationView, refused: bool) -> Vec<Notice> {
+/// The notices of a rotation.
+pub(in super::super) fn notices(view: &RotationView) -> Vec<Notice> {
     let mut all = Vec::new();
-    if refused {
-        all.push(Notice {
-            tone: Tone::Bad,
-            message: "AWSCURRENT did not sign in at the last heartbeat.".into(),
-            code: Some(Code::CurrentSigninFailed),
-            hint: Some("Check the database below: the password was changed outside the secret, or the server is unreachable.".into()),
-        });
-    }
-    let error = view.last_run.as_ref().and_then(|run| run.error.as_ref());
+    let last = view.last_run.as_ref().and_then(|run| run.error.as_ref());
     let tone = match view.state {
-        RotationState::Failed | RotationState::Missed => Tone::Bad,
+        RotationState::Failed | RotationState::Missed | RotationState::LockedOut => Tone::Bad,
         _ => Tone::Warning,
     };
-    match view.state {
-        RotationState::Failed | RotationState::Missed | RotationState::Waiting => {
-            all.extend(error.map(|problem| Notice {
-                tone,
-                message: problem.message.clone(),
-                code: Some(problem.code),
-                hint: Some(problem.hint.clone()),
-            }));
-        }
-        RotationState::Paused => all.push(Notice {
+    let mut add = |problem: &Problem| {
+        all.push(Notice {
             tone,
+            message: problem.message.clone(),
+            code: Some(problem.code),
+            hint: Some(problem.hint.clone()),
+        });
+    };
+    if let Some(problem) = &view.problem {
+        add(problem);
+    }
+    // The last run may have failed for another reason.
+    if view.state == RotationState::LockedOut {
+        last.into_iter().for_each(&mut add);
+    }
+    if view.is_paused {
+        all.push(Notice {
+            tone: Tone::Warning,
             message: "No scheduled run starts while this is paused.".into(),
             code: None,
             hint: None,
-        }),
-        RotationState::Idle | RotationState::Running => {}
+        });
     }
     all
 }
