@@ -16,7 +16,7 @@ use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_core::secret::document::{DocumentError, WrongHost};
 use twinkey_core::telemetry::TelemetryError;
 use twinkey_engines::{EngineError, EngineKind, TlsRemedy};
-use twinkey_stores::{StoreError, VersionId};
+use twinkey_stores::{CredentialFault, StoreError, VersionId};
 
 fn text() -> String {
     "x".into()
@@ -137,8 +137,8 @@ fn journal_errors() -> Vec<JournalError> {
 
 fn store_errors() -> Vec<StoreError> {
     use StoreError::{
-        Binary, Damaged, Denied, KeyFile, NoFile, NotFound, Quota, Refused, StageMoved, Throttled,
-        Unavailable, VersionExists,
+        Binary, Credentials, Damaged, Denied, KeyFile, NoFile, NotFound, Quota, Refused,
+        StageMoved, Throttled, Unavailable, VersionExists,
     };
     let (secret, reason, operation) = (text(), text(), "GetSecretValue");
     let all = vec![
@@ -154,6 +154,10 @@ fn store_errors() -> Vec<StoreError> {
         },
         Throttled {
             reason: reason.clone(),
+        },
+        Credentials {
+            fault: CredentialFault::Expired,
+            reason: Some(reason.clone()),
         },
         Denied {
             operation,
@@ -189,6 +193,7 @@ fn store_errors() -> Vec<StoreError> {
             | VersionExists { .. }
             | StageMoved { .. }
             | Throttled { .. }
+            | Credentials { .. }
             | Denied { .. }
             | Quota { .. }
             | Refused { .. }

@@ -30,6 +30,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "missing_secrets_and_unreachable_hosts_have_their_own_codes",
         ),
         Code::ManagedElsewhere => (FAILURES, "a_secret_with_another_rotator_is_refused"),
+        Code::AwsCredentials => (
+            "product/faults/credentials.rs",
+            "each_fault_of_the_credentials_is_one_sentence",
+        ),
         Code::StoreDenied | Code::StoreUnavailable => (
             FAILURES,
             "a_store_that_denies_or_is_unreachable_has_its_own_code",

@@ -53,11 +53,12 @@ pub enum Code {
     ReaderBehind,
     ReaderUnreachable,
     HostIsPooler,
+    AwsCredentials,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -93,6 +94,7 @@ impl Code {
         Self::ReaderBehind,
         Self::ReaderUnreachable,
         Self::HostIsPooler,
+        Self::AwsCredentials,
     ];
 
     /// The stable text form.
@@ -134,6 +136,7 @@ impl Code {
             Self::ReaderBehind => "reader_behind",
             Self::ReaderUnreachable => "reader_unreachable",
             Self::HostIsPooler => "host_is_pooler",
+            Self::AwsCredentials => "aws_credentials",
         }
     }
 }

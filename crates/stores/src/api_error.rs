@@ -5,11 +5,13 @@
 //! # Failure modes
 //! - A used-up quota of a secret looks like throttling and is retried all window long. Only
 //!   `LimitExceededException` names a quota, and it has an error of its own.
+//! - Expired credentials look like a missing permission. They have an error of their own, as have
+//!   wrong keys and a wrong clock.
 //! - The embedded store and AWS report the same mistake differently. Both use this pure function.
 
 use twinkey_core::printable::{MESSAGE, NAME, printable};
 
-use super::StoreError;
+use super::{CredentialFault, StoreError};
 
 /// A call to the API, for error messages.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,12 @@ impl ApiCall<'_> {
     pub(super) fn error(&self, name: &str, message: &str) -> StoreError {
         let (name, message) = (&*printable(name, NAME), &*printable(message, MESSAGE));
         let secret = self.secret.to_owned();
+        if let Some(fault) = credential_fault(name, message) {
+            return StoreError::Credentials {
+                fault,
+                reason: Some(name.to_owned()),
+            };
+        }
         let reason = format!("{name}: {message}");
         match (name, self.operation, self.subject) {
             ("ResourceNotFoundException", _, about) => StoreError::NotFound {
@@ -83,13 +91,6 @@ impl ApiCall<'_> {
                 | "AccessDenied"
                 | "DecryptionFailure"
                 | "EncryptionFailure"
-                | "UnrecognizedClientException"
-                | "InvalidClientTokenId"
-                | "ExpiredTokenException"
-                | "ExpiredToken"
-                | "InvalidSignatureException"
-                | "SignatureDoesNotMatch"
-                | "MissingAuthenticationTokenException"
                 | "NotAuthorized"
                 | "OptInRequired",
                 ..,
@@ -116,6 +117,32 @@ impl ApiCall<'_> {
             },
         }
     }
+}
+
+/// The fault of the caller's credentials that an error stands for ("Common errors" in the API
+/// reference).
+fn credential_fault(name: &str, message: &str) -> Option<CredentialFault> {
+    Some(match name {
+        "ExpiredTokenException" | "ExpiredToken" => CredentialFault::Expired,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" => CredentialFault::UnknownKey,
+        "RequestTimeTooSkewed" | "RequestExpired" => CredentialFault::Clock,
+        "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException" => {
+            // "Signature expired: 20261129T… is now earlier than …"
+            let by_clock = ["Signature expired", "Signature not yet current"];
+            if by_clock.iter().any(|words| message.contains(words)) {
+                CredentialFault::Clock
+            } else {
+                CredentialFault::WrongSignature
+            }
+        }
+        _ => return None,
+    })
 }
 
 /// The error of reading a binary secret.
@@ -184,6 +211,15 @@ mod tests {
                 true,
             ),
             (put, "PriorRequestNotComplete", Code::StoreThrottled, true),
+            (put, "ExpiredTokenException", Code::AwsCredentials, true),
+            (
+                put,
+                "UnrecognizedClientException",
+                Code::AwsCredentials,
+                true,
+            ),
+            (put, "InvalidSignatureException", Code::AwsCredentials, true),
+            (put, "RequestTimeTooSkewed", Code::AwsCredentials, true),
             (put, "LimitExceededException", Code::StoreQuota, false),
             (moved, "LimitExceededException", Code::StoreQuota, false),
             (put, "InternalServiceError", Code::StoreUnavailable, true),
@@ -195,6 +231,32 @@ mod tests {
                 (code, retryable),
                 "{name}"
             );
+        }
+    }
+    #[test]
+    fn a_wrong_clock_is_no_wrong_key() {
+        let call = ApiCall {
+            operation: "GetSecretValue",
+            secret: "s",
+            subject: CallSubject::Secret,
+        };
+        for (message, word) in [
+            (
+                "Signature expired: 20261129T100000Z is now earlier than 20261129T103000Z",
+                "clock",
+            ),
+            (
+                "Signature not yet current: 20261129T110000Z is still later",
+                "clock",
+            ),
+            (
+                "The request signature we calculated does not match",
+                "signature",
+            ),
+        ] {
+            let error = call.error("InvalidSignatureException", message);
+            assert!(error.to_string().contains(word), "{error}");
+            assert!(error.to_string().len() < 120, "{error}");
         }
     }
 }

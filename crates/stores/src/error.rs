@@ -4,6 +4,53 @@ use twinkey_core::code::{Code, Diagnostic};
 
 use crate::VersionId;
 
+/// Why AWS does not accept the credentials of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialFault {
+    Missing,
+    Unreadable,
+    NoRegion,
+    Expired,
+    UnknownKey,
+    WrongSignature,
+    Clock,
+}
+
+impl CredentialFault {
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "no AWS credentials were found in the environment, a profile, a container or an instance"
+            }
+            Self::Unreadable => "the AWS credentials cannot be loaded",
+            Self::NoRegion => "no AWS region is set",
+            Self::Expired => "the session token has expired",
+            Self::UnknownKey => "the access key does not exist in this account and partition",
+            Self::WrongSignature => "the signature does not match the access key",
+            Self::Clock => "the clock of this machine differs from AWS's",
+        }
+    }
+
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Missing | Self::Unreadable => {
+                "give the task or the instance a role, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the environment of this process; `aws sts get-caller-identity` as the same user shows whether they work"
+            }
+            Self::NoRegion => "set secrets.region in the config, or AWS_REGION",
+            Self::Expired => {
+                "renew the session, and let the worker assume its role itself: a copied session token expires within hours"
+            }
+            Self::UnknownKey => {
+                "set an access key that is active; remove AWS_ACCESS_KEY_ID from the environment to use the role of the task or the instance"
+            }
+            Self::WrongSignature => {
+                "set the secret access key that belongs to the access key; look for a line break or a blank at its end"
+            }
+            Self::Clock => "synchronise the clock by NTP: AWS accepts a difference of five minutes",
+        }
+    }
+}
+
 /// Error of a call to a store. Never holds a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -29,6 +76,13 @@ pub enum StoreError {
         operation: &'static str,
         secret: String,
         reason: String,
+    },
+    /// AWS does not accept the credentials of this process, or there are none. `reason`: the error's
+    /// name, or the cause.
+    #[error("{}{}", .fault.message(), in_brackets(.reason))]
+    Credentials {
+        fault: CredentialFault,
+        reason: Option<String>,
     },
     /// The worker lacks a permission (AccessDeniedException, KMS).
     #[error("the store denied {operation} on {secret:?}: {reason}")]
@@ -65,12 +119,19 @@ pub enum StoreError {
     Unavailable { reason: String },
 }
 
+fn in_brackets(reason: &Option<String>) -> String {
+    let reason = reason.as_deref();
+    reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
 impl StoreError {
     /// A prefix that names the secret, for messages that do not name it.
     #[must_use]
     pub fn secret_prefix(&self, secret: &str) -> String {
         match self {
-            Self::Throttled { .. } | Self::Unavailable { .. } => format!("secret {secret:?}: "),
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Credentials { .. } => {
+                format!("secret {secret:?}: ")
+            }
             _ => String::new(),
         }
     }
@@ -82,6 +143,7 @@ impl Diagnostic for StoreError {
             Self::NotFound { .. } => Code::SecretNotFound,
             Self::VersionExists { .. } | Self::StageMoved { .. } => Code::LostRace,
             Self::Throttled { .. } => Code::StoreThrottled,
+            Self::Credentials { .. } => Code::AwsCredentials,
             Self::Denied { .. } => Code::StoreDenied,
             Self::Quota { .. } => Code::StoreQuota,
             Self::Binary { .. } => Code::SecretMalformed,
@@ -99,6 +161,7 @@ impl Diagnostic for StoreError {
             Self::VersionExists { .. } | Self::StageMoved { .. } => "run `twinkey status`: another process changed the secret, and the next run starts from its current state".into(),
             Self::Throttled { .. } => "lower limits.store_writes_per_second or spread the windows; the run is retried while the window is open".into(),
             Self::Quota { .. } => "rotate this secret less often: Secrets Manager keeps every version of the last 24 hours, at most 100 in all, and 20 labels; wait until the oldest are a day old, or remove labels that no program uses (update-secret-version-stage --remove-from-version-id)".into(),
+            Self::Credentials { fault, .. } => fault.hint().into(),
             Self::Denied { operation, .. } => format!("allow the worker's role secretsmanager:{operation} on this secret, and the use of its KMS key"),
             Self::Refused { .. } => "read the reason; restore a secret that is marked for deletion first".into(),
             Self::Binary { .. } => "store the document as text: `aws secretsmanager put-secret-value --secret-id NAME --secret-string file://secret.json`, or `twinkey secret put NAME --file secret.json`".into(),
@@ -110,6 +173,10 @@ impl Diagnostic for StoreError {
     }
 
     fn retryable(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            // Another program often renews credentials, and NTP the clock.
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Credentials { .. }
+        )
     }
 }

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use twinkey_core::secret::Sensitive;
 
-pub use error::StoreError;
+pub use error::{CredentialFault, StoreError};
 pub use wrapper::StoreWrapper;
 
 /// Names of the staging labels of AWS.

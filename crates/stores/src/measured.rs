@@ -33,7 +33,7 @@ impl Measured {
             Err(StoreError::VersionExists { .. } | StoreError::StageMoved { .. }) => "conflict",
             Err(StoreError::Throttled { .. }) => "throttled",
             Err(StoreError::Quota { .. }) => "quota",
-            Err(StoreError::Denied { .. }) => "denied",
+            Err(StoreError::Denied { .. } | StoreError::Credentials { .. }) => "denied",
             Err(
                 StoreError::Refused { .. }
                 | StoreError::Binary { .. }
