@@ -1,20 +1,26 @@
 //! `GET /metrics`: the process's counters and the current state of every rotation.
 
 use std::fmt;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric,
+};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
+use crate::admin::routes::health::ReadinessCache;
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use crate::worker::views::RotationState;
@@ -22,6 +28,13 @@ use crate::worker::views::RotationState;
 const GAUGE: MetricType = MetricType::Gauge;
 /// The media type of OpenMetrics 1.0.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `store`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    /// The section of the config.
+    store: &'static str,
+}
 
 /// The gauges of all rotations, encoded from samples: registered gauges could be a hundred thousand.
 #[derive(Debug)]
@@ -53,9 +66,13 @@ struct Sample {
 pub async fn metrics(
     State(state): State<WorkerState>,
     Authenticated(principal): Authenticated,
+    Extension(cache): Extension<Arc<ReadinessCache>>,
 ) -> Result<Response, ApiError> {
     principal.require_all_rotations()?;
-    let views = state.views().await?;
+    let (views, readiness) = tokio::join!(state.views(), cache.readiness(&state));
+    let is_journal_up = views.is_ok() && readiness.journal.is_none();
+    // Without the journal, the counters and the state of journal and store are served.
+    let views = views.unwrap_or_default();
     let samples = views.into_iter().map(|view| Sample {
         sessions: state.standby_session_count(&view.name),
         refused: state.heartbeats.refused(&view.name),
@@ -68,6 +85,18 @@ pub async fn metrics(
     registry.register_collector(Box::new(RotationGauges(samples.collect())));
     let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "Version of twinkey", build);
+    let up = |is_up: bool| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::from(is_up));
+        gauge
+    };
+    let help = "1 if the journal can be read and written";
+    registry.register("journal_up", help, up(is_journal_up));
+    let stores = Family::<StoreLabels, Gauge>::default();
+    let store = stores.get_or_create(&StoreLabels { store: "secrets" });
+    store.set(i64::from(readiness.store.is_none()));
+    drop(store);
+    registry.register("store_up", "1 if the store responds", stores);
     let text = state.metrics.text(&registry);
     let text = text.map_err(|error| RotationError::Internal(error.to_string()))?;
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())

@@ -119,8 +119,9 @@ pub fn router(state: WorkerState, auth: Arc<TokenAuth>) -> Router {
             Arc::clone(&auth),
             auth::require,
         ));
-    let public = build_router(public_routes()).layer(Extension(Arc::<ReadinessCache>::default()));
-    let router = public.merge(authenticated);
+    let router = build_router(public_routes())
+        .merge(authenticated)
+        .layer(Extension(Arc::<ReadinessCache>::default()));
     #[cfg(feature = "dashboard")]
     let router = router.merge(dashboard::router(&auth));
     router

@@ -10,11 +10,15 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::task::JoinError;
 use utoipa::ToSchema;
 
+use crate::rotation::error::RotationError;
+use crate::worker::readiness::Readiness;
 use crate::worker::state::WorkerState;
+use twinkey_core::code::Diagnostic;
 
-/// How long a check of journal and store is valid.
+/// How long a check is valid.
 const MAX_AGE: TimeDelta = TimeDelta::seconds(1);
 
 /// The state of the worker.
@@ -36,7 +40,7 @@ pub async fn healthz() -> Json<Health> {
     })
 }
 
-/// Whether journal and store respond and the schedules are armed.
+/// Whether journal and store respond, files of roots can be read, and the schedules are armed.
 #[utoipa::path(
     get, path = "/readyz", tag = "worker",
     responses(
@@ -48,7 +52,8 @@ pub async fn readyz(
     State(state): State<WorkerState>,
     Extension(cache): Extension<Arc<ReadinessCache>>,
 ) -> (StatusCode, Json<Health>) {
-    let mut problems = cache.problems(&state).await;
+    let readiness = cache.readiness(&state).await;
+    let mut problems: Vec<String> = readiness.problems().map(|p| p.message.clone()).collect();
     if !state.is_armed() {
         problems.push("schedules are not armed yet".into());
     }
@@ -60,41 +65,42 @@ pub async fn readyz(
     (code, Json(Health { status, problems }))
 }
 
-type Problems = Shared<BoxFuture<'static, Vec<String>>>;
+type Check = Shared<BoxFuture<'static, Arc<Readiness>>>;
 
-/// The last check of journal and store, which all requests of one second share.
+/// The last check, which all requests of one second share.
 #[derive(Default)]
-pub struct ReadinessCache(Mutex<Option<(DateTime<Utc>, Problems)>>);
+pub struct ReadinessCache(Mutex<Option<(DateTime<Utc>, Check)>>);
 
 impl ReadinessCache {
-    /// The problems of journal and store. A check that a request started is finished without it.
-    async fn problems(&self, state: &WorkerState) -> Vec<String> {
-        let problems = {
+    /// The readiness of the worker. A check that a request started is finished without it.
+    pub async fn readiness(&self, state: &WorkerState) -> Arc<Readiness> {
+        let readiness = {
             let mut last = self.0.lock();
             let now = state.now();
-            let is_valid = |(started, check): &(DateTime<Utc>, Problems)| {
+            let is_valid = |(started, check): &(DateTime<Utc>, Check)| {
                 check.peek().is_none() || (*started <= now && now - *started < MAX_AGE)
             };
             match last.as_ref().filter(|last| is_valid(last)) {
                 Some((_, check)) => check.clone(),
                 None => {
-                    let check = tokio::spawn(check(state.clone()));
-                    let failed = |_| vec!["the check of journal and store failed".to_owned()];
-                    let check = async move { check.await.unwrap_or_else(failed) };
+                    let state = state.clone();
+                    let check = tokio::spawn(async move { state.readiness().await });
+                    let check = async move { Arc::new(check.await.unwrap_or_else(failed)) };
                     let check = check.boxed().shared();
                     *last = Some((now, check.clone()));
                     check
                 }
             }
         };
-        problems.await
+        readiness.await
     }
 }
 
-async fn check(state: WorkerState) -> Vec<String> {
-    let rotator = &state.runner.rotator;
-    let (journal, store) = tokio::join!(rotator.journal.ping(), rotator.context.store.ping());
-    let journal = journal.err().map(|error| error.to_string());
-    let store = store.err().map(|error| error.to_string());
-    journal.into_iter().chain(store).collect()
+/// The readiness if the check itself failed.
+fn failed(error: JoinError) -> Readiness {
+    let error = RotationError::Internal(format!("the check of journal and store failed: {error}"));
+    Readiness {
+        journal: Some(error.problem()),
+        ..Readiness::default()
+    }
 }

@@ -99,6 +99,8 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let heartbeats = tokio::spawn(heartbeat::run(state.heartbeats()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
+    let at_start = state.clone();
+    let log_readiness = tokio::spawn(async move { at_start.log_readiness().await });
     let (commands, receiver) = mpsc::channel(4);
     tokio::spawn(signals(config.map(Path::to_owned), commands.clone()));
     let router = admin::router(state.clone(), Arc::clone(&auth));
@@ -127,6 +129,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     watchdog.abort();
     reload.abort();
     heartbeats.abort();
+    log_readiness.abort();
     metrics_task.abort();
     if let Some(served) = &served {
         served.close().await;

@@ -1,5 +1,6 @@
 //! `twinkey serve`: windows, signals, metrics, notifications and hooks.
 
+mod health;
 mod heartbeat;
 mod hooks;
 mod metrics;
