@@ -115,12 +115,15 @@ fn engine_errors() -> Vec<EngineError> {
 }
 
 fn journal_errors() -> Vec<JournalError> {
-    use JournalError::{Lost, Occupied, Unavailable};
+    use JournalError::{Lost, Occupied, Replaced, Unavailable};
     let (journal, reason, by) = (text(), text(), text());
     let all = vec![
         Unavailable {
             journal: journal.clone(),
             reason,
+        },
+        Replaced {
+            journal: journal.clone(),
         },
         Occupied { journal, by },
         Lost {
@@ -129,7 +132,7 @@ fn journal_errors() -> Vec<JournalError> {
     ];
     for error in &all {
         match error {
-            Unavailable { .. } | Occupied { .. } | Lost { .. } => {}
+            Unavailable { .. } | Replaced { .. } | Occupied { .. } | Lost { .. } => {}
         }
     }
     all

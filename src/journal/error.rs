@@ -12,6 +12,9 @@ pub enum JournalError {
     /// The journal cannot be read or written.
     #[error("the journal cannot be used: {journal}: {reason}")]
     Unavailable { journal: String, reason: String },
+    /// The file at the journal's path is not the one that this process opened.
+    #[error("the journal {journal} was deleted or replaced while this process uses it")]
+    Replaced { journal: String },
     /// Another worker uses a journal that supports only one.
     #[error("the journal {journal} supports one worker, and {by} uses it")]
     Occupied { journal: String, by: String },
@@ -23,7 +26,9 @@ pub enum JournalError {
 impl Diagnostic for JournalError {
     fn code(&self) -> Code {
         match self {
-            Self::Unavailable { .. } | Self::Occupied { .. } => Code::JournalUnavailable,
+            Self::Unavailable { .. } | Self::Replaced { .. } | Self::Occupied { .. } => {
+                Code::JournalUnavailable
+            }
             Self::Lost { .. } => Code::LostRace,
         }
     }
@@ -31,6 +36,7 @@ impl Diagnostic for JournalError {
     fn hint(&self) -> String {
         match self {
             Self::Unavailable { .. } => "check journal.url: a file must be writable by this user, on a disk with free space, and created by this version or an older one; a PostgreSQL must be reachable, and its user must own the database",
+            Self::Replaced { .. } => "restart the worker, which opens the file at this path or creates it; to keep pauses and history, stop the worker and restore the file first",
             Self::Occupied { .. } => "stop that worker, or let all workers use one PostgreSQL: journal.url = \"postgres://…\"",
             Self::Lost { .. } => "run `twinkey status`: it shows the worker that continues the run",
         }

@@ -9,6 +9,9 @@
 //!   snapshot.
 //! - A time differs after it was read back. Columns hold microseconds, and the clock reports no
 //!   smaller unit.
+//! - The file is deleted or replaced while a worker uses it. SQLite continues with the deleted file,
+//!   where no command writes. Each call compares the file at the path with the opened one.
+//! - The disk is full, and only the next run notices. [`Journal::ping`] writes a row.
 //! - Two workers share the file, and each applies its limits alone. A second worker is refused
 //!   ([`worker_lock`]); commands are not.
 
@@ -23,6 +26,7 @@ mod worker_lock;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,6 +52,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite")
 pub struct SqliteJournal {
     path: PathBuf,
     database: Database,
+    /// The file that was opened; `None`: in memory.
+    file: Option<FileId>,
     /// Set while this process is the worker.
     worker_lock: Arc<OnceLock<File>>,
 }
@@ -66,7 +72,10 @@ impl SqliteJournal {
             .map_err(|error| {
                 TransactionError::from(error).in_journal(path.display().to_string())
             })?;
-        Ok(Self::with(path, database))
+        let file = FileId::of(path).map_err(|error| {
+            TransactionError::from(error).in_journal(path.display().to_string())
+        })?;
+        Ok(Self::with(path, database, Some(file)))
     }
 
     /// An empty journal in memory, for commands that read and find no file at `path`.
@@ -78,18 +87,32 @@ impl SqliteJournal {
         let database = database.map_err(|error| {
             TransactionError::from(error).in_journal(path.display().to_string())
         })?;
-        Ok(Self::with(path, database))
+        Ok(Self::with(path, database, None))
     }
 
-    fn with(path: &Path, database: Database) -> Self {
+    fn with(path: &Path, database: Database, file: Option<FileId>) -> Self {
         Self {
             path: path.to_owned(),
             database,
+            file,
             worker_lock: Arc::default(),
         }
     }
 
+    /// Fails unless the path still leads to the opened file.
+    fn check_file(&self) -> Result<(), JournalError> {
+        match &self.file {
+            Some(opened) if !FileId::of(&self.path).is_ok_and(|now| now == *opened) => {
+                Err(JournalError::Replaced {
+                    journal: self.path.display().to_string(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) async fn writer(&self) -> Result<Writer, JournalError> {
+        self.check_file()?;
         let writer = self.database.writer().await;
         writer.map_err(|error| self.error(error))
     }
@@ -104,6 +127,7 @@ impl SqliteJournal {
     }
 
     async fn read(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
+        self.check_file()?;
         let snapshot = self.database.read().await;
         snapshot.map_err(|error| self.error(error))
     }
@@ -114,6 +138,23 @@ impl SqliteJournal {
 
     fn error(&self, error: impl Into<TransactionError>) -> JournalError {
         error.into().in_journal(self.path.display().to_string())
+    }
+}
+
+/// Identity of a file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
     }
 }
 
@@ -381,16 +422,17 @@ impl Journal for SqliteJournal {
     }
 
     async fn ping(&self) -> Result<(), JournalError> {
-        // SQLite continues to write to a deleted file, which no process could open again.
-        tokio::fs::metadata(&self.path)
-            .await
-            .map_err(|error| self.error(error))?;
         let mut tx = self.read().await?;
         rows::run(&mut tx, Uuid::nil())
             .await
             .map_err(|error| self.error(error))?;
         let mut writer = self.writer().await?;
-        self.write(&mut writer).await.map(drop)
+        let written = sqlx::query(
+            "INSERT INTO pings (one, at) VALUES (1, unixepoch())
+             ON CONFLICT (one) DO UPDATE SET at = excluded.at",
+        );
+        let written = written.execute(&mut *writer).await;
+        written.map(drop).map_err(|error| self.error(error))
     }
 
     async fn close(&self) {

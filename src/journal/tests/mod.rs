@@ -217,9 +217,41 @@ async fn refuses_a_second_worker_but_no_command() {
 }
 
 #[tokio::test]
-async fn ping_fails_after_the_file_was_deleted() {
+async fn no_call_succeeds_after_the_file_was_deleted_or_replaced() {
     let (folder, journal) = new_journal().await;
+    let path = folder.path().join("j.db");
+    // With the companions of SQLite.
+    let rename = |from: &str, to: &str| {
+        for end in ["", "-wal", "-shm"] {
+            let path = |name: &str| folder.path().join(format!("{name}{end}"));
+            std::fs::rename(path(from), path(to)).unwrap();
+        }
+    };
     journal.ping().await.unwrap();
-    std::fs::remove_file(folder.path().join("j.db")).unwrap();
-    journal.ping().await.unwrap_err();
+    rename("j.db", "kept.db");
+    for replaced in [false, true] {
+        if replaced {
+            let other = SqliteJournal::open(&path).await.unwrap();
+            other.set_paused("orders", true).await.unwrap();
+            other.close().await;
+        }
+        let results = [
+            journal.ping().await.map(drop),
+            journal.rotation_records().await.map(drop),
+            journal
+                .claim(&fixture::request("orders", 1))
+                .await
+                .map(drop),
+        ];
+        for result in results {
+            let error = result.unwrap_err();
+            assert_eq!(error.code(), Code::JournalUnavailable);
+            assert!(error.to_string().contains("deleted or replaced"), "{error}");
+            assert!(error.hint().contains("restart the worker"), "{error}");
+        }
+    }
+    // It is the opened file again.
+    rename("kept.db", "j.db");
+    journal.ping().await.unwrap();
+    assert_eq!(journal.rotation_records().await.unwrap().len(), 0);
 }

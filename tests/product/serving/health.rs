@@ -99,3 +99,79 @@ async fn metric(endpoint: &Endpoint, name: &str) -> Option<String> {
     lines.find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned))
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_journal_is_noticed_at_once() {
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let (env, address) = (&endpoint.env, endpoint.url.trim_start_matches("http://"));
+    assert_eq!(
+        metric(&endpoint, "twinkey_journal_up").await.as_deref(),
+        Some("1")
+    );
+    let store = "twinkey_store_up{store=\"secrets\"}";
+    assert_eq!(metric(&endpoint, store).await.as_deref(), Some("1"));
+    // With the companions of SQLite.
+    let rename = |from: &str, to: &str| {
+        for end in ["", "-wal", "-shm"] {
+            let path = |name: &str| env.folder.path().join(format!("{name}{end}"));
+            std::fs::rename(path(from), path(to)).unwrap();
+        }
+    };
+    rename("journal.db", "kept.db");
+    let refused = async || {
+        let (status, problem) = endpoint
+            .answer(endpoint.post("/v1/rotations/shop/rotate", ""))
+            .await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (503, &"journal_unavailable".into())
+        );
+    };
+    refused().await;
+    not_ready(address, "deleted or replaced").await;
+    assert_eq!(
+        metric(&endpoint, "twinkey_journal_up").await.as_deref(),
+        Some("0")
+    );
+    assert_eq!(metric(&endpoint, store).await.as_deref(), Some("1"));
+    // A command creates a new file, and the worker does not take it for its own.
+    env.run_ok(&["pause", "shop"]).await;
+    refused().await;
+    not_ready(address, "deleted or replaced").await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app");
+
+    rename("kept.db", "journal.db");
+    until("the worker is ready again", async || {
+        let answer = reqwest::get(format!("{}/readyz", endpoint.url)).await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    assert_eq!(
+        metric(&endpoint, "twinkey_journal_up").await.as_deref(),
+        Some("1")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_journal_is_noticed_without_a_run() {
+    let address = free_address();
+    let env = Environment::open(Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        ..Setup::default()
+    })
+    .await;
+    env.run_ok(&["pause", "shop"]).await;
+    env.run_ok(&["resume", "shop"]).await;
+    let mut command = env.command("sh");
+    // A file that reaches the limit is as a full disk. The log goes to a pipe of its own.
+    let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" serve";
+    command.args(["-c", script]).arg(twinkey_program());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _serve = command.spawn().unwrap();
+    until("it is ready at first", async || {
+        let answer = reqwest::get(format!("http://{address}/readyz")).await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    not_ready(&address, "journal").await;
+}
+
