@@ -100,6 +100,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         reason: None,
         window: Some(window),
         version_id: version_id::scheduled(name, window.opens),
+        provisional: None,
         worker: "bench-1".into(),
         now,
         lease: Duration::from_secs(15),

@@ -47,6 +47,8 @@ pub struct ClaimRequest {
     pub reason: Option<String>,
     pub window: Option<Window>,
     pub version_id: VersionId,
+    /// The id under which the run may wait, because its version id was not known at first.
+    pub provisional: Option<VersionId>,
     pub worker: String,
     pub now: DateTime<Utc>,
     /// Validity of the claim unless it is renewed.
@@ -269,8 +271,9 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError>;
 
-    /// Records once how a window without a run ended. Nothing is recorded if a run of the window,
-    /// with any version id, has ended or is claimed. Returns the run if this call recorded it.
+    /// Records once how a window without a run ended, or (`Deferred`) that its run waits. Nothing is
+    /// recorded if a run of the window, with any version id, has ended or is claimed. Returns the run
+    /// if this call recorded it. A claim continues a waiting run by its `provisional` id.
     ///
     /// # Errors
     /// [`JournalError`]

@@ -73,6 +73,7 @@ impl Run {
         Self {
             state: RunState::Running,
             attempt: self.attempt + 1,
+            version_id: request.version_id.clone(),
             worker: request.worker.clone(),
             trigger,
             finished: None,

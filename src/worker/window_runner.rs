@@ -1,8 +1,10 @@
 //! Runner of one window: attempts with back-off until the rotation succeeds or the window closes.
 //!
 //! # Failure modes
-//! - The store is down, so the secret's ARN and the version id are unknown. The runner retries
-//!   until the window closes, and records the window as missed with that reason.
+//! - The secret cannot be described, so its ARN and the version id are unknown. The run waits under a
+//!   provisional id, with the reason. The runner retries until the window closes, and records the
+//!   window as missed with that reason; another worker continues the run after a restart.
+//! - A run waits for hours, and the log has warnings only. After [`REPORTED_AFTER`] it has an error.
 //! - Attempts follow each other too fast. A back-off with jitter separates them, and a permit of
 //!   `limits.concurrency` is held only during an attempt.
 //! - Attempts continue without end. After [`MAX_FAILURES`] the run fails until the next window.
@@ -15,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +40,9 @@ use twinkey_stores::VersionId;
 /// (`max_connect_errors`). Waiting for a temporary guard (`min_interval`, a standby in use, another
 /// run, a reader) is no failure.
 pub const MAX_FAILURES: u32 = 90;
+
+/// Time of failed attempts after which the log has an error.
+const REPORTED_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// Signals of a worker's shutdown.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +79,7 @@ impl WindowRunner {
         let clock = &self.rotator.context.clock;
         let (mut attempt, mut failures) = (0, 0);
         let mut version_id = None;
+        let mut failing = FailingSince::default();
         loop {
             if clock.now() < window.opens {
                 permit = None;
@@ -95,7 +102,9 @@ impl WindowRunner {
                     Some(error.problem())
                 }
             };
-            failures += u32::from(problem.as_ref().is_some_and(is_failure));
+            let failure = problem.as_ref().filter(|problem| is_failure(problem));
+            failures += u32::from(failure.is_some());
+            failing.report(rotation, window, failure, clock.now());
             if failures >= MAX_FAILURES {
                 self.give_up(rotation, window, problem).await;
                 return;
@@ -147,7 +156,10 @@ impl WindowRunner {
             Some(id) => id.clone(),
             None => match self.version_id(rotation, window).await {
                 Ok(id) => version_id.insert(id).clone(),
-                Err(error) => return Attempt::NotStarted(error),
+                Err(error) => {
+                    self.record_waiting(rotation, window, &error).await;
+                    return Attempt::NotStarted(error);
+                }
             },
         };
         let order = Order {
@@ -194,6 +206,26 @@ impl WindowRunner {
         Ok(version_id::scheduled(&description.arn, window.opens))
     }
 
+    /// Records that the run of a window waits, before its version id is known.
+    async fn record_waiting(&self, rotation: &Rotation, window: Window, error: &RotationError) {
+        let outcome = Outcome {
+            state: RunState::Deferred,
+            error: Some(error.problem()),
+            now: self.rotator.context.clock.now(),
+        };
+        match self.record_end(rotation, window, &outcome).await {
+            Ok(Some(run)) => {
+                let run = Box::new(run);
+                let finished = Event::RunFinished { run };
+                self.rotator.events.send(outcome.now, finished);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(rotation = %rotation.name, %error, "waiting run not recorded");
+            }
+        }
+    }
+
     /// Fails a run until the next window, after too many failed attempts.
     async fn give_up(&self, rotation: &Rotation, window: Window, problem: Option<Problem>) {
         let outcome = Outcome {
@@ -217,7 +249,7 @@ impl WindowRunner {
         }
     }
 
-    /// Records the end of a window. `None` if a run of it ended before or runs in another worker.
+    /// Records the end of a window, or that its run waits. `None` if a run of it ended before or runs in another worker.
     async fn record_end(
         &self,
         rotation: &Rotation,
@@ -235,7 +267,7 @@ impl WindowRunner {
             trigger: Trigger::Schedule,
             reason: None,
             window: Some(window),
-            version_id: version_id::scheduled(&rotation.secret, window.opens),
+            version_id: version_id::provisional(&rotation.secret, window.opens),
             force: false,
             end_sessions: false,
         }
@@ -279,6 +311,34 @@ impl WindowRunner {
                 problem,
             },
         );
+    }
+}
+
+/// When the attempts of a window began to fail without a success between them.
+#[derive(Default)]
+struct FailingSince {
+    first: Option<DateTime<Utc>>,
+    is_reported: bool,
+}
+
+impl FailingSince {
+    /// Logs an error once, if the attempts have failed for [`REPORTED_AFTER`].
+    fn report(
+        &mut self,
+        rotation: &Rotation,
+        window: Window,
+        failure: Option<&Problem>,
+        now: DateTime<Utc>,
+    ) {
+        let Some(failure) = failure else {
+            self.first = None;
+            return;
+        };
+        let first = *self.first.get_or_insert(now);
+        if !self.is_reported && now - first >= REPORTED_AFTER {
+            self.is_reported = true;
+            tracing::error!(rotation = %rotation.name, opens = %window.opens, since = %first, code = %failure.code, error = %failure.message, hint = %failure.hint, "run still waiting");
+        }
     }
 }
 

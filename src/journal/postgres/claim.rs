@@ -48,7 +48,7 @@ pub(super) async fn claim(
 }
 
 /// The running run of this rotation with the seconds left of its lease, and the run of the
-/// requested version if that is another.
+/// requested version if that is another; without one, the run that waits under the provisional id.
 async fn running_or_known(
     db: &mut PgConnection,
     request: &ClaimRequest,
@@ -58,11 +58,14 @@ async fn running_or_known(
         "SELECT document,
                 extract(epoch FROM lease_until - COALESCE($3, clock_timestamp()))::float8 AS lease
            FROM run_documents
-          WHERE rotation = $1 AND (state = 'running' OR version_id = $2)",
+          WHERE rotation = $1 AND (state = 'running' OR version_id = $2
+                                   OR (version_id = $4 AND state = 'deferred'))
+          ORDER BY version_id = $2",
     )
     .bind(&request.rotation)
     .bind(&request.version_id.0)
     .bind(now)
+    .bind(request.provisional.as_ref().map(|id| &id.0))
     .fetch_all(db)
     .await?;
     let (mut running, mut known) = (None, None);
@@ -87,7 +90,7 @@ async fn retry(
 ) -> Result<Claim, TransactionError> {
     let row = sqlx::query(AssertSqlSafe(format!(
         r#"UPDATE runs SET state = 'running', attempt = attempt + 1, worker = $3, lease_until = {},
-                  "trigger" = $6, finished = NULL,
+                  "trigger" = $6, version_id = $7, finished = NULL,
                   error_code = NULL, error_message = NULL, error_hint = NULL
             WHERE id = $1 AND attempt = $2
            RETURNING {LAST_FLIP}"#,
@@ -99,6 +102,7 @@ async fn retry(
     .bind(now)
     .bind(request.lease.as_secs_f64())
     .bind(trigger.as_str())
+    .bind(&request.version_id.0)
     .fetch_optional(db)
     .await?
     .ok_or(TransactionError::Lost(run.id))?;

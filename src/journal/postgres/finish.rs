@@ -132,7 +132,8 @@ fn as_ended(mut run: Run, outcome: Outcome) -> Run {
     }
     run.state = outcome.state;
     run.error = outcome.error;
-    run.finished = Some(outcome.now);
+    // A deferred run is not over.
+    run.finished = (outcome.state != RunState::Deferred).then_some(outcome.now);
     run
 }
 
@@ -165,7 +166,7 @@ async fn insert_ended(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, finished, attempt,
                              error_code, error_message, error_hint)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1, $11, $12, $13)"#,
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $14, 1, $11, $12, $13)"#,
     )
     .bind(id)
     .bind(&request.rotation)
@@ -180,6 +181,7 @@ async fn insert_ended(
     .bind(code)
     .bind(message)
     .bind(hint)
+    .bind((outcome.state != RunState::Deferred).then_some(outcome.now))
     .execute(&mut *db)
     .await?;
     let row = sqlx::query("SELECT document FROM run_documents WHERE id = $1")

@@ -13,8 +13,7 @@ pub(super) async fn claim(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
 ) -> Result<Claim, TransactionError> {
-    let found = rows::running_or_known(db, &request.rotation, &request.version_id);
-    let (running, known) = found.await?;
+    let (running, known) = rows::running_or_known(db, request).await?;
     if let Some(running) = running
         && let Some(claim) = claim_running(db, request, running).await?
     {
@@ -65,7 +64,7 @@ async fn retry(
 ) -> Result<Claim, TransactionError> {
     sqlx::query(
         r#"UPDATE runs SET state = 'running', attempt = attempt + 1, worker = ?2, lease_until = ?3,
-                  "trigger" = ?4, finished = NULL,
+                  "trigger" = ?4, version_id = ?5, finished = NULL,
                   error_code = NULL, error_message = NULL, error_hint = NULL
             WHERE id = ?1"#,
     )
@@ -73,6 +72,7 @@ async fn retry(
     .bind(&request.worker)
     .bind(lease_end(request.now, request.lease)?)
     .bind(trigger)
+    .bind(&request.version_id.0)
     .execute(&mut *db)
     .await?;
     let last_flip = record::upsert_rotation(db, &request.rotation).await?;

@@ -136,7 +136,7 @@ async fn insert_ended(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, finished, attempt,
                              error_code, error_message, error_hint)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, 1, ?11, ?12, ?13)"#,
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?14, 1, ?11, ?12, ?13)"#,
     )
     .bind(id.to_string())
     .bind(&request.rotation)
@@ -151,6 +151,8 @@ async fn insert_ended(
     .bind(code)
     .bind(message)
     .bind(hint)
+    // A deferred run is not over.
+    .bind((outcome.state != RunState::Deferred).then_some(outcome.now.timestamp_micros()))
     .execute(db)
     .await?;
     Ok(id)

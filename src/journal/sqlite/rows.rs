@@ -39,19 +39,23 @@ pub(super) async fn by_version(
     one(db, row).await
 }
 
-/// The running run of a rotation with the end of its lease, and the run of this version id if that
-/// is another.
+/// The running run of a rotation with the end of its lease, and the run of the requested version if
+/// that is another; without one, the run that waits under the provisional id.
 pub(super) async fn running_or_known(
     db: &mut SqliteConnection,
-    rotation: &str,
-    version: &VersionId,
+    request: &ClaimRequest,
 ) -> sqlx::Result<(Option<(Run, DateTime<Utc>)>, Option<Run>)> {
-    let sql = "SELECT * FROM runs WHERE rotation = ?1 AND (state = 'running' OR version_id = ?2)";
-    let rows = sqlx::query(sql)
-        .bind(rotation)
-        .bind(&version.0)
-        .fetch_all(&mut *db)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT * FROM runs
+          WHERE rotation = ?1 AND (state = 'running' OR version_id = ?2
+                                   OR (version_id = ?3 AND state = 'deferred'))
+          ORDER BY version_id = ?2",
+    )
+    .bind(&request.rotation)
+    .bind(&request.version_id.0)
+    .bind(request.provisional.as_ref().map(|id| &id.0))
+    .fetch_all(&mut *db)
+    .await?;
     let (mut running, mut known) = (None, None);
     for row in rows {
         let until = decode::time_or_none(&row, "lease_until")?;

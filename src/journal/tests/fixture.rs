@@ -23,6 +23,7 @@ pub fn request(rotation: &str, n: u32) -> ClaimRequest {
             closes: at(3600),
         }),
         version_id: VersionId(format!("{n:0>36}")),
+        provisional: None,
         worker: "a".into(),
         now: at(0),
         lease: LEASE,

@@ -65,6 +65,7 @@ on_every_journal! {
     flips::a_claim_returns_the_last_flip,
     flips::a_success_and_a_rollback_move_the_last_flip,
     flips::a_run_interrupted_in_its_last_step_moves_the_last_flip,
+    windows::a_waiting_run_is_continued_under_its_own_version,
     windows::a_missed_window_is_recorded_once_and_over_no_run,
     windows::a_missed_window_ends_an_abandoned_run,
     fencing::a_worker_that_lost_its_run_writes_nothing,

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use super::*;
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Problem};
 
 fn missed(now: DateTime<Utc>) -> Outcome {
     Outcome {
@@ -78,4 +78,38 @@ pub async fn a_window_with_a_run_is_not_missed_by_another_version(journal: &dyn 
         assert_eq!(journal.end_window(&late, &ending).await.unwrap(), None);
     }
     assert_eq!(read(journal, &run).await.state, RunState::Succeeded);
+}
+
+pub async fn a_waiting_run_is_continued_under_its_own_version(journal: &dyn Journal) {
+    let unknown = request("orders", 1);
+    let waits = |message: &str| Outcome {
+        state: RunState::Deferred,
+        error: Some(Problem {
+            code: Code::SecretNotFound,
+            message: message.into(),
+            hint: "create it".into(),
+        }),
+        now: at(1),
+    };
+    let first = journal.end_window(&unknown, &waits("first")).await.unwrap();
+    let first = first.unwrap();
+    assert_eq!((first.state, first.finished), (RunState::Deferred, None));
+    let second = journal.end_window(&unknown, &waits("second")).await;
+    let second = second.unwrap().unwrap();
+    assert_eq!(second.id, first.id);
+    assert_eq!(read(journal, &first).await.error.unwrap().message, "second");
+
+    let known = ClaimRequest {
+        provisional: Some(unknown.version_id.clone()),
+        ..request("orders", 2)
+    };
+    let run = claimed(journal, &known).await;
+    assert_eq!((run.id, &run.version_id), (first.id, &known.version_id));
+    assert_eq!(read(journal, &run).await.version_id, known.version_id);
+    // A claimed run does not wait.
+    let third = journal.end_window(&unknown, &waits("third")).await.unwrap();
+    assert_eq!(third, None);
+    end(journal, &run, RunState::Succeeded, at(2)).await;
+    let over = journal.claim(&known).await.unwrap();
+    assert!(matches!(over, Claim::Over(r) if r.id == run.id));
 }

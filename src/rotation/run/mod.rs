@@ -69,6 +69,8 @@ impl Rotator {
             reason: order.reason.clone(),
             window: order.window,
             version_id: order.version_id.clone(),
+            provisional: (order.window)
+                .map(|window| version_id::provisional(&rotation.secret, window.opens)),
             worker: self.worker.clone(),
             now: self.context.clock.now(),
             lease: LEASE,

@@ -19,6 +19,13 @@ pub fn scheduled(arn: &str, opens: DateTime<Utc>) -> VersionId {
     VersionId(Uuid::new_v5(&namespace, opening.as_bytes()).to_string())
 }
 
+/// The id of a run whose secret could not be described yet, so that its ARN is unknown. The run gets
+/// its own id when the secret is described. `secret`: as the config has it.
+#[must_use]
+pub fn provisional(secret: &str, opens: DateTime<Utc>) -> VersionId {
+    scheduled(secret, opens)
+}
+
 /// The id of a run with an idempotency key. Equal keys of a rotation give equal ids.
 #[must_use]
 pub fn keyed(rotation: &str, key: &str) -> VersionId {

@@ -4,6 +4,7 @@ mod clock;
 mod commands;
 mod retries;
 mod shared;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +38,8 @@ enum StoreAnswer {
     Unavailable,
     /// An error that fails the run.
     NotFound,
+    /// The secret is missing, and its ARN unknown.
+    NoSecret,
 }
 
 struct FailingStore {
@@ -47,6 +50,11 @@ struct FailingStore {
 #[async_trait]
 impl SecretStore for FailingStore {
     async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
+        if *self.answer.lock() == StoreAnswer::NoSecret {
+            return Err(StoreError::NotFound {
+                what: format!("secret {secret:?}"),
+            });
+        }
         Ok(Description {
             arn: format!("arn:{secret}"),
             name: secret.into(),
@@ -64,7 +72,7 @@ impl SecretStore for FailingStore {
             StoreAnswer::Unavailable => Err(StoreError::Unavailable {
                 reason: "store down".into(),
             }),
-            StoreAnswer::NotFound => Err(StoreError::NotFound {
+            StoreAnswer::NotFound | StoreAnswer::NoSecret => Err(StoreError::NotFound {
                 what: secret.into(),
             }),
         }

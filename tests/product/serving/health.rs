@@ -175,3 +175,47 @@ async fn a_full_disk_of_the_journal_is_noticed_without_a_run() {
     not_ready(&address, "journal").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_without_access_to_its_secret_has_a_waiting_run() {
+    let address = free_address();
+    let (schedule, opens) = open_now();
+    let setup = |missed: &str| Setup {
+        config: format!("[server]\nlisten = \"{address}\""),
+        rotation: format!("{schedule}\nmissed = \"{missed}\""),
+        ..Setup::default()
+    };
+    let env = Environment::open(setup("run")).await;
+    env.run_ok(&["pause", "shop"]).await;
+    env.run_ok(&["resume", "shop"]).await;
+    known_before(&env.folder.path().join("journal.db"), opens).await;
+    let faults = env.stand_in().faults();
+    faults.deny("DescribeSecret");
+    let mut serve = env.serve(&address).await;
+    let waits = async || {
+        let status = env.run_ok(&["status", "--json"]).await;
+        let status: Json = serde_json::from_str(&status).unwrap();
+        status[0]["state"] == "waiting" && status[0]["problem"]["code"] == "store_denied"
+    };
+    until("the run waits", waits).await;
+    let first = runs(&env).await;
+    assert_eq!(first.as_array().unwrap().len(), 1, "{first}");
+    assert_eq!(first[0]["state"], "deferred", "{first}");
+    assert_eq!(first[0]["error"]["code"], "store_denied", "{first}");
+
+    // A worker that may not begin an open window continues this run.
+    serve.kill().await.unwrap();
+    env.configure(&setup("skip"));
+    let mut serve = env.serve(&address).await;
+    until("it still waits", waits).await;
+    faults.forget_answers();
+    until("the run has succeeded", async || {
+        runs(&env).await[0]["state"] == "succeeded"
+    })
+    .await;
+    let last = runs(&env).await;
+    assert_eq!(last.as_array().unwrap().len(), 1, "{last}");
+    assert_eq!(last[0]["id"], first[0]["id"]);
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
+    serve.kill().await.unwrap();
+}
+

@@ -1,0 +1,81 @@
+//! Windows that open while the secret cannot be described.
+
+use super::*;
+use crate::rotation::run::version_id;
+use chrono::TimeDelta;
+
+const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
+const OPENS: &str = "2026-11-20T07:00";
+const MISSING: Option<Code> = Some(Code::SecretNotFound);
+
+/// A worker in whose window the secret is missing, with its waiting run.
+async fn waiting() -> (tempfile::TempDir, Arc<dyn Journal>, TestWorker, Run) {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
+    let journal: Arc<dyn Journal> = Arc::new(journal.unwrap());
+    let (shared, before) = (Arc::clone(&journal), "2026-11-20T06:00:00");
+    let worker = TestWorker::begin_on(shared, DAILY, before, StoreAnswer::NoSecret).await;
+    worker.control.set(at("2026-11-20T07:00:00"));
+    worker
+        .until_windows(&[(OPENS, RunState::Deferred, MISSING)])
+        .await;
+    let run = worker.runs().await.remove(0);
+    assert_eq!(run.finished, None, "it is not over");
+    (folder, journal, worker, run)
+}
+
+/// Advances the clock until the run has been tried with its own version id.
+async fn continued(worker: &TestWorker, waiting: &Run) {
+    let opens = waiting.window.unwrap().opens;
+    worker
+        .until("the run is continued", async || {
+            worker.control.advance(TimeDelta::seconds(10));
+            let runs = worker.runs().await;
+            assert_eq!((runs.len(), runs[0].id), (1, waiting.id));
+            runs[0].version_id == version_id::scheduled("arn:orders", opens)
+                && runs[0].state == RunState::Deferred
+                && runs[0].error.as_ref().map(|e| e.code) == Some(Code::StoreUnavailable)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_waiting_run_continues_when_its_secret_is_described() {
+    let (_folder, _journal, worker, run) = waiting().await;
+    *worker.store.answer.lock() = StoreAnswer::Unavailable;
+    continued(&worker, &run).await;
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn a_waiting_run_is_taken_up_after_a_restart() {
+    let (_folder, journal, worker, run) = waiting().await;
+    worker.end().await;
+    // `missed = "skip"`: a window without a run would be over.
+    let now = "2026-11-20T07:10:00";
+    let worker = TestWorker::begin_on(journal, DAILY, now, StoreAnswer::Unavailable).await;
+    continued(&worker, &run).await;
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn a_window_that_closes_is_missed_with_the_reason() {
+    let (_folder, _journal, worker, _) = waiting().await;
+    worker.control.set(at("2026-11-20T08:00:00"));
+    worker
+        .until_windows(&[(OPENS, RunState::Missed, MISSING)])
+        .await;
+    assert_eq!(worker.end().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_later_records_the_reason() {
+    let (_folder, journal, worker, _) = waiting().await;
+    worker.end().await;
+    let now = "2026-11-20T09:00:00";
+    let worker = TestWorker::begin_on(journal, DAILY, now, StoreAnswer::Unavailable).await;
+    worker
+        .until_windows(&[(OPENS, RunState::Missed, MISSING)])
+        .await;
+    worker.end().await;
+}
