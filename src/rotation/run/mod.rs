@@ -3,6 +3,8 @@
 //! # Failure modes
 //! - The journal becomes unavailable during a run. It is history, so the run continues until its
 //!   lease expires, and the outcome is written when the journal is available again.
+//! - An attempt is interrupted after it moved AWSCURRENT, because the journal does not answer. It has
+//!   succeeded: what remains is the next run's to clean up.
 //! - This process loses its lease, because it was suspended or the journal was unreachable. The
 //!   attempt is dropped at once, which is as safe as a crash ([`lease`]).
 //! - The window closes or the worker stops during a run. The attempt is dropped in the same way.
@@ -144,7 +146,13 @@ impl Rotator {
         };
         let lease = Lease::new(run.claim_token(), &*self.journal, &self.context.clock);
         let recorder = Recorder::new(&*self.journal, &self.events, &self.context.clock, run);
-        let result = self.guarded(&request, &lease, &recorder, stop).await;
+        let mut result = self.guarded(&request, &lease, &recorder, stop).await;
+        if recorder.is_promoted() {
+            if let Err(error) = &result {
+                tracing::warn!(%error, "run interrupted after AWSCURRENT moved");
+            }
+            result = Ok(());
+        }
         let (run, unwritten) = recorder.into_run();
         self.conclude(run, &unwritten, order, result).await
     }

@@ -42,6 +42,8 @@ pub trait Progress: Send + Sync {
     async fn step_waits(&self, step: StepName, detail: &str) -> Result<(), RotationError>;
     /// Reports the end of a step: what it did, or why it failed.
     fn step_ended(&self, step: StepName, result: Result<&str, &str>);
+    /// Reports that AWSCURRENT is on the version of this run.
+    fn current_moved(&self) {}
 }
 
 impl Action {
@@ -166,7 +168,12 @@ async fn perform(
         return Ok(ALREADY_PROMOTED.into());
     }
     match act(store, request, observation, action).await? {
-        Effect::Done(detail) => Ok(detail),
+        Effect::Done(detail) => {
+            if action == Action::Promote {
+                progress.current_moved();
+            }
+            Ok(detail)
+        }
         Effect::Conflict(detail) => {
             refresh_labels(store, request, observation).await?;
             Ok(detail)

@@ -29,6 +29,8 @@ pub(super) struct Recorder<'a> {
     state: Mutex<State>,
     /// The last write to the journal failed.
     journal_down: AtomicBool,
+    /// The run has moved AWSCURRENT.
+    is_promoted: AtomicBool,
 }
 
 struct State {
@@ -53,11 +55,17 @@ impl<'a> Recorder<'a> {
             clock,
             state: Mutex::new(State { run, unwritten }),
             journal_down: AtomicBool::new(false),
+            is_promoted: AtomicBool::new(false),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Whether the run has moved AWSCURRENT, which no later error undoes.
+    pub(super) fn is_promoted(&self) -> bool {
+        self.is_promoted.load(Ordering::Relaxed)
     }
 
     /// The run, and the part of it that is not in the journal.
@@ -174,5 +182,9 @@ impl Progress for Recorder<'_> {
         };
         let ended = self.set_step(step, state, Some(detail.to_owned()));
         self.publish(ended);
+    }
+
+    fn current_moved(&self) {
+        self.is_promoted.store(true, Ordering::Relaxed);
     }
 }

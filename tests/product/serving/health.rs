@@ -219,3 +219,50 @@ async fn a_window_without_access_to_its_secret_has_a_waiting_run() {
     serve.kill().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flip_is_no_failure_although_the_journal_does_not_answer() {
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let env = &endpoint.env;
+    let (status, run) = {
+        // The run waits in `set` for this lock.
+        env.run_ok(&["rotate", "shop"]).await;
+        env.run_ok(&["rotate", "shop"]).await;
+        let mut root = env.root("postgres").await;
+        let lock = "BEGIN; ALTER ROLE app_clone CONNECTION LIMIT 50";
+        sqlx::raw_sql(lock).execute(&mut root).await.unwrap();
+        let rotate = endpoint.post("/v1/rotations/shop/rotate", "");
+        let (status, run) = endpoint.answer(rotate).await;
+        let mut look = env.root("postgres").await;
+        until("the run waits in `set`", async || {
+            value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
+        })
+        .await;
+        let journal = format!(
+            "sqlite://{}",
+            env.folder.path().join("journal.db").display()
+        );
+        let mut other = SqliteConnection::connect(&journal).await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut root).await.unwrap();
+        until("AWSCURRENT has moved", async || {
+            env.read(stage::CURRENT).await.0["username"] == "app_clone"
+        })
+        .await;
+        // Longer than the lease.
+        tokio::time::sleep(Duration::from_secs(17)).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        (status, run)
+    };
+    assert_eq!(status, 202, "{run}");
+    let path = format!("/v1/runs/{}", run["id"].as_str().unwrap());
+    until("the run is over", async || {
+        endpoint.json(&path).await["state"] != "running"
+    })
+    .await;
+    let run = endpoint.json(&path).await;
+    assert_eq!(run["state"], "succeeded", "{run}");
+    assert_eq!(endpoint.json("/v1/rotations/shop").await["state"], "idle");
+}
