@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::config::settings::Rotation;
@@ -189,7 +189,8 @@ impl WorkerState {
         Ok(done.await.map_err(|_| worker_exited())??.users)
     }
 
-    /// Starts a manual run in the background. Equal idempotency keys give the same run.
+    /// Starts a manual run in the background. Equal idempotency keys give the same run. From the
+    /// request for its claim on, the run continues even if the caller stops waiting.
     ///
     /// # Errors
     /// `already_running`, `too_soon`, `journal_unavailable`; no run started.
@@ -222,29 +223,36 @@ impl WorkerState {
         let Ok(permit) = Arc::clone(&self.runner.permits).acquire_owned().await else {
             return Err(worker_exited());
         };
-        match rotator.claim(&rotation, &order).await? {
-            Claim::Claimed(claimed) => {
-                let runner = self.runner.clone();
-                let started = claimed.run.clone();
-                self.tasks.spawn(async move {
-                    let run = runner
-                        .rotator
-                        .carry_out(&rotation, &order, *claimed, &runner.shutdown.abort)
-                        .await;
+        let runner = self.runner.clone();
+        let (reply, claimed) = oneshot::channel();
+        // A task of the worker: if the client disconnects, the run continues.
+        self.tasks.spawn(async move {
+            let rotator = &runner.rotator;
+            let answer = match rotator.claim(&rotation, &order).await {
+                Ok(Claim::Claimed(claimed)) => {
+                    let _ = reply.send(Ok(claimed.run.clone()));
+                    let abort = &runner.shutdown.abort;
+                    rotator.carry_out(&rotation, &order, *claimed, abort).await;
                     drop(permit);
-                    run
-                });
-                Ok(started)
-            }
-            Claim::Over(run) => Ok(*run),
-            Claim::Running { run, .. } if run.version_id == order.version_id => Ok(*run),
-            Claim::Running { run, .. } => Err(RotationError::Refused {
-                code: Code::AlreadyRunning,
-                message: format!("run {} of rotation {:?} is running", run.id, run.rotation),
-                hint: format!("wait for its end: GET /v1/runs/{}", run.id),
-                passes: true,
-            }),
-        }
+                    return;
+                }
+                Ok(Claim::Over(run)) => Ok(*run),
+                Ok(Claim::Running { run, .. }) if run.version_id == order.version_id => Ok(*run),
+                Ok(Claim::Running { run, .. }) => Err(already_running(&run)),
+                Err(error) => Err(error),
+            };
+            let _ = reply.send(answer);
+        });
+        claimed.await.map_err(|_| worker_exited())?
+    }
+}
+
+fn already_running(run: &Run) -> RotationError {
+    RotationError::Refused {
+        code: Code::AlreadyRunning,
+        message: format!("run {} of rotation {:?} is running", run.id, run.rotation),
+        hint: format!("wait for its end: GET /v1/runs/{}", run.id),
+        passes: true,
     }
 }
 

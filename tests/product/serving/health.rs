@@ -176,6 +176,49 @@ async fn a_full_disk_of_the_journal_is_noticed_without_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_continues_without_the_client_that_asked_for_it() {
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let env = &endpoint.env;
+    // The claim waits for this lock, longer than the client waits for its answer.
+    let journal = format!(
+        "sqlite://{}",
+        env.folder.path().join("journal.db").display()
+    );
+    let mut other = SqliteConnection::connect(&journal).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let client = Client::builder()
+        .timeout(Duration::from_millis(700))
+        .build()
+        .unwrap();
+    let ask = |client: &Client| {
+        client
+            .post(format!("{}/v1/rotations/shop/rotate", endpoint.url))
+            .bearer_auth(crate::admin::TOKEN)
+            .header("Idempotency-Key", "deploy-1")
+            .send()
+    };
+    let error = ask(&client).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    until("the run has succeeded", async || {
+        endpoint.json("/v1/rotations/shop").await["state"] == "idle"
+    })
+    .await;
+    let runs = endpoint.json("/v1/runs").await;
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    assert_eq!(runs[0]["state"], "succeeded", "{runs}");
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
+    // The key is that of the run.
+    let answer = ask(&Client::new()).await.unwrap();
+    assert_eq!(answer.status(), 202);
+    let same: Json = answer.json().await.unwrap();
+    assert_eq!(same["id"], runs[0]["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_window_without_access_to_its_secret_has_a_waiting_run() {
     let address = free_address();
     let (schedule, opens) = open_now();
