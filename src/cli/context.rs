@@ -157,7 +157,7 @@ pub(super) fn run_context(
 }
 
 /// The AWS client config, for the store or for other AWS services.
-fn aws(backend: &SecretsBackend) -> Aws {
+pub(super) fn aws(backend: &SecretsBackend) -> Aws {
     match backend {
         SecretsBackend::Aws {
             region,

@@ -5,7 +5,7 @@
 //!   served store only if the config serves it *and* the environment has a key of a served store, which
 //!   its id shows.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::settings::SecretsBackend;
 use twinkey_core::secret::Sensitive;
@@ -13,7 +13,6 @@ use twinkey_stores::local::{LocalStore, VersionEntry};
 use twinkey_stores::served::keys;
 use twinkey_stores::{SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
-use super::super::context::settings;
 use super::super::failure::Failure;
 #[cfg(feature = "aws")]
 use super::served::Served;
@@ -21,14 +20,14 @@ use super::served::Served;
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 
 pub(super) enum Access {
-    File(Box<LocalStore>),
+    File(Arc<LocalStore>),
     #[cfg(feature = "aws")]
     Served(Box<Served>),
 }
 
 /// Opens the store, and with `create` creates its file where it is missing.
-pub(super) async fn open(config: Option<&Path>, create: bool) -> Result<Access, Failure> {
-    match settings(config)?.secrets {
+pub(super) async fn open(backend: &SecretsBackend, create: bool) -> Result<Access, Failure> {
+    match backend {
         #[cfg(not(feature = "aws"))]
         SecretsBackend::Local { serve: Some(_), .. } if has_key() => Err(Failure::usage(
             "this build of twinkey cannot call the served store",
@@ -37,14 +36,14 @@ pub(super) async fn open(config: Option<&Path>, create: bool) -> Result<Access, 
         #[cfg(feature = "aws")]
         SecretsBackend::Local {
             serve: Some(serve), ..
-        } if has_key() => Ok(Access::Served(Box::new(Served::reach(&serve).await))),
+        } if has_key() => Ok(Access::Served(Box::new(Served::reach(serve).await))),
         SecretsBackend::Local { path, key_file, .. } => {
             let store = if create {
-                LocalStore::open(&path, &key_file).await?
+                LocalStore::open(path, key_file).await?
             } else {
-                LocalStore::open_existing(&path, &key_file).await?
+                LocalStore::open_existing(path, key_file).await?
             };
-            Ok(Access::File(Box::new(store)))
+            Ok(Access::File(Arc::new(store)))
         }
         SecretsBackend::Aws { .. } => Err(Failure::usage(
             "`twinkey secret` uses the embedded store, and the config names AWS",
@@ -73,6 +72,15 @@ impl Access {
             Self::File(store) => store.get(name, which).await,
             #[cfg(feature = "aws")]
             Self::Served(served) => served.store.get(name, which).await,
+        }
+    }
+
+    /// The store itself.
+    pub(super) fn store(&self) -> Arc<dyn SecretStore> {
+        match self {
+            Self::File(store) => Arc::clone(store) as Arc<dyn SecretStore>,
+            #[cfg(feature = "aws")]
+            Self::Served(served) => Arc::clone(&served.store) as Arc<dyn SecretStore>,
         }
     }
 

@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use crate::config::settings::{Rotation, Settings};
+use crate::rotation::commands::heartbeat::prove_document;
+use twinkey_core::aws::secret_id::{Location, same_secret};
 use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
-use twinkey_stores::stage;
+use twinkey_stores::{StoreError, stage};
 
+use super::context::{aws, run_context, settings};
 use super::failure::Failure;
 use super::output::{self, Cell, STRONG, time};
 use access::Access;
@@ -29,6 +33,9 @@ pub(super) enum Command {
         /// File with the document
         #[arg(long, value_name = "F")]
         file: Option<PathBuf>,
+        /// Replace a rotated secret although the document does not sign in
+        #[arg(long)]
+        force: bool,
     },
     /// Print a secret document, or one field of it
     Get {
@@ -68,9 +75,13 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), F
         return rekey::run(config, new_key_file.as_deref()).await;
     }
     let create = matches!(command, Command::Put { .. });
-    let store = access::open(config, create).await?;
+    let settings = settings(config)?;
+    let store = access::open(&settings.secrets, create).await?;
     let result = match command {
-        Command::Put { name, file } => put(&store, &name, file.as_deref()).await,
+        Command::Put { name, file, force } => {
+            let proof = (!force).then_some(&settings);
+            put(&store, &name, file.as_deref(), proof).await
+        }
         Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,
         Command::List { json } => list(&store, json).await,
         Command::Versions { name, json } => versions(&store, &name, json).await,
@@ -87,7 +98,13 @@ fn unreadable(error: &std::io::Error, what: &str) -> Failure {
     )
 }
 
-async fn put(store: &Access, name: &str, file: Option<&Path>) -> Result<(), Failure> {
+/// Stores a document. With `proof` it must sign in, if it replaces the secret of a rotation.
+async fn put(
+    store: &Access,
+    name: &str,
+    file: Option<&Path>,
+    proof: Option<&Settings>,
+) -> Result<(), Failure> {
     let mut text = String::new();
     match file {
         Some(path) => {
@@ -104,9 +121,42 @@ async fn put(store: &Access, name: &str, file: Option<&Path>) -> Result<(), Fail
     // A document that could never be rotated is refused, because the store is for such documents only.
     let document = Document::parse(text)
         .map_err(|error| Failure::problem(error.code(), error.to_string(), error.hint()))?;
+    if let Some(settings) = proof {
+        prove(store, name, &document, settings).await?;
+    }
     let id = store.put(name, document.text()).await?;
     anstream::println!("{STRONG}{name}{STRONG:#}: version {id} is AWSCURRENT");
     Ok(())
+}
+
+/// Signs in with a document that is about to replace the secret of a rotation.
+async fn prove(
+    store: &Access,
+    name: &str,
+    document: &Document,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let is_rotated =
+        |rotation: &&Rotation| same_secret(&rotation.secret, name, Location::default());
+    let Some(rotation) = settings.rotations.iter().find(is_rotated) else {
+        return Ok(());
+    };
+    // Applications do not read a secret that does not exist yet.
+    if let Err(StoreError::NotFound { .. }) = store.get(name, stage::CURRENT).await {
+        return Ok(());
+    }
+    let context = run_context(settings, store.store(), aws(&settings.secrets));
+    let proved = prove_document(&context, rotation, document.text().clone()).await;
+    proved.map_err(|error| {
+        Failure::problem(
+            error.code(),
+            format!(
+                "{error}; nothing was stored: applications of rotation {:?} would fail",
+                rotation.name
+            ),
+            "store the password that signs in, or add --force to store this document anyway",
+        )
+    })
 }
 
 async fn get(store: &Access, name: &str, stage: &str, field: Option<&str>) -> Result<(), Failure> {

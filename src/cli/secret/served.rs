@@ -1,5 +1,7 @@
 //! Client of the served store, which calls it as every other application does.
 
+use std::sync::Arc;
+
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use chrono::{DateTime, Utc};
@@ -20,7 +22,7 @@ const REGION: &str = "us-east-1";
 /// A client of the served store.
 pub(super) struct Served {
     client: Client,
-    pub(super) store: AwsStore,
+    pub(super) store: Arc<AwsStore>,
 }
 
 impl Served {
@@ -32,7 +34,7 @@ impl Served {
         let config = aws.config().await;
         Self {
             client: Client::new(config),
-            store: AwsStore::from_config(config),
+            store: Arc::new(AwsStore::from_config(config)),
         }
     }
 

@@ -15,8 +15,9 @@ use crate::rotation::observe::endpoints::readers::sign_in;
 use crate::rotation::observe::resolve::{ResolvedSecret, resolve, resolve_version};
 use crate::rotation::observe::{MAX_OBSERVATIONS, current_keeps_moving, host_down};
 use crate::rotation::refusal::endpoints::not_accepted;
+use twinkey_core::secret::Sensitive;
 use twinkey_engines::{EngineError, SignInChecks};
-use twinkey_stores::{SecretVersion, Selector, StoreError, stage};
+use twinkey_stores::{SecretVersion, Selector, StoreError, VersionId, stage};
 
 /// Result of a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,51 @@ pub async fn probe_current(
         context.store.get(&rotation.secret, current).await,
     )
     .await
+}
+
+/// Signs in once with a document that is not in the store yet, at the database and every reader.
+///
+/// # Errors
+/// Why it does not sign in, or why that is not known.
+pub async fn prove_document(
+    context: &RunContext,
+    rotation: &Rotation,
+    value: Sensitive,
+) -> Result<(), RotationError> {
+    let version = SecretVersion {
+        arn: rotation.secret.clone(),
+        version_id: VersionId(String::new()),
+        value,
+        stages: Vec::new(),
+        created: None,
+    };
+    let resolved = resolve_version(context, rotation, Ok(version))?;
+    match sign_in_everywhere(context, rotation, &resolved).await? {
+        None => Ok(()),
+        Some(refused) => Err(refused),
+    }
+}
+
+/// Signs in with the credentials of a document; returns the refusal, if there is one.
+async fn sign_in_everywhere(
+    context: &RunContext,
+    rotation: &Rotation,
+    resolved: &ResolvedSecret,
+) -> Result<Option<RotationError>, RotationError> {
+    let Some(permit) = context.hosts.permit(&resolved.server()).await else {
+        return Err(CredentialRole::Current.error()(host_down(resolved)));
+    };
+    let answer = resolved
+        .sign_in(&resolved.current(), SignInChecks::default())
+        .await;
+    permit.record(&answer);
+    match answer {
+        Ok(_) => at_readers(rotation, resolved).await,
+        Err(refused @ EngineError::SignIn { .. }) => {
+            Ok(Some(CredentialRole::Current.error()(refused)))
+        }
+        Err(error) => Err(CredentialRole::Current.error()(error)),
+    }
 }
 
 /// The refusal of AWSCURRENT by readers, if there is one.
@@ -86,20 +132,8 @@ pub async fn probe_version(
             Some(read) => resolve_version(context, rotation, read)?,
             None => resolve(context, rotation).await?,
         };
-        let Some(permit) = context.hosts.permit(&resolved.server()).await else {
-            return Err(CredentialRole::Current.error()(host_down(&resolved)));
-        };
-        let answer = resolved
-            .sign_in(&resolved.current(), SignInChecks::default())
-            .await;
-        permit.record(&answer);
-        let refused = match answer {
-            Ok(_) => match at_readers(rotation, &resolved).await? {
-                None => return Ok(HeartbeatResult::Accepted),
-                Some(refused) => refused,
-            },
-            Err(refused @ EngineError::SignIn { .. }) => CredentialRole::Current.error()(refused),
-            Err(error) => return Err(CredentialRole::Current.error()(error)),
+        let Some(refused) = sign_in_everywhere(context, rotation, &resolved).await? else {
+            return Ok(HeartbeatResult::Accepted);
         };
         let secret = &rotation.secret;
         let now = context.store.describe(secret).await;

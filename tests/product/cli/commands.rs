@@ -314,6 +314,40 @@ async fn schedule_shows_the_next_windows_or_marks_the_bad_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_secret_is_replaced_by_a_document_that_signs_in() {
+    use twinkey_testkit::environment::Backend;
+    let env = Environment::open_with(Setup::default(), Backend::Local).await;
+    let (current, _) = env.read(stage::CURRENT).await;
+    let file = env.folder.path().join("document.json");
+    let file_name = file.to_str().unwrap();
+    let put = ["secret", "put", SECRET, "--file", file_name];
+    let write = |document: &Json| std::fs::write(&file, document.to_string()).unwrap();
+
+    let wrong = env.document("app", "Wrong-0123456789-abcdef");
+    write(&wrong);
+    let message = env.refuses(&put, "current_signin_failed").await;
+    assert!(message.contains("nothing was stored"), "{message}");
+    assert!(message.contains("--force"), "{message}");
+    let mut elsewhere = current.clone();
+    elsewhere["port"] = 1.into();
+    write(&elsewhere);
+    env.refuses(&put, "db_unreachable").await;
+
+    let mut more = current.clone();
+    more["comment"] = "by hand".into();
+    write(&more);
+    env.run_ok(&put).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["comment"], "by hand");
+    write(&wrong);
+    env.run_ok(&["secret", "put", "other/db", "--file", file_name])
+        .await;
+    env.run_ok(&["secret", "put", SECRET, "--force", "--file", file_name])
+        .await;
+    let stored = env.read(stage::CURRENT).await.0;
+    assert_eq!(stored["password"], wrong["password"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_secret_commands_write_and_read_the_embedded_store() {
     use twinkey_testkit::environment::Backend;
     let env = Environment::open_with(Setup::default(), Backend::Local).await;

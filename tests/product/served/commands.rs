@@ -57,7 +57,8 @@ async fn commands_use_the_served_store_with_a_key_else_the_file() {
         env.document("app", "Other-0123456789-abcdef").to_string(),
     )
     .unwrap();
-    let put = ["secret", "put", SECRET, "--file", file.to_str().unwrap()];
+    let file_name = file.to_str().unwrap();
+    let put = ["secret", "put", SECRET, "--force", "--file", file_name];
     let denied = as_key(env, &key, &put, &[]).await;
     let message = String::from_utf8_lossy(&denied.stderr);
     assert!(message.contains("error[store_denied]: "), "{message}");
