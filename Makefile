@@ -65,7 +65,7 @@ test-postgres: ## Run the tests of PostgreSQL, and those of the product that nee
 	scripts/run-tests --workspace --lib --test conformance -- postgres --skip $(JOURNAL_TESTS)
 	cargo test --locked --workspace --lib -- $(JOURNAL_TESTS)
 	scripts/run-tests --workspace --test product --test stores -- $(OTHER_ENGINES:%=--skip %)
-OTHER_ENGINES = mariadb documentdb redshift
+OTHER_ENGINES = mariadb mysql documentdb redshift
 
 test-mariadb: export TWINKEY_ALL_ENGINES = 1
 test-mariadb: ## Run the tests of MariaDB
@@ -91,7 +91,7 @@ test-mysql: ## Run the tests of MySQL, which is downloaded; skipped where that i
 	scripts/setup test
 	@scripts/setup-mysql || $(SKIPPED)
 	@[ ! -x "$${TWINKEY_CACHE:-.cache}/mysql/usr/sbin/mysqld" ] || \
-	    scripts/run-tests --workspace --lib --test conformance -- mysql
+	    scripts/run-tests --workspace --lib --test conformance --test product -- mysql
 
 test-api: ## Fuzz the admin endpoint with its OpenAPI document
 	scripts/setup test

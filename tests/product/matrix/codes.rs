@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 11] = [
+const NOT_STAGED: [(Code, &str); 9] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -29,17 +29,9 @@ const NOT_STAGED: [(Code, &str); 11] = [
         Code::AlreadyRolledBack,
         "no run has it, only a rollback: cli::commands",
     ),
-    (
-        Code::PairShared,
-        "it needs two secrets: rotations::ownership",
-    ),
     (Code::ReaderBehind, "it needs a replica: endpoints"),
     (Code::ReaderUnreachable, "it needs a replica: endpoints"),
     (Code::HostIsPooler, "it needs a pooler: endpoints"),
-    (
-        Code::StandbyInUse,
-        "it needs a client of the standby: engines::pair",
-    ),
 ];
 
 #[test]

@@ -1,50 +1,49 @@
 //! DocumentDB in the fault matrix, on a server of MongoDB's wire protocol.
 
+use std::path::Path;
+
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use secrecy::SecretString;
-use serde_json::{Value as Json, json};
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::environment::documentdb::{MECHANISMS, MongoEnvironment, role};
-use twinkey_testkit::environment::{FIRST, Setup};
+use twinkey_testkit::environment::documentdb::{LocalMongo, MECHANISMS, MongoEnvironment, role};
+use twinkey_testkit::environment::{Database, FIRST, Setup};
 use twinkey_testkit::hostile::{HostileServer, MongodbDemand};
 use twinkey_testkit::mongo::client;
 use twinkey_testkit::pki::Pki;
 
 use super::cell::{Cell, MASTER_PASSWORD, Names};
-use super::{MatrixEngine, driver};
-
-struct Documentdb {
-    env: MongoEnvironment,
-    pki: Pki,
-}
+use super::{Fixture, MatrixEngine, driver};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_of_documentdb_is_named_first_and_mended() {
     let pki = Pki::new();
     let env = MongoEnvironment::on_mongo(Setup::default()).await;
-    driver::run_rows(&Documentdb { env, pki }).await;
+    driver::run_rows(&Fixture { env, pki }).await;
 }
 
-impl MatrixEngine for Documentdb {
-    const NAME: &'static str = "documentdb";
+impl MatrixEngine for Fixture<LocalMongo> {
     const SERVER_DATABASE: &'static str = "admin";
     type Session = Client;
+
+    fn name(&self) -> &'static str {
+        "documentdb"
+    }
+
+    fn secret_engine(&self) -> &'static str {
+        LocalMongo::ENGINE
+    }
 
     fn stand_in(&self) -> &StandIn {
         self.env.stand_in()
     }
 
-    fn rotation(&self) -> String {
-        let ca_file = self.pki.ca_file.display();
-        format!("tls.mode = \"disable\"\ntls.ca_file = \"{ca_file}\"")
+    fn port(&self) -> u16 {
+        self.env.server.port()
     }
 
-    fn document(&self, names: &Names, user: &str, password: &str) -> Json {
-        json!({
-            "engine": "mongo", "host": "localhost", "port": self.env.server.relay.port(),
-            "username": user, "password": password, "dbname": names.database,
-        })
+    fn ca_file(&self) -> Option<&Path> {
+        Some(&self.pki.ca_file)
     }
 
     async fn create(&self, names: &Names) {
@@ -110,9 +109,7 @@ impl MatrixEngine for Documentdb {
         match name {
             "a server without tls" => {
                 let other = HostileServer::mongodb(MongodbDemand::NoSignature, None).await;
-                cell.redirect(other.port()).await;
-                cell.redirect_master(other.port()).await;
-                cell.kept.push(Box::new(other));
+                cell.redirect_both(other).await;
             }
             "a run of another worker" => {
                 let now = mongodb::bson::DateTime::now();

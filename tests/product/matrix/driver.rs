@@ -29,7 +29,7 @@ struct Line {
 pub async fn run_rows<E: MatrixEngine>(engine: &E) {
     let only = std::env::var("TWINKEY_MATRIX").unwrap_or_default();
     let rows: Vec<Row> = (row::all().into_iter())
-        .filter(|row| row.engines.iter().any(|name| name == E::NAME))
+        .filter(|row| row.engines.iter().any(|name| name == engine.name()))
         .filter(|row| row.fault.contains(&only))
         .collect();
     let folder = tempfile::tempdir().unwrap();
@@ -63,7 +63,7 @@ async fn run_and_print<E: MatrixEngine>(
         problems: vec!["panicked".to_owned()],
     });
     let [check, rotate, fix] = &line.columns;
-    let (engine, fault) = (E::NAME, &row.fault);
+    let (engine, fault) = (engine.name(), &row.fault);
     println!("{engine:<10} {fault:<60} {check:<22} {rotate:<22} {fix}");
     let problems = line.problems.iter();
     problems

@@ -11,28 +11,48 @@ mod codes;
 mod documentdb;
 mod driver;
 mod hint;
-mod mariadb;
+mod mysql;
 mod postgres;
 mod redshift;
 mod row;
 
+use std::path::Path;
+
 use secrecy::SecretString;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use twinkey_testkit::aws::StandIn;
+use twinkey_testkit::environment::{Database, Environment};
+use twinkey_testkit::mysql::{Flavor, LocalMysql};
+use twinkey_testkit::pki::Pki;
 
 use self::cell::{Cell, Names};
 
 /// A server of an engine that all cells share.
 trait MatrixEngine: Sized {
-    const NAME: &'static str;
     /// The database of statements that concern the server.
     const SERVER_DATABASE: &'static str;
     type Session;
 
+    /// The engine in the rows.
+    fn name(&self) -> &'static str;
+    /// The engine in the secrets.
+    fn secret_engine(&self) -> &'static str {
+        self.name()
+    }
     fn stand_in(&self) -> &StandIn;
-    /// Keys of the rotation, as TOML lines.
-    fn rotation(&self) -> String;
-    fn document(&self, names: &Names, user: &str, password: &str) -> Json;
+    fn port(&self) -> u16;
+    /// The rotations' `tls.mode`.
+    fn tls_mode(&self) -> &'static str {
+        "disable"
+    }
+    /// Of the server's certificate, if it has one.
+    fn ca_file(&self) -> Option<&Path>;
+    fn document(&self, names: &Names, user: &str, password: &str) -> Json {
+        json!({
+            "engine": self.secret_engine(), "host": "localhost", "port": self.port(),
+            "username": user, "password": password, "dbname": names.database,
+        })
+    }
     /// Creates the base user, a master that may rotate it, and a database.
     async fn create(&self, names: &Names);
     /// Executes a statement as the administrator.
@@ -50,4 +70,27 @@ trait MatrixEngine: Sized {
     async fn stored(&self, user: &str) -> String;
     /// Carries out a step that only this engine has.
     async fn act(cell: &mut Cell<'_, Self>, name: &str);
+}
+
+/// The server of an environment.
+struct Fixture<D: Database> {
+    env: Environment<D>,
+    /// Of the server's certificate, if it has one.
+    pki: Pki,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_mariadb_is_named_first_and_mended() {
+    mysql::run_rows_on(Flavor::Mariadb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_mysql_is_named_first_and_mended() {
+    if let Err(error) = LocalMysql::find(Flavor::Mysql) {
+        let is_needed = std::env::var_os("TWINKEY_MYSQL").is_some();
+        assert!(!is_needed, "{error}: {}", error.hint());
+        eprintln!("{error}: nothing was tested on it");
+        return;
+    }
+    mysql::run_rows_on(Flavor::Mysql).await;
 }

@@ -1,7 +1,8 @@
 //! PostgreSQL in the fault matrix.
 
+use std::path::Path;
+
 use secrecy::SecretString;
-use serde_json::{Value as Json, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use twinkey_testkit::aws::StandIn;
@@ -13,12 +14,9 @@ use twinkey_testkit::pki::Pki;
 use twinkey_testkit::postgres::{LocalPostgres, Options};
 
 use super::cell::{Cell, MASTER_PASSWORD, Names};
-use super::{MatrixEngine, driver};
+use super::{Fixture, MatrixEngine, driver};
 
-struct Postgres {
-    env: Environment,
-    pki: Pki,
-}
+type Postgres = Fixture<LocalPostgres>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_of_postgresql_is_named_first_and_mended() {
@@ -29,7 +27,7 @@ async fn each_fault_of_postgresql_is_named_first_and_mended() {
         ..Setup::default()
     })
     .await;
-    driver::run_rows(&Postgres { env, pki }).await;
+    driver::run_rows(&Fixture { env, pki }).await;
 }
 
 impl Postgres {
@@ -64,24 +62,23 @@ impl Postgres {
 }
 
 impl MatrixEngine for Postgres {
-    const NAME: &'static str = "postgres";
     const SERVER_DATABASE: &'static str = "postgres";
     type Session = PgConnection;
+
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
 
     fn stand_in(&self) -> &StandIn {
         self.env.stand_in()
     }
 
-    fn rotation(&self) -> String {
-        let ca_file = self.pki.ca_file.display();
-        format!("tls.mode = \"disable\"\ntls.ca_file = \"{ca_file}\"")
+    fn port(&self) -> u16 {
+        self.env.server.port()
     }
 
-    fn document(&self, names: &Names, user: &str, password: &str) -> Json {
-        json!({
-            "engine": "postgres", "host": "localhost", "port": self.env.server.port(),
-            "username": user, "password": password, "dbname": names.database,
-        })
+    fn ca_file(&self) -> Option<&Path> {
+        Some(&self.pki.ca_file)
     }
 
     async fn create(&self, names: &Names) {
@@ -180,14 +177,12 @@ impl MatrixEngine for Postgres {
                 ] {
                     run(&mut root, &sql).await;
                 }
-                cell.redirect(other.port()).await;
-                cell.kept.push(Box::new(other));
+                let port = other.port();
+                cell.redirect_application(other, port).await;
             }
             "a server without tls" => {
                 let other = HostileServer::demanding(Demand::NoTls, None).await;
-                cell.redirect(other.port()).await;
-                cell.redirect_master(other.port()).await;
-                cell.kept.push(Box::new(other));
+                cell.redirect_both(other).await;
             }
             _ => panic!("no step {name:?}"),
         }

@@ -1,6 +1,8 @@
 //! Redshift in the fault matrix, on the stand-in. A cell has a schema in place of a database, because
 //! an inspection reads each database of the cluster.
 
+use std::path::Path;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -31,23 +33,30 @@ impl Redshift {
 }
 
 impl MatrixEngine for Redshift {
-    const NAME: &'static str = "redshift";
     const SERVER_DATABASE: &'static str = HOME;
     type Session = PgConnection;
+
+    fn name(&self) -> &'static str {
+        "redshift"
+    }
 
     fn stand_in(&self) -> &StandIn {
         &self.stand_in
     }
 
-    fn rotation(&self) -> String {
-        "tls.mode = \"disable\"".to_owned()
+    fn port(&self) -> u16 {
+        self.stand_in.redshift().server().port()
+    }
+
+    fn ca_file(&self) -> Option<&Path> {
+        None
     }
 
     fn document(&self, _: &Names, user: &str, password: &str) -> Json {
         json!({
             "engine": "redshift", "host": "127.0.0.1",
-            "port": self.stand_in.redshift().server().port(), "username": user,
-            "password": password, "dbname": HOME, "dbClusterIdentifier": CLUSTER,
+            "port": self.port(), "username": user, "password": password, "dbname": HOME,
+            "dbClusterIdentifier": CLUSTER,
         })
     }
 

@@ -24,6 +24,7 @@ pub struct Row {
     #[serde(default)]
     pub fix: Fix,
     /// A hint may leave a value open. Each of these texts in it is replaced by the next one first.
+    /// In the next one, `{current}` stands for the password in AWSCURRENT.
     #[serde(default)]
     pub open: Vec<(String, String)>,
     /// A text in the hint.
@@ -119,6 +120,10 @@ pub enum Step {
     StoreAnswers(String, String),
     /// The store answers as before.
     StoreWorks,
+    /// Another rotation, whose secret has the application's document.
+    OtherRotation,
+    /// Fields of the other rotation's secret.
+    OtherSecret(Map<String, Json>),
     /// A step of the engine, by name.
     Engine(String),
 }

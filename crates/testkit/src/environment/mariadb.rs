@@ -1,9 +1,9 @@
-//! The environment on MariaDB, with readers of its accounts and its general log.
+//! The environment on MariaDB or MySQL, with readers of its accounts and its general log.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::mysql::{Flavor, LocalMysql, Options};
+use crate::mysql::{LocalMysql, Options};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
@@ -14,7 +14,7 @@ use super::{Backend, Database, Environment, FIRST, Setup, StandIn};
 pub type MariadbEnvironment = Environment<LocalMysql>;
 
 impl MariadbEnvironment {
-    /// An environment with MariaDB and the AWS stand-in.
+    /// An environment with the server of [`Setup::flavor`] and the AWS stand-in.
     pub async fn on_mariadb(setup: Setup) -> Self {
         Self::on_mariadb_with(setup, Backend::StandIn(StandIn::start().await)).await
     }
@@ -54,7 +54,7 @@ impl Database for LocalMysql {
     type Error = sqlx::Error;
 
     fn start(setup: &Setup) -> Self {
-        let program = Self::find(Flavor::Mariadb).unwrap_or_else(|e| panic!("{e}: {}", e.hint()));
+        let program = Self::find(setup.flavor).unwrap_or_else(|e| panic!("{e}: {}", e.hint()));
         let mut options = Options::new(program);
         options.settings.push("general_log=ON".into());
         options.settings.extend(setup.settings.iter().cloned());

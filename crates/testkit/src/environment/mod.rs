@@ -9,6 +9,7 @@ pub mod postgres;
 
 use std::path::PathBuf;
 
+use crate::mysql::Flavor;
 use crate::postgres::LocalPostgres;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
@@ -72,6 +73,8 @@ pub enum Backend {
 pub struct Setup {
     /// The major version of PostgreSQL; `None`: the newest.
     pub version: Option<u32>,
+    /// Of a [`crate::mysql::LocalMysql`].
+    pub flavor: Flavor,
     pub user: &'static str,
     /// Additional keys of `[[rotation]]`, as TOML lines.
     pub rotation: String,
@@ -89,6 +92,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             version: None,
+            flavor: Flavor::Mariadb,
             user: "app",
             rotation: String::new(),
             config: String::new(),

@@ -1,35 +1,39 @@
-//! MariaDB in the fault matrix.
+//! MariaDB and MySQL in the fault matrix.
+
+use std::path::Path;
 
 use secrecy::SecretString;
-use serde_json::{Value as Json, json};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use twinkey_testkit::aws::StandIn;
 use twinkey_testkit::environment::mariadb::{MariadbEnvironment, run};
 use twinkey_testkit::environment::{FIRST, Setup, until};
-use twinkey_testkit::hostile::HostileServer;
+use twinkey_testkit::hostile::{HostileServer, MysqlDemand};
+use twinkey_testkit::mysql::{Flavor, LocalMysql};
 use twinkey_testkit::pki::Pki;
 
 use super::cell::{Cell, MASTER_PASSWORD, Names};
-use super::{MatrixEngine, driver};
+use super::{Fixture, MatrixEngine, driver};
 
-struct Mariadb {
-    env: MariadbEnvironment,
-    pki: Pki,
-}
+type Mysql = Fixture<LocalMysql>;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_mariadb_is_named_first_and_mended() {
+/// Runs the rows on a new server.
+pub async fn run_rows_on(flavor: Flavor) {
     let pki = Pki::new();
-    let env = MariadbEnvironment::on_mariadb(Setup {
+    let setup = Setup {
+        flavor,
         tls: Some(pki.server.clone()),
         ..Setup::default()
-    })
-    .await;
-    driver::run_rows(&Mariadb { env, pki }).await;
+    };
+    let env = MariadbEnvironment::on_mariadb(setup).await;
+    driver::run_rows(&Fixture { env, pki }).await;
 }
 
-impl Mariadb {
+impl Mysql {
+    fn flavor(&self) -> Flavor {
+        self.env.server.flavor()
+    }
+
     /// A connection as the superuser. At the limit of connections the server has one for it, which a
     /// closed connection may still occupy.
     async fn root(&self) -> MySqlConnection {
@@ -43,27 +47,54 @@ impl Mariadb {
         .await;
         connected.unwrap()
     }
+
+    /// Makes the server take a password for one that was set 41 days ago.
+    async fn age(&self, user: &str) {
+        let set = match self.flavor() {
+            Flavor::Mariadb => {
+                "global_priv SET Priv = JSON_SET(Priv, '$.password_last_changed', UNIX_TIMESTAMP() - 41 * 86400)"
+            }
+            Flavor::Mysql => "user SET password_last_changed = NOW() - INTERVAL 41 DAY",
+        };
+        let mut root = self.root().await;
+        for sql in [
+            &format!("UPDATE mysql.{set} WHERE User = '{user}'"),
+            "FLUSH PRIVILEGES",
+        ] {
+            run(&mut root, sql).await;
+        }
+    }
 }
 
-impl MatrixEngine for Mariadb {
-    const NAME: &'static str = "mariadb";
+impl MatrixEngine for Mysql {
     const SERVER_DATABASE: &'static str = "mysql";
     type Session = MySqlConnection;
+
+    fn name(&self) -> &'static str {
+        match self.flavor() {
+            Flavor::Mariadb => "mariadb",
+            Flavor::Mysql => "mysql",
+        }
+    }
+
+    /// MySQL's sign-in requires TLS after a change of the password.
+    fn tls_mode(&self) -> &'static str {
+        match self.flavor() {
+            Flavor::Mariadb => "disable",
+            Flavor::Mysql => "verify-full",
+        }
+    }
 
     fn stand_in(&self) -> &StandIn {
         self.env.stand_in()
     }
 
-    fn rotation(&self) -> String {
-        let ca_file = self.pki.ca_file.display();
-        format!("tls.mode = \"disable\"\ntls.ca_file = \"{ca_file}\"")
+    fn port(&self) -> u16 {
+        self.env.server.port()
     }
 
-    fn document(&self, names: &Names, user: &str, password: &str) -> Json {
-        json!({
-            "engine": "mariadb", "host": "localhost", "port": self.env.server.port(),
-            "username": user, "password": password, "dbname": names.database,
-        })
+    fn ca_file(&self) -> Option<&Path> {
+        Some(&self.pki.ca_file)
     }
 
     async fn create(&self, names: &Names) {
@@ -73,7 +104,7 @@ impl MatrixEngine for Mariadb {
             database,
             ..
         } = names;
-        let mut root = self.env.root("mysql").await;
+        let mut root = self.root().await;
         for sql in [
             format!("CREATE DATABASE `{database}`"),
             format!("CREATE TABLE `{database}`.orders (id int)"),
@@ -115,26 +146,37 @@ impl MatrixEngine for Mariadb {
 
     async fn stored(&self, user: &str) -> String {
         let mut root = self.root().await;
-        let sql = format!(
-            "SELECT COALESCE(GROUP_CONCAT(Host, Priv), '') FROM global_priv WHERE User = '{user}'"
-        );
+        let row = match self.flavor() {
+            Flavor::Mariadb => "Host, Priv) ORDER BY Host), '') FROM global_priv",
+            Flavor::Mysql => {
+                "Host, HEX(authentication_string), account_locked, password_expired) \
+                 ORDER BY Host), '') FROM user"
+            }
+        };
+        let sql = format!("SELECT COALESCE(GROUP_CONCAT(CONCAT({row} WHERE User = '{user}'");
         let stored = sqlx::query_scalar(AssertSqlSafe(sql));
         stored.fetch_one(&mut root).await.unwrap()
     }
 
     async fn act(cell: &mut Cell<'_, Self>, name: &str) {
+        let Names { user, clone, .. } = cell.names.clone();
         match name {
             "another server" => {
                 let other = HostileServer::mariadb("another").await;
-                cell.redirect(other.port()).await;
-                cell.kept.push(Box::new(other));
+                let port = other.port();
+                cell.redirect_application(other, port).await;
             }
             "a server without tls" => {
-                let other = HostileServer::mariadb("another").await;
-                cell.redirect(other.port()).await;
-                cell.redirect_master(other.port()).await;
-                cell.kept.push(Box::new(other));
+                let other = match cell.engine.flavor() {
+                    Flavor::Mariadb => HostileServer::mariadb("another").await,
+                    Flavor::Mysql => {
+                        HostileServer::mysql_demanding(MysqlDemand::FullSha2, None).await
+                    }
+                };
+                cell.redirect_both(other).await;
             }
+            "the application's password is 41 days old" => cell.engine.age(&user).await,
+            "the clone's password is 41 days old" => cell.engine.age(&clone).await,
             _ => panic!("no step {name:?}"),
         }
     }
