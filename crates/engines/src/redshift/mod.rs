@@ -239,6 +239,10 @@ impl Admin for RedshiftAdmin {
         // Recorded first, so that it is also released after a lost response.
         self.leases.retain(|other| *other != lease);
         self.leases.push(lease.clone());
+        // The inspection reports it, and without its lease this admin changes nothing.
+        if !self.rights.superuser && !self.rights.locks.missing("").is_empty() {
+            return Ok(PairLock::Taken);
+        }
         let mut taken = self.take_lease(&statements).await;
         if matches!(&taken, Err(failed) if failed.kind == FailureKind::NoRelation) {
             let created = self.execute(&lock::create_table_statements()).await;
@@ -317,7 +321,12 @@ impl Admin for RedshiftAdmin {
             .collect();
         self.pair = Some(pair.clone());
         let mut inspection = plan::plan(&facts, pair);
-        inspect::explain_what_stayed(self, pair, &mut inspection.differences).await?;
+        if self.applied.is_empty() {
+            let found = inspect::granted_by_others(self, pair, &inspection.differences).await?;
+            inspection.findings.extend(found);
+        } else {
+            inspect::explain_what_stayed(self, pair, &mut inspection.differences).await?;
+        }
         Ok(inspection)
     }
 

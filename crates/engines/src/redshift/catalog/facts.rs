@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::defaults::DefaultPrivilege;
 use super::grants::{Grants, Object};
+use crate::redshift::quote::ident;
 
 /// The current state of the cluster and of the pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +38,49 @@ pub(in crate::redshift) struct AdminRights {
     pub syslog: bool,
     /// Own objects and privileges, by database.
     pub databases: BTreeMap<String, UserPrivileges>,
+    pub locks: LockRights,
+}
+
+/// Rights on the table of locks, in the secret's database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct LockRights {
+    /// CREATE on the database.
+    pub creates_schemas: bool,
+    /// `None`: the schema of the table does not exist.
+    pub schema: Option<LockSchemaRights>,
+}
+
+/// Rights on the schema `twinkey`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::redshift) struct LockSchemaRights {
+    pub usage: bool,
+    pub create: bool,
+    /// The table may be read and written; `None`: it does not exist.
+    pub table: Option<bool>,
+}
+
+impl LockRights {
+    /// The rights that a run needs and the admin lacks: privileges, and their object.
+    pub(in crate::redshift) fn missing(&self, database: &str) -> Vec<(&'static str, String)> {
+        let in_database = || ("CREATE", format!("DATABASE {}", ident(database)));
+        let in_schema = |privilege| (privilege, "SCHEMA twinkey".to_owned());
+        let table = || ("SELECT, INSERT, UPDATE, DELETE", "twinkey.locks".to_owned());
+        let schema = self.schema.unwrap_or(LockSchemaRights {
+            usage: true,
+            create: true,
+            table: None,
+        });
+        let exists = schema.table.is_some();
+        [
+            (!exists && !self.creates_schemas).then(in_database),
+            (!schema.usage).then(|| in_schema("USAGE")),
+            (!exists && !schema.create).then(|| in_schema("CREATE")),
+            (schema.table == Some(false)).then(table),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }
 
 impl AdminRights {

@@ -11,6 +11,8 @@
 //! - The schema of temporary tables of another session does not exist for the admin
 //!   ([`NO_TEMPORARY_SCHEMA`]).
 
+use std::collections::BTreeSet;
+
 use crate::redshift::api::BatchStatement;
 use crate::redshift::quote::{ident, literal};
 use twinkey_core::secret::pair::Pair;
@@ -36,11 +38,25 @@ pub(in crate::redshift) fn admin_queries() -> [BatchStatement; 4] {
     .map(BatchStatement::plain)
 }
 
-/// Roles of roles, and the system privileges of roles: for an admin that is no superuser.
-pub(in crate::redshift) fn role_queries() -> [BatchStatement; 2] {
+/// Roles of roles, the system privileges of roles, and the admin's rights on the table of locks: for an
+/// admin that is no superuser.
+pub(in crate::redshift) fn role_queries() -> [BatchStatement; 3] {
     [
         "SELECT role_name, granted_role_name FROM svv_role_grants",
         "SELECT identity_name, system_privilege FROM svv_system_privileges WHERE identity_type = 'role'",
+        // A table is not found without USAGE on its schema.
+        "SELECT has_database_privilege(d.datname, 'CREATE'), n.nspname IS NOT NULL, \
+         coalesce(has_schema_privilege(n.nspname, 'USAGE'), false), \
+         coalesce(has_schema_privilege(n.nspname, 'CREATE'), false), c.relname IS NOT NULL, \
+         CASE WHEN has_schema_privilege(n.nspname, 'USAGE') AND c.relname IS NOT NULL THEN \
+             has_table_privilege(n.nspname || '.' || c.relname, 'SELECT') \
+             AND has_table_privilege(n.nspname || '.' || c.relname, 'INSERT') \
+             AND has_table_privilege(n.nspname || '.' || c.relname, 'UPDATE') \
+             AND has_table_privilege(n.nspname || '.' || c.relname, 'DELETE') \
+         ELSE false END \
+         FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname = 'twinkey' \
+         LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'locks' \
+         WHERE d.datname = current_database()",
     ]
     .map(BatchStatement::plain)
 }
@@ -262,6 +278,25 @@ pub(in crate::redshift) fn optional_database_queries(
             ),
         ),
     ]
+}
+
+/// Which of these users are superusers, and their relations and schemas.
+pub(in crate::redshift) fn rights_of_grantors(names: &BTreeSet<&str>) -> [BatchStatement; 3] {
+    let names: Vec<String> = names.iter().map(|name| literal(name)).collect();
+    let names = names.join(", ");
+    [
+        format!("SELECT usename FROM pg_user WHERE usesuper AND usename IN ({names})"),
+        format!(
+            "SELECT u.usename, n.nspname, c.relname FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_user u ON u.usesysid = c.relowner \
+             WHERE u.usename IN ({names})"
+        ),
+        format!(
+            "SELECT u.usename, n.nspname FROM pg_namespace n JOIN pg_user u \
+             ON u.usesysid = n.nspowner WHERE u.usename IN ({names})"
+        ),
+    ]
+    .map(BatchStatement::plain)
 }
 
 /// All grants to one user, in this database or in a shared one.

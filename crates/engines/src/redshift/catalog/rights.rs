@@ -3,6 +3,8 @@
 //! # Failure modes
 //! - An admin reads some rows of the views only, and the standby gets a part of the privileges. Each
 //!   missing permission to read is reported, and the run is refused.
+//! - The first run cannot create the table of locks: the rights on it are read at the sign-in, and a run
+//!   that lacks them does not take the lock.
 //! - A statement is refused in the middle of a run. Every planned change is compared with the rights
 //!   that the manual demands for it: a system privilege, ownership, a grant option or a superuser.
 
@@ -14,7 +16,7 @@ use super::diff;
 use super::facts::{AdminRights, DatabaseFacts, Facts, UserPrivileges};
 use super::grants::Object;
 use crate::Finding;
-use crate::redshift::quote::ident;
+use crate::redshift::quote::{ident, with_case_setting};
 use twinkey_core::secret::pair::Pair;
 
 /// Maximum number of objects that one finding names.
@@ -56,6 +58,12 @@ pub(in crate::redshift) fn missing(facts: &Facts, pair: &Pair) -> Vec<Finding> {
                 format!("GRANT ROLE \"sys:secadmin\" TO {user}"),
             ));
         }
+    }
+    for (privileges, object) in admin.locks.missing(&facts.database) {
+        all.push(Finding::lacks(
+            format!("the admin {name:?} lacks {privileges} on {object}: a run uses the table of locks, twinkey.locks"),
+            with_case_setting(format!("GRANT {privileges} ON {object} TO {user}")),
+        ));
     }
     all.extend(roles(facts));
     all.extend(of_superuser(facts, pair).into_iter().map(|what| {
@@ -182,7 +190,7 @@ fn owns(own: &UserPrivileges, object: &Object) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redshift::catalog::facts::User;
+    use crate::redshift::catalog::facts::{LockRights, LockSchemaRights, User};
 
     fn table(name: &str) -> Object {
         Object::Relation {
@@ -207,6 +215,7 @@ mod tests {
         facts.admin.roles.insert("keeper".into(), false);
         let system = ["ALTER USER", "ACCESS SYSTEM TABLE"].map(str::to_owned);
         facts.admin.system.extend(system);
+        facts.admin.locks.creates_schemas = true;
         facts
     }
 
@@ -218,6 +227,41 @@ mod tests {
     #[test]
     fn an_equal_pair_needs_no_superuser() {
         assert_eq!(texts(&facts()), [""; 0]);
+    }
+
+    #[test]
+    fn the_table_of_locks_needs_rights_on_what_exists() {
+        let schema = |usage, create, table| {
+            let rights = LockSchemaRights {
+                usage,
+                create,
+                table,
+            };
+            Some(rights)
+        };
+        let write = "GRANT SELECT, INSERT, UPDATE, DELETE ON twinkey.locks TO \"admin\"";
+        let database = "GRANT CREATE ON DATABASE \"dev\" TO \"admin\"";
+        let usage = "GRANT USAGE ON SCHEMA twinkey TO \"admin\"";
+        let create = "GRANT CREATE ON SCHEMA twinkey TO \"admin\"";
+        let cases: [(bool, Option<LockSchemaRights>, &[&str]); 6] = [
+            (true, None, &[]),
+            (false, None, &[database]),
+            (false, schema(true, true, None), &[database]),
+            (true, schema(false, false, None), &[usage, create]),
+            (false, schema(true, false, Some(true)), &[]),
+            (false, schema(false, false, Some(false)), &[usage, write]),
+        ];
+        for (creates_schemas, schema, expected) in cases {
+            let mut facts = facts();
+            facts.database = "dev".into();
+            facts.admin.locks = LockRights {
+                creates_schemas,
+                schema,
+            };
+            let missing = missing(&facts, &pair()).into_iter();
+            let fixes: Vec<String> = missing.filter_map(|finding| finding.fix).collect();
+            assert_eq!(fixes, expected, "{creates_schemas} {schema:?}");
+        }
     }
 
     #[test]

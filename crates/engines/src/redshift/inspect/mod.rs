@@ -11,13 +11,13 @@
 mod reads;
 mod shown_grants;
 
-pub(super) use self::shown_grants::explain_what_stayed;
+pub(super) use self::shown_grants::{explain_what_stayed, granted_by_others};
 
 use std::collections::BTreeSet;
 
 use super::RedshiftAdmin;
 use super::api::{Row, Table, UnexpectedColumn};
-use super::catalog::facts::{AdminRights, Facts};
+use super::catalog::facts::{AdminRights, Facts, LockRights, LockSchemaRights};
 use super::catalog::queries::{self, Optional, OptionalQuery};
 use super::catalog::{cluster, database};
 use crate::EngineError;
@@ -47,7 +47,7 @@ pub(super) async fn identify_admin(admin: &mut RedshiftAdmin) -> Result<(), Engi
         rights.roles.insert(row.text(0)?, row.boolean(1)?);
     }
     if !superuser {
-        rights.system = system_privileges(admin, &rights).await?;
+        read_roles(admin, &mut rights).await?;
     }
     (admin.user, admin.rights) = (user, rights);
     admin.server = server_name(&version);
@@ -57,11 +57,9 @@ pub(super) async fn identify_admin(admin: &mut RedshiftAdmin) -> Result<(), Engi
     Ok(())
 }
 
-/// The system privileges of the admin's roles, and of the roles that these have.
-async fn system_privileges(
-    admin: &RedshiftAdmin,
-    rights: &AdminRights,
-) -> Result<BTreeSet<String>, EngineError> {
+/// Reads the system privileges of the admin's roles, and of the roles that these have, and its rights
+/// on the table of locks.
+async fn read_roles(admin: &RedshiftAdmin, rights: &mut AdminRights) -> Result<(), EngineError> {
     let results = admin.read(&queries::role_queries()).await?;
     let mut roles: BTreeSet<String> = rights.roles.keys().cloned().collect();
     loop {
@@ -75,13 +73,29 @@ async fn system_privileges(
             break;
         }
     }
-    let mut system = BTreeSet::new();
     for row in &results[1] {
         if roles.contains(&row.text(0)?) {
-            system.insert(row.text(1)?.trim().to_ascii_uppercase());
+            let privilege = row.text(1)?.trim().to_ascii_uppercase();
+            rights.system.insert(privilege);
         }
     }
-    Ok(system)
+    if let Some(row) = results[2].first() {
+        rights.locks = lock_rights(row)?;
+    }
+    Ok(())
+}
+
+fn lock_rights(row: &Row) -> Result<LockRights, UnexpectedColumn> {
+    let table = row.boolean(4)?.then(|| row.boolean(5)).transpose()?;
+    let schema = LockSchemaRights {
+        usage: row.boolean(2)?,
+        create: row.boolean(3)?,
+        table,
+    };
+    Ok(LockRights {
+        creates_schemas: row.boolean(0)?,
+        schema: row.boolean(1)?.then_some(schema),
+    })
 }
 
 /// `Redshift 1.0.54052` of `PostgreSQL 8.0.2 on …, Redshift 1.0.54052`.

@@ -2,10 +2,12 @@
 //! TRUNCATE.
 //!
 //! # Failure modes
+//! - A run is refused after its changes, because another user granted what it revokes. Such grants are
+//!   findings. An owner's and a superuser's grants are not: the REVOKE of a superuser is the owner's.
 //! - SHOW GRANTS raises an error beyond 10,000 rows, and older versions show fewer columns. It is read
 //!   apart from the views, and a refusal leaves their result as it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::redshift::RedshiftAdmin;
 use crate::redshift::catalog::database;
@@ -13,8 +15,9 @@ use crate::redshift::catalog::facts::{DatabaseFacts, Facts};
 use crate::redshift::catalog::grants::{Object, UNDOCUMENTED_ON_TABLES};
 use crate::redshift::catalog::queries;
 use crate::redshift::catalog::shown::{self, ShownGrant};
-use crate::redshift::quote::{ident, qualified};
-use crate::{Change, ChangeKind, EngineError};
+use crate::redshift::quote::{ident, qualified, with_case_setting};
+use crate::{Change, ChangeKind, EngineError, Finding, Severity};
+use twinkey_core::code::Code;
 use twinkey_core::secret::pair::Pair;
 
 /// Reports ALTER and TRUNCATE of the active user that the documented views do not show.
@@ -109,6 +112,117 @@ pub(super) async fn compare_shared(
     Ok(())
 }
 
+/// Findings about what another user granted to the standby, and a planned REVOKE would leave.
+pub(in crate::redshift) async fn granted_by_others(
+    admin: &RedshiftAdmin,
+    pair: &Pair,
+    changes: &[Change],
+) -> Result<Vec<Finding>, EngineError> {
+    let home = admin.address.database.as_str();
+    let mut revokes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for change in changes.iter().filter(|c| c.kind == ChangeKind::Revoke) {
+        let name = change.database.as_deref().unwrap_or(home);
+        let of_database = revokes.entry(name).or_default();
+        of_database.push(change.statement.to_string());
+    }
+    let mut all = Vec::new();
+    for (name, revokes) in revokes {
+        let statement = queries::show_grants(pair.standby_user(), None);
+        let Ok(table) = admin.table_or_reason(name, &statement).await? else {
+            continue;
+        };
+        let shown = shown::read(&table).unwrap_or_default();
+        let planned = |grant: &ShownGrant| revokes.iter().find(|revoke| concerns(grant, revoke));
+        let others = shown.iter().filter_map(|grant| {
+            let grantor = grant
+                .grantor
+                .as_deref()
+                .filter(|name| *name != admin.user)?;
+            let known = ["TABLE", "VIEW", "SCHEMA"].contains(&&*grant.object_type);
+            Some((grant, grantor, planned(grant).filter(|_| known)?))
+        });
+        let others: Vec<_> = others.collect();
+        let grantors: BTreeSet<&str> = others.iter().map(|(_, grantor, _)| *grantor).collect();
+        if grantors.is_empty() {
+            continue;
+        }
+        let harmless = harmless(admin, name, &grantors).await?;
+        let left = others.into_iter().filter(|(grant, grantor, _)| {
+            let object = [&*grant.schema, &grant.object];
+            let object = if grant.object_type == "SCHEMA" {
+                &object[..1]
+            } else {
+                &object[..]
+            };
+            !harmless.contains(&key(grantor, &[])) && !harmless.contains(&key(grantor, object))
+        });
+        all.extend(left.map(|(grant, grantor, revoke)| {
+            left_by_revoke(grant, grantor, revoke, (pair.standby_user(), name))
+        }));
+    }
+    Ok(all)
+}
+
+fn key(user: &str, object: &[&str]) -> Vec<String> {
+    let parts = std::iter::once(&user).chain(object);
+    parts.map(|part| (*part).to_owned()).collect()
+}
+
+/// The superusers of these grantors, and the objects that they own.
+async fn harmless(
+    admin: &RedshiftAdmin,
+    database: &str,
+    grantors: &BTreeSet<&str>,
+) -> Result<BTreeSet<Vec<String>>, EngineError> {
+    let statements = queries::rights_of_grantors(grantors);
+    let results = admin.read_in(database, &statements).await?;
+    let mut all = BTreeSet::new();
+    for (columns, rows) in [1, 3, 2].into_iter().zip(results) {
+        for row in rows {
+            let key: Result<Vec<String>, _> = (0..columns).map(|at| row.text(at)).collect();
+            all.insert(key?);
+        }
+    }
+    Ok(all)
+}
+
+fn left_by_revoke(
+    grant: &ShownGrant,
+    grantor: &str,
+    planned: &str,
+    (standby, database): (&str, &str),
+) -> Finding {
+    let object = if grant.object_type == "SCHEMA" {
+        format!("SCHEMA {}", ident(&grant.schema))
+    } else {
+        format!("TABLE {}", qualified(&grant.schema, &grant.object))
+    };
+    let option = if is_of_option(planned) {
+        "GRANT OPTION FOR "
+    } else {
+        ""
+    };
+    let what = format!("{option}{} ON {object}", grant.privilege);
+    Finding {
+        code: Some(Code::PrivilegesDiffer),
+        ..Finding::new(
+            Severity::Error,
+            format!(
+                "{standby:?} has {what} in the database {database:?}, and the active user does not; {grantor:?} granted it, and only a REVOKE of that user takes it"
+            ),
+            Some(with_case_setting(format!(
+                "SET SESSION AUTHORIZATION {}; REVOKE {what} FROM {}; RESET SESSION AUTHORIZATION",
+                ident(grantor),
+                ident(standby)
+            ))),
+        )
+    }
+}
+
+fn is_of_option(revoke: &str) -> bool {
+    revoke.starts_with("REVOKE GRANT OPTION FOR ")
+}
+
 /// Names the grantor in a REVOKE that this admin ran without effect: a REVOKE takes only what its
 /// own user granted.
 pub(in crate::redshift) async fn explain_what_stayed(
@@ -116,9 +230,6 @@ pub(in crate::redshift) async fn explain_what_stayed(
     pair: &Pair,
     changes: &mut [Change],
 ) -> Result<(), EngineError> {
-    if admin.applied.is_empty() {
-        return Ok(());
-    }
     let home = admin.address.database.clone();
     let is_revoke = |change: &&mut Change| change.kind == ChangeKind::Revoke;
     for change in changes.iter_mut().filter(is_revoke) {
@@ -166,5 +277,6 @@ fn concerns(grant: &ShownGrant, revoke: &str) -> bool {
     } else {
         qualified(&grant.schema, &grant.object)
     };
-    revoke.contains(&object) && revoke.contains(&grant.privilege)
+    let named = revoke.contains(&object) && revoke.contains(&grant.privilege);
+    named && (grant.option || !is_of_option(revoke))
 }

@@ -1,5 +1,6 @@
 //! Rules of Redshift's manual that PostgreSQL does not have.
 
+use twinkey_core::code::Code;
 use twinkey_engines::{EngineError, Severity};
 
 use super::copies::rows;
@@ -165,7 +166,21 @@ async fn a_grant_of_a_third_user_is_named(server: &Server) {
     .await;
     let mut admin = case.admin().await;
     assert!(admin.lock(&case.pair).await.unwrap().is_taken());
-    let changes = all_changes(&case.inspect_by(admin.as_mut(), None).await);
+    let before = case.inspect_by(admin.as_mut(), None).await;
+    let found = refusal(&before).expect("a run would leave it");
+    assert_eq!(found.code, Some(Code::PrivilegesDiffer));
+    assert!(
+        found.what.contains("\"lender\" granted it"),
+        "{}",
+        found.what
+    );
+    let part = format!(
+        "SET SESSION AUTHORIZATION \"lender\"; REVOKE SELECT ON TABLE \"{}\".\"whole\" FROM \"third\"; RESET SESSION AUTHORIZATION",
+        case.namespace
+    );
+    assert_eq!(found.fix.as_deref(), Some(&*part));
+    // As on a cluster that shows no grantors.
+    let changes = all_changes(&before);
     let next = case.next();
     admin
         .apply(&rendered(&changes, &next.password))

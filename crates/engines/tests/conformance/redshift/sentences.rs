@@ -5,11 +5,12 @@ use std::time::Duration;
 use twinkey_core::code::Diagnostic as _;
 use twinkey_core::secret::ExposeSecret;
 use twinkey_engines::redshift::Redshift;
-use twinkey_engines::{Credentials, Engine, EngineError, Inspection, RedshiftOptions};
+use twinkey_engines::{Credentials, Engine, EngineError, Inspection, RedshiftOptions, Target};
 
 use super::copies::{self, rows};
 use super::{Deployment, MASTER, OTHER, Server, context, digest};
 use crate::case::{Case, all_changes, refusal, rendered};
+use crate::harness::Harness;
 use crate::passwords::leaked;
 use twinkey_testkit::aws::redshift::{HOME, IDENTITY, WORKGROUP};
 
@@ -143,12 +144,41 @@ async fn an_admin_without_access_to_all_rows_is_reported(server: &Server) {
         "{:#?}",
         seen.missing
     );
+    the_table_of_locks_is_created_by_the_hint(server, &case).await;
     let back = [
         format!("ALTER USER {MASTER} CREATEUSER SYSLOG ACCESS RESTRICTED"),
         format!("REVOKE ROLE \"sys:secadmin\" FROM {MASTER}"),
         format!("REVOKE ROLE \"sys:monitor\" FROM {MASTER}"),
     ];
     server.dba(HOME, &back.each_ref().map(String::as_str)).await;
+}
+
+/// In a database without the table, for an admin that is no superuser.
+async fn the_table_of_locks_is_created_by_the_hint(server: &Server, case: &Case<'_>) {
+    let target = Target {
+        dbname: Some(OTHER.into()),
+        ..case.target()
+    };
+    let grant = format!("GRANT CREATE ON DATABASE \"{OTHER}\" TO \"{MASTER}\"");
+    for lacks in [true, false] {
+        let engine = server.engine();
+        let mut admin = engine.admin(&target, &server.master).await.unwrap();
+        assert!(admin.lock(&case.pair).await.unwrap().is_taken());
+        let seen = case.inspect_by(admin.as_mut(), None).await;
+        let mut missing = seen.missing.iter();
+        let found = missing.any(|finding| finding.fix.as_deref() == Some(&*grant));
+        assert_eq!(found, lacks, "{:#?}", seen.missing);
+        if lacks {
+            let changes = all_changes(&seen);
+            let next = case.next();
+            let refused = admin.apply(&rendered(&changes, &next.password)).await;
+            refused.expect_err("it has no lease");
+            server.dba(OTHER, &[&grant]).await;
+        }
+        admin.close().await;
+    }
+    let revoke = grant.replace("GRANT", "REVOKE").replace(" TO ", " FROM ");
+    server.dba(OTHER, &[&revoke]).await;
 }
 
 async fn a_holder_that_lost_its_lease_changes_nothing(server: &Server) {

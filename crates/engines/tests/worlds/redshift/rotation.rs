@@ -3,8 +3,8 @@
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
-    Admin, Change, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection,
-    SignInChecks, TlsMode, render_changes,
+    Admin, Change, Credentials, Engine, Finding, InspectRequest, Inspection, SignInChecks, TlsMode,
+    render_changes,
 };
 use twinkey_testkit::aws::redshift::HOME;
 
@@ -146,20 +146,13 @@ impl<'a> Rotation<'a> {
         Ok(())
     }
 
-    async fn admin(&mut self) -> Result<Box<dyn Admin>, String> {
+    async fn admin(&self) -> Result<Box<dyn Admin>, String> {
         let target = Server::target();
-        loop {
-            let admin = self.server.engine.admin(&target, &self.server.master).await;
-            let mut admin = admin.map_err(|error| format!("the master: {error}"))?;
-            match admin.lock(&self.pair).await {
-                Ok(lock) if lock.is_taken() => return Ok(admin),
-                // The first run of a server creates the table of locks.
-                Err(EngineError::Refused { hint, .. }) if !self.fixes.contains(&hint) => {
-                    self.run_statements(&hint).await?;
-                    self.fixes.push(hint);
-                }
-                other => return Err(format!("the lock: {other:?}")),
-            }
+        let admin = self.server.engine.admin(&target, &self.server.master).await;
+        let mut admin = admin.map_err(|error| format!("the master: {error}"))?;
+        match admin.lock(&self.pair).await {
+            Ok(lock) if lock.is_taken() => Ok(admin),
+            other => Err(format!("the lock: {other:?}")),
         }
     }
 
@@ -172,6 +165,15 @@ impl<'a> Rotation<'a> {
         };
         let redshift = self.server.stand_in.redshift();
         redshift.run_as(HOME, None, &statements).await
+    }
+
+    /// Runs the statements of a fix that begin and end the authorization of another user.
+    async fn run_as_another_user(&self, fix: &str, finding: &Finding) -> Result<(), String> {
+        let is_named = |name: &&&str| finding.what.contains(&format!("in the database {name:?}"));
+        let database = DATABASES.iter().find(is_named).unwrap_or(&HOME);
+        let mut root = self.server.root(database).await;
+        let statements = fix.strip_prefix(&format!("{CASE}; ")).unwrap_or(fix);
+        execute(&mut root, statements).await
     }
 
     async fn inspect(&self, admin: &mut dyn Admin) -> Result<Inspection, String> {
@@ -213,7 +215,11 @@ impl<'a> Rotation<'a> {
             return self.share_with_both().await;
         }
         let statement = fix.split(", or ").next().unwrap_or_default();
-        let done = self.run_statements(statement).await;
+        let done = if statement.contains("SET SESSION AUTHORIZATION ") {
+            self.run_as_another_user(statement, finding).await
+        } else {
+            self.run_statements(statement).await
+        };
         done.map_err(|error| format!("the fix fails: {error}: {finding:?}"))
     }
 
