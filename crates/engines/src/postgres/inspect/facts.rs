@@ -85,7 +85,7 @@ pub(in super::super) struct Role {
 }
 
 /// The master's rights on a role.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(in super::super) struct RoleRights {
     /// It has ADMIN OPTION, by any membership: it may alter the role.
     pub admin: bool,
@@ -95,7 +95,9 @@ pub(in super::super) struct RoleRights {
     pub usage: bool,
     /// It may make the role the owner of an object.
     pub set: bool,
-    /// An earlier grant of the role by the master to itself.
+    /// The role by which the master may grant it, without an ADMIN OPTION of its own.
+    pub grantor: Option<String>,
+    /// An earlier grant of the role to the master, by the master or by `grantor`.
     pub own_grant: Option<OwnGrant>,
 }
 

@@ -85,18 +85,26 @@ WITH RECURSIVE me AS (
         -- Needed, and computed, only where the clone owns objects or has grants of its own.
         'usage', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, 'USAGE'),
         'set', EXISTS (SELECT FROM dependency) AND pg_has_role(p.oid, '{set_mode}'),
+        'grantor', other.rolname,
         'own_grant', (
             SELECT json_build_object(
                 'inherit', coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true),
                 'set', coalesce((to_jsonb(m) ->> 'set_option')::boolean, true))
             FROM pg_catalog.pg_auth_members m, me
-            WHERE m.roleid = p.oid AND m.member = me.oid AND m.grantor = me.oid)
+            WHERE m.roleid = p.oid AND m.member = me.oid
+                AND m.grantor = coalesce(other.oid, me.oid))
     ) AS doc
     FROM pg_catalog.pg_roles p
     CROSS JOIN LATERAL (
         SELECT coalesce(bool_or(m.admin_option), false) AS admin
         FROM pg_catalog.pg_auth_members m, me
         WHERE m.roleid = p.oid AND m.member = me.oid) direct
+    LEFT JOIN LATERAL (
+        SELECT r.oid, r.rolname
+        FROM pg_catalog.pg_auth_members m
+        JOIN pg_catalog.pg_roles r ON r.oid = m.member
+        WHERE m.roleid = p.oid AND m.admin_option AND pg_has_role(r.oid, 'USAGE')
+        ORDER BY r.oid IN (SELECT oid FROM pair), r.rolname LIMIT 1) other ON NOT direct.admin
     WHERE p.oid = ANY (ARRAY (SELECT oid FROM pair
         UNION SELECT r.oid FROM choice JOIN pg_catalog.pg_roles r ON r.rolname = choice.value))
 )
@@ -106,9 +114,9 @@ SELECT json_build_object(
     'database', current_database(),
     'master', (SELECT doc FROM role JOIN me USING (oid)),
     'over_base', coalesce((SELECT power.doc FROM power JOIN pair USING (oid) WHERE NOT is_clone),
-        '{"admin":false,"grants":false,"usage":false,"set":false,"own_grant":null}'),
+        '{"admin":false,"grants":false,"usage":false,"set":false,"grantor":null,"own_grant":null}'),
     'over_clone', coalesce((SELECT power.doc FROM power JOIN pair USING (oid) WHERE is_clone),
-        '{"admin":false,"grants":false,"usage":false,"set":false,"own_grant":null}'),
+        '{"admin":false,"grants":false,"usage":false,"set":false,"grantor":null,"own_grant":null}'),
     'base', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE NOT pair.is_clone),
     'clone', (SELECT role.doc FROM role JOIN pair USING (oid) WHERE pair.is_clone),
     'base_connects', coalesce((
@@ -227,7 +235,7 @@ SELECT json_build_object(
                 WHERE g.admin OR pg_has_role(g.clone, g.oid, 'USAGE')
                     AND NOT pg_has_role(r.oid, g.oid, 'USAGE')), '[]'),
             'rights', coalesce(power.doc,
-                '{"admin":false,"grants":false,"usage":false,"set":false,"own_grant":null}'))
+                '{"admin":false,"grants":false,"usage":false,"set":false,"grantor":null,"own_grant":null}'))
             ORDER BY p.rolname, c.datname)
         FROM choice c
         LEFT JOIN pair p ON p.oid = c.setrole

@@ -227,10 +227,12 @@ impl Facts {
     /// The master's rights on a role that sessions of the base user have.
     pub(in super::super) fn rights_on(&self, role: &str, pair: &Pair) -> RoleRights {
         if role == pair.base {
-            return self.over_base;
+            return self.over_base.clone();
         }
         let mut choices = self.role_choices.iter();
         let found = choices.find(|choice| choice.role == role);
-        found.map(|choice| choice.rights).unwrap_or_default()
+        found
+            .map(|choice| choice.rights.clone())
+            .unwrap_or_default()
     }
 }

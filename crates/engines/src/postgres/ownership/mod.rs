@@ -4,7 +4,7 @@
 //! - DROP OWNED drops a table: it is not used. REASSIGN OWNED hands objects over, and privileges
 //!   are revoked object by object.
 //! - The master keeps a temporary membership: the transaction that needs it also revokes it, and
-//!   restores an earlier grant.
+//!   restores an earlier grant of the same grantor, which both statements name.
 //! - The active clone loses a privilege that it uses: its objects go to the base user, whose
 //!   privileges it has. Its own privileges are revoked only while it is the standby.
 //! - The server refuses a new owner in the middle of a run: `check` reports first what the base user
@@ -224,7 +224,7 @@ fn in_database(facts: &Facts, pair: &Pair, database: &str) -> Vec<Change> {
         ));
     }
     for (role, rights) in joined_in(facts, pair, database) {
-        wrap(&mut changes, facts, role, rights);
+        wrap(&mut changes, facts, role, &rights);
     }
     changes
 }
@@ -247,12 +247,12 @@ fn joined_in<'a>(
     let owner = facts.session_role(pair, Some(database));
     let is_base = owner == pair.base;
     let over_owner = facts.rights_on(owner, pair);
-    let lacks = |rights: RoleRights| !(rights.usage && rights.set);
-    let (over_base, over_clone) = (facts.over_base, facts.over_clone);
+    let lacks = |rights: &RoleRights| !(rights.usage && rights.set);
+    let (over_base, over_clone) = (facts.over_base.clone(), facts.over_clone.clone());
     let of_clone = (hands_over && !over_clone.usage).then_some((pair.clone.as_str(), over_clone));
-    let of_base = ((needs_base || hands_over && is_base) && lacks(over_base))
+    let of_base = ((needs_base || hands_over && is_base) && lacks(&over_base))
         .then_some((pair.base.as_str(), over_base));
-    let of_owner = (hands_over && !is_base && lacks(over_owner)).then_some((owner, over_owner));
+    let of_owner = (hands_over && !is_base && lacks(&over_owner)).then_some((owner, over_owner));
     [of_clone, of_base, of_owner].into_iter().flatten()
 }
 
@@ -264,19 +264,21 @@ pub(super) fn joined<'a>(facts: &'a Facts, pair: &'a Pair) -> BTreeSet<&'a str> 
 }
 
 /// Surrounds the changes with a temporary membership of the master in `role`.
-fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: RoleRights) {
+fn wrap(changes: &mut Vec<Change>, facts: &Facts, role: &str, power: &RoleRights) {
     let (role, master) = (ident(role), ident(&facts.master.name));
     let (give, take) = if facts.version >= 160_000 {
+        let by = power.grantor.as_deref();
+        let by = by.map_or_else(String::new, |by| format!(" GRANTED BY {}", ident(by)));
         let with = |inherit: bool, set: bool| {
             let word = |on| if on { "TRUE" } else { "FALSE" };
             format!(
-                "GRANT {role} TO {master} WITH INHERIT {}, SET {}",
+                "GRANT {role} TO {master} WITH INHERIT {}, SET {}{by}",
                 word(inherit),
                 word(set)
             )
         };
         let take = power.own_grant.map_or_else(
-            || format!("REVOKE {role} FROM {master}"),
+            || format!("REVOKE {role} FROM {master}{by}"),
             |before| with(before.inherit, before.set),
         );
         (with(true, true), take)

@@ -287,8 +287,8 @@ pub(super) fn missing(facts: &Facts, pair: &Pair, options: &PostgresOptions) -> 
     if facts.version >= 160_000 {
         let granted = granted(facts, pair);
         for (which, power) in [
-            (PairMember::Base, facts.over_base),
-            (PairMember::Clone, facts.over_clone),
+            (PairMember::Base, &facts.over_base),
+            (PairMember::Clone, &facts.over_clone),
         ] {
             let user = pair.name(which);
             let what = if facts.role(which).is_none() {

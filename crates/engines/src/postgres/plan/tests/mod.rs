@@ -36,7 +36,7 @@ fn facts() -> Facts {
             createrole: true,
             ..user("rdsmaster")
         },
-        over_base: rights,
+        over_base: rights.clone(),
         over_clone: rights,
         base: Some(user("app")),
         clone: Some(user("app_clone")),
@@ -223,6 +223,29 @@ fn hand_over_restores_the_masters_memberships() {
         .map(|c| c.database.as_deref())
         .collect();
     assert_eq!(databases, [[Some("billing"); 5], [None; 5]].concat());
+}
+
+#[test]
+fn hand_over_restores_a_membership_of_another_grantor() {
+    let mut facts = facts();
+    facts.owned = vec![Owned {
+        database: "orders".into(),
+        count: 2,
+    }];
+    facts.over_base.usage = true;
+    facts.over_base.set = true;
+    facts.over_clone.grantor = Some("dba".into());
+    let given = r#"GRANT "app_clone" TO "rdsmaster" WITH INHERIT TRUE, SET TRUE GRANTED BY "dba""#;
+    let reassign = r#"REASSIGN OWNED BY "app_clone" TO "app""#;
+    let taken = r#"REVOKE "app_clone" FROM "rdsmaster" GRANTED BY "dba""#;
+    assert_eq!(texts(&planned(&facts, "app")), [given, reassign, taken]);
+    facts.over_clone.own_grant = Some(OwnGrant {
+        inherit: false,
+        set: false,
+    });
+    let restored =
+        r#"GRANT "app_clone" TO "rdsmaster" WITH INHERIT FALSE, SET FALSE GRANTED BY "dba""#;
+    assert_eq!(texts(&planned(&facts, "app")), [given, reassign, restored]);
 }
 
 #[test]
