@@ -139,6 +139,16 @@ impl Object {
         }
     }
 
+    /// Whether an owner needs no grant of this privilege, which is not one of
+    /// [`Self::owner_privileges`].
+    pub(in crate::redshift) fn is_owners(&self, privilege: &str) -> bool {
+        match self {
+            Self::Database(_) => privilege == "ALTER",
+            Self::Schema(_) => ["ALTER", "DROP"].contains(&privilege),
+            _ => false,
+        }
+    }
+
     /// `ALTER TABLE "s"."t" OWNER TO "app"`
     pub(in crate::redshift) fn change_owner_statement(&self, to: &str) -> Option<String> {
         let what = match self {

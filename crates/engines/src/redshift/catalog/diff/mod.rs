@@ -8,6 +8,8 @@
 //! - No change affects the active user or its objects.
 //! - Objects of the standby get no GRANT or REVOKE, because an owner's privileges cannot be
 //!   changed.
+//! - A privilege that the active user has as the owner is not revoked from the standby, which had it
+//!   as the owner before.
 //! - REVOKE on a table also revokes privileges on its columns; those that remain are granted again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,7 +161,8 @@ fn grant_changes(facts: &DatabaseFacts, handed_over: &BTreeMap<&Object, bool>) -
         let surplus = has
             .keys()
             .map(String::as_str)
-            .filter(|p| !documented.contains(p) && !undocumented.contains(p));
+            .filter(|p| !documented.contains(p) && !undocumented.contains(p))
+            .filter(|p| !object.is_owners(p));
         add(&mut grant_changes.revoke, object, surplus);
     }
     let objects = facts

@@ -115,6 +115,20 @@ fn the_standby_has_all_privileges_on_the_active_users_objects() {
 }
 
 #[test]
+fn what_an_owner_may_do_is_not_revoked_from_the_other() {
+    let (schema, database) = (Object::Schema("s".into()), Object::Database("dev".into()));
+    let active = rights(&[], &[schema.clone(), database.clone()]);
+    let create = ("CREATE", true);
+    let on_schema = [("ALTER", false), create, ("DROP", false), ("USAGE", true)];
+    let on_database = [("ALTER", false), create, ("TEMP", true), ("USAGE", false)];
+    let standby = rights(&[(schema, &on_schema), (database, &on_database)], &[]);
+    assert_eq!(
+        texts(active, standby, "app"),
+        ["REVOKE USAGE ON DATABASE \"dev\" FROM \"app_clone\""]
+    );
+}
+
+#[test]
 fn only_select_and_drop_are_granted_on_views() {
     let mut active = UserPrivileges::default();
     active.owned.insert(relation("v"), true);
