@@ -412,7 +412,7 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn set_paused(&self, rotation: &str, paused: bool) -> Result<(), JournalError>;
 
-    /// Whether the journal can be read and written.
+    /// Whether the journal can be read and written. It writes a row.
     ///
     /// # Errors
     /// [`JournalError`]

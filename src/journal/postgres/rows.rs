@@ -134,5 +134,12 @@ pub(super) async fn check_writable(pool: &PgPool) -> Result<(), TransactionError
             "the server accepts no writes: it is a replica".into(),
         ));
     }
+    // A full disk refuses writes only.
+    sqlx::query(
+        "INSERT INTO pings (one, at) VALUES (1, clock_timestamp())
+         ON CONFLICT (one) DO UPDATE SET at = excluded.at",
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }

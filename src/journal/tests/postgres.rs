@@ -231,6 +231,25 @@ async fn connection_errors_omit_the_password() {
 }
 
 #[tokio::test]
+async fn ping_fails_if_the_disk_of_the_server_is_full() {
+    let location = empty().await;
+    let journal = PostgresJournal::open(&location).await.unwrap();
+    journal.ping().await.unwrap();
+    // As the server does it: reads succeed, and writes have SQLSTATE 53100.
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+                  BEGIN RAISE disk_full USING MESSAGE = 'could not extend file'; END $$;
+                CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON pings
+                  FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    root(&location.database).await.execute(full).await.unwrap();
+    journal.rotation_records().await.unwrap();
+    let error = journal.ping().await.unwrap_err();
+    assert!(
+        error.to_string().contains("could not extend file"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn ping_fails_on_a_replica() {
     let location = empty().await;
     let journal = PostgresJournal::open(&location).await.unwrap();
