@@ -104,7 +104,10 @@ impl WindowRunner {
             };
             let failure = problem.as_ref().filter(|problem| is_failure(problem));
             failures += u32::from(failure.is_some());
-            failing.report(rotation, window, failure, clock.now());
+            let since = failing.record(failure.is_some(), clock.now());
+            if let Some((since, why)) = since.zip(failure) {
+                tracing::error!(rotation = %rotation.name, opens = %window.opens, %since, code = %why.code, error = %why.message, hint = %why.hint, "run still waiting");
+            }
             if failures >= MAX_FAILURES {
                 self.give_up(rotation, window, problem).await;
                 return;
@@ -315,30 +318,26 @@ impl WindowRunner {
 }
 
 /// When the attempts of a window began to fail without a success between them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct FailingSince {
     first: Option<DateTime<Utc>>,
     is_reported: bool,
 }
 
 impl FailingSince {
-    /// Logs an error once, if the attempts have failed for [`REPORTED_AFTER`].
-    fn report(
-        &mut self,
-        rotation: &Rotation,
-        window: Window,
-        failure: Option<&Problem>,
-        now: DateTime<Utc>,
-    ) {
-        let Some(failure) = failure else {
+    /// Records an attempt. Returns once since when the attempts fail, if that is for
+    /// [`REPORTED_AFTER`].
+    fn record(&mut self, failed: bool, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if !failed {
             self.first = None;
-            return;
-        };
-        let first = *self.first.get_or_insert(now);
-        if !self.is_reported && now - first >= REPORTED_AFTER {
-            self.is_reported = true;
-            tracing::error!(rotation = %rotation.name, opens = %window.opens, since = %first, code = %failure.code, error = %failure.message, hint = %failure.hint, "run still waiting");
+            return None;
         }
+        let first = *self.first.get_or_insert(now);
+        if self.is_reported || now - first < REPORTED_AFTER {
+            return None;
+        }
+        self.is_reported = true;
+        Some(first)
     }
 }
 
@@ -376,4 +375,23 @@ enum Attempt {
     Deferred(Option<Problem>),
     /// No run started.
     NotStarted(RotationError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_of_failures_is_reported_once() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let mut failing = FailingSince::default();
+        assert_eq!(failing.record(true, at(0)), None);
+        assert_eq!(failing.record(true, at(59)), None);
+        // A guard that waits is no failure, and the count begins again.
+        assert_eq!(failing.record(false, at(60)), None);
+        assert_eq!(failing.record(true, at(70)), None);
+        assert_eq!(failing.record(true, at(129)), None);
+        assert_eq!(failing.record(true, at(130)), Some(at(70)));
+        assert_eq!(failing.record(true, at(200)), None);
+    }
 }
