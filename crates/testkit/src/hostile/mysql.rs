@@ -10,6 +10,13 @@ use super::{Client, text};
 const CAPABILITIES: u32 = 0xf | 0x200 | 0x2000 | 0x8000 | 0x2_0000 | 0x8_0000;
 const UTF8MB4: u8 = 45;
 const VAR_STRING: u8 = 0xfd;
+const LONGLONG: u8 = 8;
+/// UNSIGNED_FLAG
+const UNSIGNED: u8 = 0x20;
+/// The number of every connection, in the greeting and in [`NUMBER`].
+const CONNECTION: u32 = 7;
+/// The column with the number of the connection; the others are texts.
+const NUMBER: &str = "number";
 pub(super) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 pub(super) const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
 
@@ -67,7 +74,7 @@ pub(super) fn greeting(more: u32, nonce: &[u8], method: &str) -> Vec<u8> {
     let [low, high] = [capabilities & 0xffff, capabilities >> 16];
     [
         b"\x0a11.4.3-MariaDB\0",
-        &7_u32.to_le_bytes()[..],
+        &CONNECTION.to_le_bytes()[..],
         &nonce[..8],
         b"\0",
         &low.to_le_bytes()[..2],
@@ -91,7 +98,8 @@ pub(super) async fn refuse(mut client: Client, text: &str) -> io::Result<()> {
 
 fn answer(statement: &str, user: &str, identity: &str) -> Option<Table> {
     if statement.contains("USER()") {
-        Some((vec!["user"], vec![vec![format!("{user}@%")]]))
+        let row = vec![format!("{user}@%"), CONNECTION.to_string()];
+        Some((vec!["user", NUMBER], vec![row]))
     } else if statement.contains("server_uid") {
         let row = vec!["server_uid".to_owned(), identity.to_owned()];
         Some((vec!["Variable_name", "Value"], vec![row]))
@@ -125,7 +133,12 @@ async fn send_table(client: &mut Client, (names, rows): &Table, binary: bool) ->
     for row in rows {
         // A binary row begins with a zero and a bitmap of NULLs.
         let mut packet = if binary { vec![0, 0] } else { vec![] };
-        row.iter().for_each(|value| packet.extend(sized(value)));
+        for (name, value) in names.iter().zip(row) {
+            packet.extend(match value.parse::<u64>() {
+                Ok(number) if binary && *name == NUMBER => number.to_le_bytes().to_vec(),
+                _ => sized(value),
+            });
+        }
         packets.push(packet);
     }
     packets.push(EOF.to_vec());
@@ -139,7 +152,12 @@ pub(super) fn column(name: &str) -> Vec<u8> {
     for text in ["", "", "", name, name] {
         packet.extend(sized(text));
     }
-    packet.extend([12, UTF8MB4, 0, 0, 4, 0, 0, VAR_STRING, 0, 0, 0, 0, 0]);
+    let (kind, flags) = if name == NUMBER {
+        (LONGLONG, UNSIGNED)
+    } else {
+        (VAR_STRING, 0)
+    };
+    packet.extend([12, UTF8MB4, 0, 0, 4, 0, 0, kind, flags, 0, 0, 0, 0]);
     packet
 }
 
