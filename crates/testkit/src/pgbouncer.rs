@@ -42,7 +42,13 @@ impl PgBouncer {
         self.0.port
     }
 
-    /// `auth_file`, which PgBouncer reads again after a change.
+    /// The file with the process id.
+    #[must_use]
+    pub fn pid_file(&self) -> PathBuf {
+        self.0.dir.join("pid")
+    }
+
+    /// `auth_file`, which PgBouncer reads again at SIGHUP.
     #[must_use]
     pub fn user_list(&self) -> PathBuf {
         self.0.dir.join("users.txt")
@@ -84,9 +90,10 @@ impl Recipe for Options {
         account.write(&dir.join("users.txt"), &users)?;
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\n{}\n",
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npidfile = {}\n{}\n",
             self.server,
             dir.join("users.txt").display(),
+            dir.join("pid").display(),
             self.settings.join("\n"),
         );
         let file = dir.join("pgbouncer.ini");

@@ -96,6 +96,14 @@ impl LocalMysql {
         "127.0.0.1"
     }
 
+    /// Restarts the server, which ends its sessions. It accepts connections a while later.
+    ///
+    /// # Errors
+    /// [`LaunchError`]
+    pub fn restart(&mut self) -> Result<(), LaunchError> {
+        self.server.restart("TERM")
+    }
+
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.server.port

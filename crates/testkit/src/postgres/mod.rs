@@ -85,6 +85,14 @@ impl LocalPostgres {
         Ok(replica)
     }
 
+    /// Restarts the server, which ends its sessions. It accepts connections a while later.
+    ///
+    /// # Errors
+    /// [`LaunchError`]
+    pub fn restart(&mut self) -> Result<(), LaunchError> {
+        self.0.restart("INT")
+    }
+
     /// The host of the server.
     #[must_use]
     pub const fn host(&self) -> &'static str {

@@ -15,7 +15,7 @@ mod error;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub(crate) const SUPERUSER: &str = "root_admin";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const TRIES: usize = 3;
 /// Stops the server when standard input ends. The data is not read again, so that the signal is the
-/// one that stops the server immediately.
-const SUPERVISOR: &str = r#"dir=$1; signal=$2; shift 2; "$@" & server=$!; cat >/dev/null; kill -s "$signal" $server; wait $server; rm -rf -- "$dir""#;
+/// one that stops the server immediately. Each line is a signal with which the server is restarted.
+const SUPERVISOR: &str = r#"dir=$1; signal=$2; shift 2; "$@" & server=$!; while read -r restart; do kill -s "$restart" $server; wait $server; "$@" & server=$!; done; kill -s "$signal" $server; wait $server; rm -rf -- "$dir""#;
 
 /// The part of a start that differs between engines.
 pub(super) trait Recipe {
@@ -173,6 +173,16 @@ impl Server {
             StartState::PortTaken => StartError::PortTaken(log),
             _ => LaunchError::start(log).into(),
         })
+    }
+}
+
+impl Server {
+    /// Stops the server with a signal and starts it again. It accepts connections a while later.
+    pub(super) fn restart(&mut self, signal: &str) -> Result<(), LaunchError> {
+        let failed = || io_error("the server cannot be restarted");
+        let pipe = self.supervisor.stdin.as_mut();
+        let pipe = pipe.ok_or_else(|| failed()(io::ErrorKind::BrokenPipe.into()))?;
+        writeln!(pipe, "{signal}").map_err(failed())
     }
 }
 
