@@ -303,7 +303,16 @@ pub struct Session {
     /// The client's application name.
     pub application: Option<String>,
     pub since: Option<DateTime<Utc>>,
+    /// It executes nothing and has no transaction, as far as the server shows it.
+    #[serde(default)]
+    pub idle: bool,
+    /// The pooler that keeps the connection open although it may have no client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooler: Option<String>,
 }
+
+/// A session that a pooler keeps open, if its name is not known.
+pub const SOME_POOLER: &str = "a pooler";
 
 /// Parameters of an inspection.
 #[derive(Debug, Clone)]

@@ -242,6 +242,7 @@ fn session(session: Session) -> Session {
         user: printable(&session.user, NAME),
         client: name(session.client),
         application: name(session.application),
+        pooler: name(session.pooler),
         ..session
     }
 }
@@ -338,6 +339,8 @@ mod tests {
             client: some(),
             application: some(),
             since: None,
+            idle: false,
+            pooler: some(),
         });
         let holder = holder(LockHolder {
             id: TEXT.into(),

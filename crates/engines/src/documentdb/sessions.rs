@@ -64,6 +64,8 @@ fn sessions_of(all: &[&Document], user: &str) -> Option<Vec<Session>> {
             client: one.get_str("client").ok().map(address),
             application: application(one),
             since: None,
+            idle: false,
+            pooler: None,
         })
         .filter(|session| session.application.as_deref() != Some(APPLICATION))
         .collect();

@@ -130,6 +130,8 @@ async fn read(
                 client: host.rsplit_once(':').map(|(address, _)| address.to_owned()),
                 application: None,
                 since: None,
+                idle: false,
+                pooler: None,
             })
             .collect())
     };

@@ -29,6 +29,11 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// `E'a''b\\\\c'`, which does not depend on `standard_conforming_strings`.
+pub(super) fn any_literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+}
+
 /// Settings whose stored value is a list of quoted names (GUC_LIST_QUOTE), as in pg_dump:
 /// variable_is_guc_list_quote() in src/bin/pg_dump/dumputils.c.
 const LIST_SETTINGS: [&str; 6] = [

@@ -1,5 +1,8 @@
 //! Open sessions of a user.
 //!
+//! A pooler executes `DISCARD ALL` between two clients (PgBouncer's `server_reset_query`). An idle session
+//! with that last statement is one that it keeps open.
+//!
 //! Sessions with the application name `twinkey` are excluded: they are sign-ins of a worker. Where
 //! the master may not see a session's details (without `pg_read_all_stats`, which `pg_monitor`
 //! includes), the session is counted without them. When sessions are ended, the name excludes none:
@@ -8,23 +11,25 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use sqlx::Row;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::connect::{APPLICATION, Connector};
-use super::quote::ident;
+use super::quote::{any_literal, ident};
 use crate::session_ending::{SessionEnding, WHAT};
-use crate::{EngineError, Finding, Session, timeouts};
+use crate::{EngineError, Finding, SOME_POOLER, Session, timeouts};
 
 /// Rounds until every session has ended.
 const ROUNDS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
 const SESSIONS: &str = "SELECT host(client_addr), nullif(application_name, ''), \
-     (extract(epoch FROM backend_start) * 1000)::bigint \
+     (extract(epoch FROM backend_start) * 1000)::bigint, \
+     coalesce(state = 'idle', false), \
+     coalesce(state = 'idle' AND query = 'DISCARD ALL', false) \
      FROM pg_catalog.pg_stat_activity \
-     WHERE usename = $1 AND pid <> pg_backend_pid() \
-     AND application_name IS DISTINCT FROM $2 \
+     WHERE usename = {user} AND pid <> pg_backend_pid() \
+     AND application_name IS DISTINCT FROM {application} \
      AND coalesce(backend_type, 'client backend') = 'client backend' \
      ORDER BY backend_start NULLS LAST, pid";
 
@@ -34,9 +39,11 @@ pub(super) async fn of_user(
     user: &str,
 ) -> Result<Vec<Session>, EngineError> {
     let read = || async {
-        sqlx::query(SESSIONS)
-            .bind(user)
-            .bind(APPLICATION)
+        // A user of the pair may read this through a pooler, which keeps prepared statements.
+        let sessions = SESSIONS
+            .replace("{user}", &any_literal(user))
+            .replace("{application}", &any_literal(APPLICATION));
+        sqlx::raw_sql(AssertSqlSafe(sessions))
             .fetch_all(connection)
             .await?
             .iter()
@@ -48,6 +55,8 @@ pub(super) async fn of_user(
                     since: row
                         .try_get::<Option<i64>, _>(2)?
                         .and_then(DateTime::from_timestamp_millis),
+                    idle: row.try_get(3)?,
+                    pooler: row.try_get::<bool, _>(4)?.then(|| SOME_POOLER.to_owned()),
                 })
             })
             .collect::<Result<Vec<_>, sqlx::Error>>()

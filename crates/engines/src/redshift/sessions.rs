@@ -71,6 +71,8 @@ fn session(user: &str, row: &Row) -> Session {
         client: None,
         application: None,
         since: row.text(0).ok().and_then(|text| instant(&text)),
+        idle: false,
+        pooler: None,
     }
 }
 
