@@ -66,6 +66,8 @@ pub async fn rotator(
     let journal = SqliteJournal::open(journal).await?;
     Ok(Rotator {
         context: RunContext {
+            endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
+            flip_hooks: std::sync::Arc::new(twinkey::rotation::context::flip_hooks::NoFlipHooks),
             store,
             aws: Aws::default(),
             rds: twinkey::rds::RdsEndpoints::default(),

@@ -1,5 +1,6 @@
 //! `GET /metrics`: the process's counters and the current state of every rotation.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::admin::routes::health::ReadinessCache;
+use crate::rotation::context::endpoint_states::EndpointStatus;
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use crate::worker::views::RotationState;
@@ -49,6 +51,8 @@ struct Sample {
     next_opening: Option<DateTime<Utc>>,
     /// The number of sessions of its standby, if a run or check listed them.
     sessions: Option<usize>,
+    /// Its endpoints, and whether AWSCURRENT signs in there.
+    endpoints: BTreeMap<String, bool>,
     /// Whether its AWSCURRENT was refused, if the heartbeat checks it.
     refused: Option<bool>,
 }
@@ -76,6 +80,7 @@ pub async fn metrics(
     let samples = views.into_iter().map(|view| Sample {
         sessions: state.standby_session_count(&view.name),
         refused: state.heartbeats.refused(&view.name),
+        endpoints: endpoints(&view.endpoints),
         rotation: view.name,
         state: view.state,
         last_success: view.last_success,
@@ -133,6 +138,16 @@ impl Collector for RotationGauges {
             None,
             |sample| sample.refused.map(i64::from),
         )?;
+        let help = "1 if AWSCURRENT signed in at an endpoint at the last run, check or heartbeat";
+        let mut endpoints = encoder.encode_descriptor("endpoint_up", help, None, GAUGE)?;
+        for sample in &self.0 {
+            for (endpoint, is_up) in &sample.endpoints {
+                let rotation = ("rotation", sample.rotation.as_str());
+                let labels = [rotation, ("endpoint", endpoint.as_str())];
+                let gauge = ConstGauge::new(i64::from(*is_up));
+                gauge.encode(endpoints.encode_family(&labels)?)?;
+            }
+        }
         let help = "1 for the current state of a rotation, 0 for the others";
         let mut states = encoder.encode_descriptor("rotation_state", help, None, GAUGE)?;
         for sample in &self.0 {
@@ -166,6 +181,18 @@ impl RotationGauges {
         }
         Ok(())
     }
+}
+
+/// The endpoints whose state is known. A host that is two of them is up if both are.
+fn endpoints(all: &[EndpointStatus]) -> BTreeMap<String, bool> {
+    let mut known = BTreeMap::new();
+    for one in all {
+        if let Some(is_up) = one.state.is_up() {
+            let both = known.entry(one.host.clone()).or_insert(true);
+            *both = *both && is_up;
+        }
+    }
+    known
 }
 
 fn seconds(at: DateTime<Utc>) -> f64 {

@@ -109,6 +109,8 @@ impl From<RotationError> for ApiError {
             | Code::PendingConflict
             | Code::AlreadyRolledBack
             | Code::ReaderBehind
+            | Code::PoolerRefused
+            | Code::HookRefused
             | Code::LostRace => StatusCode::CONFLICT,
             Code::JournalUnavailable
             | Code::StoreUnavailable

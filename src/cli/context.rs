@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::config::file_access::{self, FileFinding};
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
+use crate::hook::before_flip::BeforeFlip;
 use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
 use crate::rotation::context::RunContext;
 use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::context::config_pairs::ConfigPairs;
+use crate::rotation::context::endpoint_states::EndpointStates;
 use crate::rotation::context::host_limits::HostLimits;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
@@ -77,7 +79,7 @@ impl Context {
         let store = crate::store::open(&settings.secrets, create, limits, &aws, pace).await?;
         let metrics = Metrics::default();
         let store = Arc::new(Measured::new(store, metrics.clone()));
-        let mut run_context = run_context(&settings, store, aws);
+        let mut run_context = run_context(&settings, store, aws, metrics.clone());
         run_context.hosts.share(shared.map(|shared| shared.hosts));
         Ok(Self {
             metrics,
@@ -142,11 +144,14 @@ pub(super) fn run_context(
     settings: &Settings,
     store: Arc<dyn SecretStore>,
     aws: Aws,
+    metrics: Metrics,
 ) -> RunContext {
     let pairs = ConfigPairs::default();
     pairs.rotations.replace(settings.rotations.clone());
     RunContext {
         pairs,
+        endpoints: EndpointStates::default(),
+        flip_hooks: Arc::new(BeforeFlip::new(settings, metrics)),
         store,
         aws,
         rds: crate::rds::RdsEndpoints::default(),

@@ -100,6 +100,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "product/endpoints/poolers.rs",
             "a_master_at_a_pooler_is_refused_before_anything_is_locked",
         ),
+        Code::PoolerRefused | Code::HookRefused => (
+            "product/endpoints/poolers.rs",
+            "an_unlisted_user_is_refused_until_a_hook_writes_the_list",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

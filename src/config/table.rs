@@ -7,6 +7,7 @@
 //!   the tests, panic.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
@@ -222,6 +223,28 @@ impl<'a> Table<'a> {
         };
         table.refuse_unknown_keys();
         Some(table)
+    }
+
+    /// A table with any keys, whose values are texts that are not empty.
+    pub(super) fn text_map(&self, key: &str) -> Option<BTreeMap<String, String>> {
+        self.read(key, "a table of texts that are not empty", |value| {
+            let ValueKind::Table(values) = &value.kind else {
+                return None;
+            };
+            let texts = values.iter().map(|(key, value)| match &value.kind {
+                ValueKind::String(text) if !text.trim().is_empty() => {
+                    Some((key.clone(), text.clone()))
+                }
+                _ => None,
+            });
+            texts.collect()
+        })
+    }
+
+    /// Whether the value is this text.
+    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
+        let value = self.value(key).map(|value| &value.kind);
+        matches!(value, Some(ValueKind::String(own)) if own == text)
     }
 
     /// A list as written, without validation; empty if it is absent.

@@ -203,6 +203,7 @@ mod tests {
             from_user: None,
             to_user: None,
             at: "2026-11-24T07:00:00+00:00".into(),
+            endpoints: None,
         }
     }
 

@@ -1,8 +1,9 @@
-//! Hooks (`[[hook]]`): actions after AWSCURRENT has moved, for applications that do not read the secret.
+//! Hooks (`[[hook]]`): actions after AWSCURRENT has moved, for applications that do not read the secret, and
+//! programs before it moves ([`before_flip`]).
 //!
 //! # Failure modes
-//! - A hook fails, hangs or is missing: hooks subscribe to the events and no run waits for them. Only the log
-//!   and the metrics report their outcome.
+//! - A hook fails, hangs or is missing: hooks after the flip subscribe to the events and no run waits for
+//!   them. Only the log and the metrics report their outcome.
 //! - A hook hangs, or many rotations start many programs: each hook has a timeout and a number of permits
 //!   ([`Hook::timeout`], [`Hook::concurrency`]).
 //! - Child processes outlive the timeout: the program's process group is killed ([`exec`]).
@@ -10,6 +11,7 @@
 //!   its environment starts empty ([`exec`]).
 //! - A worker that stops or falls behind skips a hook: each skipped hook is an error in the log.
 
+pub mod before_flip;
 #[cfg(feature = "aws")]
 mod ecs;
 mod exec;
@@ -22,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{Hook, HookActionSettings, Settings};
+use crate::config::settings::{Hook, HookActionSettings, HookTime, Settings};
 use crate::hook::payload::HookPayload;
 use crate::rotation::event::{Received, Subscription};
 use crate::worker::state::WorkerState;
@@ -83,6 +85,12 @@ enum HookAction {
     Exec(exec::Exec),
 }
 
+/// Whether a hook is one of this rotation.
+fn applies_to(hook: &Hook, rotation: &str) -> bool {
+    let names = hook.rotations.as_ref();
+    names.is_none_or(|names| names.iter().any(|name| name == rotation))
+}
+
 /// The task of one hook.
 struct HookWorker {
     hook: Hook,
@@ -100,7 +108,8 @@ pub fn start(
     closing: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, HookError> {
     let mut workers = Vec::new();
-    for hook in &settings.hooks {
+    let after = |hook: &&Hook| hook.when == HookTime::AfterFlip;
+    for hook in settings.hooks.iter().filter(after) {
         let action = match &hook.action {
             #[cfg(feature = "aws")]
             HookActionSettings::EcsRedeploy { cluster, services } => {

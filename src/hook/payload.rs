@@ -2,12 +2,13 @@
 
 use crate::config::settings::Hook;
 use crate::journal::RunState;
+use crate::rotation::context::flip_hooks::FlipFacts;
 use crate::rotation::event::{Event, RecordedEvent};
 
-/// The data of a hook about a moved AWSCURRENT. It holds no password, because an event holds none.
+/// The data of a hook about an AWSCURRENT that has moved, or will move. It holds no password, because an event holds none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookPayload {
-    /// `succeeded` or `rolled_back`.
+    /// `before_flip`, `succeeded` or `rolled_back`.
     pub event: &'static str,
     pub rotation: String,
     /// The secret's name or ARN, as in the config; `None` if the rotation was removed from it.
@@ -19,6 +20,16 @@ pub struct HookPayload {
     pub to_user: Option<String>,
     /// RFC 3339, UTC.
     pub at: String,
+    /// Only before a flip.
+    pub endpoints: Option<Endpoints>,
+}
+
+/// The places at which AWSCURRENT has to work, as `HOST:PORT`, with a space between two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    pub host: String,
+    pub readers: String,
+    pub poolers: String,
 }
 
 impl HookPayload {
@@ -29,8 +40,7 @@ impl HookPayload {
         secret: impl Fn(&str) -> Option<String>,
     ) -> Option<Self> {
         let rotation = recorded.event.rotation();
-        let filter = &hook.rotations;
-        if (filter.as_ref()).is_some_and(|names| !names.iter().any(|name| name == rotation)) {
+        if !super::applies_to(hook, rotation) {
             return None;
         }
         let mut payload = Self {
@@ -42,6 +52,7 @@ impl HookPayload {
             from_user: None,
             to_user: None,
             at: recorded.at.to_rfc3339(),
+            endpoints: None,
         };
         match &recorded.event {
             Event::RunFinished { run } if run.state == RunState::Succeeded => {
@@ -62,9 +73,30 @@ impl HookPayload {
         Some(payload)
     }
 
+    /// The payload of a hook before a flip.
+    #[must_use]
+    pub fn before_flip(facts: &FlipFacts) -> Self {
+        Self {
+            event: "before_flip",
+            rotation: facts.rotation.clone(),
+            secret: Some(facts.secret.clone()),
+            run: None,
+            version_id: Some(facts.version_id.clone()),
+            from_user: Some(facts.from_user.clone()),
+            to_user: Some(facts.to_user.clone()),
+            at: facts.at.to_rfc3339(),
+            endpoints: Some(Endpoints {
+                host: facts.host.clone(),
+                readers: facts.readers.join(" "),
+                poolers: facts.poolers.join(" "),
+            }),
+        }
+    }
+
     /// The environment variables of a program.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, &str)> {
+        let endpoints = self.endpoints.as_ref();
         let variables = [
             ("TWINKEY_EVENT", Some(self.event)),
             ("TWINKEY_ROTATION", Some(self.rotation.as_str())),
@@ -74,6 +106,9 @@ impl HookPayload {
             ("TWINKEY_FROM_USER", self.from_user.as_deref()),
             ("TWINKEY_TO_USER", self.to_user.as_deref()),
             ("TWINKEY_AT", Some(self.at.as_str())),
+            ("TWINKEY_HOST", endpoints.map(|all| all.host.as_str())),
+            ("TWINKEY_READERS", endpoints.map(|all| all.readers.as_str())),
+            ("TWINKEY_POOLERS", endpoints.map(|all| all.poolers.as_str())),
         ];
         variables
             .into_iter()
@@ -91,13 +126,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::settings::HookActionSettings;
+    use crate::config::settings::{HookActionSettings, HookTime};
     use crate::journal::{Run, Trigger};
     use crate::rotation::event::{Events, Received};
     use twinkey_stores::VersionId;
 
     fn hook(rotations: Option<&[&str]>) -> Hook {
         Hook {
+            when: HookTime::AfterFlip,
             rotations: rotations.map(|names| names.iter().map(|n| (*n).to_owned()).collect()),
             timeout: Duration::from_secs(1),
             concurrency: 1,

@@ -41,7 +41,7 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
     for one in known_rotations(settings, known) {
         let rotation = one.rotation;
         let name = &rotation.name;
-        if one.asks_rds() {
+        if one.asks_rds() || one.rotation.readers.by_rds {
             all.push(service(
                 "rds",
                 region,
@@ -96,6 +96,15 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
                 host: reader.host.clone(),
                 port: reader.port.or(one.facts.port),
                 why: format!("a reader of {name}"),
+                vpc_endpoint: None,
+            });
+        }
+        for pooler in &rotation.poolers {
+            all.push(Path {
+                direction: "out",
+                host: pooler.address.host.clone(),
+                port: pooler.address.port.or(one.facts.port),
+                why: format!("a pooler of {name}"),
                 vpc_endpoint: None,
             });
         }

@@ -18,6 +18,11 @@ const ROTATED: [&str; 5] = [
     "secretsmanager:UpdateSecretVersionStage",
 ];
 const MASTER: [&str; 1] = ["secretsmanager:GetSecretValue"];
+/// The calls on the secrets that a pooler reads.
+const POOLERS: [&str; 2] = [
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:PutSecretValue",
+];
 /// The size limit of a managed policy, without white space ("IAM and AWS STS quotas").
 const MANAGED_LIMIT: usize = 6144;
 
@@ -63,6 +68,15 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
         &MASTER,
         masters().map(arn),
     ));
+    let of_poolers = rotations.iter().flat_map(|one| &one.rotation.poolers);
+    let of_poolers: BTreeSet<&String> = of_poolers
+        .flat_map(|pooler| pooler.secrets.values())
+        .collect();
+    all.statements.push(Statement::allow(
+        "SecretsOfPoolers",
+        &POOLERS,
+        of_poolers.iter().map(|name| arn(name)),
+    ));
     rds(rotations, scope, all);
     // ListSecrets supports no resources ("Actions, resources, and condition keys for AWS Secrets Manager").
     all.statements.push(Statement::allow(
@@ -85,7 +99,10 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
         keys.filter_map(|key| kms_key(scope, key, &mut all.notes))
             .collect()
     };
-    let of_rotated = names().filter_map(of_secret).chain(known.kms_keys.clone());
+    let of_rotated = names()
+        .chain(of_poolers.into_iter().map(String::as_str))
+        .filter_map(of_secret)
+        .chain(known.kms_keys.clone());
     let rotated_keys = keys(of_rotated.collect());
     let mut master_keys = keys(masters().filter_map(of_secret).collect());
     master_keys.retain(|key| !rotated_keys.contains(key));
@@ -105,10 +122,11 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
     }
 }
 
-/// The calls that find the hosts of masters that RDS manages. A listing covers all databases ("Actions,
+/// The calls that find the hosts of masters that RDS manages, and readers. A listing covers all databases ("Actions,
 /// resources, and condition keys for Amazon RDS"); clusters of DocumentDB are among them.
 fn rds(rotations: &[KnownRotation<'_>], scope: &AccountScope, all: &mut Policy) {
-    if !rotations.iter().any(KnownRotation::asks_rds) {
+    let by_rds = |one: &KnownRotation<'_>| one.rotation.readers.by_rds;
+    if !rotations.iter().any(|one| one.asks_rds() || by_rds(one)) {
         return;
     }
     all.statements.push(Statement::allow(

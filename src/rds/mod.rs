@@ -1,4 +1,4 @@
-//! Endpoints of the masters that RDS manages, as the RDS API reports them.
+//! Endpoints of the masters that RDS manages, and readers of databases, as the RDS API reports them.
 //!
 //! A managed master secret holds only a user name and a password. `DescribeDBInstances` and
 //! `DescribeDBClusters` report the secret of each instance and cluster, and so the host to which its
@@ -8,11 +8,15 @@
 //! - A secret names another team's instance. Its identifier only selects what is described: the
 //!   described instance must have this very master secret.
 //! - Many runs ask at once. One listing answers for all masters, and is kept for [`KEPT_FOR`].
+//! - Many rotations with `readers = "rds"` ask at each try. One listing answers for all, and is kept for
+//!   [`READERS_KEPT_FOR`]; a failure is kept for [`FAILURE_KEPT_FOR`].
 //! - An endpoint changes. An answer is used for at most [`KEPT_FOR`].
 
 #[cfg(feature = "aws")]
 mod client;
 mod error;
+#[cfg(feature = "aws")]
+mod replicas;
 #[cfg(feature = "aws")]
 mod response;
 
@@ -27,6 +31,8 @@ use crate::config::settings::HostPort;
 #[cfg(feature = "aws")]
 use crate::rds::client::{Query, RdsClient};
 #[cfg(feature = "aws")]
+use crate::rds::replicas::Listing;
+#[cfg(feature = "aws")]
 use crate::rds::response::{Database, endpoint_of};
 use twinkey_core::aws::Aws;
 use twinkey_core::telemetry::Clock;
@@ -36,9 +42,22 @@ pub use error::RdsError;
 /// The lifetime of an answer.
 const KEPT_FOR: Duration = Duration::from_secs(300);
 
-/// Endpoints by master secret. Cheap to clone; clones share the answers.
+/// The lifetime of a listing for readers: a new replica counts that long after it has an endpoint.
+const READERS_KEPT_FOR: Duration = Duration::from_secs(60);
+/// The time after a failure before the readers are listed again.
+const FAILURE_KEPT_FOR: Duration = Duration::from_secs(5);
+
+/// The last listing, or why there is none, and its time.
+#[cfg(feature = "aws")]
+type KeptListing = (Instant, Result<Arc<Listing>, RdsError>);
+
+/// Endpoints by master secret, and the last listing. Cheap to clone; clones share the answers.
 #[derive(Clone, Default)]
-pub struct RdsEndpoints(Arc<Mutex<HashMap<String, Answer>>>);
+pub struct RdsEndpoints {
+    masters: Arc<Mutex<HashMap<String, Answer>>>,
+    #[cfg(feature = "aws")]
+    listing: Arc<Mutex<Option<KeptListing>>>,
+}
 
 struct Answer {
     endpoint: HostPort,
@@ -68,13 +87,80 @@ impl RdsEndpoints {
         master: &str,
         ids: DatabaseIds<'_>,
     ) -> Result<Option<HostPort>, RdsError> {
-        let mut answers = self.0.lock().await;
+        let mut answers = self.masters.lock().await;
         answers.retain(|_, answer| answer.since.elapsed() < KEPT_FOR);
         if let Some(answer) = answers.get(master) {
             return Ok(Some(answer.endpoint.clone()));
         }
         ask(aws, clock, master, ids, &mut answers).await
     }
+
+    /// The readers of the database with these identifiers, or else one of these hosts: replicas of an
+    /// instance, or readers of a cluster with its reader endpoint. `None`: no database has them.
+    ///
+    /// Concurrent callers wait for one listing.
+    ///
+    /// # Errors
+    /// [`RdsError`]
+    #[cfg(feature = "aws")]
+    pub async fn readers(
+        &self,
+        aws: &Aws,
+        clock: &Clock,
+        ids: DatabaseIds<'_>,
+        hosts: &[&str],
+    ) -> Result<Option<Vec<HostPort>>, RdsError> {
+        let mut kept = self.listing.lock().await;
+        let is_valid = |(since, listing): &&KeptListing| {
+            let limit = if listing.is_ok() {
+                READERS_KEPT_FOR
+            } else {
+                FAILURE_KEPT_FOR
+            };
+            since.elapsed() < limit
+        };
+        let listing = match kept.as_ref().filter(is_valid) {
+            Some((_, listing)) => listing.clone(),
+            None => {
+                let listing = list(aws, clock).await.map(Arc::new);
+                *kept = Some((Instant::now(), listing.clone()));
+                listing
+            }
+        };
+        drop(kept);
+        Ok(listing?.readers(ids, hosts))
+    }
+
+    /// The config refuses the AWS store before.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "aws"))]
+    pub async fn readers(
+        &self,
+        _aws: &Aws,
+        _clock: &Clock,
+        _ids: DatabaseIds<'_>,
+        _hosts: &[&str],
+    ) -> Result<Option<Vec<HostPort>>, RdsError> {
+        Err(RdsError::permanent(
+            "this build lacks the Cargo feature `aws`",
+        ))
+    }
+}
+
+/// All instances and clusters.
+#[cfg(feature = "aws")]
+async fn list(aws: &Aws, clock: &Clock) -> Result<Listing, RdsError> {
+    let client = RdsClient::new(aws, clock)?;
+    let (instances, clusters) = tokio::join!(
+        client.describe(Query::Instances),
+        client.describe(Query::Clusters),
+    );
+    Ok(Listing {
+        instances: instances?,
+        clusters: clusters?,
+    })
 }
 
 /// Asks for the identifiers first, then lists instances and clusters until the master is found.

@@ -1,4 +1,4 @@
-//! Responses of the RDS API in XML, and what they say about master secrets. Pure.
+//! Responses of the RDS API in XML, and what they say about master secrets and replicas. Pure.
 
 use serde::Deserialize;
 
@@ -13,12 +13,29 @@ pub(super) struct Page {
 }
 
 /// An instance or a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Database {
+    pub identifier: String,
+    pub replication: Replication,
     /// `None` while it is being created.
     pub endpoint: Option<HostPort>,
     /// The ARN of its master secret, if RDS manages one.
     pub master_secret: Option<String>,
+}
+
+/// What an instance or a cluster says about its copies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Replication {
+    /// Of an instance: its cluster.
+    pub cluster: Option<String>,
+    /// Of a replica: its source.
+    pub source: Option<String>,
+    /// Identifiers of replicas; an ARN for one in another region.
+    pub replicas: Vec<String>,
+    /// Of a cluster: its instances, without the writer.
+    pub readers: Vec<String>,
+    /// Of a cluster: the host that stands for its readers.
+    pub reader_host: Option<String>,
 }
 
 impl Database {
@@ -61,8 +78,36 @@ struct Instances {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Instance {
+    #[serde(rename = "DBInstanceIdentifier", default)]
+    identifier: String,
+    #[serde(rename = "DBClusterIdentifier")]
+    cluster: Option<String>,
+    #[serde(rename = "ReadReplicaSourceDBInstanceIdentifier")]
+    source: Option<String>,
+    #[serde(rename = "ReadReplicaDBInstanceIdentifiers", default)]
+    replicas: Replicas,
     endpoint: Option<Endpoint>,
     master_user_secret: Option<MasterUserSecret>,
+}
+
+#[derive(Default, Deserialize)]
+struct Replicas {
+    #[serde(rename = "ReadReplicaDBInstanceIdentifier", default)]
+    all: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Members {
+    #[serde(rename = "DBClusterMember", default)]
+    all: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    #[serde(rename = "DBInstanceIdentifier", default)]
+    identifier: String,
+    #[serde(rename = "IsClusterWriter", default)]
+    is_writer: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +140,11 @@ struct Clusters {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Cluster {
+    #[serde(rename = "DBClusterIdentifier", default)]
+    identifier: String,
+    #[serde(rename = "DBClusterMembers", default)]
+    members: Members,
+    reader_endpoint: Option<String>,
     /// The writer's host.
     endpoint: Option<String>,
     port: Option<u16>,
@@ -124,6 +174,7 @@ fn database(host: Option<String>, port: Option<u16>, secret: Option<MasterUserSe
     Database {
         endpoint: host.map(|host| HostPort { host, port }),
         master_secret: secret.and_then(|secret| secret.secret_arn),
+        ..Database::default()
     }
 }
 
@@ -138,7 +189,16 @@ pub(super) fn instances(xml: &str) -> Result<Page, String> {
         let (host, port) = one
             .endpoint
             .map_or((None, None), |at| (at.address, at.port));
-        database(host, port, one.master_user_secret)
+        Database {
+            identifier: one.identifier,
+            replication: Replication {
+                cluster: one.cluster.filter(|id| !id.is_empty()),
+                source: one.source.filter(|id| !id.is_empty()),
+                replicas: one.replicas.all,
+                ..Replication::default()
+            },
+            ..database(host, port, one.master_user_secret)
+        }
     };
     Ok(Page {
         databases: instances.all.into_iter().map(of_instance).collect(),
@@ -153,7 +213,19 @@ pub(super) fn instances(xml: &str) -> Result<Page, String> {
 pub(super) fn clusters(xml: &str) -> Result<Page, String> {
     let response: ClustersResponse = parse(xml)?;
     let ClustersResult { marker, clusters } = response.result;
-    let of_cluster = |one: Cluster| database(one.endpoint, one.port, one.master_user_secret);
+    let of_cluster = |one: Cluster| {
+        let members = one.members.all.into_iter();
+        let readers = members.filter(|member| !member.is_writer);
+        Database {
+            identifier: one.identifier,
+            replication: Replication {
+                readers: readers.map(|member| member.identifier).collect(),
+                reader_host: one.reader_endpoint.filter(|host| !host.is_empty()),
+                ..Replication::default()
+            },
+            ..database(one.endpoint, one.port, one.master_user_secret)
+        }
+    };
     Ok(Page {
         databases: clusters.all.into_iter().map(of_cluster).collect(),
         marker: marker.filter(|marker| !marker.is_empty()),
@@ -181,10 +253,13 @@ mod tests {
     <DBInstances>
       <DBInstance>
         <DBInstanceIdentifier>creating</DBInstanceIdentifier>
+        <ReadReplicaSourceDBInstanceIdentifier>a</ReadReplicaSourceDBInstanceIdentifier>
         <VpcSecurityGroups><VpcSecurityGroupMembership><Status>active</Status></VpcSecurityGroupMembership></VpcSecurityGroups>
         <MasterUserSecret><SecretStatus>creating</SecretStatus><SecretArn>arn:c</SecretArn></MasterUserSecret>
       </DBInstance>
       <DBInstance>
+        <DBInstanceIdentifier>a</DBInstanceIdentifier>
+        <ReadReplicaDBInstanceIdentifiers><ReadReplicaDBInstanceIdentifier>creating</ReadReplicaDBInstanceIdentifier></ReadReplicaDBInstanceIdentifiers>
         <Endpoint><HostedZoneId>Z1</HostedZoneId><Address>a.rds.amazonaws.com</Address><Port>5433</Port></Endpoint>
         <MasterUserSecret>
           <SecretStatus>active</SecretStatus><KmsKeyId>k</KmsKeyId><SecretArn>arn:a</SecretArn>
@@ -205,6 +280,10 @@ mod tests {
       <DBCluster>
         <Port>5432</Port><Endpoint>w.cluster-1.rds.amazonaws.com</Endpoint>
         <ReaderEndpoint>w.cluster-ro-1.rds.amazonaws.com</ReaderEndpoint>
+        <DBClusterMembers>
+          <DBClusterMember><DBInstanceIdentifier>w-1</DBInstanceIdentifier><IsClusterWriter>true</IsClusterWriter><PromotionTier>1</PromotionTier></DBClusterMember>
+          <DBClusterMember><DBInstanceIdentifier>w-2</DBInstanceIdentifier><IsClusterWriter>false</IsClusterWriter></DBClusterMember>
+        </DBClusterMembers>
         <MasterUserSecret><SecretArn>arn:w</SecretArn></MasterUserSecret>
       </DBCluster>
     </DBClusters>
@@ -224,6 +303,9 @@ mod tests {
         assert_eq!(of("arn:c"), None, "it has no endpoint yet");
         assert_eq!(of("arn:b"), None);
         assert_eq!(of(""), None, "an instance without a managed master");
+        let replication = |n: usize| &page.databases[n].replication;
+        assert_eq!(replication(0).source.as_deref(), Some("a"));
+        assert_eq!(replication(1).replicas, ["creating"]);
     }
 
     #[test]
@@ -232,6 +314,10 @@ mod tests {
         assert_eq!(page.marker, None);
         let found = endpoint_of(&page.databases, "arn:w");
         assert_eq!(found, address("w.cluster-1.rds.amazonaws.com:5432"));
+        let replication = &page.databases[0].replication;
+        assert_eq!(replication.readers, ["w-2"]);
+        let host = replication.reader_host.as_deref();
+        assert_eq!(host, Some("w.cluster-ro-1.rds.amazonaws.com"));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! The effect is recorded in the observation, so that the next decision sees it. A conflict with
 //! another writer of the store is reported to the caller, which observes the labels again.
 
-use crate::rotation::decide::{Action, Content, Elsewhere, Own};
+use crate::rotation::decide::{Action, Content, Elsewhere, Hooks, Own};
 use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::endpoints::pooler_secrets;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
@@ -20,7 +21,7 @@ pub(crate) enum Effect {
     Conflict(String),
 }
 
-/// Carries out an action other than [`Action::Converge`] and [`Action::Prove`].
+/// Carries out an action other than [`Action::Converge`], [`Action::Prove`] and [`Action::RunHooks`].
 ///
 /// # Errors
 /// Errors of the store or the database. The next attempt continues from there.
@@ -34,9 +35,12 @@ pub(crate) async fn act(
         Action::PutPending { carry } => put_pending(store, request, observation, carry).await,
         Action::LabelPending => label_pending(store, request, observation).await,
         Action::DropPending => drop_pending(store, request, observation).await,
+        Action::PutPoolerSecrets => pooler_secrets::put(store, request, observation)
+            .await
+            .map(Effect::Done),
         Action::EndSessions => end_sessions(observation).await.map(Effect::Done),
         Action::Promote => promote(store, request, observation).await,
-        Action::Converge | Action::Prove | Action::Refuse(_) | Action::Done => {
+        Action::Converge | Action::Prove | Action::RunHooks | Action::Refuse(_) | Action::Done => {
             Ok(Effect::Done(String::new()))
         }
     }
@@ -93,7 +97,11 @@ async fn put_pending(
             // Earlier changes and proofs were for another document.
             observation.observed.converged = false;
             observation.observed.proof = None;
+            if observation.observed.hooks != Hooks::Absent {
+                observation.observed.hooks = Hooks::Due;
+            }
             observation.proof = None;
+            pooler_secrets::compare(observation);
             Ok(Effect::Done(detail))
         }
         Err(StoreError::VersionExists { .. }) => Ok(Effect::Conflict(

@@ -17,6 +17,9 @@
 //!   guard: its password is in a version of this secret, or `observe/ownership` names the reason.
 //! - A flip locks out the applications of a replica. Only a proof at every endpoint promotes; an
 //!   endpoint that does not accept the password yet is waited for (`observe/endpoints`).
+//! - A pooler reads a user's password from a list or a secret. A run writes the secret before the
+//!   proof. A hook that writes the list runs after the proof at the database, and the proof is then
+//!   repeated, at the poolers too.
 //! - A retry skips a guard. Guards are facts, which every decision reads.
 
 use twinkey_core::code::Code;
@@ -32,6 +35,9 @@ pub struct Observed {
     pub standby: Standby,
     /// Result of the proof of the pending password, if this attempt tried it.
     pub proof: Option<Proof>,
+    /// A pooler's own secret of the standby does not have the pending password.
+    pub pooler_secrets_stale: bool,
+    pub hooks: Hooks,
     /// This attempt changed the standby.
     pub converged: bool,
     /// The run ends the standby's sessions, and this attempt has not done so yet.
@@ -49,6 +55,19 @@ pub enum Proof {
     Behind,
     /// The database accepts it, and another endpoint could not be tried.
     Unreachable,
+    /// The database accepts it, and a pooler does not.
+    PoolerRefused,
+}
+
+/// State of the hooks that run before the flip, in this attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hooks {
+    /// The rotation has none.
+    Absent,
+    /// They have not run for the pending password.
+    Due,
+    Succeeded,
+    Failed,
 }
 
 /// State of the version of this run in the store.
@@ -131,6 +150,8 @@ pub struct Guards {
     pub reader_behind: bool,
     /// A reader cannot be reached, and the config does not skip it.
     pub reader_unreachable: bool,
+    /// A pooler does not accept AWSCURRENT.
+    pub pooler_refused: bool,
 }
 
 /// State of the standby in the database.
@@ -154,10 +175,14 @@ pub enum Action {
     DropPending,
     /// Makes the standby equal and sets the pending password.
     Converge,
+    /// Writes the pending password into the standby's own secret of each pooler.
+    PutPoolerSecrets,
     /// Ends the sessions of the standby, which has the pending password.
     EndSessions,
     /// Signs in as the standby and compares the pair again.
     Prove,
+    /// Runs the hooks before the flip.
+    RunHooks,
     /// Moves AWSCURRENT from the observed version to the version of this run.
     Promote,
     /// Stops without a change.
@@ -198,6 +223,10 @@ pub enum Refusal {
     ReaderBehind,
     /// A reader could not be tried.
     ReaderUnreachable,
+    /// A pooler does not accept AWSPENDING, or AWSCURRENT before a change.
+    PoolerRefused,
+    /// A hook before the flip failed.
+    HookRefused,
 }
 
 impl Refusal {
@@ -225,6 +254,8 @@ impl Refusal {
             Self::PendingRefused => Code::PendingSigninFailed,
             Self::ReaderBehind => Code::ReaderBehind,
             Self::ReaderUnreachable => Code::ReaderUnreachable,
+            Self::PoolerRefused => Code::PoolerRefused,
+            Self::HookRefused => Code::HookRefused,
         }
     }
 
@@ -239,6 +270,8 @@ impl Refusal {
                 | Self::StandbyUnproved
                 | Self::ReaderBehind
                 | Self::ReaderUnreachable
+                | Self::PoolerRefused
+                | Self::HookRefused
         )
     }
 }
@@ -269,7 +302,7 @@ impl Guards {
     }
 
     /// The reasons against a new password of the standby, which its clients may still use, or which a
-    /// reader would not receive.
+    /// reader or a pooler would not receive.
     #[must_use]
     pub fn takeover_refusals(&self) -> Vec<Refusal> {
         [
@@ -278,6 +311,7 @@ impl Guards {
             (self.standby_unproved, Refusal::StandbyUnproved),
             (self.reader_unreachable, Refusal::ReaderUnreachable),
             (self.reader_behind, Refusal::ReaderBehind),
+            (self.pooler_refused, Refusal::PoolerRefused),
         ]
         .into_iter()
         .filter_map(|(stands, refusal)| stands.then_some(refusal))
@@ -362,11 +396,17 @@ fn finish(o: &Observed) -> Action {
     match (o.standby.equal && o.standby.has_password, o.proof) {
         (false, _) if o.converged => Action::Refuse(Refusal::StillDiffers),
         (false, _) => Action::Converge,
+        (true, _) if o.pooler_secrets_stale => Action::PutPoolerSecrets,
         (true, _) if o.end_sessions => Action::EndSessions,
         (true, None) => Action::Prove,
         (true, Some(Proof::Behind)) => Action::Refuse(Refusal::ReaderBehind),
         (true, Some(Proof::Unreachable)) => Action::Refuse(Refusal::ReaderUnreachable),
-        (true, Some(Proof::Accepted)) => Action::Promote,
+        (true, Some(Proof::PoolerRefused)) => Action::Refuse(Refusal::PoolerRefused),
+        (true, Some(Proof::Accepted)) => match o.hooks {
+            Hooks::Due => Action::RunHooks,
+            Hooks::Failed => Action::Refuse(Refusal::HookRefused),
+            Hooks::Absent | Hooks::Succeeded => Action::Promote,
+        },
         (true, Some(Proof::Refused)) => Action::Refuse(Refusal::PendingRefused),
     }
 }
@@ -386,6 +426,8 @@ mod tests {
                 has_password: true,
             },
             proof: None,
+            pooler_secrets_stale: false,
+            hooks: Hooks::Absent,
             converged: false,
             end_sessions: false,
         };
@@ -405,6 +447,8 @@ mod tests {
                 has_password: false,
             },
             proof: None,
+            pooler_secrets_stale: false,
+            hooks: Hooks::Absent,
             converged: false,
             end_sessions: true,
         };
@@ -417,6 +461,37 @@ mod tests {
     }
 
     #[test]
+    fn hooks_run_after_the_proof_which_is_then_repeated() {
+        let mut observed = Observed {
+            own: Own::Pending(Content::Fits),
+            elsewhere: Elsewhere::Nothing,
+            guards: Guards::default(),
+            standby: Standby {
+                equal: true,
+                has_password: true,
+            },
+            proof: None,
+            pooler_secrets_stale: true,
+            hooks: Hooks::Due,
+            converged: true,
+            end_sessions: false,
+        };
+        assert_eq!(decide(&observed), Action::PutPoolerSecrets);
+        observed.pooler_secrets_stale = false;
+        assert_eq!(decide(&observed), Action::Prove);
+        observed.proof = Some(Proof::Accepted);
+        assert_eq!(decide(&observed), Action::RunHooks);
+        observed.hooks = Hooks::Failed;
+        assert_eq!(decide(&observed), Action::Refuse(Refusal::HookRefused));
+        (observed.hooks, observed.proof) = (Hooks::Succeeded, None);
+        assert_eq!(decide(&observed), Action::Prove);
+        observed.proof = Some(Proof::PoolerRefused);
+        assert_eq!(decide(&observed), Action::Refuse(Refusal::PoolerRefused));
+        observed.proof = Some(Proof::Accepted);
+        assert_eq!(decide(&observed), Action::Promote);
+    }
+
+    #[test]
     fn only_temporary_refusals_pass() {
         for (refusal, code, passes) in [
             (Refusal::Locked, Code::AlreadyRunning, true),
@@ -424,6 +499,8 @@ mod tests {
             (Refusal::StandbyInUse, Code::StandbyInUse, true),
             (Refusal::ReaderBehind, Code::ReaderBehind, true),
             (Refusal::ReaderUnreachable, Code::ReaderUnreachable, true),
+            (Refusal::PoolerRefused, Code::PoolerRefused, true),
+            (Refusal::HookRefused, Code::HookRefused, true),
             (Refusal::ReaderElsewhere, Code::HostMismatch, false),
             (Refusal::PairShared, Code::PairShared, false),
             (Refusal::StandbyForeign, Code::StandbyForeign, false),

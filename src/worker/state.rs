@@ -140,10 +140,18 @@ impl WorkerState {
     pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
         let mut memory = self.runner.rotator.journal.rotation_records().await?;
         let now = self.now();
+        let endpoints = &self.runner.rotator.context.endpoints;
         Ok(self
             .rotations()
             .iter()
-            .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), now))
+            .map(|r| {
+                view(
+                    r,
+                    memory.remove(&r.name).unwrap_or_default(),
+                    endpoints,
+                    now,
+                )
+            })
             .collect())
     }
 
@@ -158,7 +166,9 @@ impl WorkerState {
             .journal
             .rotation_record(&rotation.name)
             .await?;
-        Ok(view(rotation, memory.unwrap_or_default(), self.now()))
+        let endpoints = &self.runner.rotator.context.endpoints;
+        let memory = memory.unwrap_or_default();
+        Ok(view(rotation, memory, endpoints, self.now()))
     }
 
     /// Waits for a permit to observe a database.

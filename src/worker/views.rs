@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
 use crate::journal::{RotationRecord, Run};
+use crate::rotation::context::endpoint_states::{EndpointStates, EndpointStatus};
 use crate::schedule::Window;
 pub use crate::worker::rotation_state::RotationState;
 use crate::worker::rotation_state::derive;
@@ -30,6 +31,10 @@ pub struct RotationView {
     /// Whether no scheduled run starts, whatever the state is.
     #[serde(skip)]
     pub is_paused: bool,
+    /// The secret's host, the readers and the poolers, with their answers to the last sign-in of a run, a
+    /// check or a heartbeat.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointStatus>,
     pub last_success: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
     pub next_window: Option<Window>,
@@ -50,7 +55,12 @@ pub fn anchor(memory: &RotationRecord, now: DateTime<Utc>) -> DateTime<Utc> {
 
 /// The view of a rotation.
 #[must_use]
-pub fn view(rotation: &Rotation, memory: RotationRecord, now: DateTime<Utc>) -> RotationView {
+pub fn view(
+    rotation: &Rotation,
+    memory: RotationRecord,
+    endpoints: &EndpointStates,
+    now: DateTime<Utc>,
+) -> RotationView {
     let from = anchor(&memory, now);
     let seen = memory.seen.as_ref();
     let derived = derive(rotation, &memory, now);
@@ -67,6 +77,7 @@ pub fn view(rotation: &Rotation, memory: RotationRecord, now: DateTime<Utc>) -> 
         since: derived.since,
         problem: derived.problem,
         is_paused: memory.paused,
+        endpoints: endpoints.of(rotation, seen.and_then(|s| s.host.as_deref())),
         last_success: memory.last_success,
         last_run: memory.last_run,
         next_window: rotation

@@ -350,6 +350,7 @@ fn is_failure(problem: &Problem) -> bool {
             | Code::AlreadyRunning
             | Code::ReaderBehind
             | Code::ReaderUnreachable
+            | Code::PoolerRefused
     )
 }
 

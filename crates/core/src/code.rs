@@ -54,11 +54,13 @@ pub enum Code {
     ReaderUnreachable,
     HostIsPooler,
     AwsCredentials,
+    PoolerRefused,
+    HookRefused,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -95,6 +97,8 @@ impl Code {
         Self::ReaderUnreachable,
         Self::HostIsPooler,
         Self::AwsCredentials,
+        Self::PoolerRefused,
+        Self::HookRefused,
     ];
 
     /// The stable text form.
@@ -137,6 +141,8 @@ impl Code {
             Self::ReaderUnreachable => "reader_unreachable",
             Self::HostIsPooler => "host_is_pooler",
             Self::AwsCredentials => "aws_credentials",
+            Self::PoolerRefused => "pooler_refused",
+            Self::HookRefused => "hook_refused",
         }
     }
 }

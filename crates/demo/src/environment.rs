@@ -101,6 +101,11 @@ impl Environment {
         Ok(Self {
             rotator: Rotator {
                 context: RunContext {
+                    endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(
+                    ),
+                    flip_hooks: std::sync::Arc::new(
+                        twinkey::rotation::context::flip_hooks::NoFlipHooks,
+                    ),
                     store: Arc::new(store),
                     aws: Aws::default(),
                     rds: twinkey::rds::RdsEndpoints::default(),
@@ -172,6 +177,7 @@ fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation 
         min_interval,
         in_use: InUse::Wait,
         readers: Readers::default(),
+        poolers: Vec::new(),
         retire_after: None,
         heartbeat: None,
         missed: Missed::Skip,

@@ -167,6 +167,7 @@ impl StandIns {
         let database = RdsDatabase {
             endpoint: Some(("localhost".into(), self.postgres.port())),
             master_secret: Some(described.unwrap().arn),
+            copies: Vec::new(),
         };
         self.aws.rds().add_instance(DATABASE, database);
     }

@@ -50,7 +50,10 @@ pub(super) async fn overview(
     let rotation_record = |name: &str| memory.get(name).unwrap_or(&empty);
     let views: Vec<RotationView> = rotations
         .iter()
-        .map(|r| crate::worker::views::view(r, rotation_record(&r.name).clone(), now))
+        .map(|r| {
+            let endpoints = &state.runner.rotator.context.endpoints;
+            crate::worker::views::view(r, rotation_record(&r.name).clone(), endpoints, now)
+        })
         .collect();
     let rows = views.iter().map(|view| Row { view });
     let groups = rotations

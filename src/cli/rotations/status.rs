@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::rotation::context::endpoint_states::{EndpointState, EndpointStates, EndpointStatus};
 use crate::worker::views::{RotationState, RotationView, view};
 
 use crate::cli::context::{Purpose, find, settings, with_journal};
@@ -38,6 +39,13 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
         "HINT",
     ];
     output::table(&headings, &rows);
+    if let (Some(_), [view]) = (&args.name, views.as_slice()) {
+        let rows: Vec<Vec<Cell>> = view.endpoints.iter().map(endpoint).collect();
+        if !rows.is_empty() {
+            anstream::println!();
+            output::table(&["ENDPOINT", "KIND", "STATE"], &rows);
+        }
+    }
     Ok(())
 }
 
@@ -55,7 +63,11 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
         .rotations
         .iter()
         .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
-        .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), now))
+        .map(|r| {
+            // Only the worker knows their states.
+            let unknown = EndpointStates::default();
+            view(r, memory.remove(&r.name).unwrap_or_default(), &unknown, now)
+        })
         .collect())
 }
 
@@ -73,6 +85,20 @@ fn row(view: &RotationView) -> Vec<Cell> {
         Cell::plain(time(view.last_success)),
         Cell::plain(time(view.next_window.map(|w| w.opens))),
         Cell(hint(view), DIM),
+    ]
+}
+
+fn endpoint(status: &EndpointStatus) -> Vec<Cell> {
+    let style = match status.state {
+        EndpointState::Unknown => DIM,
+        EndpointState::Up => GOOD,
+        EndpointState::Unreachable => WARN,
+        EndpointState::Refused => BAD,
+    };
+    vec![
+        Cell::plain(status.host.clone()),
+        Cell::plain(status.kind.as_str()),
+        Cell(status.state.as_str().into(), style),
     ]
 }
 

@@ -17,6 +17,7 @@ use twinkey_core::aws::secret_id::{Location, same_secret};
 use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::secret::document::Document;
+use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{StoreError, stage};
 
 use super::context::{aws, run_context, settings};
@@ -145,7 +146,12 @@ async fn prove(
     if let Err(StoreError::NotFound { .. }) = store.get(name, stage::CURRENT).await {
         return Ok(());
     }
-    let context = run_context(settings, store.store(), aws(&settings.secrets));
+    let context = run_context(
+        settings,
+        store.store(),
+        aws(&settings.secrets),
+        Metrics::default(),
+    );
     let proved = prove_document(&context, rotation, document.text().clone()).await;
     proved.map_err(|error| {
         Failure::problem(

@@ -11,12 +11,13 @@ use config::{Value, ValueKind};
 
 use super::references::Folder;
 use crate::config::features;
-use crate::config::settings::{Hook, HookActionSettings};
+use crate::config::settings::{Hook, HookActionSettings, HookTime};
 use crate::config::suggestion::nearest;
 use crate::config::table::Table;
 
 pub(super) const KEYS: &[&str] = &[
     "kind",
+    "when",
     "rotations",
     "timeout",
     "concurrency",
@@ -86,6 +87,19 @@ fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
     if kind == HookKind::EcsRedeploy {
         features::require(table, "kind", "aws", cfg!(feature = "aws"));
     }
+    let when = table.choice(
+        "when",
+        &[
+            ("after_flip", HookTime::AfterFlip),
+            ("before_flip", HookTime::BeforeFlip),
+        ],
+    );
+    if when == Some(HookTime::BeforeFlip) && kind != HookKind::Exec {
+        table.error(
+            "when",
+            "\"before_flip\" is for kind = \"exec\" only: a task that starts before the flip reads the old version",
+        );
+    }
     let kind_name = KINDS.iter().find(|(_, k)| *k == kind).map_or("", |k| k.0);
     for (key, _) in KEYS_OF_KIND
         .iter()
@@ -126,6 +140,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
         }
     };
     Some(Hook {
+        when: when.unwrap_or(HookTime::AfterFlip),
         rotations: rotations?,
         timeout: timeout?,
         concurrency: concurrency.unwrap_or(DEFAULT_CONCURRENCY) as usize,

@@ -129,6 +129,7 @@ pub(super) fn registered_keys() -> Vec<(&'static str, &'static [&'static str])> 
         ("rotation.tls", rotation::TLS_KEYS),
         ("rotation.postgres", rotation::POSTGRES_KEYS),
         ("rotation.documentdb", rotation::readers::DOCUMENTDB_KEYS),
+        ("rotation.poolers", rotation::poolers::POOLER_KEYS),
         ("rotation.redshift", rotation::redshift::KEYS),
     ]
 }

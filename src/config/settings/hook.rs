@@ -4,9 +4,18 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// `when`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookTime {
+    /// After the proof and before AWSCURRENT moves. A failure refuses the flip.
+    BeforeFlip,
+    AfterFlip,
+}
+
 /// One `[[hook]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
+    pub when: HookTime,
     /// The rotations that trigger it; `None` for all.
     pub rotations: Option<Vec<String>>,
     /// The time limit of one execution.

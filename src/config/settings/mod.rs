@@ -14,12 +14,12 @@ use std::path::PathBuf;
 
 use twinkey_stores::listener::ServerTls;
 
-pub use hook::{Hook, HookActionSettings};
+pub use hook::{Hook, HookActionSettings, HookTime};
 pub use host_port::{HostPort, HostPortError};
 pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
 pub use notify::{Destination, MIN_KEY_LENGTH, Notify, NotifyEvent};
 pub use rotation::{
-    GrantsMode, InUse, Missed, Readers, ReadersDown, Rotation, StandbyMode, TlsSettings,
+    GrantsMode, InUse, Missed, Pooler, Readers, ReadersDown, Rotation, StandbyMode, TlsSettings,
 };
 pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};
@@ -33,7 +33,7 @@ pub struct Settings {
     pub limits: Limits,
     /// The receivers of notifications.
     pub notify: Vec<Notify>,
-    /// The actions after AWSCURRENT has moved.
+    /// The actions before and after AWSCURRENT moves.
     pub hooks: Vec<Hook>,
     /// In the order of the file; names are unique.
     pub rotations: Vec<Rotation>,

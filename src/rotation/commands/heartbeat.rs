@@ -1,4 +1,4 @@
-//! Heartbeat: a sign-in with AWSCURRENT between the windows, at the database and at every reader.
+//! Heartbeat: a sign-in with AWSCURRENT between the windows, at the database, every reader and every pooler.
 //!
 //! # Failure modes
 //! - AWSCURRENT moves between the read and the sign-in, and the old credentials are refused. A
@@ -9,14 +9,14 @@
 
 use crate::config::settings::Rotation;
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
-use crate::rotation::observe::endpoints::readers::sign_in;
+use crate::rotation::observe::endpoints::readers::{Poolers, named, sign_in};
+use crate::rotation::observe::endpoints::statuses;
 use crate::rotation::observe::resolve::{ResolvedSecret, resolve, resolve_version};
 use crate::rotation::observe::{MAX_OBSERVATIONS, current_keeps_moving, host_down};
 use crate::rotation::refusal::endpoints::not_accepted;
 use twinkey_core::secret::Sensitive;
-use twinkey_engines::{EngineError, SignInChecks};
+use twinkey_engines::{EngineError, SignInChecks, SignedIn};
 use twinkey_stores::{SecretVersion, Selector, StoreError, VersionId, stage};
 
 /// Result of a heartbeat.
@@ -46,7 +46,7 @@ pub async fn probe_current(
     .await
 }
 
-/// Signs in once with a document that is not in the store yet, at the database and every reader.
+/// Signs in once with a document that is not in the store yet, at the database and every endpoint.
 ///
 /// # Errors
 /// Why it does not sign in, or why that is not known.
@@ -63,17 +63,19 @@ pub async fn prove_document(
         created: None,
     };
     let resolved = resolve_version(context, rotation, Ok(version))?;
-    match sign_in_everywhere(context, rotation, &resolved).await? {
+    match sign_in_everywhere(context, rotation, &resolved, false).await? {
         None => Ok(()),
         Some(refused) => Err(refused),
     }
 }
 
-/// Signs in with the credentials of a document; returns the refusal, if there is one.
+/// Signs in with the credentials of a document; returns the refusal, if there is one. `is_current`: the
+/// answers are the states of the endpoints.
 async fn sign_in_everywhere(
     context: &RunContext,
     rotation: &Rotation,
     resolved: &ResolvedSecret,
+    is_current: bool,
 ) -> Result<Option<RotationError>, RotationError> {
     let Some(permit) = context.hosts.permit(&resolved.server()).await else {
         return Err(CredentialRole::Current.error()(host_down(resolved)));
@@ -82,8 +84,9 @@ async fn sign_in_everywhere(
         .sign_in(&resolved.current(), SignInChecks::default())
         .await;
     permit.record(&answer);
+    let elsewhere = at_endpoints(context, rotation, resolved, is_current.then_some(&answer)).await;
     match answer {
-        Ok(_) => at_readers(rotation, resolved).await,
+        Ok(_) => elsewhere,
         Err(refused @ EngineError::SignIn { .. }) => {
             Ok(Some(CredentialRole::Current.error()(refused)))
         }
@@ -91,25 +94,43 @@ async fn sign_in_everywhere(
     }
 }
 
-/// The refusal of AWSCURRENT by readers, if there is one.
+/// The refusal by readers and poolers, if there is one. `own`: the answer of the secret's host to
+/// AWSCURRENT.
 ///
 /// # Errors
-/// A reader that cannot be reached, unless the config skips it.
-async fn at_readers(
+/// A reader or a pooler that cannot be reached, unless the config skips it.
+async fn at_endpoints(
+    context: &RunContext,
     rotation: &Rotation,
     resolved: &ResolvedSecret,
+    own: Option<&Result<SignedIn, EngineError>>,
 ) -> Result<Option<RotationError>, RotationError> {
     let current = resolved.current();
-    let answers = sign_in(rotation, resolved, &current, SignInChecks::default()).await?;
+    let checks = SignInChecks::default();
+    let readers = named(context, rotation, resolved, None).await?;
+    let answers = sign_in(
+        rotation,
+        &readers,
+        resolved,
+        &current,
+        checks,
+        Poolers::With,
+    )
+    .await?;
+    if let Some(own) = own {
+        let states = statuses(resolved, own, &answers);
+        context.endpoints.record(&rotation.name, states);
+    }
     let Some(refusal) = answers.refusal(rotation.readers.down) else {
         return Ok(None);
     };
     let error = RotationError::refused(
         refusal,
         not_accepted(&answers, &current.username, "AWSCURRENT"),
-        "start the reader and its replication; if it never accepts AWSCURRENT, remove it from `readers`".into(),
+        "start the reader and its replication, or give the pooler this user; if one never accepts AWSCURRENT, remove it from the config".into(),
     );
-    if refusal == Refusal::ReaderBehind {
+    let is_refused = !answers.only(refusal).behind.is_empty();
+    if is_refused {
         Ok(Some(error))
     } else {
         Err(error)
@@ -132,7 +153,7 @@ pub async fn probe_version(
             Some(read) => resolve_version(context, rotation, read)?,
             None => resolve(context, rotation).await?,
         };
-        let Some(refused) = sign_in_everywhere(context, rotation, &resolved).await? else {
+        let Some(refused) = sign_in_everywhere(context, rotation, &resolved, true).await? else {
             return Ok(HeartbeatResult::Accepted);
         };
         let secret = &rotation.secret;

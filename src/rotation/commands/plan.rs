@@ -62,7 +62,7 @@ pub async fn plan(context: &RunContext, request: &RunRequest<'_>) -> Result<Plan
         _ => None,
     };
     let mut about_pair = ownership::findings(request, &observation);
-    about_pair.extend(readers::planned(&observation));
+    about_pair.extend(readers::planned(context, request, &observation));
     Ok(Plan {
         rotation: request.rotation.name.clone(),
         engine: observation.resolved.kind.to_string(),

@@ -19,6 +19,7 @@ use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::endpoints::Answers;
 use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
+use crate::rotation::observe::endpoints::readers::Poolers;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::observe::resolve::{credentials, read_document};
@@ -189,11 +190,14 @@ async fn prove(
 ) -> Result<Proved, RotationError> {
     let prover = Prover {
         rotation: request.rotation,
+        readers: &observation.readers,
         resolved: &observation.resolved,
         master: &observation.master.target,
         who: &credentials(previous),
         role: CredentialRole::Previous,
         checks: SignInChecks::probes(&request.rotation.probe),
+        own_host: observation.own_host,
+        poolers: Poolers::With,
     };
     prover.prove(&context.clock, WAIT, None, &Unobserved).await
 }
@@ -210,7 +214,7 @@ fn require_endpoints(
     Err(refused(
         refusal.code(),
         not_accepted(answers, pair.standby_user(), "AWSPREVIOUS"),
-        "start the reader or wait for its replication, then roll back; to roll back without a reader, set readers_down = \"skip\" or remove it from `readers`",
+        "start the reader or wait for its replication, or give the pooler this user, then roll back; to roll back without a reader or a pooler, remove it from the config",
     ))
 }
 

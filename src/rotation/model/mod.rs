@@ -23,12 +23,13 @@
 
 mod endpoints;
 mod interleavings;
+mod poolers;
 mod world;
 
 use std::collections::HashSet;
 
 use super::decide::{
-    Action, Content, Elsewhere, Guards, Observed, Own, Proof, Refusal, Standby, decide,
+    Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Refusal, Standby, decide,
 };
 use world::*;
 
@@ -223,7 +224,7 @@ fn no_guard_lets_an_effect_through() {
     let mut count = 0;
     // The guards about the pair are combined with two others at most, which keeps the test short.
     let few = |bits: &u32| bits >> 12 == 0 || bits.count_ones() <= 3;
-    for bits in (0..1_u32 << 18).filter(few) {
+    for bits in (0..1_u32 << 19).filter(few) {
         let on = |n: u32| bits & (1 << n) != 0;
         let guards = Guards {
             managed_elsewhere: on(0),
@@ -244,11 +245,12 @@ fn no_guard_lets_an_effect_through() {
             reader_elsewhere: on(15),
             reader_behind: on(16),
             reader_unreachable: on(17),
+            pooler_refused: on(18),
         };
         let always = guards.refusals();
         assert_eq!(
             always.len() as u32,
-            (bits & !(1 << 2) & !(1 << 11) & !(1 << 14) & !(3 << 16)).count_ones()
+            (bits & !(1 << 2) & !(1 << 11) & !(1 << 14) & !(7 << 16)).count_ones()
         );
         for own in &owns {
             for elsewhere in &elsewheres {
@@ -260,6 +262,7 @@ fn no_guard_lets_an_effect_through() {
                         Some(Proof::Refused),
                         Some(Proof::Behind),
                         Some(Proof::Unreachable),
+                        Some(Proof::PoolerRefused),
                         Some(Proof::Accepted),
                     ] {
                         for (converged, end_sessions) in
@@ -274,6 +277,8 @@ fn no_guard_lets_an_effect_through() {
                                     has_password,
                                 },
                                 proof,
+                                pooler_secrets_stale: false,
+                                hooks: Hooks::Absent,
                                 converged,
                                 end_sessions,
                             });

@@ -1,7 +1,7 @@
 //! Model of the store, the two users and a run.
 
 use crate::rotation::decide::{
-    Action, Content, Elsewhere, Guards, Observed, Own, Proof, Standby, decide,
+    Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Standby, decide,
 };
 
 pub(super) type Id = usize;
@@ -77,6 +77,8 @@ pub(super) struct Run {
     /// The password in the document of this run.
     pub(super) password: Password,
     pub(super) observed: Observed,
+    /// A pooler reads the passwords of the pair from secrets.
+    pub(super) puts_pooler_secrets: bool,
     /// Completed parts of a Converge, because some engines have no transactions.
     pub(super) converging: u8,
     pub(super) steps: u8,
@@ -216,9 +218,12 @@ pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -
                 has_password: false,
             },
             proof: None,
+            pooler_secrets_stale: false,
+            hooks: Hooks::Absent,
             converged: false,
             end_sessions: ends_sessions(own),
         },
+        puts_pooler_secrets: false,
         converging: 0,
         steps: 0,
     };
@@ -338,6 +343,7 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
                     run.observed.own = Own::Pending(Content::Fits);
                     run.observed.elsewhere = Elsewhere::Nothing;
                     run.password = password;
+                    run.observed.pooler_secrets_stale = run.puts_pooler_secrets;
                     observe_standby(&world, run);
                 },
             ));
@@ -380,6 +386,17 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
                 observe_standby(&changed, &mut run);
             }
             next.extend([(changed, Some(run)), (changed, None)]);
+        }
+        Action::PutPoolerSecrets => {
+            run.observed.pooler_secrets_stale = false;
+            next.extend([(world, Some(run)), (world, None)]);
+        }
+        Action::RunHooks => {
+            let mut failed = run;
+            failed.observed.hooks = Hooks::Failed;
+            run.observed.hooks = Hooks::Succeeded;
+            run.observed.proof = None;
+            next.extend([(world, Some(run)), (world, Some(failed)), (world, None)]);
         }
         Action::EndSessions => {
             let standby = run.observed.standby;

@@ -19,9 +19,13 @@ pub(crate) mod resolve;
 pub(crate) mod trust;
 
 use crate::rotation::context::RunContext;
+use crate::rotation::decide::Hooks;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::admin::{LockedAdmin, OpenedAdmin, open_admin};
-use crate::rotation::observe::endpoints::readers::{add_own_replica, set_readers, survey};
+use crate::rotation::observe::endpoints::readers::{
+    add_own_replica, own_host, set_readers, survey,
+};
+use crate::rotation::observe::endpoints::{pooler_secrets, readers, statuses};
 use crate::rotation::observe::facts::{
     describe, set_current, set_labels, set_pair_state, set_pending_password,
 };
@@ -54,6 +58,8 @@ pub(crate) async fn observe(
         let Some(permit) = context.hosts.permit(&resolved.server()).await else {
             return Err(CredentialRole::Current.error()(host_down(&resolved)));
         };
+        let readers =
+            readers::named(context, request.rotation, &resolved, Some(&master.target)).await?;
         let active = resolved.current();
         let target = master.target.clone();
         let elsewhere = !is_one_address(&resolved, &target);
@@ -62,21 +68,34 @@ pub(crate) async fn observe(
             replication: elsewhere.then_some(resolved.pair.standby_user()),
             ..SignInChecks::default()
         };
-        let (current, readers, inspected) = tokio::join!(
+        let (current, answers, pooler_secrets, inspected) = tokio::join!(
             prove(&resolved, &target, &active, checks),
-            survey(request.rotation, &resolved),
+            survey(request.rotation, &readers, &resolved),
+            pooler_secrets::read(context, request.rotation, &resolved),
             inspect(context, request, &resolved, master),
         );
         permit.record(&current);
+        if let Ok(answers) = &answers {
+            let states = statuses(&resolved, &current, answers);
+            context.endpoints.record(&request.rotation.name, states);
+        }
         let Inspected {
             master,
             admin,
             description,
         } = inspected?;
         let mut observation = Observation::new(request, resolved, master, description, permit);
-        let gathered = match readers {
-            Ok(readers) => {
+        let gathered = match answers.and_then(|answers| Ok((answers, pooler_secrets?))) {
+            Ok((answers, secrets)) => {
                 observation.readers = readers;
+                observation.current_answers = answers;
+                observation.pooler_secrets = secrets;
+                observation.own_host = own_host(
+                    request.rotation,
+                    &observation.resolved,
+                    current.as_ref().ok(),
+                );
+                observation.observed.hooks = hooks(context, request);
                 gather(context, request, &mut observation, current, admin).await
             }
             Err(error) => {
@@ -211,9 +230,23 @@ async fn gather(
         None => {}
     }
     set_pending_password(observation).await?;
+    pooler_secrets::compare(observation);
     set_readers(context, request, observation).await?;
     set_ownership(context, request, observation).await?;
     Ok(true)
+}
+
+/// The hooks before the flip, none of which has run in this attempt.
+fn hooks(context: &RunContext, request: &RunRequest<'_>) -> Hooks {
+    if context
+        .flip_hooks
+        .of_rotation(&request.rotation.name)
+        .is_empty()
+    {
+        Hooks::Absent
+    } else {
+        Hooks::Due
+    }
 }
 
 /// Compares the pair again, with the pending password.

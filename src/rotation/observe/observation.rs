@@ -5,13 +5,14 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::config::settings::Rotation;
+use crate::config::settings::{HostPort, Rotation};
 use crate::journal::Journal;
 use crate::rotation::context::admin_cache::{AdminSession, IdleAdmins};
 use crate::rotation::context::host_limits::HostPermit;
-use crate::rotation::decide::{Elsewhere, Guards, Observed, Own, Standby};
+use crate::rotation::decide::{Elsewhere, Guards, Hooks, Observed, Own, Standby};
 use crate::rotation::error::RotationError;
-use crate::rotation::observe::endpoints::{Answers, Endpoint};
+use crate::rotation::observe::endpoints::pooler_secrets::PoolerSecret;
+use crate::rotation::observe::endpoints::{Answers, Endpoint, EndpointKind};
 use crate::rotation::observe::master::MasterLogin;
 use crate::rotation::observe::ownership::{KnownPair, Ownership, Takeover};
 use crate::rotation::observe::resolve::ResolvedSecret;
@@ -74,8 +75,16 @@ pub(crate) struct Observation {
     pub lock_holders: Vec<LockHolder>,
     /// Of the standby, at the database and at the readers.
     pub sessions: Option<Vec<Session>>,
-    /// The answers of the readers to AWSCURRENT.
-    pub readers: Answers,
+    /// What the secret's own host is.
+    pub own_host: EndpointKind,
+    /// The readers, as the config or the RDS API names them.
+    pub readers: Vec<HostPort>,
+    /// The answers of the readers and poolers to AWSCURRENT.
+    pub current_answers: Answers,
+    /// The standby's own secrets of the poolers.
+    pub pooler_secrets: Vec<PoolerSecret>,
+    /// Why a hook before the flip failed.
+    pub hook_error: Option<String>,
     /// A reader that belongs to another server.
     pub reader_elsewhere: Option<Endpoint>,
     /// The answers of the other endpoints to AWSPENDING, after its proof.
@@ -123,7 +132,11 @@ impl Observation {
             inspection: None,
             lock_holders: Vec::new(),
             sessions: None,
-            readers: Answers::default(),
+            own_host: EndpointKind::Secret,
+            readers: Vec::new(),
+            current_answers: Answers::default(),
+            pooler_secrets: Vec::new(),
+            hook_error: None,
             reader_elsewhere: None,
             pending_answers: Answers::default(),
             current_error: None,
@@ -146,6 +159,8 @@ impl Observation {
                     has_password: false,
                 },
                 proof: None,
+                pooler_secrets_stale: false,
+                hooks: Hooks::Absent,
                 converged: false,
                 end_sessions: request.end_sessions,
             },

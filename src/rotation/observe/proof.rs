@@ -68,7 +68,7 @@ pub(crate) async fn prove_at_database(
 }
 
 /// The address of the master, for a user of the pair.
-fn trusted(resolved: &ResolvedSecret, master: &Target) -> Target {
+pub(crate) fn trusted(resolved: &ResolvedSecret, master: &Target) -> Target {
     Target {
         tls: stricter(&resolved.target.tls, &master.tls).clone(),
         ..master.clone()

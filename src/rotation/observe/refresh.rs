@@ -2,6 +2,7 @@
 
 use crate::rotation::decide::{Own, Refusal};
 use crate::rotation::error::RotationError;
+use crate::rotation::observe::endpoints::pooler_secrets;
 use crate::rotation::observe::facts::{describe, set_labels, set_pair_state, set_pending_password};
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::pair_state::compare_pair;
@@ -22,6 +23,7 @@ pub(crate) async fn refresh_labels(
     observation.description = describe(store, request).await?;
     check_current(request, observation)?;
     set_labels(store, request, observation).await?;
+    pooler_secrets::compare(observation);
     set_pending_password(observation).await
 }
 

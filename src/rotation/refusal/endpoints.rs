@@ -8,33 +8,33 @@ use crate::rotation::observe::endpoints::{Answers, Endpoint, NotAccepted};
 use crate::rotation::observe::observation::Observation;
 use twinkey_engines::{Replication, SignedIn};
 
-/// The error of [`Refusal::ReaderBehind`] and [`Refusal::ReaderUnreachable`]: of AWSPENDING after its
-/// proof, of AWSCURRENT before.
+/// The error of [`Refusal::ReaderBehind`], [`Refusal::ReaderUnreachable`] and
+/// [`Refusal::PoolerRefused`]: of AWSPENDING after its proof, of AWSCURRENT before.
 pub(super) fn error(refusal: Refusal, observation: &Observation) -> RotationError {
     let pair = &observation.resolved.pair;
     let proved = observation.observed.proof;
-    let (answers, user, label) = if matches!(proved, Some(Proof::Behind | Proof::Unreachable)) {
+    let (answers, user, label) = if matches!(
+        proved,
+        Some(Proof::Behind | Proof::Unreachable | Proof::PoolerRefused)
+    ) {
         let answers = &observation.pending_answers;
         (answers, pair.standby_user(), "AWSPENDING")
     } else {
-        (&observation.readers, pair.active_user(), "AWSCURRENT")
+        (
+            &observation.current_answers,
+            pair.active_user(),
+            "AWSCURRENT",
+        )
     };
-    let only = match refusal {
-        Refusal::ReaderBehind => Answers {
-            behind: answers.behind.clone(),
-            ..Answers::default()
-        },
-        _ => Answers {
-            unreachable: answers.unreachable.clone(),
-            ..Answers::default()
-        },
-    };
+    let only = answers.only(refusal);
     let mut message = not_accepted(&only, user, label);
     let behind = only.behind.iter().find_map(|one| lag(one, observation));
     if let Some(lag) = behind {
         message.push_str(&format!("; it is {} behind", seconds(lag)));
     }
-    let hint = if refusal == Refusal::ReaderBehind {
+    let hint = if refusal == Refusal::PoolerRefused {
+        "give the pooler both users of the pair: let PgBouncer read them by auth_query, write its list in a [[hook]] with when = \"before_flip\", or name the secrets of RDS Proxy in `secrets` of the pooler; a scheduled run tries again while its window is open, and the next run continues with the same password"
+    } else if refusal == Refusal::ReaderBehind {
         "wait: a scheduled run tries again while its window is open, and the next run continues with the same password; if a reader never accepts it, check that its replication runs and does not filter the users"
     } else {
         "start the reader, or allow the worker to connect to it; to rotate without it, set readers_down = \"skip\" or remove it from `readers`"
@@ -80,7 +80,7 @@ fn reason(one: &NotAccepted) -> String {
 
 /// How far the endpoint was behind when AWSCURRENT signed in there.
 fn lag(one: &NotAccepted, observation: &Observation) -> Option<Duration> {
-    let mut accepted = observation.readers.accepted.iter();
+    let mut accepted = observation.current_answers.accepted.iter();
     let (_, signed_in) = accepted.find(|(endpoint, _)| *endpoint == one.endpoint)?;
     signed_in.replication.lag
 }

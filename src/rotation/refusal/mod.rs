@@ -53,7 +53,10 @@ pub(crate) fn refusal_error(
         return RotationError::Engine { role, source };
     }
 
-    if matches!(refusal, Refusal::ReaderBehind | Refusal::ReaderUnreachable) {
+    if matches!(
+        refusal,
+        Refusal::ReaderBehind | Refusal::ReaderUnreachable | Refusal::PoolerRefused
+    ) {
         return endpoints::error(refusal, observation);
     }
     if let (Refusal::TooSoon, Some(at)) = (refusal, observation.not_before) {
@@ -146,6 +149,13 @@ pub(crate) fn refusal_error(
                 ),
             )
         }
+        Refusal::HookRefused => (
+            format!(
+                "a hook refused the flip: {}; AWSCURRENT of {secret:?} is unchanged",
+                observation.hook_error.as_deref().unwrap_or("it failed")
+            ),
+            "correct what the hook reports in the worker's log; a scheduled run tries again while its window is open, and the next run continues with the same password".to_owned(),
+        ),
         Refusal::LostRace => (
             format!("secret {secret:?} changed during the run"),
             "wait for the next run: it continues from the present state of the secret".to_owned(),
@@ -154,6 +164,7 @@ pub(crate) fn refusal_error(
         Refusal::TooSoon
         | Refusal::ReaderBehind
         | Refusal::ReaderUnreachable
+        | Refusal::PoolerRefused
         | Refusal::CurrentRefused
         | Refusal::MasterRefused
         | Refusal::StandbyUnproved
@@ -364,7 +375,10 @@ pub fn describe_session(session: &Session) -> String {
     let since = session.since.map_or_else(String::new, |at| {
         format!(" since {}", at.format("%Y-%m-%dT%H:%M:%SZ"))
     });
-    format!("{what} from {from}{since}")
+    match &session.pooler {
+        Some(pooler) => format!("an idle connection that {pooler} keeps open from {from}{since}"),
+        None => format!("{what} from {from}{since}"),
+    }
 }
 
 fn listed(what: &str, findings: Option<Vec<&Finding>>) -> (String, String) {

@@ -7,8 +7,11 @@
 //!   succeeded: what remains is the next run's to clean up.
 //! - This process loses its lease, because it was suspended or the journal was unreachable. The
 //!   attempt is dropped at once, which is as safe as a crash ([`lease`]).
+//! - A hook before the flip fails, or its time is over: AWSCURRENT stays, and a later attempt continues
+//!   with the same password ([`flip_hooks`]).
 //! - The window closes or the worker stops during a run. The attempt is dropped in the same way.
 
+mod flip_hooks;
 pub mod lease;
 mod prove;
 pub mod reconcile;

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 
 use crate::journal::StepName;
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::{Proof, Refusal};
+use crate::rotation::decide::{Hooks, Proof, Refusal};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::endpoints::Answers;
 use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
+use crate::rotation::observe::endpoints::readers::Poolers;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::resolve::credentials;
 use crate::rotation::refusal::endpoints::not_accepted;
@@ -56,6 +57,7 @@ pub(super) async fn prove(
     let first = observation.proof.take();
     let prover = Prover {
         rotation: request.rotation,
+        readers: &observation.readers,
         resolved: &observation.resolved,
         master: &observation.master.target,
         who: &standby,
@@ -63,6 +65,12 @@ pub(super) async fn prove(
         checks: SignInChecks {
             role: role.as_deref(),
             ..SignInChecks::probes(&request.rotation.probe)
+        },
+        own_host: observation.own_host,
+        poolers: if observation.observed.hooks == Hooks::Due {
+            Poolers::Without
+        } else {
+            Poolers::With
         },
     };
     let limit = if request.window.is_some() {
@@ -86,10 +94,10 @@ pub(super) async fn prove(
     };
     let refusal = answers.refusal(request.rotation.readers.down);
     let (proof, detail) = if let Some(refusal) = refusal {
-        let proof = if refusal == Refusal::ReaderBehind {
-            Proof::Behind
-        } else {
-            Proof::Unreachable
+        let proof = match refusal {
+            Refusal::ReaderBehind => Proof::Behind,
+            Refusal::PoolerRefused => Proof::PoolerRefused,
+            _ => Proof::Unreachable,
         };
         (
             proof,
@@ -103,6 +111,13 @@ pub(super) async fn prove(
         );
         for (endpoint, _) in &answers.accepted {
             detail.push_str(&format!("; it signs in at {endpoint}"));
+        }
+        if observation.observed.hooks == Hooks::Succeeded {
+            let hooks = context.flip_hooks.of_rotation(&request.rotation.name);
+            detail.push_str(&format!(
+                "; the hooks before the flip succeeded: {}",
+                hooks.join(", ")
+            ));
         }
         for skipped in &answers.unreachable {
             let (endpoint, error) = (&skipped.endpoint, &skipped.error);

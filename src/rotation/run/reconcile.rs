@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::journal::{SecretSummary, StepName};
 use crate::rotation::act::{ALREADY_PROMOTED, Convergence, Effect, act};
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::{Action, Own, Proof, decide};
+use crate::rotation::decide::{Action, Hooks, Own, Proof, decide};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::guards::check_window;
 use crate::rotation::observe::observation::{Observation, RunRequest};
@@ -13,6 +13,7 @@ use crate::rotation::observe::observe;
 use crate::rotation::observe::ownership::{PairEvent, record_pair};
 use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_standby};
 use crate::rotation::refusal::refusal_error;
+use crate::rotation::run::flip_hooks::run_hooks;
 use crate::rotation::run::prove::prove;
 use twinkey_core::code::Diagnostic;
 use twinkey_core::telemetry::AUDIT;
@@ -54,8 +55,8 @@ impl Action {
             Self::PutPending { .. } | Self::LabelPending | Self::DropPending => {
                 Some(StepName::Create)
             }
-            Self::Converge | Self::EndSessions => Some(StepName::Set),
-            Self::Prove => Some(StepName::Test),
+            Self::Converge | Self::PutPoolerSecrets | Self::EndSessions => Some(StepName::Set),
+            Self::Prove | Self::RunHooks => Some(StepName::Test),
             Self::Promote => Some(StepName::Finish),
             Self::Refuse(_) | Self::Done => None,
         }
@@ -120,8 +121,12 @@ async fn run_actions(
         }
         let result = perform(context, request, progress, observation, action).await;
         if let Some(step) = step {
-            let refused =
-                action == Action::Prove && observation.observed.proof != Some(Proof::Accepted);
+            let observed = &observation.observed;
+            let refused = match action {
+                Action::Prove => observed.proof != Some(Proof::Accepted),
+                Action::RunHooks => observed.hooks == Hooks::Failed,
+                _ => false,
+            };
             match &result {
                 Ok(reason) if refused => progress.step_ended(step, Err(reason)),
                 Ok(done) => progress.step_ended(step, Ok(done)),
@@ -162,6 +167,9 @@ async fn perform(
     }
     if action == Action::Prove {
         return prove(context, request, progress, observation).await;
+    }
+    if action == Action::RunHooks {
+        return run_hooks(context, request, progress, observation).await;
     }
     // AWSCURRENT may have moved onto the standby, whose sessions are then those of applications.
     if action == Action::EndSessions && !confirm_current(store, request, observation).await? {

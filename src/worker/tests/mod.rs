@@ -145,6 +145,10 @@ impl TestWorker {
         let runner = WindowRunner {
             rotator: Rotator {
                 context: RunContext {
+                    endpoints: crate::rotation::context::endpoint_states::EndpointStates::default(),
+                    flip_hooks: std::sync::Arc::new(
+                        crate::rotation::context::flip_hooks::NoFlipHooks,
+                    ),
                     store: Arc::clone(&store) as Arc<dyn SecretStore>,
                     clock,
                     hosts: HostLimits::new(4),

@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Row};
 use twinkey_stores::stage;
-use twinkey_testkit::environment::{
-    Environment, SECRET, Setup, free_address, quoted, run, until, value,
-};
+use twinkey_testkit::environment::{Environment, SECRET, Setup, free_address, quoted, run, until};
 use twinkey_testkit::postgres::LocalPostgres;
 
 use super::{connecting, credentials, readers, status};
 use crate::serving::worker::{known_before, open_now};
 
 /// An environment and a replica of its server.
-async fn with_replica(
+pub async fn with_replica(
     setup: Setup,
     settings: &'static [&'static str],
 ) -> (Environment, LocalPostgres) {
@@ -29,7 +27,7 @@ async fn with_replica(
     (env, replica)
 }
 
-async fn connect(
+pub async fn connect(
     port: u16,
     user: String,
     password: SecretString,
@@ -41,16 +39,22 @@ async fn connect(
         .password(password.expose_secret())
         .database("shop")
         .ssl_mode(PgSslMode::Disable)
+        .extra_float_digits(None)
         .disable_statement_logging()
         .connect()
         .await
 }
 
 /// One connection of an application, which ends at once.
-async fn application(port: u16, user: String, password: SecretString) -> Result<(), String> {
+pub async fn application(port: u16, user: String, password: SecretString) -> Result<(), String> {
     let connection = connect(port, user, password).await;
     let mut connection = connection.map_err(|error| format!("port {port}: {error}"))?;
-    let role: String = value(&mut connection, "SELECT current_user::text").await;
+    // A pooler in transaction mode has no prepared statements.
+    let role = sqlx::raw_sql("SELECT current_user::text").fetch_one(&mut connection);
+    let role = role
+        .await
+        .map_err(|error| format!("port {port}: {error}"))?;
+    let role: String = role.get(0);
     // An error of the close is no refusal.
     let _ = connection.close().await;
     if role == "app" {

@@ -122,6 +122,10 @@ impl SoakFixture {
         let journal = SqliteJournal::open(&file("journal.db")).await;
         Rotator {
             context: RunContext {
+                endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
+                flip_hooks: std::sync::Arc::new(
+                    twinkey::rotation::context::flip_hooks::NoFlipHooks,
+                ),
                 store: Arc::new(store.unwrap()),
                 clock: Clock::system(),
                 hosts: HostLimits::new(8),

@@ -20,6 +20,7 @@ async fn managed<D: Database>(env: &Environment<D>) -> RdsDatabase {
     RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), env.server.port())),
         master_secret: Some(master.arn),
+        copies: Vec::new(),
     }
 }
 
@@ -27,6 +28,7 @@ fn of_another_team(port: u16) -> RdsDatabase {
     RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), port)),
         master_secret: Some("arn:aws:secretsmanager:eu-west-1:1:secret:rds!db-other-AbCdEf".into()),
+        copies: Vec::new(),
     }
 }
 
@@ -123,6 +125,7 @@ async fn one_listing_answers_for_all_masters_and_is_kept() {
         let database = RdsDatabase {
             endpoint: Some((format!("db-{n}"), n + 1)),
             master_secret: Some(master(n)),
+            copies: Vec::new(),
         };
         stand_in.rds().add_instance(&format!("db-{n:03}"), database);
     }

@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 9] = [
+const NOT_STAGED: [(Code, &str); 11] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -31,6 +31,8 @@ const NOT_STAGED: [(Code, &str); 9] = [
     ),
     (Code::ReaderBehind, "it needs a replica: endpoints"),
     (Code::ReaderUnreachable, "it needs a replica: endpoints"),
+    (Code::PoolerRefused, "it needs a pooler: endpoints"),
+    (Code::HookRefused, "it needs a hook: endpoints"),
     (Code::HostIsPooler, "it needs a pooler: endpoints"),
 ];
 

@@ -50,6 +50,7 @@ async fn manage_master(house: &RedshiftFixture, from: &str, name: &str) {
     let cluster = RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), port.try_into().unwrap())),
         master_secret: Some(store.describe(name).await.unwrap().arn),
+        copies: Vec::new(),
     };
     house.stand_in.rds().add_cluster("shop", cluster);
 }

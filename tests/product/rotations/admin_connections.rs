@@ -49,6 +49,10 @@ impl AdminFixture {
         let journal = SqliteJournal::open(&pairs.env.folder.path().join("j.db")).await;
         let rotator = Rotator {
             context: RunContext {
+                endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
+                flip_hooks: std::sync::Arc::new(
+                    twinkey::rotation::context::flip_hooks::NoFlipHooks,
+                ),
                 store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
                 clock: Clock::system(),
                 hosts: HostLimits::new(PAIRS),

@@ -206,6 +206,8 @@ async fn a_stale_read_during_a_flip_is_not_a_changed_password() {
     env.run_ok(&["rotate", "shop"]).await;
     let old = Mutex::new(Some(old));
     let context = RunContext {
+        endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
+        flip_hooks: std::sync::Arc::new(twinkey::rotation::context::flip_hooks::NoFlipHooks),
         store: Arc::new(StaleFirstRead { store, old }),
         clock: Clock::system(),
         hosts: HostLimits::new(1),

@@ -25,6 +25,8 @@ pub struct RdsDatabase {
     pub endpoint: Option<(String, u16)>,
     /// The ARN of the master secret that RDS manages.
     pub master_secret: Option<String>,
+    /// Of an instance: the identifiers of its replicas. Of a cluster: its instances, the writer first.
+    pub copies: Vec<String>,
 }
 
 impl Rds {
@@ -155,6 +157,21 @@ impl RdsDatabase {
             }
         });
         let endpoint = endpoint.unwrap_or_default();
+        let copies: String = (self.copies.iter().enumerate())
+            .map(|(n, id)| {
+                if is_instance {
+                    format!("<ReadReplicaDBInstanceIdentifier>{id}</ReadReplicaDBInstanceIdentifier>")
+                } else {
+                    format!("<DBClusterMember><DBInstanceIdentifier>{id}</DBInstanceIdentifier><IsClusterWriter>{}</IsClusterWriter></DBClusterMember>", n == 0)
+                }
+            })
+            .collect();
+        let list = if is_instance {
+            "ReadReplicaDBInstanceIdentifiers"
+        } else {
+            "DBClusterMembers"
+        };
+        let endpoint = format!("{endpoint}<{list}>{copies}</{list}>");
         let kind = if is_instance {
             "DBInstance"
         } else {

@@ -99,6 +99,11 @@ pub(super) fn example(name: &str) -> crate::worker::views::RotationView {
         since: None,
         problem: None,
         is_paused: false,
+        endpoints: vec![crate::rotation::context::endpoint_states::EndpointStatus {
+            host: "db.example:5432".into(),
+            kind: crate::rotation::context::endpoint_states::EndpointKind::Secret,
+            state: crate::rotation::context::endpoint_states::EndpointState::Up,
+        }],
         last_success: "2026-11-25T07:00:05Z".parse().ok(),
         last_run: None,
         next_window: None,

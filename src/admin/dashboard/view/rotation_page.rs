@@ -85,6 +85,14 @@ fn facts(page: &RotationPage) -> Markup {
             @if let Some(engine) = &view.engine {
                 (fact("Engine", html! { (engine) @if let Some(host) = &view.host { " on " (host) } }))
             }
+            @if view.endpoints.len() > 1 {
+                (fact("Endpoints", html! {
+                    @for (n, one) in view.endpoints.iter().enumerate() {
+                        @if n > 0 { br; }
+                        (one.kind.as_str()) " " (one.host) ": " (one.state.as_str())
+                    }
+                }))
+            }
             (fact("Last success", view.last_success.map_or(html! { "never" }, |at| when(at, now))))
             (fact("Next window", match view.next_window {
                 Some(window) => html! {

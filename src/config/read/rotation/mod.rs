@@ -4,6 +4,7 @@
 //! - A mistake in `[defaults]` is reported again for each rotation: both are read and validated separately,
 //!   and then merged key by key, also inside `password`, `tls`, `postgres`, `documentdb` and `redshift`.
 
+pub(super) mod poolers;
 pub(super) mod readers;
 pub(super) mod redshift;
 
@@ -15,7 +16,7 @@ use self::redshift::RawRedshift;
 use super::references::Folder;
 use crate::config::features;
 use crate::config::settings::{
-    GrantsMode, HostPort, HostPortError, InUse, Missed, Rotation, StandbyMode, TlsSettings,
+    GrantsMode, HostPort, HostPortError, InUse, Missed, Pooler, Rotation, StandbyMode, TlsSettings,
 };
 use crate::config::table::Table;
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
@@ -43,6 +44,7 @@ pub(super) const KEYS: &[&str] = &[
     "in_use",
     "readers",
     "readers_down",
+    "poolers",
     "retire_after",
     "heartbeat",
     "missed",
@@ -92,6 +94,7 @@ pub(super) struct RawRotation {
     ca_file: Option<PathBuf>,
     set_role: Option<bool>,
     readers: RawReaders,
+    poolers: Option<Vec<Pooler>>,
     redshift: RawRedshift,
 }
 
@@ -238,6 +241,7 @@ impl RawRotation {
                 .map(|path| folder.join(path)),
             set_role: postgres.as_ref().and_then(|t| t.boolean("set_role")),
             readers: RawReaders::read(table),
+            poolers: poolers::read(table),
             redshift: RawRedshift::read(table),
             ..Self::default()
         }
@@ -305,6 +309,10 @@ impl RawRotation {
         }
         let engine = self.engine.or(defaults.engine);
         let readers = self.readers.validate(&defaults.readers, engine, table);
+        let poolers = (self.poolers)
+            .or_else(|| defaults.poolers.clone())
+            .unwrap_or_default();
+        poolers::check(&poolers, self.secret.as_deref(), engine, table);
         let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);
         Some(Rotation {
             name: self.name?,
@@ -325,6 +333,7 @@ impl RawRotation {
             min_interval,
             in_use: self.in_use.or(defaults.in_use).unwrap_or(InUse::Wait),
             readers,
+            poolers,
             retire_after,
             heartbeat: self.heartbeat.or(defaults.heartbeat),
             missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),

@@ -10,6 +10,8 @@ pub(in crate::config::read) const DOCUMENTDB_KEYS: &[&str] = &["reader"];
 #[derive(Debug, Default)]
 pub(super) struct RawReaders {
     addresses: Option<Vec<HostPort>>,
+    /// `Some(true)`: `readers = "rds"`.
+    by_rds: Option<bool>,
     down: Option<ReadersDown>,
     by_older_key: bool,
 }
@@ -24,21 +26,26 @@ impl RawReaders {
             }
             Some(vec![address])
         });
-        let listed = table.texts("readers").map(|texts| {
-            let all = texts
-                .iter()
-                .filter_map(|text| address(table, "readers", text));
-            let mut addresses: Vec<HostPort> = Vec::new();
-            for address in all {
-                if addresses.contains(&address) {
-                    table.error("readers", format!("names {address} twice"));
+        let by_rds = table.is_text("readers", "rds");
+        let listed = (!by_rds)
+            .then(|| table.texts("readers"))
+            .flatten()
+            .map(|texts| {
+                let all = texts
+                    .iter()
+                    .filter_map(|text| address(table, "readers", text));
+                let mut addresses: Vec<HostPort> = Vec::new();
+                for address in all {
+                    if addresses.contains(&address) {
+                        table.error("readers", format!("names {address} twice"));
+                    }
+                    addresses.push(address);
                 }
-                addresses.push(address);
-            }
-            addresses
-        });
+                addresses
+            });
         Self {
             by_older_key: older.is_some(),
+            by_rds: table.has("readers").then_some(by_rds),
             addresses: listed.or(older),
             down: table.choice(
                 "readers_down",
@@ -55,9 +62,13 @@ impl RawReaders {
         table: &Table<'_>,
     ) -> Readers {
         let own = self.addresses.is_some();
+        let by_rds = self
+            .by_rds
+            .or(defaults.by_rds.filter(|_| !own))
+            .unwrap_or_default();
         let addresses = self.addresses.or_else(|| defaults.addresses.clone());
-        let addresses = addresses.unwrap_or_default();
-        if engine == Some(EngineKind::Redshift) && !addresses.is_empty() {
+        let addresses = addresses.filter(|_| !by_rds).unwrap_or_default();
+        if engine == Some(EngineKind::Redshift) && (by_rds || !addresses.is_empty()) {
             table.error(
                 "readers",
                 "is not for redshift: all nodes of a cluster or workgroup have one list of users",
@@ -65,6 +76,7 @@ impl RawReaders {
         }
         Readers {
             addresses,
+            by_rds,
             down: self.down.or(defaults.down).unwrap_or_default(),
             by_older_key: if own {
                 self.by_older_key

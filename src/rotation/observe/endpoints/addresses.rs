@@ -1,10 +1,10 @@
-//! Addresses of a reader's name.
+//! Addresses of the name of a reader or a pooler.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Answers, Endpoint, NotAccepted};
+use super::{Answers, Endpoint, EndpointKind, NotAccepted};
 use crate::config::settings::HostPort;
 use crate::rotation::observe::resolve::ResolvedSecret;
 use twinkey_engines::{EngineError, Target};
@@ -13,30 +13,31 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried; Amazon Aurora has at most 15 readers.
 const MAX_ADDRESSES: usize = 32;
 
-/// Resolves a reader's name now.
+/// Resolves a name now.
 ///
 /// # Errors
-/// The reader without an address, if the name has none.
+/// The endpoint without an address, if the name has none.
 pub(super) async fn resolve(
-    reader: &HostPort,
+    kind: EndpointKind,
+    named: &HostPort,
     resolved: &ResolvedSecret,
 ) -> Result<Vec<Endpoint>, Box<NotAccepted>> {
-    let port = reader.port.unwrap_or(resolved.port());
+    let port = named.port.unwrap_or(resolved.port());
     let endpoint = |address| Endpoint {
-        is_reader: true,
+        kind,
         name: HostPort {
             port: Some(port),
-            ..reader.clone()
+            ..named.clone()
         }
         .to_string(),
         target: Target {
-            host: reader.host.clone(),
+            host: named.host.clone(),
             address,
             port: Some(port),
             ..resolved.target.clone()
         },
     };
-    let lookup = tokio::net::lookup_host((reader.host.as_str(), port));
+    let lookup = tokio::net::lookup_host((named.host.as_str(), port));
     let reason = match tokio::time::timeout(RESOLVE_LIMIT, lookup).await {
         Ok(Ok(found)) => {
             let all: BTreeSet<IpAddr> = found.map(|address| address.ip()).collect();
@@ -55,7 +56,7 @@ pub(super) async fn resolve(
     Err(Box::new(NotAccepted {
         endpoint: endpoint(None),
         error: EngineError::Unreachable {
-            host: reader.host.clone(),
+            host: named.host.clone(),
             port,
             reason,
         },
@@ -85,7 +86,7 @@ mod tests {
 
     fn endpoint(address: &str) -> Endpoint {
         Endpoint {
-            is_reader: true,
+            kind: EndpointKind::Reader,
             name: "db-ro:5432".into(),
             target: Target {
                 address: Some(address.parse().unwrap()),

@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use super::readers::sign_in;
-use super::{Answers, Endpoint, NotAccepted};
-use crate::config::settings::{ReadersDown, Rotation};
+use super::readers::{Poolers, sign_in};
+use super::{Answers, Endpoint, EndpointKind, NotAccepted};
+use crate::config::settings::{HostPort, ReadersDown, Rotation};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::proof::{is_one_address, prove_at_database};
 use crate::rotation::observe::resolve::ResolvedSecret;
@@ -26,12 +26,16 @@ const DELAYS: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_
 /// Credentials, and where they are proved.
 pub(crate) struct Prover<'a> {
     pub rotation: &'a Rotation,
+    pub readers: &'a [HostPort],
     pub resolved: &'a ResolvedSecret,
     /// Where the master signs in.
     pub master: &'a Target,
     pub who: &'a Credentials,
     pub role: CredentialRole,
     pub checks: SignInChecks<'a>,
+    /// What the secret's own host is.
+    pub own_host: EndpointKind,
+    pub poolers: Poolers,
 }
 
 /// Observer of a proof.
@@ -104,7 +108,15 @@ impl Prover<'_> {
                 probes: &[],
                 ..self.checks
             };
-            sign_in(self.rotation, self.resolved, self.who, checks).await
+            sign_in(
+                self.rotation,
+                self.readers,
+                self.resolved,
+                self.who,
+                checks,
+                self.poolers,
+            )
+            .await
         });
         let mut answers = readers?;
         if let Some(behind) = own? {
@@ -115,13 +127,14 @@ impl Prover<'_> {
 
     /// The proof at the secret's own host, if the master signs in at another address.
     async fn at_own_host(&self) -> Result<Option<NotAccepted>, RotationError> {
-        if is_one_address(self.resolved, self.master) {
+        let is_later = self.own_host == EndpointKind::Pooler && self.poolers == Poolers::Without;
+        if is_later || is_one_address(self.resolved, self.master) {
             return Ok(None);
         }
         match self.resolved.sign_in(self.who, self.checks).await {
             Ok(_) => Ok(None),
             Err(error @ EngineError::SignIn { .. }) => Ok(Some(NotAccepted {
-                endpoint: Endpoint::of_secret(self.resolved),
+                endpoint: Endpoint::of_secret(self.resolved, self.own_host),
                 error,
             })),
             Err(error) => Err(self.role.error()(error)),
@@ -130,7 +143,9 @@ impl Prover<'_> {
 }
 
 fn waited_for(answers: &Answers, down: ReadersDown) -> Vec<String> {
-    let unreachable = (answers.unreachable.iter()).filter(|_| down == ReadersDown::Wait);
+    let counts =
+        |one: &&NotAccepted| down == ReadersDown::Wait || one.endpoint.kind == EndpointKind::Pooler;
+    let unreachable = answers.unreachable.iter().filter(counts);
     let all = answers.behind.iter().chain(unreachable);
     all.map(|one| one.endpoint.to_string()).collect()
 }

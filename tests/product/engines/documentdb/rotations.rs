@@ -58,6 +58,7 @@ async fn a_managed_master_signs_in_at_the_cluster_that_rds_names() {
     let cluster = RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), env.server.port())),
         master_secret: Some(master.arn),
+        copies: Vec::new(),
     };
     stand_in.rds().add_cluster("shop", cluster);
     env.run_ok(&["rotate", "shop"]).await;

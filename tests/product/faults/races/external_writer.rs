@@ -80,6 +80,8 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
     let journal = SqliteJournal::open(&env.folder.path().join("another.db")).await;
     let rotator = Rotator {
         context: RunContext {
+            endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
+            flip_hooks: std::sync::Arc::new(twinkey::rotation::context::flip_hooks::NoFlipHooks),
             store: Arc::new(RollbackOnPut(AwsStore::from_config(&sdk_config(
                 &env.stand_in().url(),
             )))),

@@ -98,6 +98,11 @@ impl RaceFixture {
             let journal = SqliteJournal::open(&folder.join(format!("journal-{n}.db"))).await;
             workers.push(Rotator {
                 context: RunContext {
+                    endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(
+                    ),
+                    flip_hooks: std::sync::Arc::new(
+                        twinkey::rotation::context::flip_hooks::NoFlipHooks,
+                    ),
                     store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
                     clock: Clock::system(),
                     hosts: HostLimits::new(PAIRS),

@@ -50,6 +50,9 @@ impl Worker {
                 return Ok(format!("proves: {:?}", run.observed.proof));
             }
             Action::EndSessions => return Ok(self.end_sessions(at, shared)),
+            Action::PutPoolerSecrets | Action::RunHooks => {
+                return Err(format!("worker {at} has neither poolers nor hooks"));
+            }
             Action::Converge => return self.converge(at, shared, fate),
             Action::PutPending { carry } => {
                 let carried = match (carry, shared.world.pending) {
