@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
     test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table soak \
-    bench fuzz \
+    soak-endpoints bench fuzz \
     check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
 help: ## List the targets
@@ -117,6 +117,11 @@ worlds: ## Rotate in 200 random worlds on each server (TWINKEY_WORLDS, TWINKEY_W
 soak: ## Rotate a thousand times under an application that opens 200 connections a second
 	scripts/setup test
 	cargo test --locked --workspace --test product -- --ignored a_thousand_rotations --nocapture
+
+soak-endpoints: export TWINKEY_ALL_ENGINES = 1
+soak-endpoints: ## Rotate fifty times under an application at replicas and a pooler
+	scripts/setup test
+	cargo test --locked --workspace --test product -- --ignored fifty_rotations_with_endpoints --nocapture
 
 cut-table: export TWINKEY_ALL_ENGINES = 1
 cut-table: export TWINKEY_EVERY_CUT = 1

@@ -11,7 +11,7 @@ use twinkey_testkit::mysql::{Flavor, LocalMysql, Options};
 use super::{connecting, credentials, readers, status};
 use crate::serving::worker::{known_before, open_now};
 
-fn primary(config: String, rotation: String) -> Setup {
+pub fn primary(config: String, rotation: String) -> Setup {
     Setup {
         config,
         rotation,
@@ -21,7 +21,12 @@ fn primary(config: String, rotation: String) -> Setup {
 }
 
 /// A replica that has caught up, `delay` seconds behind from then on.
-async fn replica(env: &MariadbEnvironment, id: u32, settings: &[&str], delay: u32) -> LocalMysql {
+pub async fn replica(
+    env: &MariadbEnvironment,
+    id: u32,
+    settings: &[&str],
+    delay: u32,
+) -> LocalMysql {
     let server = tokio::task::block_in_place(|| {
         let mut options = Options::new(LocalMysql::find(Flavor::Mariadb).unwrap());
         options.settings = vec![format!("server-id={id}"), "read-only=ON".into()];
@@ -74,7 +79,7 @@ async fn connect(
 }
 
 /// One connection of an application, which reads a table and ends at once.
-async fn application(port: u16, user: String, password: SecretString) -> Result<(), String> {
+pub async fn application(port: u16, user: String, password: SecretString) -> Result<(), String> {
     let failed = |error: sqlx::Error| format!("port {port}: {error}");
     let mut connection = connect(port, user, password).await.map_err(failed)?;
     let read = sqlx::query("SELECT * FROM shop.orders LIMIT 1");

@@ -2,7 +2,10 @@
 
 mod mariadb;
 mod poolers;
-mod postgres;
+pub mod postgres;
+mod rds;
+mod restarts;
+mod soak;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -51,7 +54,7 @@ async fn connecting<D: Database>(
     count
 }
 
-fn credentials(document: &Json) -> (String, SecretString) {
+pub fn credentials(document: &Json) -> (String, SecretString) {
     let text = |field: &str| document[field].as_str().unwrap().to_owned();
     (text("username"), text("password").into())
 }

@@ -1,15 +1,20 @@
 //! The differences between engines.
 
 use mongodb::bson::doc;
+use serde_json::Value as Json;
 use twinkey_testkit::mysql::LocalMysql;
 use twinkey_testkit::postgres::LocalPostgres;
 
+use crate::endpoints::credentials;
+use crate::endpoints::postgres::application;
 use twinkey_testkit::environment::documentdb::{LocalMongo, role};
 use twinkey_testkit::environment::{Backend, Database, Environment, Setup, run};
 
 /// A database whose rotations are cut.
 pub trait CuttableDatabase: Database {
     const NAME: &'static str;
+    /// The name with a reader.
+    const WITH_READER: &'static str = Self::NAME;
 
     async fn open(backend: Backend) -> Environment<Self>;
 
@@ -19,10 +24,16 @@ pub trait CuttableDatabase: Database {
 
     /// Makes the lock of a dead worker expire immediately.
     async fn lock_runs_out(env: &Environment<Self>);
+
+    /// Whether a document signs in at a replica on this machine. Only engines with one are asked.
+    async fn signs_in_at(_port: u16, _document: &Json) -> bool {
+        false
+    }
 }
 
 impl CuttableDatabase for LocalPostgres {
     const NAME: &'static str = "PostgreSQL";
+    const WITH_READER: &'static str = "PostgreSQL with a reader";
 
     async fn open(backend: Backend) -> Environment {
         Environment::open_with(Setup::default(), backend).await
@@ -42,6 +53,11 @@ impl CuttableDatabase for LocalPostgres {
 
     /// The lock ends with the connection.
     async fn lock_runs_out(_: &Environment) {}
+
+    async fn signs_in_at(port: u16, document: &Json) -> bool {
+        let (user, password) = credentials(document);
+        application(port, user, password).await.is_ok()
+    }
 }
 
 impl CuttableDatabase for LocalMysql {

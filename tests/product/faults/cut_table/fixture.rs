@@ -14,7 +14,8 @@ use super::relay::Relay;
 use super::{CutRow, Recovery};
 use crate::faults::failures::with;
 use twinkey_testkit::aws::StandIn;
-use twinkey_testkit::environment::{Backend, Environment, MASTER_SECRET, SECRET};
+use twinkey_testkit::environment::{Backend, Environment, MASTER_SECRET, SECRET, Setup};
+use twinkey_testkit::postgres::LocalPostgres;
 
 /// The time within which the lock of a dead run must expire.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -24,6 +25,8 @@ pub struct CutFixture<D: CuttableDatabase> {
     pub env: Environment<D>,
     pub relay: Relay,
     pub store: &'static str,
+    /// The ports of the readers, without the relay.
+    readers: Vec<u16>,
     round: usize,
     passwords: Vec<String>,
 }
@@ -32,6 +35,25 @@ pub struct CutFixture<D: CuttableDatabase> {
 pub struct Before {
     document: Json,
     version: VersionId,
+}
+
+impl CutFixture<LocalPostgres> {
+    /// On a version of PostgreSQL that can copy a server.
+    pub async fn for_replicas() -> Self {
+        let (version, _) = LocalPostgres::find_for_replicas().unwrap();
+        let setup = Setup {
+            version: Some(version),
+            ..Setup::default()
+        };
+        let backend = Backend::StandIn(StandIn::start().await);
+        Self::of(Environment::open_with(setup, backend).await, "AWS").await
+    }
+
+    pub fn replica(&self, setting: &str) -> LocalPostgres {
+        let (_, bin) = LocalPostgres::find_for_replicas().unwrap();
+        let server = &self.env.server;
+        tokio::task::block_in_place(|| server.start_replica(bin, &[setting]).unwrap())
+    }
 }
 
 impl<D: CuttableDatabase> CutFixture<D> {
@@ -45,7 +67,10 @@ impl<D: CuttableDatabase> CutFixture<D> {
     }
 
     async fn open(backend: Backend, store: &'static str) -> Self {
-        let env = D::open(backend).await;
+        Self::of(D::open(backend).await, store).await
+    }
+
+    async fn of(env: Environment<D>, store: &'static str) -> Self {
         let relay = Relay::start(env.server.port()).await;
         let (current, _) = env.read(stage::CURRENT).await;
         let master = env.document("rdsmaster", "Master-0123456789-abcdef-XYZ");
@@ -58,13 +83,35 @@ impl<D: CuttableDatabase> CutFixture<D> {
             env,
             relay,
             store,
+            readers: Vec::new(),
             round: 0,
             passwords: Vec::new(),
         }
     }
 
     pub fn row(&self, kind: &'static str) -> CutRow {
-        CutRow::new(D::NAME, self.store, kind)
+        let engine = if self.readers.is_empty() {
+            D::NAME
+        } else {
+            D::WITH_READER
+        };
+        CutRow::new(engine, self.store, kind)
+    }
+
+    /// Adds a reader, through the relay too. AWSCURRENT has to sign in there after each cut.
+    pub async fn with_reader(mut self, server: u16) -> Self {
+        let port = self.relay.also_to(server).await;
+        self.env.configure(&Setup {
+            rotation: format!("readers = [\"127.0.0.1:{port}\"]\nin_use = \"ignore\""),
+            ..Setup::default()
+        });
+        self.env.run_ok(&["rotate", "shop"]).await;
+        self.readers.push(server);
+        self
+    }
+
+    pub fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
     }
 
     /// Changes a user, and returns the state before the run.
@@ -144,6 +191,11 @@ impl<D: CuttableDatabase> CutFixture<D> {
         let (current, version) = self.env.read(stage::CURRENT).await;
         if !self.works(&current).await {
             broken.push("promise 1: AWSCURRENT does not sign in with all its privileges".into());
+        }
+        for reader in &self.readers {
+            if !D::signs_in_at(*reader, &current).await {
+                broken.push(format!("promise 1: the reader {reader} refuses AWSCURRENT"));
+            }
         }
         if !self.works(&before.document).await {
             broken.push("promise 2: what applications had before the run does not work".into());

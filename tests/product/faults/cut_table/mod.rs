@@ -118,6 +118,13 @@ fn table(rows: &[CutRow]) -> String {
     text
 }
 
+/// A rotation with a replica 0.2 s behind, whose connections are cut too.
+async fn with_reader() -> Vec<CutRow> {
+    let fixture = CutFixture::<LocalPostgres>::for_replicas().await;
+    let replica = fixture.replica("recovery_min_apply_delay=200ms");
+    fixture.with_reader(replica.port()).await.wire_cuts().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_cut_at_any_request_keeps_all_promises() {
     let rows = tokio::join!(
@@ -135,9 +142,11 @@ async fn a_rotation_cut_at_any_request_keeps_all_promises() {
         async { CutFixture::<LocalMongo>::on_aws().await.every_cut().await },
         async { CutFixture::<LocalMongo>::on_local().await.deaths().await },
         redshift::every_cut(),
+        with_reader(),
     );
-    let (a, b, c, d, e, f, g, h, i) = rows;
-    let rows: Vec<CutRow> = [a, b, c, d, e, f, g, h, i].into_iter().flatten().collect();
+    let (a, b, c, d, e, f, g, h, i, j) = rows;
+    let rows = [a, b, c, d, e, f, g, h, i, j];
+    let rows: Vec<CutRow> = rows.into_iter().flatten().collect();
     let cuts: usize = rows.iter().map(CutRow::cuts).sum();
     let violations: Vec<&String> = rows.iter().flat_map(|row| &row.violations).collect();
     println!("{}", table(&rows));

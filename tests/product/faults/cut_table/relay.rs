@@ -48,16 +48,14 @@ pub struct Relay {
 impl Relay {
     /// Starts a relay to `server`.
     pub async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let order: Arc<Mutex<Option<CutOrder>>> = Arc::default();
-        let orders = Arc::clone(&order);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, server, Arc::clone(&orders)));
-            }
-        });
+        let port = listen(server, Arc::clone(&order)).await;
         Self { port, order }
+    }
+
+    /// Relays to another server too. Its requests count as those of the first. Returns the port.
+    pub async fn also_to(&self, server: u16) -> u16 {
+        listen(server, Arc::clone(&self.order)).await
     }
 
     pub fn port(&self) -> u16 {
@@ -80,6 +78,17 @@ impl Relay {
     pub fn clear(&self) -> bool {
         self.order.lock().take().is_none()
     }
+}
+
+async fn listen(server: u16, orders: Arc<Mutex<Option<CutOrder>>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(relay(client, server, Arc::clone(&orders)));
+        }
+    });
+    port
 }
 
 /// Counts a request, and returns the cut if this is its request.

@@ -8,6 +8,8 @@ use super::{CutRow, at_every_request, places};
 /// An upper bound of the requests of a run.
 const MAX_REQUESTS: usize = 200;
 const STEP: usize = 3;
+/// With a reader, each run waits for it.
+const STEP_WITH_READER: usize = 7;
 /// Requests without a response: during the sign-in, and later ones. The worker times out after 5 s
 /// and 35 s, so that these are few. After the timeout, they are like a reset.
 const SILENT: [usize; 4] = [1, 14, 20, 27];
@@ -30,6 +32,18 @@ impl<D: CuttableDatabase> CutFixture<D> {
         self.kills().await
     }
 
+    /// Cuts of the connections, of a rotation with a reader.
+    pub async fn wire_cuts(mut self) -> Vec<CutRow> {
+        let mut rows = vec![
+            self.resets("connection reset before the request", Effect::Before)
+                .await,
+            self.resets("connection reset after it took effect", Effect::After)
+                .await,
+        ];
+        rows.extend(self.kills().await);
+        rows
+    }
+
     async fn kills(&mut self) -> Vec<CutRow> {
         vec![
             self.kill("worker killed before a request", Effect::Before)
@@ -39,9 +53,17 @@ impl<D: CuttableDatabase> CutFixture<D> {
         ]
     }
 
+    fn step(&self) -> usize {
+        if self.has_readers() {
+            STEP_WITH_READER
+        } else {
+            STEP
+        }
+    }
+
     async fn resets(&mut self, kind: &'static str, effect: Effect) -> CutRow {
         let mut row = self.row(kind);
-        for nth in cuts(effect) {
+        for nth in cuts(effect, self.step()) {
             let before = self.begin().await;
             self.relay.cut(nth, effect, ClientOutcome::Reset);
             let ended = self.run(None).await;
@@ -55,7 +77,7 @@ impl<D: CuttableDatabase> CutFixture<D> {
 
     async fn kill(&mut self, kind: &'static str, effect: Effect) -> CutRow {
         let mut row = self.row(kind);
-        for nth in cuts(effect) {
+        for nth in cuts(effect, self.step()) {
             let before = self.begin().await;
             let reached = self.relay.cut(nth, effect, ClientOutcome::Held);
             let ended = self.run(Some(reached)).await;
@@ -83,10 +105,10 @@ impl<D: CuttableDatabase> CutFixture<D> {
 }
 
 /// The state after a request is the one before the next, so that the two kinds cut at different ones.
-fn cuts(effect: Effect) -> impl Iterator<Item = usize> {
+fn cuts(effect: Effect, step: usize) -> impl Iterator<Item = usize> {
     let first = match effect {
         Effect::Before => 1,
         Effect::After => 2,
     };
-    places(first, STEP, MAX_REQUESTS)
+    places(first, step, MAX_REQUESTS)
 }
