@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use twinkey::journal::{
-    Claim, ClaimRequest, Journal, Note, Outcome, RunState, SecretSummary, SqliteJournal, Step,
-    StepName, StepState, Trigger,
+    Actor, Claim, ClaimRequest, Journal, Note, Outcome, RunState, SecretSummary, SqliteJournal,
+    Step, StepName, StepState, Trigger,
 };
 use twinkey::rotation::run::version_id;
 use twinkey::schedule::Window;
@@ -97,7 +97,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
     let request = ClaimRequest {
         rotation: name.to_owned(),
         trigger: Trigger::Schedule,
-        reason: None,
+        cause: Actor::worker("bench").into(),
         window: Some(window),
         version_id: version_id::scheduled(name, window.opens),
         provisional: None,

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
-use twinkey::journal::{Claim, RunState, Trigger};
+use twinkey::journal::{Actor, Claim, RunState, Trigger};
 use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey_core::secret::document::Document;
@@ -91,7 +91,7 @@ async fn timed(work: impl Future<Output = Result<()>>) -> Result<Duration> {
 async fn rotate(rotator: &Rotator, rotation: &Rotation) -> Result<()> {
     let order = Order {
         trigger: Trigger::Manual,
-        reason: None,
+        cause: Actor::worker("test").into(),
         window: None,
         version_id: version_id::manual(),
         force: true,

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use crate::admin::problem::ProblemDetails;
-use crate::admin::routes::{events, health, rotations, runs};
+use crate::admin::routes::{audit, events, health, rotations, runs};
 
 const TOKEN: &str = "token";
 
@@ -39,6 +39,7 @@ const TOKEN: &str = "token";
         rotations::check,
         runs::runs,
         runs::run,
+        audit::records,
         events::events,
     ),
     components(schemas(ProblemDetails<'static>)),

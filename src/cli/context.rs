@@ -20,6 +20,7 @@ use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::SecretStore;
 use twinkey_stores::measured::Measured;
 
+use super::actor::hostname;
 use super::failure::Failure;
 
 /// The opened config, store and journal of a command.
@@ -197,12 +198,4 @@ pub(super) async fn with_journal<T>(
     let result = work(&*journal).await;
     journal.close().await;
     Ok(result?)
-}
-
-fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "worker".into())
 }

@@ -3,6 +3,7 @@
 //! Exit status: 0 for success, 1 for a failure, 2 for an invalid command line or config. Errors go to
 //! standard error as `error[CODE]: message` and a `hint:` line.
 
+mod actor;
 mod context;
 mod failure;
 mod keys;
@@ -63,7 +64,7 @@ enum Command {
     /// Show the runs, newest first
     History(rotations::history::Args),
     /// Pause the schedule of a rotation
-    Pause(rotations::pause::Args),
+    Pause(rotations::pause::PauseArgs),
     /// Resume the schedule of a rotation
     Resume(rotations::pause::Args),
     /// Show the next windows of a schedule, or its error
@@ -120,8 +121,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         (Command::Rollback(args), _) => rotations::rollback::run(&target, args).await,
         (Command::Status(args), _) => rotations::status::run(&target, args).await,
         (Command::History(args), _) => rotations::history::run(&target, args).await,
-        (Command::Pause(args), _) => rotations::pause::run(&target, args, true).await,
-        (Command::Resume(args), _) => rotations::pause::run(&target, args, false).await,
+        (Command::Pause(args), _) => rotations::pause::pause(&target, args).await,
+        (Command::Resume(args), _) => rotations::pause::resume(&target, args).await,
         (_, Target::Worker(_)) => Err(Failure::usage(
             "this command does not support --server",
             "leave out --server; only check, plan, rotate, rollback, status, history, pause and resume support it",

@@ -190,6 +190,7 @@ mod tests {
             from_user: "a".into(),
             to_user: "b".into(),
             reason: None,
+            actor: crate::journal::Actor::worker("w"),
         };
         let names = |event| payload(event, &all).map(|payload| payload.event);
         assert_eq!(names(finished(RunState::Succeeded)), Some("succeeded"));

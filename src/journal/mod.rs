@@ -1,4 +1,4 @@
-//! Journal of runs, steps, leases and pauses. It never holds a password.
+//! Journal of runs, steps, leases, pauses and records of actions. It never holds a password.
 //!
 //! Losing the journal loses history only: a run decides from the store and the database.
 //!
@@ -11,6 +11,8 @@
 //! - A row stays `running` permanently. Only a live lease makes a run count as running.
 //! - Several workers record the end of one window. The first write wins; the others learn that from
 //!   its result.
+//! - An action has no record, because its process ends after it. A record is written in the same
+//!   transaction as what it tells.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -27,6 +29,7 @@ use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
 use twinkey_stores::throttle::WriteLimiter;
 
+mod audit;
 mod error;
 pub mod postgres;
 mod run;
@@ -34,6 +37,9 @@ pub mod sqlite;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use audit::{
+    Actor, ActorKind, AuditAction, AuditOutcome, AuditQuery, AuditRecord, Cause, Pause,
+};
 pub use error::JournalError;
 pub use postgres::PostgresJournal;
 pub use run::{ClaimToken, Run, RunState, Step, StepName, StepState, Trigger};
@@ -44,7 +50,7 @@ pub use sqlite::SqliteJournal;
 pub struct ClaimRequest {
     pub rotation: String,
     pub trigger: Trigger,
-    pub reason: Option<String>,
+    pub cause: Cause,
     pub window: Option<Window>,
     pub version_id: VersionId,
     /// The id under which the run may wait, because its version id was not known at first.
@@ -114,7 +120,8 @@ pub struct RunQuery {
 /// State of a rotation in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct RotationRecord {
-    pub paused: bool,
+    /// Also a pause that is over.
+    pub paused: Option<Pause>,
     /// When a worker first read it from a config.
     pub first_seen: Option<DateTime<Utc>>,
     pub last_success: Option<DateTime<Utc>>,
@@ -129,6 +136,14 @@ pub struct RotationRecord {
     pub last_in_window: Option<Run>,
     /// State of the secret at the last run or check, for `status`.
     pub seen: Option<SecretSummary>,
+}
+
+impl RotationRecord {
+    /// The pause of the schedule that lasts at `now`.
+    #[must_use]
+    pub fn pause(&self, now: DateTime<Utc>) -> Option<&Pause> {
+        self.paused.as_ref().filter(|pause| pause.lasts(now))
+    }
 }
 
 /// Refusal of AWSCURRENT by the database, at a heartbeat.
@@ -250,7 +265,8 @@ pub trait Journal: Send + Sync {
     /// Records the unwritten progress of a run, and ends the run or (`Deferred`) frees it for
     /// another attempt.
     ///
-    /// A success also sets the rotation's last success and last flip, and exchanges the two users.
+    /// A run that ends is recorded as an action too. A success also sets the rotation's last success
+    /// and last flip, and exchanges the two users.
     /// A run that was interrupted in its step `finish` sets the last flip too: it may have moved
     /// AWSCURRENT.
     ///
@@ -287,7 +303,7 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+    async fn retired(&self, rotation: &str, record: &AuditRecord) -> Result<(), JournalError>;
 
     /// Records that a heartbeat was refused. The time of the first refusal is kept. The next flip,
     /// and the next accepted heartbeat, clear it.
@@ -306,11 +322,28 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn current_accepted(&self, rotation: &str) -> Result<(), JournalError>;
 
-    /// Records a move of AWSCURRENT outside a run (rollback).
+    /// Records a move of AWSCURRENT outside a run (rollback), and the pair as it is now.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError>;
+    async fn flipped(
+        &self,
+        rotation: &str,
+        seen: &SecretSummary,
+        record: &AuditRecord,
+    ) -> Result<(), JournalError>;
+
+    /// Adds a record of an action that changes nothing else in the journal.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn append(&self, record: &AuditRecord) -> Result<(), JournalError>;
+
+    /// Records of actions, newest first.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, JournalError>;
 
     /// One run.
     ///
@@ -406,11 +439,16 @@ pub trait Journal: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<(), JournalError>;
 
-    /// Pauses or resumes a rotation's schedule.
+    /// Pauses a rotation's schedule, or resumes it (`None`).
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn set_paused(&self, rotation: &str, paused: bool) -> Result<(), JournalError>;
+    async fn set_paused(
+        &self,
+        rotation: &str,
+        pause: Option<&Pause>,
+        record: &AuditRecord,
+    ) -> Result<(), JournalError>;
 
     /// Whether the journal can be read and written. It writes a row.
     ///

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ClaimRequest, Outcome};
+use super::{AuditOutcome, ClaimRequest, Outcome};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
@@ -53,7 +53,7 @@ impl Run {
             id: Uuid::new_v4(),
             rotation: request.rotation.clone(),
             trigger: request.trigger,
-            reason: request.reason.clone(),
+            reason: request.cause.reason.clone(),
             window: request.window,
             state: RunState::Running,
             worker: request.worker.clone(),
@@ -164,6 +164,15 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// The outcome of a run that ended in this state, in its record.
+    #[must_use]
+    pub const fn audited(self) -> AuditOutcome {
+        match self {
+            Self::Succeeded => AuditOutcome::Done,
+            Self::Running | Self::Failed | Self::Missed | Self::Deferred => AuditOutcome::Failed,
+        }
+    }
+
     /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::DeliveryFailure;
 use crate::config::settings::NotifyEvent;
-use crate::journal::{Run, RunState};
+use crate::journal::{Actor, Run, RunState};
 use crate::rotation::event::{Event, RecordedEvent};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
@@ -38,6 +38,9 @@ pub struct Message {
     pub user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The actor of a rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
 }
 
 impl Message {
@@ -85,6 +88,7 @@ impl MessageBuilder {
             to_user: None,
             user: None,
             reason: None,
+            actor: None,
         };
         match &recorded.event {
             Event::RunStarted { run } | Event::RunFinished { run } => {
@@ -101,11 +105,13 @@ impl MessageBuilder {
                 from_user,
                 to_user,
                 reason,
+                actor,
                 ..
             } => {
                 message.from_user = Some(from_user.clone());
                 message.to_user = Some(to_user.clone());
                 message.reason.clone_from(reason);
+                message.actor = Some(actor.clone());
             }
             Event::Retired { user, .. } => message.user = Some(user.clone()),
             Event::CurrentRefused { problem, .. } => message.problem = Some(problem.clone()),
@@ -254,6 +260,7 @@ mod tests {
                     from_user: "a".into(),
                     to_user: "b".into(),
                     reason: None,
+                    actor: Actor::worker("w"),
                 },
                 NotifyEvent::RolledBack,
             ),

@@ -48,13 +48,15 @@ pub fn window_state(
                 return WindowState::Begun(open);
             }
             Some(_) => return WindowState::Nothing,
-            None if memory.paused || open.opens < first_seen => return WindowState::Nothing,
+            None if memory.pause(now).is_some() || open.opens < first_seen => {
+                return WindowState::Nothing;
+            }
             None if now < windows.starts(&open) => return WindowState::Nothing,
             None if rotation.missed == Missed::Run => return WindowState::Open(open),
             None => return WindowState::Missed(open),
         }
     }
-    if memory.paused {
+    if memory.pause(now).is_some() {
         return WindowState::Nothing;
     }
     // Windows before the last run and before the rotation was first configured are not missed.
@@ -113,7 +115,7 @@ pub fn still_due(
 mod tests {
     use super::*;
     use crate::config::testing::rotation;
-    use crate::journal::{Run, Trigger};
+    use crate::journal::{Pause, Run, Trigger};
     use twinkey_stores::VersionId;
 
     const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
@@ -287,7 +289,7 @@ mod tests {
     fn a_paused_rotation_has_missed_nothing() {
         let daily = rotation(&format!("{DAILY}\nmissed = \"run\""));
         let memory = RotationRecord {
-            paused: true,
+            paused: Some(Pause::default()),
             ..seen_since("01T00:00:00")
         };
         for now in ["23T07:30:00", "23T09:00:00"] {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::settings::Rotation;
-use crate::journal::RotationRecord;
+use crate::journal::{Actor, AuditAction, AuditRecord, RotationRecord};
 use crate::rotation::commands::retire::{Retirement, due, is_due, retire};
 use crate::rotation::event::Event;
 use crate::rotation::observe::observation::RunRequest;
@@ -45,7 +45,7 @@ impl Retirements {
         now: DateTime<Utc>,
     ) -> bool {
         let over = is_due(rotation, memory.last_flip, now);
-        if !over || memory.retired.is_some() || memory.paused {
+        if !over || memory.retired.is_some() || memory.pause(now).is_some() {
             self.tried.remove(&rotation.name);
             return false;
         }
@@ -123,7 +123,9 @@ impl WindowRunner {
         match result {
             Ok(Retirement::Done { user }) => {
                 let now = self.rotator.context.clock.now();
-                if let Err(error) = self.rotator.journal.retired(name, now).await {
+                let cause = Actor::worker(&self.rotator.worker).into();
+                let record = AuditRecord::done(AuditAction::Retire, name, cause, now);
+                if let Err(error) = self.rotator.journal.retired(name, &record).await {
                     tracing::warn!(rotation = %name, %error, "retirement not recorded");
                 }
                 tracing::warn!(target: AUDIT, rotation = %name, %user, "user of AWSPREVIOUS locked");
@@ -150,6 +152,7 @@ impl WindowRunner {
 mod tests {
     use super::*;
     use crate::config::testing::rotation;
+    use crate::journal::Pause;
 
     fn at(hour: u32) -> DateTime<Utc> {
         let at = format!("2026-11-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24);
@@ -214,7 +217,7 @@ mod tests {
         let later = at(30) + TimeDelta::minutes(10);
         assert!(retirements.take_due(&day, &flipped(), later));
         let paused = RotationRecord {
-            paused: true,
+            paused: Some(Pause::default()),
             ..flipped()
         };
         assert!(!retirements.take_due(&day, &paused, at(48)));

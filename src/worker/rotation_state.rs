@@ -95,21 +95,21 @@ pub fn derive(rotation: &Rotation, record: &RotationRecord, now: DateTime<Utc>) 
     }
     let last = record.last_run.as_ref();
     let by_run = last.map(|run| of_run(run, now));
-    match by_run {
-        Some(running) if running.state == RotationState::Running => running,
-        _ if record.paused => DerivedState {
+    match (by_run, record.pause(now)) {
+        (Some(running), _) if running.state == RotationState::Running => running,
+        (_, Some(pause)) => DerivedState {
             state: RotationState::Paused,
-            since: None,
+            since: pause.at,
             problem: None,
         },
-        Some(by_run) => by_run,
+        (Some(by_run), None) => by_run,
         // A rotation that was renamed keeps its last success, and its runs have the former name.
-        None if record.last_success.is_some() => DerivedState {
+        (None, None) if record.last_success.is_some() => DerivedState {
             state: RotationState::Idle,
             since: record.last_success,
             problem: None,
         },
-        None => DerivedState {
+        (None, None) => DerivedState {
             state: RotationState::New,
             since: record.first_seen,
             problem: None,
@@ -143,7 +143,7 @@ fn of_run(run: &Run, now: DateTime<Utc>) -> DerivedState {
 mod tests {
     use super::*;
     use crate::config::testing::rotation;
-    use crate::journal::{CurrentRefusal, Trigger};
+    use crate::journal::{CurrentRefusal, Pause, Trigger};
     use crate::schedule::Window;
     use twinkey_core::code::Code;
     use twinkey_stores::VersionId;
@@ -204,7 +204,7 @@ mod tests {
             ..record(None)
         };
         let paused = |last_run| RotationRecord {
-            paused: true,
+            paused: Some(Pause::default()),
             ..record(last_run)
         };
         let refused = |inner: RotationRecord| RotationRecord {

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::config::settings::Rotation;
-use crate::journal::{Claim, Run, Trigger};
+use crate::journal::{AuditAction, Cause, Claim, Run, Trigger};
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::rotation::context::rotation_set::{ActiveRotations, RotationSet};
 use crate::rotation::error::RotationError;
@@ -208,12 +208,31 @@ impl WorkerState {
         &self,
         rotation: Arc<Rotation>,
         options: RotateOptions,
-        reason: Option<String>,
+        cause: Cause,
+        key: Option<&str>,
+    ) -> Result<Run, RotationError> {
+        let refused = (Arc::clone(&rotation), cause.clone());
+        let started = self.start(rotation, options, cause, key).await;
+        if let Err(error) = &started {
+            let (rotation, cause) = refused;
+            self.runner
+                .rotator
+                .record_refusal(AuditAction::Rotate, &rotation, &cause, error)
+                .await;
+        }
+        started
+    }
+
+    async fn start(
+        &self,
+        rotation: Arc<Rotation>,
+        options: RotateOptions,
+        cause: Cause,
         key: Option<&str>,
     ) -> Result<Run, RotationError> {
         let order = Order {
             trigger: Trigger::Manual,
-            reason,
+            cause,
             window: None,
             version_id: key
                 .map_or_else(version_id::manual, |k| version_id::keyed(&rotation.name, k)),

@@ -29,17 +29,21 @@ pub struct WindowGroup {
 
 /// The windows of a rotation that are open at `now` or open within [`AHEAD`], in order.
 ///
-/// A paused rotation has none. For `rate` each run is assumed to succeed at its opening.
+/// A paused rotation has those that open when the pause is over. For `rate` each run is assumed to succeed at its opening.
 #[must_use]
 pub fn upcoming(
     rotation: &Rotation,
     memory: &RotationRecord,
     now: DateTime<Utc>,
 ) -> Vec<WindowGroup> {
-    match &rotation.windows {
-        Some(plan) if !memory.paused => groups(plan, anchor(memory, now), now, now + AHEAD),
-        _ => Vec::new(),
+    let Some(plan) = &rotation.windows else {
+        return Vec::new();
+    };
+    let mut groups = groups(plan, anchor(memory, now), now, now + AHEAD);
+    if let Some(pause) = memory.pause(now) {
+        groups.retain(|group| pause.until.is_some_and(|until| until <= group.opens));
     }
+    groups
 }
 
 fn groups(

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
-use crate::journal::{RotationRecord, Run};
+use crate::journal::{Pause, RotationRecord, Run};
 use crate::rotation::context::endpoint_states::{EndpointStates, EndpointStatus};
 use crate::schedule::Window;
 pub use crate::worker::rotation_state::RotationState;
@@ -28,9 +28,8 @@ pub struct RotationView {
     pub since: Option<DateTime<Utc>>,
     /// Why it is waiting, failed, missed or locked out.
     pub problem: Option<Problem>,
-    /// Whether no scheduled run starts, whatever the state is.
-    #[serde(skip)]
-    pub is_paused: bool,
+    /// While it lasts, no scheduled run starts, whatever the state is.
+    pub paused: Option<Pause>,
     /// The secret's host, the readers and the poolers, with their answers to the last sign-in of a run, a
     /// check or a heartbeat.
     #[serde(default)]
@@ -64,6 +63,12 @@ pub fn view(
     let from = anchor(&memory, now);
     let seen = memory.seen.as_ref();
     let derived = derive(rotation, &memory, now);
+    let pause = memory.pause(now).cloned();
+    // The windows that open during a pause are skipped.
+    let pause_ends = match &pause {
+        Some(pause) => pause.until,
+        None => Some(now),
+    };
     RotationView {
         name: rotation.name.clone(),
         secret: rotation.secret.clone(),
@@ -76,15 +81,14 @@ pub fn view(
         state: derived.state,
         since: derived.since,
         problem: derived.problem,
-        is_paused: memory.paused,
+        paused: pause,
         endpoints: endpoints.of(rotation, seen.and_then(|s| s.host.as_deref())),
         last_success: memory.last_success,
         last_run: memory.last_run,
         next_window: rotation
             .windows
             .as_ref()
-            .filter(|_| !memory.paused)
-            .and_then(|w| w.next_window(now, from)),
+            .and_then(|w| w.next_window(pause_ends?, from)),
         standby_sessions: None,
     }
 }

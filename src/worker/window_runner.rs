@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
-use crate::journal::{Claim, JournalError, Outcome, Run, RunState, Trigger};
+use crate::journal::{Actor, Cause, Claim, JournalError, Outcome, Run, RunState, Trigger};
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Event;
 use crate::rotation::run::lease::LEASE;
@@ -167,7 +167,7 @@ impl WindowRunner {
         };
         let order = Order {
             trigger,
-            reason: None,
+            cause: self.schedule(),
             window: Some(window),
             version_id,
             force: false,
@@ -259,16 +259,21 @@ impl WindowRunner {
         window: Window,
         outcome: &Outcome,
     ) -> Result<Option<Run>, JournalError> {
-        let order = Self::unversioned(rotation, window);
+        let order = self.unversioned(rotation, window);
         let request = self.rotator.claim_request(rotation, &order);
         self.rotator.journal.end_window(&request, outcome).await
     }
 
+    /// The cause of this worker's runs in windows.
+    fn schedule(&self) -> Cause {
+        Actor::schedule(&self.rotator.worker).into()
+    }
+
     /// The order of a window that creates no version, because the secret's ARN may be unknown.
-    fn unversioned(rotation: &Rotation, window: Window) -> Order {
+    fn unversioned(&self, rotation: &Rotation, window: Window) -> Order {
         Order {
             trigger: Trigger::Schedule,
-            reason: None,
+            cause: self.schedule(),
             window: Some(window),
             version_id: version_id::provisional(&rotation.secret, window.opens),
             force: false,

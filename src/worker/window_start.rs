@@ -23,7 +23,7 @@ impl WindowRunner {
             return;
         };
         match memory {
-            Some(memory) if memory.paused => {
+            Some(memory) if memory.pause(self.rotator.context.clock.now()).is_some() => {
                 tracing::info!(rotation = %rotation.name, "window skipped: rotation paused");
             }
             Some(memory) if is_finished(&memory, window) => {

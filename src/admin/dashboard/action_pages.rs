@@ -78,7 +78,7 @@ pub(super) async fn execute(
         ApiError::new(refused.status(), refused.body_text(), hint)
     })?;
     let RotationPath(rotation) = &named;
-    let result = run_action(action, &state, &named, &form).await;
+    let result = run_action(action, &state, &caller, &named, &form).await;
     let logged_action = match action {
         Action::Rotate if form.force.is_some() => "rotate, by force",
         _ => action.as_str(),
@@ -101,12 +101,14 @@ pub(super) async fn execute(
 async fn run_action(
     action: Action,
     state: &WorkerState,
+    caller: &Caller,
     RotationPath(rotation): &RotationPath,
     form: &ActionForm,
 ) -> Result<(), ApiError> {
     let reason = Some(form.reason.trim()).filter(|r| !r.is_empty());
     check_reason(reason)?;
-    let (reason, rotator) = (reason.map(str::to_owned), &state.runner.rotator);
+    let cause = caller.cause(reason.map(str::to_owned));
+    let rotator = &state.runner.rotator;
     match action {
         Action::Rotate => {
             let key = form.key.map(|key| key.to_string());
@@ -115,18 +117,18 @@ async fn run_action(
                 end_sessions: false,
             };
             state
-                .rotate(rotation.clone(), options, reason, key.as_deref())
+                .rotate(rotation.clone(), options, cause, key.as_deref())
                 .await?;
         }
         Action::Rollback => {
             let order = RollbackOrder {
-                reason,
+                cause,
                 again: false,
             };
             state.roll_back(rotation.clone(), order).await?;
         }
-        Action::Pause => rotator.set_paused(rotation, true).await?,
-        Action::Resume => rotator.set_paused(rotation, false).await?,
+        Action::Pause => rotator.pause(rotation, cause, None).await?,
+        Action::Resume => rotator.resume(rotation, cause).await?,
     }
     Ok(())
 }

@@ -15,11 +15,11 @@ use super::view::database_check::DatabaseCheck;
 use super::view::overview::OverviewPage;
 use super::view::parts::day_chart::DayChart;
 use super::view::rotation_page::RotationPage;
-use super::view::timeline::RUNS;
+use super::view::timeline::{RECORDS, RUNS};
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::RotationPath;
-use crate::journal::{RotationRecord, RunQuery};
+use crate::journal::{AuditQuery, RotationRecord, RunQuery};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use crate::worker::upcoming::upcoming;
@@ -102,7 +102,15 @@ pub(super) async fn rotation(
         // One more than shown, to detect older runs.
         limit: RUNS as u32 + 1,
     };
-    let runs = state.runner.rotator.journal.runs(&query).await;
+    let journal = &state.runner.rotator.journal;
+    let runs = journal.runs(&query).await;
+    let records = AuditQuery {
+        rotation: Some(rotation.name.clone()),
+        without_runs: true,
+        limit: RECORDS,
+        ..AuditQuery::default()
+    };
+    let records = journal.audit(&records).await.map_err(RotationError::from)?;
     let page = view::rotation_page::page(&RotationPage {
         context: &context,
         worker: &state.runner.rotator.worker,
@@ -112,6 +120,7 @@ pub(super) async fn rotation(
         refused: state.heartbeats.refused(&rotation.name),
         done: request.done,
         runs: &runs.map_err(RotationError::from)?,
+        records: &records,
         is_first_page: request.before.is_none(),
     });
     Ok(view::page(StatusCode::OK, page))

@@ -1,5 +1,6 @@
 //! Handlers of the API, one file per resource.
 
+pub mod audit;
 pub mod events;
 pub mod health;
 pub mod request;

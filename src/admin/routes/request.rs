@@ -7,6 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -16,6 +17,7 @@ use crate::admin::auth::session::Session;
 use crate::admin::auth::{Authenticated, Principal};
 use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
+use crate::journal::{Actor, ActorKind, Cause};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use twinkey_core::telemetry::AUDIT;
@@ -53,7 +55,7 @@ pub struct RotateRequest {
     pub force: bool,
     /// End the standby's open sessions after its new password is set, even if it is in use.
     pub end_sessions: bool,
-    /// The reason, for the journal and the log.
+    /// The reason, for the record and the run.
     #[schema(max_length = 1000)]
     pub reason: Option<String>,
 }
@@ -63,19 +65,31 @@ pub struct RotateRequest {
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"reason": "the deploy of 4711 fails", "again": false}))]
 pub struct RollbackRequest {
-    /// The reason, for the log.
+    /// The reason, for the record.
     #[schema(max_length = 1000)]
     pub reason: Option<String>,
     /// Move AWSCURRENT also if it was rolled back before.
     pub again: bool,
 }
 
-/// A pause or a resume. Every field is optional.
+/// A pause. Every field is optional.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schema(example = json!({"reason": "migration tonight"}))]
-pub struct ReasonRequest {
-    /// The reason, for the log.
+#[schema(example = json!({"reason": "migration tonight", "until": "2030-01-31T08:00:00Z"}))]
+pub struct PauseRequest {
+    /// The reason, for the record.
+    #[schema(max_length = 1000)]
+    pub reason: Option<String>,
+    /// When the pause ends by itself: a time in the future.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A resume. Every field is optional.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"reason": "migration done"}))]
+pub struct ResumeRequest {
+    /// The reason, for the record.
     #[schema(max_length = 1000)]
     pub reason: Option<String>,
 }
@@ -97,7 +111,13 @@ impl HasReason for RollbackRequest {
     }
 }
 
-impl HasReason for ReasonRequest {
+impl HasReason for PauseRequest {
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+impl HasReason for ResumeRequest {
     fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
@@ -151,6 +171,20 @@ pub struct Caller {
     principal: Arc<Principal>,
     peer: PeerAddr,
     session: Option<String>,
+}
+
+impl Caller {
+    /// The cause of what it requests.
+    pub fn cause(&self, reason: Option<String>) -> Cause {
+        Cause {
+            actor: Actor {
+                kind: ActorKind::Token,
+                name: self.principal.name().to_owned(),
+                address: Some(self.peer.0.to_string()),
+            },
+            reason,
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

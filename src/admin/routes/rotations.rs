@@ -18,7 +18,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request::{
-    Body, Caller, ReasonRequest, RollbackRequest, RotateRequest, RotationPath, audit,
+    Body, Caller, PauseRequest, ResumeRequest, RollbackRequest, RotateRequest, RotationPath, audit,
     idempotency_key, parse_body,
 };
 use crate::admin::auth::Authenticated;
@@ -82,7 +82,12 @@ pub async fn rotate(
         end_sessions: request.end_sessions,
     };
     let started = state
-        .rotate(rotation.clone(), options, request.reason.clone(), key)
+        .rotate(
+            rotation.clone(),
+            options,
+            caller.cause(request.reason.clone()),
+            key,
+        )
         .await
         .map_err(ApiError::from);
     let action = match (request.force, request.end_sessions) {
@@ -121,7 +126,7 @@ pub async fn rollback(
 ) -> Result<Json<RollbackResult>, ApiError> {
     let request: RollbackRequest = parse_body(body)?;
     let order = RollbackOrder {
-        reason: request.reason.clone(),
+        cause: caller.cause(request.reason.clone()),
         again: request.again,
     };
     let result = state.roll_back(rotation.clone(), order).await;
@@ -147,53 +152,54 @@ pub struct Paused {
 /// Pause the schedule of a rotation.
 #[utoipa::path(post, path = "/v1/rotations/{name}/pause", tag = "rotations",
     params(("name" = String, Path, description = "The rotation's name", example = "orders")),
-    request_body = Option<ReasonRequest>,
+    request_body = Option<PauseRequest>,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
 pub async fn pause(
     State(state): State<WorkerState>,
     caller: Caller,
-    named: RotationPath,
+    RotationPath(rotation): RotationPath,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
-    set_paused(&state, &caller, named, body, true).await
+    let request: PauseRequest = parse_body(body)?;
+    if request.until.is_some_and(|until| until <= state.now()) {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "`until` is not in the future",
+            "give a later time, or none for a pause until it is resumed",
+        ));
+    }
+    let (reason, rotator) = (request.reason, &state.runner.rotator);
+    let cause = caller.cause(reason.clone());
+    let result = rotator.pause(&rotation, cause, request.until).await;
+    let result = result.map_err(ApiError::from);
+    audit(&caller, "pause", &rotation, reason.as_deref(), &result);
+    result?;
+    Ok(Json(Paused {
+        rotation: rotation.name.clone(),
+        paused: true,
+    }))
 }
 
 /// Resume the schedule of a rotation.
 #[utoipa::path(post, path = "/v1/rotations/{name}/resume", tag = "rotations",
     params(("name" = String, Path, description = "The rotation's name", example = "orders")),
-    request_body = Option<ReasonRequest>,
+    request_body = Option<ResumeRequest>,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
 pub async fn resume(
     State(state): State<WorkerState>,
     caller: Caller,
-    named: RotationPath,
-    body: Body,
-) -> Result<Json<Paused>, ApiError> {
-    set_paused(&state, &caller, named, body, false).await
-}
-
-async fn set_paused(
-    state: &WorkerState,
-    caller: &Caller,
     RotationPath(rotation): RotationPath,
     body: Body,
-    paused: bool,
 ) -> Result<Json<Paused>, ApiError> {
-    let request: ReasonRequest = parse_body(body)?;
-    let result = state.runner.rotator.set_paused(&rotation, paused).await;
+    let reason = parse_body::<ResumeRequest>(body)?.reason;
+    let cause = caller.cause(reason.clone());
+    let result = state.runner.rotator.resume(&rotation, cause).await;
     let result = result.map_err(ApiError::from);
-    let action = if paused { "pause" } else { "resume" };
-    audit(
-        caller,
-        action,
-        &rotation,
-        request.reason.as_deref(),
-        &result,
-    );
+    audit(&caller, "resume", &rotation, reason.as_deref(), &result);
     result?;
     Ok(Json(Paused {
         rotation: rotation.name.clone(),
-        paused,
+        paused: false,
     }))
 }
 

@@ -1,8 +1,13 @@
-//! `twinkey history`: runs, newest first.
+//! `twinkey history`: runs and records of other actions, newest first.
 
 use std::path::Path;
 
-use crate::journal::{Run, RunQuery, RunState, Trigger};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::journal::{AuditOutcome, AuditQuery, AuditRecord, Run, RunQuery, RunState, Trigger};
 use crate::worker::views::RotationView;
 
 use crate::cli::context::{Purpose, find, settings, with_journal};
@@ -17,69 +22,143 @@ const PAGE_SIZE: usize = 500;
 pub(in crate::cli) struct Args {
     /// Name of the rotation; all by default
     name: Option<String>,
-    /// Largest number of runs
+    /// Largest number of runs and other actions
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Print the runs as JSON
+    /// Print the runs and other actions as JSON
     #[arg(long)]
     json: bool,
 }
 
+/// A run, or the record of another action.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Run(Box<Run>),
+    Record(AuditRecord),
+}
+
+impl Entry {
+    fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Run(run) => run.started,
+            Self::Record(record) => record.at,
+        }
+    }
+}
+
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
-    let runs = match target {
-        Target::Local(config) => local_runs(*config, &args).await?,
-        Target::Worker(worker) => remote_runs(worker, &args).await?,
+    let (runs, records) = match target {
+        Target::Local(config) => local(*config, &args).await?,
+        Target::Worker(worker) => remote(worker, &args).await?,
     };
+    let runs = runs.into_iter().map(|run| Entry::Run(Box::new(run)));
+    let mut entries: Vec<Entry> = runs.chain(records.into_iter().map(Entry::Record)).collect();
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if args.json {
-        return output::json(&runs);
+        return output::json(&entries);
     }
     let headings = ["STARTED", "ROTATION", "STATE", "BY", "USERS", "TOOK", "WHY"];
-    let rows: Vec<Vec<Cell>> = runs.iter().map(row).collect();
+    let rows: Vec<Vec<Cell>> = entries.iter().map(row).collect();
     output::table(&headings, &rows);
     Ok(())
 }
 
-async fn local_runs(config: Option<&Path>, args: &Args) -> Result<Vec<Run>, Failure> {
+async fn local(
+    config: Option<&Path>,
+    args: &Args,
+) -> Result<(Vec<Run>, Vec<AuditRecord>), Failure> {
     let settings = settings(config)?;
     if let Some(name) = &args.name {
         find(&settings, name)?;
     }
-    let query = RunQuery {
+    let runs = RunQuery {
         rotation: args.name.clone(),
         limit: args.limit,
         ..RunQuery::default()
     };
+    let records = AuditQuery {
+        rotation: args.name.clone(),
+        without_runs: true,
+        limit: args.limit,
+        ..AuditQuery::default()
+    };
     with_journal(&settings.journal, Purpose::Read, async |journal| {
-        journal.runs(&query).await
+        Ok((journal.runs(&runs).await?, journal.audit(&records).await?))
     })
     .await
 }
 
-/// Reads the runs in pages.
-async fn remote_runs(worker: &RemoteWorker, args: &Args) -> Result<Vec<Run>, Failure> {
+async fn remote(
+    worker: &RemoteWorker,
+    args: &Args,
+) -> Result<(Vec<Run>, Vec<AuditRecord>), Failure> {
     if let Some(name) = &args.name {
         worker
             .get::<RotationView>(&["rotations", name], &[])
             .await?;
     }
+    let runs = pages(worker, "runs", args, |run: &Run| run.id).await?;
+    let mut records = pages(worker, "audit", args, |record: &AuditRecord| record.id).await?;
+    records.retain(|record| record.run.is_none());
+    Ok((runs, records))
+}
+
+/// Reads a list in pages.
+async fn pages<T: DeserializeOwned>(
+    worker: &RemoteWorker,
+    list: &str,
+    args: &Args,
+    id: impl Fn(&T) -> Uuid,
+) -> Result<Vec<T>, Failure> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let mut runs: Vec<Run> = Vec::new();
-    while runs.len() < limit {
-        let count = (limit - runs.len()).min(PAGE_SIZE);
+    let mut items: Vec<T> = Vec::new();
+    while items.len() < limit {
+        let count = (limit - items.len()).min(PAGE_SIZE);
         let mut query = vec![("limit", count.to_string())];
         query.extend(args.name.iter().map(|name| ("rotation", name.clone())));
-        query.extend(runs.last().map(|run| ("before", run.id.to_string())));
-        let page: Vec<Run> = worker.get(&["runs"], &query).await?;
+        query.extend(items.last().map(|item| ("before", id(item).to_string())));
+        let page: Vec<T> = worker.get(&[list], &query).await?;
         let last = page.len() < count;
-        runs.extend(page);
+        items.extend(page);
         if last {
             break;
         }
     }
-    Ok(runs)
+    Ok(items)
 }
 
-fn row(run: &Run) -> Vec<Cell> {
+fn row(entry: &Entry) -> Vec<Cell> {
+    match entry {
+        Entry::Run(run) => run_row(run),
+        Entry::Record(record) => record_row(record),
+    }
+}
+
+fn record_row(record: &AuditRecord) -> Vec<Cell> {
+    let (state, style) = match record.outcome {
+        AuditOutcome::Done => (record.action.as_str().to_owned(), STRONG),
+        outcome => (
+            format!("{} {}", record.action.as_str(), outcome.as_str()),
+            BAD,
+        ),
+    };
+    let code = record.code.map(|code| code.as_str().to_owned());
+    let why: Vec<String> = code.into_iter().chain(record.reason.clone()).collect();
+    let rotation = record.rotation.clone();
+    vec![
+        Cell::plain(time(Some(record.at))),
+        Cell(rotation.unwrap_or_else(|| "-".into()), STRONG),
+        Cell(state, style),
+        Cell::plain(record.actor.to_string()),
+        Cell::plain("-"),
+        Cell::plain("-"),
+        Cell(why.join(": "), DIM),
+    ]
+}
+
+fn run_row(run: &Run) -> Vec<Cell> {
     let style = match run.state {
         RunState::Running | RunState::Succeeded => GOOD,
         RunState::Failed | RunState::Missed => BAD,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::config::settings::Rotation;
-use crate::journal::{RunState, Trigger};
+use crate::journal::{AuditAction, AuditRecord, RunState, Trigger};
 use crate::rotation::commands::repair::{Diagnosis, Remedy, apply_remedy, diagnose};
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::run::Order;
@@ -13,6 +13,7 @@ use crate::rotation::run::version_id;
 use twinkey_core::telemetry::AUDIT;
 
 use super::rotate;
+use crate::cli::actor::cause;
 use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
@@ -55,7 +56,16 @@ async fn repair(context: &Context, args: Args) -> Result<(), Failure> {
         ..context.rotator.preview(rotation).await?
     };
     let diagnosis = if args.apply {
-        apply_remedy(run_context, &request).await?
+        match apply_remedy(run_context, &request).await {
+            Ok(diagnosis) => diagnosis,
+            Err(error) => {
+                context
+                    .rotator
+                    .record_refusal(AuditAction::Repair, rotation, &cause(None), &error)
+                    .await;
+                return Err(error.into());
+            }
+        }
     } else {
         diagnose(run_context, &request).await?
     };
@@ -65,6 +75,9 @@ async fn repair(context: &Context, args: Args) -> Result<(), Failure> {
     if args.apply && diagnosis.remedy == Remedy::DropPending {
         let version = diagnosis.pending_version.as_ref().map_or("", |id| &id.0);
         tracing::warn!(target: AUDIT, rotation = %rotation.name, %version, "AWSPENDING removed");
+        let (cause, now) = (cause(None), run_context.clock.now());
+        let record = AuditRecord::done(AuditAction::Repair, &rotation.name, cause, now);
+        context.rotator.journal.append(&record).await?;
     }
     if args.apply && diagnosis.remedy == Remedy::Rotate {
         finish(context, rotation, args.json).await?;
@@ -82,7 +95,7 @@ async fn repair(context: &Context, args: Args) -> Result<(), Failure> {
 async fn finish(context: &Context, rotation: &Rotation, quiet: bool) -> Result<(), Failure> {
     let order = Order {
         trigger: Trigger::Manual,
-        reason: Some("twinkey repair".into()),
+        cause: cause(Some("twinkey repair".into())),
         window: None,
         version_id: version_id::manual(),
         force: false,

@@ -2,6 +2,7 @@
 
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 
+use crate::cli::actor::cause;
 use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
@@ -11,7 +12,7 @@ use crate::cli::remote::Target;
 pub(in crate::cli) struct Args {
     /// Name of the rotation
     name: String,
-    /// Reason, for the log
+    /// Reason, for the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Move AWSCURRENT also if it was rolled back before
@@ -28,7 +29,7 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
             Context::with(*config, Purpose::Change, async |context| {
                 let rotation = context.rotation(&args.name)?;
                 let order = RollbackOrder {
-                    reason: args.reason,
+                    cause: cause(args.reason),
                     again: args.again,
                 };
                 Ok(context.rotator.roll_back(rotation, order).await?.users)

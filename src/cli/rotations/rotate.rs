@@ -6,14 +6,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
-use crate::journal::{Claim, Run, RunState, Step, StepState, Trigger};
+use crate::journal::{AuditAction, Claim, Claimed, Run, RunState, Step, StepState, Trigger};
+use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Subscription};
-use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
+use crate::rotation::run::{Order, Rotator};
 use twinkey_core::code::Code;
 use twinkey_core::printable::escaped;
 use twinkey_core::telemetry::Clock;
 
+use crate::cli::actor::cause;
 use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, DIM, GOOD, STRONG};
@@ -47,7 +49,7 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
                 let rotation = context.rotation(&args.name)?;
                 let order = Order {
                     trigger: Trigger::Manual,
-                    reason: args.reason,
+                    cause: cause(args.reason),
                     window: None,
                     version_id: version_id::manual(),
                     force: args.force,
@@ -77,18 +79,13 @@ pub(in crate::cli) async fn run_locally(
     quiet: bool,
 ) -> Result<Run, Failure> {
     let rotator = &context.rotator;
-    rotator.not_too_soon(rotation, &order).await?;
-    let claimed = match rotator.claim(rotation, &order).await? {
-        Claim::Claimed(claimed) => *claimed,
-        Claim::Running { run, .. } | Claim::Over(run) => {
-            return Err(Failure::problem(
-                Code::AlreadyRunning,
-                format!(
-                    "run {} of this rotation is running in worker {}",
-                    run.id, run.worker
-                ),
-                "wait for its end; `twinkey status` shows it",
-            ));
+    let claimed = match claim(rotator, rotation, &order).await {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            rotator
+                .record_refusal(AuditAction::Rotate, rotation, &order.cause, &error)
+                .await;
+            return Err(error.into());
         }
     };
     let stop = CancellationToken::new();
@@ -106,6 +103,26 @@ pub(in crate::cli) async fn run_locally(
         print_summary(&run);
     }
     Ok(run)
+}
+
+async fn claim(
+    rotator: &Rotator,
+    rotation: &Rotation,
+    order: &Order,
+) -> Result<Claimed, RotationError> {
+    rotator.not_too_soon(rotation, order).await?;
+    match rotator.claim(rotation, order).await? {
+        Claim::Claimed(claimed) => Ok(*claimed),
+        Claim::Running { run, .. } | Claim::Over(run) => Err(RotationError::Refused {
+            code: Code::AlreadyRunning,
+            message: format!(
+                "run {} of this rotation is running in worker {}",
+                run.id, run.worker
+            ),
+            hint: "wait for its end; `twinkey status` shows it".into(),
+            passes: true,
+        }),
+    }
 }
 
 /// Starts the run in a worker and prints its steps; interrupting this does not stop the run.

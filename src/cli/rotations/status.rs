@@ -104,7 +104,11 @@ fn endpoint(status: &EndpointStatus) -> Vec<Cell> {
 
 fn hint(view: &RotationView) -> String {
     if view.state == RotationState::Paused {
-        return format!("`twinkey resume {}` resumes its schedule", view.name);
+        let pause = view.paused.clone().unwrap_or_default();
+        return format!(
+            "{pause}; `twinkey resume {}` resumes its schedule",
+            view.name
+        );
     }
     let problem = view.problem.as_ref();
     problem.map_or_else(String::new, ToString::to_string)

@@ -20,6 +20,7 @@ use crate::admin::reload::reload_on_change;
 use crate::config::settings::Notify;
 use crate::hook;
 use crate::rotation::context::admin_cache::IdleAdmins;
+use crate::rotation::run::Rotator;
 use crate::worker::heartbeat;
 use crate::worker::metrics_recorder::record_metrics;
 use crate::worker::scheduler::{Command, schedule};
@@ -102,7 +103,12 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let at_start = state.clone();
     let log_readiness = tokio::spawn(async move { at_start.log_readiness().await });
     let (commands, receiver) = mpsc::channel(4);
-    tokio::spawn(signals(config.map(Path::to_owned), commands.clone()));
+    let rotator = context.rotator.clone();
+    tokio::spawn(signals(
+        config.map(Path::to_owned),
+        rotator,
+        commands.clone(),
+    ));
     let router = admin::router(state.clone(), Arc::clone(&auth));
     let clock = context.rotator.context.clock.clone();
     let watchdog = tokio::spawn(run_watchdog(commands, clock.clone()));
@@ -141,7 +147,11 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Translates signals into scheduler commands, until the first stop signal.
-async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Command>) {
+async fn signals(
+    config: Option<std::path::PathBuf>,
+    rotator: Rotator,
+    commands: mpsc::Sender<Command>,
+) {
     let kinds = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -175,10 +185,12 @@ async fn signals(config: Option<std::path::PathBuf>, commands: mpsc::Sender<Comm
                 if sent.is_err() || !scheduler_responds(&commands).await {
                     return;
                 }
+                rotator.record_reload(None).await;
                 report_state(ServiceState::Reloaded);
             }
             Err(failure) => {
                 tracing::error!("new config refused, the previous one stays active");
+                rotator.record_reload(Some(Code::ConfigInvalid)).await;
                 failure.report();
                 report_state(ServiceState::Refused);
             }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{record, rows, storable};
 use crate::journal::error::TransactionError;
-use crate::journal::{Claim, ClaimRequest, ClaimToken, Claimed, Run, RunState, Trigger};
+use crate::journal::{Cause, Claim, ClaimRequest, ClaimToken, Claimed, Run, RunState, Trigger};
 
 /// Claims a run, or reports why that is not possible. `now` replaces the server's clock in tests.
 pub(super) async fn claim(
@@ -17,7 +18,10 @@ pub(super) async fn claim(
     now: Option<DateTime<Utc>>,
 ) -> Result<Claim, TransactionError> {
     let request = &ClaimRequest {
-        reason: request.reason.as_deref().map(storable),
+        cause: Cause {
+            actor: request.cause.actor.clone(),
+            reason: request.cause.reason.as_deref().map(storable),
+        },
         worker: storable(&request.worker),
         ..request.clone()
     };
@@ -125,8 +129,8 @@ async fn insert(
     let run = Run::new(request);
     let row = sqlx::query(AssertSqlSafe(format!(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
-                             version_id, started, attempt, lease_until)
-           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, 1, {})
+                             version_id, started, attempt, lease_until, actor)
+           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9, 1, {}, $12)
            RETURNING {LAST_FLIP}"#,
         lease_end(10, 11)
     )))
@@ -141,6 +145,7 @@ async fn insert(
     .bind(run.started)
     .bind(now)
     .bind(request.lease.as_secs_f64())
+    .bind(Json(&request.cause.actor))
     .fetch_one(db)
     .await?;
     claimed(run, &row)

@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::claim::attempt_number;
 use super::record::{self, lock_rotation, lock_rotation_of};
-use super::{rows, storable};
+use super::{audit, rows, storable};
 use crate::journal::error::TransactionError;
-use crate::journal::{ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState};
+use crate::journal::{
+    AuditAction, AuditRecord, ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState,
+};
 use twinkey_core::code::Problem;
 
 /// Records the unwritten progress of a run, and ends it.
@@ -58,10 +61,16 @@ pub(super) async fn finish(
                     error_code = $5, error_message = $6, error_hint = $7
                FROM locked
               WHERE id = $1 AND attempt = $2 AND state IN ('running', 'deferred')
-             RETURNING id, rotation, from_user, to_user
+             RETURNING id, rotation, from_user, to_user, reason, worker, actor
          ), stopped AS (
              UPDATE steps SET state = $8, finished = $4
                FROM ended WHERE run = ended.id AND state = 'running'
+         ), recorded AS (
+             INSERT INTO audit (id, at, actor, action, rotation, reason, run, outcome, code)
+             SELECT $10, $4,
+                    COALESCE(actor, jsonb_build_object('kind', 'worker', 'name', worker, 'address', NULL)),
+                    'rotate', rotation, reason, id, $11, $5
+               FROM ended WHERE $3 <> 'deferred'
          )
          UPDATE rotations SET
                 last_success = CASE WHEN $9 THEN $4 ELSE last_success END,
@@ -84,6 +93,8 @@ pub(super) async fn finish(
     .bind(hint)
     .bind(state_of_open_steps.as_str())
     .bind(success)
+    .bind(Uuid::new_v4())
+    .bind(outcome.state.audited().as_str())
     .execute(db)
     .await?;
     TransactionError::check_claim(done.rows_affected(), run)
@@ -165,13 +176,13 @@ async fn insert_ended(
     sqlx::query(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, finished, attempt,
-                             error_code, error_message, error_hint)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $14, 1, $11, $12, $13)"#,
+                             error_code, error_message, error_hint, actor)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $14, 1, $11, $12, $13, $15)"#,
     )
     .bind(id)
     .bind(&request.rotation)
     .bind(request.trigger.as_str())
-    .bind(request.reason.as_deref().map(storable))
+    .bind(request.cause.reason.as_deref().map(storable))
     .bind(request.window.map(|w| w.opens))
     .bind(request.window.map(|w| w.closes))
     .bind(outcome.state.as_str())
@@ -182,8 +193,23 @@ async fn insert_ended(
     .bind(message)
     .bind(hint)
     .bind((outcome.state != RunState::Deferred).then_some(outcome.now))
+    .bind(Json(&request.cause.actor))
     .execute(&mut *db)
     .await?;
+    let record = AuditRecord {
+        run: Some(id),
+        outcome: outcome.state.audited(),
+        code: outcome.error.as_ref().map(|problem| problem.code),
+        ..AuditRecord::done(
+            AuditAction::Rotate,
+            &request.rotation,
+            request.cause.clone(),
+            outcome.now,
+        )
+    };
+    if outcome.state != RunState::Deferred {
+        audit::append(&mut *db, &record).await?;
+    }
     let row = sqlx::query("SELECT document FROM run_documents WHERE id = $1")
         .bind(id)
         .fetch_one(db)

@@ -16,6 +16,7 @@
 //!   ([`store_quota`], [`host_slots`]).
 //! - A reason holds a character that PostgreSQL cannot store. The character is replaced.
 
+mod audit;
 mod claim;
 mod connect;
 mod finish;
@@ -34,14 +35,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::Transaction;
-use sqlx::postgres::{PgPool, Postgres};
+use sqlx::postgres::{PgConnection, PgPool, Postgres};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal, JournalError, Note, Outcome,
-    PairRecord, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
+    AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
+    JournalError, Note, Outcome, PairRecord, Pause, RotationRecord, RotationSecret, Run, RunQuery,
+    SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -143,6 +145,22 @@ impl PostgresJournal {
     /// The time that leases are granted and judged by. `None`: the server's clock.
     fn lease_now(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.leases_by_caller.then_some(now)
+    }
+
+    /// Executes `write` and adds the record of what it does.
+    async fn recorded(
+        &self,
+        record: &AuditRecord,
+        write: impl AsyncFnOnce(&mut PgConnection) -> Result<(), TransactionError>,
+    ) -> Result<(), JournalError> {
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            write(&mut tx).await?;
+            audit::append(&mut *tx, record).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
@@ -250,9 +268,11 @@ impl Journal for PostgresJournal {
         .await
     }
 
-    async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        self.limited(record::retired(&self.pool, rotation, at))
-            .await
+    async fn retired(&self, rotation: &str, record: &AuditRecord) -> Result<(), JournalError> {
+        self.recorded(record, async |db| {
+            record::retired(db, rotation, record.at).await
+        })
+        .await
     }
 
     async fn current_refused(
@@ -269,9 +289,25 @@ impl Journal for PostgresJournal {
             .await
     }
 
-    async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        self.limited(record::flipped(&self.pool, rotation, at))
-            .await
+    async fn flipped(
+        &self,
+        rotation: &str,
+        seen: &SecretSummary,
+        record: &AuditRecord,
+    ) -> Result<(), JournalError> {
+        self.recorded(record, async |db| {
+            record::flipped(&mut *db, rotation, record.at).await?;
+            record::seen(db, rotation, seen).await
+        })
+        .await
+    }
+
+    async fn append(&self, record: &AuditRecord) -> Result<(), JournalError> {
+        self.limited(audit::append(&self.pool, record)).await
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, JournalError> {
+        self.limited(audit::list(&self.pool, query)).await
     }
 
     async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError> {
@@ -346,9 +382,16 @@ impl Journal for PostgresJournal {
             .await
     }
 
-    async fn set_paused(&self, rotation: &str, paused: bool) -> Result<(), JournalError> {
-        self.limited(record::set_paused(&self.pool, rotation, paused))
-            .await
+    async fn set_paused(
+        &self,
+        rotation: &str,
+        pause: Option<&Pause>,
+        record: &AuditRecord,
+    ) -> Result<(), JournalError> {
+        self.recorded(record, async |db| {
+            record::set_paused(db, rotation, pause).await
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

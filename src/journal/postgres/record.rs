@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use super::claim::attempt_number;
 use super::storable;
 use crate::journal::error::TransactionError;
-use crate::journal::{ClaimToken, CurrentRefusal, Note, SecretSummary, Step};
+use crate::journal::{ClaimToken, CurrentRefusal, Note, Pause, SecretSummary, Step};
 use twinkey_core::code::Problem;
 
 /// Creates a rotation's row if it is missing, and locks it until the transaction ends.
@@ -120,7 +120,7 @@ pub(super) async fn seen(
 
 /// Records a move of AWSCURRENT outside a run.
 pub(super) async fn flipped(
-    pool: &PgPool,
+    db: &mut PgConnection,
     rotation: &str,
     at: DateTime<Utc>,
 ) -> Result<(), TransactionError> {
@@ -131,14 +131,14 @@ pub(super) async fn flipped(
     )
     .bind(rotation)
     .bind(at)
-    .execute(pool)
+    .execute(db)
     .await?;
     Ok(())
 }
 
 /// Records that the user of AWSPREVIOUS was locked.
 pub(super) async fn retired(
-    pool: &PgPool,
+    db: &mut PgConnection,
     rotation: &str,
     at: DateTime<Utc>,
 ) -> Result<(), TransactionError> {
@@ -148,7 +148,7 @@ pub(super) async fn retired(
     )
     .bind(rotation)
     .bind(at)
-    .execute(pool)
+    .execute(db)
     .await?;
     Ok(())
 }
@@ -212,19 +212,25 @@ pub(super) async fn first_seen(
     Ok(())
 }
 
-/// Pauses or resumes a rotation's schedule.
+/// Pauses a rotation's schedule, or resumes it (`None`).
 pub(super) async fn set_paused(
-    pool: &PgPool,
+    db: &mut PgConnection,
     rotation: &str,
-    paused: bool,
+    pause: Option<&Pause>,
 ) -> Result<(), TransactionError> {
+    let pause = pause.cloned().map(|pause| Pause {
+        by: pause.by.as_deref().map(storable),
+        reason: pause.reason.as_deref().map(storable),
+        ..pause
+    });
     sqlx::query(
-        "INSERT INTO rotations (name, paused) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
+        "INSERT INTO rotations (name, paused, pause) VALUES ($1, $2, $3)
+         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, pause = excluded.pause",
     )
     .bind(rotation)
-    .bind(paused)
-    .execute(pool)
+    .bind(pause.is_some())
+    .bind(pause.map(Json))
+    .execute(db)
     .await?;
     Ok(())
 }

@@ -51,12 +51,13 @@ pub(super) async fn record(
 /// Gives a rotation what is recorded of its former name.
 pub(super) async fn rename(pool: &PgPool, from: &str, to: &str) -> Result<(), TransactionError> {
     sqlx::query(
-        "INSERT INTO rotations AS known (name, paused, last_success, last_flip, retired,
+        "INSERT INTO rotations AS known (name, paused, pause, last_success, last_flip, retired,
                                          refused, refused_since, engine, host, active_user, standby_user)
-         SELECT $2, paused, last_success, last_flip, retired,
+         SELECT $2, paused, pause, last_success, last_flip, retired,
                 refused, refused_since, engine, host, active_user, standby_user FROM rotations WHERE name = $1
          ON CONFLICT (name) DO UPDATE SET
              paused = known.paused OR excluded.paused,
+             pause = COALESCE(known.pause, excluded.pause),
              retired = CASE WHEN known.last_flip > excluded.last_flip
                                  OR (known.last_flip IS NOT NULL AND excluded.last_flip IS NULL)
                             THEN known.retired ELSE excluded.retired END,

@@ -97,7 +97,7 @@ pub(super) async fn rotation_records(
 ) -> Result<HashMap<String, RotationRecord>, TransactionError> {
     let rows: Vec<(String, Json<RotationRecord>)> = sqlx::query_as(
         "SELECT name, jsonb_build_object(
-                    'paused', paused, 'first_seen', first_seen, 'last_success', last_success,
+                    'paused', CASE WHEN paused THEN COALESCE(pause, '{}') END, 'first_seen', first_seen, 'last_success', last_success,
                     'last_flip', last_flip, 'retired', retired,
                     'refused', CASE WHEN refused IS NOT NULL
                                     THEN jsonb_build_object('since', refused_since, 'problem', refused) END,

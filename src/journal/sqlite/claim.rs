@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
+use sqlx::types::Json;
 
 use super::{TransactionError, finish, record, rows};
 use crate::journal::{Claim, ClaimRequest, ClaimToken, Claimed, Run, RunState, Trigger};
@@ -87,19 +88,20 @@ async fn insert(
     let run = Run::new(request);
     sqlx::query(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
-                             version_id, started, attempt, lease_until)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9, 1, ?10)"#,
+                             version_id, started, attempt, lease_until, actor)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9, 1, ?10, ?11)"#,
     )
     .bind(run.id.to_string())
     .bind(&request.rotation)
     .bind(request.trigger)
-    .bind(&request.reason)
+    .bind(&request.cause.reason)
     .bind(request.window.map(|w| w.opens.timestamp_micros()))
     .bind(request.window.map(|w| w.closes.timestamp_micros()))
     .bind(&request.worker)
     .bind(&request.version_id.0)
     .bind(request.now.timestamp_micros())
     .bind(lease_end(request.now, request.lease)?)
+    .bind(Json(&request.cause.actor))
     .execute(&mut *db)
     .await?;
     Ok(claimed(run, last_flip))

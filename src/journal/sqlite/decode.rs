@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::journal::{CurrentRefusal, Run, SecretSummary, Step};
+use crate::journal::{CurrentRefusal, Pause, Run, SecretSummary, Step};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
@@ -13,7 +14,7 @@ use twinkey_stores::VersionId;
 /// A row of `runs`.
 pub(super) fn run(row: &SqliteRow, id: &str, steps: Vec<Step>) -> sqlx::Result<Run> {
     Ok(Run {
-        id: Uuid::try_parse(id).map_err(|error| corrupt("id", error))?,
+        id: uuid("id", id)?,
         rotation: row.try_get("rotation")?,
         trigger: row.try_get("trigger")?,
         reason: row.try_get("reason")?,
@@ -50,13 +51,9 @@ fn window(row: &SqliteRow) -> sqlx::Result<Option<Window>> {
 }
 
 fn problem(row: &SqliteRow) -> sqlx::Result<Option<Problem>> {
-    let Some(text) = row.try_get::<Option<String>, _>("error_code")? else {
+    let Some(code) = code(row, "error_code")? else {
         return Ok(None);
     };
-    let code = Code::ALL
-        .into_iter()
-        .find(|code| code.as_str() == text)
-        .ok_or_else(|| corrupt("error_code", format!("{text:?} is no error code")))?;
     Ok(Some(Problem {
         code,
         message: row.try_get("error_message")?,
@@ -87,7 +84,31 @@ pub(super) fn refusal(row: &SqliteRow) -> sqlx::Result<Option<CurrentRefusal>> {
     Ok(Some(CurrentRefusal { since, problem }))
 }
 
-fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
+/// A column with an error code that may be null.
+pub(super) fn code(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Code>> {
+    let Some(text) = row.try_get::<Option<String>, _>(column)? else {
+        return Ok(None);
+    };
+    let code = Code::ALL.into_iter().find(|code| code.as_str() == text);
+    let unknown = || corrupt(column, format!("{text:?} is no error code"));
+    code.ok_or_else(unknown).map(Some)
+}
+
+/// The pause of a row of `rotations`.
+pub(super) fn pause(row: &SqliteRow) -> sqlx::Result<Option<Pause>> {
+    if !row.try_get::<bool, _>("paused")? {
+        return Ok(None);
+    }
+    let pause: Option<Json<Pause>> = row.try_get("pause")?;
+    // A version before the records wrote no details.
+    Ok(Some(pause.map(|Json(pause)| pause).unwrap_or_default()))
+}
+
+pub(super) fn uuid(column: &str, text: &str) -> sqlx::Result<Uuid> {
+    Uuid::try_parse(text).map_err(|error| corrupt(column, error))
+}
+
+pub(super) fn time(row: &SqliteRow, column: &str) -> sqlx::Result<DateTime<Utc>> {
     let micros: i64 = row.try_get(column)?;
     DateTime::from_timestamp_micros(micros)
         .ok_or_else(|| corrupt(column, format!("{micros} is not a time")))

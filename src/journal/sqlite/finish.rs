@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{TransactionError, record, rows};
+use super::{TransactionError, audit, record, rows};
 use crate::journal::{ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState};
 use twinkey_core::code::Problem;
 
@@ -88,8 +89,11 @@ pub(super) async fn finish(
         )
         .bind(run.to_string())
         .bind(now)
-        .execute(db)
+        .execute(&mut *db)
         .await?;
+    }
+    if outcome.state != RunState::Deferred {
+        audit::append_run(db, run, outcome).await?;
     }
     Ok(())
 }
@@ -135,13 +139,13 @@ async fn insert_ended(
     sqlx::query(
         r#"INSERT INTO runs (id, rotation, "trigger", reason, opens, closes, state, worker,
                              version_id, started, finished, attempt,
-                             error_code, error_message, error_hint)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?14, 1, ?11, ?12, ?13)"#,
+                             error_code, error_message, error_hint, actor)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?14, 1, ?11, ?12, ?13, ?15)"#,
     )
     .bind(id.to_string())
     .bind(&request.rotation)
     .bind(request.trigger)
-    .bind(&request.reason)
+    .bind(&request.cause.reason)
     .bind(request.window.map(|w| w.opens.timestamp_micros()))
     .bind(request.window.map(|w| w.closes.timestamp_micros()))
     .bind(outcome.state)
@@ -153,8 +157,12 @@ async fn insert_ended(
     .bind(hint)
     // A deferred run is not over.
     .bind((outcome.state != RunState::Deferred).then_some(outcome.now.timestamp_micros()))
-    .execute(db)
+    .bind(Json(&request.cause.actor))
+    .execute(&mut *db)
     .await?;
+    if outcome.state != RunState::Deferred {
+        audit::append_run(db, id, outcome).await?;
+    }
     Ok(id)
 }
 

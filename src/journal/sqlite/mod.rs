@@ -15,6 +15,7 @@
 //! - Two workers share the file, and each applies its limits alone. A second worker is refused
 //!   ([`worker_lock`]); commands are not.
 
+mod audit;
 mod claim;
 mod decode;
 mod finish;
@@ -33,14 +34,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqliteSynchronous};
+use sqlx::{SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal, JournalError, Note, Outcome,
-    PairRecord, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
+    JournalError, Note, Outcome, PairRecord, Pause, RotationRecord, RotationSecret, Run, RunQuery,
+    SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -134,6 +136,22 @@ impl SqliteJournal {
 
     async fn commit(&self, tx: Transaction<'_, Sqlite>) -> Result<(), JournalError> {
         tx.commit().await.map_err(|error| self.error(error))
+    }
+
+    /// Executes `write` and adds the record of what it does.
+    async fn recorded(
+        &self,
+        record: &AuditRecord,
+        write: impl AsyncFnOnce(&mut SqliteConnection) -> Result<(), TransactionError>,
+    ) -> Result<(), JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        let written = async {
+            write(&mut tx).await?;
+            audit::append(&mut tx, record).await
+        };
+        written.await.map_err(|error| self.error(error))?;
+        self.commit(tx).await
     }
 
     fn error(&self, error: impl Into<TransactionError>) -> JournalError {
@@ -247,13 +265,11 @@ impl Journal for SqliteJournal {
         Ok(ended)
     }
 
-    async fn retired(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        record::retired(&mut tx, rotation, at)
-            .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
+    async fn retired(&self, rotation: &str, record: &AuditRecord) -> Result<(), JournalError> {
+        self.recorded(record, async |db| {
+            record::retired(db, rotation, record.at).await
+        })
+        .await
     }
 
     async fn current_refused(
@@ -276,13 +292,28 @@ impl Journal for SqliteJournal {
         accepted.map_err(|error| self.error(error))
     }
 
-    async fn flipped(&self, rotation: &str, at: DateTime<Utc>) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        record::flipped(&mut tx, rotation, at)
+    async fn flipped(
+        &self,
+        rotation: &str,
+        seen: &SecretSummary,
+        record: &AuditRecord,
+    ) -> Result<(), JournalError> {
+        self.recorded(record, async |db| {
+            record::flipped(db, rotation, record.at).await?;
+            record::seen(db, rotation, seen).await
+        })
+        .await
+    }
+
+    async fn append(&self, record: &AuditRecord) -> Result<(), JournalError> {
+        self.recorded(record, async |_| Ok(())).await
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, JournalError> {
+        let mut tx = self.read().await?;
+        audit::list(&mut tx, query)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
+            .map_err(|error| self.error(error))
     }
 
     async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError> {
@@ -412,13 +443,16 @@ impl Journal for SqliteJournal {
         self.commit(tx).await
     }
 
-    async fn set_paused(&self, rotation: &str, paused: bool) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        record::set_paused(&mut tx, rotation, paused)
-            .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
+    async fn set_paused(
+        &self,
+        rotation: &str,
+        pause: Option<&Pause>,
+        record: &AuditRecord,
+    ) -> Result<(), JournalError> {
+        self.recorded(record, async |db| {
+            record::set_paused(db, rotation, pause).await
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
+use sqlx::types::Json;
 
 use super::{TransactionError, decode};
-use crate::journal::{ClaimToken, CurrentRefusal, Note, SecretSummary, Step};
+use crate::journal::{ClaimToken, CurrentRefusal, Note, Pause, SecretSummary, Step};
 
 /// Creates a rotation's row if it is missing, and returns its last flip.
 pub(super) async fn upsert_rotation(
@@ -192,18 +193,19 @@ pub(super) async fn first_seen(
     Ok(())
 }
 
-/// Pauses or resumes a rotation's schedule.
+/// Pauses a rotation's schedule, or resumes it (`None`).
 pub(super) async fn set_paused(
     db: &mut SqliteConnection,
     rotation: &str,
-    paused: bool,
+    pause: Option<&Pause>,
 ) -> Result<(), TransactionError> {
     sqlx::query(
-        "INSERT INTO rotations (name, paused) VALUES (?1, ?2)
-         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
+        "INSERT INTO rotations (name, paused, pause) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, pause = excluded.pause",
     )
     .bind(rotation)
-    .bind(paused)
+    .bind(pause.is_some())
+    .bind(pause.map(Json))
     .execute(db)
     .await?;
     Ok(())

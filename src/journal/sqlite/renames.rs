@@ -42,12 +42,13 @@ pub(super) async fn record(
 /// Gives a rotation what is recorded of its former name.
 pub(super) async fn rename(db: &mut SqliteConnection, from: &str, to: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO rotations (name, paused, last_success, last_flip, retired,
+        "INSERT INTO rotations (name, paused, pause, last_success, last_flip, retired,
                                 refused, refused_since, engine, host, active_user, standby_user)
-         SELECT ?2, paused, last_success, last_flip, retired,
+         SELECT ?2, paused, pause, last_success, last_flip, retired,
                 refused, refused_since, engine, host, active_user, standby_user FROM rotations WHERE name = ?1
          ON CONFLICT (name) DO UPDATE SET
              paused = max(paused, excluded.paused),
+             pause = COALESCE(pause, excluded.pause),
              retired = iif(COALESCE(last_flip, 0) > COALESCE(excluded.last_flip, 0),
                            retired, excluded.retired),
              last_success = NULLIF(max(COALESCE(last_success, 0),

@@ -185,7 +185,7 @@ fn numbered_record(row: &SqliteRow) -> sqlx::Result<NumberedRecord> {
     Ok(NumberedRecord {
         name: row.try_get("name")?,
         record: RotationRecord {
-            paused: row.try_get("paused")?,
+            paused: decode::pause(row)?,
             first_seen: decode::time_or_none(row, "first_seen")?,
             last_success: decode::time_or_none(row, "last_success")?,
             last_flip: decode::time_or_none(row, "last_flip")?,

@@ -10,14 +10,14 @@ pub async fn a_claim_reads_back_as_granted(journal: &dyn Journal) {
     let mut manual = request("other", 2);
     manual.trigger = Trigger::Manual;
     manual.window = None;
-    manual.reason = None;
+    manual.cause.reason = None;
     for request in [request("orders", 1), manual] {
         let run = claimed(journal, &request).await;
         let expected = Run {
             id: run.id,
             rotation: request.rotation,
             trigger: request.trigger,
-            reason: request.reason,
+            reason: request.cause.reason,
             window: request.window,
             state: RunState::Running,
             worker: "a".into(),

@@ -17,7 +17,7 @@ pub fn request(rotation: &str, n: u32) -> ClaimRequest {
     ClaimRequest {
         rotation: rotation.into(),
         trigger: Trigger::Schedule,
-        reason: Some("because".into()),
+        cause: cause(),
         window: Some(Window {
             opens: at(-1),
             closes: at(3600),
@@ -27,6 +27,55 @@ pub fn request(rotation: &str, n: u32) -> ClaimRequest {
         worker: "a".into(),
         now: at(0),
         lease: LEASE,
+    }
+}
+
+/// Who requests it, and why.
+pub fn cause() -> Cause {
+    Cause {
+        actor: Actor {
+            kind: ActorKind::User,
+            name: "ann".into(),
+            address: Some("laptop".into()),
+        },
+        reason: Some("because".into()),
+    }
+}
+
+/// The record of an action by [`cause`].
+pub fn record_of(action: AuditAction, rotation: &str, at: DateTime<Utc>) -> AuditRecord {
+    AuditRecord::done(action, rotation, cause(), at)
+}
+
+/// Pauses a rotation at second 0.
+pub async fn pause(journal: &dyn Journal, rotation: &str) {
+    let record = record_of(AuditAction::Pause, rotation, at(0));
+    let pause = record.as_pause(None);
+    journal
+        .set_paused(rotation, Some(&pause), &record)
+        .await
+        .unwrap();
+}
+
+/// Moves AWSCURRENT of a rotation outside a run.
+pub async fn flip(journal: &dyn Journal, rotation: &str, at: DateTime<Utc>) {
+    let record = record_of(AuditAction::Rollback, rotation, at);
+    journal.flipped(rotation, &pair(), &record).await.unwrap();
+}
+
+/// Locks the user of AWSPREVIOUS of a rotation.
+pub async fn retire(journal: &dyn Journal, rotation: &str, at: DateTime<Utc>) {
+    let record = record_of(AuditAction::Retire, rotation, at);
+    journal.retired(rotation, &record).await.unwrap();
+}
+
+/// The secret of every rotation here.
+pub fn pair() -> SecretSummary {
+    SecretSummary {
+        engine: "postgres".into(),
+        host: Some("db".into()),
+        active_user: "app_clone".into(),
+        standby_user: "app".into(),
     }
 }
 

@@ -11,7 +11,7 @@ pub async fn a_claim_returns_the_last_flip(journal: &dyn Journal) {
     let (before, run) = flip(1).await;
     assert_eq!(before, None);
     end(journal, &run, RunState::Deferred, at(1)).await;
-    journal.flipped("orders", at(2)).await.unwrap();
+    fixture::flip(journal, "orders", at(2)).await;
     let (again, run) = flip(1).await;
     assert_eq!((again, run.attempt), (Some(at(2)), 2));
     end(journal, &run, RunState::Succeeded, at(3)).await;
@@ -46,7 +46,7 @@ pub async fn a_success_and_a_rollback_move_the_last_flip(journal: &dyn Journal) 
         (memory.last_success, memory.last_flip),
         (Some(at(2)), Some(at(2)))
     );
-    journal.flipped("orders", at(3)).await.unwrap();
+    fixture::flip(journal, "orders", at(3)).await;
     let memory = journal
         .rotation_records()
         .await

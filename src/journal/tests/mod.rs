@@ -1,6 +1,7 @@
 //! Properties of every journal, run on each; and tests of the SQLite file and of PostgreSQL
 //! ([`postgres`]).
 
+mod audit;
 mod claims;
 mod fencing;
 pub(crate) mod fixture;
@@ -51,6 +52,9 @@ macro_rules! on_every_journal {
 }
 
 on_every_journal! {
+    audit::an_action_outside_a_run_is_written_with_its_record,
+    audit::a_run_is_recorded_once_when_it_has_ended,
+    audit::records_are_listed_newest_first_by_filter_and_page,
     claims::a_claim_reads_back_as_granted,
     claims::a_second_claim_reports_the_running_run,
     claims::an_expired_lease_is_taken_over_as_the_next_attempt,
@@ -90,7 +94,7 @@ on_every_journal! {
 #[tokio::test]
 async fn the_files_are_readable_by_their_owner_only() {
     let (folder, journal) = new_journal().await;
-    journal.set_paused("orders", true).await.unwrap();
+    fixture::pause(&journal, "orders").await;
     let mut modes = Vec::new();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -202,7 +206,7 @@ async fn refuses_a_second_worker_but_no_command() {
     let path = folder.path().join("j.db");
     journal.register_worker("first").await.unwrap();
     let command = SqliteJournal::open(&path).await.unwrap();
-    command.set_paused("orders", true).await.unwrap();
+    fixture::pause(&command, "orders").await;
     let refused = command.register_worker("second").await.unwrap_err();
     let message = refused.to_string();
     assert!(
@@ -233,7 +237,7 @@ async fn no_call_succeeds_after_the_file_was_deleted_or_replaced() {
     for replaced in [false, true] {
         if replaced {
             let other = SqliteJournal::open(&path).await.unwrap();
-            other.set_paused("orders", true).await.unwrap();
+            fixture::pause(&other, "orders").await;
             other.close().await;
         }
         let results = [

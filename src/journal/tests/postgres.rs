@@ -272,7 +272,7 @@ async fn ping_fails_on_a_replica() {
 async fn characters_that_postgresql_cannot_store_are_replaced() {
     let (_, [journal, _]) = two_workers().await;
     let mut request = request("orders", 1);
-    request.reason = Some("a\0b".into());
+    request.cause.reason = Some("a\0b".into());
     let run = claimed(&journal, &request).await;
     assert_eq!(run.reason.as_deref(), Some("a\u{fffd}b"));
     let word = step(StepName::Set, StepState::Failed, "c\0d");

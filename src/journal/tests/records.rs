@@ -109,15 +109,19 @@ pub async fn records_contain_pauses_and_first_seen_times(journal: &dyn Journal) 
     journal.first_seen(&names[..1], at(1)).await.unwrap();
     journal.first_seen(&names, at(2)).await.unwrap();
     journal.first_seen(&[], at(3)).await.unwrap();
-    journal.set_paused("orders", true).await.unwrap();
+    pause(journal, "orders").await;
     let memory = journal.rotation_records().await.unwrap();
     assert_eq!(memory.len(), 2);
     assert_eq!(memory["orders"].first_seen, Some(at(1)));
     assert_eq!(memory[&names[1]].first_seen, Some(at(2)));
-    assert!(memory["orders"].paused);
-    assert!(!memory[&names[1]].paused);
-    journal.set_paused("orders", false).await.unwrap();
-    assert!(!journal.rotation_records().await.unwrap()["orders"].paused);
+    assert!(memory["orders"].paused.is_some());
+    assert_eq!(memory[&names[1]].paused, None);
+    let resume = record_of(AuditAction::Resume, "orders", at(1));
+    journal.set_paused("orders", None, &resume).await.unwrap();
+    assert_eq!(
+        journal.rotation_records().await.unwrap()["orders"].paused,
+        None
+    );
 }
 
 pub async fn a_retirement_is_recorded_until_the_next_flip(journal: &dyn Journal) {
@@ -132,11 +136,11 @@ pub async fn a_retirement_is_recorded_until_the_next_flip(journal: &dyn Journal)
     let run = claimed(journal, &request("orders", 1)).await;
     end(journal, &run, RunState::Succeeded, at(1)).await;
     assert_eq!(retired().await, None);
-    journal.retired("orders", at(2)).await.unwrap();
+    retire(journal, "orders", at(2)).await;
     assert_eq!(retired().await, Some(at(2)));
-    journal.flipped("orders", at(3)).await.unwrap();
+    flip(journal, "orders", at(3)).await;
     assert_eq!(retired().await, None);
-    journal.retired("orders", at(4)).await.unwrap();
+    retire(journal, "orders", at(4)).await;
     let failed = claimed(journal, &request("orders", 2)).await;
     end(journal, &failed, RunState::Failed, at(5)).await;
     assert_eq!(retired().await, Some(at(4)), "nothing was flipped");
@@ -173,7 +177,7 @@ pub async fn a_refusal_is_recorded_until_it_is_accepted_or_flipped(journal: &dyn
     let failed = claimed(journal, &request("orders", 1)).await;
     end(journal, &failed, RunState::Failed, at(3)).await;
     assert_eq!(refused().await, Some(second.clone()), "nothing was flipped");
-    journal.flipped("orders", at(4)).await.unwrap();
+    flip(journal, "orders", at(4)).await;
     assert_eq!(refused().await, None);
     journal.current_refused("orders", &second).await.unwrap();
     let run = claimed(journal, &request("orders", 2)).await;
@@ -223,7 +227,7 @@ pub async fn abandoned_runs_are_ended(journal: &dyn Journal) {
 
 pub async fn finds_a_run_by_version_and_a_record_by_rotation(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
-    journal.set_paused("copy", true).await.unwrap();
+    pause(journal, "copy").await;
     let version = |n| request("orders", n).version_id;
     assert_eq!(
         journal.run_of("orders", &version(1)).await.unwrap(),
@@ -251,11 +255,15 @@ pub async fn finds_a_run_by_version_and_a_record_by_rotation(journal: &dyn Journ
 }
 
 pub async fn a_closed_journal_accepts_no_calls(journal: &dyn Journal) {
-    journal.set_paused("orders", true).await.unwrap();
+    pause(journal, "orders").await;
     journal.close().await;
     journal.close().await;
     journal.rotation_records().await.unwrap_err();
-    journal.set_paused("orders", false).await.unwrap_err();
+    let resume = record_of(AuditAction::Resume, "orders", at(1));
+    journal
+        .set_paused("orders", None, &resume)
+        .await
+        .unwrap_err();
 }
 
 pub async fn pairs_are_found_by_server_and_user(journal: &dyn Journal) {
@@ -331,23 +339,23 @@ pub async fn a_renamed_rotation_keeps_its_pause_and_flip(journal: &dyn Journal) 
     let known: Vec<_> = known.iter().map(|k| (&*k.rotation, k.configured)).collect();
     assert_eq!(known, [("a", at(1)), ("b", at(2))]);
 
-    journal.set_paused("a", true).await.unwrap();
-    journal.flipped("a", at(5)).await.unwrap();
-    journal.retired("a", at(6)).await.unwrap();
+    pause(journal, "a").await;
+    flip(journal, "a", at(5)).await;
+    retire(journal, "a", at(6)).await;
     journal.rename("a", "b").await.unwrap();
     journal.rename("none", "b").await.unwrap();
     let b = journal.rotation_record("b").await.unwrap().unwrap();
     assert_eq!(
-        (b.paused, b.last_flip, b.retired),
+        (b.paused.is_some(), b.last_flip, b.retired),
         (true, Some(at(5)), Some(at(6)))
     );
     assert_eq!(b.first_seen, None);
     // A later flip under the new name counts more, and so does a pause.
-    journal.flipped("c", at(9)).await.unwrap();
+    flip(journal, "c", at(9)).await;
     journal.rename("b", "c").await.unwrap();
     let c = journal.rotation_record("c").await.unwrap().unwrap();
     assert_eq!(
-        (c.paused, c.last_flip, c.retired),
+        (c.paused.is_some(), c.last_flip, c.retired),
         (true, Some(at(9)), None)
     );
 }

@@ -8,7 +8,10 @@ pub mod repair;
 pub mod retire;
 pub mod rollback;
 
+use chrono::{DateTime, Utc};
+
 use crate::config::settings::Rotation;
+use crate::journal::{AuditAction, AuditRecord, Cause, Pause};
 use crate::rotation::commands::check::{Report, check};
 use crate::rotation::commands::plan::{Plan, plan};
 use crate::rotation::commands::retire::is_due;
@@ -84,35 +87,74 @@ impl Rotator {
             lock: true,
             ..self.preview(rotation).await?
         };
-        let RollbackOrder { reason, again } = order;
-        let done = rollback(&self.context, &request, again).await?;
+        let RollbackOrder { cause, again } = order;
+        let done = match rollback(&self.context, &request, again).await {
+            Ok(done) => done,
+            Err(error) => {
+                self.record_refusal(AuditAction::Rollback, rotation, &cause, &error)
+                    .await;
+                return Err(error);
+            }
+        };
         let (name, now) = (&rotation.name, self.context.clock.now());
-        tracing::warn!(target: AUDIT, rotation = %name, from = %done.users.from_user, to = %done.users.to_user, reason = reason.as_deref().unwrap_or_default(), "rolled back");
+        tracing::warn!(target: AUDIT, rotation = %name, actor = %cause.actor, from = %done.users.from_user, to = %done.users.to_user, reason = cause.reason.as_deref().unwrap_or_default(), "rolled back");
         self.events.send(
             now,
             Event::RolledBack {
                 rotation: name.clone(),
                 from_user: done.users.from_user.clone(),
                 to_user: done.users.to_user.clone(),
-                reason,
+                reason: cause.reason.clone(),
+                actor: cause.actor.clone(),
             },
         );
-        self.journal.flipped(name, now).await?;
-        self.journal.seen(name, &done.seen).await?;
+        let record = AuditRecord::done(AuditAction::Rollback, name, cause, now);
+        self.journal.flipped(name, &done.seen, &record).await?;
         Ok(done)
     }
 
-    /// Pauses or resumes a rotation's schedule.
+    /// Pauses a rotation's schedule, until a time or until it is resumed.
     ///
     /// # Errors
     /// `journal_unavailable`
-    pub async fn set_paused(&self, rotation: &Rotation, paused: bool) -> Result<(), RotationError> {
-        let name = &rotation.name;
-        self.journal.set_paused(name, paused).await?;
-        tracing::info!(target: AUDIT, rotation = %name, paused, "schedule paused or resumed");
+    pub async fn pause(
+        &self,
+        rotation: &Rotation,
+        cause: Cause,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<(), RotationError> {
+        let now = self.context.clock.now();
+        let record = AuditRecord::done(AuditAction::Pause, &rotation.name, cause, now);
+        let pause = record.as_pause(until);
+        self.set_paused(rotation, Some(&pause), &record).await
+    }
+
+    /// Resumes a rotation's schedule.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn resume(&self, rotation: &Rotation, cause: Cause) -> Result<(), RotationError> {
+        let now = self.context.clock.now();
+        let record = AuditRecord::done(AuditAction::Resume, &rotation.name, cause, now);
+        self.set_paused(rotation, None, &record).await
+    }
+
+    async fn set_paused(
+        &self,
+        rotation: &Rotation,
+        pause: Option<&Pause>,
+        record: &AuditRecord,
+    ) -> Result<(), RotationError> {
+        let (name, paused, actor) = (&rotation.name, pause.is_some(), record.actor.clone());
+        self.journal.set_paused(name, pause, record).await?;
+        tracing::info!(target: AUDIT, rotation = %name, %actor, paused, reason = record.reason.as_deref().unwrap_or_default(), "schedule paused or resumed");
         let rotation = name.clone();
-        self.events
-            .send(self.context.clock.now(), Event::Paused { rotation, paused });
+        let event = Event::Paused {
+            rotation,
+            paused,
+            actor,
+        };
+        self.events.send(record.at, event);
         Ok(())
     }
 }

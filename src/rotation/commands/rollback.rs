@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::SecretSummary;
+use crate::journal::{Cause, SecretSummary};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
@@ -49,10 +49,9 @@ pub struct RolledBack {
 }
 
 /// What a caller asks of a rollback.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackOrder {
-    /// The reason, for the log.
-    pub reason: Option<String>,
+    pub cause: Cause,
     /// Moves AWSCURRENT also if it was rolled back before.
     pub again: bool,
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::journal::{Run, Step};
+use crate::journal::{Actor, Run, Step};
 use crate::schedule::Window;
 use twinkey_core::code::Problem;
 use twinkey_engines::Session;
@@ -58,6 +58,7 @@ pub enum Event {
         from_user: String,
         to_user: String,
         reason: Option<String>,
+        actor: Actor,
     },
     /// A run or a check read the sessions of the standby; there may be none.
     StandbySessions {
@@ -68,6 +69,7 @@ pub enum Event {
     Paused {
         rotation: String,
         paused: bool,
+        actor: Actor,
     },
     /// A heartbeat with AWSCURRENT was refused.
     CurrentRefused {

@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
 use crate::journal::{
-    Claim, ClaimRequest, ClaimToken, Claimed, Journal, JournalError, Note, Outcome, Run, RunState,
-    Trigger,
+    AuditAction, AuditRecord, Cause, Claim, ClaimRequest, ClaimToken, Claimed, Journal,
+    JournalError, Note, Outcome, Run, RunState, Trigger,
 };
 use crate::rotation::context::RunContext;
 use crate::rotation::error::RotationError;
@@ -56,7 +56,7 @@ pub struct Rotator {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub trigger: Trigger,
-    pub reason: Option<String>,
+    pub cause: Cause,
     pub window: Option<Window>,
     pub version_id: VersionId,
     pub force: bool,
@@ -71,7 +71,7 @@ impl Rotator {
         ClaimRequest {
             rotation: rotation.name.clone(),
             trigger: order.trigger,
-            reason: order.reason.clone(),
+            cause: order.cause.clone(),
             window: order.window,
             version_id: order.version_id.clone(),
             provisional: (order.window)
@@ -119,6 +119,33 @@ impl Rotator {
         match not_before(rotation, last_flip, now) {
             Some(at) if !order.force => Err(too_soon(&rotation.secret, at)),
             _ => Ok(()),
+        }
+    }
+
+    /// Records an action that was refused, unless the journal refuses that too.
+    pub async fn record_refusal(
+        &self,
+        action: AuditAction,
+        rotation: &Rotation,
+        cause: &Cause,
+        error: &RotationError,
+    ) {
+        let now = self.context.clock.now();
+        let record = AuditRecord::done(action, &rotation.name, cause.clone(), now);
+        if let Err(journal) = self.journal.append(&record.refused(error.code())).await {
+            tracing::warn!(rotation = %rotation.name, action = action.as_str(), %error, %journal, "refusal not recorded");
+        }
+    }
+
+    /// Records a reload of the config; `refused` if the previous one stays active.
+    pub async fn record_reload(&self, refused: Option<Code>) {
+        let record = AuditRecord::reload(&self.worker, self.context.clock.now());
+        let record = match refused {
+            Some(code) => record.refused(code),
+            None => record,
+        };
+        if let Err(error) = self.journal.append(&record).await {
+            tracing::warn!(%error, "reload not recorded");
         }
     }
 

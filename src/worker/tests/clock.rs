@@ -3,7 +3,7 @@
 //! To a worker a suspension is a jump forward.
 
 use super::*;
-use crate::journal::Trigger;
+use crate::journal::{Actor, Trigger};
 use crate::rotation::event::{Event, Received};
 use crate::schedule::Window;
 use crate::worker::state::RotateOptions;
@@ -198,7 +198,12 @@ async fn a_manual_run_after_a_window_does_not_make_it_missed() {
     let rotation = worker.state.rotation("orders").unwrap();
     worker
         .state
-        .rotate(rotation, RotateOptions::default(), None, None)
+        .rotate(
+            rotation,
+            RotateOptions::default(),
+            Actor::worker("test").into(),
+            None,
+        )
         .await
         .unwrap();
     let mut events = worker.state.runner.rotator.events.subscribe();
@@ -257,7 +262,7 @@ async fn a_user_is_locked_when_it_is_due_and_not_a_minute_later() {
     let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
     let journal: Arc<dyn Journal> = Arc::new(journal.unwrap());
     let flip = at("2026-11-20T05:59:30");
-    journal.flipped("orders", flip).await.unwrap();
+    crate::journal::tests::fixture::flip(&*journal, "orders", flip).await;
     let keys = "min_interval = \"0s\"\nretire_after = \"1m\"";
     let (now, answer) = ("2026-11-20T06:00:00", StoreAnswer::NotFound);
     let worker = TestWorker::begin_on(journal, keys, now, answer).await;

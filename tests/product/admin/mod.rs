@@ -1,5 +1,6 @@
 //! The admin endpoint.
 
+mod audit;
 pub mod connections;
 mod cross_site;
 pub mod dashboard;

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
-use twinkey::journal::{Claim, RunState, SqliteJournal, Trigger};
+use twinkey::journal::{Actor, Claim, RunState, SqliteJournal, Trigger};
 use twinkey::rotation::context::RunContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
 use twinkey::rotation::context::host_limits::HostLimits;
@@ -242,7 +242,7 @@ async fn rotate(rotator: Rotator, rotation: Rotation, done: Arc<AtomicUsize>, re
     while done.load(Ordering::Relaxed) < required {
         let order = Order {
             trigger: Trigger::Manual,
-            reason: None,
+            cause: Actor::worker("test").into(),
             window: None,
             version_id: version_id::manual(),
             force: false,

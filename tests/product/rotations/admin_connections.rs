@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
-use twinkey::journal::{Claim, Run, RunState, SqliteJournal, Trigger};
+use twinkey::journal::{Actor, Claim, Run, RunState, SqliteJournal, Trigger};
 use twinkey::rotation::context::RunContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
 use twinkey::rotation::context::host_limits::HostLimits;
@@ -75,7 +75,7 @@ impl AdminFixture {
     async fn run(&self, pair: usize, force: bool) -> Run {
         let order = Order {
             trigger: Trigger::Manual,
-            reason: None,
+            cause: Actor::worker("test").into(),
             window: None,
             version_id: version_id::manual(),
             force,

@@ -56,7 +56,7 @@ pub(in crate::admin::dashboard) fn page(confirm: &ConfirmPage) -> Markup {
                         }
                     }
                 }
-                label for="reason" { "Reason, for the log" @if action == Action::Rotate { " and the history" } }
+                label for="reason" { "Reason, for the history" }
                 input #reason type="text" name="reason" maxlength="1000" autocomplete="off" value=(confirm.reason);
                 div.actions {
                     button #confirm type="submit" .primary[action != Action::Rollback]

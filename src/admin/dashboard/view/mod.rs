@@ -89,6 +89,7 @@ impl Frame<'_> {
 pub(super) fn example(name: &str) -> crate::worker::views::RotationView {
     use crate::worker::views::{RotationState, RotationView};
     RotationView {
+        paused: None,
         name: name.into(),
         secret: format!("prod/{name}/db"),
         engine: Some("postgres".into()),
@@ -98,7 +99,6 @@ pub(super) fn example(name: &str) -> crate::worker::views::RotationView {
         state: RotationState::Idle,
         since: None,
         problem: None,
-        is_paused: false,
         endpoints: vec![crate::rotation::context::endpoint_states::EndpointStatus {
             host: "db.example:5432".into(),
             kind: crate::rotation::context::endpoint_states::EndpointKind::Secret,

@@ -145,7 +145,7 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
                 span.label { "Next window " }
                 @match view.next_window {
                     Some(window) => (when(window.opens, now)),
-                    None if view.is_paused => span.faint { "none while paused" },
+                    None if view.paused.is_some() => span.faint { "none while paused" },
                     None => span.faint { "on demand only" },
                 }
             }
@@ -247,7 +247,7 @@ mod tests {
     fn a_failure_is_shown_with_its_code_beside_the_rotation() {
         let mut views = vec![example("orders"), example("<b>")];
         views[0].state = RotationState::Paused;
-        views[0].is_paused = true;
+        views[0].paused = Some(crate::journal::Pause::default());
         views[1].state = RotationState::LockedOut;
         views[1].problem = Some(Problem {
             code: Code::CurrentSigninFailed,
@@ -261,7 +261,7 @@ mod tests {
                 ..RotationFilter::default()
             },
         );
-        assert!(page.contains("No scheduled run starts while this is paused."));
+        assert!(page.contains("No scheduled run starts: paused."));
         assert!(page.contains("none while paused"));
         assert!(page.contains("current_signin_failed"));
         assert!(!page.contains("<b>"), "names are escaped");

@@ -11,7 +11,7 @@ use super::{Frame, timeline};
 use crate::admin::dashboard::action::Action;
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::config::settings::{InUse, Rotation};
-use crate::journal::{Run, RunState};
+use crate::journal::{AuditRecord, Run, RunState};
 use crate::worker::views::RotationView;
 
 /// The content of the page.
@@ -27,6 +27,8 @@ pub(in crate::admin::dashboard) struct RotationPage<'a> {
     pub done: Option<Action>,
     /// Newest first; one more than shown if there are older runs.
     pub runs: &'a [Run],
+    /// Other actions, newest first.
+    pub records: &'a [AuditRecord],
     /// Whether these are the newest runs.
     pub is_first_page: bool,
 }
@@ -64,7 +66,7 @@ pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
             p { "The sessions of the standby, the findings that would stop a run, and the plan of the next run." }
             p { a.button href={ "/rotations/" (name) "/database-check" } { "Check now" } }
         }
-        (timeline::history(page.runs, name, now, page.is_first_page))
+        (timeline::history(page.runs, page.records, name, now, page.is_first_page))
     };
     let events = format!("/v1/events?rotation={name}");
     let frame = Frame {
@@ -98,7 +100,7 @@ fn facts(page: &RotationPage) -> Markup {
                 Some(window) => html! {
                     (when(window.opens, now)) ", for " (length(window.closes - window.opens))
                 },
-                None if view.is_paused => html! { "none while paused" },
+                None if view.paused.is_some() => html! { "none while paused" },
                 None => html! { "none: on demand only" },
             }))
             @if let Some(plan) = &rotation.windows {
@@ -127,7 +129,7 @@ fn facts(page: &RotationPage) -> Markup {
 fn actions(view: &RotationView) -> Markup {
     html! {
         div.actions role="group" aria-label="Actions" {
-            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.is_paused)) {
+            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.paused.is_some())) {
                 a.button .primary[action == Action::Rotate] id={ "do-" (action.as_str()) }
                     href={ "/rotations/" (view.name) "/" (action.as_str()) } { (action.title()) "…" }
             }

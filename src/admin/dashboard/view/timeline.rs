@@ -7,22 +7,37 @@ use super::parts::notice::{Tone, notice};
 use super::parts::status::badge;
 use super::parts::steps;
 use super::parts::time::{instant, length, when};
-use crate::journal::{Run, RunState, Trigger};
+use crate::journal::{AuditOutcome, AuditRecord, Run, RunState, Trigger};
 
 /// The number of runs of a page.
 pub(in crate::admin::dashboard) const RUNS: usize = 20;
 
-/// The runs; one more than [`RUNS`] indicates that there are older ones.
-pub(super) fn history(runs: &[Run], name: &str, now: DateTime<Utc>, is_first_page: bool) -> Markup {
+/// The number of other actions that the pages show.
+pub(in crate::admin::dashboard) const RECORDS: u32 = 500;
+
+/// The runs, and the other actions of the same time. One run more than [`RUNS`] indicates that there
+/// are older ones.
+pub(super) fn history(
+    runs: &[Run],
+    records: &[AuditRecord],
+    name: &str,
+    now: DateTime<Utc>,
+    is_first_page: bool,
+) -> Markup {
     let older = runs.get(RUNS).and_then(|_| runs.get(RUNS - 1));
     html! {
         section #history data-live[is_first_page] aria-labelledby="history-heading" {
             h2 #history-heading { "History" }
-            @if runs.is_empty() {
+            @if runs.is_empty() && records.is_empty() {
                 p.empty { @if is_first_page { "No run yet." } @else { "No older runs." } }
             }
             ol.timeline {
-                @for run in runs.iter().take(RUNS) { (entry(run, now)) }
+                @for entry in merged(runs, records, is_first_page) {
+                    @match entry {
+                        Entry::Run(run) => { (run_entry(run, now)) }
+                        Entry::Record(record) => { (record_entry(record, now)) }
+                    }
+                }
             }
             nav.pages aria-label="Pages of the history" {
                 @if !is_first_page { a.button href={ "/rotations/" (name) "#history" } { "Newest" } }
@@ -34,7 +49,49 @@ pub(super) fn history(runs: &[Run], name: &str, now: DateTime<Utc>, is_first_pag
     }
 }
 
-fn entry(run: &Run, now: DateTime<Utc>) -> Markup {
+enum Entry<'a> {
+    Run(&'a Run),
+    Record(&'a AuditRecord),
+}
+
+/// The runs of a page, and the records from the page's newest run to the next page's, newest first.
+fn merged<'a>(runs: &'a [Run], records: &'a [AuditRecord], is_first_page: bool) -> Vec<Entry<'a>> {
+    let newest = runs.first().map(|run| run.started);
+    let oldest = runs.get(RUNS).map(|run| run.started);
+    let records = records.iter().filter(|record| {
+        (is_first_page || newest.is_some_and(|newest| record.at <= newest))
+            && oldest.is_none_or(|oldest| record.at > oldest)
+    });
+    let runs = runs
+        .iter()
+        .take(RUNS)
+        .map(|run| (run.started, Entry::Run(run)));
+    let mut entries: Vec<_> = records
+        .map(|record| (record.at, Entry::Record(record)))
+        .chain(runs)
+        .collect();
+    entries.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    entries.into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn record_entry(record: &AuditRecord, now: DateTime<Utc>) -> Markup {
+    let done = record.outcome == AuditOutcome::Done;
+    html! {
+        li.record data-action=(record.action.as_str()) {
+            div.run-head {
+                (badge(if done { record.action.as_str() } else { record.outcome.as_str() }))
+                span { (when(record.at, now)) }
+            }
+            p.why {
+                (record.action.as_str()) " by " (record.actor)
+                @if let Some(code) = record.code { ": " code { (code) } }
+                @if let Some(reason) = record.reason.as_deref().filter(|r| !r.is_empty()) { ": " q { (reason) } }
+            }
+        }
+    }
+}
+
+fn run_entry(run: &Run, now: DateTime<Utc>) -> Markup {
     html! {
         li.run data-state=(run.state.as_str()) {
             div.run-head {
@@ -126,7 +183,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_run_shows_its_reason_error_hint_and_steps() {
-        let html = history(&[failed()], "orders", now(), true).into_string();
+        let html = history(&[failed()], &[], "orders", now(), true).into_string();
         for part in [
             "&lt;deploy&gt;",
             "db_refused",
@@ -150,7 +207,7 @@ pub(super) mod tests {
                 ..failed()
             })
             .collect();
-        let html = history(&runs, "orders", now(), true).into_string();
+        let html = history(&runs, &[], "orders", now(), true).into_string();
         assert_eq!(html.matches("<li class=\"run\"").count(), RUNS);
         let last = runs[RUNS - 1].id;
         assert!(html.contains(&format!("?before={last}#history")), "{html}");

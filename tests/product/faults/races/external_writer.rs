@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use twinkey::journal::{Claim, SqliteJournal, Trigger};
+use twinkey::journal::{Actor, Claim, SqliteJournal, Trigger};
 use twinkey::rotation::context::RunContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
 use twinkey::rotation::context::host_limits::HostLimits;
@@ -98,7 +98,7 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
     };
     let order = Order {
         trigger: Trigger::Manual,
-        reason: None,
+        cause: Actor::worker("test").into(),
         window: None,
         version_id: version_id::manual(),
         force: false,

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
-use twinkey::journal::{Claim, Run, RunState, SqliteJournal, Trigger};
+use twinkey::journal::{Actor, Claim, Run, RunState, SqliteJournal, Trigger};
 use twinkey::rotation::commands::rollback::rollback;
 use twinkey::rotation::context::RunContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
@@ -140,7 +140,7 @@ impl RaceFixture {
         let description = self.store().describe(&secret(pair)).await.unwrap();
         Order {
             trigger: Trigger::Schedule,
-            reason: None,
+            cause: Actor::worker("test").into(),
             window: Some(Window {
                 opens,
                 closes: opens + TimeDelta::hours(2),
@@ -280,7 +280,7 @@ impl RaceFixture {
         let pending = self.labelled(pair, stage::PENDING).await;
         let manual = |version_id| Order {
             trigger: Trigger::Manual,
-            reason: None,
+            cause: Actor::worker("test").into(),
             window: None,
             version_id,
             force: false,

@@ -52,10 +52,13 @@ pub(in super::super) fn notices(view: &RotationView) -> Vec<Notice> {
     if view.state == RotationState::LockedOut {
         last.into_iter().for_each(&mut add);
     }
-    if view.is_paused {
+    if view.paused.is_some() {
         all.push(Notice {
             tone: Tone::Warning,
-            message: "No scheduled run starts while this is paused.".into(),
+            message: format!(
+                "No scheduled run starts: {}.",
+                view.paused.clone().unwrap_or_default()
+            ),
             code: None,
             hint: None,
         });

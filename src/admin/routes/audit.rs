@@ -1,0 +1,87 @@
+//! Route `/v1/audit`.
+
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "these docs appear in the OpenAPI document, which lists the responses by status"
+)]
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use crate::admin::auth::Authenticated;
+use crate::admin::problem::ApiError;
+use crate::journal::{AuditAction, AuditQuery, AuditRecord};
+use crate::rotation::error::RotationError;
+use crate::worker::state::WorkerState;
+
+/// The largest `limit`.
+const MAX_LIMIT: u32 = 500;
+
+/// The filter of the records.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Filter {
+    /// Only records of this rotation.
+    #[param(example = "orders")]
+    rotation: Option<String>,
+    /// Only records of the actor with this name.
+    #[param(example = "admin")]
+    actor: Option<String>,
+    /// Only records of this action.
+    action: Option<AuditAction>,
+    /// The largest number of records.
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: u32,
+    /// Only records older than the one with this id: the last one of the previous page.
+    before: Option<Uuid>,
+}
+
+const fn default_limit() -> u32 {
+    50
+}
+
+/// The records of actions, newest first.
+///
+/// A run has a record when it has ended. A token for some rotations sees their records only.
+#[utoipa::path(get, path = "/v1/audit", tag = "audit", params(Filter),
+    responses((status = 200, body = Vec<AuditRecord>), (status = 400)))]
+pub async fn records(
+    State(state): State<WorkerState>,
+    Authenticated(principal): Authenticated,
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Json<Vec<AuditRecord>>, ApiError> {
+    let bad_request = |detail: String| {
+        let hint = format!(
+            "the parameters are rotation, actor, action, before (a record's id) and limit (1 to {MAX_LIMIT})"
+        );
+        ApiError::new(StatusCode::BAD_REQUEST, detail, hint)
+    };
+    let Query(filter) = filter.map_err(|refused| bad_request(refused.body_text()))?;
+    if !(1..=MAX_LIMIT).contains(&filter.limit) {
+        return Err(bad_request(format!(
+            "limit {} is not from 1 to {MAX_LIMIT}",
+            filter.limit
+        )));
+    }
+    let rotations = state.rotations();
+    let own = rotations.iter().map(|rotation| rotation.name.clone());
+    let own = own.filter(|name| principal.sees(name));
+    let query = AuditQuery {
+        rotation: filter.rotation,
+        rotations: principal.is_scoped().then(|| own.collect()),
+        actor: filter.actor,
+        action: filter.action,
+        without_runs: false,
+        before: filter.before,
+        limit: filter.limit,
+    };
+    let records = state.runner.rotator.journal.audit(&query).await;
+    Ok(Json(records.map_err(RotationError::from)?))
+}
