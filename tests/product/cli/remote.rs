@@ -114,11 +114,13 @@ async fn commands_sent_to_a_worker_print_the_same_as_local_ones() {
         &["check"],
         &["check", "shop"],
     ] {
-        assert_eq!(
-            worker.json(command).await,
-            here(command).await,
-            "{command:?}"
-        );
+        let (mut there, here) = (worker.json(command).await, here(command).await);
+        if command[0] == "status" {
+            // Only the worker has signed in at the endpoints.
+            assert_eq!(there[0]["endpoints"][0]["state"], "up");
+            there[0]["endpoints"][0]["state"] = "unknown".into();
+        }
+        assert_eq!(there, here, "{command:?}");
     }
 
     worker.json(&["pause", "shop"]).await;

@@ -9,8 +9,12 @@ use twinkey_stores::{SecretStore, VersionId};
 
 use twinkey_testkit::environment::{Environment, SECRET, Setup, free_address, run, until, value};
 
+/// The runs in the history, without other actions.
 pub async fn runs(env: &Environment) -> Json {
-    serde_json::from_str(&env.run_ok(&["history", "--json"]).await).unwrap()
+    let history = env.run_ok(&["history", "--json"]).await;
+    let mut entries: Vec<Json> = serde_json::from_str(&history).unwrap();
+    entries.retain(|entry| entry.get("trigger").is_some());
+    Json::Array(entries)
 }
 
 pub fn terminate(child: &tokio::process::Child) {
