@@ -1,6 +1,6 @@
 //! State of a rotation, derived from the journal, the heartbeat and the clock. Pure.
 //!
-//! Everything that shows a state uses [`derive`]: the commands, the API, the metrics and the
+//! Everything that shows a state uses [`derive()`]: the commands, the API, the metrics and the
 //! dashboard.
 //!
 //! # Failure modes
