@@ -153,7 +153,8 @@ pub struct Paused {
 #[utoipa::path(post, path = "/v1/rotations/{name}/pause", tag = "rotations",
     params(("name" = String, Path, description = "The rotation's name", example = "orders")),
     request_body = Option<PauseRequest>,
-    responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
+    responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
+        (status = 409, description = "`until` is not in the future")))]
 pub async fn pause(
     State(state): State<WorkerState>,
     caller: Caller,
@@ -163,7 +164,7 @@ pub async fn pause(
     let request: PauseRequest = parse_body(body)?;
     if request.until.is_some_and(|until| until <= state.now()) {
         return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
+            StatusCode::CONFLICT,
             "`until` is not in the future",
             "give a later time, or none for a pause until it is resumed",
         ));

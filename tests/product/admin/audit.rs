@@ -61,7 +61,7 @@ async fn every_action_is_on_record_with_actor_reason_and_outcome() {
         assert!(status.contains(text), "{text}: {status}");
     }
     let past = json!({"until": "2020-01-31T12:00:00Z"});
-    assert_eq!(act("pause", past).await.0, 400);
+    assert_eq!(act("pause", past).await.0, 409);
     // A command on the same journal.
     endpoint
         .env
