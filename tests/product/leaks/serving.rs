@@ -133,9 +133,12 @@ fn body_tells_of_a_run(body: &[u8]) -> bool {
 
 async fn last_run<P: LeakFixture>(fixture: &P) -> Json {
     let mut command = fixture.command();
-    let history = command.args(["history", "--json", "--limit", "1"]);
-    let runs = history.output().await.unwrap().stdout;
-    serde_json::from_slice::<Json>(&runs).unwrap()[0].clone()
+    let history = command.args(["history", "--json"]).output().await.unwrap();
+    let entries: Vec<Json> = serde_json::from_slice(&history.stdout).unwrap();
+    let mut runs = entries
+        .into_iter()
+        .filter(|entry| entry.get("trigger").is_some());
+    runs.next().unwrap()
 }
 
 /// Waits until the run has finished.
