@@ -29,7 +29,8 @@ pub struct WindowGroup {
 
 /// The windows of a rotation that are open at `now` or open within [`AHEAD`], in order.
 ///
-/// A paused rotation has those that open when the pause is over. For `rate` each run is assumed to succeed at its opening.
+/// A paused rotation has those that open when the pause is over. For `rate` each run is assumed to
+/// succeed at its opening.
 #[must_use]
 pub fn upcoming(
     rotation: &Rotation,

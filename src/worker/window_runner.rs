@@ -252,7 +252,8 @@ impl WindowRunner {
         }
     }
 
-    /// Records the end of a window, or that its run waits. `None` if a run of it ended before or runs in another worker.
+    /// Records the end of a window, or that its run waits. `None` if a run of it ended before or runs
+    /// in another worker.
     async fn record_end(
         &self,
         rotation: &Rotation,

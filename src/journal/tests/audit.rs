@@ -53,7 +53,7 @@ pub async fn a_run_is_recorded_once_when_it_has_ended(journal: &dyn Journal) {
     let run = claimed(journal, &request("orders", 1)).await;
     end(journal, &run, RunState::Deferred, at(2)).await;
     assert_eq!(records(journal, AuditQuery::default()).await, []);
-    // Another worker takes it: whoever requested it stays its actor.
+    // Another worker takes it: its actor stays the one that requested it.
     let mut again = by("b", at(3), request("orders", 1));
     again.cause = Actor::schedule("b").into();
     let run = claimed(journal, &again).await;
