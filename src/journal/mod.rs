@@ -31,6 +31,7 @@ use twinkey_stores::throttle::WriteLimiter;
 
 mod audit;
 mod error;
+pub mod history;
 pub mod postgres;
 mod run;
 pub mod sqlite;

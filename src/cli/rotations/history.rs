@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::journal::history::{HistoryEntry, merged};
 use crate::journal::{AuditOutcome, AuditQuery, AuditRecord, Run, RunQuery, RunState, Trigger};
 use crate::worker::views::RotationView;
 
@@ -30,37 +29,18 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-/// A run, or the record of another action.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Entry {
-    Run(Box<Run>),
-    Record(AuditRecord),
-}
-
-impl Entry {
-    fn at(&self) -> DateTime<Utc> {
-        match self {
-            Self::Run(run) => run.started,
-            Self::Record(record) => record.at,
-        }
-    }
-}
-
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
     let (runs, records) = match target {
         Target::Local(config) => local(*config, &args).await?,
         Target::Worker(worker) => remote(worker, &args).await?,
     };
-    let runs = runs.into_iter().map(|run| Entry::Run(Box::new(run)));
-    let mut entries: Vec<Entry> = runs.chain(records.into_iter().map(Entry::Record)).collect();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    let mut entries = merged(&runs, records.iter());
     entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if args.json {
         return output::json(&entries);
     }
     let headings = ["STARTED", "ROTATION", "STATE", "BY", "USERS", "TOOK", "WHY"];
-    let rows: Vec<Vec<Cell>> = entries.iter().map(row).collect();
+    let rows: Vec<Vec<Cell>> = entries.into_iter().map(row).collect();
     output::table(&headings, &rows);
     Ok(())
 }
@@ -129,10 +109,10 @@ async fn pages<T: DeserializeOwned>(
     Ok(items)
 }
 
-fn row(entry: &Entry) -> Vec<Cell> {
+fn row(entry: HistoryEntry<'_>) -> Vec<Cell> {
     match entry {
-        Entry::Run(run) => run_row(run),
-        Entry::Record(record) => record_row(record),
+        HistoryEntry::Run(run) => run_row(run),
+        HistoryEntry::Record(record) => record_row(record),
     }
 }
 

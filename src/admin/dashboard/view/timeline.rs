@@ -7,6 +7,7 @@ use super::parts::notice::{Tone, notice};
 use super::parts::status::badge;
 use super::parts::steps;
 use super::parts::time::{instant, length, when};
+use crate::journal::history::{HistoryEntry, merged};
 use crate::journal::{AuditOutcome, AuditRecord, Run, RunState, Trigger};
 
 /// The number of runs of a page.
@@ -32,10 +33,10 @@ pub(super) fn history(
                 p.empty { @if is_first_page { "No run yet." } @else { "No older runs." } }
             }
             ol.timeline {
-                @for entry in merged(runs, records, is_first_page) {
+                @for entry in entries(runs, records, is_first_page) {
                     @match entry {
-                        Entry::Run(run) => { (run_entry(run, now)) }
-                        Entry::Record(record) => { (record_entry(record, now)) }
+                        HistoryEntry::Run(run) => { (run_entry(run, now)) }
+                        HistoryEntry::Record(record) => { (record_entry(record, now)) }
                     }
                 }
             }
@@ -49,29 +50,19 @@ pub(super) fn history(
     }
 }
 
-enum Entry<'a> {
-    Run(&'a Run),
-    Record(&'a AuditRecord),
-}
-
 /// The runs of a page, and the records from the page's newest run to the next page's, newest first.
-fn merged<'a>(runs: &'a [Run], records: &'a [AuditRecord], is_first_page: bool) -> Vec<Entry<'a>> {
+fn entries<'a>(
+    runs: &'a [Run],
+    records: &'a [AuditRecord],
+    is_first_page: bool,
+) -> Vec<HistoryEntry<'a>> {
     let newest = runs.first().map(|run| run.started);
     let oldest = runs.get(RUNS).map(|run| run.started);
     let records = records.iter().filter(|record| {
         (is_first_page || newest.is_some_and(|newest| record.at <= newest))
             && oldest.is_none_or(|oldest| record.at > oldest)
     });
-    let runs = runs
-        .iter()
-        .take(RUNS)
-        .map(|run| (run.started, Entry::Run(run)));
-    let mut entries: Vec<_> = records
-        .map(|record| (record.at, Entry::Record(record)))
-        .chain(runs)
-        .collect();
-    entries.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    entries.into_iter().map(|(_, entry)| entry).collect()
+    merged(&runs[..runs.len().min(RUNS)], records)
 }
 
 fn record_entry(record: &AuditRecord, now: DateTime<Utc>) -> Markup {
