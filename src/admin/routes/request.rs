@@ -1,10 +1,10 @@
-//! Request parts of the rotation routes: path, body, idempotency key, and the audit log line.
+//! Request parts of the routes: path, body, the filter of a list, idempotency key, and the audit log line.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
@@ -25,6 +25,8 @@ use twinkey_stores::listener::PeerAddr;
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 1000;
+/// The largest `limit` of a list.
+const MAX_LIMIT: u32 = 500;
 /// The longest idempotency key; the IETF draft recommends a bound.
 const MAX_KEY: usize = 255;
 
@@ -203,6 +205,47 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             session: session.map(|session| session.log_id().to_owned()),
         })
     }
+}
+
+/// The query of a list whose pages have up to [`MAX_LIMIT`] items. `parameters` names the other ones.
+///
+/// # Errors
+/// 400 if the query is not valid.
+pub fn list_filter<T: HasLimit>(
+    filter: Result<Query<T>, QueryRejection>,
+    parameters: &str,
+) -> Result<T, ApiError> {
+    let bad_request = |detail: String| {
+        let hint = format!("the parameters are {parameters} and limit (1 to {MAX_LIMIT})");
+        ApiError::new(StatusCode::BAD_REQUEST, detail, hint)
+    };
+    let Query(filter) = filter.map_err(|refused| bad_request(refused.body_text()))?;
+    let limit = filter.limit();
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(bad_request(format!(
+            "limit {limit} is not from 1 to {MAX_LIMIT}"
+        )));
+    }
+    Ok(filter)
+}
+
+/// A filter with the largest number of items of a page.
+pub trait HasLimit {
+    fn limit(&self) -> u32;
+}
+
+/// The items of a page without `limit`.
+pub const fn default_limit() -> u32 {
+    50
+}
+
+/// The rotations that a caller sees; `None` for all.
+pub fn visible(state: &WorkerState, principal: &Principal) -> Option<Vec<String>> {
+    let rotations = state.rotations();
+    let names = rotations.iter().map(|rotation| rotation.name.clone());
+    principal
+        .is_scoped()
+        .then(|| names.filter(|name| principal.sees(name)).collect())
 }
 
 /// The request's `Idempotency-Key`.

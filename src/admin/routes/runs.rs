@@ -8,19 +8,17 @@
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::request::{HasLimit, default_limit, list_filter, visible};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::{Run, RunQuery, RunState};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
-
-/// The largest `limit`.
-const MAX_LIMIT: u32 = 500;
 
 /// The filter of the runs.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -40,8 +38,10 @@ pub struct Filter {
     before: Option<Uuid>,
 }
 
-const fn default_limit() -> u32 {
-    50
+impl HasLimit for Filter {
+    fn limit(&self) -> u32 {
+        self.limit
+    }
 }
 
 /// The runs, newest first.
@@ -52,25 +52,10 @@ pub async fn runs(
     Authenticated(principal): Authenticated,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Vec<Run>>, ApiError> {
-    let bad_request = |detail: String| {
-        let hint = format!(
-            "the parameters are rotation, state, before (a run's id) and limit (1 to {MAX_LIMIT})"
-        );
-        ApiError::new(StatusCode::BAD_REQUEST, detail, hint)
-    };
-    let Query(filter) = filter.map_err(|refused| bad_request(refused.body_text()))?;
-    if !(1..=MAX_LIMIT).contains(&filter.limit) {
-        return Err(bad_request(format!(
-            "limit {} is not from 1 to {MAX_LIMIT}",
-            filter.limit
-        )));
-    }
-    let rotations = state.rotations();
-    let own = rotations.iter().map(|rotation| rotation.name.clone());
-    let own = own.filter(|name| principal.sees(name));
+    let filter = list_filter(filter, "rotation, state, before (a run's id)")?;
     let query = RunQuery {
         rotation: filter.rotation,
-        rotations: principal.is_scoped().then(|| own.collect()),
+        rotations: visible(&state, &principal),
         state: filter.state,
         before: filter.before,
         limit: filter.limit,
