@@ -4,7 +4,7 @@ use sqlx::postgres::{PgExecutor, PgPool, PgRow, Postgres};
 use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row};
 
-use super::storable;
+use super::{rows, storable};
 use crate::journal::error::TransactionError;
 use crate::journal::{AuditQuery, AuditRecord};
 
@@ -44,14 +44,11 @@ pub(super) async fn list(
                     'code', code) AS document
            FROM audit WHERE true",
     );
-    if let Some(rotation) = &query.rotation {
-        sql.push(" AND rotation = ").push_bind(rotation);
-    }
-    if let Some(rotations) = &query.rotations {
-        sql.push(" AND rotation = ANY(")
-            .push_bind(rotations)
-            .push(")");
-    }
+    rows::of_rotations(
+        &mut sql,
+        query.rotation.as_deref(),
+        query.rotations.as_deref(),
+    );
     if let Some(actor) = &query.actor {
         sql.push(" AND actor ->> 'name' = ").push_bind(actor);
     }

@@ -65,17 +65,30 @@ pub(super) async fn of_window(
     Ok(Some((document(&row)?, row.try_get("abandoned")?)))
 }
 
+/// Restricts a query to one rotation, and to these rotations.
+pub(super) fn of_rotations(
+    sql: &mut QueryBuilder<Postgres>,
+    rotation: Option<&str>,
+    rotations: Option<&[String]>,
+) {
+    if let Some(rotation) = rotation {
+        sql.push(" AND rotation = ").push_bind(rotation.to_owned());
+    }
+    if let Some(rotations) = rotations {
+        sql.push(" AND rotation = ANY(")
+            .push_bind(rotations.to_vec())
+            .push(")");
+    }
+}
+
 /// Runs, newest first; none if `before` does not exist.
 pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, TransactionError> {
     let mut sql = QueryBuilder::<Postgres>::new("SELECT document FROM run_documents WHERE true");
-    if let Some(rotation) = &query.rotation {
-        sql.push(" AND rotation = ").push_bind(rotation);
-    }
-    if let Some(rotations) = &query.rotations {
-        sql.push(" AND rotation = ANY(")
-            .push_bind(rotations)
-            .push(")");
-    }
+    of_rotations(
+        &mut sql,
+        query.rotation.as_deref(),
+        query.rotations.as_deref(),
+    );
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state.as_str());
     }

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{TransactionError, decode};
+use super::{TransactionError, decode, rows};
 use crate::journal::{Actor, AuditQuery, AuditRecord, Outcome};
 
 /// Adds a record.
@@ -59,14 +59,11 @@ pub(super) async fn list(
     query: &AuditQuery,
 ) -> sqlx::Result<Vec<AuditRecord>> {
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE true");
-    if let Some(rotation) = &query.rotation {
-        sql.push(" AND rotation = ").push_bind(rotation);
-    }
-    if let Some(rotations) = &query.rotations {
-        sql.push(" AND rotation IN (SELECT value FROM json_each(")
-            .push_bind(Json(rotations))
-            .push("))");
-    }
+    rows::of_rotations(
+        &mut sql,
+        query.rotation.as_deref(),
+        query.rotations.as_deref(),
+    );
     if let Some(actor) = &query.actor {
         sql.push(" AND actor ->> 'name' = ").push_bind(actor);
     }

@@ -128,14 +128,26 @@ impl SqliteJournal {
             .map_err(|error| self.error(error))
     }
 
-    async fn read(&self) -> Result<Transaction<'static, Sqlite>, JournalError> {
+    /// Executes `read` on one snapshot.
+    async fn snapshot<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+    ) -> Result<T, JournalError> {
         self.check_file()?;
-        let snapshot = self.database.read().await;
-        snapshot.map_err(|error| self.error(error))
+        let read = async { read(&mut *self.database.read().await?).await };
+        read.await.map_err(|error| self.error(error))
     }
 
-    async fn commit(&self, tx: Transaction<'_, Sqlite>) -> Result<(), JournalError> {
-        tx.commit().await.map_err(|error| self.error(error))
+    /// Executes `write` in one transaction.
+    async fn in_transaction<T, E: Into<TransactionError>>(
+        &self,
+        write: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, E>,
+    ) -> Result<T, JournalError> {
+        let mut writer = self.writer().await?;
+        let mut tx = self.write(&mut writer).await?;
+        let written = write(&mut tx).await.map_err(|error| self.error(error))?;
+        tx.commit().await.map_err(|error| self.error(error))?;
+        Ok(written)
     }
 
     /// Executes `write` and adds the record of what it does.
@@ -144,14 +156,11 @@ impl SqliteJournal {
         record: &AuditRecord,
         write: impl AsyncFnOnce(&mut SqliteConnection) -> Result<(), TransactionError>,
     ) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        let written = async {
-            write(&mut tx).await?;
-            audit::append(&mut tx, record).await
-        };
-        written.await.map_err(|error| self.error(error))?;
-        self.commit(tx).await
+        self.in_transaction(async |db| {
+            write(db).await?;
+            audit::append(db, record).await
+        })
+        .await
     }
 
     fn error(&self, error: impl Into<TransactionError>) -> JournalError {
@@ -190,13 +199,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        let claim = claim::claim(&mut tx, request)
+        self.in_transaction(async |db| claim::claim(db, request).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await?;
-        Ok(claim)
     }
 
     async fn renew(
@@ -205,36 +209,24 @@ impl Journal for SqliteJournal {
         now: DateTime<Utc>,
         lease: Duration,
     ) -> Result<bool, JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        let held = claim::renew(&mut tx, token, now, lease)
+        self.in_transaction(async |db| claim::renew(db, token, now, lease).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await?;
-        Ok(held)
     }
 
     async fn note(&self, token: ClaimToken, note: &Note) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
         if note.seen.is_none() {
             // A single statement is a transaction of its own.
+            let mut writer = self.writer().await?;
             let noted = record::note(&mut writer, token, note).await;
             return noted.map_err(|error| self.error(error));
         }
-        let mut tx = self.write(&mut writer).await?;
-        record::note(&mut tx, token, note)
+        self.in_transaction(async |db| record::note(db, token, note).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn seen(&self, rotation: &str, seen: &SecretSummary) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        record::seen(&mut tx, rotation, seen)
+        self.in_transaction(async |db| record::seen(db, rotation, seen).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn finish(
@@ -243,12 +235,8 @@ impl Journal for SqliteJournal {
         note: &Note,
         outcome: &Outcome,
     ) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        finish::record_and_finish(&mut tx, token, note, outcome)
+        self.in_transaction(async |db| finish::record_and_finish(db, token, note, outcome).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn end_window(
@@ -256,13 +244,8 @@ impl Journal for SqliteJournal {
         request: &ClaimRequest,
         outcome: &Outcome,
     ) -> Result<Option<Run>, JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        let ended = finish::end_window(&mut tx, request, outcome)
+        self.in_transaction(async |db| finish::end_window(db, request, outcome).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await?;
-        Ok(ended)
     }
 
     async fn retired(&self, rotation: &str, record: &AuditRecord) -> Result<(), JournalError> {
@@ -277,12 +260,8 @@ impl Journal for SqliteJournal {
         rotation: &str,
         refusal: &CurrentRefusal,
     ) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        record::current_refused(&mut tx, rotation, refusal)
+        self.in_transaction(async |db| record::current_refused(db, rotation, refusal).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn current_accepted(&self, rotation: &str) -> Result<(), JournalError> {
@@ -310,17 +289,11 @@ impl Journal for SqliteJournal {
     }
 
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, JournalError> {
-        let mut tx = self.read().await?;
-        audit::list(&mut tx, query)
-            .await
-            .map_err(|error| self.error(error))
+        self.snapshot(async |db| audit::list(db, query).await).await
     }
 
     async fn run(&self, id: Uuid) -> Result<Option<Run>, JournalError> {
-        let mut tx = self.read().await?;
-        rows::run(&mut tx, id)
-            .await
-            .map_err(|error| self.error(error))
+        self.snapshot(async |db| rows::run(db, id).await).await
     }
 
     async fn run_of(
@@ -328,84 +301,58 @@ impl Journal for SqliteJournal {
         rotation: &str,
         version: &VersionId,
     ) -> Result<Option<Run>, JournalError> {
-        let mut tx = self.read().await?;
-        rows::by_version(&mut tx, rotation, version)
+        self.snapshot(async |db| rows::by_version(db, rotation, version).await)
             .await
-            .map_err(|error| self.error(error))
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>, JournalError> {
-        let mut tx = self.read().await?;
-        rows::list(&mut tx, query)
-            .await
-            .map_err(|error| self.error(error))
+        self.snapshot(async |db| rows::list(db, query).await).await
     }
 
     async fn rotation_records(&self) -> Result<HashMap<String, RotationRecord>, JournalError> {
-        let mut tx = self.read().await?;
-        rows::rotation_records(&mut tx, None)
+        self.snapshot(async |db| rows::rotation_records(db, None).await)
             .await
-            .map_err(|error| self.error(error))
     }
 
     async fn rotation_record(
         &self,
         rotation: &str,
     ) -> Result<Option<RotationRecord>, JournalError> {
-        let mut tx = self.read().await?;
-        let mut records = rows::rotation_records(&mut tx, Some(rotation))
-            .await
-            .map_err(|error| self.error(error))?;
-        Ok(records.remove(rotation))
+        let records = self.snapshot(async |db| rows::rotation_records(db, Some(rotation)).await);
+        Ok(records.await?.remove(rotation))
     }
 
     async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError> {
-        let mut tx = self.read().await?;
-        pairs::at_server(&mut tx, server, users)
+        self.snapshot(async |db| pairs::at_server(db, server, users).await)
             .await
-            .map_err(|error| self.error(error))
     }
 
     async fn all_pairs(&self) -> Result<Vec<PairRecord>, JournalError> {
-        let mut tx = self.read().await?;
-        pairs::all(&mut tx).await.map_err(|error| self.error(error))
+        self.snapshot(async |db| pairs::all(db).await).await
     }
 
     async fn pairs_seen(&self, pairs: &[PairRecord]) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        for pair in pairs {
-            pairs::seen(&mut tx, pair)
-                .await
-                .map_err(|error| self.error(error))?;
-        }
-        self.commit(tx).await
+        self.in_transaction(async |db| {
+            for pair in pairs {
+                pairs::seen(db, pair).await?;
+            }
+            Ok::<_, TransactionError>(())
+        })
+        .await
     }
 
     async fn record_pair(&self, pair: &PairRecord) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        pairs::record(&mut tx, pair)
+        self.in_transaction(async |db| pairs::record(db, pair).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        let ended = finish::sweep(&mut tx, now)
+        self.in_transaction(async |db| finish::sweep(db, now).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await?;
-        Ok(ended)
     }
 
     async fn rotation_secrets(&self) -> Result<Vec<RotationSecret>, JournalError> {
-        let mut tx = self.read().await?;
-        renames::secrets(&mut tx)
-            .await
-            .map_err(|error| self.error(error))
+        self.snapshot(async |db| renames::secrets(db).await).await
     }
 
     async fn record_secrets(
@@ -413,21 +360,13 @@ impl Journal for SqliteJournal {
         rotations: &[(String, String)],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        renames::record(&mut tx, rotations, now)
+        self.in_transaction(async |db| renames::record(db, rotations, now).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        renames::rename(&mut tx, from, to)
+        self.in_transaction(async |db| renames::rename(db, from, to).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn first_seen(
@@ -435,12 +374,8 @@ impl Journal for SqliteJournal {
         rotations: &[String],
         now: DateTime<Utc>,
     ) -> Result<(), JournalError> {
-        let mut writer = self.writer().await?;
-        let mut tx = self.write(&mut writer).await?;
-        record::first_seen(&mut tx, rotations, now)
+        self.in_transaction(async |db| record::first_seen(db, rotations, now).await)
             .await
-            .map_err(|error| self.error(error))?;
-        self.commit(tx).await
     }
 
     async fn set_paused(
@@ -456,10 +391,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn ping(&self) -> Result<(), JournalError> {
-        let mut tx = self.read().await?;
-        rows::run(&mut tx, Uuid::nil())
-            .await
-            .map_err(|error| self.error(error))?;
+        self.snapshot(async |db| rows::run(db, Uuid::nil()).await)
+            .await?;
         let mut writer = self.writer().await?;
         let written = sqlx::query(
             "INSERT INTO pings (one, at) VALUES (1, unixepoch())

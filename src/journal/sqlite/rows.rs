@@ -89,17 +89,30 @@ pub(super) async fn of_window(
     Ok(one(db, Some(row)).await?.map(|run| (run, abandoned)))
 }
 
+/// Restricts a query to one rotation, and to these rotations.
+pub(super) fn of_rotations(
+    sql: &mut QueryBuilder<Sqlite>,
+    rotation: Option<&str>,
+    rotations: Option<&[String]>,
+) {
+    if let Some(rotation) = rotation {
+        sql.push(" AND rotation = ").push_bind(rotation.to_owned());
+    }
+    if let Some(rotations) = rotations {
+        sql.push(" AND rotation IN (SELECT value FROM json_each(")
+            .push_bind(Json(rotations.to_vec()))
+            .push("))");
+    }
+}
+
 /// Runs, newest first; none if `before` does not exist.
 pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::Result<Vec<Run>> {
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE true");
-    if let Some(rotation) = &query.rotation {
-        sql.push(" AND rotation = ").push_bind(rotation);
-    }
-    if let Some(rotations) = &query.rotations {
-        sql.push(" AND rotation IN (SELECT value FROM json_each(")
-            .push_bind(Json(rotations))
-            .push("))");
-    }
+    of_rotations(
+        &mut sql,
+        query.rotation.as_deref(),
+        query.rotations.as_deref(),
+    );
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state);
     }
