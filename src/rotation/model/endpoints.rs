@@ -161,7 +161,8 @@ impl State {
     }
 }
 
-fn starts(late: Late) -> Vec<World> {
+/// The states of store and database before a run of a pair in order.
+pub(super) fn starts(late: Late) -> Vec<World> {
     let document = |clone, password| Value::Doc {
         clone,
         password,

@@ -16,6 +16,7 @@
 
 use std::collections::HashSet;
 
+use super::endpoints;
 use super::world::*;
 use crate::rotation::decide::{Action, Hooks, Own, Proof, Refusal, decide};
 
@@ -125,43 +126,21 @@ impl State {
 }
 
 fn starts() -> Vec<State> {
-    let document = |clone, password| Value::Doc {
-        clone,
-        password,
-        fields: 0,
-    };
-    let user = |password| User::There {
-        signs_in: true,
-        password,
-        full: true,
-    };
-    let first = (Value::None, None, User::Absent, UNKNOWN);
-    let later = (document(true, 1), Some(PREVIOUS), user(1), 1);
-    let mut all = Vec::new();
-    for (replaced, previous, standby, known) in [first, later] {
-        for pending in [None, Some(OTHER)] {
-            all.push(State {
-                world: World {
-                    versions: [
-                        document(false, 0),
-                        replaced,
-                        document(true, 2),
-                        Value::None,
-                        Value::None,
-                        Value::None,
-                    ],
-                    current: CURRENT,
-                    previous,
-                    pending,
-                    users: [user(0), standby],
-                    late: Late::NotYet,
-                },
-                list: [0, known],
-                run: None,
-            });
+    let state = |world: World| {
+        let known = match world.users[1] {
+            User::Absent => UNKNOWN,
+            User::There { .. } => 1,
+        };
+        State {
+            world,
+            list: [0, known],
+            run: None,
         }
-    }
-    all
+    };
+    endpoints::starts(Late::NotYet)
+        .into_iter()
+        .map(state)
+        .collect()
 }
 
 /// All states that one event can reach.
