@@ -175,20 +175,24 @@ async fn a_full_disk_of_the_journal_is_noticed_without_a_run() {
     not_ready(&address, "journal").await;
 }
 
+/// A connection whose transaction blocks all writes to the journal.
+async fn locked_journal(env: &Environment) -> SqliteConnection {
+    let journal = env.folder.path().join("journal.db");
+    let url = format!("sqlite://{}", journal.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_continues_without_the_client_that_asked_for_it() {
     let endpoint = Endpoint::open(Setup::default()).await;
     let env = &endpoint.env;
     // The claim waits for this lock, longer than the client waits for its answer.
-    let journal = format!(
-        "sqlite://{}",
-        env.folder.path().join("journal.db").display()
-    );
-    let mut other = SqliteConnection::connect(&journal).await.unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    let mut other = locked_journal(env).await;
     let client = Client::builder()
         .timeout(Duration::from_millis(700))
         .build()
@@ -278,15 +282,7 @@ async fn a_flip_is_no_failure_although_the_journal_does_not_answer() {
             value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
         })
         .await;
-        let journal = format!(
-            "sqlite://{}",
-            env.folder.path().join("journal.db").display()
-        );
-        let mut other = SqliteConnection::connect(&journal).await.unwrap();
-        sqlx::raw_sql("BEGIN IMMEDIATE")
-            .execute(&mut other)
-            .await
-            .unwrap();
+        let mut other = locked_journal(env).await;
         sqlx::raw_sql("ROLLBACK").execute(&mut root).await.unwrap();
         until("AWSCURRENT has moved", async || {
             env.read(stage::CURRENT).await.0["username"] == "app_clone"
