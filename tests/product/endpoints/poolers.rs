@@ -166,6 +166,9 @@ fn before_flip(script: &str) -> String {
 }
 
 /// A script that writes a pooler's list from the secret, as an operator would.
+///
+/// `PgBouncer` takes a file with the size and the second of the last one for the same. The script
+/// waits for the next second.
 fn list_script(env: &Environment, pooler: &PgBouncer) -> String {
     let twinkey = twinkey_testkit::locations::twinkey_program();
     let get = |label: &str, field: &str| {
@@ -182,11 +185,12 @@ fn list_script(env: &Environment, pooler: &PgBouncer) -> String {
             get(label, "password")
         )
     };
+    let list = pooler.user_list();
+    let list = list.display();
     format!(
-        "set -e; lines=\"{}{}\"; printf \"$lines\" >{}; kill -HUP $(cat {}); sleep 0.5",
+        "set -e; lines=\"{}{}\"; while [ \"$(stat -c %Y {list})\" -ge \"$(date +%s)\" ]; do sleep 0.1; done; printf \"$lines\" >{list}; kill -HUP $(cat {})",
         line("AWSCURRENT"),
         line("AWSPENDING"),
-        pooler.user_list().display(),
         pooler.pid_file().display()
     )
 }
