@@ -20,6 +20,7 @@ use twinkey::rotation::error::RotationError;
 use twinkey::rotation::event::{Event, Events, Subscription};
 use twinkey::rotation::run::Rotator;
 use twinkey::schedule::{Schedule, WindowPlan};
+use twinkey::worker::next_tries::NextTries;
 use twinkey::worker::scheduler::{Command, schedule};
 use twinkey::worker::state::WorkerState;
 use twinkey::worker::window_runner::{Shutdown, WindowRunner};
@@ -100,6 +101,7 @@ impl BenchWorker {
             rotator,
             permits: Arc::new(Semaphore::new(CONCURRENCY)),
             shutdown: Shutdown::default(),
+            next_tries: NextTries::default(),
         };
         let state = WorkerState::new(runner, rotations, Metrics::default());
         let (commands, heard) = mpsc::channel(1);

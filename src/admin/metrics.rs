@@ -48,6 +48,8 @@ struct Sample {
     rotation: String,
     state: RotationState,
     last_success: Option<DateTime<Utc>>,
+    /// The age of AWSCURRENT's password in seconds, if it is known.
+    password_age: Option<u64>,
     next_opening: Option<DateTime<Utc>>,
     /// The number of sessions of its standby, if a run or check listed them.
     sessions: Option<usize>,
@@ -84,6 +86,7 @@ pub async fn metrics(
         rotation: view.name,
         state: view.state,
         last_success: view.last_success,
+        password_age: view.password_age,
         next_opening: view.next_window.map(|window| window.opens),
     });
     let mut registry = Registry::with_prefix("twinkey");
@@ -116,6 +119,13 @@ impl Collector for RotationGauges {
             "Time of a rotation's last success, in seconds since 1970",
             seconds_since,
             |sample| sample.last_success.map(seconds),
+        )?;
+        self.encode_each(
+            &mut encoder,
+            "password_age",
+            "Seconds since a run moved AWSCURRENT to its password; absent if AWSCURRENT was moved later",
+            seconds_since,
+            |sample| Some(i64::try_from(sample.password_age?).unwrap_or(i64::MAX)),
         )?;
         self.encode_each(
             &mut encoder,

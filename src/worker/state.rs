@@ -18,7 +18,7 @@ use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
-use crate::worker::views::{RotationView, view};
+use crate::worker::views::{LiveStates, RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -133,6 +133,15 @@ impl WorkerState {
         self.runner.rotator.context.clock.now()
     }
 
+    /// What this worker knows of the rotations besides the journal.
+    #[must_use]
+    pub fn live(&self) -> LiveStates {
+        LiveStates {
+            endpoints: self.runner.rotator.context.endpoints.clone(),
+            next_tries: self.runner.next_tries.clone(),
+        }
+    }
+
     /// Every rotation, as `status` shows it.
     ///
     /// # Errors
@@ -140,18 +149,11 @@ impl WorkerState {
     pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
         let mut memory = self.runner.rotator.journal.rotation_records().await?;
         let now = self.now();
-        let endpoints = &self.runner.rotator.context.endpoints;
+        let live = self.live();
         Ok(self
             .rotations()
             .iter()
-            .map(|r| {
-                view(
-                    r,
-                    memory.remove(&r.name).unwrap_or_default(),
-                    endpoints,
-                    now,
-                )
-            })
+            .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), &live, now))
             .collect())
     }
 
@@ -166,9 +168,8 @@ impl WorkerState {
             .journal
             .rotation_record(&rotation.name)
             .await?;
-        let endpoints = &self.runner.rotator.context.endpoints;
         let memory = memory.unwrap_or_default();
-        Ok(view(rotation, memory, endpoints, self.now()))
+        Ok(view(rotation, memory, &self.live(), self.now()))
     }
 
     /// Waits for a permit to observe a database.

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ use crate::rotation::run::lease::LEASE;
 use crate::rotation::run::version_id;
 use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
+use crate::worker::next_tries::NextTries;
 use twinkey_core::backoff::Backoff;
 use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_stores::VersionId;
@@ -59,6 +60,7 @@ pub struct WindowRunner {
     pub rotator: Rotator,
     pub permits: Arc<Semaphore>,
     pub shutdown: Shutdown,
+    pub next_tries: NextTries,
 }
 
 impl WindowRunner {
@@ -119,11 +121,15 @@ impl WindowRunner {
                     Backoff::RUNS.jittered(attempt)
                 }
             };
+            let next = (clock.now() + wait).trunc_subsecs(3);
+            let waiting =
+                (next < window.closes).then(|| self.next_tries.wait(&rotation.name, next));
             tokio::select! {
                 () = clock.sleep(wait) => {}
                 () = clock.sleep_until(window.closes) => {}
                 () = self.shutdown.drain.cancelled() => return,
             }
+            drop(waiting);
             if clock.now() >= window.closes {
                 self.record_missed(rotation, window, problem).await;
                 return;

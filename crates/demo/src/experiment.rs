@@ -17,6 +17,7 @@ use twinkey::admin;
 use twinkey::admin::auth::TokenAuth;
 use twinkey::journal::{Run, RunState};
 use twinkey::rotation::event::Event;
+use twinkey::worker::next_tries::NextTries;
 use twinkey::worker::scheduler::{Command, schedule};
 use twinkey::worker::state::WorkerState;
 use twinkey::worker::window_runner::{Shutdown, WindowRunner};
@@ -109,6 +110,7 @@ pub async fn run(
             permits: Arc::new(Semaphore::new(environment.settings.limits.concurrency)),
             rotator: rotator.clone(),
             shutdown: Shutdown::default(),
+            next_tries: NextTries::default(),
         },
         environment.settings.rotations.clone(),
         metrics.clone(),

@@ -48,12 +48,10 @@ pub(super) async fn overview(
     let rotations: Vec<_> = all.iter().filter(|r| principal.sees(&r.name)).collect();
     let empty = RotationRecord::default();
     let rotation_record = |name: &str| memory.get(name).unwrap_or(&empty);
+    let live = state.live();
     let views: Vec<RotationView> = rotations
         .iter()
-        .map(|r| {
-            let endpoints = &state.runner.rotator.context.endpoints;
-            crate::worker::views::view(r, rotation_record(&r.name).clone(), endpoints, now)
-        })
+        .map(|r| crate::worker::views::view(r, rotation_record(&r.name).clone(), &live, now))
         .collect();
     let rows = views.iter().map(|view| Row { view });
     let groups = rotations

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::rotation::context::endpoint_states::{EndpointState, EndpointStates, EndpointStatus};
-use crate::worker::views::{RotationState, RotationView, view};
+use crate::rotation::context::endpoint_states::{EndpointState, EndpointStatus};
+use crate::worker::views::{LiveStates, RotationState, RotationView, view};
 
 use crate::cli::context::{Purpose, find, settings, with_journal};
 use crate::cli::failure::Failure;
@@ -64,8 +64,7 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
         .iter()
         .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
         .map(|r| {
-            // Only the worker knows their states.
-            let unknown = EndpointStates::default();
+            let unknown = LiveStates::default();
             view(r, memory.remove(&r.name).unwrap_or_default(), &unknown, now)
         })
         .collect())
@@ -111,5 +110,9 @@ fn hint(view: &RotationView) -> String {
         );
     }
     let problem = view.problem.as_ref();
-    problem.map_or_else(String::new, ToString::to_string)
+    let why = problem.map_or_else(String::new, ToString::to_string);
+    match view.next_try {
+        Some(_) => format!("{why} (next try {})", time(view.next_try)),
+        None => why,
+    }
 }

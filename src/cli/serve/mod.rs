@@ -23,6 +23,7 @@ use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::run::Rotator;
 use crate::worker::heartbeat;
 use crate::worker::metrics_recorder::record_metrics;
+use crate::worker::next_tries::NextTries;
 use crate::worker::scheduler::{Command, schedule};
 use crate::worker::state::WorkerState;
 use crate::worker::window_runner::{Shutdown, WindowRunner};
@@ -85,6 +86,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             rotator: context.rotator.clone(),
             permits: Arc::new(Semaphore::new(context.settings.limits.concurrency)),
             shutdown: Shutdown::default(),
+            next_tries: NextTries::default(),
         },
         rotations,
         context.metrics,

@@ -22,6 +22,7 @@ use crate::rotation::context::host_limits::HostLimits;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
+use crate::worker::next_tries::NextTries;
 use crate::worker::scheduler::{Command, schedule};
 use crate::worker::state::WorkerState;
 use crate::worker::window_runner::{Shutdown, WindowRunner};
@@ -163,6 +164,7 @@ impl TestWorker {
             },
             permits: Arc::new(Semaphore::new(4)),
             shutdown: Shutdown::default(),
+            next_tries: NextTries::default(),
         };
         let state = WorkerState::new(runner, settings.rotations, Metrics::default());
         let (commands, receiver) = mpsc::channel(1);

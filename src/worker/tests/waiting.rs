@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rotation::run::version_id;
+use crate::worker::views::RotationState;
 use chrono::TimeDelta;
 
 const DAILY: &str = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
@@ -44,6 +45,48 @@ async fn a_waiting_run_continues_when_its_secret_is_described() {
     let (_folder, _journal, worker, run) = waiting().await;
     *worker.store.answer.lock() = StoreAnswer::Unavailable;
     continued(&worker, &run).await;
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn a_waiting_run_shows_its_window_and_its_next_try() {
+    let (_folder, _journal, worker, run) = waiting().await;
+    let rotation = worker.state.rotation("orders").unwrap();
+    let view = async || worker.state.view(&rotation).await.unwrap();
+    worker
+        .until("the next try is shown", async || {
+            view().await.next_try.is_some()
+        })
+        .await;
+    let shown = view().await;
+    assert_eq!(shown.open_window, run.window);
+    let first = shown.next_try.unwrap();
+    let now = at("2026-11-20T07:00:00");
+    assert!(
+        now < first && first <= now + TimeDelta::minutes(5),
+        "{first}"
+    );
+    // At that time the run is tried, and fails again.
+    worker.control.set(first + TimeDelta::milliseconds(1));
+    worker
+        .until("a later try is shown", async || {
+            view().await.next_try.is_some_and(|next| next > first)
+        })
+        .await;
+    // A try that would be after the window is none.
+    worker.control.set(at("2026-11-20T07:59:59.999"));
+    worker
+        .until("the last try is over", async || {
+            let shown = view().await;
+            (shown.state, shown.next_try) == (RotationState::Waiting, None)
+        })
+        .await;
+    worker.control.set(at("2026-11-20T08:00:00"));
+    worker
+        .until_windows(&[(OPENS, RunState::Missed, MISSING)])
+        .await;
+    let shown = view().await;
+    assert_eq!((shown.open_window, shown.next_try), (None, None));
     worker.end().await;
 }
 

@@ -120,6 +120,10 @@ async fn commands_sent_to_a_worker_print_the_same_as_local_ones() {
             assert_eq!(there[0]["endpoints"][0]["state"], "up");
             assert_eq!(here[0]["endpoints"][0]["state"], "unknown");
             there[0]["endpoints"] = here[0]["endpoints"].clone();
+            // It was read a moment later.
+            let age = there[0]["password_age"].as_u64().unwrap();
+            assert!(age <= here[0]["password_age"].as_u64().unwrap());
+            there[0]["password_age"] = here[0]["password_age"].clone();
         }
         assert_eq!(there, here, "{command:?}");
     }

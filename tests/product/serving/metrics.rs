@@ -99,6 +99,8 @@ async fn every_metric_of_the_contract_counts_its_events() {
         of("last_success_timestamp_seconds"),
         last.timestamp_micros() as f64 / 1e6
     );
+    let age = of("password_age_seconds");
+    assert!((0.0..300.0).contains(&age), "{age}");
     let next = opens + chrono::TimeDelta::days(1);
     assert_eq!(of("next_window_timestamp_seconds"), next.timestamp() as f64);
     for state in [

@@ -99,6 +99,10 @@ pub(super) fn example(name: &str) -> crate::worker::views::RotationView {
         state: RotationState::Idle,
         since: None,
         problem: None,
+        master_secret: None,
+        password_age: None,
+        open_window: None,
+        next_try: None,
         endpoints: vec![crate::rotation::context::endpoint_states::EndpointStatus {
             host: "db.example:5432".into(),
             kind: crate::rotation::context::endpoint_states::EndpointKind::Secret,

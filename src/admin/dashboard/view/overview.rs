@@ -142,6 +142,9 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
                 }
             }
             td role="cell" {
+                @if let Some(next) = view.next_try {
+                    span.label { "Next try " } "tried again " (when(next, now)) br;
+                }
                 span.label { "Next window " }
                 @match view.next_window {
                     Some(window) => (when(window.opens, now)),

@@ -84,6 +84,9 @@ fn facts(page: &RotationPage) -> Markup {
     html! {
         dl.facts {
             (fact("Secret", html! { (view.secret) }))
+            @if let Some(master) = &view.master_secret {
+                (fact("Master secret", html! { (master) }))
+            }
             @if let Some(engine) = &view.engine {
                 (fact("Engine", html! { (engine) @if let Some(host) = &view.host { " on " (host) } }))
             }
@@ -96,6 +99,12 @@ fn facts(page: &RotationPage) -> Markup {
                 }))
             }
             (fact("Last success", view.last_success.map_or(html! { "never" }, |at| when(at, now))))
+            @if let Some(window) = view.open_window {
+                (fact("Open window", html! { "until " (when(window.closes, now)) }))
+            }
+            @if let Some(next) = view.next_try {
+                (fact("Next try", when(next, now)))
+            }
             (fact("Next window", match view.next_window {
                 Some(window) => html! {
                     (when(window.opens, now)) ", for " (length(window.closes - window.opens))
