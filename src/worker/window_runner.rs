@@ -8,6 +8,7 @@
 //! - Attempts follow each other too fast. A back-off with jitter separates them, and a permit of
 //!   `limits.concurrency` is held only during an attempt.
 //! - Attempts continue without end. After [`MAX_FAILURES`] the run fails until the next window.
+//! - A rotation is paused while its run waits. No attempt starts until it is resumed.
 //! - The clock is set back to before the opening. The next attempt waits for the opening.
 //! - Another worker owns the run and exits. The runner retries when that lease expires, independent
 //!   of the back-off.
@@ -44,6 +45,9 @@ pub const MAX_FAILURES: u32 = 90;
 
 /// Time of failed attempts after which the log has an error.
 const REPORTED_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// Interval in which a waiting run checks whether its rotation was resumed.
+const PAUSE_POLL: Duration = Duration::from_secs(10);
 
 /// Signals of a worker's shutdown.
 #[derive(Debug, Clone, Default)]
@@ -130,11 +134,32 @@ impl WindowRunner {
                 () = self.shutdown.drain.cancelled() => return,
             }
             drop(waiting);
+            if !self.wait_for_resume(rotation, window).await {
+                return;
+            }
             if clock.now() >= window.closes {
                 self.record_missed(rotation, window, problem).await;
                 return;
             }
         }
+    }
+
+    /// Waits while the rotation is paused and its window is open. `false` if the worker shuts down.
+    async fn wait_for_resume(&self, rotation: &Rotation, window: Window) -> bool {
+        let clock = &self.rotator.context.clock;
+        let is_paused = async || match self.rotator.journal.rotation_record(&rotation.name).await {
+            Ok(record) => record.is_some_and(|record| record.pause(clock.now()).is_some()),
+            // The claim of the next attempt reports it.
+            Err(_) => false,
+        };
+        while clock.now() < window.closes && is_paused().await {
+            tokio::select! {
+                () = clock.sleep(PAUSE_POLL) => {}
+                () = clock.sleep_until(window.closes) => {}
+                () = self.shutdown.drain.cancelled() => return false,
+            }
+        }
+        true
     }
 
     /// Waits for a permit of `limits.concurrency`; `None` if the worker shuts down.

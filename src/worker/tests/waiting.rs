@@ -1,6 +1,7 @@
 //! Windows that open while the secret cannot be described.
 
 use super::*;
+use crate::journal::Actor;
 use crate::rotation::run::version_id;
 use crate::worker::views::RotationState;
 use chrono::TimeDelta;
@@ -87,6 +88,26 @@ async fn a_waiting_run_shows_its_window_and_its_next_try() {
         .await;
     let shown = view().await;
     assert_eq!((shown.open_window, shown.next_try), (None, None));
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn a_waiting_run_is_not_tried_while_it_is_paused() {
+    let (_folder, _journal, worker, run) = waiting().await;
+    let rotator = &worker.state.runner.rotator;
+    let orders = worker.state.rotation("orders").unwrap();
+    let cause = || Actor::worker("test").into();
+    rotator.pause(&orders, cause(), None).await.unwrap();
+    *worker.store.answer.lock() = StoreAnswer::Unavailable;
+    // Enough for dozens of tries.
+    for _ in 0..60 {
+        worker.control.advance(TimeDelta::seconds(15));
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let runs = worker.runs().await;
+    assert_eq!(runs[0].version_id, run.version_id, "it was not tried");
+    rotator.resume(&orders, cause()).await.unwrap();
+    continued(&worker, &run).await;
     worker.end().await;
 }
 

@@ -94,7 +94,7 @@ fn effects(confirm: &ConfirmPage) -> Vec<Markup> {
             html! { "If it does not sign in, nothing is changed." },
         ],
         Action::Pause => vec![
-            html! { "No scheduled run starts until this is resumed. A running one continues." },
+            html! { "No scheduled run starts until this is resumed. A running one continues; a waiting one is not tried." },
             html! { "It can still be rotated by hand." },
             html! {
                 @match view.next_window {
