@@ -8,6 +8,8 @@
 //!   no other begins. The writing connection is replaced then.
 //! - SQLite does not wait when two connections switch a new file to a write-ahead log at once. The
 //!   first connection retries.
+//! - Another process writes for long, and a command that reads cannot open the file. The write lock
+//!   is taken only where migrations are missing.
 //! - Two processes create the tables at once; sqlx takes no lock for that on SQLite. Migrations run
 //!   in a transaction that holds the write lock from its beginning.
 //! - Another user of the machine reads the file. It is created with mode 0600.
@@ -111,10 +113,12 @@ impl Database {
                 .connect_lazy_with(options),
         };
         let mut writer = database.writer().await?;
-        let mut tx = write(&mut writer).await?;
-        // `run` makes the future impossible to spawn: its bound on `Acquire` is too narrow.
-        migrations.run_direct(None, &mut *tx, false).await?;
-        tx.commit().await?;
+        if !is_current(&mut writer, migrations).await {
+            let mut tx = write(&mut writer).await?;
+            // `run` makes the future impossible to spawn: its bound on `Acquire` is too narrow.
+            migrations.run_direct(None, &mut *tx, false).await?;
+            tx.commit().await?;
+        }
         drop(writer);
         Ok(database)
     }
@@ -178,6 +182,16 @@ impl Database {
             Err(_) => tracing::warn!("SQLite file not closed: a connection is still in use"),
         }
     }
+}
+
+/// Whether exactly these migrations were applied. If so, a command that reads needs no write lock.
+async fn is_current(connection: &mut SqliteConnection, migrations: &Migrator) -> bool {
+    let applied = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+    let applied = sqlx::query_as(applied).fetch_all(connection).await;
+    // Without the table, none was applied.
+    let applied: Vec<(i64, Vec<u8>)> = applied.unwrap_or_default();
+    let known = migrations.iter().map(|one| (one.version, &*one.checksum));
+    known.eq(applied.iter().map(|(version, sum)| (*version, &**sum)))
 }
 
 /// Creates the file with mode 0600, unless it exists. SQLite gives `-wal` and `-shm` the same mode.
