@@ -205,7 +205,11 @@ impl Scheduler {
         match self.state.runner.rotator.journal.sweep(at).await {
             Ok(ended) => {
                 for run in ended {
-                    tracing::warn!(rotation = %run.rotation, run = %run.id, state = run.state.as_str(), "abandoned run ended");
+                    let code = run
+                        .error
+                        .as_ref()
+                        .map(|error| tracing::field::display(error.code));
+                    tracing::warn!(rotation = %run.rotation, run = %run.id, state = run.state.as_str(), code, "abandoned run ended");
                     let run = Box::new(run);
                     let finished = Event::RunFinished { run };
                     self.state

@@ -1,22 +1,24 @@
 //! Claims and leases. All functions run inside the caller's writing transaction.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use sqlx::types::Json;
 
-use super::{TransactionError, finish, record, rows};
+use super::{TransactionError, finish, process_lock, record, rows};
 use crate::journal::{Claim, ClaimRequest, ClaimToken, Claimed, Run, RunState, Trigger};
 
 /// Claims a run, or reports why that is not possible.
 pub(super) async fn claim(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
+    journal: &Path,
 ) -> Result<Claim, TransactionError> {
     let (running, known) = rows::running_or_known(db, request).await?;
     if let Some(running) = running
-        && let Some(claim) = claim_running(db, request, running).await?
+        && let Some(claim) = claim_running(db, request, running, journal).await?
     {
         return Ok(claim);
     }
@@ -39,10 +41,12 @@ async fn claim_running(
     db: &mut SqliteConnection,
     request: &ClaimRequest,
     (run, lease_until): (Run, DateTime<Utc>),
+    journal: &Path,
 ) -> Result<Option<Claim>, TransactionError> {
     // Twice the lease, because a lease may be granted while this claim waits for the file.
     let longest = request.now + request.lease * 2;
-    if request.now < lease_until && lease_until <= longest {
+    let is_leased = request.now < lease_until && lease_until <= longest;
+    if is_leased && !process_lock::has_exited(journal, &run.worker) {
         return Ok(Some(Claim::Running {
             run: Box::new(run),
             left: (lease_until - request.now).to_std().unwrap_or_default(),
@@ -127,6 +131,26 @@ pub(super) async fn renew(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends the leases of processes that exited in a run.
+pub(super) async fn free_exited(
+    db: &mut SqliteConnection,
+    journal: &Path,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let workers = sqlx::query_scalar("SELECT DISTINCT worker FROM runs WHERE state = 'running'");
+    let workers: Vec<String> = workers.fetch_all(&mut *db).await?;
+    for worker in workers {
+        if process_lock::has_exited(journal, &worker) {
+            sqlx::query("UPDATE runs SET lease_until = ?2 WHERE state = 'running' AND worker = ?1")
+                .bind(worker)
+                .bind(now.timestamp_micros())
+                .execute(&mut *db)
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// The end of a lease, in microseconds since 1970.

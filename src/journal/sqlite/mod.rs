@@ -14,12 +14,15 @@
 //! - The disk is full, and only the next run notices. [`Journal::ping`] writes a row.
 //! - Two workers share the file, and each applies its limits alone. A second worker is refused
 //!   ([`worker_lock`]); commands are not.
+//! - A killed process holds its lease for some seconds more. Its lease ends with it
+//!   ([`process_lock`]).
 
 mod audit;
 mod claim;
 mod decode;
 mod finish;
 mod pairs;
+mod process_lock;
 mod record;
 mod renames;
 mod rows;
@@ -38,6 +41,7 @@ use sqlx::sqlite::{Sqlite, SqliteSynchronous};
 use sqlx::{SqliteConnection, Transaction};
 use uuid::Uuid;
 
+use self::process_lock::ProcessLocks;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
@@ -58,6 +62,7 @@ pub struct SqliteJournal {
     file: Option<FileId>,
     /// Set while this process is the worker.
     worker_lock: Arc<OnceLock<File>>,
+    process_locks: ProcessLocks,
 }
 
 impl SqliteJournal {
@@ -98,6 +103,7 @@ impl SqliteJournal {
             database,
             file,
             worker_lock: Arc::default(),
+            process_locks: ProcessLocks::default(),
         }
     }
 
@@ -199,7 +205,11 @@ impl Journal for SqliteJournal {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError> {
-        self.in_transaction(async |db| claim::claim(db, request).await)
+        if self.file.is_some() {
+            let held = self.process_locks.hold(&self.path, &request.worker);
+            held.map_err(|error| self.error(error))?;
+        }
+        self.in_transaction(async |db| claim::claim(db, request, &self.path).await)
             .await
     }
 
@@ -347,8 +357,11 @@ impl Journal for SqliteJournal {
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<Vec<Run>, JournalError> {
-        self.in_transaction(async |db| finish::sweep(db, now).await)
-            .await
+        self.in_transaction(async |db| {
+            claim::free_exited(db, &self.path, now).await?;
+            finish::sweep(db, now).await
+        })
+        .await
     }
 
     async fn rotation_secrets(&self) -> Result<Vec<RotationSecret>, JournalError> {

@@ -146,6 +146,36 @@ async fn writes_are_visible_to_other_processes_and_after_reopening() {
     assert_eq!(again.run(run.id).await.unwrap(), Some(run));
 }
 
+#[tokio::test]
+async fn a_run_of_a_process_that_exited_is_taken_at_once() {
+    let (folder, journal) = new_journal().await;
+    let file = folder.path().join("j.db-runs-a");
+    let claim = async |name: &str, n| {
+        let mut request = fixture::by(name, fixture::at(1), fixture::request("orders", n));
+        request.window = None;
+        journal.claim(&request).await.unwrap()
+    };
+    let Claim::Claimed(first) = claim("a", 1).await else {
+        panic!("nothing runs");
+    };
+    assert!(matches!(claim("b", 1).await, Claim::Running { .. }));
+    // The file of a process that was killed is not locked.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "").unwrap();
+    let Claim::Claimed(again) = claim("b", 1).await else {
+        panic!("the process of \"a\" exited");
+    };
+    assert_eq!((again.run.id, again.run.attempt), (first.run.id, 2));
+    assert!(!file.exists());
+
+    // Housekeeping ends such a run, which is no longer claimed.
+    std::fs::remove_file(folder.path().join("j.db-runs-b")).unwrap();
+    std::fs::write(folder.path().join("j.db-runs-b"), "").unwrap();
+    let ended = journal.sweep(fixture::at(2)).await.unwrap();
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].state, RunState::Failed);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_of_many_concurrent_claims_is_granted() {
     let (folder, first) = new_journal().await;
