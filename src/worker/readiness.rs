@@ -3,11 +3,21 @@
 //! # Failure modes
 //! - The worker starts without credentials of AWS, without a region or with a missing file of roots,
 //!   and its first window fails. All are tried at the start and for `/readyz`.
+//! - The journal or the store stops responding later, and the log has only the runs that fail by it.
+//!   Each problem is logged when a check finds it first, and when it has passed.
+//! - A part does not answer, and neither does `/readyz`. It counts as unavailable after
+//!   [`PATIENCE`].
 //! - Thousands of rotations name one file of roots, or one master. Each is read once, and of the
 //!   masters at most [`MAX_MASTERS`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::worker::state::WorkerState;
 use twinkey_core::code::{Code, Diagnostic, Problem};
@@ -16,6 +26,9 @@ use twinkey_stores::{Selector, stage};
 
 /// Master secrets that are read at the start.
 const MAX_MASTERS: usize = 20;
+
+/// Time in which the journal and the store must answer. Most monitors wait for five seconds.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Problems of the parts that all rotations use.
 #[derive(Debug, Clone, Default)]
@@ -33,8 +46,30 @@ impl Readiness {
     }
 }
 
+/// The codes of the problems that were logged and have not passed.
+#[derive(Clone, Default)]
+pub(super) struct LoggedProblems(Arc<Mutex<BTreeSet<&'static str>>>);
+
+impl LoggedProblems {
+    /// Logs new problems, and those that passed.
+    fn update(&self, readiness: &Readiness) {
+        let mut logged = self.0.lock();
+        let codes = readiness.problems().map(|problem| problem.code.as_str());
+        let codes: BTreeSet<_> = codes.collect();
+        for code in logged.difference(&codes) {
+            tracing::info!(code, "worker ready again");
+        }
+        for problem in readiness.problems() {
+            if !logged.contains(problem.code.as_str()) {
+                tracing::error!(code = %problem.code, error = %problem.message, hint = %problem.hint, "worker not ready");
+            }
+        }
+        *logged = codes;
+    }
+}
+
 impl WorkerState {
-    /// Tries the journal, the store and the files.
+    /// Tries the journal, the store and the files, and logs what changed.
     pub async fn readiness(&self) -> Readiness {
         let rotator = &self.runner.rotator;
         let roots: BTreeSet<PathBuf> = (self.rotations().iter())
@@ -43,21 +78,21 @@ impl WorkerState {
         let files = tokio::task::spawn_blocking(move || {
             roots.iter().filter_map(|file| unusable(file)).collect()
         });
-        let (journal, store, files) =
-            tokio::join!(rotator.journal.ping(), rotator.context.store.ping(), files);
-        Readiness {
-            journal: journal.err().map(|error| error.problem()),
-            store: store.err().map(|error| error.problem()),
+        let journal = timeout(PATIENCE, rotator.journal.ping());
+        let store = timeout(PATIENCE, rotator.context.store.ping());
+        let (journal, store, files) = tokio::join!(journal, store, files);
+        let readiness = Readiness {
+            journal: problem_of(journal, Code::JournalUnavailable),
+            store: problem_of(store, Code::StoreUnavailable),
             files: files.unwrap_or_default(),
-        }
+        };
+        self.logged_problems.update(&readiness);
+        readiness
     }
 
     /// Logs at the start of the worker what would fail its runs.
     pub async fn log_readiness(&self) {
         let readiness = self.readiness().await;
-        for problem in readiness.problems() {
-            tracing::error!(code = %problem.code, error = %problem.message, hint = %problem.hint, "worker not ready");
-        }
         if readiness.store.is_none() {
             self.log_masters().await;
         }
@@ -76,6 +111,21 @@ impl WorkerState {
                 tracing::error!(secret, code = %error.code(), %error, hint = %error.hint(), "master secret not readable");
             }
         }
+    }
+}
+
+/// The problem of a part that failed, or that did not answer in time.
+fn problem_of<E: Diagnostic>(
+    answer: Result<Result<(), E>, Elapsed>,
+    silent: Code,
+) -> Option<Problem> {
+    match answer {
+        Ok(answer) => answer.err().map(|error| error.problem()),
+        Err(Elapsed { .. }) => Some(Problem {
+            code: silent,
+            message: format!("no answer within {} s", PATIENCE.as_secs()),
+            hint: "see its own error in the log, and whether its server answers".into(),
+        }),
     }
 }
 

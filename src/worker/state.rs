@@ -18,6 +18,7 @@ use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
+use crate::worker::readiness::LoggedProblems;
 use crate::worker::views::{LiveStates, RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
@@ -48,6 +49,7 @@ pub struct WorkerState {
     armed: Arc<AtomicBool>,
     /// Session counts of the standbys in their last observations.
     sessions: Arc<RwLock<HashMap<String, usize>>>,
+    pub(super) logged_problems: LoggedProblems,
 }
 
 /// Options of a manual run.
@@ -72,6 +74,7 @@ impl WorkerState {
             active,
             armed: Arc::default(),
             sessions: Arc::default(),
+            logged_problems: LoggedProblems::default(),
         }
     }
 

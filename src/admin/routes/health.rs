@@ -26,7 +26,7 @@ const MAX_AGE: TimeDelta = TimeDelta::seconds(1);
 pub struct Health {
     #[schema(example = "ready")]
     status: &'static str,
-    /// The reasons why it is not ready.
+    /// The reasons why it is not ready, each with its code where it has one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -53,7 +53,9 @@ pub async fn readyz(
     Extension(cache): Extension<Arc<ReadinessCache>>,
 ) -> (StatusCode, Json<Health>) {
     let readiness = cache.readiness(&state).await;
-    let mut problems: Vec<String> = readiness.problems().map(|p| p.message.clone()).collect();
+    let mut problems: Vec<String> = (readiness.problems())
+        .map(|problem| format!("{}: {}", problem.code, problem.message))
+        .collect();
     if !state.is_armed() {
         problems.push("schedules are not armed yet".into());
     }

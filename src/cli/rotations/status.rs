@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::config::settings::JournalLocation;
 use crate::rotation::context::endpoint_states::{EndpointState, EndpointStatus};
 use crate::worker::views::{LiveStates, RotationState, RotationView, view};
 
@@ -53,6 +54,14 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
     let settings = settings(config)?;
     if let Some(name) = &args.name {
         find(&settings, name)?;
+    }
+    if let JournalLocation::Sqlite(path) = &settings.journal
+        && !path.exists()
+    {
+        anstream::eprintln!(
+            "{WARN}note:{WARN:#} there is no journal at {} yet; the first run creates it",
+            path.display()
+        );
     }
     let memory = with_journal(&settings.journal, Purpose::Read, async |journal| {
         journal.rotation_records().await

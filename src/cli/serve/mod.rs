@@ -191,8 +191,9 @@ async fn signals(
                 report_state(ServiceState::Reloaded);
             }
             Err(failure) => {
-                tracing::error!("new config refused, the previous one stays active");
-                rotator.record_reload(Some(Code::ConfigInvalid)).await;
+                let code = Code::ConfigInvalid;
+                tracing::error!(%code, "new config refused, the previous one stays active");
+                rotator.record_reload(Some(code)).await;
                 failure.report();
                 report_state(ServiceState::Refused);
             }
