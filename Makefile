@@ -1,7 +1,7 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
-    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table soak \
+    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table fault-table soak \
     soak-endpoints bench fuzz \
     check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
@@ -128,6 +128,11 @@ cut-table: export TWINKEY_EVERY_CUT = 1
 cut-table: ## Cut a rotation at each of its requests, and print the table
 	scripts/setup test
 	cargo test --locked --workspace --test product -- cut_table redshift::interruptions --nocapture
+
+fault-table: export TWINKEY_ALL_ENGINES = 1
+fault-table: ## Inject 58 faults while a worker runs, and print what it shows of each
+	scripts/setup test
+	cargo test --locked --workspace --test product -- --ignored each_fault_is_shown --nocapture
 
 bench: ## Run the benchmarks
 	scripts/setup test

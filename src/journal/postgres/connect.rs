@@ -55,7 +55,7 @@ fn options(location: &PostgresLocation) -> Result<PgConnectOptions, TransactionE
         .database(&location.database)
         .application_name("twinkey journal")
         .options([
-            ("statement_timeout", "7s"),
+            ("statement_timeout", "6s"),
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "20s"),
             ("default_transaction_isolation", "read committed"),

@@ -52,7 +52,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres
 
 /// Time limit of a call, connecting included. Clients of the admin endpoint wait for it, and most give
 /// up after ten seconds.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(7);
 /// Time limit of a call during a run: the run waits for it while its lease is running out.
 const URGENT_LIMIT: Duration = Duration::from_secs(3);
 

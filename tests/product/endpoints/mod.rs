@@ -1,7 +1,7 @@
 //! Readers and poolers: an application that signs in there is never refused.
 
 mod mariadb;
-mod poolers;
+pub mod poolers;
 pub mod postgres;
 mod rds;
 mod restarts;

@@ -5,6 +5,7 @@ mod credentials;
 pub mod cut_table;
 mod external_changes;
 pub mod failures;
+mod fault_table;
 mod hosts;
 mod kills;
 mod many_workers;
