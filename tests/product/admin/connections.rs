@@ -63,20 +63,28 @@ async fn a_window_is_kept_beside_1100_half_sent_requests_a_listener() {
         .build()
         .unwrap();
     let url = |path: &str| format!("http://{admin}{path}");
-    let (mut most, mut slowest) = (0, Duration::ZERO);
+    let (mut most, mut slowest, mut closed) = (0, Duration::ZERO, 0);
     until("the scheduled run has succeeded", async || {
         let begun = Instant::now();
-        let health = client.get(url("/healthz")).send().await.unwrap();
+        let health = client.get(url("/healthz")).send().await;
+        let runs = client.get(url("/v1/runs")).send().await;
+        // On a busy machine a connection may be the oldest one before its request was read. A client
+        // sends it again.
+        let (Ok(health), Ok(runs)) = (health, runs) else {
+            closed += 1;
+            return false;
+        };
         assert_eq!(health.status(), 200);
         slowest = slowest.max(begun.elapsed());
         most = most.max(open());
-        let runs = client.get(url("/v1/runs")).send().await.unwrap();
         let runs: Json = runs.json().await.unwrap();
         assert_ne!(runs[0]["state"], "failed", "{runs}");
         runs[0]["state"] == "succeeded" && runs[0]["trigger"] == "schedule"
     })
     .await;
-    println!("at most {most} descriptors; the slowest /healthz took {slowest:?}");
+    println!(
+        "at most {most} descriptors; the slowest pair of requests took {slowest:?}, {closed} were closed"
+    );
     assert!(most < DESCRIPTORS as usize * 3 / 4, "{most} descriptors");
 
     signal(&serve, "TERM");
