@@ -32,6 +32,7 @@ pub(super) fn overlay(
             errors.push(ConfigError {
                 key: String::new(),
                 variable: Some(variable.clone()),
+                file: None,
                 message,
             });
         }
@@ -46,6 +47,9 @@ fn set(
 ) -> Result<(), String> {
     if name != name.to_ascii_uppercase() {
         return Err("must be in upper case".into());
+    }
+    if name == "INCLUDE" {
+        return Err("cannot be set by a variable: name the files in the config".into());
     }
     let value = Value::new(
         Some(&variable.to_owned()),

@@ -13,6 +13,8 @@ pub struct ConfigError {
     pub key: String,
     /// The environment variable of the value, if it is not from the file.
     pub variable: Option<String>,
+    /// The file, if it is an included one.
+    pub file: Option<PathBuf>,
     pub message: String,
 }
 
@@ -33,6 +35,7 @@ impl ConfigErrors {
             errors: vec![ConfigError {
                 key: String::new(),
                 variable: None,
+                file: None,
                 message: message.into(),
             }],
         }
@@ -65,7 +68,7 @@ impl fmt::Display for ConfigErrors {
             if n > 0 {
                 writeln!(f)?;
             }
-            match (&error.variable, &self.file) {
+            match (&error.variable, error.file.as_ref().or(self.file.as_ref())) {
                 (Some(variable), _) => write!(f, "{variable}: ")?,
                 (None, Some(file)) => write!(f, "{}: ", file.display())?,
                 (None, None) => {}

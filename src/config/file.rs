@@ -56,6 +56,7 @@ pub(super) fn find_in(
             errors: vec![ConfigError {
                 key: String::new(),
                 variable: None,
+                file: None,
                 message: format!("there is no config file: neither {}", paths.join(" nor ")),
             }],
         }
@@ -83,6 +84,7 @@ pub fn process_environment() -> Result<BTreeMap<String, String>, ConfigErrors> {
             Err(_) => errors.push(ConfigError {
                 key: String::new(),
                 variable: Some(name),
+                file: None,
                 message: "is not Unicode".into(),
             }),
         }

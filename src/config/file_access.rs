@@ -157,6 +157,7 @@ pub fn refuse(config: &Path, findings: &[FileFinding]) -> Result<(), ConfigError
         .map(|finding| ConfigError {
             key: finding.key.clone(),
             variable: None,
+            file: None,
             message: format!("{}: {}", finding.what, finding.fix),
         })
         .collect();

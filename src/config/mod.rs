@@ -1,6 +1,6 @@
 //! Config of twinkey: a file and environment variables, validated into [`Settings`].
 //!
-//! `file` locates and parses the file, `environment` applies the variables, `table` gives typed access and
+//! `file` locates and parses the file, `include` adds the lists of other files, `environment` applies the variables, `table` gives typed access and
 //! collects errors, `read` validates each section, and `settings` holds the result.
 //!
 //! # Failure modes
@@ -17,6 +17,7 @@ mod error;
 mod features;
 mod file;
 pub mod file_access;
+mod include;
 mod read;
 pub mod settings;
 mod suggestion;
@@ -61,7 +62,8 @@ pub fn load_server(
     let mut values = file::values(&path, &text)?;
     let errors = table::Errors::default();
     environment::overlay(&mut values, environment, &errors);
-    let root = table::Table::root(&values, read::KEYS, &errors);
+    let included = include::IncludedFiles::default();
+    let root = table::Table::root(&values, read::KEYS, &errors, &included);
     let server = read::server(&root, folder(&path));
     let mut errors = errors.into_vec();
     errors.retain(|error| error.key.split('.').next() == Some("server"));
@@ -94,8 +96,8 @@ fn folder(file: &Path) -> read::Folder<'_> {
     read::Folder(file.parent().unwrap_or_else(|| Path::new("")))
 }
 
-/// Validates the text of a config. The path `file` gives the format and the base of relative paths; the
-/// file is not read.
+/// Validates the text of a config and of the files that it includes. The path `file` gives the format
+/// and the base of relative paths; the file itself is not read.
 ///
 /// # Errors
 /// As [`load`].
@@ -106,8 +108,9 @@ pub fn parse(
 ) -> Result<Settings, ConfigErrors> {
     let mut values = file::values(file, text)?;
     let errors = table::Errors::default();
+    let included = include::include(file, &mut values, &errors);
     environment::overlay(&mut values, environment, &errors);
-    let root = table::Table::root(&values, read::KEYS, &errors);
+    let root = table::Table::root(&values, read::KEYS, &errors, &included);
     let settings = read::settings(&root, folder(file));
     let errors = errors.into_vec();
     if let (Some(settings), true) = (settings, errors.is_empty()) {

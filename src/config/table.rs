@@ -8,10 +8,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
+use super::include::IncludedFiles;
+use super::read::Folder;
 use super::suggestion::nearest;
 use super::{ConfigError, duration};
 
@@ -38,6 +41,9 @@ pub(super) struct Table<'a> {
     keys: &'static [&'static str],
     values: &'a Map<String, Value>,
     errors: &'a Errors,
+    included: &'a IncludedFiles,
+    /// The included file that it is from; `None`: the config itself.
+    file: Option<&'a Path>,
 }
 
 impl<'a> Table<'a> {
@@ -46,12 +52,15 @@ impl<'a> Table<'a> {
         values: &'a Map<String, Value>,
         keys: &'static [&'static str],
         errors: &'a Errors,
+        included: &'a IncludedFiles,
     ) -> Self {
         let table = Self {
             path: String::new(),
             keys,
             values,
             errors,
+            included,
+            file: None,
         };
         table.refuse_unknown_keys();
         table
@@ -76,6 +85,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The folder of the included file that it is from, or that of the config.
+    pub(super) fn folder<'b>(&self, config: Folder<'b>) -> Folder<'b>
+    where
+        'a: 'b,
+    {
+        self.file.and_then(Path::parent).map_or(config, Folder)
+    }
+
     /// The value of a registered key.
     fn value(&self, key: &str) -> Option<&'a Value> {
         debug_assert!(self.keys.contains(&key), "{key:?} is not registered");
@@ -97,6 +114,7 @@ impl<'a> Table<'a> {
         self.errors.push(ConfigError {
             key: self.path_of(key),
             variable: origin.map(str::to_owned),
+            file: self.file.map(Path::to_owned),
             message: message.into(),
         });
     }
@@ -220,6 +238,8 @@ impl<'a> Table<'a> {
             keys,
             values,
             errors: self.errors,
+            included: self.included,
+            file: self.file,
         };
         table.refuse_unknown_keys();
         Some(table)
@@ -278,6 +298,8 @@ impl<'a> Table<'a> {
                 keys,
                 values,
                 errors: self.errors,
+                included: self.included,
+                file: self.included.file_of(key, n).or(self.file),
             };
             table.refuse_unknown_keys();
             tables.push(table);

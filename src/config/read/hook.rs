@@ -61,7 +61,7 @@ pub(super) fn hooks(root: &Table<'_>, folder: Folder<'_>) -> Vec<Hook> {
     let tables = root.tables("hook", KEYS);
     tables
         .iter()
-        .filter_map(|table| one(table, folder, &names))
+        .filter_map(|table| one(table, table.folder(folder), &names))
         .collect()
 }
 

@@ -22,7 +22,8 @@ use rotation::RawRotation;
 
 /// The keys of the top level.
 pub(super) const KEYS: &[&str] = &[
-    "server", "token", "journal", "secrets", "limits", "notify", "hook", "defaults", "rotation",
+    "include", "server", "token", "journal", "secrets", "limits", "notify", "hook", "defaults",
+    "rotation",
 ];
 
 const LIMITS_KEYS: &[&str] = &["concurrency", "per_host", "store_writes_per_second"];
@@ -81,7 +82,7 @@ fn rotations(
     let tables = root.tables("rotation", rotation::KEYS);
     let raws: Vec<RawRotation> = tables
         .iter()
-        .map(|table| RawRotation::rotation(table, folder))
+        .map(|table| RawRotation::rotation(table, table.folder(folder)))
         .collect();
     let written: Vec<Option<String>> = raws.iter().map(|raw| raw.secret.clone()).collect();
     let duplicates = secret_references::duplicates(&written, backend);

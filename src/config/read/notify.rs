@@ -59,7 +59,7 @@ pub(super) fn notify(root: &Table<'_>, folder: Folder<'_>) -> Vec<Notify> {
     let tables = root.tables("notify", KEYS);
     tables
         .iter()
-        .filter_map(|table| one(table, folder))
+        .filter_map(|table| one(table, table.folder(folder)))
         .collect()
 }
 

@@ -1,4 +1,5 @@
 mod file;
+mod include;
 mod variables;
 
 use std::collections::BTreeMap;
