@@ -22,6 +22,8 @@ mod error;
 mod kind;
 #[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 mod local_socket;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod mark;
 pub mod master;
 #[cfg(feature = "mysql")]
 pub mod mysql;
@@ -119,6 +121,8 @@ pub struct SignInChecks<'a> {
     pub role: Option<&'a str>,
     /// Read [`SignedIn::replication`], with the sessions of this user.
     pub replication: Option<&'a str>,
+    /// Read [`SignedIn::sees_mark`]: the result of [`Admin::mark_server`].
+    pub mark: Option<&'a str>,
 }
 
 impl<'a> SignInChecks<'a> {
@@ -130,6 +134,7 @@ impl<'a> SignInChecks<'a> {
             identity: false,
             role: None,
             replication: None,
+            mark: None,
         }
     }
 }
@@ -149,6 +154,8 @@ pub struct SignedIn {
     pub stored_form: Option<StoredForm>,
     /// Empty unless [`SignInChecks::replication`] is set.
     pub replication: Replication,
+    /// Whether the server is the one that has [`SignInChecks::mark`]. `None`: not known, or not read.
+    pub sees_mark: Option<bool>,
 }
 
 /// Form in which a server stores a password.
@@ -398,6 +405,24 @@ pub trait Engine: Send + Sync {
 pub trait Admin: Send + Sync {
     /// Identity of the server, as in [`SignedIn::server_identity`].
     fn server_identity(&self) -> Option<&str>;
+
+    /// Marks the running server, so that a sign-in at another address shows whether it is the same
+    /// one ([`SignedIn::sees_mark`]). An identity does not: a server that was restored from a
+    /// snapshot has that of its origin. `None`: the server has nothing that shows it.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    async fn mark_server(&mut self) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
+    /// Removes the mark.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the mark ends with the connection.
+    async fn unmark_server(&mut self, _mark: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Takes the pair's lock until this connection closes, unless another run may hold it.
     ///

@@ -71,6 +71,14 @@ impl Admin for PrintableAdmin {
         self.0.server_identity()
     }
 
+    async fn mark_server(&mut self) -> Result<Option<String>, EngineError> {
+        self.0.mark_server().await.map_err(error)
+    }
+
+    async fn unmark_server(&mut self, mark: &str) -> Result<(), EngineError> {
+        self.0.unmark_server(mark).await.map_err(error)
+    }
+
     async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {
         match self.0.lock(pair).await.map_err(error)? {
             PairLock::Held(by) => Ok(PairLock::Held(holder(by))),

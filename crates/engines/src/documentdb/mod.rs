@@ -157,12 +157,15 @@ async fn check_sign_in(
     let own = target.dbname.as_deref();
     let (connection, _) = Connection::open(upstream, credentials, own).await?;
     let user = server_info::current_user(&connection).await?;
-    let (server_identity, is_replica) = if checks.identity || checks.replication.is_some() {
-        let hello = server_info::hello(&connection).await?;
-        (hello.identity, Some(!hello.writable))
+    let needs_hello = checks.identity || checks.replication.is_some() || checks.mark.is_some();
+    let hello = if needs_hello {
+        Some(server_info::hello(&connection).await?)
     } else {
-        (None, None)
+        None
     };
+    let is_replica = hello.as_ref().map(|hello| !hello.writable);
+    let process = hello.as_ref().and_then(|hello| hello.process.clone());
+    let server_identity = hello.and_then(|hello| hello.identity);
     let replication = match checks.replication {
         Some(listed) => Replication {
             is_replica,
@@ -183,6 +186,10 @@ async fn check_sign_in(
         is_pooled: false,
         stored_form: None,
         replication,
+        sees_mark: checks
+            .mark
+            .zip(process)
+            .map(|(mark, process)| process == mark),
     })
 }
 
@@ -203,6 +210,11 @@ struct DocumentdbAdmin {
 impl Admin for DocumentdbAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.server_identity.as_deref()
+    }
+
+    /// The id of the process, which `hello` reports.
+    async fn mark_server(&mut self) -> Result<Option<String>, EngineError> {
+        Ok(server_info::hello(&self.connection).await?.process)
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {

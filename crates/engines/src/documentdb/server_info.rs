@@ -17,6 +17,8 @@ pub(super) struct Hello {
     /// The identity of this server and its replicas: the replica set and its members, or the
     /// process of a standalone server.
     pub identity: Option<String>,
+    /// The running process, which has no other number after a restart or a restored backup.
+    pub process: Option<String>,
     pub local_time: Option<DateTime>,
 }
 
@@ -44,6 +46,7 @@ pub(super) async fn hello(connection: &Connection) -> Result<Hello, EngineError>
         writable: is("isWritablePrimary") || is("ismaster"),
         primary: response.get_str("primary").ok().map(str::to_owned),
         identity: identity(&response),
+        process: process(&response),
         local_time: response.get_datetime("localTime").ok().copied(),
     })
 }
@@ -54,8 +57,12 @@ fn identity(hello: &Document) -> Option<String> {
         hosts.sort_unstable();
         return Some(format!("{set}/{}", hosts.join(",")));
     }
-    let process = hello.get_document("topologyVersion").ok()?;
-    Some(process.get_object_id("processId").ok()?.to_hex())
+    process(hello)
+}
+
+fn process(hello: &Document) -> Option<String> {
+    let version = hello.get_document("topologyVersion").ok()?;
+    Some(version.get_object_id("processId").ok()?.to_hex())
 }
 
 /// The server's version.

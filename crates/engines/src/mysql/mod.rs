@@ -16,6 +16,7 @@ mod diff;
 mod grants;
 mod inspect;
 mod lock;
+mod mark;
 pub(super) mod master;
 mod objects;
 mod parse;
@@ -149,6 +150,10 @@ async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<Sign
         Some(listed) => sessions::at_reader(&mut connection, connector, &user, listed).await?,
         None => Replication::default(),
     };
+    let sees_mark = match checks.mark {
+        Some(mark) => mark::is_seen(&mut connection, connector, mark).await?,
+        None => None,
+    };
     for probe in checks.probes {
         sqlx::raw_sql(AssertSqlSafe(probe.clone()))
             .execute(&mut connection)
@@ -163,6 +168,7 @@ async fn sign_in(connector: &Connector, checks: SignInChecks<'_>) -> Result<Sign
         is_pooled: session::is_other(number, in_greeting),
         stored_form: None,
         replication,
+        sees_mark,
     })
 }
 
@@ -289,6 +295,14 @@ impl MysqlAdmin {
 impl Admin for MysqlAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.server_identity.as_deref()
+    }
+
+    async fn mark_server(&mut self) -> Result<Option<String>, EngineError> {
+        mark::place(&mut self.connection, &self.connector).await
+    }
+
+    async fn unmark_server(&mut self, mark: &str) -> Result<(), EngineError> {
+        mark::remove(&mut self.connection, &self.connector, mark).await
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {

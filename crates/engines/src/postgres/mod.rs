@@ -9,6 +9,7 @@ mod apply;
 mod connect;
 mod inspect;
 mod lock;
+mod mark;
 pub(super) mod master;
 mod ownership;
 mod plan;
@@ -75,6 +76,10 @@ impl Engine for Postgres {
                 Some(user) => replication::read(&mut connection, &connector, user).await?,
                 None => Replication::default(),
             };
+            let sees_mark = match checks.mark {
+                Some(mark) => mark::is_seen(&mut connection, &connector, mark).await?,
+                None => None,
+            };
             for probe in checks.probes {
                 sqlx::raw_sql(AssertSqlSafe(probe.clone()))
                     .execute(&mut connection)
@@ -91,6 +96,7 @@ impl Engine for Postgres {
                 is_pooled: facts.process.is_some_and(|announced| announced != process),
                 stored_form: facts.form,
                 replication,
+                sees_mark,
             })
         };
         timeouts::sign_in(&connector.host, connector.port, signing_in).await
@@ -198,6 +204,15 @@ struct PostgresAdmin {
 impl Admin for PostgresAdmin {
     fn server_identity(&self) -> Option<&str> {
         self.server_identity.as_deref()
+    }
+
+    async fn mark_server(&mut self) -> Result<Option<String>, EngineError> {
+        let mark = mark::place(&mut self.connection, &self.connector).await?;
+        Ok(Some(mark))
+    }
+
+    async fn unmark_server(&mut self, mark: &str) -> Result<(), EngineError> {
+        mark::remove(&mut self.connection, &self.connector, mark).await
     }
 
     async fn lock(&mut self, pair: &Pair) -> Result<PairLock, EngineError> {

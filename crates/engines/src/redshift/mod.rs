@@ -142,6 +142,7 @@ impl Engine for Redshift {
             is_pooled: false,
             stored_form: None,
             replication: Replication::default(),
+            sees_mark: None,
         })
     }
 

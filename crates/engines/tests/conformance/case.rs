@@ -116,9 +116,19 @@ impl<'a> Case<'a> {
         &self,
         who: &Credentials,
     ) -> Result<SignedIn, twinkey_engines::EngineError> {
+        self.sign_in_seeing(who, None).await
+    }
+
+    /// Signs in and looks for a mark of the server.
+    async fn sign_in_seeing(
+        &self,
+        who: &Credentials,
+        mark: Option<&str>,
+    ) -> Result<SignedIn, twinkey_engines::EngineError> {
         let target = self.target();
         let checks = SignInChecks {
             identity: true,
+            mark,
             ..SignInChecks::default()
         };
         self.harness.engine().sign_in(&target, who, checks).await
@@ -189,7 +199,12 @@ impl<'a> Case<'a> {
         assert_ne!(after.holds_password, Some(false), "an account was left out");
         let other = new_password();
         assert_ne!(self.holds(admin.as_mut(), &other).await, Some(true));
-        let signed_in = self.sign_in(&next).await.unwrap();
+        let mark = admin.mark_server().await.unwrap();
+        let signed_in = self.sign_in_seeing(&next, mark.as_deref()).await.unwrap();
+        assert_eq!(signed_in.sees_mark, mark.as_ref().map(|_| true));
+        if let Some(mark) = mark {
+            admin.unmark_server(&mark).await.unwrap();
+        }
         assert_eq!(signed_in.user, next.username);
         assert_eq!(
             signed_in.server_identity.as_deref(),
