@@ -182,6 +182,9 @@ pub struct PairRecord {
     pub secret: String,
     /// Host and port at which the master signs in.
     pub server: String,
+    /// What the server reports as its identity. A server that was restored from a snapshot of another
+    /// one can have the same.
+    pub server_identity: Option<String>,
     pub base: String,
     pub clone: String,
     /// When a run of the rotation first succeeded with this pair.
@@ -381,11 +384,17 @@ pub trait Journal: Send + Sync {
     async fn rotation_record(&self, rotation: &str)
     -> Result<Option<RotationRecord>, JournalError>;
 
-    /// The pairs at a server that have one of these users, also this rotation's own.
+    /// The pairs that have one of these users, at this address or at a server with this identity;
+    /// also this rotation's own.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError>;
+    async fn pairs(
+        &self,
+        server: &str,
+        identity: Option<&str>,
+        users: [&str; 2],
+    ) -> Result<Vec<PairRecord>, JournalError>;
 
     /// The pairs of all rotations.
     ///

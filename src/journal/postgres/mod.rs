@@ -340,8 +340,13 @@ impl Journal for PostgresJournal {
         Ok(records.await?.remove(rotation))
     }
 
-    async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError> {
-        self.urgent(pairs::at_server(&self.urgent, server, users))
+    async fn pairs(
+        &self,
+        server: &str,
+        identity: Option<&str>,
+        users: [&str; 2],
+    ) -> Result<Vec<PairRecord>, JournalError> {
+        self.urgent(pairs::at_server(&self.urgent, server, identity, users))
             .await
     }
 

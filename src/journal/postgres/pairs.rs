@@ -7,19 +7,22 @@ use super::storable;
 use crate::journal::PairRecord;
 use crate::journal::error::TransactionError;
 
-/// The pairs at a server that have one of these users.
+/// The pairs that have one of these users, at an address or at a server with this identity.
 pub(super) async fn at_server(
     pool: &PgPool,
     server: &str,
+    identity: Option<&str>,
     users: [&str; 2],
 ) -> Result<Vec<PairRecord>, TransactionError> {
     let users = users.map(storable);
     let rows = sqlx::query(
-        "SELECT * FROM pairs WHERE server = $1 AND (base = ANY ($2) OR clone = ANY ($2))
+        "SELECT * FROM pairs WHERE (server = $1 OR server_identity = $3)
+            AND (base = ANY ($2) OR clone = ANY ($2))
           ORDER BY rotation",
     )
     .bind(storable(server))
     .bind(&users[..])
+    .bind(identity.map(storable))
     .fetch_all(pool)
     .await?;
     Ok(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)
@@ -38,6 +41,7 @@ fn pair(row: &PgRow) -> sqlx::Result<PairRecord> {
         rotation: row.try_get("rotation")?,
         secret: row.try_get("secret")?,
         server: row.try_get("server")?,
+        server_identity: row.try_get("server_identity")?,
         base: row.try_get("base")?,
         clone: row.try_get("clone")?,
         owned: row.try_get("owned")?,
@@ -48,11 +52,12 @@ fn pair(row: &PgRow) -> sqlx::Result<PairRecord> {
 /// Replaces the pair of a rotation.
 pub(super) async fn record(pool: &PgPool, pair: &PairRecord) -> Result<(), TransactionError> {
     sqlx::query(
-        "INSERT INTO pairs (rotation, secret, server, base, clone, owned, adopted)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO pairs (rotation, secret, server, base, clone, owned, adopted, server_identity)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (rotation) DO UPDATE SET
              secret = excluded.secret, server = excluded.server, base = excluded.base,
-             clone = excluded.clone, owned = excluded.owned, adopted = excluded.adopted",
+             clone = excluded.clone, owned = excluded.owned, adopted = excluded.adopted,
+             server_identity = excluded.server_identity",
     )
     .bind(&pair.rotation)
     .bind(storable(&pair.secret))
@@ -61,6 +66,7 @@ pub(super) async fn record(pool: &PgPool, pair: &PairRecord) -> Result<(), Trans
     .bind(storable(&pair.clone))
     .bind(pair.owned)
     .bind(pair.adopted)
+    .bind(pair.server_identity.as_deref().map(storable))
     .execute(pool)
     .await?;
     Ok(())
@@ -80,7 +86,9 @@ pub(super) async fn seen(pool: &PgPool, pairs: &[PairRecord]) -> Result<(), Tran
          SELECT * FROM unnest ($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
          ON CONFLICT (rotation) DO UPDATE SET
              secret = excluded.secret, server = excluded.server, base = excluded.base,
-             clone = excluded.clone, owned = NULL, adopted = NULL
+             clone = excluded.clone, owned = NULL, adopted = NULL,
+             server_identity =
+                 CASE WHEN known.server = excluded.server THEN known.server_identity END
          WHERE (known.secret, known.server, known.base, known.clone)
             <> (excluded.secret, excluded.server, excluded.base, excluded.clone)",
     )

@@ -332,8 +332,13 @@ impl Journal for SqliteJournal {
         Ok(records.await?.remove(rotation))
     }
 
-    async fn pairs(&self, server: &str, users: [&str; 2]) -> Result<Vec<PairRecord>, JournalError> {
-        self.snapshot(async |db| pairs::at_server(db, server, users).await)
+    async fn pairs(
+        &self,
+        server: &str,
+        identity: Option<&str>,
+        users: [&str; 2],
+    ) -> Result<Vec<PairRecord>, JournalError> {
+        self.snapshot(async |db| pairs::at_server(db, server, identity, users).await)
             .await
     }
 

@@ -271,6 +271,7 @@ pub async fn pairs_are_found_by_server_and_user(journal: &dyn Journal) {
         rotation: rotation.into(),
         secret: format!("arn:{rotation}"),
         server: server.into(),
+        server_identity: None,
         base: base.into(),
         clone: format!("{base}_clone"),
         owned: None,
@@ -284,17 +285,44 @@ pub async fn pairs_are_found_by_server_and_user(journal: &dyn Journal) {
     for one in [&a, &b, &c] {
         journal.record_pair(one).await.unwrap();
     }
-    let found = journal.pairs("db:5432", ["app", "app_clone"]).await;
+    let found = journal.pairs("db:5432", None, ["app", "app_clone"]).await;
     assert_eq!(found.unwrap(), [a.clone(), b]);
+    // The same server under another name.
+    let alias = PairRecord {
+        server_identity: Some("7421".into()),
+        ..c
+    };
+    journal.record_pair(&alias).await.unwrap();
+    let found = journal.pairs("10.0.0.1:5432", Some("7421"), ["app", "x"]);
+    assert_eq!(found.await.unwrap(), std::slice::from_ref(&alias));
+    // Its secret names other users now, then another server.
+    let edited = PairRecord {
+        base: "web".into(),
+        ..alias
+    };
+    let moved = PairRecord {
+        server: "moved:5432".into(),
+        server_identity: None,
+        ..edited.clone()
+    };
+    for (read, expected) in [(&edited, &edited), (&moved, &moved)] {
+        let read = PairRecord {
+            server_identity: None,
+            ..read.clone()
+        };
+        journal.pairs_seen(&[read]).await.unwrap();
+        assert!(journal.all_pairs().await.unwrap().contains(expected));
+    }
     let owned = PairRecord {
         owned: Some(at(3)),
         adopted: Some(at(4)),
         ..a
     };
     journal.record_pair(&owned).await.unwrap();
-    let found = journal.pairs("db:5432", ["app", "x"]).await;
+    let found = journal.pairs("db:5432", None, ["app", "x"]).await;
     assert_eq!(found.unwrap(), [owned]);
-    assert_eq!(journal.pairs("db:1", ["app", "x"]).await.unwrap(), []);
+    let found = journal.pairs("db:1", Some("other"), ["app", "x"]).await;
+    assert_eq!(found.unwrap(), []);
 }
 
 pub async fn a_pair_that_was_seen_keeps_its_owner(journal: &dyn Journal) {
@@ -302,6 +330,7 @@ pub async fn a_pair_that_was_seen_keeps_its_owner(journal: &dyn Journal) {
         rotation: rotation.into(),
         secret: format!("arn:{rotation}"),
         server: "db:5432".into(),
+        server_identity: None,
         base: base.into(),
         clone: format!("{base}_clone"),
         owned: None,

@@ -2,8 +2,9 @@
 
 use super::listed;
 use crate::config::settings::StandbyMode;
+use crate::journal::PairRecord;
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use crate::rotation::observe::ownership::{OwnershipProblem, Takeover};
+use crate::rotation::observe::ownership::{OwnershipProblem, Takeover, server};
 use twinkey_core::code::Code;
 use twinkey_engines::{Finding, Severity};
 
@@ -26,8 +27,10 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
         ),
         Some(OwnershipProblem::Login(other)) => (
             format!(
-                "AWSCURRENT of the secret {:?} (rotation {:?}) is {standby:?}, the standby of {secret:?}: a new password would lock its applications out",
-                other.secret, other.rotation
+                "AWSCURRENT of the secret {:?} (rotation {:?}{}) is {standby:?}, the standby of {secret:?}: a new password would lock its applications out",
+                other.secret,
+                other.rotation,
+                other_address(observation, other)
             ),
             format!(
                 "{own_pair}; or delete the secret {:?} if it is obsolete",
@@ -36,8 +39,13 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
         ),
         Some(OwnershipProblem::Owner(other)) => (
             format!(
-                "the pair {:?} and {:?} at {} belongs to the secret {:?} (rotation {:?})",
-                other.base, other.clone, other.server, other.secret, other.rotation
+                "the pair {:?} and {:?} at {} belongs to the secret {:?} (rotation {:?}{})",
+                other.base,
+                other.clone,
+                server(&observation.master, &observation.resolved),
+                other.secret,
+                other.rotation,
+                other_address(observation, other)
             ),
             format!(
                 "{own_pair}; or, if {secret:?} replaces the other secret, delete that one, remove the rotation {:?} and set standby = \"adopt\" for {:?}",
@@ -55,6 +63,14 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
         ),
         Some(OwnershipProblem::Foreign { .. }) | None => foreign(request, observation),
     }
+}
+
+/// How another secret names this server, if its address is another one.
+fn other_address(observation: &Observation, other: &PairRecord) -> String {
+    if server(&observation.master, &observation.resolved) == other.server {
+        return String::new();
+    }
+    format!(", whose address {} is this server too", other.server)
 }
 
 /// The causes for which no version of the secret signs in as the standby that they name.
@@ -122,6 +138,7 @@ pub(crate) fn findings(request: &RunRequest<'_>, observation: &Observation) -> V
         findings.extend(shared(request, observation));
     }
     findings.extend(unknown(observation));
+    findings.extend(unconfirmed(observation));
     findings
 }
 
@@ -194,6 +211,24 @@ fn unknown(observation: &Observation) -> Option<Finding> {
         ),
         fix: Some("run `twinkey check` for these rotations".into()),
     })
+}
+
+/// Other secrets whose server may be this one.
+fn unconfirmed(observation: &Observation) -> Vec<Finding> {
+    let all = observation.ownership.unconfirmed.iter();
+    all.map(|(other, reason)| Finding {
+        severity: Severity::Warning,
+        code: None,
+        what: format!(
+            "the secret {:?} (rotation {:?}) has a user of this pair at {}, where the server reports the identity of this one. It is not known whether they are one server: {reason}",
+            other.secret, other.rotation, other.server
+        ),
+        fix: Some(format!(
+            "if {} is another name of this server, give the secrets different users; if it was restored from a snapshot, there is nothing to do",
+            other.server
+        )),
+    })
+    .collect()
 }
 
 /// The hint for open sessions of the standby.

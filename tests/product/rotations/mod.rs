@@ -8,3 +8,4 @@ mod renamed;
 mod retire;
 mod stored_form;
 mod three_in_a_row;
+mod two_names;

@@ -108,6 +108,7 @@ mod tests {
             is_pooled: false,
             stored_form: None,
             replication: Replication::default(),
+            sees_mark: None,
         };
         Answers {
             accepted: (accepted.iter())

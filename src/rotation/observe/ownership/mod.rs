@@ -6,6 +6,7 @@
 //! - Two secrets with one pair lock each other out. The journal records each pair with its secret,
 //!   also of rotations of the config that have never run ([`survey`]). Without a common journal the
 //!   proof of the standby's password refuses the second secret.
+//! - One server has two names in two configs ([`same_server`]).
 //! - The first of two secrets with one pair runs, although the second one names its users. It takes
 //!   no user that AWSCURRENT of the second secret is; `check` fails for both.
 //! - A standby is taken without a proof: AWS's function made it, or the operator says so. `check`
@@ -21,11 +22,12 @@
 
 mod proof;
 mod records;
+mod same_server;
 mod survey;
 mod verdict;
 
 use self::proof::prove_standby;
-use self::records::{OtherSecret, PairRecords};
+use self::records::{LiveSecrets, OtherSecret, PairRecords};
 use self::verdict::{Consent, Evidence, Proof, Verdict, verdict};
 use crate::config::settings::StandbyMode;
 use crate::journal::PairRecord;
@@ -39,6 +41,7 @@ use twinkey_engines::StandbyAccess;
 use twinkey_stores::stage;
 
 pub(crate) use self::records::{KnownPair, PairEvent, record_pair};
+pub(crate) use self::survey::server;
 
 /// Why the pair or the standby is not this secret's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub(crate) struct Ownership {
     pub owned: bool,
     /// The rotations of the config whose pair is not known.
     pub unknown: Vec<String>,
+    /// Other secrets with a user of the pair whose server may be this one, and why that is not known.
+    pub unconfirmed: Vec<(PairRecord, String)>,
 }
 
 /// Reason to take a standby that no version of the secret proves.
@@ -116,7 +121,10 @@ pub(super) async fn set_ownership(
             error: None,
         }
     };
-    let others = records
+    let LiveSecrets {
+        others,
+        unconfirmed,
+    } = records
         .live(context, request, observation, proved.password.as_ref())
         .await;
     let login = others.iter().find(|other| other.is_login);
@@ -180,6 +188,7 @@ pub(super) async fn set_ownership(
         shared_with: others.into_iter().filter_map(named).collect(),
         owned: evidence.owned,
         unknown: records.unknown,
+        unconfirmed,
     };
     observation.standby_error = proved.error;
     observation.pair_record = records.is_known.then_some(KnownPair {

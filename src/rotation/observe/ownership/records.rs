@@ -7,6 +7,9 @@ use crate::journal::PairRecord;
 use crate::rotation::context::RunContext;
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::ownership::same_server::{
+    Candidate, MAX_COMPARED, SameServer, compare,
+};
 use crate::rotation::observe::ownership::survey::{is_of, read_pair, record, server, survey};
 use crate::rotation::observe::resolve::read_document;
 use twinkey_core::secret::document::Document;
@@ -64,7 +67,11 @@ pub(crate) async fn record_pair(
     }
 }
 
-/// The journal's records of the pairs that have one of the two users, at this server.
+/// A server's identity that is longer is not recorded.
+const LONGEST_IDENTITY: usize = 1024;
+
+/// The journal's records of the pairs that have one of the two users, at this address or at a server
+/// with this identity.
 pub(super) struct PairRecords {
     /// This secret's, or a new one.
     pub own: PairRecord,
@@ -89,6 +96,14 @@ pub(super) struct OtherSecret {
     pub is_login: bool,
 }
 
+/// The other secrets with a user of the pair.
+pub(super) struct LiveSecrets {
+    pub others: Vec<OtherSecret>,
+    /// Those at another address whose server has this identity, and why it is not known whether it
+    /// is this server.
+    pub unconfirmed: Vec<(PairRecord, String)>,
+}
+
 impl PairRecords {
     pub(super) async fn read(
         context: &RunContext,
@@ -104,7 +119,10 @@ impl PairRecords {
             &description.arn
         };
         let server = server(&observation.master, &observation.resolved);
-        let unknown = survey(context, request, &server).await;
+        let identity = (observation.admin.as_ref())
+            .and_then(|session| session.admin.server_identity())
+            .filter(|identity| identity.len() <= LONGEST_IDENTITY);
+        let unknown = survey(context, request, &server, identity).await;
         let mut records = Self {
             own: record(rotation, secret, server, pair),
             others: Vec::new(),
@@ -114,9 +132,9 @@ impl PairRecords {
             is_recorded: false,
         };
         let own = &mut records.own;
-        let read = request
-            .journal
-            .pairs(&own.server, [&pair.base, &pair.clone]);
+        own.server_identity = identity.map(str::to_owned);
+        let users = [&*pair.base, &*pair.clone];
+        let read = request.journal.pairs(&own.server, identity, users);
         let known = match read.await {
             Ok(known) => known,
             Err(error) => {
@@ -135,26 +153,36 @@ impl PairRecords {
             record.rotation != own.rotation && rotation.is_some_and(|r| is_of(r, record))
         };
         records.duplicate = ours.iter().find(in_config).copied().cloned();
+        // An identity permits nothing: what this secret owns at another address may be elsewhere.
+        let ours: Vec<&PairRecord> = (ours.into_iter())
+            .filter(|record| record.server == own.server)
+            .collect();
         let owned = ours.iter().filter_map(|record| record.owned).max();
         let adopted = ours.iter().filter_map(|record| record.adopted).max();
-        records.is_recorded = ours.iter().any(|record| record.rotation == own.rotation);
         (own.owned, own.adopted) = (owned, adopted);
+        let recorded = (ours.iter()).find(|record| record.rotation == own.rotation);
+        if let Some(recorded) = recorded {
+            let known = &recorded.server_identity;
+            own.server_identity = own.server_identity.take().or_else(|| known.clone());
+            records.is_recorded = *known == own.server_identity;
+        }
         records.others = others;
         records.is_known = true;
         records
     }
 
     /// The other secrets that still have the pair. A secret that was deleted, or has another user
-    /// now, has not.
+    /// now, has not. `password`: that of the standby.
     pub(super) async fn live(
         &self,
         context: &RunContext,
         request: &RunRequest<'_>,
-        observation: &Observation,
+        observation: &mut Observation,
         password: Option<&Sensitive>,
-    ) -> Vec<OtherSecret> {
+    ) -> LiveSecrets {
         let rotations = context.pairs.rotations.get();
         let mut live = Vec::new();
+        let mut elsewhere = Vec::new();
         for record in &self.others {
             let other = rotations.get(&record.rotation);
             let has_accounts = matches!(
@@ -167,6 +195,8 @@ impl PairRecords {
             let (record, document) = match read_again(context, record).await {
                 Ok(read) => read,
                 Err(error) if self.is_gone(record, &error) => continue,
+                // One of another server, as far as it is known.
+                Err(_) if record.server != self.own.server => continue,
                 // It may have the pair.
                 Err(_) => {
                     live.push(OtherSecret {
@@ -179,20 +209,39 @@ impl PairRecords {
             };
             let user = &document.fields().username;
             let has_pair = *user == record.base || *user == record.clone;
-            if !has_pair || record.server != self.own.server || !self.overlaps(&record) {
+            if !has_pair || !self.overlaps(&record) {
                 continue;
             }
-            // If the standby has another password, the other secret does not sign in any more.
-            let works = password.is_none_or(|password| {
-                password.expose_secret() == document.password().expose_secret()
-            });
-            live.push(OtherSecret {
-                is_login: user == observation.resolved.pair.standby_user() && works,
-                user: Some(user.clone()),
-                record,
-            });
+            if record.server == self.own.server {
+                live.push(other_secret(observation, record, &document, password));
+            } else if record.server_identity.is_some()
+                && record.server_identity == self.own.server_identity
+                && elsewhere.len() < MAX_COMPARED
+            {
+                elsewhere.push(Candidate { record, document });
+            }
         }
-        live
+        let mut unconfirmed = Vec::new();
+        let compared = compare(observation, &self.own, &elsewhere).await;
+        for (other, is_same) in elsewhere.into_iter().zip(compared) {
+            let Candidate { record, document } = other;
+            let is_here = match is_same {
+                SameServer::Yes => true,
+                SameServer::No => false,
+                SameServer::Unknown(_) if has_password(observation, &document, password) => true,
+                SameServer::Unknown(reason) => {
+                    unconfirmed.push((record.clone(), reason));
+                    false
+                }
+            };
+            if is_here {
+                live.push(other_secret(observation, record, &document, password));
+            }
+        }
+        LiveSecrets {
+            others: live,
+            unconfirmed,
+        }
     }
 
     /// Whether the record has one of this pair's users.
@@ -214,6 +263,42 @@ impl PairRecords {
     }
 }
 
+fn other_secret(
+    observation: &Observation,
+    record: PairRecord,
+    document: &Document,
+    password: Option<&Sensitive>,
+) -> OtherSecret {
+    let user = &document.fields().username;
+    // If the standby has another password, the other secret does not sign in any more.
+    let works = password.is_none_or(|password| is_password(password, document));
+    OtherSecret {
+        is_login: user == observation.resolved.pair.standby_user() && works,
+        user: Some(user.clone()),
+        record,
+    }
+}
+
+/// Whether another secret has the password that its user has at this server. `standby`: that of the
+/// standby, as far as it is known.
+fn has_password(
+    observation: &Observation,
+    document: &Document,
+    standby: Option<&Sensitive>,
+) -> bool {
+    let resolved = &observation.resolved;
+    let user = &document.fields().username;
+    if user == resolved.pair.standby_user() {
+        standby.is_some_and(|password| is_password(password, document))
+    } else {
+        user == resolved.pair.active_user() && is_password(resolved.document.password(), document)
+    }
+}
+
+fn is_password(password: &Sensitive, document: &Document) -> bool {
+    password.expose_secret() == document.password().expose_secret()
+}
+
 /// A record with the users and the server that the secret names now, and its document.
 async fn read_again(
     context: &RunContext,
@@ -230,6 +315,9 @@ async fn read_again(
     if record.base == known.base && record.clone == known.clone {
         (record.owned, record.adopted) = (known.owned, known.adopted);
     }
+    if record.server == known.server {
+        record.server_identity.clone_from(&known.server_identity);
+    }
     Ok((record, document))
 }
 
@@ -243,7 +331,7 @@ fn other_accounts(one: &Rotation, other: &Rotation) -> bool {
 }
 
 /// Whether two secrets are in one account and region: all of the ARN but the name is equal.
-fn same_store(one: &str, other: &str) -> bool {
+pub(super) fn same_store(one: &str, other: &str) -> bool {
     let prefix = |secret: &str| {
         secret
             .rsplit_once(":secret:")

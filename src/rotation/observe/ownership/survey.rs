@@ -50,6 +50,7 @@ pub(super) async fn survey(
     context: &RunContext,
     request: &RunRequest<'_>,
     server: &str,
+    identity: Option<&str>,
 ) -> Vec<String> {
     let rotations = context.pairs.rotations.get();
     let own = &request.rotation.name;
@@ -63,7 +64,7 @@ pub(super) async fn survey(
         tracing::warn!(rotation = %own, %error, "records of pairs not read");
         return Vec::new();
     }
-    let due = due(&reads, &others, server, context.clock.now());
+    let due = due(&reads, &others, server, identity, context.clock.now());
     let found = read_all(context, &mut reads, due).await;
     if !found.is_empty()
         && let Err(error) = request.journal.pairs_seen(&found).await
@@ -110,11 +111,13 @@ pub(super) fn is_of(rotation: &Rotation, record: &PairRecord) -> bool {
     same_secret(&rotation.secret, &record.secret, Location::default())
 }
 
-/// The rotations to read: those without a pair, and some at this server whose pair is not fresh.
+/// The rotations to read: those without a pair, and some at this server, or at one with its identity,
+/// whose pair is not fresh.
 fn due(
     reads: &Reads,
     others: &[&Arc<Rotation>],
     server: &str,
+    identity: Option<&str>,
     now: DateTime<Utc>,
 ) -> Vec<Arc<Rotation>> {
     let is_fresh = |read: &PairRead| read.at.is_some_and(|at| (now - at).abs() < FRESH);
@@ -123,7 +126,10 @@ fn due(
         .partition(|other| reads.get(&other.name).is_some_and(|r| r.record.is_some()));
     let here = |other: &&Arc<Rotation>| {
         let record = reads.get(&other.name).and_then(|read| read.record.as_ref());
-        record.is_some_and(|record| record.server == server)
+        record.is_some_and(|record| {
+            let is_same = identity.is_some() && record.server_identity.as_deref() == identity;
+            record.server == server || is_same
+        })
     };
     let again = again.into_iter().filter(here).take(MAX_AGAIN);
     unknown.into_iter().chain(again).map(Arc::clone).collect()
@@ -232,6 +238,7 @@ pub(super) fn record(rotation: &Rotation, secret: &str, server: String, pair: &P
         rotation: rotation.name.clone(),
         secret: secret.to_owned(),
         server,
+        server_identity: None,
         base: pair.base.clone(),
         clone: pair.clone.clone(),
         owned: None,
@@ -240,7 +247,7 @@ pub(super) fn record(rotation: &Rotation, secret: &str, server: String, pair: &P
 }
 
 /// The address at which the master signs in.
-pub(super) fn server(master: &MasterLogin, resolved: &ResolvedSecret) -> String {
+pub(crate) fn server(master: &MasterLogin, resolved: &ResolvedSecret) -> String {
     let target = &master.target;
     address(
         &target.host,
@@ -299,7 +306,7 @@ mod tests {
             reads.insert(name.into(), read(rotation, server, at));
         }
         let others: Vec<&Arc<Rotation>> = all.iter().collect();
-        let due = due(&reads, &others, "db:1", now);
+        let due = due(&reads, &others, "db:1", None, now);
         let names: Vec<&str> = due.iter().map(|r| &*r.name).collect();
         assert_eq!(names, ["new", "again", "recorded", "old"]);
     }
