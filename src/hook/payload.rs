@@ -80,7 +80,7 @@ impl HookPayload {
             event: "before_flip",
             rotation: facts.rotation.clone(),
             secret: Some(facts.secret.clone()),
-            run: None,
+            run: facts.run.map(|run| run.to_string()),
             version_id: Some(facts.version_id.clone()),
             from_user: Some(facts.from_user.clone()),
             to_user: Some(facts.to_user.clone()),

@@ -105,6 +105,7 @@ impl WindowRunner {
         };
         let request = RunRequest {
             rotation,
+            run: None,
             own: version_id::manual(),
             may_exist: false,
             force: false,

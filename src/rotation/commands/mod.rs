@@ -37,6 +37,7 @@ impl Rotator {
         let over = is_due(rotation, memory.last_flip, self.context.clock.now());
         Ok(RunRequest {
             rotation,
+            run: None,
             own: version_id::manual(),
             may_exist: false,
             force: false,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 /// What a hook is passed about a run. It holds no password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct FlipFacts {
     pub rotation: String,
     /// The secret's name or ARN, as in the config.
     pub secret: String,
+    /// The run in the journal.
+    pub run: Option<Uuid>,
     /// The version of AWSPENDING.
     pub version_id: String,
     pub from_user: String,

@@ -4,6 +4,7 @@
 //! documents, connections and details.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::config::settings::{HostPort, Rotation};
 use crate::journal::Journal;
@@ -25,6 +26,8 @@ use twinkey_stores::{Description, StoreError, VersionId};
 #[derive(Debug, Clone)]
 pub struct RunRequest<'a> {
     pub rotation: &'a Rotation,
+    /// The run in the journal; `None` for a command that is no run.
+    pub run: Option<Uuid>,
     /// The version that this run creates.
     pub own: VersionId,
     /// An earlier attempt may have created the version.

@@ -36,6 +36,7 @@ pub(super) async fn run_hooks(
     let facts = FlipFacts {
         rotation: rotation.name.clone(),
         secret: rotation.secret.clone(),
+        run: request.run,
         version_id: request.own.0.clone(),
         from_user: resolved.pair.active_user().to_owned(),
         to_user: resolved.pair.standby_user().to_owned(),

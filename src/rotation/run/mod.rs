@@ -164,6 +164,7 @@ impl Rotator {
         tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), "run started");
         let request = RunRequest {
             rotation,
+            run: Some(run.id),
             own: order.version_id.clone(),
             may_exist: run.attempt > 1,
             force: order.force,

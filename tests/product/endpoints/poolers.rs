@@ -252,6 +252,12 @@ async fn an_unlisted_user_is_refused_until_a_hook_writes_the_list() {
         );
     }
     assert!(variables.contains("TWINKEY_VERSION_ID="), "{variables}");
+    let runs = env.run_ok(&["history", "--json"]).await;
+    let run = variables
+        .lines()
+        .find_map(|line| line.strip_prefix("TWINKEY_RUN="));
+    let run = run.unwrap_or_else(|| panic!("no run: {variables}"));
+    assert!(runs.contains(run), "{run}: {runs}");
     let password = pending["password"].as_str().unwrap();
     assert!(!variables.contains(password), "a hook has the password");
     assert!(!variables.contains("TWINKEY_CONFIG"), "{variables}");

@@ -181,6 +181,7 @@ impl RaceFixture {
             RaceKind::ConcurrentRollback => {
                 let request = RunRequest {
                     rotation: &self.rotations[pair],
+                    run: None,
                     own: version_id::manual(),
                     may_exist: false,
                     force: false,
