@@ -118,6 +118,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         seen: Some(SecretSummary {
             engine: "postgres".into(),
             host: Some("database.example.internal".into()),
+            port: Some(5432),
             active_user: "service".into(),
             standby_user: "service_clone".into(),
         }),

@@ -160,6 +160,9 @@ pub struct CurrentRefusal {
 pub struct SecretSummary {
     pub engine: String,
     pub host: Option<String>,
+    /// `None`: not known, or a record of an older version.
+    #[serde(default)]
+    pub port: Option<u16>,
     pub active_user: String,
     pub standby_user: String,
 }

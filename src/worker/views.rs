@@ -125,9 +125,7 @@ pub fn view(
         problem: derived.problem,
         master_secret: rotation.master_secret.clone(),
         paused: pause,
-        endpoints: live
-            .endpoints
-            .of(rotation, seen.and_then(|s| s.host.as_deref())),
+        endpoints: live.endpoints.of(rotation, seen),
         password_age: password_age(&memory, now),
         open_window: open_window(rotation, &memory, now),
         next_try: (derived.state == RotationState::Waiting)

@@ -102,10 +102,10 @@ pub(super) async fn seen(
     seen: &SecretSummary,
 ) -> Result<(), TransactionError> {
     sqlx::query(
-        "INSERT INTO rotations (name, engine, host, active_user, standby_user)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO rotations (name, engine, host, active_user, standby_user, port)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (name) DO UPDATE SET
-             engine = excluded.engine, host = excluded.host,
+             engine = excluded.engine, host = excluded.host, port = excluded.port,
              active_user = excluded.active_user, standby_user = excluded.standby_user",
     )
     .bind(rotation)
@@ -113,6 +113,7 @@ pub(super) async fn seen(
     .bind(seen.host.as_deref().map(storable))
     .bind(storable(&seen.active_user))
     .bind(storable(&seen.standby_user))
+    .bind(seen.port.map(i32::from))
     .execute(db)
     .await?;
     Ok(())

@@ -52,9 +52,9 @@ pub(super) async fn record(
 pub(super) async fn rename(pool: &PgPool, from: &str, to: &str) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations AS known (name, paused, pause, last_success, last_flip, retired,
-                                         refused, refused_since, engine, host, active_user, standby_user)
+                                         refused, refused_since, engine, host, port, active_user, standby_user)
          SELECT $2, paused, pause, last_success, last_flip, retired,
-                refused, refused_since, engine, host, active_user, standby_user FROM rotations WHERE name = $1
+                refused, refused_since, engine, host, port, active_user, standby_user FROM rotations WHERE name = $1
          ON CONFLICT (name) DO UPDATE SET
              paused = known.paused OR excluded.paused,
              pause = COALESCE(known.pause, excluded.pause),

@@ -120,7 +120,7 @@ pub(super) async fn rotation_records(
                                         WHERE rotation = name AND opens IS NOT NULL
                                         ORDER BY seq DESC LIMIT 1),
                     'seen', CASE WHEN engine IS NOT NULL
-                                 THEN jsonb_build_object('engine', engine, 'host', host,
+                                 THEN jsonb_build_object('engine', engine, 'host', host, 'port', port,
                                           'active_user', active_user, 'standby_user', standby_user) END
                 )
            FROM rotations WHERE $1 IS NULL OR name = $1",

@@ -69,6 +69,7 @@ pub(super) fn seen(row: &SqliteRow) -> sqlx::Result<Option<SecretSummary>> {
     Ok(Some(SecretSummary {
         engine,
         host: row.try_get("host")?,
+        port: row.try_get("port")?,
         active_user: row.try_get("active_user")?,
         standby_user: row.try_get("standby_user")?,
     }))

@@ -43,9 +43,9 @@ pub(super) async fn record(
 pub(super) async fn rename(db: &mut SqliteConnection, from: &str, to: &str) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO rotations (name, paused, pause, last_success, last_flip, retired,
-                                refused, refused_since, engine, host, active_user, standby_user)
+                                refused, refused_since, engine, host, port, active_user, standby_user)
          SELECT ?2, paused, pause, last_success, last_flip, retired,
-                refused, refused_since, engine, host, active_user, standby_user FROM rotations WHERE name = ?1
+                refused, refused_since, engine, host, port, active_user, standby_user FROM rotations WHERE name = ?1
          ON CONFLICT (name) DO UPDATE SET
              paused = max(paused, excluded.paused),
              pause = COALESCE(pause, excluded.pause),

@@ -8,6 +8,7 @@ fn seen() -> SecretSummary {
     SecretSummary {
         engine: "postgres".into(),
         host: None,
+        port: None,
         active_user: "app".into(),
         standby_user: "app_clone".into(),
     }

@@ -74,6 +74,7 @@ pub fn pair() -> SecretSummary {
     SecretSummary {
         engine: "postgres".into(),
         host: Some("db".into()),
+        port: Some(65_535),
         active_user: "app_clone".into(),
         standby_user: "app".into(),
     }

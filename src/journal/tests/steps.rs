@@ -49,6 +49,7 @@ fn sight(active: &str, standby: &str) -> SecretSummary {
     SecretSummary {
         engine: "postgres".into(),
         host: None,
+        port: None,
         active_user: active.into(),
         standby_user: standby.into(),
     }

@@ -163,6 +163,7 @@ async fn move_back(
         seen: SecretSummary {
             engine: observation.resolved.kind.to_string(),
             host: Some(observation.resolved.target.host.clone()),
+            port: Some(observation.resolved.port()),
             active_user: pair.standby_user().to_owned(),
             standby_user: pair.active_user().to_owned(),
         },

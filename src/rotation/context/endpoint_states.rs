@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::{HostPort, Rotation};
+use crate::journal::SecretSummary;
 
 /// Kind of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -98,16 +99,17 @@ impl EndpointStates {
         self.0.write().insert(rotation.to_owned(), all);
     }
 
-    /// The endpoints of a rotation: the secret's host, its readers and its poolers. `host`: that of the
-    /// secret in the last run.
+    /// The endpoints of a rotation: the secret's host, its readers and its poolers. `seen`: the secret
+    /// in the last run.
     #[must_use]
-    pub fn of(&self, rotation: &Rotation, host: Option<&str>) -> Vec<EndpointStatus> {
+    pub fn of(&self, rotation: &Rotation, seen: Option<&SecretSummary>) -> Vec<EndpointStatus> {
         let states = self.0.read();
         let known = states.get(&rotation.name).map_or(&[][..], Vec::as_slice);
         let own = known.iter().find(|one| one.kind == EndpointKind::Secret);
         let own = own.cloned().or_else(|| {
+            let host = seen?.host.clone()?;
             Some(EndpointStatus {
-                host: host?.to_owned(),
+                host: with_port(host, seen),
                 kind: EndpointKind::Secret,
                 state: EndpointState::Unknown,
             })
@@ -119,7 +121,10 @@ impl EndpointStates {
                 one.kind == kind && (one.host == text || with_port)
             };
             let unknown = || EndpointStatus {
-                host: text.clone(),
+                host: match address.port {
+                    Some(_) => text.clone(),
+                    None => with_port(text.clone(), seen),
+                },
                 kind,
                 state: EndpointState::Unknown,
             };
@@ -139,6 +144,14 @@ impl EndpointStates {
     }
 }
 
+/// A host with the secret's port, if it is known.
+fn with_port(host: String, seen: Option<&SecretSummary>) -> String {
+    match seen.and_then(|seen| seen.port) {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,13 +168,26 @@ mod tests {
         use EndpointState::{Refused, Unknown, Unreachable, Up};
         let states = EndpointStates::default();
         let rotation = rotation("readers = [\"a\", \"b:1\"]\npoolers = [{ host = \"p:2\" }]");
+        let mut seen = SecretSummary {
+            engine: "postgres".into(),
+            host: Some("db".into()),
+            port: Some(5432),
+            active_user: "app".into(),
+            standby_user: "app_clone".into(),
+        };
         let unknown = [
-            status("db", Secret, Unknown),
-            status("a", Reader, Unknown),
+            status("db:5432", Secret, Unknown),
+            status("a:5432", Reader, Unknown),
             status("b:1", Reader, Unknown),
             status("p:2", Pooler, Unknown),
         ];
-        assert_eq!(states.of(&rotation, Some("db")), unknown);
+        assert_eq!(states.of(&rotation, Some(&seen)), unknown);
+        seen.port = None;
+        let of_an_older_version = states.of(&rotation, Some(&seen));
+        assert_eq!(
+            of_an_older_version[..2],
+            [status("db", Secret, Unknown), status("a", Reader, Unknown)]
+        );
         states.record(
             &rotation.name,
             vec![
@@ -178,6 +204,6 @@ mod tests {
             status("b:1", Reader, Unknown),
             status("p:2", Pooler, Refused),
         ];
-        assert_eq!(states.of(&rotation, Some("db")), known);
+        assert_eq!(states.of(&rotation, Some(&seen)), known);
     }
 }

@@ -233,6 +233,7 @@ fn pair_before(observation: &Observation) -> SecretSummary {
     SecretSummary {
         engine: observation.resolved.kind.to_string(),
         host: Some(observation.resolved.target.host.clone()),
+        port: Some(observation.resolved.port()),
         active_user: active.to_owned(),
         standby_user: standby.to_owned(),
     }
