@@ -32,7 +32,9 @@ pub(super) fn error(refusal: Refusal, observation: &Observation) -> RotationErro
     if let Some(lag) = behind {
         message.push_str(&format!("; it is {} behind", seconds(lag)));
     }
-    let hint = if refusal == Refusal::PoolerRefused {
+    let hint = if refusal == Refusal::PoolerRefused && only.behind.is_empty() {
+        "start the pooler, or allow the worker to connect to it; to rotate without it, remove it from `poolers`"
+    } else if refusal == Refusal::PoolerRefused {
         "give the pooler both users of the pair: let PgBouncer read them by auth_query, write its list in a [[hook]] with when = \"before_flip\", or name the secrets of RDS Proxy in `secrets` of the pooler; a scheduled run tries again while its window is open, and the next run continues with the same password"
     } else if refusal == Refusal::ReaderBehind {
         "wait: a scheduled run tries again while its window is open, and the next run continues with the same password; if a reader never accepts it, check that its replication runs and does not filter the users"

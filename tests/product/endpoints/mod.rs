@@ -65,6 +65,22 @@ fn readers(ports: &[u16], more: &str) -> String {
     format!("readers = [{}]\n{more}", all.join(", "))
 }
 
+/// Asserts that `rotate` is refused with this code and changes nothing, and that `check` and `plan`
+/// name the code first. Returns the message.
+async fn is_refused<D: Database>(env: &Environment<D>, code: &str) -> String {
+    let before = env.state().await;
+    let checked = env.twinkey(&["check", "--json"]).await;
+    assert_eq!(checked.status.code(), Some(1), "check passes");
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.contains(&format!("\"{code}\"")), "{checked}");
+    let planned = env.twinkey(&["plan", "shop"]).await;
+    let planned = [planned.stdout, planned.stderr].concat();
+    let planned = String::from_utf8(planned).unwrap();
+    assert!(planned.contains(code), "{planned}");
+    assert_eq!(env.state().await, before, "check or plan changed something");
+    env.refuses(&["rotate", "shop"], code).await
+}
+
 /// The entry of `status --json`.
 async fn status<D: Database>(env: &Environment<D>) -> Json {
     let all: Json = serde_json::from_str(&env.run_ok(&["status", "--json"]).await).unwrap();

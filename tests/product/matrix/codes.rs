@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 11] = [
+const NOT_STAGED: [(Code, &str); 8] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -29,11 +29,14 @@ const NOT_STAGED: [(Code, &str); 11] = [
         Code::AlreadyRolledBack,
         "no run has it, only a rollback: cli::commands",
     ),
-    (Code::ReaderBehind, "it needs a replica: endpoints"),
-    (Code::ReaderUnreachable, "it needs a replica: endpoints"),
-    (Code::PoolerRefused, "it needs a pooler: endpoints"),
-    (Code::HookRefused, "it needs a hook: endpoints"),
-    (Code::HostIsPooler, "it needs a pooler: endpoints"),
+    (
+        Code::ReaderBehind,
+        "it needs a second server: endpoints::postgres, where check and plan name it too",
+    ),
+    (
+        Code::HostIsPooler,
+        "it needs a pooler: endpoints::poolers, where check and plan name it too",
+    ),
 ];
 
 #[test]
