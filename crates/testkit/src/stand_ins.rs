@@ -166,6 +166,7 @@ impl StandIns {
         let described = self.aws.store().describe(&secret("postgres")).await;
         let database = RdsDatabase {
             endpoint: Some(("localhost".into(), self.postgres.port())),
+            reader: None,
             master_secret: Some(described.unwrap().arn),
             copies: Vec::new(),
         };

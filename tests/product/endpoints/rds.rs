@@ -1,6 +1,7 @@
 //! Readers that the RDS API reports, and the states of endpoints.
 
 use serde_json::Value as Json;
+use tokio::net::{TcpListener, TcpStream};
 use twinkey_testkit::aws::rds::RdsDatabase;
 use twinkey_testkit::environment::{Setup, free_address, until};
 
@@ -10,6 +11,7 @@ use super::{connecting, readers};
 fn instance(port: u16, copies: &[&str]) -> RdsDatabase {
     RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), port)),
+        reader: None,
         master_secret: None,
         copies: copies.iter().map(|&id| id.into()).collect(),
     }
@@ -55,6 +57,63 @@ async fn readers_of_the_rds_api_are_waited_for() {
     let policy = ["iam-policy", "--account", "111122223333"];
     let policy = env.run_ok(&policy).await;
     assert!(policy.contains("rds:DescribeDBInstances"), "{policy}");
+}
+
+/// Relays connections to a server on this machine from another address with another port.
+async fn relay(from: (&str, u16), to: u16) {
+    let listener = TcpListener::bind(from).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", to)).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+}
+
+/// The reader instance has an endpoint of its own, and the reader endpoint has the port of the
+/// cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_a_cluster_are_waited_for() {
+    const READER: &str = "127.0.0.2";
+    let (env, replica) = with_replica(Setup::default(), &["recovery_min_apply_delay=1s"]).await;
+    let port = env.server.port();
+    relay((READER, port), replica.port()).await;
+    let rds = env.stand_in().rds();
+    rds.add_instance("orders-0", instance(port, &[]));
+    let mut copy = instance(replica.port(), &[]);
+    copy.endpoint = Some(("localhost".into(), replica.port()));
+    rds.add_instance("orders-1", copy);
+    let mut cluster = instance(port, &["orders-0", "orders-1"]);
+    cluster.reader = Some(READER.into());
+    rds.add_cluster("orders", cluster);
+    env.configure(&Setup {
+        rotation: "readers = \"rds\"\nin_use = \"ignore\"".into(),
+        ..Setup::default()
+    });
+    let checked = env.run_ok(&["check"]).await;
+    let readers = [
+        format!("the reader localhost:{}", replica.port()),
+        format!("the reader {READER}:{port}"),
+    ];
+    for reader in &readers {
+        assert!(checked.contains(reader), "{reader}: {checked}");
+    }
+    assert!(
+        !checked.contains(&format!("the reader 127.0.0.1:{port}")),
+        "the writer is no reader: {checked}"
+    );
+    let ports = [port, replica.port()];
+    let rotations = async {
+        for _ in 0..2 {
+            let output = env.run_ok(&["rotate", "shop"]).await;
+            for reader in &readers {
+                assert!(output.contains(reader), "{reader}: {output}");
+            }
+        }
+    };
+    connecting(&env, &ports, application, rotations).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ async fn managed<D: Database>(env: &Environment<D>) -> RdsDatabase {
     let master = store.describe(MASTER_SECRET).await.unwrap();
     RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), env.server.port())),
+        reader: None,
         master_secret: Some(master.arn),
         copies: Vec::new(),
     }
@@ -27,6 +28,7 @@ async fn managed<D: Database>(env: &Environment<D>) -> RdsDatabase {
 fn of_another_team(port: u16) -> RdsDatabase {
     RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), port)),
+        reader: None,
         master_secret: Some("arn:aws:secretsmanager:eu-west-1:1:secret:rds!db-other-AbCdEf".into()),
         copies: Vec::new(),
     }
@@ -124,6 +126,7 @@ async fn one_listing_answers_for_all_masters_and_is_kept() {
     for n in 0..250_u16 {
         let database = RdsDatabase {
             endpoint: Some((format!("db-{n}"), n + 1)),
+            reader: None,
             master_secret: Some(master(n)),
             copies: Vec::new(),
         };

@@ -49,6 +49,7 @@ async fn manage_master(house: &RedshiftFixture, from: &str, name: &str) {
     let port = master["port"].as_u64().unwrap();
     let cluster = RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), port.try_into().unwrap())),
+        reader: None,
         master_secret: Some(store.describe(name).await.unwrap().arn),
         copies: Vec::new(),
     };

@@ -23,6 +23,8 @@ pub struct Rds {
 pub struct RdsDatabase {
     /// `None` while it is being created.
     pub endpoint: Option<(String, u16)>,
+    /// Of a cluster: the host of its reader endpoint; `None`: `reader.` before that of its endpoint.
+    pub reader: Option<String>,
     /// The ARN of the master secret that RDS manages.
     pub master_secret: Option<String>,
     /// Of an instance: the identifiers of its replicas. Of a cluster: its instances, the writer first.
@@ -153,7 +155,9 @@ impl RdsDatabase {
             if is_instance {
                 format!("<Endpoint><HostedZoneId>Z1</HostedZoneId><Address>{host}</Address><Port>{port}</Port></Endpoint>")
             } else {
-                format!("<Endpoint>{host}</Endpoint><ReaderEndpoint>reader.{host}</ReaderEndpoint><Port>{port}</Port>")
+                let default = format!("reader.{host}");
+                let reader = self.reader.as_ref().unwrap_or(&default);
+                format!("<Endpoint>{host}</Endpoint><ReaderEndpoint>{reader}</ReaderEndpoint><Port>{port}</Port>")
             }
         });
         let endpoint = endpoint.unwrap_or_default();

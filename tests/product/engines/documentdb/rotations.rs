@@ -57,6 +57,7 @@ async fn a_managed_master_signs_in_at_the_cluster_that_rds_names() {
     let master = stand_in.store().describe(MASTER_SECRET).await.unwrap();
     let cluster = RdsDatabase {
         endpoint: Some(("127.0.0.1".into(), env.server.port())),
+        reader: None,
         master_secret: Some(master.arn),
         copies: Vec::new(),
     };
