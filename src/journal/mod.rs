@@ -118,6 +118,13 @@ pub struct RunQuery {
     pub limit: u32,
 }
 
+/// Rows that a removal of old history deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub runs: u64,
+    pub records: u64,
+}
+
 /// State of a rotation in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct RotationRecord {
@@ -462,6 +469,23 @@ pub trait Journal: Send + Sync {
         pause: Option<&Pause>,
         record: &AuditRecord,
     ) -> Result<(), JournalError>;
+
+    /// Removes at most `limit` runs and at most `limit` records from before `before`, the oldest
+    /// first. Of each rotation its newest success, its last run and its last run of a window stay,
+    /// and their records. A run that has not ended stays too.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn prune(&self, before: DateTime<Utc>, limit: u32) -> Result<Pruned, JournalError>;
+
+    /// Returns some of the space of removed rows to the file system. `false` if none is left, or if
+    /// the server does so by itself.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn compact(&self) -> Result<bool, JournalError> {
+        Ok(false)
+    }
 
     /// Whether the journal can be read and written. It writes a row.
     ///

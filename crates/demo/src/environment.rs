@@ -145,6 +145,7 @@ fn settings(
             tls: None,
         },
         journal: JournalLocation::Sqlite(folder.file("journal.db")),
+        keep: Duration::from_secs(400 * 86_400),
         secrets: SecretsBackend::Local {
             path: folder.file("secrets.db"),
             key_file: folder.file("secrets.key"),

@@ -13,6 +13,8 @@
 //! - Two processes create the tables at once; sqlx takes no lock for that on SQLite. Migrations run
 //!   in a transaction that holds the write lock from its beginning.
 //! - Another user of the machine reads the file. It is created with mode 0600.
+//! - A file never shrinks. A new one can return its free pages (`auto_vacuum = INCREMENTAL`). An
+//!   existing one keeps its mode until it is rewritten.
 //! - A reader finds a file that is still being closed. [`Database::close`] waits for SQLite, which
 //!   removes `-wal` and `-shm` with the last connection.
 
@@ -25,8 +27,8 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
-    SqlitePoolOptions, SqliteSynchronous,
+    Sqlite, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
+    SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Transaction};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
@@ -80,6 +82,7 @@ impl Database {
         create_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous);
         Self::connect(options, migrations).await

@@ -7,6 +7,7 @@
 //! - An unknown option is ignored: it is an error.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -17,14 +18,34 @@ use crate::config::table::Table;
 use twinkey_core::secret::Sensitive;
 use twinkey_engines::{Tls, TlsMode};
 
-pub(super) const KEYS: &[&str] = &["url", "password"];
+pub(super) const KEYS: &[&str] = &["url", "password", "keep"];
+
+/// `keep` by default: more than a year, so that last year's rotations can be compared.
+const KEEP: Duration = Duration::from_secs(400 * 86_400);
+/// The shortest `keep`: the newest runs explain the state of today.
+const MIN_KEEP: Duration = Duration::from_secs(86_400);
 
 const FORM: &str = "must be sqlite://PATH without options, or postgres://USER@HOST:PORT/DATABASE";
 
 /// `[journal]`; `None`, or errors in its table, if it is not valid.
-pub(super) fn journal(root: &Table<'_>, folder: Folder<'_>) -> Option<JournalLocation> {
+pub(super) fn journal(root: &Table<'_>, folder: Folder<'_>) -> Option<(JournalLocation, Duration)> {
     let table = root.table("journal", KEYS);
-    let table = table.as_ref();
+    let keep = table.as_ref().and_then(keep).unwrap_or(KEEP);
+    Some((location(table.as_ref(), folder)?, keep))
+}
+
+/// `journal.keep`
+fn keep(table: &Table<'_>) -> Option<Duration> {
+    let keep = table.duration("keep")?;
+    if keep < MIN_KEEP {
+        table.error("keep", "must be at least 1d");
+        return None;
+    }
+    Some(keep)
+}
+
+/// `journal.url` and `journal.password`.
+fn location(table: Option<&Table<'_>>, folder: Folder<'_>) -> Option<JournalLocation> {
     let url = match table.filter(|table| table.has("url")) {
         Some(table) => Some(table.text("url")?),
         None => None,

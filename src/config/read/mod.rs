@@ -45,9 +45,11 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
     let notify = notify::notify(root, folder);
     let rotations = rotations(root, folder, secrets.as_ref());
     let hooks = hook::hooks(root, folder);
+    let (journal, keep) = journal?;
     Some(Settings {
         server: server?,
-        journal: journal?,
+        journal,
+        keep,
         secrets: secrets?,
         limits,
         notify,

@@ -11,6 +11,7 @@ mod token_source;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use twinkey_stores::listener::ServerTls;
 
@@ -29,6 +30,8 @@ pub use token_source::{SourceError, TokenSource};
 pub struct Settings {
     pub server: Server,
     pub journal: JournalLocation,
+    /// `journal.keep`: the age from which runs and records are removed.
+    pub keep: Duration,
     pub secrets: SecretsBackend,
     pub limits: Limits,
     /// The receivers of notifications.

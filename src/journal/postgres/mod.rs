@@ -22,6 +22,7 @@ mod connect;
 mod finish;
 pub(super) mod host_slots;
 mod pairs;
+mod prune;
 mod record;
 mod renames;
 mod rows;
@@ -42,8 +43,8 @@ use uuid::Uuid;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, Note, Outcome, PairRecord, Pause, RotationRecord, RotationSecret, Run, RunQuery,
-    SecretSummary, SharedLimits,
+    JournalError, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run,
+    RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -396,6 +397,16 @@ impl Journal for PostgresJournal {
     ) -> Result<(), JournalError> {
         self.recorded(record, async |db| {
             record::set_paused(db, rotation, pause).await
+        })
+        .await
+    }
+
+    async fn prune(&self, before: DateTime<Utc>, limit: u32) -> Result<Pruned, JournalError> {
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            let pruned = prune::prune(&mut tx, before, limit).await?;
+            tx.commit().await?;
+            Ok(pruned)
         })
         .await
     }

@@ -23,6 +23,7 @@ mod decode;
 mod finish;
 mod pairs;
 mod process_lock;
+mod prune;
 mod record;
 mod renames;
 mod rows;
@@ -45,8 +46,8 @@ use self::process_lock::ProcessLocks;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, Note, Outcome, PairRecord, Pause, RotationRecord, RotationSecret, Run, RunQuery,
-    SecretSummary,
+    JournalError, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run,
+    RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -197,6 +198,17 @@ impl Journal for SqliteJournal {
         let file = worker_lock::acquire(&self.path, worker)?;
         // Not set before: the lock would have been taken.
         let _ = self.worker_lock.set(file);
+        let mut writer = self.writer().await?;
+        match prune::rewrite_once(&mut writer).await {
+            Ok(true) => {
+                tracing::info!(journal = %self.path.display(), "journal file rewritten once");
+            }
+            Ok(false) => {}
+            // The disk may be full, or a command may use the file. The next start tries again.
+            Err(error) => {
+                tracing::warn!(journal = %self.path.display(), %error, "journal file not rewritten: it does not shrink");
+            }
+        }
         Ok(())
     }
 
@@ -406,6 +418,17 @@ impl Journal for SqliteJournal {
             record::set_paused(db, rotation, pause).await
         })
         .await
+    }
+
+    async fn prune(&self, before: DateTime<Utc>, limit: u32) -> Result<Pruned, JournalError> {
+        self.in_transaction(async |db| prune::prune(db, before, limit).await)
+            .await
+    }
+
+    async fn compact(&self) -> Result<bool, JournalError> {
+        let mut writer = self.writer().await?;
+        let left = prune::compact(&mut writer).await;
+        left.map_err(|error| self.error(error))
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

@@ -7,6 +7,7 @@ mod fencing;
 pub(crate) mod fixture;
 mod flips;
 pub(crate) mod postgres;
+mod pruning;
 mod records;
 mod steps;
 mod windows;
@@ -77,6 +78,8 @@ on_every_journal! {
     fencing::a_deferred_run_is_ended_by_its_last_worker,
     windows::a_window_with_a_run_is_not_missed_by_another_version,
     fencing::each_abandoned_run_is_returned_to_one_worker,
+    pruning::old_runs_and_records_are_removed_in_batches,
+    pruning::runs_that_the_state_needs_are_kept,
     records::pairs_are_found_by_server_and_user,
     records::a_pair_that_was_seen_keeps_its_owner,
     records::a_renamed_rotation_keeps_its_pause_and_flip,
