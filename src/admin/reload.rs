@@ -1,4 +1,4 @@
-//! Reload of the tokens and of certificates when their files change.
+//! Reload of tokens, certificates and access keys when their files change: jobs of the housekeeping.
 //!
 //! # Failure modes
 //! - A file is read while it is being written: the content is refused, the previous one stays active, and
@@ -6,39 +6,58 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_lc_rs::digest;
 
 use crate::admin::auth::TokenAuth;
-use twinkey_core::telemetry::Clock;
+use crate::worker::housekeeping::HousekeepingJob;
 use twinkey_stores::listener::Identity;
+use twinkey_stores::served::KeysFile;
 
-/// How often the files are checked.
-const INTERVAL: Duration = Duration::from_secs(5);
+/// When the files are checked.
+const SCHEDULE: &str = "*/5 * * * * *";
 
-/// Reloads the tokens and the certificate on change, until it is dropped.
-pub async fn reload_on_change(auth: Arc<TokenAuth>, identity: Option<Arc<Identity>>, clock: Clock) {
-    let certificate = async {
-        if let Some(identity) = identity {
-            reload_certificate(identity, clock.clone()).await;
-        }
-    };
-    tokio::join!(reload_tokens(auth, clock.clone()), certificate);
+/// The files of the admin endpoint's tokens.
+pub struct TokenFiles {
+    auth: Arc<TokenAuth>,
+    // One hash per file: a file that cannot be read does not hide the change of another one.
+    files: Vec<([PathBuf; 1], Option<Vec<u8>>)>,
 }
 
-async fn reload_tokens(auth: Arc<TokenAuth>, clock: Clock) {
-    // One hash per file: a file that cannot be read does not hide the change of another one.
-    let files: Vec<[PathBuf; 1]> = auth.files().into_iter().map(|file| [file]).collect();
-    let mut previous: Vec<_> = files.iter().map(|file| hash(file)).collect();
-    loop {
-        clock.sleep(INTERVAL).await;
-        let pairs = files.iter().zip(&mut previous);
-        let changes = pairs.filter_map(|(file, previous)| changed(file, previous).then_some(()));
-        if changes.count() == 0 {
-            continue;
+impl TokenFiles {
+    /// The files as they are now.
+    #[must_use]
+    pub fn new(auth: Arc<TokenAuth>) -> Self {
+        let files = auth.files().into_iter().map(|file| {
+            let file = [file];
+            let content = hash(&file);
+            (file, content)
+        });
+        Self {
+            files: files.collect(),
+            auth,
         }
-        let errors = auth.reload();
+    }
+}
+
+#[async_trait]
+impl HousekeepingJob for TokenFiles {
+    fn name(&self) -> &'static str {
+        "token files"
+    }
+
+    fn schedule(&self) -> &'static str {
+        SCHEDULE
+    }
+
+    async fn run(&mut self) {
+        let files = self.files.iter_mut();
+        let changes = files.filter_map(|(file, previous)| changed(file, previous).then_some(()));
+        if changes.count() == 0 {
+            return;
+        }
+        let errors = self.auth.reload();
         if errors.is_empty() {
             tracing::info!("admin tokens reloaded");
         }
@@ -48,20 +67,62 @@ async fn reload_tokens(auth: Arc<TokenAuth>, clock: Clock) {
     }
 }
 
-/// Reloads a certificate on change, until it is dropped.
-pub async fn reload_certificate(identity: Arc<Identity>, clock: Clock) {
-    let files: Vec<PathBuf> = identity.files().map(Into::into).into_iter().collect();
-    let mut previous = hash(&files);
-    loop {
-        clock.sleep(INTERVAL).await;
-        if changed(&files, &mut previous) {
-            match identity.reload() {
+/// The files of a certificate.
+pub struct CertificateFiles {
+    name: &'static str,
+    identity: Arc<Identity>,
+    files: Vec<PathBuf>,
+    previous: Option<Vec<u8>>,
+}
+
+impl CertificateFiles {
+    /// The files as they are now; `name` is that of the task.
+    #[must_use]
+    pub fn new(name: &'static str, identity: Arc<Identity>) -> Self {
+        let files: Vec<PathBuf> = identity.files().map(Into::into).into_iter().collect();
+        Self {
+            name,
+            identity,
+            previous: hash(&files),
+            files,
+        }
+    }
+}
+
+#[async_trait]
+impl HousekeepingJob for CertificateFiles {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn schedule(&self) -> &'static str {
+        SCHEDULE
+    }
+
+    async fn run(&mut self) {
+        if changed(&self.files, &mut self.previous) {
+            match self.identity.reload() {
                 Ok(()) => tracing::info!("certificate reloaded"),
                 Err(error) => {
                     tracing::error!(%error, "new certificate refused, the previous one stays active");
                 }
             }
         }
+    }
+}
+
+#[async_trait]
+impl HousekeepingJob for KeysFile {
+    fn name(&self) -> &'static str {
+        "access keys"
+    }
+
+    fn schedule(&self) -> &'static str {
+        SCHEDULE
+    }
+
+    async fn run(&mut self) {
+        self.check();
     }
 }
 

@@ -136,7 +136,10 @@ pub fn start(
     let events = &state.runner.rotator.events;
     Ok(workers
         .into_iter()
-        .map(|worker| tokio::spawn(worker.work(events.subscribe(), closing.clone())))
+        .map(|worker| {
+            let work = worker.work(events.subscribe(), closing.clone());
+            state.tasks.spawn_service("hooks", work)
+        })
         .collect())
 }
 

@@ -152,7 +152,10 @@ pub fn start(
     let events = &state.runner.rotator.events;
     Ok(workers
         .into_iter()
-        .map(|worker| tokio::spawn(worker.work(events.subscribe())))
+        .map(|worker| {
+            let work = worker.work(events.subscribe());
+            state.tasks.spawn_service("notifications", work)
+        })
         .collect())
 }
 

@@ -8,6 +8,7 @@
 
 pub mod catch_up;
 pub mod heartbeat;
+pub mod housekeeping;
 pub mod metrics_recorder;
 pub mod next_tries;
 pub mod readiness;
@@ -16,8 +17,9 @@ mod retire;
 pub mod rotation_state;
 pub mod scheduler;
 pub mod state;
+pub mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod upcoming;
 pub mod views;
 pub mod window_queue;

@@ -53,18 +53,29 @@ pub(super) struct LoggedProblems(Arc<Mutex<BTreeSet<&'static str>>>);
 impl LoggedProblems {
     /// Logs new problems, and those that passed.
     fn update(&self, readiness: &Readiness) {
-        let mut logged = self.0.lock();
+        let logged = self.0.lock().clone();
         let codes = readiness.problems().map(|problem| problem.code.as_str());
         let codes: BTreeSet<_> = codes.collect();
         for code in logged.difference(&codes) {
-            tracing::info!(code, "worker ready again");
+            self.passed(code);
         }
         for problem in readiness.problems() {
-            if !logged.contains(problem.code.as_str()) {
-                tracing::error!(code = %problem.code, error = %problem.message, hint = %problem.hint, "worker not ready");
-            }
+            self.found(problem);
         }
-        *logged = codes;
+    }
+
+    /// Logs a problem, unless one with its code was logged and has not passed.
+    fn found(&self, problem: &Problem) {
+        if self.0.lock().insert(problem.code.as_str()) {
+            tracing::error!(code = %problem.code, error = %problem.message, hint = %problem.hint, "worker not ready");
+        }
+    }
+
+    /// Logs that a problem has passed, if it was logged.
+    fn passed(&self, code: &'static str) {
+        if self.0.lock().remove(code) {
+            tracing::info!(code, "worker ready again");
+        }
     }
 }
 
@@ -88,6 +99,17 @@ impl WorkerState {
         };
         self.logged_problems.update(&readiness);
         readiness
+    }
+
+    /// Tries the journal alone, and logs what changed.
+    pub(super) async fn check_journal(&self) {
+        let answer = timeout(PATIENCE, self.runner.rotator.journal.ping()).await;
+        match problem_of(answer, Code::JournalUnavailable) {
+            Some(problem) => self.logged_problems.found(&problem),
+            None => self
+                .logged_problems
+                .passed(Code::JournalUnavailable.as_str()),
+        }
     }
 
     /// Logs at the start of the worker what would fail its runs.

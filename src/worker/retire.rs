@@ -57,7 +57,7 @@ impl Retirements {
         true
     }
 
-    /// When a user can be due next; `None` without `retire_after`.
+    /// When the journal is read next; `None` without `retire_after`.
     pub(super) fn next(&self) -> Option<DateTime<Utc>> {
         self.next
     }

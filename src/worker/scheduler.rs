@@ -1,29 +1,49 @@
 //! Scheduler: starts the run of each window when it is due, until the worker shuts down.
+//!
+//! Openings are exact, so they are not jobs of [`housekeeping`](super::housekeeping), which fires
+//! within a second and after a suspension once.
+//!
+//! # Failure modes
+//! - The journal does not respond, and neither windows open nor SIGTERM is processed. The loop awaits
+//!   no journal: tasks read it, and their results arrive as messages.
+//! - A window opens while the journal is read for a new config. The windows of the previous config
+//!   start until then, and the new ones are armed as of the moment of the reload.
+//! - The journal cannot be read when the config is reloaded or the clock was set back. The schedules
+//!   are armed again after [`ARMING_RETRY`]; at the start the worker ends.
+//! - A run does not end during the shutdown. It is interrupted after [`GRACE`], and left where it
+//!   stands after [`ABORT_LIMIT`], which is as safe as a crash.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::config::settings::{Rotation, Settings};
-use crate::journal::{RotationRecord, Trigger};
+use crate::journal::{JournalError, RotationRecord, Trigger};
+use crate::rotation::context::rotation_set::RotationSet;
 use crate::rotation::error::RotationError;
-use crate::rotation::event::Event;
 use crate::schedule::Window;
 use crate::worker::catch_up::{WindowState, next_due, window_state};
+use crate::worker::housekeeping::end_abandoned_runs;
 use crate::worker::renames::renamed;
-use crate::worker::retire::Retirements;
 use crate::worker::state::WorkerState;
 use crate::worker::window_queue::WindowQueue;
+use crate::worker::window_runner::WindowRunner;
 
 /// Time that running attempts get to end during a shutdown.
 pub const GRACE: Duration = Duration::from_secs(20);
+/// Time that interrupted attempts get. With [`GRACE`], the end of open responses and the closing of
+/// store and journal, a worker ends within 30 s of SIGTERM.
+const ABORT_LIMIT: Duration = Duration::from_secs(2);
+/// Time that the connections of masters get to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Delay of a wake-up that shows that the machine slept or the clock was set.
 const LATE_AFTER: TimeDelta = TimeDelta::seconds(5);
-/// Interval of housekeeping: ending runs whose worker exited.
-const HOUSEKEEPING_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// Time between two attempts to read the journal for the schedules.
+const ARMING_RETRY: TimeDelta = TimeDelta::seconds(10);
 
 /// Command to the scheduler.
 #[derive(Debug)]
@@ -32,6 +52,8 @@ pub enum Command {
     Reload(Box<Settings>),
     /// Reply when the commands before this one are done and the schedules are armed.
     Barrier(oneshot::Sender<()>),
+    /// Reply at once, for the watchdog.
+    Ping(oneshot::Sender<()>),
     /// Shut down.
     Stop,
 }
@@ -49,85 +71,114 @@ pub async fn schedule(
         state: state.clone(),
         queue: WindowQueue::default(),
         running: HashSet::new(),
-        retirements: Retirements::default(),
         outcomes: mpsc::unbounded_channel(),
+        arming: None,
+        arm_again: None,
+        barriers: Vec::new(),
     };
     let clock = &state.runner.rotator.context.clock;
-    scheduler.arm_all(clock.now()).await?;
-    let mut housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
+    scheduler.begin_arming(None);
     let mut set_back = Box::pin(clock.wait_for_rollback());
     loop {
         let until = async |at: Option<DateTime<Utc>>| match at {
             Some(at) => clock.sleep_until(at).await,
             None => std::future::pending().await,
         };
-        let (next, retirement) = (scheduler.queue.next(), scheduler.retirements.next());
+        let (next, arm_again) = (scheduler.queue.next(), scheduler.arm_again);
         tokio::select! {
             () = until(next) => scheduler.start_due(clock.now()),
-            () = until(retirement) => scheduler.retire().await,
-            () = clock.sleep_until(housekeeping) => {
-                housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
-                scheduler.sweep(clock.now() - HOUSEKEEPING_INTERVAL).await;
-            }
+            () = until(arm_again) => scheduler.begin_arming(None),
             () = &mut set_back => {
                 set_back = Box::pin(clock.wait_for_rollback());
-                housekeeping = clock.now() + HOUSEKEEPING_INTERVAL;
                 tracing::warn!(now = %clock.now(), "clock set back; arming schedules again");
-                if let Err(error) = scheduler.arm_all(clock.now()).await {
-                    tracing::error!(%error, "schedules not armed");
-                }
+                scheduler.begin_arming(None);
             }
+            records = read(&mut scheduler.arming) => scheduler.finish_arming(records)?,
             Some(done) = scheduler.outcomes.1.recv() => match done {
-                WindowOutcome::Ended(ended) => scheduler.rearm(ended).await,
-                WindowOutcome::Recorded(missed) => {
-                    scheduler.running.remove(&missed);
-                }
+                WindowOutcome::Ended(ended, record) => scheduler.rearm(ended, record),
+                WindowOutcome::Closed(window) => scheduler.close(window),
             },
             word = commands.recv() => match word {
                 Some(Command::Reload(settings)) => {
                     // Start due windows first, so that one that opens now is not recorded as
                     // missed.
-                    let now = clock.now();
-                    scheduler.start_due(now);
-                    state.replace(settings.rotations);
-                    if let Err(error) = scheduler.arm_all(now).await {
-                        tracing::error!(%error, "schedules of the new config not armed");
-                    }
+                    scheduler.start_due(clock.now());
+                    let rotations = settings.rotations.into_iter().collect();
+                    scheduler.begin_arming(Some(Arc::new(rotations)));
                 }
-                // The sender of the command may have stopped waiting.
-                Some(Command::Barrier(reply)) => drop(reply.send(())),
+                Some(Command::Barrier(reply)) => scheduler.barriers.push(reply),
+                // The watchdog may have stopped waiting.
+                Some(Command::Ping(reply)) => drop(reply.send(())),
                 Some(Command::Stop) | None => break,
             }
         }
+        scheduler.reply_to_barriers();
     }
     shut_down(state).await;
-    state.runner.rotator.context.idle_admins.close_all().await;
     Ok(())
 }
 
-async fn shut_down(state: &WorkerState) {
+/// Waits for running attempts, and interrupts them after [`GRACE`].
+pub async fn shut_down(state: &WorkerState) {
     let shutdown = &state.runner.shutdown;
+    // Services end with `drain`, which is no failure then.
+    state.tasks.stop();
     shutdown.drain.cancel();
-    state.tasks.close();
     let clock = &state.runner.rotator.context.clock;
     tokio::select! {
-        () = state.tasks.wait() => return,
-        () = clock.sleep(GRACE) => {}
+        () = state.tasks.wait() => {}
+        () = clock.sleep(GRACE) => {
+            tracing::warn!("grace period over; interrupting runs");
+            shutdown.abort.cancel();
+            tokio::select! {
+                () = state.tasks.wait() => {}
+                () = clock.sleep(ABORT_LIMIT) => {
+                    tracing::error!("runs not ended; the next start continues them");
+                }
+            }
+        }
     }
-    tracing::warn!("grace period over; interrupting runs");
-    shutdown.abort.cancel();
-    state.tasks.wait().await;
+    let idle = &state.runner.rotator.context.idle_admins;
+    tokio::select! {
+        () = idle.close_all() => {}
+        () = clock.sleep(CLOSE_LIMIT) => {}
+    }
 }
 
 /// A rotation's name and one of its windows.
 type NamedWindow = (String, Window);
 
+/// The records of all rotations, by name.
+type Records = HashMap<String, RotationRecord>;
+
 /// Outcome of a window.
 enum WindowOutcome {
-    /// Its runner ended.
-    Ended(NamedWindow),
-    /// It was recorded as missed.
-    Recorded(NamedWindow),
+    /// Its runner ended; the record of the rotation afterwards.
+    Ended(NamedWindow, Result<Box<RotationRecord>, JournalError>),
+    /// It was recorded as missed, or its task ended without a result.
+    Closed(NamedWindow),
+}
+
+/// Schedules that are being armed.
+struct Arming {
+    /// The rotations of a new config.
+    rotations: Option<Arc<RotationSet>>,
+    /// The moment as of which the schedules are armed.
+    at: DateTime<Utc>,
+    /// Windows that ended meanwhile. The records may have been read before.
+    ended: Vec<NamedWindow>,
+    read: JoinHandle<Option<Result<Records, RotationError>>>,
+}
+
+/// The records that are being read; waits without an end if none are.
+async fn read(arming: &mut Option<Arming>) -> Result<Records, RotationError> {
+    match arming {
+        Some(arming) => {
+            let read = (&mut arming.read).await.ok().flatten();
+            read.unwrap_or_else(|| Err(RotationError::Internal("the task ended".into())))
+        }
+        None => std::future::pending().await,
+    }
 }
 
 struct Scheduler {
@@ -135,38 +186,95 @@ struct Scheduler {
     queue: WindowQueue,
     /// Windows that are running.
     running: HashSet<NamedWindow>,
-    /// Due times of the users of AWSPREVIOUS to lock.
-    retirements: Retirements,
     /// Outcomes of windows, from their tasks.
     outcomes: (
         mpsc::UnboundedSender<WindowOutcome>,
         mpsc::UnboundedReceiver<WindowOutcome>,
     ),
+    arming: Option<Arming>,
+    /// When the schedules are armed again, because the journal could not be read.
+    arm_again: Option<DateTime<Utc>>,
+    /// Replies that wait until the schedules are armed.
+    barriers: Vec<oneshot::Sender<()>>,
 }
 
 impl Scheduler {
+    /// Begins to read the journal, as of now, for the rotations of a new config or the present ones.
+    fn begin_arming(&mut self, rotations: Option<Arc<RotationSet>>) {
+        let at = self.state.now();
+        let before = self.arming.take();
+        if let Some(before) = &before {
+            before.read.abort();
+        }
+        let rotations = rotations.or_else(|| before.and_then(|before| before.rotations));
+        let (state, set) = (self.state.clone(), rotations.clone());
+        let set = set.unwrap_or_else(|| state.rotations());
+        let read = self.state.tasks.spawn("arming", "", async move {
+            tokio::select! {
+                records = read_records(&state, &set, at) => records,
+                () = state.runner.shutdown.drain.cancelled() => {
+                    Err(RotationError::Internal("the worker is shutting down".into()))
+                }
+            }
+        });
+        self.arm_again = None;
+        self.arming = Some(Arming {
+            rotations,
+            at,
+            ended: Vec::new(),
+            read,
+        });
+    }
+
+    /// Activates the new config, if there is one, and arms the schedules.
+    ///
+    /// # Errors
+    /// `journal_unavailable` before the schedules were armed once.
+    fn finish_arming(
+        &mut self,
+        records: Result<Records, RotationError>,
+    ) -> Result<(), RotationError> {
+        let Some(arming) = self.arming.take() else {
+            return Ok(());
+        };
+        let now = self.state.now();
+        self.start_due(now);
+        if let Some(rotations) = arming.rotations {
+            self.state.replace(rotations);
+        }
+        match records {
+            Ok(records) => self.arm_all(&records, arming.at, &arming.ended),
+            Err(error) if !self.state.is_armed() => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "schedules not armed; retrying");
+                self.arm_again = Some(now + ARMING_RETRY);
+            }
+        }
+        Ok(())
+    }
+
     /// Starts what is open at `now`, records what was missed, and arms the next windows.
-    async fn arm_all(&mut self, now: DateTime<Utc>) -> Result<(), RotationError> {
+    fn arm_all(&mut self, records: &Records, now: DateTime<Utc>, ended: &[NamedWindow]) {
         let rotations = self.state.rotations();
-        let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
-        let journal = &self.state.runner.rotator.journal;
-        self.keep_records_of_renamed(now).await?;
-        journal.first_seen(&names, now).await?;
-        self.sweep(now).await;
-        let memory = journal.rotation_records().await?;
         self.queue = WindowQueue::default();
-        let busy: HashSet<String> = self.running.iter().map(|(n, _)| n.clone()).collect();
+        // The last window of each rotation that is running or ended meanwhile.
+        let mut begun: HashMap<String, DateTime<Utc>> = HashMap::new();
+        for (name, window) in self.running.iter().chain(ended) {
+            let last = begun.entry(name.clone()).or_insert(window.opens);
+            *last = window.opens.max(*last);
+        }
         let mut missed = Vec::new();
         for rotation in rotations.iter() {
-            let Some(memory) = memory.get(&rotation.name) else {
+            let Some(record) = records.get(&rotation.name) else {
                 continue;
             };
-            self.arm(rotation, memory, now);
+            let begun = begun.get(&rotation.name);
+            self.arm(rotation, record, begun.map_or(now, |opens| now.max(*opens)));
             // A window that is running during a reload neither starts again nor counts as missed.
-            if busy.contains(&rotation.name) {
+            if begun.is_some() {
                 continue;
             }
-            match window_state(rotation, memory, now) {
+            match window_state(rotation, record, now) {
                 WindowState::Nothing => {}
                 WindowState::Begun(window) => {
                     self.start_window(rotation, window, Trigger::Recovery)
@@ -176,7 +284,6 @@ impl Scheduler {
             }
         }
         self.record_missed(missed, now);
-        self.retire().await;
         self.state.set_armed();
         tracing::info!(
             rotations = rotations.len(),
@@ -184,71 +291,14 @@ impl Scheduler {
             next = self.queue.next().map(|at| at.to_rfc3339()),
             "schedules armed"
         );
-        Ok(())
     }
 
-    /// Gives rotations that were renamed in the config the records of their former names.
-    async fn keep_records_of_renamed(&self, now: DateTime<Utc>) -> Result<(), RotationError> {
-        let rotations = self.state.rotations();
-        let journal = &self.state.runner.rotator.journal;
-        for (from, to) in renamed(&rotations, &journal.rotation_secrets().await?) {
-            journal.rename(&from, &to).await?;
-            tracing::warn!(rotation = %to, former = %from, "rotation renamed: its pause and its retirement are kept");
-        }
-        let secrets = |rotation: &Arc<Rotation>| (rotation.name.clone(), rotation.secret.clone());
-        let secrets: Vec<_> = rotations.iter().map(secrets).collect();
-        Ok(journal.record_secrets(&secrets, now).await?)
-    }
-
-    /// Ends runs whose worker exited, as of `at`.
-    async fn sweep(&self, at: DateTime<Utc>) {
-        match self.state.runner.rotator.journal.sweep(at).await {
-            Ok(ended) => {
-                for run in ended {
-                    let code = run
-                        .error
-                        .as_ref()
-                        .map(|error| tracing::field::display(error.code));
-                    tracing::warn!(rotation = %run.rotation, run = %run.id, state = run.state.as_str(), code, "abandoned run ended");
-                    let run = Box::new(run);
-                    let finished = Event::RunFinished { run };
-                    self.state
-                        .runner
-                        .rotator
-                        .events
-                        .send(self.state.now(), finished);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "abandoned runs not ended"),
-        }
-    }
-
-    /// Locks the users of AWSPREVIOUS that are due.
-    async fn retire(&mut self) {
-        let rotations = self.state.rotations();
-        let now = self.state.now();
-        if rotations.iter().all(|r| r.retire_after.is_none()) {
-            return self.retirements.clear();
-        }
-        let mut memory = match self.state.runner.rotator.journal.rotation_records().await {
-            Ok(memory) => memory,
-            Err(error) => {
-                tracing::warn!(%error, "retirements not checked");
-                return self.retirements.again(now);
-            }
-        };
-        let all = rotations.iter();
-        let all = all.filter_map(|r| Some((&**r, memory.get(&r.name)?)));
-        self.retirements.plan(all, now);
-        for rotation in rotations.iter() {
-            let Some(memory) = memory.remove(&rotation.name) else {
-                continue;
-            };
-            if self.retirements.take_due(rotation, &memory, now) {
-                let (runner, rotation) = (self.state.runner.clone(), Arc::clone(rotation));
-                self.state
-                    .tasks
-                    .spawn(async move { runner.retire(&rotation, &memory).await });
+    /// Replies to the barriers, unless the schedules are being armed.
+    fn reply_to_barriers(&mut self) {
+        if self.arming.is_none() {
+            for reply in self.barriers.drain(..) {
+                // The sender of the command may have stopped waiting.
+                let _ = reply.send(());
             }
         }
     }
@@ -265,19 +315,26 @@ impl Scheduler {
         let (open, over): (Vec<_>, Vec<_>) = missed
             .into_iter()
             .partition(|(_, window)| shared && window.closes > now);
-        // The receiver may be closed when the worker shuts down.
         for (rotation, window) in open {
-            let (runner, done) = (self.state.runner.clone(), self.outcomes.0.clone());
-            self.state.tasks.spawn(async move {
+            let runner = self.state.runner.clone();
+            let ending = self.ending(&rotation.name, window);
+            let name = rotation.name.clone();
+            self.state.tasks.spawn("window", &name, async move {
                 runner.leave_to_others(&rotation, window).await;
-                let _ = done.send(WindowOutcome::Ended((rotation.name.clone(), window)));
+                ending.finish(&runner).await;
             });
         }
-        let (runner, done) = (self.state.runner.clone(), self.outcomes.0.clone());
-        self.state.tasks.spawn(async move {
-            for (rotation, window) in over {
+        let runner = self.state.runner.clone();
+        let over: Vec<_> = (over.into_iter())
+            .map(|(rotation, window)| (self.ending(&rotation.name, window), rotation, window))
+            .collect();
+        self.state.tasks.spawn("missed windows", "", async move {
+            for (_ending, rotation, window) in over {
+                // The next start records what is left.
+                if runner.shutdown.drain.is_cancelled() {
+                    return;
+                }
                 runner.record_missed(&rotation, window, None).await;
-                let _ = done.send(WindowOutcome::Recorded((rotation.name.clone(), window)));
             }
         });
     }
@@ -310,21 +367,35 @@ impl Scheduler {
 
     fn start_window(&mut self, rotation: &Arc<Rotation>, window: Window, trigger: Trigger) {
         let runner = self.state.runner.clone();
-        let rotation = Arc::clone(rotation);
-        let done = self.outcomes.0.clone();
-        self.running.insert((rotation.name.clone(), window));
-        self.state.tasks.spawn(async move {
+        let ending = self.ending(&rotation.name, window);
+        let (name, rotation) = (rotation.name.clone(), Arc::clone(rotation));
+        self.running.insert((name.clone(), window));
+        self.state.tasks.spawn("window", &name, async move {
             runner.start_window(&rotation, window, trigger).await;
-            // The receiver may be closed when the worker shuts down.
-            let _ = done.send(WindowOutcome::Ended((rotation.name.clone(), window)));
+            ending.finish(&runner).await;
         });
+    }
+
+    /// The message of the end of a window.
+    fn ending(&self, rotation: &str, window: Window) -> Ending {
+        Ending {
+            window: Some((rotation.to_owned(), window)),
+            outcomes: self.outcomes.0.clone(),
+        }
+    }
+
+    fn close(&mut self, window: NamedWindow) {
+        self.running.remove(&window);
+        if let Some(arming) = &mut self.arming {
+            arming.ended.push(window);
+        }
     }
 
     /// Arms a rotation again after its window, because a success moves the windows of `rate`.
     ///
     /// If the machine slept or the clock was set, it also handles windows that passed meanwhile.
-    async fn rearm(&mut self, ended: NamedWindow) {
-        self.running.remove(&ended);
+    fn rearm(&mut self, ended: NamedWindow, record: Result<Box<RotationRecord>, JournalError>) {
+        self.close(ended.clone());
         let name = ended.0.as_str();
         // Start due windows first, so that arming does not replace or miss them.
         let now = self.state.now();
@@ -332,20 +403,12 @@ impl Scheduler {
         let Some(rotation) = self.state.rotation(name) else {
             return;
         };
-        match self
-            .state
-            .runner
-            .rotator
-            .journal
-            .rotation_record(name)
-            .await
-        {
-            Ok(memory) => {
-                let memory = memory.unwrap_or_default();
-                self.arm(&rotation, &memory, now);
+        match record {
+            Ok(record) => {
+                self.arm(&rotation, &record, now);
                 let taken =
                     |window| window == ended.1 || self.running.contains(&(ended.0.clone(), window));
-                match window_state(&rotation, &memory, now) {
+                match window_state(&rotation, &record, now) {
                     WindowState::Begun(window) | WindowState::Open(window) if !taken(window) => {
                         self.start_window(&rotation, window, Trigger::Schedule);
                     }
@@ -360,4 +423,65 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// Sends the outcome of a window, also if its task panics.
+struct Ending {
+    window: Option<NamedWindow>,
+    outcomes: mpsc::UnboundedSender<WindowOutcome>,
+}
+
+impl Ending {
+    /// Sends that the runner ended, with the record of the rotation.
+    async fn finish(mut self, runner: &WindowRunner) {
+        let Some(window) = self.window.take() else {
+            return;
+        };
+        let record = tokio::select! {
+            record = runner.rotator.journal.rotation_record(&window.0) => record,
+            () = runner.shutdown.drain.cancelled() => return,
+        };
+        let record = record.map(|record| Box::new(record.unwrap_or_default()));
+        // The receiver may be closed when the worker shuts down.
+        let _ = self.outcomes.send(WindowOutcome::Ended(window, record));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(window) = self.window.take() {
+            // As in `finish`.
+            let _ = self.outcomes.send(WindowOutcome::Closed(window));
+        }
+    }
+}
+
+/// Reads the records of these rotations, after it has brought the journal up to date with them.
+async fn read_records(
+    state: &WorkerState,
+    rotations: &RotationSet,
+    now: DateTime<Utc>,
+) -> Result<Records, RotationError> {
+    let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
+    let journal = &state.runner.rotator.journal;
+    keep_records_of_renamed(state, rotations, now).await?;
+    journal.first_seen(&names, now).await?;
+    end_abandoned_runs(state, now).await;
+    Ok(journal.rotation_records().await?)
+}
+
+/// Gives rotations that were renamed in the config the records of their former names.
+async fn keep_records_of_renamed(
+    state: &WorkerState,
+    rotations: &RotationSet,
+    now: DateTime<Utc>,
+) -> Result<(), RotationError> {
+    let journal = &state.runner.rotator.journal;
+    for (from, to) in renamed(rotations, &journal.rotation_secrets().await?) {
+        journal.rename(&from, &to).await?;
+        tracing::warn!(rotation = %to, former = %from, "rotation renamed: its pause and its retirement are kept");
+    }
+    let secrets = |rotation: &Arc<Rotation>| (rotation.name.clone(), rotation.secret.clone());
+    let secrets: Vec<_> = rotations.iter().map(secrets).collect();
+    Ok(journal.record_secrets(&secrets, now).await?)
 }

@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::config::settings::Rotation;
 use crate::journal::{AuditAction, Cause, Claim, Run, Trigger};
@@ -19,6 +17,7 @@ use crate::rotation::run::version_id;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
 use crate::worker::readiness::LoggedProblems;
+use crate::worker::tasks::Tasks;
 use crate::worker::views::{LiveStates, RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
@@ -37,7 +36,7 @@ const MAX_OBSERVATIONS: usize = 8;
 #[derive(Clone)]
 pub struct WorkerState {
     pub runner: WindowRunner,
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
     pub metrics: Metrics,
     /// Results of the last heartbeats.
     pub heartbeats: HeartbeatStates,
@@ -46,7 +45,7 @@ pub struct WorkerState {
     /// Permits of observations besides the runs.
     observation_permits: Arc<Semaphore>,
     active: ActiveRotations,
-    armed: Arc<AtomicBool>,
+    armed: watch::Sender<bool>,
     /// Session counts of the standbys in their last observations.
     sessions: Arc<RwLock<HashMap<String, usize>>>,
     pub(super) logged_problems: LoggedProblems,
@@ -66,13 +65,13 @@ impl WorkerState {
         active.replace(rotations);
         Self {
             runner,
-            tasks: TaskTracker::new(),
+            tasks: Tasks::new(metrics.clone()),
             metrics,
             heartbeats: HeartbeatStates::default(),
             event_readers: Arc::new(Semaphore::new(max_event_readers())),
             observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
             active,
-            armed: Arc::default(),
+            armed: watch::Sender::default(),
             sessions: Arc::default(),
             logged_problems: LoggedProblems::default(),
         }
@@ -98,8 +97,8 @@ impl WorkerState {
     }
 
     /// Activates the rotations of a new config. Running rotations continue under the old one.
-    pub fn replace(&self, rotations: Vec<Rotation>) {
-        self.active.replace(rotations);
+    pub fn replace(&self, rotations: Arc<RotationSet>) {
+        self.active.activate(rotations);
     }
 
     /// One rotation by its name.
@@ -111,11 +110,17 @@ impl WorkerState {
     /// Whether the schedules have been armed.
     #[must_use]
     pub fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::Acquire)
+        *self.armed.borrow()
+    }
+
+    /// Waits until the schedules have been armed.
+    pub(super) async fn until_armed(&self) {
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = self.armed.subscribe().wait_for(|armed| *armed).await;
     }
 
     pub(super) fn set_armed(&self) {
-        self.armed.store(true, Ordering::Release);
+        self.armed.send_replace(true);
     }
 
     /// The number of sessions of a standby in its last observation.
@@ -195,12 +200,14 @@ impl WorkerState {
     ) -> Result<RollbackResult, RotationError> {
         let permit = self.observation_permit().await?;
         let rotator = self.runner.rotator.clone();
-        let done = self.tasks.spawn(async move {
+        let name = rotation.name.clone();
+        let done = self.tasks.spawn("rollback", &name, async move {
             let done = rotator.roll_back(&rotation, order).await;
             drop(permit);
             done
         });
-        Ok(done.await.map_err(|_| worker_exited())??.users)
+        let done = done.await.ok().flatten().ok_or_else(worker_exited)?;
+        Ok(done?.users)
     }
 
     /// Starts a manual run in the background. Equal idempotency keys give the same run. From the
@@ -259,7 +266,8 @@ impl WorkerState {
         let runner = self.runner.clone();
         let (reply, claimed) = oneshot::channel();
         // A task of the worker: if the client disconnects, the run continues.
-        self.tasks.spawn(async move {
+        let name = rotation.name.clone();
+        self.tasks.spawn("manual run", &name, async move {
             let rotator = &runner.rotator;
             let answer = match rotator.claim(&rotation, &order).await {
                 Ok(Claim::Claimed(claimed)) => {

@@ -11,20 +11,21 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::admin::auth::TokenAuth;
-use crate::admin::reload::reload_on_change;
+use crate::admin::reload::{CertificateFiles, TokenFiles};
 use crate::config::settings::Notify;
 use crate::hook;
 use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::run::Rotator;
 use crate::worker::heartbeat;
+use crate::worker::housekeeping::{self, journal_jobs};
 use crate::worker::metrics_recorder::record_metrics;
 use crate::worker::next_tries::NextTries;
-use crate::worker::scheduler::{Command, schedule};
+use crate::worker::scheduler::{Command, schedule, shut_down};
 use crate::worker::state::WorkerState;
 use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
@@ -32,7 +33,8 @@ use twinkey_stores::listener::{Identity, Listener, descriptors};
 
 use crate::cli::context::{Context, Purpose, check_files, settings};
 use crate::cli::failure::Failure;
-use systemd::{ServiceState, report_state, run_watchdog, scheduler_responds};
+use served_store::BoundStore;
+use systemd::{ServiceState, report_state, run_watchdog, scheduler_processed};
 
 /// The idle time of a master connection, which the consecutive runs of a window share.
 const MASTER_IDLE: Duration = Duration::from_secs(3);
@@ -91,35 +93,43 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         rotations,
         context.metrics,
     );
-    let metrics_task = tokio::spawn(record_metrics(
-        state.clone(),
-        context.rotator.events.subscribe(),
-    ));
+    let tasks = state.tasks.clone();
+    let clock = context.rotator.context.clock.clone();
+    let events = context.rotator.events.subscribe();
+    tasks.spawn_service("metrics", record_metrics(state.clone(), events));
     let closing = CancellationToken::new();
     let deliveries = start_notifications(&context.settings.notify, &state, &closing)?;
     let hooks = hook::start(&context.settings, &state, &closing)
         .map_err(|error| Failure::usage(error.to_string(), "see [[hook]] in the config"))?;
-    let heartbeats = tokio::spawn(heartbeat::run(state.heartbeats()));
+    tasks.spawn_service("heartbeats", heartbeat::run(state.heartbeats()));
     tracing::info!(listen = %server.listen, worker = %context.rotator.worker, "worker started");
 
     let at_start = state.clone();
-    let log_readiness = tokio::spawn(async move { at_start.log_readiness().await });
+    tasks.spawn("readiness", "", async move {
+        tokio::select! {
+            () = at_start.log_readiness() => {}
+            () = at_start.runner.shutdown.drain.cancelled() => {}
+        }
+    });
     let (commands, receiver) = mpsc::channel(4);
-    let rotator = context.rotator.clone();
-    tokio::spawn(signals(
-        config.map(Path::to_owned),
-        rotator,
-        commands.clone(),
-    ));
+    let signals = signals(config.map(Path::to_owned), state.clone(), commands.clone());
+    tasks.spawn_service("signals", signals);
     let router = admin::router(state.clone(), Arc::clone(&auth));
-    let clock = context.rotator.context.clock.clone();
-    let watchdog = tokio::spawn(run_watchdog(commands, clock.clone()));
-    let reload = tokio::spawn(reload_on_change(auth, identity, clock.clone()));
+    let watchdog = run_watchdog(commands.clone(), tasks.clone(), clock.clone());
+    tasks.spawn_service("watchdog", watchdog);
+    let mut jobs = journal_jobs(&state, context.settings.keep);
+    jobs.push(Box::new(TokenFiles::new(auth)));
+    if let Some(identity) = identity {
+        jobs.push(Box::new(CertificateFiles::new("certificate", identity)));
+    }
+    jobs.extend(served.iter().flat_map(BoundStore::jobs));
+    housekeeping::start(&state, jobs);
     let drain = state.runner.shutdown.drain.clone();
-    let mut endpoint = tokio::spawn(listener.serve(router, drain.cancelled_owned()));
+    let endpoint = listener.serve(router, drain.cancelled_owned());
+    let mut endpoint = tasks.spawn_service("admin endpoint", endpoint);
     // Applications can read their secrets until the last run has finished.
-    let mut served = served.map(|served| served.start(&closing, &clock));
-    schedule(&state, receiver).await?;
+    let mut served = served.map(|served| served.start(&closing, &tasks));
+    run_scheduler(&state, commands, receiver).await?;
     closing.cancel();
     // Open responses finish, event streams end, and pending notifications are sent.
     let graceful = async {
@@ -133,27 +143,66 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         _ = graceful => {}
         () = clock.sleep(SHUTDOWN_GRACE) => {}
     }
-    endpoint.abort();
-    watchdog.abort();
-    reload.abort();
-    heartbeats.abort();
-    log_readiness.abort();
-    metrics_task.abort();
+    tasks.abort_services();
     if let Some(served) = &served {
         served.close().await;
     }
     context.rotator.context.store.close().await;
     context.rotator.journal.close().await;
-    tracing::info!("worker stopped");
+    match tasks.failure() {
+        Some(failure) => Err(Failure::problem(
+            Code::Internal,
+            format!("the worker stopped: {failure}"),
+            "start it again; report the error with its log if it returns",
+        )),
+        None => {
+            tracing::info!("worker stopped");
+            Ok(())
+        }
+    }
+}
+
+/// Runs the scheduler until it is stopped, or a service fails. The runs have ended then.
+async fn run_scheduler(
+    state: &WorkerState,
+    commands: mpsc::Sender<Command>,
+    receiver: mpsc::Receiver<Command>,
+) -> Result<(), Failure> {
+    let (ended, mut outcome) = oneshot::channel();
+    let scheduled = state.clone();
+    state.tasks.spawn_service("scheduler", async move {
+        // The receiver waits for it.
+        let _ = ended.send(schedule(&scheduled, receiver).await);
+        std::future::pending().await
+    });
+    let failure = tokio::select! {
+        outcome = &mut outcome => match outcome {
+            Ok(outcome) => return Ok(outcome?),
+            Err(_) => state.tasks.failed().await,
+        },
+        failure = state.tasks.failed() => failure,
+    };
+    tracing::error!(task = failure.task, "worker stopping: a task failed");
+    report_state(ServiceState::Stopping);
+    // An error means that the scheduler itself has failed.
+    let stopped = commands.send(Command::Stop).await.is_ok() && outcome.await.is_ok();
+    if !stopped {
+        shut_down(state).await;
+    }
     Ok(())
 }
 
 /// Translates signals into scheduler commands, until the first stop signal.
 async fn signals(
     config: Option<std::path::PathBuf>,
-    rotator: Rotator,
+    state: WorkerState,
     commands: mpsc::Sender<Command>,
 ) {
+    // The end of this task would be a failure. The process ends with the scheduler.
+    let stop = async || {
+        let _ = commands.send(Command::Stop).await;
+        std::future::pending().await
+    };
     let kinds = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -161,42 +210,44 @@ async fn signals(
     );
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = kinds else {
         tracing::error!("signal handlers cannot be installed, worker stopping");
-        // An error means that the scheduler has already stopped.
-        let _ = commands.send(Command::Stop).await;
-        return;
+        return stop().await;
     };
     loop {
-        let reload = tokio::select! {
-            _ = terminate.recv() => false,
-            _ = interrupt.recv() => false,
-            _ = hangup.recv() => true,
+        // A reload waits for the journal; a stop does not wait for the reload.
+        let reloading = async {
+            hangup.recv().await;
+            reload(config.as_deref(), &state.runner.rotator, &commands).await;
         };
-        if !reload {
-            report_state(ServiceState::Stopping);
-            // An error means that the scheduler has already stopped.
-            let _ = commands.send(Command::Stop).await;
-            return;
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = reloading => {}
         }
-        report_state(ServiceState::Reloading);
-        match settings(config.as_deref()) {
-            Ok(settings) => {
-                tracing::info!(
-                    "config reloaded; [server], [[token]], [journal], [secrets], [limits], [[notify]] and [[hook]] require a restart"
-                );
-                let sent = commands.send(Command::Reload(Box::new(settings))).await;
-                if sent.is_err() || !scheduler_responds(&commands).await {
-                    return;
-                }
+    }
+    report_state(ServiceState::Stopping);
+    stop().await
+}
+
+/// Reads the config again, and activates it if it is valid.
+async fn reload(config: Option<&Path>, rotator: &Rotator, commands: &mpsc::Sender<Command>) {
+    report_state(ServiceState::Reloading);
+    match settings(config) {
+        Ok(settings) => {
+            tracing::info!(
+                "config reloaded; [server], [[token]], [journal], [secrets], [limits], [[notify]] and [[hook]] require a restart"
+            );
+            let sent = commands.send(Command::Reload(Box::new(settings))).await;
+            if sent.is_ok() && scheduler_processed(commands).await {
                 rotator.record_reload(None).await;
                 report_state(ServiceState::Reloaded);
             }
-            Err(failure) => {
-                let code = Code::ConfigInvalid;
-                tracing::error!(%code, "new config refused, the previous one stays active");
-                rotator.record_reload(Some(code)).await;
-                failure.report();
-                report_state(ServiceState::Refused);
-            }
+        }
+        Err(failure) => {
+            let code = Code::ConfigInvalid;
+            tracing::error!(%code, "new config refused, the previous one stays active");
+            rotator.record_reload(Some(code)).await;
+            failure.report();
+            report_state(ServiceState::Refused);
         }
     }
 }

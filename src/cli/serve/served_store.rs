@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::reload::reload_certificate;
+use crate::admin::reload::CertificateFiles;
 use crate::config::settings::SecretsBackend;
+use crate::worker::housekeeping::HousekeepingJob;
+use crate::worker::tasks::Tasks;
 use twinkey_core::code::Code;
-use twinkey_core::telemetry::Clock;
 use twinkey_stores::listener::{Identity, Listener};
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::{Served, keys_file, router};
@@ -73,22 +74,28 @@ pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>
 }
 
 impl BoundStore {
+    /// The reload of its files.
+    pub(in crate::cli) fn jobs(&self) -> Vec<Box<dyn HousekeepingJob>> {
+        let mut jobs: Vec<Box<dyn HousekeepingJob>> =
+            vec![Box::new(self.served.keys_file(self.keys_file.clone()))];
+        if let Some(identity) = &self.identity {
+            let identity = Arc::clone(identity);
+            jobs.push(Box::new(CertificateFiles::new(
+                "served certificate",
+                identity,
+            )));
+        }
+        jobs
+    }
+
     /// Accepts connections until `closing`.
-    pub(in crate::cli) fn start(self, closing: &CancellationToken, clock: &Clock) -> RunningStore {
+    pub(in crate::cli) fn start(self, closing: &CancellationToken, tasks: &Tasks) -> RunningStore {
         let router = router(Arc::clone(&self.served));
         let closed = closing.clone().cancelled_owned();
-        let endpoint = tokio::spawn(self.listener.serve(router, closed));
-        let served = Arc::clone(&self.served);
-        let mut reloads = vec![tokio::spawn(async move {
-            served.reload_keys(self.keys_file).await;
-        })];
-        if let Some(identity) = self.identity {
-            reloads.push(tokio::spawn(reload_certificate(identity, clock.clone())));
-        }
+        let endpoint = self.listener.serve(router, closed);
         RunningStore {
             served: self.served,
-            endpoint,
-            reloads,
+            endpoint: tasks.spawn_service("served store", endpoint),
         }
     }
 }
@@ -97,7 +104,6 @@ impl BoundStore {
 pub(super) struct RunningStore {
     served: Arc<Served>,
     endpoint: JoinHandle<()>,
-    reloads: Vec<JoinHandle<()>>,
 }
 
 impl RunningStore {
@@ -116,6 +122,5 @@ impl RunningStore {
 impl Drop for RunningStore {
     fn drop(&mut self) {
         self.endpoint.abort();
-        self.reloads.iter().for_each(JoinHandle::abort);
     }
 }

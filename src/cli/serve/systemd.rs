@@ -5,13 +5,14 @@
 //!   endpoint listens.
 //! - A reload is reported too early: `READY=1` is sent after the scheduler has applied or the worker has
 //!   refused the new config.
-//! - The scheduler hangs: the watchdog is notified only after a response of the scheduler.
+//! - The scheduler or another service hangs: the watchdog is notified only after responses of all.
 //! - There is no service manager, or it cannot be notified: the worker continues.
 
 use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::worker::scheduler::Command;
+use crate::worker::tasks::Tasks;
 use twinkey_core::telemetry::Clock;
 
 /// A state of the worker.
@@ -45,24 +46,41 @@ pub(super) fn report_state(state: ServiceState) {
 }
 
 /// Whether the scheduler has processed all earlier commands; `false` if it has stopped.
-pub(super) async fn scheduler_responds(commands: &mpsc::Sender<Command>) -> bool {
+pub(super) async fn scheduler_processed(commands: &mpsc::Sender<Command>) -> bool {
     let (response, received) = oneshot::channel();
     commands.send(Command::Barrier(response)).await.is_ok() && received.await.is_ok()
 }
 
-/// Reports readiness, then notifies the watchdog, if there is one, while the scheduler responds.
-pub(super) async fn run_watchdog(commands: mpsc::Sender<Command>, clock: Clock) {
-    if scheduler_responds(&commands).await {
+/// Whether the scheduler responds; `false` if it has stopped.
+async fn scheduler_responds(commands: &mpsc::Sender<Command>) -> bool {
+    let (response, received) = oneshot::channel();
+    commands.send(Command::Ping(response)).await.is_ok() && received.await.is_ok()
+}
+
+/// Reports readiness, then notifies the watchdog, if there is one, while the scheduler and all other
+/// services respond.
+pub(super) async fn run_watchdog(commands: mpsc::Sender<Command>, tasks: Tasks, clock: Clock) {
+    if scheduler_processed(&commands).await {
         report_state(ServiceState::Ready);
     }
-    // Half the limit, as sd_watchdog_enabled(3) recommends.
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    while scheduler_responds(&commands).await {
-        send(&[NotifyState::Watchdog]);
-        clock.sleep(limit / 2).await;
+    if let Some(limit) = sd_notify::watchdog_enabled() {
+        // Half the limit, as sd_watchdog_enabled(3) recommends.
+        let interval = limit / 2;
+        while scheduler_responds(&commands).await {
+            match tasks.unresponsive(interval).await.as_slice() {
+                [] => send(&[NotifyState::Watchdog]),
+                silent => {
+                    tracing::error!(
+                        tasks = silent.join(", "),
+                        "tasks do not respond; watchdog not notified"
+                    );
+                }
+            }
+            clock.sleep(interval).await;
+        }
     }
+    // The scheduler has stopped, or there is no watchdog.
+    std::future::pending().await
 }
 
 fn send(states: &[NotifyState<'_>]) {

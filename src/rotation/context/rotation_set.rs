@@ -62,8 +62,12 @@ impl ActiveRotations {
 
     /// Activates the rotations of a new config.
     pub fn replace(&self, rotations: Vec<Rotation>) {
-        let set = Arc::new(rotations.into_iter().collect());
-        self.0.store(set);
+        self.activate(Arc::new(rotations.into_iter().collect()));
+    }
+
+    /// Activates a set that is read already.
+    pub fn activate(&self, rotations: Arc<RotationSet>) {
+        self.0.store(rotations);
     }
 }
 

@@ -255,22 +255,3 @@ async fn a_reload_at_an_opening_makes_no_window_missed() {
     }
     worker.end().await;
 }
-
-#[tokio::test]
-async fn a_user_is_locked_when_it_is_due_and_not_a_minute_later() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
-    let journal: Arc<dyn Journal> = Arc::new(journal.unwrap());
-    let flip = at("2026-11-20T05:59:30");
-    crate::journal::tests::fixture::flip(&*journal, "orders", flip).await;
-    let keys = "min_interval = \"0s\"\nretire_after = \"1m\"";
-    let (now, answer) = ("2026-11-20T06:00:00", StoreAnswer::NotFound);
-    let worker = TestWorker::begin_on(journal, keys, now, answer).await;
-    let reads = || worker.store.reads.load(Ordering::SeqCst);
-    assert_eq!(reads(), 0, "it is not due");
-    worker.control.set(at("2026-11-20T06:00:30"));
-    worker
-        .until("the secret is read to lock the user", async || reads() > 0)
-        .await;
-    worker.end().await;
-}

@@ -2,6 +2,7 @@
 
 mod clock;
 mod commands;
+mod housekeeping;
 mod retries;
 mod shared;
 mod waiting;
@@ -34,7 +35,7 @@ use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreErr
 
 /// Answer of the store to a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StoreAnswer {
+pub(crate) enum StoreAnswer {
     /// An error that is retried.
     Unavailable,
     /// An error that fails the run.
@@ -43,7 +44,7 @@ enum StoreAnswer {
     NoSecret,
 }
 
-struct FailingStore {
+pub(crate) struct FailingStore {
     answer: Mutex<StoreAnswer>,
     reads: AtomicUsize,
 }
@@ -118,6 +119,44 @@ fn settings(keys: &str) -> Settings {
     crate::config::testing::local(&format!("{table}\n{keys}"))
 }
 
+/// A worker that does not run yet.
+pub(crate) fn new_state(
+    journal: Arc<dyn Journal>,
+    keys: &str,
+    now: &str,
+    answer: StoreAnswer,
+) -> (WorkerState, Arc<FailingStore>, ClockControl) {
+    let settings = settings(keys);
+    let (clock, control) = Clock::manual(at(now));
+    let store = Arc::new(FailingStore {
+        answer: Mutex::new(answer),
+        reads: AtomicUsize::new(0),
+    });
+    let runner = WindowRunner {
+        rotator: Rotator {
+            context: RunContext {
+                endpoints: crate::rotation::context::endpoint_states::EndpointStates::default(),
+                flip_hooks: std::sync::Arc::new(crate::rotation::context::flip_hooks::NoFlipHooks),
+                store: Arc::clone(&store) as Arc<dyn SecretStore>,
+                clock,
+                hosts: HostLimits::new(4),
+                idle_admins: IdleAdmins::none(),
+                aws: twinkey_core::aws::Aws::default(),
+                rds: crate::rds::RdsEndpoints::default(),
+                pairs: Default::default(),
+            },
+            journal,
+            events: Events::default(),
+            worker: "worker".into(),
+        },
+        permits: Arc::new(Semaphore::new(4)),
+        shutdown: Shutdown::default(),
+        next_tries: NextTries::default(),
+    };
+    let state = WorkerState::new(runner, settings.rotations, Metrics::default());
+    (state, store, control)
+}
+
 impl TestWorker {
     /// Starts at `now`.
     async fn begin(keys: &str, now: &str, answer: StoreAnswer) -> Self {
@@ -137,36 +176,7 @@ impl TestWorker {
         now: &str,
         answer: StoreAnswer,
     ) -> Self {
-        let settings = settings(keys);
-        let (clock, control) = Clock::manual(at(now));
-        let store = Arc::new(FailingStore {
-            answer: Mutex::new(answer),
-            reads: AtomicUsize::new(0),
-        });
-        let runner = WindowRunner {
-            rotator: Rotator {
-                context: RunContext {
-                    endpoints: crate::rotation::context::endpoint_states::EndpointStates::default(),
-                    flip_hooks: std::sync::Arc::new(
-                        crate::rotation::context::flip_hooks::NoFlipHooks,
-                    ),
-                    store: Arc::clone(&store) as Arc<dyn SecretStore>,
-                    clock,
-                    hosts: HostLimits::new(4),
-                    idle_admins: IdleAdmins::none(),
-                    aws: twinkey_core::aws::Aws::default(),
-                    rds: crate::rds::RdsEndpoints::default(),
-                    pairs: Default::default(),
-                },
-                journal: Arc::clone(&journal),
-                events: Events::default(),
-                worker: "worker".into(),
-            },
-            permits: Arc::new(Semaphore::new(4)),
-            shutdown: Shutdown::default(),
-            next_tries: NextTries::default(),
-        };
-        let state = WorkerState::new(runner, settings.rotations, Metrics::default());
+        let (state, store, control) = new_state(Arc::clone(&journal), keys, now, answer);
         let (commands, receiver) = mpsc::channel(1);
         let task = tokio::spawn({
             let state = state.clone();

@@ -52,6 +52,12 @@ struct ServedRequestLabels {
     outcome: &'static str,
 }
 
+/// `task`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    task: &'static str,
+}
+
 /// The counters and histograms of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -67,6 +73,7 @@ struct Inner {
     notifications: Family<DeliveryLabels, Counter>,
     hooks: Family<DeliveryLabels, Counter>,
     served: Family<ServedRequestLabels, Counter>,
+    task_failures: Family<TaskLabels, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -94,6 +101,7 @@ impl Default for Metrics {
         let notifications = Family::default();
         let hooks = Family::default();
         let served = Family::default();
+        let task_failures = Family::default();
         let (run_seconds, lag_seconds) = (duration_histogram(), lag_histogram());
         let step_seconds = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
         // The library adds `_total` to counters and the unit to the name.
@@ -141,6 +149,11 @@ impl Default for Metrics {
             "Requests from applications to the served store",
             served.clone(),
         );
+        registry.register(
+            "task_failures",
+            "Tasks of the worker that panicked or ended early",
+            task_failures.clone(),
+        );
         Self(Arc::new(Inner {
             registry,
             runs,
@@ -152,6 +165,7 @@ impl Default for Metrics {
             notifications,
             hooks,
             served,
+            task_failures,
         }))
     }
 }
@@ -227,6 +241,22 @@ impl Metrics {
             outcome,
         };
         self.0.served.get_or_create(&labels).inc();
+    }
+
+    /// Creates the counter of a task at 0, so that its first failure is an increase.
+    pub fn register_task(&self, task: &'static str) {
+        self.0
+            .task_failures
+            .get_or_create(&TaskLabels { task })
+            .inc_by(0);
+    }
+
+    /// Counts a task that panicked or ended early.
+    pub fn task_failed(&self, task: &'static str) {
+        self.0
+            .task_failures
+            .get_or_create(&TaskLabels { task })
+            .inc();
     }
 
     /// These metrics and those of `others`, in the OpenMetrics text format.

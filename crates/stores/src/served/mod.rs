@@ -56,8 +56,6 @@ use self::signature::SignatureClaim;
 const MAX_BODY: usize = 512 * 1024;
 /// Time limit of a request.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// Interval between checks of the keys file.
-const KEYS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// State of the served store.
 pub struct Served {
@@ -101,33 +99,48 @@ impl Served {
         self.keys.load_full()
     }
 
-    /// Reads the keys again when their file changes, until the future is dropped. An unusable file
-    /// leaves the previous keys active.
-    pub async fn reload_keys(&self, file: PathBuf) {
-        let mut previous = std::fs::read(&file).ok();
-        loop {
-            self.clock.sleep(KEYS_INTERVAL).await;
-            self.refusals.report_due(self.clock.now());
-            let current = std::fs::read(&file).ok();
-            if current == previous {
-                continue;
-            }
-            previous = current;
-            match self.read_keys(&file) {
-                Ok(keys) => {
-                    let count = keys.len();
-                    self.keys.store(Arc::new(keys));
-                    tracing::info!(keys = count, "keys of the served store reloaded");
-                }
-                Err(error) => {
-                    tracing::error!(%error, "keys of the served store not reloaded; the previous keys stay active");
-                }
-            }
+    /// The file of the keys, as it is now.
+    #[must_use]
+    pub fn keys_file(self: &Arc<Self>, file: PathBuf) -> KeysFile {
+        KeysFile {
+            served: Arc::clone(self),
+            previous: std::fs::read(&file).ok(),
+            file,
         }
     }
 
     fn read_keys(&self, file: &std::path::Path) -> Result<AccessKeys, KeysFileError> {
         keys_file::read(file, &self.store)
+    }
+}
+
+/// The file of the access keys.
+pub struct KeysFile {
+    served: Arc<Served>,
+    file: PathBuf,
+    previous: Option<Vec<u8>>,
+}
+
+impl KeysFile {
+    /// Reads the keys again if the file has changed. An unusable file leaves the previous keys active.
+    pub fn check(&mut self) {
+        let served = &self.served;
+        served.refusals.report_due(served.clock.now());
+        let current = std::fs::read(&self.file).ok();
+        if current == self.previous {
+            return;
+        }
+        self.previous = current;
+        match served.read_keys(&self.file) {
+            Ok(keys) => {
+                let count = keys.len();
+                served.keys.store(Arc::new(keys));
+                tracing::info!(keys = count, "keys of the served store reloaded");
+            }
+            Err(error) => {
+                tracing::error!(%error, "keys of the served store not reloaded; the previous keys stay active");
+            }
+        }
     }
 }
 
