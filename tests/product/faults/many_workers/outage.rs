@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use twinkey::journal::{Journal, PostgresJournal, RunQuery, RunState, StepState};
@@ -18,10 +19,15 @@ use twinkey_testkit::environment::{Backend, Environment, Setup, free_address, ru
 /// A lock that only this test uses.
 const PROBE: &str = "SELECT pg_advisory_xact_lock(4712)";
 
+/// The time in which a worker ends after SIGTERM, whatever its journal does.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
 /// A server that can be stopped and started in place.
 struct RestartableServer {
     server: LocalPostgres,
     again: Option<Child>,
+    /// Its processes that do not run.
+    frozen: Vec<String>,
 }
 
 impl RestartableServer {
@@ -30,7 +36,25 @@ impl RestartableServer {
         Self {
             server: LocalPostgres::start(&options).unwrap(),
             again: None,
+            frozen: Vec::new(),
         }
+    }
+
+    /// Suspends all processes of the server: it accepts connections, and does not respond.
+    fn freeze(&mut self) {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let parent = pid.lines().next().unwrap().to_owned();
+        // It starts no further process from here on.
+        kill("STOP", std::slice::from_ref(&parent));
+        let children = Command::new("pgrep").args(["-P", &parent]).output();
+        let children = String::from_utf8(children.unwrap().stdout).unwrap();
+        let children: Vec<String> = children.lines().map(str::to_owned).collect();
+        kill("STOP", &children);
+        self.frozen = std::iter::once(parent).chain(children).collect();
+    }
+
+    fn resume(&mut self) {
+        kill("CONT", &std::mem::take(&mut self.frozen));
     }
 
     fn data(&self) -> PathBuf {
@@ -74,8 +98,17 @@ impl RestartableServer {
     }
 }
 
+/// Sends a signal to these processes, of which some may have ended.
+fn kill(name: &str, pids: &[String]) {
+    if !pids.is_empty() {
+        let sent = Command::new("kill").args(["-s", name]).args(pids).status();
+        sent.unwrap();
+    }
+}
+
 impl Drop for RestartableServer {
     fn drop(&mut self) {
+        self.resume();
         if let Some(mut again) = self.again.take() {
             let _ = again.kill();
             let _ = again.wait();
@@ -151,6 +184,20 @@ impl OutageFixture {
     async fn stop_the_journal(&mut self) {
         self.journal.stop().await;
         run(&mut self.holder, "ROLLBACK").await;
+    }
+
+    /// Sends SIGTERM, and waits until the worker has ended.
+    async fn ends_within_its_limit(&mut self) {
+        let begun = Instant::now();
+        signal(&self.serve, "TERM");
+        let ended = tokio::time::timeout(2 * STOP_LIMIT, self.serve.wait()).await;
+        let took = begun.elapsed();
+        let log = self.env.folder.path().join("serve.log");
+        let log = std::fs::read_to_string(log).unwrap();
+        let ended = ended.unwrap_or_else(|_| panic!("it runs after {took:?}: {log}"));
+        assert!(ended.unwrap().success(), "{log}");
+        assert!(took <= STOP_LIMIT, "{took:?}: {log}");
+        assert!(log.contains("worker stopped"), "{log}");
     }
 
     async fn reports_the_outage(&self) {
@@ -237,4 +284,35 @@ async fn a_run_without_a_write_permit_ends_with_its_lease() {
     fixture.env.signed_in(stage::CURRENT).await;
     fixture.reports_the_outage().await;
     fixture.recovers_with_its_journal(RunState::Failed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_worker_whose_journal_hangs() {
+    let mut fixture = OutageFixture::open(Backend::Local).await;
+    // During a run that waits for its proof, and during a reload.
+    fixture.journal.freeze();
+    fixture.ends_within_its_limit().await;
+    let (_, version) = fixture.env.read(stage::CURRENT).await;
+    assert_eq!(
+        version, fixture.replaced,
+        "the next start continues the run"
+    );
+
+    fixture.journal.resume();
+    let address = fixture.address.clone();
+    fixture.serve = fixture.env.serve(&address).await;
+    until("the worker is ready", async || {
+        ready(&address).await.0 == 200
+    })
+    .await;
+    fixture.journal.freeze();
+    signal(&fixture.serve, "HUP");
+    let log = fixture.env.folder.path().join("serve.log");
+    until("the worker reads its config again", async || {
+        std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("config reloaded")
+    })
+    .await;
+    fixture.ends_within_its_limit().await;
 }
