@@ -22,6 +22,7 @@ use twinkey_stores::measured::Measured;
 
 use super::actor::hostname;
 use super::failure::Failure;
+use super::selection::unknown;
 
 /// The opened config, store and journal of a command.
 pub(super) struct Context {
@@ -118,26 +119,18 @@ impl Context {
     }
 }
 
+/// The names of the rotations, in the order of the config.
+pub(super) fn names(settings: &Settings) -> Vec<&str> {
+    settings.rotations.iter().map(|r| r.name.as_str()).collect()
+}
+
 /// The rotation with a name in a config.
 pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotation, Failure> {
     settings
         .rotations
         .iter()
         .find(|r| r.name == name)
-        .ok_or_else(|| {
-            let nearest = settings
-                .rotations
-                .iter()
-                .map(|r| (strsim::damerau_levenshtein(&r.name, name), &r.name))
-                .min();
-            Failure::usage(
-                format!("there is no rotation {name:?} in the config"),
-                nearest.map_or_else(
-                    || "the config has no [[rotation]] yet".into(),
-                    |(_, near)| format!("did you mean {near:?}?"),
-                ),
-            )
-        })
+        .ok_or_else(|| unknown(name, &names(settings)))
 }
 
 /// The services that the runs of a config share.

@@ -11,6 +11,7 @@ mod output;
 mod remote;
 mod rotations;
 mod secret;
+mod selection;
 mod serve;
 mod setup;
 mod style;

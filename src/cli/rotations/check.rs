@@ -6,19 +6,19 @@ use crate::admin::exposure::plain_http;
 use crate::config::file_access::FileFinding;
 use crate::config::settings::{Server, Settings};
 use crate::rotation::commands::check::{Report, offline};
-use crate::worker::views::RotationView;
 use twinkey_core::printable::escaped;
 use twinkey_engines::{Finding, Severity};
 
-use crate::cli::context::{Context, Purpose, check_files, find, settings};
+use crate::cli::context::{self, Context, Purpose, check_files, settings};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
 use crate::cli::rotations::named_files;
+use crate::cli::selection::{self, select};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Names of the rotations; all by default
+    /// Names of rotations, or patterns such as 'prod-*'; all by default
     names: Vec<String>,
     /// Check only the config
     #[arg(long)]
@@ -55,13 +55,11 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
 
 fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
     let settings = settings(config)?;
-    for name in names {
-        find(&settings, name)?;
-    }
+    let names = select(names, &context::names(&settings))?;
     let files = file_report(check_files(config, &settings)?, &settings);
     let selected = settings.rotations.iter();
     Ok(selected
-        .filter(|r| names.is_empty() || names.contains(&r.name))
+        .filter(|r| names.contains(&r.name))
         .map(|r| Report {
             rotation: r.name.clone(),
             passed: vec!["the config is valid".into()],
@@ -78,13 +76,11 @@ async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Re
     let settings = settings(config)?;
     let files = file_report(check_files(config, &settings)?, &settings);
     Context::with(config, Purpose::Read, async |context| {
-        for name in names {
-            context.rotation(name)?;
-        }
+        let names = select(names, &context::names(&context.settings))?;
         let mut reports = Vec::new();
         let server = server_report(&context.settings.server);
         for rotation in &context.settings.rotations {
-            if names.is_empty() || names.contains(&rotation.name) {
+            if names.contains(&rotation.name) {
                 reports.push(context.rotator.check(rotation).await?);
             }
         }
@@ -131,14 +127,8 @@ fn finding(file: FileFinding) -> Finding {
 }
 
 async fn remote_reports(worker: &RemoteWorker, names: &[String]) -> Result<Vec<Report>, Failure> {
-    let names = if names.is_empty() {
-        let all: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
-        all.into_iter().map(|rotation| rotation.name).collect()
-    } else {
-        names.to_vec()
-    };
     let mut reports = Vec::new();
-    for name in &names {
+    for name in &selection::of_worker(worker, names).await? {
         reports.push(worker.get(&["rotations", name, "check"], &[]).await?);
     }
     Ok(reports)

@@ -1,12 +1,14 @@
-//! `twinkey pause` and `twinkey resume`: the schedule of a rotation.
+//! `twinkey pause` and `twinkey resume`: the schedules of rotations.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
 
 use crate::cli::actor::cause;
-use crate::cli::context::{Purpose, find, settings, with_journal};
+use crate::cli::context::{self, Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::remote::Target;
+use crate::cli::selection::{self, is_pattern, select};
 use crate::journal::{AuditAction, AuditRecord};
 use twinkey_core::telemetry::Clock;
 
@@ -21,8 +23,12 @@ pub(in crate::cli) struct PauseArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Name of the rotation
-    name: String,
+    /// Names of rotations, or patterns such as 'prod-*'
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    names: Vec<String>,
+    /// All rotations
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
     /// Reason, for the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -40,36 +46,48 @@ pub(in crate::cli) async fn pause(target: &Target<'_>, args: PauseArgs) -> Resul
             "give a later time, such as 2027-01-31T08:00:00Z",
         ));
     }
-    set_paused(target, &schedule, true, until).await?;
+    let names = set_paused(target, &schedule, true, until).await?;
     if schedule.json {
-        let result = serde_json::json!({"rotation": schedule.name, "paused": true, "until": until});
-        return output::json(&result);
+        let result = |name| serde_json::json!({"rotation": name, "paused": true, "until": until});
+        return results(&schedule, names.iter().map(result));
     }
     let end = until.map_or_else(String::new, |at| {
         format!(" until {}", output::time(Some(at)))
     });
-    anstream::println!(
-        "{}: paused{end}; `twinkey rotate` still works",
-        schedule.name
-    );
+    for name in names {
+        anstream::println!("{name}: paused{end}; `twinkey rotate` still works");
+    }
     Ok(())
 }
 
 pub(in crate::cli) async fn resume(target: &Target<'_>, args: Args) -> Result<(), Failure> {
-    set_paused(target, &args, false, None).await?;
+    let names = set_paused(target, &args, false, None).await?;
     if args.json {
-        return output::json(&serde_json::json!({"rotation": args.name, "paused": false}));
+        let result = |name| serde_json::json!({"rotation": name, "paused": false});
+        return results(&args, names.iter().map(result));
     }
-    anstream::println!("{}: schedule resumed", args.name);
+    for name in names {
+        anstream::println!("{name}: schedule resumed");
+    }
     Ok(())
 }
 
+/// Prints one result for one name, and a list for a selection.
+fn results(args: &Args, results: impl Iterator<Item = Json>) -> Result<(), Failure> {
+    let results: Vec<Json> = results.collect();
+    match (args.names.as_slice(), results.as_slice()) {
+        ([name], [result]) if !is_pattern(name) => output::json(result),
+        _ => output::json(&results),
+    }
+}
+
+/// Pauses or resumes the selected rotations, and returns their names.
 async fn set_paused(
     target: &Target<'_>,
     args: &Args,
     paused: bool,
     until: Option<DateTime<Utc>>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let action = if paused {
         AuditAction::Pause
     } else {
@@ -78,17 +96,19 @@ async fn set_paused(
     match target {
         Target::Local(config) => {
             let settings = settings(*config)?;
-            find(&settings, &args.name)?;
+            let names = select(&args.names, &context::names(&settings))?;
             let (cause, now) = (cause(args.reason.clone()), Clock::system().now());
-            let record = AuditRecord::done(action, &args.name, cause, now);
-            let pause = paused.then(|| record.as_pause(until));
             with_journal(&settings.journal, Purpose::Change, async |journal| {
-                journal
-                    .set_paused(&args.name, pause.as_ref(), &record)
-                    .await
+                for name in &names {
+                    let record = AuditRecord::done(action, name, cause.clone(), now);
+                    let pause = paused.then(|| record.as_pause(until));
+                    journal.set_paused(name, pause.as_ref(), &record).await?;
+                    tracing::debug!(rotation = %name, paused, "schedule paused or resumed");
+                }
+                Ok(())
             })
             .await?;
-            tracing::debug!(rotation = %args.name, paused, "schedule paused or resumed");
+            Ok(names)
         }
         Target::Worker(worker) => {
             let mut body = serde_json::json!({});
@@ -99,9 +119,12 @@ async fn set_paused(
             if let Some(until) = until {
                 body["until"] = serde_json::json!(until);
             }
-            let path = ["rotations", &args.name, action.as_str()];
-            worker.post::<serde_json::Value>(&path, &body).await?;
+            let names = selection::of_worker(worker, &args.names).await?;
+            for name in &names {
+                let path = ["rotations", name, action.as_str()];
+                worker.post::<Json>(&path, &body).await?;
+            }
+            Ok(names)
         }
     }
-    Ok(())
 }

@@ -6,30 +6,47 @@ use crate::config::settings::JournalLocation;
 use crate::rotation::context::endpoint_states::{EndpointState, EndpointStatus};
 use crate::worker::views::{LiveStates, RotationState, RotationView, view};
 
-use crate::cli::context::{Purpose, find, settings, with_journal};
+use crate::cli::context::{self, Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
-use crate::cli::remote::Target;
+use crate::cli::remote::{RemoteWorker, Target};
+use crate::cli::selection::{is_pattern, select};
 use twinkey_core::telemetry::Clock;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Name of the rotation; all by default
-    name: Option<String>,
+    /// Names of rotations, or patterns such as 'prod-*'; all by default
+    names: Vec<String>,
+    /// Only rotations in this state; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    state: Vec<RotationState>,
+    /// Only rotations of this engine
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
     /// Print the rotations as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
-    let views = match (target, &args.name) {
+    let mut views = match (target, args.names.as_slice()) {
         (Target::Local(config), _) => local_views(*config, &args).await?,
-        (Target::Worker(worker), None) => worker.get(&["rotations"], &[]).await?,
-        (Target::Worker(worker), Some(name)) => vec![worker.get(&["rotations", name], &[]).await?],
+        (Target::Worker(worker), [name]) if !is_pattern(name) => {
+            vec![worker.get(&["rotations", name], &[]).await?]
+        }
+        (Target::Worker(worker), names) => remote_views(worker, names).await?,
     };
+    let is_selected = |view: &RotationView| {
+        let engine = args.engine.as_deref();
+        (args.state.is_empty() || args.state.contains(&view.state))
+            && engine.is_none_or(|engine| view.engine.as_deref() == Some(engine))
+    };
+    views.retain(is_selected);
     if args.json {
         return output::json(&views);
     }
+    // The sort is stable: within a state, the config's order stays.
+    views.sort_by_key(|view| urgency(view.state));
     let rows: Vec<Vec<Cell>> = views.iter().map(row).collect();
     let headings = [
         "ROTATION",
@@ -40,7 +57,10 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
         "HINT",
     ];
     output::table(&headings, &rows);
-    if let (Some(_), [view]) = (&args.name, views.as_slice()) {
+    if views.len() > 1 {
+        anstream::println!("{DIM}{}{DIM:#}", totals(&views));
+    }
+    if let ([_], [view]) = (args.names.as_slice(), views.as_slice()) {
         let rows: Vec<Vec<Cell>> = view.endpoints.iter().map(endpoint).collect();
         if !rows.is_empty() {
             anstream::println!();
@@ -52,9 +72,7 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
 
 async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, Failure> {
     let settings = settings(config)?;
-    if let Some(name) = &args.name {
-        find(&settings, name)?;
-    }
+    let names = select(&args.names, &context::names(&settings))?;
     if let JournalLocation::Sqlite(path) = &settings.journal
         && !path.exists()
     {
@@ -71,12 +89,58 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
     Ok(settings
         .rotations
         .iter()
-        .filter(|r| args.name.as_ref().is_none_or(|name| *name == r.name))
+        .filter(|r| names.contains(&r.name))
         .map(|r| {
             let unknown = LiveStates::default();
             view(r, memory.remove(&r.name).unwrap_or_default(), &unknown, now)
         })
         .collect())
+}
+
+async fn remote_views(
+    worker: &RemoteWorker,
+    names: &[String],
+) -> Result<Vec<RotationView>, Failure> {
+    let mut views: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
+    let known: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
+    let selected = select(names, &known)?;
+    views.retain(|view| selected.contains(&view.name));
+    Ok(views)
+}
+
+/// A state by its name.
+fn state(text: &str) -> Result<RotationState, String> {
+    let mut states = RotationState::ALL.into_iter();
+    states.find(|state| state.as_str() == text).ok_or_else(|| {
+        let names = RotationState::ALL.map(RotationState::as_str);
+        format!("the states are {}", names.join(", "))
+    })
+}
+
+/// The place of a state in the list: what an operator must act on comes first.
+const fn urgency(state: RotationState) -> u8 {
+    match state {
+        RotationState::LockedOut => 0,
+        RotationState::Failed => 1,
+        RotationState::Missed => 2,
+        RotationState::Waiting => 3,
+        RotationState::Paused => 4,
+        RotationState::Running => 5,
+        RotationState::New => 6,
+        RotationState::Idle => 7,
+    }
+}
+
+/// The number of rotations in each state.
+fn totals(views: &[RotationView]) -> String {
+    let mut states = RotationState::ALL;
+    states.sort_by_key(|state| urgency(*state));
+    let counts = states.into_iter().filter_map(|state| {
+        let count = views.iter().filter(|view| view.state == state).count();
+        (count > 0).then(|| format!("{count} {}", state.as_str()))
+    });
+    let counts: Vec<String> = counts.collect();
+    format!("{} rotations: {}", views.len(), counts.join(", "))
 }
 
 fn row(view: &RotationView) -> Vec<Cell> {

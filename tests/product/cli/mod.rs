@@ -5,3 +5,4 @@ mod completions;
 mod offline;
 mod remote;
 mod repair;
+mod selections;

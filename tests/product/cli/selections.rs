@@ -1,0 +1,148 @@
+//! Commands on several rotations, by names and patterns.
+
+use serde_json::Value as Json;
+use tokio::process::Command;
+use twinkey_testkit::environment::free_address;
+use twinkey_testkit::environment::until;
+use twinkey_testkit::locations::twinkey_program;
+
+/// A config without any database: `prod-a`, `test-a` and `prod-b`.
+struct Folder {
+    folder: tempfile::TempDir,
+    address: String,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let rotations = ["prod-a", "test-a", "prod-b"].map(|name| {
+            format!("[[rotation]]\nname = \"{name}\"\nsecret = \"{name}\"\nengine = \"postgres\"\nmaster_secret = \"master\"\n")
+        });
+        let config = format!(
+            "[server]\nlisten = \"{address}\"\n[secrets]\nbackend = \"local\"\n{}",
+            rotations.concat()
+        );
+        std::fs::write(folder.path().join("twinkey.toml"), config).unwrap();
+        Self { folder, address }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(twinkey_program());
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("TWINKEY_CONFIG", self.folder.path().join("twinkey.toml"))
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn ok(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn fails(&self, args: &[&str], words: &str) {
+        let output = self.command(args).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {errors}");
+        assert!(errors.contains(words), "{args:?}: {errors}");
+    }
+
+    /// The names and states that `status` lists.
+    async fn states(&self, args: &[&str]) -> Vec<(String, String)> {
+        let status = self.ok(&[&["status", "--json"], args].concat()).await;
+        let views: Vec<Json> = serde_json::from_str(&status).unwrap();
+        let text = |view: &Json, key: &str| view[key].as_str().unwrap().to_owned();
+        let states = views.iter();
+        states
+            .map(|view| (text(view, "name"), text(view, "state")))
+            .collect()
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let own = |&(name, state): &(&str, &str)| (name.to_owned(), state.to_owned());
+    pairs.iter().map(own).collect()
+}
+
+/// Pauses by a pattern and resumes all, with these arguments.
+async fn pauses_and_resumes(folder: &Folder, target: &[&str]) {
+    let with =
+        |args: &[&'static str]| -> Vec<&str> { args.iter().chain(target).copied().collect() };
+    let paused = folder.ok(&with(&["pause", "prod-*", "--json"])).await;
+    let paused: Json = serde_json::from_str(&paused).unwrap();
+    assert_eq!(paused.as_array().unwrap().len(), 2, "{paused}");
+    assert_eq!(paused[1]["rotation"], "prod-b");
+    let all = pairs(&[
+        ("prod-a", "paused"),
+        ("test-a", "new"),
+        ("prod-b", "paused"),
+    ]);
+    assert_eq!(folder.states(target).await, all);
+    let expected = pairs(&[("test-a", "new")]);
+    assert_eq!(folder.states(&with(&["--state", "new"])).await, expected);
+    assert_eq!(folder.states(&with(&["test-?"])).await, expected);
+    assert_eq!(folder.states(&with(&["--engine", "mysql"])).await, []);
+    let shown = folder.ok(&with(&["status"])).await;
+    assert!(shown.contains("3 rotations: 2 paused, 1 new"), "{shown}");
+    // What an operator must act on comes first.
+    let place = |name: &str| shown.find(name).unwrap();
+    assert!(place("prod-b") < place("test-a"), "{shown}");
+    let resumed = folder.ok(&with(&["resume", "--all"])).await;
+    assert!(resumed.contains("test-a: schedule resumed"), "{resumed}");
+    let left = folder.states(&with(&["--state", "paused"])).await;
+    assert_eq!(left, []);
+    let one = folder.ok(&with(&["pause", "test-a", "--json"])).await;
+    let one: Json = serde_json::from_str(&one).unwrap();
+    assert_eq!(one["rotation"], "test-a", "one name has one result");
+    folder.ok(&with(&["resume", "test-a"])).await;
+}
+
+#[tokio::test]
+async fn commands_select_rotations_by_patterns() {
+    let folder = Folder::new();
+    pauses_and_resumes(&folder, &[]).await;
+    let checked = folder.ok(&["check", "--offline", "prod-*", "--json"]).await;
+    let checked: Vec<Json> = serde_json::from_str(&checked).unwrap();
+    let names = checked.iter().map(|report| report["rotation"].as_str());
+    let names: Vec<&str> = names
+        .flatten()
+        .filter(|name| !name.starts_with('['))
+        .collect();
+    assert_eq!(names, ["prod-a", "prod-b"]);
+    for (args, words) in [
+        (vec!["status", "dev-*"], "no rotation matches"),
+        (vec!["pause", "prod-c"], "did you mean"),
+        (vec!["pause"], "NAME"),
+        (vec!["pause", "prod-a", "--all"], "--all"),
+        (
+            vec!["status", "--state", "fine"],
+            "the states are new, idle",
+        ),
+    ] {
+        folder.fails(&args, words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_carries_them_out_too() {
+    let folder = Folder::new();
+    let document = r#"{"username": "unused", "password": "Unused-0123456789"}"#;
+    std::fs::write(folder.folder.path().join("unused.json"), document).unwrap();
+    folder
+        .ok(&["secret", "put", "unused", "--file", "unused.json"])
+        .await;
+    let log = std::fs::File::create(folder.folder.path().join("serve.log")).unwrap();
+    let mut serve = folder.command(&["serve"]).stderr(log).spawn().unwrap();
+    let url = format!("http://{}", folder.address);
+    until("the worker is ready", async || {
+        let answer = reqwest::get(format!("{url}/readyz")).await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    pauses_and_resumes(&folder, &["--server", &url]).await;
+    serve.kill().await.unwrap();
+}
