@@ -82,10 +82,10 @@ impl Database {
         create_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous);
-        Self::connect(options, migrations).await
+        let is_new = std::fs::metadata(path)?.len() == 0;
+        Self::connect(options, is_new, migrations).await
     }
 
     /// An empty database in memory, with its tables: stands for the file at `path`, which does not
@@ -99,17 +99,26 @@ impl Database {
             .filter(|folder| !folder.as_os_str().is_empty());
         // Linux gives it no name, and removes it when it is closed.
         tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        Self::connect("sqlite::memory:".parse()?, migrations).await
+        Self::connect("sqlite::memory:".parse()?, true, migrations).await
     }
 
-    async fn connect(options: SqliteConnectOptions, migrations: &Migrator) -> sqlx::Result<Self> {
+    async fn connect(
+        options: SqliteConnectOptions,
+        is_new: bool,
+        migrations: &Migrator,
+    ) -> sqlx::Result<Self> {
         let options = options
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .pragma("cache_size", CACHE_SIZE)
             .disable_statement_logging();
+        let mut first = options.clone();
+        if is_new {
+            // On an existing file this statement writes, with each connection.
+            first = first.auto_vacuum(SqliteAutoVacuum::Incremental);
+        }
         let database = Self {
-            writer: Arc::new(Mutex::new(Some(first_connection(&options).await?))),
+            writer: Arc::new(Mutex::new(Some(first_connection(&first).await?))),
             readers: SqlitePoolOptions::new()
                 .max_connections(READERS)
                 .test_before_acquire(false)
