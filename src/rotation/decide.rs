@@ -461,6 +461,31 @@ mod tests {
     }
 
     #[test]
+    fn a_new_password_is_proved_although_the_standby_is_in_use() {
+        let mut observed = Observed {
+            own: Own::Pending(Content::Fits),
+            elsewhere: Elsewhere::Nothing,
+            // A pooler keeps the connections of earlier proofs open.
+            guards: Guards {
+                standby_in_use: true,
+                ..Guards::default()
+            },
+            standby: Standby {
+                equal: true,
+                has_password: true,
+            },
+            proof: None,
+            pooler_secrets_stale: false,
+            hooks: Hooks::Absent,
+            converged: false,
+            end_sessions: false,
+        };
+        assert_eq!(decide(&observed), Action::Prove);
+        observed.standby.has_password = false;
+        assert_eq!(decide(&observed), Action::Refuse(Refusal::StandbyInUse));
+    }
+
+    #[test]
     fn hooks_run_after_the_proof_which_is_then_repeated() {
         let mut observed = Observed {
             own: Own::Pending(Content::Fits),
