@@ -32,6 +32,7 @@ pub mod auth;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod exposure;
+pub mod idempotency;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;

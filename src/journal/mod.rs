@@ -32,6 +32,7 @@ use twinkey_stores::throttle::WriteLimiter;
 mod audit;
 mod error;
 pub mod history;
+mod keyed_request;
 pub mod postgres;
 mod run;
 pub mod sqlite;
@@ -42,6 +43,7 @@ pub use audit::{
     Actor, ActorKind, AuditAction, AuditOutcome, AuditQuery, AuditRecord, Cause, Pause,
 };
 pub use error::JournalError;
+pub use keyed_request::{KeyedRequest, KeyedState};
 pub use postgres::PostgresJournal;
 pub use run::{ClaimToken, Run, RunState, Step, StepName, StepState, Trigger};
 pub use sqlite::SqliteJournal;
@@ -486,6 +488,22 @@ pub trait Journal: Send + Sync {
     async fn compact(&self) -> Result<bool, JournalError> {
         Ok(false)
     }
+
+    /// Records a request with an idempotency key, unless the key is recorded. Returns what was recorded.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn begin_keyed(&self, request: &KeyedRequest) -> Result<KeyedState, JournalError>;
+
+    /// Records the answer of a request, or (`None`) forgets its key.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn end_keyed(
+        &self,
+        request: &KeyedRequest,
+        answer: Option<&serde_json::Value>,
+    ) -> Result<(), JournalError>;
 
     /// Whether the journal can be read and written. It writes a row.
     ///

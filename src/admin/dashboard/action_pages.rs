@@ -15,6 +15,7 @@ use super::session_context::SessionContext;
 use super::view::confirm::ConfirmPage;
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
+use crate::admin::routes::actions;
 use crate::admin::routes::request::{Caller, RotationPath, audit, check_reason};
 use crate::rotation::commands::rollback::RollbackOrder;
 use crate::worker::state::{RotateOptions, WorkerState};
@@ -108,27 +109,29 @@ async fn run_action(
     let reason = Some(form.reason.trim()).filter(|r| !r.is_empty());
     check_reason(reason)?;
     let cause = caller.cause(reason.map(str::to_owned));
-    let rotator = &state.runner.rotator;
+    let key = form.key.map(|key| key.to_string());
+    let key = key.as_deref();
     match action {
         Action::Rotate => {
-            let key = form.key.map(|key| key.to_string());
             let options = RotateOptions {
                 force: form.force.is_some(),
                 end_sessions: false,
             };
-            state
-                .rotate(rotation.clone(), options, cause, key.as_deref())
-                .await?;
+            actions::rotate(state, rotation, options, cause, key).await?;
         }
         Action::Rollback => {
             let order = RollbackOrder {
                 cause,
                 again: false,
             };
-            state.roll_back(rotation.clone(), order).await?;
+            actions::roll_back(state, rotation, order, key).await?;
         }
-        Action::Pause => rotator.pause(rotation, cause, None).await?,
-        Action::Resume => rotator.resume(rotation, cause).await?,
+        Action::Pause => {
+            actions::pause(state, rotation, cause, None, key).await?;
+        }
+        Action::Resume => {
+            actions::resume(state, rotation, cause, key).await?;
+        }
     }
     Ok(())
 }

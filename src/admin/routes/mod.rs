@@ -1,5 +1,6 @@
 //! Handlers of the API, one file per resource.
 
+pub mod actions;
 pub mod audit;
 pub mod events;
 pub mod health;

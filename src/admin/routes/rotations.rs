@@ -9,14 +9,7 @@
     reason = "these docs appear in the OpenAPI document, which lists the responses by status"
 )]
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
-
+use super::actions::{self, Paused};
 use super::request::{
     Body, Caller, PauseRequest, ResumeRequest, RollbackRequest, RotateRequest, RotationPath, audit,
     idempotency_key, parse_body,
@@ -29,6 +22,11 @@ use crate::rotation::commands::plan::Plan;
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::worker::state::{RotateOptions, WorkerState};
 use crate::worker::views::RotationView;
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 
 /// Every rotation that the token sees, as `twinkey status --json`.
 #[utoipa::path(get, path = "/v1/rotations", tag = "rotations",
@@ -59,7 +57,7 @@ pub async fn rotation(
 #[utoipa::path(post, path = "/v1/rotations/{name}/rotate", tag = "rotations",
     params(
         ("name" = String, Path, description = "The rotation's name", example = "orders"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, example = "deploy-4711"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711"),
     ),
     request_body = Option<RotateRequest>,
     responses(
@@ -67,6 +65,7 @@ pub async fn rotation(
             headers(("Location" = String, description = "The path of the run"))),
         (status = 400), (status = 404), (status = 413),
         (status = 409, description = "`already_running` or `too_soon`"),
+        (status = 422, description = "The key belongs to another request"),
     ))]
 pub async fn rotate(
     State(state): State<WorkerState>,
@@ -81,15 +80,8 @@ pub async fn rotate(
         force: request.force,
         end_sessions: request.end_sessions,
     };
-    let started = state
-        .rotate(
-            rotation.clone(),
-            options,
-            caller.cause(request.reason.clone()),
-            key,
-        )
-        .await
-        .map_err(ApiError::from);
+    let cause = caller.cause(request.reason.clone());
+    let started = actions::rotate(&state, &rotation, options, cause, key).await;
     let action = match (request.force, request.end_sessions) {
         (false, false) => "rotate",
         (true, false) => "rotate, by force",
@@ -110,18 +102,22 @@ pub async fn rotate(
 
 /// Move AWSCURRENT back to AWSPREVIOUS, after a test that it still signs in.
 #[utoipa::path(post, path = "/v1/rotations/{name}/rollback", tag = "rotations",
-    params(("name" = String, Path, description = "The rotation's name", example = "orders")),
+    params(
+        ("name" = String, Path, description = "The rotation's name", example = "orders"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711-rollback"),
+    ),
     request_body = Option<RollbackRequest>,
     responses(
         (status = 200, description = "The user of AWSCURRENT before and after", body = RollbackResult),
         (status = 400), (status = 404), (status = 413),
         (status = 409, description = "`already_running`, `already_rolled_back`, `lost_race` or `pending_conflict`"),
-        (status = 422, description = "AWSPREVIOUS cannot sign in or lacks privileges; nothing was changed"),
+        (status = 422, description = "AWSPREVIOUS cannot sign in or lacks privileges, or the key belongs to another request; nothing was changed"),
     ))]
 pub async fn rollback(
     State(state): State<WorkerState>,
     caller: Caller,
     RotationPath(rotation): RotationPath,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<RollbackResult>, ApiError> {
     let request: RollbackRequest = parse_body(body)?;
@@ -129,8 +125,7 @@ pub async fn rollback(
         cause: caller.cause(request.reason.clone()),
         again: request.again,
     };
-    let result = state.roll_back(rotation.clone(), order).await;
-    let result = result.map_err(ApiError::from);
+    let result = actions::roll_back(&state, &rotation, order, idempotency_key(&headers)?).await;
     audit(
         &caller,
         "rollback",
@@ -141,67 +136,53 @@ pub async fn rollback(
     Ok(Json(result?))
 }
 
-/// The result of a pause or resume.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Paused {
-    #[schema(example = "orders")]
-    rotation: String,
-    paused: bool,
-}
-
 /// Pause the schedule of a rotation.
 #[utoipa::path(post, path = "/v1/rotations/{name}/pause", tag = "rotations",
-    params(("name" = String, Path, description = "The rotation's name", example = "orders")),
+    params(
+        ("name" = String, Path, description = "The rotation's name", example = "orders"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711-pause"),
+    ),
     request_body = Option<PauseRequest>,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
-        (status = 409, description = "`until` is not in the future")))]
+        (status = 409, description = "`until` is not in the future"),
+        (status = 422, description = "The key belongs to another request")))]
 pub async fn pause(
     State(state): State<WorkerState>,
     caller: Caller,
     RotationPath(rotation): RotationPath,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
     let request: PauseRequest = parse_body(body)?;
-    if request.until.is_some_and(|until| until <= state.now()) {
-        return Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "`until` is not in the future",
-            "give a later time, or none for a pause until it is resumed",
-        ));
-    }
-    let (reason, rotator) = (request.reason, &state.runner.rotator);
+    let (reason, key) = (request.reason, idempotency_key(&headers)?);
     let cause = caller.cause(reason.clone());
-    let result = rotator.pause(&rotation, cause, request.until).await;
-    let result = result.map_err(ApiError::from);
+    let result = actions::pause(&state, &rotation, cause, request.until, key).await;
     audit(&caller, "pause", &rotation, reason.as_deref(), &result);
-    result?;
-    Ok(Json(Paused {
-        rotation: rotation.name.clone(),
-        paused: true,
-    }))
+    Ok(Json(result?))
 }
 
 /// Resume the schedule of a rotation.
 #[utoipa::path(post, path = "/v1/rotations/{name}/resume", tag = "rotations",
-    params(("name" = String, Path, description = "The rotation's name", example = "orders")),
+    params(
+        ("name" = String, Path, description = "The rotation's name", example = "orders"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711-resume"),
+    ),
     request_body = Option<ResumeRequest>,
-    responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413)))]
+    responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
+        (status = 409, description = "The answer of the first request with the key is not known"),
+        (status = 422, description = "The key belongs to another request")))]
 pub async fn resume(
     State(state): State<WorkerState>,
     caller: Caller,
     RotationPath(rotation): RotationPath,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Paused>, ApiError> {
     let reason = parse_body::<ResumeRequest>(body)?.reason;
-    let cause = caller.cause(reason.clone());
-    let result = state.runner.rotator.resume(&rotation, cause).await;
-    let result = result.map_err(ApiError::from);
+    let (cause, key) = (caller.cause(reason.clone()), idempotency_key(&headers)?);
+    let result = actions::resume(&state, &rotation, cause, key).await;
     audit(&caller, "resume", &rotation, reason.as_deref(), &result);
-    result?;
-    Ok(Json(Paused {
-        rotation: rotation.name.clone(),
-        paused: false,
-    }))
+    Ok(Json(result?))
 }
 
 /// The exact statements that the step `set` would execute now, with passwords as `***`. Read-only.

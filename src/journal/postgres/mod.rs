@@ -21,6 +21,7 @@ mod claim;
 mod connect;
 mod finish;
 pub(super) mod host_slots;
+mod keyed_requests;
 mod pairs;
 mod prune;
 mod record;
@@ -43,8 +44,8 @@ use uuid::Uuid;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run,
-    RunQuery, SecretSummary, SharedLimits,
+    JournalError, KeyedRequest, KeyedState, Note, Outcome, PairRecord, Pause, Pruned,
+    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -409,6 +410,25 @@ impl Journal for PostgresJournal {
             Ok(pruned)
         })
         .await
+    }
+
+    async fn begin_keyed(&self, request: &KeyedRequest) -> Result<KeyedState, JournalError> {
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            let state = keyed_requests::begin(&mut tx, request).await?;
+            tx.commit().await?;
+            Ok(state)
+        })
+        .await
+    }
+
+    async fn end_keyed(
+        &self,
+        request: &KeyedRequest,
+        answer: Option<&serde_json::Value>,
+    ) -> Result<(), JournalError> {
+        self.limited(keyed_requests::end(&self.pool, request, answer))
+            .await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

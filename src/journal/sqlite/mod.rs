@@ -21,6 +21,7 @@ mod audit;
 mod claim;
 mod decode;
 mod finish;
+mod keyed_requests;
 mod pairs;
 mod process_lock;
 mod prune;
@@ -46,8 +47,8 @@ use self::process_lock::ProcessLocks;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run,
-    RunQuery, SecretSummary,
+    JournalError, KeyedRequest, KeyedState, Note, Outcome, PairRecord, Pause, Pruned,
+    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -429,6 +430,20 @@ impl Journal for SqliteJournal {
         let mut writer = self.writer().await?;
         let left = prune::compact(&mut writer).await;
         left.map_err(|error| self.error(error))
+    }
+
+    async fn begin_keyed(&self, request: &KeyedRequest) -> Result<KeyedState, JournalError> {
+        self.in_transaction(async |db| keyed_requests::begin(db, request).await)
+            .await
+    }
+
+    async fn end_keyed(
+        &self,
+        request: &KeyedRequest,
+        answer: Option<&serde_json::Value>,
+    ) -> Result<(), JournalError> {
+        self.in_transaction(async |db| keyed_requests::end(db, request, answer).await)
+            .await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

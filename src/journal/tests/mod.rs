@@ -6,6 +6,7 @@ mod claims;
 mod fencing;
 pub(crate) mod fixture;
 mod flips;
+mod keyed;
 pub(crate) mod postgres;
 mod pruning;
 mod records;
@@ -70,6 +71,8 @@ on_every_journal! {
     flips::a_claim_returns_the_last_flip,
     flips::a_success_and_a_rollback_move_the_last_flip,
     flips::a_run_interrupted_in_its_last_step_moves_the_last_flip,
+    keyed::a_key_keeps_its_request_and_answer_for_a_week,
+    keyed::one_of_many_equal_requests_is_new,
     windows::a_waiting_run_is_continued_under_its_own_version,
     windows::a_missed_window_is_recorded_once_and_over_no_run,
     windows::a_missed_window_ends_an_abandoned_run,

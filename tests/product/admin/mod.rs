@@ -7,6 +7,7 @@ pub mod dashboard;
 pub mod events;
 mod fuzzed;
 mod guesses;
+mod idempotency;
 mod readers;
 mod readiness;
 mod roles;

@@ -176,7 +176,7 @@ async fn a_full_disk_of_the_journal_is_noticed_without_a_run() {
 }
 
 /// A connection whose transaction blocks all writes to the journal.
-async fn locked_journal(env: &Environment) -> SqliteConnection {
+pub async fn locked_journal(env: &Environment) -> SqliteConnection {
     let journal = env.folder.path().join("journal.db");
     let url = format!("sqlite://{}", journal.display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();

@@ -1,6 +1,6 @@
 //! `twinkey serve`: windows, signals, metrics, notifications and hooks.
 
-mod health;
+pub mod health;
 mod heartbeat;
 mod hooks;
 mod metrics;

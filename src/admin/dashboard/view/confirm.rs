@@ -46,8 +46,8 @@ pub(in crate::admin::dashboard) fn page(confirm: &ConfirmPage) -> Markup {
             ul.will { @for sentence in effects(confirm) { li { (sentence) } } }
             form.card method="post" action={ "/rotations/" (name) "/" (action.as_str()) } {
                 input type="hidden" name="csrf_token" value=(confirm.context.csrf_token);
+                input type="hidden" name="key" value=(confirm.key);
                 @if action == Action::Rotate {
-                    input type="hidden" name="key" value=(confirm.key);
                     p.check {
                         input #force type="checkbox" name="force" value="yes";
                         label for="force" {
