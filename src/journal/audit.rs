@@ -53,6 +53,15 @@ impl AuditRecord {
         }
     }
 
+    /// The actor for a list of actions: that of a change is not known.
+    #[must_use]
+    pub fn shown_actor(&self) -> String {
+        match self.action {
+            AuditAction::Change => format!("another party, noticed by {}", self.actor),
+            _ => self.actor.to_string(),
+        }
+    }
+
     /// The pause that this record tells of.
     #[must_use]
     pub fn as_pause(&self, until: Option<DateTime<Utc>>) -> Pause {
@@ -174,6 +183,8 @@ pub enum AuditAction {
     Repair,
     Retire,
     Reload,
+    /// A move of a staging label by another party, as this actor noticed it.
+    Change,
 }
 
 impl AuditAction {
@@ -188,6 +199,7 @@ impl AuditAction {
             Self::Repair => "repair",
             Self::Retire => "retire",
             Self::Reload => "reload",
+            Self::Change => "change",
         }
     }
 }

@@ -33,6 +33,7 @@ mod audit;
 mod error;
 pub mod history;
 mod keyed_request;
+mod known_version;
 pub mod postgres;
 mod run;
 pub mod sqlite;
@@ -44,6 +45,7 @@ pub use audit::{
 };
 pub use error::JournalError;
 pub use keyed_request::{KeyedRequest, KeyedState};
+pub use known_version::{KnownVersion, LabelledVersion};
 pub use postgres::PostgresJournal;
 pub use run::{ClaimToken, Run, RunState, Step, StepName, StepState, Trigger};
 pub use sqlite::SqliteJournal;
@@ -137,6 +139,9 @@ pub struct RotationRecord {
     pub last_success: Option<DateTime<Utc>>,
     /// When AWSCURRENT last moved: a successful run or a rollback.
     pub last_flip: Option<DateTime<Utc>>,
+    /// When another party moved AWSCURRENT, as noticed; `None` after the next flip.
+    #[serde(default)]
+    pub changed: Option<DateTime<Utc>>,
     /// When the user of AWSPREVIOUS was locked; `None` after the next flip.
     pub retired: Option<DateTime<Utc>>,
     /// Set while AWSCURRENT does not sign in at the heartbeats.
@@ -338,16 +343,35 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn current_accepted(&self, rotation: &str) -> Result<(), JournalError>;
 
-    /// Records a move of AWSCURRENT outside a run (rollback), and the pair as it is now.
+    /// Records a move of AWSCURRENT to a version outside a run (rollback), and the pair as it is now.
     ///
     /// # Errors
     /// [`JournalError`]
     async fn flipped(
         &self,
         rotation: &str,
+        version: &VersionId,
         seen: &SecretSummary,
         record: &AuditRecord,
     ) -> Result<(), JournalError>;
+
+    /// What is known of a label and of the version that carries it.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn known_version(&self, seen: &LabelledVersion) -> Result<KnownVersion, JournalError>;
+
+    /// Records that a label moved, if it is known on `from`. `record` is added, and `true` returned,
+    /// unless a run of this journal moved it or AWSCURRENT was not known.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn label_moved(
+        &self,
+        seen: &LabelledVersion,
+        from: Option<&VersionId>,
+        record: &AuditRecord,
+    ) -> Result<bool, JournalError>;
 
     /// Adds a record of an action that changes nothing else in the journal.
     ///

@@ -9,6 +9,7 @@ pub mod context;
 pub mod decide;
 pub mod error;
 pub mod event;
+pub(crate) mod external_changes;
 #[cfg(test)]
 mod model;
 pub mod observe;

@@ -115,6 +115,7 @@ impl WindowRunner {
             retired: false,
             lock: true,
             journal: &*self.rotator.journal,
+            worker: &self.rotator.worker,
         };
         let result = tokio::select! {
             result = retire(&self.rotator.context, &request) => result,

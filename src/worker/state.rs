@@ -83,6 +83,7 @@ impl WorkerState {
         Heartbeats {
             context: self.runner.rotator.context.clone(),
             journal: Arc::clone(&self.runner.rotator.journal),
+            worker: self.runner.rotator.worker.clone(),
             events: self.runner.rotator.events.clone(),
             rotations: self.active.clone(),
             states: self.heartbeats.clone(),

@@ -88,7 +88,7 @@ fn open_window(rotation: &Rotation, memory: &RotationRecord, now: DateTime<Utc>)
 /// The age of a password that a run made, unless AWSCURRENT was moved later.
 fn password_age(memory: &RotationRecord, now: DateTime<Utc>) -> Option<u64> {
     let made = memory.last_success?;
-    if memory.last_flip != Some(made) {
+    if memory.last_flip != Some(made) || memory.changed.is_some() {
         return None;
     }
     u64::try_from((now - made).num_seconds()).ok()
@@ -223,6 +223,11 @@ mod tests {
             ..by_run.clone()
         };
         assert_eq!(shown(rolled_back, "08:01").password_age, None);
+        let changed = RotationRecord {
+            changed: Some(at("07:30")),
+            ..by_run.clone()
+        };
+        assert_eq!(shown(changed, "08:01").password_age, None);
         assert_eq!(shown(by_run, "06:00").password_age, None, "a clock ahead");
         let new = shown(RotationRecord::default(), "08:01");
         assert_eq!(new.password_age, None);

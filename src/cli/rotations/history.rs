@@ -131,7 +131,7 @@ fn record_row(record: &AuditRecord) -> Vec<Cell> {
         Cell::plain(time(Some(record.at))),
         Cell(rotation.unwrap_or_else(|| "-".into()), STRONG),
         Cell(state, style),
-        Cell::plain(record.actor.to_string()),
+        Cell::plain(record.shown_actor()),
         Cell::plain("-"),
         Cell::plain("-"),
         Cell(why.join(": "), DIM),

@@ -13,6 +13,7 @@ use crate::journal::{
     AuditAction, AuditRecord, ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState,
 };
 use twinkey_core::code::Problem;
+use twinkey_stores::stage;
 
 /// Records the unwritten progress of a run, and ends it.
 pub(super) async fn record_and_finish(
@@ -95,9 +96,20 @@ pub(super) async fn finish(
     .bind(success)
     .bind(Uuid::new_v4())
     .bind(outcome.state.audited().as_str())
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    TransactionError::check_claim(done.rows_affected(), run)
+    TransactionError::check_claim(done.rows_affected(), run)?;
+    if success {
+        sqlx::query(
+            "UPDATE known_versions SET version_id = runs.version_id, changed = NULL
+               FROM runs WHERE id = $1 AND known_versions.rotation = runs.rotation AND label = $2",
+        )
+        .bind(run)
+        .bind(stage::CURRENT)
+        .execute(db)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Ends the abandoned runs whose time is over, and returns them. Runs that another worker is ending

@@ -22,6 +22,7 @@ mod connect;
 mod finish;
 pub(super) mod host_slots;
 mod keyed_requests;
+mod known_versions;
 mod pairs;
 mod prune;
 mod record;
@@ -44,8 +45,9 @@ use uuid::Uuid;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, KeyedRequest, KeyedState, Note, Outcome, PairRecord, Pause, Pruned,
-    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
+    JournalError, KeyedRequest, KeyedState, KnownVersion, LabelledVersion, Note, Outcome,
+    PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_stores::VersionId;
@@ -295,12 +297,37 @@ impl Journal for PostgresJournal {
     async fn flipped(
         &self,
         rotation: &str,
+        version: &VersionId,
         seen: &SecretSummary,
         record: &AuditRecord,
     ) -> Result<(), JournalError> {
         self.recorded(record, async |db| {
             record::flipped(&mut *db, rotation, record.at).await?;
+            known_versions::flipped(&mut *db, rotation, version).await?;
             record::seen(db, rotation, seen).await
+        })
+        .await
+    }
+
+    async fn known_version(&self, seen: &LabelledVersion) -> Result<KnownVersion, JournalError> {
+        self.limited(async {
+            let mut connection = self.pool.acquire().await?;
+            known_versions::known(&mut connection, seen).await
+        })
+        .await
+    }
+
+    async fn label_moved(
+        &self,
+        seen: &LabelledVersion,
+        from: Option<&VersionId>,
+        record: &AuditRecord,
+    ) -> Result<bool, JournalError> {
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            let is_change = known_versions::moved(&mut tx, seen, from, record).await?;
+            tx.commit().await?;
+            Ok(is_change)
         })
         .await
     }
@@ -378,7 +405,13 @@ impl Journal for PostgresJournal {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError> {
-        self.limited(renames::rename(&self.pool, from, to)).await
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            renames::rename(&mut tx, from, to).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn first_seen(

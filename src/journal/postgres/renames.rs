@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::Row;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnection, PgPool};
 
 use super::storable;
 use crate::journal::RotationSecret;
@@ -49,7 +49,11 @@ pub(super) async fn record(
 }
 
 /// Gives a rotation what is recorded of its former name.
-pub(super) async fn rename(pool: &PgPool, from: &str, to: &str) -> Result<(), TransactionError> {
+pub(super) async fn rename(
+    db: &mut PgConnection,
+    from: &str,
+    to: &str,
+) -> Result<(), TransactionError> {
     sqlx::query(
         "INSERT INTO rotations AS known (name, paused, pause, last_success, last_flip, retired,
                                          refused, refused_since, engine, host, port, active_user, standby_user)
@@ -66,7 +70,16 @@ pub(super) async fn rename(pool: &PgPool, from: &str, to: &str) -> Result<(), Tr
     )
     .bind(from)
     .bind(to)
-    .execute(pool)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "INSERT INTO known_versions (rotation, label, secret, version_id, changed)
+         SELECT $2, label, secret, version_id, changed FROM known_versions WHERE rotation = $1
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(from)
+    .bind(to)
+    .execute(db)
     .await?;
     Ok(())
 }

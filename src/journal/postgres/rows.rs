@@ -112,6 +112,8 @@ pub(super) async fn rotation_records(
         "SELECT name, jsonb_build_object(
                     'paused', CASE WHEN paused THEN COALESCE(pause, '{}') END, 'first_seen', first_seen, 'last_success', last_success,
                     'last_flip', last_flip, 'retired', retired,
+                    'changed', (SELECT changed FROM known_versions
+                                 WHERE rotation = name AND label = 'AWSCURRENT'),
                     'refused', CASE WHEN refused IS NOT NULL
                                     THEN jsonb_build_object('since', refused_since, 'problem', refused) END,
                     'last_run', (SELECT document FROM run_documents WHERE rotation = name

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{TransactionError, audit, record, rows};
 use crate::journal::{ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState};
 use twinkey_core::code::Problem;
+use twinkey_stores::stage;
 
 /// Records the unwritten progress of a run, and ends it.
 pub(super) async fn record_and_finish(
@@ -89,6 +90,15 @@ pub(super) async fn finish(
         )
         .bind(run.to_string())
         .bind(now)
+        .execute(&mut *db)
+        .await?;
+        sqlx::query(
+            "UPDATE known_versions SET version_id = run.version_id, changed = NULL
+               FROM (SELECT rotation, version_id FROM runs WHERE id = ?1) AS run
+              WHERE known_versions.rotation = run.rotation AND label = ?2",
+        )
+        .bind(run.to_string())
+        .bind(stage::CURRENT)
         .execute(&mut *db)
         .await?;
     }

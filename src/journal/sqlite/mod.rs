@@ -22,6 +22,7 @@ mod claim;
 mod decode;
 mod finish;
 mod keyed_requests;
+mod known_versions;
 mod pairs;
 mod process_lock;
 mod prune;
@@ -47,8 +48,8 @@ use self::process_lock::ProcessLocks;
 use super::error::TransactionError;
 use super::{
     AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, KeyedRequest, KeyedState, Note, Outcome, PairRecord, Pause, Pruned,
-    RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    JournalError, KeyedRequest, KeyedState, KnownVersion, LabelledVersion, Note, Outcome,
+    PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
 };
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
@@ -297,14 +298,31 @@ impl Journal for SqliteJournal {
     async fn flipped(
         &self,
         rotation: &str,
+        version: &VersionId,
         seen: &SecretSummary,
         record: &AuditRecord,
     ) -> Result<(), JournalError> {
         self.recorded(record, async |db| {
             record::flipped(db, rotation, record.at).await?;
+            known_versions::flipped(db, rotation, version).await?;
             record::seen(db, rotation, seen).await
         })
         .await
+    }
+
+    async fn known_version(&self, seen: &LabelledVersion) -> Result<KnownVersion, JournalError> {
+        self.snapshot(async |db| known_versions::known(db, seen).await)
+            .await
+    }
+
+    async fn label_moved(
+        &self,
+        seen: &LabelledVersion,
+        from: Option<&VersionId>,
+        record: &AuditRecord,
+    ) -> Result<bool, JournalError> {
+        self.in_transaction(async |db| known_versions::moved(db, seen, from, record).await)
+            .await
     }
 
     async fn append(&self, record: &AuditRecord) -> Result<(), JournalError> {

@@ -57,6 +57,14 @@ pub(super) async fn rename(db: &mut SqliteConnection, from: &str, to: &str) -> s
     )
     .bind(from)
     .bind(to)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "INSERT OR IGNORE INTO known_versions (rotation, label, secret, version_id, changed)
+         SELECT ?2, label, secret, version_id, changed FROM known_versions WHERE rotation = ?1",
+    )
+    .bind(from)
+    .bind(to)
     .execute(db)
     .await?;
     Ok(())

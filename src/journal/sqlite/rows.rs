@@ -183,7 +183,9 @@ pub(super) async fn rotation_records(
 const SELECT_RECORD: &str = "SELECT *,
     (SELECT seq FROM runs WHERE rotation = name ORDER BY started DESC, seq DESC LIMIT 1) AS last,
     (SELECT seq FROM runs WHERE rotation = name AND opens IS NOT NULL
-      ORDER BY seq DESC LIMIT 1) AS last_in_window";
+      ORDER BY seq DESC LIMIT 1) AS last_in_window,
+    (SELECT changed FROM known_versions
+      WHERE rotation = name AND label = 'AWSCURRENT') AS changed";
 
 /// A rotation record with the numbers of its runs.
 struct NumberedRecord {
@@ -202,6 +204,7 @@ fn numbered_record(row: &SqliteRow) -> sqlx::Result<NumberedRecord> {
             first_seen: decode::time_or_none(row, "first_seen")?,
             last_success: decode::time_or_none(row, "last_success")?,
             last_flip: decode::time_or_none(row, "last_flip")?,
+            changed: decode::time_or_none(row, "changed")?,
             retired: decode::time_or_none(row, "retired")?,
             refused: decode::refusal(row)?,
             last_run: None,

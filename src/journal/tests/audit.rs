@@ -31,7 +31,7 @@ pub async fn an_action_outside_a_run_is_written_with_its_record(journal: &dyn Jo
     journal.set_paused("orders", None, &resumed).await.unwrap();
     let rolled_back = record_of(AuditAction::Rollback, "orders", at(3));
     journal
-        .flipped("orders", &pair(), &rolled_back)
+        .flipped("orders", &VersionId("v".into()), &pair(), &rolled_back)
         .await
         .unwrap();
     let retired = record_of(AuditAction::Retire, "orders", at(4));

@@ -60,7 +60,9 @@ pub async fn pause(journal: &dyn Journal, rotation: &str) {
 /// Moves AWSCURRENT of a rotation outside a run.
 pub async fn flip(journal: &dyn Journal, rotation: &str, at: DateTime<Utc>) {
     let record = record_of(AuditAction::Rollback, rotation, at);
-    journal.flipped(rotation, &pair(), &record).await.unwrap();
+    let (version, seen) = (VersionId("back".into()), pair());
+    let flipped = journal.flipped(rotation, &version, &seen, &record);
+    flipped.await.unwrap();
 }
 
 /// Locks the user of AWSPREVIOUS of a rotation.

@@ -11,6 +11,7 @@ pub(crate) mod postgres;
 mod pruning;
 mod records;
 mod steps;
+mod versions;
 mod windows;
 
 use std::os::unix::fs::PermissionsExt;
@@ -73,6 +74,8 @@ on_every_journal! {
     flips::a_run_interrupted_in_its_last_step_moves_the_last_flip,
     keyed::a_key_keeps_its_request_and_answer_for_a_week,
     keyed::one_of_many_equal_requests_is_new,
+    versions::a_move_without_a_run_or_rollback_is_recorded_once,
+    versions::a_pending_version_is_a_change_unless_a_run_created_it,
     windows::a_waiting_run_is_continued_under_its_own_version,
     windows::a_missed_window_is_recorded_once_and_over_no_run,
     windows::a_missed_window_ends_an_abandoned_run,

@@ -48,6 +48,7 @@ impl Rotator {
             retired: over || memory.retired.is_some(),
             lock: false,
             journal: &*self.journal,
+            worker: &self.worker,
         })
     }
 
@@ -110,7 +111,9 @@ impl Rotator {
             },
         );
         let record = AuditRecord::done(AuditAction::Rollback, name, cause, now);
-        self.journal.flipped(name, &done.seen, &record).await?;
+        self.journal
+            .flipped(name, &done.version_id, &done.seen, &record)
+            .await?;
         Ok(done)
     }
 

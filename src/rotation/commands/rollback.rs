@@ -17,6 +17,7 @@ use crate::journal::{Cause, SecretSummary};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::external_changes::{Observer, record_changes};
 use crate::rotation::observe::endpoints::Answers;
 use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
 use crate::rotation::observe::endpoints::readers::Poolers;
@@ -29,7 +30,7 @@ use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{ChangeKind, InspectRequest, Inspection, SignInChecks, render_changes};
-use twinkey_stores::{Selector, StoreError, stage};
+use twinkey_stores::{Selector, StoreError, VersionId, stage};
 
 /// How long a rollback waits for endpoints that are behind.
 const WAIT: Duration = Duration::from_secs(10);
@@ -45,6 +46,8 @@ pub struct RollbackResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledBack {
     pub users: RollbackResult,
+    /// The version that is AWSCURRENT now.
+    pub version_id: VersionId,
     pub seen: SecretSummary,
 }
 
@@ -67,6 +70,7 @@ pub async fn rollback(
     again: bool,
 ) -> Result<RolledBack, RotationError> {
     let mut observation = observe(context, request).await?;
+    record_changes(context, request, &observation, Observer::Rollback).await;
     let result = move_back(context, request, &mut observation, again).await;
     observation.close().await;
     result
@@ -160,6 +164,7 @@ async fn move_back(
             from_user: pair.active_user().to_owned(),
             to_user: pair.standby_user().to_owned(),
         },
+        version_id: previous_id,
         seen: SecretSummary {
             engine: observation.resolved.kind.to_string(),
             host: Some(observation.resolved.target.host.clone()),

@@ -47,6 +47,8 @@ pub struct RunRequest<'a> {
     pub lock: bool,
     /// It records whose the pairs of users are.
     pub journal: &'a dyn Journal,
+    /// The name of this process in the journal.
+    pub worker: &'a str,
 }
 
 impl RunRequest<'_> {

@@ -174,6 +174,7 @@ impl Rotator {
             retired: false,
             lock: true,
             journal: &*self.journal,
+            worker: &self.worker,
         };
         let lease = Lease::new(run.claim_token(), &*self.journal, &self.context.clock);
         let recorder = Recorder::new(&*self.journal, &self.events, &self.context.clock, run);

@@ -31,11 +31,12 @@ use crate::rotation::context::RunContext;
 use crate::rotation::context::rotation_set::ActiveRotations;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
+use crate::rotation::external_changes::{ChangeRecorder, Observer};
 use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
 use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
 use twinkey_core::code::Diagnostic;
 use twinkey_stores::batch::BatchReader;
-use twinkey_stores::{SecretVersion, StoreError};
+use twinkey_stores::{SecretVersion, StoreError, stage};
 
 /// Concurrent heartbeats.
 const CONCURRENCY: usize = 8;
@@ -46,6 +47,8 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Heartbeats {
     pub context: RunContext,
     pub journal: Arc<dyn Journal>,
+    /// The name of this process in the journal.
+    pub worker: String,
     pub events: Events,
     pub rotations: ActiveRotations,
     pub states: HeartbeatStates,
@@ -63,6 +66,7 @@ pub async fn run(heartbeats: Heartbeats) {
     let Heartbeats {
         context,
         journal,
+        worker,
         rotations,
         states,
         shutdown,
@@ -101,8 +105,19 @@ pub async fn run(heartbeats: Heartbeats) {
                 Ok(StageResult::Read(all)) => for (rotation, read) in all {
                     let (context, permits) = (context.clone(), Arc::clone(&permits));
                     let journal = Arc::clone(journal);
+                    let worker = worker.clone();
                     stages.spawn(async move {
                         let _permit = permits.acquire().await;
+                        if let Ok(version) = &read {
+                            let changes = ChangeRecorder {
+                                context: &context,
+                                journal: &*journal,
+                                worker: &worker,
+                                rotation: &rotation,
+                                by: Observer::Heartbeat,
+                            };
+                            changes.record(stage::CURRENT, &version.version_id).await;
+                        }
                         let result = probe_version(&context, &rotation, read).await;
                         record(&*journal, &rotation.name, &result, context.clock.now()).await;
                         StageResult::Probed(rotation, result)

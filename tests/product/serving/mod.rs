@@ -1,5 +1,6 @@
 //! `twinkey serve`: windows, signals, metrics, notifications and hooks.
 
+mod external_changes;
 pub mod health;
 mod heartbeat;
 mod hooks;

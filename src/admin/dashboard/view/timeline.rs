@@ -74,7 +74,7 @@ fn record_entry(record: &AuditRecord, now: DateTime<Utc>) -> Markup {
                 span { (when(record.at, now)) }
             }
             p.why {
-                (record.action.as_str()) " by " (record.actor)
+                (record.action.as_str()) " by " (record.shown_actor())
                 @if let Some(code) = record.code { ": " code { (code) } }
                 @if let Some(reason) = record.reason.as_deref().filter(|r| !r.is_empty()) { ": " q { (reason) } }
             }

@@ -191,6 +191,7 @@ impl RaceFixture {
                     retired: false,
                     lock: true,
                     journal: &*self.workers[0].journal,
+                    worker: "races",
                 };
                 // A rollback may be refused, for example during a run.
                 let _ = rollback(&self.workers[0].context, &request, true).await;

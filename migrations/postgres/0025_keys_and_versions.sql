@@ -13,3 +13,16 @@ CREATE TABLE keyed_requests (
 );
 
 CREATE INDEX keyed_requests_oldest ON keyed_requests (at);
+
+-- The version that a staging label of a rotation's secret was last known on.
+CREATE TABLE known_versions (
+    rotation text NOT NULL,
+    label text NOT NULL,
+    -- The secret, as the config names it.
+    secret text NOT NULL,
+    version_id text NOT NULL,
+    -- When a move was noticed that no run or rollback had made. NULL: there was none since the last run
+    -- or rollback.
+    changed timestamptz,
+    PRIMARY KEY (rotation, label)
+);

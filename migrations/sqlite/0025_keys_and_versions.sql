@@ -14,3 +14,16 @@ CREATE TABLE keyed_requests (
 ) STRICT;
 
 CREATE INDEX keyed_requests_oldest ON keyed_requests (at);
+
+-- The version that a staging label of a rotation's secret was last known on.
+CREATE TABLE known_versions (
+    rotation TEXT NOT NULL,
+    label TEXT NOT NULL,
+    -- The secret, as the config names it.
+    secret TEXT NOT NULL,
+    version_id TEXT NOT NULL,
+    -- When a move was noticed that no run or rollback had made. NULL: there was none since the last run
+    -- or rollback.
+    changed INTEGER,
+    PRIMARY KEY (rotation, label)
+) STRICT;
