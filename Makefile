@@ -1,8 +1,8 @@
 # `make` lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
-    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table fault-table soak \
-    soak-endpoints bench fuzz \
+    test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table \
+    fault-table soak soak-endpoints soak-journal bench fuzz \
     check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
 help: ## List the targets
@@ -122,6 +122,10 @@ soak-endpoints: export TWINKEY_ALL_ENGINES = 1
 soak-endpoints: ## Rotate fifty times under an application at replicas and a pooler
 	scripts/setup test
 	cargo test --locked --workspace --test product -- --ignored fifty_rotations_with_endpoints --nocapture
+
+soak-journal: ## Compare a million runs in the journal with one for each rotation, on both journals
+	scripts/setup test
+	cargo test --locked --workspace --test product -- --ignored a_million_runs --nocapture --test-threads 1
 
 cut-table: export TWINKEY_ALL_ENGINES = 1
 cut-table: export TWINKEY_EVERY_CUT = 1

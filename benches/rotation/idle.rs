@@ -162,7 +162,7 @@ fn text(size: usize, address: &str) -> Result<String> {
 async fn armed(log: &Path, times: usize) -> Result<()> {
     for _ in 0..60_000 {
         let said = std::fs::read_to_string(log)?;
-        if said.matches("schedules are armed").count() >= times {
+        if said.matches("schedules armed").count() >= times {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(1)).await;

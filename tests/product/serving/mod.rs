@@ -5,6 +5,7 @@ pub mod health;
 mod heartbeat;
 mod hooks;
 mod metrics;
+mod million;
 mod notify;
 mod on_demand;
 mod service_manager;
