@@ -46,7 +46,7 @@ impl Keyed {
     /// Executes the request once, in a task of the worker; the same request later gets the same answer.
     ///
     /// # Errors
-    /// Those of `work`; 422 if the key belongs to another request, 409 if the answer of the first
+    /// Those of `work`; 409 if the key belongs to another request, or the answer of the first
     /// request is not known.
     pub async fn once<T, W>(self, work: W) -> Result<T, ApiError>
     where
@@ -70,7 +70,7 @@ impl Keyed {
     /// time, unless its key belongs to another request.
     ///
     /// # Errors
-    /// Those of `work`; 422 if the key belongs to another request.
+    /// Those of `work`; 409 if the key belongs to another request.
     pub async fn each_time<T, W>(self, work: W) -> Result<T, ApiError>
     where
         T: Serialize + Send + 'static,
@@ -181,7 +181,7 @@ fn internal(error: &dyn std::error::Error) -> ApiError {
 
 fn used_by(key: &str, request: &str) -> ApiError {
     ApiError::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::CONFLICT,
         format!("the Idempotency-Key {key:?} belongs to another request: {request}"),
         "use a new key for each request; repeat a key only with the same request",
     )

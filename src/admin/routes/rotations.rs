@@ -64,8 +64,7 @@ pub async fn rotation(
         (status = 202, description = "The run that was started, or that this key had started", body = Run,
             headers(("Location" = String, description = "The path of the run"))),
         (status = 400), (status = 404), (status = 413),
-        (status = 409, description = "`already_running` or `too_soon`"),
-        (status = 422, description = "The key belongs to another request"),
+        (status = 409, description = "`already_running` or `too_soon`, or the key belongs to another request"),
     ))]
 pub async fn rotate(
     State(state): State<WorkerState>,
@@ -110,8 +109,8 @@ pub async fn rotate(
     responses(
         (status = 200, description = "The user of AWSCURRENT before and after", body = RollbackResult),
         (status = 400), (status = 404), (status = 413),
-        (status = 409, description = "`already_running`, `already_rolled_back`, `lost_race` or `pending_conflict`"),
-        (status = 422, description = "AWSPREVIOUS cannot sign in or lacks privileges, or the key belongs to another request; nothing was changed"),
+        (status = 409, description = "`already_running`, `already_rolled_back`, `lost_race` or `pending_conflict`, or the key belongs to another request"),
+        (status = 422, description = "AWSPREVIOUS cannot sign in or lacks privileges; nothing was changed"),
     ))]
 pub async fn rollback(
     State(state): State<WorkerState>,
@@ -144,8 +143,7 @@ pub async fn rollback(
     ),
     request_body = Option<PauseRequest>,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
-        (status = 409, description = "`until` is not in the future"),
-        (status = 422, description = "The key belongs to another request")))]
+        (status = 409, description = "`until` is not in the future, or the key belongs to another request")))]
 pub async fn pause(
     State(state): State<WorkerState>,
     caller: Caller,
@@ -169,8 +167,7 @@ pub async fn pause(
     ),
     request_body = Option<ResumeRequest>,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
-        (status = 409, description = "The answer of the first request with the key is not known"),
-        (status = 422, description = "The key belongs to another request")))]
+        (status = 409, description = "The key belongs to another request, or the answer of its first request is not known")))]
 pub async fn resume(
     State(state): State<WorkerState>,
     caller: Caller,

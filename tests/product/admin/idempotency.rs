@@ -118,7 +118,7 @@ async fn a_request_whose_answer_is_lost_has_one_effect() {
         ("rotate", "p", nothing.clone()),
     ] {
         let (status, problem) = endpoint.keyed(action, key, &body).await;
-        assert_eq!(status, 422, "{action} {key}: {problem}");
+        assert_eq!(status, 409, "{action} {key}: {problem}");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("belongs to another request"), "{detail}");
     }
