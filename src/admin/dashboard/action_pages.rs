@@ -123,6 +123,7 @@ async fn run_action(
             let order = RollbackOrder {
                 cause,
                 again: false,
+                to: None,
             };
             actions::roll_back(state, rotation, order, key).await?;
         }

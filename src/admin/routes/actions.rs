@@ -58,10 +58,11 @@ pub async fn roll_back(
     order: RollbackOrder,
     key: Option<&str>,
 ) -> Result<RollbackResult, ApiError> {
-    let request = format!("rollback, again {}", order.again);
+    let to = order.to.as_deref().unwrap_or("AWSPREVIOUS");
+    let request = format!("rollback to {to}, again {}", order.again);
     let keyed = Keyed {
-        // A second one that is not `again` is refused.
-        is_repeatable: !order.again,
+        // A second one that is not `again`, or that names its user, is refused.
+        is_repeatable: !order.again || order.to.is_some(),
         ..keyed(state, rotation, key, request)
     };
     let (state, rotation) = (state.clone(), Arc::clone(rotation));

@@ -72,6 +72,9 @@ pub struct RollbackRequest {
     pub reason: Option<String>,
     /// Move AWSCURRENT also if it was rolled back before.
     pub again: bool,
+    /// The user that AWSCURRENT must have afterwards; by default the one of AWSPREVIOUS.
+    #[schema(max_length = 128)]
+    pub to: Option<String>,
 }
 
 /// A pause. Every field is optional.

@@ -123,6 +123,7 @@ pub async fn rollback(
     let order = RollbackOrder {
         cause: caller.cause(request.reason.clone()),
         again: request.again,
+        to: request.to,
     };
     let result = actions::roll_back(&state, &rotation, order, idempotency_key(&headers)?).await;
     audit(

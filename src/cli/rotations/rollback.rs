@@ -18,6 +18,9 @@ pub(in crate::cli) struct Args {
     /// Move AWSCURRENT also if it was rolled back before
     #[arg(long)]
     again: bool,
+    /// The user that AWSCURRENT must have afterwards; by default the one of AWSPREVIOUS
+    #[arg(long, value_name = "USER")]
+    to: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -31,6 +34,7 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
                 let order = RollbackOrder {
                     cause: cause(args.reason),
                     again: args.again,
+                    to: args.to,
                 };
                 Ok(context.rotator.roll_back(rotation, order).await?.users)
             })
@@ -41,6 +45,9 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
             // A worker of version 0.1 refuses unknown fields.
             if args.again {
                 request["again"] = true.into();
+            }
+            if let Some(to) = args.to {
+                request["to"] = to.into();
             }
             let path = ["rotations", args.name.as_str(), "rollback"];
             worker.post::<RollbackResult>(&path, &request).await?

@@ -89,8 +89,9 @@ impl Rotator {
             lock: true,
             ..self.preview(rotation).await?
         };
-        let RollbackOrder { cause, again } = order;
-        let done = match rollback(&self.context, &request, again).await {
+        let done = rollback(&self.context, &request, &order).await;
+        let cause = order.cause;
+        let done = match done {
             Ok(done) => done,
             Err(error) => {
                 self.record_refusal(AuditAction::Rollback, rotation, &cause, &error)

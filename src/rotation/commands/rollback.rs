@@ -6,7 +6,8 @@
 //! # Failure modes
 //! - A rollback is requested twice, because its answer was lost or a form was sent again. The second
 //!   one would undo the first. After a rollback, AWSPREVIOUS is younger than AWSCURRENT, which the
-//!   store shows without the journal: the second one is refused.
+//!   store shows without the journal: the second one is refused. One that names its user is refused
+//!   if AWSCURRENT has this user already.
 
 use std::time::Duration;
 
@@ -57,21 +58,22 @@ pub struct RollbackOrder {
     pub cause: Cause,
     /// Moves AWSCURRENT also if it was rolled back before.
     pub again: bool,
+    /// The user that AWSCURRENT must have afterwards; absent: the one of AWSPREVIOUS.
+    pub to: Option<String>,
 }
 
-/// Moves AWSCURRENT back to AWSPREVIOUS. `request.own` is unused: no version is created. `again`:
-/// also if AWSCURRENT was rolled back before.
+/// Moves AWSCURRENT back to AWSPREVIOUS. `request.own` is unused: no version is created.
 ///
 /// # Errors
 /// Why nothing changed.
 pub async fn rollback(
     context: &RunContext,
     request: &RunRequest<'_>,
-    again: bool,
+    order: &RollbackOrder,
 ) -> Result<RolledBack, RotationError> {
     let mut observation = observe(context, request).await?;
     record_changes(context, request, &observation, Observer::Rollback).await;
-    let result = move_back(context, request, &mut observation, again).await;
+    let result = move_back(context, request, &mut observation, order).await;
     observation.close().await;
     result
 }
@@ -80,7 +82,7 @@ async fn move_back(
     context: &RunContext,
     request: &RunRequest<'_>,
     observation: &mut Observation,
-    again: bool,
+    order: &RollbackOrder,
 ) -> Result<RolledBack, RotationError> {
     let store = &*context.store;
     let secret = &request.rotation.secret;
@@ -94,6 +96,9 @@ async fn move_back(
         Refusal::Unfit,
     ];
     reject_if(&guards, request, observation)?;
+    if let Some(to) = &order.to {
+        require_standby(to, pair, secret)?;
+    }
     let Some(previous_id) = observation.description.labelled(stage::PREVIOUS).cloned() else {
         return Err(refused(
             Code::SecretNotFound,
@@ -104,7 +109,9 @@ async fn move_back(
     let by_id = Selector::Version(&previous_id);
     let (version, previous) = read_document(store, "AWSPREVIOUS of secret", secret, by_id).await?;
     let ages = observation.resolved.created.zip(version.created);
-    if !again && ages.is_some_and(|(current, previous)| previous > current) {
+    // A rollback to a named user cannot undo itself.
+    let is_ordered = order.again || order.to.is_some();
+    if !is_ordered && ages.is_some_and(|(current, previous)| previous > current) {
         return Err(refused(
             Code::AlreadyRolledBack,
             format!(
@@ -173,6 +180,29 @@ async fn move_back(
             standby_user: pair.active_user().to_owned(),
         },
     })
+}
+
+/// Refuses a rollback to a user that is not the standby.
+fn require_standby(to: &str, pair: &Pair, secret: &str) -> Result<(), RotationError> {
+    if to == pair.standby_user() {
+        return Ok(());
+    }
+    if to == pair.active_user() {
+        return Err(refused(
+            Code::AlreadyRolledBack,
+            format!("AWSCURRENT of {secret:?} has the user {to:?} already"),
+            "nothing is left to do; `twinkey status NAME` shows the active user",
+        ));
+    }
+    Err(refused(
+        Code::PendingConflict,
+        format!(
+            "{to:?} is no user of {secret:?}, whose pair is {:?} and {:?}",
+            pair.active_user(),
+            pair.standby_user()
+        ),
+        "give the standby, which `twinkey status NAME --json` shows as `standby_user`, or leave the user out",
+    ))
 }
 
 /// A rollback shows no progress.

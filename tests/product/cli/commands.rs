@@ -476,6 +476,19 @@ async fn rolls_back_once(env: Environment) {
     assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
     env.run_ok(&["rollback", "shop"]).await;
     env.signed_in(stage::CURRENT).await;
+
+    // A user that is named is the one afterwards, however often it is asked for.
+    let to = async |user: &str, code: &str| {
+        let message = env.refuses(&["rollback", "shop", "--to", user], code).await;
+        assert!(message.contains(user), "{message}");
+    };
+    to("app", "already_rolled_back").await;
+    to("root", "pending_conflict").await;
+    env.run_ok(&["rollback", "shop", "--to", "app_clone"]).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app_clone");
+    to("app_clone", "already_rolled_back").await;
+    env.run_ok(&["rollback", "shop", "--to", "app"]).await;
+    assert_eq!(env.read(stage::CURRENT).await.0["username"], "app");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Actor, Claim, Run, RunState, SqliteJournal, Trigger};
-use twinkey::rotation::commands::rollback::rollback;
+use twinkey::rotation::commands::rollback::{RollbackOrder, rollback};
 use twinkey::rotation::context::RunContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
 use twinkey::rotation::context::host_limits::HostLimits;
@@ -193,8 +193,13 @@ impl RaceFixture {
                     journal: &*self.workers[0].journal,
                     worker: "races",
                 };
+                let order = RollbackOrder {
+                    cause: Actor::worker("test").into(),
+                    again: true,
+                    to: None,
+                };
                 // A rollback may be refused, for example during a run.
-                let _ = rollback(&self.workers[0].context, &request, true).await;
+                let _ = rollback(&self.workers[0].context, &request, &order).await;
             }
             RaceKind::PendingRemoved => {
                 let pending = self.labelled(pair, stage::PENDING).await;
