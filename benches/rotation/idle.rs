@@ -14,6 +14,8 @@ use twinkey::journal::{
 use twinkey::rotation::run::version_id;
 use twinkey::schedule::Window;
 use twinkey_core::telemetry::Clock;
+use twinkey_stores::SecretStore;
+use twinkey_stores::local::LocalStore;
 
 use crate::Result;
 use twinkey_testkit::environment::free_address;
@@ -33,7 +35,11 @@ async fn one(size: usize) -> Result<()> {
     let address = free_address();
     let config = folder.path().join("twinkey.toml");
     std::fs::write(&config, text(size, &address)?)?;
-    let journal = SqliteJournal::open(&folder.path().join("journal.db")).await?;
+    // `serve` refuses a store that does not exist.
+    let file = |name: &str| folder.path().join(name);
+    let store = LocalStore::open(&file("secrets.db"), &file("secrets.key")).await?;
+    store.close().await;
+    let journal = SqliteJournal::open(&file("journal.db")).await?;
     for n in 0..size {
         remember(&journal, &format!("service-{n}")).await?;
     }
