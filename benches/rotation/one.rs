@@ -22,8 +22,12 @@ use twinkey_stores::{SecretStore, Selector, stage};
 use crate::Result;
 use crate::fixture::rotator;
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Environment, MASTER_SECRET, SECRET, Setup};
+use twinkey_testkit::environment::{Environment, MASTER_SECRET, Setup, run as run_statement};
 
+/// The secret of the round trips alone. A move of AWSCURRENT of the rotated secret would be one of another
+/// party.
+const BARE: &str = "prod/bare";
+const PASSWORD: &str = "Bare-0123456789-abcdef";
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 200;
 
@@ -35,6 +39,9 @@ pub async fn run() -> Result<()> {
     let env = Environment::open(plan).await;
     let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new())?;
     let rotation = &settings.rotations[0];
+    let user = format!("CREATE ROLE bare LOGIN PASSWORD '{PASSWORD}'");
+    run_statement(&mut env.root("shop").await, &user).await;
+    env.put(BARE, &env.document("bare", PASSWORD)).await;
     let aws = sdk_config(&env.stand_in().url());
     let store: Arc<dyn SecretStore> = Arc::new(AwsStore::from_config(&aws));
     for (keeps, what) in [
@@ -111,7 +118,7 @@ async fn rotate(rotator: &Rotator, rotation: &Rotation) -> Result<()> {
 
 async fn bare(store: &dyn SecretStore) -> Result<()> {
     let current = Selector::Stage(stage::CURRENT);
-    let read = store.get(SECRET, current).await?;
+    let read = store.get(BARE, current).await?;
     let app = Document::parse(read.value.clone())?;
     let master = store.get(MASTER_SECRET, current).await?;
     let master = Document::parse(master.value)?;
@@ -120,7 +127,7 @@ async fn bare(store: &dyn SecretStore) -> Result<()> {
     let mut admin = sign_in(&master).await?;
     // A pending version with the value of AWSCURRENT, and the move of AWSCURRENT to it.
     let id = version_id::manual();
-    store.put(SECRET, &id, &read.value, stage::PENDING).await?;
+    store.put(BARE, &id, &read.value, stage::PENDING).await?;
     let mut transaction = admin.begin().await?;
     let hash = verifier::scram_sha_256(&SecretString::from("any password will do"))?;
     let sql = format!("ALTER ROLE bench LOGIN PASSWORD '{}'", hash.expose_secret());
@@ -135,7 +142,7 @@ async fn bare(store: &dyn SecretStore) -> Result<()> {
     admin.close().await?;
     let from = Some(&read.version_id);
     store
-        .move_stage(SECRET, stage::CURRENT, from, Some(&id))
+        .move_stage(BARE, stage::CURRENT, from, Some(&id))
         .await?;
     Ok(())
 }
