@@ -5,6 +5,7 @@
 //!   errors of the command line.
 
 use glob::Pattern;
+use indexmap::IndexSet;
 
 use super::failure::Failure;
 use super::remote::RemoteWorker;
@@ -14,7 +15,7 @@ use crate::worker::views::RotationView;
 ///
 /// # Errors
 /// A name or a pattern that selects nothing, or no pattern.
-pub(super) fn select(patterns: &[String], known: &[&str]) -> Result<Vec<String>, Failure> {
+pub(super) fn select(patterns: &[String], known: &[&str]) -> Result<IndexSet<String>, Failure> {
     let mut selected = vec![patterns.is_empty(); known.len()];
     for pattern in patterns {
         let matches = matcher(pattern)?;
@@ -39,9 +40,9 @@ pub(super) fn select(patterns: &[String], known: &[&str]) -> Result<Vec<String>,
 pub(super) async fn of_worker(
     worker: &RemoteWorker,
     patterns: &[String],
-) -> Result<Vec<String>, Failure> {
+) -> Result<IndexSet<String>, Failure> {
     if !patterns.is_empty() && !patterns.iter().any(|one| is_pattern(one)) {
-        return Ok(patterns.to_vec());
+        return Ok(patterns.iter().cloned().collect());
     }
     let all: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
     let names: Vec<&str> = all.iter().map(|view| view.name.as_str()).collect();
@@ -92,7 +93,8 @@ mod tests {
         let known = ["prod-a", "test-a", "prod-b"];
         let selected = |patterns: &[&str]| {
             let patterns: Vec<String> = patterns.iter().map(|&one| one.to_owned()).collect();
-            select(&patterns, &known).map_err(|failure| format!("{failure:?}"))
+            let selected = select(&patterns, &known).map_err(|failure| format!("{failure:?}"))?;
+            Ok::<_, String>(Vec::from_iter(selected))
         };
         assert_eq!(selected(&[]).unwrap(), known);
         assert_eq!(selected(&["prod-*"]).unwrap(), ["prod-a", "prod-b"]);

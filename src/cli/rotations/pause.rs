@@ -1,6 +1,7 @@
 //! `twinkey pause` and `twinkey resume`: the schedules of rotations.
 
 use chrono::{DateTime, Utc};
+use indexmap::IndexSet;
 use serde_json::Value as Json;
 
 use crate::cli::actor::cause;
@@ -87,7 +88,7 @@ async fn set_paused(
     args: &Args,
     paused: bool,
     until: Option<DateTime<Utc>>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<IndexSet<String>, Failure> {
     let action = if paused {
         AuditAction::Pause
     } else {
