@@ -1,6 +1,6 @@
 //! Versions that the staging labels of a secret were last known on.
 
-use twinkey_stores::VersionId;
+use twinkey_stores::{VersionId, stage};
 
 /// A staging label of a rotation's secret, and the version that carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,4 +19,12 @@ pub struct KnownVersion {
     pub version: Option<VersionId>,
     /// Whether a run of the rotation explains that the label is on the version that carries it.
     pub by_run: bool,
+}
+
+impl KnownVersion {
+    /// Whether the label is on its version by another party. The first sight of AWSCURRENT shows none.
+    pub(super) fn is_change(&self, label: &str) -> bool {
+        let is_first = label == stage::CURRENT && self.version.is_none();
+        !is_first && !self.by_run
+    }
 }

@@ -7,13 +7,12 @@ use uuid::Uuid;
 
 use super::claim::attempt_number;
 use super::record::{self, lock_rotation, lock_rotation_of};
-use super::{audit, rows, storable};
+use super::{audit, known_versions, rows, storable};
 use crate::journal::error::TransactionError;
 use crate::journal::{
     AuditAction, AuditRecord, ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState,
 };
 use twinkey_core::code::Problem;
-use twinkey_stores::stage;
 
 /// Records the unwritten progress of a run, and ends it.
 pub(super) async fn record_and_finish(
@@ -100,14 +99,7 @@ pub(super) async fn finish(
     .await?;
     TransactionError::check_claim(done.rows_affected(), run)?;
     if success {
-        sqlx::query(
-            "UPDATE known_versions SET version_id = runs.version_id, changed = NULL
-               FROM runs WHERE id = $1 AND known_versions.rotation = runs.rotation AND label = $2",
-        )
-        .bind(run)
-        .bind(stage::CURRENT)
-        .execute(db)
-        .await?;
+        known_versions::flipped_by_run(db, run).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use sqlx::postgres::{PgConnection, PgExecutor};
 use twinkey_stores::{VersionId, stage};
+use uuid::Uuid;
 
 use super::record::lock_rotation;
 use super::{audit, storable};
@@ -50,8 +51,7 @@ pub(super) async fn moved(
     if known.version.as_ref() != from {
         return Ok(false);
     }
-    let is_first = seen.label == stage::CURRENT && from.is_none();
-    let is_change = !is_first && !known.by_run;
+    let is_change = known.is_change(&seen.label);
     sqlx::query(
         "INSERT INTO known_versions (rotation, label, secret, version_id, changed)
          VALUES ($1, $2, $3, $4, $5)
@@ -71,7 +71,7 @@ pub(super) async fn moved(
     Ok(is_change)
 }
 
-/// Records that a run or a rollback moved AWSCURRENT.
+/// Records that a rollback moved AWSCURRENT.
 pub(super) async fn flipped(
     db: impl PgExecutor<'_>,
     rotation: &str,
@@ -83,6 +83,19 @@ pub(super) async fn flipped(
     .bind(rotation)
     .bind(stage::CURRENT)
     .bind(storable(&version.0))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that a run moved AWSCURRENT.
+pub(super) async fn flipped_by_run(db: impl PgExecutor<'_>, run: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE known_versions SET version_id = runs.version_id, changed = NULL
+           FROM runs WHERE id = $1 AND known_versions.rotation = runs.rotation AND label = $2",
+    )
+    .bind(run)
+    .bind(stage::CURRENT)
     .execute(db)
     .await?;
     Ok(())

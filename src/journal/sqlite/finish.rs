@@ -5,10 +5,9 @@ use sqlx::SqliteConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{TransactionError, audit, record, rows};
+use super::{TransactionError, audit, known_versions, record, rows};
 use crate::journal::{ClaimRequest, ClaimToken, Note, Outcome, Run, RunState, StepState};
 use twinkey_core::code::Problem;
-use twinkey_stores::stage;
 
 /// Records the unwritten progress of a run, and ends it.
 pub(super) async fn record_and_finish(
@@ -92,15 +91,7 @@ pub(super) async fn finish(
         .bind(now)
         .execute(&mut *db)
         .await?;
-        sqlx::query(
-            "UPDATE known_versions SET version_id = run.version_id, changed = NULL
-               FROM (SELECT rotation, version_id FROM runs WHERE id = ?1) AS run
-              WHERE known_versions.rotation = run.rotation AND label = ?2",
-        )
-        .bind(run.to_string())
-        .bind(stage::CURRENT)
-        .execute(&mut *db)
-        .await?;
+        known_versions::flipped_by_run(db, run).await?;
     }
     if outcome.state != RunState::Deferred {
         audit::append_run(db, run, outcome).await?;

@@ -2,6 +2,7 @@
 
 use sqlx::SqliteConnection;
 use twinkey_stores::{VersionId, stage};
+use uuid::Uuid;
 
 use super::{TransactionError, audit};
 use crate::journal::{AuditRecord, KnownVersion, LabelledVersion};
@@ -47,8 +48,7 @@ pub(super) async fn moved(
     if known.version.as_ref() != from {
         return Ok(false);
     }
-    let is_first = seen.label == stage::CURRENT && from.is_none();
-    let is_change = !is_first && !known.by_run;
+    let is_change = known.is_change(&seen.label);
     sqlx::query(
         "INSERT OR REPLACE INTO known_versions (rotation, label, secret, version_id, changed)
          VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -66,7 +66,7 @@ pub(super) async fn moved(
     Ok(is_change)
 }
 
-/// Records that a run or a rollback moved AWSCURRENT.
+/// Records that a rollback moved AWSCURRENT.
 pub(super) async fn flipped(
     db: &mut SqliteConnection,
     rotation: &str,
@@ -78,6 +78,20 @@ pub(super) async fn flipped(
     .bind(rotation)
     .bind(stage::CURRENT)
     .bind(&version.0)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Records that a run moved AWSCURRENT.
+pub(super) async fn flipped_by_run(db: &mut SqliteConnection, run: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE known_versions SET version_id = run.version_id, changed = NULL
+           FROM (SELECT rotation, version_id FROM runs WHERE id = ?1) AS run
+          WHERE known_versions.rotation = run.rotation AND label = ?2",
+    )
+    .bind(run.to_string())
+    .bind(stage::CURRENT)
     .execute(db)
     .await?;
     Ok(())
