@@ -1,12 +1,14 @@
 //! Location and format of the config file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use config::{FileFormat, Format, Map, Value};
 
 use super::environment::PREFIX;
-use super::{ConfigError, ConfigErrors};
+use super::{ConfigError, ConfigErrors, file_access};
 
 /// The variable with the path of the file.
 const VARIABLE: &str = "TWINKEY_CONFIG";
@@ -93,6 +95,18 @@ pub fn process_environment() -> Result<BTreeMap<String, String>, ConfigErrors> {
         return Ok(all);
     }
     Err(ConfigErrors { file: None, errors })
+}
+
+/// The text of a config or of a file that it includes, unless others may change it. `found_here`: as for
+/// [`file_access::check_config`].
+pub(super) fn read(path: &Path, found_here: bool) -> Result<String, ConfigErrors> {
+    let unreadable =
+        |e: std::io::Error| ConfigErrors::of_file(path, format!("cannot be read: {e}"));
+    let mut file = File::open(path).map_err(unreadable)?;
+    file_access::check_config(path, &file, found_here)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }
 
 /// Parses TOML, YAML or JSON, as the file's extension says.

@@ -8,17 +8,19 @@
 //!   match no file, so that an empty folder is valid.
 //! - A file includes the file that includes it. Included files include nothing.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
+use indexmap::IndexSet;
 
 use super::table::Errors;
-use super::{ConfigError, ConfigErrors, file, file_access};
+use super::{ConfigError, file};
 
 /// The lists that an included file may contain.
 const LISTS: [&str; 3] = ["rotation", "notify", "hook"];
+
+/// The error of an `include` of another type.
+const FORM: &str = "must be a list of files, for example [\"rotations.d/*.toml\"]";
 
 /// The files of the entries of lists.
 #[derive(Debug, Default)]
@@ -54,7 +56,8 @@ pub(super) fn include(
 ) -> IncludedFiles {
     let mut included = IncludedFiles::default();
     for file in files(path, values, errors) {
-        match read(&file) {
+        let read = file::read(&file, false).and_then(|text| file::values(&file, &text));
+        match read {
             Ok(more) => append(values, &file, more, &mut included, errors),
             Err(found) => found.errors.into_iter().for_each(|error| {
                 errors.push(ConfigError {
@@ -68,7 +71,7 @@ pub(super) fn include(
 }
 
 /// The included files, sorted by name within each pattern, and each once.
-fn files(path: &Path, values: &Map<String, Value>, errors: &Errors) -> Vec<PathBuf> {
+fn files(path: &Path, values: &Map<String, Value>, errors: &Errors) -> IndexSet<PathBuf> {
     let refuse = |message: String| {
         errors.push(ConfigError {
             key: "include".into(),
@@ -78,25 +81,25 @@ fn files(path: &Path, values: &Map<String, Value>, errors: &Errors) -> Vec<PathB
         });
     };
     let patterns = match values.get("include").map(|value| &value.kind) {
-        None => return Vec::new(),
+        None => return IndexSet::new(),
         Some(ValueKind::Array(patterns)) => patterns,
         Some(_) => {
-            refuse("must be a list of files, for example [\"rotations.d/*.toml\"]".into());
-            return Vec::new();
+            refuse(FORM.into());
+            return IndexSet::new();
         }
     };
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut files = Vec::new();
+    let mut files = IndexSet::new();
     for pattern in patterns {
         let ValueKind::String(pattern) = &pattern.kind else {
-            refuse("must be a list of files, for example [\"rotations.d/*.toml\"]".into());
+            refuse(FORM.into());
             continue;
         };
         let whole = folder.join(pattern);
         let is_pattern = pattern.contains(['*', '?', '[']);
         if !is_pattern {
             // A file that is missing is reported when it is read.
-            files.push(whole);
+            files.insert(whole);
             continue;
         }
         match glob::glob(&whole.to_string_lossy()) {
@@ -104,23 +107,7 @@ fn files(path: &Path, values: &Map<String, Value>, errors: &Errors) -> Vec<PathB
             Err(error) => refuse(format!("{pattern:?} is no pattern of files: {error}")),
         }
     }
-    let mut known = Vec::new();
-    files.retain(|file| {
-        let is_new = !known.contains(file);
-        known.push(file.clone());
-        is_new
-    });
     files
-}
-
-fn read(path: &Path) -> Result<Map<String, Value>, ConfigErrors> {
-    let unreadable =
-        |e: std::io::Error| ConfigErrors::of_file(path, format!("cannot be read: {e}"));
-    let mut file = File::open(path).map_err(unreadable)?;
-    file_access::check_config(path, &file, false)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(unreadable)?;
-    file::values(path, &text)
 }
 
 /// Appends the lists of a file.

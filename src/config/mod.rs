@@ -29,8 +29,6 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, ConfigErrors};
@@ -81,13 +79,8 @@ fn read_file(
     environment: &BTreeMap<String, String>,
 ) -> Result<(PathBuf, String), ConfigErrors> {
     let path = find(explicit, environment)?;
-    let unreadable =
-        |e: std::io::Error| ConfigErrors::of_file(&path, format!("cannot be read: {e}"));
-    let mut file = File::open(&path).map_err(unreadable)?;
     let found_here = path.is_relative() && !file::is_named(explicit, environment);
-    file_access::check_config(&path, &file, found_here)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(unreadable)?;
+    let text = file::read(&path, found_here)?;
     Ok((path, text))
 }
 
