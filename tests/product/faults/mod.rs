@@ -8,6 +8,6 @@ pub mod failures;
 mod fault_table;
 mod hosts;
 mod kills;
-mod many_workers;
+pub mod many_workers;
 mod races;
 mod soak;

@@ -10,8 +10,8 @@ use tokio::process::{Child, Command};
 use twinkey_stores::stage;
 
 use crate::admin::Endpoint;
-use crate::serving::worker::{known_before, open_now, runs};
-use twinkey_testkit::environment::{Environment, Setup, free_address, until, value};
+use crate::serving::worker::{known_before, open_now, runs, waits_in_set};
+use twinkey_testkit::environment::{Environment, Setup, free_address, until};
 use twinkey_testkit::locations::twinkey_program;
 
 /// Starts a worker that need not become ready.
@@ -277,11 +277,7 @@ async fn a_flip_is_no_failure_although_the_journal_does_not_answer() {
         sqlx::raw_sql(lock).execute(&mut root).await.unwrap();
         let rotate = endpoint.post("/v1/rotations/shop/rotate", "");
         let (status, run) = endpoint.answer(rotate).await;
-        let mut look = env.root("postgres").await;
-        until("the run waits in `set`", async || {
-            value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
-        })
-        .await;
+        waits_in_set(env).await;
         let mut other = locked_journal(env).await;
         sqlx::raw_sql("ROLLBACK").execute(&mut root).await.unwrap();
         until("AWSCURRENT has moved", async || {

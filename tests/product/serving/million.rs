@@ -7,20 +7,18 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::ExposeSecret;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::process::Command;
-use twinkey::config::settings::{JournalPassword, PostgresLocation};
 use twinkey::journal::{Journal, PostgresJournal, Pruned, SqliteJournal};
 use twinkey_core::telemetry::Clock;
-use twinkey_engines::{Tls, TlsMode};
 use twinkey_stores::SecretStore;
 use twinkey_stores::local::LocalStore;
 use twinkey_testkit::environment::{free_address, until};
 use twinkey_testkit::postgres::{LocalPostgres, Options};
 
+use crate::faults::many_workers::{location, url};
 use crate::serving::worker::signal;
 
 const ROTATIONS: usize = 10_000;
@@ -196,34 +194,18 @@ async fn sqlite(count: usize) -> Fixture {
 }
 
 async fn postgres(server: &LocalPostgres, database: &str, count: usize) -> Fixture {
-    let who = server.superuser();
-    let password = who.password.expose_secret();
-    let url = |database: &str| {
-        let port = server.port();
-        format!(
-            "postgres://{}:{password}@127.0.0.1:{port}/{database}",
-            who.username
-        )
-    };
-    let mut root = PgConnection::connect(&url("postgres")).await.unwrap();
+    let mut root = PgConnection::connect(&url(server, "postgres"))
+        .await
+        .unwrap();
     let create = format!("CREATE DATABASE {database}");
     sqlx::query(AssertSqlSafe(create))
         .execute(&mut root)
         .await
         .unwrap();
-    let location = PostgresLocation {
-        host: "127.0.0.1".into(),
-        port: server.port(),
-        user: who.username.clone(),
-        password: Some(JournalPassword::InUrl(who.password.clone())),
-        database: database.into(),
-        tls: Tls {
-            mode: TlsMode::Disable,
-            ca_file: None,
-        },
-    };
-    let journal = PostgresJournal::open(&location).await.unwrap();
-    let mut db = PgConnection::connect(&url(database)).await.unwrap();
+    let journal = PostgresJournal::open(&location(server, database))
+        .await
+        .unwrap();
+    let mut db = PgConnection::connect(&url(server, database)).await.unwrap();
     let begin = first(count).timestamp();
     let numbers = "generate_series(1, $count) AS n";
     let time = format!("to_timestamp({begin} + n * 10 + $offset)");
@@ -244,7 +226,7 @@ async fn postgres(server: &LocalPostgres, database: &str, count: usize) -> Fixtu
             .await
             .unwrap();
     }
-    Fixture::new(&url(database), Box::new(journal), folder()).await
+    Fixture::new(&url(server, database), Box::new(journal), folder()).await
 }
 
 fn folder() -> tempfile::TempDir {

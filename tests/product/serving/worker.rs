@@ -82,7 +82,8 @@ pub async fn known_before(journal: &std::path::Path, opens: DateTime<Utc>) {
     db.close().await.unwrap();
 }
 
-async fn waits_in_set(env: &Environment) {
+/// Waits until a run waits for a lock in the database.
+pub async fn waits_in_set(env: &Environment) {
     let mut look = env.root("postgres").await;
     until("the run waits in `set`", async || {
         value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0

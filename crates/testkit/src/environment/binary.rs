@@ -81,7 +81,8 @@ impl<D: Database> Environment<D> {
         self.start(command, address).await
     }
 
-    async fn start(&self, mut command: Command, address: &str) -> Child {
+    /// As [`Environment::serve`], by another command.
+    pub async fn start(&self, mut command: Command, address: &str) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)

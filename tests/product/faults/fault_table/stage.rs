@@ -5,7 +5,7 @@ use std::any::Any;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value as Json;
 use tokio::process::Child;
-use twinkey_testkit::environment::{Environment, Setup, free_address, until};
+use twinkey_testkit::environment::{Environment, Setup, free_address, run, until};
 
 use super::gate::Gate;
 use super::row::Act;
@@ -82,6 +82,14 @@ impl Stage {
     /// Asks for a run.
     pub async fn rotate(&self) {
         self.post("rotate").send().await.unwrap();
+    }
+
+    /// Locks the users for as long as the fault, so that a run waits in `set`.
+    pub async fn lock_users(&mut self) {
+        let mut root = self.env.root("postgres").await;
+        run(&mut root, "BEGIN").await;
+        run(&mut root, "LOCK TABLE pg_authid IN EXCLUSIVE MODE").await;
+        self.kept.push(Box::new(root));
     }
 
     /// The body of a response.

@@ -21,7 +21,7 @@ use twinkey_testkit::environment::many_pairs::{ManyPairs, name, secret};
 use twinkey_testkit::environment::{free_address, run};
 
 /// The `journal.url` of a database.
-fn url(server: &LocalPostgres, database: &str) -> String {
+pub fn url(server: &LocalPostgres, database: &str) -> String {
     let who = server.superuser();
     format!(
         "postgres://{}:{}@127.0.0.1:{}/{database}",
@@ -31,7 +31,8 @@ fn url(server: &LocalPostgres, database: &str) -> String {
     )
 }
 
-fn location(server: &LocalPostgres, database: &str) -> PostgresLocation {
+/// The settings of this `journal.url`.
+pub fn location(server: &LocalPostgres, database: &str) -> PostgresLocation {
     let who = server.superuser();
     PostgresLocation {
         host: "127.0.0.1".into(),

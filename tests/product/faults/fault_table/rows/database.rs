@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use twinkey_stores::stage;
-use twinkey_testkit::environment::{MASTER_SECRET, SECRET, run, until, value};
+use twinkey_testkit::environment::{FIRST, MASTER_SECRET, SECRET, run, until, value};
 
 use super::super::gate::{Gate, Passage};
 use super::super::row::{Act, Expected, RUNS, Row, SUCCEEDS, run_fails};
@@ -12,12 +12,9 @@ use super::super::stage::Stage;
 
 /// Both secrets name a port that can be closed.
 async fn behind_a_gate(stage: &mut Stage) {
-    let gate = Gate::before(twinkey_testkit::environment::Database::port(
-        &stage.env.server,
-    ))
-    .await;
+    let gate = Gate::before(stage.env.server.port()).await;
     for (secret, user, password) in [
-        (SECRET, "app", twinkey_testkit::environment::FIRST),
+        (SECRET, "app", FIRST),
         (MASTER_SECRET, "rdsmaster", "Master-0123456789-abcdef-XYZ"),
     ] {
         let mut document = stage.env.document(user, password);
@@ -161,10 +158,7 @@ pub fn rows() -> Vec<Row> {
             "the server waits for a lock",
             |stage| {
                 Box::pin(async {
-                    let mut root = stage.env.root("postgres").await;
-                    run(&mut root, "BEGIN").await;
-                    run(&mut root, "LOCK TABLE pg_authid IN EXCLUSIVE MODE").await;
-                    stage.kept.push(Box::new(root));
+                    stage.lock_users().await;
                     stage.rotate().await;
                 })
             },

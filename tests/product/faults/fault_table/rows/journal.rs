@@ -2,13 +2,13 @@
 
 use std::process::Stdio;
 
-use sqlx::{Connection, SqliteConnection};
 use twinkey_testkit::environment::{run, until};
 use twinkey_testkit::locations::twinkey_program;
 
 use super::super::gate::{Gate, Passage};
 use super::super::row::{Act, Expected, Row};
 use super::super::stage::Stage;
+use crate::serving::health::locked_journal;
 
 /// The columns while the journal cannot be used.
 const UNAVAILABLE: Expected = [
@@ -55,10 +55,7 @@ async fn in_postgresql(stage: &mut Stage) {
     )
     .await;
     run(&mut root, "CREATE DATABASE journal OWNER journal").await;
-    let gate = Gate::before(twinkey_testkit::environment::Database::port(
-        &stage.env.server,
-    ))
-    .await;
+    let gate = Gate::before(stage.env.server.port()).await;
     let config = std::fs::read_to_string(stage.env.config()).unwrap();
     let url = format!(
         "postgres://journal:Journal-0123456789@127.0.0.1:{}/journal?sslmode=disable",
@@ -153,11 +150,7 @@ pub fn rows() -> Vec<Row> {
             "another process holds the journal's lock",
             |stage| {
                 Box::pin(async {
-                    let journal = stage.env.folder.path().join("journal.db");
-                    let url = format!("sqlite://{}", journal.display());
-                    let mut other = SqliteConnection::connect(&url).await.unwrap();
-                    let begin = sqlx::raw_sql("BEGIN IMMEDIATE");
-                    begin.execute(&mut other).await.unwrap();
+                    let other = locked_journal(&stage.env).await;
                     stage.kept.push(Box::new(other));
                 })
             },

@@ -2,27 +2,12 @@
 
 use std::time::Duration;
 
-use twinkey_testkit::environment::{run, until, value};
+use twinkey_testkit::locations::twinkey_program;
 
 use super::super::row::{Expected, Row, SUCCEEDS, logged, run_fails};
 use super::super::stage::Stage;
-use crate::serving::worker::{libfaketime, signal};
-
-/// A lock for which a run waits in `set`.
-async fn busy(stage: &mut Stage) {
-    let mut root = stage.env.root("postgres").await;
-    run(&mut root, "BEGIN").await;
-    run(&mut root, "LOCK TABLE pg_authid IN EXCLUSIVE MODE").await;
-    stage.kept.push(Box::new(root));
-}
-
-async fn waits_in_set(stage: &Stage) {
-    let mut look = stage.env.root("postgres").await;
-    until("the run waits in `set`", async || {
-        value::<i64>(&mut look, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'twinkey' AND wait_event_type = 'Lock'").await > 0
-    })
-    .await;
-}
+use crate::serving::health::locked_journal;
+use crate::serving::worker::{libfaketime, signal, waits_in_set};
 
 fn reload(stage: &Stage) {
     signal(stage.serve.as_ref().unwrap(), "HUP");
@@ -31,10 +16,7 @@ fn reload(stage: &Stage) {
 /// Starts the worker with a clock that a file shifts.
 async fn with_a_clock(stage: &mut Stage) {
     shift(stage, "+0");
-    let mut command = stage
-        .env
-        .command(twinkey_testkit::locations::twinkey_program());
-    let log = std::fs::File::create(stage.env.folder.path().join("serve.log")).unwrap();
+    let mut command = stage.env.command(twinkey_program());
     command
         .arg("serve")
         .env("LD_PRELOAD", libfaketime())
@@ -43,16 +25,8 @@ async fn with_a_clock(stage: &mut Stage) {
             stage.env.folder.path().join("clock"),
         )
         .env("FAKETIME_NO_CACHE", "1")
-        .env("DONT_FAKE_MONOTONIC", "1")
-        .stdout(std::process::Stdio::null())
-        .stderr(log);
-    stage.serve = Some(command.spawn().unwrap());
-    let url = format!("{}/readyz", stage.url());
-    until("the worker is ready", async || {
-        let answer = reqwest::get(&url).await;
-        answer.is_ok_and(|answer| answer.status() == 200)
-    })
-    .await;
+        .env("DONT_FAKE_MONOTONIC", "1");
+    stage.serve = Some(stage.env.start(command, &stage.address).await);
 }
 
 fn shift(stage: &Stage, by: &str) {
@@ -68,12 +42,7 @@ pub fn rows() -> Vec<Row> {
             "the client of a run goes away before the answer",
             |stage| {
                 Box::pin(async {
-                    let journal = stage.env.folder.path().join("journal.db");
-                    let url = format!("sqlite://{}", journal.display());
-                    use sqlx::Connection;
-                    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
-                    let begin = sqlx::raw_sql("BEGIN IMMEDIATE");
-                    begin.execute(&mut other).await.unwrap();
+                    let _lock = locked_journal(&stage.env).await;
                     let request = stage.post("rotate").timeout(Duration::from_millis(500));
                     assert!(request.send().await.unwrap_err().is_timeout());
                 })
@@ -84,9 +53,9 @@ pub fn rows() -> Vec<Row> {
             "two runs are asked for at once",
             |stage| {
                 Box::pin(async {
-                    busy(stage).await;
+                    stage.lock_users().await;
                     stage.rotate().await;
-                    waits_in_set(stage).await;
+                    waits_in_set(&stage.env).await;
                     stage.rotate().await;
                 })
             },
@@ -109,9 +78,9 @@ pub fn rows() -> Vec<Row> {
             "the worker is killed in a run and started again",
             |stage| {
                 Box::pin(async {
-                    busy(stage).await;
+                    stage.lock_users().await;
                     stage.rotate().await;
-                    waits_in_set(stage).await;
+                    waits_in_set(&stage.env).await;
                     stage.serve.take().unwrap().kill().await.unwrap();
                     stage.kept.clear();
                     stage.serve = Some(stage.env.serve(&stage.address).await);
