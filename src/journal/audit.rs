@@ -188,6 +188,18 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
+    /// Every action.
+    pub const ALL: [Self; 8] = [
+        Self::Rotate,
+        Self::Rollback,
+        Self::Pause,
+        Self::Resume,
+        Self::Repair,
+        Self::Retire,
+        Self::Reload,
+        Self::Change,
+    ];
+
     /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -219,6 +231,9 @@ pub enum AuditOutcome {
 }
 
 impl AuditOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Done, Self::Refused, Self::Failed];
+
     /// The text form in JSON and in the journal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -239,6 +254,7 @@ pub struct AuditQuery {
     /// The name of the actor.
     pub actor: Option<String>,
     pub action: Option<AuditAction>,
+    pub outcome: Option<AuditOutcome>,
     /// Without the records of runs, which [`Run`](super::Run) tells with more.
     pub without_runs: bool,
     /// Only records older than this one.

@@ -72,6 +72,7 @@ async fn every_page_is_accessible_on_all_screens_and_schemes() {
             "gets a new password",
             "-confirm",
         ),
+        ("/events", "sessions", "-events"),
         ("/rotations/none", "there is no rotation", "-none"),
     ] {
         for (scheme, width) in [
@@ -84,7 +85,7 @@ async fn every_page_is_accessible_on_all_screens_and_schemes() {
             browser.width(width).await;
             browser.go(&format!("{}{path}", fixture.url)).await;
             browser.shows(shown).await;
-            if path == "/" {
+            if path == "/" || path == "/events" {
                 browser.shows("Live").await;
             }
             let what = format!("{path} {scheme} at {width}");

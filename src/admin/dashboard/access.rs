@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 
 use super::session_context::SessionContext;
-use super::{ErrorPage, view};
+use super::{EVENTS, ErrorPage, view};
 use crate::admin::MAX_BODY;
 use crate::admin::auth::session::{self, COOKIE_NAME, LIFETIME, Session};
 use crate::admin::auth::{self, Authenticated, TokenAuth};
@@ -198,7 +198,7 @@ pub(super) async fn sign_in(
 
 /// `back` if it is a path of the dashboard, else `/`.
 fn local_path(back: &str) -> &str {
-    let known = back.starts_with("/rotations/")
+    let known = (back == EVENTS || back.starts_with("/rotations/"))
         && back
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"/-".contains(&b));
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_sign_in_redirects_within_this_site_only() {
-        for own in ["/rotations/orders", "/rotations/orders/rotate"] {
+        for own in [EVENTS, "/rotations/orders", "/rotations/orders/rotate"] {
             assert_eq!(local_path(own), own);
         }
         for other in [

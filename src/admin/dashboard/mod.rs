@@ -6,6 +6,7 @@
 //! | `GET /sign-in`, `POST /sign-in` | sign-in with a token; public |
 //! | `POST /sign-out` | ends the session in this browser |
 //! | `GET /` | every rotation, and the windows of the next 24 hours |
+//! | `GET /events` | runs and other actions of all rotations |
 //! | `GET /rotations/{name}` | one rotation with its history |
 //! | `GET /rotations/{name}/database-check` | the result of a database check: sessions, findings, plan |
 //! | `GET /rotations/{name}/rotate`, `…/rollback`, `…/pause`, `…/resume` | a description of the action |
@@ -18,7 +19,8 @@
 //!   refused, and the middleware, not each route, requires the CSRF token with every `POST`.
 //! - The name of a database or secret contains script: all text is escaped when it is rendered, and the
 //!   Content-Security-Policy allows only the script that is served here.
-//! - A page grows with the number of rotations: it shows at most 50 rows, 20 runs and 96 columns.
+//! - A page grows with the number of rotations: it shows at most 50 rows, 20 runs, 50 events
+//!   and 96 columns.
 //! - A page differs from what an action does: it renders the views, plans and findings of the API.
 //! - The browser runs no script or loses the stream: the pages are complete without it and reload.
 
@@ -26,6 +28,7 @@ mod access;
 mod action;
 mod action_pages;
 mod assets;
+mod events;
 mod filter;
 mod pages;
 mod session_context;
@@ -44,6 +47,9 @@ use crate::admin::dashboard::action::Action;
 use crate::admin::problem::ApiError;
 use crate::worker::state::WorkerState;
 
+/// The route of the page of recent events.
+const EVENTS: &str = "/events";
+
 /// The routes without authentication.
 fn public_routes() -> Vec<Route> {
     vec![
@@ -59,6 +65,7 @@ fn public_routes() -> Vec<Route> {
 fn session_routes() -> Vec<Route> {
     let mut routes: Vec<Route> = vec![
         ("GET", "/", get(pages::overview)),
+        ("GET", EVENTS, get(events::events)),
         ("GET", "/rotations/{name}", get(pages::rotation)),
         (
             "GET",

@@ -26,7 +26,7 @@ use crate::worker::upcoming::upcoming;
 use crate::worker::views::RotationView;
 
 /// The query of the address; an invalid one is a bad request.
-fn parse_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+pub(super) fn parse_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
     let Query(parsed) = query.map_err(|refused| {
         let hint = "open the list of rotations";
         ApiError::new(StatusCode::BAD_REQUEST, refused.body_text(), hint)

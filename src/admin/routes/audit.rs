@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::request::{HasLimit, default_limit, list_filter, visible};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
-use crate::journal::{AuditAction, AuditQuery, AuditRecord};
+use crate::journal::{AuditAction, AuditOutcome, AuditQuery, AuditRecord};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 
@@ -32,6 +32,8 @@ pub struct Filter {
     actor: Option<String>,
     /// Only records of this action.
     action: Option<AuditAction>,
+    /// Only records with this outcome.
+    outcome: Option<AuditOutcome>,
     /// The largest number of records.
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -56,12 +58,16 @@ pub async fn records(
     Authenticated(principal): Authenticated,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Vec<AuditRecord>>, ApiError> {
-    let filter = list_filter(filter, "rotation, actor, action, before (a record's id)")?;
+    let filter = list_filter(
+        filter,
+        "rotation, actor, action, outcome, before (a record's id)",
+    )?;
     let query = AuditQuery {
         rotation: filter.rotation,
         rotations: visible(&state, &principal),
         actor: filter.actor,
         action: filter.action,
+        outcome: filter.outcome,
         without_runs: false,
         before: filter.before,
         limit: filter.limit,

@@ -55,6 +55,9 @@ pub(super) async fn list(
     if let Some(action) = query.action {
         sql.push(" AND action = ").push_bind(action.as_str());
     }
+    if let Some(outcome) = query.outcome {
+        sql.push(" AND outcome = ").push_bind(outcome.as_str());
+    }
     if query.without_runs {
         sql.push(" AND run IS NULL");
     }

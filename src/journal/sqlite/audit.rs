@@ -70,6 +70,9 @@ pub(super) async fn list(
     if let Some(action) = query.action {
         sql.push(" AND action = ").push_bind(action);
     }
+    if let Some(outcome) = query.outcome {
+        sql.push(" AND outcome = ").push_bind(outcome);
+    }
     if query.without_runs {
         sql.push(" AND run IS NULL");
     }

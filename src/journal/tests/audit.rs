@@ -113,6 +113,9 @@ pub async fn records_are_listed_newest_first_by_filter_and_page(journal: &dyn Jo
     {
         let mut record = record_of(action, rotation, at(n.min(2) as i64));
         record.actor.name = name.into();
+        if action == AuditAction::Resume {
+            record = record.refused(Code::AlreadyRunning);
+        }
         journal.append(&record).await.unwrap();
         all.insert(0, record);
     }
@@ -167,4 +170,9 @@ pub async fn records_are_listed_newest_first_by_filter_and_page(journal: &dyn Jo
         ..query()
     };
     assert_eq!(list(of_action).await, [1, 2]);
+    let of_outcome = AuditQuery {
+        outcome: Some(AuditOutcome::Refused),
+        ..query()
+    };
+    assert_eq!(list(of_outcome).await, [0]);
 }

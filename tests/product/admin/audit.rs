@@ -100,6 +100,8 @@ async fn every_action_is_on_record_with_actor_reason_and_outcome() {
     assert_eq!(audit(&endpoint, &by_user).await, records[..1]);
     let pauses = audit(&endpoint, "?action=pause&limit=1").await;
     assert_eq!(pauses, records[1..2]);
+    let refused = audit(&endpoint, "?outcome=refused&limit=2").await;
+    assert_eq!(refused, [records[2].clone(), records[4].clone()]);
     let older = format!("?before={}&limit=2", records[4]["id"].as_str().unwrap());
     assert_eq!(audit(&endpoint, &older).await, records[5..]);
 
@@ -124,6 +126,25 @@ async fn every_action_is_on_record_with_actor_reason_and_outcome() {
     for text in ["it fails", "migration done", "token admin at 127.0.0.1"] {
         page.has(text);
     }
+    let events = session.get("/events").await;
+    for text in [
+        "aria-current=\"page\">Events",
+        "it fails",
+        "token admin at 127.0.0.1",
+        "already_rolled_back",
+        "deploy 4711",
+    ] {
+        events.has(text);
+    }
+    assert_eq!(events.html.matches("data-action=").count(), records.len());
+    let path = "/events?rotation=shop&action=rollback&outcome=refused";
+    let refused = session.get(path).await;
+    assert_eq!(refused.html.matches("data-action=").count(), 2);
+    let path = format!("/events?before={}", records[4]["id"].as_str().unwrap());
+    let older = session.get(&path).await;
+    assert_eq!(older.html.matches("data-action=").count(), 2);
+    older.has("id=\"events-newest\"");
+    assert_eq!(session.get("/events?action=sleep").await.status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

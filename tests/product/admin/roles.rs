@@ -137,6 +137,7 @@ async fn every_api_route_obeys_role_and_rotations() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_obeys_role_and_rotations() {
     let endpoint = open().await;
+    run(&endpoint).await;
     let before = endpoint.env.state().await;
     let public = ["/sign-in", "/sign-out"];
     let described = endpoint.json("/openapi.json").await;
@@ -150,13 +151,14 @@ async fn every_page_obeys_role_and_rotations() {
             let path = route.replace("{name}", "shop");
             let response = session.ask(method.parse().unwrap(), &path).send().await;
             let status = response.unwrap().status().as_u16();
-            let is_action =
-                !["/", "/rotations/{name}", "/rotations/{name}/database-check"].contains(&route);
+            let of_all = ["/", "/events"].contains(&route);
+            let is_action = !of_all
+                && !["/rotations/{name}", "/rotations/{name}/database-check"].contains(&route);
             let expected = match (method, role) {
                 _ if is_action && role == "viewer" => 403,
                 // No CSRF token.
                 ("POST", _) => 403,
-                _ if pattern == "other-*" && route != "/" => 404,
+                _ if pattern == "other-*" && !of_all => 404,
                 _ => 200,
             };
             assert_eq!(status, expected, "{method} {path} as {token}");
@@ -167,6 +169,14 @@ async fn every_page_obeys_role_and_rotations() {
             !token.starts_with("other-"),
             "{token}"
         );
+        for path in ["/events", "/events?rotation=shop"] {
+            let events = session.get(path).await.html;
+            assert_eq!(
+                events.contains("href=\"/rotations/shop\""),
+                pattern != "other-*",
+                "{path} as {token}"
+            );
+        }
         if pattern != "other-*" {
             let page = session.get("/rotations/shop").await.html;
             let has_actions = page.contains("href=\"/rotations/shop/rotate\"");

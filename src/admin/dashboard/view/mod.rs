@@ -2,6 +2,7 @@
 
 pub(super) mod confirm;
 pub(super) mod database_check;
+pub(super) mod events_page;
 pub(super) mod overview;
 pub(super) mod parts;
 pub(super) mod problem;
@@ -13,6 +14,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
+use super::EVENTS;
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::session_context::SessionContext;
 
@@ -31,6 +33,8 @@ struct Frame<'a> {
     events: Option<&'a str>,
     /// The worker that renders the page.
     worker: Option<&'a str>,
+    /// The path of the page, if the navigation has it.
+    path: &'a str,
 }
 
 impl Frame<'_> {
@@ -56,7 +60,13 @@ impl Frame<'_> {
                     header.top {
                         a.brand href="/" { img src=(ICON) alt="" width="28" height="28"; "twinkey" }
                         nav aria-label="Pages" {
-                            @if self.context.is_some() { a href="/" { "Rotations" } }
+                            @if self.context.is_some() {
+                                @for (path, title) in [("/", "Rotations"), (EVENTS, "Events")] {
+                                    a href=(path) aria-current=[(self.path == path).then_some("page")] {
+                                        (title)
+                                    }
+                                }
+                            }
                         }
                         @if self.events.is_some() {
                             p #live .live data-state="off" hidden {

@@ -58,6 +58,7 @@ pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
         context: Some(overview.context),
         events: Some("/v1/events"),
         worker: Some(overview.worker),
+        path: "/",
     };
     frame.wrap(&main)
 }

@@ -74,6 +74,7 @@ pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
         context: Some(page.context),
         events: Some(&events),
         worker: Some(page.worker),
+        ..Frame::default()
     };
     frame.wrap(&main)
 }
