@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::file_access::{self, FileFinding};
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::hook::before_flip::BeforeFlip;
-use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
+use crate::journal::{Journal, PostgresJournal, SqliteJournal};
 use crate::rotation::context::RunContext;
 use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::context::config_pairs::ConfigPairs;
@@ -185,10 +185,10 @@ async fn open_journal(
 pub(super) async fn with_journal<T>(
     location: &JournalLocation,
     purpose: Purpose,
-    work: impl AsyncFnOnce(&dyn Journal) -> Result<T, JournalError>,
+    work: impl AsyncFnOnce(&dyn Journal) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let journal = open_journal(location, purpose).await?;
     let result = work(&*journal).await;
     journal.close().await;
-    Ok(result?)
+    result
 }

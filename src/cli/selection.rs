@@ -1,21 +1,165 @@
-//! Selection of rotations by names and patterns, such as `'prod-*'`.
+//! Selection of rotations by names and patterns, such as `'prod-*'`, and by their states.
 //!
 //! # Failure modes
 //! - A misspelt name or pattern selects nothing, and the command seems to have succeeded: both are
-//!   errors of the command line.
+//!   errors of the command line. A state or an engine that no rotation has now is none.
+
+use std::collections::HashMap;
 
 use glob::Pattern;
 use indexmap::IndexSet;
 
+use super::context;
 use super::failure::Failure;
 use super::remote::RemoteWorker;
-use crate::worker::views::RotationView;
+use crate::config::settings::Settings;
+use crate::journal::{Journal, RotationRecord};
+use crate::worker::views::{LiveStates, RotationState, RotationView, view};
+use twinkey_core::telemetry::Clock;
+
+/// The rotations that a command line selects.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selection {
+    /// Names of rotations, or patterns such as 'prod-*'
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Only rotations in this state; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    state: Vec<RotationState>,
+    /// Only rotations of this engine
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
+}
+
+impl Selection {
+    /// The rotation, if one is selected by its name alone.
+    pub(super) fn one(&self) -> Option<&str> {
+        match self.names.as_slice() {
+            [name] if !is_pattern(name) && !self.has_filter() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The views of the selected rotations of a config, in its order.
+    ///
+    /// # Errors
+    /// A name or a pattern that selects nothing; `journal_unavailable`.
+    pub(super) async fn views(
+        &self,
+        settings: &Settings,
+        journal: &dyn Journal,
+    ) -> Result<Vec<RotationView>, Failure> {
+        let selected = select(&self.names, &context::names(settings))?;
+        let mut records: HashMap<String, RotationRecord> = journal.rotation_records().await?;
+        let now = Clock::system().now();
+        let rotations = settings.rotations.iter();
+        let mut views: Vec<RotationView> = rotations
+            .filter(|rotation| selected.contains(&rotation.name))
+            .map(|rotation| {
+                let record = records.remove(&rotation.name).unwrap_or_default();
+                view(rotation, record, &LiveStates::default(), now)
+            })
+            .collect();
+        views.retain(|view| self.passes(view));
+        Ok(views)
+    }
+
+    /// The names of the selected rotations of a config, in its order. The journal is read for a state or
+    /// an engine only.
+    ///
+    /// # Errors
+    /// As [`Self::views`].
+    pub(super) async fn names(
+        &self,
+        settings: &Settings,
+        journal: &dyn Journal,
+    ) -> Result<IndexSet<String>, Failure> {
+        if !self.has_filter() {
+            return select(&self.names, &context::names(settings));
+        }
+        let views = self.views(settings, journal).await?;
+        Ok(views.into_iter().map(|view| view.name).collect())
+    }
+
+    /// The names of the selected rotations of a config, in its order, without a journal.
+    ///
+    /// # Errors
+    /// A name or a pattern that selects nothing; a state or an engine, which the journal has.
+    pub(super) fn names_of_config(&self, settings: &Settings) -> Result<IndexSet<String>, Failure> {
+        if self.has_filter() {
+            return Err(Failure::usage(
+                "--state and --engine select by the journal, which --offline does not open",
+                "select by names or patterns",
+            ));
+        }
+        select(&self.names, &context::names(settings))
+    }
+
+    /// The views of the selected rotations of a worker.
+    ///
+    /// # Errors
+    /// A name or a pattern that selects nothing; the worker's error.
+    pub(super) async fn views_of(
+        &self,
+        worker: &RemoteWorker,
+    ) -> Result<Vec<RotationView>, Failure> {
+        if let Some(name) = self.one() {
+            return Ok(vec![worker.get(&["rotations", name], &[]).await?]);
+        }
+        let mut views: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
+        let known: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
+        let selected = select(&self.names, &known)?;
+        views.retain(|view| selected.contains(&view.name) && self.passes(view));
+        Ok(views)
+    }
+
+    /// The names of the selected rotations of a worker. Names alone are not looked up: the worker reports
+    /// an unknown one.
+    ///
+    /// # Errors
+    /// As [`Self::views_of`].
+    pub(super) async fn names_of(
+        &self,
+        worker: &RemoteWorker,
+    ) -> Result<IndexSet<String>, Failure> {
+        let are_names = !self.names.is_empty() && !self.names.iter().any(|one| is_pattern(one));
+        if are_names && !self.has_filter() {
+            return Ok(self.names.iter().cloned().collect());
+        }
+        let views = self.views_of(worker).await?;
+        Ok(views.into_iter().map(|view| view.name).collect())
+    }
+
+    /// Whether nothing was given: all rotations.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.has_filter()
+    }
+
+    fn has_filter(&self) -> bool {
+        !self.state.is_empty() || self.engine.is_some()
+    }
+
+    fn passes(&self, view: &RotationView) -> bool {
+        let engine = self.engine.as_deref();
+        (self.state.is_empty() || self.state.contains(&view.state))
+            && engine.is_none_or(|engine| view.engine.as_deref() == Some(engine))
+    }
+}
+
+/// A state by its name.
+fn state(text: &str) -> Result<RotationState, String> {
+    let mut states = RotationState::ALL.into_iter();
+    states.find(|state| state.as_str() == text).ok_or_else(|| {
+        let names = RotationState::ALL.map(RotationState::as_str);
+        format!("the states are {}", names.join(", "))
+    })
+}
 
 /// The known rotations that names and patterns select, in the order of the config; all for none.
 ///
 /// # Errors
 /// A name or a pattern that selects nothing, or no pattern.
-pub(super) fn select(patterns: &[String], known: &[&str]) -> Result<IndexSet<String>, Failure> {
+fn select(patterns: &[String], known: &[&str]) -> Result<IndexSet<String>, Failure> {
     let mut selected = vec![patterns.is_empty(); known.len()];
     for pattern in patterns {
         let matches = matcher(pattern)?;
@@ -36,21 +180,8 @@ pub(super) fn select(patterns: &[String], known: &[&str]) -> Result<IndexSet<Str
         .collect())
 }
 
-/// The selected rotations of a worker. Names alone are not looked up: the worker reports an unknown one.
-pub(super) async fn of_worker(
-    worker: &RemoteWorker,
-    patterns: &[String],
-) -> Result<IndexSet<String>, Failure> {
-    if !patterns.is_empty() && !patterns.iter().any(|one| is_pattern(one)) {
-        return Ok(patterns.iter().cloned().collect());
-    }
-    let all: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
-    let names: Vec<&str> = all.iter().map(|view| view.name.as_str()).collect();
-    select(patterns, &names)
-}
-
 /// Whether a text selects by wildcards. Names contain none of these characters.
-pub(super) fn is_pattern(text: &str) -> bool {
+fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 

@@ -1,6 +1,9 @@
 //! `twinkey check`: a read-only check that a rotation would succeed.
 
+use std::cmp::Reverse;
 use std::path::Path;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::admin::exposure::plain_http;
 use crate::config::file_access::FileFinding;
@@ -9,17 +12,20 @@ use crate::rotation::commands::check::{Report, offline};
 use twinkey_core::printable::escaped;
 use twinkey_engines::{Finding, Severity};
 
-use crate::cli::context::{self, Context, Purpose, check_files, settings};
+use crate::cli::context::{Context, Purpose, check_files, settings};
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, GOOD, STRONG};
+use crate::cli::output::{self, DIM, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
 use crate::cli::rotations::named_files;
-use crate::cli::selection::{self, select};
+use crate::cli::selection::Selection;
+
+/// The largest number of concurrent checks, as in a worker.
+const MAX_CHECKS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Names of rotations, or patterns such as 'prod-*'; all by default
-    names: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Check only the config
     #[arg(long)]
     offline: bool,
@@ -29,22 +35,27 @@ pub(in crate::cli) struct Args {
 }
 
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
-    let reports = match target {
-        Target::Local(config) if args.offline => offline_reports(*config, &args.names)?,
-        Target::Local(config) => local_reports(*config, &args.names).await?,
+    let mut reports = match target {
+        Target::Local(config) if args.offline => offline_reports(*config, &args.selection)?,
+        Target::Local(config) => local_reports(*config, &args.selection).await?,
         Target::Worker(_) if args.offline => {
             return Err(Failure::usage(
                 "--offline checks a local config, and --server checks through a worker",
                 "leave out one of them",
             ));
         }
-        Target::Worker(worker) => remote_reports(worker, &args.names).await?,
+        Target::Worker(worker) => remote_reports(worker, &args.selection).await?,
     };
     if args.json {
         output::json(&reports)?;
     } else {
+        // The sort is stable: among equals, the config's order stays.
+        reports.sort_by_key(|report| Reverse(worst(report)));
         for report in &reports {
             print(report);
+        }
+        if reports.len() > 1 {
+            anstream::println!("{DIM}{}{DIM:#}", totals(&reports));
         }
     }
     if reports.iter().any(Report::failed) {
@@ -53,9 +64,9 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
     Ok(())
 }
 
-fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
+fn offline_reports(config: Option<&Path>, selection: &Selection) -> Result<Vec<Report>, Failure> {
     let settings = settings(config)?;
-    let names = select(names, &context::names(&settings))?;
+    let names = selection.names_of_config(&settings)?;
     let files = file_report(check_files(config, &settings)?, &settings);
     let selected = settings.rotations.iter();
     Ok(selected
@@ -71,20 +82,24 @@ fn offline_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report
         .collect())
 }
 
-async fn local_reports(config: Option<&Path>, names: &[String]) -> Result<Vec<Report>, Failure> {
+async fn local_reports(
+    config: Option<&Path>,
+    selection: &Selection,
+) -> Result<Vec<Report>, Failure> {
     // Before the store opens the key file.
     let settings = settings(config)?;
     let files = file_report(check_files(config, &settings)?, &settings);
     Context::with(config, Purpose::Read, async |context| {
-        let names = select(names, &context::names(&context.settings))?;
-        let mut reports = Vec::new();
-        let server = server_report(&context.settings.server);
-        for rotation in &context.settings.rotations {
-            if names.contains(&rotation.name) {
-                reports.push(context.rotator.check(rotation).await?);
-            }
-        }
-        reports.extend(server);
+        let Context {
+            settings, rotator, ..
+        } = context;
+        let names = selection.names(settings, &*rotator.journal).await?;
+        let rotations = settings.rotations.iter();
+        let selected = rotations.filter(|rotation| names.contains(&rotation.name));
+        let checks = selected.map(|rotation| rotator.check(rotation));
+        let checks = stream::iter(checks).buffered(MAX_CHECKS);
+        let mut reports: Vec<Report> = checks.try_collect().await?;
+        reports.extend(server_report(&settings.server));
         reports.extend(files);
         Ok(reports)
     })
@@ -126,12 +141,42 @@ fn finding(file: FileFinding) -> Finding {
     }
 }
 
-async fn remote_reports(worker: &RemoteWorker, names: &[String]) -> Result<Vec<Report>, Failure> {
-    let mut reports = Vec::new();
-    for name in &selection::of_worker(worker, names).await? {
-        reports.push(worker.get(&["rotations", name, "check"], &[]).await?);
-    }
-    Ok(reports)
+async fn remote_reports(
+    worker: &RemoteWorker,
+    selection: &Selection,
+) -> Result<Vec<Report>, Failure> {
+    let names = selection.names_of(worker).await?;
+    let checks = names.iter().map(|name| async move {
+        worker
+            .get::<Report>(&["rotations", name, "check"], &[])
+            .await
+    });
+    stream::iter(checks)
+        .buffered(MAX_CHECKS)
+        .try_collect()
+        .await
+}
+
+/// The most severe finding of a report. `None`: it has none but notes.
+fn worst(report: &Report) -> Option<Severity> {
+    let severities = report.findings.iter().map(|finding| finding.severity);
+    severities.max().filter(|worst| *worst != Severity::Note)
+}
+
+/// The number of reports with an error, with a warning, and without both.
+fn totals(reports: &[Report]) -> String {
+    let count = |severity| {
+        reports
+            .iter()
+            .filter(|report| worst(report) == severity)
+            .count()
+    };
+    format!(
+        "{} failed, {} with warnings, {} ok",
+        count(Some(Severity::Error)),
+        count(Some(Severity::Warning)),
+        count(None)
+    )
 }
 
 fn print(report: &Report) {

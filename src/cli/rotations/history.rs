@@ -7,20 +7,20 @@ use uuid::Uuid;
 
 use crate::journal::history::{HistoryEntry, merged};
 use crate::journal::{AuditOutcome, AuditQuery, AuditRecord, Run, RunQuery, RunState, Trigger};
-use crate::worker::views::RotationView;
 
-use crate::cli::context::{Purpose, find, settings, with_journal};
+use crate::cli::context::{Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
 use crate::cli::remote::{RemoteWorker, Target};
+use crate::cli::selection::Selection;
 
 /// The largest page that the endpoint returns.
 const PAGE_SIZE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Name of the rotation; all by default
-    name: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Largest number of runs and other actions
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -50,21 +50,23 @@ async fn local(
     args: &Args,
 ) -> Result<(Vec<Run>, Vec<AuditRecord>), Failure> {
     let settings = settings(config)?;
-    if let Some(name) = &args.name {
-        find(&settings, name)?;
-    }
-    let runs = RunQuery {
-        rotation: args.name.clone(),
-        limit: args.limit,
-        ..RunQuery::default()
-    };
-    let records = AuditQuery {
-        rotation: args.name.clone(),
-        without_runs: true,
-        limit: args.limit,
-        ..AuditQuery::default()
-    };
     with_journal(&settings.journal, Purpose::Read, async |journal| {
+        let rotations = match args.selection.is_empty() {
+            true => None,
+            false => Some(args.selection.names(&settings, journal).await?),
+        };
+        let rotations: Option<Vec<String>> = rotations.map(|names| names.into_iter().collect());
+        let runs = RunQuery {
+            rotations: rotations.clone(),
+            limit: args.limit,
+            ..RunQuery::default()
+        };
+        let records = AuditQuery {
+            rotations,
+            without_runs: true,
+            limit: args.limit,
+            ..AuditQuery::default()
+        };
         Ok((journal.runs(&runs).await?, journal.audit(&records).await?))
     })
     .await
@@ -74,13 +76,19 @@ async fn remote(
     worker: &RemoteWorker,
     args: &Args,
 ) -> Result<(Vec<Run>, Vec<AuditRecord>), Failure> {
-    if let Some(name) = &args.name {
-        worker
-            .get::<RotationView>(&["rotations", name], &[])
-            .await?;
+    let rotations: Vec<Option<String>> = if args.selection.is_empty() {
+        vec![None]
+    } else {
+        let views = args.selection.views_of(worker).await?;
+        views.into_iter().map(|view| Some(view.name)).collect()
+    };
+    let (mut runs, mut records) = (Vec::new(), Vec::new());
+    for rotation in rotations {
+        let rotation = rotation.as_deref();
+        runs.extend(pages(worker, "runs", rotation, args.limit, |run: &Run| run.id).await?);
+        let id = |record: &AuditRecord| record.id;
+        records.extend(pages(worker, "audit", rotation, args.limit, id).await?);
     }
-    let runs = pages(worker, "runs", args, |run: &Run| run.id).await?;
-    let mut records = pages(worker, "audit", args, |record: &AuditRecord| record.id).await?;
     records.retain(|record| record.run.is_none());
     Ok((runs, records))
 }
@@ -89,15 +97,16 @@ async fn remote(
 async fn pages<T: DeserializeOwned>(
     worker: &RemoteWorker,
     list: &str,
-    args: &Args,
+    rotation: Option<&str>,
+    limit: u32,
     id: impl Fn(&T) -> Uuid,
 ) -> Result<Vec<T>, Failure> {
-    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut items: Vec<T> = Vec::new();
     while items.len() < limit {
         let count = (limit - items.len()).min(PAGE_SIZE);
         let mut query = vec![("limit", count.to_string())];
-        query.extend(args.name.iter().map(|name| ("rotation", name.clone())));
+        query.extend(rotation.map(|name| ("rotation", name.to_owned())));
         query.extend(items.last().map(|item| ("before", id(item).to_string())));
         let page: Vec<T> = worker.get(&[list], &query).await?;
         let last = page.len() < count;

@@ -1,15 +1,16 @@
 //! `twinkey pause` and `twinkey resume`: the schedules of rotations.
 
 use chrono::{DateTime, Utc};
+use clap::ArgGroup;
 use indexmap::IndexSet;
 use serde_json::Value as Json;
 
 use crate::cli::actor::cause;
-use crate::cli::context::{self, Purpose, settings, with_journal};
+use crate::cli::context::{Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::remote::Target;
-use crate::cli::selection::{self, is_pattern, select};
+use crate::cli::selection::Selection;
 use crate::journal::{AuditAction, AuditRecord};
 use twinkey_core::telemetry::Clock;
 
@@ -23,12 +24,12 @@ pub(in crate::cli) struct PauseArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("rotations").required(true).args(["names", "all"]))]
 pub(in crate::cli) struct Args {
-    /// Names of rotations, or patterns such as 'prod-*'
-    #[arg(value_name = "NAME", required_unless_present = "all")]
-    names: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// All rotations
-    #[arg(long, conflicts_with = "names")]
+    #[arg(long)]
     all: bool,
     /// Reason, for the record
     #[arg(long, value_name = "TEXT")]
@@ -76,8 +77,8 @@ pub(in crate::cli) async fn resume(target: &Target<'_>, args: Args) -> Result<()
 /// Prints one result for one name, and a list for a selection.
 fn results(args: &Args, results: impl Iterator<Item = Json>) -> Result<(), Failure> {
     let results: Vec<Json> = results.collect();
-    match (args.names.as_slice(), results.as_slice()) {
-        ([name], [result]) if !is_pattern(name) => output::json(result),
+    match (args.selection.one(), results.as_slice()) {
+        (Some(_), [result]) => output::json(result),
         _ => output::json(&results),
     }
 }
@@ -97,19 +98,18 @@ async fn set_paused(
     match target {
         Target::Local(config) => {
             let settings = settings(*config)?;
-            let names = select(&args.names, &context::names(&settings))?;
             let (cause, now) = (cause(args.reason.clone()), Clock::system().now());
             with_journal(&settings.journal, Purpose::Change, async |journal| {
+                let names = args.selection.names(&settings, journal).await?;
                 for name in &names {
                     let record = AuditRecord::done(action, name, cause.clone(), now);
                     let pause = paused.then(|| record.as_pause(until));
                     journal.set_paused(name, pause.as_ref(), &record).await?;
                     tracing::debug!(rotation = %name, paused, "schedule paused or resumed");
                 }
-                Ok(())
+                Ok(names)
             })
-            .await?;
-            Ok(names)
+            .await
         }
         Target::Worker(worker) => {
             let mut body = serde_json::json!({});
@@ -120,7 +120,7 @@ async fn set_paused(
             if let Some(until) = until {
                 body["until"] = serde_json::json!(until);
             }
-            let names = selection::of_worker(worker, &args.names).await?;
+            let names = args.selection.names_of(worker).await?;
             for name in &names {
                 let path = ["rotations", name, action.as_str()];
                 worker.post::<Json>(&path, &body).await?;

@@ -4,44 +4,28 @@ use std::path::Path;
 
 use crate::config::settings::JournalLocation;
 use crate::rotation::context::endpoint_states::{EndpointState, EndpointStatus};
-use crate::worker::views::{LiveStates, RotationState, RotationView, view};
+use crate::worker::views::{RotationState, RotationView};
 
-use crate::cli::context::{self, Purpose, settings, with_journal};
+use crate::cli::context::{Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
-use crate::cli::remote::{RemoteWorker, Target};
-use crate::cli::selection::{is_pattern, select};
-use twinkey_core::telemetry::Clock;
+use crate::cli::remote::Target;
+use crate::cli::selection::Selection;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Names of rotations, or patterns such as 'prod-*'; all by default
-    names: Vec<String>,
-    /// Only rotations in this state; may be repeated
-    #[arg(long, value_name = "STATE", value_parser = state)]
-    state: Vec<RotationState>,
-    /// Only rotations of this engine
-    #[arg(long, value_name = "ENGINE")]
-    engine: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Print the rotations as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
-    let mut views = match (target, args.names.as_slice()) {
-        (Target::Local(config), _) => local_views(*config, &args).await?,
-        (Target::Worker(worker), [name]) if !is_pattern(name) => {
-            vec![worker.get(&["rotations", name], &[]).await?]
-        }
-        (Target::Worker(worker), names) => remote_views(worker, names).await?,
+    let mut views = match target {
+        Target::Local(config) => local_views(*config, &args.selection).await?,
+        Target::Worker(worker) => args.selection.views_of(worker).await?,
     };
-    let is_selected = |view: &RotationView| {
-        let engine = args.engine.as_deref();
-        (args.state.is_empty() || args.state.contains(&view.state))
-            && engine.is_none_or(|engine| view.engine.as_deref() == Some(engine))
-    };
-    views.retain(is_selected);
     if args.json {
         return output::json(&views);
     }
@@ -60,7 +44,7 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
     if views.len() > 1 {
         anstream::println!("{DIM}{}{DIM:#}", totals(&views));
     }
-    if let ([_], [view]) = (args.names.as_slice(), views.as_slice()) {
+    if let ([_], [view]) = (args.selection.names.as_slice(), views.as_slice()) {
         let rows: Vec<Vec<Cell>> = view.endpoints.iter().map(endpoint).collect();
         if !rows.is_empty() {
             anstream::println!();
@@ -70,9 +54,11 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
     Ok(())
 }
 
-async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationView>, Failure> {
+async fn local_views(
+    config: Option<&Path>,
+    selection: &Selection,
+) -> Result<Vec<RotationView>, Failure> {
     let settings = settings(config)?;
-    let names = select(&args.names, &context::names(&settings))?;
     if let JournalLocation::Sqlite(path) = &settings.journal
         && !path.exists()
     {
@@ -81,40 +67,10 @@ async fn local_views(config: Option<&Path>, args: &Args) -> Result<Vec<RotationV
             path.display()
         );
     }
-    let memory = with_journal(&settings.journal, Purpose::Read, async |journal| {
-        journal.rotation_records().await
-    });
-    let mut memory = memory.await?;
-    let now = Clock::system().now();
-    Ok(settings
-        .rotations
-        .iter()
-        .filter(|r| names.contains(&r.name))
-        .map(|r| {
-            let unknown = LiveStates::default();
-            view(r, memory.remove(&r.name).unwrap_or_default(), &unknown, now)
-        })
-        .collect())
-}
-
-async fn remote_views(
-    worker: &RemoteWorker,
-    names: &[String],
-) -> Result<Vec<RotationView>, Failure> {
-    let mut views: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
-    let known: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
-    let selected = select(names, &known)?;
-    views.retain(|view| selected.contains(&view.name));
-    Ok(views)
-}
-
-/// A state by its name.
-fn state(text: &str) -> Result<RotationState, String> {
-    let mut states = RotationState::ALL.into_iter();
-    states.find(|state| state.as_str() == text).ok_or_else(|| {
-        let names = RotationState::ALL.map(RotationState::as_str);
-        format!("the states are {}", names.join(", "))
+    with_journal(&settings.journal, Purpose::Read, async |journal| {
+        selection.views(&settings, journal).await
     })
+    .await
 }
 
 /// The place of a state in the list: what an operator must act on comes first.
