@@ -1,8 +1,17 @@
-//! `twinkey rotate`: one run now, with its steps.
+//! `twinkey rotate`: one run now, with its steps, or a run of each selected rotation.
+//!
+//! # Failure modes
+//! - Many runs at once exceed what a database or the store can take: at most `limits.concurrency` run in
+//!   this process, within the limits of each host and of the store's writes. A worker is sent one request
+//!   after the other, as its runs end.
+//! - One of many fails, and is not seen among the others: each failure has a line, and the exit status is 1.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use clap::ArgGroup;
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
@@ -11,7 +20,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Subscription};
 use crate::rotation::run::version_id;
 use crate::rotation::run::{Order, Rotator};
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Problem};
 use twinkey_core::printable::escaped;
 use twinkey_core::telemetry::Clock;
 
@@ -20,14 +29,22 @@ use crate::cli::context::{Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, DIM, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
+use crate::cli::selection::Selection;
 
 /// The interval at which a worker's run is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The largest number of concurrent runs that are started in a worker, which has a limit of its own.
+const MAX_RUNS_IN_WORKER: usize = 4;
+
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("rotations").required(true).args(["names", "all"]))]
 pub(in crate::cli) struct Args {
-    /// Name of the rotation
-    name: String,
+    #[command(flatten)]
+    selection: Selection,
+    /// All rotations
+    #[arg(long)]
+    all: bool,
     /// Rotate even inside min_interval or while the standby is in use
     #[arg(long)]
     force: bool,
@@ -37,29 +54,69 @@ pub(in crate::cli) struct Args {
     /// Reason, for the journal
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Print the finished run as JSON
+    /// Print the finished run as JSON; a list for several
     #[arg(long)]
     json: bool,
 }
 
+impl Args {
+    fn order(&self) -> Order {
+        Order {
+            trigger: Trigger::Manual,
+            cause: cause(self.reason.clone()),
+            window: None,
+            version_id: version_id::manual(),
+            force: self.force,
+            end_sessions: self.end_sessions,
+        }
+    }
+}
+
+/// One of several rotations, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Rotated {
+    rotation: String,
+    /// `null` if none was started.
+    run: Option<Run>,
+    /// Why no run started, or why it failed.
+    error: Option<Problem>,
+}
+
+impl Rotated {
+    fn new(rotation: String, run: Result<Run, Failure>) -> Result<Self, Failure> {
+        let (run, error) = match run {
+            Ok(run) => {
+                let error = run.error.clone();
+                (Some(run), error)
+            }
+            Err(Failure::Problem(problem)) => (None, Some(problem)),
+            Err(failure) => return Err(failure),
+        };
+        Ok(Self {
+            rotation,
+            run,
+            error,
+        })
+    }
+}
+
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
+    match args.selection.one() {
+        Some(name) => one(target, name, &args).await,
+        None => several(target, &args).await,
+    }
+}
+
+async fn one(target: &Target<'_>, name: &str, args: &Args) -> Result<(), Failure> {
     let run = match target {
         Target::Local(config) => {
             Context::with(*config, Purpose::Change, async |context| {
-                let rotation = context.rotation(&args.name)?;
-                let order = Order {
-                    trigger: Trigger::Manual,
-                    cause: cause(args.reason),
-                    window: None,
-                    version_id: version_id::manual(),
-                    force: args.force,
-                    end_sessions: args.end_sessions,
-                };
-                run_locally(context, rotation, order, args.json).await
+                let rotation = context.rotation(name)?;
+                run_locally(context, rotation, args.order(), args.json).await
             })
             .await?
         }
-        Target::Worker(worker) => run_in_worker(worker, &args).await?,
+        Target::Worker(worker) => run_in_worker(worker, name, args, args.json).await?,
     };
     if args.json {
         output::json(&run)?;
@@ -71,6 +128,100 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
     }
 }
 
+async fn several(target: &Target<'_>, args: &Args) -> Result<(), Failure> {
+    let (selected, rotated) = match target {
+        Target::Local(config) => {
+            Context::with(*config, Purpose::Change, async |context| {
+                let journal = &*context.rotator.journal;
+                let names = args.selection.names(&context.settings, journal).await?;
+                let stop = on_interrupt();
+                let rotations = context.settings.rotations.iter();
+                let runs = rotations
+                    .filter(|rotation| names.contains(&rotation.name))
+                    .take_while(|_| !stop.is_cancelled())
+                    .map(async |rotation| {
+                        let run = run_silently(&context.rotator, rotation, args, &stop).await;
+                        Rotated::new(rotation.name.clone(), run)
+                    });
+                let concurrency = context.settings.limits.concurrency;
+                let ends = stream::iter(runs).buffer_unordered(concurrency);
+                Ok((names.len(), collect(ends, args).await?))
+            })
+            .await?
+        }
+        Target::Worker(worker) => {
+            let names = args.selection.names_of(worker).await?;
+            let selected = names.len();
+            let runs = names.into_iter().map(async |name| {
+                let run = run_in_worker(worker, &name, args, true).await;
+                Rotated::new(name, run)
+            });
+            let ends = stream::iter(runs).buffer_unordered(MAX_RUNS_IN_WORKER);
+            (selected, collect(ends, args).await?)
+        }
+    };
+    let failed = rotated.iter().filter(|one| one.error.is_some()).count();
+    // Ctrl-C came before.
+    let left = selected - rotated.len();
+    if args.json {
+        output::json(&rotated)?;
+    } else {
+        let done = rotated.len() - failed;
+        anstream::println!("{DIM}{done} rotated, {failed} failed, {left} not started{DIM:#}");
+    }
+    if failed + left > 0 {
+        return Err(Failure::Printed);
+    }
+    Ok(())
+}
+
+/// Prints the end of each run as it comes, unless JSON is wanted, and returns all.
+async fn collect(
+    ends: impl Stream<Item = Result<Rotated, Failure>>,
+    args: &Args,
+) -> Result<Vec<Rotated>, Failure> {
+    let mut ends = std::pin::pin!(ends);
+    let mut rotated = Vec::new();
+    while let Some(end) = ends.next().await {
+        let end = end?;
+        if !args.json {
+            match (&end.error, &end.run) {
+                (Some(problem), _) => {
+                    let (name, problem) = (&end.rotation, problem.to_string());
+                    anstream::println!("{BAD}{name}{BAD:#}: {}", escaped(&problem));
+                }
+                (None, Some(run)) => print_summary(run),
+                (None, None) => {}
+            }
+        }
+        rotated.push(end);
+    }
+    Ok(rotated)
+}
+
+async fn run_silently(
+    rotator: &Rotator,
+    rotation: &Rotation,
+    args: &Args,
+    stop: &CancellationToken,
+) -> Result<Run, Failure> {
+    let order = args.order();
+    let claimed = claim(rotator, rotation, &order).await?;
+    Ok(rotator.carry_out(rotation, &order, claimed, stop).await)
+}
+
+/// Is cancelled by Ctrl-C: running runs stop where a later run continues, and no other one starts.
+fn on_interrupt() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    stop
+}
+
 /// Runs the rotation in this process, and prints its steps unless `quiet`.
 pub(in crate::cli) async fn run_locally(
     context: &Context,
@@ -79,22 +230,8 @@ pub(in crate::cli) async fn run_locally(
     quiet: bool,
 ) -> Result<Run, Failure> {
     let rotator = &context.rotator;
-    let claimed = match claim(rotator, rotation, &order).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            rotator
-                .record_refusal(AuditAction::Rotate, rotation, &order.cause, &error)
-                .await;
-            return Err(error.into());
-        }
-    };
-    let stop = CancellationToken::new();
-    let interrupted = stop.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.cancel();
-        }
-    });
+    let stop = on_interrupt();
+    let claimed = claim(rotator, rotation, &order).await?;
     let display = tokio::spawn(print_steps(rotator.events.subscribe(), quiet));
     let run = rotator.carry_out(rotation, &order, claimed, &stop).await;
     // The display ends with the run's last event; its failure does not affect the run.
@@ -105,7 +242,22 @@ pub(in crate::cli) async fn run_locally(
     Ok(run)
 }
 
+/// Claims a run. A refusal is recorded.
 async fn claim(
+    rotator: &Rotator,
+    rotation: &Rotation,
+    order: &Order,
+) -> Result<Claimed, RotationError> {
+    let claimed = try_claim(rotator, rotation, order).await;
+    if let Err(error) = &claimed {
+        rotator
+            .record_refusal(AuditAction::Rotate, rotation, &order.cause, error)
+            .await;
+    }
+    claimed
+}
+
+async fn try_claim(
     rotator: &Rotator,
     rotation: &Rotation,
     order: &Order,
@@ -125,14 +277,19 @@ async fn claim(
     }
 }
 
-/// Starts the run in a worker and prints its steps; interrupting this does not stop the run.
-async fn run_in_worker(worker: &RemoteWorker, args: &Args) -> Result<Run, Failure> {
+/// Starts the run in a worker and prints its steps unless `quiet`; interrupting this does not stop the run.
+async fn run_in_worker(
+    worker: &RemoteWorker,
+    name: &str,
+    args: &Args,
+    quiet: bool,
+) -> Result<Run, Failure> {
     let mut request = serde_json::json!({ "force": args.force, "reason": args.reason });
     // A worker of version 0.1 refuses unknown fields.
     if args.end_sessions {
         request["end_sessions"] = true.into();
     }
-    let path = ["rotations", args.name.as_str(), "rotate"];
+    let path = ["rotations", name, "rotate"];
     let mut run: Run = worker.post(&path, &request).await?;
     let id = run.id.to_string();
     let clock = Clock::system();
@@ -141,7 +298,7 @@ async fn run_in_worker(worker: &RemoteWorker, args: &Args) -> Result<Run, Failur
         for step in &run.steps {
             let waits = step.detail.clone().filter(|_| step.finished.is_none());
             let is_new = step.finished.is_some() || waits.is_some();
-            if !args.json && is_new && shown.insert((step.name, waits)) {
+            if !quiet && is_new && shown.insert((step.name, waits)) {
                 print_step(step);
             }
         }
@@ -151,7 +308,7 @@ async fn run_in_worker(worker: &RemoteWorker, args: &Args) -> Result<Run, Failur
         clock.sleep(POLL_INTERVAL).await;
         run = worker.get(&["runs", &id], &[]).await?;
     }
-    if !args.json {
+    if !quiet {
         print_summary(&run);
     }
     Ok(run)

@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 use tokio::process::Command;
-use twinkey_testkit::environment::free_address;
-use twinkey_testkit::environment::until;
+use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
+use twinkey_testkit::environment::{Backend, free_address, until};
 use twinkey_testkit::locations::twinkey_program;
 
 /// A config without any database: `prod-a`, `test-a` and `prod-b`.
@@ -144,5 +144,83 @@ async fn a_worker_carries_them_out_too() {
     })
     .await;
     pauses_and_resumes(&folder, &["--server", &url]).await;
+    serve.kill().await.unwrap();
+}
+
+/// Rotates by a pattern, then what failed, with these arguments.
+async fn rotates_many(pairs: &ManyPairs, target: &[&str]) {
+    let env = &pairs.env;
+    let rotate = async |args: &[&str], failed: usize| -> Json {
+        let args = [&["rotate", "--json", "--force"], args, target].concat();
+        let output = env.twinkey(&args).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let expected = i32::from(failed > 0);
+        assert_eq!(output.status.code(), Some(expected), "{args:?}: {errors}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let good = env.run_ok(&["secret", "get", &secret(2)]).await;
+    env.put(&secret(2), &env.document("p02", "not its password"))
+        .await;
+    let rotated = rotate(&["p0*"], 1).await;
+    let rotated = rotated.as_array().unwrap();
+    let of = |name: &str| rotated.iter().find(|one| one["rotation"] == name).unwrap();
+    for name in ["p00", "p01"] {
+        assert_eq!(of(name)["run"]["state"], "succeeded", "{rotated:?}");
+    }
+    let refused = of("p02");
+    assert_eq!(
+        refused["error"]["code"], "current_signin_failed",
+        "{refused}"
+    );
+    let good: Json = serde_json::from_str(&good).unwrap();
+    env.put(&secret(2), &good).await;
+    let again = rotate(&["--all", "--state", "failed"], 0).await;
+    assert_eq!(again.as_array().unwrap().len(), 1, "{again}");
+    assert_eq!(again[0]["rotation"], "p02");
+    let none = rotate(&["--all", "--state", "failed"], 0).await;
+    assert_eq!(none, serde_json::json!([]));
+    let shown = [&["history", "p00", "p02", "--json"], target].concat();
+    let shown: Vec<Json> = serde_json::from_str(&env.run_ok(&shown).await).unwrap();
+    assert!(shown.iter().any(|entry| entry["rotation"] == "p00"));
+    assert!(
+        shown.iter().all(|entry| entry["rotation"] != "p01"),
+        "{shown:?}"
+    );
+    let times = |key: &str| -> Vec<&str> { shown.iter().filter_map(|e| e[key].as_str()).collect() };
+    assert!(times("started").is_sorted_by(|a, b| a >= b), "{shown:?}");
+    let limited = [&["history", "p0?", "--limit", "2", "--json"], target].concat();
+    let limited: Vec<Json> = serde_json::from_str(&env.run_ok(&limited).await).unwrap();
+    assert_eq!(limited.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_rotations_run_with_one_command() {
+    let pairs = ManyPairs::open(3, Backend::Local).await;
+    let address = free_address();
+    let head = format!(
+        "[server]\nlisten = \"{address}\"\n[secrets]\nbackend = \"local\"\npath = \"secrets.db\"\nkey_file = \"secrets.key\""
+    );
+    let env = &pairs.env;
+    std::fs::write(env.config(), pairs.config(&head, "")).unwrap();
+    rotates_many(&pairs, &[]).await;
+    let text = env.run_ok(&["rotate", "p00", "p01", "--force"]).await;
+    assert!(
+        text.contains("2 rotated, 0 failed, 0 not started"),
+        "{text}"
+    );
+    // Problems first, and a summary.
+    env.put(&secret(1), &env.document("p01", "not its password"))
+        .await;
+    let checked = env.twinkey(&["check"]).await;
+    assert_eq!(checked.status.code(), Some(1));
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.starts_with("p01\n"), "{checked}");
+    assert!(checked.contains("\n1 failed, "), "{checked}");
+
+    let pairs = ManyPairs::open(3, Backend::Local).await;
+    let env = &pairs.env;
+    std::fs::write(env.config(), pairs.config(&head, "")).unwrap();
+    let mut serve = env.serve(&address).await;
+    rotates_many(&pairs, &["--server", &format!("http://{address}")]).await;
     serve.kill().await.unwrap();
 }
