@@ -28,6 +28,7 @@
 //! - A program cannot parse an error: every error is `application/problem+json` (RFC 9457).
 //! - A route and its description differ: a test compares them.
 
+mod address;
 pub mod auth;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;

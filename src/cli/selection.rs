@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::remote::RemoteWorker;
 use crate::config::settings::Settings;
 use crate::journal::{Journal, RotationRecord};
+use crate::worker::view_filter::ViewFilter;
 use crate::worker::views::{LiveStates, RotationState, RotationView, view};
 use twinkey_core::telemetry::Clock;
 
@@ -140,9 +141,12 @@ impl Selection {
     }
 
     fn passes(&self, view: &RotationView) -> bool {
-        let engine = self.engine.as_deref();
-        (self.state.is_empty() || self.state.contains(&view.state))
-            && engine.is_none_or(|engine| view.engine.as_deref() == Some(engine))
+        let filter = ViewFilter {
+            states: self.state.clone(),
+            engine: self.engine.clone(),
+            ..ViewFilter::default()
+        };
+        filter.matches(view)
     }
 }
 

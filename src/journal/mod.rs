@@ -413,6 +413,15 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`]
     async fn rotation_records(&self) -> Result<HashMap<String, RotationRecord>, JournalError>;
 
+    /// The records of these rotations, by name.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn rotation_records_of(
+        &self,
+        rotations: &[&str],
+    ) -> Result<HashMap<String, RotationRecord>, JournalError>;
+
     /// The record of one rotation.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ pub mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod upcoming;
+pub mod view_filter;
 pub mod views;
 pub mod window_queue;
 pub mod window_runner;

@@ -18,6 +18,7 @@ use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
 use crate::worker::readiness::LoggedProblems;
 use crate::worker::tasks::Tasks;
+use crate::worker::view_filter::{ViewFilter, ViewQuery};
 use crate::worker::views::{LiveStates, RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
@@ -164,6 +165,42 @@ impl WorkerState {
             .iter()
             .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), &live, now))
             .collect())
+    }
+
+    /// One page of the rotations that `sees` permits, as `status` shows them, and whether more follow.
+    /// Without a filter, the journal is asked for the rotations of the page only.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn page(
+        &self,
+        query: &ViewQuery,
+        sees: impl Fn(&str) -> bool,
+    ) -> Result<(Vec<RotationView>, bool), RotationError> {
+        let active = self.rotations();
+        let follows = |name: &str| query.after.as_deref().is_none_or(|after| name > after);
+        let rotations = active.iter().filter(|r| follows(&r.name) && sees(&r.name));
+        let mut rotations: Vec<&Arc<Rotation>> = rotations.collect();
+        rotations.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if query.filter == ViewFilter::default() {
+            // One more shows that more follow.
+            rotations.truncate(query.limit.saturating_add(1));
+        }
+        let names: Vec<&str> = rotations.iter().map(|r| r.name.as_str()).collect();
+        let journal = &self.runner.rotator.journal;
+        let mut records = journal.rotation_records_of(&names).await?;
+        let (now, live) = (self.now(), self.live());
+        let views = rotations.into_iter().map(|rotation| {
+            let record = records.remove(&rotation.name).unwrap_or_default();
+            view(rotation, record, &live, now)
+        });
+        let mut views: Vec<RotationView> = views
+            .filter(|view| query.filter.matches(view))
+            .take(query.limit.saturating_add(1))
+            .collect();
+        let more_follow = views.len() > query.limit;
+        views.truncate(query.limit);
+        Ok((views, more_follow))
     }
 
     /// One rotation, as `status` shows it.

@@ -1,9 +1,13 @@
 //! Filter and pages of the list of rotations; rotations that need action come first.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
+use twinkey_core::code::Code;
 
 use crate::admin::problem::ApiError;
+use crate::worker::view_filter::ViewFilter;
 use crate::worker::views::{RotationState, RotationView};
 
 /// The number of rows of a page.
@@ -17,6 +21,10 @@ pub(super) struct FilterForm {
     q: String,
     /// Empty for any state.
     state: String,
+    /// Empty for any engine.
+    engine: String,
+    /// Empty for any code, and for none.
+    code: String,
     /// From 1.
     page: Option<usize>,
 }
@@ -24,8 +32,7 @@ pub(super) struct FilterForm {
 /// A validated query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RotationFilter {
-    pub text: String,
-    pub state: Option<RotationState>,
+    pub view: ViewFilter,
     /// From 1.
     pub page: usize,
 }
@@ -61,9 +68,21 @@ impl TryFrom<FilterForm> for RotationFilter {
                 format!("the states are {known}"),
             ));
         }
+        let code = Code::ALL.into_iter().find(|c| c.as_str() == form.code);
+        if code.is_none() && !form.code.is_empty() {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                format!("there is no code {:?}", form.code),
+                "choose one of the list",
+            ));
+        }
         Ok(Self {
-            text: form.q.trim().to_lowercase(),
-            state,
+            view: ViewFilter {
+                text: form.q.trim().to_lowercase(),
+                states: state.into_iter().collect(),
+                engine: Some(form.engine).filter(|engine| !engine.is_empty()),
+                code,
+            },
             page: form.page.unwrap_or(1).max(1),
         })
     }
@@ -72,11 +91,12 @@ impl TryFrom<FilterForm> for RotationFilter {
 impl RotationFilter {
     /// Whether a rotation matches.
     pub(super) fn matches(&self, view: &RotationView) -> bool {
-        let contains = |name: &str| name.to_lowercase().contains(&self.text);
-        self.state.is_none_or(|state| state == view.state)
-            && (contains(&view.name)
-                || contains(&view.secret)
-                || view.host.as_deref().is_some_and(contains))
+        self.view.matches(view)
+    }
+
+    /// The state that every match has.
+    pub(super) fn state(&self) -> Option<RotationState> {
+        self.view.states.first().copied()
     }
 
     /// The requested page, or the last one.
@@ -105,6 +125,23 @@ impl Row<'_> {
             RotationState::Failed | RotationState::Missed | RotationState::LockedOut
         )
     }
+}
+
+/// The engines of the rotations.
+pub(super) fn engines(views: &[RotationView]) -> BTreeSet<&str> {
+    views
+        .iter()
+        .filter_map(|view| view.engine.as_deref())
+        .collect()
+}
+
+/// The codes of the rotations' problems, and that of the filter.
+pub(super) fn codes(views: &[RotationView], filter: &RotationFilter) -> BTreeSet<Code> {
+    let problems = views.iter().filter_map(|view| view.problem.as_ref());
+    problems
+        .map(|problem| problem.code)
+        .chain(filter.view.code)
+        .collect()
 }
 
 /// The number of rotations in each state, in the order of [`RotationState::ALL`].
@@ -153,11 +190,10 @@ mod tests {
         let mut views: Vec<RotationView> = (0..30).map(|n| example(&format!("r{n}"))).collect();
         views[12].state = RotationState::Paused;
         let filter = |q: &str, state: &str| {
-            let (q, state) = (q.to_owned(), state.to_owned());
             RotationFilter::try_from(FilterForm {
-                q,
-                state,
-                page: None,
+                q: q.to_owned(),
+                state: state.to_owned(),
+                ..FilterForm::default()
             })
         };
         let both = filter(" R1", "paused").unwrap();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::action::Action;
-use super::filter::{FilterForm, RotationFilter, Row, tally};
+use super::filter::{FilterForm, RotationFilter, Row, codes, engines, tally};
 use super::session_context::SessionContext;
 use super::view::database_check::DatabaseCheck;
 use super::view::overview::OverviewPage;
@@ -67,6 +67,8 @@ pub(super) async fn overview(
         worker: &state.runner.rotator.worker,
         now,
         tally: tally(&views),
+        engines: engines(&views),
+        codes: codes(&views, &filter),
         page: filter.page(rows),
         chart: DayChart::new(groups.collect(), now),
         filter,

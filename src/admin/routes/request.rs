@@ -223,8 +223,9 @@ pub fn list_filter<T: HasLimit>(
         ApiError::new(StatusCode::BAD_REQUEST, detail, hint)
     };
     let Query(filter) = filter.map_err(|refused| bad_request(refused.body_text()))?;
-    let limit = filter.limit();
-    if !(1..=MAX_LIMIT).contains(&limit) {
+    if let Some(limit) = filter.limit()
+        && !(1..=MAX_LIMIT).contains(&limit)
+    {
         return Err(bad_request(format!(
             "limit {limit} is not from 1 to {MAX_LIMIT}"
         )));
@@ -232,9 +233,9 @@ pub fn list_filter<T: HasLimit>(
     Ok(filter)
 }
 
-/// A filter with the largest number of items of a page.
+/// A filter with the largest number of items of a page. `None`: the list has no limit.
 pub trait HasLimit {
-    fn limit(&self) -> u32;
+    fn limit(&self) -> Option<u32>;
 }
 
 /// The items of a page without `limit`.

@@ -11,9 +11,10 @@
 
 use super::actions::{self, Paused};
 use super::request::{
-    Body, Caller, PauseRequest, ResumeRequest, RollbackRequest, RotateRequest, RotationPath, audit,
-    idempotency_key, parse_body,
+    Body, Caller, HasLimit, PauseRequest, ResumeRequest, RollbackRequest, RotateRequest,
+    RotationPath, audit, idempotency_key, list_filter, parse_body,
 };
+use crate::admin::address::with_query;
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::Run;
@@ -21,23 +22,101 @@ use crate::rotation::commands::check::Report;
 use crate::rotation::commands::plan::Plan;
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::worker::state::{RotateOptions, WorkerState};
-use crate::worker::views::RotationView;
+use crate::worker::view_filter::{ViewFilter, ViewQuery};
+use crate::worker::views::{RotationState, RotationView};
 use axum::Json;
-use axum::extract::State;
-use axum::http::header::LOCATION;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{LINK, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use twinkey_core::code::Code;
+use utoipa::IntoParams;
 
-/// Every rotation that the token sees, as `twinkey status --json`.
-#[utoipa::path(get, path = "/v1/rotations", tag = "rotations",
-    responses((status = 200, body = Vec<RotationView>)))]
+/// The filter of the rotations.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Filter {
+    /// Only rotations with this text in the name, the secret or the host.
+    #[param(example = "orders")]
+    q: Option<String>,
+    /// Only rotations in this state.
+    state: Option<RotationState>,
+    /// Only rotations of this engine.
+    #[param(example = "postgres")]
+    engine: Option<String>,
+    /// Only rotations whose problem has this code.
+    code: Option<Code>,
+    /// The largest number of rotations of a page; all without it.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// Only rotations whose name follows this one: the last one of the previous page.
+    #[param(example = "orders")]
+    after: Option<String>,
+}
+
+impl HasLimit for Filter {
+    fn limit(&self) -> Option<u32> {
+        self.limit
+    }
+}
+
+impl Filter {
+    /// The address of the page after `last`.
+    fn next_page(&self, last: &str) -> String {
+        let limit = self.limit.map(|limit| limit.to_string());
+        with_query(
+            "/v1/rotations",
+            [
+                ("q", self.q.as_deref()),
+                ("state", self.state.map(RotationState::as_str)),
+                ("engine", self.engine.as_deref()),
+                ("code", self.code.map(Code::as_str)),
+                ("limit", limit.as_deref()),
+                ("after", Some(last)),
+            ],
+        )
+    }
+}
+
+/// The rotations that the token sees, as `twinkey status --json`.
+///
+/// Without `limit` and `after` they are in the order of the config, otherwise in that of their names. The header
+/// `Link` has the next page.
+#[utoipa::path(get, path = "/v1/rotations", tag = "rotations", params(Filter),
+    responses((status = 200, body = Vec<RotationView>,
+        headers(("Link" = String, description = "The next page, as `<address>; rel=\"next\"`; absent on the last one"))),
+        (status = 400)))]
 pub async fn rotations(
     State(state): State<WorkerState>,
     Authenticated(principal): Authenticated,
-) -> Result<Json<Vec<RotationView>>, ApiError> {
-    let mut views = state.views().await?;
-    views.retain(|view| principal.sees(&view.name));
-    Ok(Json(views))
+    filter: Result<Query<Filter>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let request = list_filter(filter, "q, state, engine, code, after (a name)")?;
+    let filter = ViewFilter {
+        text: request.q.as_deref().unwrap_or_default().to_lowercase(),
+        states: request.state.into_iter().collect(),
+        engine: request.engine.clone(),
+        code: request.code,
+    };
+    let sees = |name: &str| principal.sees(name);
+    if request.limit.is_none() && request.after.is_none() {
+        let mut views = state.views().await?;
+        views.retain(|view| sees(&view.name) && filter.matches(view));
+        return Ok(Json(views).into_response());
+    }
+    let query = ViewQuery {
+        filter,
+        limit: request.limit.map_or(usize::MAX, |limit| limit as usize),
+        after: request.after.clone(),
+    };
+    let (views, more_follow) = state.page(&query, sees).await?;
+    let next = views.last().filter(|_| more_follow);
+    let link = next.map(|last| format!("<{}>; rel=\"next\"", request.next_page(&last.name)));
+    let link = link.map(|link| [(LINK, link)]);
+    Ok((link, Json(views)).into_response())
 }
 
 /// One rotation, as `twinkey status --json`.

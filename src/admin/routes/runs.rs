@@ -39,8 +39,8 @@ pub struct Filter {
 }
 
 impl HasLimit for Filter {
-    fn limit(&self) -> u32 {
-        self.limit
+    fn limit(&self) -> Option<u32> {
+        Some(self.limit)
     }
 }
 

@@ -361,11 +361,20 @@ impl Journal for PostgresJournal {
         self.limited(rows::rotation_records(&self.pool, None)).await
     }
 
+    async fn rotation_records_of(
+        &self,
+        rotations: &[&str],
+    ) -> Result<HashMap<String, RotationRecord>, JournalError> {
+        self.limited(rows::rotation_records(&self.pool, Some(rotations)))
+            .await
+    }
+
     async fn rotation_record(
         &self,
         rotation: &str,
     ) -> Result<Option<RotationRecord>, JournalError> {
-        let records = self.limited(rows::rotation_records(&self.pool, Some(rotation)));
+        let only = [rotation];
+        let records = self.limited(rows::rotation_records(&self.pool, Some(&only)));
         Ok(records.await?.remove(rotation))
     }
 

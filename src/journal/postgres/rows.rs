@@ -103,10 +103,10 @@ pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, Tr
     Ok(rows.iter().map(document).collect::<sqlx::Result<_>>()?)
 }
 
-/// The records of all rotations or of one, by name.
+/// The records of all rotations or of these, by name.
 pub(super) async fn rotation_records(
     pool: &PgPool,
-    only: Option<&str>,
+    only: Option<&[&str]>,
 ) -> Result<HashMap<String, RotationRecord>, TransactionError> {
     let rows: Vec<(String, Json<RotationRecord>)> = sqlx::query_as(
         "SELECT name, jsonb_build_object(
@@ -125,7 +125,7 @@ pub(super) async fn rotation_records(
                                  THEN jsonb_build_object('engine', engine, 'host', host, 'port', port,
                                           'active_user', active_user, 'standby_user', standby_user) END
                 )
-           FROM rotations WHERE $1 IS NULL OR name = $1",
+           FROM rotations WHERE $1 IS NULL OR name = ANY ($1)",
     )
     .bind(only)
     .fetch_all(pool)

@@ -355,11 +355,19 @@ impl Journal for SqliteJournal {
             .await
     }
 
+    async fn rotation_records_of(
+        &self,
+        rotations: &[&str],
+    ) -> Result<HashMap<String, RotationRecord>, JournalError> {
+        self.snapshot(async |db| rows::rotation_records(db, Some(rotations)).await)
+            .await
+    }
+
     async fn rotation_record(
         &self,
         rotation: &str,
     ) -> Result<Option<RotationRecord>, JournalError> {
-        let records = self.snapshot(async |db| rows::rotation_records(db, Some(rotation)).await);
+        let records = self.snapshot(async |db| rows::rotation_records(db, Some(&[rotation])).await);
         Ok(records.await?.remove(rotation))
     }
 

@@ -144,21 +144,21 @@ pub(super) async fn abandoned(
     with_steps(db, &rows).await
 }
 
-/// The records of all rotations or of one, by name. There may be ten thousand with a run and four
+/// The records of all rotations or of these, by name. There may be ten thousand with a run and four
 /// steps each: rows are processed one at a time.
 pub(super) async fn rotation_records(
     db: &mut SqliteConnection,
-    only: Option<&str>,
+    only: Option<&[&str]>,
 ) -> sqlx::Result<HashMap<String, RotationRecord>> {
     let filter = if only.is_some() {
-        "WHERE name = ?1"
+        "WHERE name IN (SELECT value FROM json_each(?1))"
     } else {
         ""
     };
     let sql = format!("{SELECT_RECORD} FROM rotations {filter}");
     let mut query = sqlx::query(AssertSqlSafe(sql));
-    if let Some(name) = only {
-        query = query.bind(name);
+    if let Some(names) = only {
+        query = query.bind(serde_json::json!(names).to_string());
     }
     let mut known = Vec::new();
     let mut rows = query.fetch(&mut *db);

@@ -252,6 +252,10 @@ pub async fn finds_a_run_by_version_and_a_record_by_rotation(journal: &dyn Journ
         Some(run)
     );
     assert_eq!(journal.rotation_record("missing").await.unwrap(), None);
+    let some = journal.rotation_records_of(&["copy", "missing"]).await;
+    let some = some.unwrap();
+    assert_eq!((some.len(), some.get("copy")), (1, all.get("copy")));
+    assert_eq!(journal.rotation_records_of(&[]).await.unwrap().len(), 0);
 }
 
 pub async fn a_closed_journal_accepts_no_calls(journal: &dyn Journal) {

@@ -1,7 +1,7 @@
 //! Commands on several rotations, by names and patterns.
 
 use serde_json::Value as Json;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use twinkey_testkit::environment::many_pairs::{ManyPairs, secret};
 use twinkey_testkit::environment::{Backend, free_address, until};
 use twinkey_testkit::locations::twinkey_program;
@@ -49,6 +49,23 @@ impl Folder {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {errors}");
         assert!(errors.contains(words), "{args:?}: {errors}");
+    }
+
+    /// Starts a worker; returns it with its address.
+    async fn serve(&self) -> (Child, String) {
+        let document = r#"{"username": "unused", "password": "Unused-0123456789"}"#;
+        std::fs::write(self.folder.path().join("unused.json"), document).unwrap();
+        self.ok(&["secret", "put", "unused", "--file", "unused.json"])
+            .await;
+        let log = std::fs::File::create(self.folder.path().join("serve.log")).unwrap();
+        let serve = self.command(&["serve"]).stderr(log).spawn().unwrap();
+        let url = format!("http://{}", self.address);
+        until("the worker is ready", async || {
+            let answer = reqwest::get(format!("{url}/readyz")).await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+        (serve, url)
     }
 
     /// The names and states that `status` lists.
@@ -130,20 +147,71 @@ async fn commands_select_rotations_by_patterns() {
 #[tokio::test]
 async fn a_worker_carries_them_out_too() {
     let folder = Folder::new();
-    let document = r#"{"username": "unused", "password": "Unused-0123456789"}"#;
-    std::fs::write(folder.folder.path().join("unused.json"), document).unwrap();
-    folder
-        .ok(&["secret", "put", "unused", "--file", "unused.json"])
-        .await;
-    let log = std::fs::File::create(folder.folder.path().join("serve.log")).unwrap();
-    let mut serve = folder.command(&["serve"]).stderr(log).spawn().unwrap();
-    let url = format!("http://{}", folder.address);
-    until("the worker is ready", async || {
-        let answer = reqwest::get(format!("{url}/readyz")).await;
-        answer.is_ok_and(|answer| answer.status() == 200)
-    })
-    .await;
+    let (mut serve, url) = folder.serve().await;
     pauses_and_resumes(&folder, &["--server", &url]).await;
+    serve.kill().await.unwrap();
+}
+
+/// The names on a page of the API, and the address of the next one.
+async fn api_page(url: &str, path: &str) -> (Vec<String>, Option<String>) {
+    let answer = reqwest::get(format!("{url}{path}")).await.unwrap();
+    assert_eq!(answer.status(), 200, "{path}");
+    let link = answer.headers().get("link").cloned();
+    let views: Vec<Json> = answer.json().await.unwrap();
+    let names = views.iter().map(|v| v["name"].as_str().unwrap().to_owned());
+    let next = link.map(|link| {
+        let link = link.to_str().unwrap();
+        let address = link.strip_suffix("; rel=\"next\"").unwrap();
+        address[1..address.len() - 1].to_owned()
+    });
+    (names.collect(), next)
+}
+
+#[tokio::test]
+async fn the_api_lists_rotations_in_pages() {
+    let folder = Folder::new();
+    let (mut serve, url) = folder.serve().await;
+    folder.ok(&["pause", "prod-b"]).await;
+    for (path, expected) in [
+        ("/v1/rotations", &["prod-a", "test-a", "prod-b"][..]),
+        ("/v1/rotations?limit=500", &["prod-a", "prod-b", "test-a"]),
+        ("/v1/rotations?after=prod-a", &["prod-b", "test-a"]),
+        ("/v1/rotations?q=PROD", &["prod-a", "prod-b"]),
+        ("/v1/rotations?state=new&limit=9", &["prod-a", "test-a"]),
+        ("/v1/rotations?engine=mysql", &[]),
+        ("/v1/rotations?code=db_unreachable", &[]),
+    ] {
+        let (names, next) = api_page(&url, path).await;
+        assert_eq!(
+            (names.as_slice(), next),
+            (
+                &*expected.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(),
+                None
+            ),
+            "{path}"
+        );
+    }
+    for first in ["/v1/rotations?limit=1", "/v1/rotations?q=-&limit=1"] {
+        let mut next = Some(first.to_owned());
+        let mut names = Vec::new();
+        while let Some(path) = next.take() {
+            let page;
+            (page, next) = api_page(&url, &path).await;
+            assert_eq!(page.len(), 1, "{path}");
+            names.extend(page);
+        }
+        assert_eq!(names, ["prod-a", "prod-b", "test-a"], "{first}");
+    }
+    for path in ["?limit=0", "?limit=501", "?state=fine", "?page=2"] {
+        let answer = reqwest::get(format!("{url}/v1/rotations{path}")).await;
+        assert_eq!(answer.unwrap().status(), 400, "{path}");
+    }
+    let page = reqwest::get(format!("{url}/?engine=postgres&state=paused")).await;
+    let page = page.unwrap().text().await.unwrap();
+    assert!(
+        page.contains("data-rotation=\"prod-b\"") && !page.contains("data-rotation=\"prod-a\""),
+        "{page}"
+    );
     serve.kill().await.unwrap();
 }
 

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::parts::status::badge;
 use super::parts::time::when;
 use super::{EVENTS, Frame};
+use crate::admin::address::with_query;
 use crate::admin::dashboard::events::{EVENTS_PER_PAGE, EventsFilter};
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::journal::history::{HistoryEntry, merged};
@@ -193,14 +194,7 @@ fn address(filter: &EventsFilter, before: Option<&AuditRecord>) -> String {
         ("outcome", filter.outcome.map(AuditOutcome::as_str)),
         ("before", before.as_deref()),
     ];
-    let query = query
-        .iter()
-        .filter_map(|(name, value)| value.map(|value| (name, value)));
-    let base = reqwest::Url::parse_with_params("http://x/", query);
-    let query = base.ok().and_then(|url| url.query().map(str::to_owned));
-    query
-        .filter(|query| !query.is_empty())
-        .map_or_else(|| EVENTS.to_owned(), |query| format!("{EVENTS}?{query}"))
+    with_query(EVENTS, query)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Page of all rotations.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
@@ -9,9 +11,11 @@ use super::parts::notice::count;
 use super::parts::status::{badge, notices};
 use super::parts::time::when;
 use super::parts::{pair, steps};
+use crate::admin::address::with_query;
 use crate::admin::dashboard::filter::{Page, RotationFilter, Row};
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::worker::views::RotationState;
+use twinkey_core::code::Code;
 
 /// The content of the page.
 pub(in crate::admin::dashboard) struct OverviewPage<'a> {
@@ -21,6 +25,9 @@ pub(in crate::admin::dashboard) struct OverviewPage<'a> {
     /// The number of rotations in each state, without the filter.
     pub tally: Vec<(RotationState, usize)>,
     pub filter: RotationFilter,
+    /// The engines and the codes that the filter offers.
+    pub engines: BTreeSet<&'a str>,
+    pub codes: BTreeSet<Code>,
     pub page: Page<'a>,
     /// The windows of the matching rotations.
     pub chart: DayChart<'a>,
@@ -67,7 +74,7 @@ fn summary(overview: &OverviewPage, total: usize) -> Markup {
     html! {
         nav #summary .summary data-live aria-label="Rotations by state" {
             @let is_current = |state: Option<RotationState>| {
-                (overview.filter.state == state).then_some("true")
+                (overview.filter.state() == state).then_some("true")
             };
             a #sum-all href="/" aria-current=[is_current(None)] {
                 (count(total, "rotation", "rotations"))
@@ -83,17 +90,32 @@ fn summary(overview: &OverviewPage, total: usize) -> Markup {
 }
 
 fn filter_form(overview: &OverviewPage) -> Markup {
+    let filter = &overview.filter;
     html! {
         form.filter method="get" action="/" role="search" aria-label="Filter the rotations" {
             label.unseen for="q" { "Name, secret or host" }
-            input #q type="search" name="q" value=(overview.filter.text) placeholder="name, secret or host";
+            input #q type="search" name="q" value=(filter.view.text) placeholder="name, secret or host";
             label.unseen for="state" { "State" }
             select #state name="state" {
                 option value="" { "any state" }
                 @for state in RotationState::ALL {
-                    option value=(state.as_str()) selected[overview.filter.state == Some(state)] {
+                    option value=(state.as_str()) selected[filter.state() == Some(state)] {
                         (state.as_str())
                     }
+                }
+            }
+            label.unseen for="engine" { "Engine" }
+            select #engine name="engine" {
+                option value="" { "any engine" }
+                @for &engine in &overview.engines {
+                    option value=(engine) selected[filter.view.engine.as_deref() == Some(engine)] { (engine) }
+                }
+            }
+            label.unseen for="code" { "Code" }
+            select #code name="code" {
+                option value="" { "any code" }
+                @for &code in &overview.codes {
+                    option value=(code.as_str()) selected[filter.view.code == Some(code)] { (code.as_str()) }
                 }
             }
             button type="submit" { "Filter" }
@@ -165,16 +187,16 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
 fn pages(overview: &OverviewPage) -> Markup {
     let (page, filter) = (&overview.page, &overview.filter);
     let address = |to: usize| {
-        let query = [
-            ("q", filter.text.as_str()),
-            ("state", filter.state.map_or("", RotationState::as_str)),
-            ("page", &to.to_string()),
-        ];
-        let query = query.iter().filter(|(_, value)| !value.is_empty());
-        let base = reqwest::Url::parse_with_params("http://x/", query);
-        base.map_or_else(
-            |_| "/".into(),
-            |url| format!("/?{}", url.query().unwrap_or_default()),
+        let to = to.to_string();
+        with_query(
+            "/",
+            [
+                ("q", Some(filter.view.text.as_str())),
+                ("state", filter.state().map(RotationState::as_str)),
+                ("engine", filter.view.engine.as_deref()),
+                ("code", filter.view.code.map(Code::as_str)),
+                ("page", Some(to.as_str())),
+            ],
         )
     };
     html! {
@@ -197,10 +219,11 @@ mod tests {
     use super::*;
     use crate::admin::auth::TokenAuth;
     use crate::admin::auth::session::Session;
-    use crate::admin::dashboard::filter::tally;
+    use crate::admin::dashboard::filter::{codes, engines, tally};
     use crate::worker::upcoming::WindowGroup;
+    use crate::worker::view_filter::ViewFilter;
     use crate::worker::views::RotationView;
-    use twinkey_core::code::{Code, Problem};
+    use twinkey_core::code::Problem;
 
     fn shown(views: &[RotationView], filter: RotationFilter) -> String {
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
@@ -224,6 +247,8 @@ mod tests {
             worker: "w-1",
             now,
             tally: tally(views),
+            engines: engines(views),
+            codes: codes(views, &filter),
             page: filter.page(rows),
             chart: DayChart::new(groups.collect(), now),
             filter,
@@ -235,9 +260,11 @@ mod tests {
     fn a_page_of_ten_thousand_rotations_has_a_bounded_size() {
         let views: Vec<RotationView> = (0..10_000).map(|n| example(&format!("r{n}"))).collect();
         let filter = RotationFilter {
-            text: "r".into(),
+            view: ViewFilter {
+                text: "r".into(),
+                ..ViewFilter::default()
+            },
             page: 3,
-            ..RotationFilter::default()
         };
         let page = shown(&views, filter);
         println!("10,000 rotations: {} KiB", page.len() / 1024);
