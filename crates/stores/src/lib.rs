@@ -16,6 +16,7 @@ pub mod aws;
 pub mod batch;
 mod error;
 pub mod listener;
+mod listing;
 pub mod local;
 pub mod measured;
 pub mod served;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use twinkey_core::secret::Sensitive;
 
 pub use error::{CredentialFault, StoreError};
+pub use listing::{ListFilter, ListKey, ListedPage, ListedSecret};
 pub use wrapper::StoreWrapper;
 
 /// Names of the staging labels of AWS.
@@ -70,6 +72,9 @@ pub struct Description {
     pub kms_key: Option<String>,
     /// The secret is marked for deletion (DeletedDate).
     pub deleted: bool,
+    pub tags: BTreeMap<String, String>,
+    /// The region of the original (PrimaryRegion); `None` for a secret that is not replicated.
+    pub primary_region: Option<String>,
 }
 
 impl Description {
@@ -131,6 +136,23 @@ pub trait SecretStore: Send + Sync {
             found.push(read.ok());
         }
         Ok(found)
+    }
+
+    /// ListSecrets: one page of the secrets that all filters match, also those that are marked for
+    /// deletion. AWS's list can be five minutes old.
+    ///
+    /// # Errors
+    /// [`StoreError`]; also of a store that has no list.
+    async fn list(
+        &self,
+        _filters: &[ListFilter],
+        _page: Option<&str>,
+    ) -> Result<ListedPage, StoreError> {
+        Err(StoreError::Refused {
+            operation: "ListSecrets",
+            secret: "*".into(),
+            reason: "the store has no list".into(),
+        })
     }
 
     /// ListSecretVersionIds: the versions without a label, newest first. The store may have removed

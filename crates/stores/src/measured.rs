@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Description, SecretStore, SecretVersion, Selector, StoreError, StoreWrapper, VersionId,
+    Description, ListFilter, ListedPage, SecretStore, SecretVersion, Selector, StoreError,
+    StoreWrapper, VersionId,
 };
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -65,6 +66,14 @@ impl StoreWrapper for Measured {
     async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
         let result = self.store.get_batch(secrets).await;
         self.count("BatchGetSecretValue", result)
+    }
+
+    async fn list(
+        &self,
+        filters: &[ListFilter],
+        page: Option<&str>,
+    ) -> Result<ListedPage, StoreError> {
+        self.count("ListSecrets", self.store.list(filters, page).await)
     }
 
     async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {

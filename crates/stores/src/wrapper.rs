@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use crate::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::{
+    Description, ListFilter, ListedPage, SecretStore, SecretVersion, Selector, StoreError,
+    VersionId,
+};
 use twinkey_core::secret::Sensitive;
 
 /// A [`SecretStore`] over an inner store. Every call is forwarded unless its method is overridden.
@@ -33,6 +36,18 @@ pub trait StoreWrapper: Send + Sync {
     /// [`StoreError`]
     async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
         self.inner().get_batch(secrets).await
+    }
+
+    /// [`SecretStore::list`]
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    async fn list(
+        &self,
+        filters: &[ListFilter],
+        page: Option<&str>,
+    ) -> Result<ListedPage, StoreError> {
+        self.inner().list(filters, page).await
     }
 
     /// [`SecretStore::unlabelled`]
@@ -92,6 +107,14 @@ impl<W: StoreWrapper> SecretStore for W {
 
     async fn get_batch(&self, secrets: &[&str]) -> Result<Vec<Option<SecretVersion>>, StoreError> {
         StoreWrapper::get_batch(self, secrets).await
+    }
+
+    async fn list(
+        &self,
+        filters: &[ListFilter],
+        page: Option<&str>,
+    ) -> Result<ListedPage, StoreError> {
+        StoreWrapper::list(self, filters, page).await
     }
 
     async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {

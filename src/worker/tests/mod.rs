@@ -65,6 +65,8 @@ impl SecretStore for FailingStore {
             owning_service: None,
             kms_key: None,
             deleted: false,
+            tags: Default::default(),
+            primary_region: None,
         })
     }
 

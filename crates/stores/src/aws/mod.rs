@@ -14,6 +14,7 @@ mod batch;
 mod own_writes;
 mod sdk_error;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +24,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, Tag};
 use chrono::DateTime;
 use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
@@ -30,7 +32,10 @@ use secrecy::{ExposeSecret, SecretString};
 use self::own_writes::OwnWrites;
 use self::sdk_error::sdk_error;
 use super::api_error::{ApiCall, CallSubject, binary_secret};
-use super::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use super::{
+    Description, ListFilter, ListKey, ListedPage, ListedSecret, SecretStore, SecretVersion,
+    Selector, StoreError, VersionId,
+};
 use twinkey_core::backoff::Backoff;
 use twinkey_core::secret::Sensitive;
 
@@ -45,6 +50,15 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRIES: u32 = 5;
 const RETRY_BACKOFF: Backoff =
     Backoff::new(Duration::from_millis(100), Duration::from_millis(1600));
+
+/// Secrets of a page of ListSecrets: AWS's limit.
+const PAGE_SIZE: i32 = 100;
+
+fn tags(tags: Option<Vec<Tag>>) -> BTreeMap<String, String> {
+    let tags = tags.unwrap_or_default().into_iter();
+    tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default()))
+        .collect()
+}
 
 /// The error of a failed SDK call about a secret, for calls that the trait does not have.
 pub fn store_error<E>(operation: &'static str, secret: &str, error: &SdkError<E>) -> StoreError
@@ -143,6 +157,8 @@ impl AwsStore {
             owning_service: answer.owning_service,
             kms_key: answer.kms_key_id,
             deleted: answer.deleted_date.is_some(),
+            tags: tags(answer.tags),
+            primary_region: answer.primary_region,
         })
     }
 
@@ -309,6 +325,50 @@ impl SecretStore for AwsStore {
             self.own().moved(secret, stage, to);
         }
         moved
+    }
+
+    async fn list(
+        &self,
+        filters: &[ListFilter],
+        page: Option<&str>,
+    ) -> Result<ListedPage, StoreError> {
+        let call = ApiCall {
+            operation: "ListSecrets",
+            secret: "*",
+            subject: CallSubject::Secret,
+        };
+        let mut request = self.client.list_secrets();
+        for filter in filters {
+            let key = match filter.key {
+                ListKey::Name => FilterNameStringType::Name,
+                ListKey::TagKey => FilterNameStringType::TagKey,
+                ListKey::TagValue => FilterNameStringType::TagValue,
+            };
+            let values = filter.values.clone();
+            request = request.filters(Filter::builder().key(key).set_values(Some(values)).build());
+        }
+        let answer = request
+            .include_planned_deletion(true)
+            .max_results(PAGE_SIZE)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|e| sdk_error(call, &e))?;
+        let secrets = answer.secret_list.unwrap_or_default().into_iter();
+        Ok(ListedPage {
+            secrets: secrets
+                .map(|entry| ListedSecret {
+                    arn: entry.arn.unwrap_or_default(),
+                    name: entry.name.unwrap_or_default(),
+                    tags: tags(entry.tags),
+                    deleted: entry.deleted_date.is_some(),
+                    rotation_enabled: entry.rotation_enabled.unwrap_or_default(),
+                    owning_service: entry.owning_service,
+                    primary_region: entry.primary_region,
+                })
+                .collect(),
+            next: answer.next_token,
+        })
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

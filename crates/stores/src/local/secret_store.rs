@@ -6,14 +6,17 @@ use chrono::DateTime;
 use super::versions::Value;
 use super::{LocalStore, store_error};
 use crate::api_error::{CallSubject, binary_secret};
-use crate::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
+use crate::{
+    Description, ListFilter, ListedPage, SecretStore, SecretVersion, Selector, StoreError,
+    VersionId,
+};
 use twinkey_core::secret::Sensitive;
 
 #[async_trait]
 impl SecretStore for LocalStore {
     async fn describe(&self, secret: &str) -> Result<Description, StoreError> {
-        let found = self.labels_of(secret).await;
-        let (secret, labels) =
+        let found = self.labels_and_tags(secret).await;
+        let (secret, labels, tags) =
             found.map_err(store_error("DescribeSecret", secret, CallSubject::Secret))?;
         Ok(Description {
             arn: secret.arn,
@@ -28,6 +31,8 @@ impl SecretStore for LocalStore {
             owning_service: None,
             kms_key: None,
             deleted: secret.deleted.is_some(),
+            tags,
+            primary_region: None,
         })
     }
 
@@ -48,6 +53,16 @@ impl SecretStore for LocalStore {
             }),
             Value::Binary(_) => Err(binary_secret(secret)),
         }
+    }
+
+    async fn list(
+        &self,
+        filters: &[ListFilter],
+        _page: Option<&str>,
+    ) -> Result<ListedPage, StoreError> {
+        self.listed(filters)
+            .await
+            .map_err(store_error("ListSecrets", "*", CallSubject::Secret))
     }
 
     async fn unlabelled(&self, secret: &str) -> Result<Vec<VersionId>, StoreError> {

@@ -12,7 +12,7 @@ use super::refusal::{Refusal, RefusalKind};
 use super::rows::{self, FoundSecret, SecretRow, VersionRef};
 use super::versions::{Value, live, touch};
 use super::{LocalStore, write};
-use crate::VersionId;
+use crate::{ListFilter, ListedPage, ListedSecret, VersionId};
 
 const MAX_TAGS: usize = 50;
 const DAY_MS: i64 = 86_400_000;
@@ -134,6 +134,43 @@ impl LocalStore {
         let found = self.find(&mut db, secret, None).await?;
         let found = found.ok_or_else(Refusal::no_secret)?;
         Ok((found.secret, found.labels))
+    }
+
+    /// A secret with its labels and tags.
+    pub(super) async fn labels_and_tags(
+        &self,
+        secret: &str,
+    ) -> Result<(SecretRow, Labels, BTreeMap<String, String>), Refusal> {
+        let (secret, labels) = self.labels_of(secret).await?;
+        let mut db = self.database.reader().await?;
+        let tags = rows::tags(&mut db, &secret.arn).await?;
+        Ok((secret, labels, tags))
+    }
+
+    /// All secrets that the filters match, on one page. Labels are not read, so that a damaged secret
+    /// does not hide the others.
+    pub(super) async fn listed(&self, filters: &[ListFilter]) -> Result<ListedPage, Refusal> {
+        let mut tx = self.database.read().await?;
+        let mut secrets = Vec::new();
+        for row in rows::all(&mut tx).await? {
+            let tags = rows::tags(&mut tx, &row.arn).await?;
+            let secret = ListedSecret {
+                arn: row.arn,
+                name: row.name,
+                tags,
+                deleted: row.deleted.is_some(),
+                rotation_enabled: false,
+                owning_service: None,
+                primary_region: None,
+            };
+            if filters.iter().all(|filter| filter.matches(&secret)) {
+                secrets.push(secret);
+            }
+        }
+        Ok(ListedPage {
+            secrets,
+            next: None,
+        })
     }
 
     /// The secrets whose name is `visible`, by name, including those marked for deletion.
