@@ -183,6 +183,8 @@ pub enum AuditAction {
     Repair,
     Retire,
     Reload,
+    /// A rotation that `[[discover]]` armed, disarmed or refused.
+    Discover,
     /// A move of a staging label by another party, as this actor noticed it.
     Change,
 }
@@ -211,6 +213,7 @@ impl AuditAction {
             Self::Repair => "repair",
             Self::Retire => "retire",
             Self::Reload => "reload",
+            Self::Discover => "discover",
             Self::Change => "change",
         }
     }
@@ -295,6 +298,15 @@ impl fmt::Display for Pause {
 }
 
 impl Pause {
+    /// [`Self::by`] of a pause of the config.
+    pub(crate) const BY_CONFIG: &str = "the config";
+
+    /// Whether only the config can end it.
+    #[must_use]
+    pub fn is_by_config(&self) -> bool {
+        self.by.as_deref() == Some(Self::BY_CONFIG)
+    }
+
     /// Whether it lasts at `now`.
     #[must_use]
     pub fn lasts(&self, now: DateTime<Utc>) -> bool {

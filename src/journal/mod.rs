@@ -30,6 +30,7 @@ use twinkey_stores::VersionId;
 use twinkey_stores::throttle::WriteLimiter;
 
 mod audit;
+mod discovered;
 mod error;
 pub mod history;
 mod keyed_request;
@@ -43,6 +44,7 @@ pub(crate) mod tests;
 pub use audit::{
     Actor, ActorKind, AuditAction, AuditOutcome, AuditQuery, AuditRecord, Cause, Pause,
 };
+pub use discovered::{ArmingChange, KnownSecret, Listing, ListingClaim, ListingState};
 pub use error::JournalError;
 pub use keyed_request::{KeyedRequest, KeyedState};
 pub use known_version::{KnownVersion, LabelledVersion};
@@ -537,6 +539,52 @@ pub trait Journal: Send + Sync {
         request: &KeyedRequest,
         answer: Option<&serde_json::Value>,
     ) -> Result<(), JournalError>;
+
+    /// Claims a listing of a store, unless it is not due or another worker lists. `false`: it is not
+    /// the caller's.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn claim_listing(&self, claim: &ListingClaim) -> Result<bool, JournalError>;
+
+    /// Records a complete listing, in one transaction.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn record_listing(
+        &self,
+        claim: &ListingClaim,
+        listing: &Listing,
+    ) -> Result<(), JournalError>;
+
+    /// Records that a listing was not complete. The known secrets stay.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn listing_failed(
+        &self,
+        claim: &ListingClaim,
+        problem: &Problem,
+    ) -> Result<(), JournalError>;
+
+    /// The state of the listings.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn listings(&self) -> Result<Vec<ListingState>, JournalError>;
+
+    /// The secrets that listings have found, also those that are gone.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn known_secrets(&self) -> Result<Vec<KnownSecret>, JournalError>;
+
+    /// Records which rotations of known secrets are armed. A change that another worker has recorded is
+    /// not recorded again.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn record_arming(&self, changes: &[ArmingChange]) -> Result<(), JournalError>;
 
     /// Whether the journal can be read and written. It writes a row.
     ///

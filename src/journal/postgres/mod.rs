@@ -19,6 +19,7 @@
 mod audit;
 mod claim;
 mod connect;
+mod discovered;
 mod finish;
 pub(super) mod host_slots;
 mod keyed_requests;
@@ -44,12 +45,13 @@ use uuid::Uuid;
 
 use super::error::TransactionError;
 use super::{
-    AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, KeyedRequest, KeyedState, KnownVersion, LabelledVersion, Note, Outcome,
-    PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
-    SharedLimits,
+    ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
+    Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
+    Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord,
+    RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
 };
 use crate::config::settings::PostgresLocation;
+use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -471,6 +473,51 @@ impl Journal for PostgresJournal {
     ) -> Result<(), JournalError> {
         self.limited(keyed_requests::end(&self.pool, request, answer))
             .await
+    }
+
+    async fn claim_listing(&self, claim: &ListingClaim) -> Result<bool, JournalError> {
+        self.limited(discovered::claim(&self.pool, claim)).await
+    }
+
+    async fn record_listing(
+        &self,
+        claim: &ListingClaim,
+        listing: &Listing,
+    ) -> Result<(), JournalError> {
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            discovered::record(&mut tx, claim, listing).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn listing_failed(
+        &self,
+        claim: &ListingClaim,
+        problem: &Problem,
+    ) -> Result<(), JournalError> {
+        self.limited(discovered::fail(&self.pool, claim, problem))
+            .await
+    }
+
+    async fn listings(&self) -> Result<Vec<ListingState>, JournalError> {
+        self.limited(discovered::listings(&self.pool)).await
+    }
+
+    async fn known_secrets(&self) -> Result<Vec<KnownSecret>, JournalError> {
+        self.limited(discovered::known(&self.pool)).await
+    }
+
+    async fn record_arming(&self, changes: &[ArmingChange]) -> Result<(), JournalError> {
+        self.limited(async {
+            let mut tx = self.begin().await?;
+            discovered::arm(&mut tx, changes).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

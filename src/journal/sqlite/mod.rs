@@ -20,6 +20,7 @@
 mod audit;
 mod claim;
 mod decode;
+mod discovered;
 mod finish;
 mod keyed_requests;
 mod known_versions;
@@ -47,10 +48,12 @@ use uuid::Uuid;
 use self::process_lock::ProcessLocks;
 use super::error::TransactionError;
 use super::{
-    AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal, Journal,
-    JournalError, KeyedRequest, KeyedState, KnownVersion, LabelledVersion, Note, Outcome,
-    PairRecord, Pause, Pruned, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
+    Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
+    Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord,
+    RotationSecret, Run, RunQuery, SecretSummary,
 };
+use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
 use twinkey_stores::sqlite::{self, Database, Writer};
 
@@ -469,6 +472,43 @@ impl Journal for SqliteJournal {
         answer: Option<&serde_json::Value>,
     ) -> Result<(), JournalError> {
         self.in_transaction(async |db| keyed_requests::end(db, request, answer).await)
+            .await
+    }
+
+    async fn claim_listing(&self, claim: &ListingClaim) -> Result<bool, JournalError> {
+        self.in_transaction(async |db| discovered::claim(db, claim).await)
+            .await
+    }
+
+    async fn record_listing(
+        &self,
+        claim: &ListingClaim,
+        listing: &Listing,
+    ) -> Result<(), JournalError> {
+        self.in_transaction(async |db| discovered::record(db, claim, listing).await)
+            .await
+    }
+
+    async fn listing_failed(
+        &self,
+        claim: &ListingClaim,
+        problem: &Problem,
+    ) -> Result<(), JournalError> {
+        self.in_transaction(async |db| discovered::fail(db, claim, problem).await)
+            .await
+    }
+
+    async fn listings(&self) -> Result<Vec<ListingState>, JournalError> {
+        self.snapshot(async |db| discovered::listings(db).await)
+            .await
+    }
+
+    async fn known_secrets(&self) -> Result<Vec<KnownSecret>, JournalError> {
+        self.snapshot(async |db| discovered::known(db).await).await
+    }
+
+    async fn record_arming(&self, changes: &[ArmingChange]) -> Result<(), JournalError> {
+        self.in_transaction(async |db| discovered::arm(db, changes).await)
             .await
     }
 

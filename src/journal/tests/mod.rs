@@ -3,6 +3,7 @@
 
 mod audit;
 mod claims;
+mod discovered;
 mod fencing;
 pub(crate) mod fixture;
 mod flips;
@@ -65,6 +66,9 @@ on_every_journal! {
     claims::an_expired_run_of_another_version_ends_as_failed,
     claims::an_ended_run_blocks_its_version_only,
     claims::a_deferred_run_keeps_its_id_when_claimed_again,
+    discovered::one_worker_lists_when_it_is_due,
+    discovered::a_listing_is_recorded_as_a_whole,
+    discovered::arming_is_recorded_once,
     steps::steps_are_those_of_the_current_attempt_in_order,
     steps::running_steps_end_with_their_run,
     steps::the_first_observation_determines_the_two_users,
