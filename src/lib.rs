@@ -14,6 +14,7 @@ pub mod cli;
 #[cfg(test)]
 mod code_tests;
 pub mod config;
+pub mod discovery;
 pub mod hook;
 #[cfg(feature = "aws")]
 pub mod iam;

@@ -66,6 +66,32 @@ impl<'a> Table<'a> {
         table
     }
 
+    /// The values without those of these keys.
+    pub(super) fn values_without(&self, keys: &[&str]) -> Map<String, Value> {
+        let values = self.values.iter();
+        values
+            .filter(|(key, _)| !keys.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// A table at the same place, with other values and the keys of another reader. Unknown keys are not
+    /// reported again.
+    pub(super) fn with_values<'b>(
+        &'b self,
+        values: &'b Map<String, Value>,
+        keys: &'static [&'static str],
+    ) -> Table<'b> {
+        Table {
+            path: self.path.clone(),
+            keys,
+            values,
+            errors: self.errors,
+            included: self.included,
+            file: self.file,
+        }
+    }
+
     fn refuse_unknown_keys(&self) {
         let known = self.keys;
         let mut keys: Vec<&String> = self.values.keys().collect();

@@ -160,6 +160,7 @@ fn settings(
             .iter()
             .map(|app| rotation(*app, &windows, min_interval))
             .collect(),
+        discover: Vec::new(),
     })
 }
 
@@ -182,6 +183,7 @@ fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation 
         retire_after: None,
         heartbeat: None,
         missed: Missed::Skip,
+        paused: false,
         probe: vec![app.probe().into()],
         password: PasswordPolicy::default(),
         tls: TlsSettings {
@@ -190,6 +192,7 @@ fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation 
             ca_file: None,
         },
         options: EngineOptions::default(),
+        discovered: None,
     }
 }
 

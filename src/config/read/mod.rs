@@ -1,5 +1,6 @@
 //! Readers of the sections. Each reader registers its keys, reads them and reports what is not valid.
 
+mod discover;
 mod hook;
 mod journal;
 mod notify;
@@ -12,7 +13,9 @@ mod server;
 mod token;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+pub(super) use discover::RotationTemplate;
 pub(super) use references::Folder;
 pub(super) use server::server;
 
@@ -23,7 +26,7 @@ use rotation::RawRotation;
 /// The keys of the top level.
 pub(super) const KEYS: &[&str] = &[
     "include", "server", "token", "journal", "secrets", "limits", "notify", "hook", "defaults",
-    "rotation",
+    "rotation", "discover",
 ];
 
 const LIMITS_KEYS: &[&str] = &["concurrency", "per_host", "store_writes_per_second"];
@@ -43,7 +46,12 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
     };
     let limits = limits(root.table("limits", LIMITS_KEYS).as_ref());
     let notify = notify::notify(root, folder);
-    let rotations = rotations(root, folder, secrets.as_ref());
+    let defaults = root
+        .table("defaults", rotation::KEYS)
+        .map(|table| RawRotation::defaults(&table, folder))
+        .unwrap_or_default();
+    let rotations = rotations(root, folder, &defaults, secrets.as_ref());
+    let discover = discover::discover(root, folder, &Arc::new(defaults));
     let hooks = hook::hooks(root, folder);
     let (journal, keep) = journal?;
     Some(Settings {
@@ -55,6 +63,7 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
         notify,
         hooks,
         rotations,
+        discover,
     })
 }
 
@@ -74,12 +83,9 @@ fn limits(table: Option<&Table<'_>>) -> Limits {
 fn rotations(
     root: &Table<'_>,
     folder: Folder<'_>,
+    defaults: &RawRotation,
     backend: Option<&SecretsBackend>,
 ) -> Vec<Rotation> {
-    let defaults = root
-        .table("defaults", rotation::KEYS)
-        .map(|table| RawRotation::defaults(&table, folder))
-        .unwrap_or_default();
     let mut names = BTreeMap::new();
     let tables = root.tables("rotation", rotation::KEYS);
     let raws: Vec<RawRotation> = tables
@@ -108,7 +114,7 @@ fn rotations(
                 format!("is already rotated by rotation #{number}{as_written}"),
             );
         }
-        rotations.extend(raw.validate(&defaults, table));
+        rotations.extend(raw.validate(defaults, table));
     }
     rotations
 }
@@ -128,6 +134,7 @@ pub(super) fn registered_keys() -> Vec<(&'static str, &'static [&'static str])> 
         ("notify", notify::KEYS),
         ("hook", hook::KEYS),
         ("rotation", rotation::KEYS),
+        ("discover", discover::OWN_KEYS),
         ("rotation.password", rotation::PASSWORD_KEYS),
         ("rotation.tls", rotation::TLS_KEYS),
         ("rotation.postgres", rotation::POSTGRES_KEYS),

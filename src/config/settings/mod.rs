@@ -1,5 +1,6 @@
 //! Validated settings with all defaults applied.
 
+mod discover;
 mod hook;
 mod host_port;
 mod journal;
@@ -15,12 +16,14 @@ use std::time::Duration;
 
 use twinkey_stores::listener::ServerTls;
 
+pub use discover::{Discover, MasterTemplate, TemplateError};
 pub use hook::{Hook, HookActionSettings, HookTime};
 pub use host_port::{HostPort, HostPortError};
 pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
 pub use notify::{Destination, MIN_KEY_LENGTH, Notify, NotifyEvent};
 pub use rotation::{
-    GrantsMode, InUse, Missed, Pooler, Readers, ReadersDown, Rotation, StandbyMode, TlsSettings,
+    Discovered, GrantsMode, InUse, Missed, Pooler, Readers, ReadersDown, Rotation, StandbyMode,
+    TlsSettings,
 };
 pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};
@@ -40,6 +43,8 @@ pub struct Settings {
     pub hooks: Vec<Hook>,
     /// In the order of the file; names are unique.
     pub rotations: Vec<Rotation>,
+    /// Sources of further rotations, in the order of the file.
+    pub discover: Vec<Discover>,
 }
 
 /// `[server]`

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::HostPort;
 use crate::schedule::WindowPlan;
 use twinkey_core::secret::password::PasswordPolicy;
@@ -38,10 +40,23 @@ pub struct Rotation {
     /// The interval of sign-in tests of AWSCURRENT between the windows; `None` for none.
     pub heartbeat: Option<Duration>,
     pub missed: Missed,
+    /// No scheduled run starts, whatever the journal has.
+    pub paused: bool,
     pub probe: Vec<String>,
     pub password: PasswordPolicy,
     pub tls: TlsSettings,
     pub options: EngineOptions,
+    /// `None` for a `[[rotation]]` of the config.
+    pub discovered: Option<Discovered>,
+}
+
+/// How a rotation was found that is no `[[rotation]]` of the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// The `[[discover]]` that found it, from 1.
+    pub by: usize,
+    /// When it was armed. Windows that opened before are not its own.
+    pub since: DateTime<Utc>,
 }
 
 /// `standby`

@@ -48,6 +48,7 @@ pub(super) const KEYS: &[&str] = &[
     "retire_after",
     "heartbeat",
     "missed",
+    "paused",
     "spread",
     "probe",
     "password",
@@ -85,6 +86,7 @@ pub(super) struct RawRotation {
     retire_after: Option<Duration>,
     heartbeat: Option<Duration>,
     missed: Option<Missed>,
+    paused: Option<bool>,
     spread: Option<Duration>,
     probe: Option<Vec<String>>,
     length: Option<u32>,
@@ -216,6 +218,7 @@ impl RawRotation {
                 valid
             }),
             missed: table.choice("missed", &[("skip", Missed::Skip), ("run", Missed::Run)]),
+            paused: table.boolean("paused"),
             spread: table.duration("spread"),
             probe: table.texts("probe"),
             length: password.as_ref().and_then(|t| t.number("length", 1, 1000)),
@@ -337,6 +340,7 @@ impl RawRotation {
             retire_after,
             heartbeat: self.heartbeat.or(defaults.heartbeat),
             missed: self.missed.or(defaults.missed).unwrap_or(Missed::Skip),
+            paused: self.paused.or(defaults.paused).unwrap_or(false),
             probe: self
                 .probe
                 .or_else(|| defaults.probe.clone())
@@ -357,6 +361,7 @@ impl RawRotation {
                 },
                 redshift,
             },
+            discovered: None,
         })
     }
 }
