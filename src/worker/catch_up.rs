@@ -1,6 +1,8 @@
 //! State of a rotation's windows when a worker starts or reloads. Pure.
 //!
 //! # Failure modes
+//! - A secret loses its tag and has it again while a window is open, and rotates at once. Windows that
+//!   opened before a discovered rotation was armed are not its own.
 //! - With `spread`, a window is open before its run is due, and is taken for a missed one. Such a
 //!   window is armed.
 
@@ -9,6 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::config::settings::{Missed, Rotation};
 use crate::journal::{RotationRecord, RunState};
 use crate::schedule::Window;
+use crate::worker::rotation_state::pause;
 use crate::worker::views::anchor;
 
 /// Openings to search for the last missed one. After a longer downtime the last of these counts.
@@ -27,6 +30,14 @@ pub enum WindowState {
     Missed(Window),
 }
 
+/// When a worker first had the rotation; for a discovered one, when it was last armed.
+fn known_since(rotation: &Rotation, memory: &RotationRecord) -> Option<DateTime<Utc>> {
+    let armed = rotation.discovered.as_ref().map(|found| found.since);
+    memory
+        .first_seen
+        .map(|seen| armed.map_or(seen, |armed| armed.max(seen)))
+}
+
 /// The state of a rotation's windows at `now`.
 #[must_use]
 pub fn window_state(
@@ -37,9 +48,10 @@ pub fn window_state(
     let Some(windows) = &rotation.windows else {
         return WindowState::Nothing;
     };
-    let Some(first_seen) = memory.first_seen else {
+    let Some(first_seen) = known_since(rotation, memory) else {
         return WindowState::Nothing;
     };
+    let is_paused = pause(rotation, memory, now).is_some();
     let anchor = anchor(memory, now);
     let last = memory.last_in_window.as_ref();
     if let Some(open) = windows.open_window(now, anchor) {
@@ -48,7 +60,7 @@ pub fn window_state(
                 return WindowState::Begun(open);
             }
             Some(_) => return WindowState::Nothing,
-            None if memory.pause(now).is_some() || open.opens < first_seen => {
+            None if is_paused || open.opens < first_seen => {
                 return WindowState::Nothing;
             }
             None if now < windows.starts(&open) => return WindowState::Nothing,
@@ -56,7 +68,7 @@ pub fn window_state(
             None => return WindowState::Missed(open),
         }
     }
-    if memory.pause(now).is_some() {
+    if is_paused {
         return WindowState::Nothing;
     }
     // Windows before the last run and before the rotation was first configured are not missed.
@@ -88,7 +100,8 @@ pub fn next_due(
 ) -> Option<(DateTime<Utc>, Window)> {
     let windows = rotation.windows.as_ref()?;
     let anchor = anchor(memory, now);
-    let known_at = |at: DateTime<Utc>| memory.first_seen.is_some_and(|seen| seen <= at);
+    let known_at =
+        |at: DateTime<Utc>| known_since(rotation, memory).is_some_and(|since| since <= at);
     let window = windows
         .open_window(now, anchor)
         .filter(|open| now < windows.starts(open) && known_at(open.opens))
@@ -156,6 +169,33 @@ mod tests {
             steps: Vec::new(),
             error: None,
         })
+    }
+
+    #[test]
+    fn a_discovered_rotation_waits_for_its_first_whole_window() {
+        let daily = rotation(&format!("{DAILY}\nmissed = \"run\""));
+        let armed = |at_time: &str| Rotation {
+            discovered: Some(crate::config::settings::Discovered {
+                by: 1,
+                since: at(at_time),
+            }),
+            ..daily.clone()
+        };
+        let memory = seen_since("01T00:00:00");
+        let now = at("23T07:30:00");
+        let late = armed("23T07:10:00");
+        assert_eq!(window_state(&late, &memory, now), WindowState::Nothing);
+        assert_eq!(
+            next_due(&late, &memory, now),
+            Some((at("24T07:00:00"), window(24)))
+        );
+        assert_eq!(
+            window_state(&armed("23T06:59:00"), &memory, now),
+            WindowState::Open(window(23))
+        );
+        // Windows before are not missed.
+        let after = at("23T09:00:00");
+        assert_eq!(window_state(&late, &memory, after), WindowState::Nothing);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::rotation::event::Event;
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::refusal::describe_session;
 use crate::rotation::run::version_id;
+use crate::worker::rotation_state::pause;
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Diagnostic;
 use twinkey_core::telemetry::AUDIT;
@@ -45,7 +46,7 @@ impl Retirements {
         now: DateTime<Utc>,
     ) -> bool {
         let over = is_due(rotation, memory.last_flip, now);
-        if !over || memory.retired.is_some() || memory.pause(now).is_some() {
+        if !over || memory.retired.is_some() || pause(rotation, memory, now).is_some() {
             self.tried.remove(&rotation.name);
             return false;
         }

@@ -11,12 +11,14 @@
 //! - A worker exits in an open window, and no other worker records the end of its run. Some time
 //!   after the window, such a run counts as missed.
 //! - A rotation that never ran is shown as fine. It is new.
+//! - A rotation that the config pauses is resumed in the journal, and seems to run. The config's pause is
+//!   shown with its place, and lasts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::Rotation;
-use crate::journal::{RotationRecord, Run, RunState};
+use crate::journal::{Pause, RotationRecord, Run, RunState};
 use twinkey_core::code::Problem;
 
 /// Time that the worker of a run has to record the end of its window.
@@ -79,6 +81,23 @@ pub struct DerivedState {
     pub problem: Option<Problem>,
 }
 
+/// The pause of a rotation's schedule at `now`. The config's has no end, whatever the journal has.
+#[must_use]
+pub fn pause(rotation: &Rotation, record: &RotationRecord, now: DateTime<Utc>) -> Option<Pause> {
+    if !rotation.paused {
+        return record.pause(now).cloned();
+    }
+    let place = match &rotation.discovered {
+        None => "`paused` of its [[rotation]]",
+        Some(_) => "`paused` of its [[discover]] or its tag twinkey:paused",
+    };
+    Some(Pause {
+        by: Some(Pause::BY_CONFIG.into()),
+        reason: Some(place.into()),
+        ..Pause::default()
+    })
+}
+
 /// The state of a rotation at `now`.
 #[must_use]
 pub fn derive(rotation: &Rotation, record: &RotationRecord, now: DateTime<Utc>) -> DerivedState {
@@ -95,7 +114,7 @@ pub fn derive(rotation: &Rotation, record: &RotationRecord, now: DateTime<Utc>) 
     }
     let last = record.last_run.as_ref();
     let by_run = last.map(|run| of_run(run, now));
-    match (by_run, record.pause(now)) {
+    match (by_run, pause(rotation, record, now)) {
         (Some(running), _) if running.state == RotationState::Running => running,
         (_, Some(pause)) => DerivedState {
             state: RotationState::Paused,
@@ -143,7 +162,7 @@ fn of_run(run: &Run, now: DateTime<Utc>) -> DerivedState {
 mod tests {
     use super::*;
     use crate::config::testing::rotation;
-    use crate::journal::{CurrentRefusal, Pause, Trigger};
+    use crate::journal::{CurrentRefusal, Trigger};
     use crate::schedule::Window;
     use twinkey_core::code::Code;
     use twinkey_stores::VersionId;
@@ -191,6 +210,33 @@ mod tests {
             last_run,
             ..RotationRecord::default()
         }
+    }
+
+    #[test]
+    fn a_pause_of_the_config_lasts_whatever_the_journal_has() {
+        let by_config = rotation("paused = true");
+        let ended = RotationRecord {
+            paused: Some(Pause {
+                until: Some(at(5)),
+                ..Pause::default()
+            }),
+            ..record(Some(run(RunState::Succeeded, None)))
+        };
+        for known in [record(None), ended.clone()] {
+            assert_eq!(
+                derive(&by_config, &known, at(10)).state,
+                RotationState::Paused
+            );
+            let shown = pause(&by_config, &known, at(10)).unwrap();
+            assert!(shown.is_by_config(), "{shown}");
+            assert!(shown.to_string().contains("[[rotation]]"), "{shown}");
+        }
+        assert_eq!(pause(&rotation(""), &ended, at(10)), None);
+        let running = record(Some(run(RunState::Running, None)));
+        assert_eq!(
+            derive(&by_config, &running, at(10)).state,
+            RotationState::Running
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::config::settings::Rotation;
 use crate::journal::RotationRecord;
 use crate::schedule::WindowPlan;
+use crate::worker::rotation_state::pause;
 use crate::worker::views::anchor;
 
 /// Time span of the chart.
@@ -41,7 +42,7 @@ pub fn upcoming(
         return Vec::new();
     };
     let mut groups = groups(plan, anchor(memory, now), now, now + AHEAD);
-    if let Some(pause) = memory.pause(now) {
+    if let Some(pause) = pause(rotation, memory, now) {
         groups.retain(|group| pause.until.is_some_and(|until| until <= group.opens));
     }
     groups

@@ -11,7 +11,7 @@ use crate::rotation::context::endpoint_states::{EndpointStates, EndpointStatus};
 use crate::schedule::Window;
 use crate::worker::next_tries::NextTries;
 pub use crate::worker::rotation_state::RotationState;
-use crate::worker::rotation_state::derive;
+use crate::worker::rotation_state::{derive, pause};
 use twinkey_core::code::Problem;
 use twinkey_engines::Session;
 
@@ -105,7 +105,7 @@ pub fn view(
     let from = anchor(&memory, now);
     let seen = memory.seen.as_ref();
     let derived = derive(rotation, &memory, now);
-    let pause = memory.pause(now).cloned();
+    let pause = pause(rotation, &memory, now);
     // The windows that open during a pause are skipped.
     let pause_ends = match &pause {
         Some(pause) => pause.until,

@@ -31,6 +31,7 @@ use crate::rotation::run::version_id;
 use crate::rotation::run::{Order, Rotator};
 use crate::schedule::Window;
 use crate::worker::next_tries::NextTries;
+use crate::worker::rotation_state::pause;
 use twinkey_core::backoff::Backoff;
 use twinkey_core::code::{Code, Diagnostic, Problem};
 use twinkey_stores::VersionId;
@@ -148,7 +149,10 @@ impl WindowRunner {
     async fn wait_for_resume(&self, rotation: &Rotation, window: Window) -> bool {
         let clock = &self.rotator.context.clock;
         let is_paused = async || match self.rotator.journal.rotation_record(&rotation.name).await {
-            Ok(record) => record.is_some_and(|record| record.pause(clock.now()).is_some()),
+            Ok(record) => {
+                let record = record.unwrap_or_default();
+                pause(rotation, &record, clock.now()).is_some()
+            }
             // The claim of the next attempt reports it.
             Err(_) => false,
         };

@@ -12,6 +12,7 @@ use crate::config::settings::Rotation;
 use crate::journal::{RotationRecord, RunState, Trigger};
 use crate::schedule::Window;
 use crate::worker::catch_up::still_due;
+use crate::worker::rotation_state::pause;
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::backoff::Backoff;
 use twinkey_core::code::Diagnostic;
@@ -22,8 +23,10 @@ impl WindowRunner {
         let Some((permit, memory)) = self.read_record(rotation, window).await else {
             return;
         };
+        let now = self.rotator.context.clock.now();
+        let is_paused = |memory: &RotationRecord| pause(rotation, memory, now).is_some();
         match memory {
-            Some(memory) if memory.pause(self.rotator.context.clock.now()).is_some() => {
+            memory if memory.as_ref().map_or(rotation.paused, is_paused) => {
                 tracing::info!(rotation = %rotation.name, "window skipped: rotation paused");
             }
             Some(memory) if is_finished(&memory, window) => {

@@ -104,7 +104,7 @@ pub async fn pause(
     keyed.once(paused).await
 }
 
-/// Resumes the schedule.
+/// Resumes the schedule. A pause of the config lasts, and the result has it.
 ///
 /// # Errors
 /// `journal_unavailable`
@@ -120,7 +120,7 @@ pub async fn resume(
         state.runner.rotator.resume(&rotation, cause).await?;
         Ok(Paused {
             rotation: rotation.name.clone(),
-            paused: false,
+            paused: rotation.paused,
         })
     };
     keyed.once(resumed).await

@@ -48,7 +48,7 @@ pub(in crate::cli) async fn pause(target: &Target<'_>, args: PauseArgs) -> Resul
             "give a later time, such as 2027-01-31T08:00:00Z",
         ));
     }
-    let names = set_paused(target, &schedule, true, until).await?;
+    let (names, _) = set_paused(target, &schedule, true, until).await?;
     if schedule.json {
         let result = |name| serde_json::json!({"rotation": name, "paused": true, "until": until});
         return results(&schedule, names.iter().map(result));
@@ -63,13 +63,22 @@ pub(in crate::cli) async fn pause(target: &Target<'_>, args: PauseArgs) -> Resul
 }
 
 pub(in crate::cli) async fn resume(target: &Target<'_>, args: Args) -> Result<(), Failure> {
-    let names = set_paused(target, &args, false, None).await?;
+    let (names, by_config) = set_paused(target, &args, false, None).await?;
     if args.json {
-        let result = |name| serde_json::json!({"rotation": name, "paused": false});
+        let result = |name: &String| {
+            let paused = by_config.contains(name);
+            serde_json::json!({"rotation": name, "paused": paused})
+        };
         return results(&args, names.iter().map(result));
     }
     for name in names {
-        anstream::println!("{name}: schedule resumed");
+        if by_config.contains(&name) {
+            anstream::println!(
+                "{name}: still paused by the config; remove `paused = true` or its tag twinkey:paused"
+            );
+        } else {
+            anstream::println!("{name}: schedule resumed");
+        }
     }
     Ok(())
 }
@@ -83,13 +92,13 @@ fn results(args: &Args, results: impl Iterator<Item = Json>) -> Result<(), Failu
     }
 }
 
-/// Pauses or resumes the selected rotations, and returns their names.
+/// Pauses or resumes the selected rotations. Returns their names, and those that the config pauses.
 async fn set_paused(
     target: &Target<'_>,
     args: &Args,
     paused: bool,
     until: Option<DateTime<Utc>>,
-) -> Result<IndexSet<String>, Failure> {
+) -> Result<(IndexSet<String>, IndexSet<String>), Failure> {
     let action = if paused {
         AuditAction::Pause
     } else {
@@ -107,7 +116,9 @@ async fn set_paused(
                     journal.set_paused(name, pause.as_ref(), &record).await?;
                     tracing::debug!(rotation = %name, paused, "schedule paused or resumed");
                 }
-                Ok(names)
+                let by_config = settings.rotations.iter().filter(|one| one.paused);
+                let by_config = by_config.map(|one| one.name.clone()).collect();
+                Ok((names, by_config))
             })
             .await
         }
@@ -121,11 +132,15 @@ async fn set_paused(
                 body["until"] = serde_json::json!(until);
             }
             let names = args.selection.names_of(worker).await?;
+            let mut by_config = IndexSet::new();
             for name in &names {
                 let path = ["rotations", name, action.as_str()];
-                worker.post::<Json>(&path, &body).await?;
+                let done: Json = worker.post(&path, &body).await?;
+                if done["paused"] == true {
+                    by_config.insert(name.clone());
+                }
             }
-            Ok(names)
+            Ok((names, by_config))
         }
     }
 }

@@ -133,6 +133,9 @@ fn endpoint(status: &EndpointStatus) -> Vec<Cell> {
 fn hint(view: &RotationView) -> String {
     if view.state == RotationState::Paused {
         let pause = view.paused.clone().unwrap_or_default();
+        if pause.is_by_config() {
+            return format!("{pause}; set it to false there to resume the schedule");
+        }
         return format!(
             "{pause}; `twinkey resume {}` resumes its schedule",
             view.name
