@@ -73,6 +73,7 @@ async fn every_page_is_accessible_on_all_screens_and_schemes() {
             "-confirm",
         ),
         ("/events", "sessions", "-events"),
+        ("/pause?q=o", "Cancel", "-pause"),
         ("/rotations/none", "there is no rotation", "-none"),
     ] {
         for (scheme, width) in [

@@ -1,4 +1,4 @@
-//! Actions that the dashboard offers for a rotation.
+//! Actions that the dashboard offers for one rotation, and for several.
 
 use serde::Deserialize;
 
@@ -63,5 +63,47 @@ impl Action {
             Self::Pause => !is_paused,
             Self::Resume => is_paused,
         }
+    }
+}
+
+/// An action on several rotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BulkAction {
+    Pause,
+    Resume,
+}
+
+impl BulkAction {
+    /// All, in the order of their buttons.
+    pub(super) const ALL: [Self; 2] = [Self::Pause, Self::Resume];
+
+    /// The same action on one rotation.
+    pub(super) const fn action(self) -> Action {
+        match self {
+            Self::Pause => Action::Pause,
+            Self::Resume => Action::Resume,
+        }
+    }
+
+    /// The path of its pages.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Pause => "/pause",
+            Self::Resume => "/resume",
+        }
+    }
+
+    /// What happened to the rotations, after their number.
+    pub(super) const fn success_message(self) -> &'static str {
+        match self {
+            Self::Pause => "paused: no scheduled run starts.",
+            Self::Resume => "resumed: scheduled runs start again.",
+        }
+    }
+
+    /// Whether it changes a rotation.
+    pub(super) const fn is_offered(self, is_paused: bool) -> bool {
+        self.action().is_offered(is_paused)
     }
 }

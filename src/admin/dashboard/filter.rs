@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use twinkey_core::code::Code;
 
+use super::action::BulkAction;
+use crate::admin::address::with_query;
 use crate::admin::problem::ApiError;
 use crate::worker::view_filter::ViewFilter;
 use crate::worker::views::{RotationState, RotationView};
@@ -27,6 +29,9 @@ pub(super) struct FilterForm {
     code: String,
     /// From 1.
     page: Option<usize>,
+    /// The action that was just executed on `count` rotations.
+    done: Option<BulkAction>,
+    count: usize,
 }
 
 /// A validated query.
@@ -35,6 +40,8 @@ pub(super) struct RotationFilter {
     pub view: ViewFilter,
     /// From 1.
     pub page: usize,
+    /// The action that was just executed, and the number of its rotations.
+    pub done: Option<(BulkAction, usize)>,
 }
 
 /// A rotation on a page.
@@ -84,6 +91,7 @@ impl TryFrom<FilterForm> for RotationFilter {
                 code,
             },
             page: form.page.unwrap_or(1).max(1),
+            done: form.done.map(|action| (action, form.count)),
         })
     }
 }
@@ -97,6 +105,34 @@ impl RotationFilter {
     /// The state that every match has.
     pub(super) fn state(&self) -> Option<RotationState> {
         self.view.states.first().copied()
+    }
+
+    /// An address with this filter: of the list, or of an action on its rotations.
+    pub(super) fn address(&self, path: &str, page: Option<usize>) -> String {
+        let page = page.map(|page| page.to_string());
+        with_query(path, self.query([("page", page.as_deref())]))
+    }
+
+    /// The address of the list after an action on `count` rotations.
+    pub(super) fn address_when_done(&self, action: BulkAction, count: usize) -> String {
+        let (done, count) = (action.action().as_str(), count.to_string());
+        with_query(
+            "/",
+            self.query([("done", Some(done)), ("count", Some(&count))]),
+        )
+    }
+
+    fn query<'a, const N: usize>(
+        &'a self,
+        more: [(&'a str, Option<&'a str>); N],
+    ) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        let own = [
+            ("q", Some(self.view.text.as_str())),
+            ("state", self.state().map(RotationState::as_str)),
+            ("engine", self.view.engine.as_deref()),
+            ("code", self.view.code.map(Code::as_str)),
+        ];
+        own.into_iter().chain(more)
     }
 
     /// The requested page, or the last one.

@@ -6,6 +6,8 @@
 //! | `GET /sign-in`, `POST /sign-in` | sign-in with a token; public |
 //! | `POST /sign-out` | ends the session in this browser |
 //! | `GET /` | every rotation, and the windows of the next 24 hours |
+//! | `GET /pause`, `GET /resume` | the rotations of the list's filter that the action would change |
+//! | `POST /pause`, `POST /resume` | executes the action on them |
 //! | `GET /events` | runs and other actions of all rotations |
 //! | `GET /rotations/{name}` | one rotation with its history |
 //! | `GET /rotations/{name}/database-check` | the result of a database check: sessions, findings, plan |
@@ -28,6 +30,7 @@ mod access;
 mod action;
 mod action_pages;
 mod assets;
+mod bulk;
 mod events;
 mod filter;
 mod pages;
@@ -43,7 +46,7 @@ use axum::{Extension, Router, middleware};
 
 use crate::admin::Route;
 use crate::admin::auth::TokenAuth;
-use crate::admin::dashboard::action::Action;
+use crate::admin::dashboard::action::{Action, BulkAction};
 use crate::admin::problem::ApiError;
 use crate::worker::state::WorkerState;
 
@@ -82,6 +85,15 @@ fn session_routes() -> Vec<Route> {
         });
         routes.push(("GET", action.route(), confirm));
         routes.push(("POST", action.route(), execute));
+    }
+    for action in BulkAction::ALL {
+        let confirm =
+            get(move |state, context, query| bulk::confirm(action, state, context, query));
+        let execute = post(move |state, context, caller, query, form| {
+            bulk::execute(action, state, context, caller, query, form)
+        });
+        routes.push(("GET", action.path(), confirm));
+        routes.push(("POST", action.path(), execute));
     }
     routes
 }

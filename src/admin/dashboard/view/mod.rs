@@ -1,5 +1,6 @@
 //! HTML of the pages: pure functions of the data to show.
 
+pub(super) mod bulk_confirm;
 pub(super) mod confirm;
 pub(super) mod database_check;
 pub(super) mod events_page;

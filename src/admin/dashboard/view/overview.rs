@@ -7,11 +7,11 @@ use maud::{Markup, html};
 
 use super::Frame;
 use super::parts::day_chart::{self, DayChart};
-use super::parts::notice::count;
+use super::parts::notice::{Tone, count, notice};
 use super::parts::status::{badge, notices};
 use super::parts::time::when;
 use super::parts::{pair, steps};
-use crate::admin::address::with_query;
+use crate::admin::dashboard::action::BulkAction;
 use crate::admin::dashboard::filter::{Page, RotationFilter, Row};
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::worker::views::RotationState;
@@ -38,6 +38,9 @@ pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
     let total: usize = overview.tally.iter().map(|(_, n)| n).sum();
     let main = html! {
         h1.unseen { "Rotations" }
+        @if let Some((action, rotations)) = overview.filter.done {
+            div #done { (notice(Tone::Good, &done(action, rotations), None, None)) }
+        }
         (summary(overview, total))
         section aria-labelledby="strip-heading" {
             h2 #strip-heading { "The next 24 hours" }
@@ -56,6 +59,7 @@ pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
                 } @else {
                     (table(overview))
                     (pages(overview))
+                    @if overview.context.session.principal().is_operator() { (bulk_actions(overview)) }
                 }
             }
         }
@@ -186,19 +190,7 @@ fn line(row: &Row, now: DateTime<Utc>) -> Markup {
 
 fn pages(overview: &OverviewPage) -> Markup {
     let (page, filter) = (&overview.page, &overview.filter);
-    let address = |to: usize| {
-        let to = to.to_string();
-        with_query(
-            "/",
-            [
-                ("q", Some(filter.view.text.as_str())),
-                ("state", filter.state().map(RotationState::as_str)),
-                ("engine", filter.view.engine.as_deref()),
-                ("code", filter.view.code.map(Code::as_str)),
-                ("page", Some(to.as_str())),
-            ],
-        )
-    };
+    let address = |to: usize| filter.address("/", Some(to));
     html! {
         @if page.pages > 1 {
             nav.pages aria-label="Pages of rotations" {
@@ -211,6 +203,25 @@ fn pages(overview: &OverviewPage) -> Markup {
             }
         }
     }
+}
+
+/// Links to the actions on all matching rotations.
+fn bulk_actions(overview: &OverviewPage) -> Markup {
+    let what = count(overview.page.matching, "rotation", "rotations");
+    html! {
+        div.actions {
+            @for action in BulkAction::ALL {
+                a.button href=(overview.filter.address(action.path(), None)) {
+                    (action.action().title()) " these: " (what)
+                }
+            }
+        }
+    }
+}
+
+fn done(action: BulkAction, rotations: usize) -> String {
+    let what = count(rotations, "rotation", "rotations");
+    format!("{what} {}", action.success_message())
 }
 
 #[cfg(test)]
@@ -265,6 +276,7 @@ mod tests {
                 ..ViewFilter::default()
             },
             page: 3,
+            ..RotationFilter::default()
         };
         let page = shown(&views, filter);
         println!("10,000 rotations: {} KiB", page.len() / 1024);

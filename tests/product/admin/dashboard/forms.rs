@@ -180,3 +180,58 @@ async fn the_database_check_page_shows_check_and_plan() {
     assert_eq!(broken.status, 200);
     broken.has("secret_malformed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_rotations_of_the_filter_are_paused_and_resumed() {
+    let endpoint = Endpoint::open(Setup {
+        rotation: "schedule = \"cron(0 3 * * ? *)\"".into(),
+        ..Setup::default()
+    })
+    .await;
+    let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
+    session.get("/?q=shop").await.has("href=\"/pause?q=shop\"");
+    let asked = session.get("/pause?q=shop").await;
+    asked.has("Pause 1 rotation");
+    let csrf_token = asked.field("csrf_token");
+    let fields = |fingerprint: &str| {
+        [
+            ("csrf_token", csrf_token.clone()),
+            ("reason", "a freeze".into()),
+            ("fingerprint", fingerprint.to_owned()),
+        ]
+    };
+    let send = async |path: &str, fingerprint: &str| {
+        let fields = fields(fingerprint);
+        let fields = fields
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        session.post(path, &fields).await
+    };
+    let paused = async || endpoint.json("/v1/rotations/shop").await["paused"].clone();
+
+    // Of no rotation, as if `shop` did not match when the page was opened.
+    let of_none = "00000000-0000-0000-0000-000000000000";
+    let changed = send("/pause?q=shop", of_none).await;
+    assert_eq!(changed.status, 409);
+    changed.has("other rotations match now");
+    assert!(paused().await.is_null());
+
+    let done = send("/pause?q=shop", &asked.field("fingerprint")).await;
+    let expected = (303, "/?q=shop&done=pause&count=1");
+    assert_eq!((done.status, done.location.as_str()), expected);
+    session
+        .get(&done.location)
+        .await
+        .has("1 rotation paused: no scheduled run starts.");
+    assert_eq!(paused().await["reason"], "a freeze");
+    session
+        .get("/pause")
+        .await
+        .has("No rotation of this selection would change.");
+
+    let asked = session.get("/resume?state=paused").await;
+    let done = send("/resume?state=paused", &asked.field("fingerprint")).await;
+    assert_eq!(done.status, 303);
+    assert!(paused().await.is_null());
+    assert_eq!(session.get("/pause?state=fine").await.status, 400);
+}
