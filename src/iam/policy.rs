@@ -38,7 +38,7 @@ pub fn policy(settings: &Settings, scope: &AccountScope, known: &Known) -> Polic
     if uses_aws_store(settings) {
         secrets(&rotations, scope, known, &mut all);
     }
-    redshift::statements(&rotations, scope, known, &mut all);
+    redshift::statements(&rotations, scope, known, uses_aws_store(settings), &mut all);
     notifications_and_hooks(settings, scope, &mut all);
     all.statements.retain(|one| !one.resources.is_empty());
     let size = serde_json::to_string(&all).map_or(0, |text| text.len());
@@ -78,12 +78,7 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
         of_poolers.iter().map(|name| arn(name)),
     ));
     rds(rotations, scope, all);
-    // ListSecrets supports no resources ("Actions, resources, and condition keys for AWS Secrets Manager").
-    all.statements.push(Statement::allow(
-        "Readiness",
-        &["secretsmanager:ListSecrets"],
-        ["*".to_owned()],
-    ));
+    all.statements.push(list_secrets("Readiness"));
     // Heartbeats read many secrets in one call, which supports no resources either. It returns only
     // what GetSecretValue of the role returns.
     if rotations.iter().any(|one| one.rotation.heartbeat.is_some()) {
@@ -120,6 +115,11 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
     for keys in [rotated_keys, master_keys] {
         all.statements.push(keys.when(through(&scope.region)));
     }
+}
+
+/// ListSecrets supports no resources ("Actions, resources, and condition keys for AWS Secrets Manager").
+pub(super) fn list_secrets(sid: &'static str) -> Statement {
+    Statement::allow(sid, &["secretsmanager:ListSecrets"], ["*".to_owned()])
 }
 
 /// The calls that find the hosts of masters that RDS manages, and readers. A listing covers all databases ("Actions,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::known::{Known, KnownRotation};
+use super::policy::list_secrets;
 use super::{AccountScope, Policy, Statement};
 use twinkey_engines::{RedshiftProbe, RedshiftTarget};
 
@@ -17,6 +18,7 @@ pub(super) fn statements(
     rotations: &[KnownRotation<'_>],
     scope: &AccountScope,
     known: &Known,
+    uses_aws_store: bool,
     all: &mut Policy,
 ) {
     let mut resources = Resources::default();
@@ -75,6 +77,9 @@ pub(super) fn statements(
         all.statements.push(results.when(own));
     }
     if probes {
+        if !uses_aws_store {
+            all.statements.push(list_secrets("LeftoverProbeSecrets"));
+        }
         all.statements.push(Statement::allow(
             "ProbeSecrets",
             &[

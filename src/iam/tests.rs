@@ -340,6 +340,7 @@ fn the_embedded_store_needs_aws_only_for_redshift() {
         sids,
         [
             "ClusterIdentity",
+            "LeftoverProbeSecrets",
             "OwnStatements",
             "ProbeSecrets",
             "Statements"

@@ -9,6 +9,7 @@
 pub mod catch_up;
 pub mod heartbeat;
 pub mod housekeeping;
+pub mod leftovers;
 pub mod metrics_recorder;
 pub mod next_tries;
 pub mod readiness;

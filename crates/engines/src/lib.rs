@@ -55,7 +55,7 @@ pub use kind::{
     RedshiftTarget,
 };
 pub use pair_lock::{LockHolder, PairLock};
-pub use registry::{engine, grants_for_master, is_in_build};
+pub use registry::{engine, grants_for_master, is_in_build, remove_leftovers};
 pub use statement::{
     Change, ChangeKind, PasswordForm, RenderedChange, Statement, render_changes,
     unfinished_password,

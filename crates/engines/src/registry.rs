@@ -2,9 +2,13 @@
 //!
 //! Adding an engine takes its folder, a Cargo feature, and one arm in each function here.
 
+#[cfg(feature = "redshift")]
+use crate::RedshiftProbe;
 use crate::master::{MasterGrants, MasterRequest};
 use crate::printable::PrintableEngine;
 use crate::{Engine, EngineContext, EngineError, EngineKind, EngineOptions};
+use chrono::{DateTime, Utc};
+use twinkey_core::aws::Aws;
 
 /// Whether this build has the engine: see [`EngineKind::feature`].
 #[must_use]
@@ -67,6 +71,33 @@ fn bare_engine(
         )))]
         kind => Err(EngineError::NotInBuild { engine: kind }),
     }
+}
+
+/// Removes what crashed sign-in checks of these engines left outside the database, if it was created
+/// before `before`. Returns how much.
+///
+/// # Errors
+/// AWS denied a call or did not respond.
+#[cfg_attr(
+    not(feature = "redshift"),
+    expect(
+        unused_variables,
+        clippy::unused_async,
+        reason = "only Redshift's checks create something"
+    )
+)]
+pub async fn remove_leftovers(
+    engines: &[(EngineKind, EngineOptions)],
+    aws: &Aws,
+    before: DateTime<Utc>,
+) -> Result<usize, EngineError> {
+    #[cfg(feature = "redshift")]
+    if engines.iter().any(|(kind, options)| {
+        *kind == EngineKind::Redshift && options.redshift.probe == RedshiftProbe::Secret
+    }) {
+        return crate::redshift::delete_leftovers(aws, before).await;
+    }
+    Ok(0)
 }
 
 /// The statements that give an engine's master its privileges.

@@ -23,6 +23,7 @@ use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::run::Rotator;
 use crate::worker::heartbeat;
 use crate::worker::housekeeping::{self, journal_jobs};
+use crate::worker::leftovers::RemoveLeftovers;
 use crate::worker::metrics_recorder::record_metrics;
 use crate::worker::next_tries::NextTries;
 use crate::worker::scheduler::{Command, schedule, shut_down};
@@ -118,6 +119,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let watchdog = run_watchdog(commands.clone(), tasks.clone(), clock.clone());
     tasks.spawn_service("watchdog", watchdog);
     let mut jobs = journal_jobs(&state, context.settings.keep);
+    jobs.push(Box::new(RemoveLeftovers::new(state.clone())));
     jobs.push(Box::new(TokenFiles::new(auth)));
     if let Some(identity) = identity {
         jobs.push(Box::new(CertificateFiles::new("certificate", identity)));

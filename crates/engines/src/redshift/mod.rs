@@ -24,6 +24,7 @@ mod signin;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use self::api::{
     BATCH_LIMIT, BatchStatement, DataApiClient, Failure, FailureKind, Login, Row,
@@ -38,6 +39,7 @@ use super::{
     LockHolder, MasterRequirement, PairLock, RedshiftOptions, RedshiftProbe, RenderedChange,
     Replication, Session, SignInChecks, SignedIn, Target,
 };
+use twinkey_core::aws::Aws;
 use twinkey_core::secret::pair::Pair;
 
 /// The engine, for one rotation.
@@ -171,6 +173,14 @@ impl Engine for Redshift {
         inspect::identify_admin(&mut admin).await?;
         Ok(Box::new(admin))
     }
+}
+
+/// Deletes the probe secrets that were created before `before`. Returns how many.
+pub(super) async fn delete_leftovers(
+    aws: &Aws,
+    before: DateTime<Utc>,
+) -> Result<usize, EngineError> {
+    signin::leftovers::delete_leftovers(aws.config().await, before).await
 }
 
 /// The admin of one run.

@@ -114,6 +114,21 @@ impl StandIn {
         &self.services.faults
     }
 
+    /// Makes a secret older.
+    pub async fn backdate(&self, name: &str, by: std::time::Duration) {
+        let path = self.folder.path().join("secrets.db");
+        let url = format!("sqlite://{}", path.display());
+        let mut db = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let changed = sqlx::query("UPDATE secrets SET created = created - ?1 WHERE name = ?2")
+            .bind(i64::try_from(by.as_millis()).unwrap())
+            .bind(name)
+            .execute(&mut db)
+            .await
+            .unwrap();
+        assert_eq!(changed.rows_affected(), 1, "{name}");
+        db.close().await.unwrap();
+    }
+
     /// Makes reads return the current state, for `reads` reads or until [`Faults::release_reads`].
     pub async fn lag(&self, reads: Option<usize>) {
         let name = format!("lag-{}.db", uuid::Uuid::new_v4());

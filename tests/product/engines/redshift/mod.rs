@@ -5,6 +5,7 @@ mod drift;
 pub mod fixture;
 mod guards;
 pub mod interruptions;
+mod leftovers;
 pub mod rotations;
 mod scale;
 pub mod secrecy;

@@ -2,7 +2,8 @@
 //!
 //! # Failure modes
 //! - A crash leaves a probe secret, a second copy of a password. Its name depends only on the
-//!   rotated secret and the user, so that the next check deletes it.
+//!   rotated secret and the user, so that the next check deletes it;
+//!   [`leftovers`](super::leftovers) deletes it within two hours.
 //! - The API remembers the value of an earlier probe secret. Each check creates a secret, never
 //!   overwrites one, and signs in by its ARN, which no other secret has had.
 //! - Two checks of one secret run at once, and one deletes the probe secret of the other. A check
@@ -29,9 +30,12 @@ use crate::{Credentials, EngineError, RedshiftTarget};
 use twinkey_core::secret::ExposeSecret;
 
 /// "AmazonRedshiftDataFullAccess" in the AWS managed policy reference.
-const TAG: &str = "RedshiftDataFullAccess";
+pub(super) const TAG: &str = "RedshiftDataFullAccess";
+pub(super) const TAG_VALUE: &str = "twinkey";
 /// The prefix of every probe secret's name, for use in IAM policies.
-const PREFIX: &str = "twinkey/probe/";
+pub(super) const PREFIX: &str = "twinkey/probe/";
+/// The digits after the prefix.
+pub(super) const HASH_DIGITS: usize = 32;
 /// Maximum number of attempts until a secret is visible; with the delays about ten seconds.
 const MAX_ATTEMPTS: u32 = 8;
 
@@ -41,7 +45,7 @@ fn name(rotated: &str, user: &str) -> String {
         &digest::SHA256,
         format!("{}:{rotated}{user}", rotated.len()).as_bytes(),
     );
-    let digits: String = hash.as_ref()[..16]
+    let digits: String = hash.as_ref()[..HASH_DIGITS / 2]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
@@ -143,7 +147,7 @@ async fn create(
 ) -> BatchResult<String> {
     let document = document(address, credentials);
     let created = with_retries(|| async {
-        let tag = Tag::builder().key(TAG).value("twinkey").build();
+        let tag = Tag::builder().key(TAG).value(TAG_VALUE).build();
         let sent = secrets
             .create_secret()
             .name(name)
@@ -168,11 +172,11 @@ async fn create(
 }
 
 /// Deletes the secret without a recovery window.
-async fn delete(secrets: &Client, name: &str) -> Result<(), Failure> {
+pub(super) async fn delete(secrets: &Client, id: &str) -> Result<(), Failure> {
     with_retries(|| async {
         let sent = secrets
             .delete_secret()
-            .secret_id(name)
+            .secret_id(id)
             .force_delete_without_recovery(true)
             .send()
             .await;
@@ -192,7 +196,7 @@ fn has_code<E: ProvideErrorMetadata>(error: &SdkError<E>, name: &str) -> bool {
 }
 
 /// Retries a throttled or unanswered call up to a limit.
-async fn with_retries<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
+pub(super) async fn with_retries<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, (ErrorAction, Failure)>>,
 {
@@ -210,7 +214,7 @@ where
     }
 }
 
-fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> (ErrorAction, Failure) {
+pub(super) fn classify<E: ProvideErrorMetadata>(error: &SdkError<E>) -> (ErrorAction, Failure) {
     match error {
         SdkError::ServiceError(e) => {
             let name = e.err().code();
@@ -257,7 +261,7 @@ mod tests {
     fn the_name_depends_on_secret_and_user_only() {
         let probe = name("arn:x", "app");
         assert_eq!(probe, name("arn:x", "app"));
-        assert!(probe.starts_with("twinkey/probe/") && probe.len() == PREFIX.len() + 32);
+        assert!(probe.starts_with("twinkey/probe/") && probe.len() == PREFIX.len() + HASH_DIGITS);
         assert_ne!(probe, name("arn:x", "app_clone"));
         assert_ne!(probe, name("arn:xa", "pp"));
     }
