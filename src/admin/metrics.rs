@@ -22,12 +22,15 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::admin::routes::health::ReadinessCache;
+use crate::config::settings::RotationSeries;
 use crate::rotation::context::endpoint_states::EndpointStatus;
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
-use crate::worker::views::RotationState;
+use crate::worker::views::{RotationState, RotationView};
 
 const GAUGE: MetricType = MetricType::Gauge;
+/// The largest number of rotations with series of their own under `server.metrics = "problems"`.
+const MAX_PROBLEMS: usize = 1000;
 /// The media type of OpenMetrics 1.0.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -38,7 +41,14 @@ struct StoreLabels {
     store: &'static str,
 }
 
-/// The gauges of all rotations, encoded from samples: registered gauges could be a hundred thousand.
+/// `engine`, `state`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TotalLabels {
+    engine: String,
+    state: &'static str,
+}
+
+/// The gauges of the rotations with series of their own, encoded from samples: registered gauges could be a hundred thousand.
 #[derive(Debug)]
 struct RotationGauges(Vec<Sample>);
 
@@ -78,7 +88,12 @@ pub async fn metrics(
     let (views, readiness) = tokio::join!(state.views(), cache.readiness(&state));
     let is_journal_up = views.is_ok() && readiness.journal.is_none();
     // Without the journal, the counters and the state of journal and store are served.
-    let views = views.unwrap_or_default();
+    let mut views = views.unwrap_or_default();
+    let totals = totals(&views);
+    if state.rotation_series == RotationSeries::Problems {
+        views.retain(|view| view.state.is_problem());
+        views.truncate(MAX_PROBLEMS);
+    }
     let samples = views.into_iter().map(|view| Sample {
         sessions: state.standby_session_count(&view.name),
         refused: state.heartbeats.refused(&view.name),
@@ -105,6 +120,7 @@ pub async fn metrics(
     store.set(i64::from(readiness.store.is_none()));
     drop(store);
     registry.register("store_up", "1 if the store responds", stores);
+    registry.register("rotations", "The number of rotations", totals);
     let text = state.metrics.text(&registry);
     let text = text.map_err(|error| RotationError::Internal(error.to_string()))?;
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
@@ -191,6 +207,23 @@ impl RotationGauges {
         }
         Ok(())
     }
+}
+
+/// The number of rotations of each engine in each state. A state without any is 0.
+fn totals(views: &[RotationView]) -> Family<TotalLabels, Gauge> {
+    let totals = Family::<TotalLabels, Gauge>::default();
+    for view in views {
+        let engine = view.engine.as_deref().unwrap_or("unknown");
+        for state in RotationState::ALL {
+            let labels = TotalLabels {
+                engine: engine.to_owned(),
+                state: state.as_str(),
+            };
+            let count = i64::from(state == view.state);
+            totals.get_or_create(&labels).inc_by(count);
+        }
+    }
+    totals
 }
 
 /// The endpoints whose state is known. A host that is two of them is up if both are.

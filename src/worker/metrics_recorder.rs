@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::config::settings::RotationSeries;
 use crate::journal::{Run, Trigger};
 use crate::rotation::event::{Event, Received, Subscription};
 use crate::worker::state::WorkerState;
@@ -31,19 +32,28 @@ pub async fn record_metrics(state: WorkerState, mut events: Subscription) {
             }
             Event::RunFinished { run } => {
                 let engine = engine(&state, &run.rotation).await;
-                metrics.run_ended(&run.rotation, &engine, run.state.as_str());
+                metrics.run_ended(label(&state, &run.rotation), &engine, run.state.as_str());
                 if let Some(finished) = run.finished {
                     metrics.observe_run((finished - run.started).as_seconds_f64());
                 }
             }
             Event::WindowMissed { rotation, .. } => {
-                metrics.run_ended(rotation, &engine(&state, rotation).await, "missed");
+                let engine = engine(&state, rotation).await;
+                metrics.run_ended(label(&state, rotation), &engine, "missed");
             }
             Event::StandbySessions { rotation, sessions } => {
                 state.set_standby_session_count(rotation, sessions.len());
             }
             _ => {}
         }
+    }
+}
+
+/// The label of a counter of this rotation. An empty label is no label.
+fn label<'a>(state: &WorkerState, rotation: &'a str) -> &'a str {
+    match state.rotation_series {
+        RotationSeries::All => rotation,
+        RotationSeries::Problems => "",
     }
 }
 

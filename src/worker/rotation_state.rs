@@ -56,6 +56,15 @@ impl RotationState {
         Self::LockedOut,
     ];
 
+    /// Whether its last window or AWSCURRENT is not as it must be.
+    #[must_use]
+    pub const fn is_problem(self) -> bool {
+        matches!(
+            self,
+            Self::Waiting | Self::Failed | Self::Missed | Self::LockedOut
+        )
+    }
+
     /// The name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use crate::config::settings::Rotation;
+use crate::config::settings::{Rotation, RotationSeries};
 use crate::journal::{AuditAction, Cause, Claim, Run, Trigger};
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::rotation::context::rotation_set::{ActiveRotations, RotationSet};
@@ -39,6 +39,8 @@ pub struct WorkerState {
     pub runner: WindowRunner,
     pub tasks: Tasks,
     pub metrics: Metrics,
+    /// The rotations that have series of their own.
+    pub rotation_series: RotationSeries,
     /// Results of the last heartbeats.
     pub heartbeats: HeartbeatStates,
     /// Permits of readers of events.
@@ -68,6 +70,7 @@ impl WorkerState {
             runner,
             tasks: Tasks::new(metrics.clone()),
             metrics,
+            rotation_series: RotationSeries::default(),
             heartbeats: HeartbeatStates::default(),
             event_readers: Arc::new(Semaphore::new(max_event_readers())),
             observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),

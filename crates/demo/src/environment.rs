@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::app::{App, RunningApp};
 use twinkey::config::settings::{
-    GrantsMode, InUse, JournalLocation, Limits, Missed, Readers, Rotation, SecretsBackend, Server,
-    Settings, StandbyMode, TlsSettings,
+    GrantsMode, InUse, JournalLocation, Limits, Missed, Readers, Rotation, RotationSeries,
+    SecretsBackend, Server, Settings, StandbyMode, TlsSettings,
 };
 use twinkey::journal::{JournalError, SqliteJournal};
 use twinkey::rotation::context::RunContext;
@@ -143,6 +143,7 @@ fn settings(
             admin_token: None,
             tokens: Vec::new(),
             tls: None,
+            metrics: RotationSeries::All,
         },
         journal: JournalLocation::Sqlite(folder.file("journal.db")),
         keep: Duration::from_secs(400 * 86_400),

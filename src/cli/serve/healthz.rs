@@ -120,6 +120,7 @@ fn parse_health(url: &Url, status: StatusCode, body: &[u8]) -> Result<String, Fa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::RotationSeries;
     use twinkey_stores::listener::ServerTls;
 
     #[test]
@@ -139,6 +140,7 @@ mod tests {
                 admin_token: None,
                 tokens: Vec::new(),
                 tls,
+                metrics: RotationSeries::All,
             };
             assert_eq!(local_url(&server).unwrap().as_str(), url, "{listen}");
         }

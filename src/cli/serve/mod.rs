@@ -84,7 +84,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
             )
         })?;
     let served = served_store::open(&context).await?;
-    let state = WorkerState::new(
+    let mut state = WorkerState::new(
         WindowRunner {
             rotator: context.rotator.clone(),
             permits: Arc::new(Semaphore::new(context.settings.limits.concurrency)),
@@ -94,6 +94,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
         rotations,
         context.metrics,
     );
+    state.rotation_series = server.metrics;
     let tasks = state.tasks.clone();
     let clock = context.rotator.context.clock.clone();
     let events = context.rotator.events.subscribe();

@@ -4,10 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::references::{Folder, TLS_KEYS, server_tls, token_source};
 use super::token::tokens;
-use crate::config::settings::{Server, TokenSource};
+use crate::config::settings::{RotationSeries, Server, TokenSource};
 use crate::config::table::Table;
 
-pub(super) const KEYS: &[&str] = &["listen", "admin_token", "admin_token_file", "tls"];
+pub(super) const KEYS: &[&str] = &[
+    "listen",
+    "admin_token",
+    "admin_token_file",
+    "tls",
+    "metrics",
+];
 
 /// `[server]`; `None`, or errors in its table, if it is not valid.
 pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<Server> {
@@ -20,6 +26,7 @@ pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<
             admin_token: None,
             tokens,
             tls: None,
+            metrics: RotationSeries::default(),
         });
     };
     let listen = match table.text("listen") {
@@ -62,7 +69,19 @@ pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<
         None if table.has("tls") => return None,
         None => None,
     };
+    let metrics = match table.text("metrics") {
+        None | Some("all") => RotationSeries::All,
+        Some("problems") => RotationSeries::Problems,
+        Some(other) => {
+            table.error(
+                "metrics",
+                format!("{other:?} is not \"all\" or \"problems\""),
+            );
+            return None;
+        }
+    };
     Some(Server {
+        metrics,
         listen,
         admin_token,
         tokens,

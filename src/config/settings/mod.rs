@@ -57,6 +57,17 @@ pub struct Server {
     pub tokens: Vec<TokenSettings>,
     /// `None` for plain HTTP.
     pub tls: Option<ServerTls>,
+    /// `server.metrics`
+    pub metrics: RotationSeries,
+}
+
+/// The rotations that have series of their own in `/metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RotationSeries {
+    #[default]
+    All,
+    /// Those that wait, failed, were missed or are locked out.
+    Problems,
 }
 
 impl Server {

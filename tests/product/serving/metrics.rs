@@ -206,3 +206,36 @@ async fn a_run_of_a_window_is_measured_from_its_opening() {
     let possible = since_opening("started")..=since_opening("finished");
     assert!(possible.contains(&lag), "{lag} is not in {possible:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_problems_have_series_of_their_own_if_the_config_says_so() {
+    let endpoint = Endpoint::open_after(Setup::default(), |env| {
+        let config = std::fs::read_to_string(env.config()).unwrap();
+        let config = config.replace("[server]", "[server]\nmetrics = \"problems\"");
+        std::fs::write(env.config(), config).unwrap();
+    })
+    .await;
+    let env = &endpoint.env;
+    let is_of_shop = |sample: &&String| sample.contains("rotation=\"shop\"");
+    let total = |state: &str| format!("twinkey_rotations{{engine=\"postgres\",state=\"{state}\"}}");
+    rotate(&endpoint, "succeeded").await;
+    let now = scrape(&endpoint).await;
+    assert_eq!(now.keys().find(is_of_shop), None);
+    assert_eq!((now[&total("idle")], now[&total("failed")]), (1.0, 0.0));
+
+    let wrong = env.document("rdsmaster", "Wrong-0123456789");
+    env.put(MASTER_SECRET, &wrong).await;
+    rotate(&endpoint, "failed").await;
+    let ended = "twinkey_runs_total{rotation=\"\",engine=\"postgres\",outcome=\"failed\"}";
+    until("the run is counted", async || {
+        scrape(&endpoint).await.get(ended) == Some(&1.0)
+    })
+    .await;
+    let now = scrape(&endpoint).await;
+    assert_eq!(now[&total("failed")], 1.0);
+    // What the alert of a failed rotation reads.
+    assert_eq!(
+        now["twinkey_rotation_state{rotation=\"shop\",state=\"failed\"}"],
+        1.0
+    );
+}
