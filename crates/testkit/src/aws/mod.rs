@@ -1,11 +1,12 @@
 //! A stand-in of AWS over HTTP with injected faults: the embedded store behind the protocol of
-//! Secrets Manager, two calls of the RDS API, and optionally the Data API of Redshift over a real
-//! PostgreSQL.
+//! Secrets Manager, two calls of the RDS API, AssumeRole of STS with further accounts, and optionally the
+//! Data API of Redshift over a real PostgreSQL.
 //!
 //! # Failure modes
 //! - A fault affects another call than intended: every fault has an action or a call number, and
 //!   all calls are recorded.
 
+pub mod accounts;
 pub mod faults;
 pub mod rds;
 mod record;
@@ -31,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use twinkey_stores::local::{LocalStore, router};
 
+use accounts::{Accounts, Caller};
 use faults::{Call, FaultDecision, Faults};
 use rds::Rds;
 use redshift::Redshift;
@@ -49,6 +51,7 @@ pub struct StandIn {
 struct Services {
     faults: Faults,
     rds: Rds,
+    accounts: Accounts,
     redshift: OnceLock<Arc<Redshift>>,
 }
 
@@ -98,6 +101,17 @@ impl StandIn {
     /// The databases that the RDS API describes.
     pub fn rds(&self) -> &Rds {
         &self.services.rds
+    }
+
+    /// The further accounts, which the credentials of roles reach.
+    pub fn accounts(&self) -> &Accounts {
+        &self.services.accounts
+    }
+
+    /// Adds a region of a further account, and returns its empty store.
+    pub async fn add_account(&self, account: &str, region: &str) -> Arc<LocalStore> {
+        let accounts = &self.services.accounts;
+        accounts.add(self.folder.path(), account, region).await
     }
 
     /// The value of `secrets.endpoint_url`.
@@ -182,9 +196,11 @@ async fn apply_faults(
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let target = parts.headers.get("x-amz-target");
     // The Query protocol names the action in the body.
+    let query = Rds::action(&body);
     let (service, action) = match target.map(|target| target.to_str().unwrap()) {
         Some(target) => target.split_once('.').unwrap(),
-        None => ("rds", &*Rds::action(&body)),
+        None if query == "AssumeRole" => ("sts", &*query),
+        None => ("rds", &*query),
     };
     let is_query = target.is_none();
     record::note(&parts.headers, service, action);
@@ -195,15 +211,20 @@ async fn apply_faults(
         action: action.to_owned(),
         secret: secret.unwrap_or_default().to_owned(),
     };
+    let caller = services.accounts.caller(&parts.headers, action);
     let forward = Request::from_parts(parts, Body::from(body));
     let faults = &services.faults;
-    match faults.decide(&call) {
+    let decision = faults.decide(&call);
+    if let Caller::Refused(name, why) = &caller {
+        return refused(is_query, name, why);
+    }
+    match decision {
         FaultDecision::CutBefore => {
             connection.cut();
             error(500, "InternalServiceError")
         }
         FaultDecision::CutAfter => {
-            let answer = serve(&services, forward, next).await;
+            let answer = serve(&services, &caller, forward, next).await;
             connection.cut();
             answer
         }
@@ -214,19 +235,44 @@ async fn apply_faults(
         FaultDecision::FromStale(stale) => {
             patched(faults, &call, stale_answer(stale, forward).await).await
         }
-        FaultDecision::Pass => patched(faults, &call, serve(&services, forward, next).await).await,
+        FaultDecision::Pass => {
+            patched(
+                faults,
+                &call,
+                serve(&services, &caller, forward, next).await,
+            )
+            .await
+        }
     }
 }
 
-/// Serves a request by the service of its target; without one, it is of the RDS API.
-async fn serve(services: &Services, request: Request, next: Next) -> Response<Body> {
+/// Serves a request by the service of its target; without one, it is of STS or the RDS API.
+async fn serve(
+    services: &Services,
+    caller: &Caller,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
     let target = header(&request, "x-amz-target");
     if target.is_empty() {
         let [authorization, content_type] =
             ["authorization", "content-type"].map(|name| header(&request, name));
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-        let (status, answer) = services.rds.answer(&authorization, &content_type, &body);
+        let accounts = &services.accounts;
+        let (status, answer) = match caller {
+            _ if Rds::action(&body) == "AssumeRole" => {
+                accounts.assume_role(caller, &authorization, &body)
+            }
+            Caller::Session(place) => {
+                let found = accounts.of(&place.account, &place.region);
+                found.rds.answer(&authorization, &content_type, &body)
+            }
+            _ => services.rds.answer(&authorization, &content_type, &body),
+        };
         return xml(status, answer);
+    }
+    if let Caller::Session(place) = caller {
+        return services.accounts.serve(place, request).await;
     }
     let (Some(action), Some(redshift)) = (
         target.strip_prefix("RedshiftData."),
@@ -281,6 +327,20 @@ async fn stale_answer(stale: SocketAddr, request: Request) -> Response<Body> {
         .status(answer.status())
         .header("content-type", "application/x-amz-json-1.1")
         .body(Body::from(answer.bytes().await.unwrap()))
+        .unwrap()
+}
+
+/// An error of authentication, in the form of the service's protocol.
+fn refused(is_query: bool, name: &str, why: &str) -> Response<Body> {
+    if is_query {
+        return xml(403, rds::error(name, why));
+    }
+    Response::builder()
+        .status(400)
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(Body::from(
+            json!({"__type": name, "Message": why}).to_string(),
+        ))
         .unwrap()
 }
 

@@ -194,7 +194,7 @@ fn invalid(why: String) -> Refusal {
     (400, "InvalidParameterValue", why)
 }
 
-fn parameters(body: &[u8]) -> BTreeMap<String, String> {
+pub(super) fn parameters(body: &[u8]) -> BTreeMap<String, String> {
     let body = String::from_utf8_lossy(body);
     let form = Url::parse(&format!("http://form/?{body}")).unwrap();
     let pairs = form.query_pairs();

@@ -111,16 +111,16 @@ async fn answer(
                 serde_json::from_str(&body).unwrap(),
             )
         }
-        // Requests of SNS and RDS are forms.
+        // Requests of SNS, STS and RDS are forms.
         None => {
             let form = Url::parse(&format!("http://form/?{body}")).unwrap();
             let pairs = form.query_pairs();
             let parameters: Map<String, Json> = pairs.map(|(k, v)| (k.into(), json!(v))).collect();
             let action = parameters["Action"].as_str().unwrap().to_owned();
-            let service = if action.starts_with("DescribeDB") {
-                "rds"
-            } else {
-                "sns"
+            let service = match action.as_str() {
+                "AssumeRole" => "sts",
+                action if action.starts_with("DescribeDB") => "rds",
+                _ => "sns",
             };
             (service, action, Json::Object(parameters))
         }
