@@ -9,6 +9,7 @@ use crate::VersionId;
 pub enum CredentialFault {
     Missing,
     Unreadable,
+    Role,
     NoRegion,
     Expired,
     UnknownKey,
@@ -23,6 +24,7 @@ impl CredentialFault {
                 "no AWS credentials were found in the environment, a profile, a container or an instance"
             }
             Self::Unreadable => "the AWS credentials cannot be loaded",
+            Self::Role => "the role of the store cannot be assumed",
             Self::NoRegion => "no AWS region is set",
             Self::Expired => "the session token has expired",
             Self::UnknownKey => "the access key does not exist in this account and partition",
@@ -35,6 +37,9 @@ impl CredentialFault {
         match self {
             Self::Missing | Self::Unreadable => {
                 "give the task or the instance a role, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the environment of this process; `aws sts get-caller-identity` as the same user shows whether they work"
+            }
+            Self::Role => {
+                "let the trust policy of the role name the worker's own role and the external id of the config, and allow the worker's role sts:AssumeRole; `twinkey iam-policy` prints both"
             }
             Self::NoRegion => "set secrets.region in the config, or AWS_REGION",
             Self::Expired => {

@@ -13,6 +13,24 @@ pub fn account(text: &str) -> Option<&str> {
     part(text, 4)
 }
 
+/// The account of the ARN of a role, which has no region; `None` for another text.
+#[must_use]
+pub fn account_of_role(text: &str) -> Option<&str> {
+    let mut parts = text.splitn(6, ':');
+    let mut next = || parts.next();
+    let (start, _partition, service) = (next()?, next()?, next()?);
+    let (region, account, resource) = (next()?, next()?, next()?);
+    let is_role = start == "arn"
+        && service == "iam"
+        && region.is_empty()
+        && resource
+            .strip_prefix("role/")
+            .is_some_and(|name| !name.is_empty())
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit());
+    is_role.then_some(account)
+}
+
 fn part(text: &str, n: usize) -> Option<&str> {
     let mut parts = text.splitn(6, ':');
     let is_arn = parts.next() == Some("arn") && text.splitn(6, ':').count() == 6;
@@ -59,6 +77,29 @@ mod tests {
             "a:b:c:d:e:f",
         ] {
             assert_eq!((region(text), account(text)), (None, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_arn_of_a_role_has_an_account() {
+        let account = account_of_role;
+        assert_eq!(
+            account("arn:aws:iam::111122223333:role/twinkey"),
+            Some("111122223333")
+        );
+        assert_eq!(
+            account("arn:aws-cn:iam::111122223333:role/a/b"),
+            Some("111122223333")
+        );
+        for text in [
+            "arn:aws:iam::111122223333:user/twinkey",
+            "arn:aws:iam::1111:role/twinkey",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:sts::111122223333:assumed-role/twinkey/session",
+            "twinkey",
+            "",
+        ] {
+            assert_eq!(account(text), None, "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Access to AWS: one SDK config for the store and for the engines that call AWS.
+//! Access to AWS: one SDK config of each store, for it and for the engines that call AWS.
 //!
 //! # Failure modes
 //! - Each run requests new credentials. The config is loaded once, by the first call, and the SDK
@@ -6,17 +6,27 @@
 //! - A rotation that does not use AWS waits for its metadata service. The config is loaded on first
 //!   use only.
 //! - An endpoint does not respond, and a call never ends. Every call has a time limit.
+//! - The credentials of a role end in the middle of a run. The SDK renews them before they end.
+//! - Forty roles request the worker's own credentials forty times. They share one config for that.
 
 pub mod arn;
 pub mod secret_id;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as ProvideCredentialsFuture;
 use tokio::sync::OnceCell;
+
+use crate::printable::{MESSAGE, printable};
 
 /// Name in the user agent of every call, for CloudTrail and stand-ins.
 const APP_NAME: &str = "twinkey";
@@ -34,7 +44,67 @@ struct Inner {
     region: Option<String>,
     endpoint_url: Option<String>,
     stores_secrets: bool,
+    role: Option<Role>,
+    /// The config whose credentials are used; `None` for the SDK's default chain.
+    base: Option<Aws>,
     loaded: OnceCell<SdkConfig>,
+}
+
+/// Why a role cannot be assumed.
+#[derive(Debug, thiserror::Error)]
+#[error("{role}: {reason}")]
+pub struct RoleError {
+    pub role: String,
+    /// The words of STS, or of the connection to it.
+    pub reason: String,
+}
+
+/// Credentials of a role, whose errors are [`RoleError`]s.
+#[derive(Debug)]
+struct RoleCredentials {
+    role: String,
+    provider: AssumeRoleProvider,
+}
+
+impl RoleCredentials {
+    async fn load(&self) -> Result<Credentials, CredentialsError> {
+        let loaded = self.provider.provide_credentials().await;
+        loaded.map_err(|error| {
+            let reason = innermost(&error);
+            tracing::debug!(role = %self.role, %reason, "role not assumed");
+            CredentialsError::provider_error(RoleError {
+                role: self.role.clone(),
+                reason: printable(&reason, MESSAGE),
+            })
+        })
+    }
+}
+
+impl ProvideCredentials for RoleCredentials {
+    fn provide_credentials<'a>(&'a self) -> ProvideCredentialsFuture<'a>
+    where
+        Self: 'a,
+    {
+        ProvideCredentialsFuture::new(self.load())
+    }
+}
+
+/// The text of the innermost cause of an error.
+fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A role, and how it is assumed (AssumeRole in the STS API reference).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    pub external_id: Option<String>,
+    /// The name of the session, for CloudTrail.
+    pub session: String,
 }
 
 impl Aws {
@@ -46,6 +116,25 @@ impl Aws {
             region: region.map(str::to_owned),
             endpoint_url: endpoint_url.map(str::to_owned),
             stores_secrets: true,
+            ..Inner::default()
+        }))
+    }
+
+    /// A further account or region that stores secrets, with the credentials of `base`, or those of a
+    /// role that `base` assumes. STS is called in the same region, and at the same endpoint.
+    #[must_use]
+    pub fn of_further_store(
+        base: &Self,
+        region: Option<&str>,
+        endpoint_url: Option<&str>,
+        role: Option<Role>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            region: region.map(str::to_owned),
+            endpoint_url: endpoint_url.map(str::to_owned),
+            stores_secrets: true,
+            role,
+            base: Some(base.clone()),
             loaded: OnceCell::new(),
         }))
     }
@@ -68,26 +157,57 @@ impl Aws {
 
     /// The SDK's config, loaded by the first call.
     pub async fn config(&self) -> &SdkConfig {
-        let load = || async {
-            let limits = TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .operation_timeout(OPERATION_TIMEOUT);
-            let mut loader =
-                aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits.build());
-            // The name is valid; a test checks the user agent.
-            if let Ok(name) = AppName::new(APP_NAME) {
-                loader = loader.app_name(name);
-            }
-            if let Some(region) = &self.0.region {
-                loader = loader.region(Region::new(region.clone()));
-            }
-            if let Some(url) = &self.0.endpoint_url {
-                loader = loader.endpoint_url(url);
-            }
-            loader.load().await
+        self.0.loaded.get_or_init(|| self.0.load()).await
+    }
+}
+
+impl Inner {
+    async fn load(&self) -> SdkConfig {
+        match &self.base {
+            None => self.loader().load().await,
+            Some(base) => self.load_further(Box::pin(base.config()).await).await,
+        }
+    }
+
+    /// With the credentials of `base` or of the role.
+    async fn load_further(&self, base: &SdkConfig) -> SdkConfig {
+        let mut loader = self.loader();
+        if let Some(own) = base.credentials_provider() {
+            loader = loader.credentials_provider(own);
+        }
+        let config = loader.load().await;
+        let Some(role) = &self.role else {
+            return config;
         };
-        self.0.loaded.get_or_init(load).await
+        let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(&role.session);
+        if let Some(id) = &role.external_id {
+            provider = provider.external_id(id);
+        }
+        let provider = RoleCredentials {
+            role: role.arn.clone(),
+            provider: provider.configure(&config).build().await,
+        };
+        self.loader().credentials_provider(provider).load().await
+    }
+
+    fn loader(&self) -> ConfigLoader {
+        let limits = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT);
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits.build());
+        // The name is valid; a test checks the user agent.
+        if let Ok(name) = AppName::new(APP_NAME) {
+            loader = loader.app_name(name);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        loader
     }
 }
 

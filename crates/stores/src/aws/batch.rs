@@ -29,7 +29,7 @@ impl AwsStore {
         };
         let once = Builder::new().retry_config(RetryConfig::disabled());
         let ids = secrets.iter().map(ToString::to_string).collect();
-        let request = self.client.batch_get_secret_value();
+        let request = self.client().await.batch_get_secret_value();
         let sent = request.set_secret_id_list(Some(ids)).customize();
         let answer = sent.config_override(once).send().await;
         let answer = answer.map_err(|error| sdk_error(call, &error))?;

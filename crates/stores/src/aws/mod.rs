@@ -22,12 +22,13 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::Builder;
+use aws_sdk_secretsmanager::config::{Builder, Config};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, Tag};
 use chrono::DateTime;
 use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::OnceCell;
 
 use self::own_writes::OwnWrites;
 use self::sdk_error::sdk_error;
@@ -36,6 +37,7 @@ use super::{
     Description, ListFilter, ListKey, ListedPage, ListedSecret, SecretStore, SecretVersion,
     Selector, StoreError, VersionId,
 };
+use twinkey_core::aws::Aws;
 use twinkey_core::backoff::Backoff;
 use twinkey_core::secret::Sensitive;
 
@@ -76,36 +78,31 @@ where
 /// Secrets Manager in one account and region.
 #[derive(Debug)]
 pub struct AwsStore {
-    client: Client,
+    aws: Aws,
+    client: OnceCell<Client>,
     own: Mutex<OwnWrites>,
 }
 
 impl AwsStore {
-    /// A store with an SDK config, whose retries and time limits are replaced.
+    /// A store whose config is loaded by its first call. Retries and time limits are replaced.
     #[must_use]
-    pub fn from_config(config: &SdkConfig) -> Self {
-        let config = Builder::from(config)
-            // Not `adaptive`: after a throttled call it delays every call of the client, promotions
-            // included, and a few in a row used up the time of the whole call. `throttle.rs` limits
-            // writes instead.
-            .retry_config(
-                RetryConfig::standard()
-                    .with_max_attempts(MAX_ATTEMPTS)
-                    .with_initial_backoff(INITIAL_BACKOFF)
-                    .with_max_backoff(MAX_BACKOFF),
-            )
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                    .operation_timeout(OPERATION_TIMEOUT)
-                    .build(),
-            )
-            .build();
+    pub fn new(aws: Aws) -> Self {
         Self {
-            client: Client::from_conf(config),
+            aws,
+            client: OnceCell::new(),
             own: Mutex::default(),
         }
+    }
+
+    /// As [`Self::new`], with a loaded config.
+    #[must_use]
+    pub fn from_config(config: &SdkConfig) -> Self {
+        Self::new(Aws::from_config(config.clone()))
+    }
+
+    async fn client(&self) -> &Client {
+        let load = async || Client::from_conf(client_config(self.aws.config().await));
+        self.client.get_or_init(load).await
     }
 
     fn own(&self) -> MutexGuard<'_, OwnWrites> {
@@ -142,7 +139,13 @@ impl AwsStore {
             secret,
             subject: CallSubject::Secret,
         };
-        let sent = self.client.describe_secret().secret_id(secret).send().await;
+        let sent = self
+            .client()
+            .await
+            .describe_secret()
+            .secret_id(secret)
+            .send()
+            .await;
         let answer = sent.map_err(|e| sdk_error(call, &e))?;
         let versions = answer.version_ids_to_stages.unwrap_or_default();
         Ok(Description {
@@ -167,7 +170,7 @@ impl AwsStore {
         secret: &str,
         which: Selector<'_>,
     ) -> Result<SecretVersion, StoreError> {
-        let request = self.client.get_secret_value().secret_id(secret);
+        let request = self.client().await.get_secret_value().secret_id(secret);
         let (request, subject) = match which {
             Selector::Stage(stage) => (request.version_stage(stage), CallSubject::Stage(stage)),
             Selector::Version(id) => (request.version_id(&id.0), CallSubject::Version(id)),
@@ -202,7 +205,8 @@ impl AwsStore {
             secret,
             subject: CallSubject::Stage(stage),
         };
-        self.client
+        self.client()
+            .await
             .update_secret_version_stage()
             .secret_id(secret)
             .version_stage(stage)
@@ -215,6 +219,27 @@ impl AwsStore {
             .map(drop)
             .map_err(|e| sdk_error(call, &e))
     }
+}
+
+fn client_config(config: &SdkConfig) -> Config {
+    Builder::from(config)
+        // Not `adaptive`: after a throttled call it delays every call of the client, promotions
+        // included, and a few in a row used up the time of the whole call. `throttle.rs` limits
+        // writes instead.
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(MAX_ATTEMPTS)
+                .with_initial_backoff(INITIAL_BACKOFF)
+                .with_max_backoff(MAX_BACKOFF),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT)
+                .build(),
+        )
+        .build()
 }
 
 #[async_trait]
@@ -257,7 +282,11 @@ impl SecretStore for AwsStore {
             secret,
             subject: CallSubject::Secret,
         };
-        let request = self.client.list_secret_version_ids().secret_id(secret);
+        let request = self
+            .client()
+            .await
+            .list_secret_version_ids()
+            .secret_id(secret);
         let sent = request.include_deprecated(true).send().await;
         let mut found = sent
             .map_err(|e| sdk_error(call, &e))?
@@ -282,7 +311,8 @@ impl SecretStore for AwsStore {
             subject: CallSubject::Version(id),
         };
         let sent = self
-            .client
+            .client()
+            .await
             .put_secret_value()
             .secret_id(secret)
             .client_request_token(&id.0)
@@ -337,7 +367,7 @@ impl SecretStore for AwsStore {
             secret: "*",
             subject: CallSubject::Secret,
         };
-        let mut request = self.client.list_secrets();
+        let mut request = self.client().await.list_secrets();
         for filter in filters {
             let key = match filter.key {
                 ListKey::Name => FilterNameStringType::Name,
@@ -377,7 +407,14 @@ impl SecretStore for AwsStore {
             secret: "*",
             subject: CallSubject::Secret,
         };
-        match self.client.list_secrets().max_results(1).send().await {
+        match self
+            .client()
+            .await
+            .list_secrets()
+            .max_results(1)
+            .send()
+            .await
+        {
             Ok(_) => Ok(()),
             // A role without ListSecrets is fine: the denial proves that the service responds.
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("AccessDeniedException") => {

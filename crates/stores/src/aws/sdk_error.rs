@@ -11,6 +11,7 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
+use twinkey_core::aws::RoleError;
 use twinkey_core::printable::{MESSAGE, printable};
 
 use crate::api_error::ApiCall;
@@ -67,6 +68,15 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)
 /// The error, if the request was not sent for want of credentials or of a region.
 fn credentials(causes: &[&(dyn Error + 'static)]) -> Option<StoreError> {
     let text = |cause: &&(dyn Error + 'static)| cause.to_string();
+    let of_role = causes
+        .iter()
+        .find_map(|cause| cause.downcast_ref::<RoleError>());
+    if let Some(error) = of_role {
+        return Some(StoreError::Credentials {
+            fault: CredentialFault::Role,
+            reason: Some(error.to_string()),
+        });
+    }
     let by_provider = causes.iter().find_map(|cause| cause.downcast_ref());
     let (fault, reason) = match by_provider {
         Some(CredentialsError::CredentialsNotLoaded(_)) => (CredentialFault::Missing, None),
