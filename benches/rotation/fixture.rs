@@ -13,18 +13,17 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{RunState, SqliteJournal};
-use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::SharedContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::error::RotationError;
 use twinkey::rotation::event::{Event, Events, Subscription};
 use twinkey::rotation::run::Rotator;
 use twinkey::schedule::{Schedule, WindowPlan};
+use twinkey::store::Stores;
 use twinkey::worker::next_tries::NextTries;
 use twinkey::worker::scheduler::{Command, schedule};
 use twinkey::worker::state::WorkerState;
 use twinkey::worker::window_runner::{Shutdown, WindowRunner};
-use twinkey_core::aws::Aws;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -66,20 +65,13 @@ pub async fn rotator(
 ) -> Result<Rotator> {
     let journal = SqliteJournal::open(journal).await?;
     Ok(Rotator {
-        context: RunContext {
-            endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
-            flip_hooks: std::sync::Arc::new(twinkey::rotation::context::flip_hooks::NoFlipHooks),
-            store,
-            aws: Aws::default(),
-            rds: twinkey::rds::RdsEndpoints::default(),
-            pairs: Default::default(),
-            clock: Clock::system(),
-            hosts: HostLimits::new(CONCURRENCY),
+        context: SharedContext {
             idle_admins: if masters {
                 IdleAdmins::new(MASTER_IDLE, CONCURRENCY)
             } else {
                 IdleAdmins::none()
             },
+            ..SharedContext::new(Stores::single(store), Clock::system(), CONCURRENCY)
         },
         journal: Arc::new(journal),
         events: Events::default(),

@@ -25,6 +25,7 @@ use crate::admin::routes::health::ReadinessCache;
 use crate::config::settings::RotationSeries;
 use crate::rotation::context::endpoint_states::EndpointStatus;
 use crate::rotation::error::RotationError;
+use crate::worker::readiness::StoreHealth;
 use crate::worker::state::WorkerState;
 use crate::worker::views::{RotationState, RotationView};
 
@@ -37,8 +38,8 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 /// `store`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreLabels {
-    /// The section of the config.
-    store: &'static str,
+    /// The name in the config; `secrets` for `[secrets]`.
+    store: String,
 }
 
 /// `engine`, `state`
@@ -116,9 +117,11 @@ pub async fn metrics(
     let help = "1 if the journal can be read and written";
     registry.register("journal_up", help, up(is_journal_up));
     let stores = Family::<StoreLabels, Gauge>::default();
-    let store = stores.get_or_create(&StoreLabels { store: "secrets" });
-    store.set(i64::from(readiness.store.is_none()));
-    drop(store);
+    for StoreHealth { name, problem } in &readiness.stores {
+        let store = name.clone();
+        let gauge = stores.get_or_create(&StoreLabels { store });
+        gauge.set(i64::from(problem.is_none()));
+    }
     registry.register("store_up", "1 if the store responds", stores);
     registry.register("rotations", "The number of rotations", totals);
     let text = state.metrics.text(&registry);

@@ -7,18 +7,12 @@ use crate::config::file_access::{self, FileFinding};
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
 use crate::hook::before_flip::BeforeFlip;
 use crate::journal::{Journal, PostgresJournal, SqliteJournal};
-use crate::rotation::context::RunContext;
-use crate::rotation::context::admin_cache::IdleAdmins;
-use crate::rotation::context::config_pairs::ConfigPairs;
-use crate::rotation::context::endpoint_states::EndpointStates;
-use crate::rotation::context::host_limits::HostLimits;
+use crate::rotation::context::SharedContext;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
-use twinkey_core::aws::Aws;
+use crate::store::{SharedLimiters, Stores};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
-use twinkey_stores::SecretStore;
-use twinkey_stores::measured::Measured;
 
 use super::actor::hostname;
 use super::failure::Failure;
@@ -66,30 +60,27 @@ pub(super) enum Purpose {
 impl Context {
     /// Opens the store and journal of a config.
     pub(super) async fn open(settings: Settings, purpose: Purpose) -> Result<Self, Failure> {
-        let aws = aws(&settings.secrets);
         let journal = open_journal(&settings.journal, purpose).await?;
-        let limits = &settings.limits;
-        let shared = journal.shared_limits(limits.store_writes());
-        let pace = shared
-            .as_ref()
-            .map(|shared| Arc::clone(&shared.store_writes));
         let served = matches!(
             settings.secrets,
             SecretsBackend::Local { serve: Some(_), .. }
         );
         let create = purpose == Purpose::Serve && served;
-        let store = crate::store::open(&settings.secrets, create, limits, &aws, pace).await?;
         let metrics = Metrics::default();
-        let store = Arc::new(Measured::new(store, metrics.clone()));
-        let mut run_context = run_context(&settings, store, aws, metrics.clone());
-        run_context.hosts.share(shared.map(|shared| shared.hosts));
+        let worker = format!("{}-{}", hostname(), std::process::id());
+        let limits = Arc::clone(&journal);
+        let limiters: SharedLimiters =
+            Box::new(move |quota, writes| limits.store_writes(quota, writes));
+        let stores = Stores::open(&settings, create, limiters, &metrics, &worker).await?;
+        let mut context = shared_context(&settings, stores, metrics.clone());
+        context.hosts.share(journal.host_slots());
         Ok(Self {
             metrics,
             rotator: Rotator {
-                context: run_context,
+                context,
                 journal,
                 events: Events::default(),
-                worker: format!("{}-{}", hostname(), std::process::id()),
+                worker,
             },
             settings,
         })
@@ -109,7 +100,7 @@ impl Context {
 
     /// Closes the store and the journal.
     pub(super) async fn close(&self) {
-        self.rotator.context.store.close().await;
+        self.rotator.context.stores.close().await;
         self.rotator.journal.close().await;
     }
 
@@ -134,35 +125,16 @@ pub(super) fn find<'a>(settings: &'a Settings, name: &str) -> Result<&'a Rotatio
 }
 
 /// The services that the runs of a config share.
-pub(super) fn run_context(
+pub(super) fn shared_context(
     settings: &Settings,
-    store: Arc<dyn SecretStore>,
-    aws: Aws,
+    stores: Stores,
     metrics: Metrics,
-) -> RunContext {
-    let pairs = ConfigPairs::default();
-    pairs.rotations.replace(settings.rotations.clone());
-    RunContext {
-        pairs,
-        endpoints: EndpointStates::default(),
+) -> SharedContext {
+    let context = SharedContext::new(stores, Clock::system(), settings.limits.per_host);
+    (context.pairs.rotations).replace(settings.rotations.clone());
+    SharedContext {
         flip_hooks: Arc::new(BeforeFlip::new(settings, metrics)),
-        store,
-        aws,
-        rds: crate::rds::RdsEndpoints::default(),
-        clock: Clock::system(),
-        hosts: HostLimits::new(settings.limits.per_host),
-        idle_admins: IdleAdmins::none(),
-    }
-}
-
-/// The AWS client config, for the store or for other AWS services.
-pub(super) fn aws(backend: &SecretsBackend) -> Aws {
-    match backend {
-        SecretsBackend::Aws {
-            region,
-            endpoint_url,
-        } => Aws::of_store(region.as_deref(), endpoint_url.as_deref()),
-        SecretsBackend::Local { .. } => Aws::default(),
+        ..context
     }
 }
 

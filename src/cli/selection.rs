@@ -4,7 +4,7 @@
 //! - A misspelt name or pattern selects nothing, and the command seems to have succeeded: both are
 //!   errors of the command line. A state or an engine that no rotation has now is none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use glob::Pattern;
 use indexmap::IndexSet;
@@ -12,7 +12,7 @@ use indexmap::IndexSet;
 use super::context;
 use super::failure::Failure;
 use super::remote::RemoteWorker;
-use crate::config::settings::Settings;
+use crate::config::settings::{DEFAULT_STORE, Settings};
 use crate::journal::{Journal, RotationRecord};
 use crate::worker::view_filter::ViewFilter;
 use crate::worker::views::{LiveStates, RotationState, RotationView, view};
@@ -30,6 +30,9 @@ pub(super) struct Selection {
     /// Only rotations of this engine
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
+    /// Only rotations of this [[store]]; secrets: those of [secrets]
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
 }
 
 impl Selection {
@@ -87,13 +90,18 @@ impl Selection {
     /// # Errors
     /// A name or a pattern that selects nothing; a state or an engine, which the journal has.
     pub(super) fn names_of_config(&self, settings: &Settings) -> Result<IndexSet<String>, Failure> {
-        if self.has_filter() {
+        if self.needs_journal() {
             return Err(Failure::usage(
                 "--state and --engine select by the journal, which --offline does not open",
-                "select by names or patterns",
+                "select by names, patterns or --store",
             ));
         }
-        select(&self.names, &context::names(settings))
+        let mut names = select(&self.names, &context::names(settings))?;
+        let in_store = settings.rotations.iter();
+        let in_store = in_store.filter(|one| self.is_in_store(one.store_name()));
+        let in_store: HashSet<&str> = in_store.map(|one| one.name.as_str()).collect();
+        names.retain(|name| in_store.contains(name.as_str()));
+        Ok(names)
     }
 
     /// The views of the selected rotations of a worker.
@@ -137,13 +145,23 @@ impl Selection {
     }
 
     fn has_filter(&self) -> bool {
+        self.needs_journal() || self.store.is_some()
+    }
+
+    fn needs_journal(&self) -> bool {
         !self.state.is_empty() || self.engine.is_some()
+    }
+
+    fn is_in_store(&self, store: Option<&str>) -> bool {
+        let store = store.unwrap_or(DEFAULT_STORE);
+        self.store.as_deref().is_none_or(|wanted| wanted == store)
     }
 
     fn passes(&self, view: &RotationView) -> bool {
         let filter = ViewFilter {
             states: self.state.clone(),
             engine: self.engine.clone(),
+            store: self.store.clone(),
             ..ViewFilter::default()
         };
         filter.matches(view)

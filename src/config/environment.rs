@@ -18,6 +18,9 @@ use super::table::Errors;
 /// The prefix of variables that are keys.
 pub(super) const PREFIX: &str = "TWINKEY__";
 
+/// The lists whose tables have names.
+const NAMED_LISTS: [&str; 2] = ["rotation", "store"];
+
 /// Sets the variables in `root`.
 pub(super) fn overlay(
     root: &mut Map<String, Value>,
@@ -55,8 +58,12 @@ fn set(
         Some(&variable.to_owned()),
         ValueKind::String(value.to_owned()),
     );
-    let (table, rest) = match name.strip_prefix("ROTATION__") {
-        Some(rest) => rotation(root, rest)?,
+    let of_list = NAMED_LISTS.iter().find_map(|list| {
+        let prefix = format!("{}__", list.to_ascii_uppercase());
+        Some((*list, name.strip_prefix(&prefix)?))
+    });
+    let (table, rest) = match of_list {
+        Some((list, rest)) => named(root, list, rest)?,
         None => (root, name),
     };
     let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
@@ -68,23 +75,24 @@ fn set(
     }
 }
 
-/// The rotation whose name `rest` begins with, and the part after the name.
-fn rotation<'a, 'n>(
+/// The table of a list whose name `rest` begins with, and the part after the name.
+fn named<'a, 'n>(
     root: &'a mut Map<String, Value>,
+    list: &str,
     rest: &'n str,
 ) -> Result<(&'a mut Map<String, Value>, &'n str), String> {
-    let rotations = match root.get_mut("rotation") {
+    let tables = match root.get_mut(list) {
         Some(Value {
-            kind: ValueKind::Array(rotations),
+            kind: ValueKind::Array(tables),
             ..
-        }) => rotations.as_mut_slice(),
+        }) => tables.as_mut_slice(),
         _ => &mut [],
     };
     // `a--b` also begins with `a` and the separator, so the longest name wins.
-    rotations
+    tables
         .iter_mut()
-        .filter_map(|rotation| {
-            let ValueKind::Table(table) = &mut rotation.kind else {
+        .filter_map(|table| {
+            let ValueKind::Table(table) = &mut table.kind else {
                 return None;
             };
             let ValueKind::String(name) = &table.get("name")?.kind else {
@@ -96,7 +104,8 @@ fn rotation<'a, 'n>(
         })
         .min_by_key(|(_, rest)| rest.len())
         .ok_or_else(|| {
-            format!("names no rotation of the file: the form is {PREFIX}ROTATION__NAME__KEY, with the name in upper case and _ for -")
+            let upper = list.to_ascii_uppercase();
+            format!("names no {list} of the file: the form is {PREFIX}{upper}__NAME__KEY, with the name in upper case and _ for -")
         })
 }
 

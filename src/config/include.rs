@@ -17,7 +17,7 @@ use super::table::Errors;
 use super::{ConfigError, file};
 
 /// The lists that an included file may contain.
-const LISTS: [&str; 4] = ["rotation", "discover", "notify", "hook"];
+const LISTS: [&str; 5] = ["rotation", "discover", "store", "notify", "hook"];
 
 /// The error of an `include` of another type.
 const FORM: &str = "must be a list of files, for example [\"rotations.d/*.toml\"]";

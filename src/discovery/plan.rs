@@ -128,7 +128,8 @@ pub fn plan(
 
 /// Whether a table concerns a secret, also one that was deleted since.
 fn concerns(table: &Discover, known: &KnownSecret) -> bool {
-    known.store.is_empty() && matches(table, &known.listed)
+    let store = table.store.as_deref().map_or("", |store| &*store.name);
+    known.store == store && matches(table, &known.listed)
 }
 
 /// Why a secret is not to have a rotation here, or cannot have one whatever its settings are.

@@ -113,8 +113,9 @@ pub fn start(
         let action = match &hook.action {
             #[cfg(feature = "aws")]
             HookActionSettings::EcsRedeploy { cluster, services } => {
-                let run_context = &state.runner.rotator.context;
-                let (aws, clock) = (run_context.aws.clone(), run_context.clock.clone());
+                let context = &state.runner.rotator.context;
+                let aws = context.stores.default_store().aws.clone();
+                let clock = context.clock.clone();
                 HookAction::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
             }
             // The config refuses this hook.

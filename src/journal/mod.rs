@@ -212,13 +212,6 @@ pub struct PairRecord {
     pub adopted: Option<DateTime<Utc>>,
 }
 
-/// Limits that all workers of a journal share.
-#[derive(Clone)]
-pub struct SharedLimits {
-    pub store_writes: Arc<dyn WriteLimiter>,
-    pub hosts: Arc<dyn SharedHostSlots>,
-}
-
 /// Connection slots at database hosts, shared by all workers of a journal.
 #[async_trait]
 pub trait SharedHostSlots: Send + Sync {
@@ -246,8 +239,18 @@ pub trait Journal: Send + Sync {
     /// Whether several workers can use the journal.
     fn is_shared(&self) -> bool;
 
-    /// The limits that its workers share. `None`: each process has its own limits.
-    fn shared_limits(&self, _writes_per_second: NonZeroU32) -> Option<SharedLimits> {
+    /// The limit of writes to a store, by the key of its quota, that its workers share. `None`: each process
+    /// has its own limit.
+    fn store_writes(
+        &self,
+        _quota: &str,
+        _writes_per_second: NonZeroU32,
+    ) -> Option<Arc<dyn WriteLimiter>> {
+        None
+    }
+
+    /// The slots at database hosts that its workers share. `None`: each process has its own.
+    fn host_slots(&self) -> Option<Arc<dyn SharedHostSlots>> {
         None
     }
 

@@ -100,7 +100,8 @@ enum Channel {
 
 impl Channel {
     fn new(to: &Destination, state: &WorkerState) -> Result<Self, NotifyError> {
-        let aws = state.runner.rotator.context.aws.clone();
+        let stores = &state.runner.rotator.context.stores;
+        let aws = stores.default_store().aws.clone();
         Ok(match to {
             Destination::Webhook { url, key, ca_file } => {
                 let webhook = webhook::Webhook::new(to, url, key, ca_file.as_deref())?;

@@ -97,7 +97,7 @@ impl ChangeRecorder<'_> {
     async fn try_record(&self, label: &str, version: &VersionId) -> Result<(), JournalError> {
         let seen = LabelledVersion {
             rotation: self.rotation.name.clone(),
-            secret: self.rotation.secret.clone(),
+            secret: self.rotation.secret_in_store(),
             label: label.to_owned(),
             version_id: version.clone(),
         };

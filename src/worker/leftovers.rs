@@ -3,18 +3,26 @@
 //! # Failure modes
 //! - A check that runs loses what it created. Only leftovers of a minimum age are removed.
 //! - AWS denies the calls, and the log repeats that each hour. An error is logged once.
+//! - One account is down, and the leftovers of the others stay. Each store is tried.
 //! - A worker without such engines calls AWS. The engines of its rotations decide.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use super::housekeeping::HousekeepingJob;
 use super::state::WorkerState;
+use crate::config::settings::StoreSettings;
 use crate::journal::JournalError;
 use twinkey_engines::{EngineKind, EngineOptions, remove_leftovers};
 
 /// The age from which nothing belongs to a check that runs: a check takes minutes at most.
 const MIN_AGE: TimeDelta = TimeDelta::hours(1);
+
+/// The engines of the rotations, by their store.
+type EnginesOfStores = HashMap<Option<Arc<StoreSettings>>, Vec<(EngineKind, EngineOptions)>>;
 
 /// Removes the leftovers of the engines of the config.
 pub struct RemoveLeftovers {
@@ -32,15 +40,16 @@ impl RemoveLeftovers {
         }
     }
 
-    /// The engines of the rotations: those of the config, else as last observed.
-    async fn engines(&self) -> Result<Vec<(EngineKind, EngineOptions)>, JournalError> {
+    /// The engines of the rotations of each store: those of the config, else as last observed.
+    async fn engines(&self) -> Result<EnginesOfStores, JournalError> {
         let rotations = self.state.rotations();
         let records = if rotations.iter().all(|rotation| rotation.engine.is_some()) {
             Default::default()
         } else {
             self.state.runner.rotator.journal.rotation_records().await?
         };
-        let engines = rotations.iter().filter_map(|rotation| {
+        let mut engines = EnginesOfStores::new();
+        for rotation in rotations.iter() {
             let seen = || {
                 records
                     .get(&rotation.name)?
@@ -50,17 +59,35 @@ impl RemoveLeftovers {
                     .parse()
                     .ok()
             };
-            let kind = rotation.engine.or_else(seen)?;
-            Some((kind, rotation.options.clone()))
-        });
-        Ok(engines.collect())
+            if let Some(kind) = rotation.engine.or_else(seen) {
+                let of_store = engines.entry(rotation.store.clone()).or_default();
+                of_store.push((kind, rotation.options.clone()));
+            }
+        }
+        Ok(engines)
     }
 
     async fn remove(&self) -> Result<usize, String> {
         let engines = self.engines().await.map_err(|error| error.to_string())?;
-        let aws = &self.state.runner.rotator.context.aws;
-        let removed = remove_leftovers(&engines, aws, self.state.now() - MIN_AGE);
-        removed.await.map_err(|error| error.to_string())
+        let before = self.state.now() - MIN_AGE;
+        let (mut removed, mut errors) = (0, Vec::new());
+        for (store, engines) in engines {
+            let aws = self
+                .state
+                .runner
+                .rotator
+                .context
+                .of_store(store.as_ref())
+                .aws;
+            match remove_leftovers(&engines, &aws, before).await {
+                Ok(count) => removed += count,
+                Err(error) => errors.push(error.to_string()),
+            }
+        }
+        if errors.is_empty() {
+            return Ok(removed);
+        }
+        Err(errors.join("; "))
     }
 }
 

@@ -5,11 +5,13 @@
 //!   The rotation that has the secret now keeps the pause, the last flip and the retirement.
 //! - A window that the former name missed or ran counts for the new name. The time at which a
 //!   worker first had the rotation is not kept.
+//! - A secret of another store has the same name. The store is recorded with the secret.
 //! - The name is changed back. The name that was in a config last is the former one.
 
+use crate::config::settings::Rotation;
 use crate::journal::RotationSecret;
 use crate::rotation::context::rotation_set::RotationSet;
-use twinkey_core::aws::secret_id::{Location, same_secret};
+use twinkey_core::aws::secret_id::same_secret;
 
 /// Former and present names.
 pub(super) fn renamed(
@@ -26,9 +28,9 @@ pub(super) fn renamed(
     rotations
         .iter()
         .filter_map(|rotation| {
-            let known = own(&rotation.name).filter(|one| is_same(&one.secret, &rotation.secret));
+            let known = own(&rotation.name).filter(|one| is_same(&one.secret, rotation));
             let from = (former.iter())
-                .filter(|one| is_same(&one.secret, &rotation.secret))
+                .filter(|one| is_same(&one.secret, rotation))
                 .filter(|one| known.is_none_or(|known| known.configured < one.configured))
                 .max_by_key(|one| one.configured)?;
             Some((from.rotation.clone(), rotation.name.clone()))
@@ -36,8 +38,15 @@ pub(super) fn renamed(
         .collect()
 }
 
-fn is_same(one: &str, other: &str) -> bool {
-    same_secret(one, other, Location::default())
+/// Whether a recorded secret is that of a rotation, and in the same store.
+fn is_same(recorded: &str, rotation: &Rotation) -> bool {
+    let secret = match rotation.store_name() {
+        Some(store) => recorded
+            .strip_prefix(store)
+            .and_then(|rest| rest.strip_prefix(':')),
+        None => Some(recorded),
+    };
+    secret.is_some_and(|secret| same_secret(secret, &rotation.secret, rotation.location()))
 }
 
 #[cfg(test)]
@@ -80,5 +89,35 @@ mod tests {
             renamed(&set, &[in_config, recorded("gone", "gone/db", 9)]),
             []
         );
+    }
+
+    #[test]
+    fn a_secret_of_another_store_is_another_one() {
+        let stores = ["eu", "us"].map(|name| {
+            format!("[[store]]\nname = \"{name}\"\nbackend = \"aws\"\nregion = \"{name}-west-1\"\n")
+        });
+        let table = "[[rotation]]\nname = \"new\"\nsecret = \"orders/db\"\nstore = \"eu\"\n";
+        let settings = crate::config::testing::local(&(stores.concat() + table));
+        let set: RotationSet = settings.rotations.into_iter().collect();
+        for (secret, is_renamed) in [
+            ("eu:orders/db", true),
+            (
+                "eu:arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-a1B2c3",
+                true,
+            ),
+            (
+                "eu:arn:aws:secretsmanager:us-west-1:111122223333:secret:orders/db-a1B2c3",
+                false,
+            ),
+            ("us:orders/db", false),
+            ("orders/db", false),
+            (
+                "arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-a1B2c3",
+                false,
+            ),
+        ] {
+            let found = renamed(&set, &[recorded("old", secret, 10)]);
+            assert_eq!(!found.is_empty(), is_renamed, "{secret}");
+        }
     }
 }

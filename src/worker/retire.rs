@@ -118,8 +118,9 @@ impl WindowRunner {
             journal: &*self.rotator.journal,
             worker: &self.rotator.worker,
         };
+        let context = self.rotator.context.of(rotation);
         let result = tokio::select! {
-            result = retire(&self.rotator.context, &request) => result,
+            result = retire(&context, &request) => result,
             () = self.shutdown.abort.cancelled() => return,
         };
         let name = &rotation.name;

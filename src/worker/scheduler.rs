@@ -103,6 +103,7 @@ pub async fn schedule(
                     // Start due windows first, so that one that opens now is not recorded as
                     // missed.
                     scheduler.start_due(clock.now());
+                    state.runner.rotator.context.stores.activate(&settings.stores);
                     let rotations = settings.rotations.into_iter().collect();
                     scheduler.begin_arming(Some(Arc::new(rotations)));
                 }
@@ -481,7 +482,7 @@ async fn keep_records_of_renamed(
         journal.rename(&from, &to).await?;
         tracing::warn!(rotation = %to, former = %from, "rotation renamed: its pause and its retirement are kept");
     }
-    let secrets = |rotation: &Arc<Rotation>| (rotation.name.clone(), rotation.secret.clone());
+    let secrets = |rotation: &Arc<Rotation>| (rotation.name.clone(), rotation.secret_in_store());
     let secrets: Vec<_> = rotations.iter().map(secrets).collect();
     Ok(journal.record_secrets(&secrets, now).await?)
 }

@@ -20,6 +20,9 @@ use twinkey_engines::Session;
 pub struct RotationView {
     pub name: String,
     pub secret: String,
+    /// The `[[store]]` of the secret. `null`: `[secrets]`.
+    #[serde(default)]
+    pub store: Option<String>,
     pub engine: Option<String>,
     pub host: Option<String>,
     pub active_user: Option<String>,
@@ -114,6 +117,7 @@ pub fn view(
     RotationView {
         name: rotation.name.clone(),
         secret: rotation.secret.clone(),
+        store: rotation.store_name().map(str::to_owned),
         engine: seen
             .map(|s| s.engine.clone())
             .or_else(|| rotation.engine.map(|e| e.to_string())),

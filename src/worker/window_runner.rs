@@ -234,6 +234,7 @@ impl WindowRunner {
         let description = self
             .rotator
             .context
+            .of(rotation)
             .store
             .describe(&rotation.secret)
             .await
@@ -311,7 +312,7 @@ impl WindowRunner {
             trigger: Trigger::Schedule,
             cause: self.schedule(),
             window: Some(window),
-            version_id: version_id::provisional(&rotation.secret, window.opens),
+            version_id: version_id::provisional(&rotation.secret_in_store(), window.opens),
             force: false,
             end_sessions: false,
         }

@@ -11,13 +11,11 @@ use twinkey::config::settings::{
     SecretsBackend, Server, Settings, StandbyMode, TlsSettings,
 };
 use twinkey::journal::{JournalError, SqliteJournal};
-use twinkey::rotation::context::RunContext;
-use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey::rotation::context::SharedContext;
 use twinkey::rotation::event::Events;
 use twinkey::rotation::run::Rotator;
 use twinkey::schedule::{Schedule, WindowPlan};
-use twinkey_core::aws::Aws;
+use twinkey::store::Stores;
 use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_core::telemetry::Clock;
@@ -100,20 +98,11 @@ impl Environment {
         let settings = settings(apps, &folder, min_interval, every, window)?;
         Ok(Self {
             rotator: Rotator {
-                context: RunContext {
-                    endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(
-                    ),
-                    flip_hooks: std::sync::Arc::new(
-                        twinkey::rotation::context::flip_hooks::NoFlipHooks,
-                    ),
-                    store: Arc::new(store),
-                    aws: Aws::default(),
-                    rds: twinkey::rds::RdsEndpoints::default(),
-                    pairs: twinkey::rotation::context::config_pairs::ConfigPairs::default(),
-                    clock: Clock::system(),
-                    hosts: HostLimits::new(settings.limits.per_host),
-                    idle_admins: IdleAdmins::none(),
-                },
+                context: SharedContext::new(
+                    Stores::single(Arc::new(store)),
+                    Clock::system(),
+                    settings.limits.per_host,
+                ),
                 journal: Arc::new(journal),
                 events: Events::default(),
                 worker: "demo".into(),
@@ -152,6 +141,7 @@ fn settings(
             key_file: folder.file("secrets.key"),
             serve: None,
         },
+        stores: Vec::new(),
         limits: Limits {
             concurrency: 16,
             per_host: 4,
@@ -169,6 +159,7 @@ fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation 
     Rotation {
         name: app.rotation().into(),
         secret: app.secret().into(),
+        store: None,
         windows: Some(windows.clone()),
         master_secret: Some(app.master_secret().into()),
         master_host: None,

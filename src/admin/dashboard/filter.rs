@@ -89,6 +89,7 @@ impl TryFrom<FilterForm> for RotationFilter {
                 states: state.into_iter().collect(),
                 engine: Some(form.engine).filter(|engine| !engine.is_empty()),
                 code,
+                store: None,
             },
             page: form.page.unwrap_or(1).max(1),
             done: form.done.map(|action| (action, form.count)),

@@ -26,7 +26,8 @@ const MAX_AGE: TimeDelta = TimeDelta::seconds(1);
 pub struct Health {
     #[schema(example = "ready")]
     status: &'static str,
-    /// The reasons why it is not ready, each with its code where it has one.
+    /// The reasons why it is not ready, and the stores of `[[store]]` that do not respond, each with its
+    /// code where it has one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -40,7 +41,8 @@ pub async fn healthz() -> Json<Health> {
     })
 }
 
-/// Whether journal and store respond, files of roots can be read, and the schedules are armed.
+/// Whether the journal and the store of `[secrets]` respond, files of roots can be read, and the schedules
+/// are armed. A `[[store]]` that does not respond is reported only.
 #[utoipa::path(
     get, path = "/readyz", tag = "worker",
     responses(
@@ -59,7 +61,7 @@ pub async fn readyz(
     if !state.is_armed() {
         problems.push("schedules are not armed yet".into());
     }
-    let (code, status) = if problems.is_empty() {
+    let (code, status) = if readiness.is_ready() && state.is_armed() {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready")

@@ -47,6 +47,9 @@ pub struct Filter {
     /// Only rotations of this engine.
     #[param(example = "postgres")]
     engine: Option<String>,
+    /// Only rotations of this `[[store]]`; `secrets` for those of `[secrets]`.
+    #[param(example = "prod-eu")]
+    store: Option<String>,
     /// Only rotations whose problem has this code.
     code: Option<Code>,
     /// The largest number of rotations of a page; all without it.
@@ -73,6 +76,7 @@ impl Filter {
                 ("q", self.q.as_deref()),
                 ("state", self.state.map(RotationState::as_str)),
                 ("engine", self.engine.as_deref()),
+                ("store", self.store.as_deref()),
                 ("code", self.code.map(Code::as_str)),
                 ("limit", limit.as_deref()),
                 ("after", Some(last)),
@@ -94,11 +98,12 @@ pub async fn rotations(
     Authenticated(principal): Authenticated,
     filter: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let request = list_filter(filter, "q, state, engine, code, after (a name)")?;
+    let request = list_filter(filter, "q, state, engine, store, code, after (a name)")?;
     let filter = ViewFilter {
         text: request.q.as_deref().unwrap_or_default().to_lowercase(),
         states: request.state.into_iter().collect(),
         engine: request.engine.clone(),
+        store: request.store.clone(),
         code: request.code,
     };
     let sees = |name: &str| principal.sees(name);

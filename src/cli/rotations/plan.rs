@@ -44,8 +44,9 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
 }
 
 fn print(plan: &Plan) {
+    let store = (plan.store.as_ref()).map_or_else(String::new, |name| format!(" in {name}"));
     anstream::println!(
-        "{STRONG}{}{STRONG:#}: {} -> {STRONG}{}{STRONG:#}  {DIM}{}{DIM:#}",
+        "{STRONG}{}{STRONG:#}{store}: {} -> {STRONG}{}{STRONG:#}  {DIM}{}{DIM:#}",
         plan.rotation,
         escaped(&plan.active_user),
         escaped(&plan.standby_user),

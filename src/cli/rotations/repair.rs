@@ -50,7 +50,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>, args: Args) -> Result<(),
 
 async fn repair(context: &Context, args: Args) -> Result<(), Failure> {
     let rotation = context.rotation(&args.name)?;
-    let run_context = &context.rotator.context;
+    let run_context = &context.rotator.context.of(rotation);
     let request = RunRequest {
         lock: args.apply,
         ..context.rotator.preview(rotation).await?

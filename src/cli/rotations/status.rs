@@ -31,8 +31,10 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
     }
     // The sort is stable: within a state, the config's order stays.
     views.sort_by_key(|view| urgency(view.state));
-    let rows: Vec<Vec<Cell>> = views.iter().map(row).collect();
-    let headings = [
+    // A config without [[store]] has no column for it.
+    let has_stores = views.iter().any(|view| view.store.is_some());
+    let mut rows: Vec<Vec<Cell>> = views.iter().map(row).collect();
+    let mut headings = vec![
         "ROTATION",
         "STATE",
         "ACTIVE",
@@ -40,6 +42,12 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
         "NEXT WINDOW",
         "HINT",
     ];
+    if has_stores {
+        headings.insert(1, "STORE");
+        for (row, view) in rows.iter_mut().zip(&views) {
+            row.insert(1, Cell::plain(or_dash(view.store.as_deref())));
+        }
+    }
     output::table(&headings, &rows);
     if views.len() > 1 {
         anstream::println!("{DIM}{}{DIM:#}", totals(&views));

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::config::settings::{Rotation, Settings};
 use crate::rotation::commands::heartbeat::prove_document;
+use crate::store::Stores;
 use twinkey_core::aws::secret_id::{Location, same_secret};
 use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::secret::Sensitive;
@@ -20,7 +21,7 @@ use twinkey_core::secret::document::Document;
 use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{StoreError, stage};
 
-use super::context::{aws, run_context, settings};
+use super::context::{settings, shared_context};
 use super::failure::Failure;
 use super::output::{self, Cell, STRONG, time};
 use access::Access;
@@ -137,8 +138,9 @@ async fn prove(
     document: &Document,
     settings: &Settings,
 ) -> Result<(), Failure> {
-    let is_rotated =
-        |rotation: &&Rotation| same_secret(&rotation.secret, name, Location::default());
+    let is_rotated = |rotation: &&Rotation| {
+        rotation.store.is_none() && same_secret(&rotation.secret, name, Location::default())
+    };
     let Some(rotation) = settings.rotations.iter().find(is_rotated) else {
         return Ok(());
     };
@@ -146,13 +148,9 @@ async fn prove(
     if let Err(StoreError::NotFound { .. }) = store.get(name, stage::CURRENT).await {
         return Ok(());
     }
-    let context = run_context(
-        settings,
-        store.store(),
-        aws(&settings.secrets),
-        Metrics::default(),
-    );
-    let proved = prove_document(&context, rotation, document.text().clone()).await;
+    let stores = Stores::single(store.store());
+    let context = shared_context(settings, stores, Metrics::default());
+    let proved = prove_document(&context.of(rotation), rotation, document.text().clone()).await;
     proved.map_err(|error| {
         Failure::problem(
             error.code(),

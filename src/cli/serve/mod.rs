@@ -150,7 +150,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     if let Some(served) = &served {
         served.close().await;
     }
-    context.rotator.context.store.close().await;
+    context.rotator.context.stores.close().await;
     context.rotator.journal.close().await;
     match tasks.failure() {
         Some(failure) => Err(Failure::problem(

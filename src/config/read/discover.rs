@@ -17,6 +17,7 @@ use config::{Map, Value, ValueKind};
 
 use super::references::Folder;
 use super::rotation::{self, RawRotation};
+use super::store::Stores;
 use crate::config::include::IncludedFiles;
 use crate::config::settings::{Discover, MasterTemplate, Rotation};
 use crate::config::suggestion::nearest;
@@ -48,15 +49,21 @@ pub(super) fn discover(
     root: &Table<'_>,
     folder: Folder<'_>,
     defaults: &Arc<RawRotation>,
+    stores: &Arc<Stores>,
 ) -> Vec<Discover> {
     let tables = root.tables("discover", &KEYS);
     tables
         .iter()
-        .filter_map(|table| one(table, table.folder(folder), defaults))
+        .filter_map(|table| one(table, table.folder(folder), defaults, stores))
         .collect()
 }
 
-fn one(table: &Table<'_>, folder: Folder<'_>, defaults: &Arc<RawRotation>) -> Option<Discover> {
+fn one(
+    table: &Table<'_>,
+    folder: Folder<'_>,
+    defaults: &Arc<RawRotation>,
+    stores: &Arc<Stores>,
+) -> Option<Discover> {
     let filters = (table.text_map("tags"), table.texts("names"));
     let is_empty = |key| !table.has(key);
     let none = filters.0.as_ref().is_some_and(BTreeMap::is_empty)
@@ -103,6 +110,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, defaults: &Arc<RawRotation>) -> Op
     let template = RotationTemplate {
         values: table.values_without(OWN_KEYS),
         defaults: Arc::clone(defaults),
+        stores: Arc::clone(stores),
         folder: folder.0.to_owned(),
     };
     let has_placeholders = master_secret
@@ -115,7 +123,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, defaults: &Arc<RawRotation>) -> Op
     };
     let values = template.values(SAMPLE, SAMPLE, sample, &BTreeMap::new());
     let sample = table.with_values(&values, rotation::KEYS);
-    let rotation = RawRotation::rotation(&sample, folder).validate(defaults, &sample)?;
+    let rotation = RawRotation::rotation(&sample, folder, stores).validate(defaults, &sample)?;
     if has_placeholders && rotation.masters.is_none() {
         table.error(
             "master_secret",
@@ -123,6 +131,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, defaults: &Arc<RawRotation>) -> Op
         );
     }
     Some(Discover {
+        store: rotation.store,
         tags: filters.0.unwrap_or_default(),
         names: filters.1.unwrap_or_default(),
         exclude: table.texts("exclude").unwrap_or_default(),
@@ -138,6 +147,7 @@ fn one(table: &Table<'_>, folder: Folder<'_>, defaults: &Arc<RawRotation>) -> Op
 pub(in crate::config) struct RotationTemplate {
     values: Map<String, Value>,
     defaults: Arc<RawRotation>,
+    stores: Arc<Stores>,
     /// The base of relative paths.
     folder: PathBuf,
 }
@@ -157,8 +167,8 @@ impl RotationTemplate {
         let (errors, included) = (Errors::default(), IncludedFiles::default());
         let values = self.values(name, secret, master_secret, overrides);
         let table = Table::root(&values, rotation::KEYS, &errors, &included);
-        let rotation =
-            RawRotation::rotation(&table, Folder(&self.folder)).validate(&self.defaults, &table);
+        let raw = RawRotation::rotation(&table, Folder(&self.folder), &self.stores);
+        let rotation = raw.validate(&self.defaults, &table);
         let first = errors.into_vec().into_iter().next();
         match (rotation, first) {
             (Some(rotation), None) => Ok(rotation),

@@ -10,6 +10,7 @@ mod secret_references;
 mod secrets;
 mod serve;
 mod server;
+mod store;
 mod token;
 
 use std::collections::BTreeMap;
@@ -22,11 +23,13 @@ pub(super) use server::server;
 use super::settings::{Limits, Rotation, SecretsBackend, Settings};
 use super::table::Table;
 use rotation::RawRotation;
+use secret_references::SecretReference;
+use store::Stores;
 
 /// The keys of the top level.
 pub(super) const KEYS: &[&str] = &[
-    "include", "server", "token", "journal", "secrets", "limits", "notify", "hook", "defaults",
-    "rotation", "discover",
+    "include", "server", "token", "journal", "secrets", "limits", "store", "notify", "hook",
+    "defaults", "rotation", "discover",
 ];
 
 const LIMITS_KEYS: &[&str] = &["concurrency", "per_host", "store_writes_per_second"];
@@ -46,12 +49,13 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
     };
     let limits = limits(root.table("limits", LIMITS_KEYS).as_ref());
     let notify = notify::notify(root, folder);
+    let stores = Arc::new(Stores::read(root));
     let defaults = root
         .table("defaults", rotation::KEYS)
-        .map(|table| RawRotation::defaults(&table, folder))
+        .map(|table| RawRotation::defaults(&table, folder, &stores))
         .unwrap_or_default();
-    let rotations = rotations(root, folder, &defaults, secrets.as_ref());
-    let discover = discover::discover(root, folder, &Arc::new(defaults));
+    let rotations = rotations(root, folder, &defaults, secrets.as_ref(), &stores);
+    let discover = discover::discover(root, folder, &Arc::new(defaults), &stores);
     let hooks = hook::hooks(root, folder);
     let (journal, keep) = journal?;
     Some(Settings {
@@ -59,6 +63,7 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
         journal,
         keep,
         secrets: secrets?,
+        stores: stores.valid.clone(),
         limits,
         notify,
         hooks,
@@ -85,14 +90,17 @@ fn rotations(
     folder: Folder<'_>,
     defaults: &RawRotation,
     backend: Option<&SecretsBackend>,
+    stores: &Stores,
 ) -> Vec<Rotation> {
     let mut names = BTreeMap::new();
     let tables = root.tables("rotation", rotation::KEYS);
     let raws: Vec<RawRotation> = tables
         .iter()
-        .map(|table| RawRotation::rotation(table, table.folder(folder)))
+        .map(|table| RawRotation::rotation(table, table.folder(folder), stores))
         .collect();
-    let written: Vec<Option<String>> = raws.iter().map(|raw| raw.secret.clone()).collect();
+    let written: Vec<Option<SecretReference>> = (raws.iter())
+        .map(|raw| raw.secret_reference(defaults))
+        .collect();
     let duplicates = secret_references::duplicates(&written, backend);
     let mut rotations = Vec::new();
     for (n, (raw, (table, duplicate))) in raws
@@ -106,6 +114,7 @@ fn rotations(
         }
         if let Some(other) = duplicate {
             let first = written.get(other).and_then(Option::as_ref);
+            let first = first.map(|first| &first.secret);
             let first = first.filter(|first| Some(*first) != raw.secret.as_ref());
             let as_written = first.map_or_else(String::new, |text| format!(", as {text:?}"));
             let number = other + 1;
@@ -131,6 +140,8 @@ pub(super) fn registered_keys() -> Vec<(&'static str, &'static [&'static str])> 
         ("secrets", secrets::KEYS),
         ("secrets.serve", serve::KEYS),
         ("limits", LIMITS_KEYS),
+        ("store", store::KEYS),
+        ("store.assume_role", store::ASSUME_ROLE_KEYS),
         ("notify", notify::KEYS),
         ("hook", hook::KEYS),
         ("rotation", rotation::KEYS),

@@ -56,7 +56,7 @@ pub(super) fn secrets(table: &Table<'_>, folder: Folder<'_>) -> Option<SecretsBa
     })
 }
 
-fn endpoint(table: &Table<'_>) -> Option<String> {
+pub(super) fn endpoint(table: &Table<'_>) -> Option<String> {
     let url = table.text("endpoint_url")?;
     let rest = url
         .strip_prefix("http://")

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Rotation;
+use super::{Rotation, StoreSettings};
 use crate::config::read::RotationTemplate;
 use twinkey_core::printable::{NAME, printable};
 
@@ -21,6 +22,8 @@ const MAX_VALUE: usize = 256;
 /// `[[discover]]`
 #[derive(Debug, Clone)]
 pub struct Discover {
+    /// `None` for `[secrets]`.
+    pub store: Option<Arc<StoreSettings>>,
     /// The tags that a secret must have, with their values.
     pub tags: BTreeMap<String, String>,
     /// Patterns, one of which a secret's name must match; empty for any name.

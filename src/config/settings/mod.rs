@@ -6,12 +6,14 @@ mod host_port;
 mod journal;
 mod notify;
 mod rotation;
+mod store;
 pub mod token;
 mod token_source;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use twinkey_stores::listener::ServerTls;
@@ -25,6 +27,7 @@ pub use rotation::{
     Discovered, GrantsMode, InUse, Missed, Pooler, Readers, ReadersDown, Rotation, StandbyMode,
     TlsSettings,
 };
+pub use store::{AssumeRole, DEFAULT_STORE, StoreSettings};
 pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};
 
@@ -36,6 +39,8 @@ pub struct Settings {
     /// `journal.keep`: the age from which runs and records are removed.
     pub keep: Duration,
     pub secrets: SecretsBackend,
+    /// The further accounts and regions; names are unique.
+    pub stores: Vec<Arc<StoreSettings>>,
     pub limits: Limits,
     /// The receivers of notifications.
     pub notify: Vec<Notify>,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::HostPort;
+use super::{HostPort, StoreSettings};
 use crate::schedule::WindowPlan;
+use twinkey_core::aws::secret_id::Location;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_engines::{EngineKind, EngineOptions, TlsMode};
 
@@ -18,6 +20,8 @@ pub struct Rotation {
     pub name: String,
     /// The name or ARN.
     pub secret: String,
+    /// The store of all its secrets; `None` for `[secrets]`.
+    pub store: Option<Arc<StoreSettings>>,
     /// `None` for runs on demand only.
     pub windows: Option<WindowPlan>,
     /// The name or ARN; `None` for `masterarn` of the secret.
@@ -57,6 +61,32 @@ pub struct Discovered {
     pub by: usize,
     /// When it was armed. Windows that opened before are not its own.
     pub since: DateTime<Utc>,
+}
+
+impl Rotation {
+    /// The name of its store; `None` for `[secrets]`.
+    #[must_use]
+    pub fn store_name(&self) -> Option<&str> {
+        self.store.as_deref().map(|store| &*store.name)
+    }
+
+    /// Account and region of its store, as far as the config has them.
+    #[must_use]
+    pub fn location(&self) -> Location<'_> {
+        self.store
+            .as_deref()
+            .map_or_else(Location::default, StoreSettings::location)
+    }
+
+    /// The secret, after the name of its store unless that is `[secrets]`: `prod-eu:orders/db`. Equal
+    /// names in two stores are two secrets.
+    #[must_use]
+    pub fn secret_in_store(&self) -> String {
+        match self.store_name() {
+            Some(store) => format!("{store}:{}", self.secret),
+            None => self.secret.clone(),
+        }
+    }
 }
 
 /// `standby`

@@ -1,5 +1,6 @@
 mod file;
 mod include;
+mod stores;
 mod variables;
 
 use std::collections::BTreeMap;

@@ -48,11 +48,12 @@ use super::{
     ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
     Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
     Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord,
-    RotationSecret, Run, RunQuery, SecretSummary, SharedLimits,
+    RotationSecret, Run, RunQuery, SecretSummary, SharedHostSlots,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
+use twinkey_stores::throttle::WriteLimiter;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -190,14 +191,20 @@ impl Journal for PostgresJournal {
         true
     }
 
-    fn shared_limits(&self, writes_per_second: NonZeroU32) -> Option<SharedLimits> {
-        Some(SharedLimits {
-            store_writes: Arc::new(store_quota::SharedWriteLimiter::new(
-                self.clone(),
-                writes_per_second,
-            )),
-            hosts: Arc::new(host_slots::HostSlots::new(self.clone())),
-        })
+    fn store_writes(
+        &self,
+        quota: &str,
+        writes_per_second: NonZeroU32,
+    ) -> Option<Arc<dyn WriteLimiter>> {
+        Some(Arc::new(store_quota::SharedWriteLimiter::new(
+            self.clone(),
+            quota,
+            writes_per_second,
+        )))
+    }
+
+    fn host_slots(&self) -> Option<Arc<dyn SharedHostSlots>> {
+        Some(Arc::new(host_slots::HostSlots::new(self.clone())))
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError> {

@@ -1,7 +1,7 @@
 //! The store's quota of writes for all workers of a journal.
 //!
-//! One row holds the time until which the granted writes use up the quota. A worker advances that
-//! time and waits for its share of it.
+//! One row of each store holds the time until which the granted writes use up the quota. A worker advances
+//! that time and waits for its share of it.
 //!
 //! # Failure modes
 //! - The quota is exceeded because the clocks of workers differ or a response is slow. Times are
@@ -35,6 +35,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Write limiter that uses the row of the journal.
 pub(in crate::journal) struct SharedWriteLimiter {
     journal: PostgresJournal,
+    /// The key of its row; that of `[secrets]` is `secrets`.
+    store: String,
     interval: Duration,
     /// The largest number of turns of one statement.
     max_turns: u32,
@@ -53,9 +55,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl SharedWriteLimiter {
-    pub(in crate::journal) fn new(journal: PostgresJournal, per_second: NonZeroU32) -> Self {
+    pub(in crate::journal) fn new(
+        journal: PostgresJournal,
+        store: &str,
+        per_second: NonZeroU32,
+    ) -> Self {
         Self {
             journal,
+            store: store.to_owned(),
             interval: Duration::from_secs(1) / per_second.get(),
             max_turns: (per_second.get() / 10).max(1),
             waiting: AtomicU32::new(0),
@@ -87,13 +94,14 @@ impl SharedWriteLimiter {
     ) -> Result<Duration, JournalError> {
         let seconds = (self.interval * turns).as_secs_f64();
         let statement = sqlx::query_scalar(
-            "INSERT INTO store_quota AS q (used_until) VALUES (clock_timestamp() + make_interval(secs => $1))
-             ON CONFLICT (one) DO UPDATE SET used_until = make_interval(secs => $1) +
+            "INSERT INTO store_quota AS q (one, store, used_until) VALUES (NULLIF($2 = 'secrets', false), $2, clock_timestamp() + make_interval(secs => $1))
+             ON CONFLICT (store) DO UPDATE SET used_until = make_interval(secs => $1) +
                  CASE WHEN q.used_until > clock_timestamp() + interval '1 hour' THEN clock_timestamp()
                       ELSE GREATEST(q.used_until, clock_timestamp()) END
              RETURNING extract(epoch FROM used_until - clock_timestamp())::float8 - $1",
         )
         .bind(seconds)
+        .bind(&self.store)
         .fetch_one(&self.journal.pool);
         let wait: f64 = self.journal.limited(async { Ok(statement.await?) }).await?;
         Ok(Duration::try_from_secs_f64(wait).unwrap_or_default())

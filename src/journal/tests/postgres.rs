@@ -153,7 +153,7 @@ async fn the_writes_of_all_workers_keep_to_the_quota() {
     let (_, journals) = two_workers().await;
     // One turn a second.
     let rate = NonZeroU32::MIN;
-    let paces = journals.map(|journal| SharedWriteLimiter::new(journal, rate));
+    let paces = journals.map(|journal| SharedWriteLimiter::new(journal, "secrets", rate));
     let begun = Instant::now();
     for n in 0..10_u32 {
         let wait = paces[n as usize % 2].request_turns(1).await.unwrap();

@@ -88,9 +88,11 @@ fn failure(error: &RotationError) -> Finding {
 fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mut Report) {
     let guards = observation.observed.guards;
     let pair = &observation.resolved.pair;
+    let rotation = request.rotation;
+    let store = (rotation.store_name()).map_or_else(String::new, |name| format!(" in {name}"));
     report.passed.push(format!(
-        "secret {:?} is readable and well-formed ({})",
-        request.rotation.secret, observation.resolved.kind
+        "secret {:?}{store} is readable and well-formed ({})",
+        rotation.secret, observation.resolved.kind
     ));
     let mut passed = |ok: bool, what: String| {
         if ok {

@@ -57,7 +57,8 @@ impl Rotator {
     /// # Errors
     /// What prevents an observation; `journal_unavailable`.
     pub async fn plan(&self, rotation: &Rotation) -> Result<Plan, RotationError> {
-        plan(&self.context, &self.preview(rotation).await?).await
+        let context = self.context.of(rotation);
+        plan(&context, &self.preview(rotation).await?).await
     }
 
     /// The preflight checks.
@@ -65,7 +66,8 @@ impl Rotator {
     /// # Errors
     /// `journal_unavailable`; everything else is a finding.
     pub async fn check(&self, rotation: &Rotation) -> Result<Report, RotationError> {
-        let report = check(&self.context, &self.preview(rotation).await?).await;
+        let context = self.context.of(rotation);
+        let report = check(&context, &self.preview(rotation).await?).await;
         if let Some(sessions) = report.standby_sessions.clone() {
             let rotation = rotation.name.clone();
             self.events.send(
@@ -89,7 +91,7 @@ impl Rotator {
             lock: true,
             ..self.preview(rotation).await?
         };
-        let done = rollback(&self.context, &request, &order).await;
+        let done = rollback(&self.context.of(rotation), &request, &order).await;
         let cause = order.cause;
         let done = match done {
             Ok(done) => done,

@@ -18,6 +18,9 @@ use twinkey_engines::{Change, ChangeKind, Finding};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     pub rotation: String,
+    /// The `[[store]]` of the secret. `null`: `[secrets]`.
+    #[serde(default)]
+    pub store: Option<String>,
     pub engine: String,
     /// The product and version that the server reports.
     pub server: String,
@@ -65,6 +68,7 @@ pub async fn plan(context: &RunContext, request: &RunRequest<'_>) -> Result<Plan
     about_pair.extend(readers::planned(context, request, &observation));
     Ok(Plan {
         rotation: request.rotation.name.clone(),
+        store: request.rotation.store_name().map(str::to_owned),
         engine: observation.resolved.kind.to_string(),
         server: observation
             .inspection

@@ -23,7 +23,7 @@ pub struct ConfigPairs {
 /// The pair of a rotation at its last read.
 #[derive(Debug)]
 pub(in crate::rotation) struct PairRead {
-    /// The secret in the config.
+    /// The secret in the config, with its store.
     pub secret: String,
     /// `None` if the secret could not be read.
     pub record: Option<PairRecord>,

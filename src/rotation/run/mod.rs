@@ -28,7 +28,7 @@ use crate::journal::{
     AuditAction, AuditRecord, Cause, Claim, ClaimRequest, ClaimToken, Claimed, Journal,
     JournalError, Note, Outcome, Run, RunState, Trigger,
 };
-use crate::rotation::context::RunContext;
+use crate::rotation::context::SharedContext;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::rotation::observe::guards::{last_flip, not_before};
@@ -45,7 +45,7 @@ use twinkey_stores::VersionId;
 /// Executor of runs: the context with the journal and the events. Cheap to clone.
 #[derive(Clone)]
 pub struct Rotator {
-    pub context: RunContext,
+    pub context: SharedContext,
     pub journal: Arc<dyn Journal>,
     pub events: Events,
     /// The name of this process in the journal.
@@ -75,7 +75,7 @@ impl Rotator {
             window: order.window,
             version_id: order.version_id.clone(),
             provisional: (order.window)
-                .map(|window| version_id::provisional(&rotation.secret, window.opens)),
+                .map(|window| version_id::provisional(&rotation.secret_in_store(), window.opens)),
             worker: self.worker.clone(),
             now: self.context.clock.now(),
             lease: LEASE,
@@ -197,6 +197,7 @@ impl Rotator {
         recorder: &Recorder<'_>,
         stop: &CancellationToken,
     ) -> Result<(), RotationError> {
+        let context = self.context.of(request.rotation);
         let closing = async {
             match request.window {
                 Some(window) => self.context.clock.sleep_until(window.closes).await,
@@ -223,7 +224,7 @@ impl Rotator {
                 "start the worker again inside the window, or run `twinkey rotate`",
                 true,
             )),
-            result = lease.while_valid(reconcile(&self.context, request, recorder)) => result,
+            result = lease.while_valid(reconcile(&context, request, recorder)) => result,
         }
     }
 

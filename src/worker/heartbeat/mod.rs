@@ -4,7 +4,7 @@
 //! - Thousands of rotations are due at once. First heartbeats are spread over the interval by the
 //!   rotation's name, [`CONCURRENCY`] run at a time, and none uses the permit of a run.
 //! - Every heartbeat costs a call to the store. Heartbeats that are due within [`BATCH_WINDOW`] are
-//!   read in one call.
+//!   read in one call, if they are of one store.
 //! - Heartbeats pile up at a slow host. The next one is scheduled from the end of the last one.
 //! - The clock is set, or the machine sleeps. Heartbeats use the monotonic clock.
 //! - One problem is reported at every heartbeat. Only a change of the state is reported.
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::Rotation;
 use crate::journal::{CurrentRefusal, Journal};
 use crate::rotation::commands::heartbeat::{HeartbeatResult, probe_version};
-use crate::rotation::context::RunContext;
+use crate::rotation::context::SharedContext;
 use crate::rotation::context::rotation_set::ActiveRotations;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
@@ -35,7 +35,6 @@ use crate::rotation::external_changes::{ChangeRecorder, Observer};
 use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
 use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
 use twinkey_core::code::Diagnostic;
-use twinkey_stores::batch::BatchReader;
 use twinkey_stores::{SecretVersion, StoreError, stage};
 
 /// Concurrent heartbeats.
@@ -45,7 +44,7 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the heartbeats of a worker use.
 pub struct Heartbeats {
-    pub context: RunContext,
+    pub context: SharedContext,
     pub journal: Arc<dyn Journal>,
     /// The name of this process in the journal.
     pub worker: String,
@@ -75,7 +74,6 @@ pub async fn run(heartbeats: Heartbeats) {
     let mut queue = HeartbeatQueue::default();
     let permits = Arc::new(Semaphore::new(CONCURRENCY));
     let mut stages = JoinSet::new();
-    let batches = Arc::new(BatchReader::default());
     loop {
         let active = rotations.get();
         if queue.reload(&active, Instant::now()) {
@@ -86,12 +84,13 @@ pub async fn run(heartbeats: Heartbeats) {
             if batch.is_empty() {
                 break;
             }
-            let (context, permits) = (context.clone(), Arc::clone(&permits));
-            let batches = Arc::clone(&batches);
+            // All of one store.
+            let store = batch.first().and_then(|rotation| rotation.store.as_ref());
+            let (store, permits) = (context.stores.of(store), Arc::clone(&permits));
             stages.spawn(async move {
                 let _permit = permits.acquire().await;
                 let secrets: Vec<&str> = batch.iter().map(|r| r.secret.as_str()).collect();
-                let read = batches.read(&*context.store, &secrets).await;
+                let read = store.batches.read(&*store.secrets, &secrets).await;
                 StageResult::Read(batch.into_iter().zip(read).collect())
             });
         }
@@ -103,7 +102,7 @@ pub async fn run(heartbeats: Heartbeats) {
             () = sleep_until(next) => {}
             Some(done) = stages.join_next() => match done {
                 Ok(StageResult::Read(all)) => for (rotation, read) in all {
-                    let (context, permits) = (context.clone(), Arc::clone(&permits));
+                    let (context, permits) = (context.of(&rotation), Arc::clone(&permits));
                     let journal = Arc::clone(journal);
                     let worker = worker.clone();
                     stages.spawn(async move {

@@ -54,25 +54,28 @@ impl HeartbeatQueue {
         self.due.keys().next().map(|(at, _)| *at)
     }
 
-    /// Takes the first rotation that is due `now`.
-    fn take_due(&mut self, now: Instant) -> Option<Arc<Rotation>> {
-        let first = self
-            .due
-            .first_entry()
-            .filter(|first| first.key().0 <= now)?;
-        let rotation = first.remove();
-        self.running.insert(rotation.name.clone());
-        Some(rotation)
-    }
-
-    /// Takes the rotations that one call reads. Empty until the first one is due for
+    /// Takes the rotations of one store that one call reads. Empty until the first one is due for
     /// [`BATCH_WINDOW`].
     pub(super) fn take_batch(&mut self, now: Instant) -> Vec<Arc<Rotation>> {
-        if self.next().is_none_or(|due| due + BATCH_WINDOW > now) {
+        let Some((_, first)) = self
+            .due
+            .first_key_value()
+            .filter(|((due, _), _)| *due + BATCH_WINDOW <= now)
+        else {
             return Vec::new();
+        };
+        let store = first.store.clone();
+        let due = self.due.iter().take_while(|((due, _), _)| *due <= now);
+        let batch: Vec<_> = due
+            .filter(|(_, rotation)| rotation.store == store)
+            .take(batch::MAX_BATCH)
+            .map(|(key, rotation)| (key.clone(), Arc::clone(rotation)))
+            .collect();
+        for (key, rotation) in &batch {
+            self.due.remove(key);
+            self.running.insert(rotation.name.clone());
         }
-        let due = std::iter::from_fn(|| self.take_due(now));
-        due.take(batch::MAX_BATCH).collect()
+        batch.into_iter().map(|(_, rotation)| rotation).collect()
     }
 
     /// Schedules the next heartbeat, counted from `now`, after one ended.
@@ -108,7 +111,12 @@ pub(super) mod tests {
     }
 
     fn all_due(queue: &mut HeartbeatQueue, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| queue.take_due(now))
+        let batches = std::iter::from_fn(|| {
+            let batch = queue.take_batch(now + BATCH_WINDOW);
+            (!batch.is_empty()).then_some(batch)
+        });
+        batches
+            .flatten()
             .map(|rotation| rotation.name.clone())
             .collect()
     }

@@ -17,12 +17,11 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::settings::Settings;
 use crate::journal::{Journal, Run, RunQuery, RunState, SqliteJournal};
-use crate::rotation::context::RunContext;
-use crate::rotation::context::admin_cache::IdleAdmins;
-use crate::rotation::context::host_limits::HostLimits;
+use crate::rotation::context::SharedContext;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
+use crate::store::Stores;
 use crate::worker::next_tries::NextTries;
 use crate::worker::scheduler::{Command, schedule};
 use crate::worker::state::WorkerState;
@@ -136,17 +135,11 @@ pub(crate) fn new_state(
     });
     let runner = WindowRunner {
         rotator: Rotator {
-            context: RunContext {
-                endpoints: crate::rotation::context::endpoint_states::EndpointStates::default(),
-                flip_hooks: std::sync::Arc::new(crate::rotation::context::flip_hooks::NoFlipHooks),
-                store: Arc::clone(&store) as Arc<dyn SecretStore>,
+            context: SharedContext::new(
+                Stores::single(Arc::clone(&store) as Arc<dyn SecretStore>),
                 clock,
-                hosts: HostLimits::new(4),
-                idle_admins: IdleAdmins::none(),
-                aws: twinkey_core::aws::Aws::default(),
-                rds: crate::rds::RdsEndpoints::default(),
-                pairs: Default::default(),
-            },
+                4,
+            ),
             journal,
             events: Events::default(),
             worker: "worker".into(),

@@ -18,12 +18,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Actor, Claim, RunState, SqliteJournal, Trigger};
-use twinkey::rotation::context::RunContext;
-use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey::rotation::context::SharedContext;
 use twinkey::rotation::event::Events;
 use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
+use twinkey::store::Stores;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::{SecretStore, Selector, stage};
@@ -121,19 +120,11 @@ impl SoakFixture {
         let store = LocalStore::open(&file("secrets.db"), &file("secrets.key")).await;
         let journal = SqliteJournal::open(&file("journal.db")).await;
         Rotator {
-            context: RunContext {
-                endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
-                flip_hooks: std::sync::Arc::new(
-                    twinkey::rotation::context::flip_hooks::NoFlipHooks,
-                ),
-                store: Arc::new(store.unwrap()),
-                clock: Clock::system(),
-                hosts: HostLimits::new(8),
-                aws: twinkey_core::aws::Aws::default(),
-                rds: twinkey::rds::RdsEndpoints::default(),
-                pairs: Default::default(),
-                idle_admins: IdleAdmins::none(),
-            },
+            context: SharedContext::new(
+                Stores::single(Arc::new(store.unwrap())),
+                Clock::system(),
+                8,
+            ),
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),
             worker: "soak".into(),

@@ -8,12 +8,12 @@ use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Actor, Claim, Run, RunState, SqliteJournal, Trigger};
-use twinkey::rotation::context::RunContext;
+use twinkey::rotation::context::SharedContext;
 use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
 use twinkey::rotation::event::Events;
 use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
+use twinkey::store::Stores;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
 
@@ -48,18 +48,13 @@ impl AdminFixture {
         let url = pairs.env.stand_in().url();
         let journal = SqliteJournal::open(&pairs.env.folder.path().join("j.db")).await;
         let rotator = Rotator {
-            context: RunContext {
-                endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
-                flip_hooks: std::sync::Arc::new(
-                    twinkey::rotation::context::flip_hooks::NoFlipHooks,
-                ),
-                store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
-                clock: Clock::system(),
-                hosts: HostLimits::new(PAIRS),
+            context: SharedContext {
                 idle_admins: sessions,
-                aws: twinkey_core::aws::Aws::default(),
-                rds: twinkey::rds::RdsEndpoints::default(),
-                pairs: Default::default(),
+                ..SharedContext::new(
+                    Stores::single(Arc::new(AwsStore::from_config(&sdk_config(&url)))),
+                    Clock::system(),
+                    PAIRS,
+                )
             },
             journal: Arc::new(journal.unwrap()),
             events: Events::default(),

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use twinkey::rotation::commands::heartbeat::{HeartbeatResult, probe_current};
-use twinkey::rotation::context::RunContext;
-use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey::rotation::context::SharedContext;
+use twinkey::store::Stores;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
@@ -205,18 +204,13 @@ async fn a_stale_read_during_a_flip_is_not_a_changed_password() {
     env.run_ok(&["rotate", "shop"]).await;
     env.run_ok(&["rotate", "shop"]).await;
     let old = Mutex::new(Some(old));
-    let context = RunContext {
-        endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
-        flip_hooks: std::sync::Arc::new(twinkey::rotation::context::flip_hooks::NoFlipHooks),
-        store: Arc::new(StaleFirstRead { store, old }),
-        clock: Clock::system(),
-        hosts: HostLimits::new(1),
-        idle_admins: IdleAdmins::none(),
-        aws: twinkey_core::aws::Aws::default(),
-        rds: twinkey::rds::RdsEndpoints::default(),
-        pairs: Default::default(),
-    };
+    let context = SharedContext::new(
+        Stores::single(Arc::new(StaleFirstRead { store, old })),
+        Clock::system(),
+        1,
+    );
     let settings = twinkey::config::load(Some(&env.config()), &BTreeMap::new()).unwrap();
-    let message = probe_current(&context, &settings.rotations[0]).await;
+    let rotation = &settings.rotations[0];
+    let message = probe_current(&context.of(rotation), rotation).await;
     assert_eq!(message, Ok(HeartbeatResult::Accepted));
 }

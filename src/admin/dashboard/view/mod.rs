@@ -103,6 +103,7 @@ pub(super) fn example(name: &str) -> crate::worker::views::RotationView {
         paused: None,
         name: name.into(),
         secret: format!("prod/{name}/db"),
+        store: None,
         engine: Some("postgres".into()),
         host: Some("db.example".into()),
         active_user: Some("app_clone".into()),

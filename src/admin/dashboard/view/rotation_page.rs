@@ -84,7 +84,7 @@ fn facts(page: &RotationPage) -> Markup {
     let fact = |name: &str, value: Markup| html! { div { dt { (name) } dd { (value) } } };
     html! {
         dl.facts {
-            (fact("Secret", html! { (view.secret) }))
+            (fact("Secret", html! { (view.secret) @if let Some(store) = &view.store { " in " (store) } }))
             @if let Some(master) = &view.master_secret {
                 (fact("Master secret", html! { (master) }))
             }

@@ -9,14 +9,18 @@ pub(super) mod readers;
 pub(super) mod redshift;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::readers::RawReaders;
 use self::redshift::RawRedshift;
 use super::references::Folder;
+use super::secret_references::SecretReference;
+use super::store::Stores;
 use crate::config::features;
 use crate::config::settings::{
-    GrantsMode, HostPort, HostPortError, InUse, Missed, Pooler, Rotation, StandbyMode, TlsSettings,
+    GrantsMode, HostPort, HostPortError, InUse, Missed, Pooler, Rotation, StandbyMode,
+    StoreSettings, TlsSettings,
 };
 use crate::config::table::Table;
 use crate::schedule::window::{WindowPlan, check_length, spread_offset};
@@ -30,6 +34,7 @@ use twinkey_engines::{
 pub(super) const KEYS: &[&str] = &[
     "name",
     "secret",
+    "store",
     "schedule",
     "window",
     "master_secret",
@@ -71,6 +76,9 @@ const MIN_HEARTBEAT: Duration = Duration::from_secs(10);
 pub(super) struct RawRotation {
     pub(super) name: Option<String>,
     pub(super) secret: Option<String>,
+    store: Option<Arc<StoreSettings>>,
+    /// It names a store that is not valid.
+    has_invalid_store: bool,
     schedule: Option<Schedule>,
     window: Option<Duration>,
     master_secret: Option<String>,
@@ -102,11 +110,11 @@ pub(super) struct RawRotation {
 
 impl RawRotation {
     /// Reads `[defaults]`.
-    pub(super) fn defaults(table: &Table<'_>, folder: Folder<'_>) -> Self {
+    pub(super) fn defaults(table: &Table<'_>, folder: Folder<'_>, stores: &Stores) -> Self {
         for key in KEYS_WITHOUT_DEFAULT.iter().filter(|key| table.has(key)) {
             table.error(key, "cannot have a default: give it in each [[rotation]]");
         }
-        let mut raw = Self::common(table, folder);
+        let mut raw = Self::common(table, folder, stores);
         if raw.password(&Self::default(), table).is_none() {
             raw.length = None;
             raw.symbols = None;
@@ -115,7 +123,7 @@ impl RawRotation {
     }
 
     /// Reads one `[[rotation]]`.
-    pub(super) fn rotation(table: &Table<'_>, folder: Folder<'_>) -> Self {
+    pub(super) fn rotation(table: &Table<'_>, folder: Folder<'_>, stores: &Stores) -> Self {
         for key in ["name", "secret"].iter().filter(|key| !table.has(key)) {
             table.error(key, "is missing");
         }
@@ -148,11 +156,11 @@ impl RawRotation {
             name,
             secret: secret_id(table, "secret"),
             schedule,
-            ..Self::common(table, folder)
+            ..Self::common(table, folder, stores)
         }
     }
 
-    fn common(table: &Table<'_>, folder: Folder<'_>) -> Self {
+    fn common(table: &Table<'_>, folder: Folder<'_>, stores: &Stores) -> Self {
         let engine = table.choice(
             "engine",
             &[
@@ -173,7 +181,10 @@ impl RawRotation {
         let password = table.table("password", PASSWORD_KEYS);
         let tls = table.table("tls", TLS_KEYS);
         let postgres = table.table("postgres", POSTGRES_KEYS);
+        let store = stores.named(table);
         Self {
+            has_invalid_store: table.has("store") && store.is_none(),
+            store,
             window,
             master_secret: secret_id(table, "master_secret"),
             master_host: table.text("master_host").and_then(|text| {
@@ -250,6 +261,17 @@ impl RawRotation {
         }
     }
 
+    /// Its secret and the store of that; `None` if one of them is not valid.
+    pub(super) fn secret_reference(&self, defaults: &Self) -> Option<SecretReference> {
+        if self.has_invalid_store {
+            return None;
+        }
+        Some(SecretReference {
+            secret: self.secret.clone()?,
+            store: self.store.clone().or_else(|| defaults.store.clone()),
+        })
+    }
+
     /// The password policy; `None`, with an error reported, if it is not valid.
     fn password(&self, defaults: &Self, table: &Table<'_>) -> Option<PasswordPolicy> {
         let length = self.length.or(defaults.length).unwrap_or(32) as usize;
@@ -320,6 +342,7 @@ impl RawRotation {
         Some(Rotation {
             name: self.name?,
             secret: self.secret?,
+            store: self.store.or_else(|| defaults.store.clone()),
             windows: windows.ok()?,
             master_secret,
             master_host: self.master_host.or_else(|| defaults.master_host.clone()),

@@ -311,7 +311,7 @@ async fn read_again(
         let read = read_document(&*context.store, "secret", &known.secret, current);
         return Ok((known.clone(), read.await?.1));
     };
-    let (mut record, document) = read_pair(context, rotation).await?;
+    let (mut record, document) = read_pair(&context.of(rotation), rotation).await?;
     if record.base == known.base && record.clone == known.clone {
         (record.owned, record.adopted) = (known.owned, known.adopted);
     }

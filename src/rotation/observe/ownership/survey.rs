@@ -27,7 +27,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::master::{MasterLogin, resolve_with_master};
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::observe::resolve::{ResolvedSecret, engine_kind, read_document};
-use twinkey_core::aws::secret_id::{Location, same_secret};
+use twinkey_core::aws::secret_id::same_secret;
 use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::pair::Pair;
@@ -59,7 +59,11 @@ pub(super) async fn survey(
         return Vec::new();
     }
     let mut reads = context.pairs.reads.lock().await;
-    reads.retain(|name, read| rotations.get(name).is_some_and(|r| r.secret == read.secret));
+    reads.retain(|name, read| {
+        rotations
+            .get(name)
+            .is_some_and(|r| r.secret_in_store() == read.secret)
+    });
     if let Err(error) = recall(&mut reads, &others, request.journal).await {
         tracing::warn!(rotation = %own, %error, "records of pairs not read");
         return Vec::new();
@@ -96,7 +100,7 @@ async fn recall(
         let record = record.filter(|record| is_of(other, record));
         if let Some(record) = record.filter(|_| !reads.contains_key(&other.name)) {
             let read = PairRead {
-                secret: other.secret.clone(),
+                secret: other.secret_in_store(),
                 record: Some(record),
                 at: None,
             };
@@ -108,7 +112,7 @@ async fn recall(
 
 /// Whether the record is about the secret that the config names.
 pub(super) fn is_of(rotation: &Rotation, record: &PairRecord) -> bool {
-    same_secret(&rotation.secret, &record.secret, Location::default())
+    same_secret(&rotation.secret, &record.secret, rotation.location())
 }
 
 /// The rotations to read: those without a pair, and some at this server, or at one with its identity,
@@ -143,7 +147,10 @@ async fn read_all(
 ) -> Vec<PairRecord> {
     let deadline = Instant::now() + MAX_TIME;
     let mut results = stream::iter(rotations)
-        .map(async |rotation| (read_pair(context, &rotation).await, rotation))
+        .map(async |rotation| {
+            let context = context.of(&rotation);
+            (read_pair(&context, &rotation).await, rotation)
+        })
         .buffer_unordered(CONCURRENT);
     let mut found = Vec::new();
     loop {
@@ -173,7 +180,7 @@ async fn read_all(
             }
         };
         let read = PairRead {
-            secret: rotation.secret.clone(),
+            secret: rotation.secret_in_store(),
             record,
             at: Some(context.clock.now()),
         };
@@ -273,7 +280,7 @@ mod tests {
     fn read(rotation: &Rotation, server: Option<&str>, at: Option<DateTime<Utc>>) -> PairRead {
         let pair = Pair::of("app", "_clone");
         PairRead {
-            secret: rotation.secret.clone(),
+            secret: rotation.secret_in_store(),
             record: server.map(|server| record(rotation, "arn", server.into(), &pair)),
             at,
         }

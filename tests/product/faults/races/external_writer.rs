@@ -5,12 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use twinkey::journal::{Actor, Claim, SqliteJournal, Trigger};
-use twinkey::rotation::context::RunContext;
-use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey::rotation::context::SharedContext;
 use twinkey::rotation::event::Events;
 use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
+use twinkey::store::Stores;
 use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
@@ -79,19 +78,13 @@ async fn a_standby_that_became_awscurrent_is_not_changed() {
     let settings = twinkey::config::parse(&env.config(), &text, &Default::default()).unwrap();
     let journal = SqliteJournal::open(&env.folder.path().join("another.db")).await;
     let rotator = Rotator {
-        context: RunContext {
-            endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(),
-            flip_hooks: std::sync::Arc::new(twinkey::rotation::context::flip_hooks::NoFlipHooks),
-            store: Arc::new(RollbackOnPut(AwsStore::from_config(&sdk_config(
+        context: SharedContext::new(
+            Stores::single(Arc::new(RollbackOnPut(AwsStore::from_config(&sdk_config(
                 &env.stand_in().url(),
-            )))),
-            clock: Clock::system(),
-            hosts: HostLimits::new(1),
-            idle_admins: IdleAdmins::none(),
-            aws: twinkey_core::aws::Aws::default(),
-            rds: twinkey::rds::RdsEndpoints::default(),
-            pairs: Default::default(),
-        },
+            ))))),
+            Clock::system(),
+            1,
+        ),
         journal: Arc::new(journal.unwrap()),
         events: Events::default(),
         worker: "worker".into(),

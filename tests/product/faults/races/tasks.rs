@@ -10,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 use twinkey::config::settings::Rotation;
 use twinkey::journal::{Actor, Claim, Run, RunState, SqliteJournal, Trigger};
 use twinkey::rotation::commands::rollback::{RollbackOrder, rollback};
-use twinkey::rotation::context::RunContext;
-use twinkey::rotation::context::admin_cache::IdleAdmins;
-use twinkey::rotation::context::host_limits::HostLimits;
+use twinkey::rotation::context::SharedContext;
 use twinkey::rotation::event::Events;
 use twinkey::rotation::observe::observation::RunRequest;
 use twinkey::rotation::run::version_id;
 use twinkey::rotation::run::{Order, Rotator};
 use twinkey::schedule::Window;
+use twinkey::store::Stores;
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::aws::AwsStore;
 use twinkey_stores::{SecretStore, VersionId, stage};
@@ -97,20 +96,11 @@ impl RaceFixture {
         for n in 0..WORKERS {
             let journal = SqliteJournal::open(&folder.join(format!("journal-{n}.db"))).await;
             workers.push(Rotator {
-                context: RunContext {
-                    endpoints: twinkey::rotation::context::endpoint_states::EndpointStates::default(
-                    ),
-                    flip_hooks: std::sync::Arc::new(
-                        twinkey::rotation::context::flip_hooks::NoFlipHooks,
-                    ),
-                    store: Arc::new(AwsStore::from_config(&sdk_config(&url))),
-                    clock: Clock::system(),
-                    hosts: HostLimits::new(PAIRS),
-                    idle_admins: IdleAdmins::none(),
-                    aws: twinkey_core::aws::Aws::default(),
-                    rds: twinkey::rds::RdsEndpoints::default(),
-                    pairs: Default::default(),
-                },
+                context: SharedContext::new(
+                    Stores::single(Arc::new(AwsStore::from_config(&sdk_config(&url)))),
+                    Clock::system(),
+                    PAIRS,
+                ),
                 journal: Arc::new(journal.unwrap()),
                 events: Events::default(),
                 worker: format!("worker-{n}"),
@@ -199,7 +189,12 @@ impl RaceFixture {
                     to: None,
                 };
                 // A rollback may be refused, for example during a run.
-                let _ = rollback(&self.workers[0].context, &request, &order).await;
+                let _ = rollback(
+                    &self.workers[0].context.of(request.rotation),
+                    &request,
+                    &order,
+                )
+                .await;
             }
             RaceKind::PendingRemoved => {
                 let pending = self.labelled(pair, stage::PENDING).await;
