@@ -96,7 +96,7 @@ pub async fn metrics(
         views.truncate(MAX_PROBLEMS);
     }
     let samples = views.into_iter().map(|view| Sample {
-        sessions: state.standby_session_count(&view.name),
+        sessions: view.standby_sessions.map(|sessions| sessions.len()),
         refused: state.heartbeats.refused(&view.name),
         endpoints: endpoints(&view.endpoints),
         rotation: view.name,
@@ -156,7 +156,7 @@ impl Collector for RotationGauges {
         self.encode_each(
             &mut encoder,
             "standby_sessions",
-            "Sessions of the standby user that a run or check last listed",
+            "Sessions of the standby user that a run or check listed since AWSCURRENT last moved",
             None,
             |sample| Some(i64::try_from(sample.sessions?).unwrap_or(i64::MAX)),
         )?;

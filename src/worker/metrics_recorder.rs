@@ -42,7 +42,8 @@ pub async fn record_metrics(state: WorkerState, mut events: Subscription) {
                 metrics.run_ended(label(&state, rotation), &engine, "missed");
             }
             Event::StandbySessions { rotation, sessions } => {
-                state.set_standby_session_count(rotation, sessions.len());
+                let sessions = sessions.clone();
+                state.standby_sessions.set(rotation, happened.at, sessions);
             }
             _ => {}
         }

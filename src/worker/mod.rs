@@ -17,6 +17,7 @@ mod renames;
 mod retire;
 pub mod rotation_state;
 pub mod scheduler;
+pub mod standby_sessions;
 pub mod state;
 pub mod tasks;
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! State that the scheduler and the admin endpoint share: the active rotations and running tasks.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::config::settings::{Rotation, RotationSeries};
@@ -17,6 +15,7 @@ use crate::rotation::run::version_id;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
 use crate::worker::readiness::LoggedProblems;
+use crate::worker::standby_sessions::StandbySessions;
 use crate::worker::tasks::Tasks;
 use crate::worker::view_filter::{ViewFilter, ViewQuery};
 use crate::worker::views::{LiveStates, RotationView, view};
@@ -49,8 +48,7 @@ pub struct WorkerState {
     observation_permits: Arc<Semaphore>,
     active: ActiveRotations,
     armed: watch::Sender<bool>,
-    /// Session counts of the standbys in their last observations.
-    sessions: Arc<RwLock<HashMap<String, usize>>>,
+    pub(super) standby_sessions: StandbySessions,
     pub(super) logged_problems: LoggedProblems,
 }
 
@@ -76,7 +74,7 @@ impl WorkerState {
             observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
             active,
             armed: watch::Sender::default(),
-            sessions: Arc::default(),
+            standby_sessions: StandbySessions::default(),
             logged_problems: LoggedProblems::default(),
         }
     }
@@ -128,18 +126,6 @@ impl WorkerState {
         self.armed.send_replace(true);
     }
 
-    /// The number of sessions of a standby in its last observation.
-    #[must_use]
-    pub fn standby_session_count(&self, rotation: &str) -> Option<usize> {
-        let sessions = self.sessions.read();
-        sessions.get(rotation).copied()
-    }
-
-    pub(super) fn set_standby_session_count(&self, rotation: &str, count: usize) {
-        let mut sessions = self.sessions.write();
-        sessions.insert(rotation.to_owned(), count);
-    }
-
     /// The present time of the worker's clock.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
@@ -152,6 +138,7 @@ impl WorkerState {
         LiveStates {
             endpoints: self.runner.rotator.context.endpoints.clone(),
             next_tries: self.runner.next_tries.clone(),
+            standby_sessions: self.standby_sessions.clone(),
         }
     }
 

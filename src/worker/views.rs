@@ -12,6 +12,7 @@ use crate::schedule::Window;
 use crate::worker::next_tries::NextTries;
 pub use crate::worker::rotation_state::RotationState;
 use crate::worker::rotation_state::{derive, pause};
+use crate::worker::standby_sessions::StandbySessions;
 use twinkey_core::code::Problem;
 use twinkey_engines::Session;
 
@@ -54,7 +55,8 @@ pub struct RotationView {
     pub last_success: Option<DateTime<Utc>>,
     pub last_run: Option<Run>,
     pub next_window: Option<Window>,
-    /// Always `null`: `check` reads the sessions from the database.
+    /// Of the standby, as a run or a check of this worker last read them. `null`: not known, because
+    /// none read them since AWSCURRENT moved, or the server does not list them.
     pub standby_sessions: Option<Vec<Session>>,
 }
 
@@ -74,6 +76,7 @@ pub fn anchor(memory: &RotationRecord, now: DateTime<Utc>) -> DateTime<Utc> {
 pub struct LiveStates {
     pub endpoints: EndpointStates,
     pub next_tries: NextTries,
+    pub standby_sessions: StandbySessions,
 }
 
 /// The window that is open at `now`: that of a run which has not ended, else that of the schedule.
@@ -109,6 +112,7 @@ pub fn view(
     let seen = memory.seen.as_ref();
     let derived = derive(rotation, &memory, now);
     let pause = pause(rotation, &memory, now);
+    let standby_sessions = live.standby_sessions.get(&rotation.name, &memory);
     // The windows that open during a pause are skipped.
     let pause_ends = match &pause {
         Some(pause) => pause.until,
@@ -141,7 +145,7 @@ pub fn view(
             .windows
             .as_ref()
             .and_then(|w| w.next_window(pause_ends?, from)),
-        standby_sessions: None,
+        standby_sessions,
     }
 }
 

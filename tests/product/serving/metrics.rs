@@ -63,6 +63,8 @@ async fn every_metric_of_the_contract_counts_its_events() {
     let password = SecretString::from(standby["password"].as_str().unwrap());
     let user = standby["username"].as_str().unwrap();
     let _signed_in = env.connect(user, &password, "shop").await.unwrap();
+    let listed = async || endpoint.json("/v1/rotations/shop").await["standby_sessions"].clone();
+    assert!(listed().await.is_null(), "read before the last flip");
     let check = endpoint.json("/v1/rotations/shop/check").await;
     assert_eq!(check["standby_sessions"].as_array().unwrap().len(), 1);
     let wrong = env.document("rdsmaster", "Wrong-0123456789");
@@ -79,6 +81,7 @@ async fn every_metric_of_the_contract_counts_its_events() {
             && now.get("twinkey_current_refused{rotation=\"shop\"}") == Some(&0.0)
     })
     .await;
+    assert_eq!(listed().await, check["standby_sessions"]);
     let now = scrape(&endpoint).await;
     let value = |name: &str| *now.get(name).unwrap_or_else(|| panic!("{name}: {now:#?}"));
     assert_eq!(value(&ended("succeeded")), 2.0);
