@@ -18,7 +18,7 @@ use crate::journal::{Cause, SecretSummary};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
-use crate::rotation::external_changes::{Observer, record_changes};
+use crate::rotation::external_changes::{Observer, notice_changes};
 use crate::rotation::observe::endpoints::Answers;
 use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
 use crate::rotation::observe::endpoints::readers::Poolers;
@@ -72,7 +72,12 @@ pub async fn rollback(
     order: &RollbackOrder,
 ) -> Result<RolledBack, RotationError> {
     let mut observation = observe(context, request).await?;
-    record_changes(context, request, &observation, Observer::Rollback).await;
+    // Before the move: its record follows it, and would hide the change.
+    if let Some(unconfirmed) =
+        notice_changes(context, request, &observation, Observer::Rollback).await
+    {
+        unconfirmed.confirm(None).await;
+    }
     let result = move_back(context, request, &mut observation, order).await;
     observation.close().await;
     result

@@ -7,7 +7,7 @@ use crate::rotation::act::{ALREADY_PROMOTED, Convergence, Effect, act};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::{Action, Hooks, Own, Proof, decide};
 use crate::rotation::error::RotationError;
-use crate::rotation::external_changes::{Observer, record_changes};
+use crate::rotation::external_changes::{Observer, notice_changes};
 use crate::rotation::observe::guards::check_window;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
@@ -74,7 +74,7 @@ pub async fn reconcile(
     progress: &dyn Progress,
 ) -> Result<(), RotationError> {
     let mut observation = observe(context, request).await?;
-    record_changes(context, request, &observation, Observer::Run).await;
+    let unconfirmed = notice_changes(context, request, &observation, Observer::Run).await;
     let result = run_actions(context, request, progress, &mut observation).await;
     let event = if result.is_ok() {
         PairEvent::Succeeded
@@ -89,6 +89,9 @@ pub async fn reconcile(
                 .await;
         }
         Err(_) => observation.close().await,
+    }
+    if let Some(unconfirmed) = unconfirmed {
+        unconfirmed.confirm(Some(&request.own)).await;
     }
     result
 }
