@@ -59,6 +59,18 @@ pub enum Proof {
     PoolerRefused,
 }
 
+impl Proof {
+    /// The database accepts the password, and an endpoint is the reason for this refusal.
+    #[must_use]
+    pub const fn stopped_by(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ReaderBehind => Self::Behind,
+            Refusal::PoolerRefused => Self::PoolerRefused,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
 /// State of the hooks that run before the flip, in this attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hooks {

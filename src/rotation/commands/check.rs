@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::InUse;
-use crate::rotation::commands::readers;
+use crate::rotation::commands::readers::{self, failure};
 use crate::rotation::context::RunContext;
 use crate::rotation::decide::Refusal;
-use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
 use crate::rotation::observe::trust::same_host;
 use crate::rotation::refusal::{describe_holder, describe_session, ownership, refusal_error};
-use twinkey_core::code::{Code, Diagnostic};
+use twinkey_core::code::Code;
 use twinkey_engines::{Change, Finding, Session, Severity, TlsMode, rds_host};
 
 /// Result of the preflight checks of one rotation.
@@ -70,19 +69,14 @@ pub async fn check(context: &RunContext, request: &RunRequest<'_>) -> Report {
         standby_sessions: None,
     };
     match observe(context, request).await {
-        Ok(observation) => add_findings(request, &observation, &mut report),
+        Ok(mut observation) => {
+            add_findings(request, &observation, &mut report);
+            let of_pending = readers::of_pending(context, request, &mut observation);
+            report.findings.extend(of_pending.await);
+        }
         Err(error) => report.findings.push(failure(&error)),
     }
     report
-}
-
-fn failure(error: &RotationError) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code: Some(error.code()),
-        what: error.to_string(),
-        fix: Some(error.hint()),
-    }
 }
 
 fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mut Report) {

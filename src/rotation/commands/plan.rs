@@ -59,13 +59,14 @@ impl From<&Change> for PlannedChange {
 /// # Errors
 /// What prevents an observation, for example a missing secret.
 pub async fn plan(context: &RunContext, request: &RunRequest<'_>) -> Result<Plan, RotationError> {
-    let observation = observe(context, request).await?;
+    let mut observation = observe(context, request).await?;
     let refused = match decide(&observation.observed) {
         Action::Refuse(refusal) => Some(refusal_error(refusal, request, &observation).problem()),
         _ => None,
     };
     let mut about_pair = ownership::findings(request, &observation);
     about_pair.extend(readers::planned(context, request, &observation));
+    about_pair.extend(readers::of_pending(context, request, &mut observation).await);
     Ok(Plan {
         rotation: request.rotation.name.clone(),
         store: request.rotation.store_name().map(str::to_owned),

@@ -1,13 +1,19 @@
 //! Findings of `check` and `plan` about readers and poolers, and hooks before the flip.
 
+use std::time::Duration;
+
 use crate::config::settings::ReadersDown;
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::Refusal;
+use crate::rotation::decide::{Action, Hooks, Proof, Refusal, decide};
+use crate::rotation::error::{CredentialRole, RotationError};
+use crate::rotation::observe::endpoints::proof::{Proved, Prover, Unobserved};
+use crate::rotation::observe::endpoints::readers::Poolers;
 use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::resolve::credentials;
 use crate::rotation::refusal::endpoints::{describe, not_accepted};
 use crate::rotation::refusal::refusal_error;
 use twinkey_core::code::{Code, Diagnostic};
-use twinkey_engines::{Finding, Severity};
+use twinkey_engines::{Finding, Severity, SignInChecks};
 
 /// The readers at which AWSCURRENT signs in, each as a line.
 pub(super) fn passed(observation: &Observation) -> Vec<String> {
@@ -33,15 +39,7 @@ pub(super) fn findings(request: &RunRequest<'_>, observation: &Observation) -> V
     ]
     .into_iter()
     .filter(|refusal| refusals.contains(refusal))
-    .map(|refusal| {
-        let error = refusal_error(refusal, request, observation);
-        Finding {
-            severity: Severity::Error,
-            code: Some(error.code()),
-            what: error.to_string(),
-            fix: Some(error.hint()),
-        }
-    })
+    .map(|refusal| failure(&refusal_error(refusal, request, observation)))
     .collect();
     let only = observation.current_answers.only(Refusal::ReaderUnreachable);
     if request.rotation.readers.down == ReadersDown::Skip && !only.unreachable.is_empty() {
@@ -57,6 +55,59 @@ pub(super) fn findings(request: &RunRequest<'_>, observation: &Observation) -> V
         });
     }
     all
+}
+
+/// Why a run that continues with AWSPENDING would wait: the database accepts its password already, so
+/// that the run does not set it again, and another endpoint does not. Changes nothing.
+pub(super) async fn of_pending(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) -> Option<Finding> {
+    let observed = &observation.observed;
+    let continues = decide(observed) == Action::PutPending { carry: true };
+    let pending = observation.carried.as_ref()?;
+    if !(continues && observed.standby.equal) {
+        return None;
+    }
+    // A run writes the secrets of the poolers, and runs the hooks, before it tries the poolers.
+    let is_later = observed.hooks == Hooks::Due || !observation.pooler_secrets.is_empty();
+    let prover = Prover {
+        rotation: request.rotation,
+        readers: &observation.readers,
+        resolved: &observation.resolved,
+        master: &observation.master.target,
+        who: &credentials(pending),
+        role: CredentialRole::Pending,
+        checks: SignInChecks::default(),
+        own_host: observation.own_host,
+        poolers: if is_later {
+            Poolers::Without
+        } else {
+            Poolers::With
+        },
+    };
+    let proved = Box::pin(prover.prove(&context.clock, Duration::ZERO, None, &Unobserved));
+    let answers = match proved.await {
+        Ok(Proved::Accepted(answers)) => answers,
+        // The run sets the password.
+        Ok(Proved::Refused(_)) => return None,
+        Err(error) => return Some(failure(&error)),
+    };
+    let refusal = answers.refusal(request.rotation.readers.down)?;
+    observation.observed.proof = Some(Proof::stopped_by(refusal));
+    observation.pending_answers = answers;
+    Some(failure(&refusal_error(refusal, request, observation)))
+}
+
+/// An error as a finding.
+pub(super) fn failure(error: &RotationError) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code: Some(error.code()),
+        what: error.to_string(),
+        fix: Some(error.hint()),
+    }
 }
 
 /// What a run does besides its statements before the flip, for `plan`.

@@ -11,7 +11,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Cause, SecretSummary};
@@ -20,7 +19,7 @@ use crate::rotation::decide::Refusal;
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::external_changes::{Observer, notice_changes};
 use crate::rotation::observe::endpoints::Answers;
-use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
+use crate::rotation::observe::endpoints::proof::{Proved, Prover, Unobserved};
 use crate::rotation::observe::endpoints::readers::Poolers;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
@@ -208,16 +207,6 @@ fn require_standby(to: &str, pair: &Pair, secret: &str) -> Result<(), RotationEr
         ),
         "give the standby, which `twinkey status NAME --json` shows as `standby_user`, or leave the user out",
     ))
-}
-
-/// A rollback shows no progress.
-struct Unobserved;
-
-#[async_trait]
-impl WaitObserver for Unobserved {
-    async fn waits(&self, _answers: &Answers) -> Result<(), RotationError> {
-        Ok(())
-    }
 }
 
 /// Proves AWSPREVIOUS at the database and at every endpoint. A replica learns a moment later that a

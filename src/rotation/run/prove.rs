@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::journal::StepName;
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::{Hooks, Proof, Refusal};
+use crate::rotation::decide::{Hooks, Proof};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::endpoints::Answers;
 use crate::rotation::observe::endpoints::proof::{Proved, Prover, WaitObserver};
@@ -94,13 +94,8 @@ pub(super) async fn prove(
     };
     let refusal = answers.refusal(request.rotation.readers.down);
     let (proof, detail) = if let Some(refusal) = refusal {
-        let proof = match refusal {
-            Refusal::ReaderBehind => Proof::Behind,
-            Refusal::PoolerRefused => Proof::PoolerRefused,
-            _ => Proof::Unreachable,
-        };
         (
-            proof,
+            Proof::stopped_by(refusal),
             not_accepted(&answers, &standby.username, "AWSPENDING"),
         )
     } else {

@@ -42,7 +42,7 @@ pub fn auth_query(env: &Environment, more: &[&str]) -> Vec<String> {
 }
 
 /// Gives the master secret another port.
-async fn master_at<D: Database>(env: &Environment<D>, port: u16) {
+pub async fn master_at<D: Database>(env: &Environment<D>, port: u16) {
     let password = secrecy::ExposeSecret::expose_secret(&env.master);
     let mut document = env.document("rdsmaster", password);
     document["port"] = json!(port);

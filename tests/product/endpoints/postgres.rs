@@ -5,10 +5,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
-use twinkey_stores::stage;
+use twinkey_stores::aws::AwsStore;
+use twinkey_stores::{SecretStore, VersionId, stage};
+use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::environment::{Environment, SECRET, Setup, free_address, quoted, run, until};
 use twinkey_testkit::postgres::LocalPostgres;
 
+use super::poolers::master_at;
 use super::{connecting, credentials, is_refused, readers, status};
 use crate::serving::worker::{known_before, open_now};
 
@@ -203,6 +206,86 @@ async fn sessions_outages_and_strangers_at_readers_stop_a_run() {
     let output = env.run_ok(&["rotate", "shop"]).await;
     assert!(output.contains("was skipped"), "{output}");
     env.run_ok(&["rollback", "shop"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_what_stops_a_run_at_a_replica() {
+    let (env, replica) = with_replica(Setup::default(), &[]).await;
+    let port = replica.port();
+    let with_reader = || {
+        env.configure(&Setup {
+            rotation: readers(&[port], ""),
+            ..Setup::default()
+        });
+    };
+    with_reader();
+    env.run_ok(&["rotate", "shop"]).await;
+    let store = AwsStore::from_config(&sdk_config(&env.stand_in().url()));
+    let put_pending = async |user: &str, password: &str, id: u32| {
+        let (mut document, _) = env.read(stage::CURRENT).await;
+        document["username"] = user.into();
+        document["password"] = password.into();
+        let id = VersionId(format!("00000000-0000-4000-8000-{id:012}"));
+        let value = SecretString::from(document.to_string());
+        let put = store.put(SECRET, &id, &value, stage::PENDING);
+        put.await.unwrap();
+        id
+    };
+
+    // Another party set the password of AWSPENDING. The replica has not received it.
+    let root = replica.superuser();
+    let mut at_replica = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(&root.username)
+        .password(root.password.expose_secret())
+        .database("postgres")
+        .connect()
+        .await
+        .unwrap();
+    run(&mut at_replica, "SELECT pg_wal_replay_pause()").await;
+    let password = "Pending-0123456789-abcdef";
+    let mut primary = env.root("shop").await;
+    run(
+        &mut primary,
+        &format!("ALTER ROLE app PASSWORD '{password}'"),
+    )
+    .await;
+    put_pending("app", password, 1).await;
+    for command in [["check", "--json"].as_slice(), &["plan", "shop", "--json"]] {
+        let output = env.twinkey(command).await;
+        let is_check = command[0] == "check";
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(is_check)),
+            "{command:?}"
+        );
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(printed.contains("\"reader_behind\""), "{printed}");
+        assert!(printed.contains("does not accept AWSPENDING"), "{printed}");
+    }
+    tokio::join!(env.run_ok(&["rotate", "shop"]), async {
+        until("the run waits for the replica", async || {
+            let run = &status(&env).await["last_run"];
+            run["steps"].to_string().contains("waiting: the reader")
+        })
+        .await;
+        run(&mut at_replica, "SELECT pg_wal_replay_resume()").await;
+    });
+    assert_eq!(env.read(stage::CURRENT).await.0["password"], password);
+
+    // AWSPENDING has another user, with the replica as reader, then as the secret's host.
+    put_pending("stranger", password, 2).await;
+    is_refused(&env, "pending_conflict").await;
+    env.configure(&Setup::default());
+    let (mut document, _) = env.read(stage::CURRENT).await;
+    document["port"] = port.into();
+    env.put(SECRET, &document).await;
+    is_refused(&env, "pending_conflict").await;
+
+    // The master signs in at the replica too.
+    master_at(&env, port).await;
+    is_refused(&env, "db_refused").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

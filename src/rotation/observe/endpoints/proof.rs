@@ -48,6 +48,16 @@ pub(crate) trait WaitObserver: Send + Sync {
     async fn waits(&self, answers: &Answers) -> Result<(), RotationError>;
 }
 
+/// Observer of a proof without progress.
+pub(crate) struct Unobserved;
+
+#[async_trait]
+impl WaitObserver for Unobserved {
+    async fn waits(&self, _answers: &Answers) -> Result<(), RotationError> {
+        Ok(())
+    }
+}
+
 /// Result of a proof.
 pub(crate) enum Proved {
     /// The database refuses the credentials.
