@@ -3,6 +3,8 @@
 pub(super) mod healthz;
 mod served_store;
 mod systemd;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +45,11 @@ const MASTER_IDLE: Duration = Duration::from_secs(3);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
+    serve(config, |_| {}).await
+}
+
+/// Runs the worker. `started` is called when its services have been started.
+async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Result<(), Failure> {
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "limit of file descriptors not raised");
     }
@@ -132,6 +139,7 @@ pub(in crate::cli) async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let mut endpoint = tasks.spawn_service("admin endpoint", endpoint);
     // Applications can read their secrets until the last run has finished.
     let mut served = served.map(|served| served.start(&closing, &tasks));
+    started(&state);
     run_scheduler(&state, commands, receiver).await?;
     closing.cancel();
     // Open responses finish, event streams end, and pending notifications are sent.
