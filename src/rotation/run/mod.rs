@@ -9,6 +9,8 @@
 //!   attempt is dropped at once, which is as safe as a crash ([`lease`]).
 //! - A hook before the flip fails, or its time is over: AWSCURRENT stays, and a later attempt continues
 //!   with the same password ([`flip_hooks`]).
+//! - A panic ends an attempt, and its run seems to go on until its window closes. The outcome is
+//!   recorded first; then the panic goes on to the task, which reports it.
 //! - The window closes or the worker stops during a run. The attempt is dropped in the same way.
 
 mod flip_hooks;
@@ -18,9 +20,11 @@ pub mod reconcile;
 mod recorder;
 pub mod version_id;
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
@@ -178,7 +182,13 @@ impl Rotator {
         };
         let lease = Lease::new(run.claim_token(), &*self.journal, &self.context.clock);
         let recorder = Recorder::new(&*self.journal, &self.events, &self.context.clock, run);
-        let mut result = self.guarded(&request, &lease, &recorder, stop).await;
+        // Boxed: the future of an attempt is large, and would be moved on the stack of a thread.
+        let attempt = Box::pin(self.guarded(&request, &lease, &recorder, stop));
+        let attempt = AssertUnwindSafe(attempt);
+        let (mut result, panic) = match attempt.catch_unwind().await {
+            Ok(result) => (result, None),
+            Err(panic) => (Err(panicked()), Some(panic)),
+        };
         if recorder.is_promoted() {
             if let Err(error) = &result {
                 tracing::warn!(%error, "run interrupted after AWSCURRENT moved");
@@ -186,7 +196,12 @@ impl Rotator {
             result = Ok(());
         }
         let (run, unwritten) = recorder.into_run();
-        self.conclude(run, &unwritten, order, result).await
+        let run = self.conclude(run, &unwritten, order, result).await;
+        if let Some(panic) = panic {
+            // The task of the run logs and counts it.
+            resume_unwind(panic);
+        }
+        run
     }
 
     /// The attempt, while the lease is valid, the window is open and `stop` is not cancelled.
@@ -304,6 +319,15 @@ fn log_outcome(run: &Run) {
             tracing::error!(target: OUTCOME, %rotation, run = %id, code = %why.code, error = %why.message, hint = %why.hint, "run failed");
         }
     }
+}
+
+fn panicked() -> RotationError {
+    refused(
+        Code::Internal,
+        "a panic, which is an error of twinkey, ended the run; AWSCURRENT is unchanged",
+        "report `task panicked` of the worker's log; the next window continues the run, and so does `twinkey rotate`",
+        false,
+    )
 }
 
 fn refused(code: Code, message: &str, hint: &str, passes: bool) -> RotationError {

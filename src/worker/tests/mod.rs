@@ -41,6 +41,8 @@ pub(crate) enum StoreAnswer {
     NotFound,
     /// The secret is missing, and its ARN unknown.
     NoSecret,
+    /// A panic.
+    Panic,
 }
 
 pub(crate) struct FailingStore {
@@ -75,6 +77,7 @@ impl SecretStore for FailingStore {
             StoreAnswer::Unavailable => Err(StoreError::Unavailable {
                 reason: "store down".into(),
             }),
+            StoreAnswer::Panic => panic!("in the store"),
             StoreAnswer::NotFound | StoreAnswer::NoSecret => Err(StoreError::NotFound {
                 what: secret.into(),
             }),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::worker::window_runner::MAX_FAILURES;
 use chrono::TimeDelta;
+use prometheus_client::registry::Registry;
 
 #[tokio::test]
 async fn a_run_that_fails_too_often_waits_for_the_next_window() {
@@ -43,5 +44,31 @@ async fn a_run_that_fails_too_often_waits_for_the_next_window() {
         reads + 1,
         "nothing was tried in between"
     );
+    worker.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_panics_has_failed_and_the_next_window_tries_again() {
+    let daily = "schedule = \"cron(0 7 * * ? *)\"\nwindow = \"1h\"";
+    let worker = TestWorker::begin(daily, "2026-11-20T06:00:00", StoreAnswer::Panic).await;
+    worker.control.set(at("2026-11-20T07:00:00"));
+    let panicked = ("2026-11-20T07:00", RunState::Failed, Some(Code::Internal));
+    worker.until_windows(&[panicked]).await;
+    worker
+        .until("its task has ended", async || worker.state.tasks.is_empty())
+        .await;
+    let metrics = worker.state.metrics.text(&Registry::default()).unwrap();
+    let counted = "twinkey_task_failures_total{task=\"window\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert_eq!(worker.state.tasks.failure(), None, "the worker goes on");
+    *worker.store.answer.lock() = StoreAnswer::NotFound;
+    worker.control.set(at("2026-11-20T07:30:00"));
+    worker.control.set(at("2026-11-21T07:00:00"));
+    let next = (
+        "2026-11-21T07:00",
+        RunState::Failed,
+        Some(Code::SecretNotFound),
+    );
+    worker.until_windows(&[panicked, next]).await;
     worker.end().await;
 }
