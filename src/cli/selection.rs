@@ -30,7 +30,7 @@ pub(super) struct Selection {
     /// Only rotations of this engine
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
-    /// Only rotations of this [[store]]; secrets: those of [secrets]
+    /// Only rotations of the store with this name; `secrets` for the default one
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! # Failure modes
 //! - AWS's filters find more than the table means: they compare prefixes, and a key of one tag with the value
-//!   of another. They only shorten the list; [`matches`] decides.
+//!   of another. They only shorten the list; [`matches()`] decides.
 //! - A value begins with `!`, which negates a filter, or has characters that no filter may have. It has no
 //!   filter.
 
