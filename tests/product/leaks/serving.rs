@@ -66,7 +66,9 @@ pub async fn ask_every_route<P: LeakFixture>(
             false => request.bearer_auth(TOKEN),
         };
         let asked = match (page, &method) {
-            (true, &Method::POST) => form(ask(&there), &csrf_token),
+            (true, &Method::POST) => {
+                form(ask(&there), &csrf_token, &fingerprint(&session, path).await)
+            }
             _ => body_of(ask(&there), path),
         };
         let answer = kept(scan, allowed(asked)).await;
@@ -100,10 +102,21 @@ fn body_of(request: RequestBuilder, path: &str) -> RequestBuilder {
     }
 }
 
+/// What the form of an action on several rotations identifies them by; empty for other forms.
+async fn fingerprint(session: &DashboardClient, path: &str) -> String {
+    match path {
+        "/pause" | "/resume" => session.get(path).await.field("fingerprint"),
+        _ => String::new(),
+    }
+}
+
 /// A form with the fields of all pages.
-fn form(request: RequestBuilder, csrf_token: &str) -> RequestBuilder {
+fn form(request: RequestBuilder, csrf_token: &str, fingerprint: &str) -> RequestBuilder {
     let kind = "application/x-www-form-urlencoded";
-    let fields = format!("csrf_token={csrf_token}&token={TOKEN}&force=yes&reason=the+scan");
+    let mut fields = format!("csrf_token={csrf_token}&token={TOKEN}&force=yes&reason=the+scan");
+    if !fingerprint.is_empty() {
+        fields += &format!("&fingerprint={fingerprint}");
+    }
     request.header("Content-Type", kind).body(fields)
 }
 
