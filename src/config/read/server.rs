@@ -69,19 +69,12 @@ pub(in crate::config) fn server(root: &Table<'_>, folder: Folder<'_>) -> Option<
         None if table.has("tls") => return None,
         None => None,
     };
-    let metrics = match table.text("metrics") {
-        None | Some("all") => RotationSeries::All,
-        Some("problems") => RotationSeries::Problems,
-        Some(other) => {
-            table.error(
-                "metrics",
-                format!("{other:?} is not \"all\" or \"problems\""),
-            );
-            return None;
-        }
-    };
+    let series = [
+        ("all", RotationSeries::All),
+        ("problems", RotationSeries::Problems),
+    ];
     Some(Server {
-        metrics,
+        metrics: table.choice("metrics", &series).unwrap_or_default(),
         listen,
         admin_token,
         tokens,
