@@ -215,15 +215,18 @@ impl RotationGauges {
 /// The number of rotations of each engine in each state. A state without any is 0.
 fn totals(views: &[RotationView]) -> Family<TotalLabels, Gauge> {
     let totals = Family::<TotalLabels, Gauge>::default();
+    let mut counts = BTreeMap::<&str, BTreeMap<&str, i64>>::new();
     for view in views {
+        let none = || RotationState::ALL.map(|state| (state.as_str(), 0)).into();
         let engine = view.engine.as_deref().unwrap_or("unknown");
-        for state in RotationState::ALL {
-            let labels = TotalLabels {
-                engine: engine.to_owned(),
-                state: state.as_str(),
-            };
-            let count = i64::from(state == view.state);
-            totals.get_or_create(&labels).inc_by(count);
+        let of_engine = counts.entry(engine).or_insert_with(none);
+        *of_engine.entry(view.state.as_str()).or_default() += 1;
+    }
+    for (engine, states) in counts {
+        for (state, count) in states {
+            let engine = engine.to_owned();
+            let labels = TotalLabels { engine, state };
+            totals.get_or_create(&labels).set(count);
         }
     }
     totals
