@@ -64,7 +64,8 @@ impl Selection {
                 view(rotation, record, &LiveStates::default(), now)
             })
             .collect();
-        views.retain(|view| self.passes(view));
+        let filter = self.filter();
+        views.retain(|view| filter.matches(view));
         Ok(views)
     }
 
@@ -118,7 +119,8 @@ impl Selection {
         let mut views: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
         let known: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
         let selected = select(&self.names, &known)?;
-        views.retain(|view| selected.contains(&view.name) && self.passes(view));
+        let filter = self.filter();
+        views.retain(|view| selected.contains(&view.name) && filter.matches(view));
         Ok(views)
     }
 
@@ -157,14 +159,13 @@ impl Selection {
         self.store.as_deref().is_none_or(|wanted| wanted == store)
     }
 
-    fn passes(&self, view: &RotationView) -> bool {
-        let filter = ViewFilter {
+    fn filter(&self) -> ViewFilter {
+        ViewFilter {
             states: self.state.clone(),
             engine: self.engine.clone(),
             store: self.store.clone(),
             ..ViewFilter::default()
-        };
-        filter.matches(view)
+        }
     }
 }
 

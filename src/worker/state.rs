@@ -29,8 +29,8 @@ pub fn max_event_readers() -> usize {
     (twinkey_stores::listener::descriptors::max_connections() / 2).max(1)
 }
 
-/// Limit of concurrent observations besides the runs.
-const MAX_OBSERVATIONS: usize = 8;
+/// Limit of concurrent observations besides the runs, also of `twinkey check`.
+pub const MAX_OBSERVATIONS: usize = 8;
 
 /// Shared state of the running worker. Cheap to clone.
 #[derive(Clone)]

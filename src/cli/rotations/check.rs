@@ -9,6 +9,7 @@ use crate::admin::exposure::plain_http;
 use crate::config::file_access::FileFinding;
 use crate::config::settings::{Server, Settings};
 use crate::rotation::commands::check::{Report, offline};
+use crate::worker::state::MAX_OBSERVATIONS;
 use twinkey_core::printable::escaped;
 use twinkey_engines::{Finding, Severity};
 
@@ -18,9 +19,6 @@ use crate::cli::output::{self, DIM, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
 use crate::cli::rotations::named_files;
 use crate::cli::selection::Selection;
-
-/// The largest number of concurrent checks, as in a worker.
-const MAX_CHECKS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -97,7 +95,7 @@ async fn local_reports(
         let rotations = settings.rotations.iter();
         let selected = rotations.filter(|rotation| names.contains(&rotation.name));
         let checks = selected.map(|rotation| rotator.check(rotation));
-        let checks = stream::iter(checks).buffered(MAX_CHECKS);
+        let checks = stream::iter(checks).buffered(MAX_OBSERVATIONS);
         let mut reports: Vec<Report> = checks.try_collect().await?;
         reports.extend(server_report(&settings.server));
         reports.extend(files);
@@ -152,7 +150,7 @@ async fn remote_reports(
             .await
     });
     stream::iter(checks)
-        .buffered(MAX_CHECKS)
+        .buffered(MAX_OBSERVATIONS)
         .try_collect()
         .await
 }
