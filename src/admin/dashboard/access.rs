@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer};
 
+use super::form::parse_form;
 use super::session_context::SessionContext;
 use super::{EVENTS, ErrorPage, view};
 use crate::admin::MAX_BODY;
@@ -176,10 +177,7 @@ pub(super) async fn sign_in(
     headers: HeaderMap,
     form: Result<Form<SignIn>, FormRejection>,
 ) -> Result<Response, ErrorPage> {
-    let Form(form) = form.map_err(|refused| {
-        let hint = "open the page again and submit its form";
-        ApiError::new(refused.status(), refused.body_text(), hint)
-    })?;
+    let form = parse_form(form)?;
     let back = local_path(&form.back);
     let token = form.token.expose_secret().trim();
     let Some(principal) = auth.authenticate(token.as_bytes()) else {

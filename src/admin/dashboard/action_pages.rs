@@ -11,6 +11,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::action::Action;
+use super::form::parse_form;
 use super::session_context::SessionContext;
 use super::view::confirm::ConfirmPage;
 use super::{ErrorPage, view};
@@ -74,10 +75,7 @@ pub(super) async fn execute(
     form: Result<Form<ActionForm>, FormRejection>,
 ) -> Result<Response, ErrorPage> {
     let named = named?;
-    let Form(form) = form.map_err(|refused| {
-        let hint = "open the page again and submit its form";
-        ApiError::new(refused.status(), refused.body_text(), hint)
-    })?;
+    let form = parse_form(form)?;
     let RotationPath(rotation) = &named;
     let result = run_action(action, &state, &caller, &named, &form).await;
     let logged_action = match action {

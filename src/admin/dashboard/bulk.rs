@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::action::BulkAction;
 use super::filter::{FilterForm, RotationFilter};
-use super::pages::parse_query;
+use super::form::{parse_form, parse_query};
 use super::session_context::SessionContext;
 use super::view::bulk_confirm::BulkPage;
 use super::{ErrorPage, view};
@@ -60,10 +60,7 @@ pub(super) async fn execute(
     form: Result<Form<BulkForm>, FormRejection>,
 ) -> Result<Response, ErrorPage> {
     let filter = RotationFilter::try_from(parse_query(query)?)?;
-    let Form(form) = form.map_err(|refused| {
-        let hint = "open the page again and submit its form";
-        ApiError::new(refused.status(), refused.body_text(), hint)
-    })?;
+    let form = parse_form(form)?;
     let principal = context.session.principal();
     let matching = selected(action, &state, principal, &filter).await?;
     let done = if fingerprint(&matching) == form.fingerprint {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::pages::parse_query;
+use super::form::{parse_query, selected};
 use super::session_context::SessionContext;
 use super::view::events_page::EventsPage;
 use super::{ErrorPage, view};
@@ -66,25 +66,6 @@ impl TryFrom<EventsForm> for EventsFilter {
             before: form.before,
         })
     }
-}
-
-/// The value of a selection of the form; `None` if it is empty.
-fn selected<T: Copy>(
-    what: &str,
-    text: &str,
-    all: &[T],
-    as_str: fn(T) -> &'static str,
-) -> Result<Option<T>, ApiError> {
-    let found = all.iter().copied().find(|value| as_str(*value) == text);
-    if found.is_some() || text.is_empty() {
-        return Ok(found);
-    }
-    let known: Vec<_> = all.iter().copied().map(as_str).collect();
-    Err(ApiError::new(
-        StatusCode::BAD_REQUEST,
-        format!("there is no {what} {text:?}"),
-        format!("the values are {}", known.join(", ")),
-    ))
 }
 
 impl EventsFilter {

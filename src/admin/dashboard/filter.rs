@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use axum::http::StatusCode;
 use serde::Deserialize;
 use twinkey_core::code::Code;
 
 use super::action::BulkAction;
+use super::form::selected;
 use crate::admin::address::with_query;
 use crate::admin::problem::ApiError;
 use crate::worker::view_filter::ViewFilter;
@@ -64,25 +64,13 @@ impl TryFrom<FilterForm> for RotationFilter {
     type Error = ApiError;
 
     fn try_from(form: FilterForm) -> Result<Self, ApiError> {
-        let state = RotationState::ALL
-            .into_iter()
-            .find(|s| s.as_str() == form.state);
-        if state.is_none() && !form.state.is_empty() {
-            let known = RotationState::ALL.map(RotationState::as_str).join(", ");
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                format!("there is no state {:?}", form.state),
-                format!("the states are {known}"),
-            ));
-        }
-        let code = Code::ALL.into_iter().find(|c| c.as_str() == form.code);
-        if code.is_none() && !form.code.is_empty() {
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                format!("there is no code {:?}", form.code),
-                "choose one of the list",
-            ));
-        }
+        let state = selected(
+            "state",
+            &form.state,
+            &RotationState::ALL,
+            RotationState::as_str,
+        )?;
+        let code = selected("code", &form.code, &Code::ALL, Code::as_str)?;
         Ok(Self {
             view: ViewFilter {
                 text: form.q.trim().to_lowercase(),

@@ -33,6 +33,7 @@ mod assets;
 mod bulk;
 mod events;
 mod filter;
+mod form;
 mod pages;
 mod session_context;
 mod view;

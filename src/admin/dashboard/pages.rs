@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::action::Action;
 use super::filter::{FilterForm, RotationFilter, Row, codes, engines, tally};
+use super::form::parse_query;
 use super::session_context::SessionContext;
 use super::view::database_check::DatabaseCheck;
 use super::view::overview::OverviewPage;
@@ -24,15 +25,6 @@ use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
 use crate::worker::upcoming::upcoming;
 use crate::worker::views::RotationView;
-
-/// The query of the address; an invalid one is a bad request.
-pub(super) fn parse_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    let Query(parsed) = query.map_err(|refused| {
-        let hint = "open the list of rotations";
-        ApiError::new(StatusCode::BAD_REQUEST, refused.body_text(), hint)
-    })?;
-    Ok(parsed)
-}
 
 /// `GET /`
 pub(super) async fn overview(
