@@ -5,6 +5,7 @@
 //!   served store only if the config serves it *and* the environment has a key of a served store, which
 //!   its id shows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::settings::SecretsBackend;
@@ -63,6 +64,19 @@ impl Access {
             Self::File(store) => store.create_or_put(name, value).await,
             #[cfg(feature = "aws")]
             Self::Served(served) => served.put(name, value).await,
+        }
+    }
+
+    /// Sets tags of a secret, and (`None`) removes them.
+    pub(super) async fn tag(
+        &self,
+        name: &str,
+        tags: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::File(store) => store.tag(name, tags).await,
+            #[cfg(feature = "aws")]
+            Self::Served(served) => served.tag(name, tags).await,
         }
     }
 

@@ -5,6 +5,7 @@ mod rekey;
 #[cfg(feature = "aws")]
 mod served;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,17 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Set tags of a secret, which [[discover]] finds it by
+    Tag {
+        /// Name of the secret
+        name: String,
+        /// Tags to set
+        #[arg(value_name = "KEY=VALUE", required_unless_present = "remove")]
+        tags: Vec<String>,
+        /// Tag to remove; may be repeated
+        #[arg(long, value_name = "KEY")]
+        remove: Vec<String>,
+    },
     /// Replace the key of the embedded store
     Rekey {
         /// File with the new key, 32 bytes in base64; by default a random key
@@ -87,6 +99,7 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), F
         Command::Get { name, stage, field } => get(&store, &name, &stage, field.as_deref()).await,
         Command::List { json } => list(&store, json).await,
         Command::Versions { name, json } => versions(&store, &name, json).await,
+        Command::Tag { name, tags, remove } => tag(&store, &name, &tags, &remove).await,
         Command::Rekey { .. } => Ok(()),
     };
     store.close().await;
@@ -128,6 +141,24 @@ async fn put(
     }
     let id = store.put(name, document.text()).await?;
     anstream::println!("{STRONG}{name}{STRONG:#}: version {id} is AWSCURRENT");
+    Ok(())
+}
+
+/// Sets and removes tags.
+async fn tag(store: &Access, name: &str, set: &[String], remove: &[String]) -> Result<(), Failure> {
+    let mut tags: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for text in set {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(
+                format!("{text:?} is no tag"),
+                "give a key and a value, such as twinkey=rotate",
+            )
+        })?;
+        tags.insert(key.to_owned(), Some(value.to_owned()));
+    }
+    tags.extend(remove.iter().map(|key| (key.clone(), None)));
+    store.tag(name, &tags).await?;
+    anstream::println!("{STRONG}{name}{STRONG:#}: tags changed");
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! Client of the served store, which calls it as every other application does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use aws_sdk_secretsmanager::types::Tag;
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
@@ -53,6 +55,30 @@ impl Served {
             Err(error) => return Err(store_error("PutSecretValue", name, &error)),
         };
         Ok(VersionId(id.unwrap_or_default()))
+    }
+
+    pub(super) async fn tag(
+        &self,
+        name: &str,
+        tags: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), StoreError> {
+        let mut set = self.client.tag_resource().secret_id(name);
+        let mut remove = self.client.untag_resource().secret_id(name);
+        for (key, value) in tags {
+            match value {
+                Some(value) => set = set.tags(Tag::builder().key(key).value(value).build()),
+                None => remove = remove.tag_keys(key),
+            }
+        }
+        if set.get_tags().is_some() {
+            let done = set.send().await;
+            done.map_err(|error| store_error("TagResource", name, &error))?;
+        }
+        if remove.get_tag_keys().is_some() {
+            let done = remove.send().await;
+            done.map_err(|error| store_error("UntagResource", name, &error))?;
+        }
+        Ok(())
     }
 
     pub(super) async fn names(&self) -> Result<Vec<String>, StoreError> {

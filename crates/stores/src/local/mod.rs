@@ -24,6 +24,7 @@ mod secret_store;
 mod secrets;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -161,6 +162,27 @@ impl LocalStore {
             .filter(|secret| secret.deleted.is_none())
             .map(|secret| secret.name)
             .collect())
+    }
+
+    /// TagResource and UntagResource: sets tags of a secret, and (`None`) removes them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; also for keys and values that AWS does not allow.
+    pub async fn tag(
+        &self,
+        secret: &str,
+        tags: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), StoreError> {
+        let change = |own: &mut BTreeMap<String, String>| {
+            for (key, value) in tags {
+                match value {
+                    Some(value) => drop(own.insert(key.clone(), value.clone())),
+                    None => drop(own.remove(key)),
+                }
+            }
+        };
+        let changed = self.change_tags(secret, change).await;
+        changed.map_err(store_error("TagResource", secret, CallSubject::Secret))
     }
 
     /// All versions of a secret, newest first, unlabelled ones included.
