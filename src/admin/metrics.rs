@@ -1,6 +1,6 @@
 //! `GET /metrics`: the process's counters and the current state of every rotation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,9 +22,11 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::admin::routes::health::ReadinessCache;
-use crate::config::settings::RotationSeries;
+use crate::config::settings::{DEFAULT_STORE, Discover, RotationSeries};
+use crate::discovery::Finding;
 use crate::rotation::context::endpoint_states::EndpointStatus;
 use crate::rotation::error::RotationError;
+use crate::worker::discovery::listing_query;
 use crate::worker::readiness::StoreHealth;
 use crate::worker::state::WorkerState;
 use crate::worker::views::{RotationState, RotationView};
@@ -86,7 +88,9 @@ pub async fn metrics(
     Extension(cache): Extension<Arc<ReadinessCache>>,
 ) -> Result<Response, ApiError> {
     principal.require_all_rotations()?;
-    let (views, readiness) = tokio::join!(state.views(), cache.readiness(&state));
+    let journal = &state.runner.rotator.journal;
+    let (views, readiness, listed) =
+        tokio::join!(state.views(), cache.readiness(&state), journal.listings());
     let is_journal_up = views.is_ok() && readiness.journal.is_none();
     // Without the journal, the counters and the state of journal and store are served.
     let mut views = views.unwrap_or_default();
@@ -122,6 +126,49 @@ pub async fn metrics(
         let gauge = stores.get_or_create(&StoreLabels { store });
         gauge.set(i64::from(problem.is_none()));
     }
+    let armed = Family::<StoreLabels, Gauge>::default();
+    let refused = Family::<StoreLabels, Gauge>::default();
+    let found = state.found_secrets();
+    let configured = state.configured();
+    let names: BTreeSet<Option<&str>> = configured
+        .discover
+        .iter()
+        .map(Discover::store_name)
+        .collect();
+    for name in names {
+        let count = |is: fn(&Finding) -> bool| {
+            let name = name.unwrap_or_default();
+            let of_store = found.iter().filter(|one| one.known.store == name);
+            let count = of_store.filter(|one| is(&one.finding)).count();
+            i64::try_from(count).unwrap_or(i64::MAX)
+        };
+        let store = name.unwrap_or(DEFAULT_STORE).to_owned();
+        let labels = StoreLabels { store };
+        let is_armed = |finding: &Finding| *finding == Finding::Armed;
+        armed.get_or_create(&labels).set(count(is_armed));
+        let is_refused = |finding: &Finding| matches!(finding, Finding::Refused(_));
+        refused.get_or_create(&labels).set(count(is_refused));
+    }
+    let help = "Rotations that [[discover]] has armed";
+    registry.register("discovered", help, armed);
+    let help = "Secrets with the tags of a [[discover]] that cannot be rotated (discovery_failed)";
+    registry.register("discovery_refused", help, refused);
+    let listings = Family::<StoreLabels, Gauge>::default();
+    let queries: BTreeSet<String> = configured.discover.iter().map(listing_query).collect();
+    for listing in listed.unwrap_or_default() {
+        if !queries.contains(&listing.query) {
+            continue;
+        }
+        let store = match &*listing.store {
+            "" => DEFAULT_STORE.to_owned(),
+            _ => listing.store,
+        };
+        let gauge = listings.get_or_create(&StoreLabels { store });
+        // A complete listing counts 0, so that its store has the gauge too.
+        gauge.inc_by(i64::from(listing.problem.is_some()));
+    }
+    let help = "Listings for [[discover]] that were not complete at their last try";
+    registry.register("discovery_listings_failed", help, listings);
     registry.register("store_up", "1 if the store responds", stores);
     registry.register("rotations", "The number of rotations", totals);
     let text = state.metrics.text(&registry);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::config::file_access::{self, FileFinding};
 use crate::config::settings::{JournalLocation, Rotation, SecretsBackend, Settings};
+use crate::discovery::plan;
 use crate::hook::before_flip::BeforeFlip;
-use crate::journal::{Journal, PostgresJournal, SqliteJournal};
+use crate::journal::{Journal, JournalError, PostgresJournal, SqliteJournal};
 use crate::rotation::context::SharedContext;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
@@ -92,6 +93,26 @@ impl Context {
         purpose: Purpose,
         work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let mut context = Self::open(settings(config)?, purpose).await?;
+        let journal = Arc::clone(&context.rotator.journal);
+        let result = match add_discovered(&mut context.settings, &*journal).await {
+            Ok(()) => {
+                let rotations = context.settings.rotations.clone();
+                context.rotator.context.pairs.rotations.replace(rotations);
+                work(&context).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        context.close().await;
+        result
+    }
+
+    /// As [`Self::with`], but with the rotations of the config only.
+    pub(super) async fn of_config<T>(
+        config: Option<&Path>,
+        purpose: Purpose,
+        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let context = Self::open(settings(config)?, purpose).await?;
         let result = work(&context).await;
         context.close().await;
@@ -153,14 +174,39 @@ async fn open_journal(
     })
 }
 
-/// Opens the journal, passes it to `work`, and closes it whatever the outcome.
+/// Adds the rotations that `[[discover]]` has found, by the last listings of a worker or of
+/// `twinkey discover`.
+async fn add_discovered(
+    settings: &mut Settings,
+    journal: &dyn Journal,
+) -> Result<(), JournalError> {
+    if settings.discover.is_empty() {
+        return Ok(());
+    }
+    let known = journal.known_secrets().await?;
+    let rotations: Vec<&Rotation> = settings.rotations.iter().collect();
+    let discovery = plan(
+        &settings.discover,
+        &known,
+        &rotations,
+        Clock::system().now(),
+    );
+    settings.rotations.extend(discovery.rotations);
+    Ok(())
+}
+
+/// Opens the journal, adds the discovered rotations to the settings, passes both to `work`, and closes
+/// the journal whatever the outcome.
 pub(super) async fn with_journal<T>(
-    location: &JournalLocation,
+    mut settings: Settings,
     purpose: Purpose,
-    work: impl AsyncFnOnce(&dyn Journal) -> Result<T, Failure>,
+    work: impl AsyncFnOnce(&Settings, &dyn Journal) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let journal = open_journal(location, purpose).await?;
-    let result = work(&*journal).await;
+    let journal = open_journal(&settings.journal, purpose).await?;
+    let result = match add_discovered(&mut settings, &*journal).await {
+        Ok(()) => work(&settings, &*journal).await,
+        Err(error) => Err(error.into()),
+    };
     journal.close().await;
     result
 }

@@ -5,6 +5,7 @@
 
 mod actor;
 mod context;
+mod discover;
 mod failure;
 mod keys;
 mod output;
@@ -68,6 +69,8 @@ enum Command {
     Pause(rotations::pause::PauseArgs),
     /// Resume the schedule of a rotation
     Resume(rotations::pause::Args),
+    /// List the secrets that `[[discover]]` finds, and arm their rotations
+    Discover(discover::Args),
     /// Show the next windows of a schedule, or its error
     Schedule(setup::schedule::Args),
     /// Read and write secrets in the embedded store
@@ -131,6 +134,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         (Command::Serve, _) => serve::run(config).await,
         (Command::Healthz(args), _) => serve::healthz::run(config, args).await,
         (Command::Repair(args), _) => rotations::repair::run(config, args).await,
+        (Command::Discover(args), _) => discover::run(config, args).await,
         (Command::Schedule(args), _) => setup::schedule::run(&args),
         (Command::Secret(command), _) => secret::run(config, command).await,
         #[cfg(feature = "aws")]

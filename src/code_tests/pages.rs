@@ -104,6 +104,10 @@ const fn test_of(code: Code) -> (&'static str, &'static str) {
             "product/endpoints/poolers.rs",
             "an_unlisted_user_is_refused_until_a_hook_writes_the_list",
         ),
+        Code::DiscoveryFailed => (
+            "product/serving/discovery.rs",
+            "a_tagged_secret_is_armed_rotated_and_disarmed",
+        ),
         Code::Internal => (
             EXTERNAL_CHANGES,
             "a_worker_whose_address_is_in_use_reports_it_and_exits",

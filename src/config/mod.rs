@@ -44,20 +44,7 @@ pub fn load(
     environment: &BTreeMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
     let (path, text) = read_file(explicit, environment)?;
-    let settings = parse(&path, &text, environment)?;
-    if settings.discover.is_empty() {
-        return Ok(settings);
-    }
-    // No job of the worker lists secrets yet.
-    Err(ConfigErrors {
-        file: Some(path),
-        errors: vec![ConfigError {
-            key: "discover".into(),
-            variable: None,
-            file: None,
-            message: "is accepted by a later version of twinkey".into(),
-        }],
-    })
+    parse(&path, &text, environment)
 }
 
 /// Only `[server]` of a config; errors in other sections are ignored. A worker that refused a bad new config

@@ -22,13 +22,17 @@
 //!
 //! [`Discovered`]: crate::config::settings::Discovered
 
+mod changes;
 mod filter;
+mod listing;
 mod name;
 mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use changes::changes;
 pub use filter::{filters, matches, query};
+pub use listing::{list, with_listing};
 pub use plan::{Discovery, Finding, FoundSecret, plan};
 
 #[cfg(doc)]

@@ -1,6 +1,6 @@
 //! Rotations of the discovered secrets, and why others have none.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -49,16 +49,15 @@ pub enum Finding {
 pub fn plan(
     discover: &[Discover],
     known: &[KnownSecret],
-    configured: &[Rotation],
+    configured: &[&Rotation],
     now: DateTime<Utc>,
 ) -> Discovery {
     let mut secrets: Vec<&KnownSecret> = known.iter().collect();
     secrets.sort_by(|a, b| (&a.store, &a.listed.arn).cmp(&(&b.store, &b.listed.arn)));
-    let own = References::new(
-        configured
-            .iter()
-            .map(|r| (r.secret.as_str(), r.name.as_str())),
-    );
+    let own = References::new(configured.iter().map(|rotation| Reference {
+        secret: &rotation.secret,
+        rotation,
+    }));
     let mut taken: HashSet<String> = configured.iter().map(|r| r.name.clone()).collect();
     taken.extend(known.iter().filter_map(|one| one.rotation.clone()));
     // Names that secrets of this plan have. Two workers can have given one name to two secrets.
@@ -128,8 +127,7 @@ pub fn plan(
 
 /// Whether a table concerns a secret, also one that was deleted since.
 fn concerns(table: &Discover, known: &KnownSecret) -> bool {
-    let store = table.store.as_deref().map_or("", |store| &*store.name);
-    known.store == store && matches(table, &known.listed)
+    known.store == table.store_name().unwrap_or_default() && matches(table, &known.listed)
 }
 
 /// Why a secret is not to have a rotation here, or cannot have one whatever its settings are.
@@ -188,19 +186,16 @@ fn derive(table: &Discover, known: &KnownSecret, name: &str) -> Result<Rotation,
 
 /// Refuses secrets from which a rotation reads a master or writes a pooler's credentials.
 fn refuse_masters(
-    configured: &[Rotation],
+    configured: &[&Rotation],
     rotations: &mut Vec<Rotation>,
     found: &mut [FoundSecret],
 ) {
-    let all = configured.iter().chain(&*rotations);
-    let used: BTreeSet<(String, String)> = all
-        .flat_map(|rotation| {
-            let poolers = rotation.poolers.iter().flat_map(|p| p.secrets.values());
-            let secrets = rotation.master_secret.iter().chain(poolers);
-            secrets.map(|secret| (secret.clone(), rotation.name.clone()))
-        })
-        .collect();
-    let used = References::new(used.iter().map(|(s, r)| (s.as_str(), r.as_str())));
+    let all = configured.iter().copied().chain(&*rotations);
+    let used = References::new(all.flat_map(|rotation| {
+        let poolers = rotation.poolers.iter().flat_map(|p| p.secrets.values());
+        let secrets = rotation.master_secret.iter().chain(poolers);
+        secrets.map(move |secret| Reference { secret, rotation })
+    }));
     let mut refused = HashSet::new();
     for one in found.iter_mut().filter(|one| one.finding == Finding::Armed) {
         if let Some(rotation) = used.find(&one.known) {
@@ -214,15 +209,37 @@ fn refuse_masters(
 }
 
 /// References to secrets in rotations, by the names that they can mean.
-struct References<'a>(HashMap<&'a str, Vec<(&'a str, &'a str)>>);
+struct References<'a>(HashMap<&'a str, Vec<Reference<'a>>>);
+
+/// A name or an ARN, and the rotation in whose store it is.
+#[derive(Clone, Copy)]
+struct Reference<'a> {
+    secret: &'a str,
+    rotation: &'a Rotation,
+}
+
+impl Reference<'_> {
+    /// Whether it means a known secret. Equal names in two stores are two secrets, unless both stores are
+    /// one account and region.
+    fn means(&self, known: &KnownSecret) -> bool {
+        let arn = &known.listed.arn;
+        let location = self.rotation.location();
+        if self.rotation.store_name().unwrap_or_default() == known.store {
+            return self.secret == known.listed.name
+                || same_secret(self.secret, arn, Location::default());
+        }
+        let is_located = location.account.is_some() && location.region.is_some();
+        (is_located || arn::region(self.secret).is_some())
+            && same_secret(self.secret, arn, location)
+    }
+}
 
 impl<'a> References<'a> {
-    /// Pairs of a reference and the name of its rotation.
-    fn new(all: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    fn new(all: impl Iterator<Item = Reference<'a>>) -> Self {
         let mut by_name: HashMap<&str, Vec<_>> = HashMap::new();
-        for (reference, rotation) in all {
-            for name in names(reference) {
-                by_name.entry(name).or_default().push((reference, rotation));
+        for reference in all {
+            for name in names(reference.secret) {
+                by_name.entry(name).or_default().push(reference);
             }
         }
         Self(by_name)
@@ -230,15 +247,11 @@ impl<'a> References<'a> {
 
     /// The rotation that refers to a secret.
     fn find(&self, known: &KnownSecret) -> Option<&'a str> {
-        let secret = &known.listed;
-        let mut candidates = names(&secret.arn).chain([secret.name.as_str()]);
+        let mut candidates = names(&known.listed.arn).chain([known.listed.name.as_str()]);
         candidates.find_map(|name| {
             let mut references = self.0.get(name)?.iter();
-            let same = |reference: &str| {
-                reference == secret.name || same_secret(reference, &secret.arn, Location::default())
-            };
-            let (_, rotation) = references.find(|(reference, _)| same(reference))?;
-            Some(*rotation)
+            let found = references.find(|reference| reference.means(known))?;
+            Some(&*found.rotation.name)
         })
     }
 }

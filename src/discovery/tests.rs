@@ -37,7 +37,8 @@ fn secret(name: &str, tags: &[(&str, &str)]) -> KnownSecret {
 }
 
 fn planned(settings: &Settings, known: &[KnownSecret]) -> Discovery {
-    plan(&settings.discover, known, &settings.rotations, now())
+    let configured: Vec<_> = settings.rotations.iter().collect();
+    plan(&settings.discover, known, &configured, now())
 }
 
 /// The names of the rotations, and of the others the sentences by secret.
@@ -377,4 +378,46 @@ fn an_export_is_the_rotation_that_was_planned() {
         ..planned
     };
     assert_eq!(format!("{written:#?}"), format!("{planned:#?}"), "{text}");
+}
+
+#[test]
+fn equal_names_in_two_stores_are_two_secrets() {
+    let store = |name: &str, account: &str| {
+        format!(
+            "[[store]]\nname = \"{name}\"\nbackend = \"aws\"\nregion = \"eu-west-1\"\n\
+             assume_role = {{ arn = \"arn:aws:iam::{account}:role/twinkey\" }}\n"
+        )
+    };
+    let (eu, us) = (store("eu", "111122223333"), store("us", "444455556666"));
+    let settings = local(&format!(
+        "{eu}{us}[[rotation]]\nname = \"own\"\nsecret = \"prod/a\"\n\
+         [[rotation]]\nname = \"us-b\"\nstore = \"us\"\nsecret = \"prod/b\"\n\
+         {DISCOVER}store = \"eu\"\n{DISCOVER}store = \"us\"\n"
+    ));
+    let of = |name, store: &str| KnownSecret {
+        store: store.into(),
+        ..secret(name, &[])
+    };
+    let known = [
+        of("prod/a", ""),
+        of("prod/a", "eu"),
+        of("prod/b", "eu"),
+        of("prod/b", "us"),
+        of("prod/b", "gone"),
+    ];
+    let discovery = planned(&settings, &known);
+    let names = discovery.rotations.iter();
+    let names: Vec<_> = names.map(|r| (&*r.name, r.store_name().unwrap())).collect();
+    assert_eq!(names, [("prod-a", "eu"), ("prod-b", "eu")], "{discovery:?}");
+    let both = [of("prod/c", "eu"), of("prod/c", "us")];
+    let (names, _) = outcome(&settings, &both);
+    assert_eq!(names, ["prod-c", "prod-c-us"]);
+    // Both stores can be one account and region.
+    let same = local(&format!(
+        "{eu}[[store]]\nname = \"again\"\nbackend = \"aws\"\nregion = \"eu-west-1\"\n\
+         assume_role = {{ arn = \"arn:aws:iam::111122223333:role/other\" }}\n\
+         [[rotation]]\nname = \"own\"\nstore = \"again\"\nsecret = \"prod/a\"\n{DISCOVER}store = \"eu\"\n"
+    ));
+    let sentence = why(&same, of("prod/a", "eu"));
+    assert!(sentence.contains("[[rotation]] \"own\""), "{sentence}");
 }

@@ -7,6 +7,7 @@
 //! - A new config is invalid. It is rejected as a whole, and the old one stays active.
 
 pub mod catch_up;
+pub mod discovery;
 pub mod heartbeat;
 pub mod housekeeping;
 pub mod leftovers;

@@ -10,6 +10,8 @@
 //!   start until then, and the new ones are armed as of the moment of the reload.
 //! - The journal cannot be read when the config is reloaded or the clock was set back. The schedules
 //!   are armed again after [`ARMING_RETRY`]; at the start the worker ends.
+//! - A listing changes the discovered rotations while the config is reloaded. Both derive the rotations from
+//!   the config that was reloaded last; the later one is activated.
 //! - A run does not end during the shutdown. It is interrupted after [`GRACE`], and left where it
 //!   stands after [`ABORT_LIMIT`], which is as safe as a crash.
 
@@ -27,6 +29,7 @@ use crate::rotation::context::rotation_set::RotationSet;
 use crate::rotation::error::RotationError;
 use crate::schedule::Window;
 use crate::worker::catch_up::{WindowState, next_due, window_state};
+use crate::worker::discovery::ConfiguredRotations;
 use crate::worker::housekeeping::end_abandoned_runs;
 use crate::worker::renames::renamed;
 use crate::worker::state::WorkerState;
@@ -50,6 +53,8 @@ const ARMING_RETRY: TimeDelta = TimeDelta::seconds(10);
 pub enum Command {
     /// Activate a new config, which is valid.
     Reload(Box<Settings>),
+    /// Derive the rotations again, because a listing changed the discovered ones.
+    Rearm,
     /// Reply when the commands before this one are done and the schedules are armed.
     Barrier(oneshot::Sender<()>),
     /// Reply at once, for the watchdog.
@@ -77,7 +82,7 @@ pub async fn schedule(
         barriers: Vec::new(),
     };
     let clock = &state.runner.rotator.context.clock;
-    scheduler.begin_arming(None);
+    scheduler.begin_arming();
     let mut set_back = Box::pin(clock.wait_for_rollback());
     loop {
         let until = async |at: Option<DateTime<Utc>>| match at {
@@ -87,13 +92,13 @@ pub async fn schedule(
         let (next, arm_again) = (scheduler.queue.next(), scheduler.arm_again);
         tokio::select! {
             () = until(next) => scheduler.start_due(clock.now()),
-            () = until(arm_again) => scheduler.begin_arming(None),
+            () = until(arm_again) => scheduler.begin_arming(),
             () = &mut set_back => {
                 set_back = Box::pin(clock.wait_for_rollback());
                 tracing::warn!(now = %clock.now(), "clock set back; arming schedules again");
-                scheduler.begin_arming(None);
+                scheduler.begin_arming();
             }
-            records = read(&mut scheduler.arming) => scheduler.finish_arming(records)?,
+            read = read(&mut scheduler.arming) => scheduler.finish_arming(read)?,
             Some(done) = scheduler.outcomes.1.recv() => match done {
                 WindowOutcome::Ended(ended, record) => scheduler.rearm(ended, record),
                 WindowOutcome::Closed(window) => scheduler.close(window),
@@ -103,9 +108,14 @@ pub async fn schedule(
                     // Start due windows first, so that one that opens now is not recorded as
                     // missed.
                     scheduler.start_due(clock.now());
-                    state.runner.rotator.context.stores.activate(&settings.stores);
-                    let rotations = settings.rotations.into_iter().collect();
-                    scheduler.begin_arming(Some(Arc::new(rotations)));
+                    let stores = &state.runner.rotator.context.stores;
+                    stores.activate(&settings.stores);
+                    state.configure(ConfiguredRotations::from(*settings));
+                    scheduler.begin_arming();
+                }
+                Some(Command::Rearm) => {
+                    scheduler.start_due(clock.now());
+                    scheduler.begin_arming();
                 }
                 Some(Command::Barrier(reply)) => scheduler.barriers.push(reply),
                 // The watchdog may have stopped waiting.
@@ -160,24 +170,22 @@ enum WindowOutcome {
     Closed(NamedWindow),
 }
 
+/// The rotations to activate, and their records.
+type ReadRotations = (Arc<RotationSet>, Result<Records, RotationError>);
+
 /// Schedules that are being armed.
 struct Arming {
-    /// The rotations of a new config.
-    rotations: Option<Arc<RotationSet>>,
     /// The moment as of which the schedules are armed.
     at: DateTime<Utc>,
     /// Windows that ended meanwhile. The records may have been read before.
     ended: Vec<NamedWindow>,
-    read: JoinHandle<Option<Result<Records, RotationError>>>,
+    read: JoinHandle<Option<ReadRotations>>,
 }
 
-/// The records that are being read; waits without an end if none are.
-async fn read(arming: &mut Option<Arming>) -> Result<Records, RotationError> {
+/// What is being read; `None` if its task ended. Waits without an end if nothing is.
+async fn read(arming: &mut Option<Arming>) -> Option<ReadRotations> {
     match arming {
-        Some(arming) => {
-            let read = (&mut arming.read).await.ok().flatten();
-            read.unwrap_or_else(|| Err(RotationError::Internal("the task ended".into())))
-        }
+        Some(arming) => (&mut arming.read).await.ok().flatten(),
         None => std::future::pending().await,
     }
 }
@@ -200,49 +208,45 @@ struct Scheduler {
 }
 
 impl Scheduler {
-    /// Begins to read the journal, as of now, for the rotations of a new config or the present ones.
-    fn begin_arming(&mut self, rotations: Option<Arc<RotationSet>>) {
+    /// Begins to read the journal, as of now, for the rotations of the config and the discovered ones.
+    fn begin_arming(&mut self) {
         let at = self.state.now();
-        let before = self.arming.take();
-        if let Some(before) = &before {
+        if let Some(before) = self.arming.take() {
             before.read.abort();
         }
-        let rotations = rotations.or_else(|| before.and_then(|before| before.rotations));
-        let (state, set) = (self.state.clone(), rotations.clone());
-        let set = set.unwrap_or_else(|| state.rotations());
+        let state = self.state.clone();
         let read = self.state.tasks.spawn("arming", "", async move {
+            let shutting_down = || RotationError::Internal("the worker is shutting down".into());
             tokio::select! {
-                records = read_records(&state, &set, at) => records,
+                read = read_rotations(&state, at) => read,
                 () = state.runner.shutdown.drain.cancelled() => {
-                    Err(RotationError::Internal("the worker is shutting down".into()))
+                    (state.rotations(), Err(shutting_down()))
                 }
             }
         });
         self.arm_again = None;
         self.arming = Some(Arming {
-            rotations,
             at,
             ended: Vec::new(),
             read,
         });
     }
 
-    /// Activates the new config, if there is one, and arms the schedules.
+    /// Activates the rotations that were read, and arms the schedules.
     ///
     /// # Errors
     /// `journal_unavailable` before the schedules were armed once.
-    fn finish_arming(
-        &mut self,
-        records: Result<Records, RotationError>,
-    ) -> Result<(), RotationError> {
+    fn finish_arming(&mut self, read: Option<ReadRotations>) -> Result<(), RotationError> {
         let Some(arming) = self.arming.take() else {
             return Ok(());
         };
         let now = self.state.now();
         self.start_due(now);
-        if let Some(rotations) = arming.rotations {
-            self.state.replace(rotations);
-        }
+        let (rotations, records) = read.unwrap_or_else(|| {
+            let ended = RotationError::Internal("the task ended".into());
+            (self.state.rotations(), Err(ended))
+        });
+        self.state.replace(rotations);
         match records {
             Ok(records) => self.arm_all(&records, arming.at, &arming.ended),
             Err(error) if !self.state.is_armed() => return Err(error),
@@ -455,6 +459,16 @@ impl Drop for Ending {
             let _ = self.outcomes.send(WindowOutcome::Closed(window));
         }
     }
+}
+
+/// The rotations of the config and the discovered ones, with their records.
+async fn read_rotations(state: &WorkerState, at: DateTime<Utc>) -> ReadRotations {
+    let (set, derived) = state.derive_rotations(at).await;
+    let records = match derived {
+        Ok(()) => read_records(state, &set, at).await,
+        Err(error) => Err(error),
+    };
+    (set, records)
 }
 
 /// Reads the records of these rotations, after it has brought the journal up to date with them.

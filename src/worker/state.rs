@@ -1,17 +1,22 @@
 //! State that the scheduler and the admin endpoint share: the active rotations and running tasks.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::config::settings::{Rotation, RotationSeries};
+use crate::discovery::FoundSecret;
 use crate::journal::{AuditAction, Cause, Claim, Run, Trigger};
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::rotation::context::rotation_set::{ActiveRotations, RotationSet};
 use crate::rotation::error::RotationError;
 use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
+use crate::worker::discovery::ConfiguredRotations;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
 use crate::worker::readiness::LoggedProblems;
@@ -47,6 +52,12 @@ pub struct WorkerState {
     /// Permits of observations besides the runs.
     observation_permits: Arc<Semaphore>,
     active: ActiveRotations,
+    /// The rotations of the config, from which the active ones are derived.
+    configured: Arc<ArcSwap<ConfiguredRotations>>,
+    /// The secrets that `[[discover]]` concerns, as of the last arming.
+    pub(super) found: Arc<RwLock<Arc<[FoundSecret]>>>,
+    /// The changes of listings that the active rotations include.
+    pub(super) armed_revision: Arc<AtomicI64>,
     armed: watch::Sender<bool>,
     pub(super) standby_sessions: StandbySessions,
     pub(super) logged_problems: LoggedProblems,
@@ -63,8 +74,12 @@ impl WorkerState {
     #[must_use]
     pub fn new(runner: WindowRunner, rotations: Vec<Rotation>, metrics: Metrics) -> Self {
         let active = runner.rotator.context.pairs.rotations.clone();
-        active.replace(rotations);
+        let configured = ConfiguredRotations::new(rotations, Vec::new());
+        active.activate(Arc::clone(&configured.rotations));
         Self {
+            configured: Arc::new(ArcSwap::from_pointee(configured)),
+            found: Arc::default(),
+            armed_revision: Arc::default(),
             runner,
             tasks: Tasks::new(metrics.clone()),
             metrics,
@@ -99,7 +114,18 @@ impl WorkerState {
         self.active.get()
     }
 
-    /// Activates the rotations of a new config. Running rotations continue under the old one.
+    /// The rotations of the config, and the sources of further ones.
+    #[must_use]
+    pub fn configured(&self) -> Arc<ConfiguredRotations> {
+        self.configured.load_full()
+    }
+
+    /// Sets the rotations of a new config, which the next arming activates.
+    pub fn configure(&self, configured: ConfiguredRotations) {
+        self.configured.store(Arc::new(configured));
+    }
+
+    /// Activates a set of rotations. Running rotations continue under the previous one.
     pub fn replace(&self, rotations: Arc<RotationSet>) {
         self.active.activate(rotations);
     }

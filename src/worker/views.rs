@@ -24,6 +24,9 @@ pub struct RotationView {
     /// The `[[store]]` of the secret. `null`: `[secrets]`.
     #[serde(default)]
     pub store: Option<String>,
+    /// The `[[discover]]` of the config that found it, from 1. `null`: it is a `[[rotation]]`.
+    #[serde(default)]
+    pub discovered_by: Option<usize>,
     pub engine: Option<String>,
     pub host: Option<String>,
     pub active_user: Option<String>,
@@ -122,6 +125,7 @@ pub fn view(
         name: rotation.name.clone(),
         secret: rotation.secret.clone(),
         store: rotation.store_name().map(str::to_owned),
+        discovered_by: rotation.discovered.as_ref().map(|found| found.by),
         engine: seen
             .map(|s| s.engine.clone())
             .or_else(|| rotation.engine.map(|e| e.to_string())),

@@ -56,11 +56,12 @@ pub enum Code {
     AwsCredentials,
     PoolerRefused,
     HookRefused,
+    DiscoveryFailed,
 }
 
 impl Code {
     /// All codes, in the documented order.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::ConfigInvalid,
         Self::SecretNotFound,
         Self::SecretMalformed,
@@ -99,6 +100,7 @@ impl Code {
         Self::AwsCredentials,
         Self::PoolerRefused,
         Self::HookRefused,
+        Self::DiscoveryFailed,
     ];
 
     /// The stable text form.
@@ -143,6 +145,7 @@ impl Code {
             Self::AwsCredentials => "aws_credentials",
             Self::PoolerRefused => "pooler_refused",
             Self::HookRefused => "hook_refused",
+            Self::DiscoveryFailed => "discovery_failed",
         }
     }
 }

@@ -50,10 +50,10 @@ async fn local(
     args: &Args,
 ) -> Result<(Vec<Run>, Vec<AuditRecord>), Failure> {
     let settings = settings(config)?;
-    with_journal(&settings.journal, Purpose::Read, async |journal| {
+    with_journal(settings, Purpose::Read, async |settings, journal| {
         let rotations = match args.selection.is_empty() {
             true => None,
-            false => Some(args.selection.names(&settings, journal).await?),
+            false => Some(args.selection.names(settings, journal).await?),
         };
         let rotations: Option<Vec<String>> = rotations.map(|names| names.into_iter().collect());
         let runs = RunQuery {

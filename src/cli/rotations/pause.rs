@@ -108,8 +108,8 @@ async fn set_paused(
         Target::Local(config) => {
             let settings = settings(*config)?;
             let (cause, now) = (cause(args.reason.clone()), Clock::system().now());
-            with_journal(&settings.journal, Purpose::Change, async |journal| {
-                let names = args.selection.names(&settings, journal).await?;
+            with_journal(settings, Purpose::Change, async |settings, journal| {
+                let names = args.selection.names(settings, journal).await?;
                 for name in &names {
                     let record = AuditRecord::done(action, name, cause.clone(), now);
                     let pause = paused.then(|| record.as_pause(until));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::settings::JournalLocation;
+use crate::journal::KnownSecret;
 use crate::rotation::context::endpoint_states::{EndpointState, EndpointStatus};
 use crate::worker::views::{RotationState, RotationView};
 
@@ -11,6 +12,8 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
 use crate::cli::remote::Target;
 use crate::cli::selection::Selection;
+
+use twinkey_core::code::Code;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -75,10 +78,26 @@ async fn local_views(
             path.display()
         );
     }
-    with_journal(&settings.journal, Purpose::Read, async |journal| {
-        selection.views(&settings, journal).await
+    with_journal(settings, Purpose::Read, async |settings, journal| {
+        if selection.is_empty() && !settings.discover.is_empty() {
+            note_refused(&journal.known_secrets().await?);
+        }
+        selection.views(settings, journal).await
     })
     .await
+}
+
+/// Notes which secrets have the tags of a `[[discover]]`, and no rotation.
+fn note_refused(known: &[KnownSecret]) {
+    for secret in known {
+        if let Some(why) = &secret.refusal {
+            anstream::eprintln!(
+                "{WARN}note:{WARN:#} {}: secret {:?} is not rotated: {why}",
+                Code::DiscoveryFailed,
+                secret.listed.name
+            );
+        }
+    }
 }
 
 /// The place of a state in the list: what an operator must act on comes first.

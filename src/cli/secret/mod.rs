@@ -65,7 +65,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Set tags of a secret, which [[discover]] finds it by
+    /// Set tags of a secret, which `[[discover]]` finds it by
     Tag {
         /// Name of the secret
         name: String,

@@ -23,6 +23,7 @@ use crate::config::settings::Notify;
 use crate::hook;
 use crate::rotation::context::admin_cache::IdleAdmins;
 use crate::rotation::run::Rotator;
+use crate::worker::discovery::{ConfiguredRotations, ListStores};
 use crate::worker::heartbeat;
 use crate::worker::housekeeping::{self, journal_jobs};
 use crate::worker::leftovers::RemoveLeftovers;
@@ -59,6 +60,8 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
     }
     let mut context = Context::open(settings, Purpose::Serve).await?;
     let rotations = std::mem::take(&mut context.settings.rotations);
+    let discover = std::mem::take(&mut context.settings.discover);
+    let configured = ConfiguredRotations::new(rotations, discover);
     context.rotator.context.idle_admins =
         IdleAdmins::new(MASTER_IDLE, context.settings.limits.per_host);
     let rotator = &context.rotator;
@@ -98,10 +101,12 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
             shutdown: Shutdown::default(),
             next_tries: NextTries::default(),
         },
-        rotations,
+        Vec::new(),
         context.metrics,
     );
     state.rotation_series = server.metrics;
+    state.replace(Arc::clone(&configured.rotations));
+    state.configure(configured);
     let tasks = state.tasks.clone();
     let clock = context.rotator.context.clock.clone();
     let events = context.rotator.events.subscribe();
@@ -128,6 +133,7 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
     tasks.spawn_service("watchdog", watchdog);
     let mut jobs = journal_jobs(&state, context.settings.keep);
     jobs.push(Box::new(RemoveLeftovers::new(state.clone())));
+    jobs.push(Box::new(ListStores::new(state.clone(), commands.clone())));
     jobs.push(Box::new(TokenFiles::new(auth)));
     if let Some(identity) = identity {
         jobs.push(Box::new(CertificateFiles::new("certificate", identity)));

@@ -131,13 +131,14 @@ fn one(
         );
     }
     Some(Discover {
-        store: rotation.store,
+        store: rotation.store.clone(),
         tags: filters.0.unwrap_or_default(),
         names: filters.1.unwrap_or_default(),
         exclude: table.texts("exclude").unwrap_or_default(),
         every: every.unwrap_or(DEFAULT_EVERY),
         tags_may_set,
         master_secret,
+        shared: Box::new(rotation),
         template,
     })
 }

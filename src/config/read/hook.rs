@@ -58,10 +58,12 @@ const OPTIONS_OF_KIND: [(&str, HookKind); 1] = [("aws", HookKind::Exec)];
 pub(super) fn hooks(root: &Table<'_>, folder: Folder<'_>) -> Vec<Hook> {
     let rotations = root.list("rotation");
     let names: Vec<&str> = rotations.iter().filter_map(|value| name(value)).collect();
+    // The names of discovered rotations are not known here.
+    let names = root.list("discover").is_empty().then_some(names);
     let tables = root.tables("hook", KEYS);
     tables
         .iter()
-        .filter_map(|table| one(table, table.folder(folder), &names))
+        .filter_map(|table| one(table, table.folder(folder), names.as_deref()))
         .collect()
 }
 
@@ -76,7 +78,7 @@ fn name(rotation: &Value) -> Option<&str> {
     }
 }
 
-fn one(table: &Table<'_>, folder: Folder<'_>, names: &[&str]) -> Option<Hook> {
+fn one(table: &Table<'_>, folder: Folder<'_>, names: Option<&[&str]>) -> Option<Hook> {
     if !table.has("kind") {
         table.error("kind", "is missing: \"ecs-redeploy\" or \"exec\"");
     }
@@ -170,12 +172,16 @@ fn timeout(table: &Table<'_>) -> Option<Duration> {
     Some(timeout)
 }
 
-/// `None` if it is not valid; `Some(None)`, for all rotations, if it is absent.
-fn rotations(table: &Table<'_>, names: &[&str]) -> Option<Option<Vec<String>>> {
+/// `None` if it is not valid; `Some(None)`, for all rotations, if it is absent. `names`: the rotations, if
+/// all are known.
+fn rotations(table: &Table<'_>, names: Option<&[&str]>) -> Option<Option<Vec<String>>> {
     if !table.has("rotations") {
         return Some(None);
     }
     let listed = non_empty_list(table, "rotations")?;
+    let Some(names) = names else {
+        return Some(Some(listed));
+    };
     let unknown: Vec<&String> = listed
         .iter()
         .filter(|name| !names.contains(&name.as_str()))

@@ -36,10 +36,18 @@ pub struct Discover {
     pub tags_may_set: Vec<String>,
     /// `None` for `masterarn` of the secret.
     pub master_secret: Option<MasterTemplate>,
+    /// The settings that its rotations share. Name, secret and master are samples.
+    pub shared: Box<Rotation>,
     pub(in crate::config) template: RotationTemplate,
 }
 
 impl Discover {
+    /// The name of its store; `None` for `[secrets]`.
+    #[must_use]
+    pub fn store_name(&self) -> Option<&str> {
+        self.store.as_deref().map(|store| &*store.name)
+    }
+
     /// The keys that the tags of a secret set, with their values.
     ///
     /// # Errors
@@ -158,6 +166,16 @@ impl MasterTemplate {
     #[must_use]
     pub fn has_placeholders(&self) -> bool {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
+    }
+
+    /// The name with `*` for each placeholder.
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Name | Part::Tag(_) => "*".into(),
+        };
+        self.0.iter().map(part).collect()
     }
 
     /// The name or ARN for a secret.

@@ -69,16 +69,3 @@ fn an_unreadable_file_is_named_in_the_error() {
         );
     }
 }
-
-#[test]
-fn discover_is_refused_until_a_worker_lists_secrets() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("twinkey.toml");
-    let text = "[secrets]\nbackend = \"local\"\n[[discover]]\ntags = { twinkey = \"rotate\" }\n";
-    std::fs::write(&file, text).unwrap();
-    let refused = load(Some(&file), &none()).unwrap_err().to_string();
-    assert!(
-        refused.ends_with("discover: is accepted by a later version of twinkey"),
-        "{refused}"
-    );
-}

@@ -36,6 +36,19 @@ impl RotationSet {
     }
 }
 
+impl RotationSet {
+    /// These rotations, and further ones after them.
+    #[must_use]
+    pub fn with(&self, further: Vec<Rotation>) -> Self {
+        let mut all = self.0.clone();
+        for rotation in further {
+            all.entry(rotation.name.clone())
+                .or_insert_with(|| Arc::new(rotation));
+        }
+        Self(all)
+    }
+}
+
 impl FromIterator<Rotation> for RotationSet {
     fn from_iter<I: IntoIterator<Item = Rotation>>(rotations: I) -> Self {
         let by_name = |rotation: Rotation| (rotation.name.clone(), Arc::new(rotation));

@@ -94,6 +94,11 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
         ],
         "pause" => vec![invocation(&["pause", P::ROTATION])],
         "resume" => vec![invocation(&["resume", P::ROTATION])],
+        // The config has no [[discover]].
+        "discover" => vec![Invocation {
+            good: false,
+            ..invocation(&["discover", "--dry-run"])
+        }],
         "schedule" => vec![invocation(&[
             "schedule",
             "cron(0 7 * * ? *)",
@@ -125,6 +130,7 @@ async fn invocations<P: LeakFixture>(command: &str, fixture: &P) -> Vec<Invocati
         ],
         "secret list" => vec![in_store(&["secret", "list"])],
         "secret versions" => vec![in_store(&["secret", "versions", P::SECRET])],
+        "secret tag" => vec![in_store(&["secret", "tag", P::SECRET, "team=scan"])],
         "secret rekey" => vec![in_store(&["secret", "rekey"])],
         "iam-policy" => {
             let fixture = [

@@ -7,7 +7,7 @@ use twinkey_core::code::Code;
 use super::row;
 
 /// Codes that no cell can stage, with the reason and the test that covers them.
-const NOT_STAGED: [(Code, &str); 8] = [
+const NOT_STAGED: [(Code, &str); 9] = [
     (
         Code::WindowClosed,
         "a manual run has no window: rotation::run",
@@ -32,6 +32,10 @@ const NOT_STAGED: [(Code, &str); 8] = [
     (
         Code::ReaderBehind,
         "it needs a second server: endpoints::postgres, where check and plan name it too",
+    ),
+    (
+        Code::DiscoveryFailed,
+        "no run has it, because no rotation is armed: serving::discovery",
     ),
     (
         Code::HostIsPooler,

@@ -30,7 +30,10 @@ async fn scrape(endpoint: &Endpoint) -> BTreeMap<String, f64> {
 
 /// Counters of receivers, hooks and the served store, which this worker does not have. Other tests
 /// check them.
-const ELSEWHERE: [&str; 3] = [
+const ELSEWHERE: [&str; 6] = [
+    "twinkey_discovered",
+    "twinkey_discovery_listings_failed",
+    "twinkey_discovery_refused",
     "twinkey_hooks_total",
     "twinkey_notifications_total",
     "twinkey_served_requests_total",

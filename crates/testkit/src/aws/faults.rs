@@ -15,6 +15,8 @@ pub struct Call {
     pub action: String,
     /// The secret in the request; of the Data API of Redshift, the secret of its sign-in.
     pub secret: String,
+    /// Whether a list has filters.
+    pub is_filtered: bool,
 }
 
 impl Call {

@@ -210,6 +210,7 @@ async fn apply_faults(
     let call = Call {
         action: action.to_owned(),
         secret: secret.unwrap_or_default().to_owned(),
+        is_filtered: asked.get("Filters").is_some(),
     };
     let caller = services.accounts.caller(&parts.headers, action);
     let forward = Request::from_parts(parts, Body::from(body));

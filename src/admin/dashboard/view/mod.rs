@@ -101,6 +101,7 @@ pub(super) fn example(name: &str) -> crate::worker::views::RotationView {
     use crate::worker::views::{RotationState, RotationView};
     RotationView {
         paused: None,
+        discovered_by: None,
         name: name.into(),
         secret: format!("prod/{name}/db"),
         store: None,
