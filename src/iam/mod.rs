@@ -18,6 +18,7 @@ mod redshift;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -83,7 +84,7 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Statement {
     #[serde(rename = "Sid")]
-    pub sid: &'static str,
+    pub sid: Cow<'static, str>,
     #[serde(rename = "Effect")]
     effect: &'static str,
     #[serde(rename = "Action")]
@@ -96,12 +97,12 @@ pub struct Statement {
 
 impl Statement {
     fn allow(
-        sid: &'static str,
+        sid: impl Into<Cow<'static, str>>,
         actions: &[&'static str],
         resources: impl IntoIterator<Item = String>,
     ) -> Self {
         Self {
-            sid,
+            sid: sid.into(),
             effect: "Allow",
             actions: actions.to_vec(),
             resources: resources.into_iter().collect(),

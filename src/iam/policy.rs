@@ -37,6 +37,7 @@ pub fn policy(settings: &Settings, scope: &AccountScope, known: &Known) -> Polic
     };
     if uses_aws_store(settings) {
         secrets(&rotations, scope, known, &mut all);
+        discovered(settings, scope, &mut all);
     }
     redshift::statements(&rotations, scope, known, uses_aws_store(settings), &mut all);
     notifications_and_hooks(settings, scope, &mut all);
@@ -120,6 +121,46 @@ fn secrets(rotations: &[KnownRotation<'_>], scope: &AccountScope, known: &Known,
 /// ListSecrets supports no resources ("Actions, resources, and condition keys for AWS Secrets Manager").
 pub(super) fn list_secrets(sid: &'static str) -> Statement {
     Statement::allow(sid, &["secretsmanager:ListSecrets"], ["*".to_owned()])
+}
+
+/// The calls on secrets that are not in the config: by the names and tags of each `[[discover]]`.
+fn discovered(settings: &Settings, scope: &AccountScope, all: &mut Policy) {
+    for (n, table) in settings.discover.iter().enumerate() {
+        let any = ["*".to_owned()];
+        let names = if table.names.is_empty() {
+            &any[..]
+        } else {
+            &table.names
+        };
+        let statement = Statement::allow(
+            format!("DiscoveredSecrets{}", n + 1),
+            &ROTATED,
+            names.iter().map(|name| scope.secret(name)),
+        );
+        let tags: serde_json::Map<String, serde_json::Value> = (table.tags.iter())
+            .map(|(key, value)| (format!("secretsmanager:ResourceTag/{key}"), json!(value)))
+            .collect();
+        all.statements.push(if tags.is_empty() {
+            statement
+        } else {
+            statement.when(json!({ "StringEquals": tags }))
+        });
+        let masters = match &table.master_secret {
+            Some(template) => vec![template.pattern()],
+            None => table.shared.masters.clone().unwrap_or_default(),
+        };
+        if masters.is_empty() {
+            all.notes.push(format!(
+                "[[discover]] #{} names no masters: its secrets name them, and the policy has none of them; set master_secret or masters",
+                n + 1
+            ));
+        }
+        all.statements.push(Statement::allow(
+            format!("MastersOfDiscoveredSecrets{}", n + 1),
+            &MASTER,
+            masters.iter().map(|name| scope.secret(name)),
+        ));
+    }
 }
 
 /// The calls that find the hosts of masters that RDS manages, and readers. A listing covers all databases ("Actions,

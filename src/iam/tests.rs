@@ -398,3 +398,37 @@ fn network_paths_are_distinct() {
     );
     assert_eq!(blind[1].host, "the host in prod/orders, and its master's");
 }
+
+#[test]
+fn discovered_secrets_are_allowed_by_names_and_tags() {
+    let text = "[[discover]]\ntags = { twinkey = \"rotate\" }\nnames = [\"prod/*/db\"]\n\
+        master_secret = \"rds/{tag:cluster}/master\"\nmasters = [\"rds/*\"]\n\
+        [[discover]]\nnames = [\"x\"]\n";
+    let policy = policy_of(text, &Known::default());
+    let arn = |name: &str| {
+        json!([format!(
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-??????"
+        )])
+    };
+    assert_eq!(resources(&policy, "DiscoveredSecrets1"), arn("prod/*/db"));
+    assert_eq!(
+        resources(&policy, "MastersOfDiscoveredSecrets1"),
+        arn("rds/*/master")
+    );
+    let first = policy.statements.iter();
+    let mut first = first.filter(|one| one.sid == "DiscoveredSecrets1");
+    let condition = first.next().unwrap().condition.clone().unwrap();
+    let tag = "secretsmanager:ResourceTag/twinkey";
+    assert_eq!(condition, json!({ "StringEquals": { tag: "rotate" } }));
+    assert_eq!(resources(&policy, "DiscoveredSecrets2"), arn("x"));
+    assert_eq!(
+        resources(&policy, "MastersOfDiscoveredSecrets2"),
+        Json::Null
+    );
+    assert!(
+        policy
+            .notes
+            .iter()
+            .any(|note| note.contains("#2 names no masters"))
+    );
+}
