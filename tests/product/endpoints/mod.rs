@@ -1,6 +1,6 @@
 //! Readers and poolers: an application that signs in there is never refused.
 
-mod mariadb;
+mod mysql;
 pub mod poolers;
 pub mod postgres;
 mod rds;

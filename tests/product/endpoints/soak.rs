@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use twinkey_stores::stage;
-use twinkey_testkit::environment::mariadb::MariadbEnvironment;
+use twinkey_testkit::environment::mariadb::{MariadbEnvironment, mysql_is_installed};
 use twinkey_testkit::environment::{Database, Environment, Setup};
+use twinkey_testkit::mysql::Flavor;
 use twinkey_testkit::postgres::LocalPostgres;
 
 use super::poolers::{auth_query, pgbouncer};
-use super::{credentials, mariadb, postgres};
+use super::{credentials, mysql, postgres};
 
 const MIN_INTERVAL: Duration = Duration::from_secs(3);
 /// The rest of `min_interval` is for the connection.
@@ -140,16 +141,16 @@ async fn on_postgres(rotations: usize) {
     trial(&env, &ports, rotations, postgres::application, restart).await;
 }
 
-async fn on_mariadb(rotations: usize) {
-    let setup = mariadb::primary(String::new(), String::new());
-    let env = MariadbEnvironment::on_mariadb(setup).await;
-    let mut behind = mariadb::replica(&env, 2, &[], 1).await;
-    let far_behind = mariadb::replica(&env, 3, &[], 5).await;
+async fn on_mysql(flavor: Flavor, rotations: usize) {
+    let servers = mysql::Servers::new(flavor);
+    let env = MariadbEnvironment::on_mariadb(servers.primary(String::new(), String::new())).await;
+    let mut behind = servers.replica(&env, 2, 1).await;
+    let far_behind = servers.replica(&env, 3, 5).await;
     let readers = [behind.port(), far_behind.port()];
-    env.configure(&mariadb::primary(String::new(), rotation(&readers, &[])));
+    env.configure(&servers.primary(String::new(), rotation(&readers, &[])));
     let ports = [env.server.port(), readers[0], readers[1]];
     let restart = || tokio::task::block_in_place(|| behind.restart().unwrap());
-    trial(&env, &ports, rotations, mariadb::application, restart).await;
+    trial(&env, &ports, rotations, mysql::application, restart).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,11 +160,18 @@ async fn six_rotations_with_replicas_and_a_pooler_refuse_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn six_rotations_with_mariadb_replicas_refuse_nobody() {
-    on_mariadb(6).await;
+    on_mysql(Flavor::Mariadb, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_rotations_with_mysql_replicas_refuse_nobody() {
+    if mysql_is_installed() {
+        on_mysql(Flavor::Mysql, 6).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "ten minutes: make soak-endpoints"]
 async fn fifty_rotations_with_endpoints_refuse_nobody() {
-    tokio::join!(on_postgres(50), on_mariadb(50));
+    tokio::join!(on_postgres(50), on_mysql(Flavor::Mariadb, 50));
 }
