@@ -43,8 +43,10 @@ pub use error::RdsError;
 const KEPT_FOR: Duration = Duration::from_secs(300);
 
 /// The lifetime of a listing for readers: a new replica counts that long after it has an endpoint.
+#[cfg(feature = "aws")]
 const READERS_KEPT_FOR: Duration = Duration::from_secs(60);
 /// The time after a failure before the readers are listed again.
+#[cfg(feature = "aws")]
 const FAILURE_KEPT_FOR: Duration = Duration::from_secs(5);
 
 /// The last listing, or why there is none, and its time.
