@@ -152,6 +152,7 @@ mod tests {
                 id: Uuid::nil(),
                 rotation: "orders".into(),
                 trigger: Trigger::Schedule,
+                actor: None,
                 reason: None,
                 window: None,
                 state,
@@ -201,6 +202,7 @@ mod tests {
         let retired = Event::Retired {
             rotation: "orders".into(),
             user: "a".into(),
+            actor: crate::journal::Actor::worker("w"),
         };
         assert_eq!(names(retired), None);
     }

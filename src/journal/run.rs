@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AuditOutcome, ClaimRequest, Outcome};
+use super::{Actor, ActorKind, AuditOutcome, ClaimRequest, Outcome};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
@@ -15,6 +15,9 @@ pub struct Run {
     pub id: Uuid,
     pub rotation: String,
     pub trigger: Trigger,
+    /// The actor that requested it. A run that another process continues keeps it. `null`: a version
+    /// before the records began the run.
+    pub actor: Option<Actor>,
     pub reason: Option<String>,
     pub window: Option<Window>,
     pub state: RunState,
@@ -53,6 +56,7 @@ impl Run {
             id: Uuid::new_v4(),
             rotation: request.rotation.clone(),
             trigger: request.trigger,
+            actor: Some(request.cause.actor.clone()),
             reason: request.cause.reason.clone(),
             window: request.window,
             state: RunState::Running,
@@ -80,6 +84,23 @@ impl Run {
             steps: Vec::new(),
             error: None,
             ..self
+        }
+    }
+
+    /// The actor for a list of runs; only the trigger if no actor is known.
+    #[must_use]
+    pub fn shown_actor(&self) -> String {
+        let Some(actor) = &self.actor else {
+            return self.trigger.as_str().to_owned();
+        };
+        let shown = match actor.kind {
+            // The worker is no part of the cause: any of them starts the run of a window.
+            ActorKind::Schedule => actor.kind.as_str().to_owned(),
+            ActorKind::Token | ActorKind::User | ActorKind::Worker => actor.to_string(),
+        };
+        match self.trigger {
+            Trigger::Schedule | Trigger::Manual => shown,
+            Trigger::Recovery => format!("{shown}, continued after a crash"),
         }
     }
 

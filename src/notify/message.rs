@@ -38,7 +38,7 @@ pub struct Message {
     pub user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The actor of a rollback.
+    /// The actor of the event; absent for what a heartbeat found, and for a run without a known actor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
 }
@@ -93,11 +93,16 @@ impl MessageBuilder {
         match &recorded.event {
             Event::RunStarted { run } | Event::RunFinished { run } => {
                 message.problem.clone_from(&run.error);
+                message.actor.clone_from(&run.actor);
                 message.run = Some((**run).clone());
             }
             Event::WindowMissed {
-                window, problem, ..
+                window,
+                problem,
+                actor,
+                ..
             } => {
+                message.actor = Some(actor.clone());
                 message.window = Some(*window);
                 message.problem = Some(problem.clone());
             }
@@ -113,7 +118,10 @@ impl MessageBuilder {
                 message.reason.clone_from(reason);
                 message.actor = Some(actor.clone());
             }
-            Event::Retired { user, .. } => message.user = Some(user.clone()),
+            Event::Retired { user, actor, .. } => {
+                message.user = Some(user.clone());
+                message.actor = Some(actor.clone());
+            }
             Event::CurrentRefused { problem, .. } => message.problem = Some(problem.clone()),
             _ => {}
         }
@@ -183,6 +191,7 @@ mod tests {
             id: Uuid::from_u128(7),
             rotation: "orders".into(),
             trigger: Trigger::Schedule,
+            actor: None,
             reason: None,
             window: None,
             state,
@@ -251,6 +260,7 @@ mod tests {
                     rotation: rotation(),
                     window,
                     problem: problem(Code::WindowClosed),
+                    actor: Actor::schedule("w"),
                 },
                 NotifyEvent::Missed,
             ),
@@ -268,6 +278,7 @@ mod tests {
                 Event::Retired {
                     rotation: rotation(),
                     user: "a".into(),
+                    actor: Actor::worker("w"),
                 },
                 NotifyEvent::Retired,
             ),
@@ -315,6 +326,25 @@ mod tests {
         assert_eq!(built(&mut messages, end.clone()), Some(NotifyEvent::Failed));
         let mut only = MessageBuilder::new(vec![NotifyEvent::StandbyInUse]);
         assert_eq!(built(&mut only, end), Some(NotifyEvent::StandbyInUse));
+    }
+
+    #[test]
+    fn a_message_has_the_actor_of_its_run() {
+        let mut messages = MessageBuilder::new(NotifyEvent::ALL.to_vec());
+        let mut begun = run(RunState::Running, None, 1);
+        begun.actor = Some(Actor::schedule("w"));
+        for event in [
+            Event::RunStarted { run: begun.clone() },
+            Event::RunFinished {
+                run: Box::new(Run {
+                    state: RunState::Failed,
+                    ..*begun
+                }),
+            },
+        ] {
+            let message = messages.message(&recorded(event), |_| None).unwrap();
+            assert_eq!(message.actor, Some(Actor::schedule("w")), "{message:?}");
+        }
     }
 
     #[test]

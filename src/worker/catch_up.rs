@@ -156,6 +156,7 @@ mod tests {
             id: uuid::Uuid::nil(),
             rotation: "orders".into(),
             trigger: Trigger::Schedule,
+            actor: None,
             reason: None,
             window: Some(window(day)),
             state,

@@ -127,16 +127,19 @@ impl WindowRunner {
         match result {
             Ok(Retirement::Done { user }) => {
                 let now = self.rotator.context.clock.now();
-                let cause = Actor::worker(&self.rotator.worker).into();
+                let actor = Actor::worker(&self.rotator.worker);
+                let cause = actor.clone().into();
                 let record = AuditRecord::done(AuditAction::Retire, name, cause, now);
                 if let Err(error) = self.rotator.journal.retired(name, &record).await {
                     tracing::warn!(rotation = %name, %error, "retirement not recorded");
                 }
                 tracing::warn!(target: AUDIT, rotation = %name, %user, "user of AWSPREVIOUS locked");
-                let rotation = name.clone();
-                self.rotator
-                    .events
-                    .send(now, Event::Retired { rotation, user });
+                let retired = Event::Retired {
+                    rotation: name.clone(),
+                    user,
+                    actor,
+                };
+                self.rotator.events.send(now, retired);
             }
             Ok(Retirement::InUse { user, sessions }) => {
                 let clients: Vec<String> = sessions.iter().take(5).map(describe_session).collect();

@@ -195,6 +195,7 @@ mod tests {
             id: uuid::Uuid::nil(),
             rotation: "app".into(),
             trigger: Trigger::Schedule,
+            actor: None,
             reason: None,
             window: Some(Window {
                 opens: at(0),

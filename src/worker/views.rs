@@ -182,6 +182,7 @@ mod tests {
             id: uuid::Uuid::nil(),
             rotation: "app".into(),
             trigger: Trigger::Schedule,
+            actor: None,
             reason: None,
             window: Some(window),
             state,

@@ -347,15 +347,13 @@ impl WindowRunner {
             }
         }
         tracing::error!(rotation = %rotation.name, opens = %window.opens, closes = %window.closes, code = %problem.code, error = %problem.message, "window missed");
-        let rotation = rotation.name.clone();
-        self.rotator.events.send(
-            now,
-            Event::WindowMissed {
-                rotation,
-                window,
-                problem,
-            },
-        );
+        let missed = Event::WindowMissed {
+            rotation: rotation.name.clone(),
+            window,
+            problem,
+            actor: self.schedule().actor,
+        };
+        self.rotator.events.send(now, missed);
     }
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::journal::history::{HistoryEntry, merged};
-use crate::journal::{AuditOutcome, AuditQuery, AuditRecord, Run, RunQuery, RunState, Trigger};
+use crate::journal::{AuditOutcome, AuditQuery, AuditRecord, Run, RunQuery, RunState};
 
 use crate::cli::context::{Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
@@ -153,11 +153,6 @@ fn run_row(run: &Run) -> Vec<Cell> {
         RunState::Failed | RunState::Missed => BAD,
         RunState::Deferred => WARN,
     };
-    let by = match run.trigger {
-        Trigger::Schedule => "schedule",
-        Trigger::Manual => "hand",
-        Trigger::Recovery => "recovery",
-    };
     let users = match (&run.from_user, &run.to_user) {
         (Some(from), Some(to)) => format!("{from} -> {to}"),
         _ => "-".into(),
@@ -175,7 +170,7 @@ fn run_row(run: &Run) -> Vec<Cell> {
         Cell::plain(time(Some(run.started))),
         Cell(run.rotation.clone(), STRONG),
         Cell(run.state.as_str().into(), style),
-        Cell::plain(by),
+        Cell::plain(run.shown_actor()),
         Cell::plain(users),
         Cell::plain(took),
         Cell(why, DIM),

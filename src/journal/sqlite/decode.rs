@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::journal::{CurrentRefusal, Pause, Run, SecretSummary, Step};
+use crate::journal::{Actor, CurrentRefusal, Pause, Run, SecretSummary, Step};
 use crate::schedule::Window;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
@@ -17,6 +17,9 @@ pub(super) fn run(row: &SqliteRow, id: &str, steps: Vec<Step>) -> sqlx::Result<R
         id: uuid("id", id)?,
         rotation: row.try_get("rotation")?,
         trigger: row.try_get("trigger")?,
+        actor: row
+            .try_get::<Option<Json<Actor>>, _>("actor")?
+            .map(|Json(actor)| actor),
         reason: row.try_get("reason")?,
         window: window(row)?,
         state: row.try_get("state")?,

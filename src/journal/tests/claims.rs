@@ -17,6 +17,7 @@ pub async fn a_claim_reads_back_as_granted(journal: &dyn Journal) {
             id: run.id,
             rotation: request.rotation,
             trigger: request.trigger,
+            actor: Some(request.cause.actor.clone()),
             reason: request.cause.reason,
             window: request.window,
             state: RunState::Running,

@@ -160,6 +160,19 @@ async fn writes_are_visible_to_other_processes_and_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_run_from_before_the_records_has_no_actor() {
+    let (folder, journal) = new_journal().await;
+    let run = fixture::claimed(&journal, &fixture::request("orders", 1)).await;
+    let options = SqliteConnectOptions::new().filename(folder.path().join("j.db"));
+    let mut file = options.connect().await.unwrap();
+    let forget = sqlx::query("UPDATE runs SET actor = NULL");
+    forget.execute(&mut file).await.unwrap();
+    let read = fixture::read(&journal, &run).await;
+    assert_eq!(read, Run { actor: None, ..run });
+    assert_eq!(read.shown_actor(), "schedule");
+}
+
+#[tokio::test]
 async fn a_run_of_a_process_that_exited_is_taken_at_once() {
     let (folder, journal) = new_journal().await;
     let file = folder.path().join("j.db-runs-a");

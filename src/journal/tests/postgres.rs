@@ -99,6 +99,17 @@ async fn one_of_many_claims_by_two_workers_is_granted() {
     assert_eq!(granted, [1; 4]);
 }
 
+#[tokio::test]
+async fn a_run_from_before_the_records_has_no_actor() {
+    let location = empty().await;
+    let journal = PostgresJournal::for_tests(&location).await;
+    let run = claimed(&journal, &request("orders", 1)).await;
+    let mut database = root(&location.database).await;
+    let forget = sqlx::query("UPDATE runs SET actor = NULL");
+    forget.execute(&mut database).await.unwrap();
+    assert_eq!(read(&journal, &run).await, Run { actor: None, ..run });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_of_many_takeovers_is_granted() {
     let (_, journals) = two_workers().await;

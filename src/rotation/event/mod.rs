@@ -47,11 +47,13 @@ pub enum Event {
         rotation: String,
         window: Window,
         problem: Problem,
+        actor: Actor,
     },
     /// The user of AWSPREVIOUS was locked (`retire_after`).
     Retired {
         rotation: String,
         user: String,
+        actor: Actor,
     },
     RolledBack {
         rotation: String,

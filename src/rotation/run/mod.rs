@@ -165,7 +165,7 @@ impl Rotator {
         let started = Box::new(run.clone());
         self.events
             .send(self.context.clock.now(), Event::RunStarted { run: started });
-        tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), "run started");
+        tracing::info!(rotation = %run.rotation, run = %run.id, attempt = run.attempt, trigger = run.trigger.as_str(), actor = %run.shown_actor(), "run started");
         let request = RunRequest {
             rotation,
             run: Some(run.id),

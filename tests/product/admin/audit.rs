@@ -109,6 +109,8 @@ async fn every_action_is_on_record_with_actor_reason_and_outcome() {
     for reason in ["it fails", "migration", "migration done", "deploy 4711"] {
         assert!(history.contains(reason), "{reason}: {history}");
     }
+    let of_run = history.lines().find(|line| line.contains("deploy 4711"));
+    assert!(of_run.unwrap().contains("token admin at 127.0.0.1:"), "{history}");
     let mut remote = endpoint.env.command(env!("CARGO_BIN_EXE_twinkey"));
     remote.args(["history", "shop", "--json", "--server", &endpoint.url]);
     let remote = remote.env("TWINKEY_TOKEN", TOKEN).output().await.unwrap();
@@ -119,7 +121,8 @@ async fn every_action_is_on_record_with_actor_reason_and_outcome() {
     let runs = entries
         .iter()
         .filter(|entry| entry.get("trigger").is_some());
-    assert_eq!(runs.count(), 1, "{entries:#?}");
+    let actors: Vec<&Json> = runs.map(|run| &run["actor"]).collect();
+    assert_eq!(actors, [&records[5]["actor"]], "{entries:#?}");
 
     let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
     let page = session.get("/rotations/shop").await;

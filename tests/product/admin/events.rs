@@ -1,7 +1,7 @@
 //! The stream of events.
 
 use reqwest::{RequestBuilder, Response};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::Endpoint;
 use crate::serving::worker::signal;
@@ -117,6 +117,12 @@ async fn the_events_of_a_run_arrive_in_order() {
             .to_owned()
         })
         .collect();
+    for event in [events.first().unwrap(), events.last().unwrap()] {
+        let actor = &event.data["run"]["actor"];
+        assert_eq!((&actor["kind"], &actor["name"]), (&json!("token"), &json!("admin")));
+        let address = actor["address"].as_str().unwrap();
+        assert!(address.starts_with("127.0.0.1:"), "{actor}");
+    }
     let mut expected = vec!["run_started".to_owned(), "standby_sessions".to_owned()];
     for step in ["create", "set", "test", "finish"] {
         expected.extend([

@@ -167,6 +167,9 @@ async fn a_webhook_gets_its_events_signed_and_without_passwords() {
     let messages = receiver.messages();
     assert_eq!(messages[1]["run"], run);
     assert_eq!(messages[1]["secret"], "prod/shop");
+    for message in &messages {
+        assert_eq!(message["actor"]["kind"], "token", "{message}");
+    }
     let failed = &failures.messages()[0];
     assert_eq!(failed["problem"]["code"], "master_signin_failed");
     assert!(!failed["problem"]["hint"].as_str().unwrap().is_empty());
@@ -352,6 +355,8 @@ async fn sns_filters_and_eventbridge_rules_match_the_messages() {
     assert_eq!(published["Subject"], "twinkey: shop succeeded");
     let message: Json = serde_json::from_str(published["Message"].as_str().unwrap()).unwrap();
     assert_eq!(message["run"], run);
+    assert_eq!(message["actor"], run["actor"]);
+    assert_eq!(message["actor"]["kind"], "token");
     let event = received(moto, &by_rule).await;
     assert_eq!(event["source"], "twinkey");
     assert_eq!(event["detail"]["eventName"], "RotationSucceeded");

@@ -10,7 +10,7 @@ use crate::admin::address::with_query;
 use crate::admin::dashboard::events::{EVENTS_PER_PAGE, EventsFilter};
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::journal::history::{HistoryEntry, merged};
-use crate::journal::{AuditAction, AuditOutcome, AuditRecord, Run, Trigger};
+use crate::journal::{AuditAction, AuditOutcome, AuditRecord, Run};
 
 /// The content of the page.
 pub(in crate::admin::dashboard) struct EventsPage<'a> {
@@ -168,18 +168,13 @@ fn record_row(record: &AuditRecord, now: DateTime<Utc>) -> Markup {
 }
 
 fn open_run(run: &Run, now: DateTime<Utc>) -> Markup {
-    let trigger = match run.trigger {
-        Trigger::Schedule => "schedule",
-        Trigger::Manual => "on demand",
-        Trigger::Recovery => "continued after a crash",
-    };
     let row = Row {
         at: run.started,
         rotation: Some(&run.rotation),
         action: AuditAction::Rotate,
         outcome: run.state.as_str(),
         code: run.error.as_ref().map(|error| error.code.as_str()),
-        actor: format!("{trigger}, worker {}", run.worker),
+        actor: run.shown_actor(),
         reason: run.reason.as_deref(),
     };
     row.render(now)
@@ -242,7 +237,7 @@ mod tests {
             "too_soon",
             "&lt;script&gt;",
             "data-action=\"rotate\"",
-            "on demand, worker w-1",
+            "token grafana at 10.0.3.7",
             "aria-current=\"page\">Events",
         ] {
             assert!(page.contains(part), "{part}: {page}");

@@ -8,7 +8,7 @@ use super::parts::status::badge;
 use super::parts::steps;
 use super::parts::time::{instant, length, when};
 use crate::journal::history::{HistoryEntry, merged};
-use crate::journal::{AuditOutcome, AuditRecord, Run, RunState, Trigger};
+use crate::journal::{AuditOutcome, AuditRecord, Run, RunState};
 
 /// The number of runs of a page.
 pub(in crate::admin::dashboard) const RUNS: usize = 20;
@@ -98,11 +98,7 @@ fn run_entry(run: &Run, now: DateTime<Utc>) -> Markup {
                 @if let Some(finished) = run.finished { span.far { "took " (length(finished - run.started)) } }
             }
             p.why {
-                (match run.trigger {
-                    Trigger::Schedule => "by schedule",
-                    Trigger::Manual => "on demand",
-                    Trigger::Recovery => "continued after a crash",
-                })
+                "by " (run.shown_actor())
                 @if let Some(window) = run.window {
                     ", window " (instant(window.opens, now)) " to " (instant(window.closes, now))
                 }
@@ -129,7 +125,7 @@ fn run_entry(run: &Run, now: DateTime<Utc>) -> Markup {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::journal::{Step, StepName, StepState};
+    use crate::journal::{Actor, ActorKind, Step, StepName, StepState, Trigger};
     use twinkey_core::code::{Code, Problem};
     use twinkey_stores::VersionId;
 
@@ -150,6 +146,11 @@ pub(super) mod tests {
             id: uuid::Uuid::nil(),
             rotation: "orders".into(),
             trigger: Trigger::Manual,
+            actor: Some(Actor {
+                kind: ActorKind::Token,
+                name: "grafana".into(),
+                address: Some("10.0.3.7".into()),
+            }),
             reason: Some("<deploy>".into()),
             window: None,
             state: RunState::Failed,
@@ -176,6 +177,7 @@ pub(super) mod tests {
     fn a_run_shows_its_reason_error_hint_and_steps() {
         let html = history(&[failed()], &[], "orders", now(), true).into_string();
         for part in [
+            "by token grafana at 10.0.3.7",
             "&lt;deploy&gt;",
             "db_refused",
             "the probe failed",
