@@ -26,7 +26,6 @@ use twinkey::worker::state::WorkerState;
 use twinkey::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::Clock;
-use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
 use crate::Result;
@@ -95,7 +94,7 @@ impl BenchWorker {
             shutdown: Shutdown::default(),
             next_tries: NextTries::default(),
         };
-        let state = WorkerState::new(runner, rotations, Metrics::default());
+        let state = WorkerState::new(runner, rotations);
         let (commands, heard) = mpsc::channel(1);
         let worker = tokio::spawn({
             let state = state.clone();

@@ -23,8 +23,8 @@ use crate::config::settings::Rotation;
 use crate::journal::{KeyedRequest, KeyedState};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
-use crate::worker::tasks::Tasks;
 use twinkey_core::code::Code;
+use twinkey_core::tasks::Tasks;
 
 /// Time for which a request waits for the answer of the first one with its key. It is below the limit
 /// of a request.

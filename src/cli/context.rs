@@ -12,6 +12,7 @@ use crate::rotation::context::SharedContext;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
 use crate::store::{SharedLimiters, Stores};
+use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
 
@@ -74,7 +75,7 @@ impl Context {
             Box::new(move |quota, writes| limits.store_writes(quota, writes));
         let stores = Stores::open(&settings, create, limiters, &metrics, &worker).await?;
         let mut context = shared_context(&settings, stores, metrics.clone());
-        context.hosts.share(journal.host_slots());
+        context.hosts.share(journal.host_slots(&context.tasks));
         Ok(Self {
             metrics,
             rotator: Rotator {
@@ -154,6 +155,7 @@ pub(super) fn shared_context(
     let context = SharedContext::new(stores, Clock::system(), settings.limits.per_host);
     (context.pairs.rotations).replace(settings.rotations.clone());
     SharedContext {
+        tasks: Tasks::new(metrics.clone()),
         flip_hooks: Arc::new(BeforeFlip::new(settings, metrics)),
         ..context
     }

@@ -1,7 +1,8 @@
-//! Tests of all error codes: text form, hints and pages.
+//! Tests of the code itself: of all error codes (text form, hints and pages), and of the tasks.
 
 mod hints;
 mod pages;
+mod tasks;
 
 use twinkey_core::code::Code;
 

@@ -20,8 +20,10 @@ pub mod payload;
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{Hook, HookActionSettings, HookTime, Settings};
@@ -147,7 +149,7 @@ pub fn start(
 impl HookWorker {
     async fn work(self: Arc<Self>, mut events: Subscription, closing: CancellationToken) {
         let permits = Arc::new(Semaphore::new(self.hook.concurrency));
-        let mut running = JoinSet::new();
+        let mut running = FuturesUnordered::new();
         loop {
             let received = tokio::select! {
                 biased;
@@ -176,14 +178,15 @@ impl HookWorker {
                 continue;
             };
             let worker = Arc::clone(&self);
-            running.spawn(async move {
+            let rotation = payload.rotation.clone();
+            running.push(self.state.tasks.spawn_owned("hook", &rotation, async move {
                 worker.run(&payload).await;
                 drop(permit);
-            });
+            }));
             // Remove the finished tasks.
-            while running.try_join_next().is_some() {}
+            while let Some(Some(_)) = running.next().now_or_never() {}
         }
-        running.join_all().await;
+        while running.next().await.is_some() {}
     }
 
     async fn run(&self, payload: &HookPayload) {

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::schedule::Window;
 use twinkey_core::code::Problem;
+use twinkey_core::tasks::Tasks;
 use twinkey_stores::VersionId;
 use twinkey_stores::throttle::WriteLimiter;
 
@@ -250,7 +251,7 @@ pub trait Journal: Send + Sync {
     }
 
     /// The slots at database hosts that its workers share. `None`: each process has its own.
-    fn host_slots(&self) -> Option<Arc<dyn SharedHostSlots>> {
+    fn host_slots(&self, _tasks: &Tasks) -> Option<Arc<dyn SharedHostSlots>> {
         None
     }
 

@@ -20,7 +20,6 @@ pub mod rotation_state;
 pub mod scheduler;
 pub mod standby_sessions;
 pub mod state;
-pub mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod upcoming;

@@ -82,6 +82,7 @@ pub async fn schedule(
         barriers: Vec::new(),
     };
     let clock = &state.runner.rotator.context.clock;
+    state.start_run_services();
     scheduler.begin_arming();
     let mut set_back = Box::pin(clock.wait_for_rollback());
     loop {

@@ -14,18 +14,18 @@ use crate::journal::{AuditAction, Cause, Claim, Run, Trigger};
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
 use crate::rotation::context::rotation_set::{ActiveRotations, RotationSet};
 use crate::rotation::error::RotationError;
-use crate::rotation::run::Order;
 use crate::rotation::run::version_id;
+use crate::rotation::run::{Order, Rotator};
 use crate::worker::discovery::ConfiguredRotations;
 use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
 use crate::worker::readiness::LoggedProblems;
 use crate::worker::standby_sessions::StandbySessions;
-use crate::worker::tasks::Tasks;
 use crate::worker::view_filter::{ViewFilter, ViewQuery};
 use crate::worker::views::{LiveStates, RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
+use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::metrics::Metrics;
 
 /// Limit of concurrent readers of events. Half of the endpoint's connections remain for other requests.
@@ -72,17 +72,18 @@ pub struct RotateOptions {
 
 impl WorkerState {
     #[must_use]
-    pub fn new(runner: WindowRunner, rotations: Vec<Rotation>, metrics: Metrics) -> Self {
+    pub fn new(runner: WindowRunner, rotations: Vec<Rotation>) -> Self {
         let active = runner.rotator.context.pairs.rotations.clone();
         let configured = ConfiguredRotations::new(rotations, Vec::new());
         active.activate(Arc::clone(&configured.rotations));
+        let tasks = runner.rotator.context.tasks.clone();
         Self {
             configured: Arc::new(ArcSwap::from_pointee(configured)),
             found: Arc::default(),
             armed_revision: Arc::default(),
             runner,
-            tasks: Tasks::new(metrics.clone()),
-            metrics,
+            metrics: tasks.metrics().clone(),
+            tasks,
             rotation_series: RotationSeries::default(),
             heartbeats: HeartbeatStates::default(),
             event_readers: Arc::new(Semaphore::new(max_event_readers())),
@@ -241,6 +242,22 @@ impl WorkerState {
     pub async fn observation_permit(&self) -> Result<OwnedSemaphorePermit, RotationError> {
         let permit = Arc::clone(&self.observation_permits).acquire_owned().await;
         permit.map_err(|_| worker_exited())
+    }
+
+    /// Starts the services of the runs: one closes idle connections, one records outcomes that the
+    /// journal did not take.
+    pub(super) fn start_run_services(&self) {
+        let Rotator {
+            context, journal, ..
+        } = &self.runner.rotator;
+        let idle = context.idle_admins.clone();
+        self.tasks
+            .spawn_service("idle connections", async move { idle.close_idle().await });
+        let (unrecorded, journal) = (context.unrecorded.clone(), Arc::clone(journal));
+        let clock = context.clock.clone();
+        self.tasks.spawn_service("run outcomes", async move {
+            unrecorded.record(&*journal, &clock).await;
+        });
     }
 
     /// Moves AWSCURRENT back to AWSPREVIOUS. It completes even if the caller stops waiting.

@@ -21,7 +21,6 @@ use twinkey::worker::next_tries::NextTries;
 use twinkey::worker::scheduler::{Command, schedule};
 use twinkey::worker::state::WorkerState;
 use twinkey::worker::window_runner::{Shutdown, WindowRunner};
-use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::listener::Listener;
 
 /// The time between two windows.
@@ -104,7 +103,7 @@ pub async fn run(
     let environment = Environment::start(&App::ALL, MIN_INTERVAL, EVERY, WINDOW).await?;
     let rotator = environment.rotator.clone();
     let mut events = rotator.events.subscribe();
-    let metrics = Metrics::default();
+    let metrics = rotator.context.tasks.metrics().clone();
     let state = WorkerState::new(
         WindowRunner {
             permits: Arc::new(Semaphore::new(environment.settings.limits.concurrency)),
@@ -113,7 +112,6 @@ pub async fn run(
             next_tries: NextTries::default(),
         },
         environment.settings.rotations.clone(),
-        metrics.clone(),
     );
     let clock = &rotator.context.clock;
     let applications = Applications::serve(&environment.settings.secrets, &metrics, clock).await?;

@@ -10,7 +10,6 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::task::JoinError;
 use utoipa::ToSchema;
 
 use crate::rotation::error::RotationError;
@@ -87,8 +86,9 @@ impl ReadinessCache {
             match last.as_ref().filter(|last| is_valid(last)) {
                 Some((_, check)) => check.clone(),
                 None => {
-                    let state = state.clone();
-                    let check = tokio::spawn(async move { state.readiness().await });
+                    let checked = state.clone();
+                    let work = async move { checked.readiness().await };
+                    let check = state.tasks.spawn_owned("readiness check", "", work);
                     let check = async move { Arc::new(check.await.unwrap_or_else(failed)) };
                     let check = check.boxed().shared();
                     *last = Some((now, check.clone()));
@@ -100,11 +100,11 @@ impl ReadinessCache {
     }
 }
 
-/// The readiness if the check itself failed.
-fn failed(error: JoinError) -> Readiness {
-    let error = RotationError::Internal(format!("the check of journal and store failed: {error}"));
+/// The readiness if the check panicked.
+fn failed() -> Readiness {
+    let error = "the check of journal and store failed; the log has the reason";
     Readiness {
-        journal: Some(error.problem()),
+        journal: Some(RotationError::Internal(error.into()).problem()),
         ..Readiness::default()
     }
 }

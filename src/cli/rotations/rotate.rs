@@ -22,6 +22,7 @@ use crate::rotation::run::version_id;
 use crate::rotation::run::{Order, Rotator};
 use twinkey_core::code::{Code, Problem};
 use twinkey_core::printable::escaped;
+use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::Clock;
 
 use crate::cli::actor::cause;
@@ -134,7 +135,7 @@ async fn several(target: &Target<'_>, args: &Args) -> Result<(), Failure> {
             Context::with(*config, Purpose::Change, async |context| {
                 let journal = &*context.rotator.journal;
                 let names = args.selection.names(&context.settings, journal).await?;
-                let stop = on_interrupt();
+                let stop = on_interrupt(&context.rotator.context.tasks);
                 let rotations = context.settings.rotations.iter();
                 let runs = rotations
                     .filter(|rotation| names.contains(&rotation.name))
@@ -211,13 +212,14 @@ async fn run_silently(
 }
 
 /// Is cancelled by Ctrl-C: running runs stop where a later run continues, and no other one starts.
-fn on_interrupt() -> CancellationToken {
+fn on_interrupt(tasks: &Tasks) -> CancellationToken {
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
-    tokio::spawn(async move {
+    tasks.spawn_service("signals", async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             interrupted.cancel();
         }
+        std::future::pending().await
     });
     stop
 }
@@ -230,9 +232,11 @@ pub(in crate::cli) async fn run_locally(
     quiet: bool,
 ) -> Result<Run, Failure> {
     let rotator = &context.rotator;
-    let stop = on_interrupt();
+    let stop = on_interrupt(&rotator.context.tasks);
     let claimed = claim(rotator, rotation, &order).await?;
-    let display = tokio::spawn(print_steps(rotator.events.subscribe(), quiet));
+    let steps = print_steps(rotator.events.subscribe(), quiet);
+    // A task, so that a terminal that is stopped does not stop the run.
+    let display = (rotator.context.tasks).spawn_owned("display", &rotation.name, steps);
     let run = rotator.carry_out(rotation, &order, claimed, &stop).await;
     // The display ends with the run's last event; its failure does not affect the run.
     let _ = display.await;

@@ -92,7 +92,8 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
                 ),
                 "another worker may be running here; set server.listen to a free address",
             )
-        })?;
+        })?
+        .with_tasks(context.rotator.context.tasks.clone());
     let served = served_store::open(&context).await?;
     let mut state = WorkerState::new(
         WindowRunner {
@@ -102,7 +103,6 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
             next_tries: NextTries::default(),
         },
         Vec::new(),
-        context.metrics,
     );
     state.rotation_series = server.metrics;
     state.replace(Arc::clone(&configured.rotations));

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::reload::CertificateFiles;
 use crate::config::settings::SecretsBackend;
 use crate::worker::housekeeping::HousekeepingJob;
-use crate::worker::tasks::Tasks;
 use twinkey_core::code::Code;
+use twinkey_core::tasks::Tasks;
 use twinkey_stores::listener::{Identity, Listener};
 use twinkey_stores::local::LocalStore;
 use twinkey_stores::served::{Served, keys_file, router};
@@ -61,6 +61,7 @@ pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>
             "another worker may be running here; set secrets.serve.listen to a free address",
         )
     })?;
+    let listener = listener.with_tasks(context.rotator.context.tasks.clone());
     tracing::info!(listen = %serve.listen, keys = keys.len(), "served store listening");
     let clock = context.rotator.context.clock.clone();
     let served = Served::new(store, keys, context.metrics.clone(), clock)

@@ -12,7 +12,7 @@ use sd_notify::NotifyState;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::worker::scheduler::Command;
-use crate::worker::tasks::Tasks;
+use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::Clock;
 
 /// A state of the worker.

@@ -1,24 +1,26 @@
 //! `limits.per_host` for all workers of a journal: one row a slot, with a lease.
 //!
 //! # Failure modes
-//! - A worker exits and keeps its slots. Slots are leases, renewed together while one is in use.
+//! - A worker exits and keeps its slots. Slots are leases, which one service renews together while one
+//!   is in use.
 //! - A suspended worker frees a slot that another worker has taken since. Only the holder frees a
 //!   slot.
 //! - Many workers take slots at once. Each takes a free row that no other is taking (`SKIP
 //!   LOCKED`), and none waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use sqlx::Row;
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::PostgresJournal;
 use crate::journal::{JournalError, SharedHostSlots};
+use twinkey_core::tasks::Tasks;
 
 const LEASE_SECONDS: f64 = 15.0;
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -30,14 +32,11 @@ struct Leases {
     journal: PostgresJournal,
     /// The id of this process.
     holder: Uuid,
-    in_use: Mutex<InUse>,
-}
-
-/// The number of slots in use, and the task that renews their leases.
-#[derive(Default)]
-struct InUse {
-    count: usize,
-    renewal: Option<AbortHandle>,
+    /// The number of slots in use.
+    in_use: watch::Sender<usize>,
+    /// Set when the service is started, with the first slot.
+    is_renewing: AtomicBool,
+    tasks: Tasks,
 }
 
 /// A slot in use; dropping it frees the slot.
@@ -48,11 +47,13 @@ struct HostSlot {
 }
 
 impl HostSlots {
-    pub(in crate::journal) fn new(journal: PostgresJournal) -> Self {
+    pub(in crate::journal) fn new(journal: PostgresJournal, tasks: Tasks) -> Self {
         Self(Arc::new(Leases {
             journal,
             holder: Uuid::new_v4(),
-            in_use: Mutex::default(),
+            in_use: watch::Sender::new(0),
+            is_renewing: AtomicBool::new(false),
+            tasks,
         }))
     }
 }
@@ -140,29 +141,30 @@ impl Leases {
     }
 
     fn increment(leases: &Arc<Self>) {
-        let mut in_use = leases.in_use.lock();
-        in_use.count += 1;
-        if in_use.renewal.is_none() {
-            let leases = Arc::clone(leases);
-            let task = tokio::spawn(async move {
-                loop {
-                    sleep(RENEWAL).await;
-                    if let Err(error) = leases.renew().await {
-                        tracing::warn!(%error, "host slots not renewed");
-                    }
-                }
-            });
-            in_use.renewal = Some(task.abort_handle());
+        leases.in_use.send_modify(|count| *count += 1);
+        if !leases.is_renewing.swap(true, Ordering::AcqRel) {
+            let renewed = Arc::clone(leases);
+            let renewal = async move { renewed.renew_while_in_use().await };
+            leases.tasks.spawn_service("host slots", renewal);
         }
     }
 
     fn decrement(&self) {
-        let mut in_use = self.in_use.lock();
-        in_use.count -= 1;
-        if in_use.count == 0
-            && let Some(renewal) = in_use.renewal.take()
-        {
-            renewal.abort();
+        self.in_use.send_modify(|count| *count -= 1);
+    }
+
+    /// Renews the leases while slots are in use. It does not return.
+    async fn renew_while_in_use(&self) {
+        let mut in_use = self.in_use.subscribe();
+        loop {
+            // Fails only when the sender is gone, and `self` holds it.
+            let _ = in_use.wait_for(|count| *count > 0).await;
+            sleep(RENEWAL).await;
+            if *in_use.borrow() > 0
+                && let Err(error) = self.renew().await
+            {
+                tracing::warn!(%error, "host slots not renewed");
+            }
         }
     }
 }
@@ -170,17 +172,18 @@ impl Leases {
 impl Drop for HostSlot {
     fn drop(&mut self) {
         self.leases.decrement();
-        let releases = self.leases.journal.releases.clone();
+        let (tasks, releases) = (&self.leases.tasks, &self.leases.journal.releases);
         let (leases, number) = (Arc::clone(&self.leases), self.number);
         let host = std::mem::take(&mut self.host);
         // Without a runtime the process is about to exit, and the lease expires.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if tokio::runtime::Handle::try_current().is_ok() {
             let release = async move {
                 if let Err(error) = leases.free(&host, number).await {
                     tracing::warn!(%error, %host, "host slot not freed; it is free when its lease ends");
                 }
             };
-            releases.spawn_on(release, &runtime);
+            let release = releases.track_future(release);
+            drop(tasks.spawn_owned("host slot", "", release).detach());
         }
     }
 }

@@ -52,6 +52,7 @@ use super::{
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_core::code::Problem;
+use twinkey_core::tasks::Tasks;
 use twinkey_stores::VersionId;
 use twinkey_stores::throttle::WriteLimiter;
 
@@ -203,8 +204,9 @@ impl Journal for PostgresJournal {
         )))
     }
 
-    fn host_slots(&self) -> Option<Arc<dyn SharedHostSlots>> {
-        Some(Arc::new(host_slots::HostSlots::new(self.clone())))
+    fn host_slots(&self, tasks: &Tasks) -> Option<Arc<dyn SharedHostSlots>> {
+        let slots = host_slots::HostSlots::new(self.clone(), tasks.clone());
+        Some(Arc::new(slots))
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim, JournalError> {

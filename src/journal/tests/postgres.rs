@@ -13,6 +13,8 @@ use super::*;
 use crate::config::settings::{JournalPassword, PostgresLocation};
 use crate::journal::postgres::host_slots::HostSlots;
 use crate::journal::postgres::store_quota::SharedWriteLimiter;
+use twinkey_core::tasks::Tasks;
+use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_engines::{Tls, TlsMode};
 use twinkey_testkit::postgres::{LocalPostgres, Options};
 
@@ -184,7 +186,9 @@ async fn the_writes_of_all_workers_keep_to_the_quota() {
 #[tokio::test]
 async fn host_slots_are_limited_and_freed_by_their_holder() {
     let (location, [first, second]) = two_workers().await;
-    let (first, second) = (HostSlots::new(first), HostSlots::new(second));
+    let tasks = || Tasks::new(Metrics::default());
+    let first = HostSlots::new(first, tasks());
+    let second = HostSlots::new(second, tasks());
     let one = first.take("db", 2).await.unwrap().unwrap();
     let two = second.take("db", 2).await.unwrap().unwrap();
     assert!(first.take("db", 2).await.unwrap().is_none());

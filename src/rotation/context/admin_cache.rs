@@ -13,15 +13,17 @@
 //!   run reads the master secret, so a changed password has another version.
 //! - A cached connection is dead. Its first command is the pair's lock; without an answer within
 //!   [`CHECKOUT_TIMEOUT`] the run opens a new connection.
-//! - Idle connections occupy the server's connection slots. They are closed after a few seconds,
-//!   at most one per concurrent run is kept, and none is used for longer than [`MAX_AGE`].
+//! - Idle connections occupy the server's connection slots. A service closes them after a few seconds
+//!   ([`IdleAdmins::close_idle`]), at most one per concurrent run is kept, and none is used for longer than [`MAX_AGE`].
 //! - A password stays in memory. The cache holds only what an open connection holds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{Admin, EngineKind, EngineOptions, PairLock, Target};
@@ -38,6 +40,7 @@ pub struct IdleAdmins {
     idle: Duration,
     per_host: usize,
     connections: Arc<Mutex<Vec<IdleAdmin>>>,
+    added: Arc<Notify>,
 }
 
 /// Identity of an admin connection: two runs share a connection only if their keys are equal.
@@ -73,6 +76,7 @@ impl IdleAdmins {
             idle,
             per_host,
             connections: Arc::default(),
+            added: Arc::default(),
         }
     }
 
@@ -128,11 +132,20 @@ impl IdleAdmins {
         if let Some(idle) = displaced {
             idle.session.admin.close().await;
         }
-        let this = self.clone();
-        tokio::spawn(async move {
-            sleep(this.idle).await;
-            this.close(|idle| idle.idle_since <= idle_since).await;
-        });
+        self.added.notify_one();
+    }
+
+    /// Closes each connection when its idle time is over. It does not return.
+    pub async fn close_idle(&self) {
+        loop {
+            let oldest = self.connections().iter().map(|idle| idle.idle_since).min();
+            let Some(oldest) = oldest else {
+                self.added.notified().await;
+                continue;
+            };
+            sleep_until(oldest + self.idle).await;
+            self.close(|idle| idle.idle_since <= oldest).await;
+        }
     }
 
     /// Closes all connections.
@@ -147,9 +160,8 @@ impl IdleAdmins {
             *connections = remaining;
             closing
         };
-        for idle in closing {
-            idle.session.admin.close().await;
-        }
+        // At once: a server that does not respond delays none of the others.
+        join_all(closing.into_iter().map(|idle| idle.session.admin.close())).await;
     }
 
     fn connections(&self) -> MutexGuard<'_, Vec<IdleAdmin>> {

@@ -6,6 +6,7 @@ pub mod endpoint_states;
 pub mod flip_hooks;
 pub mod host_limits;
 pub mod rotation_set;
+pub mod unrecorded;
 
 use std::sync::Arc;
 
@@ -16,22 +17,28 @@ use crate::rotation::context::config_pairs::ConfigPairs;
 use crate::rotation::context::endpoint_states::EndpointStates;
 use crate::rotation::context::flip_hooks::{FlipHooks, NoFlipHooks};
 use crate::rotation::context::host_limits::HostLimits;
+use crate::rotation::context::unrecorded::UnrecordedOutcomes;
 use crate::store::{OpenStore, Stores};
 use twinkey_core::aws::Aws;
+use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::clock::Clock;
+use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::SecretStore;
 
-/// Stores, clock, host limits, idle admin connections, the pairs and hooks of the config, and the states
-/// of endpoints. Cheap to clone.
+/// Stores, clock, tasks, host limits, idle admin connections, the pairs and hooks of the config, the states
+/// of endpoints, and the outcomes that the journal did not take. Cheap to clone.
 #[derive(Clone)]
 pub struct SharedContext {
     pub stores: Stores,
     pub clock: Clock,
+    /// The tasks of the process.
+    pub tasks: Tasks,
     pub hosts: HostLimits,
     pub idle_admins: IdleAdmins,
     pub pairs: ConfigPairs,
     pub flip_hooks: Arc<dyn FlipHooks>,
     pub endpoints: EndpointStates,
+    pub unrecorded: UnrecordedOutcomes,
 }
 
 impl SharedContext {
@@ -41,11 +48,13 @@ impl SharedContext {
         Self {
             stores,
             clock,
+            tasks: Tasks::new(Metrics::default()),
             hosts: HostLimits::new(per_host),
             idle_admins: IdleAdmins::none(),
             pairs: ConfigPairs::default(),
             flip_hooks: Arc::new(NoFlipHooks),
             endpoints: EndpointStates::default(),
+            unrecorded: UnrecordedOutcomes::default(),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! # Failure modes
 //! - The journal becomes unavailable during a run. It is history, so the run continues until its
-//!   lease expires, and the outcome is written when the journal is available again.
+//!   lease expires, and the outcome is written when the journal is available again
+//!   ([`unrecorded`](crate::rotation::context::unrecorded)).
 //! - An attempt is interrupted after it moved AWSCURRENT, because the journal does not answer. It has
 //!   succeeded: what remains is the next run's to clean up.
 //! - This process loses its lease, because it was suspended or the journal was unreachable. The
@@ -29,16 +30,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Rotation;
 use crate::journal::{
-    AuditAction, AuditRecord, Cause, Claim, ClaimRequest, ClaimToken, Claimed, Journal,
-    JournalError, Note, Outcome, Run, RunState, Trigger,
+    AuditAction, AuditRecord, Cause, Claim, ClaimRequest, Claimed, Journal, JournalError, Note,
+    Outcome, Run, RunState, Trigger,
 };
 use crate::rotation::context::SharedContext;
+use crate::rotation::context::unrecorded::UnrecordedOutcome;
 use crate::rotation::error::RotationError;
 use crate::rotation::event::{Event, Events};
 use crate::rotation::observe::guards::{last_flip, not_before};
 use crate::rotation::observe::observation::RunRequest;
 use crate::rotation::refusal::too_soon;
-use crate::rotation::run::lease::{LEASE, Lease, RENEWAL};
+use crate::rotation::run::lease::{LEASE, Lease};
 use crate::rotation::run::reconcile::reconcile;
 use crate::rotation::run::recorder::Recorder;
 use crate::schedule::Window;
@@ -276,31 +278,18 @@ impl Rotator {
             }
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "run outcome not recorded yet");
-                self.record_later(run.claim_token(), unwritten.clone(), outcome);
+                let unrecorded = UnrecordedOutcome {
+                    token: run.claim_token(),
+                    unwritten: unwritten.clone(),
+                    outcome,
+                };
+                self.context.unrecorded.push(unrecorded);
             }
         }
         log_outcome(&run);
         let finished = Box::new(run.clone());
         self.events.send(now, Event::RunFinished { run: finished });
         run
-    }
-
-    /// Records the outcome when the journal is available again, unless another worker recorded one.
-    fn record_later(&self, hold: ClaimToken, unwritten: Note, outcome: Outcome) {
-        let (journal, clock) = (Arc::clone(&self.journal), self.context.clock.clone());
-        tokio::spawn(async move {
-            loop {
-                clock.sleep(RENEWAL).await;
-                match journal.finish(hold, &unwritten, &outcome).await {
-                    Ok(()) => {
-                        tracing::info!(run = %hold.run, "run outcome recorded");
-                        return;
-                    }
-                    Err(JournalError::Lost { .. }) => return,
-                    Err(_) => {}
-                }
-            }
-        });
     }
 }
 

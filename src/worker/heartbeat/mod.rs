@@ -10,6 +10,8 @@
 //! - One problem is reported at every heartbeat. Only a change of the state is reported.
 //! - The worker restarts, and `status` shows a refused AWSCURRENT as fine. The journal has the
 //!   refusal until a heartbeat is accepted or AWSCURRENT moves.
+//! - A panic in the heartbeat of one rotation ends all its heartbeats. It is logged and counted, and the
+//!   next one is due as after every other.
 //! - Each config reload restarts the interval, and no heartbeat ever runs. Due times are kept.
 
 mod queue;
@@ -19,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +38,7 @@ use crate::rotation::external_changes::{ChangeRecorder, Observer};
 use crate::worker::heartbeat::queue::{BATCH_WINDOW, HeartbeatQueue};
 use crate::worker::heartbeat::states::{HeartbeatStates, Transition};
 use twinkey_core::code::Diagnostic;
+use twinkey_core::tasks::OwnedTask;
 use twinkey_stores::{SecretVersion, StoreError, stage};
 
 /// Concurrent heartbeats.
@@ -73,7 +77,7 @@ pub async fn run(heartbeats: Heartbeats) {
     } = &heartbeats;
     let mut queue = HeartbeatQueue::default();
     let permits = Arc::new(Semaphore::new(CONCURRENCY));
-    let mut stages = JoinSet::new();
+    let mut stages = FuturesUnordered::new();
     loop {
         let active = rotations.get();
         if queue.reload(&active, Instant::now()) {
@@ -87,12 +91,14 @@ pub async fn run(heartbeats: Heartbeats) {
             // All of one store.
             let store = batch.first().and_then(|rotation| rotation.store.as_ref());
             let (store, permits) = (context.stores.of(store), Arc::clone(&permits));
-            stages.spawn(async move {
+            let rotations = batch.clone();
+            let stage = context.tasks.spawn_owned("heartbeat", "", async move {
                 let _permit = permits.acquire().await;
                 let secrets: Vec<&str> = batch.iter().map(|r| r.secret.as_str()).collect();
                 let read = store.batches.read(&*store.secrets, &secrets).await;
                 StageResult::Read(batch.into_iter().zip(read).collect())
             });
+            stages.push(ended(rotations, stage));
         }
         let reload = Instant::now() + RELOAD_INTERVAL;
         let next = queue
@@ -100,12 +106,13 @@ pub async fn run(heartbeats: Heartbeats) {
             .map_or(reload, |due| (due + BATCH_WINDOW).min(reload));
         tokio::select! {
             () = sleep_until(next) => {}
-            Some(done) = stages.join_next() => match done {
-                Ok(StageResult::Read(all)) => for (rotation, read) in all {
+            Some((of, done)) = stages.next() => match done {
+                Some(StageResult::Read(all)) => for (rotation, read) in all {
+                    let (tasks, of) = (&context.tasks, Arc::clone(&rotation));
                     let (context, permits) = (context.of(&rotation), Arc::clone(&permits));
                     let journal = Arc::clone(journal);
                     let worker = worker.clone();
-                    stages.spawn(async move {
+                    let stage = tasks.spawn_owned("heartbeat", &of.name, async move {
                         let _permit = permits.acquire().await;
                         if let Ok(version) = &read {
                             let changes = ChangeRecorder {
@@ -121,16 +128,28 @@ pub async fn run(heartbeats: Heartbeats) {
                         record(&*journal, &rotation.name, &result, context.clock.now()).await;
                         StageResult::Probed(rotation, result)
                     });
+                    stages.push(ended(vec![of], stage));
                 },
-                Ok(StageResult::Probed(rotation, result)) => {
+                Some(StageResult::Probed(rotation, result)) => {
                     heartbeats.publish(&rotation, &result);
                     queue.finished(&rotation.name, Instant::now());
                 }
-                Err(error) => tracing::error!(%error, "heartbeat task failed"),
+                // It panicked.
+                None => for rotation in of {
+                    queue.finished(&rotation.name, Instant::now());
+                },
             },
             () = shutdown.cancelled() => return,
         }
     }
+}
+
+/// Waits for a stage of these rotations.
+async fn ended(
+    rotations: Vec<Arc<Rotation>>,
+    stage: OwnedTask<StageResult>,
+) -> (Vec<Arc<Rotation>>, Option<StageResult>) {
+    (rotations, stage.await)
 }
 
 /// Records a conclusive result in the journal, from which the state is derived.

@@ -2,6 +2,7 @@
 
 mod clock;
 mod commands;
+mod heartbeat;
 mod housekeeping;
 mod retries;
 mod shared;
@@ -29,7 +30,6 @@ use crate::worker::window_runner::{Shutdown, WindowRunner};
 use twinkey_core::code::Code;
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::clock::{Clock, ClockControl};
-use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::{Description, SecretStore, SecretVersion, Selector, StoreError, VersionId};
 
 /// Answer of the store to a read.
@@ -151,7 +151,7 @@ pub(crate) fn new_state(
         shutdown: Shutdown::default(),
         next_tries: NextTries::default(),
     };
-    let state = WorkerState::new(runner, settings.rotations, Metrics::default());
+    let state = WorkerState::new(runner, settings.rotations);
     (state, store, control)
 }
 

@@ -110,7 +110,10 @@ async fn every_action_is_on_record_with_actor_reason_and_outcome() {
         assert!(history.contains(reason), "{reason}: {history}");
     }
     let of_run = history.lines().find(|line| line.contains("deploy 4711"));
-    assert!(of_run.unwrap().contains("token admin at 127.0.0.1:"), "{history}");
+    assert!(
+        of_run.unwrap().contains("token admin at 127.0.0.1:"),
+        "{history}"
+    );
     let mut remote = endpoint.env.command(env!("CARGO_BIN_EXE_twinkey"));
     remote.args(["history", "shop", "--json", "--server", &endpoint.url]);
     let remote = remote.env("TWINKEY_TOKEN", TOKEN).output().await.unwrap();

@@ -119,7 +119,10 @@ async fn the_events_of_a_run_arrive_in_order() {
         .collect();
     for event in [events.first().unwrap(), events.last().unwrap()] {
         let actor = &event.data["run"]["actor"];
-        assert_eq!((&actor["kind"], &actor["name"]), (&json!("token"), &json!("admin")));
+        assert_eq!(
+            (&actor["kind"], &actor["name"]),
+            (&json!("token"), &json!("admin"))
+        );
         let address = actor["address"].as_str().unwrap();
         assert!(address.starts_with("127.0.0.1:"), "{actor}");
     }

@@ -185,7 +185,10 @@ async fn connections_are_closed_after_a_refusal_and_when_idle() {
     })
     .await;
 
-    let brief = AdminFixture::open(IdleAdmins::new(Duration::from_millis(200), 2)).await;
+    let idle = IdleAdmins::new(Duration::from_millis(200), 2);
+    let closing = idle.clone();
+    let _service = tokio::spawn(async move { closing.close_idle().await });
+    let brief = AdminFixture::open(idle).await;
     brief.rotates(0).await;
     until("the idle time has passed", async || {
         brief.admin_sessions().await.0.is_empty()

@@ -23,6 +23,7 @@ use std::time::Duration;
 use mongodb::bson::{DateTime, Document, doc};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use twinkey_core::tasks::spawn_connection;
 
 use super::connect::Connection;
 use super::failure::Failure;
@@ -49,7 +50,7 @@ pub(super) enum LockAttempt {
 pub(super) struct HeldLock {
     document: Arc<LockDocument>,
     stop: oneshot::Sender<()>,
-    renewal: JoinHandle<()>,
+    renewal: JoinHandle<Option<()>>,
 }
 
 /// The document of one pair and holder.
@@ -159,11 +160,12 @@ impl HeldLock {
     fn start(document: LockDocument) -> Self {
         let document = Arc::new(document);
         let (stop, stopped) = oneshot::channel();
-        let renewal = tokio::spawn(renew_until_stopped(Arc::clone(&document), stopped));
+        let renewing = renew_until_stopped(Arc::clone(&document), stopped);
         Self {
             document,
             stop,
-            renewal,
+            // Without the lock it releases it, and ends.
+            renewal: spawn_connection("lock renewal", renewing).detach(),
         }
     }
 

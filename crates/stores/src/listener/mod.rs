@@ -7,6 +7,8 @@
 //!   connection takes the slot of the one that has waited longest for a request.
 //! - Connections use up the file descriptors that runs need. All listeners together take at most half
 //!   of the process's limit, which [`descriptors::raise`] raises at the start.
+//! - A panic in a handler passes unnoticed. It is logged and counted as one of the task `connection`, and
+//!   ends that connection only.
 //! - Request heads fill the memory. A head is limited to [`MAX_HEAD`] bytes.
 
 mod body;
@@ -26,6 +28,9 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use twinkey_core::tasks::Tasks;
+use twinkey_core::telemetry::metrics::Metrics;
 
 pub use identity::{Identity, IdentityError, ServerTls};
 
@@ -47,6 +52,7 @@ pub struct Listener {
     tcp: TcpListener,
     identity: Option<Arc<Identity>>,
     max_connections: usize,
+    tasks: Tasks,
 }
 
 impl Listener {
@@ -61,7 +67,14 @@ impl Listener {
             tcp,
             identity,
             max_connections: descriptors::max_connections(),
+            tasks: Tasks::new(Metrics::default()),
         })
+    }
+
+    /// The connections are among these tasks.
+    #[must_use]
+    pub fn with_tasks(self, tasks: Tasks) -> Self {
+        Self { tasks, ..self }
     }
 
     /// The local address.
@@ -74,7 +87,7 @@ impl Listener {
     /// ready. Then it accepts no connection, and returns when the open responses have finished.
     pub async fn serve(mut self, router: Router, closing: impl Future<Output = ()>) {
         let slots = Arc::new(Slots::new(self.max_connections));
-        let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+        let (open, drain) = (TaskTracker::new(), CancellationToken::new());
         let mut closing = std::pin::pin!(closing);
         loop {
             // `accept` handles errors of single connections and a lack of file descriptors.
@@ -92,11 +105,12 @@ impl Listener {
                 router: router.clone(),
                 drain: drain.clone(),
             };
-            tasks.spawn(connection.serve(stream, slot));
+            let served = open.track_future(connection.serve(stream, slot));
+            drop(self.tasks.spawn_owned("connection", "", served).detach());
         }
         drop(self.tcp);
         drain.cancel();
-        tasks.close();
-        tasks.wait().await;
+        open.close();
+        open.wait().await;
     }
 }

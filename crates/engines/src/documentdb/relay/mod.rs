@@ -33,7 +33,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use twinkey_core::tasks::{OwnedTask, spawn_connection};
 
 pub(super) use self::upstream::Upstream;
 use self::wire::RelayError;
@@ -62,7 +62,7 @@ pub(super) struct Relay {
     /// The path for the driver: a NUL and the name of the abstract socket.
     pub socket: PathBuf,
     state: Arc<State>,
-    task: AbortHandle,
+    _task: OwnedTask<()>,
 }
 
 #[derive(Default)]
@@ -82,11 +82,11 @@ impl Relay {
         let name = unique_name();
         let listener = listen(&name)?;
         let state = Arc::default();
-        let task = tokio::spawn(serve(listener, upstream, first, Arc::clone(&state)));
+        let work = serve(listener, upstream, first, Arc::clone(&state));
         Ok(Self {
             socket: PathBuf::from(format!("\0{name}")),
             state,
-            task: task.abort_handle(),
+            _task: spawn_connection("relay", work),
         })
     }
 
@@ -109,12 +109,6 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 async fn serve(
     listener: UnixListener,
     upstream: Upstream,
@@ -122,12 +116,12 @@ async fn serve(
     state: Arc<State>,
 ) {
     let mut ready = Some(first);
-    // Dropping the set ends the connections.
-    let mut connections = JoinSet::new();
+    // Dropping the list ends the connections.
+    let mut connections: Vec<OwnedTask<()>> = Vec::new();
     while let Some(mut client) = accept_next(&listener).await {
-        while connections.try_join_next().is_some() {}
+        connections.retain(|connection| !connection.is_finished());
         let (ready, upstream, state) = (ready.take(), upstream.clone(), Arc::clone(&state));
-        connections.spawn(async move {
+        let relayed = async move {
             let server = match ready {
                 Some(server) => Ok(server),
                 None => upstream.connect_in_time().await,
@@ -145,6 +139,7 @@ async fn serve(
                 // The driver reports a lost connection once these two are dropped.
                 state.violation.send_replace(Some(violation));
             }
-        });
+        };
+        connections.push(spawn_connection("relayed connection", relayed));
     }
 }

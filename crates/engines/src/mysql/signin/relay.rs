@@ -8,7 +8,7 @@ use tokio::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter,
 };
 use tokio::net::UnixListener;
-use tokio::task::AbortHandle;
+use twinkey_core::tasks::{OwnedTask, spawn_connection};
 
 use super::handshake::{SignedInSession, admit};
 use super::wire::{ERROR, packet};
@@ -36,7 +36,7 @@ pub(in crate::mysql) const LIMIT_EXCEEDED: u16 = 65_000;
 pub(in crate::mysql) struct Relay {
     /// The path for the driver.
     pub socket: PathBuf,
-    task: Option<AbortHandle>,
+    task: OwnedTask<()>,
 }
 
 impl Relay {
@@ -45,24 +45,15 @@ impl Relay {
     pub(in crate::mysql) fn start(session: SignedInSession) -> Result<Self, EngineError> {
         let name = local_socket::unique_name();
         let listener = local_socket::listen(&name)?;
-        let task = tokio::spawn(serve(listener, session));
         Ok(Self {
             socket: PathBuf::from(format!("\0{name}")),
-            task: Some(task.abort_handle()),
+            task: spawn_connection("sign-in relay", serve(listener, session)),
         })
     }
 
     /// Leaves the relay to the driver's connection, which ends it.
-    pub(in crate::mysql) fn finish(mut self) {
-        self.task = None;
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+    pub(in crate::mysql) fn finish(self) {
+        drop(self.task.detach());
     }
 }
 

@@ -27,9 +27,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
-use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use twinkey_core::secret::Sensitive;
+use twinkey_core::tasks::{OwnedTask, spawn_connection};
 
 use self::authentication::Outcome;
 pub(super) use self::relay::LIMIT_EXCEEDED;
@@ -57,7 +57,7 @@ pub(super) struct SignIn {
     /// The folder for the driver, which adds the file name of PostgreSQL: a NUL and a name.
     pub folder: PathBuf,
     result: Arc<Mutex<SignInResult>>,
-    task: Option<AbortHandle>,
+    task: OwnedTask<()>,
 }
 
 /// What a sign-in shows of the server.
@@ -87,31 +87,23 @@ impl SignIn {
         let name = local_socket::unique_name();
         let listener = local_socket::listen(&format!("{name}/.s.PGSQL.{}", login.port))?;
         let result = Arc::default();
-        let task = tokio::spawn(serve(listener, server, login, Arc::clone(&result)));
+        let work = serve(listener, server, login, Arc::clone(&result));
         Ok(Self {
             folder: PathBuf::from(format!("\0{name}")),
             result,
-            task: Some(task.abort_handle()),
+            task: spawn_connection("sign-in relay", work),
         })
     }
 
     /// Leaves the relay to the driver's connection, which ends it.
-    pub(super) fn finish(mut self) -> SignInFacts {
-        self.task = None;
+    pub(super) fn finish(self) -> SignInFacts {
+        drop(self.task.detach());
         self.result.lock().facts
     }
 
     /// The reason why the server's request was not answered.
     pub(super) fn failure(&self) -> Option<EngineError> {
         self.result.lock().failure.take()
-    }
-}
-
-impl Drop for SignIn {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
 

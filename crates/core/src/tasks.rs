@@ -1,13 +1,17 @@
-//! Tasks of a worker: each has a name, and all are in one set.
+//! Tasks of a process: each has a name, and all are in one set.
 //!
 //! A service is a task that lasts as long as the worker: the scheduler, the heartbeats, the admin
-//! endpoint. Other tasks work for one rotation and end.
+//! endpoint. Other tasks end: those that work for one rotation, and those of one owner. The task of a
+//! connection ([`spawn_connection`]) has no set.
+//!
+//! No other module of the program starts tasks (`src/code_tests/tasks.rs`).
 //!
 //! # Failure modes
 //! - A service panics or ends early, and the worker continues without it. The error is logged and
 //!   counted, and the worker shuts down with a failure, so that the service manager starts it again.
 //! - The panic of one rotation's run stops the runs of all others, after each restart again. It is
 //!   logged and counted, and ends that task only.
+//! - A task outlives what it works for. An [`OwnedTask`] ends when it is dropped.
 //! - A service blocks its thread, and its part of the worker stands still. [`Tasks::unresponsive`]
 //!   asks each service, for the watchdog.
 //! - The text of a panic forges a line of the log. It is escaped.
@@ -15,9 +19,10 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -25,12 +30,12 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use twinkey_core::printable::{MESSAGE, printable};
-use twinkey_core::telemetry::metrics::Metrics;
+use crate::printable::{MESSAGE, printable};
+use crate::telemetry::metrics::Metrics;
 
-/// The tasks of a worker. Cheap to clone.
+/// The tasks of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Tasks(Arc<Inner>);
 
@@ -80,28 +85,50 @@ impl Tasks {
         }))
     }
 
-    /// Starts a task for one rotation. Its result is `None` if it panicked.
+    /// The metrics that count failures.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Starts a task for one rotation, for which a stop of the worker waits. Its result is `None` if it
+    /// panicked.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
         rotation: &str,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
+        self.0.single.spawn(self.counted(name, rotation, work))
+    }
+
+    /// Starts a task that ends with its owner.
+    #[must_use]
+    pub fn spawn_owned<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        rotation: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> OwnedTask<T> {
+        OwnedTask::new(self.counted(name, rotation, work))
+    }
+
+    /// The work, whose panic is logged and counted.
+    fn counted<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        rotation: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
         self.0.metrics.register_task(name);
-        let (tasks, rotation) = (self.clone(), rotation.to_owned());
-        // The future of a run is large: boxed here, it is not moved on the stack of a thread.
-        let work = AssertUnwindSafe(Box::pin(work)).catch_unwind();
-        self.0.single.spawn(async move {
-            match work.await {
-                Ok(result) => Some(result),
-                Err(panic) => {
-                    let panic = message(&*panic);
-                    tracing::error!(task = name, %rotation, panic, "task panicked");
-                    tasks.0.metrics.task_failed(name);
-                    None
-                }
+        let (metrics, work) = (self.0.metrics.clone(), caught(name, rotation, work));
+        async move {
+            let result = work.await;
+            if result.is_none() {
+                metrics.task_failed(name);
             }
-        })
+            result
+        }
     }
 
     /// Starts a service.
@@ -217,6 +244,67 @@ impl Tasks {
     }
 }
 
+/// A task that is aborted when this is dropped. Its result is `None` if it panicked.
+pub struct OwnedTask<T>(AbortOnDropHandle<Option<T>>);
+
+impl<T: Send + 'static> OwnedTask<T> {
+    fn new(work: impl Future<Output = Option<T>> + Send + 'static) -> Self {
+        Self(AbortOnDropHandle::new(tokio::spawn(work)))
+    }
+
+    /// Leaves the task to itself. It may be waited for.
+    pub fn detach(self) -> JoinHandle<Option<T>> {
+        self.0.detach()
+    }
+
+    /// Whether the work has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> Future for OwnedTask<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        // Only an abort is an error, and only the drop of `self` aborts it.
+        let ended = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(ended.ok().flatten())
+    }
+}
+
+/// Starts the task of one connection, which the user of the connection owns. Its panic is logged, and
+/// ends the connection, which its user reports as an error.
+#[must_use]
+pub fn spawn_connection<T: Send + 'static>(
+    name: &'static str,
+    work: impl Future<Output = T> + Send + 'static,
+) -> OwnedTask<T> {
+    OwnedTask::new(caught(name, "", work))
+}
+
+/// The work, whose panic is logged; its result is `None` then.
+fn caught<T>(
+    name: &'static str,
+    rotation: &str,
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Option<T>> + Send + 'static {
+    let rotation = rotation.to_owned();
+    // The future of a run is large: boxed here, it is not moved on the stack of a thread.
+    let work = AssertUnwindSafe(Box::pin(work)).catch_unwind();
+    async move {
+        match work.await {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                let panic = message(&*panic);
+                tracing::error!(task = name, %rotation, panic, "task panicked");
+                None
+            }
+        }
+    }
+}
+
 /// The text of a panic, safe for the log.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -291,6 +379,26 @@ mod tests {
         assert_eq!(failures(&metrics, "window"), "1");
         tasks.stop();
         tasks.wait().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_owned_task_is_counted_and_ends_with_its_owner() {
+        let (tasks, metrics) = new_tasks();
+        assert_eq!(tasks.spawn_owned("probe", "", async { 1 }).await, Some(1));
+        let panics = tasks.spawn_owned("probe", "orders", async { panic!("its answer") });
+        assert_eq!(panics.await, None::<()>);
+        assert_eq!(failures(&metrics, "probe"), "1");
+        let (end, ended) = oneshot::channel::<()>();
+        let owned = tasks.spawn_owned("probe", "", async move {
+            let _end = end;
+            std::future::pending::<()>().await;
+        });
+        drop(owned);
+        assert!(ended.await.is_err(), "its work was dropped");
+        assert!(tasks.is_empty(), "a stop does not wait for it");
+        let panics = spawn_connection("relay", async { panic!("its bytes") });
+        assert_eq!(panics.await, None::<()>);
+        assert_eq!(tasks.failure(), None);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
