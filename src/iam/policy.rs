@@ -19,7 +19,8 @@ const ROTATED: [&str; 5] = [
 ];
 const MASTER: [&str; 1] = ["secretsmanager:GetSecretValue"];
 /// The calls on the secrets that a pooler reads.
-const POOLERS: [&str; 2] = [
+const POOLERS: [&str; 3] = [
+    "secretsmanager:DescribeSecret",
     "secretsmanager:GetSecretValue",
     "secretsmanager:PutSecretValue",
 ];

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use twinkey_core::aws::arn;
 use twinkey_core::secret::Sensitive;
 
 pub use error::{CredentialFault, StoreError};
@@ -73,11 +74,25 @@ pub struct Description {
     /// The secret is marked for deletion (DeletedDate).
     pub deleted: bool,
     pub tags: BTreeMap<String, String>,
-    /// The region of the original (PrimaryRegion); `None` for a secret that is not replicated.
+    /// The region of the original (PrimaryRegion), which of an original is its own region.
     pub primary_region: Option<String>,
 }
 
 impl Description {
+    /// The other party that changes the secret, if there is one.
+    #[must_use]
+    pub fn other_rotator(&self) -> Option<OtherRotator> {
+        let primary = self.primary_region.as_ref();
+        let of_other_region = primary.filter(|primary| {
+            arn::region(&self.arn).is_some_and(|region| region != primary.as_str())
+        });
+        match (&self.owning_service, of_other_region) {
+            (Some(service), _) => Some(OtherRotator::Service(service.clone())),
+            (None, Some(region)) => Some(OtherRotator::Replication(region.clone())),
+            (None, None) => self.rotation_enabled.then_some(OtherRotator::Enabled),
+        }
+    }
+
     /// The version with a label; a label is on at most one version.
     #[must_use]
     pub fn labelled(&self, stage: &str) -> Option<&VersionId> {
@@ -85,6 +100,42 @@ impl Description {
             .iter()
             .find(|(_, stages)| stages.iter().any(|s| s == stage))
             .map(|(id, _)| id)
+    }
+}
+
+/// A party besides twinkey that changes a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OtherRotator {
+    /// Its own rotation in Secrets Manager.
+    Enabled,
+    /// The AWS service that owns it.
+    Service(String),
+    /// AWS, which copies it from this region. A replica accepts no writes.
+    Replication(String),
+}
+
+impl fmt::Display for OtherRotator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enabled => f.write_str("its rotation is enabled in Secrets Manager"),
+            Self::Service(service) => write!(f, "it is owned by {service}"),
+            Self::Replication(region) => write!(f, "it is a replica of the secret in {region}"),
+        }
+    }
+}
+
+impl OtherRotator {
+    /// What to do so that a run may write the secret.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Enabled | Self::Service(_) => {
+                "disable it first (aws secretsmanager cancel-rotate-secret), or remove the secret from the config"
+            }
+            Self::Replication(_) => {
+                "name the secret in its own region in the config: AWS copies each of its versions to the replica"
+            }
+        }
     }
 }
 

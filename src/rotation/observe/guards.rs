@@ -80,7 +80,7 @@ pub(super) fn set_guards(
     let last_flip = last_flip(request.rotation, known, now);
     observation.not_before = not_before(request.rotation, last_flip, now);
     let guards = &mut observation.observed.guards;
-    guards.managed_elsewhere = description.rotation_enabled || description.owning_service.is_some();
+    guards.managed_elsewhere = description.other_rotator().is_some();
     guards.too_soon = observation.not_before.is_some() && !request.force;
     guards.standby_in_use = request.rotation.in_use != InUse::Ignore
         && !request.force

@@ -11,7 +11,7 @@ use crate::rotation::observe::proof::is_one_address;
 use crate::rotation::observe::trust::same_host;
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{Change, EngineError, Finding, Inspection, LockHolder, Session, Severity};
-use twinkey_stores::stage;
+use twinkey_stores::{OtherRotator, stage};
 
 /// The error of a refusal.
 pub(crate) fn refusal_error(
@@ -65,17 +65,12 @@ pub(crate) fn refusal_error(
 
     let (message, hint) = match refusal {
         Refusal::ManagedElsewhere => {
-            let rotator = observation
-                .description
-                .owning_service
-                .as_deref()
-                .map_or_else(
-                    || "its rotation is enabled in Secrets Manager".to_owned(),
-                    |service| format!("it is owned by {service}"),
-                );
+            // The guard is set with a rotator.
+            let rotator = observation.description.other_rotator();
+            let rotator = rotator.unwrap_or(OtherRotator::Enabled);
             (
                 format!("secret {secret:?} has another rotator: {rotator}"),
-                "disable it first (aws secretsmanager cancel-rotate-secret), or remove the rotation from the config".to_owned(),
+                rotator.hint().to_owned(),
             )
         }
         Refusal::WindowClosed => (

@@ -414,6 +414,15 @@ async fn a_proxy_with_a_secret_for_each_user_refuses_nobody() {
     let checked = env.twinkey(&["check"]).await;
     assert_eq!(checked.status.code(), Some(1));
     configure(secrets);
+    // AWS refuses writes to a replica, and the other rotator of a secret would replace them.
+    let faults = env.stand_in().faults();
+    let replica = json!({"PrimaryRegion": "ap-southeast-4"});
+    faults.patch_description(secrets[1], replica);
+    let refused = is_refused(&env, "managed_elsewhere").await;
+    assert!(refused.contains("a replica of the secret in"), "{refused}");
+    faults.patch_description(secrets[1], json!({"RotationEnabled": true}));
+    is_refused(&env, "managed_elsewhere").await;
+    faults.patch_description(secrets[1], json!({}));
     let planned = env.run_ok(&["plan", "shop"]).await;
     assert!(
         planned.contains("is written into the secret \"proxy/app_clone\""),

@@ -159,6 +159,12 @@ async fn a_secret_with_another_rotator_is_refused() {
     assert!(message.contains("cancel-rotate-secret"), "{message}");
     faults.patch_description(SECRET, json!({"OwningService": "rds"}));
     is_refused(&env, "managed_elsewhere").await;
+    faults.patch_description(SECRET, json!({"PrimaryRegion": "ap-southeast-4"}));
+    let message = is_refused(&env, "managed_elsewhere").await;
+    assert!(
+        message.contains("a replica of the secret in ap-southeast-4"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,10 @@
 //!   refused before.
 //! - The config exchanges the two users, or a secret belongs to another user. The standby's password
 //!   would replace that of the active user at the pooler. A secret with another user name is refused.
+//! - A secret is a replica, or another rotator changes it: the write fails after the change of the
+//!   standby, or the next write of the other rotator replaces the password. It is refused before.
+//! - The role may not describe the secret, as with a policy of version 0.1. Then it is not known
+//!   whether another rotator changes it, and the run goes on.
 //! - A run is cut between the change and the write. The secrets are compared again by each run, and
 //!   the one that differs is written.
 //! - Other fields of the secret are lost. Only the user name and the password are replaced.
@@ -20,7 +24,7 @@ use secrecy::ExposeSecret;
 use twinkey_core::code::Code;
 use twinkey_core::secret::document::Document;
 use twinkey_core::secret::pair::Pair;
-use twinkey_stores::{SecretStore, Selector, stage};
+use twinkey_stores::{OtherRotator, SecretStore, Selector, StoreError, stage};
 
 /// A pooler's own secret of the standby.
 #[derive(Debug, Clone)]
@@ -62,7 +66,14 @@ pub(in crate::rotation::observe) async fn read(
             };
             let what = "the pooler's secret";
             let current = Selector::Stage(stage::CURRENT);
-            let (_, document) = read_document(&*context.store, what, secret, current).await?;
+            let (document, rotator) = tokio::join!(
+                read_document(&*context.store, what, secret, current),
+                other_rotator(&*context.store, secret)
+            );
+            let (_, document) = document?;
+            if let Some(rotator) = rotator? {
+                return Err(of_other_rotator(&name, secret, &rotator));
+            }
             if document.fields().username != *user {
                 return Err(of_other_user(&name, user, secret, &document));
             }
@@ -76,6 +87,21 @@ pub(in crate::rotation::observe) async fn read(
         }
     }
     Ok(all)
+}
+
+/// The other rotator of a secret, if one is known.
+async fn other_rotator(
+    store: &dyn SecretStore,
+    secret: &str,
+) -> Result<Option<OtherRotator>, RotationError> {
+    match store.describe(secret).await {
+        Ok(description) => Ok(description.other_rotator()),
+        Err(StoreError::Denied { .. }) => Ok(None),
+        Err(source) => Err(RotationError::Store {
+            secret: secret.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// Sets the fact whether a run has to write a secret.
@@ -142,6 +168,17 @@ fn missing(pooler: &str, user: &str, pair: &Pair) -> RotationError {
             "name both users in it: secrets = {{ {:?} = \"…\", {:?} = \"…\" }}",
             pair.base, pair.clone
         ),
+        passes: false,
+    }
+}
+
+fn of_other_rotator(pooler: &str, secret: &str, rotator: &OtherRotator) -> RotationError {
+    RotationError::Refused {
+        code: Code::ManagedElsewhere,
+        message: format!(
+            "the secret {secret:?} of the pooler {pooler} has another rotator: {rotator}"
+        ),
+        hint: rotator.hint().to_owned(),
         passes: false,
     }
 }
