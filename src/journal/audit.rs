@@ -191,7 +191,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rotate,
         Self::Rollback,
         Self::Pause,
@@ -199,6 +199,7 @@ impl AuditAction {
         Self::Repair,
         Self::Retire,
         Self::Reload,
+        Self::Discover,
         Self::Change,
     ];
 
@@ -311,5 +312,29 @@ impl Pause {
     #[must_use]
     pub fn lasts(&self, now: DateTime<Utc>) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_actions_has_every_action() {
+        let position = |action| match action {
+            AuditAction::Rotate => 0,
+            AuditAction::Rollback => 1,
+            AuditAction::Pause => 2,
+            AuditAction::Resume => 3,
+            AuditAction::Repair => 4,
+            AuditAction::Retire => 5,
+            AuditAction::Reload => 6,
+            AuditAction::Discover => 7,
+            AuditAction::Change => 8,
+        };
+        assert_eq!(AuditAction::ALL.map(position), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        for action in AuditAction::ALL {
+            assert_eq!(serde_json::to_value(action).unwrap(), action.as_str());
+        }
     }
 }
