@@ -74,15 +74,20 @@ async fn each_fault_of_the_credentials_is_one_sentence() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missing_region_is_named() {
-    let env = Environment::open(Setup::default()).await;
+/// Removes the region and the endpoint from the config.
+pub fn remove_region(env: &Environment) {
     let config = std::fs::read_to_string(env.config()).unwrap();
     let endpoint = format!("endpoint_url = \"{}\"", env.stand_in().url());
     let lines = config.lines();
     let lines = lines.filter(|line| !line.contains(&endpoint) && !line.starts_with("region"));
     let without: Vec<&str> = lines.collect();
     std::fs::write(env.config(), without.join("\n")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_region_is_named() {
+    let env = Environment::open(Setup::default()).await;
+    remove_region(&env);
     let keys = [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),

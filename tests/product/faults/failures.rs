@@ -200,6 +200,27 @@ async fn a_foreign_pending_version_is_refused_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pending_version_of_an_own_run_is_no_conflict_after_edits() {
+    let env = Environment::open(Setup::default()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let (mut document, rotated) = env.read(stage::CURRENT).await;
+    for edit in ["first", "second"] {
+        document["comment"] = edit.into();
+        env.put(SECRET, &document).await;
+    }
+    // The run left AWSPENDING there, and both other labels have moved on.
+    assert_eq!(env.read(stage::PENDING).await.1, rotated);
+    env.run_ok(&["check", "shop"]).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let (current, _) = env.read(stage::CURRENT).await;
+    assert_eq!(
+        (&current["username"], &current["comment"]),
+        (&json!("app"), &json!("second"))
+    );
+    env.signed_in(stage::CURRENT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_admin_option_is_reported_with_its_statement() {
     for (version, _) in LocalPostgres::installed() {
         let env = Environment::open(Setup {

@@ -1,7 +1,7 @@
 //! Refused runs, lost connections, killed workers and concurrent changes.
 
 mod bystanders;
-mod credentials;
+pub mod credentials;
 pub mod cut_table;
 mod external_changes;
 pub mod failures;

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use twinkey_stores::stage;
 
 use crate::admin::Endpoint;
+use crate::faults::credentials::remove_region;
 use crate::serving::worker::{known_before, open_now, runs, waits_in_set};
 use twinkey_testkit::environment::{Environment, Setup, free_address, until};
 use twinkey_testkit::locations::twinkey_program;
@@ -42,27 +43,42 @@ async fn not_ready(address: &str, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_credentials_is_not_ready_and_says_so() {
+async fn a_worker_without_credentials_or_region_is_not_ready_and_says_so() {
     let address = free_address();
     let env = Environment::open(Setup {
         config: format!("[server]\nlisten = \"{address}\""),
         ..Setup::default()
     })
     .await;
-    let mut command = env.command(twinkey_program());
-    command
-        .arg("serve")
+    let command = || {
+        let mut command = env.command(twinkey_program());
+        command
+            .arg("serve")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("HOME", env.folder.path());
+        command
+    };
+    let mut without_keys = command();
+    without_keys
         .env_remove("AWS_ACCESS_KEY_ID")
-        .env_remove("AWS_SECRET_ACCESS_KEY")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("HOME", env.folder.path());
-    let _serve = start(&env, command);
+        .env_remove("AWS_SECRET_ACCESS_KEY");
+    let mut serve = start(&env, without_keys);
     not_ready(&address, "no AWS credentials were found").await;
     until("the log says so", async || {
         let log = log(&env);
         log.contains("worker not ready") && log.contains("aws_credentials")
     })
     .await;
+    serve.kill().await.unwrap();
+
+    remove_region(&env);
+    let mut without_region = command();
+    without_region
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    let mut serve = start(&env, without_region);
+    not_ready(&address, "no AWS region is set").await;
+    serve.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,6 +124,9 @@ async fn forms_act_like_the_api_and_are_logged_with_their_session() {
             .status,
         303
     );
+    let twice = session.act("rollback", &[("reason", "twice")]).await;
+    assert_eq!(twice.status, 409);
+    twice.has("<code>already_rolled_back</code>");
     let current = endpoint.env.read(stage::CURRENT).await.0;
     assert_eq!(current["username"], "app_clone");
 
