@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::settings::{DEFAULT_STORE, SecretsBackend, Settings, StoreSettings};
+use crate::config::settings::{
+    DEFAULT_STORE, SecretsBackend, Settings, StoreSettings, store_of_arn,
+};
 use crate::rds::RdsEndpoints;
-use twinkey_core::aws::{Aws, Role};
+use twinkey_core::aws::{Aws, Role, arn};
 #[cfg(not(feature = "aws"))]
 use twinkey_core::secret::Sensitive;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -138,12 +140,6 @@ impl Stores {
         Ok(stores)
     }
 
-    /// `[secrets]`
-    #[must_use]
-    pub fn default_store(&self) -> &OpenStore {
-        &self.0.default
-    }
-
     /// The store of a rotation; `None` for `[secrets]`.
     #[must_use]
     pub fn of(&self, settings: Option<&Arc<StoreSettings>>) -> OpenStore {
@@ -157,6 +153,17 @@ impl Stores {
             .entry(Arc::clone(settings))
             .or_insert_with(open)
             .clone()
+    }
+
+    /// What calls a resource for a rotation: a name is one in the account of the rotation's store, and an
+    /// ARN one in its own account, with the credentials of `[secrets]` if no `[[store]]` is of that account.
+    #[must_use]
+    pub fn aws_for(&self, resource: &str, store: Option<&Arc<StoreSettings>>) -> Aws {
+        if arn::region(resource).is_none() {
+            return self.of(store).aws;
+        }
+        let configured = self.0.further.lock().configured.clone();
+        self.of(store_of_arn(&configured, resource)).aws
     }
 
     /// Uses the further stores of a new config, and forgets the others.
@@ -187,13 +194,7 @@ impl Stores {
 
 impl Opener {
     fn open(&self, settings: &StoreSettings) -> OpenStore {
-        let role = settings.assume_role.as_ref().map(|role| Role {
-            arn: role.arn.clone(),
-            external_id: role.external_id.clone(),
-            session: session_name(&self.worker),
-        });
-        let (region, url) = (settings.region.as_deref(), settings.endpoint_url.as_deref());
-        let aws = Aws::of_further_store(&self.own, region, url, role);
+        let aws = aws_of(settings, &self.own, &self.worker);
         let writes = settings.writes_per_second;
         let secrets = open_aws(&aws, writes, (self.limiters)(&settings.quota(), writes));
         let secrets = Arc::new(Measured::new(secrets, self.metrics.clone()));
@@ -210,6 +211,18 @@ fn aws(backend: &SecretsBackend) -> Aws {
         } => Aws::of_store(region.as_deref(), endpoint_url.as_deref()),
         SecretsBackend::Local { .. } => Aws::default(),
     }
+}
+
+/// The AWS client config of a `[[store]]`: `own` assumes its role, in a session that names the worker.
+#[must_use]
+pub fn aws_of(settings: &StoreSettings, own: &Aws, worker: &str) -> Aws {
+    let role = settings.assume_role.as_ref().map(|role| Role {
+        arn: role.arn.clone(),
+        external_id: role.external_id.clone(),
+        session: session_name(worker),
+    });
+    let (region, url) = (settings.region.as_deref(), settings.endpoint_url.as_deref());
+    Aws::of_further_store(own, region, url, role)
 }
 
 /// `twinkey-` and the worker's name, as a session of a role may be named: at most 64 letters, digits and

@@ -32,7 +32,6 @@ const TARGET: &str = "AmazonEC2ContainerServiceV20141113.UpdateService";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 pub(super) struct Ecs {
-    aws: Aws,
     clock: Clock,
     cluster: String,
     services: Vec<String>,
@@ -47,12 +46,7 @@ struct ErrorResponse {
 }
 
 impl Ecs {
-    pub(super) fn new(
-        aws: Aws,
-        clock: Clock,
-        cluster: &str,
-        services: &[String],
-    ) -> Result<Self, HookError> {
+    pub(super) fn new(clock: Clock, cluster: &str, services: &[String]) -> Result<Self, HookError> {
         let hook = || format!("ecs-redeploy {cluster}");
         let tls = client_config(None).map_err(|source| HookError::Roots {
             hook: hook(),
@@ -64,7 +58,6 @@ impl Ecs {
             .timeout(TIME_LIMIT)
             .build();
         Ok(Self {
-            aws,
             clock,
             cluster: cluster.to_owned(),
             services: services.to_vec(),
@@ -75,14 +68,19 @@ impl Ecs {
         })
     }
 
+    /// The cluster, by name or ARN.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// Redeploys each service, with retries; the caller applies the time limit.
-    pub(super) async fn redeploy(&self) -> Result<(), HookFailure> {
+    pub(super) async fn redeploy(&self, aws: &Aws) -> Result<(), HookFailure> {
         let mut pending: Vec<&String> = self.services.iter().collect();
         let mut failures = Vec::new();
         for attempt in 1.. {
             let mut retry = Vec::new();
             for service in pending {
-                let Err(failed) = self.update(service).await else {
+                let Err(failed) = self.update(aws, service).await else {
                     continue;
                 };
                 let reason = &failed.reason;
@@ -105,8 +103,8 @@ impl Ecs {
         Err(HookFailure::Failed(failures.join("; ")))
     }
 
-    async fn update(&self, service: &str) -> Result<(), RequestError> {
-        let config = self.aws.config().await;
+    async fn update(&self, aws: &Aws, service: &str) -> Result<(), RequestError> {
+        let config = aws.config().await;
         let body = json!({
             "cluster": self.cluster, "service": service, "forceNewDeployment": true,
         });

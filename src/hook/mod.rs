@@ -115,10 +115,8 @@ pub fn start(
         let action = match &hook.action {
             #[cfg(feature = "aws")]
             HookActionSettings::EcsRedeploy { cluster, services } => {
-                let context = &state.runner.rotator.context;
-                let aws = context.stores.default_store().aws.clone();
-                let clock = context.clock.clone();
-                HookAction::Ecs(ecs::Ecs::new(aws, clock, cluster, services)?)
+                let clock = state.runner.rotator.context.clock.clone();
+                HookAction::Ecs(ecs::Ecs::new(clock, cluster, services)?)
             }
             // The config refuses this hook.
             #[cfg(not(feature = "aws"))]
@@ -194,7 +192,11 @@ impl HookWorker {
         let result = match &self.action {
             #[cfg(feature = "aws")]
             HookAction::Ecs(ecs) => {
-                let redeployed = tokio::time::timeout(hook.timeout, ecs.redeploy()).await;
+                let rotation = self.state.rotation(&payload.rotation);
+                let store = rotation.as_ref().and_then(|one| one.store.as_ref());
+                let stores = &self.state.runner.rotator.context.stores;
+                let aws = stores.aws_for(ecs.cluster(), store);
+                let redeployed = tokio::time::timeout(hook.timeout, ecs.redeploy(&aws)).await;
                 redeployed.unwrap_or(Err(HookFailure::TimedOut))
             }
             HookAction::Exec(exec) => exec.run(payload, hook.timeout).await,

@@ -5,22 +5,21 @@
 //! Amazon EventBridge" in the Secrets Manager User Guide, and "CloudTrail entries" there). Only `source` differs: one
 //! that begins with `aws.` is AWS's alone (PutEvents in the EventBridge API Reference).
 
+use aws_config::Region;
 use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::config::Builder;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use serde_json::json;
-use tokio::sync::OnceCell;
 
 use super::DeliveryFailure;
 use super::message::Message;
 use crate::config::settings::NotifyEvent;
-use twinkey_core::aws::Aws;
+use twinkey_core::aws::{Aws, arn};
 use twinkey_core::printable::{NAME, printable};
 
 pub(super) struct EventBridge {
-    aws: Aws,
     bus: String,
-    client: OnceCell<Client>,
 }
 
 /// The event name: AWS's where it has one, else twinkey's.
@@ -38,20 +37,32 @@ const fn name(event: NotifyEvent) -> &'static str {
 }
 
 impl EventBridge {
-    pub(super) fn new(aws: Aws, bus: &str) -> Self {
+    pub(super) fn new(bus: &str) -> Self {
         Self {
-            aws,
             bus: bus.to_owned(),
-            client: OnceCell::new(),
         }
     }
 
-    async fn client(&self) -> &Client {
-        let make = || async { Client::new(self.aws.config().await) };
-        self.client.get_or_init(make).await
+    /// The bus, by name or ARN.
+    pub(super) fn bus(&self) -> &str {
+        &self.bus
     }
 
-    pub(super) async fn deliver(&self, message: &Message) -> Result<(), DeliveryFailure> {
+    /// A client for the region of the bus.
+    async fn client(&self, aws: &Aws) -> Client {
+        let mut config = Builder::from(aws.config().await);
+        if let Some(region) = arn::region(&self.bus) {
+            config = config.region(Region::new(region.to_owned()));
+        }
+        Client::from_conf(config.build())
+    }
+
+    pub(super) async fn deliver(
+        &self,
+        aws: &Aws,
+        message: &Message,
+    ) -> Result<(), DeliveryFailure> {
+        let client = self.client(aws).await;
         let secret = message.secret.as_deref().unwrap_or_default();
         let detail = json!({
             "eventVersion": "1.08",
@@ -71,7 +82,7 @@ impl EventBridge {
             .set_resources(secret.starts_with("arn:").then(|| vec![secret.to_owned()]))
             .detail(detail.to_string())
             .build();
-        let put = self.client().await.put_events().entries(entry).send().await;
+        let put = client.put_events().entries(entry).send().await;
         let output = put.map_err(DeliveryFailure::from_aws)?;
         // The call succeeds even if its entry fails.
         let failed = output.entries().iter().find_map(|entry| entry.error_code());

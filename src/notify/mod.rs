@@ -19,7 +19,6 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
-use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -99,17 +98,15 @@ enum Channel {
 }
 
 impl Channel {
-    fn new(to: &Destination, state: &WorkerState) -> Result<Self, NotifyError> {
-        let stores = &state.runner.rotator.context.stores;
-        let aws = stores.default_store().aws.clone();
+    fn new(to: &Destination) -> Result<Self, NotifyError> {
         Ok(match to {
             Destination::Webhook { url, key, ca_file } => {
                 let webhook = webhook::Webhook::new(to, url, key, ca_file.as_deref())?;
                 Self::Webhook(Box::new(webhook))
             }
-            Destination::Sns { topic_arn } => Self::Sns(sns::Sns::new(aws, topic_arn)),
+            Destination::Sns { topic_arn } => Self::Sns(sns::Sns::new(topic_arn)),
             Destination::EventBridge { bus } => {
-                Self::EventBridge(eventbridge::EventBridge::new(aws, bus))
+                Self::EventBridge(eventbridge::EventBridge::new(bus))
             }
         })
     }
@@ -122,11 +119,20 @@ impl Channel {
         }
     }
 
-    async fn deliver(&self, message: &Message, now: DateTime<Utc>) -> Result<(), DeliveryFailure> {
+    async fn deliver(&self, message: &Message, state: &WorkerState) -> Result<(), DeliveryFailure> {
+        let rotation = state.rotation(&message.rotation);
+        let store = rotation.as_ref().and_then(|one| one.store.as_ref());
+        let stores = &state.runner.rotator.context.stores;
         match self {
-            Self::Webhook(webhook) => webhook.deliver(message, now).await,
-            Self::Sns(sns) => sns.deliver(message).await,
-            Self::EventBridge(bus) => bus.deliver(message).await,
+            Self::Webhook(webhook) => webhook.deliver(message, state.now()).await,
+            Self::Sns(sns) => {
+                let aws = stores.aws_for(sns.topic(), store);
+                sns.deliver(&aws, message).await
+            }
+            Self::EventBridge(events) => {
+                let aws = stores.aws_for(events.bus(), store);
+                events.deliver(&aws, message).await
+            }
         }
     }
 }
@@ -143,7 +149,7 @@ pub fn start(
     let mut workers = Vec::new();
     for one in notify {
         workers.push(DeliveryWorker {
-            channel: Channel::new(&one.to, state)?,
+            channel: Channel::new(&one.to)?,
             to: one.to.to_string(),
             messages: MessageBuilder::new(one.events.clone()),
             state: state.clone(),
@@ -195,7 +201,7 @@ impl DeliveryWorker {
     async fn send(&self, message: &Message) {
         let kind = self.channel.kind();
         for attempt in 1.. {
-            let Err(failure) = self.channel.deliver(message, self.state.now()).await else {
+            let Err(failure) = self.channel.deliver(message, &self.state).await else {
                 self.state.metrics.notification(kind, "delivered");
                 return;
             };

@@ -27,7 +27,7 @@ pub use rotation::{
     Discovered, GrantsMode, InUse, Missed, Pooler, Readers, ReadersDown, Rotation, StandbyMode,
     TlsSettings,
 };
-pub use store::{AssumeRole, DEFAULT_STORE, StoreSettings};
+pub use store::{AssumeRole, DEFAULT_STORE, StoreSettings, store_of_arn};
 pub use token::{Role, TokenSettings};
 pub use token_source::{SourceError, TokenSource};
 

@@ -1,6 +1,7 @@
 //! Settings of `[[store]]`.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use twinkey_core::aws::arn;
 use twinkey_core::aws::secret_id::Location;
@@ -27,6 +28,25 @@ pub struct StoreSettings {
 pub struct AssumeRole {
     pub arn: String,
     pub external_id: Option<String>,
+}
+
+/// The store in whose account a resource with this ARN is called: the one of its account, if possible of
+/// its region too. `None` for `[secrets]`, and for a text that is no ARN.
+#[must_use]
+pub fn store_of_arn<'a>(
+    stores: &'a [Arc<StoreSettings>],
+    resource: &str,
+) -> Option<&'a Arc<StoreSettings>> {
+    let account = arn::account(resource)?;
+    let of_account = || {
+        stores
+            .iter()
+            .filter(|store| store.account() == Some(account))
+    };
+    let region = arn::region(resource);
+    of_account()
+        .find(|store| store.region.as_deref() == region)
+        .or_else(|| of_account().next())
 }
 
 impl StoreSettings {
