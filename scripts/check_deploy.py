@@ -17,6 +17,8 @@ from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolic
 
 ECS = Path("deploy/ecs")
 MODULE = Path("deploy/terraform")
+# The role in each further account.
+MEMBER = MODULE / "member-account"
 # Keys that depend on the account.
 OF_THE_ACCOUNT = {"image", "valueFrom", "awslogs-group", "awslogs-region", "awslogs-stream-prefix"}
 
@@ -50,14 +52,18 @@ for name in ("task-role-policy.json", "execution-role-policy.json"):
     IAMPolicyDocumentValidator((ECS / name).read_text()).validate()
 IAMTrustPolicyDocumentValidator((ECS / "trust-policy.json").read_text()).validate()
 
-# The module, against itself ------------------------------------------------------------------------
-
-text = "\n".join(file.read_text() for file in sorted(MODULE.glob("*.tf")))
-blocks = [hcl2.loads(file.read_text()) for file in sorted(MODULE.glob("*.tf"))]
-code = "\n".join(line.split("# ")[0] for line in text.splitlines() if not line.lstrip().startswith("#"))
+# The modules, against themselves --------------------------------------------------------------------
 
 
-def declared(kind, depth):
+def parsed(module):
+    """The blocks of a module, and its text without comments."""
+    files = sorted(module.glob("*.tf"))
+    text = "\n".join(file.read_text() for file in files)
+    lines = (line.split("# ")[0] for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return [hcl2.loads(file.read_text()) for file in files], "\n".join(lines)
+
+
+def declared(blocks, kind, depth):
     """The names of all blocks of a kind: `depth` labels each."""
     names = set()
     for block in blocks:
@@ -72,19 +78,26 @@ def declared(kind, depth):
     return names
 
 
-variables = declared("variable", 1)
-used = set(re.findall(r"\bvar\.(\w+)", code))
-expect(used == variables, f"variables that are used, or declared, only: {used ^ variables}")
-for kind, pattern in (
-    ("data", r"\bdata\.(aws_\w+)\.(\w+)"),
-    ("resource", r"(?<!data\.)(?<!\w)(aws_\w+)\.(\w+)"),
-):
-    referred = set(re.findall(pattern, code))
-    expect(referred, f"no {kind} is referred to: the pattern is wrong")
-    expect(referred <= declared(kind, 2), f"{kind} that is not declared: {referred - declared(kind, 2)}")
-local_names = {strip(name) for block in blocks for entry in block.get("locals", []) for name in entry if not name.startswith("__")}
-used_locals = set(re.findall(r"\blocal\.(\w+)", code))
-expect(used_locals == local_names, f"locals that are used, or declared, only: {used_locals ^ local_names}")
+for module in (MODULE, MEMBER):
+    blocks, code = parsed(module)
+    variables = declared(blocks, "variable", 1)
+    used = set(re.findall(r"\bvar\.(\w+)", code))
+    expect(used == variables, f"{module}: variables that are used, or declared, only: {used ^ variables}")
+    for kind, pattern in (
+        ("data", r"\bdata\.(aws_\w+)\.(\w+)"),
+        ("resource", r"(?<!data\.)(?<!\w)(aws_\w+)\.(\w+)"),
+    ):
+        referred = set(re.findall(pattern, code))
+        known = declared(blocks, kind, 2)
+        expect(referred, f"{module}: no {kind} is referred to: the pattern is wrong")
+        expect(referred <= known, f"{module}: {kind} that is not declared: {referred - known}")
+    local_names = {strip(name) for block in blocks for entry in block.get("locals", []) for name in entry if not name.startswith("__")}
+    used_locals = set(re.findall(r"\blocal\.(\w+)", code))
+    expect(used_locals == local_names, f"{module}: locals that are used, or declared, only: {used_locals ^ local_names}")
+
+blocks, code = parsed(MEMBER)
+expect('"arn:' not in code, f"{MEMBER}: an ARN of one partition")
+blocks, code = parsed(MODULE)
 
 # The module, in every partition ---------------------------------------------------------------------
 

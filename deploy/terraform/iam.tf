@@ -96,6 +96,23 @@ resource "aws_iam_role_policy" "task" {
   policy = coalesce(var.policy_json, data.aws_iam_policy_document.task.json)
 }
 
+# The roles of other accounts, one for each [[store]] with assume_role.
+data "aws_iam_policy_document" "accounts" {
+  statement {
+    sid       = "Accounts"
+    actions   = ["sts:AssumeRole"]
+    resources = var.member_role_arns
+  }
+}
+
+resource "aws_iam_role_policy" "accounts" {
+  count = length(var.member_role_arns) > 0 ? 1 : 0
+
+  name   = "accounts"
+  role   = aws_iam_role.task.id
+  policy = data.aws_iam_policy_document.accounts.json
+}
+
 resource "aws_iam_role" "execution" {
   name_prefix        = "${var.name}-execution-"
   assume_role_policy = data.aws_iam_policy_document.trust.json

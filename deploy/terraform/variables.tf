@@ -14,6 +14,12 @@ variable "config" {
   type        = string
 }
 
+variable "member_role_arns" {
+  description = "The roles of other accounts that the worker assumes: the outputs role_arn of member-account."
+  type        = list(string)
+  default     = []
+}
+
 variable "cluster_name" {
   description = "The name of the ECS cluster."
   type        = string
