@@ -1,7 +1,7 @@
 //! Minimal IAM policy and network paths of a worker, derived from its config.
 //!
 //! `lookup` reads facts about the secrets from Secrets Manager, `known` holds them, `policy` and `redshift`
-//! build the statements, and `network` the paths.
+//! build the statements, `accounts` the policies of several accounts, and `network` the paths.
 //!
 //! # Failure modes
 //! - The policy allows an unused call or misses a used one: a test records every call of commands and workers
@@ -9,6 +9,7 @@
 //! - The policy is for another account or region than the secrets': without an ARN, both are required options.
 //! - The policy omits a part that is not known: a note names it ([`Policy::notes`]).
 
+pub mod accounts;
 pub mod known;
 pub mod lookup;
 pub mod network;
@@ -27,6 +28,9 @@ pub use known::{Known, SecretFacts};
 pub use policy::policy;
 
 use twinkey_core::aws::arn;
+
+/// The size limit of a managed policy, without white space ("IAM and AWS STS quotas").
+const MANAGED_LIMIT: usize = 6144;
 
 /// The partition, region and account of ARNs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +82,18 @@ pub struct Policy {
     /// Notes for the user, which are not part of the document.
     #[serde(skip)]
     pub notes: Vec<String>,
+}
+
+impl Policy {
+    /// Adds a note if the policy is too large for one managed policy.
+    fn note_size(&mut self) {
+        let size = serde_json::to_string(&self).map_or(0, |text| text.len());
+        if size > MANAGED_LIMIT {
+            self.notes.push(format!(
+                "the policy has {size} characters, and a managed policy allows {MANAGED_LIMIT}: create one policy per statement, or replace many secrets by a pattern (secret:prod/*)"
+            ));
+        }
+    }
 }
 
 /// A statement that allows actions.

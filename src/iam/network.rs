@@ -24,6 +24,18 @@ pub struct Path {
 
 const HTTPS: Option<u16> = Some(443);
 
+/// The path to STS, which a store with a role needs.
+#[must_use]
+pub fn sts(region: &str) -> Path {
+    Path {
+        direction: "out",
+        host: format!("sts.{region}.{}", arn::dns_suffix(region)),
+        port: HTTPS,
+        why: "the roles of the stores".into(),
+        vpc_endpoint: Some(format!("com.amazonaws.{region}.sts")),
+    }
+}
+
 /// The distinct paths of this config.
 #[must_use]
 pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
@@ -122,7 +134,10 @@ pub fn paths(settings: &Settings, region: &str, known: &Known) -> Vec<Path> {
                 let region = arn::region(topic_arn).unwrap_or(region);
                 service("sns", region, "notifications")
             }
-            Destination::EventBridge { .. } => service("events", region, "notifications"),
+            Destination::EventBridge { bus } => {
+                let region = arn::region(bus).unwrap_or(region);
+                service("events", region, "notifications")
+            }
         });
     }
     for hook in &settings.hooks {

@@ -24,8 +24,6 @@ const POOLERS: [&str; 3] = [
     "secretsmanager:GetSecretValue",
     "secretsmanager:PutSecretValue",
 ];
-/// The size limit of a managed policy, without white space ("IAM and AWS STS quotas").
-const MANAGED_LIMIT: usize = 6144;
 
 /// The minimal policy of this config.
 #[must_use]
@@ -43,12 +41,6 @@ pub fn policy(settings: &Settings, scope: &AccountScope, known: &Known) -> Polic
     redshift::statements(&rotations, scope, known, uses_aws_store(settings), &mut all);
     notifications_and_hooks(settings, scope, &mut all);
     all.statements.retain(|one| !one.resources.is_empty());
-    let size = serde_json::to_string(&all).map_or(0, |text| text.len());
-    if size > MANAGED_LIMIT {
-        all.notes.push(format!(
-            "the policy has {size} characters, and a managed policy allows {MANAGED_LIMIT}: create one policy per statement, or replace many secrets by a pattern (secret:prod/*)"
-        ));
-    }
     all
 }
 

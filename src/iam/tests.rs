@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
+use super::accounts::{assume_roles, merged, settings_of, trust_policy};
 use super::known::{Known, SecretFacts};
 use super::network::paths;
-use super::{AccountScope, Policy, policy};
+use super::{AccountScope, Policy, Statement, policy};
+use crate::config::settings::{Settings, StoreSettings};
 use crate::config::testing::parse_toml;
 use twinkey_engines::EngineKind;
 
@@ -431,4 +434,107 @@ fn discovered_secrets_are_allowed_by_names_and_tags() {
             .iter()
             .any(|note| note.contains("#2 names no masters"))
     );
+}
+
+const ROLE: &str = "arn:aws:iam::111122223333:role/twinkey";
+const WORKER: &str = "arn:aws:iam::999988887777:role/worker";
+
+/// Two regions with one role, whose rotations are `names`.
+fn two_regions(names: [&str; 2], ids: [&str; 2]) -> Settings {
+    let mut text = AWS.to_owned();
+    for (region, id) in ["us-east-1", "us-west-2"].iter().zip(ids) {
+        text += &format!(
+            "[[store]]\nname = \"{region}\"\nbackend = \"aws\"\nregion = \"{region}\"\nassume_role = {{ arn = \"{ROLE}\"{id} }}\n"
+        );
+    }
+    for (name, region) in names.iter().zip(["us-east-1", "us-west-2"]) {
+        text += &format!(
+            "[[rotation]]\nname = \"{name}\"\nsecret = \"{name}\"\nstore = \"{region}\"\nmaster_secret = \"master\"\nengine = \"postgres\"\n"
+        );
+    }
+    text += "[[notify]]\nkind = \"eventbridge\"\nbus = \"ops\"\nevents = [\"failed\"]\n\
+        [[hook]]\nkind = \"ecs-redeploy\"\ncluster = \"shop\"\nservices = [\"web\"]\nrotations = [\"a\"]\n";
+    parse_toml(&text)
+}
+
+fn policy_of_stores(settings: &Settings, more: Option<Statement>) -> Policy {
+    let of = |store: &Arc<StoreSettings>| {
+        let scope = AccountScope {
+            region: store.region.clone().unwrap(),
+            account: "111122223333".into(),
+            ..scope()
+        };
+        let key = format!("arn:aws:kms:{}:111122223333:key/1", scope.region);
+        let known = Known {
+            kms_keys: vec![key],
+            ..Known::default()
+        };
+        policy(&settings_of(settings, Some(store)), &scope, &known)
+    };
+    merged(settings.stores.iter().map(of).collect(), more)
+}
+
+#[test]
+fn regions_with_one_role_share_its_policy() {
+    let settings = two_regions(["a", "b"], ["", ""]);
+    let policy = policy_of_stores(&settings, None);
+    let secret = |region: &str, name: &str| {
+        format!("arn:aws:secretsmanager:{region}:111122223333:secret:{name}-??????")
+    };
+    let east = secret("us-east-1", "a");
+    assert_eq!(
+        resources(&policy, "RotatedSecrets"),
+        json!([east, secret("us-west-2", "b")])
+    );
+    // A key is used through Secrets Manager of its region only.
+    for (sid, region) in [
+        ("KeysOfRotatedSecrets", "us-east-1"),
+        ("KeysOfRotatedSecrets2", "us-west-2"),
+    ] {
+        let key = format!("arn:aws:kms:{region}:111122223333:key/1");
+        assert_eq!(resources(&policy, sid), json!([key]));
+        let mut statements = policy.statements.iter();
+        let statement = statements.find(|one| one.sid == sid).unwrap();
+        let service = format!("secretsmanager.{region}.amazonaws.com");
+        let condition = json!({ "StringEquals": { "kms:ViaService": service } });
+        assert_eq!(statement.condition, Some(condition));
+    }
+    let buses = ["us-east-1", "us-west-2"]
+        .map(|region| format!("arn:aws:events:{region}:111122223333:event-bus/ops"));
+    assert_eq!(resources(&policy, "Buses"), json!(buses));
+    // The hook concerns the rotation of one region.
+    let service = "arn:aws:ecs:us-east-1:111122223333:service/shop/web";
+    assert_eq!(resources(&policy, "Services"), json!([service]));
+
+    let own = settings_of(&settings, None);
+    assert!(own.rotations.is_empty() && own.notify.is_empty() && own.hooks.is_empty());
+    let accounts = serde_json::to_value(assume_roles(&settings)).unwrap();
+    assert_eq!(accounts["Action"], json!(["sts:AssumeRole"]));
+    assert_eq!(accounts["Resource"], json!([ROLE]));
+}
+
+#[test]
+fn the_size_is_that_of_the_merged_policy() {
+    let settings = two_regions(["a", "b"], ["", ""]);
+    let size = |policy: &Policy| policy.notes.iter().any(|note| note.contains("6144"));
+    assert!(!size(&policy_of_stores(&settings, None)));
+    let roles = (0..150).map(|n| format!("arn:aws:iam::{n:012}:role/twinkey"));
+    let more = Statement::allow("Accounts", &["sts:AssumeRole"], roles);
+    assert!(size(&policy_of_stores(&settings, Some(more))));
+}
+
+#[test]
+fn a_trust_policy_has_the_external_ids_of_its_stores() {
+    let ids = |ids: [&str; 2]| {
+        let policy = trust_policy(&two_regions(["a", "b"], ids), ROLE, WORKER);
+        let statement = policy["Statement"][0].clone();
+        assert_eq!(statement["Principal"], json!({ "AWS": WORKER }));
+        assert_eq!(statement["Action"], "sts:AssumeRole");
+        statement["Condition"]["StringEquals"]["sts:ExternalId"].clone()
+    };
+    let [one, two] = [", external_id = \"id-1\"", ", external_id = \"id-2\""];
+    assert_eq!(ids([one, one]), "id-1");
+    assert_eq!(ids([one, two]), json!(["id-1", "id-2"]));
+    // A store calls the role without an id.
+    assert_eq!(ids([one, ""]), Json::Null);
 }

@@ -39,7 +39,7 @@ impl CredentialFault {
                 "give the task or the instance a role, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the environment of this process; `aws sts get-caller-identity` as the same user shows whether they work"
             }
             Self::Role => {
-                "let the trust policy of the role name the worker's own role and the external id of the config, and allow the worker's role sts:AssumeRole on it"
+                "let the trust policy of the role name the worker's own role and the external id of the config, and allow the worker's role sts:AssumeRole on it; `twinkey iam-policy` prints both policies"
             }
             Self::NoRegion => "set secrets.region in the config, or AWS_REGION",
             Self::Expired => {

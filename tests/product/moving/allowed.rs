@@ -16,10 +16,12 @@ use twinkey_testkit::postgres::LocalPostgres;
 use super::evaluator::{ACCOUNT, Permission, REGION, allowed, required_permissions};
 use crate::engines::redshift::fixture::{self, Deployment, RedshiftFixture};
 use crate::engines::redshift::rotations::furnish;
-use twinkey_testkit::aws::recorder::Recorder;
+use twinkey_testkit::aws::recorder::{RecordedCall, Recorder};
 use twinkey_testkit::aws::redshift::{CLUSTER, HOME, IDENTITY, WORKGROUP};
 use twinkey_testkit::environment::documentdb::LocalMongo;
-use twinkey_testkit::environment::{Database, FIRST, Setup, free_address, until};
+use twinkey_testkit::environment::{
+    Database, Environment, FIRST, MASTER_SECRET, SECRET, Setup, free_address, run, until,
+};
 
 const MANAGED: &str = "rds!cluster-shop";
 const MASTER: &str = "Master-0123456789-abcdef-XYZ";
@@ -120,12 +122,14 @@ impl ConfigFolder {
 
 /// Checks that each call is allowed, and that each permission is used.
 fn assert_least(policy: &Json, recorder: &Recorder) {
+    let calls = recorder.calls();
+    let made = calls.iter().flat_map(required_permissions).collect();
+    assert_exact(policy, made);
+}
+
+/// Checks that a policy allows exactly what was made.
+fn assert_exact(policy: &Json, made: Vec<Permission>) {
     let allowed = allowed(policy);
-    let made: Vec<Permission> = recorder
-        .calls()
-        .iter()
-        .flat_map(required_permissions)
-        .collect();
     let denied: Vec<&Permission> = made
         .iter()
         .filter(|permission| !allowed.iter().any(|one| one.covers(permission)))
@@ -136,11 +140,102 @@ fn assert_least(policy: &Json, recorder: &Recorder) {
         .filter(|one| !made.iter().any(|permission| one.covers(permission)))
         .collect();
     assert!(idle.is_empty(), "allowed but not called: {idle:#?}");
-    println!(
-        "{} calls, {} permissions",
-        recorder.calls().len(),
-        allowed.len()
+    println!("{} calls, {} permissions", made.len(), allowed.len());
+}
+
+const MEMBER: &str = "111122223333";
+const MEMBER_REGION: &str = "us-east-1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_account_is_allowed_exactly_its_own_calls() {
+    let env = Environment::open(Setup::default()).await;
+    let stand_in = env.stand_in();
+    let role = format!("arn:aws:iam::{MEMBER}:role/twinkey");
+    let hour = std::time::Duration::from_secs(3600);
+    stand_in.accounts().add_role(&role, Some("id-1"), hour);
+    let member = stand_in.add_account(MEMBER, MEMBER_REGION).await;
+    let mut master = env.connect("rdsmaster", &env.master, "shop").await.unwrap();
+    run(
+        &mut master,
+        &format!("CREATE ROLE member LOGIN PASSWORD '{FIRST}'"),
+    )
+    .await;
+    for (name, user, password) in [
+        ("app", "member", FIRST),
+        ("master", "rdsmaster", env.master.expose_secret()),
+    ] {
+        let value = SecretString::from(env.document(user, password).to_string());
+        member
+            .create_or_put(&format!("member/{name}"), &value)
+            .await
+            .unwrap();
+    }
+    let recorder = Recorder::start(&stand_in.url()).await;
+    let store = format!(
+        "[[store]]\nname = \"member\"\nbackend = \"aws\"\nregion = \"{MEMBER_REGION}\"\nendpoint_url = \"{}\"\n\
+         assume_role = {{ arn = \"{role}\", external_id = \"id-1\" }}\n",
+        recorder.url()
     );
+    let own = format!(
+        "[[rotation]]\nname = \"own\"\nsecret = \"{SECRET}\"\nmaster_secret = \"{MASTER_SECRET}\"\nengine = \"postgres\"\n"
+    );
+    let more = "store = \"member\"\nmaster_secret = \"member/master\"\nengine = \"postgres\"";
+    let rotations = own + &rotation("member", more) + &store;
+    let text = config(&recorder, &rotations).replace("heartbeat = \"10s\"\n", "");
+    let address = free_address();
+    let folder = ConfigFolder::new(&format!("[server]\nlisten = \"{address}\"\n{text}"));
+    folder.run(&["check"], 0).await;
+    for name in ["own", "member"] {
+        folder.run(&["rotate", name], 0).await;
+        folder.run(&["repair", name, "--apply"], 0).await;
+    }
+    // An edit by hand takes the last label from the version that has the standby's password.
+    for (store, name) in [(stand_in.store(), SECRET), (&*member, "member/app")] {
+        let current = store
+            .get(name, Selector::Stage(stage::CURRENT))
+            .await
+            .unwrap();
+        store.create_or_put(name, &current.value).await.unwrap();
+    }
+    folder.run(&["check"], 0).await;
+    let mut worker = folder.command().arg("serve").spawn().unwrap();
+    until("the worker tries both stores", async || {
+        let lists = recorder.calls();
+        let lists = lists.iter().filter(|call| call.action == "ListSecrets");
+        let of_member = lists.clone().filter(|call| is_of_session(call)).count();
+        of_member > 0 && lists.count() > of_member
+    })
+    .await;
+    worker.kill().await.unwrap();
+    let (sessions, own): (Vec<_>, Vec<_>) = recorder.calls().into_iter().partition(is_of_session);
+    let of_member = folder.policy(&["--store", "member"]).await;
+    let made = sessions.iter().flat_map(required_permissions);
+    assert_exact(
+        &of_member,
+        made.map(|one| one.in_account(MEMBER, MEMBER_REGION))
+            .collect(),
+    );
+    let of_worker = folder.policy(&[]).await;
+    assert_exact(
+        &of_worker,
+        own.iter().flat_map(required_permissions).collect(),
+    );
+    let worker_role = format!("arn:aws:iam::{ACCOUNT}:role/worker");
+    let trust = [
+        "--store",
+        "member",
+        "--trust",
+        "--worker-role",
+        &worker_role,
+    ];
+    let trust = &folder.policy(&trust).await["Statement"][0];
+    assert_eq!(trust["Principal"]["AWS"], worker_role);
+    assert_eq!(trust["Condition"]["StringEquals"]["sts:ExternalId"], "id-1");
+}
+
+/// Whether a call has the credentials of a role.
+fn is_of_session(call: &RecordedCall) -> bool {
+    call.headers.contains_key("x-amz-security-token")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,7 +456,8 @@ async fn all_calls_of_all_tests_are_actions_that_a_policy_allows() {
         let more = format!("engine = \"redshift\"\nredshift = {{ {redshift} }}");
         let nowhere = Recorder::start("http://127.0.0.1:9").await;
         let managed = rotation("managed", &format!("master_secret = \"{MANAGED}\""));
-        let rotations = rotation("house", &more) + &managed;
+        let store = "[[store]]\nname = \"member\"\nbackend = \"aws\"\nassume_role = { arn = \"arn:aws:iam::111122223333:role/twinkey\" }\n";
+        let rotations = rotation("house", &more) + &managed + store;
         let folder = ConfigFolder::new(&config(&nowhere, &rotations));
         let all = allowed(&folder.policy(&[]).await);
         allowed_actions.extend(all.into_iter().map(|permission| permission.action));

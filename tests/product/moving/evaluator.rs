@@ -33,6 +33,7 @@ fn arn(service: &str, rest: &str) -> String {
 fn secret(id: &str) -> String {
     match id.strip_prefix(LOCAL) {
         Some(name) => arn("secretsmanager", &format!("secret:{name}")),
+        None if id.starts_with("arn:") => id.to_owned(),
         None => arn("secretsmanager", &format!("secret:{id}-AbCdEf")),
     }
 }
@@ -62,6 +63,7 @@ pub fn required_permissions(call: &RecordedCall) -> Vec<Permission> {
         ("redshift-data", _) => vec![permission(action, "*")],
         ("rds", "DescribeDBInstances") => vec![permission(action, arn("rds", "db:*"))],
         ("rds", "DescribeDBClusters") => vec![permission(action, arn("rds", "cluster:*"))],
+        ("sts", "AssumeRole") => vec![permission(action, text("RoleArn"))],
         ("sns", "Publish") => vec![permission(action, text("TopicArn"))],
         ("events", "PutEvents") => {
             let bus = call.parameters["Entries"][0]["EventBusName"]
@@ -134,6 +136,15 @@ pub fn allowed(policy: &Json) -> Vec<Permission> {
 }
 
 impl Permission {
+    /// The permission in another account and region.
+    pub fn in_account(self, account: &str, region: &str) -> Self {
+        let own = format!(":{REGION}:{ACCOUNT}:");
+        let resource = self
+            .resource
+            .replace(&own, &format!(":{region}:{account}:"));
+        Self { resource, ..self }
+    }
+
     /// Whether this permission covers another.
     pub fn covers(&self, other: &Self) -> bool {
         self.action == other.action && matches(self.resource.as_bytes(), other.resource.as_bytes())
