@@ -6,27 +6,25 @@
 //! - A rotation that does not use AWS waits for its metadata service. The config is loaded on first
 //!   use only.
 //! - An endpoint does not respond, and a call never ends. Every call has a time limit.
-//! - The credentials of a role end in the middle of a run. The SDK renews them before they end.
+//! - The credentials of a role end in the middle of a run. They are renewed before they end (`role`).
 //! - Forty roles request the worker's own credentials forty times. They share one config for that.
 
 pub mod arn;
+mod role;
 pub mod secret_id;
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::sts::AssumeRoleProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::future::ProvideCredentials as ProvideCredentialsFuture;
 use tokio::sync::OnceCell;
 
-use crate::printable::{MESSAGE, printable};
+use role::{Refusals, RoleCredentials};
+
+pub use role::{Role, RoleError};
 
 /// Name in the user agent of every call, for CloudTrail and stand-ins.
 const APP_NAME: &str = "twinkey";
@@ -45,66 +43,10 @@ struct Inner {
     endpoint_url: Option<String>,
     stores_secrets: bool,
     role: Option<Role>,
+    refusals: Refusals,
     /// The config whose credentials are used; `None` for the SDK's default chain.
     base: Option<Aws>,
     loaded: OnceCell<SdkConfig>,
-}
-
-/// Why a role cannot be assumed.
-#[derive(Debug, thiserror::Error)]
-#[error("{role}: {reason}")]
-pub struct RoleError {
-    pub role: String,
-    /// The words of STS, or of the connection to it.
-    pub reason: String,
-}
-
-/// Credentials of a role, whose errors are [`RoleError`]s.
-#[derive(Debug)]
-struct RoleCredentials {
-    role: String,
-    provider: AssumeRoleProvider,
-}
-
-impl RoleCredentials {
-    async fn load(&self) -> Result<Credentials, CredentialsError> {
-        let loaded = self.provider.provide_credentials().await;
-        loaded.map_err(|error| {
-            let reason = innermost(&error);
-            tracing::debug!(role = %self.role, %reason, "role not assumed");
-            CredentialsError::provider_error(RoleError {
-                role: self.role.clone(),
-                reason: printable(&reason, MESSAGE),
-            })
-        })
-    }
-}
-
-impl ProvideCredentials for RoleCredentials {
-    fn provide_credentials<'a>(&'a self) -> ProvideCredentialsFuture<'a>
-    where
-        Self: 'a,
-    {
-        ProvideCredentialsFuture::new(self.load())
-    }
-}
-
-/// The text of the innermost cause of an error.
-fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
-/// A role, and how it is assumed (AssumeRole in the STS API reference).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Role {
-    pub arn: String,
-    pub external_id: Option<String>,
-    /// The name of the session, for CloudTrail.
-    pub session: String,
 }
 
 impl Aws {
@@ -135,7 +77,7 @@ impl Aws {
             stores_secrets: true,
             role,
             base: Some(base.clone()),
-            loaded: OnceCell::new(),
+            ..Inner::default()
         }))
     }
 
@@ -153,6 +95,11 @@ impl Aws {
     #[must_use]
     pub fn stores_secrets(&self) -> bool {
         self.0.stores_secrets
+    }
+
+    /// Notes that AWS refused the credentials of a role: the next call may assume the role again.
+    pub fn refused(&self) {
+        self.0.refusals.note();
     }
 
     /// The SDK's config, loaded by the first call.
@@ -179,15 +126,9 @@ impl Inner {
         let Some(role) = &self.role else {
             return config;
         };
-        let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(&role.session);
-        if let Some(id) = &role.external_id {
-            provider = provider.external_id(id);
-        }
-        let provider = RoleCredentials {
-            role: role.arn.clone(),
-            provider: provider.configure(&config).build().await,
-        };
-        self.loader().credentials_provider(provider).load().await
+        let provider = RoleCredentials::new(role, &config, self.refusals.clone()).await;
+        let loader = self.loader().identity_cache(IdentityCache::no_cache());
+        loader.credentials_provider(provider).load().await
     }
 
     fn loader(&self) -> ConfigLoader {

@@ -13,7 +13,6 @@ use chrono::DateTime;
 use secrecy::SecretString;
 
 use super::AwsStore;
-use super::sdk_error::sdk_error;
 use crate::api_error::{ApiCall, CallSubject};
 use crate::{SecretVersion, StoreError, VersionId, stage};
 
@@ -32,7 +31,7 @@ impl AwsStore {
         let request = self.client().await.batch_get_secret_value();
         let sent = request.set_secret_id_list(Some(ids)).customize();
         let answer = sent.config_override(once).send().await;
-        let answer = answer.map_err(|error| sdk_error(call, &error))?;
+        let answer = answer.map_err(|error| self.failed(call, &error))?;
         let mut entries = answer.secret_values.unwrap_or_default();
         let own = self.own();
         Ok(secrets

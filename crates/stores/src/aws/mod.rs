@@ -105,6 +105,21 @@ impl AwsStore {
         self.client.get_or_init(load).await
     }
 
+    /// The error of a failed call. If AWS refused the session of a role, the next call may use another one.
+    fn failed<E>(&self, call: ApiCall<'_>, error: &SdkError<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let error = sdk_error(call, error);
+        if matches!(
+            error,
+            StoreError::Denied { .. } | StoreError::Credentials { .. }
+        ) {
+            self.aws.refused();
+        }
+        error
+    }
+
     fn own(&self) -> MutexGuard<'_, OwnWrites> {
         self.own.lock()
     }
@@ -146,7 +161,7 @@ impl AwsStore {
             .secret_id(secret)
             .send()
             .await;
-        let answer = sent.map_err(|e| sdk_error(call, &e))?;
+        let answer = sent.map_err(|e| self.failed(call, &e))?;
         let versions = answer.version_ids_to_stages.unwrap_or_default();
         Ok(Description {
             arn: answer.arn.unwrap_or_default(),
@@ -180,7 +195,7 @@ impl AwsStore {
             secret,
             subject,
         };
-        let answer = request.send().await.map_err(|e| sdk_error(call, &e))?;
+        let answer = request.send().await.map_err(|e| self.failed(call, &e))?;
         let value = answer.secret_string.ok_or_else(|| binary_secret(secret))?;
         Ok(SecretVersion {
             arn: answer.arn.unwrap_or_default(),
@@ -217,7 +232,7 @@ impl AwsStore {
             .send()
             .await
             .map(drop)
-            .map_err(|e| sdk_error(call, &e))
+            .map_err(|e| self.failed(call, &e))
     }
 }
 
@@ -289,7 +304,7 @@ impl SecretStore for AwsStore {
             .secret_id(secret);
         let sent = request.include_deprecated(true).send().await;
         let mut found = sent
-            .map_err(|e| sdk_error(call, &e))?
+            .map_err(|e| self.failed(call, &e))?
             .versions
             .unwrap_or_default();
         found.retain(|version| version.version_stages().is_empty());
@@ -332,7 +347,7 @@ impl SecretStore for AwsStore {
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("ValidationException") => {
                 Err(call.error("ValidationException", "the request is malformed"))
             }
-            Err(e) => Err(sdk_error(call, &e)),
+            Err(e) => Err(self.failed(call, &e)),
         }
     }
 
@@ -383,7 +398,7 @@ impl SecretStore for AwsStore {
             .set_next_token(page.map(str::to_owned))
             .send()
             .await
-            .map_err(|e| sdk_error(call, &e))?;
+            .map_err(|e| self.failed(call, &e))?;
         let secrets = answer.secret_list.unwrap_or_default().into_iter();
         Ok(ListedPage {
             secrets: secrets
@@ -420,7 +435,7 @@ impl SecretStore for AwsStore {
             Err(SdkError::ServiceError(e)) if e.err().code() == Some("AccessDeniedException") => {
                 Ok(())
             }
-            Err(e) => Err(sdk_error(call, &e)),
+            Err(e) => Err(self.failed(call, &e)),
         }
     }
 }
