@@ -180,8 +180,11 @@ impl Diagnostic for StoreError {
     fn retryable(&self) -> bool {
         matches!(
             self,
-            // Another program often renews credentials, and NTP the clock.
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::Credentials { .. }
+            // Another program often renews credentials, and NTP the clock. A role is given back.
+            Self::Throttled { .. }
+                | Self::Unavailable { .. }
+                | Self::Credentials { .. }
+                | Self::Denied { .. }
         )
     }
 }

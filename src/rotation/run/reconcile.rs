@@ -16,7 +16,7 @@ use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_
 use crate::rotation::refusal::refusal_error;
 use crate::rotation::run::flip_hooks::run_hooks;
 use crate::rotation::run::prove::prove;
-use twinkey_core::code::Diagnostic;
+use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::telemetry::AUDIT;
 use twinkey_engines::Session;
 
@@ -140,9 +140,11 @@ async fn run_actions(
         }
         match result {
             Ok(_) => {}
-            // The effect may have happened although its answer was lost.
+            // The effect may have happened although its answer was lost. A denied call has none.
             Err(error @ RotationError::Store { .. })
-                if error.retryable() && lost_answers < MAX_LOST_ANSWERS =>
+                if error.retryable()
+                    && error.code() != Code::StoreDenied
+                    && lost_answers < MAX_LOST_ANSWERS =>
             {
                 lost_answers += 1;
                 if refresh_labels(store, request, observation).await.is_err() {
