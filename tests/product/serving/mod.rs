@@ -1,5 +1,6 @@
 //! `twinkey serve`: windows, signals, metrics, notifications and hooks.
 
+mod accounts;
 mod discovery;
 mod external_changes;
 pub mod health;

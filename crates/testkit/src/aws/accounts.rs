@@ -40,7 +40,13 @@ struct State {
     roles: BTreeMap<String, Role>,
     sessions: HashMap<String, Session>,
     calls: Vec<AccountCall>,
+    /// The quota of writes of each account and region.
+    writes_per_second: Option<usize>,
+    throttled: usize,
 }
+
+/// The calls that the quota of writes counts.
+const WRITES: [&str; 2] = ["PutSecretValue", "UpdateSecretVersionStage"];
 
 /// An account and a region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +68,18 @@ struct Role {
     session_length: TimeDelta,
     /// Its trust policy does not allow the caller any more.
     is_revoked: bool,
+    /// The action after which its sessions end, once.
+    ends_after: Option<(&'static str, SessionEnd)>,
     assumed: usize,
+}
+
+/// Why a session ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// As by [`Accounts::revoke`].
+    Revoked,
+    /// AWS does not accept its token any more, although its end is not near.
+    Expired,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +109,32 @@ pub(super) enum Caller {
     Base,
     Session(Place),
     Refused(&'static str, String),
+}
+
+impl State {
+    /// Whether the last call exceeds the quota of writes of its account and region.
+    fn exceeds_quota(&self, place: &Place) -> bool {
+        let (Some(quota), Some(last)) = (self.writes_per_second, self.calls.last()) else {
+            return false;
+        };
+        let since = last.at - TimeDelta::seconds(1);
+        let recent = self.calls.iter().rev().take_while(|call| call.at > since);
+        let is_write = |call: &&AccountCall| WRITES.contains(&&*call.action);
+        let writes = recent.filter(|call| call.place == *place && is_write(call));
+        is_write(&last) && writes.count() > quota
+    }
+
+    fn end_sessions(&mut self, arn: &str, end: SessionEnd) {
+        if end == SessionEnd::Revoked {
+            self.roles.get_mut(arn).unwrap().is_revoked = true;
+        }
+        for session in self.sessions.values_mut().filter(|one| one.role == arn) {
+            match end {
+                SessionEnd::Revoked => session.is_revoked = true,
+                SessionEnd::Expired => session.expires = DateTime::UNIX_EPOCH,
+            }
+        }
+    }
 }
 
 impl Accounts {
@@ -130,6 +173,7 @@ impl Accounts {
             external_id: external_id.map(str::to_owned),
             session_length: TimeDelta::from_std(session_length).unwrap(),
             is_revoked: false,
+            ends_after: None,
             assumed: 0,
         };
         self.0.lock().roles.insert(arn.to_owned(), role);
@@ -138,11 +182,12 @@ impl Accounts {
     /// Removes the caller from the trust policy of a role, and denies everything to its sessions
     /// ("Revoke active sessions" in the IAM console).
     pub fn revoke(&self, arn: &str) {
-        let mut state = self.0.lock();
-        state.roles.get_mut(arn).unwrap().is_revoked = true;
-        for session in state.sessions.values_mut().filter(|one| one.role == arn) {
-            session.is_revoked = true;
-        }
+        self.0.lock().end_sessions(arn, SessionEnd::Revoked);
+    }
+
+    /// Ends the sessions of a role after its next call of an action.
+    pub fn end_after(&self, arn: &str, action: &'static str, end: SessionEnd) {
+        self.0.lock().roles.get_mut(arn).unwrap().ends_after = Some((action, end));
     }
 
     /// Allows the caller to assume a revoked role again.
@@ -164,10 +209,9 @@ impl Accounts {
     pub fn most_writes_in_a_second(&self, account: &str, region: &str) -> usize {
         let calls = self.calls();
         let writes = calls.iter().filter(|call| {
-            let is_write = ["PutSecretValue", "UpdateSecretVersionStage"];
             call.place.account == account
                 && call.place.region == region
-                && is_write.contains(&&*call.action)
+                && WRITES.contains(&&*call.action)
         });
         let mut most = 0;
         let mut recent = VecDeque::new();
@@ -182,6 +226,16 @@ impl Accounts {
             most = most.max(recent.len());
         }
         most
+    }
+
+    /// Throttles writes above a number in any second of an account and region. The quota of AWS is 50.
+    pub fn limit_writes(&self, per_second: usize) {
+        self.0.lock().writes_per_second = Some(per_second);
+    }
+
+    /// The number of writes that the quota refused.
+    pub fn throttled(&self) -> usize {
+        self.0.lock().throttled
     }
 
     /// The caller of a request, by the key and the scope of its signature ("Authorization" in
@@ -224,6 +278,15 @@ impl Accounts {
                 session.role
             );
             return Caller::Refused("AccessDeniedException", why);
+        }
+        if state.exceeds_quota(&place) {
+            state.throttled += 1;
+            return Caller::Refused("ThrottlingException", "Rate exceeded".into());
+        }
+        let role = session.role;
+        let ends_after = &mut state.roles.get_mut(&role).unwrap().ends_after;
+        if let Some((_, end)) = ends_after.take_if(|(after, _)| *after == action) {
+            state.end_sessions(&role, end);
         }
         Caller::Session(place)
     }
