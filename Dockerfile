@@ -4,6 +4,8 @@ ARG BASE=debian:bookworm-slim
 ARG RUST=rust:1.94.1-slim-bookworm
 
 FROM ${RUST} AS build
+# The profile of Cargo. The test of the image uses `quick`.
+ARG PROFILE=release
 WORKDIR /src
 # Dependencies first, against empty packages. This layer is reused until a manifest, Cargo.lock or a
 # benchmark changes. The manifest of the root package names the benchmarks.
@@ -16,7 +18,7 @@ COPY crates/testkit/Cargo.toml crates/testkit/
 COPY benches benches
 RUN for package in . crates/*; do mkdir "$package/src" && touch "$package/src/lib.rs"; done \
     && echo 'fn main() {}' > src/main.rs \
-    && cargo build --release --locked -p twinkey \
+    && cargo build --profile "$PROFILE" --locked -p twinkey \
     && rm -r src crates
 COPY migrations migrations
 COPY crates crates
@@ -24,8 +26,8 @@ COPY src src
 # Cargo compares modification times, and COPY keeps those of the sources: they could be older than
 # the build above. The program is copied out of target/, which can be a volume or a cache.
 RUN find src crates -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked -p twinkey \
-    && cp target/release/twinkey /usr/local/bin/twinkey
+    && cargo build --profile "$PROFILE" --locked -p twinkey \
+    && cp "target/$PROFILE/twinkey" /usr/local/bin/twinkey
 
 FROM ${BASE}
 # A test compares it with Cargo.toml.

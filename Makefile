@@ -169,10 +169,6 @@ deb: ## Build the Debian package into target/debian
 	scripts/setup deploy
 	scripts/deb
 
-# The test is about the package's files and scripts. This compiles in half the time.
-test-deb: export CARGO_PROFILE_RELEASE_OPT_LEVEL = 0
-test-deb: export CARGO_PROFILE_RELEASE_LTO = off
-test-deb: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
 test-deb: ## Build the Debian package and install it in a bare Debian; skipped without root
 	scripts/setup deploy
 	@scripts/test-deb || $(SKIPPED)
@@ -182,6 +178,6 @@ dist: ## Build the artefacts of the release TAG into target/dist (docs/releasing
 	scripts/dist $(TAG)
 
 PARTS = setup lint check-features doc test test-mysql test-api test-browser test-clients \
-    check-alerts check-deploy sbom test-image test-deb
+    check-alerts check-deploy test-image test-deb
 ci: ## Run all checks that a change must pass, and print the time of each part
 	scripts/timed-parts $(PARTS)
