@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo check fmt lint check-features doc test test-postgres test-mariadb \
     test-mysql test-documentdb test-redshift test-api test-browser test-clients worlds cut-table \
-    fault-table soak soak-endpoints soak-journal bench fuzz \
+    fault-table soak soak-endpoints soak-fleet soak-journal bench fuzz \
     check-alerts check-deploy sbom image test-image deb test-deb dist ci
 
 help: ## List the targets
@@ -126,6 +126,11 @@ soak-endpoints: ## Rotate fifty times under an application at replicas and a poo
 soak-journal: ## Compare a million runs in the journal with one for each rotation, on both journals
 	scripts/setup test
 	cargo test --locked --workspace --test product -- --ignored a_million_runs --nocapture --test-threads 1
+
+soak-fleet: export TWINKEY_ALL_ENGINES = 1
+soak-fleet: ## Discover 5,000 secrets of six accounts, and rotate 500 of them by three workers
+	scripts/setup test
+	cargo test --locked --workspace --test product -- --ignored a_fleet --nocapture --test-threads 1
 
 cut-table: export TWINKEY_ALL_ENGINES = 1
 cut-table: export TWINKEY_EVERY_CUT = 1

@@ -3,6 +3,7 @@
 mod accounts;
 mod discovery;
 mod external_changes;
+mod fleet;
 pub mod health;
 mod heartbeat;
 mod hooks;
