@@ -24,11 +24,14 @@ use crate::admin::problem::ApiError;
 use crate::admin::routes::health::ReadinessCache;
 use crate::config::settings::{DEFAULT_STORE, Discover, RotationSeries};
 use crate::discovery::Finding;
+use crate::journal::ListingState;
 use crate::rotation::context::endpoint_states::EndpointStatus;
 use crate::rotation::error::RotationError;
 use crate::worker::discovery::listing_query;
 use crate::worker::readiness::StoreHealth;
 use crate::worker::state::WorkerState;
+use crate::worker::summaries::SummaryRow;
+use crate::worker::view_filter::Filterable;
 use crate::worker::views::{RotationState, RotationView};
 
 const GAUGE: MetricType = MetricType::Gauge;
@@ -89,16 +92,14 @@ pub async fn metrics(
 ) -> Result<Response, ApiError> {
     principal.require_all_rotations()?;
     let journal = &state.runner.rotator.journal;
-    let (views, readiness, listed) =
-        tokio::join!(state.views(), cache.readiness(&state), journal.listings());
-    let is_journal_up = views.is_ok() && readiness.journal.is_none();
+    let (rotations, readiness, listed) = tokio::join!(
+        rotations(&state),
+        cache.readiness(&state),
+        journal.listings()
+    );
+    let is_journal_up = rotations.is_ok() && readiness.journal.is_none();
     // Without the journal, the counters and the state of journal and store are served.
-    let mut views = views.unwrap_or_default();
-    let totals = totals(&views);
-    if state.rotation_series == RotationSeries::Problems {
-        views.retain(|view| view.state.is_problem());
-        views.truncate(MAX_PROBLEMS);
-    }
+    let (totals, views) = rotations.unwrap_or_default();
     let samples = views.into_iter().map(|view| Sample {
         sessions: view.standby_sessions.map(|sessions| sessions.len()),
         refused: state.heartbeats.refused(&view.name),
@@ -126,6 +127,38 @@ pub async fn metrics(
         let gauge = stores.get_or_create(&StoreLabels { store });
         gauge.set(i64::from(problem.is_none()));
     }
+    register_discovery(&mut registry, &state, listed.unwrap_or_default());
+    registry.register("store_up", "1 if the store responds", stores);
+    registry.register("rotations", "The number of rotations", totals);
+    let text = state.metrics.text(&registry);
+    let text = text.map_err(|error| RotationError::Internal(error.to_string()))?;
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+}
+
+/// The number of rotations by engine and state, and those that have series of their own.
+async fn rotations(
+    state: &WorkerState,
+) -> Result<(Family<TotalLabels, Gauge>, Vec<RotationView>), RotationError> {
+    match state.rotation_series {
+        RotationSeries::All => {
+            let views = state.views().await?;
+            Ok((totals(&views), views))
+        }
+        RotationSeries::Problems => {
+            let (summaries, now) = (state.summaries().await?, state.now());
+            let rows: Vec<SummaryRow<'_>> = summaries.rows(now).collect();
+            let problems = rows.iter().filter(|row| row.state().is_problem());
+            let problems: Vec<_> = problems
+                .map(|row| row.rotation)
+                .take(MAX_PROBLEMS)
+                .collect();
+            Ok((totals(&rows), state.views_of(&problems).await?))
+        }
+    }
+}
+
+/// Registers the gauges of `[[discover]]`, by store.
+fn register_discovery(registry: &mut Registry, state: &WorkerState, listings: Vec<ListingState>) {
     let armed = Family::<StoreLabels, Gauge>::default();
     let refused = Family::<StoreLabels, Gauge>::default();
     let found = state.found_secrets();
@@ -153,9 +186,9 @@ pub async fn metrics(
     registry.register("discovered", help, armed);
     let help = "Secrets with the tags of a [[discover]] that cannot be rotated (discovery_failed)";
     registry.register("discovery_refused", help, refused);
-    let listings = Family::<StoreLabels, Gauge>::default();
+    let failed = Family::<StoreLabels, Gauge>::default();
     let queries: BTreeSet<String> = configured.discover.iter().map(listing_query).collect();
-    for listing in listed.unwrap_or_default() {
+    for listing in listings {
         if !queries.contains(&listing.query) {
             continue;
         }
@@ -163,17 +196,12 @@ pub async fn metrics(
             "" => DEFAULT_STORE.to_owned(),
             _ => listing.store,
         };
-        let gauge = listings.get_or_create(&StoreLabels { store });
+        let gauge = failed.get_or_create(&StoreLabels { store });
         // A complete listing counts 0, so that its store has the gauge too.
         gauge.inc_by(i64::from(listing.problem.is_some()));
     }
     let help = "Listings for [[discover]] that were not complete at their last try";
-    registry.register("discovery_listings_failed", help, listings);
-    registry.register("store_up", "1 if the store responds", stores);
-    registry.register("rotations", "The number of rotations", totals);
-    let text = state.metrics.text(&registry);
-    let text = text.map_err(|error| RotationError::Internal(error.to_string()))?;
-    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+    registry.register("discovery_listings_failed", help, failed);
 }
 
 impl Collector for RotationGauges {
@@ -260,14 +288,14 @@ impl RotationGauges {
 }
 
 /// The number of rotations of each engine in each state. A state without any is 0.
-fn totals(views: &[RotationView]) -> Family<TotalLabels, Gauge> {
+fn totals(all: &[impl Filterable]) -> Family<TotalLabels, Gauge> {
     let totals = Family::<TotalLabels, Gauge>::default();
     let mut counts = BTreeMap::<&str, BTreeMap<&str, i64>>::new();
-    for view in views {
+    for one in all {
         let none = || RotationState::ALL.map(|state| (state.as_str(), 0)).into();
-        let engine = view.engine.as_deref().unwrap_or("unknown");
+        let engine = one.engine().unwrap_or("unknown");
         let of_engine = counts.entry(engine).or_insert_with(none);
-        *of_engine.entry(view.state.as_str()).or_default() += 1;
+        *of_engine.entry(one.state().as_str()).or_default() += 1;
     }
     for (engine, states) in counts {
         for (state, count) in states {

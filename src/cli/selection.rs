@@ -116,7 +116,7 @@ impl Selection {
         if let Some(name) = self.one() {
             return Ok(vec![worker.get(&["rotations", name], &[]).await?]);
         }
-        let mut views: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
+        let mut views: Vec<RotationView> = worker.get(&["rotations"], &self.query()).await?;
         let known: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
         let selected = select(&self.names, &known)?;
         let filter = self.filter();
@@ -157,6 +157,26 @@ impl Selection {
     fn is_in_store(&self, store: Option<&str>) -> bool {
         let store = store.unwrap_or(DEFAULT_STORE);
         self.store.as_deref().is_none_or(|wanted| wanted == store)
+    }
+
+    /// The part of the filter that a worker applies. A name or a pattern is looked up among all rotations.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        if !self.names.is_empty() {
+            return Vec::new();
+        }
+        let state = match self.state.as_slice() {
+            [one] => Some(one.as_str().to_owned()),
+            _ => None,
+        };
+        let parts = [
+            ("state", state),
+            ("engine", self.engine.clone()),
+            ("store", self.store.clone()),
+        ];
+        let parts = parts.into_iter();
+        parts
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
     }
 
     fn filter(&self) -> ViewFilter {

@@ -172,6 +172,19 @@ pub struct CurrentRefusal {
     pub problem: Problem,
 }
 
+/// A position in the changes of the rotation records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub(in crate::journal) i64);
+
+/// Changes of the rotation records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordChanges {
+    /// The position after these changes. It is lower than an earlier one if the journal was replaced.
+    pub revision: Revision,
+    /// The rotations whose records changed. Some may have the record that they had.
+    pub rotations: Vec<String>,
+}
+
 /// Engine, host and users of a secret when it was last observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretSummary {
@@ -427,6 +440,16 @@ pub trait Journal: Send + Sync {
         &self,
         rotations: &[&str],
     ) -> Result<HashMap<String, RotationRecord>, JournalError>;
+
+    /// The rotations whose records changed since a revision, but for the steps of their runs. `None`: only
+    /// the present revision.
+    ///
+    /// # Errors
+    /// [`JournalError`]
+    async fn changed_rotations(
+        &self,
+        since: Option<Revision>,
+    ) -> Result<RecordChanges, JournalError>;
 
     /// The record of one rotation.
     ///

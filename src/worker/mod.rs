@@ -20,6 +20,7 @@ pub mod rotation_state;
 pub mod scheduler;
 pub mod standby_sessions;
 pub mod state;
+pub mod summaries;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod upcoming;

@@ -33,6 +33,7 @@ use crate::worker::discovery::ConfiguredRotations;
 use crate::worker::housekeeping::end_abandoned_runs;
 use crate::worker::renames::renamed;
 use crate::worker::state::WorkerState;
+use crate::worker::summaries::SummaryCache;
 use crate::worker::window_queue::WindowQueue;
 use crate::worker::window_runner::WindowRunner;
 
@@ -466,7 +467,7 @@ impl Drop for Ending {
 async fn read_rotations(state: &WorkerState, at: DateTime<Utc>) -> ReadRotations {
     let (set, derived) = state.derive_rotations(at).await;
     let records = match derived {
-        Ok(()) => read_records(state, &set, at).await,
+        Ok(()) => read_records(state, Arc::clone(&set), at).await,
         Err(error) => Err(error),
     };
     (set, records)
@@ -475,15 +476,19 @@ async fn read_rotations(state: &WorkerState, at: DateTime<Utc>) -> ReadRotations
 /// Reads the records of these rotations, after it has brought the journal up to date with them.
 async fn read_records(
     state: &WorkerState,
-    rotations: &RotationSet,
+    rotations: Arc<RotationSet>,
     now: DateTime<Utc>,
 ) -> Result<Records, RotationError> {
     let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
     let journal = &state.runner.rotator.journal;
-    keep_records_of_renamed(state, rotations, now).await?;
+    keep_records_of_renamed(state, &rotations, now).await?;
     journal.first_seen(&names, now).await?;
     end_abandoned_runs(state, now).await;
-    Ok(journal.rotation_records().await?)
+    let before = journal.changed_rotations(None).await?;
+    let records = journal.rotation_records().await?;
+    let summaries = SummaryCache::new(rotations, &records, before.revision);
+    state.set_summaries(summaries).await;
+    Ok(records)
 }
 
 /// Gives rotations that were renamed in the config the records of their former names.

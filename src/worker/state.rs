@@ -21,7 +21,8 @@ use crate::worker::heartbeat::Heartbeats;
 use crate::worker::heartbeat::states::HeartbeatStates;
 use crate::worker::readiness::LoggedProblems;
 use crate::worker::standby_sessions::StandbySessions;
-use crate::worker::view_filter::{ViewFilter, ViewQuery};
+use crate::worker::summaries::{Summaries, SummaryCache};
+use crate::worker::view_filter::{Filterable, ViewFilter, ViewQuery};
 use crate::worker::views::{LiveStates, RotationView, view};
 use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
@@ -59,6 +60,7 @@ pub struct WorkerState {
     /// The changes of listings that the active rotations include.
     pub(super) armed_revision: Arc<AtomicI64>,
     armed: watch::Sender<bool>,
+    summaries: Arc<tokio::sync::Mutex<SummaryCache>>,
     pub(super) standby_sessions: StandbySessions,
     pub(super) logged_problems: LoggedProblems,
 }
@@ -90,6 +92,7 @@ impl WorkerState {
             observation_permits: Arc::new(Semaphore::new(MAX_OBSERVATIONS)),
             active,
             armed: watch::Sender::default(),
+            summaries: Arc::default(),
             standby_sessions: StandbySessions::default(),
             logged_problems: LoggedProblems::default(),
         }
@@ -174,18 +177,69 @@ impl WorkerState {
     /// # Errors
     /// `journal_unavailable`
     pub async fn views(&self) -> Result<Vec<RotationView>, RotationError> {
-        let mut memory = self.runner.rotator.journal.rotation_records().await?;
-        let now = self.now();
-        let live = self.live();
-        Ok(self
-            .rotations()
-            .iter()
-            .map(|r| view(r, memory.remove(&r.name).unwrap_or_default(), &live, now))
-            .collect())
+        let rotations = self.rotations();
+        self.views_of(&rotations.iter().collect::<Vec<_>>()).await
     }
 
-    /// One page of the rotations that `sees` permits, as `status` shows them, and whether more follow.
-    /// Without a filter, the journal is asked for the rotations of the page only.
+    /// The summaries of the active rotations, as the journal has them now.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn summaries(&self) -> Result<Arc<Summaries>, RotationError> {
+        let journal = &*self.runner.rotator.journal;
+        let mut cache = self.summaries.lock().await;
+        Ok(cache.refreshed(self.rotations(), journal).await?)
+    }
+
+    /// Sets the summaries that the next list begins with.
+    pub(super) async fn set_summaries(&self, cache: SummaryCache) {
+        *self.summaries.lock().await = cache;
+    }
+
+    /// These rotations, as `status` shows them.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn views_of(
+        &self,
+        rotations: &[&Arc<Rotation>],
+    ) -> Result<Vec<RotationView>, RotationError> {
+        let names: Vec<&str> = rotations.iter().map(|r| r.name.as_str()).collect();
+        let journal = &self.runner.rotator.journal;
+        let mut records = if names.len() < self.rotations().len() {
+            journal.rotation_records_of(&names).await?
+        } else {
+            journal.rotation_records().await?
+        };
+        let (now, live) = (self.now(), self.live());
+        let view = |rotation: &&Arc<Rotation>| {
+            let record = records.remove(&rotation.name).unwrap_or_default();
+            view(rotation, record, &live, now)
+        };
+        Ok(rotations.iter().map(view).collect())
+    }
+
+    /// The matching rotations that `sees` permits, as `status` shows them, in the order of the config.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn matching(
+        &self,
+        filter: &ViewFilter,
+        sees: impl Fn(&str) -> bool,
+    ) -> Result<Vec<RotationView>, RotationError> {
+        let summaries = self.summaries().await?;
+        let rows = summaries.rows(self.now());
+        let matching = rows.filter(|row| sees(row.name()) && filter.matches(row));
+        let matching: Vec<&Arc<Rotation>> = matching.map(|row| row.rotation).collect();
+        let mut views = self.views_of(&matching).await?;
+        // A record can have changed after the summaries were read.
+        views.retain(|view| filter.matches(view));
+        Ok(views)
+    }
+
+    /// One page of the matching rotations that `sees` permits, as `status` shows them, and the name that
+    /// the next page follows. Only the records of the page are read.
     ///
     /// # Errors
     /// `journal_unavailable`
@@ -193,31 +247,23 @@ impl WorkerState {
         &self,
         query: &ViewQuery,
         sees: impl Fn(&str) -> bool,
-    ) -> Result<(Vec<RotationView>, bool), RotationError> {
-        let active = self.rotations();
-        let follows = |name: &str| query.after.as_deref().is_none_or(|after| name > after);
-        let rotations = active.iter().filter(|r| follows(&r.name) && sees(&r.name));
-        let mut rotations: Vec<&Arc<Rotation>> = rotations.collect();
-        rotations.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if query.filter == ViewFilter::default() {
-            // One more shows that more follow.
-            rotations.truncate(query.limit.saturating_add(1));
-        }
-        let names: Vec<&str> = rotations.iter().map(|r| r.name.as_str()).collect();
-        let journal = &self.runner.rotator.journal;
-        let mut records = journal.rotation_records_of(&names).await?;
-        let (now, live) = (self.now(), self.live());
-        let views = rotations.into_iter().map(|rotation| {
-            let record = records.remove(&rotation.name).unwrap_or_default();
-            view(rotation, record, &live, now)
-        });
-        let mut views: Vec<RotationView> = views
-            .filter(|view| query.filter.matches(view))
+    ) -> Result<(Vec<RotationView>, Option<String>), RotationError> {
+        let summaries = self.summaries().await?;
+        let rows = summaries.rows_after(query.after.as_deref(), self.now());
+        let matching = rows.filter(|row| sees(row.name()) && query.filter.matches(row));
+        // One more shows that more follow.
+        let mut page: Vec<&Arc<Rotation>> = matching
+            .map(|row| row.rotation)
             .take(query.limit.saturating_add(1))
             .collect();
-        let more_follow = views.len() > query.limit;
-        views.truncate(query.limit);
-        Ok((views, more_follow))
+        let more_follow = page.len() > query.limit;
+        page.truncate(query.limit);
+        let last = page.last().filter(|_| more_follow);
+        let last = last.map(|rotation| rotation.name.clone());
+        let mut views = self.views_of(&page).await?;
+        // As in `matching`.
+        views.retain(|view| query.filter.matches(view));
+        Ok((views, last))
     }
 
     /// One rotation, as `status` shows it.

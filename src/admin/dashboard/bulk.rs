@@ -27,6 +27,7 @@ use crate::admin::routes::actions;
 use crate::admin::routes::request::{Caller, audit, check_reason};
 use crate::config::settings::Rotation;
 use crate::worker::state::WorkerState;
+use crate::worker::view_filter::Filterable;
 
 /// The fields of the form, besides its CSRF token.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -97,15 +98,11 @@ async fn selected(
     principal: &Principal,
     filter: &RotationFilter,
 ) -> Result<Vec<Arc<Rotation>>, ApiError> {
-    let views = state.views().await?;
-    let changes = views.iter().filter(|view| {
-        principal.sees(&view.name)
-            && filter.matches(view)
-            && action.is_offered(view.paused.is_some())
+    let summaries = state.summaries().await?;
+    let rows = summaries.rows(state.now()).filter(|row| {
+        principal.sees(row.name()) && filter.view.matches(row) && action.is_offered(row.is_paused)
     });
-    Ok(changes
-        .filter_map(|view| state.rotation(&view.name))
-        .collect())
+    Ok(rows.map(|row| Arc::clone(row.rotation)).collect())
 }
 
 /// Identifies these rotations.

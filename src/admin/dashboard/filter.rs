@@ -9,11 +9,13 @@ use super::action::BulkAction;
 use super::form::selected;
 use crate::admin::address::with_query;
 use crate::admin::problem::ApiError;
-use crate::worker::view_filter::ViewFilter;
-use crate::worker::views::{RotationState, RotationView};
+use crate::worker::view_filter::{Filterable, ViewFilter};
+use crate::worker::views::RotationState;
 
 /// The number of rows of a page.
 pub(super) const ROWS: usize = 50;
+/// The largest number of matching rotations whose windows are drawn. Each takes microseconds.
+pub(super) const CHART_LIMIT: usize = 5_000;
 
 /// The query of the page, as its form sends it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -44,16 +46,10 @@ pub(super) struct RotationFilter {
     pub done: Option<(BulkAction, usize)>,
 }
 
-/// A rotation on a page.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub view: &'a RotationView,
-}
-
 /// One page of the matching rotations.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
-    pub rows: Vec<Row<'a>>,
+pub(super) struct Page<T> {
+    pub rows: Vec<T>,
     /// The number of matches on all pages.
     pub matching: usize,
     pub page: usize,
@@ -86,11 +82,6 @@ impl TryFrom<FilterForm> for RotationFilter {
 }
 
 impl RotationFilter {
-    /// Whether a rotation matches.
-    pub(super) fn matches(&self, view: &RotationView) -> bool {
-        self.view.matches(view)
-    }
-
     /// The state that every match has.
     pub(super) fn state(&self) -> Option<RotationState> {
         self.view.states.first().copied()
@@ -124,11 +115,10 @@ impl RotationFilter {
         own.into_iter().chain(more)
     }
 
-    /// The requested page, or the last one.
-    pub(super) fn page<'a>(&self, rows: impl Iterator<Item = Row<'a>>) -> Page<'a> {
-        let mut matching: Vec<Row<'a>> = rows.filter(|row| self.matches(row.view)).collect();
+    /// The requested page of the matching rotations, or the last one.
+    pub(super) fn page<T: Filterable>(&self, mut matching: Vec<T>) -> Page<T> {
         // The sort is stable, so that the order of the config is kept.
-        matching.sort_by_key(|row| !row.needs_action());
+        matching.sort_by_key(|one| !needs_action(one.state()));
         let count = matching.len();
         let pages = count.div_ceil(ROWS).max(1);
         let page = self.page.min(pages);
@@ -142,54 +132,49 @@ impl RotationFilter {
     }
 }
 
-impl Row<'_> {
-    /// Whether it needs action.
-    pub(super) fn needs_action(&self) -> bool {
-        matches!(
-            self.view.state,
-            RotationState::Failed | RotationState::Missed | RotationState::LockedOut
-        )
-    }
+/// Whether a rotation in this state needs action.
+pub(super) const fn needs_action(state: RotationState) -> bool {
+    matches!(
+        state,
+        RotationState::Failed | RotationState::Missed | RotationState::LockedOut
+    )
 }
 
 /// The engines of the rotations.
-pub(super) fn engines(views: &[RotationView]) -> BTreeSet<&str> {
-    views
-        .iter()
-        .filter_map(|view| view.engine.as_deref())
-        .collect()
+pub(super) fn engines<T: Filterable>(all: &[T]) -> BTreeSet<&str> {
+    all.iter().filter_map(Filterable::engine).collect()
 }
 
 /// The codes of the rotations' problems, and that of the filter.
-pub(super) fn codes(views: &[RotationView], filter: &RotationFilter) -> BTreeSet<Code> {
-    let problems = views.iter().filter_map(|view| view.problem.as_ref());
-    problems
-        .map(|problem| problem.code)
-        .chain(filter.view.code)
-        .collect()
+pub(super) fn codes(all: &[impl Filterable], filter: &RotationFilter) -> BTreeSet<Code> {
+    let problems = all.iter().filter_map(Filterable::code);
+    problems.chain(filter.view.code).collect()
 }
 
 /// The number of rotations in each state, in the order of [`RotationState::ALL`].
-pub(super) fn tally(views: &[RotationView]) -> Vec<(RotationState, usize)> {
-    let count = |state| views.iter().filter(|view| view.state == state).count();
-    RotationState::ALL
-        .into_iter()
-        .map(|state| (state, count(state)))
-        .collect()
+pub(super) fn tally(all: &[impl Filterable]) -> Vec<(RotationState, usize)> {
+    let mut counts = RotationState::ALL.map(|state| (state, 0));
+    for one in all {
+        for (state, count) in &mut counts {
+            *count += usize::from(*state == one.state());
+        }
+    }
+    counts.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::view::example;
     use super::*;
+    use crate::worker::views::RotationView;
 
     fn rows_and_pages(
         filter: &RotationFilter,
         views: &[RotationView],
     ) -> (Vec<String>, usize, usize) {
-        let rows = views.iter().map(|view| Row { view });
-        let page = filter.page(rows);
-        let names = page.rows.iter().map(|row| row.view.name.clone()).collect();
+        let matching = views.iter().filter(|view| filter.view.matches(*view));
+        let page = filter.page(matching.cloned().collect());
+        let names = page.rows.into_iter().map(|view| view.name).collect();
         (names, page.page, page.pages)
     }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::action::Action;
-use super::filter::{FilterForm, RotationFilter, Row, codes, engines, tally};
+use super::filter::{CHART_LIMIT, FilterForm, Page, RotationFilter, codes, engines, tally};
 use super::form::parse_query;
 use super::session_context::SessionContext;
 use super::view::database_check::DatabaseCheck;
@@ -20,11 +20,11 @@ use super::view::timeline::{RECORDS, RUNS};
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
 use crate::admin::routes::request::RotationPath;
-use crate::journal::{AuditQuery, RotationRecord, RunQuery};
+use crate::journal::{AuditQuery, RunQuery};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
-use crate::worker::upcoming::upcoming;
-use crate::worker::views::RotationView;
+use crate::worker::summaries::SummaryRow;
+use crate::worker::view_filter::Filterable;
 
 /// `GET /`
 pub(super) async fn overview(
@@ -33,36 +33,38 @@ pub(super) async fn overview(
     query: Result<Query<FilterForm>, QueryRejection>,
 ) -> Result<Response, ErrorPage> {
     let filter = RotationFilter::try_from(parse_query(query)?)?;
-    let memory = state.runner.rotator.journal.rotation_records().await;
-    let memory = memory.map_err(RotationError::from)?;
-    let (all, now) = (state.rotations(), state.now());
+    let (summaries, now) = (state.summaries().await?, state.now());
     let principal = context.session.principal();
-    let rotations: Vec<_> = all.iter().filter(|r| principal.sees(&r.name)).collect();
-    let empty = RotationRecord::default();
-    let rotation_record = |name: &str| memory.get(name).unwrap_or(&empty);
-    let live = state.live();
-    let views: Vec<RotationView> = rotations
-        .iter()
-        .map(|r| crate::worker::views::view(r, rotation_record(&r.name).clone(), &live, now))
-        .collect();
-    let rows = views.iter().map(|view| Row { view });
-    let groups = rotations
-        .iter()
-        .zip(&views)
-        .filter(|(_, view)| filter.matches(view))
-        .flat_map(|(rotation, view)| {
-            let groups = upcoming(rotation, rotation_record(&rotation.name), now);
-            groups.into_iter().map(|group| (view.name.as_str(), group))
+    let visible = summaries.rows(now).filter(|row| principal.sees(row.name()));
+    let visible: Vec<SummaryRow<'_>> = visible.collect();
+    let matching = visible.iter().filter(|row| filter.view.matches(*row));
+    let matching: Vec<SummaryRow<'_>> = matching.copied().collect();
+    let chart = (matching.len() <= CHART_LIMIT).then(|| {
+        let groups = matching.iter().flat_map(|row| {
+            let name = row.rotation.name.as_str();
+            row.upcoming(now)
+                .into_iter()
+                .map(move |group| (name, group))
         });
+        DayChart::new(groups.collect(), now)
+    });
+    let page = filter.page(matching);
+    let rows: Vec<_> = page.rows.iter().map(|row| row.rotation).collect();
+    let page = Page {
+        rows: state.views_of(&rows).await?,
+        matching: page.matching,
+        page: page.page,
+        pages: page.pages,
+    };
     let page = view::overview::page(&OverviewPage {
         context: &context,
         worker: &state.runner.rotator.worker,
         now,
-        tally: tally(&views),
-        engines: engines(&views),
-        codes: codes(&views, &filter),
-        page: filter.page(rows),
-        chart: DayChart::new(groups.collect(), now),
+        tally: tally(&visible),
+        engines: engines(&visible),
+        codes: codes(&visible, &filter),
+        page,
+        chart,
         filter,
     });
     Ok(view::page(StatusCode::OK, page))

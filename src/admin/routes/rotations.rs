@@ -108,8 +108,7 @@ pub async fn rotations(
     };
     let sees = |name: &str| principal.sees(name);
     if request.limit.is_none() && request.after.is_none() {
-        let mut views = state.views().await?;
-        views.retain(|view| sees(&view.name) && filter.matches(view));
+        let views = state.matching(&filter, sees).await?;
         return Ok(Json(views).into_response());
     }
     let query = ViewQuery {
@@ -117,9 +116,8 @@ pub async fn rotations(
         limit: request.limit.map_or(usize::MAX, |limit| limit as usize),
         after: request.after.clone(),
     };
-    let (views, more_follow) = state.page(&query, sees).await?;
-    let next = views.last().filter(|_| more_follow);
-    let link = next.map(|last| format!("<{}>; rel=\"next\"", request.next_page(&last.name)));
+    let (views, last) = state.page(&query, sees).await?;
+    let link = last.map(|last| format!("<{}>; rel=\"next\"", request.next_page(&last)));
     let link = link.map(|link| [(LINK, link)]);
     Ok((link, Json(views)).into_response())
 }

@@ -47,8 +47,8 @@ use super::error::TransactionError;
 use super::{
     ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
     Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
-    Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord,
-    RotationSecret, Run, RunQuery, SecretSummary, SharedHostSlots,
+    Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RecordChanges,
+    Revision, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedHostSlots,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_core::code::Problem;
@@ -377,6 +377,14 @@ impl Journal for PostgresJournal {
         rotations: &[&str],
     ) -> Result<HashMap<String, RotationRecord>, JournalError> {
         self.limited(rows::rotation_records(&self.pool, Some(rotations)))
+            .await
+    }
+
+    async fn changed_rotations(
+        &self,
+        since: Option<Revision>,
+    ) -> Result<RecordChanges, JournalError> {
+        self.limited(rows::changed_rotations(&self.pool, since))
             .await
     }
 

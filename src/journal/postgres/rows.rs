@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::journal::error::TransactionError;
-use crate::journal::{ClaimRequest, RotationRecord, Run, RunQuery};
+use crate::journal::{ClaimRequest, RecordChanges, Revision, RotationRecord, Run, RunQuery};
 use twinkey_stores::VersionId;
 
 /// The column `document` of a row.
@@ -134,6 +134,27 @@ pub(super) async fn rotation_records(
         .into_iter()
         .map(|(name, Json(record))| (name, record))
         .collect())
+}
+
+/// The rotations whose records changed since a revision.
+///
+/// A revision is the oldest transaction that was not over: its changes, and those of all later ones, were
+/// perhaps not visible.
+pub(super) async fn changed_rotations(
+    pool: &PgPool,
+    since: Option<Revision>,
+) -> Result<RecordChanges, TransactionError> {
+    let (revision, rotations): (i64, Vec<String>) = sqlx::query_as(
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+                ARRAY(SELECT name FROM rotations WHERE changed_by >= $1)",
+    )
+    .bind(since.map(|Revision(since)| since))
+    .fetch_one(pool)
+    .await?;
+    Ok(RecordChanges {
+        revision: Revision(revision),
+        rotations,
+    })
 }
 
 /// Fails on a server that accepts no writes.

@@ -50,8 +50,8 @@ use super::error::TransactionError;
 use super::{
     ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
     Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
-    Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RotationRecord,
-    RotationSecret, Run, RunQuery, SecretSummary,
+    Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RecordChanges,
+    Revision, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
 };
 use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
@@ -363,6 +363,14 @@ impl Journal for SqliteJournal {
         rotations: &[&str],
     ) -> Result<HashMap<String, RotationRecord>, JournalError> {
         self.snapshot(async |db| rows::rotation_records(db, Some(rotations)).await)
+            .await
+    }
+
+    async fn changed_rotations(
+        &self,
+        since: Option<Revision>,
+    ) -> Result<RecordChanges, JournalError> {
+        self.snapshot(async |db| rows::changed_rotations(db, since).await)
             .await
     }
 

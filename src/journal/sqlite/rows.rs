@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::decode;
-use crate::journal::{ClaimRequest, RotationRecord, Run, RunQuery, Step};
+use crate::journal::{ClaimRequest, RecordChanges, Revision, RotationRecord, Run, RunQuery, Step};
 use twinkey_stores::VersionId;
 
 /// One run.
@@ -177,6 +177,29 @@ pub(super) async fn rotation_records(
         .into_iter()
         .map(|one| (one.name, one.record))
         .collect())
+}
+
+/// The rotations whose records changed since a revision.
+pub(super) async fn changed_rotations(
+    db: &mut SqliteConnection,
+    since: Option<Revision>,
+) -> sqlx::Result<RecordChanges> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(revision) FROM rotations")
+        .fetch_one(&mut *db)
+        .await?;
+    let rotations = match since {
+        None => Vec::new(),
+        Some(Revision(since)) => {
+            sqlx::query_scalar("SELECT name FROM rotations WHERE revision > ?1")
+                .bind(since)
+                .fetch_all(db)
+                .await?
+        }
+    };
+    Ok(RecordChanges {
+        revision: Revision(newest.unwrap_or_default()),
+        rotations,
+    })
 }
 
 /// A rotation with the numbers of its last run and of its last run of a window.

@@ -101,6 +101,7 @@ on_every_journal! {
     records::a_retirement_is_recorded_until_the_next_flip,
     records::abandoned_runs_are_ended,
     records::finds_a_run_by_version_and_a_record_by_rotation,
+    records::changed_records_are_found_by_revision,
     records::a_closed_journal_accepts_no_calls,
 }
 

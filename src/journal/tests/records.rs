@@ -392,3 +392,54 @@ pub async fn a_renamed_rotation_keeps_its_pause_and_flip(journal: &dyn Journal) 
         (true, Some(at(9)), None)
     );
 }
+
+pub async fn changed_records_are_found_by_revision(journal: &dyn Journal) {
+    let mut revision = journal.changed_rotations(None).await.unwrap().revision;
+    let first = revision;
+    let mut changed = async |expected: &[&str]| {
+        let since = Some(revision);
+        let mut changes = journal.changed_rotations(since).await.unwrap();
+        changes.rotations.sort();
+        // Other transactions of the server are running: rows can be reported again.
+        if journal.is_shared() {
+            changes.rotations.retain(|name| expected.contains(&&**name));
+        }
+        assert_eq!(changes.rotations, expected);
+        revision = changes.revision;
+    };
+    changed(&[]).await;
+    let names = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
+    journal.first_seen(&names, at(0)).await.unwrap();
+    changed(&["a", "b", "c"]).await;
+    changed(&[]).await;
+    let run = claimed(journal, &request("a", 1)).await;
+    changed(&["a"]).await;
+    end(journal, &run, RunState::Failed, at(1)).await;
+    changed(&["a"]).await;
+    pause(journal, "b").await;
+    changed(&["b"]).await;
+    journal.seen("c", &pair()).await.unwrap();
+    changed(&["c"]).await;
+    let refusal = CurrentRefusal {
+        since: at(2),
+        problem: problem(Code::CurrentSigninFailed),
+    };
+    journal.current_refused("c", &refusal).await.unwrap();
+    changed(&["c"]).await;
+    journal.current_accepted("c").await.unwrap();
+    changed(&["c"]).await;
+    flip(journal, "b", at(3)).await;
+    let deferred = claimed(journal, &request("a", 2)).await;
+    changed(&["a", "b"]).await;
+    journal
+        .renew(deferred.claim_token(), at(4), LEASE)
+        .await
+        .unwrap();
+    // The time that is recorded stays.
+    journal.first_seen(&names, at(5)).await.unwrap();
+    changed(&[]).await;
+    end(journal, &deferred, RunState::Deferred, at(5)).await;
+    changed(&["a"]).await;
+    let all = journal.changed_rotations(Some(first)).await.unwrap();
+    assert_eq!(all.rotations.len(), 3, "{all:?}");
+}

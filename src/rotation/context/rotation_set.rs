@@ -30,13 +30,23 @@ impl RotationSet {
         self.0.get(name)
     }
 
+    /// The place of a rotation in [`Self::iter`].
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.0.get_index_of(name)
+    }
+
+    /// The rotation at a place of [`Self::iter`].
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Arc<Rotation>> {
+        self.0.get_index(place).map(|(_, rotation)| rotation)
+    }
+
     /// All rotations, in the order of the config.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Rotation>> {
         self.0.values()
     }
-}
 
-impl RotationSet {
     /// These rotations, and further ones after them.
     #[must_use]
     pub fn with(&self, further: Vec<Rotation>) -> Self {

@@ -8,6 +8,7 @@ pub mod events;
 mod fuzzed;
 mod guesses;
 mod idempotency;
+mod pages;
 mod readers;
 mod readiness;
 mod roles;

@@ -12,9 +12,9 @@ use super::parts::status::{badge, notices};
 use super::parts::time::when;
 use super::parts::{pair, steps};
 use crate::admin::dashboard::action::BulkAction;
-use crate::admin::dashboard::filter::{Page, RotationFilter, Row};
+use crate::admin::dashboard::filter::{CHART_LIMIT, Page, RotationFilter, needs_action};
 use crate::admin::dashboard::session_context::SessionContext;
-use crate::worker::views::RotationState;
+use crate::worker::views::{RotationState, RotationView};
 use twinkey_core::code::Code;
 
 /// The content of the page.
@@ -28,9 +28,9 @@ pub(in crate::admin::dashboard) struct OverviewPage<'a> {
     /// The engines and the codes that the filter offers.
     pub engines: BTreeSet<&'a str>,
     pub codes: BTreeSet<Code>,
-    pub page: Page<'a>,
-    /// The windows of the matching rotations.
-    pub chart: DayChart<'a>,
+    pub page: Page<RotationView>,
+    /// The windows of the matching rotations. `None`: too many match.
+    pub chart: Option<DayChart<'a>>,
 }
 
 /// The page.
@@ -44,7 +44,15 @@ pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
         (summary(overview, total))
         section aria-labelledby="strip-heading" {
             h2 #strip-heading { "The next 24 hours" }
-            div #strip data-live { (day_chart::picture(&overview.chart, overview.now)) }
+            div #strip data-live {
+                @match &overview.chart {
+                    Some(chart) => (day_chart::picture(chart, overview.now)),
+                    None => p.empty {
+                        "The chart shows the windows of at most "
+                        (count(CHART_LIMIT, "rotation", "rotations")) ". Filter the rotations below."
+                    },
+                }
+            }
         }
         section aria-labelledby="rotations-heading" {
             div.section-head {
@@ -139,19 +147,18 @@ fn table(overview: &OverviewPage) -> Markup {
                 }
             }
             tbody role="rowgroup" {
-                @for row in &overview.page.rows { (line(row, overview.now)) }
+                @for view in &overview.page.rows { (line(view, overview.now)) }
             }
         }
     }
 }
 
-fn line(row: &Row, now: DateTime<Utc>) -> Markup {
-    let view = row.view;
+fn line(view: &RotationView, now: DateTime<Utc>) -> Markup {
     let server = [view.engine.as_deref(), view.host.as_deref()];
     let server: Vec<&str> = server.into_iter().flatten().collect();
     let notices = notices(view);
     html! {
-        tr role="row" data-rotation=(view.name) data-needs[row.needs_action()] {
+        tr role="row" data-rotation=(view.name) data-needs[needs_action(view.state)] {
             th.name role="rowheader" scope="row" {
                 a id={ "to-" (view.name) } href={ "/rotations/" (view.name) } { (view.name) }
                 span.faint { (server.join(" · ")) }
@@ -233,7 +240,6 @@ mod tests {
     use crate::admin::dashboard::filter::{codes, engines, tally};
     use crate::worker::upcoming::WindowGroup;
     use crate::worker::view_filter::ViewFilter;
-    use crate::worker::views::RotationView;
     use twinkey_core::code::Problem;
 
     fn shown(views: &[RotationView], filter: RotationFilter) -> String {
@@ -245,7 +251,6 @@ mod tests {
             session,
             signed_in: true,
         };
-        let rows = views.iter().map(|view| Row { view });
         let group = WindowGroup {
             opens: now,
             closes: now,
@@ -260,8 +265,8 @@ mod tests {
             tally: tally(views),
             engines: engines(views),
             codes: codes(views, &filter),
-            page: filter.page(rows),
-            chart: DayChart::new(groups.collect(), now),
+            page: filter.page(views.to_vec()),
+            chart: (views.len() <= CHART_LIMIT).then(|| DayChart::new(groups.collect(), now)),
             filter,
         };
         page(&overview).into_string()
@@ -284,6 +289,7 @@ mod tests {
         assert_eq!(page.matches("data-rotation=").count(), 50);
         assert!(page.contains("Page 3 of 200, 10,000 rotations"));
         assert!(page.contains("href=\"/?q=r&amp;page=4\""));
+        assert!(page.contains("the windows of at most 5,000 rotations"));
     }
 
     #[test]
