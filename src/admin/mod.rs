@@ -49,7 +49,7 @@ use axum::{Extension, Router};
 
 use crate::admin::auth::TokenAuth;
 use crate::admin::routes::health::ReadinessCache;
-use crate::admin::routes::{audit, events, health, rotations, runs};
+use crate::admin::routes::{audit, discovery, events, health, rotations, runs};
 use crate::worker::state::WorkerState;
 
 /// The longest request body, in bytes.
@@ -92,6 +92,7 @@ fn authenticated_routes() -> Vec<Route> {
         ("GET", "/v1/rotations/{name}/plan", get(rotations::plan)),
         ("GET", "/v1/rotations/{name}/check", get(rotations::check)),
         ("GET", "/v1/audit", get(audit::records)),
+        ("GET", "/v1/discovered", get(discovery::discovered)),
         ("GET", "/v1/runs", get(runs::runs)),
         ("GET", "/v1/runs/{id}", get(runs::run)),
         ("GET", "/v1/events", get(events::events)),

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use crate::admin::problem::ProblemDetails;
-use crate::admin::routes::{audit, events, health, rotations, runs};
+use crate::admin::routes::{audit, discovery, events, health, rotations, runs};
 
 const TOKEN: &str = "token";
 
@@ -40,6 +40,7 @@ const TOKEN: &str = "token";
         runs::runs,
         runs::run,
         audit::records,
+        discovery::discovered,
         events::events,
     ),
     components(schemas(ProblemDetails<'static>)),

@@ -6,10 +6,8 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::config::settings::{Discover, Rotation};
-use crate::discovery::{Discovery, Finding, FoundSecret, plan, with_listing};
+use crate::discovery::{DiscoveredSecret, Discovery, Finding, FoundSecret, plan, with_listing};
 use crate::journal::ListingClaim;
 use crate::worker::discovery::{arm, list, list_and_record, listing_claim};
 use twinkey_core::code::{Code, Problem};
@@ -31,41 +29,6 @@ pub(super) struct Args {
     /// Print the secrets as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// A secret in the output.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    secret: &'a str,
-    arn: &'a str,
-    /// The `[[discover]]` that concerns it, from 1.
-    discover: Option<usize>,
-    rotation: Option<&'a str>,
-    /// `armed`, `refused` or `skipped`
-    state: &'static str,
-    /// Why it is skipped.
-    reason: Option<&'a str>,
-    /// Why it is refused.
-    problem: Option<Problem>,
-}
-
-impl<'a> From<&'a FoundSecret> for Row<'a> {
-    fn from(found: &'a FoundSecret) -> Self {
-        let (state, reason) = match &found.finding {
-            Finding::Armed => ("armed", None),
-            Finding::Refused(_) => ("refused", None),
-            Finding::Skipped(why) => ("skipped", Some(why.as_str())),
-        };
-        Self {
-            secret: &found.known.listed.name,
-            arn: &found.known.listed.arn,
-            discover: found.by,
-            rotation: found.rotation.as_deref(),
-            state,
-            reason,
-            problem: found.problem(),
-        }
-    }
 }
 
 pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
@@ -90,7 +53,8 @@ pub(super) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure
         if args.export {
             export(&context.settings.discover, &discovery)?;
         } else if args.json {
-            let rows: Vec<Row<'_>> = discovery.secrets.iter().map(Row::from).collect();
+            let secrets = discovery.secrets.iter();
+            let rows: Vec<DiscoveredSecret> = secrets.map(DiscoveredSecret::from).collect();
             output::json(&rows)?;
         } else {
             print(&discovery);

@@ -27,6 +27,7 @@ mod filter;
 mod listing;
 mod name;
 mod plan;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use changes::changes;
 pub use filter::{filters, matches, query};
 pub use listing::{list, with_listing};
 pub use plan::{Discovery, Finding, FoundSecret, plan};
+pub use report::{DiscoveredSecret, DiscoveryState};
 
 #[cfg(doc)]
 use crate::config::settings::Discover;

@@ -19,7 +19,9 @@ use super::view::rotation_page::RotationPage;
 use super::view::timeline::{RECORDS, RUNS};
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
+use crate::admin::routes::discovery;
 use crate::admin::routes::request::RotationPath;
+use crate::discovery::DiscoveryState;
 use crate::journal::{AuditQuery, RunQuery};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
@@ -56,6 +58,7 @@ pub(super) async fn overview(
         page: page.page,
         pages: page.pages,
     };
+    let refused = discovery::visible(&state, principal, Some(DiscoveryState::Refused)).into_iter();
     let page = view::overview::page(&OverviewPage {
         context: &context,
         worker: &state.runner.rotator.worker,
@@ -64,6 +67,8 @@ pub(super) async fn overview(
         engines: engines(&visible),
         codes: codes(&visible, &filter),
         page,
+        refused: refused.filter_map(|one| one.problem).collect(),
+        discovers: !state.configured().discover.is_empty(),
         chart,
         filter,
     });

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod audit;
+pub mod discovery;
 pub mod events;
 pub mod health;
 pub mod request;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::settings::JournalLocation;
+use crate::discovery::DiscoveredSecret;
 use crate::journal::KnownSecret;
 use crate::rotation::context::endpoint_states::{EndpointState, EndpointStatus};
 use crate::worker::views::{RotationState, RotationView};
@@ -10,10 +11,13 @@ use crate::worker::views::{RotationState, RotationView};
 use crate::cli::context::{Purpose, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, or_dash, time};
-use crate::cli::remote::Target;
+use crate::cli::remote::{RemoteWorker, Target};
 use crate::cli::selection::Selection;
 
 use twinkey_core::code::Code;
+
+/// The largest number of notes about secrets that are not rotated.
+const NOTES: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -27,7 +31,12 @@ pub(in crate::cli) struct Args {
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
     let mut views = match target {
         Target::Local(config) => local_views(*config, &args.selection).await?,
-        Target::Worker(worker) => args.selection.views_of(worker).await?,
+        Target::Worker(worker) => {
+            if args.selection.is_empty() {
+                note_refused(&remote_refusals(worker).await?);
+            }
+            args.selection.views_of(worker).await?
+        }
     };
     if args.json {
         return output::json(&views);
@@ -80,23 +89,41 @@ async fn local_views(
     }
     with_journal(settings, Purpose::Read, async |settings, journal| {
         if selection.is_empty() && !settings.discover.is_empty() {
-            note_refused(&journal.known_secrets().await?);
+            note_refused(&refusals(&journal.known_secrets().await?));
         }
         selection.views(settings, journal).await
     })
     .await
 }
 
-/// Notes which secrets have the tags of a `[[discover]]`, and no rotation.
-fn note_refused(known: &[KnownSecret]) {
-    for secret in known {
-        if let Some(why) = &secret.refusal {
-            anstream::eprintln!(
-                "{WARN}note:{WARN:#} {}: secret {:?} is not rotated: {why}",
-                Code::DiscoveryFailed,
-                secret.listed.name
-            );
-        }
+/// The secrets that are refused, as a worker or `twinkey discover` recorded, with the reasons.
+fn refusals(known: &[KnownSecret]) -> Vec<String> {
+    let refused = known.iter().filter_map(|secret| {
+        let why = secret.refusal.as_ref()?;
+        let name = &secret.listed.name;
+        Some(format!("secret {name:?} is not rotated: {why}"))
+    });
+    refused.collect()
+}
+
+/// The same of a worker.
+async fn remote_refusals(worker: &RemoteWorker) -> Result<Vec<String>, Failure> {
+    let query = [("state", "refused".to_owned())];
+    let refused: Vec<DiscoveredSecret> = worker.get(&["discovered"], &query).await?;
+    let problems = refused.into_iter().filter_map(|secret| secret.problem);
+    Ok(problems.map(|problem| problem.message).collect())
+}
+
+/// Notes on standard error which secrets a `[[discover]]` concerns that have no rotation.
+fn note_refused(sentences: &[String]) {
+    for sentence in sentences.iter().take(NOTES) {
+        let code = Code::DiscoveryFailed;
+        anstream::eprintln!("{WARN}note:{WARN:#} {code}: {sentence}");
+    }
+    if let Some(more) = sentences.len().checked_sub(NOTES).filter(|more| *more > 0) {
+        anstream::eprintln!(
+            "{WARN}note:{WARN:#} {more} more secrets are not rotated: `twinkey discover --dry-run` lists them"
+        );
     }
 }
 

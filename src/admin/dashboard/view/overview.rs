@@ -15,7 +15,10 @@ use crate::admin::dashboard::action::BulkAction;
 use crate::admin::dashboard::filter::{CHART_LIMIT, Page, RotationFilter, needs_action};
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::worker::views::{RotationState, RotationView};
-use twinkey_core::code::Code;
+use twinkey_core::code::{Code, Problem};
+
+/// The largest number of notices about secrets that are not rotated.
+const REFUSED: usize = 5;
 
 /// The content of the page.
 pub(in crate::admin::dashboard) struct OverviewPage<'a> {
@@ -29,6 +32,10 @@ pub(in crate::admin::dashboard) struct OverviewPage<'a> {
     pub engines: BTreeSet<&'a str>,
     pub codes: BTreeSet<Code>,
     pub page: Page<RotationView>,
+    /// The problems of secrets that `[[discover]]` finds and that have no rotation.
+    pub refused: Vec<Problem>,
+    /// Whether the config has a `[[discover]]`.
+    pub discovers: bool,
     /// The windows of the matching rotations. `None`: too many match.
     pub chart: Option<DayChart<'a>>,
 }
@@ -42,6 +49,7 @@ pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
             div #done { (notice(Tone::Good, &done(action, rotations), None, None)) }
         }
         (summary(overview, total))
+        div #refused data-live { (refused(&overview.refused)) }
         section aria-labelledby="strip-heading" {
             h2 #strip-heading { "The next 24 hours" }
             div #strip data-live {
@@ -61,7 +69,11 @@ pub(in crate::admin::dashboard) fn page(overview: &OverviewPage) -> Markup {
             }
             div #rotations data-live {
                 @if total == 0 {
-                    p.empty { "The config has no [[rotation]] yet." }
+                    @if overview.discovers {
+                        p.empty { "No [[discover]] has found a secret yet." }
+                    } @else {
+                        p.empty { "The config has no [[rotation]] yet." }
+                    }
                 } @else if overview.page.rows.is_empty() {
                     p.empty { "No rotation matches. " a href="/" { "Show all" } }
                 } @else {
@@ -96,6 +108,21 @@ fn summary(overview: &OverviewPage, total: usize) -> Markup {
                     data-state=(state.as_str()) aria-current=[is_current(Some(*state))] {
                     span.mark aria-hidden="true" {} (n) " " (state.as_str())
                 }
+            }
+        }
+    }
+}
+
+/// Secrets that are found and not rotated.
+fn refused(problems: &[Problem]) -> Markup {
+    html! {
+        @for problem in problems.iter().take(REFUSED) {
+            (notice(Tone::Bad, &problem.message, Some(problem.code.as_str()), Some(&problem.hint)))
+        }
+        @if problems.len() > REFUSED {
+            p.faint {
+                (count(problems.len() - REFUSED, "more secret is", "more secrets are")) " not rotated: "
+                code { "twinkey discover --dry-run" } " lists them."
             }
         }
     }
@@ -240,7 +267,6 @@ mod tests {
     use crate::admin::dashboard::filter::{codes, engines, tally};
     use crate::worker::upcoming::WindowGroup;
     use crate::worker::view_filter::ViewFilter;
-    use twinkey_core::code::Problem;
 
     fn shown(views: &[RotationView], filter: RotationFilter) -> String {
         let now = "2026-11-25T10:00:00Z".parse().unwrap();
@@ -266,6 +292,8 @@ mod tests {
             engines: engines(views),
             codes: codes(views, &filter),
             page: filter.page(views.to_vec()),
+            refused: Vec::new(),
+            discovers: false,
             chart: (views.len() <= CHART_LIMIT).then(|| DayChart::new(groups.collect(), now)),
             filter,
         };
