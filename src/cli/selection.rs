@@ -86,6 +86,26 @@ impl Selection {
         Ok(views.into_iter().map(|view| view.name).collect())
     }
 
+    /// The names of the selected rotations of a config, and of those that a worker had before: a rotation
+    /// that was removed or disarmed keeps its history.
+    ///
+    /// # Errors
+    /// As [`Self::views`].
+    pub(super) async fn names_with_history(
+        &self,
+        settings: &Settings,
+        journal: &dyn Journal,
+    ) -> Result<IndexSet<String>, Failure> {
+        if self.has_filter() {
+            return self.names(settings, journal).await;
+        }
+        let former = journal.rotation_secrets().await?;
+        let former = former.iter().map(|one| one.rotation.as_str());
+        let mut known: IndexSet<&str> = context::names(settings).into_iter().collect();
+        known.extend(former);
+        select(&self.names, &known.into_iter().collect::<Vec<_>>())
+    }
+
     /// The names of the selected rotations of a config, in its order, without a journal.
     ///
     /// # Errors

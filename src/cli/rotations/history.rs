@@ -13,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, Cell, DIM, GOOD, STRONG, WARN, time};
 use crate::cli::remote::{RemoteWorker, Target};
 use crate::cli::selection::Selection;
+use crate::worker::views::RotationView;
 
 /// The largest page that the endpoint returns.
 const PAGE_SIZE: usize = 500;
@@ -53,7 +54,7 @@ async fn local(
     with_journal(settings, Purpose::Read, async |settings, journal| {
         let rotations = match args.selection.is_empty() {
             true => None,
-            false => Some(args.selection.names(settings, journal).await?),
+            false => Some(args.selection.names_with_history(settings, journal).await?),
         };
         let rotations: Option<Vec<String>> = rotations.map(|names| names.into_iter().collect());
         let runs = RunQuery {
@@ -79,15 +80,21 @@ async fn remote(
     let rotations: Vec<Option<String>> = if args.selection.is_empty() {
         vec![None]
     } else {
-        let views = args.selection.views_of(worker).await?;
-        views.into_iter().map(|view| Some(view.name)).collect()
+        let names = args.selection.names_of(worker).await?;
+        names.into_iter().map(Some).collect()
     };
     let (mut runs, mut records) = (Vec::new(), Vec::new());
     for rotation in rotations {
         let rotation = rotation.as_deref();
-        runs.extend(pages(worker, "runs", rotation, args.limit, |run: &Run| run.id).await?);
+        let its_runs = pages(worker, "runs", rotation, args.limit, |run: &Run| run.id).await?;
         let id = |record: &AuditRecord| record.id;
-        records.extend(pages(worker, "audit", rotation, args.limit, id).await?);
+        let its_records = pages(worker, "audit", rotation, args.limit, id).await?;
+        if let Some(name) = rotation.filter(|_| its_runs.is_empty() && its_records.is_empty()) {
+            // A rotation without history, or no rotation, which is the worker's error.
+            let _: RotationView = worker.get(&["rotations", name], &[]).await?;
+        }
+        runs.extend(its_runs);
+        records.extend(its_records);
     }
     records.retain(|record| record.run.is_none());
     Ok((runs, records))
