@@ -1,20 +1,23 @@
 //! Rotations that `[[discover]]` finds by tags, in a worker and in commands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::types::Tag;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value as Json;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value as Json, json};
 use sqlx::{Connection, SqliteConnection};
-use twinkey_stores::stage;
+use twinkey_stores::{SecretStore, Selector, stage};
 
 use super::worker::{open_now, signal};
 use crate::faults::many_workers;
 use twinkey_testkit::aws::sdk_config;
 use twinkey_testkit::environment::{
-    Backend, Environment, FIRST, MASTER_SECRET, SECRET, Setup, free_address, run, until,
+    Backend, Database, Environment, FIRST, MASTER_SECRET, SECRET, Setup, free_address, run, until,
 };
+use twinkey_testkit::mysql::LocalMysql;
 
 /// The rotation of [`SECRET`] when it is discovered.
 const NAME: &str = "prod-shop";
@@ -163,9 +166,30 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
     let refusal = records(&address).await.remove(0);
     assert_eq!(refusal["code"], "discovery_failed", "{refusal}");
     assert_eq!(refusal["outcome"], "refused");
-    let note = env.twinkey(&["status"]).await;
-    let note = String::from_utf8_lossy(&note.stderr).into_owned();
-    assert!(note.contains("\"prod/other\" is not rotated"), "{note}");
+    let server = format!("http://{address}");
+    for arguments in [&["status"][..], &["status", "--server", &server]] {
+        let note = env.twinkey(arguments).await;
+        let note = String::from_utf8_lossy(&note.stderr).into_owned();
+        assert!(
+            note.contains("discovery_failed: secret \"prod/other\" is not rotated"),
+            "{note}"
+        );
+    }
+    let refused = reqwest::get(format!("{server}/v1/discovered?state=refused")).await;
+    let refused: Vec<Json> = refused.unwrap().json().await.unwrap();
+    let [refused] = refused.as_slice() else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(
+        (&refused["secret"], &refused["discover"]),
+        (&"prod/other".into(), &1.into())
+    );
+    assert_eq!(refused["problem"]["code"], "discovery_failed", "{refused}");
+    let page = reqwest::get(&server).await.unwrap().text().await.unwrap();
+    assert!(
+        page.contains("secret &quot;prod/other&quot; is not rotated"),
+        "{page}"
+    );
 
     // A tag pauses it, and only the tag resumes it.
     tag(&env, SECRET, "twinkey:paused", "true").await;
@@ -191,8 +215,21 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
         one["rotation"] == NAME && reason.starts_with("disarmed: ")
     };
     assert!(reasons.iter().any(disarmed), "{reasons:?}");
-    let history = env.run_ok(&["history", "--json"]).await;
-    assert!(history.contains("succeeded"), "{history}");
+    for arguments in [
+        &["history", NAME, "--json"][..],
+        &["history", "prod-*", "--json"],
+        &["history", NAME, "--json", "--server", &server],
+    ] {
+        let history = env.run_ok(arguments).await;
+        assert!(history.contains("succeeded"), "{arguments:?}: {history}");
+    }
+    let message = env
+        .fails(&["history", "prod-shp"], 2, "config_invalid")
+        .await;
+    assert!(message.contains("did you mean \"prod-shop\"?"), "{message}");
+    let unknown = ["history", "prod-shp", "--server", &server];
+    let message = env.fails(&unknown, 2, "config_invalid").await;
+    assert!(message.contains("there is no rotation"), "{message}");
 
     // A deletion is its own reason, also of a secret that was never listed as deleted.
     tag(&env, SECRET, "twinkey", "rotate").await;
@@ -272,4 +309,84 @@ async fn two_workers_share_one_listing() {
     for worker in &mut workers {
         worker.kill().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_two_accounts_and_engines_are_rotated() {
+    let (account, region) = ("222233334444", "eu-west-1");
+    let role = format!("arn:aws:iam::{account}:role/twinkey");
+    let stand_in = twinkey_testkit::aws::StandIn::start().await;
+    let env = discovering("", String::new(), Backend::StandIn(stand_in)).await;
+    let stand_in = env.stand_in();
+    let member = stand_in.add_account(account, region).await;
+    let session = Duration::from_secs(3600);
+    stand_in.accounts().add_role(&role, None, session);
+    let start = || <LocalMysql as Database>::start(&Setup::default());
+    let mariadb = tokio::task::spawn_blocking(start).await.unwrap();
+    mariadb.populate(&env.master, "app").await;
+    for (name, user, password) in [
+        (SECRET, "app", FIRST),
+        (MASTER_SECRET, "rdsmaster", env.master.expose_secret()),
+    ] {
+        let document = json!({
+            "engine": "mariadb", "host": "127.0.0.1", "port": Database::port(&mariadb),
+            "username": user, "password": password, "dbname": "shop",
+        });
+        let document = SecretString::from(document.to_string());
+        member.create_or_put(name, &document).await.unwrap();
+    }
+    let tags = BTreeMap::from([("twinkey".to_owned(), Some("rotate".to_owned()))]);
+    member.tag(SECRET, &tags).await.unwrap();
+    tag(&env, SECRET, "twinkey", "rotate").await;
+    let mut text = std::fs::read_to_string(env.config()).unwrap();
+    text += &format!(
+        "\n[[store]]\nname = \"member\"\nbackend = \"aws\"\nregion = \"{region}\"\nendpoint_url = \"{}\"\n\
+         assume_role = {{ arn = \"{role}\" }}\n\
+         [[discover]]\nstore = \"member\"\ntags = {{ twinkey = \"rotate\" }}\n\
+         master_secret = \"{MASTER_SECRET}\"\ntls = {{ mode = \"disable\" }}\n",
+        stand_in.url()
+    );
+    std::fs::write(env.config(), text).unwrap();
+
+    let found = env.run_ok(&["discover", "--json"]).await;
+    let found: Vec<Json> = serde_json::from_str(&found).unwrap();
+    let mut found: Vec<_> = found
+        .iter()
+        .map(|one| (one["rotation"].as_str(), one["store"].as_str()))
+        .collect();
+    found.sort_unstable();
+    let names = [NAME, "prod-shop-member"];
+    assert_eq!(
+        found,
+        [(Some(names[0]), None), (Some(names[1]), Some("member"))]
+    );
+    for name in names {
+        env.run_ok(&["rotate", name]).await;
+    }
+    env.signed_in(stage::CURRENT).await;
+    let current = member.get(SECRET, Selector::Stage(stage::CURRENT)).await;
+    let current: Json = serde_json::from_str(current.unwrap().value.expose_secret()).unwrap();
+    assert_eq!(current["username"], "app_clone");
+    let password = SecretString::from(current["password"].as_str().unwrap());
+    let signed_in = mariadb.connect("app_clone", &password, "shop").await;
+    signed_in.unwrap();
+
+    // An account whose role is revoked keeps its rotations, and the other account is listed.
+    stand_in.accounts().revoke(&role);
+    env.put("prod/second", &env.document("second", FIRST)).await;
+    tag(&env, "prod/second", "twinkey", "rotate").await;
+    let output = env.twinkey(&["discover"]).await;
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(
+        ["error[aws_credentials]", "error[store_denied]"]
+            .iter()
+            .any(|code| message.contains(code)),
+        "{message}"
+    );
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for name in [names[0], names[1], "prod-second"] {
+        assert!(shown.contains(name), "{shown}");
+    }
+    assert!(shown.contains("3 secrets: 3 armed"), "{shown}");
 }
