@@ -514,6 +514,35 @@ fn regions_with_one_role_share_its_policy() {
 }
 
 #[test]
+fn discovered_secrets_are_those_of_the_account_of_their_store() {
+    let text = format!(
+        "{AWS}[[store]]\nname = \"us\"\nbackend = \"aws\"\nregion = \"us-east-1\"\nassume_role = {{ arn = \"{ROLE}\" }}\n\
+         [[discover]]\nnames = [\"own/*\"]\nmaster_secret = \"own-master\"\n\
+         [[discover]]\nstore = \"us\"\nnames = [\"us/*\"]\nmaster_secret = \"us-master\"\n"
+    );
+    let settings = parse_toml(&text);
+    let us = policy_of_stores(&settings, None);
+    let arn = |name: &str| {
+        json!([format!(
+            "arn:aws:secretsmanager:us-east-1:111122223333:secret:{name}-??????"
+        )])
+    };
+    assert_eq!(resources(&us, "DiscoveredSecrets1"), arn("us/*"));
+    let masters = "MastersOfDiscoveredSecrets1";
+    assert_eq!(resources(&us, masters), arn("us-master"));
+    let own = policy(&settings_of(&settings, None), &scope(), &Known::default());
+    for policy in [&us, &own] {
+        assert_eq!(resources(policy, "Readiness"), json!(["*"]));
+        assert_eq!(resources(policy, "DiscoveredSecrets2"), Json::Null);
+    }
+    let text = serde_json::to_string(&own).unwrap();
+    assert!(
+        text.contains(":secret:own/*-??????") && !text.contains("us/*"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_size_is_that_of_the_merged_policy() {
     let settings = two_regions(["a", "b"], ["", ""]);
     let size = |policy: &Policy| policy.notes.iter().any(|note| note.contains("6144"));
