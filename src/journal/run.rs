@@ -277,3 +277,31 @@ impl StepState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::fixture::request;
+
+    #[test]
+    fn a_run_is_shown_with_its_actor_and_its_continuation() {
+        let by_user = Run::new(&request("orders", 1));
+        assert_eq!(by_user.shown_actor(), "user ann at laptop");
+        let by_schedule = Run {
+            actor: Some(Actor::schedule("w")),
+            ..by_user.clone()
+        };
+        assert_eq!(by_schedule.shown_actor(), "schedule");
+        let continued = Run {
+            trigger: Trigger::Recovery,
+            ..by_schedule
+        };
+        assert_eq!(continued.shown_actor(), "schedule, continued after a crash");
+        let from_before = Run {
+            actor: None,
+            trigger: Trigger::Manual,
+            ..by_user
+        };
+        assert_eq!(from_before.shown_actor(), "manual");
+    }
+}
