@@ -13,6 +13,7 @@ use twinkey::journal::{
 };
 use twinkey::rotation::run::version_id;
 use twinkey::schedule::Window;
+use twinkey_core::code::{Code, Problem};
 use twinkey_core::telemetry::Clock;
 use twinkey_stores::SecretStore;
 use twinkey_stores::local::LocalStore;
@@ -41,7 +42,7 @@ async fn one(size: usize) -> Result<()> {
     store.close().await;
     let journal = SqliteJournal::open(&file("journal.db")).await?;
     for n in 0..size {
-        remember(&journal, &format!("service-{n}")).await?;
+        remember(&journal, &format!("service-{n}"), RunState::Succeeded).await?;
     }
     let log = folder.path().join("log");
     let begun = Instant::now();
@@ -94,7 +95,7 @@ async fn one(size: usize) -> Result<()> {
 }
 
 /// Records a past run, as each rotation has after its first window.
-async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
+pub async fn remember(journal: &SqliteJournal, name: &str, state: RunState) -> Result<()> {
     let now = Clock::system().now();
     let window = Window {
         opens: now - TimeDelta::minutes(1),
@@ -138,10 +139,14 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
             })
             .to_vec(),
     };
-    let state = RunState::Succeeded;
+    let failure = || Problem {
+        code: Code::DbUnreachable,
+        message: "database.example.internal:5432 cannot be reached".into(),
+        hint: "check the network path from the worker to the host".into(),
+    };
     let outcome = Outcome {
         state,
-        error: None,
+        error: (state != RunState::Succeeded).then(failure),
         now,
     };
     Ok(journal
@@ -149,7 +154,7 @@ async fn remember(journal: &SqliteJournal, name: &str) -> Result<()> {
         .await?)
 }
 
-fn text(size: usize, address: &str) -> Result<String> {
+pub fn text(size: usize, address: &str) -> Result<String> {
     let mut text = format!(
         "[server]\nlisten = \"{address}\"\n[journal]\nurl = \"sqlite://journal.db\"\n[secrets]\nbackend = \"local\"\n[defaults]\nmaster_secret = \"prod/master\"\n"
     );
@@ -165,7 +170,7 @@ fn text(size: usize, address: &str) -> Result<String> {
 }
 
 /// Waits until the log reports `times` times that the schedules are armed.
-async fn armed(log: &Path, times: usize) -> Result<()> {
+pub async fn armed(log: &Path, times: usize) -> Result<()> {
     for _ in 0..60_000 {
         let said = std::fs::read_to_string(log)?;
         if said.matches("schedules armed").count() >= times {
@@ -176,7 +181,7 @@ async fn armed(log: &Path, times: usize) -> Result<()> {
     Err("the schedules were never armed".into())
 }
 
-async fn asked(address: &str, path: &str) -> Result<Duration> {
+pub async fn asked(address: &str, path: &str) -> Result<Duration> {
     let begun = Instant::now();
     let answer = reqwest::get(format!("http://{address}{path}")).await?;
     answer.error_for_status()?.bytes().await?;
@@ -184,7 +189,7 @@ async fn asked(address: &str, path: &str) -> Result<Duration> {
 }
 
 /// The resident memory in megabytes (of 1,000,000 bytes).
-fn resident(pid: u32) -> Result<f64> {
+pub fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
@@ -192,7 +197,7 @@ fn resident(pid: u32) -> Result<f64> {
 }
 
 /// The processor time in seconds (`proc(5)`: fields 14 and 15, in ticks of 1/100 s on Linux).
-fn ticks(pid: u32) -> Result<f64> {
+pub fn ticks(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').ok_or("no stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();

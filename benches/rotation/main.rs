@@ -1,11 +1,12 @@
 //! The cost of rotations, as ratios measured in one run: `make bench`, or `cargo bench -- one many
-//! lag idle` for some of them. docs/performance.md explains the results.
+//! lag idle fleet` for some of them. docs/performance.md explains the results.
 //!
 //! # Failure modes
 //! - The machine is noisy: both sides of a ratio are measured in turns or one after the other, on
 //!   the same servers.
 
 mod fixture;
+mod fleet;
 mod idle;
 mod lag;
 mod many;
@@ -33,6 +34,9 @@ async fn main() -> Result<()> {
     }
     if wanted("idle") {
         idle::run().await?;
+    }
+    if wanted("fleet") {
+        fleet::run().await?;
     }
     Ok(())
 }
