@@ -9,6 +9,7 @@ use super::action::BulkAction;
 use super::form::selected;
 use crate::admin::address::with_query;
 use crate::admin::problem::ApiError;
+use crate::config::settings::DEFAULT_STORE;
 use crate::worker::view_filter::{Filterable, ViewFilter};
 use crate::worker::views::RotationState;
 
@@ -27,6 +28,8 @@ pub(super) struct FilterForm {
     state: String,
     /// Empty for any engine.
     engine: String,
+    /// Empty for any store; `secrets` for `[secrets]`.
+    store: String,
     /// Empty for any code, and for none.
     code: String,
     /// From 1.
@@ -73,7 +76,7 @@ impl TryFrom<FilterForm> for RotationFilter {
                 states: state.into_iter().collect(),
                 engine: Some(form.engine).filter(|engine| !engine.is_empty()),
                 code,
-                store: None,
+                store: Some(form.store).filter(|store| !store.is_empty()),
             },
             page: form.page.unwrap_or(1).max(1),
             done: form.done.map(|action| (action, form.count)),
@@ -110,6 +113,7 @@ impl RotationFilter {
             ("q", Some(self.view.text.as_str())),
             ("state", self.state().map(RotationState::as_str)),
             ("engine", self.view.engine.as_deref()),
+            ("store", self.view.store.as_deref()),
             ("code", self.view.code.map(Code::as_str)),
         ];
         own.into_iter().chain(more)
@@ -143,6 +147,12 @@ pub(super) const fn needs_action(state: RotationState) -> bool {
 /// The engines of the rotations.
 pub(super) fn engines<T: Filterable>(all: &[T]) -> BTreeSet<&str> {
     all.iter().filter_map(Filterable::engine).collect()
+}
+
+/// The stores of the rotations.
+pub(super) fn stores<T: Filterable>(all: &[T]) -> BTreeSet<&str> {
+    let stores = all.iter().map(Filterable::store);
+    stores.map(|store| store.unwrap_or(DEFAULT_STORE)).collect()
 }
 
 /// The codes of the rotations' problems, and that of the filter.
@@ -196,9 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_matches_a_part_of_a_name_and_a_state() {
+    fn a_filter_matches_a_part_of_a_name_a_state_and_a_store() {
         let mut views: Vec<RotationView> = (0..30).map(|n| example(&format!("r{n}"))).collect();
         views[12].state = RotationState::Paused;
+        views[13].store = Some("prod-us".into());
+        assert_eq!(stores(&views), ["prod-us", "secrets"].into());
         let filter = |q: &str, state: &str| {
             RotationFilter::try_from(FilterForm {
                 q: q.to_owned(),
@@ -210,6 +222,14 @@ mod tests {
         assert_eq!(rows_and_pages(&both, &views), (vec!["r12".into()], 1, 1));
         let none = filter("nowhere", "").unwrap();
         assert_eq!(rows_and_pages(&none, &views), (vec![], 1, 1));
+        let in_store = RotationFilter::try_from(FilterForm {
+            store: "prod-us".into(),
+            ..FilterForm::default()
+        });
+        let in_store = in_store.unwrap();
+        assert_eq!(in_store.address("/", Some(2)), "/?store=prod-us&page=2");
+        let (names, ..) = rows_and_pages(&in_store, &views);
+        assert_eq!(names, ["r13"]);
         assert!(
             filter("", "sleeping")
                 .unwrap_err()

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::action::Action;
-use super::filter::{CHART_LIMIT, FilterForm, Page, RotationFilter, codes, engines, tally};
+use super::filter::{CHART_LIMIT, FilterForm, Page, RotationFilter, codes, engines, stores, tally};
 use super::form::parse_query;
 use super::session_context::SessionContext;
 use super::view::database_check::DatabaseCheck;
@@ -65,6 +65,7 @@ pub(super) async fn overview(
         now,
         tally: tally(&visible),
         engines: engines(&visible),
+        stores: stores(&visible),
         codes: codes(&visible, &filter),
         page,
         refused: refused.filter_map(|one| one.problem).collect(),

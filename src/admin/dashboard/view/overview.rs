@@ -28,8 +28,9 @@ pub(in crate::admin::dashboard) struct OverviewPage<'a> {
     /// The number of rotations in each state, without the filter.
     pub tally: Vec<(RotationState, usize)>,
     pub filter: RotationFilter,
-    /// The engines and the codes that the filter offers.
+    /// The engines, the stores and the codes that the filter offers.
     pub engines: BTreeSet<&'a str>,
+    pub stores: BTreeSet<&'a str>,
     pub codes: BTreeSet<Code>,
     pub page: Page<RotationView>,
     /// The problems of secrets that `[[discover]]` finds and that have no rotation.
@@ -150,6 +151,16 @@ fn filter_form(overview: &OverviewPage) -> Markup {
                     option value=(engine) selected[filter.view.engine.as_deref() == Some(engine)] { (engine) }
                 }
             }
+            // Without a `[[store]]`, there is one.
+            @if overview.stores.len() > 1 || filter.view.store.is_some() {
+                label.unseen for="store" { "Store" }
+                select #store name="store" {
+                    option value="" { "any store" }
+                    @for &store in &overview.stores {
+                        option value=(store) selected[filter.view.store.as_deref() == Some(store)] { (store) }
+                    }
+                }
+            }
             label.unseen for="code" { "Code" }
             select #code name="code" {
                 option value="" { "any code" }
@@ -264,7 +275,7 @@ mod tests {
     use super::*;
     use crate::admin::auth::TokenAuth;
     use crate::admin::auth::session::Session;
-    use crate::admin::dashboard::filter::{codes, engines, tally};
+    use crate::admin::dashboard::filter::{codes, engines, stores, tally};
     use crate::worker::upcoming::WindowGroup;
     use crate::worker::view_filter::ViewFilter;
 
@@ -290,6 +301,7 @@ mod tests {
             now,
             tally: tally(views),
             engines: engines(views),
+            stores: stores(views),
             codes: codes(views, &filter),
             page: filter.page(views.to_vec()),
             refused: Vec::new(),
@@ -323,6 +335,7 @@ mod tests {
     #[test]
     fn a_failure_is_shown_with_its_code_beside_the_rotation() {
         let mut views = vec![example("orders"), example("<b>")];
+        views[0].store = Some("<b>".into());
         views[0].state = RotationState::Paused;
         views[0].paused = Some(crate::journal::Pause::default());
         views[1].state = RotationState::LockedOut;
@@ -341,6 +354,7 @@ mod tests {
         assert!(page.contains("No scheduled run starts: paused."));
         assert!(page.contains("none while paused"));
         assert!(page.contains("current_signin_failed"));
+        assert!(page.contains("<option value=\"secrets\">"), "two stores");
         assert!(!page.contains("<b>"), "names are escaped");
     }
 }
