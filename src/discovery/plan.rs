@@ -1,4 +1,11 @@
 //! Rotations of the discovered secrets, and why others have none.
+//!
+//! # Failure modes
+//! - A tag of one secret names the master secret that another secret is, and disarms it. Which secrets are
+//!   masters is a matter of the config: of its names, and of the names that a template can have.
+//! - A tag names an application's secret as the master, and its password signs in as one. The secret with the
+//!   tag is refused.
+//! - Two stores are one account and region, and one secret is armed twice. The first table counts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -54,10 +61,7 @@ pub fn plan(
 ) -> Discovery {
     let mut secrets: Vec<&KnownSecret> = known.iter().collect();
     secrets.sort_by(|a, b| (&a.store, &a.listed.arn).cmp(&(&b.store, &b.listed.arn)));
-    let own = References::new(configured.iter().map(|rotation| Reference {
-        secret: &rotation.secret,
-        rotation,
-    }));
+    let config = Configured::new(discover, &secrets, configured);
     let mut taken: HashSet<String> = configured.iter().map(|r| r.name.clone()).collect();
     taken.extend(known.iter().filter_map(|one| one.rotation.clone()));
     // Names that secrets of this plan have. Two workers can have given one name to two secrets.
@@ -65,9 +69,7 @@ pub fn plan(
     let mut rotations: Vec<Rotation> = Vec::new();
     let mut found = Vec::new();
     for known in secrets {
-        let mut tables = discover.iter().enumerate();
-        let table = tables.find(|(_, table)| concerns(table, known));
-        let Some((n, table)) = table else {
+        let Some((n, table)) = table_of(discover, known) else {
             if known.armed.is_some() || known.refusal.is_some() {
                 found.push(FoundSecret {
                     known: known.clone(),
@@ -81,10 +83,8 @@ pub fn plan(
             }
             continue;
         };
-        let by_config = own.find(known).map(str::to_owned);
-        let finding = skipped(known, by_config.as_deref());
         let mut rotation = None;
-        let finding = match finding {
+        let finding = match config.skipped(known, n) {
             Some(skipped) => skipped,
             None => {
                 let kept = known.rotation.clone();
@@ -95,7 +95,7 @@ pub fn plan(
                 taken.insert(name.clone());
                 given.insert(name.clone());
                 rotation = Some(name.clone());
-                match derive(table, known, &name) {
+                match config.derive(table, known, &name) {
                     Ok(derived) => {
                         rotations.push(Rotation {
                             discovered: Some(Discovered {
@@ -117,7 +117,6 @@ pub fn plan(
             finding,
         });
     }
-    refuse_masters(configured, &mut rotations, &mut found);
     rotations.sort_by_key(|rotation| rotation.discovered.as_ref().map(|found| found.by));
     Discovery {
         rotations,
@@ -125,22 +124,153 @@ pub fn plan(
     }
 }
 
-/// Whether a table concerns a secret, also one that was deleted since.
-fn concerns(table: &Discover, known: &KnownSecret) -> bool {
-    known.store == table.store_name().unwrap_or_default() && matches(table, &known.listed)
+/// The first table that concerns a secret, also one that was deleted since, and its place from 0.
+fn table_of<'a>(discover: &'a [Discover], known: &KnownSecret) -> Option<(usize, &'a Discover)> {
+    let concerns = |table: &Discover| {
+        known.store == table.store_name().unwrap_or_default() && matches(table, &known.listed)
+    };
+    let mut tables = discover.iter().enumerate();
+    tables.find(|(_, table)| concerns(table))
 }
 
-/// Why a secret is not to have a rotation here, or cannot have one whatever its settings are.
-fn skipped(known: &KnownSecret, configured: Option<&str>) -> Option<Finding> {
+/// What the config says about secrets, whatever their tags are.
+struct Configured<'a> {
+    discover: &'a [Discover],
+    rotations: &'a [&'a Rotation],
+    /// The secrets of the rotations.
+    rotated: References<'a>,
+    /// The master secrets and those of poolers.
+    used: References<'a>,
+    /// The first table that concerns a secret, by ARN, from 0.
+    first: HashMap<&'a str, usize>,
+}
+
+impl<'a> Configured<'a> {
+    fn new(
+        discover: &'a [Discover],
+        known: &[&'a KnownSecret],
+        rotations: &'a [&'a Rotation],
+    ) -> Self {
+        let rotated = rotations.iter().map(|rotation| Reference {
+            secret: &rotation.secret,
+            rotation,
+        });
+        let masters = rotations
+            .iter()
+            .filter_map(|rotation| Some((rotation.master_secret.as_ref()?, *rotation)));
+        let fixed = discover.iter().filter_map(|table| {
+            let template = table.master_secret.as_ref()?;
+            Some((template.fixed()?, &*table.shared))
+        });
+        let tables = discover.iter().map(|table| &*table.shared);
+        let poolers = rotations
+            .iter()
+            .copied()
+            .chain(tables)
+            .flat_map(|rotation| {
+                let secrets = rotation.poolers.iter().flat_map(|p| p.secrets.values());
+                secrets.map(move |secret| (secret, rotation))
+            });
+        let used = masters.map(|(secret, rotation)| (secret.as_str(), rotation));
+        let used = used.chain(fixed);
+        let used = used.chain(poolers.map(|(secret, rotation)| (secret.as_str(), rotation)));
+        let mut first = HashMap::new();
+        for one in known.iter().filter(|one| one.gone.is_none()) {
+            if let Some((n, _)) = table_of(discover, one) {
+                let first = first.entry(one.listed.arn.as_str()).or_insert(n);
+                *first = n.min(*first);
+            }
+        }
+        Self {
+            discover,
+            rotations,
+            rotated: References::new(rotated),
+            used: References::new(used.map(|(secret, rotation)| Reference { secret, rotation })),
+            first,
+        }
+    }
+
+    /// Why a secret that the table at place `n` concerns is not to have a rotation here, or cannot have
+    /// one whatever its settings are.
+    fn skipped(&self, known: &KnownSecret, n: usize) -> Option<Finding> {
+        if let Some(gone) = &known.gone {
+            return Some(Finding::Skipped(gone.clone()));
+        }
+        if let Some(rotation) = self.rotated.find(known) {
+            return Some(Finding::Skipped(format!(
+                "the config rotates it by [[rotation]] {:?}",
+                rotation.name
+            )));
+        }
+        if self.used.find(known).is_some() {
+            return Some(Finding::Skipped(
+                "the config uses it as a master secret or for a pooler".into(),
+            ));
+        }
+        let mut tables = self.discover.iter();
+        if let Some(by) = tables.position(|table| may_be_master(table, known)) {
+            return Some(Finding::Skipped(format!(
+                "it can be a master secret: `master_secret` of [[discover]] #{} can have its name",
+                by + 1
+            )));
+        }
+        let first = self.first.get(known.listed.arn.as_str());
+        if let Some(first) = first.filter(|&&first| first != n) {
+            return Some(Finding::Skipped(format!(
+                "[[discover]] #{} finds it too, in another store of its account and region",
+                first + 1
+            )));
+        }
+        skipped(known)
+    }
+
+    /// The rotation of a secret.
+    fn derive(
+        &self,
+        table: &Discover,
+        known: &KnownSecret,
+        name: &str,
+    ) -> Result<Rotation, String> {
+        let secret = &known.listed;
+        let overrides = table.overrides(&secret.tags)?;
+        let template = table.master_secret.as_ref();
+        let master = match template {
+            Some(template) => Some(template.fill(&secret.name, &secret.tags)?),
+            None => None,
+        };
+        let rotation = table.rotation(name, &secret.name, master.as_deref(), &overrides)?;
+        let chosen = master.filter(|_| template.is_some_and(|one| one.fixed().is_none()));
+        if let Some(master) = chosen {
+            if !permits(rotation.masters.as_deref(), &master) {
+                return Err(format!(
+                    "its master secret would be {master:?}, which `masters` excludes"
+                ));
+            }
+            let is_rotated = self.rotations.iter().any(|own| {
+                own.store_name() == table.store_name()
+                    && same_secret(&own.secret, &master, own.location())
+            });
+            if is_rotated {
+                return Err(format!(
+                    "its master secret would be {master:?}, which is the secret of a [[rotation]]"
+                ));
+            }
+        }
+        Ok(rotation)
+    }
+}
+
+/// Whether the template of a table can name a secret as a master.
+fn may_be_master(table: &Discover, known: &KnownSecret) -> bool {
+    let template = table.master_secret.as_ref();
+    known.store == table.store_name().unwrap_or_default()
+        && template.is_some_and(|template| template.can_be(&known.listed.name))
+        && permits(table.shared.masters.as_deref(), &known.listed.name)
+}
+
+/// Why a secret cannot have a rotation, whatever the config is.
+fn skipped(known: &KnownSecret) -> Option<Finding> {
     let secret = &known.listed;
-    if let Some(gone) = &known.gone {
-        return Some(Finding::Skipped(gone.clone()));
-    }
-    if let Some(rotation) = configured {
-        return Some(Finding::Skipped(format!(
-            "the config rotates it by [[rotation]] {rotation:?}"
-        )));
-    }
     if secret.deleted {
         return Some(Finding::Skipped("it is marked for deletion".into()));
     }
@@ -162,50 +292,6 @@ fn skipped(known: &KnownSecret, configured: Option<&str>) -> Option<Finding> {
     (secret.rotation_enabled).then(|| {
         Finding::Refused("AWS rotates it: its own rotation in Secrets Manager is enabled".into())
     })
-}
-
-/// The rotation of a secret.
-fn derive(table: &Discover, known: &KnownSecret, name: &str) -> Result<Rotation, String> {
-    let secret = &known.listed;
-    let overrides = table.overrides(&secret.tags)?;
-    let master = match &table.master_secret {
-        Some(template) => Some(template.fill(&secret.name, &secret.tags)?),
-        None => None,
-    };
-    let rotation = table.rotation(name, &secret.name, master.as_deref(), &overrides)?;
-    let by_template = (table.master_secret.as_ref()).is_some_and(|t| t.has_placeholders());
-    if let (true, Some(master)) = (by_template, &master)
-        && !permits(rotation.masters.as_deref(), master)
-    {
-        return Err(format!(
-            "its master secret would be {master:?}, which `masters` excludes"
-        ));
-    }
-    Ok(rotation)
-}
-
-/// Refuses secrets from which a rotation reads a master or writes a pooler's credentials.
-fn refuse_masters(
-    configured: &[&Rotation],
-    rotations: &mut Vec<Rotation>,
-    found: &mut [FoundSecret],
-) {
-    let all = configured.iter().copied().chain(&*rotations);
-    let used = References::new(all.flat_map(|rotation| {
-        let poolers = rotation.poolers.iter().flat_map(|p| p.secrets.values());
-        let secrets = rotation.master_secret.iter().chain(poolers);
-        secrets.map(move |secret| Reference { secret, rotation })
-    }));
-    let mut refused = HashSet::new();
-    for one in found.iter_mut().filter(|one| one.finding == Finding::Armed) {
-        if let Some(rotation) = used.find(&one.known) {
-            one.finding = Finding::Refused(format!(
-                "rotation {rotation:?} uses it as a master secret or for a pooler"
-            ));
-            refused.extend(one.rotation.clone());
-        }
-    }
-    rotations.retain(|rotation| !refused.contains(&rotation.name));
 }
 
 /// References to secrets in rotations, by the names that they can mean.
@@ -246,12 +332,12 @@ impl<'a> References<'a> {
     }
 
     /// The rotation that refers to a secret.
-    fn find(&self, known: &KnownSecret) -> Option<&'a str> {
+    fn find(&self, known: &KnownSecret) -> Option<&'a Rotation> {
         let mut candidates = names(&known.listed.arn).chain([known.listed.name.as_str()]);
         candidates.find_map(|name| {
             let mut references = self.0.get(name)?.iter();
             let found = references.find(|reference| reference.means(known))?;
-            Some(&*found.rotation.name)
+            Some(found.rotation)
         })
     }
 }

@@ -236,7 +236,7 @@ fn secrets_that_are_not_ours_to_rotate_have_a_sentence() {
 }
 
 #[test]
-fn masters_and_secrets_of_poolers_are_refused() {
+fn masters_and_secrets_of_poolers_are_skipped() {
     let settings = local(&format!(
         "[[rotation]]\nname = \"own\"\nsecret = \"own\"\nmaster_secret = \"m/config\"\n\
          poolers = [{{ host = \"p\", secrets = {{ app = \"pooler/app\", app_clone = \"pooler/clone\" }} }}]\n\
@@ -245,15 +245,35 @@ fn masters_and_secrets_of_poolers_are_refused() {
     let all = ["m/config", "m/table", "pooler/app", "app"].map(|name| secret(name, &[]));
     let (names, others) = outcome(&settings, &all);
     assert_eq!(names, ["app"]);
-    assert!(
-        others["m/config"].contains("rotation \"own\" uses it"),
-        "{others:?}"
-    );
-    assert!(
-        others["m/table"].contains("is the rotated secret itself"),
-        "{others:?}"
-    );
-    assert!(others["pooler/app"].contains("for a pooler"), "{others:?}");
+    for name in ["m/config", "m/table", "pooler/app"] {
+        let why = "skipped: the config uses it as a master secret or for a pooler";
+        assert_eq!(others[name], why, "{name}");
+    }
+}
+
+#[test]
+fn no_tag_disarms_another_secret() {
+    let settings = local(&format!(
+        "[[rotation]]\nname = \"own\"\nsecret = \"rds/shop-cfg/master\"\n\
+         {DISCOVER}master_secret = \"rds/{{tag:cluster}}/master\"\nmasters = [\"rds/shop-*/master\"]\n"
+    ));
+    let all = |cluster| {
+        [
+            secret("a/u4", &[("cluster", cluster)]),
+            secret("rds/shop-x/master", &[("cluster", "shop-1")]),
+        ]
+    };
+    for cluster in ["shop-1", "shop-x"] {
+        let (names, others) = outcome(&settings, &all(cluster));
+        assert_eq!(names, ["a-u4"], "{cluster}");
+        let why = &others["rds/shop-x/master"];
+        assert!(why.starts_with("skipped: it can be a master"), "{why}");
+    }
+    // The password of an application would sign in as a master.
+    let (names, others) = outcome(&settings, &all("shop-cfg"));
+    assert!(names.is_empty(), "{names:?}");
+    let why = &others["a/u4"];
+    assert!(why.contains("is the secret of a [[rotation]]"), "{why}");
 }
 
 #[test]
@@ -295,6 +315,14 @@ fn tags_set_what_the_config_lists_and_nothing_else() {
         ("twinkey:schedule", "rate(1 days)\nforged", "its tag"),
         ("twinkey:spread", "2h", "shorter than the window"),
         ("twinkey:readers", "a:b:c", "its tag \"twinkey:readers\""),
+        ("twinkey:readers", "", "its tag \"twinkey:readers\""),
+        ("twinkey:readers", "  ", "its tag \"twinkey:readers\""),
+        ("twinkey:readers", "RDS", "its tag \"twinkey:readers\""),
+        (
+            "twinkey:readers",
+            "rds other",
+            "its tag \"twinkey:readers\"",
+        ),
         ("twinkey:paused", "perhaps", "must be true or false"),
         (
             "twinkey:master_secret",
@@ -394,9 +422,13 @@ fn equal_names_in_two_stores_are_two_secrets() {
          [[rotation]]\nname = \"us-b\"\nstore = \"us\"\nsecret = \"prod/b\"\n\
          {DISCOVER}store = \"eu\"\n{DISCOVER}store = \"us\"\n"
     ));
-    let of = |name, store: &str| KnownSecret {
-        store: store.into(),
-        ..secret(name, &[])
+    let of = |name, store: &str| {
+        let mut secret = secret(name, &[]);
+        store.clone_into(&mut secret.store);
+        if store == "us" {
+            secret.listed.arn = secret.listed.arn.replace("111122223333", "444455556666");
+        }
+        secret
     };
     let known = [
         of("prod/a", ""),
@@ -413,11 +445,20 @@ fn equal_names_in_two_stores_are_two_secrets() {
     let (names, _) = outcome(&settings, &both);
     assert_eq!(names, ["prod-c", "prod-c-us"]);
     // Both stores can be one account and region.
+    let again = store("again", "111122223333");
     let same = local(&format!(
-        "{eu}[[store]]\nname = \"again\"\nbackend = \"aws\"\nregion = \"eu-west-1\"\n\
-         assume_role = {{ arn = \"arn:aws:iam::111122223333:role/other\" }}\n\
-         [[rotation]]\nname = \"own\"\nstore = \"again\"\nsecret = \"prod/a\"\n{DISCOVER}store = \"eu\"\n"
+        "{eu}{again}[[rotation]]\nname = \"own\"\nstore = \"again\"\nsecret = \"prod/a\"\n{DISCOVER}store = \"eu\"\n"
     ));
     let sentence = why(&same, of("prod/a", "eu"));
     assert!(sentence.contains("[[rotation]] \"own\""), "{sentence}");
+    let twice = local(&format!(
+        "{eu}{again}{DISCOVER}store = \"eu\"\n{DISCOVER}store = \"again\"\n"
+    ));
+    let discovery = planned(&twice, &[of("prod/c", "again"), of("prod/c", "eu")]);
+    let stores = discovery.rotations.iter().map(|r| r.store_name());
+    assert!(stores.eq([Some("eu")]), "{discovery:?}");
+    let skipped = Finding::Skipped(
+        "[[discover]] #1 finds it too, in another store of its account and region".into(),
+    );
+    assert_eq!(discovery.secrets[0].finding, skipped);
 }

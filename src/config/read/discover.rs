@@ -241,14 +241,16 @@ impl RotationTemplate {
 /// a schedule may be without its parentheses for the same reason.
 fn of_tag(key: &str, value: &str) -> Value {
     let origin = Some(format!("twinkey:{key}"));
+    let parts = || value.split([' ', ',']).filter(|part| !part.is_empty());
+    // A text that is not `rds` is refused: no host at all, or `rds` among hosts.
+    let is_text = || {
+        let is_rds = |part: &str| part.eq_ignore_ascii_case("rds");
+        parts().next().is_none() || parts().any(is_rds)
+    };
     let kind = match key {
-        "readers" if value != "rds" => {
-            let parts = value.split([' ', ',']).filter(|part| !part.is_empty());
-            ValueKind::Array(
-                parts
-                    .map(|part| Value::new(None, ValueKind::String(part.to_owned())))
-                    .collect(),
-            )
+        "readers" if !is_text() => {
+            let hosts = parts().map(|part| Value::new(None, ValueKind::String(part.to_owned())));
+            ValueKind::Array(hosts.collect())
         }
         "schedule" => ValueKind::String(match value.split_once(' ') {
             Some((kind @ ("rate" | "cron"), rest)) => format!("{kind}({})", rest.trim()),

@@ -10,6 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wildmatch::WildMatch;
+
 use super::{Rotation, StoreSettings};
 use crate::config::read::RotationTemplate;
 use twinkey_core::printable::{NAME, printable};
@@ -165,7 +167,28 @@ impl MasterTemplate {
     /// Whether the name depends on the secret.
     #[must_use]
     pub fn has_placeholders(&self) -> bool {
-        self.0.iter().any(|part| !matches!(part, Part::Text(_)))
+        self.fixed().is_none()
+    }
+
+    /// The name that does not depend on the secret.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether placeholders can make it this name.
+    #[must_use]
+    pub fn can_be(&self, name: &str) -> bool {
+        // The value of a tag has no slash.
+        let tags_only = !self.0.contains(&Part::Name);
+        let pattern = self.pattern();
+        let slashes = |text: &str| text.matches('/').count();
+        self.has_placeholders()
+            && WildMatch::new(&pattern).matches(name)
+            && (!tags_only || slashes(&pattern) == slashes(name))
     }
 
     /// The name with `*` for each placeholder.
@@ -232,6 +255,12 @@ mod tests {
         let plain = MasterTemplate::parse("prod/master").unwrap();
         assert!(!plain.has_placeholders());
         assert_eq!(plain.fill("x", &tags("")).unwrap(), "prod/master");
+        assert_eq!(plain.fixed(), Some("prod/master"));
+        assert!(!plain.can_be("prod/master"), "a tag does not decide it");
+        let by_tag = MasterTemplate::parse("rds/{tag:cluster}/master").unwrap();
+        assert!(by_tag.can_be("rds/shop-1/master"));
+        assert!(!by_tag.can_be("rds/shop/1/master"), "a value has no slash");
+        assert!(!by_tag.can_be("rds/master"));
     }
 
     #[test]
