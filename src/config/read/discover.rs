@@ -19,7 +19,7 @@ use super::references::Folder;
 use super::rotation::{self, RawRotation};
 use super::store::Stores;
 use crate::config::include::IncludedFiles;
-use crate::config::settings::{Discover, MasterTemplate, Rotation};
+use crate::config::settings::{Discover, MasterTemplate, Rotation, TAG_PREFIX};
 use crate::config::suggestion::nearest;
 use crate::config::table::{Errors, Table};
 use twinkey_core::printable::{MESSAGE, printable};
@@ -97,6 +97,15 @@ fn one(
                 ),
             };
             table.error("tags_may_set", message);
+        }
+    }
+    for tag in filters.0.iter().flat_map(BTreeMap::keys) {
+        let key = tag.strip_prefix(TAG_PREFIX);
+        if key.is_some_and(|key| !tags_may_set.iter().any(|own| own == key)) {
+            let message = format!(
+                "{tag:?} would set a key of the rotation, which tags_may_set does not have: find secrets by a tag without {TAG_PREFIX:?}"
+            );
+            table.error("tags", message);
         }
     }
     let master_secret = match table.text("master_secret").map(MasterTemplate::parse) {

@@ -17,7 +17,7 @@ use crate::config::read::RotationTemplate;
 use twinkey_core::printable::{NAME, printable};
 
 /// Prefix of the tags that set a key of a rotation.
-const TAG_PREFIX: &str = "twinkey:";
+pub(in crate::config) const TAG_PREFIX: &str = "twinkey:";
 /// Length limit of a tag's value that is used; AWS allows 256.
 const MAX_VALUE: usize = 256;
 

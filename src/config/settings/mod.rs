@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use twinkey_stores::listener::ServerTls;
 
+pub(in crate::config) use discover::TAG_PREFIX;
 pub use discover::{Discover, MasterTemplate, TemplateError};
 pub use hook::{Hook, HookActionSettings, HookTime};
 pub use host_port::{HostPort, HostPortError};
