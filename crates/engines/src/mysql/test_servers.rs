@@ -5,24 +5,11 @@ use sqlx::mysql::MySqlConnection;
 use super::connect::Connector;
 use super::dialect::Dialect;
 use crate::{Credentials, Target, Tls, TlsMode};
-use twinkey_testkit::mysql::{Flavor, LocalMysql, Options, Program};
+use twinkey_testkit::mysql::{Flavor, LocalMysql, Options};
 
-/// The program of a server; `None`, with a warning, where it is neither installed nor required.
-pub(super) fn find(flavor: Flavor) -> Option<Program> {
-    let wanted = match flavor {
-        Flavor::Mariadb => "TWINKEY_ALL_ENGINES",
-        Flavor::Mysql => "TWINKEY_MYSQL",
-    };
-    LocalMysql::find(flavor)
-        .map_err(|error| {
-            let needed = std::env::var_os(wanted).is_some();
-            assert!(!needed, "{error}: {}", error.hint());
-            eprintln!("{error}: nothing was tested on it");
-        })
-        .ok()
-}
+pub(super) use twinkey_testkit::mysql::find_for_test as find;
 
-/// As [`find`], but started.
+/// The server of a flavor, started; `None` where it is neither installed nor required.
 pub(super) fn start(flavor: Flavor) -> Option<LocalMysql> {
     let options = Options::new(find(flavor)?);
     Some(LocalMysql::start(&options).unwrap())

@@ -20,7 +20,7 @@ mod postgres;
 mod redshift;
 mod sentences;
 
-use twinkey_testkit::mysql::{Flavor, LocalMysql};
+use twinkey_testkit::mysql::{Flavor, find_for_test};
 use twinkey_testkit::postgres::LocalPostgres;
 
 fn on_postgres(version: u32) {
@@ -81,16 +81,9 @@ fn postgres_follows_the_rules_of_rds() {
     }
 }
 
-/// `needed`: the environment variable that makes the server required.
-fn on_mysql(flavor: Flavor, needed: &str) {
-    let program = match LocalMysql::find(flavor) {
-        Ok(program) => program,
-        Err(error) => {
-            let needed = std::env::var_os(needed).is_some();
-            assert!(!needed, "{error}: {}", error.hint());
-            eprintln!("{error}: nothing was tested on it");
-            return;
-        }
+fn on_mysql(flavor: Flavor) {
+    let Some(program) = find_for_test(flavor) else {
+        return;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -104,12 +97,12 @@ fn on_mysql(flavor: Flavor, needed: &str) {
 
 #[test]
 fn mariadb_passes_every_sentence() {
-    on_mysql(Flavor::Mariadb, "TWINKEY_ALL_ENGINES");
+    on_mysql(Flavor::Mariadb);
 }
 
 #[test]
 fn mysql_passes_every_sentence() {
-    on_mysql(Flavor::Mysql, "TWINKEY_MYSQL");
+    on_mysql(Flavor::Mysql);
 }
 
 /// `mechanisms`: those of the users. DocumentDB before 5.0.1 has SCRAM-SHA-1 only.

@@ -123,6 +123,22 @@ impl LocalMysql {
     }
 }
 
+/// The server of a flavor for a test; `None`, with a warning, where it is neither installed nor required by
+/// the environment variable `TWINKEY_ALL_ENGINES` (MariaDB) or `TWINKEY_MYSQL`.
+pub fn find_for_test(flavor: Flavor) -> Option<Program> {
+    let required_by = match flavor {
+        Flavor::Mariadb => "TWINKEY_ALL_ENGINES",
+        Flavor::Mysql => "TWINKEY_MYSQL",
+    };
+    LocalMysql::find(flavor)
+        .map_err(|error| {
+            let is_required = std::env::var_os(required_by).is_some();
+            assert!(!is_required, "{error}: {}", error.hint());
+            eprintln!("{error}: nothing was tested on it");
+        })
+        .ok()
+}
+
 fn not_installed(flavor: Flavor) -> LaunchError {
     match flavor {
         Flavor::Mariadb => LaunchError::NotInstalled {

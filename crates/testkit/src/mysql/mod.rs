@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use secrecy::ExposeSecret;
 
 use self::find::Installation;
-pub use self::find::{MARIADB_BIN_ENV, MYSQL_ROOT_ENV, Program};
+pub use self::find::{MARIADB_BIN_ENV, MYSQL_ROOT_ENV, Program, find_for_test};
 pub use super::server::LaunchError;
 use super::server::{Account, Recipe, Server, StartState, io_error, succeeded};
 use twinkey_core::secret::Credentials;

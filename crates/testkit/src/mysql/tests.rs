@@ -7,22 +7,7 @@ use rcgen::{CertificateParams, KeyPair};
 
 /// `None`: the server is not installed and not required.
 fn installed(flavor: Flavor) -> Option<Options> {
-    let wanted = match flavor {
-        Flavor::Mariadb => "TWINKEY_ALL_ENGINES",
-        Flavor::Mysql => "TWINKEY_MYSQL",
-    };
-    match LocalMysql::find(flavor) {
-        Ok(program) => Some(Options::new(program)),
-        Err(error) => {
-            assert!(
-                std::env::var_os(wanted).is_none(),
-                "{error}: {}",
-                error.hint()
-            );
-            eprintln!("{error}: its tests are skipped");
-            None
-        }
-    }
+    find_for_test(flavor).map(Options::new)
 }
 
 fn sign_in(server: &LocalMysql, user: &str, password: &str) -> MySqlConnectOptions {
