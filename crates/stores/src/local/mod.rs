@@ -14,6 +14,7 @@
 
 pub mod api;
 mod cache;
+mod constraints;
 mod keys;
 mod labels;
 mod naming;

@@ -9,8 +9,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::api::request::null_as_default;
+use super::constraints::{in_range, within};
 use super::refusal::{Refusal, RefusalKind};
 use twinkey_core::secret::Sensitive;
+
+/// The limits of the API reference.
+const MAX_LENGTH: i64 = 4096;
+const MAX_EXCLUDED: usize = 4096;
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -21,12 +27,18 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct PasswordRequest {
-    password_length: Option<usize>,
+    password_length: Option<i64>,
+    #[serde(deserialize_with = "null_as_default")]
     exclude_characters: String,
+    #[serde(deserialize_with = "null_as_default")]
     exclude_lowercase: bool,
+    #[serde(deserialize_with = "null_as_default")]
     exclude_uppercase: bool,
+    #[serde(deserialize_with = "null_as_default")]
     exclude_numbers: bool,
+    #[serde(deserialize_with = "null_as_default")]
     exclude_punctuation: bool,
+    #[serde(deserialize_with = "null_as_default")]
     include_space: bool,
     require_each_included_type: Option<bool>,
 }
@@ -34,13 +46,15 @@ pub(super) struct PasswordRequest {
 /// Generates a password.
 ///
 /// # Errors
-/// InvalidParameterException if no password can meet the request.
+/// ValidationException if a parameter is out of its limits, and InvalidParameterException if no
+/// password can meet the request.
 pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> {
     let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidParameter, why));
     let length = request.password_length.unwrap_or(32);
-    if !(1..=4096).contains(&length) {
-        return invalid("PasswordLength must be 1 to 4096.");
-    }
+    in_range("passwordLength", length, 1..=MAX_LENGTH)?;
+    let length = usize::try_from(length).unwrap_or_default();
+    let excluded = Some(request.exclude_characters.as_str());
+    within("excludeCharacters", excluded, 0..=MAX_EXCLUDED)?;
     let classes: Vec<Vec<u8>> = [
         (LOWER, !request.exclude_lowercase),
         (UPPER, !request.exclude_uppercase),
@@ -138,14 +152,20 @@ mod tests {
 
     #[test]
     fn refuses_impossible_requests() {
-        for json in [
-            r#"{"PasswordLength":0}"#,
-            r#"{"PasswordLength":4097}"#,
-            r#"{"PasswordLength":3}"#,
-            r#"{"ExcludeLowercase":true,"ExcludeUppercase":true,"ExcludeNumbers":true,"ExcludePunctuation":true}"#,
+        let excluded = format!(r#"{{"ExcludeCharacters":"{}"}}"#, "a".repeat(4097));
+        for (json, kind) in [
+            (r#"{"PasswordLength":-1}"#, RefusalKind::Validation),
+            (r#"{"PasswordLength":0}"#, RefusalKind::Validation),
+            (r#"{"PasswordLength":4097}"#, RefusalKind::Validation),
+            (&excluded, RefusalKind::Validation),
+            (r#"{"PasswordLength":3}"#, RefusalKind::InvalidParameter),
+            (
+                r#"{"ExcludeLowercase":true,"ExcludeUppercase":true,"ExcludeNumbers":true,"ExcludePunctuation":true}"#,
+                RefusalKind::InvalidParameter,
+            ),
         ] {
             let refusal = generate(&request(json)).unwrap_err();
-            assert_eq!(refusal.kind, RefusalKind::InvalidParameter, "{json}");
+            assert_eq!(refusal.kind, kind, "{refusal}");
         }
     }
 }

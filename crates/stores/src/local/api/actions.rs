@@ -6,13 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
 
+use super::super::constraints::within;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::secrets::NewSecret;
 use super::super::versions::{OpenedVersion, Value};
 use super::super::{LocalStore, random_password};
 use super::action::Action;
 use super::caller::{Caller, require, require_any};
-use super::request::{Request, read, within};
+use super::request::{Request, read};
 use super::{ApiResult, seconds};
 use crate::VersionId;
 
@@ -36,7 +37,7 @@ pub(super) async fn create_secret(
         name: &request.name,
         description: request.description.clone(),
         kms_key_id: request.kms_key_id.clone().filter(|id| !id.is_empty()),
-        tags: request.tags(),
+        tags: request.tags()?,
         first: first.as_ref().map(|(id, value)| (id, value)),
     };
     let secret = store.create_secret(new).await?;
@@ -240,7 +241,7 @@ pub(super) async fn tag_resource(
 ) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::TagResource, request.secret_id()?)?;
-    let new = request.tags();
+    let new = request.tags()?;
     store
         .change_tags(&request.secret_id, |tags| tags.extend(new))
         .await?;
@@ -254,10 +255,10 @@ pub(super) async fn untag_resource(
 ) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::UntagResource, request.secret_id()?)?;
-    let gone = request.tag_keys;
+    let removed = request.tag_keys()?;
     store
         .change_tags(&request.secret_id, |tags| {
-            tags.retain(|key, _| !gone.contains(key));
+            tags.retain(|key, _| !removed.contains(key));
         })
         .await?;
     Ok(json!({}))

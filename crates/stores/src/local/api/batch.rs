@@ -8,6 +8,7 @@
 use serde_json::{Value as Json, json};
 
 use super::super::LocalStore;
+use super::super::constraints::within_length;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::ApiResult;
 use super::action::Action;
@@ -18,7 +19,7 @@ use super::list::{Page, PageResult};
 use super::request::{Request, read};
 
 /// Limit of secrets in one response.
-const MAX_SECRETS: usize = 20;
+const MAX_SECRETS: u16 = 20;
 
 pub(super) async fn batch_get_secret_value(
     store: &LocalStore,
@@ -27,6 +28,8 @@ pub(super) async fn batch_get_secret_value(
 ) -> ApiResult {
     let request: Request = read(body)?;
     require_any(caller, Action::BatchGetSecretValue)?;
+    let limit = 0..=usize::from(MAX_SECRETS);
+    within_length("secretIdList", request.secret_id_list.len(), limit)?;
     let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidParameter, why));
     let which = match (
         request.secret_id_list.is_empty(),
@@ -37,9 +40,6 @@ pub(super) async fn batch_get_secret_value(
         (true, false) => filtered_page(store, caller, &request).await?,
         (false, true) if request.max_results.is_some() => {
             return invalid("You can use MaxResults only with Filters.");
-        }
-        (false, true) if request.secret_id_list.len() > MAX_SECRETS => {
-            return invalid("SecretIdList can hold at most 20 secrets.");
         }
         (false, true) => PageResult {
             entries: request.secret_id_list,

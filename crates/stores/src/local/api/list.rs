@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value as Json, json};
 
 use super::super::LocalStore;
+use super::super::constraints::{in_range, not_one_of};
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::secrets::Details;
 use super::super::versions::stages_of;
@@ -86,6 +87,14 @@ pub(super) async fn list_secrets(
     Ok(page.into_answer(json!({}), "SecretList"))
 }
 
+/// Value set of SortBy.
+const SORT_BY: [&str; 4] = [
+    "created-date",
+    "last-accessed-date",
+    "last-changed-date",
+    "name",
+];
+
 /// The sort key of a secret, made unique by its ARN.
 type SortKey = fn(&Details) -> String;
 
@@ -105,10 +114,7 @@ fn sort_order(sort_by: Option<&str>) -> Result<(&'static str, SortKey), Refusal>
             "This store does not record when a secret was last read: sort by created-date, \
              last-changed-date or name.",
         )),
-        _ => Err(Refusal::new(
-            RefusalKind::InvalidParameter,
-            "SortBy must be one of created-date, last-accessed-date, last-changed-date and name.",
-        )),
+        other => Err(not_one_of("sortBy", other, &SORT_BY)),
     }
 }
 
@@ -138,7 +144,7 @@ pub(super) async fn list_secret_version_ids(
     Ok(page.into_answer(answer, "Versions"))
 }
 
-/// VersionRef part of a list is asked for.
+/// The part of a list that a request selects. All lists are cut here.
 pub(super) struct Page {
     list: String,
     descending: bool,
@@ -157,16 +163,14 @@ impl Page {
     ///
     /// # Errors
     /// A size out of bounds, an unknown order, or a token of another list.
-    pub(super) fn of(request: &Request, list: &str, max: usize) -> Result<Self, Refusal> {
-        let invalid = |why: String| Err(Refusal::new(RefusalKind::InvalidParameter, why));
-        let size = request.max_results.unwrap_or(max);
-        if !(1..=max).contains(&size) {
-            return invalid(format!("MaxResults must be 1 to {max}."));
-        }
+    pub(super) fn of(request: &Request, list: &str, max: u16) -> Result<Self, Refusal> {
+        let size = request.max_results.unwrap_or(max.into());
+        in_range("maxResults", size, 1..=max.into())?;
+        let size = usize::try_from(size).unwrap_or(max.into());
         let descending = match request.sort_order.as_deref() {
             None | Some("asc") => false,
             Some("desc") => true,
-            Some(_) => return invalid("SortOrder must be asc or desc.".to_owned()),
+            Some(other) => return Err(not_one_of("sortOrder", other, &["asc", "desc"])),
         };
         let list = format!("{list}{}:", if descending { "-" } else { "" });
         let after = match &request.next_token {

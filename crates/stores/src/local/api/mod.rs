@@ -15,7 +15,7 @@ mod batch;
 mod caller;
 mod filter;
 mod list;
-mod request;
+pub(super) mod request;
 
 use std::sync::Arc;
 

@@ -10,20 +10,29 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::super::constraints::within;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::versions::Value;
 use crate::VersionId;
 use twinkey_core::secret::Sensitive;
 
+/// AWS's limits for the key and the value of a tag.
+const TAG_KEY: RangeInclusive<usize> = 1..=128;
+const TAG_VALUE: RangeInclusive<usize> = 0..=256;
+
 /// Parameters of all actions; each action reads its own.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Request {
+    #[serde(deserialize_with = "null_as_default")]
     pub name: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub secret_id: String,
     pub description: Option<String>,
     pub kms_key_id: Option<String>,
+    #[serde(deserialize_with = "null_as_default")]
     add_replica_regions: Vec<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "null_as_default")]
     r#type: String,
     pub client_request_token: Option<String>,
     #[serde(deserialize_with = "sensitive")]
@@ -35,24 +44,32 @@ pub(super) struct Request {
     pub version_stage: Option<String>,
     pub move_to_version_id: Option<String>,
     pub remove_from_version_id: Option<String>,
+    #[serde(deserialize_with = "null_as_default")]
     pub include_deprecated: bool,
+    #[serde(deserialize_with = "null_as_default")]
     pub include_planned_deletion: bool,
-    pub max_results: Option<usize>,
+    pub max_results: Option<i64>,
     pub next_token: Option<String>,
     pub sort_by: Option<String>,
     pub sort_order: Option<String>,
+    #[serde(deserialize_with = "null_as_default")]
     pub secret_id_list: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
     pub filters: Vec<Filter>,
     pub recovery_window_in_days: Option<i64>,
+    #[serde(deserialize_with = "null_as_default")]
     pub force_delete_without_recovery: bool,
-    pub tags: Vec<Tag>,
-    pub tag_keys: Vec<String>,
+    #[serde(deserialize_with = "null_as_default")]
+    tags: Vec<Tag>,
+    #[serde(deserialize_with = "null_as_default")]
+    tag_keys: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Tag {
-    key: String,
+    key: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
     value: String,
 }
 
@@ -112,39 +129,43 @@ impl Request {
     }
 
     /// The tags, by key.
-    pub(super) fn tags(&self) -> BTreeMap<String, String> {
-        let pairs = self.tags.iter();
-        pairs.map(|t| (t.key.clone(), t.value.clone())).collect()
+    pub(super) fn tags(&self) -> Result<BTreeMap<String, String>, Refusal> {
+        let mut tags = BTreeMap::new();
+        for (n, tag) in self.tags.iter().enumerate() {
+            let member = |name: &str| format!("tags.{}.member.{name}", n + 1);
+            let Some(key) = &tag.key else {
+                return Err(Refusal::new(
+                    RefusalKind::InvalidParameter,
+                    "You must provide a Key for each tag.",
+                ));
+            };
+            within(&member("key"), Some(key), TAG_KEY)?;
+            within(&member("value"), Some(&tag.value), TAG_VALUE)?;
+            tags.insert(key.clone(), tag.value.clone());
+        }
+        Ok(tags)
     }
+
+    /// The keys of the tags to remove.
+    pub(super) fn tag_keys(&self) -> Result<&[String], Refusal> {
+        for (n, key) in self.tag_keys.iter().enumerate() {
+            within(&format!("tagKeys.{}.member", n + 1), Some(key), TAG_KEY)?;
+        }
+        Ok(&self.tag_keys)
+    }
+}
+
+/// A member that is `null` is absent in AWS's protocol.
+pub(in crate::local) fn null_as_default<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
 fn sensitive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sensitive>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.map(SecretString::from))
-}
-
-/// Refuses a member whose length the API does not allow, with the message of AWS.
-pub(super) fn within(
-    member: &str,
-    value: Option<&str>,
-    lengths: RangeInclusive<usize>,
-) -> Result<(), Refusal> {
-    let Some(length) = value.map(|value| value.chars().count()) else {
-        return Ok(());
-    };
-    let constraint = if length < *lengths.start() {
-        format!("greater than or equal to {}", lengths.start())
-    } else if length > *lengths.end() {
-        format!("less than or equal to {}", lengths.end())
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::new(
-        RefusalKind::Validation,
-        format!(
-            "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must \
-             have length {constraint}"
-        ),
-    ))
 }
 
 /// Parses the body of a request.

@@ -242,12 +242,22 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
         (
             "ListSecrets",
             json!({"MaxResults": 101}),
-            "InvalidParameterException",
+            "ValidationException",
+        ),
+        (
+            "ListSecrets",
+            json!({"MaxResults": -1}),
+            "ValidationException",
         ),
         (
             "ListSecrets",
             json!({"SortBy": "size"}),
-            "InvalidParameterException",
+            "ValidationException",
+        ),
+        (
+            "ListSecrets",
+            json!({"SortOrder": "up"}),
+            "ValidationException",
         ),
         (
             "ListSecrets",
@@ -260,9 +270,29 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
             "InvalidParameterException",
         ),
         (
+            "GetRandomPassword",
+            json!({"PasswordLength": 4097}),
+            "ValidationException",
+        ),
+        (
             "TagResource",
             json!({"SecretId": "prod/a", "Tags": [{"Key": "aws:x", "Value": ""}]}),
             "InvalidParameterException",
+        ),
+        (
+            "TagResource",
+            json!({"SecretId": "prod/a", "Tags": [{"Value": "x"}]}),
+            "InvalidParameterException",
+        ),
+        (
+            "TagResource",
+            json!({"SecretId": "prod/a", "Tags": [{"Key": "x".repeat(129), "Value": ""}]}),
+            "ValidationException",
+        ),
+        (
+            "UntagResource",
+            json!({"SecretId": "prod/a", "TagKeys": [""]}),
+            "ValidationException",
         ),
         (
             "RotateSecret",

@@ -143,15 +143,22 @@ async fn a_batch_has_a_value_or_an_error_for_each_secret() {
         (vec!["prod/b".into()], &Json::Null)
     );
 
-    for wrong in [
-        json!({}),
-        json!({"SecretIdList": ["prod/a"], "Filters": filter}),
-        json!({"SecretIdList": ["prod/a"], "MaxResults": 1}),
-        json!({"SecretIdList": vec!["prod/a"; 21]}),
-        json!({"Filters": filter, "MaxResults": 21}),
+    let (invalid, violation) = ("InvalidParameterException", "ValidationException");
+    for (wrong, name) in [
+        (json!({}), invalid),
+        (
+            json!({"SecretIdList": ["prod/a"], "Filters": filter}),
+            invalid,
+        ),
+        (
+            json!({"SecretIdList": ["prod/a"], "MaxResults": 1}),
+            invalid,
+        ),
+        (json!({"SecretIdList": vec!["prod/a"; 21]}), violation),
+        (json!({"Filters": filter, "MaxResults": 21}), violation),
     ] {
         let (_, refused) = place.ask("BatchGetSecretValue", wrong.clone()).await;
-        assert_eq!(refused["__type"], "InvalidParameterException", "{wrong}");
+        assert_eq!(refused["__type"], name, "{wrong}");
     }
 }
 
