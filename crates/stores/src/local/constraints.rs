@@ -1,5 +1,5 @@
-//! Constraints of the API reference on members of a request: lengths, ranges and value sets.
-//! AWS checks them before it reads the secret, and each violation is a
+//! Constraints of the API reference on members of a request: lengths, ranges, value sets and
+//! patterns. AWS checks them before it reads the secret, and each violation is a
 //! ValidationException with the same sentence.
 //!
 //! # Failure modes
@@ -54,6 +54,20 @@ pub(super) fn in_range(
     Err(violation(&quoted, member, &format!("have value {bound}")))
 }
 
+/// Refuses a text with a character that the reference's pattern does not allow.
+pub(super) fn only(
+    member: &str,
+    text: &str,
+    pattern: &str,
+    allowed: impl Fn(char) -> bool,
+) -> Result<(), Refusal> {
+    if text.chars().all(allowed) {
+        return Ok(());
+    }
+    let constraint = format!("satisfy regular expression pattern: {pattern}");
+    Err(violation("", member, &constraint))
+}
+
 /// The refusal of a name that is not in a value set.
 pub(super) fn not_one_of(member: &str, name: &str, set: &[&str]) -> Refusal {
     let constraint = format!("satisfy enum value set: [{}]", set.join(", "));
@@ -103,6 +117,11 @@ mod tests {
             message(Err(not_one_of("sortOrder", "up", &["asc", "desc"]))),
             " 'up' at 'sortOrder' failed to satisfy constraint: Member must satisfy enum value set: \
              [asc, desc]"
+        );
+        assert_eq!(
+            message(only("x", "é", "[a-z]*", |c| c.is_ascii_lowercase())),
+            " at 'x' failed to satisfy constraint: Member must satisfy regular expression pattern: \
+             [a-z]*"
         );
     }
 

@@ -1,18 +1,26 @@
 //! Filters of ListSecrets and BatchGetSecretValue, as pure functions.
 //!
-//! Source: API reference, `Filter`. Values are prefixes except for `all`; case matters except for
-//! `description` and `all`; a leading `!` negates a value. The reference does not define how values
-//! combine. Here one positive value must match, and no negated value may match.
+//! Sources: API reference, `Filter`; user guide, "Find secrets in Secrets Manager". A value of
+//! `name`, `tag-key` or `tag-value` is a prefix, and case matters. The words of a value of
+//! `description` or `all` must all be in one text; see [`super::words`]. A leading `!` negates a
+//! value. The reference does not define how values combine. Here one positive value must match, and
+//! no negated value may match.
 //!
 //! # Failure modes
 //! - An unknown filter is ignored, and more secrets are listed than requested. It is refused.
 
+use super::super::constraints::{not_one_of, only, within, within_length};
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::secrets::Details;
 use super::request::Filter;
+use super::words::WordSearch;
 
 const MAX_FILTERS: usize = 10;
 const MAX_VALUES: usize = 10;
+const MAX_VALUE: usize = 512;
+/// The reference's pattern of a value, and the punctuation in it.
+const VALUE_PATTERN: &str = r"^\!?[a-zA-Z0-9 :_@\/\+\=\.\-\!]*$";
+const VALUE_PUNCTUATION: &str = " :_@/+=.-!";
 
 /// Field that a filter compares.
 #[derive(Clone, Copy)]
@@ -21,90 +29,134 @@ enum FilterField {
     Name,
     TagKey,
     TagValue,
-    /// Replica region or owning service, which no secret of this store has.
-    Absent,
+    PrimaryRegion,
+    OwningService,
     All,
 }
 
+impl FilterField {
+    /// All fields by key, in the order of the reference.
+    const KEYS: [(&str, Self); 7] = [
+        ("description", Self::Description),
+        ("name", Self::Name),
+        ("tag-key", Self::TagKey),
+        ("tag-value", Self::TagValue),
+        ("primary-region", Self::PrimaryRegion),
+        ("owning-service", Self::OwningService),
+        ("all", Self::All),
+    ];
+
+    fn named(key: &str) -> Option<Self> {
+        let mut keys = Self::KEYS.into_iter();
+        keys.find_map(|(name, field)| (name == key).then_some(field))
+    }
+
+    fn matches(self, value: &FilterValue, details: &Details) -> bool {
+        let secret = &details.secret;
+        let is_prefix = |text: &str| text.starts_with(&value.text);
+        let has_words = |text: &str| value.words.matches(text);
+        let description = || secret.description.as_deref().unwrap_or_default();
+        match self {
+            Self::Description => has_words(description()),
+            Self::Name => is_prefix(&secret.name),
+            Self::TagKey => details.tags.keys().any(|key| is_prefix(key)),
+            Self::TagValue => details.tags.values().any(|tag| is_prefix(tag)),
+            // No secret of this store is a replica, or is owned by a service.
+            Self::PrimaryRegion | Self::OwningService => false,
+            Self::All => {
+                let mut tags = details.tags.iter();
+                has_words(&secret.name)
+                    || has_words(description())
+                    || tags.any(|(key, tag)| has_words(key) || has_words(tag))
+            }
+        }
+    }
+}
+
+/// A value of a filter.
+struct FilterValue {
+    /// Without the leading `!`.
+    text: String,
+    words: WordSearch,
+    negated: bool,
+}
+
+impl FilterValue {
+    fn new(value: &str) -> Self {
+        let positive = value.strip_prefix('!');
+        let text = positive.unwrap_or(value);
+        Self {
+            text: text.to_owned(),
+            words: WordSearch::new(text),
+            negated: positive.is_some(),
+        }
+    }
+}
+
+/// A field and the values that it is compared with.
+struct FieldFilter {
+    field: FilterField,
+    values: Vec<FilterValue>,
+}
+
+impl FieldFilter {
+    /// Parses the filter with this number, from 1.
+    fn new(number: usize, filter: &Filter) -> Result<Self, Refusal> {
+        let member = |name: &str| format!("filters.{number}.member.{name}");
+        let Some(key) = &filter.key else {
+            return Err(invalid("Invalid filter key".to_owned()));
+        };
+        let field = FilterField::named(key).ok_or_else(|| {
+            let names = FilterField::KEYS.map(|(name, _)| name);
+            not_one_of(&member("key"), key, &names)
+        })?;
+        let Some(values) = &filter.values else {
+            return Err(invalid(format!("Invalid filter values for key: {key}")));
+        };
+        let values_member = member("values");
+        within_length(&values_member, values.len(), 1..=MAX_VALUES)?;
+        for value in values {
+            within(&values_member, Some(value), 0..=MAX_VALUE)?;
+            let allowed = |c: char| c.is_ascii_alphanumeric() || VALUE_PUNCTUATION.contains(c);
+            only(&values_member, value, VALUE_PATTERN, allowed)?;
+        }
+        let values = values.iter().map(|value| FilterValue::new(value)).collect();
+        Ok(Self { field, values })
+    }
+
+    fn matches(&self, details: &Details) -> bool {
+        let (negated, positive): (Vec<&FilterValue>, Vec<&FilterValue>) =
+            self.values.iter().partition(|value| value.negated);
+        let matches = |value: &FilterValue| self.field.matches(value, details);
+        (positive.is_empty() || positive.into_iter().any(matches))
+            && !negated.into_iter().any(matches)
+    }
+}
+
 /// Valid filters, all of which must match.
-pub(super) struct Filters(Vec<(FilterField, Vec<String>)>);
+pub(super) struct Filters(Vec<FieldFilter>);
 
 impl Filters {
     /// Parses filters.
     ///
     /// # Errors
-    /// An unknown key, no value, or too many filters or values.
+    /// InvalidParameterException without a key or values; ValidationException for an unknown key,
+    /// and for too many or malformed values.
     pub(super) fn new(filters: &[Filter]) -> Result<Self, Refusal> {
-        if filters.len() > MAX_FILTERS {
-            return Err(invalid("At most 10 filters are allowed."));
-        }
-        let read = |filter: &Filter| {
-            let key = match filter.key.as_str() {
-                "description" => FilterField::Description,
-                "name" => FilterField::Name,
-                "tag-key" => FilterField::TagKey,
-                "tag-value" => FilterField::TagValue,
-                "primary-region" | "owning-service" => FilterField::Absent,
-                "all" => FilterField::All,
-                _ => {
-                    return Err(invalid(
-                        "A filter's Key must be one of description, name, tag-key, tag-value, \
-                         primary-region, owning-service and all.",
-                    ));
-                }
-            };
-            if !(1..=MAX_VALUES).contains(&filter.values.len()) {
-                return Err(invalid("A filter must have 1 to 10 values."));
-            }
-            Ok((key, filter.values.clone()))
-        };
-        filters.iter().map(read).collect::<Result<_, _>>().map(Self)
+        within_length("filters", filters.len(), 0..=MAX_FILTERS)?;
+        let numbered = filters.iter().enumerate();
+        let parsed = numbered.map(|(n, filter)| FieldFilter::new(n + 1, filter));
+        parsed.collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether all filters match a secret.
     pub(super) fn match_secret(&self, details: &Details) -> bool {
-        self.0.iter().all(|(key, values)| {
-            let (negated, positive): (Vec<&str>, Vec<&str>) = values
-                .iter()
-                .map(String::as_str)
-                .partition(|value| value.starts_with('!'));
-            let matches = |value: &str| key.matches(value, details);
-            (positive.is_empty() || positive.into_iter().any(matches))
-                && !negated.into_iter().any(|value| matches(&value[1..]))
-        })
+        self.0.iter().all(|filter| filter.matches(details))
     }
 }
 
-fn invalid(why: &str) -> Refusal {
+fn invalid(why: String) -> Refusal {
     Refusal::new(RefusalKind::InvalidParameter, why)
-}
-
-impl FilterField {
-    fn matches(self, value: &str, details: &Details) -> bool {
-        let secret = &details.secret;
-        let description = || secret.description.as_deref().unwrap_or_default();
-        match self {
-            Self::Description => description()
-                .to_lowercase()
-                .starts_with(&value.to_lowercase()),
-            Self::Name => secret.name.starts_with(value),
-            Self::TagKey => details.tags.keys().any(|key| key.starts_with(value)),
-            Self::TagValue => details.tags.values().any(|tag| tag.starts_with(value)),
-            Self::Absent => false,
-            Self::All => {
-                let tags = details.tags.iter().flat_map(|(key, value)| [key, value]);
-                let texts: Vec<String> = [secret.name.as_str(), description()]
-                    .into_iter()
-                    .chain(tags.map(String::as_str))
-                    .map(str::to_lowercase)
-                    .collect();
-                let value = value.to_lowercase();
-                value
-                    .split_whitespace()
-                    .all(|word| texts.iter().any(|text| text.contains(word)))
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -136,8 +188,8 @@ mod tests {
 
     fn filter(key: &str, values: &[&str]) -> Filter {
         Filter {
-            key: key.into(),
-            values: values.iter().map(|value| (*value).to_owned()).collect(),
+            key: Some(key.into()),
+            values: Some(values.iter().map(|value| (*value).to_owned()).collect()),
         }
     }
 
@@ -152,15 +204,26 @@ mod tests {
             ("name", &["!x"], true),
             ("name", &["prod", "!prod/O"], false),
             ("description", &["the orders"], true),
-            ("description", &["orders"], false),
+            ("description", &["database orders"], true),
+            ("description", &["data"], true),
+            ("description", &["base"], false),
+            ("description", &["!orders"], false),
+            ("description", &["!payments"], true),
             ("tag-key", &["Te"], true),
             ("tag-key", &["te"], false),
             ("tag-value", &["Pay"], true),
             ("tag-value", &["Team"], false),
             ("primary-region", &["eu"], false),
             ("owning-service", &["!rds"], true),
-            ("all", &["DATABASE payments"], true),
-            ("all", &["database invoices"], false),
+            ("owning-service", &[""], false),
+            ("all", &["DATABASE"], true),
+            ("all", &["pay"], true),
+            ("all", &["team"], true),
+            ("all", &["prod_orders"], true),
+            ("all", &["ments"], false),
+            ("all", &["database payments"], false),
+            ("all", &["+"], false),
+            ("all", &["!+"], true),
         ] {
             let filters = Filters::new(&[filter(key, values)]).unwrap();
             assert_eq!(
@@ -174,16 +237,37 @@ mod tests {
     }
 
     #[test]
-    fn refuses_invalid_filters() {
+    fn each_invalid_filter_has_the_error_of_aws() {
+        use RefusalKind::{InvalidParameter, Validation};
         let many = vec!["x"; 11];
-        for wrong in [
-            filter("kms", &["x"]),
-            filter("name", &[]),
-            filter("name", &many),
+        let without = |key: Option<&str>, values: Option<&[&str]>| Filter {
+            key: key.map(str::to_owned),
+            values: values.map(|values| values.iter().map(|v| (*v).to_owned()).collect()),
+        };
+        for (wrong, kind, words) in [
+            (without(None, Some(&["x"])), InvalidParameter, "Invalid filter key"),
+            (
+                without(Some("name"), None),
+                InvalidParameter,
+                "Invalid filter values for key: name",
+            ),
+            (
+                filter("kms", &["x"]),
+                Validation,
+                "Value 'kms' at 'filters.1.member.key' failed to satisfy constraint: Member must \
+                 satisfy enum value set: [description, name, ",
+            ),
+            (filter("name", &[]), Validation, "'filters.1.member.values'"),
+            (filter("name", &many), Validation, "equal to 10"),
+            (filter("name", &[&*"x".repeat(513)]), Validation, "equal to 512"),
+            (filter("name", &["x#"]), Validation, "regular expression"),
         ] {
-            assert!(Filters::new(&[wrong]).is_err());
+            let refusal = Filters::new(&[wrong]).err().unwrap();
+            assert_eq!(refusal.kind, kind, "{words}");
+            assert!(refusal.message.contains(words), "{}", refusal.message);
         }
+        assert!(Filters::new(&[filter("name", &["!a Z0:_@/+=.-!"])]).is_ok());
         let filters: Vec<Filter> = (0..11).map(|_| filter("name", &["x"])).collect();
-        assert!(Filters::new(&filters).is_err());
+        assert_eq!(Filters::new(&filters).err().unwrap().kind, Validation);
     }
 }

@@ -16,6 +16,7 @@ mod caller;
 mod filter;
 mod list;
 pub(super) mod request;
+mod words;
 
 use std::sync::Arc;
 

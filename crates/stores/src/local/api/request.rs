@@ -76,8 +76,8 @@ pub(super) struct Tag {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Filter {
-    pub key: String,
-    pub values: Vec<String>,
+    pub key: Option<String>,
+    pub values: Option<Vec<String>>,
 }
 
 impl Request {

@@ -262,6 +262,16 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
         (
             "ListSecrets",
             json!({"Filters": [{"Key": "size", "Values": ["x"]}]}),
+            "ValidationException",
+        ),
+        (
+            "ListSecrets",
+            json!({"Filters": [{"Values": ["x"]}]}),
+            "InvalidParameterException",
+        ),
+        (
+            "BatchGetSecretValue",
+            json!({"Filters": [{"Key": "name"}]}),
             "InvalidParameterException",
         ),
         (

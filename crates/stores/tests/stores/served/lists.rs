@@ -101,6 +101,37 @@ async fn secrets_are_listed_by_filter_order_and_page() {
 }
 
 #[tokio::test]
+async fn searches_find_words_in_any_order() {
+    let place = place(&[
+        ("SecretOne", "Description of my secret"),
+        ("prod+AppBeta", "The enemy"),
+        ("uat/COMPANYthings", "mine, my secret"),
+    ])
+    .await;
+    for (key, value, wanted) in [
+        ("description", "My Description", &["SecretOne"][..]),
+        ("description", "MY_SECRET", &["SecretOne", "uat/COMPANYthings"]),
+        ("all", "my", &["SecretOne", "uat/COMPANYthings"]),
+        ("all", "Beta", &["prod+AppBeta"]),
+        ("all", "sec o", &["SecretOne"]),
+        ("all", "ret", &[]),
+        ("all", "+", &[]),
+        ("all", "Ythings", &["uat/COMPANYthings"]),
+        ("all", "!secret", &["prod+AppBeta"]),
+    ] {
+        let filters = json!({"Filters": [{"Key": key, "Values": [value]}]});
+        let answer = good(&place, "ListSecrets", filters.clone()).await;
+        assert_eq!(names(&answer, "SecretList"), wanted, "{key} {value}");
+        let answer = good(&place, "BatchGetSecretValue", filters).await;
+        let mut read = names(&answer, "SecretValues");
+        read.sort();
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(read, wanted, "{key} {value}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_has_a_value_or_an_error_for_each_secret() {
     let place = place(&[("prod/a", ""), ("prod/b", ""), ("dev/a", "")]).await;
     let body = json!({"SecretIdList": ["prod/b", "prod/none", "dev/a"]}).to_string();
