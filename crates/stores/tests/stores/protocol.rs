@@ -112,9 +112,14 @@ async fn the_protocol_creates_lists_tags_deletes_and_restores() {
     .await;
     let (_, seen) = ask(&url, "DescribeSecret", json!({"SecretId": "b"})).await;
     assert_eq!(
-        (&seen["Tags"], &seen["Description"]),
-        (&json!([]), &json!("d"))
+        (seen.get("Tags"), seen.get("Description")),
+        (None, Some(&json!("d")))
     );
+
+    let undescribed = json!({"SecretId": "b", "Description": ""});
+    ask(&url, "UpdateSecret", undescribed).await;
+    let (_, seen) = ask(&url, "DescribeSecret", json!({"SecretId": "b"})).await;
+    assert_eq!(seen.get("Description"), None);
 
     let (_, list) = ask(&url, "ListSecretVersionIds", json!({"SecretId": "a"})).await;
     assert_eq!(list["Versions"][0]["VersionId"], json!(first));

@@ -14,7 +14,7 @@ use super::super::{LocalStore, random_password};
 use super::action::Action;
 use super::caller::{Caller, require, require_any};
 use super::request::{Request, read};
-use super::{ApiResult, seconds};
+use super::{ApiResult, seconds, with_stages};
 use crate::VersionId;
 
 /// AWS's limit for a description.
@@ -64,9 +64,8 @@ pub(super) async fn put_secret_value(
     let (secret, stages) = store
         .put_value(&request.secret_id, &id, &value, stages)
         .await?;
-    Ok(json!({
-        "ARN": secret.arn, "Name": secret.name, "VersionId": id, "VersionStages": stages,
-    }))
+    let answer = json!({"ARN": secret.arn, "Name": secret.name, "VersionId": id});
+    Ok(with_stages(answer, &stages))
 }
 
 pub(super) async fn update_secret(
@@ -154,10 +153,11 @@ pub(super) fn value_entry(found: &OpenedVersion) -> Json {
         Value::Text(text) => ("SecretString", text.expose_secret().to_owned()),
         Value::Binary(bytes) => ("SecretBinary", STANDARD.encode(bytes.expose_secret())),
     };
-    json!({
+    let entry = json!({
         "ARN": found.secret.arn, "Name": found.secret.name, "VersionId": found.id,
-        "VersionStages": found.stages, "CreatedDate": seconds(found.created), field: value,
-    })
+        "CreatedDate": seconds(found.created), field: value,
+    });
+    with_stages(entry, &found.stages)
 }
 
 pub(super) async fn update_secret_version_stage(

@@ -20,9 +20,10 @@ use super::action::Action;
 use super::caller::{Caller, require, require_any};
 use super::filter::Filters;
 use super::request::{Request, read};
-use super::{ApiResult, seconds};
+use super::{ApiResult, seconds, with_stages};
 
-/// The description of a secret; `versions` is the name of the member with the labels.
+/// The description of a secret; `versions` is the name of the member with the labels. As in AWS,
+/// members without a value are absent.
 fn description(details: &Details, versions: &str) -> Json {
     let labelled: Map<String, Json> = details
         .labels
@@ -37,10 +38,13 @@ fn description(details: &Details, versions: &str) -> Json {
         .collect();
     let secret = &details.secret;
     let mut answer = json!({
-        "ARN": secret.arn, "Name": secret.name, "Tags": tags,
+        "ARN": secret.arn, "Name": secret.name,
         "CreatedDate": seconds(secret.created), "LastChangedDate": seconds(secret.changed),
     });
-    if let Some(description) = &secret.description {
+    if !tags.is_empty() {
+        answer["Tags"] = Json::Array(tags);
+    }
+    if let Some(description) = secret.description.as_deref().filter(|d| !d.is_empty()) {
         answer["Description"] = json!(description);
     }
     if let Some(id) = &secret.kms_key_id {
@@ -131,8 +135,8 @@ pub(super) async fn list_secret_version_ids(
         .map(|(n, (id, created))| (n, id, created, stages_of(&details.labels, id)))
         .filter(|(.., stages)| request.include_deprecated || !stages.is_empty())
         .map(|(n, id, created, stages)| {
-            let entry =
-                json!({"VersionId": id, "VersionStages": stages, "CreatedDate": seconds(*created)});
+            let entry = json!({"VersionId": id, "CreatedDate": seconds(*created)});
+            let entry = with_stages(entry, &stages);
             // At most 20 versions and those with a label are kept: one page, unless a smaller one
             // is requested. A version created between two pages is then listed twice, and none is
             // omitted.

@@ -143,3 +143,11 @@ impl Refusal {
 fn seconds(milliseconds: i64) -> Json {
     json!(milliseconds as f64 / 1000.0)
 }
+
+/// A version with its labels. A version without labels has no such member in AWS.
+fn with_stages(mut answer: Json, stages: &[String]) -> Json {
+    if !stages.is_empty() {
+        answer["VersionStages"] = json!(stages);
+    }
+    answer
+}
