@@ -10,7 +10,7 @@ use super::labels::Labels;
 use super::naming::{check_name, new_arn};
 use super::refusal::{Refusal, RefusalKind};
 use super::rows::{self, FoundSecret, SecretRow, VersionRef};
-use super::versions::{Value, live, touch};
+use super::versions::{Value, live, token_in_use, touch};
 use super::{LocalStore, write};
 use crate::{ListFilter, ListedPage, ListedSecret, VersionId};
 
@@ -51,11 +51,12 @@ impl LocalStore {
                      scheduled for deletion.",
                 ));
             }
-            // The same request again gets the same result.
-            if let (Some((_, value)), Some(row)) = (new.first, &existing.version)
-                && self.holds(&existing.secret, row, value)?
-            {
-                return Ok(existing.secret);
+            if let (Some((id, value)), Some(row)) = (new.first, &existing.version) {
+                // The same request again gets the same result.
+                if self.holds(&existing.secret, row, value)? {
+                    return Ok(existing.secret);
+                }
+                return Err(token_in_use(id, &existing.secret));
             }
             return Err(Refusal::new(
                 RefusalKind::ResourceExists,

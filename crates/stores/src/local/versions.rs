@@ -214,14 +214,7 @@ impl LocalStore {
             if self.holds(secret, existing, value)? {
                 return Ok(before.clone());
             }
-            return Err(Refusal::new(
-                RefusalKind::ResourceExists,
-                format!(
-                    "You can't use ClientRequestToken {id} because that value is already in use for a \
-                     version of secret {}.",
-                    secret.arn
-                ),
-            ));
+            return Err(token_in_use(id, secret));
         }
         let mut after = labels::put(before, id, stages)?;
         let mut secret = secret.clone();
@@ -319,6 +312,18 @@ fn seal(
         sealed,
         created: secret.changed,
     })
+}
+
+/// The refusal of another value under the id of an existing version.
+pub(super) fn token_in_use(id: &VersionId, secret: &SecretRow) -> Refusal {
+    Refusal::new(
+        RefusalKind::ResourceExists,
+        format!(
+            "You can't use ClientRequestToken {id} because that value is already in use for a version \
+             of secret {}.",
+            secret.arn
+        ),
+    )
 }
 
 /// The labels of a version, sorted.

@@ -82,6 +82,7 @@ async fn the_protocol_creates_lists_tags_deletes_and_restores() {
     let (stand_in, _, first) = seeded().await;
     let url = stand_in.url();
     let token = Uuid::new_v4().to_string();
+    let other = Uuid::new_v4().to_string();
     let new = json!({
         "Name": "b", "SecretString": "x", "ClientRequestToken": token,
         "Description": "d", "Tags": [{"Key": "k", "Value": "v"}],
@@ -89,10 +90,22 @@ async fn the_protocol_creates_lists_tags_deletes_and_restores() {
     let (status, created) = ask(&url, "CreateSecret", new.clone()).await;
     assert_eq!((status, &created["VersionId"]), (200, &json!(token)));
     assert_eq!(
-        ask(&url, "CreateSecret", new).await,
-        (200, created),
+        ask(&url, "CreateSecret", new.clone()).await,
+        (200, created.clone()),
         "the same again"
     );
+    for (token, about) in [
+        (token, created["ARN"].as_str().unwrap()),
+        (other, "the secret b "),
+    ] {
+        let mut differs = new.clone();
+        differs["SecretString"] = json!("y");
+        differs["ClientRequestToken"] = json!(token);
+        let (_, refused) = ask(&url, "CreateSecret", differs).await;
+        assert_eq!(refused["__type"], "ResourceExistsException");
+        let message = refused["Message"].as_str().unwrap();
+        assert!(message.contains(about), "{message}");
+    }
 
     let (_, page) = ask(&url, "ListSecrets", json!({"MaxResults": 1})).await;
     assert_eq!(page["SecretList"][0]["Name"], "a");

@@ -245,7 +245,11 @@ mod tests {
             values: values.map(|values| values.iter().map(|v| (*v).to_owned()).collect()),
         };
         for (wrong, kind, words) in [
-            (without(None, Some(&["x"])), InvalidParameter, "Invalid filter key"),
+            (
+                without(None, Some(&["x"])),
+                InvalidParameter,
+                "Invalid filter key",
+            ),
             (
                 without(Some("name"), None),
                 InvalidParameter,
@@ -259,7 +263,11 @@ mod tests {
             ),
             (filter("name", &[]), Validation, "'filters.1.member.values'"),
             (filter("name", &many), Validation, "equal to 10"),
-            (filter("name", &[&*"x".repeat(513)]), Validation, "equal to 512"),
+            (
+                filter("name", &[&*"x".repeat(513)]),
+                Validation,
+                "equal to 512",
+            ),
             (filter("name", &["x#"]), Validation, "regular expression"),
         ] {
             let refusal = Filters::new(&[wrong]).err().unwrap();

@@ -110,7 +110,11 @@ async fn searches_find_words_in_any_order() {
     .await;
     for (key, value, wanted) in [
         ("description", "My Description", &["SecretOne"][..]),
-        ("description", "MY_SECRET", &["SecretOne", "uat/COMPANYthings"]),
+        (
+            "description",
+            "MY_SECRET",
+            &["SecretOne", "uat/COMPANYthings"],
+        ),
         ("all", "my", &["SecretOne", "uat/COMPANYthings"]),
         ("all", "Beta", &["prod+AppBeta"]),
         ("all", "sec o", &["SecretOne"]),
