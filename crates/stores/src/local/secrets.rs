@@ -215,6 +215,7 @@ impl LocalStore {
                 row.due = Some(now + days * DAY_MS);
                 row.deleted = Some(now);
                 rows::mark(&mut tx, &row).await?;
+                touch(&mut tx, &mut row).await?;
             }
         }
         row.due = row.due.or(Some(now));
@@ -229,6 +230,7 @@ impl LocalStore {
         let mut row = found.ok_or_else(Refusal::no_secret)?.secret;
         (row.deleted, row.due) = (None, None);
         rows::mark(&mut tx, &row).await?;
+        touch(&mut tx, &mut row).await?;
         tx.commit().await?;
         Ok(row)
     }
@@ -241,11 +243,12 @@ impl LocalStore {
     ) -> Result<(), Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let row = live(self.find(&mut tx, secret, None).await?)?.secret;
+        let mut row = live(self.find(&mut tx, secret, None).await?)?.secret;
         let mut tags = rows::tags(&mut tx, &row.arn).await?;
         change(&mut tags);
         check_tags(&tags)?;
         rows::set_tags(&mut tx, &row.arn, &tags).await?;
+        touch(&mut tx, &mut row).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -148,3 +148,31 @@ async fn the_protocol_creates_lists_tags_deletes_and_restores() {
     let (_, seen) = ask(&url, "DescribeSecret", json!({"SecretId": "b"})).await;
     assert_eq!(seen["__type"], "ResourceNotFoundException");
 }
+
+#[tokio::test]
+async fn every_change_of_a_secret_sets_its_last_change() {
+    let (stand_in, _, _) = seeded().await;
+    let url = stand_in.url();
+    let changed = async || {
+        let (_, seen) = ask(&url, "DescribeSecret", json!({"SecretId": "a"})).await;
+        seen["LastChangedDate"].as_f64().unwrap()
+    };
+    let mut previous = changed().await;
+    for (action, more) in [
+        ("TagResource", json!({"Tags": [{"Key": "k", "Value": "v"}]})),
+        ("UntagResource", json!({"TagKeys": ["k"]})),
+        ("UpdateSecret", json!({"Description": "d"})),
+        ("DeleteSecret", json!({})),
+        ("RestoreSecret", json!({})),
+    ] {
+        // The time has milliseconds.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        let mut body = more;
+        body["SecretId"] = json!("a");
+        let (status, answer) = ask(&url, action, body).await;
+        assert_eq!(status, 200, "{answer}");
+        let now = changed().await;
+        assert!(now > previous, "{action}");
+        previous = now;
+    }
+}
