@@ -30,7 +30,7 @@ pub(super) async fn create_secret(
 ) -> ApiResult {
     let mut request: Request = read(body)?;
     require(caller, Action::CreateSecret, &request.name)?;
-    request.no_other_regions()?;
+    request.refuse_unsupported()?;
     check_lengths(&request)?;
     let first = request.value()?;
     let new = NewSecret {
@@ -75,6 +75,7 @@ pub(super) async fn update_secret(
 ) -> ApiResult {
     let mut request: Request = read(body)?;
     require(caller, Action::UpdateSecret, request.secret_id()?)?;
+    request.refuse_unsupported()?;
     check_lengths(&request)?;
     let next = request.value()?;
     let borrowed = next.as_ref().map(|(id, value)| (id, value));

@@ -32,6 +32,11 @@ pub(super) struct Request {
     pub kms_key_id: Option<String>,
     #[serde(deserialize_with = "null_as_default")]
     add_replica_regions: Vec<serde::de::IgnoredAny>,
+    #[serde(
+        rename = "CrossAccountPrimaryARN",
+        deserialize_with = "null_as_default"
+    )]
+    cross_account_primary_arn: String,
     #[serde(deserialize_with = "null_as_default")]
     r#type: String,
     pub client_request_token: Option<String>,
@@ -88,11 +93,15 @@ impl Request {
     }
 
     /// Refuses features of AWS that this store lacks: replicas and managed external secrets.
-    pub(super) fn no_other_regions(&self) -> Result<(), Refusal> {
-        let what = match (self.add_replica_regions.is_empty(), self.r#type.is_empty()) {
-            (true, true) => return Ok(()),
-            (false, _) => "replicates to no other region",
-            (true, false) => "holds no managed external secrets",
+    pub(super) fn refuse_unsupported(&self) -> Result<(), Refusal> {
+        let what = if !self.add_replica_regions.is_empty() {
+            "replicates to no other region"
+        } else if !self.cross_account_primary_arn.is_empty() {
+            "holds no replicas of other accounts"
+        } else if !self.r#type.is_empty() {
+            "holds no managed external secrets"
+        } else {
+            return Ok(());
         };
         Err(Refusal::new(
             RefusalKind::InvalidParameter,

@@ -220,6 +220,16 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
             "ResourceExistsException",
         ),
         (
+            "CreateSecret",
+            json!({"Name": "b", "CrossAccountPrimaryARN": "arn:aws:secretsmanager:x"}),
+            "InvalidParameterException",
+        ),
+        (
+            "UpdateSecret",
+            json!({"SecretId": "prod/a", "Type": "partner"}),
+            "InvalidParameterException",
+        ),
+        (
             "PutSecretValue",
             json!({"SecretId": "prod/a"}),
             "InvalidRequestException",
