@@ -84,6 +84,8 @@ class Boto3(unittest.TestCase):
         secrets.tag_resource(SecretId=secret, Tags=[{"Key": "env", "Value": "test"}])
         secrets.untag_resource(SecretId=secret, TagKeys=["team"])
         self.assertEqual(secrets.describe_secret(SecretId=secret)["Tags"], [{"Key": "env", "Value": "test"}])
+        self.assertNotIn("ResourcePolicy", secrets.get_resource_policy(SecretId=secret))
+        self.assertEqual(secrets.delete_resource_policy(SecretId=secret)["ARN"], made["ARN"])
         secrets.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
         self.assertEqual(refused(secrets.get_secret_value, SecretId=secret), ("ResourceNotFoundException", 400))
         self.assertEqual(len(secrets.get_random_password(PasswordLength=40)["RandomPassword"]), 40)
@@ -122,7 +124,8 @@ class Boto3(unittest.TestCase):
         forbidden = f"dev/{uuid.uuid4()}"
         self.assertEqual(refused(reader().get_secret_value, SecretId=forbidden), ("AccessDeniedException", 400))
         self.assertEqual(
-            refused(secrets.get_resource_policy, SecretId=secret), ("UnknownOperationException", 400)
+            refused(secrets.put_resource_policy, SecretId=secret, ResourcePolicy="{}"),
+            ("MalformedPolicyDocumentException", 400),
         )
         tampered = client()
 

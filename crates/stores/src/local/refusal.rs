@@ -8,6 +8,8 @@ pub enum RefusalKind {
     InvalidParameter,
     InvalidRequest,
     LimitExceeded,
+    /// The resource policy is malformed, or of a kind that this store does not have.
+    MalformedPolicyDocument,
     /// A length or a pattern is wrong; the API checks that before it reads the secret.
     Validation,
     /// The body is not valid JSON for the action.
@@ -43,6 +45,7 @@ impl RefusalKind {
             Self::InvalidParameter => "InvalidParameterException",
             Self::InvalidRequest => "InvalidRequestException",
             Self::LimitExceeded => "LimitExceededException",
+            Self::MalformedPolicyDocument => "MalformedPolicyDocumentException",
             Self::Validation => "ValidationException",
             Self::Serialization => "SerializationException",
             Self::UnknownOperation => "UnknownOperationException",

@@ -5,12 +5,16 @@
 pub enum Action {
     BatchGetSecretValue,
     CreateSecret,
+    DeleteResourcePolicy,
     DeleteSecret,
     DescribeSecret,
     GetRandomPassword,
+    GetResourcePolicy,
     GetSecretValue,
+    ListResourcePolicies,
     ListSecretVersionIds,
     ListSecrets,
+    PutResourcePolicy,
     PutSecretValue,
     RestoreSecret,
     RotateSecret,
@@ -18,19 +22,24 @@ pub enum Action {
     UntagResource,
     UpdateSecret,
     UpdateSecretVersionStage,
+    ValidateResourcePolicy,
 }
 
 impl Action {
     /// All actions, sorted by name.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::BatchGetSecretValue,
         Self::CreateSecret,
+        Self::DeleteResourcePolicy,
         Self::DeleteSecret,
         Self::DescribeSecret,
         Self::GetRandomPassword,
+        Self::GetResourcePolicy,
         Self::GetSecretValue,
+        Self::ListResourcePolicies,
         Self::ListSecretVersionIds,
         Self::ListSecrets,
+        Self::PutResourcePolicy,
         Self::PutSecretValue,
         Self::RestoreSecret,
         Self::RotateSecret,
@@ -38,6 +47,7 @@ impl Action {
         Self::UntagResource,
         Self::UpdateSecret,
         Self::UpdateSecretVersionStage,
+        Self::ValidateResourcePolicy,
     ];
 
     /// The name in `X-Amz-Target` and in IAM.
@@ -46,12 +56,16 @@ impl Action {
         match self {
             Self::BatchGetSecretValue => "BatchGetSecretValue",
             Self::CreateSecret => "CreateSecret",
+            Self::DeleteResourcePolicy => "DeleteResourcePolicy",
             Self::DeleteSecret => "DeleteSecret",
             Self::DescribeSecret => "DescribeSecret",
             Self::GetRandomPassword => "GetRandomPassword",
+            Self::GetResourcePolicy => "GetResourcePolicy",
             Self::GetSecretValue => "GetSecretValue",
+            Self::ListResourcePolicies => "ListResourcePolicies",
             Self::ListSecretVersionIds => "ListSecretVersionIds",
             Self::ListSecrets => "ListSecrets",
+            Self::PutResourcePolicy => "PutResourcePolicy",
             Self::PutSecretValue => "PutSecretValue",
             Self::RestoreSecret => "RestoreSecret",
             Self::RotateSecret => "RotateSecret",
@@ -59,6 +73,7 @@ impl Action {
             Self::UntagResource => "UntagResource",
             Self::UpdateSecret => "UpdateSecret",
             Self::UpdateSecretVersionStage => "UpdateSecretVersionStage",
+            Self::ValidateResourcePolicy => "ValidateResourcePolicy",
         }
     }
 
@@ -76,9 +91,12 @@ impl Action {
             Self::BatchGetSecretValue
                 | Self::DescribeSecret
                 | Self::GetRandomPassword
+                | Self::GetResourcePolicy
                 | Self::GetSecretValue
+                | Self::ListResourcePolicies
                 | Self::ListSecretVersionIds
                 | Self::ListSecrets
+                | Self::ValidateResourcePolicy
         )
     }
 }

@@ -16,6 +16,7 @@ mod caller;
 mod filter;
 mod list;
 pub(super) mod request;
+mod resource_policies;
 mod words;
 
 use std::sync::Arc;
@@ -92,12 +93,24 @@ pub async fn perform(
     match action {
         Action::BatchGetSecretValue => batch::batch_get_secret_value(store, caller, body).await,
         Action::CreateSecret => actions::create_secret(store, caller, body).await,
+        Action::DeleteResourcePolicy => {
+            resource_policies::delete_resource_policy(store, caller, body).await
+        }
         Action::DeleteSecret => actions::delete_secret(store, caller, body).await,
         Action::DescribeSecret => list::describe_secret(store, caller, body).await,
         Action::GetRandomPassword => actions::get_random_password(caller, body),
+        Action::GetResourcePolicy => {
+            resource_policies::get_resource_policy(store, caller, body).await
+        }
         Action::GetSecretValue => actions::get_secret_value(store, caller, body).await,
+        Action::ListResourcePolicies => {
+            resource_policies::list_resource_policies(store, caller, body).await
+        }
         Action::ListSecretVersionIds => list::list_secret_version_ids(store, caller, body).await,
         Action::ListSecrets => list::list_secrets(store, caller, body).await,
+        Action::PutResourcePolicy => {
+            resource_policies::put_resource_policy(store, caller, body).await
+        }
         Action::PutSecretValue => actions::put_secret_value(store, caller, body).await,
         Action::RestoreSecret => actions::restore_secret(store, caller, body).await,
         Action::RotateSecret => actions::rotate_secret(store, caller, body).await,
@@ -106,6 +119,9 @@ pub async fn perform(
         Action::UpdateSecret => actions::update_secret(store, caller, body).await,
         Action::UpdateSecretVersionStage => {
             actions::update_secret_version_stage(store, caller, body).await
+        }
+        Action::ValidateResourcePolicy => {
+            resource_policies::validate_resource_policy(store, caller, body).await
         }
     }
 }

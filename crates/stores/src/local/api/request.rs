@@ -61,6 +61,8 @@ pub(super) struct Request {
     pub secret_id_list: Vec<String>,
     #[serde(deserialize_with = "null_as_default")]
     pub filters: Vec<Filter>,
+    pub policy_name: Option<String>,
+    pub resource_policy: Option<String>,
     pub recovery_window_in_days: Option<i64>,
     #[serde(deserialize_with = "null_as_default")]
     pub force_delete_without_recovery: bool,

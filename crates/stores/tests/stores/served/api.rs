@@ -267,6 +267,34 @@ async fn features_of_aws_alone_are_refused() {
     let create = client.create_secret().name("a").secret_string("x");
     let replicated = create.add_replica_regions(region.region("eu-west-1").build());
     assert_eq!(refused!(replicated), "InvalidParameterException");
-    let policy = client.get_resource_policy().secret_id("a");
-    assert_eq!(refused!(policy), "UnknownOperationException");
+}
+
+#[tokio::test]
+async fn no_secret_has_a_resource_policy() {
+    let place = Place::open().await;
+    let client = place.client();
+    let create = client.create_secret().name("a").secret_string("x");
+    let arn = create.send().await.unwrap().arn.unwrap();
+    let get = client.get_resource_policy().secret_id("a");
+    let seen = get.clone().send().await.unwrap();
+    assert_eq!(
+        (seen.arn(), seen.name(), seen.resource_policy()),
+        (Some(&*arn), Some("a"), None)
+    );
+    let delete = client.delete_resource_policy().secret_id("a");
+    assert_eq!(delete.send().await.unwrap().name(), Some("a"));
+    let policy = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let put = client.put_resource_policy().secret_id("a");
+    let put = put.resource_policy(policy);
+    assert_eq!(refused!(put), "MalformedPolicyDocumentException");
+    for secret in [None, Some("a".to_owned())] {
+        let validate = client.validate_resource_policy().resource_policy(policy);
+        let valid = validate.set_secret_id(secret).send().await.unwrap();
+        assert!(!valid.policy_validation_passed());
+        let errors = valid.validation_errors();
+        assert!(errors[0].error_message().unwrap().contains("twinkey keys"));
+    }
+    let delete = client.delete_secret().secret_id("a");
+    delete.send().await.unwrap();
+    assert_eq!(refused!(get), "InvalidRequestException");
 }

@@ -161,7 +161,42 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
         (
             "PutResourcePolicy",
             json!({"SecretId": "prod/a"}),
-            "UnknownOperationException",
+            "ValidationException",
+        ),
+        (
+            "PutResourcePolicy",
+            json!({"SecretId": "prod/a", "ResourcePolicy": "{}"}),
+            "MalformedPolicyDocumentException",
+        ),
+        (
+            "PutResourcePolicy",
+            json!({"SecretId": "prod/a", "ResourcePolicy": "{}", "PolicyName": "other"}),
+            "InvalidParameterException",
+        ),
+        (
+            "DeleteResourcePolicy",
+            json!({"SecretId": "prod/a", "PolicyName": "other"}),
+            "InvalidParameterException",
+        ),
+        (
+            "GetResourcePolicy",
+            json!({"SecretId": "prod/a", "PolicyName": "other"}),
+            "ResourceNotFoundException",
+        ),
+        (
+            "GetResourcePolicy",
+            json!({"SecretId": "prod/a", "PolicyName": "a b"}),
+            "ValidationException",
+        ),
+        (
+            "GetResourcePolicy",
+            json!({"SecretId": "prod/none"}),
+            "ResourceNotFoundException",
+        ),
+        (
+            "ValidateResourcePolicy",
+            json!({"ResourcePolicy": "{"}),
+            "MalformedPolicyDocumentException",
         ),
         ("GetSecretValue", json!({}), "ValidationException"),
         (
