@@ -8,6 +8,7 @@ that may read prod/*. No other AWS setting is necessary.
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -208,6 +209,32 @@ class CommandLine(unittest.TestCase):
             status, _, stderr = aws("get-secret-value", "--secret-id", secret, **environment)
             self.assertNotEqual(status, 0)
             self.assertIn(f"An error occurred ({error}) when calling the GetSecretValue operation: ", stderr)
+
+
+class Documentation(unittest.TestCase):
+    """The table of fields in docs/served-store.md has every field of the API reference."""
+
+    def test_every_field_of_the_reference_is_in_the_table(self):
+        here = os.path.dirname(os.path.abspath(__file__))
+        with open(os.path.join(here, "..", "..", "docs", "served-store.md"), encoding="utf-8") as page:
+            section = page.read().split("## Fields")[1].split("### Differences")[0]
+        described, action = {}, ""
+        for line in section.splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if len(cells) == 5 and cells[1] in ("request", "response"):
+                action = cells[0].strip("*") or action
+                text = re.sub(r"\([^)]*\)", "", " ".join(cells[2:]))
+                described[action, cells[1]] = set(re.findall(r"[A-Za-z]+", text))
+        unknown = section.rsplit("\n\n", 2)[-2]
+        model = client().meta.service_model
+        for name in model.operation_names:
+            if (name, "request") not in described:
+                self.assertIn(name, unknown)
+                continue
+            operation = model.operation_model(name)
+            for side, shape in [("request", operation.input_shape), ("response", operation.output_shape)]:
+                fields = set(shape.members) if shape else set()
+                self.assertEqual(described.get((name, side), set()), fields, f"{name}, {side}")
 
 
 if __name__ == "__main__":
