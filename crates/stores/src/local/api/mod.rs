@@ -67,17 +67,28 @@ async fn unauthenticated(
 /// # Errors
 /// UnknownOperationException
 pub fn action_of(headers: &HeaderMap) -> Result<Action, Refusal> {
-    headers
+    let name = headers
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
         .and_then(|target| target.strip_prefix("secretsmanager."))
-        .and_then(Action::named)
-        .ok_or_else(|| {
-            Refusal::new(
-                RefusalKind::UnknownOperation,
-                "This store does not have the requested operation.",
-            )
-        })
+        .unwrap_or_default();
+    Action::named(name).ok_or_else(|| {
+        let why = why_unknown(name);
+        Refusal::new(RefusalKind::UnknownOperation, why)
+    })
+}
+
+/// Why this store does not have one of AWS's actions.
+fn why_unknown(action: &str) -> &'static str {
+    match action {
+        "ReplicateSecretToRegions"
+        | "RemoveRegionsFromReplication"
+        | "StopReplicationToReplica" => "This store has no regions, and replicates no secret.",
+        "AssociateCrossAccountReplica" | "DisassociateCrossAccountReplica" => {
+            "This store has no accounts, and replicates no secret."
+        }
+        _ => "This store does not have the requested operation.",
+    }
 }
 
 /// Performs an action for a caller, if it is authorized.

@@ -153,6 +153,22 @@ async fn a_large_body_is_read_for_a_known_key_only() {
 }
 
 #[tokio::test]
+async fn refused_replication_has_a_reason() {
+    let place = place().await;
+    for (action, why) in [
+        ("ReplicateSecretToRegions", "no regions"),
+        ("RemoveRegionsFromReplication", "no regions"),
+        ("StopReplicationToReplica", "no regions"),
+        ("AssociateCrossAccountReplica", "no accounts"),
+    ] {
+        let (_, answer) = place.ask(action, json!({"SecretId": "prod/a"})).await;
+        assert_eq!(answer["__type"], "UnknownOperationException", "{action}");
+        let message = answer["Message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn each_wrong_parameter_has_the_error_of_aws() {
     let place = place().await;
     let token = "x".repeat(32);
