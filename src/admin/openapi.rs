@@ -7,8 +7,8 @@
 use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder,
-    SecurityRequirement,
+    Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Required, Response,
+    ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{Modify, OpenApi};
 
@@ -67,6 +67,10 @@ impl Modify for Common {
             .add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
         for (path, item) in &mut document.paths.paths {
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                // Clients that are generated from a nullable body fail without one.
+                if let Some(RefOr::T(body)) = &mut operation.request_body {
+                    body.required = Some(Required::False);
+                }
                 let responses = &mut operation.responses.responses;
                 if !super::public_routes()
                     .iter()
@@ -151,6 +155,22 @@ mod tests {
             .map(|(method, path)| (method.to_owned(), path.to_owned()))
             .collect();
         assert_eq!(described, existing);
+    }
+
+    #[test]
+    fn every_body_is_optional_and_an_object() {
+        let document = serde_json::to_value(ApiDoc::openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let bodies: Vec<_> = paths
+            .values()
+            .filter_map(|path| path["post"].get("requestBody"))
+            .collect();
+        assert_eq!(bodies.len(), 4);
+        for body in bodies {
+            let schema = &body["content"]["application/json"]["schema"];
+            assert_eq!(body["required"], false, "{body}");
+            assert!(schema["$ref"].is_string(), "{body}");
+        }
     }
 
     #[test]

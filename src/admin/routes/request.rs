@@ -144,14 +144,9 @@ pub fn parse_body<T: DeserializeOwned + Default + HasReason>(body: Body) -> Resu
     }
     let bad_request = |detail| ApiError::new(StatusCode::BAD_REQUEST, detail, HINT);
     // Through a map, because serde also reads a struct from a list.
-    let request = serde_json::from_slice::<Option<Map<String, Value>>>(&body)
-        .and_then(|fields| {
-            fields
-                .map(|map| T::deserialize(Value::Object(map)))
-                .transpose()
-        })
+    let request = serde_json::from_slice::<Map<String, Value>>(&body)
+        .and_then(|fields| T::deserialize(Value::Object(fields)))
         .map_err(|error| bad_request(format!("the body is not valid: {error}")))?;
-    let request = request.unwrap_or_default();
     check_reason(request.reason())?;
     Ok(request)
 }

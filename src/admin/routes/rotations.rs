@@ -141,7 +141,7 @@ pub async fn rotation(
         ("name" = String, Path, description = "The rotation's name", example = "orders"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711"),
     ),
-    request_body = Option<RotateRequest>,
+    request_body = RotateRequest,
     responses(
         (status = 202, description = "The run that was started, or that this key had started", body = Run,
             headers(("Location" = String, description = "The path of the run"))),
@@ -187,7 +187,7 @@ pub async fn rotate(
         ("name" = String, Path, description = "The rotation's name", example = "orders"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711-rollback"),
     ),
-    request_body = Option<RollbackRequest>,
+    request_body = RollbackRequest,
     responses(
         (status = 200, description = "The user of AWSCURRENT before and after", body = RollbackResult),
         (status = 400), (status = 404), (status = 413),
@@ -224,7 +224,7 @@ pub async fn rollback(
         ("name" = String, Path, description = "The rotation's name", example = "orders"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711-pause"),
     ),
-    request_body = Option<PauseRequest>,
+    request_body = PauseRequest,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
         (status = 409, description = "`until` is not in the future, or the key belongs to another request")))]
 pub async fn pause(
@@ -248,7 +248,7 @@ pub async fn pause(
         ("name" = String, Path, description = "The rotation's name", example = "orders"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same request with the same key is executed once", min_length = 1, max_length = 255, example = "deploy-4711-resume"),
     ),
-    request_body = Option<ResumeRequest>,
+    request_body = ResumeRequest,
     responses((status = 200, body = Paused), (status = 400), (status = 404), (status = 413),
         (status = 409, description = "The key belongs to another request, or the answer of its first request is not known")))]
 pub async fn resume(

@@ -128,6 +128,7 @@ async fn invalid_requests_get_a_problem_and_change_nothing() {
         for (body, status) in [
             ("{", 400),
             ("[]", 400),
+            ("null", 400),
             (r#"{"fource":true}"#, 400),
             (long.as_str(), 400),
             (huge.as_str(), 413),
