@@ -150,7 +150,8 @@ bench: ## Run the benchmarks
 fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS); needs cargo-fuzz and a nightly compiler
 	scripts/fuzz
 
-check-alerts: ## Check the alert rules and run their tests, with promtool
+check-alerts: ## Check the alert rules, their tests and the metrics of a worker, with promtool
+	scripts/setup test
 	scripts/check-alerts
 
 check-deploy: ## Check the systemd unit, the ECS task, the Terraform module and the compose file

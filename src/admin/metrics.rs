@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use prometheus_client::collector::Collector;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::admin::auth::Authenticated;
+use crate::admin::exposition::TextFormat;
 use crate::admin::problem::ApiError;
 use crate::admin::routes::health::ReadinessCache;
 use crate::config::settings::{DEFAULT_STORE, Discover, RotationSeries};
@@ -37,8 +39,6 @@ use crate::worker::views::{RotationState, RotationView};
 const GAUGE: MetricType = MetricType::Gauge;
 /// The largest number of rotations with series of their own under `server.metrics = "problems"`.
 const MAX_PROBLEMS: usize = 1000;
-/// The media type of OpenMetrics 1.0.
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `store`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,10 +75,11 @@ struct Sample {
     refused: Option<bool>,
 }
 
-/// All metrics in the OpenMetrics text format, for Prometheus.
+/// All metrics in the OpenMetrics text format, for Prometheus, or in the text format 0.0.4 if `Accept` prefers it.
 #[utoipa::path(get, path = "/metrics", tag = "worker",
     responses(
-        (status = 200, description = "All metrics", content_type = "application/openmetrics-text", body = String),
+        (status = 200, description = "All metrics",
+            content((String = "application/openmetrics-text"), (String = "text/plain"))),
         (status = 403, description = "The token is limited to some rotations"),
     ))]
 #[expect(
@@ -89,6 +90,7 @@ pub async fn metrics(
     State(state): State<WorkerState>,
     Authenticated(principal): Authenticated,
     Extension(cache): Extension<Arc<ReadinessCache>>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     principal.require_all_rotations()?;
     let journal = &state.runner.rotator.journal;
@@ -132,7 +134,9 @@ pub async fn metrics(
     registry.register("rotations", "The number of rotations", totals);
     let text = state.metrics.text(&registry);
     let text = text.map_err(|error| RotationError::Internal(error.to_string()))?;
-    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
+    let format = TextFormat::preferred(&headers);
+    let headers = [(CONTENT_TYPE, format.content_type()), (VARY, "Accept")];
+    Ok((headers, format.convert(text)).into_response())
 }
 
 /// The number of rotations by engine and state, and those that have series of their own.

@@ -32,6 +32,7 @@ mod address;
 pub mod auth;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
+mod exposition;
 pub mod exposure;
 pub mod idempotency;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use secrecy::SecretString;
 use twinkey_stores::stage;
 
@@ -26,6 +26,62 @@ async fn scrape(endpoint: &Endpoint) -> BTreeMap<String, f64> {
             (name.to_owned(), value.parse().unwrap())
         })
         .collect()
+}
+
+/// The text format 0.0.4.
+async fn older_text(endpoint: &Endpoint) -> String {
+    let request = endpoint.get("/metrics");
+    let request = request.header(ACCEPT, "text/plain;version=0.0.4");
+    let answer = request.send().await.unwrap();
+    let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    answer.text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_formats_have_the_same_samples() {
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let names = |text: &str| -> BTreeSet<String> {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
+        // Calls to the store between the two scrapes.
+        let stable = samples.filter(|name| !name.starts_with("twinkey_store_requests"));
+        stable.collect()
+    };
+    let newer = scrape(&endpoint).await.into_keys();
+    let newer = newer.map(|name| format!("{name} 0\n")).collect::<String>();
+    let older = older_text(&endpoint).await;
+    assert_eq!(names(&older), names(&newer));
+    let families = older
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    for family in families {
+        let (name, kind) = family.split_once(' ').unwrap();
+        let named_as_samples = match kind {
+            "counter" => name.ends_with("_total"),
+            "gauge" | "histogram" => true,
+            _ => false,
+        };
+        assert!(named_as_samples, "{family}");
+    }
+    assert!(!older.contains("# UNIT") && !older.contains("# EOF"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs promtool, which make check-alerts installs"]
+async fn promtool_accepts_the_older_format() {
+    let endpoint = Endpoint::open(Setup::default()).await;
+    let promtool = std::env::var_os("TWINKEY_PROMTOOL").expect("make check-alerts sets it");
+    let text = endpoint.env.folder.path().join("metrics.txt");
+    std::fs::write(&text, older_text(&endpoint).await).unwrap();
+    let output = tokio::process::Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&text).unwrap())
+        .output()
+        .await
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
 }
 
 /// Counters of receivers, hooks and the served store, which this worker does not have. Other tests
