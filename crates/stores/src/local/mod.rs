@@ -47,6 +47,7 @@ use twinkey_core::secret::Sensitive;
 pub use self::api::router;
 pub use self::keys::Rekeyed;
 pub(crate) use self::keys::file::keep_owner;
+pub use self::naming::name_of;
 pub use self::refusal::{Refusal, RefusalKind};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/store");

@@ -39,9 +39,10 @@ fn has_suffix(rest: &str) -> bool {
     })
 }
 
-/// The name in a SecretId, for comparison with the patterns of a key. The secret need not exist. An
-/// ARN of another store is returned unchanged.
-pub(super) fn name_of(secret_id: &str) -> &str {
+/// The name in a SecretId, for comparison with other names and with the patterns of a key. The secret
+/// need not exist. An ARN of another store is returned unchanged.
+#[must_use]
+pub fn name_of(secret_id: &str) -> &str {
     match SecretId::parse(secret_id) {
         SecretId::Name(name) => name,
         SecretId::Arn(arn) => arn

@@ -40,7 +40,7 @@ use axum::routing::{get, post};
 
 use crate::SecretStore;
 use crate::listener::PeerAddr;
-use crate::local::api::{action_of, perform, respond};
+use crate::local::api::{NoRotations, RotationSource, action_of, perform, respond};
 use crate::local::{LocalStore, Refusal, RefusalKind};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -60,6 +60,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// State of the served store.
 pub struct Served {
     store: Arc<LocalStore>,
+    rotations: Arc<dyn RotationSource>,
     keys: ArcSwap<AccessKeys>,
     metrics: Metrics,
     clock: Clock,
@@ -74,6 +75,7 @@ impl Served {
     pub fn new(store: Arc<LocalStore>, keys: AccessKeys, metrics: Metrics, clock: Clock) -> Self {
         Self {
             store,
+            rotations: Arc::new(NoRotations),
             keys: ArcSwap::from_pointee(keys),
             metrics,
             clock,
@@ -86,6 +88,13 @@ impl Served {
     #[must_use]
     pub const fn with_audit_of_reads(mut self, audit_reads: bool) -> Self {
         self.audit_reads = audit_reads;
+        self
+    }
+
+    /// Sets where descriptions of secrets get their rotations.
+    #[must_use]
+    pub fn with_rotations(mut self, rotations: Arc<dyn RotationSource>) -> Self {
+        self.rotations = rotations;
         self
     }
 
@@ -189,7 +198,7 @@ async fn api(
             let answer = match action_of(&head.headers) {
                 Ok(action) => {
                     log.action = Some(action);
-                    perform(&served.store, &*key, action, &body).await
+                    perform(&served.store, &*served.rotations, &*key, action, &body).await
                 }
                 Err(refusal) => Err(refusal),
             };

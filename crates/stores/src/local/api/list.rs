@@ -20,11 +20,12 @@ use super::action::Action;
 use super::caller::{Caller, require, require_any};
 use super::filter::Filters;
 use super::request::{Request, read};
+use super::rotation::{RotationSource, SecretRotation};
 use super::{ApiResult, seconds, with_stages};
 
 /// The description of a secret; `versions` is the name of the member with the labels. As in AWS,
 /// members without a value are absent.
-fn description(details: &Details, versions: &str) -> Json {
+fn description(details: &Details, versions: &str, rotation: Option<&SecretRotation>) -> Json {
     let labelled: Map<String, Json> = details
         .labels
         .iter()
@@ -56,22 +57,30 @@ fn description(details: &Details, versions: &str) -> Json {
     if !labelled.is_empty() {
         answer[versions] = Json::Object(labelled);
     }
+    if let Some(rotation) = rotation {
+        rotation.describe(&mut answer);
+    }
     answer
 }
 
 pub(super) async fn describe_secret(
     store: &LocalStore,
+    rotations: &dyn RotationSource,
     caller: &dyn Caller,
     body: &[u8],
 ) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::DescribeSecret, request.secret_id()?)?;
     let details = store.details(&request.secret_id).await?;
-    Ok(description(&details, "VersionIdsToStages"))
+    let name = details.secret.name.as_str();
+    let rotations = rotations.rotations_of(&[name]).await;
+    let rotation = rotations.get(name);
+    Ok(description(&details, "VersionIdsToStages", rotation))
 }
 
 pub(super) async fn list_secrets(
     store: &LocalStore,
+    rotations: &dyn RotationSource,
     caller: &dyn Caller,
     body: &[u8],
 ) -> ApiResult {
@@ -85,9 +94,19 @@ pub(super) async fn list_secrets(
         .iter()
         .filter(|d| request.include_planned_deletion || d.secret.deleted.is_none())
         .filter(|d| filters.match_secret(d))
-        .map(|d| (key(d), description(d, "SecretVersionsToStages")))
+        .map(|d| (key(d), d))
         .collect();
     let page = Page::of(&request, sort_by, 100)?.cut(entries);
+    let names: Vec<&str> = page
+        .entries
+        .iter()
+        .map(|d| d.secret.name.as_str())
+        .collect();
+    let rotations = rotations.rotations_of(&names).await;
+    let page = page.map(|d| {
+        let rotation = rotations.get(&d.secret.name);
+        description(d, "SecretVersionsToStages", rotation)
+    });
     Ok(page.into_answer(json!({}), "SecretList"))
 }
 
@@ -215,6 +234,15 @@ impl Page {
         PageResult {
             entries: entries.into_iter().map(|(_, entry)| entry).collect(),
             next,
+        }
+    }
+}
+
+impl<T> PageResult<T> {
+    fn map<U>(self, entry: impl FnMut(T) -> U) -> PageResult<U> {
+        PageResult {
+            entries: self.entries.into_iter().map(entry).collect(),
+            next: self.next,
         }
     }
 }

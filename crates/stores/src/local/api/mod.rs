@@ -17,6 +17,7 @@ mod filter;
 mod list;
 pub(super) mod request;
 mod resource_policies;
+mod rotation;
 mod words;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use super::refusal::{Refusal, RefusalKind};
 pub use self::action::Action;
 pub use self::actions::read_value;
 pub use self::caller::Caller;
+pub use self::rotation::{NoRotations, RotationRules, RotationSource, SecretRotation};
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
@@ -56,7 +58,7 @@ async fn unauthenticated(
     body: Bytes,
 ) -> Response {
     let answer = match action_of(&headers) {
-        Ok(action) => perform(&store, &Unrestricted, action, &body).await,
+        Ok(action) => perform(&store, &NoRotations, &Unrestricted, action, &body).await,
         Err(refusal) => Err(refusal),
     };
     respond(answer)
@@ -97,6 +99,7 @@ fn why_unknown(action: &str) -> &'static str {
 /// The refusals of the action.
 pub async fn perform(
     store: &LocalStore,
+    rotations: &dyn RotationSource,
     caller: &dyn Caller,
     action: Action,
     body: &[u8],
@@ -108,7 +111,7 @@ pub async fn perform(
             resource_policies::delete_resource_policy(store, caller, body).await
         }
         Action::DeleteSecret => actions::delete_secret(store, caller, body).await,
-        Action::DescribeSecret => list::describe_secret(store, caller, body).await,
+        Action::DescribeSecret => list::describe_secret(store, rotations, caller, body).await,
         Action::GetRandomPassword => actions::get_random_password(caller, body),
         Action::GetResourcePolicy => {
             resource_policies::get_resource_policy(store, caller, body).await
@@ -118,7 +121,7 @@ pub async fn perform(
             resource_policies::list_resource_policies(store, caller, body).await
         }
         Action::ListSecretVersionIds => list::list_secret_version_ids(store, caller, body).await,
-        Action::ListSecrets => list::list_secrets(store, caller, body).await,
+        Action::ListSecrets => list::list_secrets(store, rotations, caller, body).await,
         Action::PutResourcePolicy => {
             resource_policies::put_resource_policy(store, caller, body).await
         }

@@ -7,6 +7,7 @@ mod audit;
 mod errors;
 mod lists;
 mod rights;
+mod rotation;
 mod stale;
 
 use std::sync::Arc;

@@ -1,0 +1,160 @@
+//! Rotations of secrets in the terms of AWS, and where they come from.
+//!
+//! The worker uses this package. Its rotations therefore come in through [`RotationSource`], which
+//! the worker implements and gives to the served store at start.
+//!
+//! # Failure modes
+//! - Applications cannot read labels because the worker's journal is unavailable. A source returns
+//!   what it has after a short time, and never an error.
+//! - A list reads the rotations of all secrets. It asks once, for the secrets of one page.
+//! - A window of other than whole hours is reported as one of AWS's. AWS's grammar has hours only;
+//!   the member is absent then.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::{Value as Json, json};
+
+use super::seconds;
+
+/// The largest AutomaticallyAfterDays of the API reference.
+const MAX_DAYS: u16 = 1000;
+
+/// The rotation of a secret, as DescribeSecret and ListSecrets report it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretRotation {
+    /// Whether runs start by a schedule.
+    pub enabled: bool,
+    /// `None` for runs on demand only.
+    pub rules: Option<RotationRules>,
+    /// The end of the last successful run; `None` if it is not known, or there was none.
+    pub last_rotated: Option<DateTime<Utc>>,
+    /// The time before which the next scheduled run ends; `None` if it is not known, or none is
+    /// scheduled.
+    pub next: Option<DateTime<Utc>>,
+}
+
+/// The schedule of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotationRules {
+    /// In AWS's grammar.
+    pub schedule: String,
+    /// The length of a window.
+    pub window: Duration,
+}
+
+/// Source of the rotations of secrets.
+#[async_trait]
+pub trait RotationSource: Send + Sync {
+    /// The rotations of the secrets with these names, by these names. A secret that is not rotated
+    /// has no entry.
+    async fn rotations_of(&self, secrets: &[&str]) -> HashMap<String, SecretRotation>;
+}
+
+/// The source of a store whose secrets are not rotated.
+pub struct NoRotations;
+
+#[async_trait]
+impl RotationSource for NoRotations {
+    async fn rotations_of(&self, _: &[&str]) -> HashMap<String, SecretRotation> {
+        HashMap::new()
+    }
+}
+
+impl SecretRotation {
+    /// Adds the members of a rotation to the description of its secret.
+    pub(super) fn describe(&self, answer: &mut Json) {
+        let time = |at: DateTime<Utc>| seconds(at.timestamp_millis());
+        answer["RotationEnabled"] = json!(self.enabled);
+        if let Some(rules) = &self.rules {
+            answer["RotationRules"] = rules.describe();
+        }
+        if let Some(at) = self.last_rotated {
+            answer["LastRotatedDate"] = time(at);
+        }
+        if let Some(at) = self.next {
+            answer["NextRotationDate"] = time(at);
+        }
+    }
+}
+
+impl RotationRules {
+    fn describe(&self) -> Json {
+        let mut rules = json!({"ScheduleExpression": self.schedule});
+        let seconds = self.window.as_secs();
+        if seconds.is_multiple_of(3600) {
+            rules["Duration"] = json!(format!("{}h", seconds / 3600));
+        }
+        if let Some(days) = days(&self.schedule) {
+            rules["AutomaticallyAfterDays"] = json!(days);
+        }
+        rules
+    }
+}
+
+/// The number of days of a `rate`, if it is in days.
+fn days(schedule: &str) -> Option<u16> {
+    let rate = schedule.strip_prefix("rate(")?.strip_suffix(')')?;
+    let (days, unit) = rate.trim().split_once(' ')?;
+    let days = days.parse().ok()?;
+    (matches!(unit.trim(), "day" | "days") && (1..=MAX_DAYS).contains(&days)).then_some(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(rotation: &SecretRotation) -> Json {
+        let mut answer = json!({"Name": "a"});
+        rotation.describe(&mut answer);
+        answer
+    }
+
+    #[test]
+    fn a_rotation_has_the_members_that_are_known() {
+        let at = |text: &str| -> Option<DateTime<Utc>> { Some(text.parse().unwrap()) };
+        let rules = |schedule: &str, minutes: u64| RotationRules {
+            schedule: schedule.into(),
+            window: Duration::from_secs(minutes * 60),
+        };
+        let on_demand = SecretRotation::default();
+        assert_eq!(
+            described(&on_demand),
+            json!({"Name": "a", "RotationEnabled": false})
+        );
+        let daily = SecretRotation {
+            enabled: true,
+            rules: Some(rules("cron(0 7 * * ? *)", 90)),
+            last_rotated: at("2026-11-23T07:00:00.250Z"),
+            next: at("2026-11-24T08:30:00Z"),
+        };
+        assert_eq!(
+            described(&daily),
+            json!({
+                "Name": "a", "RotationEnabled": true,
+                "RotationRules": {"ScheduleExpression": "cron(0 7 * * ? *)"},
+                "LastRotatedDate": 1_795_417_200.25, "NextRotationDate": 1_795_509_000.0,
+            })
+        );
+        for (schedule, minutes, expected) in [
+            (
+                "rate(30 days)",
+                180,
+                json!({"Duration": "3h", "AutomaticallyAfterDays": 30}),
+            ),
+            (
+                "rate(1 day)",
+                60,
+                json!({"Duration": "1h", "AutomaticallyAfterDays": 1}),
+            ),
+            ("rate(12 hours)", 60, json!({"Duration": "1h"})),
+            ("rate(1001 days)", 30, json!({})),
+        ] {
+            let mut expected = expected;
+            expected["ScheduleExpression"] = json!(schedule);
+            assert_eq!(rules(schedule, minutes).describe(), expected);
+        }
+    }
+}
