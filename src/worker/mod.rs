@@ -18,6 +18,7 @@ mod renames;
 mod retire;
 pub mod rotation_state;
 pub mod scheduler;
+pub mod served_rotations;
 pub mod standby_sessions;
 pub mod state;
 pub mod summaries;

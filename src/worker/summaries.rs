@@ -161,6 +161,15 @@ impl Summaries {
         }
     }
 
+    /// The record of a rotation as far as its windows, its pause and its last success need it. Its texts
+    /// are empty.
+    #[must_use]
+    pub fn record(&self, name: &str) -> RotationRecord {
+        let place = self.rotations.index_of(name);
+        let summary = place.and_then(|place| self.all.get(place));
+        summary.map(Summary::record).unwrap_or_default()
+    }
+
     /// The rotations that follow a name with their states at `now`, in the order of their names. A page
     /// computes no more of them than it shows, if all match.
     pub fn rows_after(

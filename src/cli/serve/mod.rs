@@ -94,7 +94,6 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
             )
         })?
         .with_tasks(context.rotator.context.tasks.clone());
-    let served = served_store::open(&context).await?;
     let mut state = WorkerState::new(
         WindowRunner {
             rotator: context.rotator.clone(),
@@ -107,6 +106,7 @@ async fn serve(config: Option<&Path>, started: impl FnOnce(&WorkerState)) -> Res
     state.rotation_series = server.metrics;
     state.replace(Arc::clone(&configured.rotations));
     state.configure(configured);
+    let served = served_store::open(&context, &state).await?;
     let tasks = state.tasks.clone();
     let clock = context.rotator.context.clock.clone();
     let events = context.rotator.events.subscribe();

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::reload::CertificateFiles;
 use crate::config::settings::SecretsBackend;
 use crate::worker::housekeeping::HousekeepingJob;
+use crate::worker::served_rotations::ServedRotations;
+use crate::worker::state::WorkerState;
 use twinkey_core::code::Code;
 use twinkey_core::tasks::Tasks;
 use twinkey_stores::listener::{Identity, Listener};
@@ -26,8 +28,11 @@ pub(super) struct BoundStore {
     keys_file: PathBuf,
 }
 
-/// Opens the served store of a config, if it has one.
-pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>, Failure> {
+/// Opens the served store of a config, if it has one. It describes the rotations of `state`.
+pub(in crate::cli) async fn open(
+    context: &Context,
+    state: &WorkerState,
+) -> Result<Option<BoundStore>, Failure> {
     let SecretsBackend::Local {
         path,
         key_file,
@@ -65,7 +70,8 @@ pub(in crate::cli) async fn open(context: &Context) -> Result<Option<BoundStore>
     tracing::info!(listen = %serve.listen, keys = keys.len(), "served store listening");
     let clock = context.rotator.context.clock.clone();
     let served = Served::new(store, keys, context.metrics.clone(), clock)
-        .with_audit_of_reads(serve.audit_reads);
+        .with_audit_of_reads(serve.audit_reads)
+        .with_rotations(Arc::new(ServedRotations::new(state.clone())));
     Ok(Some(BoundStore {
         served: Arc::new(served),
         listener,

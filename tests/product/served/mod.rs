@@ -57,9 +57,15 @@ pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &s
 
 impl ServedWorker {
     pub async fn open() -> Self {
+        Self::open_with("").await
+    }
+
+    /// A worker whose rotation has further keys.
+    pub async fn open_with(rotation: &str) -> Self {
         let (admin, address) = (free_address(), free_address());
         let plan = Setup {
             config: format!("[server]\nlisten = \"{admin}\""),
+            rotation: rotation.to_owned(),
             ..Setup::default()
         };
         let env = Environment::open_with(plan, Backend::Local).await;

@@ -1,10 +1,12 @@
 //! Flips that are visible in the served store at once.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use serde_json::Value as Json;
 
 use super::ServedWorker;
-use twinkey_testkit::environment::{SECRET, until};
+use twinkey_testkit::environment::{MASTER_SECRET, SECRET, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flip_by_another_process_is_visible_to_the_next_read() {
@@ -37,6 +39,52 @@ async fn a_flip_by_another_process_is_visible_to_the_next_read() {
     assert_eq!(status, 200);
     let agent: Json = serde_json::from_str(agent["SecretString"].as_str().unwrap()).unwrap();
     assert_eq!(agent, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_described_with_its_rotation() {
+    let keys = "schedule = \"rate(300 days)\"\nwindow = \"2h\"";
+    let worker = ServedWorker::open_with(keys).await;
+    let actions = ["DescribeSecret", "ListSecrets"];
+    let key = worker.key("app", &actions, "prod/*").await;
+    let client = worker.client(&key);
+    let describe = async |secret: &str| {
+        let describe = client.describe_secret().secret_id(secret);
+        describe.send().await.unwrap()
+    };
+    let before = describe(SECRET).await;
+    let rules = before.rotation_rules().unwrap();
+    assert_eq!(
+        (
+            rules.schedule_expression(),
+            rules.duration(),
+            rules.automatically_after_days()
+        ),
+        (Some("rate(300 days)"), Some("2h"), Some(300))
+    );
+    assert_eq!(before.rotation_enabled(), Some(true));
+    assert_eq!(before.last_rotated_date(), None);
+    assert!(before.next_rotation_date().is_some());
+
+    // Another process rotates, and pauses.
+    worker.env.run_ok(&["rotate", "shop"]).await;
+    let rotated = describe(SECRET).await;
+    let last = rotated.last_rotated_date().unwrap();
+    assert!(last >= rotated.created_date().unwrap());
+    worker.env.run_ok(&["pause", "shop"]).await;
+    let paused = describe(SECRET).await;
+    assert_eq!(paused.rotation_enabled(), Some(false));
+    assert_eq!(paused.next_rotation_date(), None);
+    assert_eq!(paused.rotation_rules(), before.rotation_rules());
+
+    let list = client.list_secrets().send().await.unwrap();
+    let enabled: BTreeMap<&str, Option<bool>> = list
+        .secret_list()
+        .iter()
+        .map(|one| (one.name().unwrap(), one.rotation_enabled()))
+        .collect();
+    let expected = [(MASTER_SECRET, None), (SECRET, Some(false))];
+    assert_eq!(enabled, BTreeMap::from(expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
