@@ -1,10 +1,12 @@
-//! Rotations of the served store's secrets, in the terms of AWS, for DescribeSecret and ListSecrets.
+//! Rotations of the served store's secrets, in the terms of AWS: DescribeSecret and ListSecrets show
+//! them, and RotateSecret starts a run on demand.
 //!
 //! # Failure modes
 //! - The journal is unavailable, and applications that read labels with DescribeSecret wait or fail. The
 //!   journal has a second; after a failure it is not queried for five. Meanwhile only what the config has
 //!   is reported.
 //! - Each description reads the record of every rotation. The summaries read those that have changed.
+//! - A worker that stops starts a run, because the store is still served. It refuses.
 //! - A hundred thousand rotations are searched for each secret. They are indexed by secret, once for each
 //!   set of rotations.
 
@@ -17,15 +19,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use crate::config::settings::Rotation;
-use crate::journal::RotationRecord;
+use crate::journal::{Actor, ActorKind, RotationRecord};
 use crate::rotation::context::rotation_set::RotationSet;
+use crate::rotation::error::RotationError;
 use crate::schedule::WindowPlan;
 use crate::worker::rotation_state::pause;
-use crate::worker::state::WorkerState;
+use crate::worker::state::{RotateOptions, WorkerState};
 use crate::worker::summaries::Summaries;
 use crate::worker::views::anchor;
-use twinkey_stores::local::api::{RotationRules, RotationSource, SecretRotation};
-use twinkey_stores::local::name_of;
+use twinkey_core::code::{Code, Diagnostic};
+use twinkey_stores::VersionId;
+use twinkey_stores::local::api::{RotationRules, RotationService, SecretRotation};
+use twinkey_stores::local::{Refusal, RefusalKind, name_of};
 
 /// The time that the journal has for an answer.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(1);
@@ -103,7 +108,7 @@ impl ServedRotations {
 }
 
 #[async_trait]
-impl RotationSource for ServedRotations {
+impl RotationService for ServedRotations {
     async fn rotations_of(&self, secrets: &[&str]) -> HashMap<String, SecretRotation> {
         let index = self.index();
         let rotated: Vec<&Arc<Rotation>> = secrets
@@ -122,6 +127,55 @@ impl RotationSource for ServedRotations {
         };
         rotated.into_iter().map(entry).collect()
     }
+
+    async fn rotate(
+        &self,
+        secret: &str,
+        version: Option<VersionId>,
+        caller: &str,
+    ) -> Result<VersionId, Refusal> {
+        // The store is served until the last run is over.
+        if self.state.runner.shutdown.drain.is_cancelled() {
+            return Err(Refusal {
+                kind: RefusalKind::ServiceUnavailable,
+                message: "The worker is stopping, and starts no run.".into(),
+            });
+        }
+        let index = self.index();
+        let rotation = index.by_secret.get(secret).ok_or_else(|| Refusal {
+            kind: RefusalKind::InvalidRequest,
+            message: "The rotation of this secret was removed from the config.".into(),
+        })?;
+        let actor = Actor {
+            kind: ActorKind::Token,
+            name: caller.to_owned(),
+            address: None,
+        };
+        let options = RotateOptions::default();
+        let started = self
+            .state
+            .rotate(Arc::clone(rotation), options, actor.into(), version);
+        started
+            .await
+            .map(|run| run.version_id)
+            .map_err(|error| refusal(&error))
+    }
+}
+
+/// The refusal of a run. A refused run is refused again; the clients of AWS repeat a request after an
+/// internal error.
+fn refusal(error: &RotationError) -> Refusal {
+    let kind = match error {
+        RotationError::Refused { .. } => RefusalKind::InvalidRequest,
+        _ => RefusalKind::Internal,
+    };
+    // AWS's sentence.
+    let sentence = match error.code() {
+        Code::AlreadyRunning => "A previous rotation isn't complete. ",
+        _ => "",
+    };
+    let message = format!("{sentence}{}: {error}; {}", error.code(), error.hint());
+    Refusal { kind, message }
 }
 
 /// A rotation in the terms of AWS. Without its record, only what the config has is known.
@@ -137,6 +191,7 @@ fn described(
     let plan = rotation.windows.as_ref();
     let scheduled = plan.filter(|_| !is_paused);
     SecretRotation {
+        name: rotation.name.clone(),
         enabled: scheduled.is_some(),
         rules: plan.map(|plan| RotationRules {
             schedule: plan.schedule.to_string(),
@@ -229,7 +284,31 @@ mod tests {
         assert!(seen.enabled && seen.rules.is_some());
         assert_eq!((seen.last_rotated, seen.next), (None, None));
         let on_demand = described(&rotation(""), None, at("23T06:00"));
-        assert_eq!(on_demand, SecretRotation::default());
+        let expected = SecretRotation {
+            name: "orders".into(),
+            ..SecretRotation::default()
+        };
+        assert_eq!(on_demand, expected);
+    }
+
+    #[test]
+    fn a_refused_run_is_an_invalid_request() {
+        let refused = |code| RotationError::Refused {
+            code,
+            message: "why".into(),
+            hint: "do".into(),
+            passes: true,
+        };
+        let running = refusal(&refused(Code::AlreadyRunning));
+        assert_eq!(running.kind, RefusalKind::InvalidRequest);
+        assert_eq!(
+            running.message,
+            "A previous rotation isn't complete. already_running: why; do"
+        );
+        let early = refusal(&refused(Code::TooSoon));
+        assert_eq!(early.message, "too_soon: why; do");
+        let defect = refusal(&RotationError::Internal("why".into()));
+        assert_eq!(defect.kind, RefusalKind::Internal);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::worker::window_runner::WindowRunner;
 use twinkey_core::code::Code;
 use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::metrics::Metrics;
+use twinkey_stores::VersionId;
 
 /// Limit of concurrent readers of events. Half of the endpoint's connections remain for other requests.
 #[must_use]
@@ -327,8 +328,8 @@ impl WorkerState {
         Ok(done?.users)
     }
 
-    /// Starts a manual run in the background. Equal idempotency keys give the same run. From the
-    /// request for its claim on, the run continues even if the caller stops waiting.
+    /// Starts a manual run in the background. Equal version ids give the same run; without one, the run
+    /// has a new id. From the request for its claim on, the run continues even if the caller stops waiting.
     ///
     /// # Errors
     /// `already_running`, `too_soon`, `journal_unavailable`; no run started.
@@ -337,10 +338,10 @@ impl WorkerState {
         rotation: Arc<Rotation>,
         options: RotateOptions,
         cause: Cause,
-        key: Option<&str>,
+        version: Option<VersionId>,
     ) -> Result<Run, RotationError> {
         let refused = (Arc::clone(&rotation), cause.clone());
-        let started = self.start(rotation, options, cause, key).await;
+        let started = self.start(rotation, options, cause, version).await;
         if let Err(error) = &started {
             let (rotation, cause) = refused;
             self.runner
@@ -356,19 +357,19 @@ impl WorkerState {
         rotation: Arc<Rotation>,
         options: RotateOptions,
         cause: Cause,
-        key: Option<&str>,
+        version: Option<VersionId>,
     ) -> Result<Run, RotationError> {
+        let may_exist = version.is_some();
         let order = Order {
             trigger: Trigger::Manual,
             cause,
             window: None,
-            version_id: key
-                .map_or_else(version_id::manual, |k| version_id::keyed(&rotation.name, k)),
+            version_id: version.unwrap_or_else(version_id::manual),
             force: options.force,
             end_sessions: options.end_sessions,
         };
         let rotator = &self.runner.rotator;
-        if key.is_some()
+        if may_exist
             && let Some(run) = rotator
                 .journal
                 .run_of(&rotation.name, &order.version_id)

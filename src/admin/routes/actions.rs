@@ -12,6 +12,7 @@ use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
 use crate::journal::{Cause, Run};
 use crate::rotation::commands::rollback::{RollbackOrder, RollbackResult};
+use crate::rotation::run::version_id;
 use crate::worker::state::{RotateOptions, WorkerState};
 
 /// The result of a pause or resume.
@@ -40,11 +41,8 @@ pub async fn rotate(
     let request = format!("rotate, force {force}, end_sessions {end_sessions}");
     let keyed = keyed(state, rotation, key, request);
     let (state, rotation) = (state.clone(), Arc::clone(rotation));
-    let key = key.map(str::to_owned);
-    let started = async move {
-        let started = state.rotate(rotation, options, cause, key.as_deref());
-        Ok(started.await?)
-    };
+    let version = key.map(|key| version_id::keyed(&rotation.name, key));
+    let started = async move { Ok(state.rotate(rotation, options, cause, version).await?) };
     keyed.each_time(started).await
 }
 

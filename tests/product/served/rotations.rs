@@ -88,6 +88,43 @@ async fn a_secret_is_described_with_its_rotation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rotate_secret_runs_the_rotation_once() {
+    let worker = ServedWorker::open().await;
+    let actions = ["RotateSecret", "DescribeSecret", "GetSecretValue"];
+    let key = worker.key("ci", &actions, "prod/*").await;
+    let client = worker.client(&key);
+    let describe = async || {
+        let describe = client.describe_secret().secret_id(SECRET);
+        describe.send().await.unwrap()
+    };
+    let before = describe().await;
+    let previous = before.version_ids_to_stages().unwrap();
+    let previous = previous.keys().next().unwrap().clone();
+    let token = "6f1c1f0e-5a0b-4b57-9a54-3a4f3a2b1c0d";
+    let rotate = client.rotate_secret().secret_id(SECRET);
+    let rotate = rotate.client_request_token(token);
+    let started = rotate.clone().send().await.unwrap();
+    assert_eq!(started.version_id(), Some(token));
+    until("the run has succeeded", async || {
+        describe().await.last_rotated_date().is_some()
+    })
+    .await;
+    let after = describe().await;
+    let labels = after.version_ids_to_stages().unwrap();
+    assert!(labels[token].contains(&"AWSCURRENT".to_owned()));
+    assert_eq!(labels[&previous], ["AWSPREVIOUS"]);
+
+    let again = rotate.send().await.unwrap();
+    assert_eq!(again.version_id(), Some(token));
+    let history = ["history", "shop", "--json"];
+    let runs: Json = serde_json::from_str(&worker.env.run_ok(&history).await).unwrap();
+    let runs = runs.as_array().unwrap();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    let actor = &runs[0]["actor"]["name"];
+    assert_eq!(actor, "arn:aws:iam::000000000000:user/ci");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn removed_keys_are_refused_and_changes_logged_and_counted() {
     let worker = ServedWorker::open().await;
     let key = worker.key("ci", &["*"], "ci/*").await;

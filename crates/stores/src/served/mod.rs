@@ -40,7 +40,7 @@ use axum::routing::{get, post};
 
 use crate::SecretStore;
 use crate::listener::PeerAddr;
-use crate::local::api::{NoRotations, RotationSource, action_of, perform, respond};
+use crate::local::api::{NoRotations, RotationService, action_of, perform, respond};
 use crate::local::{LocalStore, Refusal, RefusalKind};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -60,7 +60,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// State of the served store.
 pub struct Served {
     store: Arc<LocalStore>,
-    rotations: Arc<dyn RotationSource>,
+    rotations: Arc<dyn RotationService>,
     keys: ArcSwap<AccessKeys>,
     metrics: Metrics,
     clock: Clock,
@@ -93,7 +93,7 @@ impl Served {
 
     /// Sets where descriptions of secrets get their rotations.
     #[must_use]
-    pub fn with_rotations(mut self, rotations: Arc<dyn RotationSource>) -> Self {
+    pub fn with_rotations(mut self, rotations: Arc<dyn RotationService>) -> Self {
         self.rotations = rotations;
         self
     }

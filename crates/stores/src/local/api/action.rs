@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     BatchGetSecretValue,
+    CancelRotateSecret,
     CreateSecret,
     DeleteResourcePolicy,
     DeleteSecret,
@@ -27,8 +28,9 @@ pub enum Action {
 
 impl Action {
     /// All actions, sorted by name.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BatchGetSecretValue,
+        Self::CancelRotateSecret,
         Self::CreateSecret,
         Self::DeleteResourcePolicy,
         Self::DeleteSecret,
@@ -55,6 +57,7 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::BatchGetSecretValue => "BatchGetSecretValue",
+            Self::CancelRotateSecret => "CancelRotateSecret",
             Self::CreateSecret => "CreateSecret",
             Self::DeleteResourcePolicy => "DeleteResourcePolicy",
             Self::DeleteSecret => "DeleteSecret",

@@ -264,18 +264,3 @@ pub(super) async fn untag_resource(
         .await?;
     Ok(json!({}))
 }
-
-/// Always refused: this store has no Lambda functions, and AWS refuses a secret without one.
-pub(super) async fn rotate_secret(
-    store: &LocalStore,
-    caller: &dyn Caller,
-    body: &[u8],
-) -> ApiResult {
-    let request: Request = read(body)?;
-    require(caller, Action::RotateSecret, request.secret_id()?)?;
-    store.details(&request.secret_id).await?;
-    Err(Refusal::new(
-        RefusalKind::InvalidRequest,
-        "No Lambda rotation function ARN is associated with this secret.",
-    ))
-}

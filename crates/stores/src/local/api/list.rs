@@ -20,7 +20,7 @@ use super::action::Action;
 use super::caller::{Caller, require, require_any};
 use super::filter::Filters;
 use super::request::{Request, read};
-use super::rotation::{RotationSource, SecretRotation};
+use super::rotation::{RotationService, SecretRotation};
 use super::{ApiResult, seconds, with_stages};
 
 /// The description of a secret; `versions` is the name of the member with the labels. As in AWS,
@@ -65,7 +65,7 @@ fn description(details: &Details, versions: &str, rotation: Option<&SecretRotati
 
 pub(super) async fn describe_secret(
     store: &LocalStore,
-    rotations: &dyn RotationSource,
+    rotations: &dyn RotationService,
     caller: &dyn Caller,
     body: &[u8],
 ) -> ApiResult {
@@ -80,7 +80,7 @@ pub(super) async fn describe_secret(
 
 pub(super) async fn list_secrets(
     store: &LocalStore,
-    rotations: &dyn RotationSource,
+    rotations: &dyn RotationService,
     caller: &dyn Caller,
     body: &[u8],
 ) -> ApiResult {

@@ -38,7 +38,7 @@ use super::refusal::{Refusal, RefusalKind};
 pub use self::action::Action;
 pub use self::actions::read_value;
 pub use self::caller::Caller;
-pub use self::rotation::{NoRotations, RotationRules, RotationSource, SecretRotation};
+pub use self::rotation::{NoRotations, RotationRules, RotationService, SecretRotation};
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
@@ -99,13 +99,16 @@ fn why_unknown(action: &str) -> &'static str {
 /// The refusals of the action.
 pub async fn perform(
     store: &LocalStore,
-    rotations: &dyn RotationSource,
+    rotations: &dyn RotationService,
     caller: &dyn Caller,
     action: Action,
     body: &[u8],
 ) -> ApiResult {
     match action {
         Action::BatchGetSecretValue => batch::batch_get_secret_value(store, caller, body).await,
+        Action::CancelRotateSecret => {
+            rotation::cancel_rotate_secret(store, rotations, caller, body).await
+        }
         Action::CreateSecret => actions::create_secret(store, caller, body).await,
         Action::DeleteResourcePolicy => {
             resource_policies::delete_resource_policy(store, caller, body).await
@@ -127,7 +130,7 @@ pub async fn perform(
         }
         Action::PutSecretValue => actions::put_secret_value(store, caller, body).await,
         Action::RestoreSecret => actions::restore_secret(store, caller, body).await,
-        Action::RotateSecret => actions::rotate_secret(store, caller, body).await,
+        Action::RotateSecret => rotation::rotate_secret(store, rotations, caller, body).await,
         Action::TagResource => actions::tag_resource(store, caller, body).await,
         Action::UntagResource => actions::untag_resource(store, caller, body).await,
         Action::UpdateSecret => actions::update_secret(store, caller, body).await,

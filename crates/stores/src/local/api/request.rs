@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::super::constraints::within;
@@ -31,7 +31,7 @@ pub(super) struct Request {
     pub description: Option<String>,
     pub kms_key_id: Option<String>,
     #[serde(deserialize_with = "null_as_default")]
-    add_replica_regions: Vec<serde::de::IgnoredAny>,
+    add_replica_regions: Vec<IgnoredAny>,
     #[serde(
         rename = "CrossAccountPrimaryARN",
         deserialize_with = "null_as_default"
@@ -61,6 +61,12 @@ pub(super) struct Request {
     pub secret_id_list: Vec<String>,
     #[serde(deserialize_with = "null_as_default")]
     pub filters: Vec<Filter>,
+    #[serde(rename = "RotationLambdaARN")]
+    rotation_lambda_arn: Option<IgnoredAny>,
+    rotation_rules: Option<IgnoredAny>,
+    external_secret_rotation_metadata: Option<IgnoredAny>,
+    external_secret_rotation_role_arn: Option<IgnoredAny>,
+    pub rotate_immediately: Option<bool>,
     pub policy_name: Option<String>,
     pub resource_policy: Option<String>,
     pub recovery_window_in_days: Option<i64>,
@@ -109,6 +115,14 @@ impl Request {
             RefusalKind::InvalidParameter,
             format!("This store {what}."),
         ))
+    }
+
+    /// Whether RotateSecret would change how the secret is rotated.
+    pub(super) const fn configures_rotation(&self) -> bool {
+        self.rotation_lambda_arn.is_some()
+            || self.rotation_rules.is_some()
+            || self.external_secret_rotation_metadata.is_some()
+            || self.external_secret_rotation_role_arn.is_some()
     }
 
     /// The new version id and value, if the request has a value.

@@ -1,12 +1,16 @@
-//! Rotations of secrets in the terms of AWS, and where they come from.
+//! Rotations of secrets in the terms of AWS, and the actions on them.
 //!
-//! The worker uses this package. Its rotations therefore come in through [`RotationSource`], which
+//! The worker uses this package. Its rotations therefore come in through [`RotationService`], which
 //! the worker implements and gives to the served store at start.
 //!
 //! # Failure modes
-//! - Applications cannot read labels because the worker's journal is unavailable. A source returns
-//!   what it has after a short time, and never an error.
+//! - Applications cannot read labels because the worker's journal is unavailable. A service describes
+//!   what it knows after a short time, and never an error.
 //! - A list reads the rotations of all secrets. It asks once, for the secrets of one page.
+//! - A client repeats RotateSecret, and two runs start. Its ClientRequestToken is the version id of the
+//!   run, and a run of that id starts once.
+//! - RotateSecret or CancelRotateSecret changes a schedule, and the config says otherwise. The config
+//!   alone defines rotations; both actions refuse that and name the rotation.
 //! - A window of other than whole hours is reported as one of AWS's. AWS's grammar has hours only;
 //!   the member is absent then.
 
@@ -17,7 +21,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 
-use super::seconds;
+use super::super::LocalStore;
+use super::super::naming::check_token;
+use super::super::refusal::{Refusal, RefusalKind};
+use super::super::rows::SecretRow;
+use super::action::Action;
+use super::caller::{Caller, require};
+use super::request::{Request, read};
+use super::{ApiResult, seconds};
+use crate::VersionId;
 
 /// The largest AutomaticallyAfterDays of the API reference.
 const MAX_DAYS: u16 = 1000;
@@ -25,6 +37,8 @@ const MAX_DAYS: u16 = 1000;
 /// The rotation of a secret, as DescribeSecret and ListSecrets report it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecretRotation {
+    /// Its name in the config.
+    pub name: String,
     /// Whether runs start by a schedule.
     pub enabled: bool,
     /// `None` for runs on demand only.
@@ -45,22 +59,121 @@ pub struct RotationRules {
     pub window: Duration,
 }
 
-/// Source of the rotations of secrets.
+/// The rotations of secrets.
 #[async_trait]
-pub trait RotationSource: Send + Sync {
+pub trait RotationService: Send + Sync {
     /// The rotations of the secrets with these names, by these names. A secret that is not rotated
     /// has no entry.
     async fn rotations_of(&self, secrets: &[&str]) -> HashMap<String, SecretRotation>;
+
+    /// Starts a run of the rotation of the secret with this name, for the caller with this ARN. It
+    /// creates this version; without one, a new id. A version that a run has already is not created
+    /// again.
+    ///
+    /// # Errors
+    /// Why no run started.
+    async fn rotate(
+        &self,
+        secret: &str,
+        version: Option<VersionId>,
+        caller: &str,
+    ) -> Result<VersionId, Refusal>;
 }
 
-/// The source of a store whose secrets are not rotated.
+/// The service of a store whose secrets are not rotated.
 pub struct NoRotations;
 
 #[async_trait]
-impl RotationSource for NoRotations {
+impl RotationService for NoRotations {
     async fn rotations_of(&self, _: &[&str]) -> HashMap<String, SecretRotation> {
         HashMap::new()
     }
+
+    async fn rotate(&self, _: &str, _: Option<VersionId>, _: &str) -> Result<VersionId, Refusal> {
+        Err(not_rotated())
+    }
+}
+
+/// RotateSecret: a run on demand.
+pub(super) async fn rotate_secret(
+    store: &LocalStore,
+    rotations: &dyn RotationService,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
+    let mut request: Request = read(body)?;
+    require(caller, Action::RotateSecret, request.secret_id()?)?;
+    if let Some(token) = &request.client_request_token {
+        check_token(token)?;
+    }
+    let (secret, rotation) = rotated(store, rotations, &request.secret_id).await?;
+    let rotation = rotation.ok_or_else(not_rotated)?;
+    let name = &rotation.name;
+    if request.configures_rotation() {
+        return Err(Refusal::new(
+            RefusalKind::InvalidRequest,
+            format!(
+                "The config of twinkey defines the rotation of this secret: change schedule and window of \
+                 the rotation {name} there, and send RotateSecret without rules and functions."
+            ),
+        ));
+    }
+    if request.rotate_immediately == Some(false) {
+        return Err(Refusal::new(
+            RefusalKind::InvalidRequest,
+            format!(
+                "RotateSecret rotates this secret at once. Its schedule is in the config of twinkey; to test \
+                 the rotation, use twinkey check {name}."
+            ),
+        ));
+    }
+    let version = request.client_request_token.take().map(VersionId);
+    let version = rotations
+        .rotate(&secret.name, version, &caller.arn())
+        .await?;
+    Ok(json!({"ARN": secret.arn, "Name": secret.name, "VersionId": version}))
+}
+
+/// CancelRotateSecret. Always refused.
+pub(super) async fn cancel_rotate_secret(
+    store: &LocalStore,
+    rotations: &dyn RotationService,
+    caller: &dyn Caller,
+    body: &[u8],
+) -> ApiResult {
+    let request: Request = read(body)?;
+    require(caller, Action::CancelRotateSecret, request.secret_id()?)?;
+    let why = match rotated(store, rotations, &request.secret_id).await? {
+        (_, Some(SecretRotation { name, .. })) => format!(
+            "The config of twinkey defines the rotation of this secret: use twinkey pause {name}, or \
+             remove the rotation {name} from the config."
+        ),
+        (_, None) => "This secret is not configured for rotation.".to_owned(),
+    };
+    Err(Refusal::new(RefusalKind::InvalidRequest, why))
+}
+
+/// A secret that is not marked for deletion, and its rotation.
+async fn rotated(
+    store: &LocalStore,
+    rotations: &dyn RotationService,
+    secret_id: &str,
+) -> Result<(SecretRow, Option<SecretRotation>), Refusal> {
+    let (secret, _) = store.labels_of(secret_id).await?;
+    if secret.deleted.is_some() {
+        return Err(Refusal::marked_deleted());
+    }
+    let mut rotations = rotations.rotations_of(&[secret.name.as_str()]).await;
+    let rotation = rotations.remove(&secret.name);
+    Ok((secret, rotation))
+}
+
+/// The refusal of AWS for a secret without a function: this store invokes none.
+fn not_rotated() -> Refusal {
+    Refusal::new(
+        RefusalKind::InvalidRequest,
+        "No Lambda rotation function ARN is associated with this secret.",
+    )
 }
 
 impl SecretRotation {
@@ -125,6 +238,7 @@ mod tests {
             json!({"Name": "a", "RotationEnabled": false})
         );
         let daily = SecretRotation {
+            name: "orders".into(),
             enabled: true,
             rules: Some(rules("cron(0 7 * * ? *)", 90)),
             last_rotated: at("2026-11-23T07:00:00.250Z"),

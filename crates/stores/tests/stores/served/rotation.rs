@@ -1,4 +1,4 @@
-//! Descriptions of secrets have the rotations of a source.
+//! Descriptions of secrets have the rotations of a service, and RotateSecret starts them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,28 +8,32 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::SortByType;
 use parking_lot::Mutex;
-use twinkey_stores::local::api::{RotationRules, RotationSource, SecretRotation};
+use serde_json::json;
+use twinkey_stores::VersionId;
+use twinkey_stores::local::Refusal;
+use twinkey_stores::local::api::{RotationRules, RotationService, SecretRotation};
 
 use super::Place;
 use crate::subject::secret;
 
 /// Rotates the secrets below `prod/`, and records what it was asked for.
 #[derive(Clone, Default)]
-struct Source(Arc<Mutex<Vec<Vec<String>>>>);
+struct Service(Arc<Mutex<Vec<Vec<String>>>>);
 
-impl Source {
+impl Service {
     fn asked(&self) -> Vec<Vec<String>> {
         std::mem::take(&mut self.0.lock())
     }
 }
 
 #[async_trait]
-impl RotationSource for Source {
+impl RotationService for Service {
     async fn rotations_of(&self, secrets: &[&str]) -> HashMap<String, SecretRotation> {
         let asked = secrets.iter().map(|name| (*name).to_owned()).collect();
         self.0.lock().push(asked);
         let rotated = secrets.iter().filter(|name| name.starts_with("prod/"));
         let rotation = SecretRotation {
+            name: "orders".into(),
             enabled: true,
             rules: Some(RotationRules {
                 schedule: "rate(7 days)".into(),
@@ -42,12 +46,23 @@ impl RotationSource for Source {
             .map(|name| ((*name).to_owned(), rotation.clone()))
             .collect()
     }
+
+    async fn rotate(
+        &self,
+        secret: &str,
+        version: Option<VersionId>,
+        caller: &str,
+    ) -> Result<VersionId, Refusal> {
+        let asked = vec!["rotate".to_owned(), secret.to_owned(), caller.to_owned()];
+        self.0.lock().push(asked);
+        Ok(version.unwrap_or_else(|| VersionId("0".repeat(32))))
+    }
 }
 
 #[tokio::test]
 async fn descriptions_and_lists_have_the_rotation() {
-    let source = Source::default();
-    let place = Place::open_with(|served| served.with_rotations(Arc::new(source.clone()))).await;
+    let service = Service::default();
+    let place = Place::open_with(|served| served.with_rotations(Arc::new(service.clone()))).await;
     let client = place.client();
     for name in ["prod/a", "dev/a", "prod/b"] {
         place
@@ -77,7 +92,7 @@ async fn descriptions_and_lists_have_the_rotation() {
             Some(&DateTime::from_secs(next))
         )
     );
-    assert_eq!(source.asked(), [["prod/a"]]);
+    assert_eq!(service.asked(), [["prod/a"]]);
 
     let other = client.describe_secret().secret_id("dev/a");
     let other = other.send().await.unwrap();
@@ -85,7 +100,7 @@ async fn descriptions_and_lists_have_the_rotation() {
         (other.rotation_enabled(), other.rotation_rules()),
         (None, None)
     );
-    source.asked();
+    service.asked();
 
     // A page asks once, for its own secrets.
     let list = client.list_secrets().sort_by(SortByType::Name);
@@ -96,5 +111,91 @@ async fn descriptions_and_lists_have_the_rotation() {
         .map(|one| (one.name().unwrap(), one.rotation_enabled()))
         .collect();
     assert_eq!(enabled, [("dev/a", None), ("prod/a", Some(true))]);
-    assert_eq!(source.asked(), [["dev/a", "prod/a"]]);
+    assert_eq!(service.asked(), [["dev/a", "prod/a"]]);
+}
+
+#[tokio::test]
+async fn rotate_secret_starts_a_run_with_the_token() {
+    let service = Service::default();
+    let place = Place::open_with(|served| served.with_rotations(Arc::new(service.clone()))).await;
+    for name in ["prod/a", "dev/a"] {
+        place
+            .beside
+            .create_or_put(name, &secret("x"))
+            .await
+            .unwrap();
+    }
+    let token = "t".repeat(36);
+    for more in [json!({}), json!({"RotateImmediately": true})] {
+        let mut body = more;
+        body["SecretId"] = json!("prod/a");
+        body["ClientRequestToken"] = json!(token);
+        let (status, answer) = place.ask("RotateSecret", body).await;
+        assert_eq!((status.as_u16(), &answer["Name"]), (200, &json!("prod/a")));
+        assert_eq!(answer["VersionId"], token);
+        let admin = "arn:aws:iam::000000000000:user/admin";
+        let asked = service.asked();
+        assert_eq!(asked.last().unwrap(), &["rotate", "prod/a", admin]);
+    }
+    let (_, answer) = place
+        .ask("RotateSecret", json!({"SecretId": "prod/a"}))
+        .await;
+    assert_eq!(answer["VersionId"], "0".repeat(32));
+    service.asked();
+
+    let invalid = "InvalidRequestException";
+    for (action, body, name, words) in [
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a", "RotationRules": {"AutomaticallyAfterDays": 7}}),
+            invalid,
+            "the rotation orders",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a", "RotationLambdaARN": "arn:aws:lambda:x"}),
+            invalid,
+            "the rotation orders",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a", "RotateImmediately": false}),
+            invalid,
+            "twinkey check orders",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a", "ClientRequestToken": "short"}),
+            "InvalidParameterException",
+            "32-64",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "dev/a"}),
+            invalid,
+            "No Lambda rotation function ARN",
+        ),
+        (
+            "CancelRotateSecret",
+            json!({"SecretId": "prod/a"}),
+            invalid,
+            "twinkey pause orders",
+        ),
+        (
+            "CancelRotateSecret",
+            json!({"SecretId": "dev/a"}),
+            invalid,
+            "not configured for rotation",
+        ),
+    ] {
+        let (_, answer) = place.ask(action, body.clone()).await;
+        assert_eq!(answer["__type"], name, "{action} {body}");
+        let message = answer["Message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    let rotated = |asked: &Vec<String>| asked[0] == "rotate";
+    assert!(
+        !service.asked().iter().any(rotated),
+        "a refused run started"
+    );
 }
