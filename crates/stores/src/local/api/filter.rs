@@ -83,12 +83,12 @@ struct FilterValue {
 
 impl FilterValue {
     fn new(value: &str) -> Self {
-        let positive = value.strip_prefix('!');
-        let text = positive.unwrap_or(value);
+        let negated = value.strip_prefix('!');
+        let text = negated.unwrap_or(value);
         Self {
             text: text.to_owned(),
             words: WordSearch::new(text),
-            negated: positive.is_some(),
+            negated: negated.is_some(),
         }
     }
 }
