@@ -82,7 +82,7 @@ pub(super) fn generate(request: &PasswordRequest) -> Result<Sensitive, Refusal> 
         Vec::new()
     };
     if required.len() > length {
-        return invalid("PasswordLength is too short to hold each included type.");
+        return invalid("Password length is too short based on the required types.");
     }
     let mut drawn = Zeroizing::new(Vec::with_capacity(length));
     for class in &required {

@@ -208,7 +208,9 @@ pub(super) async fn delete_secret(
         (false, days) => Some(days.unwrap_or(30)),
     };
     if days.is_some_and(|days| !(7..=30).contains(&days)) {
-        return invalid("RecoveryWindowInDays must be 7 to 30.");
+        return invalid(
+            "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).",
+        );
     }
     let Some(secret) = store.delete(&request.secret_id, days).await? else {
         return Ok(json!({"Name": request.secret_id}));

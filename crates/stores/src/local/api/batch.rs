@@ -35,11 +35,14 @@ pub(super) async fn batch_get_secret_value(
         request.secret_id_list.is_empty(),
         request.filters.is_empty(),
     ) {
-        (true, true) => return invalid("You must provide either SecretIdList or Filters."),
-        (false, false) => return invalid("You can't provide both SecretIdList and Filters."),
+        (true, true) | (false, false) => {
+            return invalid("Either 'SecretIdList' or 'Filters' must be provided, but not both.");
+        }
         (true, false) => filtered_page(store, caller, &request).await?,
         (false, true) if request.max_results.is_some() => {
-            return invalid("You can use MaxResults only with Filters.");
+            return invalid(
+                "'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided.",
+            );
         }
         (false, true) => PageResult {
             entries: request.secret_id_list,
