@@ -16,6 +16,8 @@ use crate::{ListFilter, ListedPage, ListedSecret, VersionId};
 
 const MAX_TAGS: usize = 50;
 const DAY_MS: i64 = 86_400_000;
+/// The alias of the key that AWS uses without a KmsKeyId.
+const SERVICE_KEY: &str = "alias/aws/secretsmanager";
 
 /// A secret without its values.
 #[derive(Debug)]
@@ -95,7 +97,7 @@ impl LocalStore {
     }
 
     /// UpdateSecret: a new description, another key id, a new AWSCURRENT value, or all of them. An
-    /// empty `kms_key_id` stands for the service's own key, which responses omit.
+    /// empty `kms_key_id` stands for the service's own key.
     pub(super) async fn update_secret(
         &self,
         secret: &str,
@@ -115,7 +117,7 @@ impl LocalStore {
             row.description = description;
         }
         if let Some(id) = kms_key_id {
-            row.kms_key_id = Some(id).filter(|id| !id.is_empty());
+            row.kms_key_id = shown_key_id(id);
         }
         touch(&mut tx, &mut row).await?;
         tx.commit().await?;
@@ -265,6 +267,11 @@ async fn details_of(
         tags: rows::tags(db, &secret.arn).await?,
         secret,
     })
+}
+
+/// The key id of a request as responses have it. As in AWS, they omit the service's own key.
+pub(super) fn shown_key_id(id: String) -> Option<String> {
+    Some(id).filter(|id| !id.is_empty() && id != SERVICE_KEY)
 }
 
 fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::constraints::within;
 use super::super::refusal::{Refusal, RefusalKind};
-use super::super::secrets::NewSecret;
+use super::super::secrets::{NewSecret, shown_key_id};
 use super::super::versions::{OpenedVersion, Value};
 use super::super::{LocalStore, random_password};
 use super::action::Action;
@@ -36,7 +36,7 @@ pub(super) async fn create_secret(
     let new = NewSecret {
         name: &request.name,
         description: request.description.clone(),
-        kms_key_id: request.kms_key_id.clone().filter(|id| !id.is_empty()),
+        kms_key_id: request.kms_key_id.clone().and_then(shown_key_id),
         tags: request.tags()?,
         first: first.as_ref().map(|(id, value)| (id, value)),
     };

@@ -173,7 +173,8 @@ async fn description_key_id_and_tags_are_stored_and_changed() {
         .update_secret()
         .secret_id("prod/a")
         .description("two");
-    let update = update.secret_string("x").kms_key_id("");
+    let own = "alias/aws/secretsmanager";
+    let update = update.secret_string("x").kms_key_id(own);
     let version = update.send().await.unwrap().version_id.unwrap();
     let tags = client.tag_resource().secret_id("prod/a");
     tags.tags(tag("team", "payments"))

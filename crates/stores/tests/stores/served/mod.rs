@@ -9,6 +9,7 @@ mod lists;
 mod rights;
 mod rotation;
 mod stale;
+mod tools;
 
 use std::sync::Arc;
 use std::time::SystemTime;
