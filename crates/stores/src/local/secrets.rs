@@ -195,34 +195,38 @@ impl LocalStore {
 
     /// DeleteSecret: marks the secret for `days`, or deletes it at once without `days`. Deleting a
     /// missing secret succeeds, so that a request can be repeated (DeleteSecret,
-    /// ForceDeleteWithoutRecovery).
+    /// ForceDeleteWithoutRecovery). Returns the secret, and the time of its deletion in milliseconds
+    /// since 1970.
     pub(super) async fn delete(
         &self,
         secret: &str,
         days: Option<i64>,
-    ) -> Result<Option<SecretRow>, Refusal> {
+    ) -> Result<(Option<SecretRow>, i64), Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let now = rows::now(&mut tx).await?;
         // A damaged secret can be deleted: its labels are not verified.
         let mut row = match (rows::find(&mut tx, secret, None).await?, days) {
             (Some(found), _) => found.secret,
-            (None, None) => return Ok(None),
+            (None, None) => return Ok((None, now)),
             (None, Some(_)) => return Err(Refusal::no_secret()),
         };
-        match days {
-            None => rows::delete_secret(&mut tx, &row.arn).await?,
+        let due = match days {
+            None => {
+                rows::delete_secret(&mut tx, &row.arn).await?;
+                now
+            }
             Some(_) if row.deleted.is_some() => return Err(Refusal::marked_deleted()),
             Some(days) => {
-                row.due = Some(now + days * DAY_MS);
-                row.deleted = Some(now);
+                let due = now + days * DAY_MS;
+                (row.deleted, row.due) = (Some(now), Some(due));
                 rows::mark(&mut tx, &row).await?;
                 touch(&mut tx, &mut row).await?;
+                due
             }
-        }
-        row.due = row.due.or(Some(now));
+        };
         tx.commit().await?;
-        Ok(Some(row))
+        Ok((Some(row), due))
     }
 
     pub(super) async fn restore(&self, secret: &str) -> Result<SecretRow, Refusal> {

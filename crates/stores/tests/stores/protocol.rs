@@ -143,8 +143,14 @@ async fn the_protocol_creates_lists_tags_deletes_and_restores() {
     assert_eq!(again["__type"], "InvalidRequestException");
     let (status, _) = ask(&url, "RestoreSecret", json!({"SecretId": "b"})).await;
     assert_eq!(status, 200);
+    // A secret that is marked is deleted at once too, and a missing one again.
+    let (_, marked) = ask(&url, "DeleteSecret", json!({"SecretId": "b"})).await;
     let force = json!({"SecretId": "b", "ForceDeleteWithoutRecovery": true});
-    assert_eq!(ask(&url, "DeleteSecret", force).await.0, 200);
+    for _ in 0..2 {
+        let (status, gone) = ask(&url, "DeleteSecret", force.clone()).await;
+        assert_eq!((status, &gone["Name"]), (200, &json!("b")));
+        assert!(gone["DeletionDate"].as_f64() < marked["DeletionDate"].as_f64());
+    }
     let (_, seen) = ask(&url, "DescribeSecret", json!({"SecretId": "b"})).await;
     assert_eq!(seen["__type"], "ResourceNotFoundException");
 }

@@ -212,12 +212,12 @@ pub(super) async fn delete_secret(
             "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).",
         );
     }
-    let Some(secret) = store.delete(&request.secret_id, days).await? else {
-        return Ok(json!({"Name": request.secret_id}));
-    };
-    Ok(json!({
-        "ARN": secret.arn, "Name": secret.name, "DeletionDate": secret.due.map(seconds),
-    }))
+    let (secret, due) = store.delete(&request.secret_id, days).await?;
+    let due = seconds(due);
+    Ok(match secret {
+        Some(secret) => json!({"ARN": secret.arn, "Name": secret.name, "DeletionDate": due}),
+        None => json!({"Name": request.secret_id, "DeletionDate": due}),
+    })
 }
 
 pub(super) async fn restore_secret(
