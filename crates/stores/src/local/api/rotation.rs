@@ -107,9 +107,17 @@ pub(super) async fn rotate_secret(
         check_token(token)?;
     }
     let (secret, rotation) = rotated(store, rotations, &request.secret_id).await?;
-    let rotation = rotation.ok_or_else(not_rotated)?;
-    let name = &rotation.name;
-    if request.configures_rotation() {
+    let configures = request.configures_rotation();
+    let Some(SecretRotation { name, .. }) = rotation else {
+        return Err(if configures {
+            let why = "This store invokes no rotation functions: configure the rotation of this secret in \
+                       twinkey.";
+            Refusal::new(RefusalKind::InvalidRequest, why)
+        } else {
+            not_rotated()
+        });
+    };
+    if configures {
         return Err(Refusal::new(
             RefusalKind::InvalidRequest,
             format!(

@@ -176,6 +176,12 @@ async fn rotate_secret_starts_a_run_with_the_token() {
             "No Lambda rotation function ARN",
         ),
         (
+            "RotateSecret",
+            json!({"SecretId": "dev/a", "RotationLambdaARN": "arn:aws:lambda:x"}),
+            invalid,
+            "invokes no rotation functions",
+        ),
+        (
             "CancelRotateSecret",
             json!({"SecretId": "prod/a"}),
             invalid,
