@@ -28,7 +28,7 @@ impl FoundSecret {
 /// The changes since the journal was read, and the log line of each.
 #[must_use]
 pub fn changes(discovery: &Discovery, cause: &Cause, at: DateTime<Utc>) -> Vec<ArmingChange> {
-    let secrets = discovery.secrets.iter();
+    let secrets = discovery.replaced.iter().chain(&discovery.secrets);
     secrets.filter_map(|one| change(one, cause, at)).collect()
 }
 

@@ -13,6 +13,8 @@
 //! - A stranger's tag leads to the master of another team: [`Discover`].
 //! - A rotation has another name after a restart, and its pause is lost. The journal keeps the name that a
 //!   secret was given.
+//! - A secret is deleted and created again, and its rotation has another name. The new secret takes the
+//!   name that the rotation of the former one had, and the former one is not listed any more.
 //! - Two secrets have names that are equal as names of rotations. The second one is given a suffix.
 //! - A secret is rotated twice, by its `[[rotation]]` and as a discovered one, or by two `[[discover]]`.
 //!   The config comes first, then the earlier table.

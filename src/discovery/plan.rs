@@ -27,6 +27,8 @@ pub struct Discovery {
     pub rotations: Vec<Rotation>,
     /// The secrets that a table concerns, and those that were armed before.
     pub secrets: Vec<FoundSecret>,
+    /// Secrets that are gone, were armed, and were created again. No list shows them.
+    pub replaced: Vec<FoundSecret>,
 }
 
 /// A secret, and what became of it.
@@ -67,8 +69,20 @@ pub fn plan(
     // Names that secrets of this plan have. Two workers can have given one name to two secrets.
     let mut given: HashSet<String> = configured.iter().map(|r| r.name.clone()).collect();
     let mut rotations: Vec<Rotation> = Vec::new();
-    let mut found = Vec::new();
+    let (mut found, mut replaced) = (Vec::new(), Vec::new());
+    let predecessors = Predecessors::new(discover, known);
     for known in secrets {
+        if let Some(gone) = known.gone.as_ref().filter(|_| predecessors.has(known)) {
+            if known.armed.is_some() || known.refusal.is_some() {
+                replaced.push(FoundSecret {
+                    known: known.clone(),
+                    by: None,
+                    rotation: known.rotation.clone(),
+                    finding: Finding::Skipped(gone.clone()),
+                });
+            }
+            continue;
+        }
         let Some((n, table)) = table_of(discover, known) else {
             if known.armed.is_some() || known.refusal.is_some() {
                 found.push(FoundSecret {
@@ -87,8 +101,10 @@ pub fn plan(
         let finding = match config.skipped(known, n) {
             Some(skipped) => skipped,
             None => {
-                let kept = known.rotation.clone();
-                let kept = kept.filter(|name| !given.contains(name));
+                let kept = known.rotation.as_deref();
+                let kept = kept.or_else(|| predecessors.rotation(known));
+                let kept = kept.filter(|name| !given.contains(*name));
+                let kept = kept.map(str::to_owned);
                 let listed = &known.listed;
                 let name =
                     kept.unwrap_or_else(|| unique(&listed.name, &known.store, &listed.arn, &taken));
@@ -121,6 +137,46 @@ pub fn plan(
     Discovery {
         rotations,
         secrets: found,
+        replaced,
+    }
+}
+
+/// Secrets that are gone and were created again, with another ARN: the names of their rotations, by
+/// store and name of the secret.
+struct Predecessors<'a>(HashMap<(&'a str, &'a str), Option<&'a str>>);
+
+impl<'a> Predecessors<'a> {
+    fn new(discover: &[Discover], known: &'a [KnownSecret]) -> Self {
+        let live: HashSet<_> = (known.iter())
+            .filter(|one| one.gone.is_none() && table_of(discover, one).is_some())
+            .map(Self::key)
+            .collect();
+        let mut all: HashMap<_, Option<&str>> = HashMap::new();
+        for gone in known.iter().filter(|one| one.gone.is_some()) {
+            let key = Self::key(gone);
+            if !live.contains(&key) {
+                continue;
+            }
+            let name = all.entry(key).or_default();
+            // The shortest one: others have a suffix.
+            let names = name.iter().copied().chain(gone.rotation.as_deref());
+            *name = names.min_by_key(|name| (name.len(), *name));
+        }
+        Self(all)
+    }
+
+    fn key(known: &KnownSecret) -> (&str, &str) {
+        (&known.store, &known.listed.name)
+    }
+
+    /// Whether a secret with this store and name is gone, and another one exists.
+    fn has(&self, known: &KnownSecret) -> bool {
+        self.0.contains_key(&Self::key(known))
+    }
+
+    /// The name of the rotation of the secret that is gone.
+    fn rotation(&self, known: &KnownSecret) -> Option<&'a str> {
+        self.0.get(&Self::key(known)).copied().flatten()
     }
 }
 

@@ -176,6 +176,75 @@ fn names_are_unique_and_stay() {
 }
 
 #[test]
+fn a_secret_that_was_created_again_keeps_its_name() {
+    let settings = local(DISCOVER);
+    let gone = KnownSecret {
+        gone: Some("it was deleted".into()),
+        rotation: Some("p-u1".into()),
+        armed: Some(now()),
+        ..secret("p/u1", &[])
+    };
+    let mut again = secret("p/u1", &[]);
+    again
+        .listed
+        .arn
+        .replace_range(again.listed.arn.len() - 6.., "Z9y8X7");
+    let all = [gone.clone(), again.clone()];
+    let discovery = planned(&settings, &all);
+    assert_eq!(discovery.rotations[0].name, "p-u1");
+    assert_eq!(
+        discovery.rotations[0].discovered.as_ref().unwrap().since,
+        now()
+    );
+    let arns = |secrets: &[super::FoundSecret]| {
+        let arns = secrets.iter().map(|one| one.known.listed.arn.clone());
+        arns.collect::<Vec<_>>()
+    };
+    assert_eq!(arns(&discovery.secrets), [again.listed.arn.as_str()]);
+    assert_eq!(arns(&discovery.replaced), [gone.listed.arn.as_str()]);
+    let actor = crate::journal::Actor::worker("a");
+    let changes = super::changes(&discovery, &actor.into(), now());
+    let armed: Vec<bool> = changes.iter().map(|one| one.armed.is_some()).collect();
+    assert_eq!(armed, [false, true], "{changes:?}");
+    // As recorded. It is deleted and created a third time, after a version that gave it a suffix.
+    let disarmed = |known: &KnownSecret, rotation: &str| KnownSecret {
+        gone: Some("it was deleted".into()),
+        armed: None,
+        rotation: Some(rotation.into()),
+        ..known.clone()
+    };
+    let mut third = again.clone();
+    third
+        .listed
+        .arn
+        .replace_range(third.listed.arn.len() - 6.., "AAAAAA");
+    let all = [
+        disarmed(&again, "p-u1-48b0af"),
+        disarmed(&gone, "p-u1"),
+        third,
+    ];
+    let discovery = planned(&settings, &all);
+    assert_eq!(discovery.rotations[0].name, "p-u1");
+    assert_eq!((discovery.secrets.len(), discovery.replaced.len()), (1, 0));
+    // Another rotation has the name now, or the new secret has no tag, or is in another store.
+    let configured = local(&format!(
+        "[[rotation]]\nname = \"p-u1\"\nsecret = \"other\"\n{DISCOVER}"
+    ));
+    let (names, _) = outcome(&configured, &all);
+    assert!(names.iter().all(|name| name != "p-u1"), "{names:?}");
+    let mut untagged = again.clone();
+    untagged.listed.tags.clear();
+    let elsewhere = KnownSecret {
+        store: "eu".into(),
+        ..again
+    };
+    for other in [untagged, elsewhere] {
+        let discovery = planned(&settings, &[gone.clone(), other]);
+        assert_eq!(arns(&discovery.secrets), [gone.listed.arn.as_str()]);
+    }
+}
+
+#[test]
 fn a_secret_has_one_rotation_however_it_is_named() {
     let arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/a";
     for reference in ["prod/a", arn, &format!("{arn}-a1B2c3")] {
