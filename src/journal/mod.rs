@@ -203,8 +203,21 @@ pub struct RotationSecret {
     pub rotation: String,
     /// As the config has it.
     pub secret: String,
-    /// When a worker last had the rotation in its config.
+    /// When a worker or a command last had the rotation in its config.
     pub configured: DateTime<Utc>,
+}
+
+/// Another name for the records of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// The former name, and its secret as recorded.
+    pub from: RotationSecret,
+    pub to: String,
+    /// Whether the pause of the former name replaces one under the new name. Otherwise either counts.
+    pub replaces_pause: bool,
+    /// Whether the former name is that of another secret now. It keeps no record of this one then, and
+    /// its runs get the new name.
+    pub is_moved: bool,
 }
 
 /// The pair of users of a rotation, and whose it is.
@@ -505,12 +518,12 @@ pub trait Journal: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<(), JournalError>;
 
-    /// Gives a rotation the pause, the last flip, the last success and the retirement of its former
-    /// name, which keeps its runs.
+    /// Gives a rotation the secret, the pause, the last flip, the last success and the retirement of its
+    /// former name. Does nothing if another process has recorded one of the names meanwhile.
     ///
     /// # Errors
     /// [`JournalError`]
-    async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError>;
+    async fn rename(&self, rename: &Rename) -> Result<(), JournalError>;
 
     /// Records when these rotations were first seen, unless an earlier time is recorded. A later
     /// time comes from a clock that was ahead, and is replaced.

@@ -14,7 +14,7 @@ pub mod leftovers;
 pub mod metrics_recorder;
 pub mod next_tries;
 pub mod readiness;
-mod renames;
+pub mod renames;
 mod retire;
 pub mod rotation_state;
 pub mod scheduler;

@@ -31,7 +31,7 @@ use crate::schedule::Window;
 use crate::worker::catch_up::{WindowState, next_due, window_state};
 use crate::worker::discovery::ConfiguredRotations;
 use crate::worker::housekeeping::end_abandoned_runs;
-use crate::worker::renames::renamed;
+use crate::worker::renames::record_names;
 use crate::worker::state::WorkerState;
 use crate::worker::summaries::SummaryCache;
 use crate::worker::window_queue::WindowQueue;
@@ -481,7 +481,7 @@ async fn read_records(
 ) -> Result<Records, RotationError> {
     let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
     let journal = &state.runner.rotator.journal;
-    keep_records_of_renamed(state, &rotations, now).await?;
+    record_names(&**journal, &rotations, |_| true, now).await?;
     journal.first_seen(&names, now).await?;
     end_abandoned_runs(state, now).await;
     let before = journal.changed_rotations(None).await?;
@@ -489,20 +489,4 @@ async fn read_records(
     let summaries = SummaryCache::new(rotations, &records, before.revision);
     state.set_summaries(summaries).await;
     Ok(records)
-}
-
-/// Gives rotations that were renamed in the config the records of their former names.
-async fn keep_records_of_renamed(
-    state: &WorkerState,
-    rotations: &RotationSet,
-    now: DateTime<Utc>,
-) -> Result<(), RotationError> {
-    let journal = &state.runner.rotator.journal;
-    for (from, to) in renamed(rotations, &journal.rotation_secrets().await?) {
-        journal.rename(&from, &to).await?;
-        tracing::warn!(rotation = %to, former = %from, "rotation renamed: its pause and its retirement are kept");
-    }
-    let secrets = |rotation: &Arc<Rotation>| (rotation.name.clone(), rotation.secret_in_store());
-    let secrets: Vec<_> = rotations.iter().map(secrets).collect();
-    Ok(journal.record_secrets(&secrets, now).await?)
 }

@@ -48,7 +48,8 @@ use super::{
     ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
     Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
     Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RecordChanges,
-    Revision, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary, SharedHostSlots,
+    Rename, Revision, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    SharedHostSlots,
 };
 use crate::config::settings::PostgresLocation;
 use twinkey_core::code::Problem;
@@ -432,10 +433,10 @@ impl Journal for PostgresJournal {
             .await
     }
 
-    async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError> {
+    async fn rename(&self, rename: &Rename) -> Result<(), JournalError> {
         self.limited(async {
             let mut tx = self.begin().await?;
-            renames::rename(&mut tx, from, to).await?;
+            renames::rename(&mut tx, rename).await?;
             tx.commit().await?;
             Ok(())
         })

@@ -51,7 +51,7 @@ use super::{
     ArmingChange, AuditQuery, AuditRecord, Claim, ClaimRequest, ClaimToken, CurrentRefusal,
     Journal, JournalError, KeyedRequest, KeyedState, KnownSecret, KnownVersion, LabelledVersion,
     Listing, ListingClaim, ListingState, Note, Outcome, PairRecord, Pause, Pruned, RecordChanges,
-    Revision, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
+    Rename, Revision, RotationRecord, RotationSecret, Run, RunQuery, SecretSummary,
 };
 use twinkey_core::code::Problem;
 use twinkey_stores::VersionId;
@@ -432,8 +432,8 @@ impl Journal for SqliteJournal {
             .await
     }
 
-    async fn rename(&self, from: &str, to: &str) -> Result<(), JournalError> {
-        self.in_transaction(async |db| renames::rename(db, from, to).await)
+    async fn rename(&self, rename: &Rename) -> Result<(), JournalError> {
+        self.in_transaction(async |db| renames::rename(db, rename).await)
             .await
     }
 

@@ -71,6 +71,19 @@ pub async fn retire(journal: &dyn Journal, rotation: &str, at: DateTime<Utc>) {
     journal.retired(rotation, &record).await.unwrap();
 }
 
+/// Gives a rotation the records of another name, which is recorded.
+pub async fn rename(journal: &dyn Journal, from: &str, to: &str, is_moved: bool) {
+    let secrets = journal.rotation_secrets().await.unwrap();
+    let mut secrets = secrets.into_iter();
+    let rename = Rename {
+        from: secrets.find(|one| one.rotation == from).unwrap(),
+        to: to.into(),
+        replaces_pause: false,
+        is_moved,
+    };
+    journal.rename(&rename).await.unwrap();
+}
+
 /// The secret of every rotation here.
 pub fn pair() -> SecretSummary {
     SecretSummary {

@@ -93,6 +93,7 @@ on_every_journal! {
     records::pairs_are_found_by_server_and_user,
     records::a_pair_that_was_seen_keeps_its_owner,
     records::a_renamed_rotation_keeps_its_pause_and_flip,
+    records::a_name_of_another_secret_keeps_no_record,
     records::two_rotations_of_one_secret_are_independent,
     records::runs_are_listed_newest_first_by_filter_and_page,
     records::writes_about_a_missing_or_ended_run_fail,

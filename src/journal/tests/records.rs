@@ -366,31 +366,114 @@ pub async fn a_pair_that_was_seen_keeps_its_owner(journal: &dyn Journal) {
 
 pub async fn a_renamed_rotation_keeps_its_pause_and_flip(journal: &dyn Journal) {
     let named = |name: &str| (name.to_owned(), "orders/db".to_owned());
-    journal.record_secrets(&[named("a")], at(1)).await.unwrap();
-    journal.record_secrets(&[named("b")], at(2)).await.unwrap();
+    journal.record_secrets(&[named("b")], at(1)).await.unwrap();
+    journal.record_secrets(&[named("a")], at(2)).await.unwrap();
     let known = journal.rotation_secrets().await.unwrap();
     let known: Vec<_> = known.iter().map(|k| (&*k.rotation, k.configured)).collect();
-    assert_eq!(known, [("a", at(1)), ("b", at(2))]);
+    assert_eq!(known, [("a", at(2)), ("b", at(1))]);
 
     pause(journal, "a").await;
     flip(journal, "a", at(5)).await;
     retire(journal, "a", at(6)).await;
-    journal.rename("a", "b").await.unwrap();
-    journal.rename("none", "b").await.unwrap();
+    let mut known = journal.rotation_secrets().await.unwrap();
+    let (former_b, a) = (known.remove(1), known.remove(0));
+    let to_b = Rename {
+        from: a,
+        to: "b".into(),
+        replaces_pause: true,
+        is_moved: false,
+    };
+    journal.rename(&to_b).await.unwrap();
     let b = journal.rotation_record("b").await.unwrap().unwrap();
     assert_eq!(
         (b.paused.is_some(), b.last_flip, b.retired),
         (true, Some(at(5)), Some(at(6)))
     );
     assert_eq!(b.first_seen, None);
+    // It is resumed. Another worker has the same rename, then one of a row that has changed.
+    journal.record_secrets(&[named("b")], at(7)).await.unwrap();
+    let resume = record_of(AuditAction::Resume, "b", at(7));
+    journal.set_paused("b", None, &resume).await.unwrap();
+    journal.rename(&to_b).await.unwrap();
+    let stale = Rename {
+        from: former_b,
+        to: "a".into(),
+        ..to_b
+    };
+    journal.rename(&stale).await.unwrap();
+    let is_paused = async |name| {
+        let record = journal.rotation_record(name).await.unwrap().unwrap();
+        record.paused.is_some()
+    };
+    assert_eq!((is_paused("a").await, is_paused("b").await), (true, false));
+    // The former name is given back, and is not paused again.
+    let known = journal.rotation_secrets().await.unwrap();
+    let back = Rename {
+        from: known.into_iter().find(|one| one.rotation == "b").unwrap(),
+        ..stale
+    };
+    journal.rename(&back).await.unwrap();
+    assert!(!is_paused("a").await);
     // A later flip under the new name counts more, and so does a pause.
+    pause(journal, "b").await;
     flip(journal, "c", at(9)).await;
-    journal.rename("b", "c").await.unwrap();
+    rename(journal, "b", "c", false).await;
     let c = journal.rotation_record("c").await.unwrap().unwrap();
     assert_eq!(
         (c.paused.is_some(), c.last_flip, c.retired),
         (true, Some(at(9)), None)
     );
+    pause(journal, "d").await;
+    rename(journal, "a", "d", false).await;
+    assert!(is_paused("d").await);
+}
+
+pub async fn a_name_of_another_secret_keeps_no_record(journal: &dyn Journal) {
+    let named = ("a".to_owned(), "orders/db".to_owned());
+    journal.record_secrets(&[named], at(1)).await.unwrap();
+    journal.first_seen(&["a".to_owned()], at(0)).await.unwrap();
+    let pair = PairRecord {
+        rotation: "a".into(),
+        secret: "arn:a".into(),
+        server: "db:5432".into(),
+        server_identity: None,
+        base: "app".into(),
+        clone: "app_clone".into(),
+        owned: Some(at(3)),
+        adopted: None,
+    };
+    journal.record_pair(&pair).await.unwrap();
+    let ended = claimed(journal, &request("a", 1)).await;
+    end(journal, &ended, RunState::Succeeded, at(4)).await;
+    pause(journal, "a").await;
+    let running = claimed(journal, &request("a", 2)).await;
+    rename(journal, "a", "b", true).await;
+    // The run ends under its new name.
+    end(journal, &running, RunState::Succeeded, at(6)).await;
+
+    let a = journal.rotation_record("a").await.unwrap().unwrap();
+    assert_eq!(a, RotationRecord::default());
+    let b = journal.rotation_record("b").await.unwrap().unwrap();
+    assert!(b.paused.is_some());
+    assert_eq!((b.last_success, b.last_flip), (Some(at(6)), Some(at(6))));
+    assert_eq!(b.last_run.unwrap().id, running.id);
+    let query = RunQuery {
+        limit: 10,
+        ..RunQuery::default()
+    };
+    let runs = journal.runs(&query).await.unwrap();
+    let runs: Vec<_> = runs.iter().map(|run| (&*run.rotation, run.id)).collect();
+    assert_eq!(runs, [("b", running.id), ("b", ended.id)]);
+    let moved = PairRecord {
+        rotation: "b".into(),
+        ..pair
+    };
+    assert_eq!(journal.all_pairs().await.unwrap(), [moved]);
+    let known = journal.rotation_secrets().await.unwrap();
+    let known: Vec<_> = (known.iter())
+        .map(|one| (&*one.rotation, &*one.secret, one.configured))
+        .collect();
+    assert_eq!(known, [("b", "orders/db", at(1))]);
 }
 
 pub async fn changed_records_are_found_by_revision(journal: &dyn Journal) {

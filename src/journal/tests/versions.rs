@@ -76,7 +76,9 @@ pub async fn a_move_without_a_run_or_rollback_is_recorded_once(journal: &dyn Jou
         ..current("d")
     };
     assert!(!is_change(journal, &other, 12).await);
-    journal.rename("orders", "renamed").await.unwrap();
+    let named = ("orders".to_owned(), "orders/new".to_owned());
+    journal.record_secrets(&[named], at(13)).await.unwrap();
+    super::fixture::rename(journal, "orders", "renamed", false).await;
     let renamed = LabelledVersion {
         rotation: "renamed".into(),
         ..other
