@@ -12,6 +12,7 @@ use crate::rotation::context::SharedContext;
 use crate::rotation::event::Events;
 use crate::rotation::run::Rotator;
 use crate::store::{SharedLimiters, Stores};
+use crate::worker::renames;
 use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -195,6 +196,18 @@ async fn add_discovered(
     );
     settings.rotations.extend(discovery.rotations);
     Ok(())
+}
+
+/// Records the secrets of the rotations that a command changes, so that they are recognised under another
+/// name and keep their history when they are disarmed. A worker does so for all.
+pub(super) async fn record_names(
+    settings: &Settings,
+    journal: &dyn Journal,
+    is_changed: impl Fn(&str) -> bool,
+) -> Result<(), JournalError> {
+    let rotations = settings.rotations.iter().cloned().collect();
+    let now = Clock::system().now();
+    renames::record_names(journal, &rotations, is_changed, now).await
 }
 
 /// Opens the journal, adds the discovered rotations to the settings, passes both to `work`, and closes

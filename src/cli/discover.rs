@@ -2,6 +2,8 @@
 //!
 //! # Failure modes
 //! - A store is not listed, and its secrets seem to be gone. The command fails, and the known secrets stay.
+//! - A rotation is disarmed before a worker ran, and its history is not found. Its name is recorded when it
+//!   is armed.
 //! - A dry run changes the journal. It keeps the listing in memory.
 
 use std::path::Path;
@@ -9,7 +11,9 @@ use std::path::Path;
 use crate::config::settings::{Discover, Rotation};
 use crate::discovery::{DiscoveredSecret, Discovery, Finding, FoundSecret, plan, with_listing};
 use crate::journal::ListingClaim;
+use crate::rotation::context::rotation_set::RotationSet;
 use crate::worker::discovery::{arm, list, list_and_record, listing_claim};
+use crate::worker::renames::record_names;
 use twinkey_core::code::{Code, Problem};
 use twinkey_core::telemetry::Clock;
 
@@ -104,6 +108,10 @@ async fn discover(context: &Context) -> Result<(Discovery, Option<Problem>), Fai
     let rotations: Vec<&Rotation> = context.settings.rotations.iter().collect();
     let discover = &context.settings.discover;
     let discovery = arm(journal, discover, &rotations, cause(None).actor, now).await?;
+    let armed = discovery.rotations.clone();
+    let all: RotationSet = rotations.into_iter().cloned().chain(armed).collect();
+    let is_armed = |name: &str| all.get(name).is_some_and(|one| one.discovered.is_some());
+    record_names(journal, &all, is_armed, now).await?;
     Ok((discovery, failed))
 }
 

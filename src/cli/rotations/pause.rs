@@ -6,7 +6,7 @@ use indexmap::IndexSet;
 use serde_json::Value as Json;
 
 use crate::cli::actor::cause;
-use crate::cli::context::{Purpose, settings, with_journal};
+use crate::cli::context::{Purpose, record_names, settings, with_journal};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::remote::Target;
@@ -110,6 +110,7 @@ async fn set_paused(
             let (cause, now) = (cause(args.reason.clone()), Clock::system().now());
             with_journal(settings, Purpose::Change, async |settings, journal| {
                 let names = args.selection.names(settings, journal).await?;
+                record_names(settings, journal, |name| names.contains(name)).await?;
                 for name in &names {
                     let record = AuditRecord::done(action, name, cause.clone(), now);
                     let pause = paused.then(|| record.as_pause(until));

@@ -26,7 +26,7 @@ use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::Clock;
 
 use crate::cli::actor::cause;
-use crate::cli::context::{Context, Purpose};
+use crate::cli::context::{Context, Purpose, record_names};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, BAD, DIM, GOOD, STRONG};
 use crate::cli::remote::{RemoteWorker, Target};
@@ -135,6 +135,7 @@ async fn several(target: &Target<'_>, args: &Args) -> Result<(), Failure> {
             Context::with(*config, Purpose::Change, async |context| {
                 let journal = &*context.rotator.journal;
                 let names = args.selection.names(&context.settings, journal).await?;
+                record_names(&context.settings, journal, |name| names.contains(name)).await?;
                 let stop = on_interrupt(&context.rotator.context.tasks);
                 let rotations = context.settings.rotations.iter();
                 let runs = rotations
@@ -232,6 +233,8 @@ pub(in crate::cli) async fn run_locally(
     quiet: bool,
 ) -> Result<Run, Failure> {
     let rotator = &context.rotator;
+    let is_rotated = |name: &str| name == rotation.name;
+    record_names(&context.settings, &*rotator.journal, is_rotated).await?;
     let stop = on_interrupt(&rotator.context.tasks);
     let claimed = claim(rotator, rotation, &order).await?;
     let steps = print_steps(rotator.events.subscribe(), quiet);
