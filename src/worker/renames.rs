@@ -57,8 +57,9 @@ pub async fn record_names(
     for mut rename in planned {
         let (from, to) = (&rename.from, &rename.to);
         let has_rotation = rotations.get(to).is_some();
-        // Only its pause is worth a name of its own.
-        if !rename.is_moved && !has_rotation && !pauses.contains_key(&from.rotation) {
+        // A copy for a secret that no rotation has: for its pause, or for the end of one.
+        let is_copy = !rename.is_moved && !has_rotation;
+        if is_copy && !rename.replaces_pause && !pauses.contains_key(&from.rotation) {
             continue;
         }
         let paused = pauses.get(to).and_then(|pause| pause.at);
@@ -118,9 +119,10 @@ fn vacated(
     let mut former: Vec<RotationSecret> = Vec::new();
     let mut all = Vec::new();
     for from in taken {
-        let mut candidates = references(&from.secret).flat_map(|one| by_secret.candidates(one));
-        let present = candidates.find(|rotation| is_same(&from.secret, rotation));
-        let present = present.map(|rotation| &*rotation.name);
+        let present = references(&from.secret)
+            .flat_map(|one| by_secret.candidates(one))
+            .find(|rotation| is_same(&from.secret, rotation))
+            .map(|rotation| &*rotation.name);
         if !selected(&from.rotation) && !present.is_some_and(&selected) {
             continue;
         }
@@ -253,6 +255,8 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::journal::tests::fixture::{at, record_of};
+    use crate::journal::{AuditAction, SqliteJournal};
 
     fn recorded(rotation: &str, secret: &str, second: i64) -> RotationSecret {
         RotationSecret {
@@ -276,6 +280,89 @@ mod tests {
         renames
             .map(|rename| (rename.from.rotation, rename.to))
             .collect()
+    }
+
+    /// A journal, and what configs at some second and pauses make of it.
+    struct Fixture {
+        _folder: tempfile::TempDir,
+        journal: SqliteJournal,
+    }
+
+    impl Fixture {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = SqliteJournal::open(&folder.path().join("j.db")).await;
+            Self {
+                _folder: folder,
+                journal: journal.unwrap(),
+            }
+        }
+
+        async fn activate(&self, rotations: &[(&str, &str)], second: i64) {
+            let set = set(rotations);
+            record_names(&self.journal, &set, |_| true, at(second))
+                .await
+                .unwrap();
+            let names: Vec<String> = set.iter().map(|one| one.name.clone()).collect();
+            self.journal.first_seen(&names, at(second)).await.unwrap();
+        }
+
+        async fn set_paused(&self, rotation: &str, paused: bool, second: i64) {
+            let record = record_of(AuditAction::Pause, rotation, at(second));
+            let pause = paused.then(|| record.as_pause(None));
+            let set = self.journal.set_paused(rotation, pause.as_ref(), &record);
+            set.await.unwrap();
+        }
+
+        async fn is_paused(&self, rotation: &str) -> bool {
+            let record = self.journal.rotation_record(rotation).await.unwrap();
+            record.unwrap().paused.is_some()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_was_lifted_does_not_return() {
+        let one = Fixture::new().await;
+        let [found, own] = ["a-u2", "mine"].map(|name| [(name, "a/u2")]);
+        one.activate(&found, 0).await;
+        one.set_paused("a-u2", true, 1).await;
+        one.activate(&own, 2).await;
+        assert!(one.is_paused("mine").await);
+        one.set_paused("mine", false, 3).await;
+        one.activate(&found, 4).await;
+        assert!(!one.is_paused("a-u2").await);
+        // A worker with the former config pauses the former name.
+        one.activate(&own, 5).await;
+        one.set_paused("a-u2", true, 6).await;
+        one.activate(&found, 7).await;
+        assert!(one.is_paused("a-u2").await);
+    }
+
+    #[tokio::test]
+    async fn a_pause_follows_a_secret_whose_name_is_taken() {
+        let one = Fixture::new().await;
+        let (found, taken) = ([("orders", "orders/db")], ("orders", "other/db"));
+        let suffixed = ("orders-f0a708", "orders/db");
+        one.activate(&found, 0).await;
+        one.set_paused("orders", true, 1).await;
+        one.activate(&[taken, suffixed], 2).await;
+        assert!(!one.is_paused("orders").await);
+        assert!(one.is_paused("orders-f0a708").await);
+        one.activate(&[suffixed], 3).await;
+        assert!(one.is_paused("orders-f0a708").await);
+        one.activate(&found, 4).await;
+        assert!(one.is_paused("orders").await);
+        // The secret of the rotation is replaced, and is used again later.
+        one.activate(&[taken], 5).await;
+        assert!(one.is_paused("orders").await);
+        one.activate(&[taken, ("later", "orders/db")], 6).await;
+        assert!(one.is_paused("later").await);
+        // Two names are exchanged.
+        one.set_paused("orders", false, 7).await;
+        one.activate(&[("orders", "orders/db"), ("later", "other/db")], 8)
+            .await;
+        assert!(one.is_paused("orders").await);
+        assert!(!one.is_paused("later").await);
     }
 
     #[test]
@@ -362,15 +449,14 @@ mod tests {
         let swapped = set(&[("a", "b/db"), ("b", "a/db")]);
         let [a, b] = ["a", "b"].map(|name| recorded(name, &format!("{name}/db"), 1));
         let found = renames(&swapped, &[a, b], |_| true);
-        let [from_a, from_b, to_a, to_b] = &found[..] else {
+        let [from_a, from_b, to_b] = &found[..] else {
             panic!("{found:?}")
         };
-        assert!(from_a.is_moved && from_b.is_moved, "{found:?}");
-        for (moved, to, name) in [(from_a, to_b, "b"), (from_b, to_a, "a")] {
-            assert!(swapped.get(&moved.to).is_none(), "{found:?}");
-            assert_eq!((&to.from.rotation, &*to.to), (&moved.to, name));
-            assert!(!to.replaces_pause && !to.is_moved, "{to:?}");
-        }
+        // A name outside the config, so that the other one is free.
+        assert!(from_a.is_moved && swapped.get(&from_a.to).is_none());
+        assert!(from_b.is_moved && from_b.to == "a", "{from_b:?}");
+        assert_eq!((&to_b.from.rotation, &*to_b.to), (&from_a.to, "b"));
+        assert!(!to_b.replaces_pause && !to_b.is_moved, "{to_b:?}");
         // A chain: each name is taken by the next secret.
         let chain = set(&[("b", "a/db"), ("c", "b/db")]);
         let [a, b] = ["a", "b"].map(|name| recorded(name, &format!("{name}/db"), 1));
