@@ -242,6 +242,17 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
         .unwrap();
     let shown = env.run_ok(&["discover", "--json"]).await;
     assert!(shown.contains("it was deleted"), "{shown}");
+
+    // Created again, it has its name, and the former one is not listed any more.
+    env.put(SECRET, &env.document("app", FIRST)).await;
+    tag(&env, SECRET, "twinkey", "rotate").await;
+    let shown = env.run_ok(&["discover", "--json"]).await;
+    let shown: Vec<Json> = serde_json::from_str(&shown).unwrap();
+    let of_it: Vec<_> = (shown.iter())
+        .filter(|one| one["secret"] == SECRET)
+        .map(|one| (one["rotation"].as_str(), one["state"].as_str()))
+        .collect();
+    assert_eq!(of_it, [(Some(NAME), Some("armed"))], "{shown:?}");
     signal(&serve, "TERM");
     assert!(serve.wait().await.unwrap().success());
 }
@@ -386,4 +397,10 @@ async fn secrets_of_two_accounts_and_engines_are_rotated() {
         assert!(shown.contains(name), "{shown}");
     }
     assert!(shown.contains("3 secrets: 3 armed"), "{shown}");
+
+    // No worker ran, and a rotation that was disarmed has its history.
+    untag(&env, "prod/second", "twinkey").await;
+    env.twinkey(&["discover"]).await;
+    let history = env.run_ok(&["history", "prod-second", "--json"]).await;
+    assert!(history.contains("disarmed: "), "{history}");
 }
