@@ -87,7 +87,7 @@ impl Selection {
     }
 
     /// The names of the selected rotations of a config, and of those that a worker had before: a rotation
-    /// that was removed or disarmed keeps its history.
+    /// that was removed or disarmed keeps its history, and one that was refused has its record.
     ///
     /// # Errors
     /// As [`Self::views`].
@@ -100,7 +100,9 @@ impl Selection {
             return self.names(settings, journal).await;
         }
         let former = journal.rotation_secrets().await?;
-        let former = former.iter().map(|one| one.rotation.as_str());
+        let found = journal.known_secrets().await?;
+        let found = found.iter().filter_map(|one| one.rotation.as_deref());
+        let former = former.iter().map(|one| one.rotation.as_str()).chain(found);
         let mut known: IndexSet<&str> = context::names(settings).into_iter().collect();
         known.extend(former);
         select(&self.names, &known.into_iter().collect::<Vec<_>>())

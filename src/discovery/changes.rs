@@ -35,7 +35,7 @@ pub fn changes(discovery: &Discovery, cause: &Cause, at: DateTime<Utc>) -> Vec<A
 fn change(one: &FoundSecret, cause: &Cause, at: DateTime<Utc>) -> Option<ArmingChange> {
     let known = &one.known;
     let secret = &known.listed.name;
-    let name = one.rotation.as_deref().or(known.rotation.as_deref());
+    let name = one.rotation_name();
     let record = |reason: String| {
         let mut record = AuditRecord::done(AuditAction::Discover, "", cause.clone(), at);
         record.rotation = name.map(str::to_owned);

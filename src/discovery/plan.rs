@@ -42,6 +42,14 @@ pub struct FoundSecret {
     pub finding: Finding,
 }
 
+impl FoundSecret {
+    /// The name that its rotation has, would have or had.
+    #[must_use]
+    pub fn rotation_name(&self) -> Option<&str> {
+        (self.rotation.as_deref()).or(self.known.rotation.as_deref())
+    }
+}
+
 /// Result for one secret. Sentences are about the secret: "its tag …".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {

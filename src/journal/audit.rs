@@ -255,6 +255,9 @@ pub struct AuditQuery {
     pub rotation: Option<String>,
     /// Only records of these rotations, and none of the worker.
     pub rotations: Option<Vec<String>>,
+    /// Only records of rotations that match one of these patterns, and none of the worker. `*` is any text
+    /// and `?` one character.
+    pub patterns: Option<Vec<String>>,
     /// The name of the actor.
     pub actor: Option<String>,
     pub action: Option<AuditAction>,

@@ -119,6 +119,8 @@ pub struct RunQuery {
     pub rotation: Option<String>,
     /// Only runs of these rotations.
     pub rotations: Option<Vec<String>>,
+    /// Only runs of rotations that match one of these patterns. `*` is any text and `?` one character.
+    pub patterns: Option<Vec<String>>,
     pub state: Option<RunState>,
     /// Only runs that started before this one.
     pub before: Option<Uuid>,

@@ -64,6 +64,13 @@ impl Principal {
         self.rotations.is_some()
     }
 
+    /// The patterns of the rotations that it sees; `None` for all.
+    #[must_use]
+    pub fn patterns(&self) -> Option<Vec<String>> {
+        let patterns = self.rotations.as_ref()?;
+        Some(patterns.iter().map(WildMatch::pattern).collect())
+    }
+
     /// Whether it may see a rotation.
     #[must_use]
     pub fn sees(&self, rotation: &str) -> bool {

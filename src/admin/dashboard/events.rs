@@ -13,7 +13,6 @@ use super::session_context::SessionContext;
 use super::view::events_page::EventsPage;
 use super::{ErrorPage, view};
 use crate::admin::problem::ApiError;
-use crate::admin::routes::request::visible;
 use crate::journal::{AuditAction, AuditOutcome, AuditQuery, RunQuery, RunState};
 use crate::rotation::error::RotationError;
 use crate::worker::state::WorkerState;
@@ -85,14 +84,15 @@ pub(super) async fn events(
     query: Result<Query<EventsForm>, QueryRejection>,
 ) -> Result<Response, ErrorPage> {
     let filter = EventsFilter::try_from(parse_query(query)?)?;
-    let rotations = visible(&state, context.session.principal());
+    let patterns = context.session.principal().patterns();
     let journal = &state.runner.rotator.journal;
     let mut open_runs = Vec::new();
     if filter.includes_open_runs() {
         for run_state in [RunState::Running, RunState::Deferred] {
             let query = RunQuery {
                 rotation: filter.rotation.clone(),
-                rotations: rotations.clone(),
+                rotations: None,
+                patterns: patterns.clone(),
                 state: Some(run_state),
                 before: None,
                 limit: EVENTS_PER_PAGE as u32,
@@ -102,7 +102,8 @@ pub(super) async fn events(
     }
     let query = AuditQuery {
         rotation: filter.rotation.clone(),
-        rotations,
+        rotations: None,
+        patterns,
         actor: None,
         action: filter.action,
         outcome: filter.outcome,

@@ -97,6 +97,7 @@ pub(super) async fn rotation(
     let query = RunQuery {
         rotation: Some(rotation.name.clone()),
         rotations: None,
+        patterns: None,
         state: None,
         before: request.before,
         // One more than shown, to detect older runs.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::request::{HasLimit, default_limit, list_filter, visible};
+use super::request::{HasLimit, default_limit, list_filter};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::{AuditAction, AuditOutcome, AuditQuery, AuditRecord};
@@ -64,7 +64,8 @@ pub async fn records(
     )?;
     let query = AuditQuery {
         rotation: filter.rotation,
-        rotations: visible(&state, &principal),
+        rotations: None,
+        patterns: principal.patterns(),
         actor: filter.actor,
         action: filter.action,
         outcome: filter.outcome,

@@ -53,7 +53,7 @@ pub async fn discovered(
     Ok(Json(secrets))
 }
 
-/// The discovered secrets that a caller sees. Only a caller who sees all rotations sees those without one.
+/// The discovered secrets that a caller sees, also by the former name of a rotation. Only a caller who sees all rotations sees those without one.
 pub fn visible(
     state: &WorkerState,
     principal: &Principal,
@@ -63,7 +63,7 @@ pub fn visible(
     let wanted = found
         .iter()
         .filter(|one| wanted.is_none_or(|state| state == one.state()));
-    let visible = wanted.filter(|one| match &one.rotation {
+    let visible = wanted.filter(|one| match one.rotation_name() {
         Some(name) => principal.sees(name),
         None => !principal.is_scoped(),
     });

@@ -238,15 +238,6 @@ pub const fn default_limit() -> u32 {
     50
 }
 
-/// The rotations that a caller sees; `None` for all.
-pub fn visible(state: &WorkerState, principal: &Principal) -> Option<Vec<String>> {
-    let rotations = state.rotations();
-    let names = rotations.iter().map(|rotation| rotation.name.clone());
-    principal
-        .is_scoped()
-        .then(|| names.filter(|name| principal.sees(name)).collect())
-}
-
 /// The request's `Idempotency-Key`.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::request::{HasLimit, default_limit, list_filter, visible};
+use super::request::{HasLimit, default_limit, list_filter};
 use crate::admin::auth::Authenticated;
 use crate::admin::problem::ApiError;
 use crate::journal::{Run, RunQuery, RunState};
@@ -55,7 +55,8 @@ pub async fn runs(
     let filter = list_filter(filter, "rotation, state, before (a run's id)")?;
     let query = RunQuery {
         rotation: filter.rotation,
-        rotations: visible(&state, &principal),
+        rotations: None,
+        patterns: principal.patterns(),
         state: filter.state,
         before: filter.before,
         limit: filter.limit,

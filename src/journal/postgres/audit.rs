@@ -48,6 +48,7 @@ pub(super) async fn list(
         &mut sql,
         query.rotation.as_deref(),
         query.rotations.as_deref(),
+        query.patterns.as_deref(),
     );
     if let Some(actor) = &query.actor {
         sql.push(" AND actor ->> 'name' = ").push_bind(actor);

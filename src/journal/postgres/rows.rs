@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
+use super::storable;
 use crate::journal::error::TransactionError;
 use crate::journal::{ClaimRequest, RecordChanges, Revision, RotationRecord, Run, RunQuery};
 use twinkey_stores::VersionId;
@@ -65,11 +66,12 @@ pub(super) async fn of_window(
     Ok(Some((document(&row)?, row.try_get("abandoned")?)))
 }
 
-/// Restricts a query to one rotation, and to these rotations.
+/// Restricts a query to one rotation, to these rotations, and to those that match a pattern.
 pub(super) fn of_rotations(
     sql: &mut QueryBuilder<Postgres>,
     rotation: Option<&str>,
     rotations: Option<&[String]>,
+    patterns: Option<&[String]>,
 ) {
     if let Some(rotation) = rotation {
         sql.push(" AND rotation = ").push_bind(rotation.to_owned());
@@ -79,6 +81,26 @@ pub(super) fn of_rotations(
             .push_bind(rotations.to_vec())
             .push(")");
     }
+    if let Some(patterns) = patterns {
+        let patterns: Vec<String> = patterns.iter().map(|one| like(one)).collect();
+        sql.push(" AND rotation LIKE ANY(")
+            .push_bind(patterns)
+            .push(")");
+    }
+}
+
+/// The pattern of LIKE for a pattern with `*` and `?`.
+fn like(pattern: &str) -> String {
+    let mut like = String::with_capacity(pattern.len());
+    for character in storable(pattern).chars() {
+        match character {
+            '*' => like.push('%'),
+            '?' => like.push('_'),
+            '%' | '_' | '\\' => like.extend(['\\', character]),
+            _ => like.push(character),
+        }
+    }
+    like
 }
 
 /// Runs, newest first; none if `before` does not exist.
@@ -88,6 +110,7 @@ pub(super) async fn list(pool: &PgPool, query: &RunQuery) -> Result<Vec<Run>, Tr
         &mut sql,
         query.rotation.as_deref(),
         query.rotations.as_deref(),
+        query.patterns.as_deref(),
     );
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state.as_str());

@@ -89,11 +89,12 @@ pub(super) async fn of_window(
     Ok(one(db, Some(row)).await?.map(|run| (run, abandoned)))
 }
 
-/// Restricts a query to one rotation, and to these rotations.
+/// Restricts a query to one rotation, to these rotations, and to those that match a pattern.
 pub(super) fn of_rotations(
     sql: &mut QueryBuilder<Sqlite>,
     rotation: Option<&str>,
     rotations: Option<&[String]>,
+    patterns: Option<&[String]>,
 ) {
     if let Some(rotation) = rotation {
         sql.push(" AND rotation = ").push_bind(rotation.to_owned());
@@ -102,6 +103,13 @@ pub(super) fn of_rotations(
         sql.push(" AND rotation IN (SELECT value FROM json_each(")
             .push_bind(Json(rotations.to_vec()))
             .push("))");
+    }
+    if let Some(patterns) = patterns {
+        // In GLOB, a bracket begins a set of characters.
+        let globs = patterns.iter().map(|one| one.replace('[', "[[]"));
+        sql.push(" AND EXISTS (SELECT 1 FROM json_each(")
+            .push_bind(Json(globs.collect::<Vec<_>>()))
+            .push(") AS pattern WHERE rotation GLOB pattern.value)");
     }
 }
 
@@ -112,6 +120,7 @@ pub(super) async fn list(db: &mut SqliteConnection, query: &RunQuery) -> sqlx::R
         &mut sql,
         query.rotation.as_deref(),
         query.rotations.as_deref(),
+        query.patterns.as_deref(),
     );
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state);

@@ -160,6 +160,13 @@ pub async fn records_are_listed_newest_first_by_filter_and_page(journal: &dyn Jo
         ..query()
     };
     assert_eq!(list(of_rotations).await, [1]);
+    let matching = |patterns: &[&str]| AuditQuery {
+        patterns: Some(patterns.iter().map(|&one| one.to_owned()).collect()),
+        ..query()
+    };
+    assert_eq!(list(matching(&["o*er?"])).await, [0, 2, 3]);
+    assert_eq!(list(matching(&["missing", "othe?"])).await, [1]);
+    assert_eq!(list(matching(&[])).await, [0_usize; 0]);
     let of_actor = AuditQuery {
         actor: Some("bob".into()),
         ..query()

@@ -29,6 +29,7 @@ pub async fn runs_are_listed_newest_first_by_filter_and_page(journal: &dyn Journ
         let query = RunQuery {
             rotation: rotation.map(Into::into),
             rotations: None,
+            patterns: None,
             state,
             before: before.map(|n| ids[n]),
             limit,
@@ -57,6 +58,25 @@ pub async fn runs_are_listed_newest_first_by_filter_and_page(journal: &dyn Journ
     assert_eq!(of_rotations(&[]).await, 0);
     let orders = list(Some("orders"), None, None, 10).await.len();
     assert_eq!(of_rotations(&["missing", "orders"]).await, orders);
+    let matching = async |patterns: &[&str]| {
+        let query = RunQuery {
+            patterns: Some(patterns.iter().map(|&one| one.to_owned()).collect()),
+            limit: 10,
+            ..RunQuery::default()
+        };
+        journal.runs(&query).await.unwrap().len()
+    };
+    for pattern in ["*", "ord*", "order?", "?rders", "*r*s*", "orders*"] {
+        assert!(matching(&[pattern]).await >= orders, "{pattern}");
+    }
+    // Characters that the pattern language of a database has besides.
+    for pattern in [
+        "order", "order_", "o%", "Orders", "[o]rders", "orders\\", "",
+    ] {
+        assert_eq!(matching(&[pattern]).await, 0, "{pattern}");
+    }
+    assert_eq!(matching(&["missing", "orders"]).await, orders);
+    assert_eq!(matching(&[]).await, 0);
     let unknown = RunQuery {
         before: Some(Uuid::nil()),
         limit: 10,

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::Value as Json;
+use sqlx::{Connection, SqliteConnection};
 use twinkey::admin::all_routes;
 
 use super::dashboard::DashboardClient;
@@ -131,6 +132,46 @@ async fn every_api_route_obeys_role_and_rotations() {
     assert!(log.lines().any(logged), "{log}");
     for (token, ..) in TOKENS {
         assert!(!log.contains(&secret(token)));
+    }
+}
+
+/// A rotation that was disarmed is no rotation of the worker any more, and has its record.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_a_disarmed_rotation_are_listed_by_pattern() {
+    let endpoint = open().await;
+    let journal = endpoint.env.folder.path().join("journal.db");
+    let mut db = SqliteConnection::connect(&format!("sqlite://{}", journal.display()))
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO audit (id, at, actor, action, rotation, reason, outcome)
+         VALUES (?1, ?2, ?3, 'discover', 'other-gone', 'disarmed: it was deleted', 'done')",
+    )
+    .bind(uuid::Uuid::new_v4().to_string())
+    .bind(4_000_000_000_000_000_i64)
+    .bind(r#"{"kind":"worker","name":"w","address":null}"#)
+    .execute(&mut db)
+    .await
+    .unwrap();
+    db.close().await.unwrap();
+    for (token, _, pattern) in TOKENS {
+        let expected = usize::from(pattern != "sh*");
+        for query in ["", "&rotation=other-gone"] {
+            let path = format!("/v1/audit?action=discover{query}");
+            let (_, body) = send(&endpoint, "GET", &path, &secret(token)).await;
+            let records: Vec<Json> = serde_json::from_str(&body).unwrap();
+            assert_eq!(records.len(), expected, "{path} as {token}: {body}");
+        }
+        let session = DashboardClient::signed_in(&endpoint.url, &secret(token)).await;
+        let page = session.get("/events?action=discover").await.html;
+        assert_eq!(page.contains("other-gone"), expected == 1, "{token}");
+        let mut history = endpoint.env.command(env!("CARGO_BIN_EXE_twinkey"));
+        history.args(["history", "other-gone", "--server", &endpoint.url]);
+        let history = history.env("TWINKEY_TOKEN", secret(token)).output().await;
+        let history = history.unwrap();
+        let text = String::from_utf8(history.stdout).unwrap();
+        assert_eq!(history.status.success(), expected == 1, "{token}: {text}");
+        assert_eq!(text.contains("it was deleted"), expected == 1, "{text}");
     }
 }
 

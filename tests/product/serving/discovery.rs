@@ -223,6 +223,8 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
         let history = env.run_ok(arguments).await;
         assert!(history.contains("succeeded"), "{arguments:?}: {history}");
     }
+    let refused = env.run_ok(&["history", "prod-other", "--json"]).await;
+    assert!(refused.contains("discovery_failed"), "{refused}");
     let message = env
         .fails(&["history", "prod-shp"], 2, "config_invalid")
         .await;
