@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::journal::Pause;
+use crate::worker::summaries::SummaryRow;
+
 /// An action on a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,12 +59,12 @@ impl Action {
         }
     }
 
-    /// Whether it is offered in this state; the worker refuses or ignores the others.
-    pub(super) const fn is_offered(self, is_paused: bool) -> bool {
+    /// Whether it is offered for a rotation with this pause. Only the config ends its own.
+    pub(super) fn is_offered(self, pause: Option<&Pause>) -> bool {
         match self {
             Self::Rotate | Self::Rollback => true,
-            Self::Pause => !is_paused,
-            Self::Resume => is_paused,
+            Self::Pause => pause.is_none(),
+            Self::Resume => pause.is_some_and(|pause| !pause.is_by_config()),
         }
     }
 }
@@ -102,8 +105,16 @@ impl BulkAction {
         }
     }
 
-    /// Whether it changes a rotation.
-    pub(super) const fn is_offered(self, is_paused: bool) -> bool {
-        self.action().is_offered(is_paused)
+    /// Whether it changes a rotation. Only the config ends its own pause.
+    pub(super) fn changes(self, row: &SummaryRow<'_>) -> bool {
+        match self {
+            Self::Pause => !row.is_paused,
+            Self::Resume => row.is_paused && !row.rotation.paused,
+        }
+    }
+
+    /// Whether it leaves a rotation as it is because the config pauses it.
+    pub(super) fn is_prevented(self, row: &SummaryRow<'_>) -> bool {
+        self == Self::Resume && row.rotation.paused
     }
 }

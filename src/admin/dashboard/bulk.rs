@@ -4,6 +4,8 @@
 //! - Between the page and its form, other rotations begin to match: the form has a fingerprint of the names
 //!   that the page counted. With another one nothing is done, and the page is shown again.
 //! - One of many is refused: those before it are done, and the page shows the error and what is left.
+//! - The config pauses a rotation, and a resume of it is reported that did not happen. It is not among those
+//!   that the action changes, and the page counts it as one that stays paused.
 
 use std::sync::Arc;
 
@@ -28,6 +30,14 @@ use crate::admin::routes::request::{Caller, audit, check_reason};
 use crate::config::settings::Rotation;
 use crate::worker::state::WorkerState;
 use crate::worker::view_filter::Filterable;
+
+/// The matching rotations of an action.
+struct Selected {
+    /// Those that it changes, in the order of the config.
+    changed: Vec<Arc<Rotation>>,
+    /// The number of those that the config prevents it from changing.
+    prevented: usize,
+}
 
 /// The fields of the form, besides its CSRF token.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -64,8 +74,15 @@ pub(super) async fn execute(
     let form = parse_form(form)?;
     let principal = context.session.principal();
     let matching = selected(action, &state, principal, &filter).await?;
-    let done = if fingerprint(&matching) == form.fingerprint {
-        act(action, &state, &caller, &matching, form.reason.trim()).await
+    let done = if fingerprint(&matching.changed) == form.fingerprint {
+        act(
+            action,
+            &state,
+            &caller,
+            &matching.changed,
+            form.reason.trim(),
+        )
+        .await
     } else {
         Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -74,7 +91,7 @@ pub(super) async fn execute(
         ))
     };
     let Err(refused) = done else {
-        let address = filter.address_when_done(action, matching.len());
+        let address = filter.address_when_done(action, matching.changed.len());
         return Ok(Redirect::to(&address).into_response());
     };
     let left = selected(action, &state, principal, &filter).await?;
@@ -91,18 +108,24 @@ pub(super) async fn execute(
     Ok(view::page(refused.status(), page))
 }
 
-/// The matching rotations that the action would change, in the order of the config.
+/// The matching rotations.
 async fn selected(
     action: BulkAction,
     state: &WorkerState,
     principal: &Principal,
     filter: &RotationFilter,
-) -> Result<Vec<Arc<Rotation>>, ApiError> {
+) -> Result<Selected, ApiError> {
     let summaries = state.summaries().await?;
-    let rows = summaries.rows(state.now()).filter(|row| {
-        principal.sees(row.name()) && filter.view.matches(row) && action.is_offered(row.is_paused)
-    });
-    Ok(rows.map(|row| Arc::clone(row.rotation)).collect())
+    let rows = summaries.rows(state.now());
+    let rows = rows.filter(|row| principal.sees(row.name()) && filter.view.matches(row));
+    let (mut changed, mut prevented) = (Vec::new(), 0);
+    for row in rows {
+        if action.changes(&row) {
+            changed.push(Arc::clone(row.rotation));
+        }
+        prevented += usize::from(action.is_prevented(&row));
+    }
+    Ok(Selected { changed, prevented })
 }
 
 /// Identifies these rotations.
@@ -139,7 +162,7 @@ fn page(
     state: &WorkerState,
     context: &SessionContext,
     filter: &RotationFilter,
-    selected: &[Arc<Rotation>],
+    selected: &Selected,
     refused: Option<&ApiError>,
     reason: &str,
 ) -> maud::Markup {
@@ -148,8 +171,9 @@ fn page(
         worker: &state.runner.rotator.worker,
         action,
         filter,
-        names: selected.iter().map(|r| r.name.as_str()).collect(),
-        fingerprint: &fingerprint(selected).to_string(),
+        names: selected.changed.iter().map(|r| r.name.as_str()).collect(),
+        prevented: selected.prevented,
+        fingerprint: &fingerprint(&selected.changed).to_string(),
         refused,
         reason,
     })

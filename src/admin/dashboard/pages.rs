@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::action::Action;
+use super::action::{Action, BulkAction};
 use super::filter::{CHART_LIMIT, FilterForm, Page, RotationFilter, codes, engines, stores, tally};
 use super::form::parse_query;
 use super::session_context::SessionContext;
@@ -50,6 +50,10 @@ pub(super) async fn overview(
         });
         DayChart::new(groups.collect(), now)
     });
+    let actions = BulkAction::ALL.map(|action| {
+        let changed = matching.iter().filter(|row| action.changes(row));
+        (action, changed.count())
+    });
     let page = filter.page(matching);
     let rows: Vec<_> = page.rows.iter().map(|row| row.rotation).collect();
     let page = Page {
@@ -68,6 +72,7 @@ pub(super) async fn overview(
         stores: stores(&visible),
         codes: codes(&visible, &filter),
         page,
+        actions,
         refused: refused.filter_map(|one| one.problem).collect(),
         discovers: !state.configured().discover.is_empty(),
         chart,

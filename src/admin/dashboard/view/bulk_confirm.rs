@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::Frame;
 use super::parts::notice::{count, problem_notice};
+use super::parts::status::END_OF_PAUSE;
 use crate::admin::dashboard::action::BulkAction;
 use crate::admin::dashboard::filter::RotationFilter;
 use crate::admin::dashboard::session_context::SessionContext;
@@ -20,6 +21,8 @@ pub(in crate::admin::dashboard) struct BulkPage<'a> {
     pub filter: &'a RotationFilter,
     /// The rotations that the action changes.
     pub names: Vec<&'a str>,
+    /// The number of rotations that it cannot resume, because the config pauses them.
+    pub prevented: usize,
     pub fingerprint: &'a str,
     /// The error of the last attempt, and the reason entered then.
     pub refused: Option<&'a ApiError>,
@@ -29,23 +32,22 @@ pub(in crate::admin::dashboard) struct BulkPage<'a> {
 /// The page.
 pub(in crate::admin::dashboard) fn page(bulk: &BulkPage) -> Markup {
     let action = bulk.action.action();
-    let title = format!(
-        "{} {}",
-        action.title(),
-        count(bulk.names.len(), "rotation", "rotations")
-    );
+    let title = match bulk.names.len() {
+        0 => format!("No rotation to {}", action.as_str()),
+        n => format!("{} {}", action.title(), count(n, "rotation", "rotations")),
+    };
     let list = bulk.filter.address("/", None);
     let main = html! {
         nav.trail aria-label="Breadcrumb" {
             a href=(list) { "Rotations" } " / " span aria-current="page" { (action.as_str()) }
         }
         div.narrow {
-            h1 { (title) "?" }
+            h1 { (title) @if !bulk.names.is_empty() { "?" } }
             @if let Some(refused) = bulk.refused {
                 div #refused tabindex="-1" { (problem_notice(refused)) }
             }
             @if bulk.names.is_empty() {
-                p { "No rotation of this selection would change. " a href=(list) { "Back" } }
+                p { "No rotation of this selection would change. " (prevented(bulk)) a href=(list) { "Back" } }
             } @else {
                 ul.will {
                     li { (effect(bulk.action)) }
@@ -53,6 +55,7 @@ pub(in crate::admin::dashboard) fn page(bulk: &BulkPage) -> Markup {
                         (bulk.names[..bulk.names.len().min(NAMES)].join(", "))
                         @if bulk.names.len() > NAMES { ", and " (bulk.names.len() - NAMES) " more" }
                     }
+                    @if bulk.prevented > 0 { li { (prevented(bulk)) } }
                 }
                 form.card method="post" action=(bulk.filter.address(bulk.action.path(), None)) {
                     input type="hidden" name="csrf_token" value=(bulk.context.csrf_token);
@@ -74,6 +77,16 @@ pub(in crate::admin::dashboard) fn page(bulk: &BulkPage) -> Markup {
         ..Frame::default()
     };
     frame.wrap(&main)
+}
+
+/// The rotations that stay paused.
+fn prevented(bulk: &BulkPage) -> Markup {
+    html! {
+        @if bulk.prevented > 0 {
+            (count(bulk.prevented, "rotation stays", "rotations stay")) " paused by the config. "
+            (END_OF_PAUSE) " "
+        }
+    }
 }
 
 fn effect(action: BulkAction) -> &'static str {

@@ -6,11 +6,13 @@ use maud::{Markup, html};
 use super::Frame;
 use super::parts::notice::problem_notice;
 use super::parts::pair;
+use super::parts::status::END_OF_PAUSE;
 use super::parts::time::{config_duration, when};
 use crate::admin::dashboard::action::Action;
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::admin::problem::ApiError;
 use crate::config::settings::Rotation;
+use crate::journal::Pause;
 use crate::worker::views::RotationView;
 
 /// The content of the page.
@@ -103,6 +105,9 @@ fn effects(confirm: &ConfirmPage) -> Vec<Markup> {
                 }
             },
         ],
+        Action::Resume if view.paused.as_ref().is_some_and(Pause::is_by_config) => {
+            vec![html! { "It stays paused by the config. " (END_OF_PAUSE) }]
+        }
         Action::Resume => {
             vec![html! { "Scheduled runs start again, in the next window that opens." }]
         }

@@ -33,6 +33,8 @@ pub(in crate::admin::dashboard) struct OverviewPage<'a> {
     pub stores: BTreeSet<&'a str>,
     pub codes: BTreeSet<Code>,
     pub page: Page<RotationView>,
+    /// The number of matching rotations that each action changes.
+    pub actions: [(BulkAction, usize); 2],
     /// The problems of secrets that `[[discover]]` finds and that have no rotation.
     pub refused: Vec<Problem>,
     /// Whether the config has a `[[discover]]`.
@@ -250,14 +252,13 @@ fn pages(overview: &OverviewPage) -> Markup {
     }
 }
 
-/// Links to the actions on all matching rotations.
+/// Links to the actions on all matching rotations that they change.
 fn bulk_actions(overview: &OverviewPage) -> Markup {
-    let what = count(overview.page.matching, "rotation", "rotations");
     html! {
         div.actions {
-            @for action in BulkAction::ALL {
+            @for (action, changed) in overview.actions.into_iter().filter(|(_, changed)| *changed > 0) {
                 a.button href=(overview.filter.address(action.path(), None)) {
-                    (action.action().title()) " these: " (what)
+                    (action.action().title()) " these: " (count(changed, "rotation", "rotations"))
                 }
             }
         }
@@ -304,6 +305,7 @@ mod tests {
             stores: stores(views),
             codes: codes(views, &filter),
             page: filter.page(views.to_vec()),
+            actions: [(BulkAction::Pause, views.len()), (BulkAction::Resume, 0)],
             refused: Vec::new(),
             discovers: false,
             chart: (views.len() <= CHART_LIMIT).then(|| DayChart::new(groups.collect(), now)),
@@ -330,6 +332,8 @@ mod tests {
         assert!(page.contains("Page 3 of 200, 10,000 rotations"));
         assert!(page.contains("href=\"/?q=r&amp;page=4\""));
         assert!(page.contains("the windows of at most 5,000 rotations"));
+        assert!(page.contains("Pause these: 10,000 rotations"));
+        assert!(!page.contains("Resume these"), "it would change none");
     }
 
     #[test]

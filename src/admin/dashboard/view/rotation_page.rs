@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::parts::notice::{Tone, notice};
-use super::parts::status::{badge, notices};
+use super::parts::status::{END_OF_PAUSE, STILL_PAUSED, badge, notices};
 use super::parts::time::{config_duration, length, when};
 use super::parts::{pair, steps};
 use super::{Frame, timeline};
 use crate::admin::dashboard::action::Action;
 use crate::admin::dashboard::session_context::SessionContext;
 use crate::config::settings::{InUse, Rotation};
-use crate::journal::{AuditRecord, Run, RunState};
+use crate::journal::{AuditRecord, Pause, Run, RunState};
 use crate::worker::views::RotationView;
 
 /// The content of the page.
@@ -39,7 +39,7 @@ pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
     let name = &view.name;
     let main = html! {
         nav.trail aria-label="Breadcrumb" { a href="/" { "Rotations" } " / " span aria-current="page" { (name) } }
-        @if let Some(done) = page.done { div #done { (notice(Tone::Good, done.success_message(), None, None)) } }
+        @if let Some(action) = page.done { div #done { (done(action, view)) } }
         div #status data-live data-rotation=(name) {
             div.title { h1 { (name) } (badge(view.state.as_str())) }
             @for notice in notices(view) { (notice.render()) }
@@ -77,6 +77,15 @@ pub(in crate::admin::dashboard) fn page(page: &RotationPage) -> Markup {
         ..Frame::default()
     };
     frame.wrap(&main)
+}
+
+/// What the action did. A resume does not end a pause of the config.
+fn done(action: Action, view: &RotationView) -> Markup {
+    let is_by_config = view.paused.as_ref().is_some_and(Pause::is_by_config);
+    if action == Action::Resume && is_by_config {
+        return notice(Tone::Warning, STILL_PAUSED, None, Some(END_OF_PAUSE));
+    }
+    notice(Tone::Good, action.success_message(), None, None)
 }
 
 fn facts(page: &RotationPage) -> Markup {
@@ -139,7 +148,7 @@ fn facts(page: &RotationPage) -> Markup {
 fn actions(view: &RotationView) -> Markup {
     html! {
         div.actions role="group" aria-label="Actions" {
-            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.paused.is_some())) {
+            @for action in Action::ALL.into_iter().filter(|action| action.is_offered(view.paused.as_ref())) {
                 a.button .primary[action == Action::Rotate] id={ "do-" (action.as_str()) }
                     href={ "/rotations/" (view.name) "/" (action.as_str()) } { (action.title()) "…" }
             }

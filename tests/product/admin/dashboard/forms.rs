@@ -188,11 +188,15 @@ async fn the_database_check_page_shows_check_and_plan() {
 async fn all_rotations_of_the_filter_are_paused_and_resumed() {
     let endpoint = Endpoint::open(Setup {
         rotation: "schedule = \"cron(0 3 * * ? *)\"".into(),
+        config: "[[rotation]]\nname = \"frozen\"\nsecret = \"prod/frozen\"\nengine = \"postgres\"\nmaster_secret = \"prod/master\"\npaused = true\n".into(),
         ..Setup::default()
     })
     .await;
     let session = DashboardClient::signed_in(&endpoint.url, TOKEN).await;
-    session.get("/?q=shop").await.has("href=\"/pause?q=shop\"");
+    let list = session.get("/?q=shop").await;
+    list.has("href=\"/pause?q=shop\"");
+    list.has("Pause these: 1 rotation<");
+    assert!(!list.html.contains("Resume these"), "{}", list.html);
     let asked = session.get("/pause?q=shop").await;
     asked.has("Pause 1 rotation");
     let csrf_token = asked.field("csrf_token");
@@ -227,14 +231,35 @@ async fn all_rotations_of_the_filter_are_paused_and_resumed() {
         .await
         .has("1 rotation paused: no scheduled run starts.");
     assert_eq!(paused().await["reason"], "a freeze");
-    session
-        .get("/pause")
-        .await
-        .has("No rotation of this selection would change.");
+    let asked = session.get("/pause").await;
+    asked.has("No rotation to pause");
+    asked.has("No rotation of this selection would change.");
+    let list = session.get("/").await;
+    list.has("Resume these: 1 rotation<");
+    assert!(!list.html.contains("Pause these"), "{}", list.html);
 
     let asked = session.get("/resume?state=paused").await;
+    asked.has("Resume 1 rotation");
+    asked.has("1 rotation stays paused by the config.");
     let done = send("/resume?state=paused", &asked.field("fingerprint")).await;
     assert_eq!(done.status, 303);
     assert!(paused().await.is_null());
     assert_eq!(session.get("/pause?state=fine").await.status, 400);
+
+    // Only the config ends its own pause.
+    let frozen = async || endpoint.json("/v1/rotations/frozen").await["paused"].clone();
+    assert_eq!(frozen().await["by"], "the config");
+    let list = session.get("/?q=frozen").await;
+    assert!(!list.html.contains("these: "), "{}", list.html);
+    let asked = session.get("/resume?q=frozen").await;
+    asked.has("No rotation to resume");
+    asked.has("1 rotation stays paused by the config.");
+    let page = session.get("/rotations/frozen").await;
+    let resume = "href=\"/rotations/frozen/resume\"";
+    assert!(!page.html.contains(resume), "{}", page.html);
+    let asked = session.get("/rotations/frozen/resume").await;
+    asked.has("It stays paused by the config.");
+    let page = session.get("/rotations/frozen?done=resume").await;
+    page.has("Still paused by the config.");
+    assert_eq!(frozen().await["by"], "the config");
 }

@@ -6,6 +6,12 @@ use super::notice::{Tone, notice};
 use crate::worker::views::{RotationState, RotationView};
 use twinkey_core::code::{Code, Problem};
 
+/// A resume did not end a pause.
+pub(in super::super) const STILL_PAUSED: &str = "Still paused by the config.";
+/// How a pause of the config ends.
+pub(in super::super) const END_OF_PAUSE: &str =
+    "Remove `paused = true` or its tag twinkey:paused to resume the schedule.";
+
 /// The state as a word, with a shape that does not depend on colour.
 pub(in super::super) fn badge(state: &str) -> Markup {
     html! {
