@@ -25,6 +25,11 @@ pub(super) fn json(data: &impl Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Prints that a selection has no rotation, with what would have happened to them.
+pub(super) fn no_rotations(done: &str) {
+    anstream::println!("{DIM}0 rotations {done}{DIM:#}");
+}
+
 /// A time to the second, in UTC; `-` for none.
 pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
     at.map_or_else(

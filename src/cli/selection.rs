@@ -1,8 +1,9 @@
 //! Selection of rotations by names and patterns, such as `'prod-*'`, and by their states.
 //!
 //! # Failure modes
-//! - A misspelt name or pattern selects nothing, and the command seems to have succeeded: both are
-//!   errors of the command line. A state or an engine that no rotation has now is none.
+//! - A misspelt name, pattern, state, engine or store selects nothing, and the command seems to have
+//!   succeeded: each is an error of the command line. A state or an engine that no rotation has now is none,
+//!   and the command prints that it selected no rotation.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,6 +18,7 @@ use crate::journal::{Journal, RotationRecord};
 use crate::worker::view_filter::ViewFilter;
 use crate::worker::views::{LiveStates, RotationState, RotationView, view};
 use twinkey_core::telemetry::Clock;
+use twinkey_engines::EngineKind;
 
 /// The rotations that a command line selects.
 #[derive(Debug, clap::Args)]
@@ -28,8 +30,8 @@ pub(super) struct Selection {
     #[arg(long, value_name = "STATE", value_parser = state)]
     state: Vec<RotationState>,
     /// Only rotations of this engine
-    #[arg(long, value_name = "ENGINE")]
-    engine: Option<String>,
+    #[arg(long, value_name = "ENGINE", value_parser = engine)]
+    engine: Option<EngineKind>,
     /// Only rotations of the store with this name; `secrets` for the default one
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
@@ -47,12 +49,13 @@ impl Selection {
     /// The views of the selected rotations of a config, in its order.
     ///
     /// # Errors
-    /// A name or a pattern that selects nothing; `journal_unavailable`.
+    /// A name or a pattern that selects nothing; an unknown store; `journal_unavailable`.
     pub(super) async fn views(
         &self,
         settings: &Settings,
         journal: &dyn Journal,
     ) -> Result<Vec<RotationView>, Failure> {
+        self.check_store(settings)?;
         let selected = select(&self.names, &context::names(settings))?;
         let mut records: HashMap<String, RotationRecord> = journal.rotation_records().await?;
         let now = Clock::system().now();
@@ -111,7 +114,8 @@ impl Selection {
     /// The names of the selected rotations of a config, in its order, without a journal.
     ///
     /// # Errors
-    /// A name or a pattern that selects nothing; a state or an engine, which the journal has.
+    /// A name or a pattern that selects nothing; an unknown store; a state or an engine, which the journal
+    /// has.
     pub(super) fn names_of_config(&self, settings: &Settings) -> Result<IndexSet<String>, Failure> {
         if self.needs_journal() {
             return Err(Failure::usage(
@@ -119,6 +123,7 @@ impl Selection {
                 "select by names, patterns or --store",
             ));
         }
+        self.check_store(settings)?;
         let mut names = select(&self.names, &context::names(settings))?;
         let in_store = settings.rotations.iter();
         let in_store = in_store.filter(|one| self.is_in_store(one.store_name()));
@@ -130,7 +135,7 @@ impl Selection {
     /// The views of the selected rotations of a worker.
     ///
     /// # Errors
-    /// A name or a pattern that selects nothing; the worker's error.
+    /// A name or a pattern that selects nothing; an unknown store; the worker's error.
     pub(super) async fn views_of(
         &self,
         worker: &RemoteWorker,
@@ -143,6 +148,9 @@ impl Selection {
         let selected = select(&self.names, &known)?;
         let filter = self.filter();
         views.retain(|view| selected.contains(&view.name) && filter.matches(view));
+        if views.is_empty() {
+            self.check_store_of(worker).await?;
+        }
         Ok(views)
     }
 
@@ -176,6 +184,30 @@ impl Selection {
         !self.state.is_empty() || self.engine.is_some()
     }
 
+    /// Refuses a store that a config does not have.
+    fn check_store(&self, settings: &Settings) -> Result<(), Failure> {
+        let Some(store) = self.store.as_deref() else {
+            return Ok(());
+        };
+        let known = settings.stores.iter().map(|one| &*one.name);
+        let known: Vec<&str> = [DEFAULT_STORE].into_iter().chain(known).collect();
+        let message = || format!("there is no store {store:?} in the config");
+        is_known(store, &known, message)
+    }
+
+    /// Refuses a store that no rotation of a worker has. The worker does not list its stores.
+    async fn check_store_of(&self, worker: &RemoteWorker) -> Result<(), Failure> {
+        let Some(store) = self.store.as_deref() else {
+            return Ok(());
+        };
+        let views: Vec<RotationView> = worker.get(&["rotations"], &[]).await?;
+        let known = views.iter().filter_map(|view| view.store.as_deref());
+        let known: IndexSet<&str> = [DEFAULT_STORE].into_iter().chain(known).collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        let message = || format!("no rotation of the worker is in a store {store:?}");
+        is_known(store, &known, message)
+    }
+
     fn is_in_store(&self, store: Option<&str>) -> bool {
         let store = store.unwrap_or(DEFAULT_STORE);
         self.store.as_deref().is_none_or(|wanted| wanted == store)
@@ -192,7 +224,7 @@ impl Selection {
         };
         let parts = [
             ("state", state),
-            ("engine", self.engine.clone()),
+            ("engine", self.engine.map(|engine| engine.to_string())),
             ("store", self.store.clone()),
         ];
         let parts = parts.into_iter();
@@ -204,7 +236,7 @@ impl Selection {
     fn filter(&self) -> ViewFilter {
         ViewFilter {
             states: self.state.clone(),
-            engine: self.engine.clone(),
+            engine: self.engine.map(|engine| engine.to_string()),
             store: self.store.clone(),
             ..ViewFilter::default()
         }
@@ -218,6 +250,23 @@ fn state(text: &str) -> Result<RotationState, String> {
         let names = RotationState::ALL.map(RotationState::as_str);
         format!("the states are {}", names.join(", "))
     })
+}
+
+/// An engine by one of its names.
+pub(super) fn engine(text: &str) -> Result<EngineKind, String> {
+    text.parse().map_err(|()| {
+        let names = EngineKind::ALL.map(EngineKind::as_str);
+        format!("the engines are {}", names.join(", "))
+    })
+}
+
+/// Refuses a store that is not known.
+fn is_known(store: &str, known: &[&str], message: impl FnOnce() -> String) -> Result<(), Failure> {
+    if known.contains(&store) {
+        return Ok(());
+    }
+    let hint = format!("the stores are {}", known.join(", "));
+    Err(Failure::usage(message(), hint))
 }
 
 /// The known rotations that names and patterns select, in the order of the config; all for none.

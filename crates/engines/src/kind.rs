@@ -17,6 +17,15 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// Every engine.
+    pub const ALL: [Self; 5] = [
+        Self::Postgres,
+        Self::Mysql,
+        Self::Mariadb,
+        Self::Documentdb,
+        Self::Redshift,
+    ];
+
     /// The port of a secret without `port`.
     #[must_use]
     pub const fn default_port(self) -> u16 {

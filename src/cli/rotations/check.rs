@@ -52,6 +52,9 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
         for report in &reports {
             print(report);
         }
+        if !reports.iter().any(is_of_rotation) {
+            output::no_rotations("checked");
+        }
         if reports.len() > 1 {
             anstream::println!("{DIM}{}{DIM:#}", totals(&reports));
         }
@@ -153,6 +156,11 @@ async fn remote_reports(
         .buffered(MAX_OBSERVATIONS)
         .try_collect()
         .await
+}
+
+/// Whether a report is about a rotation, and not about `[server]` or `[files]`.
+fn is_of_rotation(report: &Report) -> bool {
+    !report.rotation.starts_with('[')
 }
 
 /// The most severe finding of a report. `None`: it has none but notes.

@@ -43,6 +43,9 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
     let headings = ["STARTED", "ROTATION", "STATE", "BY", "USERS", "TOOK", "WHY"];
     let rows: Vec<Vec<Cell>> = entries.into_iter().map(row).collect();
     output::table(&headings, &rows);
+    if rows.is_empty() {
+        anstream::println!("{DIM}0 runs and other actions{DIM:#}");
+    }
     Ok(())
 }
 

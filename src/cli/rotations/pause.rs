@@ -53,6 +53,9 @@ pub(in crate::cli) async fn pause(target: &Target<'_>, args: PauseArgs) -> Resul
         let result = |name| serde_json::json!({"rotation": name, "paused": true, "until": until});
         return results(&schedule, names.iter().map(result));
     }
+    if names.is_empty() {
+        output::no_rotations("paused");
+    }
     let end = until.map_or_else(String::new, |at| {
         format!(" until {}", output::time(Some(at)))
     });
@@ -70,6 +73,9 @@ pub(in crate::cli) async fn resume(target: &Target<'_>, args: Args) -> Result<()
             serde_json::json!({"rotation": name, "paused": paused})
         };
         return results(&args, names.iter().map(result));
+    }
+    if names.is_empty() {
+        output::no_rotations("resumed");
     }
     for name in names {
         if by_config.contains(&name) {

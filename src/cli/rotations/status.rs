@@ -61,7 +61,9 @@ pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), F
         }
     }
     output::table(&headings, &rows);
-    if views.len() > 1 {
+    if views.is_empty() {
+        output::no_rotations("selected");
+    } else if views.len() > 1 {
         anstream::println!("{DIM}{}{DIM:#}", totals(&views));
     }
     if let ([_], [view]) = (args.selection.names.as_slice(), views.as_slice()) {

@@ -5,6 +5,7 @@ use twinkey_engines::{EngineKind, grants_for_master};
 
 use crate::cli::failure::Failure;
 use crate::cli::output;
+use crate::cli::selection::engine;
 use twinkey_core::code::Diagnostic;
 
 #[derive(Debug, clap::Args)]
@@ -27,11 +28,6 @@ pub(in crate::cli) struct Args {
     /// Print the statements as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn engine(text: &str) -> Result<EngineKind, String> {
-    text.parse()
-        .map_err(|()| "the engines are postgres, mysql, mariadb, documentdb and redshift".into())
 }
 
 pub(in crate::cli) fn run(args: Args) -> Result<(), Failure> {

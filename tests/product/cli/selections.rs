@@ -51,12 +51,17 @@ impl Folder {
         assert!(errors.contains(words), "{args:?}: {errors}");
     }
 
-    /// Starts a worker; returns it with its address.
-    async fn serve(&self) -> (Child, String) {
+    /// Creates the store, with a secret that no rotation has.
+    async fn create_store(&self) {
         let document = r#"{"username": "unused", "password": "Unused-0123456789"}"#;
         std::fs::write(self.folder.path().join("unused.json"), document).unwrap();
         self.ok(&["secret", "put", "unused", "--file", "unused.json"])
             .await;
+    }
+
+    /// Starts a worker; returns it with its address.
+    async fn serve(&self) -> (Child, String) {
+        self.create_store().await;
         let log = std::fs::File::create(self.folder.path().join("serve.log")).unwrap();
         let serve = self.command(&["serve"]).stderr(log).spawn().unwrap();
         let url = format!("http://{}", self.address);
@@ -103,6 +108,37 @@ async fn pauses_and_resumes(folder: &Folder, target: &[&str]) {
     assert_eq!(folder.states(&with(&["--state", "new"])).await, expected);
     assert_eq!(folder.states(&with(&["test-?"])).await, expected);
     assert_eq!(folder.states(&with(&["--engine", "mysql"])).await, []);
+    // A misspelt filter does nothing, and says so.
+    for (filter, words) in [
+        (["--store", "nope"], "the stores are secrets"),
+        (["--engine", "Postgres"], "the engines are postgres, mysql"),
+    ] {
+        for command in [
+            &["pause", "--all"][..],
+            &["resume", "--all"],
+            &["rotate", "--all"],
+            &["status"],
+            &["check"],
+            &["history"],
+            &["pause", "prod-*"],
+        ] {
+            folder
+                .fails(&with(&[command, &filter].concat()), words)
+                .await;
+        }
+    }
+    for (command, printed) in [
+        (&["pause", "*"][..], "0 rotations paused"),
+        (&["resume", "--all"], "0 rotations resumed"),
+        (&["rotate", "--all"], "0 rotated"),
+        (&["status"], "0 rotations selected"),
+        (&["check"], "0 rotations checked"),
+        (&["history"], "0 runs and other actions"),
+    ] {
+        let none = [command, &["--state", "failed"]].concat();
+        let text = folder.ok(&with(&none)).await;
+        assert!(text.contains(printed), "{none:?}: {text}");
+    }
     let shown = folder.ok(&with(&["status"])).await;
     assert!(shown.contains("3 rotations: 2 paused, 1 new"), "{shown}");
     // What an operator must act on comes first.
@@ -121,6 +157,7 @@ async fn pauses_and_resumes(folder: &Folder, target: &[&str]) {
 #[tokio::test]
 async fn commands_select_rotations_by_patterns() {
     let folder = Folder::new();
+    folder.create_store().await;
     pauses_and_resumes(&folder, &[]).await;
     let checked = folder.ok(&["check", "--offline", "prod-*", "--json"]).await;
     let checked: Vec<Json> = serde_json::from_str(&checked).unwrap();
@@ -138,6 +175,10 @@ async fn commands_select_rotations_by_patterns() {
         (
             vec!["status", "--state", "fine"],
             "the states are new, idle",
+        ),
+        (
+            vec!["check", "--offline", "--store", "nope"],
+            "the stores are secrets",
         ),
     ] {
         folder.fails(&args, words).await;
@@ -179,6 +220,8 @@ async fn the_api_lists_rotations_in_pages() {
         ("/v1/rotations?q=PROD", &["prod-a", "prod-b"]),
         ("/v1/rotations?state=new&limit=9", &["prod-a", "test-a"]),
         ("/v1/rotations?engine=mysql", &[]),
+        ("/v1/rotations?engine=Postgres", &[]),
+        ("/v1/rotations?store=nope&limit=9", &[]),
         ("/v1/rotations?code=db_unreachable", &[]),
     ] {
         let (names, next) = api_page(&url, path).await;

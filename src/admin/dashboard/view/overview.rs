@@ -149,7 +149,7 @@ fn filter_form(overview: &OverviewPage) -> Markup {
             label.unseen for="engine" { "Engine" }
             select #engine name="engine" {
                 option value="" { "any engine" }
-                @for &engine in &overview.engines {
+                @for engine in offered(&overview.engines, filter.view.engine.as_deref()) {
                     option value=(engine) selected[filter.view.engine.as_deref() == Some(engine)] { (engine) }
                 }
             }
@@ -158,7 +158,7 @@ fn filter_form(overview: &OverviewPage) -> Markup {
                 label.unseen for="store" { "Store" }
                 select #store name="store" {
                     option value="" { "any store" }
-                    @for &store in &overview.stores {
+                    @for store in offered(&overview.stores, filter.view.store.as_deref()) {
                         option value=(store) selected[filter.view.store.as_deref() == Some(store)] { (store) }
                     }
                 }
@@ -173,6 +173,11 @@ fn filter_form(overview: &OverviewPage) -> Markup {
             button type="submit" { "Filter" }
         }
     }
+}
+
+/// The values that a field offers, and the selected one, which no rotation may have.
+fn offered<'a>(all: &BTreeSet<&'a str>, selected: Option<&'a str>) -> BTreeSet<&'a str> {
+    all.iter().copied().chain(selected).collect()
 }
 
 fn table(overview: &OverviewPage) -> Markup {
@@ -334,6 +339,27 @@ mod tests {
         assert!(page.contains("the windows of at most 5,000 rotations"));
         assert!(page.contains("Pause these: 10,000 rotations"));
         assert!(!page.contains("Resume these"), "it would change none");
+    }
+
+    #[test]
+    fn an_unknown_engine_or_store_stays_selected() {
+        let view = ViewFilter {
+            engine: Some("Postgres".into()),
+            store: Some("<nope>".into()),
+            ..ViewFilter::default()
+        };
+        let page = shown(
+            &[],
+            RotationFilter {
+                view,
+                page: 1,
+                ..RotationFilter::default()
+            },
+        );
+        for selected in ["Postgres", "&lt;nope&gt;"] {
+            let option = format!("<option value=\"{selected}\" selected>");
+            assert!(page.contains(&option), "{option}: {page}");
+        }
     }
 
     #[test]

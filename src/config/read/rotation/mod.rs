@@ -161,17 +161,7 @@ impl RawRotation {
     }
 
     fn common(table: &Table<'_>, folder: Folder<'_>, stores: &Stores) -> Self {
-        let engine = table.choice(
-            "engine",
-            &[
-                EngineKind::Postgres,
-                EngineKind::Mysql,
-                EngineKind::Mariadb,
-                EngineKind::Documentdb,
-                EngineKind::Redshift,
-            ]
-            .map(|kind| (kind.as_str(), kind)),
-        );
+        let engine = table.choice("engine", &EngineKind::ALL.map(|kind| (kind.as_str(), kind)));
         features::require_engine(table, engine);
         let window = table.duration("window").filter(|length| {
             check_length(*length)
