@@ -5,6 +5,7 @@
 //!   this process, within the limits of each host and of the store's writes. A worker is sent one request
 //!   after the other, as its runs end.
 //! - One of many fails, and is not seen among the others: each failure has a line, and the exit status is 1.
+//! - A rotation that runs already, or ran just before, is counted as failed. It is counted as refused.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -99,6 +100,12 @@ impl Rotated {
             error,
         })
     }
+
+    /// Whether nothing failed: another run is active, or one ended less than `min_interval` ago.
+    fn is_refused(&self) -> bool {
+        let code = self.error.as_ref().map(|problem| problem.code);
+        matches!(code, Some(Code::AlreadyRunning | Code::TooSoon))
+    }
 }
 
 pub(in crate::cli) async fn run(target: &Target<'_>, args: Args) -> Result<(), Failure> {
@@ -162,16 +169,20 @@ async fn several(target: &Target<'_>, args: &Args) -> Result<(), Failure> {
             (selected, collect(ends, args).await?)
         }
     };
-    let failed = rotated.iter().filter(|one| one.error.is_some()).count();
+    let unsuccessful = rotated.iter().filter(|one| one.error.is_some()).count();
+    let refused = rotated.iter().filter(|one| one.is_refused()).count();
     // Ctrl-C came before.
     let left = selected - rotated.len();
     if args.json {
         output::json(&rotated)?;
     } else {
-        let done = rotated.len() - failed;
-        anstream::println!("{DIM}{done} rotated, {failed} failed, {left} not started{DIM:#}");
+        let done = rotated.len() - unsuccessful;
+        let failed = unsuccessful - refused;
+        anstream::println!(
+            "{DIM}{done} rotated, {refused} refused, {failed} failed, {left} not started{DIM:#}"
+        );
     }
-    if failed + left > 0 {
+    if unsuccessful + left > 0 {
         return Err(Failure::Printed);
     }
     Ok(())

@@ -316,8 +316,17 @@ async fn several_rotations_run_with_one_command() {
     rotates_many(&pairs, &[]).await;
     let text = env.run_ok(&["rotate", "p00", "p01", "--force"]).await;
     assert!(
-        text.contains("2 rotated, 0 failed, 0 not started"),
+        text.contains("2 rotated, 0 refused, 0 failed, 0 not started"),
         "{text}"
+    );
+    // Both ended less than `min_interval` ago.
+    let again = env.twinkey(&["rotate", "p00", "p01"]).await;
+    assert_eq!(again.status.code(), Some(1));
+    let again = String::from_utf8(again.stdout).unwrap();
+    assert!(again.contains("too_soon"), "{again}");
+    assert!(
+        again.contains("0 rotated, 2 refused, 0 failed, 0 not started"),
+        "{again}"
     );
     // Problems first, and a summary.
     env.put(&secret(1), &env.document("p01", "not its password"))
