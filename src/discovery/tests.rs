@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::{Discovery, Finding, filters, matches, plan, query};
+use super::{Discovery, Finding, changes, filters, matches, plan, query};
 use crate::config::settings::Settings;
 use crate::config::testing::local;
-use crate::journal::KnownSecret;
+use crate::journal::{Actor, KnownSecret};
 use chrono::{DateTime, Utc};
 use twinkey_stores::{ListKey, ListedSecret};
 
@@ -530,4 +530,32 @@ fn equal_names_in_two_stores_are_two_secrets() {
         "[[discover]] #1 finds it too, in another store of its account and region".into(),
     );
     assert_eq!(discovery.secrets[0].finding, skipped);
+}
+
+#[test]
+fn a_disarmed_rotation_has_its_former_name() {
+    let armed = || KnownSecret {
+        rotation: Some("prod-a".into()),
+        armed: Some(now()),
+        ..secret("prod/a", &[])
+    };
+    let mut deleted = armed();
+    deleted.listed.deleted = true;
+    let gone = KnownSecret {
+        gone: Some("it was deleted".into()),
+        ..armed()
+    };
+    let moved = "[[rotation]]\nname = \"a\"\nsecret = \"prod/a\"\nmaster_secret = \"master\"\n";
+    let moved = format!("{moved}{DISCOVER}");
+    for (config, known) in [(DISCOVER, deleted), (DISCOVER, gone), (&moved, armed())] {
+        let discovery = planned(&local(config), &[known]);
+        let changes = changes(&discovery, &Actor::worker("w").into(), now());
+        let [change] = &changes[..] else {
+            panic!("{config}: {changes:?}")
+        };
+        assert_eq!(change.armed, None);
+        assert_eq!(change.rotation_name(), Some("prod-a"));
+        let record = change.record.as_ref().unwrap();
+        assert_eq!(record.rotation.as_deref(), Some("prod-a"));
+    }
 }

@@ -103,3 +103,11 @@ pub struct ArmingChange {
     /// `None` if the change is no action, because nothing was armed.
     pub record: Option<AuditRecord>,
 }
+
+impl ArmingChange {
+    /// The name that its rotation has, would have or had.
+    #[must_use]
+    pub fn rotation_name(&self) -> Option<&str> {
+        (self.rotation.as_deref()).or(self.before.rotation.as_deref())
+    }
+}

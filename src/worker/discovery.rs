@@ -136,7 +136,7 @@ pub async fn arm(
     let changes = changes(&discovery, &actor.into(), now);
     for change in &changes {
         let secret = &change.before.listed.name;
-        let rotation = change.rotation.as_deref();
+        let rotation = change.rotation_name();
         let record = change.record.as_ref();
         let reason = record.and_then(|record| record.reason.as_deref());
         match (change.armed, &change.refusal) {
@@ -144,8 +144,11 @@ pub async fn arm(
             (None, Some(_)) => {
                 tracing::warn!(rotation, secret, code = %Code::DiscoveryFailed, reason, "discovered secret refused");
             }
+            (None, None) if change.before.armed.is_some() => {
+                tracing::warn!(rotation, secret, reason, "discovered rotation disarmed");
+            }
             (None, None) => {
-                tracing::warn!(rotation, secret, reason, "discovered rotation disarmed")
+                tracing::info!(rotation, secret, "discovered secret no longer refused");
             }
         }
     }
