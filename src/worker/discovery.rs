@@ -229,15 +229,17 @@ impl ListStores {
         Self { state, commands }
     }
 
-    async fn list(&self, table: &Discover) -> Result<(), JournalError> {
+    /// Lists the store of the `n`th table, from 1.
+    async fn list(&self, n: usize, table: &Discover) -> Result<(), JournalError> {
         let rotator = &self.state.runner.rotator;
         let stores = &rotator.context.stores;
         let claim = listing_claim(table, &rotator.worker, self.state.now());
+        let store = table.store_name().unwrap_or(DEFAULT_STORE);
         match list_and_record(stores, &*rotator.journal, table, &claim).await? {
             None => {}
-            Some(Ok(secrets)) => tracing::debug!(query = claim.query, secrets, "store listed"),
+            Some(Ok(secrets)) => tracing::debug!(store, discover = n, secrets, "store listed"),
             Some(Err(problem)) => {
-                tracing::warn!(query = claim.query, code = %problem.code, error = %problem.message, hint = %problem.hint, "store not listed; discovered rotations stay as they are");
+                tracing::warn!(store, discover = n, code = %problem.code, error = %problem.message, hint = %problem.hint, "store not listed; discovered rotations stay as they are");
             }
         }
         Ok(())
@@ -249,13 +251,14 @@ impl ListStores {
             return Ok(());
         }
         // One store that does not answer delays no other one.
-        let mut by_store: BTreeMap<Option<&str>, Vec<&Discover>> = BTreeMap::new();
-        for table in &configured.discover {
-            by_store.entry(table.store_name()).or_default().push(table);
+        let mut by_store: BTreeMap<Option<&str>, Vec<(usize, &Discover)>> = BTreeMap::new();
+        for (n, table) in configured.discover.iter().enumerate() {
+            let tables = by_store.entry(table.store_name()).or_default();
+            tables.push((n + 1, table));
         }
         let listings = by_store.into_values().map(async |tables| {
-            for table in tables {
-                self.list(table).await?;
+            for (n, table) in tables {
+                self.list(n, table).await?;
             }
             Ok::<(), JournalError>(())
         });

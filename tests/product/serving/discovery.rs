@@ -101,7 +101,17 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
     let config = format!("[server]\nlisten = \"{address}\"");
     let stand_in = twinkey_testkit::aws::StandIn::start().await;
     let env = discovering(&keys, config, Backend::StandIn(stand_in)).await;
+    env.stand_in().faults().deny("ListSecrets");
     let mut serve = env.serve(&address).await;
+    until("the log names the store and the table", async || {
+        let log = std::fs::read_to_string(env.folder.path().join("serve.log")).unwrap();
+        let line = log.lines().find(|line| line.contains("store not listed"));
+        line.is_some_and(|line| line.contains("store=\"secrets\" discover=1"))
+    })
+    .await;
+    env.stand_in().faults().forget_answers();
+    // A listing that failed is due again after a minute, a complete one after an hour.
+    env.run_ok(&["discover"]).await;
     assert!(rotations(&address).await.is_empty());
     assert_eq!(metric(&address, "twinkey_discovered{").await, Some(0));
 
