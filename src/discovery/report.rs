@@ -14,7 +14,7 @@ pub struct DiscoveredSecret {
     pub store: Option<String>,
     /// The `[[discover]]` of the config that concerns it, from 1. `null`: none does any more.
     pub discover: Option<usize>,
-    /// The name that its rotation has or would have.
+    /// The name that its rotation has, would have or had.
     pub rotation: Option<String>,
     pub state: DiscoveryState,
     /// Why it is skipped.
@@ -58,7 +58,7 @@ impl From<&FoundSecret> for DiscoveredSecret {
             arn: listed.arn.clone(),
             store: (!store.is_empty()).then(|| store.clone()),
             discover: found.by,
-            rotation: found.rotation.clone(),
+            rotation: found.rotation_name().map(str::to_owned),
             state: found.state(),
             reason,
             problem: found.problem(),

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Discovery, Finding, changes, filters, matches, plan, query};
+use super::{DiscoveredSecret, Discovery, Finding, changes, filters, matches, plan, query};
 use crate::config::settings::Settings;
 use crate::config::testing::local;
 use crate::journal::{Actor, KnownSecret};
@@ -557,5 +557,10 @@ fn a_disarmed_rotation_has_its_former_name() {
         assert_eq!(change.rotation_name(), Some("prod-a"));
         let record = change.record.as_ref().unwrap();
         assert_eq!(record.rotation.as_deref(), Some("prod-a"));
+        let [found] = &discovery.secrets[..] else {
+            panic!("{config}: {discovery:?}")
+        };
+        let found = DiscoveredSecret::from(found);
+        assert_eq!(found.rotation.as_deref(), Some("prod-a"));
     }
 }
