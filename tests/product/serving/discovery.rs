@@ -20,10 +20,10 @@ use twinkey_testkit::environment::{
 use twinkey_testkit::mysql::LocalMysql;
 
 /// The rotation of [`SECRET`] when it is discovered.
-const NAME: &str = "prod-shop";
+pub(super) const NAME: &str = "prod-shop";
 
 /// An environment whose config discovers secrets instead of naming them.
-async fn discovering(keys: &str, config: String, backend: Backend) -> Environment {
+pub(super) async fn discovering(keys: &str, config: String, backend: Backend) -> Environment {
     let env = Environment::open_with(
         Setup {
             config,
@@ -45,19 +45,19 @@ fn client(env: &Environment) -> Client {
     Client::new(&sdk_config(&env.stand_in().url()))
 }
 
-async fn tag(env: &Environment, secret: &str, key: &str, value: &str) {
+pub(super) async fn tag(env: &Environment, secret: &str, key: &str, value: &str) {
     let tag = Tag::builder().key(key).value(value).build();
     let request = client(env).tag_resource().secret_id(secret).tags(tag);
     request.send().await.unwrap();
 }
 
-async fn untag(env: &Environment, secret: &str, key: &str) {
+pub(super) async fn untag(env: &Environment, secret: &str, key: &str) {
     let request = client(env).untag_resource().secret_id(secret);
     request.tag_keys(key).send().await.unwrap();
 }
 
 /// The rotations of a worker, by name.
-async fn rotations(address: &str) -> BTreeMap<String, Json> {
+pub(super) async fn rotations(address: &str) -> BTreeMap<String, Json> {
     let answer = reqwest::get(format!("http://{address}/v1/rotations")).await;
     let all: Vec<Json> = answer.unwrap().json().await.unwrap();
     let name = |view: &Json| view["name"].as_str().unwrap().to_owned();
@@ -265,6 +265,11 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
         .map(|one| (one["rotation"].as_str(), one["state"].as_str()))
         .collect();
     assert_eq!(of_it, [(Some(NAME), Some("armed"))], "{shown:?}");
+    // The pair that runs of the former one left is its own. It came back, so the last flip is recent.
+    env.run_ok(&["rotate", NAME, "--force"]).await;
+    env.signed_in(stage::CURRENT).await;
+    env.signed_in(stage::PREVIOUS).await;
+    env.run_ok(&["rotate", NAME, "--force"]).await;
     signal(&serve, "TERM");
     assert!(serve.wait().await.unwrap().success());
 }

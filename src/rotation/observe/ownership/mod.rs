@@ -12,6 +12,9 @@
 //! - A standby is taken without a proof: AWS's function made it, or the operator says so. `check`
 //!   names the user first, and the refusal for its open sessions does not suggest `--force`.
 //! - Two rotations of the config have one secret, written in two ways. Both are refused.
+//! - A secret is deleted and created again, with another ARN, and the pair of the former one is refused as
+//!   that of another secret. The record of the rotation counts, if the config names the secret without
+//!   the suffix of its ARN.
 //! - A run was interrupted after it created the standby, or a retirement locked it, so that no
 //!   password signs in. The engine reports that no client can sign in, or a password derived from
 //!   AWSPENDING signs in.

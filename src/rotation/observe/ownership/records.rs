@@ -142,9 +142,14 @@ impl PairRecords {
                 return records;
             }
         };
-        // A rotation that was renamed keeps its secret.
-        let (ours, others): (Vec<_>, Vec<_>) =
-            (known.into_iter()).partition(|record| record.secret == own.secret);
+        // A rotation that was renamed keeps its secret. A secret that was created again has another ARN.
+        let created_again = |record: &PairRecord| {
+            record.rotation == own.rotation
+                && is_of(rotation, record)
+                && same_store(&record.secret, &own.secret)
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = (known.into_iter())
+            .partition(|record| record.secret == own.secret || created_again(record));
         let same_pair = |record: &&PairRecord| record.base == own.base && record.clone == own.clone;
         let ours: Vec<&PairRecord> = ours.iter().filter(same_pair).collect();
         let rotations = context.pairs.rotations.get();
@@ -164,7 +169,7 @@ impl PairRecords {
         if let Some(recorded) = recorded {
             let known = &recorded.server_identity;
             own.server_identity = own.server_identity.take().or_else(|| known.clone());
-            records.is_recorded = *known == own.server_identity;
+            records.is_recorded = *known == own.server_identity && recorded.secret == own.secret;
         }
         records.others = others;
         records.is_known = true;
