@@ -1,6 +1,7 @@
 //! `twinkey serve`: windows, signals, metrics, notifications and hooks.
 
 mod accounts;
+mod discovered_names;
 mod discovery;
 mod external_changes;
 mod fleet;
