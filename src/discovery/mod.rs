@@ -13,6 +13,8 @@
 //! - A stranger's tag leads to the master of another team: [`Discover`].
 //! - A rotation has another name after a restart, and its pause is lost. The journal keeps the name that a
 //!   secret was given.
+//! - A secret is deleted, and another one without tags is created with its name, and is rotated until the
+//!   next listing. A run compares the ARN of the secret with the one that was found.
 //! - A secret is deleted and created again, and its rotation has another name. The new secret takes the
 //!   name that the rotation of the former one had, and the former one is not listed any more.
 //! - Two secrets have names that are equal as names of rotations. The second one is given a suffix.

@@ -124,6 +124,7 @@ pub fn plan(
                         rotations.push(Rotation {
                             discovered: Some(Discovered {
                                 by: n + 1,
+                                arn: known.listed.arn.as_str().into(),
                                 since: known.armed.unwrap_or(now),
                             }),
                             ..derived

@@ -126,6 +126,8 @@ pub enum Content {
 /// Reasons against a run; each is true if it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Guards {
+    /// The secret is not the one that discovery found.
+    pub replaced: bool,
     /// Another rotator is enabled for this secret.
     pub managed_elsewhere: bool,
     /// The window is closed.
@@ -206,6 +208,8 @@ pub enum Action {
 /// Reason for a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
+    /// Another secret has the name of the one that discovery found.
+    Replaced,
     ManagedElsewhere,
     WindowClosed,
     TooSoon,
@@ -246,6 +250,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
+            Self::Replaced => Code::DiscoveryFailed,
             Self::ManagedElsewhere => Code::ManagedElsewhere,
             Self::WindowClosed => Code::WindowClosed,
             Self::TooSoon => Code::TooSoon,
@@ -293,6 +298,7 @@ impl Guards {
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
         [
+            (self.replaced, Refusal::Replaced),
             (self.managed_elsewhere, Refusal::ManagedElsewhere),
             (self.window_closed, Refusal::WindowClosed),
             (self.current_refused, Refusal::CurrentRefused),

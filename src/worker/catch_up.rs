@@ -178,6 +178,7 @@ mod tests {
         let armed = |at_time: &str| Rotation {
             discovered: Some(crate::config::settings::Discovered {
                 by: 1,
+                arn: "".into(),
                 since: at(at_time),
             }),
             ..daily.clone()

@@ -59,6 +59,8 @@ pub struct Rotation {
 pub struct Discovered {
     /// The `[[discover]]` that found it, from 1.
     pub by: usize,
+    /// The ARN of the secret. Another secret may have its name since.
+    pub arn: Box<str>,
     /// When it was armed. Windows that opened before are not its own.
     pub since: DateTime<Utc>,
 }

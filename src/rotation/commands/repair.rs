@@ -132,7 +132,11 @@ fn diagnosis(
     observation: &Observation,
 ) -> Result<Diagnosis, RotationError> {
     reject_if(
-        &[Refusal::ManagedElsewhere, Refusal::Locked],
+        &[
+            Refusal::Replaced,
+            Refusal::ManagedElsewhere,
+            Refusal::Locked,
+        ],
         request,
         observation,
     )?;

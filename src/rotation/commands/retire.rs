@@ -72,6 +72,7 @@ async fn lock(
     observation: &mut Observation,
 ) -> Result<Retirement, RotationError> {
     let guards = [
+        Refusal::Replaced,
         Refusal::ManagedElsewhere,
         Refusal::CurrentRefused,
         Refusal::MasterRefused,

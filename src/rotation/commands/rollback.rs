@@ -93,6 +93,7 @@ async fn move_back(
     let pair = &observation.resolved.pair.clone();
     // `CurrentRefused` is missing: a broken AWSCURRENT is a reason for a rollback.
     let guards = [
+        Refusal::Replaced,
         Refusal::ManagedElsewhere,
         Refusal::MasterRefused,
         Refusal::OtherServer,

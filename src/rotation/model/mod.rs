@@ -224,7 +224,7 @@ fn no_guard_lets_an_effect_through() {
     let mut count = 0;
     // The guards about the pair are combined with two others at most, which keeps the test short.
     let few = |bits: &u32| bits >> 12 == 0 || bits.count_ones() <= 3;
-    for bits in (0..1_u32 << 19).filter(few) {
+    for bits in (0..1_u32 << 20).filter(few) {
         let on = |n: u32| bits & (1 << n) != 0;
         let guards = Guards {
             managed_elsewhere: on(0),
@@ -246,6 +246,7 @@ fn no_guard_lets_an_effect_through() {
             reader_behind: on(16),
             reader_unreachable: on(17),
             pooler_refused: on(18),
+            replaced: on(19),
         };
         let always = guards.refusals();
         assert_eq!(

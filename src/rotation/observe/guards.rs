@@ -65,6 +65,13 @@ pub(super) fn on_other_server(observation: &Observation, identity: Option<&str>)
     identity.is_none() || identity != session.admin.server_identity()
 }
 
+/// Whether the secret with this ARN is not the one that discovery found: that was deleted, and another
+/// secret has its name. `[[discover]]` may not concern it.
+fn is_replaced(rotation: &Rotation, arn: &str) -> bool {
+    let found = rotation.discovered.as_ref();
+    found.is_some_and(|found| !arn.is_empty() && *found.arn != *arn)
+}
+
 /// Sets the guards that depend on the config, the labels and the time.
 pub(super) fn set_guards(
     request: &RunRequest<'_>,
@@ -80,6 +87,7 @@ pub(super) fn set_guards(
     let last_flip = last_flip(request.rotation, known, now);
     observation.not_before = not_before(request.rotation, last_flip, now);
     let guards = &mut observation.observed.guards;
+    guards.replaced = is_replaced(request.rotation, &description.arn);
     guards.managed_elsewhere = description.other_rotator().is_some();
     guards.too_soon = observation.not_before.is_some() && !request.force;
     guards.standby_in_use = request.rotation.in_use != InUse::Ignore

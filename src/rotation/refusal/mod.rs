@@ -64,6 +64,13 @@ pub(crate) fn refusal_error(
     }
 
     let (message, hint) = match refusal {
+        Refusal::Replaced => (
+            format!(
+                "another secret has the name {secret:?} since discovery found it: its ARN is {}",
+                observation.description.arn
+            ),
+            "run `twinkey discover`, which arms the new secret if a [[discover]] concerns it".to_owned(),
+        ),
         Refusal::ManagedElsewhere => {
             // The guard is set with a rotator.
             let rotator = observation.description.other_rotator();

@@ -270,6 +270,26 @@ async fn a_tagged_secret_is_armed_rotated_and_disarmed() {
     env.signed_in(stage::CURRENT).await;
     env.signed_in(stage::PREVIOUS).await;
     env.run_ok(&["rotate", NAME, "--force"]).await;
+
+    // Another secret has its name, without a tag. It is not touched before the next listing, nor after.
+    let delete = client(&env).delete_secret().secret_id(SECRET);
+    let delete = delete.force_delete_without_recovery(true);
+    delete.send().await.unwrap();
+    env.put(SECRET, &env.document("app", FIRST)).await;
+    let users = env.state().await;
+    for arguments in [
+        &["rotate", NAME, "--force"][..],
+        &["repair", NAME, "--apply"],
+    ] {
+        let message = env.fails(arguments, 1, "discovery_failed").await;
+        assert!(message.contains("another secret has the name"), "{message}");
+    }
+    let checked = env.twinkey(&["check", NAME, "--json"]).await;
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.contains("discovery_failed"), "{checked}");
+    assert_eq!(env.state().await, users);
+    let shown = env.run_ok(&["discover", "--json"]).await;
+    assert!(!shown.contains("armed"), "{shown}");
     signal(&serve, "TERM");
     assert!(serve.wait().await.unwrap().success());
 }
