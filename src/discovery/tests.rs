@@ -412,6 +412,14 @@ fn tags_set_what_the_config_lists_and_nothing_else() {
     let huge = "1".repeat(100_000);
     let sentence = why(&settings, secret("prod/a", &[("twinkey:window", &huge)]));
     assert!(sentence.len() < 500, "{}", sentence.len());
+    // The run of every second window would be refused.
+    let often = [
+        ("twinkey:schedule", "rate 5 minutes"),
+        ("twinkey:window", "5m"),
+    ];
+    let sentence = why(&settings, secret("prod/a", &often));
+    let expected = "its tag \"twinkey:schedule\" opens windows closer together than min_interval";
+    assert!(sentence.contains(expected), "{sentence}");
     // Others are not affected.
     let bad = secret("prod/bad", &[("twinkey:window", "x")]);
     let (names, others) = outcome(&settings, &[bad, secret("prod/good", &[])]);

@@ -87,7 +87,7 @@ impl std::fmt::Display for Overlap {
 }
 
 /// A duration for a message, in the units of the config.
-fn config_duration(length: &Duration) -> String {
+pub(crate) fn config_duration(length: &Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
         s if s > 0 && s.is_multiple_of(3600) => format!("{}h", s / 3600),
@@ -155,6 +155,12 @@ impl WindowPlan {
             length,
             offset,
         })
+    }
+
+    /// Two openings of a day, or of two days in a row, that are closer than `interval`.
+    #[must_use]
+    pub fn closer_than(&self, interval: Duration) -> Option<Overlap> {
+        self.schedule.closer_than(interval)
     }
 
     /// The first window that opens strictly after `after`. `anchor` as in [`Schedule::next_after`].
