@@ -123,6 +123,10 @@ fn rotations(
                 format!("is already rotated by rotation #{number}{as_written}"),
             );
         }
+        let own = written.get(n).and_then(Option::as_ref);
+        if let Some(problem) = own.and_then(|own| own.contradiction(backend)) {
+            table.error("secret", problem);
+        }
         rotations.extend(raw.validate(defaults, table));
     }
     rotations
