@@ -5,6 +5,8 @@
 //!   names, so that a new token also ends every session.
 //! - Another site sends a form in the user's browser: the cookie is `SameSite=Strict`, and every form
 //!   carries a CSRF token derived from the cookie, which another site cannot read.
+//! - A link makes a page say that an action was executed: such an address carries a receipt, which only the
+//!   session that executed it gets.
 
 use std::sync::Arc;
 
@@ -75,6 +77,22 @@ impl Session {
     #[must_use]
     pub fn has_csrf_token(&self, candidate: &str) -> bool {
         equal(&self.csrf_token(), candidate)
+    }
+
+    /// A proof that this session executed an action, for the address of the page that says so.
+    #[must_use]
+    pub fn receipt(&self, action: &str) -> String {
+        signature(
+            &self.principal,
+            "receipt",
+            &format!("{} {action}", self.value),
+        )
+    }
+
+    /// Whether `candidate` proves that this session executed an action.
+    #[must_use]
+    pub fn has_receipt(&self, action: &str, candidate: &str) -> bool {
+        equal(&self.receipt(action), candidate)
     }
 
     /// The session of a cookie's value, if it is signed and not expired.
@@ -165,6 +183,16 @@ mod tests {
         assert!(one.has_csrf_token(&one.csrf_token()));
         assert!(!one.has_csrf_token(&two.csrf_token()));
         assert!(!one.has_csrf_token(""));
+        let receipt = one.receipt("pause 1");
+        assert!(one.has_receipt("pause 1", &receipt));
+        for (action, session, candidate) in [
+            ("pause 1", &two, receipt.as_str()),
+            ("pause 2", &one, &receipt),
+            ("pause 1", &one, ""),
+            ("pause 1", &one, &one.csrf_token()),
+        ] {
+            assert!(!session.has_receipt(action, candidate), "{action}");
+        }
         assert_eq!(one.log_id().len(), 8);
         assert_ne!(one.log_id(), two.log_id());
     }

@@ -59,6 +59,11 @@ impl Action {
         }
     }
 
+    /// What a receipt of this action is about.
+    pub(super) fn of_rotation(self, rotation: &str) -> String {
+        format!("{} {rotation}", self.as_str())
+    }
+
     /// Whether it is offered for a rotation with this pause. Only the config ends its own.
     pub(super) fn is_offered(self, pause: Option<&Pause>) -> bool {
         match self {

@@ -86,7 +86,9 @@ pub(super) async fn execute(
     audit(&caller, logged_action, rotation, Some(reason), &result);
     match result {
         Ok(()) => {
-            let target = format!("/rotations/{}?done={}", rotation.name, action.as_str());
+            let receipt = context.session.receipt(&action.of_rotation(&rotation.name));
+            let done = action.as_str();
+            let target = format!("/rotations/{}?done={done}&receipt={receipt}", rotation.name);
             Ok(Redirect::to(&target).into_response())
         }
         Err(refused) => {

@@ -91,7 +91,7 @@ pub(super) async fn execute(
         ))
     };
     let Err(refused) = done else {
-        let address = filter.address_when_done(action, matching.changed.len());
+        let address = filter.address_when_done(&context.session, action, matching.changed.len());
         return Ok(Redirect::to(&address).into_response());
     };
     let left = selected(action, &state, principal, &filter).await?;

@@ -8,6 +8,7 @@ use twinkey_core::code::Code;
 use super::action::BulkAction;
 use super::form::selected;
 use crate::admin::address::with_query;
+use crate::admin::auth::session::Session;
 use crate::admin::problem::ApiError;
 use crate::config::settings::DEFAULT_STORE;
 use crate::worker::view_filter::{Filterable, ViewFilter};
@@ -37,6 +38,8 @@ pub(super) struct FilterForm {
     /// The action that was just executed on `count` rotations.
     done: Option<BulkAction>,
     count: usize,
+    /// The proof of `done` and `count`.
+    receipt: String,
 }
 
 /// A validated query.
@@ -47,6 +50,8 @@ pub(super) struct RotationFilter {
     pub page: usize,
     /// The action that was just executed, and the number of its rotations.
     pub done: Option<(BulkAction, usize)>,
+    /// The proof of `done`, as the address has it.
+    pub receipt: String,
 }
 
 /// One page of the matching rotations.
@@ -80,8 +85,14 @@ impl TryFrom<FilterForm> for RotationFilter {
             },
             page: form.page.unwrap_or(1).max(1),
             done: form.done.map(|action| (action, form.count)),
+            receipt: form.receipt,
         })
     }
+}
+
+/// What a receipt of an action on several rotations is about.
+fn of_many(action: BulkAction, count: usize) -> String {
+    format!("{} of {count}", action.action().as_str())
 }
 
 impl RotationFilter {
@@ -96,13 +107,28 @@ impl RotationFilter {
         with_query(path, self.query([("page", page.as_deref())]))
     }
 
-    /// The address of the list after an action on `count` rotations.
-    pub(super) fn address_when_done(&self, action: BulkAction, count: usize) -> String {
-        let (done, count) = (action.action().as_str(), count.to_string());
-        with_query(
-            "/",
-            self.query([("done", Some(done)), ("count", Some(&count))]),
-        )
+    /// The address of the list after an action of the session on `count` rotations.
+    pub(super) fn address_when_done(
+        &self,
+        session: &Session,
+        action: BulkAction,
+        count: usize,
+    ) -> String {
+        let (done, number) = (action.action().as_str(), count.to_string());
+        let receipt = session.receipt(&of_many(action, count));
+        let proved = [
+            ("done", Some(done)),
+            ("count", Some(number.as_str())),
+            ("receipt", Some(receipt.as_str())),
+        ];
+        with_query("/", self.query(proved))
+    }
+
+    /// Removes the action that was just executed, unless the session executed it.
+    pub(super) fn keep_proved(&mut self, session: &Session) {
+        self.done = self.done.filter(|(action, count)| {
+            session.has_receipt(&of_many(*action, *count), &self.receipt)
+        });
     }
 
     fn query<'a, const N: usize>(

@@ -34,7 +34,8 @@ pub(super) async fn overview(
     Extension(context): Extension<SessionContext>,
     query: Result<Query<FilterForm>, QueryRejection>,
 ) -> Result<Response, ErrorPage> {
-    let filter = RotationFilter::try_from(parse_query(query)?)?;
+    let mut filter = RotationFilter::try_from(parse_query(query)?)?;
+    filter.keep_proved(&context.session);
     let (summaries, now) = (state.summaries().await?, state.now());
     let principal = context.session.principal();
     let visible = summaries.rows(now).filter(|row| principal.sees(row.name()));
@@ -86,6 +87,8 @@ pub(super) async fn overview(
 pub(super) struct RotationQuery {
     /// The action that was just executed.
     done: Option<Action>,
+    /// The proof of `done`.
+    receipt: Option<String>,
     /// Show the history before the run with this id.
     before: Option<Uuid>,
 }
@@ -124,7 +127,11 @@ pub(super) async fn rotation(
         rotation: &rotation,
         view: &state.view(&rotation).await?,
         refused: state.heartbeats.refused(&rotation.name),
-        done: request.done,
+        done: request.done.filter(|action| {
+            let receipt = request.receipt.as_deref().unwrap_or_default();
+            let session = &context.session;
+            session.has_receipt(&action.of_rotation(&rotation.name), receipt)
+        }),
         runs: &runs.map_err(RotationError::from)?,
         records: &records,
         is_first_page: request.before.is_none(),
