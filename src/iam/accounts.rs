@@ -104,16 +104,17 @@ pub fn merged(policies: Vec<Policy>, more: Option<Statement>) -> Policy {
     all
 }
 
-/// A sid that no statement has: a policy repeats none ("IAM JSON policy elements: Sid").
+/// A sid that no statement has: a policy repeats none ("IAM JSON policy elements: Sid"). One that ends with
+/// the number of a table gets the next free number.
 fn unused(policy: &Policy, sid: Cow<'static, str>) -> Cow<'static, str> {
     let is_used = |sid: &str| policy.statements.iter().any(|known| known.sid == sid);
-    let mut unique = sid.clone();
-    let mut n = 1;
-    while is_used(&unique) {
-        n += 1;
-        unique = format!("{sid}{n}").into();
+    if !is_used(&sid) {
+        return sid;
     }
-    unique
+    let name = sid.trim_end_matches(|c: char| c.is_ascii_digit());
+    let mut numbered = (2..).map(|n| format!("{name}{n}"));
+    let unique = numbered.find(|unique| !is_used(unique));
+    unique.map_or(sid.clone(), Cow::Owned)
 }
 
 /// What the worker's own role needs for the roles of the stores.

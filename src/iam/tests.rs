@@ -543,6 +543,21 @@ fn discovered_secrets_are_those_of_the_account_of_their_store() {
 }
 
 #[test]
+fn discovered_secrets_of_two_stores_are_numbered() {
+    let mut text = AWS.to_owned();
+    for region in ["us-east-1", "us-west-2"] {
+        text += &format!(
+            "[[store]]\nname = \"{region}\"\nbackend = \"aws\"\nregion = \"{region}\"\nassume_role = {{ arn = \"{ROLE}\" }}\n\
+             [[discover]]\nstore = \"{region}\"\ntags = {{ team = \"{region}\" }}\nmaster_secret = \"master\"\n"
+        );
+    }
+    let policy = policy_of_stores(&parse_toml(&text), None);
+    let sids = policy.statements.iter().map(|one| &*one.sid);
+    let sids: Vec<&str> = sids.filter(|sid| sid.starts_with("Discovered")).collect();
+    assert_eq!(sids, ["DiscoveredSecrets1", "DiscoveredSecrets2"]);
+}
+
+#[test]
 fn the_size_is_that_of_the_merged_policy() {
     let settings = two_regions(["a", "b"], ["", ""]);
     let size = |policy: &Policy| policy.notes.iter().any(|note| note.contains("6144"));

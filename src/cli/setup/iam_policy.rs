@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::settings::{AssumeRole, SecretsBackend, Settings, StoreSettings};
+use crate::config::settings::{AssumeRole, DEFAULT_STORE, SecretsBackend, Settings, StoreSettings};
 use crate::iam::accounts::{assume_roles, merged, settings_of, trust_policy};
 use crate::iam::lookup::look_up;
 use crate::iam::{AccountScope, Known, policy};
@@ -36,7 +36,7 @@ pub(in crate::cli) struct Args {
     /// Id of a Redshift Serverless workgroup, which is part of its ARN; repeatable
     #[arg(long, value_name = "NAME=ID", value_parser = named_id)]
     workgroup_id: Vec<(String, String)>,
-    /// Print the policy of the role of this store; by default that of the worker's own role
+    /// Print the policy of the role of this store; by default, and for `secrets`, that of the worker's own role
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// Print the trust policy of the role of --store instead
@@ -76,7 +76,9 @@ fn named_id(text: &str) -> Result<(String, String), String> {
 
 pub(in crate::cli) async fn run(config: Option<&Path>, args: Args) -> Result<(), Failure> {
     let settings = settings(config)?;
-    let role = match &args.store {
+    // The worker's own role calls the store of `[secrets]`.
+    let store = args.store.as_deref().filter(|name| *name != DEFAULT_STORE);
+    let role = match store {
         None => None,
         Some(name) => Some(role_of(&settings, name)?),
     };

@@ -216,6 +216,7 @@ async fn each_account_is_allowed_exactly_its_own_calls() {
             .collect(),
     );
     let of_worker = folder.policy(&[]).await;
+    assert_eq!(folder.policy(&["--store", "secrets"]).await, of_worker);
     assert_exact(
         &of_worker,
         own.iter().flat_map(required_permissions).collect(),
