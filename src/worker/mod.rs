@@ -16,6 +16,7 @@ pub mod next_tries;
 pub mod readiness;
 pub mod renames;
 mod retire;
+pub mod rotation_functions;
 pub mod rotation_state;
 pub mod scheduler;
 pub mod served_rotations;

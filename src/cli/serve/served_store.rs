@@ -9,12 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::reload::CertificateFiles;
 use crate::config::settings::SecretsBackend;
 use crate::worker::housekeeping::HousekeepingJob;
+use crate::worker::rotation_functions::HttpFunctions;
 use crate::worker::served_rotations::ServedRotations;
 use crate::worker::state::WorkerState;
 use twinkey_core::code::Code;
 use twinkey_core::tasks::Tasks;
 use twinkey_stores::listener::{Identity, Listener};
 use twinkey_stores::local::LocalStore;
+use twinkey_stores::local::api::FunctionRuns;
 use twinkey_stores::served::{Served, keys_file, router};
 
 use crate::cli::context::Context;
@@ -69,9 +71,17 @@ pub(in crate::cli) async fn open(
     let listener = listener.with_tasks(context.rotator.context.tasks.clone());
     tracing::info!(listen = %serve.listen, keys = keys.len(), "served store listening");
     let clock = context.rotator.context.clock.clone();
-    let served = Served::new(store, keys, context.metrics.clone(), clock)
+    let mut served = Served::new(store, keys, context.metrics.clone(), clock)
         .with_audit_of_reads(serve.audit_reads)
         .with_rotations(Arc::new(ServedRotations::new(state.clone())));
+    if !serve.functions.is_empty() {
+        let functions = HttpFunctions::new(serve.functions.clone()).map_err(|error| {
+            let hint = "install the root certificates of the system (ca-certificates)";
+            Failure::problem(Code::Internal, error.to_string(), hint)
+        })?;
+        let tasks = context.rotator.context.tasks.clone();
+        served = served.with_functions(FunctionRuns::new(Arc::new(functions), tasks));
+    }
     Ok(Some(BoundStore {
         served: Arc::new(served),
         listener,

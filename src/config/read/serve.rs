@@ -1,15 +1,19 @@
 //! Reader of `secrets.serve`.
 //!
 //! # Failure modes
+//! - A request makes the worker send requests elsewhere: the addresses of rotation functions are here only.
 //! - Secrets cross the network in plain text: without a certificate, only loopback addresses are allowed.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+
+use reqwest::Url;
 
 use super::references::{Folder, TLS_KEYS, server_tls};
 use crate::config::settings::Serve;
 use crate::config::table::Table;
 
-pub(super) const KEYS: &[&str] = &["listen", "keys_file", "tls", "audit_reads"];
+pub(super) const KEYS: &[&str] = &["listen", "keys_file", "tls", "audit_reads", "functions"];
 
 const DEFAULT_PORT: u16 = 8322;
 
@@ -46,5 +50,40 @@ pub(super) fn serve(secrets: &Table<'_>, folder: Folder<'_>) -> Option<Serve> {
         keys_file: folder.join(table.text("keys_file").unwrap_or("keys.toml")),
         tls,
         audit_reads: table.boolean("audit_reads").unwrap_or(false),
+        functions: functions(&table)?,
     })
+}
+
+/// The rotation functions; `None` with errors.
+fn functions(table: &Table<'_>) -> Option<BTreeMap<String, Url>> {
+    if !table.has("functions") {
+        return Some(BTreeMap::new());
+    }
+    let function = |(arn, url): (String, String)| {
+        if !arn.starts_with("arn:") {
+            table.error(
+                "functions",
+                format!("{arn:?} is not the ARN of a function: arn:aws:lambda:REGION:ACCOUNT:function:NAME"),
+            );
+            return None;
+        }
+        let parsed = Url::parse(&url).ok().filter(Url::has_host);
+        let parsed = parsed.filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(url) = parsed.filter(|url| url.username().is_empty() && url.password().is_none())
+        else {
+            table.error(
+                "functions",
+                format!(
+                    "the address of {arn} is not an http:// or https:// address without a user"
+                ),
+            );
+            return None;
+        };
+        Some((arn, url))
+    };
+    table
+        .text_map("functions")?
+        .into_iter()
+        .map(function)
+        .collect()
 }

@@ -10,12 +10,14 @@ mod store;
 pub mod token;
 mod token_source;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Url;
 use twinkey_stores::listener::ServerTls;
 
 pub(in crate::config) use discover::TAG_PREFIX;
@@ -108,6 +110,8 @@ pub struct Serve {
     pub tls: Option<ServerTls>,
     /// Whether each read has an audit line.
     pub audit_reads: bool,
+    /// The addresses of rotation functions, by their ARNs.
+    pub functions: BTreeMap<String, Url>,
 }
 
 /// `[limits]`

@@ -171,6 +171,7 @@ fn relative_paths_are_relative_to_the_config_file() {
         keys_file: "/etc/twinkey/keys.toml".into(),
         tls: None,
         audit_reads: false,
+        functions: BTreeMap::new(),
     };
     assert_eq!(serve, Some(expected));
     assert!(

@@ -2,6 +2,7 @@
 
 mod clients;
 mod commands;
+mod functions;
 mod rekey;
 mod rotations;
 
@@ -12,7 +13,7 @@ use serde_json::Value as Json;
 use tokio::process::Child;
 
 use twinkey_testkit::aws::sdk_config;
-use twinkey_testkit::environment::{Backend, Environment, Setup, free_address, until};
+use twinkey_testkit::environment::{Backend, Database, Environment, Setup, free_address, until};
 
 /// A worker with a served embedded store.
 pub struct ServedWorker {
@@ -30,7 +31,7 @@ pub struct IssuedKey {
 }
 
 /// Adds the served store to the config.
-pub fn serve_store(env: &Environment, address: &str, more: &str) {
+pub fn serve_store<D: Database>(env: &Environment<D>, address: &str, more: &str) {
     let config = std::fs::read_to_string(env.config()).unwrap();
     let key_file = "key_file = \"secrets.key\"";
     let serve = format!(
@@ -41,7 +42,12 @@ pub fn serve_store(env: &Environment, address: &str, more: &str) {
 }
 
 /// Adds a key.
-pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &str) -> IssuedKey {
+pub async fn add_key<D: Database>(
+    env: &Environment<D>,
+    name: &str,
+    actions: &[&str],
+    secret: &str,
+) -> IssuedKey {
     let mut args = vec!["keys", "add", name, "--json", "--secret", secret];
     for action in actions {
         args.extend(["--action", action]);
@@ -52,6 +58,16 @@ pub async fn add_key(env: &Environment, name: &str, actions: &[&str], secret: &s
         id: text("AccessKeyId"),
         secret: text("SecretAccessKey"),
         token: text("AgentToken"),
+    }
+}
+
+impl IssuedKey {
+    /// The config of a client with this key.
+    pub fn config(&self, url: &str) -> SdkConfig {
+        let credentials = Credentials::new(&self.id, &self.secret, None, None, "tests");
+        let provider = SharedCredentialsProvider::new(credentials);
+        let config = sdk_config(url).into_builder();
+        config.credentials_provider(provider).build()
     }
 }
 
@@ -83,10 +99,7 @@ impl ServedWorker {
     }
 
     pub fn config(&self, key: &IssuedKey) -> SdkConfig {
-        let credentials = Credentials::new(&key.id, &key.secret, None, None, "tests");
-        let provider = SharedCredentialsProvider::new(credentials);
-        let config = sdk_config(&self.url()).into_builder();
-        config.credentials_provider(provider).build()
+        key.config(&self.url())
     }
 
     pub fn client(&self, key: &IssuedKey) -> Client {

@@ -28,6 +28,12 @@ pub(super) struct SecretRow {
     pub due: Option<i64>,
     /// The seal of the labels; see `labels::seal`.
     pub label_seal: Option<Vec<u8>>,
+    /// The ARN of the function that rotates the secret.
+    pub rotation_function: Option<String>,
+    /// Whether RotateSecret set the function, and CancelRotateSecret did not follow.
+    pub rotation_enabled: bool,
+    /// The last success of the function.
+    pub rotated: Option<i64>,
 }
 
 /// One sealed version.
@@ -194,6 +200,33 @@ pub(super) async fn touch(db: &mut SqliteConnection, row: &SecretRow) -> Result<
     .await
 }
 
+/// Stores the function that rotates a secret, and whether it does.
+pub(super) async fn set_function(
+    db: &mut SqliteConnection,
+    arn: &str,
+    function: Option<&str>,
+    enabled: bool,
+) -> Result<()> {
+    sqlx::query("UPDATE secrets SET rotation_function = ?2, rotation_enabled = ?3 WHERE arn = ?1")
+        .bind(arn)
+        .bind(function)
+        .bind(enabled)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Stores that the function of a secret has rotated it now.
+pub(super) async fn set_rotated(db: &mut SqliteConnection, arn: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE secrets SET rotated = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE arn = ?1",
+    )
+    .bind(arn)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 pub(super) async fn delete_secret(db: &mut SqliteConnection, arn: &str) -> Result<()> {
     sqlx::query("DELETE FROM secrets WHERE arn = ?1")
         .bind(arn)
@@ -234,6 +267,22 @@ pub(super) async fn insert_version(
     .execute(db)
     .await
     .map(drop)
+}
+
+/// Replaces the value of a version.
+pub(super) async fn replace_value(
+    db: &mut SqliteConnection,
+    arn: &str,
+    row: &VersionRow,
+) -> Result<()> {
+    sqlx::query("UPDATE versions SET is_text = ?3, sealed = ?4 WHERE secret = ?1 AND id = ?2")
+        .bind(arn)
+        .bind(&row.id)
+        .bind(row.is_text)
+        .bind(&row.sealed)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
 pub(super) async fn delete_version(

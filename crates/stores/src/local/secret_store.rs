@@ -26,8 +26,8 @@ impl SecretStore for LocalStore {
                 .filter(|(_, on_it)| !on_it.is_empty())
                 .map(|(id, on_it)| (id, on_it.into_iter().collect()))
                 .collect(),
-            // Only twinkey rotates secrets of this store.
-            rotation_enabled: false,
+            // By a function of the served store.
+            rotation_enabled: secret.rotation_enabled,
             owning_service: None,
             kms_key: None,
             deleted: secret.deleted.is_some(),

@@ -79,6 +79,9 @@ impl LocalStore {
             deleted: None,
             due: None,
             label_seal: None,
+            rotation_function: None,
+            rotation_enabled: false,
+            rotated: None,
         };
         rows::insert_secret(&mut tx, &secret).await?;
         rows::set_tags(&mut tx, &secret.arn, &new.tags).await?;
@@ -162,7 +165,7 @@ impl LocalStore {
                 name: row.name,
                 tags,
                 deleted: row.deleted.is_some(),
-                rotation_enabled: false,
+                rotation_enabled: row.rotation_enabled,
                 owning_service: None,
                 primary_region: None,
             };

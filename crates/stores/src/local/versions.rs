@@ -3,6 +3,8 @@
 //! # Failure modes
 //! - An action is half done. It commits at its end or not at all.
 //! - A version changes its value. It is inserted once; another value under its id is refused.
+//! - The empty version that RotateSecret creates for a function is read as a value. It is sealed as
+//!   every value is; a read finds no value, and the first PutSecretValue under its id sets it.
 //! - A value is kept too long, or a labelled one is lost. `labels::prunable` decides.
 
 use std::sync::Arc;
@@ -32,6 +34,16 @@ pub enum Value {
 }
 
 impl Value {
+    /// The value of a version without one.
+    pub(super) fn empty() -> Self {
+        Self::Text(SecretString::from(String::new()))
+    }
+
+    fn equals(&self, other: &Self) -> bool {
+        let same_kind = matches!(self, Self::Text(_)) == matches!(other, Self::Text(_));
+        same_kind && self.bytes() == other.bytes()
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.expose_secret().as_bytes(),
@@ -119,8 +131,13 @@ impl LocalStore {
     }
 
     fn opened(&self, sealed: &SealedVersion) -> Result<OpenedVersion, Refusal> {
+        let value = self.unseal(&sealed.secret, &sealed.row)?;
+        if value.bytes().is_empty() {
+            let version = format!("VersionId: {}", sealed.row.id);
+            return Err(no_value(&version));
+        }
         Ok(OpenedVersion {
-            value: self.unseal(&sealed.secret, &sealed.row)?,
+            value,
             id: VersionId(sealed.row.id.clone()),
             stages: sealed.stages.clone(),
             created: sealed.row.created,
@@ -144,12 +161,6 @@ impl LocalStore {
             labels,
             version: row,
         } = live(self.find(&mut db, secret, Some(which)).await?)?;
-        let not_found = |what: String| {
-            Refusal::new(
-                RefusalKind::ResourceNotFound,
-                format!("Secrets Manager can't find the specified secret value for {what}"),
-            )
-        };
         if let (Some(id), Some(label)) = (version, label)
             && labels.get(id).is_some_and(|on_it| !on_it.contains(label))
         {
@@ -159,8 +170,8 @@ impl LocalStore {
             ));
         }
         let row = row.ok_or_else(|| match which {
-            VersionRef::Id(id) => not_found(format!("VersionId: {id}")),
-            VersionRef::Label(label) => not_found(format!("staging label: {label}")),
+            VersionRef::Id(id) => no_value(&format!("VersionId: {id}")),
+            VersionRef::Label(label) => no_value(&format!("staging label: {label}")),
         })?;
         Ok(SealedVersion {
             stages: stages_of(&labels, &VersionId(row.id.clone())),
@@ -205,23 +216,38 @@ impl LocalStore {
                 "A secret value must have 1 to 65536 bytes.",
             ));
         }
-        let FoundSecret {
-            secret,
-            labels: before,
-            version,
-        } = found;
-        if let Some(existing) = version {
-            if self.holds(secret, existing, value)? {
-                return Ok(before.clone());
+        if let Some(existing) = &found.version {
+            let stored = self.unseal(&found.secret, existing)?;
+            if stored.equals(value) {
+                return Ok(found.labels.clone());
             }
-            return Err(token_in_use(id, secret));
+            if !stored.bytes().is_empty() {
+                return Err(token_in_use(id, &found.secret));
+            }
         }
+        self.write_version(tx, found, id, value, stages).await
+    }
+
+    /// Writes a version that does not exist or is empty. Returns the resulting labels.
+    pub(super) async fn write_version(
+        &self,
+        tx: &mut sqlx::SqliteConnection,
+        found: &FoundSecret,
+        id: &VersionId,
+        value: &Value,
+        stages: Option<&[String]>,
+    ) -> Result<Labels, Refusal> {
+        let before = &found.labels;
         let mut after = labels::put(before, id, stages)?;
-        let mut secret = secret.clone();
+        let mut secret = found.secret.clone();
         touch(tx, &mut secret).await?;
         let key = self.keys.sealing(tx).await?;
         let row = seal(&key, &secret, id, value)?;
-        rows::insert_version(tx, &secret.arn, &row).await?;
+        if found.version.is_some() {
+            rows::replace_value(tx, &secret.arn, &row).await?;
+        } else {
+            rows::insert_version(tx, &secret.arn, &row).await?;
+        }
         rows::set_labels(tx, &secret.arn, before, &after).await?;
         self.prune(tx, &secret, &mut after).await?;
         self.seal_labels(tx, &secret, &after).await?;
@@ -287,9 +313,7 @@ impl LocalStore {
         row: &VersionRow,
         value: &Value,
     ) -> Result<bool, Refusal> {
-        let stored = self.unseal(secret, row)?;
-        let same_kind = matches!(stored, Value::Text(_)) == matches!(value, Value::Text(_));
-        Ok(same_kind && stored.bytes() == value.bytes())
+        Ok(self.unseal(secret, row)?.equals(value))
     }
 }
 
@@ -312,6 +336,14 @@ fn seal(
         sealed,
         created: secret.changed,
     })
+}
+
+/// The refusal to read a version that does not exist, or has no value.
+fn no_value(version: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::ResourceNotFound,
+        format!("Secrets Manager can't find the specified secret value for {version}"),
+    )
 }
 
 /// The refusal of another value under the id of an existing version.

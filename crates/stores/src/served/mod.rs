@@ -40,7 +40,7 @@ use axum::routing::{get, post};
 
 use crate::SecretStore;
 use crate::listener::PeerAddr;
-use crate::local::api::{NoRotations, RotationService, action_of, perform, respond};
+use crate::local::api::{FunctionRuns, RotationService, Rotations, action_of, perform, respond};
 use crate::local::{LocalStore, Refusal, RefusalKind};
 use twinkey_core::telemetry::Clock;
 use twinkey_core::telemetry::metrics::Metrics;
@@ -60,7 +60,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// State of the served store.
 pub struct Served {
     store: Arc<LocalStore>,
-    rotations: Arc<dyn RotationService>,
+    rotations: Rotations,
     keys: ArcSwap<AccessKeys>,
     metrics: Metrics,
     clock: Clock,
@@ -75,7 +75,7 @@ impl Served {
     pub fn new(store: Arc<LocalStore>, keys: AccessKeys, metrics: Metrics, clock: Clock) -> Self {
         Self {
             store,
-            rotations: Arc::new(NoRotations),
+            rotations: Rotations::default(),
             keys: ArcSwap::from_pointee(keys),
             metrics,
             clock,
@@ -94,7 +94,14 @@ impl Served {
     /// Sets where descriptions of secrets get their rotations.
     #[must_use]
     pub fn with_rotations(mut self, rotations: Arc<dyn RotationService>) -> Self {
-        self.rotations = rotations;
+        self.rotations.service = rotations;
+        self
+    }
+
+    /// Sets the rotation functions that RotateSecret may invoke.
+    #[must_use]
+    pub fn with_functions(mut self, functions: FunctionRuns) -> Self {
+        self.rotations.functions = Some(functions);
         self
     }
 
@@ -198,7 +205,7 @@ async fn api(
             let answer = match action_of(&head.headers) {
                 Ok(action) => {
                     log.action = Some(action);
-                    perform(&served.store, &*served.rotations, &*key, action, &body).await
+                    perform(&served.store, &served.rotations, &*key, action, &body).await
                 }
                 Err(refusal) => Err(refusal),
             };

@@ -177,6 +177,9 @@ mod tests {
             deleted: None,
             due: None,
             label_seal: None,
+            rotation_function: None,
+            rotation_enabled: false,
+            rotated: None,
         };
         Details {
             secret,

@@ -59,6 +59,12 @@ fn description(details: &Details, versions: &str, rotation: Option<&SecretRotati
     }
     if let Some(rotation) = rotation {
         rotation.describe(&mut answer);
+    } else if let Some(function) = &secret.rotation_function {
+        answer["RotationEnabled"] = json!(secret.rotation_enabled);
+        answer["RotationLambdaARN"] = json!(function);
+        if let Some(at) = secret.rotated {
+            answer["LastRotatedDate"] = seconds(at);
+        }
     }
     answer
 }

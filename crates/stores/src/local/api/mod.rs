@@ -14,6 +14,7 @@ mod actions;
 mod batch;
 mod caller;
 mod filter;
+mod functions;
 mod list;
 pub(super) mod request;
 mod resource_policies;
@@ -38,7 +39,8 @@ use super::refusal::{Refusal, RefusalKind};
 pub use self::action::Action;
 pub use self::actions::read_value;
 pub use self::caller::Caller;
-pub use self::rotation::{NoRotations, RotationRules, RotationService, SecretRotation};
+pub use self::functions::{FunctionRuns, RotationFunctions};
+pub use self::rotation::{NoRotations, RotationRules, RotationService, Rotations, SecretRotation};
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
@@ -58,7 +60,10 @@ async fn unauthenticated(
     body: Bytes,
 ) -> Response {
     let answer = match action_of(&headers) {
-        Ok(action) => perform(&store, &NoRotations, &Unrestricted, action, &body).await,
+        Ok(action) => {
+            let rotations = Rotations::default();
+            perform(&store, &rotations, &Unrestricted, action, &body).await
+        }
         Err(refusal) => Err(refusal),
     };
     respond(answer)
@@ -98,8 +103,8 @@ fn why_unknown(action: &str) -> &'static str {
 /// # Errors
 /// The refusals of the action.
 pub async fn perform(
-    store: &LocalStore,
-    rotations: &dyn RotationService,
+    store: &Arc<LocalStore>,
+    rotations: &Rotations,
     caller: &dyn Caller,
     action: Action,
     body: &[u8],
@@ -114,7 +119,9 @@ pub async fn perform(
             resource_policies::delete_resource_policy(store, caller, body).await
         }
         Action::DeleteSecret => actions::delete_secret(store, caller, body).await,
-        Action::DescribeSecret => list::describe_secret(store, rotations, caller, body).await,
+        Action::DescribeSecret => {
+            list::describe_secret(store, &*rotations.service, caller, body).await
+        }
         Action::GetRandomPassword => actions::get_random_password(caller, body),
         Action::GetResourcePolicy => {
             resource_policies::get_resource_policy(store, caller, body).await
@@ -124,7 +131,7 @@ pub async fn perform(
             resource_policies::list_resource_policies(store, caller, body).await
         }
         Action::ListSecretVersionIds => list::list_secret_version_ids(store, caller, body).await,
-        Action::ListSecrets => list::list_secrets(store, rotations, caller, body).await,
+        Action::ListSecrets => list::list_secrets(store, &*rotations.service, caller, body).await,
         Action::PutResourcePolicy => {
             resource_policies::put_resource_policy(store, caller, body).await
         }

@@ -62,8 +62,8 @@ pub(super) struct Request {
     #[serde(deserialize_with = "null_as_default")]
     pub filters: Vec<Filter>,
     #[serde(rename = "RotationLambdaARN")]
-    rotation_lambda_arn: Option<IgnoredAny>,
-    rotation_rules: Option<IgnoredAny>,
+    pub rotation_lambda_arn: Option<String>,
+    pub rotation_rules: Option<IgnoredAny>,
     external_secret_rotation_metadata: Option<IgnoredAny>,
     external_secret_rotation_role_arn: Option<IgnoredAny>,
     pub rotate_immediately: Option<bool>,
@@ -121,7 +121,12 @@ impl Request {
     pub(super) const fn configures_rotation(&self) -> bool {
         self.rotation_lambda_arn.is_some()
             || self.rotation_rules.is_some()
-            || self.external_secret_rotation_metadata.is_some()
+            || self.configures_external_rotation()
+    }
+
+    /// Whether RotateSecret is about a managed external secret.
+    pub(super) const fn configures_external_rotation(&self) -> bool {
+        self.external_secret_rotation_metadata.is_some()
             || self.external_secret_rotation_role_arn.is_some()
     }
 

@@ -11,10 +11,13 @@
 //!   run, and a run of that id starts once.
 //! - RotateSecret or CancelRotateSecret changes a schedule, and the config says otherwise. The config
 //!   alone defines rotations; both actions refuse that and name the rotation.
+//! - Two rotators work on a secret. The worker's rotation takes precedence over a function, and the worker
+//!   refuses a secret that a function rotates until CancelRotateSecret.
 //! - A window of other than whole hours is reported as one of AWS's. AWS's grammar has hours only;
 //!   the member is absent then.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +30,7 @@ use super::super::refusal::{Refusal, RefusalKind};
 use super::super::rows::SecretRow;
 use super::action::Action;
 use super::caller::{Caller, require};
+use super::functions::{self, FunctionRuns};
 use super::request::{Request, read};
 use super::{ApiResult, seconds};
 use crate::VersionId;
@@ -80,6 +84,23 @@ pub trait RotationService: Send + Sync {
     ) -> Result<VersionId, Refusal>;
 }
 
+/// What rotates the secrets of a store.
+pub struct Rotations {
+    pub service: Arc<dyn RotationService>,
+    /// `None` without functions.
+    pub functions: Option<FunctionRuns>,
+}
+
+impl Default for Rotations {
+    /// No rotations.
+    fn default() -> Self {
+        Self {
+            service: Arc::new(NoRotations),
+            functions: None,
+        }
+    }
+}
+
 /// The service of a store whose secrets are not rotated.
 pub struct NoRotations;
 
@@ -94,10 +115,10 @@ impl RotationService for NoRotations {
     }
 }
 
-/// RotateSecret: a run on demand.
+/// RotateSecret: a run of the worker on demand, or of a function.
 pub(super) async fn rotate_secret(
-    store: &LocalStore,
-    rotations: &dyn RotationService,
+    store: &Arc<LocalStore>,
+    rotations: &Rotations,
     caller: &dyn Caller,
     body: &[u8],
 ) -> ApiResult {
@@ -106,18 +127,11 @@ pub(super) async fn rotate_secret(
     if let Some(token) = &request.client_request_token {
         check_token(token)?;
     }
-    let (secret, rotation) = rotated(store, rotations, &request.secret_id).await?;
-    let configures = request.configures_rotation();
+    let (secret, rotation) = rotated(store, &*rotations.service, &request.secret_id).await?;
     let Some(SecretRotation { name, .. }) = rotation else {
-        return Err(if configures {
-            let why = "This store invokes no rotation functions: configure the rotation of this secret in \
-                       twinkey.";
-            Refusal::new(RefusalKind::InvalidRequest, why)
-        } else {
-            not_rotated()
-        });
+        return functions::rotate(store, rotations.functions.as_ref(), &secret, request).await;
     };
-    if configures {
+    if request.configures_rotation() {
         return Err(Refusal::new(
             RefusalKind::InvalidRequest,
             format!(
@@ -137,21 +151,23 @@ pub(super) async fn rotate_secret(
     }
     let version = request.client_request_token.take().map(VersionId);
     let version = rotations
+        .service
         .rotate(&secret.name, version, &caller.arn())
         .await?;
     Ok(json!({"ARN": secret.arn, "Name": secret.name, "VersionId": version}))
 }
 
-/// CancelRotateSecret. Always refused.
+/// CancelRotateSecret. Refused, unless a function rotates the secret.
 pub(super) async fn cancel_rotate_secret(
     store: &LocalStore,
-    rotations: &dyn RotationService,
+    rotations: &Rotations,
     caller: &dyn Caller,
     body: &[u8],
 ) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::CancelRotateSecret, request.secret_id()?)?;
-    let why = match rotated(store, rotations, &request.secret_id).await? {
+    let why = match rotated(store, &*rotations.service, &request.secret_id).await? {
+        (secret, _) if secret.rotation_enabled => return functions::cancel(store, &secret).await,
         (_, Some(SecretRotation { name, .. })) => format!(
             "The config of twinkey defines the rotation of this secret: use twinkey pause {name}, or \
              remove the rotation {name} from the config."
@@ -176,8 +192,8 @@ async fn rotated(
     Ok((secret, rotation))
 }
 
-/// The refusal of AWS for a secret without a function: this store invokes none.
-fn not_rotated() -> Refusal {
+/// The refusal of AWS for a secret without a function.
+pub(super) fn not_rotated() -> Refusal {
     Refusal::new(
         RefusalKind::InvalidRequest,
         "No Lambda rotation function ARN is associated with this secret.",

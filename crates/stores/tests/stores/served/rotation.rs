@@ -8,10 +8,14 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::SortByType;
 use parking_lot::Mutex;
-use serde_json::json;
-use twinkey_stores::VersionId;
+use serde_json::{Value as Json, json};
+use twinkey_core::tasks::Tasks;
+use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::local::Refusal;
-use twinkey_stores::local::api::{RotationRules, RotationService, SecretRotation};
+use twinkey_stores::local::api::{
+    FunctionRuns, RotationFunctions, RotationRules, RotationService, SecretRotation,
+};
+use twinkey_stores::{SecretStore, VersionId};
 
 use super::Place;
 use crate::subject::secret;
@@ -179,7 +183,7 @@ async fn rotate_secret_starts_a_run_with_the_token() {
             "RotateSecret",
             json!({"SecretId": "dev/a", "RotationLambdaARN": "arn:aws:lambda:x"}),
             invalid,
-            "invokes no rotation functions",
+            "secrets.serve.functions",
         ),
         (
             "CancelRotateSecret",
@@ -204,4 +208,128 @@ async fn rotate_secret_starts_a_run_with_the_token() {
         !service.asked().iter().any(rotated),
         "a refused run started"
     );
+}
+
+/// A function that answers each step and does nothing, and records its events.
+#[derive(Clone, Default)]
+struct Idle(Arc<Mutex<Vec<Json>>>);
+
+#[async_trait]
+impl RotationFunctions for Idle {
+    fn has(&self, function: &str) -> bool {
+        function == IDLE
+    }
+
+    async fn invoke(&self, function: &str, event: &Json) -> Result<(), String> {
+        assert_eq!(function, IDLE);
+        self.0.lock().push(event.clone());
+        Ok(())
+    }
+}
+
+const IDLE: &str = "arn:aws:lambda:eu-west-1:123456789012:function:idle";
+
+#[tokio::test]
+async fn a_function_gets_an_empty_version_and_four_events() {
+    let idle = Idle::default();
+    let runs = FunctionRuns::new(Arc::new(idle.clone()), Tasks::new(Metrics::default()));
+    let place = Place::open_with(|served| served.with_functions(runs)).await;
+    let first = place.beside.create_or_put("dev/a", &secret("x")).await;
+    let first = first.unwrap();
+    let token = "t".repeat(36);
+    let rotate = async |more: Json| {
+        let mut body = json!({"SecretId": "dev/a"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        place.ask("RotateSecret", body).await.1
+    };
+    for (more, words) in [
+        (
+            json!({"RotationLambdaARN": "http://127.0.0.1/"}),
+            "secrets.serve.functions",
+        ),
+        (
+            json!({"RotationLambdaARN": IDLE, "RotationRules": {"AutomaticallyAfterDays": 7}}),
+            "by no schedule",
+        ),
+        (
+            json!({"RotationLambdaARN": IDLE, "RotateImmediately": false}),
+            "by no schedule",
+        ),
+        (json!({}), "No Lambda rotation function ARN"),
+    ] {
+        let answer = rotate(more).await;
+        assert_eq!(answer["__type"], "InvalidRequestException");
+        let message = answer["Message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+    let answer = rotate(json!({"RotationLambdaARN": IDLE, "ClientRequestToken": token})).await;
+    assert_eq!(answer["VersionId"], token);
+    let ended = async {
+        while idle.0.lock().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended)
+        .await
+        .unwrap();
+    let (_, described) = place
+        .ask("DescribeSecret", json!({"SecretId": "dev/a"}))
+        .await;
+    let arn = &described["ARN"];
+    let steps = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+    for (event, step) in idle.0.lock().iter().zip(steps) {
+        assert_eq!(event["Step"], step);
+        assert_eq!(
+            (&event["SecretId"], &event["ClientRequestToken"]),
+            (arn, &json!(token))
+        );
+        assert!(event["RotationToken"].is_string());
+    }
+    assert_eq!(described["RotationEnabled"], true);
+    assert_eq!(described["RotationLambdaARN"], IDLE);
+    // The function moved no label: the run has failed.
+    assert_eq!(described["LastRotatedDate"], Json::Null);
+    let labels = json!({&token: ["AWSPENDING"], &first.0: ["AWSCURRENT"]});
+    assert_eq!(described["VersionIdsToStages"], labels);
+    // Another twinkey leaves the secret to the function.
+    assert!(
+        place
+            .beside
+            .describe("dev/a")
+            .await
+            .unwrap()
+            .rotation_enabled
+    );
+
+    // The version has no value until the first PutSecretValue.
+    let pending = json!({"SecretId": "dev/a", "VersionId": token, "VersionStage": "AWSPENDING"});
+    let (_, answer) = place.ask("GetSecretValue", pending.clone()).await;
+    assert_eq!(answer["__type"], "ResourceNotFoundException");
+    let answer = rotate(json!({})).await;
+    let message = answer["Message"].as_str().unwrap();
+    assert!(
+        message.contains("A previous rotation isn't complete"),
+        "{message}"
+    );
+    let put = |value: &str| {
+        json!({
+            "SecretId": "dev/a", "ClientRequestToken": token, "SecretString": value,
+            "VersionStages": ["AWSPENDING"],
+        })
+    };
+    let (status, _) = place.ask("PutSecretValue", put("y")).await;
+    assert_eq!(status, 200);
+    let (_, answer) = place.ask("PutSecretValue", put("z")).await;
+    assert_eq!(answer["__type"], "ResourceExistsException");
+    let (_, answer) = place.ask("GetSecretValue", pending).await;
+    assert_eq!(answer["SecretString"], "y");
+
+    let (_, answer) = place
+        .ask("CancelRotateSecret", json!({"SecretId": "dev/a"}))
+        .await;
+    assert_eq!(answer["VersionId"], token);
+    let described = place.beside.describe("dev/a").await.unwrap();
+    assert!(!described.rotation_enabled);
 }

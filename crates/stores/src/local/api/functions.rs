@@ -1,0 +1,260 @@
+//! Rotation of secrets by functions, after AWS's contract: RotateSecret creates an empty version with
+//! AWSPENDING, and the function is invoked for createSecret, setSecret, testSecret and finishSecret.
+//!
+//! # Failure modes
+//! - A request names the address that is invoked. The addresses are those of the config, by the ARN of
+//!   the function; a request names the ARN only.
+//! - Two runs of a secret work at once. A secret has one run in this process; the next waits for its end.
+//! - A function fails, or the worker stops in between, and the secret is never rotated again. AWSPENDING
+//!   stays; the next RotateSecret refuses and attempts that version again, as AWS does.
+//! - A run continues after CancelRotateSecret. Each step reads first whether the function is set.
+//! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version.
+//! - The log has a password. A function's text is not logged, except the name of its error.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::super::labels::holder;
+use super::super::refusal::{Refusal, RefusalKind};
+use super::super::rows::{self, SecretRow, VersionRef};
+use super::super::versions::{Value, live};
+use super::super::{LocalStore, labels, write};
+use super::ApiResult;
+use super::request::Request;
+use super::rotation::not_rotated;
+use crate::{VersionId, stage};
+use twinkey_core::tasks::{OwnedTask, Tasks};
+
+/// The steps of a rotation, in their order.
+const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+
+/// The functions that the config names.
+#[async_trait]
+pub trait RotationFunctions: Send + Sync {
+    /// Whether there is a function with this ARN.
+    fn has(&self, function: &str) -> bool;
+
+    /// Invokes a function with the event of a step, and waits for its end.
+    ///
+    /// # Errors
+    /// Why it failed.
+    async fn invoke(&self, function: &str, event: &Json) -> Result<(), String>;
+}
+
+/// The functions of a store, and their runs in this process.
+pub struct FunctionRuns {
+    functions: Arc<dyn RotationFunctions>,
+    tasks: Tasks,
+    /// By the ARN of the secret, with the version.
+    runs: Mutex<HashMap<String, (VersionId, OwnedTask<()>)>>,
+}
+
+impl FunctionRuns {
+    /// Runs of these functions. They end when it is dropped.
+    #[must_use]
+    pub fn new(functions: Arc<dyn RotationFunctions>, tasks: Tasks) -> Self {
+        Self {
+            functions,
+            tasks,
+            runs: Mutex::default(),
+        }
+    }
+
+    /// Starts the run of a version, unless it has one, after an earlier one of its secret.
+    fn start(&self, store: &Arc<LocalStore>, run: Run) {
+        let mut runs = self.runs.lock();
+        runs.retain(|_, (_, task)| !task.is_finished());
+        let same = |(version, _): &(VersionId, _)| *version == run.version;
+        if runs.get(&run.arn).is_some_and(same) {
+            return;
+        }
+        let previous = runs.remove(&run.arn);
+        let (functions, store) = (Arc::clone(&self.functions), Arc::clone(store));
+        let (arn, name, version) = (run.arn.clone(), run.name.clone(), run.version.clone());
+        let work = async move {
+            if let Some((_, previous)) = previous {
+                // Its failure is in the log.
+                let _ = previous.await;
+            }
+            let Run {
+                name,
+                function,
+                version,
+                ..
+            } = &run;
+            match run.perform(&store, &*functions).await {
+                Ok(()) => {
+                    tracing::info!(secret = name, function, %version, "secret rotated by function");
+                }
+                Err(error) => {
+                    tracing::error!(secret = name, function, %version, error, "rotation by function failed; RotateSecret attempts it again");
+                }
+            }
+        };
+        let task = self.tasks.spawn_owned("rotation function", &name, work);
+        runs.insert(arn, (version, task));
+    }
+}
+
+/// The rotation of a secret to a version.
+struct Run {
+    arn: String,
+    name: String,
+    function: String,
+    version: VersionId,
+}
+
+impl Run {
+    async fn perform(
+        &self,
+        store: &LocalStore,
+        functions: &dyn RotationFunctions,
+    ) -> Result<(), String> {
+        for step in STEPS {
+            let (secret, labels) = self.read(store).await?;
+            if !secret.rotation_enabled || secret.deleted.is_some() {
+                return Err("canceled".into());
+            }
+            if holder(&labels, stage::CURRENT) == Some(&self.version) {
+                break;
+            }
+            let event = json!({
+                "Step": step, "SecretId": self.arn, "ClientRequestToken": self.version,
+                "RotationToken": Uuid::new_v4().to_string(),
+            });
+            let invoked = functions.invoke(&self.function, &event).await;
+            invoked.map_err(|error| format!("{step}: {error}"))?;
+        }
+        let (_, labels) = self.read(store).await?;
+        if holder(&labels, stage::CURRENT) != Some(&self.version) {
+            return Err("finishSecret did not move AWSCURRENT".into());
+        }
+        let stored = store.set_rotated(&self.arn).await;
+        stored.map_err(|error| error.to_string())
+    }
+
+    async fn read(&self, store: &LocalStore) -> Result<(SecretRow, labels::Labels), String> {
+        let read = store.labels_of(&self.arn).await;
+        read.map_err(|error| error.to_string())
+    }
+}
+
+/// RotateSecret of a secret that the worker does not rotate.
+pub(super) async fn rotate(
+    store: &Arc<LocalStore>,
+    runs: Option<&FunctionRuns>,
+    secret: &SecretRow,
+    request: Request,
+) -> ApiResult {
+    let invalid = |why: &str| Err(Refusal::new(RefusalKind::InvalidRequest, why));
+    if request.configures_external_rotation() {
+        return invalid("This store holds no managed external secrets.");
+    }
+    let function = request.rotation_lambda_arn.as_ref();
+    let Some(function) = function.or(secret.rotation_function.as_ref()) else {
+        return Err(not_rotated());
+    };
+    let Some(runs) = runs.filter(|runs| runs.functions.has(function)) else {
+        return invalid(&format!(
+            "This store invokes only the functions of secrets.serve.functions in the config of twinkey, \
+             and {function} is not one."
+        ));
+    };
+    if request.rotation_rules.is_some() || request.rotate_immediately == Some(false) {
+        return invalid(
+            "This store invokes functions at RotateSecret only, and by no schedule: send RotateSecret \
+             without RotationRules and RotateImmediately.",
+        );
+    }
+    let token = request.client_request_token;
+    let version = VersionId(token.unwrap_or_else(|| Uuid::new_v4().to_string()));
+    let pending = store
+        .begin_rotation(&secret.arn, &version, function)
+        .await?;
+    if let Some(pending) = &pending {
+        let run = Run {
+            arn: secret.arn.clone(),
+            name: secret.name.clone(),
+            function: function.clone(),
+            version: pending.clone(),
+        };
+        runs.start(store, run);
+    }
+    if pending.is_some_and(|pending| pending != version) {
+        return invalid("A previous rotation isn't complete. That rotation will be reattempted.");
+    }
+    Ok(json!({"ARN": secret.arn, "Name": secret.name, "VersionId": version}))
+}
+
+/// CancelRotateSecret of a secret that a function rotates.
+pub(super) async fn cancel(store: &LocalStore, secret: &SecretRow) -> ApiResult {
+    let pending = store.cancel_rotation(&secret.arn).await?;
+    let mut answer = json!({"ARN": secret.arn, "Name": secret.name});
+    if let Some(pending) = pending {
+        answer["VersionId"] = json!(pending);
+    }
+    Ok(answer)
+}
+
+impl LocalStore {
+    /// Sets the function of a secret, and adds an empty version with AWSPENDING. A version that exists
+    /// is not added again, nor is one beside that of an earlier run that is not complete. Returns the
+    /// version that is not complete, if there is one.
+    async fn begin_rotation(
+        &self,
+        secret: &str,
+        id: &VersionId,
+        function: &str,
+    ) -> Result<Option<VersionId>, Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = live(self.find(&mut tx, secret, Some(VersionRef::Id(id))).await?)?;
+        if found.labels.is_empty() {
+            return Err(Refusal::new(
+                RefusalKind::InvalidRequest,
+                "You can't rotate a secret that has no value.",
+            ));
+        }
+        rows::set_function(&mut tx, &found.secret.arn, Some(function), true).await?;
+        let mut pending = pending(&found.labels).cloned();
+        if pending.is_none() && !found.labels.contains_key(id) {
+            let stages = [stage::PENDING.to_owned()];
+            let empty = Value::empty();
+            let written = self.write_version(&mut tx, &found, id, &empty, Some(&stages));
+            written.await?;
+            pending = Some(id.clone());
+        }
+        tx.commit().await?;
+        Ok(pending)
+    }
+
+    /// Ends the rotation by a function. Returns the version of a run that is not complete.
+    async fn cancel_rotation(&self, secret: &str) -> Result<Option<VersionId>, Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        let found = live(self.find(&mut tx, secret, None).await?)?;
+        let function = found.secret.rotation_function.as_deref();
+        rows::set_function(&mut tx, &found.secret.arn, function, false).await?;
+        tx.commit().await?;
+        Ok(pending(&found.labels).cloned())
+    }
+
+    async fn set_rotated(&self, secret: &str) -> Result<(), Refusal> {
+        let mut writer = self.database.writer().await?;
+        let mut tx = write(&mut writer).await?;
+        rows::set_rotated(&mut tx, secret).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The version of a run that is not complete: AWSPENDING without AWSCURRENT.
+fn pending(labels: &labels::Labels) -> Option<&VersionId> {
+    let pending = holder(labels, stage::PENDING)?;
+    (holder(labels, stage::CURRENT) != Some(pending)).then_some(pending)
+}
