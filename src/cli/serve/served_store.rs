@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -93,8 +94,10 @@ pub(in crate::cli) async fn open(
 impl BoundStore {
     /// The reload of its files.
     pub(in crate::cli) fn jobs(&self) -> Vec<Box<dyn HousekeepingJob>> {
-        let mut jobs: Vec<Box<dyn HousekeepingJob>> =
-            vec![Box::new(self.served.keys_file(self.keys_file.clone()))];
+        let mut jobs: Vec<Box<dyn HousekeepingJob>> = vec![
+            Box::new(self.served.keys_file(self.keys_file.clone())),
+            Box::new(LastReads(Arc::clone(&self.served))),
+        ];
         if let Some(identity) = &self.identity {
             let identity = Arc::clone(identity);
             jobs.push(Box::new(CertificateFiles::new(
@@ -114,6 +117,24 @@ impl BoundStore {
             served: self.served,
             endpoint: tasks.spawn_service("served store", endpoint),
         }
+    }
+}
+
+/// The days of the last reads of secrets.
+struct LastReads(Arc<Served>);
+
+#[async_trait]
+impl HousekeepingJob for LastReads {
+    fn name(&self) -> &'static str {
+        "last reads"
+    }
+
+    fn schedule(&self) -> &'static str {
+        "*/5 * * * * *"
+    }
+
+    async fn run(&mut self) {
+        self.0.record_reads().await;
     }
 }
 

@@ -19,6 +19,7 @@ mod keys;
 mod labels;
 mod naming;
 mod random_password;
+mod reads;
 mod refusal;
 mod rows;
 mod secret_store;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 use self::cache::Cache;
 use self::keys::{Binding, KeyRing, SealingKey, file as key_file};
 use self::labels::seal as label_seal;
+use self::reads::Reads;
 use self::secrets::NewSecret;
 use self::versions::{Value, stages_of};
 use super::api_error::{ApiCall, CallSubject};
@@ -64,6 +66,7 @@ pub struct LocalStore {
     database: Database,
     keys: KeyRing,
     cache: Cache,
+    reads: Reads,
 }
 
 /// A version in a list, without its value.
@@ -114,6 +117,7 @@ impl LocalStore {
             database,
             keys,
             cache,
+            reads: Reads::default(),
         })
     }
 

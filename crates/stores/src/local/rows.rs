@@ -34,6 +34,8 @@ pub(super) struct SecretRow {
     pub rotation_enabled: bool,
     /// The last success of the function.
     pub rotated: Option<i64>,
+    /// The day of the last read through the served store.
+    pub accessed: Option<i64>,
 }
 
 /// One sealed version.
@@ -220,6 +222,29 @@ pub(super) async fn set_function(
 pub(super) async fn set_rotated(db: &mut SqliteConnection, arn: &str) -> Result<()> {
     sqlx::query(
         "UPDATE secrets SET rotated = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE arn = ?1",
+    )
+    .bind(arn)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Whether the day of a secret's last read is before today, or unknown.
+pub(super) async fn is_read_before_today(db: &mut SqliteConnection, arn: &str) -> Result<bool> {
+    let day: Option<i64> = sqlx::query_scalar(
+        "SELECT 1 FROM secrets WHERE arn = ?1 \
+         AND COALESCE(accessed, 0) < unixepoch('now', 'start of day') * 1000",
+    )
+    .bind(arn)
+    .fetch_optional(db)
+    .await?;
+    Ok(day.is_some())
+}
+
+/// Stores today as the day of a secret's last read.
+pub(super) async fn set_read_today(db: &mut SqliteConnection, arn: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE secrets SET accessed = unixepoch('now', 'start of day') * 1000 WHERE arn = ?1",
     )
     .bind(arn)
     .execute(db)

@@ -82,6 +82,7 @@ impl LocalStore {
             rotation_function: None,
             rotation_enabled: false,
             rotated: None,
+            accessed: None,
         };
         rows::insert_secret(&mut tx, &secret).await?;
         rows::set_tags(&mut tx, &secret.arn, &new.tags).await?;

@@ -105,9 +105,17 @@ impl Served {
         self
     }
 
+    /// Stores the days of the last reads.
+    pub async fn record_reads(&self) {
+        if let Err(error) = self.store.record_reads().await {
+            tracing::warn!(%error, "days of the last reads not stored");
+        }
+    }
+
     /// Closes the store.
     pub async fn close(&self) {
         self.refusals.report_now();
+        self.record_reads().await;
         self.store.close().await;
     }
 

@@ -145,6 +145,7 @@ pub async fn read_value(
     let found = store
         .read_cached(secret_id, version.as_ref(), label)
         .await?;
+    store.reads.add(&found.secret.arn);
     Ok(value_entry(&found))
 }
 

@@ -180,6 +180,7 @@ mod tests {
             rotation_function: None,
             rotation_enabled: false,
             rotated: None,
+            accessed: None,
         };
         Details {
             secret,

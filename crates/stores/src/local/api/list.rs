@@ -57,6 +57,9 @@ fn description(details: &Details, versions: &str, rotation: Option<&SecretRotati
     if !labelled.is_empty() {
         answer[versions] = Json::Object(labelled);
     }
+    if let Some(day) = secret.accessed {
+        answer["LastAccessedDate"] = seconds(day);
+    }
     if let Some(rotation) = rotation {
         rotation.describe(&mut answer);
     } else if let Some(function) = &secret.rotation_function {
@@ -138,11 +141,10 @@ fn sort_order(sort_by: Option<&str>) -> Result<(&'static str, SortKey), Refusal>
             format!("{:014}/{}", d.secret.changed, d.secret.arn)
         })),
         "name" => Ok(("name", |d| d.secret.name.clone())),
-        "last-accessed-date" => Err(Refusal::new(
-            RefusalKind::InvalidParameter,
-            "This store does not record when a secret was last read: sort by created-date, \
-             last-changed-date or name.",
-        )),
+        "last-accessed-date" => Ok(("last-accessed-date", |d| {
+            let accessed = d.secret.accessed.unwrap_or_default();
+            format!("{accessed:014}/{}", d.secret.arn)
+        })),
         other => Err(not_one_of("sortBy", other, &SORT_BY)),
     }
 }

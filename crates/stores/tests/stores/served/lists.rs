@@ -2,6 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
+use twinkey_stores::{SecretStore, Selector};
+
 use super::Place;
 use crate::subject::secret;
 
@@ -208,5 +210,32 @@ async fn secrets_of_other_writers_are_listed() {
     assert_eq!(
         names(&good(&place, "ListSecrets", json!({})).await, "SecretList"),
         ["prod/a"]
+    );
+}
+
+#[tokio::test]
+async fn the_day_of_the_last_read_is_shown_and_sorts() {
+    let place = place(&[("dev/a", ""), ("dev/b", ""), ("dev/c", "")]).await;
+    let day = async |name: &str| {
+        let described = good(&place, "DescribeSecret", json!({"SecretId": name})).await;
+        described["LastAccessedDate"].as_f64()
+    };
+    let read = good(&place, "GetSecretValue", json!({"SecretId": "dev/b"})).await;
+    place.served.record_reads().await;
+    let first = day("dev/b").await.unwrap();
+    let created = read["CreatedDate"].as_f64().unwrap();
+    assert!(first % 86_400.0 == 0.0 && (created - first).abs() < 2.0 * 86_400.0);
+    // Neither a description nor a read of the file is a read of an application.
+    let label = Selector::Stage("AWSCURRENT");
+    place.beside.get("dev/c", label).await.unwrap();
+    place.served.record_reads().await;
+    assert_eq!((day("dev/a").await, day("dev/c").await), (None, None));
+
+    let order = json!({"SortBy": "last-accessed-date", "SortOrder": "desc"});
+    let list = good(&place, "ListSecrets", order).await;
+    assert_eq!(names(&list, "SecretList")[0], "dev/b");
+    assert_eq!(
+        list["SecretList"][0]["LastAccessedDate"].as_f64(),
+        Some(first)
     );
 }
