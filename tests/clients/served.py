@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unittest
 import uuid
 from unittest import mock
@@ -175,6 +176,20 @@ class CachingClient(unittest.TestCase):
 
 
 class CommandLine(unittest.TestCase):
+    def test_a_secret_of_the_worker_is_rotated_and_described(self):
+        token, secret = str(uuid.uuid4()), ("--secret-id", "prod/shop")
+        status, answer, error = aws("rotate-secret", *secret, "--client-request-token", token)
+        self.assertEqual(status, 0, error)
+        self.assertEqual(answer["VersionId"], token)
+        end = time.monotonic() + 60
+        described = {}
+        while "LastRotatedDate" not in described and time.monotonic() < end:
+            described = aws("describe-secret", *secret)[1]
+        self.assertIn("LastRotatedDate", described)
+        self.assertIn("AWSCURRENT", described["VersionIdsToStages"][token])
+        labels = [label for labels in described["VersionIdsToStages"].values() for label in labels]
+        self.assertEqual(labels.count("AWSPREVIOUS"), 1)
+
     def test_a_secret_is_written_staged_and_read(self):
         secret = name()
         status, made, stderr = aws("create-secret", "--name", secret, "--secret-string", "one")

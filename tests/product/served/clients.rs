@@ -37,5 +37,5 @@ async fn aws_s_own_clients_work_with_the_served_store() {
     let message = String::from_utf8_lossy(&output.stderr);
     println!("{message}");
     assert!(output.status.success(), "{message}");
-    assert!(message.contains("Ran 8 tests"), "{message}");
+    assert!(message.contains("Ran 9 tests"), "{message}");
 }
