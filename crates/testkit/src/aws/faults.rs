@@ -255,9 +255,11 @@ impl Faults {
 
 impl State {
     fn exceeds_versions(&self, call: &Call) -> bool {
-        let puts = self.calls.iter().filter(|one| *one == call).count();
+        let Some(most) = self.versions.filter(|_| call.action == "PutSecretValue") else {
+            return false;
+        };
         // The first version was not put by a call.
-        call.action == "PutSecretValue" && self.versions.is_some_and(|most| puts >= most)
+        self.calls.iter().filter(|one| *one == call).count() >= most
     }
 
     fn decide_write(&mut self) -> FaultDecision {
