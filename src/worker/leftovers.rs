@@ -15,7 +15,8 @@ use chrono::TimeDelta;
 use super::housekeeping::HousekeepingJob;
 use super::state::WorkerState;
 use crate::config::settings::StoreSettings;
-use crate::journal::JournalError;
+use crate::rotation::error::RotationError;
+use crate::worker::view_filter::Filterable;
 use twinkey_engines::{EngineKind, EngineOptions, remove_leftovers};
 
 /// The age from which nothing belongs to a check that runs: a check takes minutes at most.
@@ -41,27 +42,14 @@ impl RemoveLeftovers {
     }
 
     /// The engines of the rotations of each store: those of the config, else as last observed.
-    async fn engines(&self) -> Result<EnginesOfStores, JournalError> {
-        let rotations = self.state.rotations();
-        let records = if rotations.iter().all(|rotation| rotation.engine.is_some()) {
-            Default::default()
-        } else {
-            self.state.runner.rotator.journal.rotation_records().await?
-        };
+    async fn engines(&self) -> Result<EnginesOfStores, RotationError> {
+        let summaries = self.state.summaries().await?;
         let mut engines = EnginesOfStores::new();
-        for rotation in rotations.iter() {
-            let seen = || {
-                records
-                    .get(&rotation.name)?
-                    .seen
-                    .as_ref()?
-                    .engine
-                    .parse()
-                    .ok()
-            };
-            if let Some(kind) = rotation.engine.or_else(seen) {
-                let of_store = engines.entry(rotation.store.clone()).or_default();
-                of_store.push((kind, rotation.options.clone()));
+        for row in summaries.rows(self.state.now()) {
+            let seen = || row.engine()?.parse().ok();
+            if let Some(kind) = row.rotation.engine.or_else(seen) {
+                let of_store = engines.entry(row.rotation.store.clone()).or_default();
+                of_store.push((kind, row.rotation.options.clone()));
             }
         }
         Ok(engines)

@@ -33,7 +33,7 @@ use crate::worker::discovery::ConfiguredRotations;
 use crate::worker::housekeeping::end_abandoned_runs;
 use crate::worker::renames::record_names;
 use crate::worker::state::WorkerState;
-use crate::worker::summaries::SummaryCache;
+use crate::worker::summaries::{Summaries, SummaryCache};
 use crate::worker::window_queue::WindowQueue;
 use crate::worker::window_runner::WindowRunner;
 
@@ -161,9 +161,6 @@ pub async fn shut_down(state: &WorkerState) {
 /// A rotation's name and one of its windows.
 type NamedWindow = (String, Window);
 
-/// The records of all rotations, by name.
-type Records = HashMap<String, RotationRecord>;
-
 /// Outcome of a window.
 enum WindowOutcome {
     /// Its runner ended; the record of the rotation afterwards.
@@ -172,8 +169,8 @@ enum WindowOutcome {
     Closed(NamedWindow),
 }
 
-/// The rotations to activate, and their records.
-type ReadRotations = (Arc<RotationSet>, Result<Records, RotationError>);
+/// The rotations to activate, and the summaries of their records.
+type ReadRotations = (Arc<RotationSet>, Result<Arc<Summaries>, RotationError>);
 
 /// Schedules that are being armed.
 struct Arming {
@@ -244,13 +241,13 @@ impl Scheduler {
         };
         let now = self.state.now();
         self.start_due(now);
-        let (rotations, records) = read.unwrap_or_else(|| {
+        let (rotations, summaries) = read.unwrap_or_else(|| {
             let ended = RotationError::Internal("the task ended".into());
             (self.state.rotations(), Err(ended))
         });
         self.state.replace(rotations);
-        match records {
-            Ok(records) => self.arm_all(&records, arming.at, &arming.ended),
+        match summaries {
+            Ok(summaries) => self.arm_all(&summaries, arming.at, &arming.ended),
             Err(error) if !self.state.is_armed() => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "schedules not armed; retrying");
@@ -261,8 +258,7 @@ impl Scheduler {
     }
 
     /// Starts what is open at `now`, records what was missed, and arms the next windows.
-    fn arm_all(&mut self, records: &Records, now: DateTime<Utc>, ended: &[NamedWindow]) {
-        let rotations = self.state.rotations();
+    fn arm_all(&mut self, summaries: &Summaries, now: DateTime<Utc>, ended: &[NamedWindow]) {
         self.queue = WindowQueue::default();
         // The last window of each rotation that is running or ended meanwhile.
         let mut begun: HashMap<String, DateTime<Utc>> = HashMap::new();
@@ -271,17 +267,18 @@ impl Scheduler {
             *last = window.opens.max(*last);
         }
         let mut missed = Vec::new();
-        for rotation in rotations.iter() {
-            let Some(record) = records.get(&rotation.name) else {
-                continue;
-            };
+        for (rotation, record) in summaries.records() {
             let begun = begun.get(&rotation.name);
-            self.arm(rotation, record, begun.map_or(now, |opens| now.max(*opens)));
+            self.arm(
+                rotation,
+                &record,
+                begun.map_or(now, |opens| now.max(*opens)),
+            );
             // A window that is running during a reload neither starts again nor counts as missed.
             if begun.is_some() {
                 continue;
             }
-            match window_state(rotation, record, now) {
+            match window_state(rotation, &record, now) {
                 WindowState::Nothing => {}
                 WindowState::Begun(window) => {
                     self.start_window(rotation, window, Trigger::Recovery)
@@ -293,7 +290,7 @@ impl Scheduler {
         self.record_missed(missed, now);
         self.state.set_armed();
         tracing::info!(
-            rotations = rotations.len(),
+            rotations = self.state.rotations().len(),
             armed = self.queue.len(),
             next = self.queue.next().map(|at| at.to_rfc3339()),
             "schedules armed"
@@ -466,27 +463,26 @@ impl Drop for Ending {
 /// The rotations of the config and the discovered ones, with their records.
 async fn read_rotations(state: &WorkerState, at: DateTime<Utc>) -> ReadRotations {
     let (set, derived) = state.derive_rotations(at).await;
-    let records = match derived {
-        Ok(()) => read_records(state, Arc::clone(&set), at).await,
+    let summaries = match derived {
+        Ok(()) => read_summaries(state, Arc::clone(&set), at).await,
         Err(error) => Err(error),
     };
-    (set, records)
+    (set, summaries)
 }
 
-/// Reads the records of these rotations, after it has brought the journal up to date with them.
-async fn read_records(
+/// Reads the summaries of these rotations, after it has brought the journal up to date with them.
+async fn read_summaries(
     state: &WorkerState,
     rotations: Arc<RotationSet>,
     now: DateTime<Utc>,
-) -> Result<Records, RotationError> {
+) -> Result<Arc<Summaries>, RotationError> {
     let names: Vec<String> = rotations.iter().map(|r| r.name.clone()).collect();
     let journal = &state.runner.rotator.journal;
     record_names(&**journal, &rotations, |_| true, now).await?;
     journal.first_seen(&names, now).await?;
     end_abandoned_runs(state, now).await;
-    let before = journal.changed_rotations(None).await?;
-    let records = journal.rotation_records().await?;
-    let summaries = SummaryCache::new(rotations, &records, before.revision);
-    state.set_summaries(summaries).await;
-    Ok(records)
+    let cache = SummaryCache::read(rotations, &**journal).await?;
+    let summaries = cache.summaries();
+    state.set_summaries(cache).await;
+    Ok(summaries)
 }

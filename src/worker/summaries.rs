@@ -5,8 +5,8 @@
 //!   summaries first reads the records that changed, by the revision of the journal.
 //! - A list decides a state by rules of its own. A summary yields the part of the record that a state
 //!   depends on, and [`derive()`] decides.
-//! - A hundred thousand summaries need as much memory as the records. They have no texts of their own;
-//!   engines and hosts are shared.
+//! - A hundred thousand summaries need as much memory as the records. They have no texts of their own,
+//!   engines and hosts are shared, and records are read in batches.
 //! - The journal was replaced, and its revisions began anew. A lower revision reads all records.
 
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,10 @@ use crate::worker::view_filter::Filterable;
 use twinkey_core::code::{Code, Problem};
 use twinkey_stores::VersionId;
 
-/// The part of a [`RotationRecord`] that lists need.
+/// The records that are in memory at a time while all are read.
+const BATCH: usize = 1_000;
+
+/// The part of a [`RotationRecord`] that lists and the scheduler need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Summary {
     first_seen: Option<DateTime<Utc>>,
@@ -36,16 +39,57 @@ struct Summary {
     paused: Option<Option<DateTime<Utc>>>,
     refused: Option<Code>,
     last_run: Option<LastRun>,
+    last_in_window: Option<LastRun>,
     engine: Option<Arc<str>>,
     host: Option<Arc<str>>,
 }
 
-/// The part of the last run that the state depends on.
+/// The part of a last run that the state and the windows depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LastRun {
     state: RunState,
     window: Option<Window>,
     error: Option<Code>,
+}
+
+impl LastRun {
+    fn new(run: &Run) -> Self {
+        Self {
+            state: run.state,
+            window: run.window,
+            error: run.error.as_ref().map(|error| error.code),
+        }
+    }
+
+    /// A run with empty texts.
+    fn run(&self) -> Run {
+        Run {
+            id: Uuid::nil(),
+            rotation: String::new(),
+            trigger: Trigger::Schedule,
+            actor: None,
+            reason: None,
+            window: self.window,
+            state: self.state,
+            worker: String::new(),
+            version_id: VersionId(String::new()),
+            from_user: None,
+            to_user: None,
+            started: DateTime::default(),
+            finished: None,
+            attempt: 1,
+            steps: Vec::new(),
+            error: self.error.map(empty_problem),
+        }
+    }
+}
+
+const fn empty_problem(code: Code) -> Problem {
+    Problem {
+        code,
+        message: String::new(),
+        hint: String::new(),
+    }
 }
 
 /// Texts that many summaries share.
@@ -66,17 +110,13 @@ impl Texts {
 impl Summary {
     fn new(record: &RotationRecord, texts: &mut Texts) -> Self {
         let seen = record.seen.as_ref();
-        let run = record.last_run.as_ref();
         Self {
             first_seen: record.first_seen,
             last_success: record.last_success,
             paused: record.paused.as_ref().map(|pause| pause.until),
             refused: record.refused.as_ref().map(|refusal| refusal.problem.code),
-            last_run: run.map(|run| LastRun {
-                state: run.state,
-                window: run.window,
-                error: run.error.as_ref().map(|error| error.code),
-            }),
+            last_run: record.last_run.as_ref().map(LastRun::new),
+            last_in_window: record.last_in_window.as_ref().map(LastRun::new),
             engine: seen.map(|seen| texts.shared(&seen.engine)),
             host: seen.and_then(|seen| Some(texts.shared(seen.host.as_deref()?))),
         }
@@ -84,12 +124,6 @@ impl Summary {
 
     /// A record with the same state, code, pause and windows. Its texts are empty.
     fn record(&self) -> RotationRecord {
-        let empty = String::new;
-        let problem = |code| Problem {
-            code,
-            message: empty(),
-            hint: empty(),
-        };
         RotationRecord {
             first_seen: self.first_seen,
             last_success: self.last_success,
@@ -99,26 +133,10 @@ impl Summary {
             }),
             refused: self.refused.map(|code| CurrentRefusal {
                 since: DateTime::default(),
-                problem: problem(code),
+                problem: empty_problem(code),
             }),
-            last_run: self.last_run.as_ref().map(|run| Run {
-                id: Uuid::nil(),
-                rotation: String::new(),
-                trigger: Trigger::Schedule,
-                actor: None,
-                reason: None,
-                window: run.window,
-                state: run.state,
-                worker: String::new(),
-                version_id: VersionId(String::new()),
-                from_user: None,
-                to_user: None,
-                started: DateTime::default(),
-                finished: None,
-                attempt: 1,
-                steps: Vec::new(),
-                error: run.error.map(problem),
-            }),
+            last_run: self.last_run.as_ref().map(LastRun::run),
+            last_in_window: self.last_in_window.as_ref().map(LastRun::run),
             ..RotationRecord::default()
         }
     }
@@ -134,29 +152,30 @@ pub struct Summaries {
 }
 
 impl Summaries {
-    fn new(rotations: Arc<RotationSet>, records: &HashMap<String, RotationRecord>) -> Self {
-        let mut texts = Texts::default();
-        let summary = |rotation: &Arc<Rotation>| {
-            let record = records.get(&rotation.name);
-            record.map_or_else(Summary::default, |record| Summary::new(record, &mut texts))
-        };
-        let all = rotations.iter().map(summary).collect();
+    async fn read(
+        rotations: Arc<RotationSet>,
+        journal: &dyn Journal,
+    ) -> Result<Self, JournalError> {
         let names: Vec<&str> = rotations.iter().map(|one| one.name.as_str()).collect();
         let mut by_name: Vec<usize> = (0..names.len()).collect();
         by_name.sort_unstable_by_key(|&place| names.get(place));
-        Self {
-            rotations,
-            all,
+        let mut summaries = Self {
+            rotations: Arc::clone(&rotations),
+            all: vec![Summary::default(); names.len()],
             by_name,
+        };
+        let mut texts = Texts::default();
+        for batch in names.chunks(BATCH) {
+            summaries.update(&journal.rotation_records_of(batch).await?, &mut texts);
         }
+        Ok(summaries)
     }
 
-    fn update(&mut self, records: &HashMap<String, RotationRecord>) {
-        let mut texts = Texts::default();
+    fn update(&mut self, records: &HashMap<String, RotationRecord>, texts: &mut Texts) {
         for (name, record) in records {
             let place = self.rotations.index_of(name);
             if let Some(summary) = place.and_then(|place| self.all.get_mut(place)) {
-                *summary = Summary::new(record, &mut texts);
+                *summary = Summary::new(record, texts);
             }
         }
     }
@@ -168,6 +187,13 @@ impl Summaries {
         let place = self.rotations.index_of(name);
         let summary = place.and_then(|place| self.all.get(place));
         summary.map(Summary::record).unwrap_or_default()
+    }
+
+    /// All rotations with what the schedule of each needs of its record, in the order of the config. The
+    /// texts of the records are empty.
+    pub fn records(&self) -> impl Iterator<Item = (&Arc<Rotation>, RotationRecord)> {
+        let both = self.rotations.iter().zip(&self.all);
+        both.map(|(rotation, summary)| (rotation, summary.record()))
     }
 
     /// The rotations that follow a name with their states at `now`, in the order of their names. A page
@@ -265,17 +291,26 @@ pub struct SummaryCache {
 }
 
 impl SummaryCache {
-    /// The summaries of these rotations from their records, which were read after `revision`.
-    #[must_use]
-    pub fn new(
+    /// Reads the records of these rotations.
+    ///
+    /// # Errors
+    /// `journal_unavailable`
+    pub async fn read(
         rotations: Arc<RotationSet>,
-        records: &HashMap<String, RotationRecord>,
-        revision: Revision,
-    ) -> Self {
-        Self {
-            summaries: Arc::new(Summaries::new(rotations, records)),
-            revision,
-        }
+        journal: &dyn Journal,
+    ) -> Result<Self, JournalError> {
+        // A record that changes meanwhile is read again.
+        let before = journal.changed_rotations(None).await?;
+        Ok(Self {
+            summaries: Arc::new(Summaries::read(rotations, journal).await?),
+            revision: before.revision,
+        })
+    }
+
+    /// The summaries as they were last read.
+    #[must_use]
+    pub fn summaries(&self) -> Arc<Summaries> {
+        Arc::clone(&self.summaries)
     }
 
     /// Reads the records that changed, and all if the rotations are others.
@@ -287,13 +322,14 @@ impl SummaryCache {
         rotations: Arc<RotationSet>,
         journal: &dyn Journal,
     ) -> Result<Arc<Summaries>, JournalError> {
-        let is_same = Arc::ptr_eq(&self.summaries.rotations, &rotations);
-        let since = is_same.then_some(self.revision);
-        let mut changes = journal.changed_rotations(since).await?;
-        if !is_same || changes.revision < self.revision {
-            let records = journal.rotation_records().await?;
-            *self = Self::new(rotations, &records, changes.revision);
-            return Ok(Arc::clone(&self.summaries));
+        if !Arc::ptr_eq(&self.summaries.rotations, &rotations) {
+            *self = Self::read(rotations, journal).await?;
+            return Ok(self.summaries());
+        }
+        let mut changes = journal.changed_rotations(Some(self.revision)).await?;
+        if changes.revision < self.revision {
+            *self = Self::read(rotations, journal).await?;
+            return Ok(self.summaries());
         }
         changes
             .rotations
@@ -301,10 +337,10 @@ impl SummaryCache {
         if !changes.rotations.is_empty() {
             let names: Vec<&str> = changes.rotations.iter().map(String::as_str).collect();
             let records = journal.rotation_records_of(&names).await?;
-            Arc::make_mut(&mut self.summaries).update(&records);
+            Arc::make_mut(&mut self.summaries).update(&records, &mut Texts::default());
         }
         self.revision = changes.revision;
-        Ok(Arc::clone(&self.summaries))
+        Ok(self.summaries())
     }
 }
 
@@ -316,6 +352,7 @@ mod tests {
     use crate::journal::tests::fixture::{
         at, by, claimed, end, pause as paused_by_command, request,
     };
+    use crate::worker::catch_up::{next_due, window_state};
 
     #[test]
     fn a_summary_has_the_state_of_its_record() {
@@ -374,14 +411,17 @@ mod tests {
                 problem: problem.clone(),
             }),
         ];
-        let keys = ["", "heartbeat = \"5m\"", "paused = true"];
+        let daily = "schedule = \"cron(30 7 * * ? *)\"\nwindow = \"30m\"\n";
+        let keys = ["", "heartbeat = \"5m\"", "paused = true"].map(|key| format!("{daily}{key}"));
         let mut compared = 0;
         for last_run in &runs {
             for paused in &pauses {
                 for refused in &refusals {
                     for (keys, last_success) in keys.iter().zip([None, Some(now), None]) {
                         let record = RotationRecord {
+                            first_seen: Some(now - chrono::TimeDelta::days(2)),
                             last_run: last_run.clone(),
+                            last_in_window: last_run.clone(),
                             paused: paused.clone(),
                             refused: refused.clone(),
                             last_success,
@@ -395,6 +435,11 @@ mod tests {
                         assert_eq!((row.state(), row.code()), (whole.state, code), "{record:?}");
                         let is_paused = pause(&rotation, &record, now).is_some();
                         assert_eq!(row.is_paused, is_paused, "{record:?}");
+                        let windows = |record| {
+                            let state = window_state(&rotation, record, now);
+                            (state, next_due(&rotation, record, now))
+                        };
+                        assert_eq!(windows(&summary.record()), windows(&record), "{record:?}");
                         compared += 1;
                     }
                 }
