@@ -7,8 +7,9 @@ use crate::rotation::decide::{Action, Content, Elsewhere, Hooks, Own};
 use crate::rotation::error::{CredentialRole, RotationError};
 use crate::rotation::observe::endpoints::pooler_secrets;
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use twinkey_core::secret::Sensitive;
+use tokio::time::Instant;
 use twinkey_core::secret::document::Document;
+use twinkey_core::secret::{ExposeSecret, Sensitive};
 use twinkey_engines::{Change, RenderedChange, render_changes};
 use twinkey_stores::{SecretStore, StoreError, stage};
 
@@ -40,6 +41,7 @@ pub(crate) async fn act(
             .map(Effect::Done),
         Action::EndSessions => end_sessions(observation).await.map(Effect::Done),
         Action::Promote => promote(store, request, observation).await,
+        Action::RestoreCurrent => restore_current(observation).await.map(Effect::Done),
         Action::Converge | Action::Prove | Action::RunHooks | Action::Refuse(_) | Action::Done => {
             Ok(Effect::Done(String::new()))
         }
@@ -84,10 +86,22 @@ async fn put_pending(
     let secret = &request.rotation.secret;
     // Set before the write: it may take effect even if the answer is lost or an error.
     observation.may_exist = true;
+    // A late write must not move AWSPENDING of one user.
+    let has_one_user = observation.resolved.has_one_user();
+    let label = if has_one_user {
+        stage::PREPARED
+    } else {
+        stage::PENDING
+    };
     match store
-        .put(secret, &request.own, document.text(), stage::PENDING)
+        .put(secret, &request.own, document.text(), label)
         .await
     {
+        Ok(()) if has_one_user => {
+            let detail = format!("{origin} for {standby:?} is in the version of this run");
+            one_user_prepared(observation, document);
+            Ok(Effect::Done(detail))
+        }
         Ok(()) => {
             let detail = format!("{origin} for {standby:?} is AWSPENDING");
             observation.own_document = Some(document);
@@ -111,6 +125,22 @@ async fn put_pending(
     }
 }
 
+/// Records the version of a run of one user, which has no AWSPENDING yet.
+fn one_user_prepared(observation: &mut Observation, document: Document) {
+    let is_carried = observation.carried.as_ref().is_some_and(|carried| {
+        carried.password().expose_secret() == document.password().expose_secret()
+    });
+    let observed = &mut observation.observed;
+    observed.own = Own::Unlabelled(Content::Fits);
+    if let Elsewhere::Pending { same_password, .. } = &mut observed.elsewhere {
+        *same_password = is_carried;
+    }
+    observed.converged = false;
+    observed.proof = None;
+    observation.proof = None;
+    observation.own_document = Some(document);
+}
+
 async fn label_pending(
     store: &dyn SecretStore,
     request: &RunRequest<'_>,
@@ -126,7 +156,7 @@ async fn label_pending(
             observation.observed.own = Own::Pending(Content::Fits);
             observation.observed.elsewhere = Elsewhere::Nothing;
             Ok(Effect::Done(
-                "moved AWSPENDING back to the version of this run".into(),
+                "moved AWSPENDING to the version of this run".into(),
             ))
         }
         Err(StoreError::StageMoved { .. }) => Ok(pending_moved()),
@@ -196,6 +226,7 @@ impl Convergence {
         observation: &mut Observation,
         rendered: &[RenderedChange],
     ) -> Result<String, RotationError> {
+        observation.gap_began = (observation.resolved.has_one_user()).then(Instant::now);
         let Some(session) = &mut observation.admin else {
             return Err(internal("the admin connection is missing"));
         };
@@ -211,6 +242,20 @@ impl Convergence {
         observation.set_detail = Some(detail.clone());
         Ok(detail)
     }
+}
+
+async fn restore_current(observation: &mut Observation) -> Result<String, RotationError> {
+    let current = observation.resolved.document.password();
+    let failed = CredentialRole::Master.error();
+    let rendered = render_changes(&observation.restore_current, current).map_err(&failed)?;
+    let Some(session) = &mut observation.admin else {
+        return Err(internal("the admin connection is missing"));
+    };
+    session.admin.apply(&rendered).await.map_err(failed)?;
+    let user = observation.resolved.pair.active_user();
+    let detail = format!("AWSCURRENT's password is the primary one of {user:?} again");
+    observation.set_detail = Some(detail.clone());
+    Ok(detail)
 }
 
 async fn end_sessions(observation: &mut Observation) -> Result<String, RotationError> {
@@ -243,11 +288,22 @@ async fn promote(
     {
         Ok(()) => {
             observation.observed.own = Own::Current;
-            Ok(Effect::Done(format!(
-                "AWSCURRENT moved from {:?} to {:?}",
+            let (active, standby) = (
                 observation.resolved.pair.active_user(),
-                observation.resolved.pair.standby_user()
-            )))
+                observation.resolved.pair.standby_user(),
+            );
+            if !observation.resolved.has_one_user() {
+                return Ok(Effect::Done(format!(
+                    "AWSCURRENT moved from {active:?} to {standby:?}"
+                )));
+            }
+            let mut detail = format!("AWSCURRENT has the new password of {active:?}");
+            let began = observation.gap_began.take();
+            if let Some(began) = began.filter(|_| observation.is_in_gap()) {
+                let gap = began.elapsed().as_millis();
+                detail.push_str(&format!("; the gap was {gap} ms"));
+            }
+            Ok(Effect::Done(detail))
         }
         Err(StoreError::StageMoved { .. }) => Ok(Effect::Conflict(ALREADY_PROMOTED.into())),
         Err(error) => Err(request.store_error(error)),

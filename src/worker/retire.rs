@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::config::settings::Rotation;
+use crate::config::settings::{Rotation, Strategy};
 use crate::journal::{Actor, AuditAction, AuditRecord, RotationRecord};
 use crate::rotation::commands::retire::{Retirement, due, is_due, retire};
 use crate::rotation::event::Event;
@@ -133,7 +133,11 @@ impl WindowRunner {
                 if let Err(error) = self.rotator.journal.retired(name, &record).await {
                     tracing::warn!(rotation = %name, %error, "retirement not recorded");
                 }
-                tracing::warn!(target: AUDIT, rotation = %name, %user, "user of AWSPREVIOUS locked");
+                let what = match rotation.strategy {
+                    Strategy::Alternating => "user of AWSPREVIOUS locked",
+                    Strategy::Single { .. } => "password in AWSPREVIOUS discarded",
+                };
+                tracing::warn!(target: AUDIT, rotation = %name, %user, "{what}");
                 let retired = Event::Retired {
                     rotation: name.clone(),
                     user,

@@ -27,6 +27,7 @@ use crate::config::settings::{Rotation, Settings};
 use crate::journal::{JournalError, RotationRecord, Trigger};
 use crate::rotation::context::rotation_set::RotationSet;
 use crate::rotation::error::RotationError;
+use crate::rotation::run::STOP_LIMIT;
 use crate::schedule::Window;
 use crate::worker::catch_up::{WindowState, next_due, window_state};
 use crate::worker::discovery::ConfiguredRotations;
@@ -41,7 +42,7 @@ use crate::worker::window_runner::WindowRunner;
 pub const GRACE: Duration = Duration::from_secs(20);
 /// Time that interrupted attempts get. With [`GRACE`], the end of open responses and the closing of
 /// store and journal, a worker ends within 30 s of SIGTERM.
-const ABORT_LIMIT: Duration = Duration::from_secs(2);
+const ABORT_LIMIT: Duration = Duration::from_secs(STOP_LIMIT.as_secs() + 2);
 /// Time that the connections of masters get to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Delay of a wake-up that shows that the machine slept or the clock was set.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::app::{App, RunningApp};
 use twinkey::config::settings::{
     GrantsMode, InUse, JournalLocation, Limits, Missed, Readers, Rotation, RotationSeries,
-    SecretsBackend, Server, Settings, StandbyMode, TlsSettings,
+    SecretsBackend, Server, Settings, StandbyMode, Strategy, TlsSettings,
 };
 use twinkey::journal::{JournalError, SqliteJournal};
 use twinkey::rotation::context::SharedContext;
@@ -165,6 +165,7 @@ fn rotation(app: App, windows: &WindowPlan, min_interval: Duration) -> Rotation 
         master_host: None,
         masters: None,
         engine: None,
+        strategy: Strategy::Alternating,
         clone_suffix: "_clone".into(),
         standby: StandbyMode::Create,
         grants: GrantsMode::Sync,

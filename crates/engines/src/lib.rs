@@ -27,6 +27,7 @@ mod mark;
 pub mod master;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+mod one_user;
 mod pair_lock;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -54,6 +55,7 @@ pub use kind::{
     EngineKind, EngineOptions, MysqlOptions, PostgresOptions, RedshiftOptions, RedshiftProbe,
     RedshiftTarget,
 };
+pub use one_user::{PasswordChange, UserInspection, UserRequest};
 pub use pair_lock::{LockHolder, PairLock};
 pub use registry::{engine, grants_for_master, is_in_build, remove_leftovers};
 pub use statement::{
@@ -264,10 +266,10 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
-#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
 impl Finding {
     /// A finding; with [`Severity::Error`] its code is `db_refused`.
-    pub(crate) fn new(severity: Severity, what: String, fix: Option<String>) -> Self {
+    #[must_use]
+    pub fn new(severity: Severity, what: String, fix: Option<String>) -> Self {
         Self {
             severity,
             code: (severity == Severity::Error).then_some(Code::DbRefused),
@@ -275,7 +277,10 @@ impl Finding {
             fix,
         }
     }
+}
 
+#[cfg(any(feature = "documentdb", feature = "mysql", feature = "postgres"))]
+impl Finding {
     /// A privilege that the master lacks, and the statement that grants it.
     pub(crate) fn lacks(what: String, fix: String) -> Self {
         Self {
@@ -441,6 +446,21 @@ pub trait Admin: Send + Sync {
     /// # Errors
     /// [`EngineError`]
     async fn inspect(&mut self, request: &InspectRequest<'_>) -> Result<Inspection, EngineError>;
+
+    /// Reads the one user of `strategy = "single"`. Read-only.
+    ///
+    /// # Errors
+    /// [`EngineError`]; [`EngineError::Refused`] if the engine has no such strategy.
+    async fn inspect_user(
+        &mut self,
+        _request: &UserRequest<'_>,
+    ) -> Result<UserInspection, EngineError> {
+        Err(EngineError::Refused {
+            what: "strategy = \"single\"".into(),
+            reason: "this version does not have it for this engine".into(),
+            hint: "use strategy = \"alternating\"".into(),
+        })
+    }
 
     /// Executes changes of [`render_changes`] in order. Idempotent.
     ///

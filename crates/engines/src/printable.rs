@@ -14,7 +14,7 @@ use twinkey_core::printable::{MESSAGE, NAME, escaped, printable};
 use crate::{
     Admin, Change, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection,
     LockHolder, MasterRequirement, OtherForm, PairLock, RenderedChange, Session, SignInChecks,
-    SignedIn, Target,
+    SignedIn, Target, UserInspection, UserRequest,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -97,17 +97,29 @@ impl Admin for PrintableAdmin {
             server: printable(&inspection.server, NAME),
             differences: changes(inspection.differences),
             set_password: changes(inspection.set_password),
-            other_form: inspection.other_form.map(|other| OtherForm {
-                form: other.form,
-                set_password: changes(other.set_password),
-                finding: other.finding.map(finding),
-                replaces: other.replaces.map(finding),
-            }),
+            other_form: inspection.other_form.map(other_form),
             retire: changes(inspection.retire),
             findings: findings(inspection.findings),
             missing: findings(inspection.missing),
             obstacles: findings(inspection.obstacles),
             standby_obstacles: findings(inspection.standby_obstacles),
+            ..inspection
+        })
+    }
+
+    async fn inspect_user(
+        &mut self,
+        request: &UserRequest<'_>,
+    ) -> Result<UserInspection, EngineError> {
+        let inspection = self.0.inspect_user(request).await.map_err(error)?;
+        Ok(UserInspection {
+            server: printable(&inspection.server, NAME),
+            set_password: changes(inspection.set_password),
+            other_form: inspection.other_form.map(other_form),
+            restore_current: changes(inspection.restore_current),
+            discard: changes(inspection.discard),
+            findings: findings(inspection.findings),
+            missing: findings(inspection.missing),
             ..inspection
         })
     }
@@ -231,6 +243,15 @@ fn changes(changes: Vec<Change>) -> Vec<Change> {
         ..change
     };
     changes.into_iter().map(change).collect()
+}
+
+fn other_form(other: OtherForm) -> OtherForm {
+    OtherForm {
+        form: other.form,
+        set_password: changes(other.set_password),
+        finding: other.finding.map(finding),
+        replaces: other.replaces.map(finding),
+    }
 }
 
 fn findings(findings: Vec<Finding>) -> Vec<Finding> {

@@ -43,6 +43,9 @@ pub mod stage {
     pub const CURRENT: &str = "AWSCURRENT";
     pub const PENDING: &str = "AWSPENDING";
     pub const PREVIOUS: &str = "AWSPREVIOUS";
+    /// The newest version that a run of one user wrote. It keeps the version from removal until
+    /// AWSPENDING is moved to it.
+    pub const PREPARED: &str = "TWINKEYPREPARED";
 }
 
 /// Id of a version: the ClientRequestToken that created it (32 to 64 characters).

@@ -4,6 +4,8 @@
 //! - A misspelt rotation name means that a hook never runs: an unknown name is an error.
 //! - A program is not in the service's `PATH`: it is named by an absolute path, or by one that is relative to
 //!   the config's folder.
+//! - A hook runs inside the gap of `strategy = "single"`, and AWSCURRENT does not sign in meanwhile. A
+//!   hook before the flip cannot have such a rotation.
 
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use config::{Value, ValueKind};
 
 use super::references::Folder;
 use crate::config::features;
-use crate::config::settings::{Hook, HookActionSettings, HookTime};
+use crate::config::settings::{Hook, HookActionSettings, HookTime, Rotation, Strategy};
 use crate::config::suggestion::nearest;
 use crate::config::table::Table;
 
@@ -54,17 +56,38 @@ const KEYS_OF_KIND: [(&str, HookKind); 3] = [
 /// The optional keys of one kind.
 const OPTIONS_OF_KIND: [(&str, HookKind); 1] = [("aws", HookKind::Exec)];
 
-/// All `[[hook]]` tables.
-pub(super) fn hooks(root: &Table<'_>, folder: Folder<'_>) -> Vec<Hook> {
+/// All `[[hook]]` tables. `valid`: the rotations without errors.
+pub(super) fn hooks(root: &Table<'_>, folder: Folder<'_>, valid: &[Rotation]) -> Vec<Hook> {
     let rotations = root.list("rotation");
     let names: Vec<&str> = rotations.iter().filter_map(|value| name(value)).collect();
     // The names of discovered rotations are not known here.
     let names = root.list("discover").is_empty().then_some(names);
     let tables = root.tables("hook", KEYS);
-    tables
-        .iter()
-        .filter_map(|table| one(table, table.folder(folder), names.as_deref()))
-        .collect()
+    let mut hooks = Vec::new();
+    for table in &tables {
+        let Some(hook) = one(table, table.folder(folder), names.as_deref()) else {
+            continue;
+        };
+        if let Some(rotation) = valid.iter().find(|rotation| is_inside_gap(&hook, rotation)) {
+            table.error(
+                "when",
+                format!(
+                    "\"before_flip\" would run inside the gap of rotation {:?}, while AWSCURRENT does not sign in: use \"after_flip\", or list the other rotations",
+                    rotation.name
+                ),
+            );
+        }
+        hooks.push(hook);
+    }
+    hooks
+}
+
+/// Whether the hook runs between the change of the one user's password and the flip.
+fn is_inside_gap(hook: &Hook, rotation: &Rotation) -> bool {
+    let concerns = (hook.rotations.as_ref()).is_none_or(|names| names.contains(&rotation.name));
+    hook.when == HookTime::BeforeFlip
+        && concerns
+        && rotation.strategy == Strategy::Single { accepts_gap: true }
 }
 
 /// The name as written; a hook may name a rotation that has errors of its own.

@@ -56,7 +56,7 @@ pub(super) fn settings(root: &Table<'_>, folder: Folder<'_>) -> Option<Settings>
         .unwrap_or_default();
     let rotations = rotations(root, folder, &defaults, secrets.as_ref(), &stores);
     let discover = discover::discover(root, folder, &Arc::new(defaults), &stores);
-    let hooks = hook::hooks(root, folder);
+    let hooks = hook::hooks(root, folder, &rotations);
     let (journal, keep) = journal?;
     Some(Settings {
         server: server?,

@@ -28,7 +28,7 @@ pub use journal::{JournalLocation, JournalPassword, PostgresLocation};
 pub use notify::{Destination, MIN_KEY_LENGTH, Notify, NotifyEvent};
 pub use rotation::{
     Discovered, GrantsMode, InUse, Missed, Pooler, Readers, ReadersDown, Rotation, StandbyMode,
-    TlsSettings,
+    Strategy, TlsSettings, has_single_strategy,
 };
 pub use store::{AssumeRole, DEFAULT_STORE, StoreSettings, store_of_arn};
 pub use token::{Role, TokenSettings};

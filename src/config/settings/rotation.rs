@@ -32,6 +32,7 @@ pub struct Rotation {
     pub masters: Option<Vec<String>>,
     /// `None` for the engine that the secret names.
     pub engine: Option<EngineKind>,
+    pub strategy: Strategy,
     pub clone_suffix: String,
     pub standby: StandbyMode,
     pub grants: GrantsMode,
@@ -89,6 +90,27 @@ impl Rotation {
             None => self.secret.clone(),
         }
     }
+}
+
+/// `strategy` and `gap`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Two users, of which one is active.
+    Alternating,
+    /// One user, whose password changes.
+    Single {
+        /// AWSCURRENT may stop between the change and the flip (`gap = "accept"`).
+        accepts_gap: bool,
+    },
+}
+
+/// Whether this version has `strategy = "single"` for the engine.
+#[must_use]
+pub const fn has_single_strategy(engine: EngineKind) -> bool {
+    matches!(
+        engine,
+        EngineKind::Postgres | EngineKind::Mysql | EngineKind::Mariadb
+    )
 }
 
 /// `standby`

@@ -6,7 +6,7 @@ mod variables;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::settings::{JournalLocation, SecretsBackend, Serve, Settings, TokenSource};
+use super::settings::{JournalLocation, SecretsBackend, Serve, Settings, Strategy, TokenSource};
 use super::{ConfigErrors, load, parse, read};
 use twinkey_engines::TlsMode;
 
@@ -145,6 +145,26 @@ fn defaults_merge_key_by_key() {
         twinkey_core::secret::password::PasswordPolicy::new(50, "").unwrap()
     );
     assert_ne!(a.grants, b.grants);
+}
+
+#[test]
+fn keys_of_two_users_may_be_defaults_of_one_user() {
+    let text = format!(
+        "{LOCAL}[defaults]\nclone_suffix = \"_b\"\nstandby = \"existing\"\nretire_after = \"24h\"\n\
+         gap = \"accept\"\nmaster_secret = \"master\"\n\
+         [[rotation]]\nname = \"pair\"\nsecret = \"pair\"\n\
+         [[rotation]]\nname = \"vendor\"\nsecret = \"vendor\"\nengine = \"postgres\"\nstrategy = \"single\"\n\
+         [[rotation]]\nname = \"master\"\nsecret = \"master\"\nstrategy = \"single\"\ngap = \"refuse\"\n"
+    );
+    let settings = with(&text, &[]).unwrap();
+    let [pair, vendor, master] = &settings.rotations[..] else {
+        panic!("three rotations");
+    };
+    assert_eq!(pair.strategy, Strategy::Alternating);
+    assert_eq!(vendor.strategy, Strategy::Single { accepts_gap: true });
+    assert_eq!(vendor.master_secret.as_deref(), Some("master"));
+    assert_eq!(master.strategy, Strategy::Single { accepts_gap: false });
+    assert_eq!(master.master_secret, None, "it changes its own password");
 }
 
 #[test]

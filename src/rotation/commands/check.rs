@@ -83,6 +83,7 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
     let guards = observation.observed.guards;
     let pair = &observation.resolved.pair;
     let rotation = request.rotation;
+    let has_one_user = observation.resolved.has_one_user();
     let store = (rotation.store_name()).map_or_else(String::new, |name| format!(" in {name}"));
     report.passed.push(format!(
         "secret {:?}{store} is readable and well-formed ({})",
@@ -128,7 +129,7 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
             "the master has all required privileges".into(),
         );
         passed(
-            observation.observed.standby.equal,
+            observation.observed.standby.equal && !has_one_user,
             format!(
                 "{:?} has the privileges and settings of {:?}",
                 pair.standby_user(),
@@ -137,7 +138,8 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         );
         let own = !(guards.pair_shared || guards.standby_foreign || guards.standby_unproved);
         passed(
-            own && inspection.readable
+            own && !has_one_user
+                && inspection.readable
                 && inspection.standby_exists
                 && observation.ownership.takeover.is_none(),
             format!("{:?} is this secret's own standby", pair.standby_user()),
@@ -175,8 +177,10 @@ fn add_findings(request: &RunRequest<'_>, observation: &Observation, report: &mu
         .findings
         .extend(unused_master_host(request, observation));
     report.findings.extend(bystanders(observation));
-    report.findings.extend(proxied(request, observation));
-    report.findings.extend(sessions(request, observation));
+    if !has_one_user {
+        report.findings.extend(proxied(request, observation));
+        report.findings.extend(sessions(request, observation));
+    }
     report.standby_sessions.clone_from(&observation.sessions);
 }
 

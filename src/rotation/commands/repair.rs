@@ -10,7 +10,7 @@
 use serde::Serialize;
 
 use crate::rotation::context::RunContext;
-use crate::rotation::decide::{Content, Elsewhere, Refusal};
+use crate::rotation::decide::{Content, Elsewhere, Observed, Refusal, Users};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
@@ -78,6 +78,20 @@ pub const fn remedy(pending: PendingState) -> Remedy {
             Remedy::DropPending
         }
         PendingState::Standbys | PendingState::Outdated => Remedy::Rotate,
+    }
+}
+
+/// The remedy for a position of AWSPENDING, which one user keeps while AWSCURRENT does not sign in.
+fn remedy_now(observed: &Observed, pending: PendingState) -> Remedy {
+    match observed.users {
+        Users::One(user) if observed.guards.current_refused => {
+            if user.own_signs_in || user.elsewhere_signs_in {
+                Remedy::Rotate
+            } else {
+                Remedy::Nothing
+            }
+        }
+        _ => remedy(pending),
     }
 }
 
@@ -155,9 +169,12 @@ fn diagnosis(
         standby,
         explanation: vec![
             explain_pending(pending, pair.standby_user()),
-            explain_standby(standby, pair.standby_user(), pair.active_user()),
+            match explain_one_user(&observation.observed, pair.active_user()) {
+                Some(explained) => explained,
+                None => explain_standby(standby, pair.standby_user(), pair.active_user()),
+            },
         ],
-        remedy: remedy(pending),
+        remedy: remedy_now(&observation.observed, pending),
     })
 }
 
@@ -201,6 +218,23 @@ fn explain_standby(state: StandbyState, standby: &str, active: &str) -> String {
             format!("the state of {standby:?} is unknown: the master's sign-in was refused")
         }
     }
+}
+
+/// What signs in as the one user; `None` for a pair.
+fn explain_one_user(observed: &Observed, name: &str) -> Option<String> {
+    let Users::One(user) = observed.users else {
+        return None;
+    };
+    let pending_signs_in = user.own_signs_in || user.elsewhere_signs_in;
+    Some(match (observed.guards.current_refused, pending_signs_in) {
+        (false, _) => format!("{name:?} signs in with AWSCURRENT"),
+        (true, true) => format!(
+            "AWSCURRENT does not sign in as {name:?}, and AWSPENDING does: a run was interrupted inside its gap, and the next run moves AWSCURRENT"
+        ),
+        (true, false) => format!(
+            "neither AWSCURRENT nor AWSPENDING signs in as {name:?}, so no run begins: store its present password in the secret, or give it the password in AWSCURRENT; an older version may have the present one"
+        ),
+    })
 }
 
 #[cfg(test)]

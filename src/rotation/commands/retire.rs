@@ -9,6 +9,8 @@
 //! - Another program moved AWSCURRENT, and the journal has no record of it. The store's own time of
 //!   AWSCURRENT counts too.
 //! - The applications of a replica that is behind still use the user. A reader must accept AWSCURRENT.
+//! - The one user of `strategy = "single"` is locked. Its retirement discards the secondary password,
+//!   and only while the primary one is AWSCURRENT's.
 //! - The wrong user is locked. It must be the one in AWSPREVIOUS and the pair's standby.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,7 +30,7 @@ use twinkey_stores::{Selector, stage};
 /// Result of a retirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retirement {
-    /// The user is locked.
+    /// The user is locked. With `strategy = "single"`: its secondary password is discarded.
     Done { user: String },
     /// The user has open sessions.
     InUse {
@@ -115,6 +117,9 @@ async fn lock(
         return Ok(Retirement::InUse { user, sessions });
     }
     let changes = (observation.inspection.as_ref()).map_or_else(Vec::new, |i| i.retire.clone());
+    if observation.resolved.has_one_user() && changes.is_empty() {
+        return Ok(Retirement::NotNow("the user has no secondary password"));
+    }
     if let Some(session) = &mut observation.admin {
         let failed = CredentialRole::Previous.error();
         let changes = render_changes(&changes, previous.password()).map_err(&failed)?;

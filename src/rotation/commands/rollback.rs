@@ -91,6 +91,15 @@ async fn move_back(
     let store = &*context.store;
     let secret = &request.rotation.secret;
     let pair = &observation.resolved.pair.clone();
+    if observation.resolved.has_one_user() {
+        return Err(refused(
+            Code::ConfigInvalid,
+            format!(
+                "secret {secret:?} is rotated with strategy = \"single\", which this version cannot roll back"
+            ),
+            "run `twinkey rotate` for a new password",
+        ));
+    }
     // `CurrentRefused` is missing: a broken AWSCURRENT is a reason for a rollback.
     let guards = [
         Refusal::Replaced,

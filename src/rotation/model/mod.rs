@@ -12,6 +12,8 @@
 //! 4. repeating the effect of an action changes nothing more;
 //! 5. only a standby that is the secret's own is changed.
 //!
+//! `single` is the same for one user whose password changes.
+//!
 //! From every state without a foreign AWSPENDING or a foreign standby, a run that nothing disturbs
 //! succeeds.
 //!
@@ -24,12 +26,14 @@
 mod endpoints;
 mod interleavings;
 mod poolers;
+mod single;
 mod world;
 
 use std::collections::HashSet;
 
 use super::decide::{
-    Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Refusal, Standby, decide,
+    Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Refusal, Standby, Users,
+    decide,
 };
 use world::*;
 
@@ -224,7 +228,7 @@ fn no_guard_lets_an_effect_through() {
     let mut count = 0;
     // The guards about the pair are combined with two others at most, which keeps the test short.
     let few = |bits: &u32| bits >> 12 == 0 || bits.count_ones() <= 3;
-    for bits in (0..1_u32 << 20).filter(few) {
+    for bits in (0..1_u32 << 21).filter(few) {
         let on = |n: u32| bits & (1 << n) != 0;
         let guards = Guards {
             managed_elsewhere: on(0),
@@ -247,6 +251,7 @@ fn no_guard_lets_an_effect_through() {
             reader_unreachable: on(17),
             pooler_refused: on(18),
             replaced: on(19),
+            gap_not_accepted: on(20),
         };
         let always = guards.refusals();
         assert_eq!(
@@ -270,6 +275,7 @@ fn no_guard_lets_an_effect_through() {
                             [(false, false), (true, false), (false, true), (true, true)]
                         {
                             let action = decide(&Observed {
+                                users: Users::Pair,
                                 own: *own,
                                 elsewhere: *elsewhere,
                                 guards,

@@ -1,7 +1,7 @@
 //! Model of the store, the two users and a run.
 
 use crate::rotation::decide::{
-    Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Standby, decide,
+    Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Standby, Users, decide,
 };
 
 pub(super) type Id = usize;
@@ -210,6 +210,7 @@ pub(super) fn observe<const VERSIONS: usize>(world: &World<VERSIONS>, own: Id) -
         fields: world.fields(),
         password: world.password(own),
         observed: Observed {
+            users: Users::Pair,
             own: own_state,
             elsewhere,
             guards: Guards::default(),
@@ -387,6 +388,7 @@ pub(super) fn successors(world: World, run: Run) -> Vec<(World, Option<Run>)> {
             }
             next.extend([(changed, Some(run)), (changed, None)]);
         }
+        Action::RestoreCurrent => unreachable!("a pair has two users"),
         Action::PutPoolerSecrets => {
             run.observed.pooler_secrets_stale = false;
             next.extend([(world, Some(run)), (world, None)]);

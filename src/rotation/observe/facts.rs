@@ -55,6 +55,7 @@ pub(super) async fn set_labels(
     observation.observed.elsewhere = state.elsewhere;
     observation.own_document = state.own_document;
     observation.carried = state.carried;
+    observation.carried_is_older = state.carried_is_older;
     Ok(())
 }
 

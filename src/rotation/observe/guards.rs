@@ -90,7 +90,8 @@ pub(super) fn set_guards(
     guards.replaced = is_replaced(request.rotation, &description.arn);
     guards.managed_elsewhere = description.other_rotator().is_some();
     guards.too_soon = observation.not_before.is_some() && !request.force;
-    guards.standby_in_use = request.rotation.in_use != InUse::Ignore
+    guards.standby_in_use = !observation.resolved.has_one_user()
+        && request.rotation.in_use != InUse::Ignore
         && !request.force
         && !request.end_sessions
         && observation.sessions.as_ref().is_some_and(|s| !s.is_empty());

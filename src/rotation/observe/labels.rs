@@ -16,6 +16,8 @@ pub(super) struct LabelState {
     pub elsewhere: Elsewhere,
     pub own_document: Option<Document>,
     pub carried: Option<Document>,
+    /// AWSCURRENT is younger than the version of `carried`.
+    pub carried_is_older: bool,
 }
 
 impl LabelState {
@@ -25,6 +27,7 @@ impl LabelState {
             elsewhere: Elsewhere::Nothing,
             own_document: None,
             carried: None,
+            carried_is_older: false,
         }
     }
 }
@@ -60,15 +63,16 @@ pub(super) async fn read_labels(
     } else {
         (Own::NotThere, None)
     };
-    let (elsewhere, carried) = match pending.filter(|id| **id != request.own) {
-        None => (Elsewhere::Nothing, None),
+    let other = match pending.filter(|id| **id != request.own) {
+        None => OtherPending::NONE,
         Some(id) => read_other(store, request, resolved, id, own_document.as_ref()).await?,
     };
     Ok(LabelState {
         own,
-        elsewhere,
+        elsewhere: other.elsewhere,
         own_document,
-        carried,
+        carried: other.document,
+        carried_is_older: other.is_older,
     })
 }
 
@@ -104,6 +108,23 @@ async fn read_own(
     Ok((own, document))
 }
 
+/// The version of another run that carries AWSPENDING.
+struct OtherPending {
+    elsewhere: Elsewhere,
+    /// Its document, if a run can carry its password on.
+    document: Option<Document>,
+    /// AWSCURRENT is younger.
+    is_older: bool,
+}
+
+impl OtherPending {
+    const NONE: Self = Self {
+        elsewhere: Elsewhere::Nothing,
+        document: None,
+        is_older: false,
+    };
+}
+
 /// Reads the version of another run that carries AWSPENDING.
 async fn read_other(
     store: &dyn SecretStore,
@@ -111,16 +132,20 @@ async fn read_other(
     resolved: &ResolvedSecret,
     id: &VersionId,
     own_document: Option<&Document>,
-) -> Result<(Elsewhere, Option<Document>), RotationError> {
+) -> Result<OtherPending, RotationError> {
     let Some(version) = read_version(store, request, resolved, id).await? else {
-        let empty = Elsewhere::Pending {
-            content: Content::Empty,
-            same_password: false,
-        };
-        return Ok((empty, None));
+        return Ok(OtherPending {
+            elsewhere: Elsewhere::Pending {
+                content: Content::Empty,
+                same_password: false,
+            },
+            ..OtherPending::NONE
+        });
     };
-    if is_leftover(resolved, &version) {
-        return Ok((Elsewhere::Nothing, None));
+    let is_older = is_older(resolved, &version);
+    // Every version of one user names it: `one_user` decides when the sign-ins are known.
+    if is_older && names_active(resolved, &version) && !resolved.has_one_user() {
+        return Ok(OtherPending::NONE);
     }
     let ours = own_document.map(|d| d.password().expose_secret());
     let theirs = version
@@ -133,16 +158,24 @@ async fn read_other(
         same_password,
     };
     let reusable = matches!(version.content, Content::Fits | Content::Outdated);
-    Ok((elsewhere, version.document.filter(|_| reusable)))
+    Ok(OtherPending {
+        elsewhere,
+        document: version.document.filter(|_| reusable),
+        is_older,
+    })
 }
 
-/// Whether the version was promoted once: it names the active user, and AWSCURRENT is younger. A
-/// finished run leaves AWSPENDING there, and edits of the secret moved AWSCURRENT and AWSPREVIOUS on.
-fn is_leftover(resolved: &ResolvedSecret, version: &VersionContent) -> bool {
-    let mut user = version.document.iter().map(|d| &d.fields().username);
+/// Whether AWSCURRENT is younger. If such a version names the active user of a pair, it was promoted
+/// once: a finished run leaves AWSPENDING there, and edits of the secret moved AWSCURRENT and
+/// AWSPREVIOUS on.
+fn is_older(resolved: &ResolvedSecret, version: &VersionContent) -> bool {
     let ages = resolved.created.zip(version.created);
+    ages.is_some_and(|(current, pending)| current > pending)
+}
+
+fn names_active(resolved: &ResolvedSecret, version: &VersionContent) -> bool {
+    let mut user = version.document.iter().map(|d| &d.fields().username);
     user.any(|user| user == resolved.pair.active_user())
-        && ages.is_some_and(|(current, pending)| current > pending)
 }
 
 /// A version, compared with the current document.

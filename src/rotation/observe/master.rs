@@ -1,6 +1,6 @@
 //! Login of the master that a rotation uses.
 
-use crate::config::settings::{HostPort, Rotation};
+use crate::config::settings::{HostPort, Rotation, Strategy};
 use crate::rds::{DatabaseIds, RdsError};
 use crate::rotation::context::RunContext;
 use crate::rotation::context::admin_cache::AdminKey;
@@ -71,6 +71,15 @@ pub(super) async fn resolve_with_master(
         };
         return Ok((resolved, master));
     }
+    if rotates_itself(rotation, resolved.document.fields()) {
+        let master = MasterLogin {
+            secret: String::new(),
+            version_id: VersionId(String::new()),
+            credentials: resolved.current(),
+            target: resolved.target.clone(),
+        };
+        return Ok((resolved, master));
+    }
     let read = match read {
         Some(read) => read?,
         None => read_master(context, rotation, resolved.document.fields()).await?,
@@ -101,6 +110,13 @@ pub(super) async fn read_again(
     let again = login(context, rotation, read, resolved).await?;
     let renewed = again.version_id != master.version_id && again.target == master.target;
     Ok(renewed.then_some(again))
+}
+
+/// Whether the one user changes its own password, because no master is named.
+///
+/// Its password goes to the host that its secret names, as every application sends it there.
+fn rotates_itself(rotation: &Rotation, fields: &Fields) -> bool {
+    rotation.strategy != Strategy::Alternating && master_name(rotation, fields).is_none()
 }
 
 struct MasterSecret {

@@ -11,6 +11,7 @@ pub(crate) mod guards;
 mod labels;
 pub(crate) mod master;
 pub mod observation;
+pub(crate) mod one_user;
 pub(crate) mod ownership;
 mod pair_state;
 pub(crate) mod proof;
@@ -32,7 +33,7 @@ use crate::rotation::observe::facts::{
 use crate::rotation::observe::guards::{on_other_server, set_guards};
 use crate::rotation::observe::master::{MasterLogin, resolve_with_master};
 use crate::rotation::observe::observation::{Observation, RunRequest};
-use crate::rotation::observe::ownership::set_ownership;
+use crate::rotation::observe::ownership::{set_ownership, set_user_ownership};
 use crate::rotation::observe::pair_state::{PairState, compare_pair};
 use crate::rotation::observe::proof::{is_one_address, prove};
 use crate::rotation::observe::resolve::{ResolvedSecret, check_next_document};
@@ -140,7 +141,7 @@ pub(crate) fn host_down(resolved: &ResolvedSecret) -> EngineError {
 /// What the admin connection reported, and the labels that were read under the lock.
 struct Inspected {
     master: MasterLogin,
-    admin: Result<(LockedAdmin, Result<PairState, RotationError>), EngineError>,
+    admin: Result<(LockedAdmin, Result<Option<PairState>, RotationError>), EngineError>,
     description: Description,
 }
 
@@ -170,15 +171,15 @@ async fn inspect(
         tls: resolved.target.tls.mode,
         thorough: !request.lock,
     };
-    let (description, compared) = tokio::join!(
-        describe(store, request),
-        compare_pair(
-            &mut *opened.session.admin,
-            &inspect,
-            false,
-            request.end_sessions
-        ),
-    );
+    let (description, compared) = tokio::join!(describe(store, request), async {
+        // The one user is read when AWSPENDING is known.
+        if resolved.has_one_user() {
+            return Ok(None);
+        }
+        let admin = &mut *opened.session.admin;
+        let compared = compare_pair(admin, &inspect, false, request.end_sessions).await;
+        compared.map(Some)
+    });
     match description {
         Ok(description) => Ok(Inspected {
             master,
@@ -198,7 +199,7 @@ async fn gather(
     request: &RunRequest<'_>,
     observation: &mut Observation,
     current: Result<SignedIn, EngineError>,
-    admin: Result<(LockedAdmin, Result<PairState, RotationError>), EngineError>,
+    admin: Result<(LockedAdmin, Result<Option<PairState>, RotationError>), EngineError>,
 ) -> Result<bool, RotationError> {
     let compared = match admin {
         Ok((opened, compared)) => {
@@ -221,12 +222,22 @@ async fn gather(
         return Ok(false);
     }
     set_labels(&*context.store, request, observation).await?;
+    if observation.resolved.has_one_user() {
+        one_user::look(request, observation).await?;
+        set_readers(context, request, observation).await?;
+        set_user_ownership(context, request, observation).await;
+        return Ok(true);
+    }
     match compared {
         // The first comparison did not include the pending password, which is known now.
         Some(_) if observation.own_document.is_some() => {
             compare_again(request, observation).await?;
         }
-        Some(compared) => set_pair_state(request, observation, compared?),
+        Some(compared) => {
+            if let Some(compared) = compared? {
+                set_pair_state(request, observation, compared);
+            }
+        }
         None => {}
     }
     set_pending_password(observation).await?;

@@ -4,13 +4,14 @@
 //! documents, connections and details.
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::settings::{HostPort, Rotation};
 use crate::journal::Journal;
 use crate::rotation::context::admin_cache::{AdminSession, IdleAdmins};
 use crate::rotation::context::host_limits::HostPermit;
-use crate::rotation::decide::{Elsewhere, Guards, Hooks, Observed, Own, Standby};
+use crate::rotation::decide::{Elsewhere, Guards, Hooks, Observed, Own, Standby, Users};
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::endpoints::pooler_secrets::PoolerSecret;
 use crate::rotation::observe::endpoints::{Answers, Endpoint, EndpointKind};
@@ -19,7 +20,9 @@ use crate::rotation::observe::ownership::{KnownPair, Ownership, Takeover};
 use crate::rotation::observe::resolve::ResolvedSecret;
 use crate::schedule::Window;
 use twinkey_core::secret::document::Document;
-use twinkey_engines::{Change, EngineError, Inspection, LockHolder, Session, SignedIn, StoredForm};
+use twinkey_engines::{
+    Change, EngineError, Inspection, LockHolder, PasswordChange, Session, SignedIn, StoredForm,
+};
 use twinkey_stores::{Description, StoreError, VersionId};
 
 /// Parameters of an observation or a run.
@@ -74,6 +77,10 @@ pub(crate) struct Observation {
     pub own_document: Option<Document>,
     /// The pending document of another run, whose password this run reuses.
     pub carried: Option<Document>,
+    /// AWSCURRENT is younger than the version of `carried`.
+    pub carried_is_older: bool,
+    /// The statements of [`Action::RestoreCurrent`](crate::rotation::decide::Action::RestoreCurrent).
+    pub restore_current: Vec<Change>,
     /// `None` if the master's sign-in was refused.
     pub inspection: Option<Inspection>,
     /// The other holders of the pair's lock, as far as they were read.
@@ -88,6 +95,8 @@ pub(crate) struct Observation {
     pub current_answers: Answers,
     /// The standby's own secrets of the poolers.
     pub pooler_secrets: Vec<PoolerSecret>,
+    /// When the change began that stops AWSCURRENT of one user.
+    pub gap_began: Option<Instant>,
     /// Why a hook before the flip failed.
     pub hook_error: Option<String>,
     /// A reader that belongs to another server.
@@ -134,6 +143,8 @@ impl Observation {
             may_exist: request.may_exist,
             own_document: None,
             carried: None,
+            carried_is_older: false,
+            restore_current: Vec::new(),
             inspection: None,
             lock_holders: Vec::new(),
             sessions: None,
@@ -141,6 +152,7 @@ impl Observation {
             readers: Vec::new(),
             current_answers: Answers::default(),
             pooler_secrets: Vec::new(),
+            gap_began: None,
             hook_error: None,
             reader_elsewhere: None,
             pending_answers: Answers::default(),
@@ -156,6 +168,7 @@ impl Observation {
             not_before: None,
             permit,
             observed: Observed {
+                users: Users::Pair,
                 own: Own::NotThere,
                 elsewhere: Elsewhere::Nothing,
                 guards: Guards::default(),
@@ -192,6 +205,19 @@ impl Observation {
     /// Whether the run takes over a standby that is not this secret's own (`standby = "adopt"`).
     pub fn adopts(&self) -> bool {
         self.ownership.takeover == Some(Takeover::Adopted)
+    }
+
+    /// Whether AWSCURRENT of one user stops with the change of the password.
+    pub fn change_has_gap(&self) -> bool {
+        matches!(
+            self.observed.users,
+            Users::One(user) if user.change == PasswordChange::Replaces
+        )
+    }
+
+    /// Whether AWSCURRENT of one user does not sign in.
+    pub fn is_in_gap(&self) -> bool {
+        self.resolved.has_one_user() && self.observed.guards.current_refused
     }
 
     /// The changes of the step `set`: the differences, then the password. `plan` prints this list.

@@ -5,6 +5,7 @@ use crate::rotation::error::RotationError;
 use crate::rotation::observe::endpoints::pooler_secrets;
 use crate::rotation::observe::facts::{describe, set_labels, set_pair_state, set_pending_password};
 use crate::rotation::observe::observation::{Observation, RunRequest};
+use crate::rotation::observe::one_user;
 use crate::rotation::observe::pair_state::compare_pair;
 use crate::rotation::observe::proof::prove_at_database;
 use crate::rotation::observe::resolve::credentials;
@@ -23,6 +24,9 @@ pub(crate) async fn refresh_labels(
     observation.description = describe(store, request).await?;
     check_current(request, observation)?;
     set_labels(store, request, observation).await?;
+    if observation.resolved.has_one_user() {
+        return one_user::look(request, observation).await;
+    }
     pooler_secrets::compare(observation);
     set_pending_password(observation).await
 }
@@ -43,6 +47,17 @@ pub(crate) async fn confirm_current(
     if done {
         observation.observed.own = Own::Current;
     }
+    let pending = observation.description.labelled(stage::PENDING);
+    if !done && observation.resolved.has_one_user() && pending != Some(&request.own) {
+        return Err(RotationError::refused(
+            Refusal::LostRace,
+            format!(
+                "AWSPENDING of {:?} was moved by another program during the run",
+                request.rotation.secret
+            ),
+            "wait for the next run: it continues from the present state of the secret".into(),
+        ));
+    }
     Ok(!done)
 }
 
@@ -54,6 +69,10 @@ pub(crate) async fn verify_standby(
     request: &RunRequest<'_>,
     observation: &mut Observation,
 ) -> Result<(), RotationError> {
+    if observation.resolved.has_one_user() {
+        one_user::verify_change(request, observation).await;
+        return Ok(());
+    }
     let (Some(session), Some(document)) = (&mut observation.admin, &observation.own_document)
     else {
         return Ok(());

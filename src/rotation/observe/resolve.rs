@@ -1,8 +1,9 @@
 //! Database, users and engine that a secret refers to.
 
-use crate::config::settings::Rotation;
+use crate::config::settings::{Rotation, Strategy, has_single_strategy};
 use crate::rotation::context::RunContext;
 use crate::rotation::error::{CredentialRole, RotationError};
+use twinkey_core::code::Code;
 use twinkey_core::secret::document::{Document, DocumentError, Fields, MAX_BYTES};
 use twinkey_core::secret::pair::Pair;
 use twinkey_engines::{
@@ -27,6 +28,11 @@ impl ResolvedSecret {
     /// The secret's ARN, else its name in the config.
     pub fn secret_id(&self) -> &str {
         &self.engine_context.secret
+    }
+
+    /// Whether the rotation has one user (`strategy = "single"`).
+    pub fn has_one_user(&self) -> bool {
+        self.pair.base == self.pair.clone
     }
 
     /// The credentials in AWSCURRENT.
@@ -166,10 +172,22 @@ pub(crate) fn resolve_version(
     let (version, document) = parsed("secret", &rotation.secret, read)?;
     let fields = document.fields();
     let kind = engine_kind(rotation, fields)?;
+    if rotation.strategy != Strategy::Alternating && !has_single_strategy(kind) {
+        return Err(RotationError::Refused {
+            code: Code::UnsupportedEngine,
+            message: format!(
+                "strategy = \"single\" is not supported by this version for the engine {kind} of the secret {:?}",
+                rotation.secret
+            ),
+            hint: "set strategy = \"alternating\" for the rotation, or remove it from the config"
+                .into(),
+            passes: false,
+        });
+    }
     let engine_context = engine_context(context, rotation, &version.arn, fields);
     let engine = twinkey_engines::engine(kind, &rotation.options, &engine_context)
         .map_err(CredentialRole::Current.error())?;
-    let pair = Pair::of(&fields.username, &rotation.clone_suffix);
+    let pair = pair_of(rotation, &fields.username);
     for user in [&pair.base, &pair.clone] {
         engine
             .check_user_name(user)
@@ -202,6 +220,14 @@ pub(crate) fn resolve_version(
         target,
         document,
     })
+}
+
+/// The users of a rotation whose AWSCURRENT has this user.
+pub(super) fn pair_of(rotation: &Rotation, user: &str) -> Pair {
+    match rotation.strategy {
+        Strategy::Alternating => Pair::of(user, &rotation.clone_suffix),
+        Strategy::Single { .. } => Pair::of_one(user),
+    }
 }
 
 /// Checks that a run can write the next document, and that it replaces each copy of the credentials.

@@ -96,6 +96,12 @@ pub(crate) fn refusal_error(
         ),
         Refusal::ReaderElsewhere => endpoints::elsewhere(observation),
         Refusal::Locked => locked(pair, &observation.lock_holders),
+        Refusal::GapNotAccepted => (
+            format!(
+                "strategy = \"single\" has a gap on this server: between the change of the password of {active:?} and the flip, AWSCURRENT of {secret:?} does not sign in"
+            ),
+            "set gap = \"accept\" for the rotation if its applications read the secret again when they are refused; or use strategy = \"alternating\"".to_owned(),
+        ),
         Refusal::PairShared | Refusal::StandbyForeign => ownership::not_own(request, observation),
         Refusal::Unfit => listed(
             &format!(

@@ -14,6 +14,9 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
     let pair = &observation.resolved.pair;
     let (active, standby) = (pair.active_user(), pair.standby_user());
     let own_pair = "create another user for one of the secrets, and store it there";
+    if observation.resolved.has_one_user() {
+        return not_own_user(request, observation, own_pair);
+    }
     match &observation.ownership.problem {
         Some(OwnershipProblem::Duplicate(other)) => (
             format!(
@@ -62,6 +65,44 @@ pub(super) fn not_own(request: &RunRequest<'_>, observation: &Observation) -> (S
             ),
         ),
         Some(OwnershipProblem::Foreign { .. }) | None => foreign(request, observation),
+    }
+}
+
+/// As [`not_own`], for one user.
+fn not_own_user(
+    request: &RunRequest<'_>,
+    observation: &Observation,
+    own_user: &str,
+) -> (String, String) {
+    let user = observation.resolved.pair.active_user();
+    match &observation.ownership.problem {
+        Some(OwnershipProblem::Duplicate(other)) => (
+            format!(
+                "the rotations {:?} and {:?} have one secret, {:?}",
+                request.rotation.name, other.rotation, other.secret
+            ),
+            format!(
+                "remove the rotation {:?} or {:?} from the config",
+                request.rotation.name, other.rotation
+            ),
+        ),
+        Some(OwnershipProblem::Login(other) | OwnershipProblem::Owner(other)) => (
+            format!(
+                "the secret {:?} (rotation {:?}{}) has the user {user:?} of {:?} too: a new password would lock its applications out",
+                other.secret,
+                other.rotation,
+                other_address(observation, other),
+                request.rotation.secret
+            ),
+            format!(
+                "{own_user}; or, if the secret {:?} is obsolete, delete it, and remove the rotation {:?}",
+                other.secret, other.rotation
+            ),
+        ),
+        _ => (
+            format!("another secret may have the user {user:?}"),
+            own_user.to_owned(),
+        ),
     }
 }
 
@@ -170,18 +211,26 @@ fn taken(observation: &Observation) -> Option<Finding> {
 fn shared(request: &RunRequest<'_>, observation: &Observation) -> Vec<Finding> {
     let ownership = &observation.ownership;
     let all = ownership.shared_with.iter();
+    let has_one_user = observation.resolved.has_one_user();
     all.map(|(other, user)| Finding {
         // The rotation that owns the pair goes on.
-        severity: if ownership.owned {
+        severity: if ownership.owned || has_one_user {
             Severity::Warning
         } else {
             Severity::Error
         },
         code: Some(Code::PairShared),
-        what: format!(
-            "AWSCURRENT of the secret {:?} (rotation {:?}) is {user:?} too: two rotations of one pair lock each other's applications out, so runs are refused once {user:?} is the standby",
-            other.secret, other.rotation
-        ),
+        what: if has_one_user {
+            format!(
+                "AWSCURRENT of the secret {:?} (rotation {:?}) names {user:?}: a user of two secrets has the password of one of them only",
+                other.secret, other.rotation
+            )
+        } else {
+            format!(
+                "AWSCURRENT of the secret {:?} (rotation {:?}) is {user:?} too: two rotations of one pair lock each other's applications out, so runs are refused once {user:?} is the standby",
+                other.secret, other.rotation
+            )
+        },
         fix: Some(format!(
             "create another user for {:?} or {:?}, and store it there; or remove one of the rotations, and delete its secret",
             request.rotation.secret, other.secret

@@ -49,14 +49,18 @@ impl<'a> Lease<'a> {
         self.clock.now() < by_wall && Instant::now() < by_span
     }
 
-    /// Polls `work` only while the lease is valid.
+    /// Polls `work` only while the lease is valid, or `always`.
     ///
     /// Poll it after [`renew_until_lost`](Self::renew_until_lost), which makes the lease valid
     /// again or ends the run.
-    pub(super) async fn while_valid<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn while_valid<T>(
+        &self,
+        always: impl Fn() -> bool,
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
-            if self.is_valid() {
+            if self.is_valid() || always() {
                 work.as_mut().poll(context)
             } else {
                 Poll::Pending
@@ -134,10 +138,13 @@ mod tests {
         let held = held().await;
         let lease = Lease::new(held.run.claim_token(), &held.journal, &held.clock);
         let polls = AtomicU32::new(0);
-        let mut work = pin!(lease.while_valid(poll_fn(|_| {
-            polls.fetch_add(1, Ordering::Relaxed);
-            Poll::<()>::Pending
-        })));
+        let mut work = pin!(lease.while_valid(
+            || false,
+            poll_fn(|_| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                Poll::<()>::Pending
+            })
+        ));
         poll(&mut work);
         tokio::select! {
             biased;

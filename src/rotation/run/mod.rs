@@ -13,6 +13,9 @@
 //! - A panic ends an attempt, and its run seems to go on until its window closes. The outcome is
 //!   recorded first; then the panic goes on to the task, which reports it.
 //! - The window closes or the worker stops during a run. The attempt is dropped in the same way.
+//! - An attempt is dropped inside the gap of one user, and AWSCURRENT does not sign in until the next
+//!   window. Between the change of the password and the flip it goes on, also without its lease: the
+//!   flip is a compare-and-swap, and the connection still holds the lock of the user.
 
 mod flip_hooks;
 pub mod lease;
@@ -22,13 +25,15 @@ mod recorder;
 pub mod version_id;
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::Rotation;
+use crate::config::settings::{Rotation, Strategy};
 use crate::journal::{
     AuditAction, AuditRecord, Cause, Claim, ClaimRequest, Claimed, Journal, JournalError, Note,
     Outcome, Run, RunState, Trigger,
@@ -47,6 +52,48 @@ use crate::schedule::Window;
 use twinkey_core::code::{Code, Diagnostic};
 use twinkey_core::telemetry::OUTCOME;
 use twinkey_stores::VersionId;
+
+/// How long an interrupted attempt goes on inside the gap of one user.
+const GAP_LIMIT: Duration = Duration::from_secs(30);
+/// The same while the worker stops.
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(4);
+/// State of the secret if that was too short.
+const LEFT_IN_GAP: &str = "AWSCURRENT may not sign in until the next run, which moves it";
+
+/// Why an attempt is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interruption {
+    LeaseLost,
+    WindowClosed,
+    Stopped,
+}
+
+impl Interruption {
+    /// `state`: what that means for AWSCURRENT.
+    fn error(self, state: &str) -> RotationError {
+        let (code, message, hint, passes) = match self {
+            Self::LeaseLost => (
+                Code::LostRace,
+                "this worker lost its lease on the run".to_owned(),
+                "wait for the worker that took the run; if there is none, check the journal's disk",
+                true,
+            ),
+            Self::WindowClosed => (
+                Code::WindowClosed,
+                format!("the window closed before the run ended; {state}"),
+                "wait for the next window, which continues the run; make `window` longer if runs take that long",
+                false,
+            ),
+            Self::Stopped => (
+                Code::Internal,
+                format!("the worker stopped during the run; {state}"),
+                "start the worker again inside the window, or run `twinkey rotate`",
+                true,
+            ),
+        };
+        refused(code, &message, hint, passes)
+    }
+}
 
 /// Executor of runs: the context with the journal and the events. Cheap to clone.
 #[derive(Clone)]
@@ -119,9 +166,17 @@ impl Rotator {
         rotation: &Rotation,
         order: &Order,
     ) -> Result<(), RotationError> {
+        let record = self.journal.rotation_record(&rotation.name).await?;
+        let record = record.unwrap_or_default();
+        // The last run of one user may have left a gap, which no interval prolongs.
+        let succeeded = |run: &Run| run.state == RunState::Succeeded;
+        let may_have_gap = rotation.strategy != Strategy::Alternating
+            && !record.last_run.as_ref().is_none_or(succeeded);
+        if may_have_gap {
+            return Ok(());
+        }
         let now = self.context.clock.now();
-        let known = self.last_flip(&rotation.name).await?;
-        let last_flip = last_flip(rotation, [known], now);
+        let last_flip = last_flip(rotation, [record.last_flip], now);
         match not_before(rotation, last_flip, now) {
             Some(at) if !order.force => Err(too_soon(&rotation.secret, at)),
             _ => Ok(()),
@@ -206,7 +261,8 @@ impl Rotator {
         run
     }
 
-    /// The attempt, while the lease is valid, the window is open and `stop` is not cancelled.
+    /// The attempt, while the lease is valid, the window is open and `stop` is not cancelled. Inside the
+    /// gap of one user it goes on, for a limited time.
     async fn guarded(
         &self,
         request: &RunRequest<'_>,
@@ -215,33 +271,35 @@ impl Rotator {
         stop: &CancellationToken,
     ) -> Result<(), RotationError> {
         let context = self.context.of(request.rotation);
+        let clock = &self.context.clock;
         let closing = async {
             match request.window {
-                Some(window) => self.context.clock.sleep_until(window.closes).await,
+                Some(window) => clock.sleep_until(window.closes).await,
                 None => std::future::pending().await,
             }
         };
+        let attempt = reconcile(&context, request, recorder);
+        let mut attempt = pin!(lease.while_valid(|| recorder.gap_began(), attempt));
+        let interruption = tokio::select! {
+            biased;
+            () = lease.renew_until_lost() => Interruption::LeaseLost,
+            () = closing => Interruption::WindowClosed,
+            () = stop.cancelled() => Interruption::Stopped,
+            result = &mut attempt => return result,
+        };
+        if !recorder.gap_began() {
+            return Err(interruption.error("AWSCURRENT is unchanged"));
+        }
+        tracing::warn!(rotation = %request.rotation.name, ?interruption, "run continues until it has moved AWSCURRENT");
+        let stopped = async {
+            stop.cancelled().await;
+            clock.sleep(STOP_LIMIT).await;
+        };
         tokio::select! {
             biased;
-            () = lease.renew_until_lost() => Err(refused(
-                Code::LostRace,
-                "this worker lost its lease on the run",
-                "wait for the worker that took the run; if there is none, check the journal's disk",
-                true,
-            )),
-            () = closing => Err(refused(
-                Code::WindowClosed,
-                "the window closed before the run ended; AWSCURRENT is unchanged",
-                "wait for the next window, which continues the run; make `window` longer if runs take that long",
-                false,
-            )),
-            () = stop.cancelled() => Err(refused(
-                Code::Internal,
-                "the worker stopped during the run; AWSCURRENT is unchanged",
-                "start the worker again inside the window, or run `twinkey rotate`",
-                true,
-            )),
-            result = lease.while_valid(reconcile(&context, request, recorder)) => result,
+            result = attempt => result,
+            () = clock.sleep(GAP_LIMIT) => Err(interruption.error(LEFT_IN_GAP)),
+            () = stopped => Err(interruption.error(LEFT_IN_GAP)),
         }
     }
 

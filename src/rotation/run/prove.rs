@@ -55,6 +55,12 @@ pub(super) async fn prove(
     let standby = credentials(document);
     let role = (observation.inspection.as_ref()).and_then(|i| i.session_role.clone());
     let first = observation.proof.take();
+    // A probe that fails would prolong the gap of one user.
+    let probes: &[String] = if observation.is_in_gap() {
+        &[]
+    } else {
+        &request.rotation.probe
+    };
     let prover = Prover {
         rotation: request.rotation,
         readers: &observation.readers,
@@ -64,7 +70,7 @@ pub(super) async fn prove(
         role: CredentialRole::Pending,
         checks: SignInChecks {
             role: role.as_deref(),
-            ..SignInChecks::probes(&request.rotation.probe)
+            ..SignInChecks::probes(probes)
         },
         own_host: observation.own_host,
         poolers: if observation.observed.hooks == Hooks::Due {
@@ -99,11 +105,13 @@ pub(super) async fn prove(
             not_accepted(&answers, &standby.username, "AWSPENDING"),
         )
     } else {
-        let mut detail = format!(
-            "{:?} signs in and has the privileges of {:?}",
-            standby.username,
-            observation.resolved.pair.active_user()
-        );
+        let user = &standby.username;
+        let mut detail = if observation.resolved.has_one_user() {
+            format!("{user:?} signs in with the new password")
+        } else {
+            let active = observation.resolved.pair.active_user();
+            format!("{user:?} signs in and has the privileges of {active:?}")
+        };
         for (endpoint, _) in &answers.accepted {
             detail.push_str(&format!("; it signs in at {endpoint}"));
         }

@@ -11,6 +11,7 @@ use crate::rotation::external_changes::{Observer, notice_changes};
 use crate::rotation::observe::guards::check_window;
 use crate::rotation::observe::observation::{Observation, RunRequest};
 use crate::rotation::observe::observe;
+use crate::rotation::observe::one_user;
 use crate::rotation::observe::ownership::{PairEvent, record_pair};
 use crate::rotation::observe::refresh::{confirm_current, refresh_labels, verify_standby};
 use crate::rotation::refusal::refusal_error;
@@ -32,11 +33,12 @@ pub trait Progress: Send + Sync {
     fn pair_observed(&self, seen: SecretSummary);
     /// Reports the sessions of the standby before its change, if the server lists them.
     fn sessions_observed(&self, sessions: &[Session]);
-    /// Reports the start of a step. `performed`: the step before has performed it already.
+    /// Reports the start of a step. `unwritten`: it is not written before the step, because the step
+    /// before has performed it already, or because nothing may delay it.
     ///
     /// # Errors
     /// Another worker owns the run: the step must not start.
-    async fn step_started(&self, step: StepName, performed: bool) -> Result<(), RotationError>;
+    async fn step_started(&self, step: StepName, unwritten: bool) -> Result<(), RotationError>;
     /// Reports what a running step waits for.
     ///
     /// # Errors
@@ -44,6 +46,8 @@ pub trait Progress: Send + Sync {
     async fn step_waits(&self, step: StepName, detail: &str) -> Result<(), RotationError>;
     /// Reports the end of a step: what it did, or why it failed.
     fn step_ended(&self, step: StepName, result: Result<&str, &str>);
+    /// Reports that AWSCURRENT of one user does not sign in, or may not after what follows.
+    fn in_gap(&self) {}
     /// Reports that AWSCURRENT is on the version of this run.
     fn current_moved(&self) {}
 }
@@ -56,7 +60,9 @@ impl Action {
             Self::PutPending { .. } | Self::LabelPending | Self::DropPending => {
                 Some(StepName::Create)
             }
-            Self::Converge | Self::PutPoolerSecrets | Self::EndSessions => Some(StepName::Set),
+            Self::RestoreCurrent | Self::Converge | Self::PutPoolerSecrets | Self::EndSessions => {
+                Some(StepName::Set)
+            }
             Self::Prove | Self::RunHooks => Some(StepName::Test),
             Self::Promote => Some(StepName::Finish),
             Self::Refuse(_) | Self::Done => None,
@@ -111,6 +117,9 @@ async fn run_actions(
     {
         progress.sessions_observed(sessions);
     }
+    if observation.is_in_gap() {
+        progress.in_gap();
+    }
     let mut lost_answers = 0;
     for _ in 0..MAX_ACTIONS {
         check_window(request, observation, context.clock.now());
@@ -122,7 +131,9 @@ async fn run_actions(
         };
         if let Some(step) = step {
             let performed = action == Action::Prove && observation.proof.is_some();
-            progress.step_started(step, performed).await?;
+            // A journal that does not answer must not prolong the gap.
+            let unwritten = performed || observation.is_in_gap();
+            progress.step_started(step, unwritten).await?;
         }
         let result = perform(context, request, progress, observation, action).await;
         if let Some(step) = step {
@@ -170,7 +181,7 @@ async fn perform(
 ) -> Result<String, RotationError> {
     let store = &*context.store;
     if action == Action::Converge {
-        return converge(context, request, observation).await;
+        return converge(context, request, progress, observation).await;
     }
     if action == Action::Prove {
         return prove(context, request, progress, observation).await;
@@ -184,6 +195,12 @@ async fn perform(
     }
     match act(store, request, observation, action).await? {
         Effect::Done(detail) => {
+            // A new password signs in nowhere.
+            let is_known = action == Action::PutPending { carry: true };
+            if action == Action::RestoreCurrent || (is_known && observation.resolved.has_one_user())
+            {
+                one_user::look(request, observation).await?;
+            }
             if action == Action::Promote {
                 progress.current_moved();
             }
@@ -200,6 +217,7 @@ async fn perform(
 async fn converge(
     context: &RunContext,
     request: &RunRequest<'_>,
+    progress: &dyn Progress,
     observation: &mut Observation,
 ) -> Result<String, RotationError> {
     let convergence = Convergence::of(observation)?;
@@ -211,8 +229,13 @@ async fn converge(
     if !unmoved? {
         return Ok(ALREADY_PROMOTED.into());
     }
-    let mut detail = convergence.apply(observation, &rendered?).await?;
-    observation.observed.end_sessions = request.end_sessions;
+    let rendered = rendered?;
+    if observation.change_has_gap() {
+        progress.in_gap();
+    }
+    let mut detail = convergence.apply(observation, &rendered).await?;
+    observation.observed.end_sessions =
+        request.end_sessions && !observation.resolved.has_one_user();
     if observation.adopts() {
         let user = observation.resolved.pair.standby_user();
         tracing::warn!(target: AUDIT, rotation = %request.rotation.name, %user, "standby taken over");

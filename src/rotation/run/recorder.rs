@@ -8,6 +8,8 @@
 //! - The journal does not answer, and the timeouts of all steps together outlast the lease of a run
 //!   that has moved AWSCURRENT. After one failed write only the start of `finish` is written,
 //!   because it explains a crash. The rest stays in memory and is part of the next write.
+//! - A write prolongs the gap of one user. Inside it nothing is written: the move of AWSCURRENT is a
+//!   compare-and-swap, so that it needs no lease.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,6 +33,8 @@ pub(super) struct Recorder<'a> {
     journal_down: AtomicBool,
     /// The run has moved AWSCURRENT.
     is_promoted: AtomicBool,
+    /// AWSCURRENT of one user may not sign in.
+    gap_began: AtomicBool,
 }
 
 struct State {
@@ -56,6 +60,7 @@ impl<'a> Recorder<'a> {
             state: Mutex::new(State { run, unwritten }),
             journal_down: AtomicBool::new(false),
             is_promoted: AtomicBool::new(false),
+            gap_began: AtomicBool::new(false),
         }
     }
 
@@ -66,6 +71,11 @@ impl<'a> Recorder<'a> {
     /// Whether the run has moved AWSCURRENT, which no later error undoes.
     pub(super) fn is_promoted(&self) -> bool {
         self.is_promoted.load(Ordering::Relaxed)
+    }
+
+    /// Whether the attempt has begun or found a gap, in which nothing interrupts it.
+    pub(super) fn gap_began(&self) -> bool {
+        self.gap_began.load(Ordering::Relaxed)
     }
 
     /// The run, and the part of it that is not in the journal.
@@ -157,9 +167,10 @@ impl Progress for Recorder<'_> {
         );
     }
 
-    async fn step_started(&self, step: StepName, performed: bool) -> Result<(), RotationError> {
+    async fn step_started(&self, step: StepName, unwritten: bool) -> Result<(), RotationError> {
         let started = self.set_step(step, StepState::Running, None);
-        if step == StepName::Finish || !(performed || self.journal_down.load(Ordering::Relaxed)) {
+        let is_down = self.journal_down.load(Ordering::Relaxed);
+        if !unwritten && (step == StepName::Finish || !is_down) {
             self.write().await?;
         }
         self.publish(started);
@@ -168,7 +179,7 @@ impl Progress for Recorder<'_> {
 
     async fn step_waits(&self, step: StepName, detail: &str) -> Result<(), RotationError> {
         let waiting = self.set_step(step, StepState::Running, Some(detail.to_owned()));
-        if !self.journal_down.load(Ordering::Relaxed) {
+        if !self.gap_began() && !self.journal_down.load(Ordering::Relaxed) {
             self.write().await?;
         }
         self.publish(waiting);
@@ -182,6 +193,10 @@ impl Progress for Recorder<'_> {
         };
         let ended = self.set_step(step, state, Some(detail.to_owned()));
         self.publish(ended);
+    }
+
+    fn in_gap(&self) {
+        self.gap_began.store(true, Ordering::Relaxed);
     }
 
     fn current_moved(&self) {

@@ -6,6 +6,7 @@ mod other_tools;
 mod ownership;
 mod renamed;
 mod retire;
+mod single;
 mod stored_form;
 mod three_in_a_row;
 mod two_names;

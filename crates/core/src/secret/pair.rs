@@ -51,6 +51,17 @@ impl Pair {
         }
     }
 
+    /// The one user of `strategy = "single"` as both members. Its lock is that of the pair with this
+    /// base user.
+    #[must_use]
+    pub fn of_one(user: &str) -> Self {
+        Self {
+            base: user.to_owned(),
+            clone: user.to_owned(),
+            active: PairMember::Base,
+        }
+    }
+
     /// The name of a member.
     #[must_use]
     pub fn name(&self, member: PairMember) -> &str {

@@ -14,7 +14,7 @@
 //! - Clocks differ. All times are the server's.
 //! - A holder was suspended, and another run has the lock. The lease is renewed before every
 //!   command that changes something, and a failed renewal ends the run. A command that was already
-//!   sent sets the same pending password as the next holder (`rotation/decide.rs`), and so is
+//!   sent sets the same pending password as the next holder (`rotation/decide`), and so is
 //!   harmless.
 
 use std::sync::Arc;

@@ -8,6 +8,8 @@ pub(super) struct Dialect {
     pub family: Family,
     /// For example `(10, 11)`.
     pub version: (u16, u16),
+    /// The third number. Aurora MySQL has none.
+    patch: Option<u16>,
     /// For messages, for example `MariaDB 10.11.19`.
     pub text: String,
 }
@@ -48,8 +50,16 @@ impl Dialect {
         Ok(Self {
             family,
             version: found,
+            patch: numbers.next(),
             text: format!("{name} {digits}"),
         })
+    }
+
+    /// Whether a change can keep the replaced password (RETAIN CURRENT PASSWORD, since MySQL 8.0.14).
+    /// Aurora MySQL 3 is based on a later one.
+    pub(super) fn retains_passwords(&self) -> bool {
+        let is_later = self.version > (8, 0) || self.patch.is_none_or(|patch| patch >= 14);
+        self.family == Family::Mysql && is_later
     }
 
     pub(super) fn is_mariadb(&self) -> bool {
@@ -77,6 +87,24 @@ mod tests {
             Dialect::of("10.11.19-MariaDB-0+deb12u1").unwrap().text,
             "MariaDB 10.11.19"
         );
+    }
+
+    #[test]
+    fn replaced_passwords_are_retained_since_mysql_8_0_14() {
+        for (text, retains) in [
+            ("8.0.13", false),
+            ("8.0.14", true),
+            ("8.0.mysql_aurora.3.08.0", true),
+            ("8.4.3-log", true),
+            ("9.7.4", true),
+            ("10.11.19-MariaDB-0+deb12u1", false),
+        ] {
+            assert_eq!(
+                Dialect::of(text).unwrap().retains_passwords(),
+                retains,
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod lock;
 mod mark;
 pub(super) mod master;
 mod objects;
+mod one_user;
 mod parse;
 mod plan;
 mod preflight;
@@ -49,7 +50,7 @@ use self::sessions::Clients;
 use super::{
     Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
     MysqlOptions, PairLock, RenderedChange, Replication, Session, SignInChecks, SignedIn, Target,
-    timeouts,
+    TlsMode, UserInspection, UserRequest, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -334,6 +335,33 @@ impl Admin for MysqlAdmin {
         let (pair, tls) = (request.pair, request.tls);
         inspection.obstacles = signin_causes::of_active(&facts, pair, passwords, tls);
         inspection.standby_obstacles = signin_causes::of_standby(&facts, pair, tls);
+        Ok(inspection)
+    }
+
+    async fn inspect_user(
+        &mut self,
+        request: &UserRequest<'_>,
+    ) -> Result<UserInspection, EngineError> {
+        let pair = Pair::of_one(request.user);
+        let accounts = InspectRequest {
+            pair: &pair,
+            password: request.pending,
+            current: Some(request.current),
+            tls: TlsMode::VerifyFull,
+            thorough: false,
+        };
+        let facts = inspect::facts(
+            &mut self.connection,
+            &self.connector,
+            &self.dialect,
+            &self.master,
+            self.listed.as_deref(),
+            &accounts,
+        )
+        .await?;
+        let mut inspection = one_user::plan(&facts, request);
+        let unprovable = self.connector.login.unprovable(&facts.active);
+        inspection.findings.extend(unprovable);
         Ok(inspection)
     }
 

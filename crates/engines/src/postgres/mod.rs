@@ -11,6 +11,7 @@ mod inspect;
 mod lock;
 mod mark;
 pub(super) mod master;
+mod one_user;
 mod ownership;
 mod plan;
 mod preflight;
@@ -34,7 +35,7 @@ pub(super) use self::quote::list_elements;
 use super::{
     Admin, Credentials, Engine, EngineError, Finding, InspectRequest, Inspection, LockHolder,
     PairLock, PostgresOptions, RenderedChange, Replication, Session, SignInChecks, SignedIn,
-    Target, timeouts,
+    Target, UserInspection, UserRequest, timeouts,
 };
 use twinkey_core::secret::pair::Pair;
 
@@ -235,6 +236,13 @@ impl Admin for PostgresAdmin {
         inspection.findings.extend(service.findings(pair));
         inspection.obstacles.extend(service.causes(pair));
         Ok(inspection)
+    }
+
+    async fn inspect_user(
+        &mut self,
+        request: &UserRequest<'_>,
+    ) -> Result<UserInspection, EngineError> {
+        one_user::inspect(&mut self.connection, &self.connector, request.user).await
     }
 
     async fn apply(&mut self, changes: &[RenderedChange]) -> Result<(), EngineError> {

@@ -36,6 +36,8 @@ fn on_postgres(version: u32) {
     runtime.block_on(async {
         let server = postgres::Server::start(version, bin).await;
         sentences::all(&server).await;
+        sentences::one_user::all(&server).await;
+        sentences::one_user::a_user_changes_its_own_password(&server).await;
         postgres::sentences::all(&server).await;
         postgres::adopted::all(&server).await;
         postgres::owned::all(&server).await;
@@ -89,6 +91,7 @@ fn on_mysql(flavor: Flavor) {
     runtime.block_on(async {
         let server = mysql::Server::start(program).await;
         sentences::all(&server).await;
+        sentences::one_user::all(&server).await;
         mysql::sentences::all(&server).await;
         mysql::locks::all(&server).await;
         sentences::the_log_holds_no_password(&server);

@@ -7,6 +7,7 @@
 pub(super) mod poolers;
 pub(super) mod readers;
 pub(super) mod redshift;
+mod strategy;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use self::readers::RawReaders;
 use self::redshift::RawRedshift;
+use self::strategy::{Dependent, RawStrategy};
 use super::references::Folder;
 use super::secret_references::SecretReference;
 use super::store::Stores;
 use crate::config::features;
 use crate::config::settings::{
     GrantsMode, HostPort, HostPortError, InUse, Missed, Pooler, Rotation, StandbyMode,
-    StoreSettings, TlsSettings,
+    StoreSettings, Strategy, TlsSettings,
 };
 use crate::config::table::Table;
 use crate::schedule::window::{WindowPlan, check_length, config_duration, spread_offset};
@@ -42,6 +44,8 @@ pub(super) const KEYS: &[&str] = &[
     "masters",
     "accounts",
     "engine",
+    "strategy",
+    "gap",
     "clone_suffix",
     "standby",
     "grants",
@@ -86,6 +90,7 @@ pub(super) struct RawRotation {
     masters: Option<Vec<String>>,
     accounts: Option<Vec<String>>,
     engine: Option<EngineKind>,
+    strategy: RawStrategy,
     clone_suffix: Option<String>,
     standby: Option<StandbyMode>,
     grants: Option<GrantsMode>,
@@ -185,6 +190,7 @@ impl RawRotation {
             masters: table.texts("masters"),
             accounts: accounts(table, engine),
             engine,
+            strategy: RawStrategy::read(table),
             clone_suffix: table.text("clone_suffix").map(str::to_owned),
             standby: table.choice(
                 "standby",
@@ -303,14 +309,28 @@ impl RawRotation {
     pub(super) fn validate(self, defaults: &Self, table: &Table<'_>) -> Option<Rotation> {
         let password = self.password(defaults, table);
         let windows = self.windows(defaults, self.name.as_deref().unwrap_or_default(), table);
-        let master_secret = self
+        let engine = self.engine.or(defaults.engine);
+        let poolers = (self.poolers)
+            .or_else(|| defaults.poolers.clone())
+            .unwrap_or_default();
+        let dependent = Dependent {
+            engine,
+            poolers: &poolers,
+        };
+        let strategy = self
+            .strategy
+            .validate(&defaults.strategy, &dependent, table);
+        let mut master_secret = self
             .master_secret
             .or_else(|| defaults.master_secret.clone());
         if master_secret.is_some() && master_secret == self.secret {
-            table.error(
-                "master_secret",
-                "is the rotated secret itself: name the secret of another user",
-            );
+            if strategy == Strategy::Alternating {
+                table.error(
+                    "master_secret",
+                    "is the rotated secret itself: name the secret of another user, or set strategy = \"single\" for a user that changes its own password",
+                );
+            }
+            master_secret = None;
         }
         let min_interval = (self.min_interval)
             .or(defaults.min_interval)
@@ -333,11 +353,7 @@ impl RawRotation {
                 "must not be shorter than min_interval: applications may use the old credentials that long",
             );
         }
-        let engine = self.engine.or(defaults.engine);
         let readers = self.readers.validate(&defaults.readers, engine, table);
-        let poolers = (self.poolers)
-            .or_else(|| defaults.poolers.clone())
-            .unwrap_or_default();
         poolers::check(&poolers, self.secret.as_deref(), engine, table);
         let redshift: RedshiftOptions = self.redshift.validate(&defaults.redshift, table);
         Some(Rotation {
@@ -349,6 +365,7 @@ impl RawRotation {
             master_host: self.master_host.or_else(|| defaults.master_host.clone()),
             masters: self.masters.or_else(|| defaults.masters.clone()),
             engine,
+            strategy,
             clone_suffix: (self.clone_suffix)
                 .or_else(|| defaults.clone_suffix.clone())
                 .unwrap_or_else(|| "_clone".into()),

@@ -297,7 +297,8 @@ async fn add_sessions(
     observation: &mut Observation,
 ) -> Result<(), RotationError> {
     let exists = (observation.inspection.as_ref()).is_some_and(|i| i.standby_exists);
-    if !exists || observation.current_answers.accepted.is_empty() {
+    let has_standby = exists && !observation.resolved.has_one_user();
+    if !has_standby || observation.current_answers.accepted.is_empty() {
         return Ok(());
     }
     let mut by_standby = None;

@@ -201,6 +201,52 @@ pub(super) async fn set_ownership(
     Ok(())
 }
 
+/// As [`set_ownership`], for one user: whether another secret has it.
+///
+/// Nothing is determined inside the gap, in which the run goes on.
+pub(super) async fn set_user_ownership(
+    context: &RunContext,
+    request: &RunRequest<'_>,
+    observation: &mut Observation,
+) {
+    let observed = &observation.observed;
+    let finished = matches!(observed.own, Own::Current | Own::Previous);
+    let is_readable = (observation.inspection.as_ref()).is_some_and(|found| found.readable);
+    let guards = observed.guards;
+    if finished || guards.locked || guards.current_refused || !is_readable {
+        return;
+    }
+    let records = PairRecords::read(context, request, observation).await;
+    let password = observation.resolved.document.password().clone();
+    let LiveSecrets {
+        others,
+        unconfirmed,
+    } = records
+        .live(context, request, observation, Some(&password))
+        .await;
+    let login = others.iter().find(|other| other.is_login);
+    let owner = (others.iter()).find(|other| other.record.owned > records.own.owned);
+    let problem = match (records.duplicate, login, owner) {
+        (Some(duplicate), ..) => Some(OwnershipProblem::Duplicate(duplicate)),
+        (None, Some(login), _) => Some(OwnershipProblem::Login(login.record.clone())),
+        (None, None, Some(owner)) => Some(OwnershipProblem::Owner(owner.record.clone())),
+        (None, None, None) => None,
+    };
+    observation.observed.guards.pair_shared = problem.is_some();
+    observation.ownership = Ownership {
+        problem,
+        takeover: None,
+        shared_with: others.into_iter().filter_map(named).collect(),
+        owned: records.own.owned.is_some(),
+        unknown: records.unknown,
+        unconfirmed,
+    };
+    observation.pair_record = records.is_known.then_some(KnownPair {
+        record: records.own,
+        is_recorded: records.is_recorded,
+    });
+}
+
 /// The record with the user that AWSCURRENT names.
 fn named(other: OtherSecret) -> Option<(PairRecord, String)> {
     Some((other.record, other.user?))

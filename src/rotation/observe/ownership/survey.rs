@@ -26,7 +26,7 @@ use crate::rotation::context::config_pairs::PairRead;
 use crate::rotation::error::RotationError;
 use crate::rotation::observe::master::{MasterLogin, resolve_with_master};
 use crate::rotation::observe::observation::RunRequest;
-use crate::rotation::observe::resolve::{ResolvedSecret, engine_kind, read_document};
+use crate::rotation::observe::resolve::{ResolvedSecret, engine_kind, pair_of, read_document};
 use twinkey_core::aws::secret_id::same_secret;
 use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::document::Document;
@@ -230,7 +230,7 @@ pub(super) async fn read_pair(
         });
     };
     let server = address(host, fields.port.unwrap_or(kind.default_port()));
-    let pair = Pair::of(&fields.username, &rotation.clone_suffix);
+    let pair = pair_of(rotation, &fields.username);
     let secret = if version.arn.is_empty() {
         &rotation.secret
     } else {

@@ -255,13 +255,18 @@ fn default_roles(
     })
 }
 
-fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
-    let plugin = &active.definition.plugin;
+/// The part of an account statement that sets a password.
+pub(super) struct Identified {
+    /// What stands between IDENTIFIED and the password.
+    pub how: String,
+    pub form: PasswordForm,
+    /// What stands after the password.
+    pub quote: &'static str,
+}
+
+/// How a statement sets a password for this plugin; `None`: twinkey cannot set it.
+pub(super) fn identified(facts: &Facts, plugin: &str) -> Option<Identified> {
     let form = facts.password_form(plugin)?;
-    let to = Account {
-        user: pair.standby_user().to_owned(),
-        host: active.account.host.clone(),
-    };
     let quote = if matches!(form, PasswordForm::CachingSha2 { .. }) {
         ""
     } else {
@@ -271,6 +276,16 @@ fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
         format!("VIA {} USING {quote}", ident(plugin))
     } else {
         format!("WITH {} AS {quote}", literal(plugin))
+    };
+    Some(Identified { how, form, quote })
+}
+
+fn set_password(facts: &Facts, pair: &Pair, active: &User) -> Option<Change> {
+    let plugin = &active.definition.plugin;
+    let Identified { how, form, quote } = identified(facts, plugin)?;
+    let to = Account {
+        user: pair.standby_user().to_owned(),
+        host: active.account.host.clone(),
     };
     let unlock = if active.definition.locked {
         ""

@@ -292,7 +292,7 @@ async fn rows<T: DeserializeOwned>(
     read(&text)
 }
 
-async fn stored_as_md5(
+pub(super) async fn stored_as_md5(
     connection: &mut PgConnection,
     connector: &Connector,
     user: &str,
@@ -307,7 +307,7 @@ async fn stored_as_md5(
         .map_err(|error| connector.explain("reading the stored form of the password", false, error))
 }
 
-fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, EngineError> {
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, EngineError> {
     serde_json::from_str(json).map_err(|error| EngineError::Refused {
         what: "reading the catalogue".into(),
         reason: format!("the server's answer cannot be parsed: {error}"),

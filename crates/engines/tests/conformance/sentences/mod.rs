@@ -2,6 +2,7 @@
 
 mod cuts;
 pub mod guards;
+pub mod one_user;
 mod pairs;
 mod transport;
 

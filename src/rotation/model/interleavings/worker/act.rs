@@ -50,8 +50,10 @@ impl Worker {
                 return Ok(format!("proves: {:?}", run.observed.proof));
             }
             Action::EndSessions => return Ok(self.end_sessions(at, shared)),
-            Action::PutPoolerSecrets | Action::RunHooks => {
-                return Err(format!("worker {at} has neither poolers nor hooks"));
+            Action::PutPoolerSecrets | Action::RunHooks | Action::RestoreCurrent => {
+                return Err(format!(
+                    "worker {at} has no poolers, no hooks and two users"
+                ));
             }
             Action::Converge => return self.converge(at, shared, fate),
             Action::PutPending { carry } => {

@@ -2,7 +2,8 @@
 //!
 //! A run stores no progress. It observes, decides, acts and observes again; after a crash the same
 //! function continues it. `model/` enumerates every combination of facts and every crash between
-//! two effects, and checks the promises over all of them.
+//! two effects, and checks the promises over all of them. [`single`] has the rules for
+//! `strategy = "single"`; what follows is about pairs.
 //!
 //! # Failure modes
 //! - AWSCURRENT points at credentials that do not sign in. Only a standby that was just proved is
@@ -22,11 +23,15 @@
 //!   repeated, at the poolers too.
 //! - A retry skips a guard. Guards are facts, which every decision reads.
 
+pub mod single;
+
+use self::single::OneUser;
 use twinkey_core::code::Code;
 
 /// Facts of a decision. Plain data without passwords or names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Observed {
+    pub users: Users,
     /// The version of this run.
     pub own: Own,
     /// AWSPENDING, if it is not on the version of this run.
@@ -42,6 +47,15 @@ pub struct Observed {
     pub converged: bool,
     /// The run ends the standby's sessions, and this attempt has not done so yet.
     pub end_sessions: bool,
+}
+
+/// The users of a rotation (`strategy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Users {
+    /// Two users, of which the standby changes.
+    Pair,
+    /// One user, which [`Observed::standby`] and [`Guards`] call the standby.
+    One(OneUser),
 }
 
 /// Result of a proof of the pending password, at the database and at every other endpoint.
@@ -142,6 +156,8 @@ pub struct Guards {
     pub other_server: bool,
     /// Another run may hold the pair's lock.
     pub locked: bool,
+    /// The change of the one user's password stops AWSCURRENT, and the config does not accept a gap.
+    pub gap_not_accepted: bool,
     /// Another secret has this pair of users, or one of them.
     pub pair_shared: bool,
     /// The standby exists, and nothing shows that it is this secret's own.
@@ -187,6 +203,9 @@ pub enum Action {
     LabelPending,
     /// Removes AWSPENDING from the version of this run, which must not be promoted.
     DropPending,
+    /// Makes AWSCURRENT's password the primary one again, which it is not, and retains the other.
+    /// Only for one user. A repetition follows an observation, which shows that it is done.
+    RestoreCurrent,
     /// Makes the standby equal and sets the pending password.
     Converge,
     /// Writes the pending password into the standby's own secret of each pooler.
@@ -217,6 +236,8 @@ pub enum Refusal {
     MasterRefused,
     OtherServer,
     Locked,
+    /// `strategy = "single"` has a gap on this server, and the config does not accept it.
+    GapNotAccepted,
     PairShared,
     StandbyForeign,
     Unfit,
@@ -258,6 +279,7 @@ impl Refusal {
             Self::MasterRefused => Code::MasterSigninFailed,
             Self::OtherServer | Self::ReaderElsewhere => Code::HostMismatch,
             Self::Locked => Code::AlreadyRunning,
+            Self::GapNotAccepted => Code::ConfigInvalid,
             Self::PairShared => Code::PairShared,
             Self::StandbyForeign => Code::StandbyForeign,
             // The engine's error replaces it.
@@ -306,6 +328,7 @@ impl Guards {
             (self.other_server, Refusal::OtherServer),
             (self.reader_elsewhere, Refusal::ReaderElsewhere),
             (self.locked, Refusal::Locked),
+            (self.gap_not_accepted, Refusal::GapNotAccepted),
             (self.pair_shared, Refusal::PairShared),
             // A finding, such as an account of another consumer, is more specific.
             (self.unfit, Refusal::Unfit),
@@ -362,6 +385,9 @@ impl Observed {
 pub fn decide(o: &Observed) -> Action {
     use Content::{Empty, Fits, Foreign, Outdated};
 
+    if let Users::One(user) = &o.users {
+        return single::decide(o, user);
+    }
     match o.own {
         Own::Current => return Action::Done,
         Own::Previous | Own::Unlabelled(Foreign | Outdated) => {
@@ -436,6 +462,7 @@ mod tests {
     #[test]
     fn a_standby_that_still_differs_after_the_change_ends_the_run() {
         let mut observed = Observed {
+            users: Users::Pair,
             own: Own::Pending(Content::Fits),
             elsewhere: Elsewhere::Nothing,
             guards: Guards::default(),
@@ -457,6 +484,7 @@ mod tests {
     #[test]
     fn sessions_end_after_the_change_and_before_the_flip() {
         let mut observed = Observed {
+            users: Users::Pair,
             own: Own::Pending(Content::Fits),
             elsewhere: Elsewhere::Nothing,
             guards: Guards::default(),
@@ -481,6 +509,7 @@ mod tests {
     #[test]
     fn a_new_password_is_proved_although_the_standby_is_in_use() {
         let mut observed = Observed {
+            users: Users::Pair,
             own: Own::Pending(Content::Fits),
             elsewhere: Elsewhere::Nothing,
             // A pooler keeps the connections of earlier proofs open.
@@ -506,6 +535,7 @@ mod tests {
     #[test]
     fn hooks_run_after_the_proof_which_is_then_repeated() {
         let mut observed = Observed {
+            users: Users::Pair,
             own: Own::Pending(Content::Fits),
             elsewhere: Elsewhere::Nothing,
             guards: Guards::default(),
