@@ -84,11 +84,13 @@ impl LastRun {
     }
 }
 
-const fn empty_problem(code: Code) -> Problem {
+/// Nothing shows its texts.
+fn empty_problem(code: Code) -> Problem {
+    let empty = String::new;
     Problem {
         code,
-        message: String::new(),
-        hint: String::new(),
+        message: empty(),
+        hint: empty(),
     }
 }
 

@@ -181,6 +181,13 @@ impl RotationTemplate {
         let rotation = raw.validate(&self.defaults, &table);
         let first = errors.into_vec().into_iter().next();
         match (rotation, first) {
+            // For the config itself, `check` warns.
+            (Some(rotation), None) if overrides.contains_key("schedule") => {
+                match rotation.closer_windows() {
+                    Some(why) => Err(format!("its tag \"twinkey:schedule\" {why}")),
+                    None => Ok(rotation),
+                }
+            }
             (Some(rotation), None) => Ok(rotation),
             (_, Some(error)) => Err(match error.variable {
                 Some(tag) => format!("its tag {tag:?} {}", printable(&error.message, MESSAGE)),

@@ -5,8 +5,8 @@
 //!   pair. They are compared by name, region and account.
 //! - A name and an ARN mean secrets of two accounts. A config with ARNs of several accounts or
 //!   regions compares names with names only; the ARN that the store reports decides at the run.
-//! - The ARN of a secret is of another account or region than its store, and each call for it fails. That is
-//!   an error of the config.
+//! - The ARN of a secret is of another region than its store, and each call for it fails. That is an error
+//!   of the config.
 //! - Two stores have secrets of one name. Secrets of different stores are compared only if account and
 //!   region of both are known, as two stores can be one account and region.
 
@@ -31,27 +31,22 @@ impl SecretReference {
         self.store.as_deref().map(|store| &*store.name)
     }
 
-    /// Why its store cannot have it: its ARN is of another account or region.
+    /// Why its store cannot have it: its ARN is of another region. A secret of another account can be within
+    /// reach by its resource policy.
     pub(super) fn contradiction(&self, backend: Option<&SecretsBackend>) -> Option<String> {
-        let (store, location) = match (&self.store, backend) {
-            (Some(store), _) => (format!("store {:?}", store.name), store.location()),
+        let (store, region) = match (&self.store, backend) {
+            (Some(store), _) => (format!("store {:?}", store.name), store.location().region),
             (None, Some(SecretsBackend::Aws { region, .. })) => {
-                let region = region.as_deref();
-                let account = None;
-                ("[secrets]".to_owned(), Location { region, account })
+                ("[secrets]".to_owned(), region.as_deref())
             }
             _ => return None,
         };
-        let places = [
-            ("account", arn::account(&self.secret), location.account),
-            ("region", arn::region(&self.secret), location.region),
-        ];
-        places.into_iter().find_map(|(noun, own, of_store)| {
-            let (own, of_store) = own.zip(of_store).filter(|(own, store)| own != store)?;
-            Some(format!(
-                "is in {noun} {own:?}, and {store} is in {of_store:?}: name the store of its account and region, as `store`"
-            ))
-        })
+        let (own, of_store) = arn::region(&self.secret)
+            .zip(region)
+            .filter(|(own, store)| own != store)?;
+        Some(format!(
+            "is in region {own:?}, and {store} is in {of_store:?}: name a store of its region, as `store`"
+        ))
     }
 
     /// Account and region, if both are known.

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::{HostPort, StoreSettings};
 use crate::schedule::WindowPlan;
+use crate::schedule::window::config_duration;
 use twinkey_core::aws::secret_id::Location;
 use twinkey_core::secret::password::PasswordPolicy;
 use twinkey_engines::{EngineKind, EngineOptions, TlsMode};
@@ -79,6 +80,17 @@ impl Rotation {
         self.store
             .as_deref()
             .map_or_else(Location::default, StoreSettings::location)
+    }
+
+    /// Why the runs of some windows are refused with `too_soon`: they open closer together than
+    /// `min_interval`.
+    #[must_use]
+    pub fn closer_windows(&self) -> Option<String> {
+        let close = self.windows.as_ref()?.closer_than(self.min_interval)?;
+        Some(format!(
+            "opens windows closer together than min_interval ({}), so that the run of the second one is refused with too_soon: {close}",
+            config_duration(&self.min_interval)
+        ))
     }
 
     /// The secret, after the name of its store unless that is `[secrets]`: `prod-eu:orders/db`. Equal

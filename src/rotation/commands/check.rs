@@ -46,6 +46,14 @@ pub fn offline(rotation: &crate::config::settings::Rotation) -> Vec<Finding> {
             fix: None,
         });
     }
+    if let Some(why) = rotation.closer_windows() {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            code: Some(Code::TooSoon),
+            what: format!("the schedule {why}"),
+            fix: Some("let windows open less often, or shorten min_interval".into()),
+        });
+    }
     if rotation.tls.mode == Some(TlsMode::Disable) {
         findings.push(Finding {
             severity: Severity::Warning,
@@ -320,6 +328,32 @@ fn sessions(request: &RunRequest<'_>, observation: &Observation) -> Option<Findi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::rotation;
+
+    #[test]
+    fn windows_that_open_closer_than_min_interval_are_a_warning() {
+        let warnings = |keys: &str| {
+            let findings = offline(&rotation(&format!("tls.mode = \"require\"\n{keys}")));
+            let warnings = findings.into_iter();
+            let warnings = warnings.filter(|one| one.severity == Severity::Warning);
+            warnings.map(|one| one.what).collect::<Vec<_>>()
+        };
+        let text = "the schedule opens windows closer together than min_interval";
+        assert_eq!(
+            warnings("schedule = \"rate(5 minutes)\"\nwindow = \"5m\""),
+            [format!(
+                "{text} (15m), so that the run of the second one is refused with too_soon: one opens every 5m"
+            )]
+        );
+        let twice = "schedule = \"cron(0 8,10 * * ? *)\"\nmin_interval";
+        assert_eq!(
+            warnings(&format!("{twice} = \"3h\"")),
+            [format!(
+                "{text} (3h), so that the run of the second one is refused with too_soon: one opens at 08:00 and the next at 10:00"
+            )]
+        );
+        assert_eq!(warnings(&format!("{twice} = \"2h\"")), [""; 0]);
+    }
 
     #[test]
     fn a_proxy_in_front_of_the_applications_is_a_warning() {

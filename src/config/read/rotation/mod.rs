@@ -25,7 +25,7 @@ use crate::config::settings::{
     StoreSettings, Strategy, TlsSettings,
 };
 use crate::config::table::Table;
-use crate::schedule::window::{WindowPlan, check_length, config_duration, spread_offset};
+use crate::schedule::window::{WindowPlan, check_length, spread_offset};
 use crate::schedule::{Schedule, WindowError};
 use twinkey_core::code::Diagnostic;
 use twinkey_core::secret::password::PasswordPolicy;
@@ -335,17 +335,6 @@ impl RawRotation {
         let min_interval = (self.min_interval)
             .or(defaults.min_interval)
             .unwrap_or(Duration::from_secs(15 * 60));
-        let windows = windows.ok();
-        let plan = windows.as_ref().and_then(Option::as_ref);
-        if let Some(close) = plan.and_then(|plan| plan.closer_than(min_interval)) {
-            table.error(
-                "schedule",
-                format!(
-                    "opens windows closer together than min_interval ({}), so that the run of the second one is refused with too_soon: {close}; let them open less often, or shorten min_interval",
-                    config_duration(&min_interval)
-                ),
-            );
-        }
         let retire_after = self.retire_after.or(defaults.retire_after);
         if retire_after.is_some_and(|after| after < min_interval) {
             table.error(
@@ -360,7 +349,7 @@ impl RawRotation {
             name: self.name?,
             secret: self.secret?,
             store: self.store.or_else(|| defaults.store.clone()),
-            windows: windows?,
+            windows: windows.ok()?,
             master_secret,
             master_host: self.master_host.or_else(|| defaults.master_host.clone()),
             masters: self.masters.or_else(|| defaults.masters.clone()),
