@@ -9,6 +9,7 @@ use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::SortByType;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
+use tokio::sync::Semaphore;
 use twinkey_core::tasks::Tasks;
 use twinkey_core::telemetry::metrics::Metrics;
 use twinkey_stores::local::Refusal;
@@ -210,9 +211,32 @@ async fn rotate_secret_starts_a_run_with_the_token() {
     );
 }
 
-/// A function that answers each step and does nothing, and records its events.
-#[derive(Clone, Default)]
-struct Idle(Arc<Mutex<Vec<Json>>>);
+/// A function that records its events, answers as many as there are permits, and does nothing.
+#[derive(Clone)]
+struct Idle {
+    events: Arc<Mutex<Vec<Json>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Idle {
+    fn new(permits: usize) -> Self {
+        Self {
+            events: Arc::default(),
+            permits: Arc::new(Semaphore::new(permits)),
+        }
+    }
+
+    /// Waits until it has been invoked this often.
+    async fn invoked(&self, times: usize) {
+        let invoked = async {
+            while self.events.lock().len() < times {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let limit = Duration::from_secs(60);
+        tokio::time::timeout(limit, invoked).await.unwrap();
+    }
+}
 
 #[async_trait]
 impl RotationFunctions for Idle {
@@ -222,7 +246,8 @@ impl RotationFunctions for Idle {
 
     async fn invoke(&self, function: &str, event: &Json) -> Result<(), String> {
         assert_eq!(function, IDLE);
-        self.0.lock().push(event.clone());
+        self.events.lock().push(event.clone());
+        self.permits.acquire().await.unwrap().forget();
         Ok(())
     }
 }
@@ -231,7 +256,7 @@ const IDLE: &str = "arn:aws:lambda:eu-west-1:123456789012:function:idle";
 
 #[tokio::test]
 async fn a_function_gets_an_empty_version_and_four_events() {
-    let idle = Idle::default();
+    let idle = Idle::new(8);
     let runs = FunctionRuns::new(Arc::new(idle.clone()), Tasks::new(Metrics::default()));
     let place = Place::open_with(|served| served.with_functions(runs)).await;
     let first = place.beside.create_or_put("dev/a", &secret("x")).await;
@@ -266,20 +291,13 @@ async fn a_function_gets_an_empty_version_and_four_events() {
     }
     let answer = rotate(json!({"RotationLambdaARN": IDLE, "ClientRequestToken": token})).await;
     assert_eq!(answer["VersionId"], token);
-    let ended = async {
-        while idle.0.lock().len() < 4 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), ended)
-        .await
-        .unwrap();
+    idle.invoked(4).await;
     let (_, described) = place
         .ask("DescribeSecret", json!({"SecretId": "dev/a"}))
         .await;
     let arn = &described["ARN"];
     let steps = ["createSecret", "setSecret", "testSecret", "finishSecret"];
-    for (event, step) in idle.0.lock().iter().zip(steps) {
+    for (event, step) in idle.events.lock().iter().zip(steps) {
         assert_eq!(event["Step"], step);
         assert_eq!(
             (&event["SecretId"], &event["ClientRequestToken"]),
@@ -332,4 +350,60 @@ async fn a_function_gets_an_empty_version_and_four_events() {
     assert_eq!(answer["VersionId"], token);
     let described = place.beside.describe("dev/a").await.unwrap();
     assert!(!described.rotation_enabled);
+}
+
+#[tokio::test]
+async fn a_canceled_run_ends_before_its_next_step() {
+    let idle = Arc::new(Idle::new(0));
+    let functions = Arc::clone(&idle) as Arc<dyn RotationFunctions>;
+    let runs = FunctionRuns::new(functions, Tasks::new(Metrics::default()));
+    let place = Place::open_with(|served| served.with_functions(runs)).await;
+    let value = secret("x");
+    place.beside.create_or_put("dev/a", &value).await.unwrap();
+    let body = json!({"SecretId": "dev/a", "RotationLambdaARN": IDLE});
+    place.ask("RotateSecret", body).await;
+    idle.invoked(1).await;
+    let cancel = json!({"SecretId": "dev/a"});
+    let (status, _) = place.ask("CancelRotateSecret", cancel).await;
+    assert_eq!(status, 200);
+    idle.permits.add_permits(4);
+    // The run has the functions until its end.
+    let ended = async {
+        while Arc::strong_count(&idle) > 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, ended).await.unwrap();
+    assert_eq!(idle.events.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn a_complete_version_starts_no_function() {
+    let idle = Idle::new(8);
+    let runs = FunctionRuns::new(Arc::new(idle.clone()), Tasks::new(Metrics::default()));
+    let place = Place::open_with(|served| served.with_functions(runs)).await;
+    let value = secret("x");
+    let first = place.beside.create_or_put("dev/a", &value).await.unwrap();
+    let current = place.beside.create_or_put("dev/a", &value).await.unwrap();
+    for version in [&first, &current] {
+        let body = json!({
+            "SecretId": "dev/a", "RotationLambdaARN": IDLE, "ClientRequestToken": version,
+        });
+        let (_, answer) = place.ask("RotateSecret", body).await;
+        assert_eq!(answer["VersionId"], version.0);
+    }
+    let create = json!({"Name": "dev/empty"});
+    place.ask("CreateSecret", create).await;
+    let body = json!({"SecretId": "dev/empty", "RotationLambdaARN": IDLE});
+    let (_, answer) = place.ask("RotateSecret", body).await;
+    let message = answer["Message"].as_str().unwrap();
+    assert!(message.contains("has no value"), "{message}");
+    // A later run would be invoked after the earlier ones.
+    let body = json!({"SecretId": "dev/a", "RotationLambdaARN": IDLE});
+    place.ask("RotateSecret", body).await;
+    idle.invoked(1).await;
+    let event = idle.events.lock()[0].clone();
+    assert_ne!(event["ClientRequestToken"], first.0);
+    assert_ne!(event["ClientRequestToken"], current.0);
 }
