@@ -81,9 +81,11 @@ fn functions(table: &Table<'_>) -> Option<BTreeMap<String, Url>> {
         };
         Some((arn, url))
     };
-    table
+    // Each mistake is reported, not only the first.
+    let functions: Vec<_> = table
         .text_map("functions")?
         .into_iter()
         .map(function)
-        .collect()
+        .collect();
+    functions.into_iter().collect()
 }
