@@ -99,6 +99,18 @@ fn in_gap(o: &Observed, user: &OneUser) -> Action {
     if o.guards.replaced {
         return Action::Refuse(Refusal::Replaced);
     }
+    // What follows writes a version, moves AWSPENDING or changes accounts: two runs must not.
+    let stops = [
+        (o.guards.managed_elsewhere, Refusal::ManagedElsewhere),
+        (o.guards.locked, Refusal::Locked),
+    ];
+    let stop = stops.into_iter().find(|(stops, _)| *stops);
+    // Else AWSPENDING would stay on the version of the interrupted run, which has this password too.
+    let follows_other =
+        user.own_signs_in && o.own == Own::Unlabelled(Fits) && has_own_password(o.elsewhere);
+    if follows_other && stop.is_none() {
+        return Action::LabelPending;
+    }
     if o.standby.has_password {
         return match o.proof {
             None => Action::Prove,
@@ -111,12 +123,7 @@ fn in_gap(o: &Observed, user: &OneUser) -> Action {
     if !user.own_signs_in && !user.elsewhere_signs_in {
         return Action::Refuse(Refusal::CurrentRefused);
     }
-    // What follows writes a version, moves AWSPENDING or changes accounts: two runs must not.
-    let stops = [
-        (o.guards.managed_elsewhere, Refusal::ManagedElsewhere),
-        (o.guards.locked, Refusal::Locked),
-    ];
-    if let Some((_, refusal)) = stops.into_iter().find(|(stops, _)| *stops) {
+    if let Some((_, refusal)) = stop {
         return Action::Refuse(refusal);
     }
     match o.own {

@@ -1,10 +1,12 @@
 //! `strategy = "single"`: one user, whose password changes.
 
+use crate::serving::worker::signal;
 use secrecy::SecretString;
 use twinkey_stores::{SecretStore as _, VersionId, stage};
+use twinkey_testkit::aws::faults::{Call, Cut};
 use twinkey_testkit::environment::mariadb::mysql_is_installed;
 use twinkey_testkit::environment::{
-    Database, Environment, MASTER_SECRET, SECRET, Setup, run, value,
+    Database, Environment, MASTER_SECRET, SECRET, Setup, run, until, value,
 };
 use twinkey_testkit::mysql::Flavor;
 use twinkey_testkit::pki::Pki;
@@ -169,4 +171,39 @@ async fn a_rollback_is_refused() {
     let env = Environment::open(single()).await;
     rotate(&env).await;
     env.refuses(&["rollback", "shop"], "config_invalid").await;
+}
+
+/// A stop between the change and the flip does not leave a gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_leaves_its_gap_first() {
+    let env = Environment::open(single()).await;
+    env.run_ok(&["rotate", "shop"]).await;
+    let faults = env.stand_in().faults();
+    let before = faults.calls().len();
+    env.run_ok(&["rotate", "shop"]).await;
+    let calls = faults.calls();
+    let is_flip = |call: &Call| call.action == "UpdateSecretVersionStage";
+    let flip = calls.iter().rposition(is_flip).unwrap() - before + 1;
+
+    // The first tries of the flip fail, and the next one follows after a pause.
+    let already = faults.calls().len();
+    for call in flip..flip + 3 {
+        faults.cut(call, Cut::Answer(400, "ThrottlingException"));
+    }
+    let log = std::fs::File::create(env.folder.path().join("stopped.log")).unwrap();
+    let mut run = (env.command(env!("CARGO_BIN_EXE_twinkey")))
+        .args(["rotate", "shop", "-v"])
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    until("the flip fails", async || {
+        env.stand_in().faults().calls().len() >= already + flip
+    })
+    .await;
+    signal(&run, "INT");
+    assert!(run.wait().await.unwrap().success());
+    let log = std::fs::read_to_string(env.folder.path().join("stopped.log")).unwrap();
+    assert!(log.contains("run continues until it has moved"), "{log}");
+    drop(env.signed_in(stage::CURRENT).await);
 }

@@ -15,6 +15,8 @@ pub trait CuttableDatabase: Database {
     const NAME: &'static str;
     /// The name with a reader.
     const WITH_READER: &'static str = Self::NAME;
+    /// The name with one user.
+    const ONE_USER: &'static str = Self::NAME;
 
     async fn open(backend: Backend) -> Environment<Self>;
 
@@ -34,6 +36,7 @@ pub trait CuttableDatabase: Database {
 impl CuttableDatabase for LocalPostgres {
     const NAME: &'static str = "PostgreSQL";
     const WITH_READER: &'static str = "PostgreSQL with a reader";
+    const ONE_USER: &'static str = "PostgreSQL, one user";
 
     async fn open(backend: Backend) -> Environment {
         Environment::open_with(Setup::default(), backend).await
@@ -62,6 +65,7 @@ impl CuttableDatabase for LocalPostgres {
 
 impl CuttableDatabase for LocalMysql {
     const NAME: &'static str = "MariaDB";
+    const ONE_USER: &'static str = "MariaDB, one user";
 
     async fn open(backend: Backend) -> Environment<Self> {
         Environment::on_mariadb_with(Setup::default(), backend).await

@@ -125,6 +125,39 @@ async fn with_reader() -> Vec<CutRow> {
     fixture.with_reader(replica.port()).await.wire_cuts().await
 }
 
+/// `strategy = "single"` where a run has a gap.
+async fn of_one_user() -> Vec<CutRow> {
+    let rows = tokio::join!(
+        async {
+            let fixture = CutFixture::<LocalPostgres>::on_aws().await;
+            fixture.with_one_user().every_cut().await
+        },
+        async {
+            let fixture = CutFixture::<LocalPostgres>::on_local().await;
+            fixture.with_one_user().deaths().await
+        },
+        async {
+            let fixture = CutFixture::<LocalMysql>::on_aws().await;
+            fixture.with_one_user().every_cut().await
+        },
+        async {
+            let fixture = CutFixture::<LocalMysql>::on_local().await;
+            fixture.with_one_user().deaths().await
+        },
+    );
+    let (a, b, c, d) = rows;
+    [a, b, c, d].into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_cut_at_any_request_has_a_way_in() {
+    let rows = of_one_user().await;
+    let violations: Vec<&String> = rows.iter().flat_map(|row| &row.violations).collect();
+    println!("{}", table(&rows));
+    assert!(violations.is_empty(), "{violations:#?}");
+    assert!(rows.iter().all(|row| row.cuts() > 0), "each kind was tried");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_cut_at_any_request_keeps_all_promises() {
     let rows = tokio::join!(

@@ -10,6 +10,8 @@ const MAX_CALLS: usize = 40;
 /// The calls of every run: two reads of AWSCURRENT, the master secret, the labels, PutSecretValue,
 /// and the move of AWSCURRENT.
 const CALLS_OF_ANY_RUN: usize = 6;
+/// For one user AWSPENDING moves by a call of its own, and is read again before the change.
+const CALLS_OF_ONE_USER: usize = 8;
 const STEP: usize = 2;
 
 impl<D: CuttableDatabase> CutFixture<D> {
@@ -60,7 +62,12 @@ impl<D: CuttableDatabase> CutFixture<D> {
     /// During an outage of the store a run may fail, but the promises hold.
     async fn outage(&mut self, kind: &'static str, first: Cut) -> CutRow {
         let mut row = self.row(kind);
-        for k in places(2, STEP, CALLS_OF_ANY_RUN) {
+        let calls = if self.has_one_user {
+            CALLS_OF_ONE_USER
+        } else {
+            CALLS_OF_ANY_RUN
+        };
+        for k in places(2, STEP, calls) {
             let before = self.begin().await;
             let faults = self.env.stand_in().faults();
             faults.cut(k, first);
