@@ -162,7 +162,8 @@ fn before_flip(script: &str) -> String {
 /// A script that writes a pooler's list from the secret, as an operator would.
 ///
 /// `PgBouncer` takes a file with the size and the second of the last one for the same. The script
-/// waits for the next second.
+/// waits for the next second. It replaces the file at once: one that `PgBouncer` reads while it is
+/// empty counts as read.
 fn list_script(env: &Environment, pooler: &PgBouncer) -> String {
     let twinkey = twinkey_testkit::locations::twinkey_program();
     let get = |label: &str, field: &str| {
@@ -182,7 +183,7 @@ fn list_script(env: &Environment, pooler: &PgBouncer) -> String {
     let list = pooler.user_list();
     let list = list.display();
     format!(
-        "set -e; lines=\"{}{}\"; while [ \"$(stat -c %Y {list})\" -ge \"$(date +%s)\" ]; do sleep 0.1; done; printf \"$lines\" >{list}; kill -HUP $(cat {})",
+        "set -e; lines=\"{}{}\"; while [ \"$(stat -c %Y {list})\" -ge \"$(date +%s)\" ]; do sleep 0.1; done; cp -p {list} {list}.new; printf \"$lines\" >{list}.new; mv {list}.new {list}; kill -HUP $(cat {})",
         line("AWSCURRENT"),
         line("AWSPENDING"),
         pooler.pid_file().display()

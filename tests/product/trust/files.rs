@@ -11,6 +11,8 @@ use twinkey_testkit::pki::{Pki, write_key};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_twinkey");
 /// A user who is neither root nor the user of the tests.
 const OTHER: u32 = 65_533;
+/// The output of `check` for a config without rotations and without a warning.
+const NO_WARNING: &str = "0 rotations checked\n";
 
 /// A folder with a config and every kind of file that it can name.
 struct Folder(TempDir);
@@ -103,7 +105,7 @@ fn a_config_that_others_may_write_is_refused() {
     let folder = Folder::new();
     for mode in [0o600, 0o644, 0o440] {
         folder.set_mode("twinkey.toml", mode);
-        assert_eq!(folder.accepted(), "");
+        assert_eq!(folder.accepted(), NO_WARNING);
     }
     folder.set_mode("twinkey.toml", 0o666);
     let message = folder.refused();
@@ -174,7 +176,7 @@ fn a_key_that_others_may_read_is_refused_and_a_token_warned_of() {
         folder.set_mode(file, 0o600);
     }
     folder.set_mode("token", 0o640);
-    assert_eq!(folder.accepted(), "");
+    assert_eq!(folder.accepted(), NO_WARNING);
     folder.set_mode("token", 0o644);
     let warning = folder.accepted();
     assert!(
@@ -190,7 +192,7 @@ fn a_config_with_a_password_that_others_may_read_is_warned_of() {
         "twinkey.toml",
         "[journal]\nurl = \"postgres://u:hunter2-hunter2@127.0.0.1/j\"\n[secrets]\nbackend = \"local\"\n",
     );
-    assert_eq!(folder.accepted(), "");
+    assert_eq!(folder.accepted(), NO_WARNING);
     folder.set_mode("twinkey.toml", 0o644);
     let warning = folder.accepted();
     assert!(
@@ -226,7 +228,7 @@ fn root_refuses_the_config_of_another_user_in_the_current_folder() {
     // Root uses the keys that the worker's user created.
     chown(folder.path("token"), Some(0), None).unwrap();
     chown(folder.path("secrets.key"), Some(OTHER), None).unwrap();
-    assert_eq!(folder.accepted(), "");
+    assert_eq!(folder.accepted(), NO_WARNING);
 }
 
 /// The exit status of a check in a new mount namespace, with the folder on a mount with `options`;
