@@ -65,7 +65,7 @@ async fn rotate(client: &Client, secret: &str, name: &str, token: &str) -> Json 
         async || {
             let seen = describe(client, secret).await;
             let labels = &seen.version_ids_to_stages().unwrap()[token];
-            labels.contains(&"AWSCURRENT".to_owned()) && seen.last_rotated_date().is_some()
+            *labels == ["AWSCURRENT"] && seen.last_rotated_date().is_some()
         },
     )
     .await;

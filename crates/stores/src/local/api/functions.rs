@@ -9,6 +9,9 @@
 //!   stays; the next RotateSecret refuses and attempts that version again, as AWS does.
 //! - A run continues after CancelRotateSecret. Each step reads first whether the function is set.
 //! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version.
+//! - AWSPENDING stays on the version of a successful run, and after a rollback the next RotateSecret
+//!   continues that run. The success removes it, as AWS's does. A version that is or was AWSCURRENT is
+//!   not that of an incomplete run.
 //! - The log has a password. A function's text is not logged, except the name of its error.
 
 use std::collections::HashMap;
@@ -22,7 +25,7 @@ use uuid::Uuid;
 use super::super::labels::holder;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::rows::{self, SecretRow, VersionRef};
-use super::super::versions::{Value, live};
+use super::super::versions::{Value, live, touch};
 use super::super::{LocalStore, labels, write};
 use super::ApiResult;
 use super::request::Request;
@@ -130,12 +133,11 @@ impl Run {
             let invoked = functions.invoke(&self.function, &event).await;
             invoked.map_err(|error| format!("{step}: {error}"))?;
         }
-        let (_, labels) = self.read(store).await?;
-        if holder(&labels, stage::CURRENT) != Some(&self.version) {
-            return Err("finishSecret did not move AWSCURRENT".into());
+        match store.complete_rotation(&self.arn, &self.version).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("finishSecret did not move AWSCURRENT".into()),
+            Err(refusal) => Err(refusal.to_string()),
         }
-        let stored = store.set_rotated(&self.arn).await;
-        stored.map_err(|error| error.to_string())
     }
 
     async fn read(&self, store: &LocalStore) -> Result<(SecretRow, labels::Labels), String> {
@@ -244,17 +246,39 @@ impl LocalStore {
         Ok(pending(&found.labels).cloned())
     }
 
-    async fn set_rotated(&self, secret: &str) -> Result<(), Refusal> {
+    /// Stores the success of the run of a version, and removes AWSPENDING from it. Returns whether the
+    /// version has AWSCURRENT.
+    async fn complete_rotation(&self, secret: &str, version: &VersionId) -> Result<bool, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        rows::set_rotated(&mut tx, secret).await?;
+        let found = live(self.find(&mut tx, secret, None).await?)?;
+        let before = found.labels;
+        let is_on_version = |label| holder(&before, label) == Some(version);
+        if !is_on_version(stage::CURRENT) {
+            return Ok(false);
+        }
+        let mut row = found.secret;
+        if is_on_version(stage::PENDING) {
+            let after = labels::move_stage(&before, stage::PENDING, Some(version), None)?;
+            rows::set_labels(&mut tx, &row.arn, &before, &after).await?;
+            self.seal_labels(&mut tx, &row, &after).await?;
+            touch(&mut tx, &mut row).await?;
+        }
+        rows::set_rotated(&mut tx, &row.arn).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 }
 
-/// The version of a run that is not complete: AWSPENDING without AWSCURRENT.
+/// The version of a run that is not complete: AWSPENDING without AWSCURRENT and AWSPREVIOUS.
+///
+/// After AWS's reference, AWSPENDING on any other version than AWSCURRENT is an incomplete run. AWS
+/// removes it from the version of a successful run. Here, an earlier release or the stop of the worker
+/// can have left it on a version that has become AWSPREVIOUS.
 fn pending(labels: &labels::Labels) -> Option<&VersionId> {
     let pending = holder(labels, stage::PENDING)?;
-    (holder(labels, stage::CURRENT) != Some(pending)).then_some(pending)
+    let is_or_was_current = [stage::CURRENT, stage::PREVIOUS]
+        .into_iter()
+        .any(|label| holder(labels, label) == Some(pending));
+    (!is_or_was_current).then_some(pending)
 }

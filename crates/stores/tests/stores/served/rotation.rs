@@ -16,6 +16,7 @@ use twinkey_stores::local::Refusal;
 use twinkey_stores::local::api::{
     FunctionRuns, RotationFunctions, RotationRules, RotationService, SecretRotation,
 };
+use twinkey_stores::stage::{CURRENT, PENDING};
 use twinkey_stores::{SecretStore, VersionId};
 
 use super::Place;
@@ -253,6 +254,82 @@ impl RotationFunctions for Idle {
 }
 
 const IDLE: &str = "arn:aws:lambda:eu-west-1:123456789012:function:idle";
+
+/// A place with the functions and a secret `dev/a`, and the version of the secret.
+async fn with_functions(idle: &Idle) -> (Place, VersionId) {
+    let runs = FunctionRuns::new(Arc::new(idle.clone()), Tasks::new(Metrics::default()));
+    let place = Place::open_with(|served| served.with_functions(runs)).await;
+    let first = place.beside.create_or_put("dev/a", &secret("x")).await;
+    (place, first.unwrap())
+}
+
+/// RotateSecret of `dev/a`.
+async fn rotate(place: &Place, function: &str, token: &str) -> Json {
+    let body = json!({
+        "SecretId": "dev/a", "RotationLambdaARN": function, "ClientRequestToken": token,
+    });
+    place.ask("RotateSecret", body).await.1
+}
+
+/// The description of `dev/a`.
+async fn described(place: &Place) -> Json {
+    let body = json!({"SecretId": "dev/a"});
+    place.ask("DescribeSecret", body).await.1
+}
+
+/// Sets the value of a version and moves AWSCURRENT to it, as a function does.
+async fn finish(place: &Place, token: &str, current: &VersionId) {
+    let (store, id) = (&place.beside, VersionId(token.to_owned()));
+    let put = store.put("dev/a", &id, &secret(token), PENDING).await;
+    put.unwrap();
+    let moved = store.move_stage("dev/a", CURRENT, Some(current), Some(&id));
+    moved.await.unwrap();
+}
+
+/// Waits until a run of `dev/a` has succeeded after the time `last`, and returns the description.
+async fn succeeded(place: &Place, last: &Json) -> Json {
+    let success = async {
+        loop {
+            let seen = described(place).await;
+            if seen["LastRotatedDate"] != *last {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, success).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_successful_run_leaves_no_pending_version() {
+    let idle = Idle::new(0);
+    let (place, first) = with_functions(&idle).await;
+    let (one, two) = ("1".repeat(32), "2".repeat(32));
+    rotate(&place, IDLE, &one).await;
+    idle.invoked(1).await;
+    finish(&place, &one, &first).await;
+    idle.permits.add_permits(1);
+    let seen = succeeded(&place, &Json::Null).await;
+    let labels = json!({&one: ["AWSCURRENT"], &first.0: ["AWSPREVIOUS"]});
+    assert_eq!(seen["VersionIdsToStages"], labels);
+
+    // AWSPENDING on a version that was AWSCURRENT, as an earlier release left it.
+    let one = VersionId(one);
+    let left = place.beside.move_stage("dev/a", PENDING, None, Some(&one));
+    left.await.unwrap();
+    let value = secret("by hand");
+    place.beside.create_or_put("dev/a", &value).await.unwrap();
+    let answer = rotate(&place, IDLE, &two).await;
+    assert_eq!(answer["VersionId"], two, "{answer}");
+    idle.invoked(2).await;
+    assert_eq!(idle.events.lock()[1]["ClientRequestToken"], two);
+    let labels = described(&place).await["VersionIdsToStages"].clone();
+    assert_eq!(
+        (&labels[&one.0], &labels[&two]),
+        (&json!(["AWSPREVIOUS"]), &json!(["AWSPENDING"]))
+    );
+}
 
 #[tokio::test]
 async fn a_function_gets_an_empty_version_and_four_events() {
