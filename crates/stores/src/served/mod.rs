@@ -128,7 +128,8 @@ impl Served {
     pub fn keys_file(self: &Arc<Self>, file: PathBuf) -> KeysFile {
         KeysFile {
             served: Arc::clone(self),
-            previous: std::fs::read(&file).ok(),
+            active: std::fs::read(&file).ok(),
+            error: None,
             file,
         }
     }
@@ -139,10 +140,17 @@ impl Served {
 }
 
 /// The file of the access keys.
+///
+/// # Failure modes
+/// - A removed key keeps its rights: the file was refused after the change, and is valid since its mode
+///   was corrected. A refused file is read again at each check.
 pub struct KeysFile {
     served: Arc<Served>,
     file: PathBuf,
-    previous: Option<Vec<u8>>,
+    /// The content with the active keys.
+    active: Option<Vec<u8>>,
+    /// Why the last check refused the file. Logged once.
+    error: Option<KeysFileError>,
 }
 
 impl KeysFile {
@@ -151,18 +159,20 @@ impl KeysFile {
         let served = &self.served;
         served.refusals.report_due(served.clock.now());
         let current = std::fs::read(&self.file).ok();
-        if current == self.previous {
+        if current == self.active && self.error.is_none() {
             return;
         }
-        self.previous = current;
         match served.read_keys(&self.file) {
             Ok(keys) => {
                 let count = keys.len();
                 served.keys.store(Arc::new(keys));
+                (self.active, self.error) = (current, None);
                 tracing::info!(keys = count, "keys of the served store reloaded");
             }
+            Err(error) if self.error.as_ref() == Some(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "keys of the served store not reloaded; the previous keys stay active");
+                self.error = Some(error);
             }
         }
     }

@@ -1,14 +1,24 @@
 //! A key can neither use nor detect secrets without permission.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value as Json, json};
+use twinkey_core::telemetry::Clock;
 use twinkey_stores::local::api::Action;
+use twinkey_stores::served::keys::NewKey;
+use twinkey_stores::served::keys_file::{self, KeyGrant};
 
 use super::Place;
 use crate::subject::secret;
 
 async fn as_app(place: &Place, action: &str, body: Json) -> Json {
+    as_key(place, &place.app, action, body).await
+}
+
+async fn as_key(place: &Place, key: &NewKey, action: &str, body: Json) -> Json {
     let body = body.to_string();
-    let headers = place.signed(&place.app, action, &body);
+    let headers = place.signed(key, action, &body);
     place.answer(&headers, &body).await.1
 }
 
@@ -72,4 +82,42 @@ async fn a_key_reads_and_lists_its_own_names_only() {
         json!({"SecretId": "prod/a", "SecretString": "y", "ClientRequestToken": "x".repeat(32)});
     let put = as_app(&place, "PutSecretValue", put).await;
     assert_eq!(put["__type"], "AccessDeniedException");
+}
+
+#[tokio::test]
+async fn a_removed_key_is_refused_once_the_file_is_valid() {
+    let place = Place::open().await;
+    let value = secret("x");
+    place.beside.create_or_put("prod/a", &value).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    let mut file = place.served.keys_file(path.clone());
+    let grant = KeyGrant {
+        name: "app".into(),
+        actions: vec!["GetSecretValue".into()],
+        secrets: vec!["prod/*".into()],
+    };
+    let now = Clock::system().now();
+    let [kept, removed] = [NewKey::draw().unwrap(), NewKey::draw().unwrap()];
+    for key in [&kept, &removed] {
+        keys_file::add(&path, &place.beside, key, &grant, now).unwrap();
+    }
+    file.check();
+    let refusal = async |key: &NewKey| {
+        let body = json!({"SecretId": "prod/a"});
+        as_key(&place, key, "GetSecretValue", body).await["__type"].clone()
+    };
+    assert_eq!(refusal(&removed).await, Json::Null);
+
+    let change_mode = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    keys_file::remove(&path, &removed.id).unwrap();
+    change_mode(0o644);
+    for _ in 0..2 {
+        file.check();
+        assert_eq!(refusal(&removed).await, Json::Null);
+    }
+    change_mode(0o600);
+    file.check();
+    assert_eq!(refusal(&removed).await, "UnrecognizedClientException");
+    assert_eq!(refusal(&kept).await, Json::Null);
 }
