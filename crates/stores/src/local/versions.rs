@@ -5,6 +5,8 @@
 //! - A version changes its value. It is inserted once; another value under its id is refused.
 //! - The empty version that RotateSecret creates for a function is read as a value. It is sealed as
 //!   every value is; a read finds no value, and the first PutSecretValue under its id sets it.
+//! - AWSCURRENT moves to a version without a value, and no application can read the secret. The move is
+//!   refused.
 //! - A value is kept too long, or a labelled one is lost. `labels::prunable` decides.
 
 use std::sync::Arc;
@@ -180,6 +182,7 @@ impl LocalStore {
         })
     }
 
+    /// UpdateSecretVersionStage.
     pub(super) async fn update_stage(
         &self,
         secret: &str,
@@ -189,8 +192,18 @@ impl LocalStore {
     ) -> Result<SecretRow, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = live(self.find(&mut tx, secret, None).await?)?;
+        let found = live(self.find(&mut tx, secret, to.map(VersionRef::Id)).await?)?;
         let after = labels::move_stage(&found.labels, label, from, to)?;
+        if let (stage::CURRENT, Some(row)) = (label, &found.version)
+            && !self.has_value(&found.secret, row)?
+        {
+            // What AWS answers is not known.
+            let why = format!(
+                "You can't move staging label {label} to version {} because it has no value.",
+                row.id
+            );
+            return Err(Refusal::new(RefusalKind::InvalidRequest, why));
+        }
         let mut row = found.secret;
         rows::set_labels(&mut tx, &row.arn, &found.labels, &after).await?;
         self.seal_labels(&mut tx, &row, &after).await?;
@@ -304,6 +317,11 @@ impl LocalStore {
         String::from_utf8(bytes)
             .map(|text| Value::Text(SecretString::from(text)))
             .map_err(|_| damaged())
+    }
+
+    /// Whether a version has a value.
+    pub(super) fn has_value(&self, secret: &SecretRow, row: &VersionRow) -> Result<bool, Refusal> {
+        Ok(!self.unseal(secret, row)?.bytes().is_empty())
     }
 
     /// Whether a version has this value.

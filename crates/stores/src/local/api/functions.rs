@@ -8,7 +8,8 @@
 //! - A function fails, or the worker stops in between, and the secret is never rotated again. AWSPENDING
 //!   stays; the next RotateSecret refuses and attempts that version again, as AWS does.
 //! - A run continues after CancelRotateSecret. Each step reads first whether the function is set.
-//! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version.
+//! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version,
+//!   and the version has a value.
 //! - AWSPENDING stays on the version of a successful run, and after a rollback the next RotateSecret
 //!   continues that run. The success removes it, as AWS's does. A version that is or was AWSCURRENT is
 //!   not that of an incomplete run.
@@ -135,7 +136,7 @@ impl Run {
         }
         match store.complete_rotation(&self.arn, &self.version).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err("finishSecret did not move AWSCURRENT".into()),
+            Ok(false) => Err("finishSecret did not move AWSCURRENT to a value".into()),
             Err(refusal) => Err(refusal.to_string()),
         }
     }
@@ -247,17 +248,22 @@ impl LocalStore {
     }
 
     /// Stores the success of the run of a version, and removes AWSPENDING from it. Returns whether the
-    /// version has AWSCURRENT.
+    /// version has AWSCURRENT and a value.
     async fn complete_rotation(&self, secret: &str, version: &VersionId) -> Result<bool, Refusal> {
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
-        let found = live(self.find(&mut tx, secret, None).await?)?;
-        let before = found.labels;
+        let found = live(
+            self.find(&mut tx, secret, Some(VersionRef::Id(version)))
+                .await?,
+        )?;
+        let (mut row, before) = (found.secret, found.labels);
         let is_on_version = |label| holder(&before, label) == Some(version);
-        if !is_on_version(stage::CURRENT) {
+        let Some(current) = found.version.filter(|_| is_on_version(stage::CURRENT)) else {
+            return Ok(false);
+        };
+        if !self.has_value(&row, &current)? {
             return Ok(false);
         }
-        let mut row = found.secret;
         if is_on_version(stage::PENDING) {
             let after = labels::move_stage(&before, stage::PENDING, Some(version), None)?;
             rows::set_labels(&mut tx, &row.arn, &before, &after).await?;

@@ -484,3 +484,30 @@ async fn a_complete_version_starts_no_function() {
     assert_ne!(event["ClientRequestToken"], first.0);
     assert_ne!(event["ClientRequestToken"], current.0);
 }
+
+#[tokio::test]
+async fn current_cannot_move_to_a_version_without_value() {
+    let idle = Idle::new(0);
+    let (place, first) = with_functions(&idle).await;
+    let token = "1".repeat(32);
+    rotate(&place, IDLE, &token).await;
+    let body = json!({
+        "SecretId": "dev/a", "VersionStage": "AWSCURRENT", "MoveToVersionId": token,
+        "RemoveFromVersionId": first,
+    });
+    let (_, answer) = place.ask("UpdateSecretVersionStage", body.clone()).await;
+    assert_eq!(answer["__type"], "InvalidRequestException");
+    let message = answer["Message"].as_str().unwrap();
+    assert!(message.contains("it has no value"), "{message}");
+    let (_, read) = place
+        .ask("GetSecretValue", json!({"SecretId": "dev/a"}))
+        .await;
+    assert_eq!(read["SecretString"], "x");
+    let put = json!({
+        "SecretId": "dev/a", "ClientRequestToken": token, "SecretString": "y",
+        "VersionStages": ["AWSPENDING"],
+    });
+    place.ask("PutSecretValue", put).await;
+    let (status, answer) = place.ask("UpdateSecretVersionStage", body).await;
+    assert_eq!(status, 200, "{answer}");
+}
