@@ -180,7 +180,8 @@ impl LocalStore {
         })
     }
 
-    /// The secrets whose name is `visible`, by name, including those marked for deletion.
+    /// The secrets whose name is `visible`, by name, including those marked for deletion. A damaged
+    /// secret has no labels here, so that it does not hide the others.
     pub(super) async fn all_details(
         &self,
         visible: impl Fn(&str) -> bool + Send,
@@ -190,8 +191,10 @@ impl LocalStore {
         all.retain(|row| visible(&row.name));
         let mut details = Vec::new();
         for row in all {
-            let labels = rows::labels(&mut tx, &row.arn).await?;
-            self.verify_labels(&row, &labels)?;
+            let mut labels = rows::labels(&mut tx, &row.arn).await?;
+            if self.verify_labels(&row, &labels).is_err() {
+                labels.clear();
+            }
             details.push(details_of(&mut tx, row, labels).await?);
         }
         Ok(details)

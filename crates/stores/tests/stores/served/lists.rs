@@ -1,6 +1,7 @@
 //! ListSecrets and BatchGetSecretValue: filters, order, pages.
 
 use serde_json::{Value as Json, json};
+use sqlx::{Connection, SqliteConnection};
 
 use twinkey_stores::{SecretStore, Selector};
 
@@ -237,5 +238,28 @@ async fn the_day_of_the_last_read_is_shown_and_sorts() {
     assert_eq!(
         list["SecretList"][0]["LastAccessedDate"].as_f64(),
         Some(first)
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_secret_does_not_hide_the_others() {
+    let place = place(&[("prod/a", ""), ("prod/b", "")]).await;
+    let url = format!("sqlite://{}", place.file().display());
+    let mut db = SqliteConnection::connect(&url).await.unwrap();
+    let edit = "UPDATE secrets SET label_seal = NULL WHERE name = 'prod/a'";
+    sqlx::raw_sql(edit).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+
+    let listed = good(&place, "ListSecrets", json!({"SortBy": "name"})).await;
+    assert_eq!(names(&listed, "SecretList"), ["prod/a", "prod/b"]);
+    let labels = |n: usize| &listed["SecretList"][n]["SecretVersionsToStages"];
+    assert!(labels(0).is_null() && labels(1).is_object(), "{listed}");
+    let filters = json!({"Filters": [{"Key": "name", "Values": ["prod/"]}]});
+    let batch = good(&place, "BatchGetSecretValue", filters).await;
+    assert_eq!(names(&batch, "SecretValues"), ["prod/b"]);
+    let error = &batch["Errors"][0];
+    assert_eq!(
+        (&error["SecretId"], &error["ErrorCode"]),
+        (&json!("prod/a"), &json!("DecryptionFailure"))
     );
 }

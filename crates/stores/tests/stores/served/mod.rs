@@ -11,6 +11,7 @@ mod rotation;
 mod stale;
 mod tools;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -44,7 +45,7 @@ pub struct Place {
     pub served: Arc<Served>,
     host: String,
     endpoint: JoinHandle<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Place {
@@ -101,8 +102,13 @@ impl Place {
             beside,
             admin,
             app,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// The file of the store.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("s.db")
     }
 
     pub fn url(&self) -> String {
