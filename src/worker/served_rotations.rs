@@ -128,6 +128,17 @@ impl RotationService for ServedRotations {
         rotated.into_iter().map(entry).collect()
     }
 
+    async fn has_run(&self, secret: &str, version: &VersionId) -> Result<bool, Refusal> {
+        let index = self.index();
+        let Some(rotation) = index.by_secret.get(secret) else {
+            return Ok(false);
+        };
+        let journal = &self.state.runner.rotator.journal;
+        let run = journal.run_of(&rotation.name, version).await;
+        run.map(|run| run.is_some())
+            .map_err(|error| refusal(&error.into()))
+    }
+
     async fn rotate(
         &self,
         secret: &str,

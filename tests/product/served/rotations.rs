@@ -116,6 +116,11 @@ async fn rotate_secret_runs_the_rotation_once() {
 
     let again = rotate.send().await.unwrap();
     assert_eq!(again.version_id(), Some(token));
+    let rotate = client.rotate_secret().secret_id(SECRET);
+    let refused = rotate.client_request_token(&previous).send().await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Some("InvalidRequestException"));
+    assert!(refused.message().unwrap().contains("already in use"));
     let history = ["history", "shop", "--json"];
     let runs: Json = serde_json::from_str(&worker.env.run_ok(&history).await).unwrap();
     let runs = runs.as_array().unwrap();

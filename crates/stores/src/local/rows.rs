@@ -34,6 +34,8 @@ pub(super) struct SecretRow {
     pub rotation_enabled: bool,
     /// The last success of the function.
     pub rotated: Option<i64>,
+    /// Its version.
+    pub rotated_version: Option<String>,
     /// The day of the last read through the served store.
     pub accessed: Option<i64>,
 }
@@ -218,12 +220,19 @@ pub(super) async fn set_function(
         .map(drop)
 }
 
-/// Stores that the function of a secret has rotated it now.
-pub(super) async fn set_rotated(db: &mut SqliteConnection, arn: &str) -> Result<()> {
+/// Stores that the function of a secret has rotated it to this version now.
+pub(super) async fn set_rotated(
+    db: &mut SqliteConnection,
+    arn: &str,
+    version: &VersionId,
+) -> Result<()> {
     sqlx::query(
-        "UPDATE secrets SET rotated = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE arn = ?1",
+        "UPDATE secrets SET rotated = CAST(unixepoch('subsec') * 1000 AS INTEGER), \
+                rotated_version = ?2 \
+          WHERE arn = ?1",
     )
     .bind(arn)
+    .bind(&version.0)
     .execute(db)
     .await
     .map(drop)

@@ -82,6 +82,7 @@ impl LocalStore {
             rotation_function: None,
             rotation_enabled: false,
             rotated: None,
+            rotated_version: None,
             accessed: None,
         };
         rows::insert_secret(&mut tx, &secret).await?;

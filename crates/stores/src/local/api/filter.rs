@@ -180,6 +180,7 @@ mod tests {
             rotation_function: None,
             rotation_enabled: false,
             rotated: None,
+            rotated_version: None,
             accessed: None,
         };
         Details {

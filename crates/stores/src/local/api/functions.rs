@@ -7,6 +7,8 @@
 //! - Two runs of a secret work at once. A secret has one run in this process; the next waits for its end.
 //! - A function fails, or the worker stops in between, and the secret is never rotated again. AWSPENDING
 //!   stays; the next RotateSecret refuses and attempts that version again, as AWS does.
+//! - RotateSecret succeeds, and no function creates the version: its id is that of a version that exists.
+//!   Only the version of the last success and that of an incomplete run are accepted again.
 //! - A run continues after CancelRotateSecret. Each step reads first whether the function is set.
 //! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version,
 //!   and the version has a value.
@@ -30,7 +32,7 @@ use super::super::versions::{Value, live, touch};
 use super::super::{LocalStore, labels, write};
 use super::ApiResult;
 use super::request::Request;
-use super::rotation::not_rotated;
+use super::rotation::{not_rotated, version_exists};
 use crate::{VersionId, stage};
 use twinkey_core::tasks::{OwnedTask, Tasks};
 
@@ -205,9 +207,9 @@ pub(super) async fn cancel(store: &LocalStore, secret: &SecretRow) -> ApiResult 
 }
 
 impl LocalStore {
-    /// Sets the function of a secret, and adds an empty version with AWSPENDING. A version that exists
-    /// is not added again, nor is one beside that of an earlier run that is not complete. Returns the
-    /// version that is not complete, if there is one.
+    /// Sets the function of a secret, and adds an empty version with AWSPENDING, unless there is that
+    /// of an earlier run that is not complete. Returns the version that is not complete; `None` if the
+    /// last success was the run of this version. Another version that exists is refused.
     async fn begin_rotation(
         &self,
         secret: &str,
@@ -223,9 +225,15 @@ impl LocalStore {
                 "You can't rotate a secret that has no value.",
             ));
         }
-        rows::set_function(&mut tx, &found.secret.arn, Some(function), true).await?;
         let mut pending = pending(&found.labels).cloned();
-        if pending.is_none() && !found.labels.contains_key(id) {
+        if pending.is_none() && found.labels.contains_key(id) {
+            return match &found.secret.rotated_version {
+                Some(rotated) if *rotated == id.0 => Ok(None),
+                _ => Err(version_exists(id, &found.secret)),
+            };
+        }
+        rows::set_function(&mut tx, &found.secret.arn, Some(function), true).await?;
+        if pending.is_none() {
             let stages = [stage::PENDING.to_owned()];
             let empty = Value::empty();
             let written = self.write_version(&mut tx, &found, id, &empty, Some(&stages));
@@ -270,7 +278,7 @@ impl LocalStore {
             self.seal_labels(&mut tx, &row, &after).await?;
             touch(&mut tx, &mut row).await?;
         }
-        rows::set_rotated(&mut tx, &row.arn).await?;
+        rows::set_rotated(&mut tx, &row.arn, version).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -9,6 +9,8 @@
 //! - A list reads the rotations of all secrets. It asks once, for the secrets of one page.
 //! - A client repeats RotateSecret, and two runs start. Its ClientRequestToken is the version id of the
 //!   run, and a run of that id starts once.
+//! - RotateSecret succeeds, and no run starts: its ClientRequestToken is the id of a version that no run
+//!   created. That is refused.
 //! - RotateSecret or CancelRotateSecret changes a schedule, and the config says otherwise. The config
 //!   alone defines rotations; both actions refuse that and name the rotation.
 //! - Two rotators work on a secret. The worker's rotation takes precedence over a function, and the worker
@@ -25,9 +27,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 
 use super::super::LocalStore;
+use super::super::labels::Labels;
 use super::super::naming::check_token;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::rows::SecretRow;
+use super::super::versions::token_in_use;
 use super::action::Action;
 use super::caller::{Caller, require};
 use super::functions::{self, FunctionRuns};
@@ -70,6 +74,12 @@ pub trait RotationService: Send + Sync {
     /// has no entry.
     async fn rotations_of(&self, secrets: &[&str]) -> HashMap<String, SecretRotation>;
 
+    /// Whether the rotation of the secret with this name has had a run of this version.
+    ///
+    /// # Errors
+    /// That cannot be read.
+    async fn has_run(&self, secret: &str, version: &VersionId) -> Result<bool, Refusal>;
+
     /// Starts a run of the rotation of the secret with this name, for the caller with this ARN. It
     /// creates this version; without one, a new id. A version that a run has already is not created
     /// again.
@@ -110,6 +120,10 @@ impl RotationService for NoRotations {
         HashMap::new()
     }
 
+    async fn has_run(&self, _: &str, _: &VersionId) -> Result<bool, Refusal> {
+        Ok(false)
+    }
+
     async fn rotate(&self, _: &str, _: Option<VersionId>, _: &str) -> Result<VersionId, Refusal> {
         Err(not_rotated())
     }
@@ -127,7 +141,8 @@ pub(super) async fn rotate_secret(
     if let Some(token) = &request.client_request_token {
         check_token(token)?;
     }
-    let (secret, rotation) = rotated(store, &*rotations.service, &request.secret_id).await?;
+    let service = &*rotations.service;
+    let (secret, labels, rotation) = rotated(store, service, &request.secret_id).await?;
     let Some(SecretRotation { name, .. }) = rotation else {
         return functions::rotate(store, rotations.functions.as_ref(), &secret, request).await;
     };
@@ -150,10 +165,13 @@ pub(super) async fn rotate_secret(
         ));
     }
     let version = request.client_request_token.take().map(VersionId);
-    let version = rotations
-        .service
-        .rotate(&secret.name, version, &caller.arn())
-        .await?;
+    if let Some(id) = &version
+        && labels.contains_key(id)
+        && !service.has_run(&secret.name, id).await?
+    {
+        return Err(version_exists(id, &secret));
+    }
+    let version = service.rotate(&secret.name, version, &caller.arn()).await?;
     Ok(json!({"ARN": secret.arn, "Name": secret.name, "VersionId": version}))
 }
 
@@ -167,29 +185,29 @@ pub(super) async fn cancel_rotate_secret(
     let request: Request = read(body)?;
     require(caller, Action::CancelRotateSecret, request.secret_id()?)?;
     let why = match rotated(store, &*rotations.service, &request.secret_id).await? {
-        (secret, _) if secret.rotation_enabled => return functions::cancel(store, &secret).await,
-        (_, Some(SecretRotation { name, .. })) => format!(
+        (secret, ..) if secret.rotation_enabled => return functions::cancel(store, &secret).await,
+        (.., Some(SecretRotation { name, .. })) => format!(
             "The config of twinkey defines the rotation of this secret: use twinkey pause {name}, or \
              remove the rotation {name} from the config."
         ),
-        (_, None) => "This secret is not configured for rotation.".to_owned(),
+        (.., None) => "This secret is not configured for rotation.".to_owned(),
     };
     Err(Refusal::new(RefusalKind::InvalidRequest, why))
 }
 
-/// A secret that is not marked for deletion, and its rotation.
+/// A secret that is not marked for deletion, its labels, and its rotation.
 async fn rotated(
     store: &LocalStore,
     rotations: &dyn RotationService,
     secret_id: &str,
-) -> Result<(SecretRow, Option<SecretRotation>), Refusal> {
-    let (secret, _) = store.labels_of(secret_id).await?;
+) -> Result<(SecretRow, Labels, Option<SecretRotation>), Refusal> {
+    let (secret, labels) = store.labels_of(secret_id).await?;
     if secret.deleted.is_some() {
         return Err(Refusal::marked_deleted());
     }
     let mut rotations = rotations.rotations_of(&[secret.name.as_str()]).await;
     let rotation = rotations.remove(&secret.name);
-    Ok((secret, rotation))
+    Ok((secret, labels, rotation))
 }
 
 /// The refusal of AWS for a secret without a function.
@@ -198,6 +216,15 @@ pub(super) fn not_rotated() -> Refusal {
         RefusalKind::InvalidRequest,
         "No Lambda rotation function ARN is associated with this secret.",
     )
+}
+
+/// The refusal of a version id that a rotation did not create. The reference of RotateSecret has no
+/// ResourceExistsException.
+pub(super) fn version_exists(id: &VersionId, secret: &SecretRow) -> Refusal {
+    Refusal {
+        kind: RefusalKind::InvalidRequest,
+        ..token_in_use(id, secret)
+    }
 }
 
 impl SecretRotation {

@@ -22,6 +22,9 @@ use twinkey_stores::{SecretStore, VersionId};
 use super::Place;
 use crate::subject::secret;
 
+/// A version of a run of [`Service`].
+const RUN: &str = "a-version-of-a-run-of-the-worker";
+
 /// Rotates the secrets below `prod/`, and records what it was asked for.
 #[derive(Clone, Default)]
 struct Service(Arc<Mutex<Vec<Vec<String>>>>);
@@ -51,6 +54,10 @@ impl RotationService for Service {
         rotated
             .map(|name| ((*name).to_owned(), rotation.clone()))
             .collect()
+    }
+
+    async fn has_run(&self, _: &str, version: &VersionId) -> Result<bool, Refusal> {
+        Ok(version.0 == RUN)
     }
 
     async fn rotate(
@@ -131,6 +138,14 @@ async fn rotate_secret_starts_a_run_with_the_token() {
             .await
             .unwrap();
     }
+    let by_hand = place.beside.create_or_put("prod/a", &secret("y")).await;
+    let (by_hand, run) = (by_hand.unwrap(), VersionId(RUN.into()));
+    let value = secret("z");
+    let put = place.beside.put("prod/a", &run, &value, PENDING);
+    put.await.unwrap();
+    let again = json!({"SecretId": "prod/a", "ClientRequestToken": RUN});
+    let (_, answer) = place.ask("RotateSecret", again).await;
+    assert_eq!(answer["VersionId"], RUN);
     let token = "t".repeat(36);
     for more in [json!({}), json!({"RotateImmediately": true})] {
         let mut body = more;
@@ -174,6 +189,12 @@ async fn rotate_secret_starts_a_run_with_the_token() {
             json!({"SecretId": "prod/a", "ClientRequestToken": "short"}),
             "InvalidParameterException",
             "32-64",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a", "ClientRequestToken": by_hand}),
+            invalid,
+            "already in use for a version",
         ),
         (
             "RotateSecret",
@@ -456,33 +477,45 @@ async fn a_canceled_run_ends_before_its_next_step() {
 }
 
 #[tokio::test]
-async fn a_complete_version_starts_no_function() {
-    let idle = Idle::new(8);
-    let runs = FunctionRuns::new(Arc::new(idle.clone()), Tasks::new(Metrics::default()));
-    let place = Place::open_with(|served| served.with_functions(runs)).await;
-    let value = secret("x");
-    let first = place.beside.create_or_put("dev/a", &value).await.unwrap();
-    let current = place.beside.create_or_put("dev/a", &value).await.unwrap();
-    for version in [&first, &current] {
-        let body = json!({
-            "SecretId": "dev/a", "RotationLambdaARN": IDLE, "ClientRequestToken": version,
-        });
-        let (_, answer) = place.ask("RotateSecret", body).await;
-        assert_eq!(answer["VersionId"], version.0);
+async fn a_version_that_exists_starts_no_function() {
+    let idle = Idle::new(0);
+    let (place, first) = with_functions(&idle).await;
+    let value = secret("y");
+    let second = place.beside.create_or_put("dev/a", &value).await.unwrap();
+    let refused = async |token: &str| {
+        let answer = rotate(&place, IDLE, token).await;
+        assert_eq!(answer["__type"], "InvalidRequestException", "{answer}");
+        answer["Message"].as_str().unwrap().to_owned()
+    };
+    for version in [&first, &second] {
+        let message = refused(&version.0).await;
+        assert!(message.contains("already in use"), "{message}");
     }
+    assert_eq!(described(&place).await["RotationEnabled"], Json::Null);
     let create = json!({"Name": "dev/empty"});
     place.ask("CreateSecret", create).await;
     let body = json!({"SecretId": "dev/empty", "RotationLambdaARN": IDLE});
     let (_, answer) = place.ask("RotateSecret", body).await;
     let message = answer["Message"].as_str().unwrap();
     assert!(message.contains("has no value"), "{message}");
-    // A later run would be invoked after the earlier ones.
-    let body = json!({"SecretId": "dev/a", "RotationLambdaARN": IDLE});
-    place.ask("RotateSecret", body).await;
+
+    // The version of the last success is not created again.
+    let (one, two) = ("1".repeat(32), "2".repeat(32));
+    rotate(&place, IDLE, &one).await;
     idle.invoked(1).await;
-    let event = idle.events.lock()[0].clone();
-    assert_ne!(event["ClientRequestToken"], first.0);
-    assert_ne!(event["ClientRequestToken"], current.0);
+    finish(&place, &one, &second).await;
+    idle.permits.add_permits(1);
+    succeeded(&place, &Json::Null).await;
+    assert_eq!(rotate(&place, IDLE, &one).await["VersionId"], one);
+    // The version of a run without AWSPENDING is not complete, and never will be.
+    rotate(&place, IDLE, &two).await;
+    idle.invoked(2).await;
+    let id = VersionId(two.clone());
+    let removed = place.beside.move_stage("dev/a", PENDING, Some(&id), None);
+    removed.await.unwrap();
+    let message = refused(&two).await;
+    assert!(message.contains("already in use"), "{message}");
+    assert_eq!(idle.events.lock().len(), 2);
 }
 
 #[tokio::test]
