@@ -9,6 +9,8 @@
 //!   stays; the next RotateSecret refuses and attempts that version again, as AWS does.
 //! - RotateSecret succeeds, and no function creates the version: its id is that of a version that exists.
 //!   Only the version of the last success and that of an incomplete run are accepted again.
+//! - A refused RotateSecret changes the function of the secret, or continues a canceled run. It changes
+//!   nothing; an incomplete run continues with its own function, unless it was canceled.
 //! - A run continues after CancelRotateSecret. Each step reads first whether the function is set.
 //! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version,
 //!   and the version has a value.
@@ -116,6 +118,15 @@ struct Run {
 }
 
 impl Run {
+    fn new(secret: &SecretRow, function: &str, version: &VersionId) -> Self {
+        Self {
+            arn: secret.arn.clone(),
+            name: secret.name.clone(),
+            function: function.to_owned(),
+            version: version.clone(),
+        }
+    }
+
     async fn perform(
         &self,
         store: &LocalStore,
@@ -178,20 +189,21 @@ pub(super) async fn rotate(
     }
     let token = request.client_request_token;
     let version = VersionId(token.unwrap_or_else(|| Uuid::new_v4().to_string()));
-    let pending = store
-        .begin_rotation(&secret.arn, &version, function)
-        .await?;
-    if let Some(pending) = &pending {
-        let run = Run {
-            arn: secret.arn.clone(),
-            name: secret.name.clone(),
-            function: function.clone(),
-            version: pending.clone(),
-        };
+    let begun = store.begin_rotation(&secret.arn, &version, function);
+    if let Some(run) = begun.await? {
+        let (pending, of) = (run.version.clone(), run.function.clone());
         runs.start(store, run);
-    }
-    if pending.is_some_and(|pending| pending != version) {
-        return invalid("A previous rotation isn't complete. That rotation will be reattempted.");
+        // AWS's sentence.
+        let incomplete = "A previous rotation isn't complete. That rotation will be reattempted.";
+        if of != *function {
+            return invalid(&format!(
+                "{incomplete} Its function is {of}: to use another, send CancelRotateSecret, and remove \
+                 AWSPENDING from version {pending} with UpdateSecretVersionStage."
+            ));
+        }
+        if pending != version {
+            return invalid(incomplete);
+        }
     }
     Ok(json!({"ARN": secret.arn, "Name": secret.name, "VersionId": version}))
 }
@@ -207,41 +219,47 @@ pub(super) async fn cancel(store: &LocalStore, secret: &SecretRow) -> ApiResult 
 }
 
 impl LocalStore {
-    /// Sets the function of a secret, and adds an empty version with AWSPENDING, unless there is that
-    /// of an earlier run that is not complete. Returns the version that is not complete; `None` if the
-    /// last success was the run of this version. Another version that exists is refused.
+    /// Sets the function of a secret, and adds an empty version with AWSPENDING. Returns the run of the
+    /// version. An earlier run that is not complete is returned instead, and nothing is changed. `None`
+    /// if the last success was the run of this version.
     async fn begin_rotation(
         &self,
         secret: &str,
         id: &VersionId,
         function: &str,
-    ) -> Result<Option<VersionId>, Refusal> {
+    ) -> Result<Option<Run>, Refusal> {
+        let invalid = |why: String| Err(Refusal::new(RefusalKind::InvalidRequest, why));
         let mut writer = self.database.writer().await?;
         let mut tx = write(&mut writer).await?;
         let found = live(self.find(&mut tx, secret, Some(VersionRef::Id(id))).await?)?;
         if found.labels.is_empty() {
-            return Err(Refusal::new(
-                RefusalKind::InvalidRequest,
-                "You can't rotate a secret that has no value.",
-            ));
+            return invalid("You can't rotate a secret that has no value.".into());
         }
-        let mut pending = pending(&found.labels).cloned();
-        if pending.is_none() && found.labels.contains_key(id) {
-            return match &found.secret.rotated_version {
-                Some(rotated) if *rotated == id.0 => Ok(None),
-                _ => Err(version_exists(id, &found.secret)),
+        let row = &found.secret;
+        if let Some(pending) = pending(&found.labels) {
+            return match &row.rotation_function {
+                Some(function) if row.rotation_enabled => {
+                    Ok(Some(Run::new(row, function, pending)))
+                }
+                _ => invalid(format!(
+                    "A previous rotation isn't complete. Remove AWSPENDING from version {pending} with \
+                     UpdateSecretVersionStage, and send RotateSecret again."
+                )),
             };
         }
-        rows::set_function(&mut tx, &found.secret.arn, Some(function), true).await?;
-        if pending.is_none() {
-            let stages = [stage::PENDING.to_owned()];
-            let empty = Value::empty();
-            let written = self.write_version(&mut tx, &found, id, &empty, Some(&stages));
-            written.await?;
-            pending = Some(id.clone());
+        if found.labels.contains_key(id) {
+            return match &row.rotated_version {
+                Some(rotated) if *rotated == id.0 => Ok(None),
+                _ => Err(version_exists(id, row)),
+            };
         }
+        rows::set_function(&mut tx, &row.arn, Some(function), true).await?;
+        let stages = [stage::PENDING.to_owned()];
+        let empty = Value::empty();
+        let written = self.write_version(&mut tx, &found, id, &empty, Some(&stages));
+        written.await?;
         tx.commit().await?;
-        Ok(pending)
+        Ok(Some(Run::new(row, function, id)))
     }
 
     /// Ends the rotation by a function. Returns the version of a run that is not complete.

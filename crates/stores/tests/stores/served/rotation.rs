@@ -263,18 +263,20 @@ impl Idle {
 #[async_trait]
 impl RotationFunctions for Idle {
     fn has(&self, function: &str) -> bool {
-        function == IDLE
+        [IDLE, OTHER].contains(&function)
     }
 
     async fn invoke(&self, function: &str, event: &Json) -> Result<(), String> {
-        assert_eq!(function, IDLE);
-        self.events.lock().push(event.clone());
+        let mut event = event.clone();
+        event["Function"] = json!(function);
+        self.events.lock().push(event);
         self.permits.acquire().await.unwrap().forget();
         Ok(())
     }
 }
 
 const IDLE: &str = "arn:aws:lambda:eu-west-1:123456789012:function:idle";
+const OTHER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:other";
 
 /// A place with the functions and a secret `dev/a`, and the version of the secret.
 async fn with_functions(idle: &Idle) -> (Place, VersionId) {
@@ -516,6 +518,35 @@ async fn a_version_that_exists_starts_no_function() {
     let message = refused(&two).await;
     assert!(message.contains("already in use"), "{message}");
     assert_eq!(idle.events.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_request_changes_nothing() {
+    let idle = Idle::new(0);
+    let (place, _) = with_functions(&idle).await;
+    let (one, two) = ("1".repeat(32), "2".repeat(32));
+    rotate(&place, IDLE, &one).await;
+    idle.invoked(1).await;
+    let refused = async |words: &str| {
+        let before = described(&place).await;
+        for token in [&one, &two] {
+            let answer = rotate(&place, OTHER, token).await;
+            let message = answer["Message"].as_str().unwrap();
+            let incomplete = "A previous rotation isn't complete.";
+            assert!(message.starts_with(incomplete), "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+        assert_eq!(described(&place).await, before);
+    };
+    refused("will be reattempted. Its function is").await;
+    let cancel = json!({"SecretId": "dev/a"});
+    place.ask("CancelRotateSecret", cancel).await;
+    refused("Remove AWSPENDING from version").await;
+    let seen = described(&place).await;
+    assert_eq!(
+        (&seen["RotationEnabled"], &seen["RotationLambdaARN"]),
+        (&json!(false), &json!(IDLE))
+    );
 }
 
 #[tokio::test]
