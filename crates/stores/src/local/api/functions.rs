@@ -11,7 +11,8 @@
 //!   Only the version of the last success and that of an incomplete run are accepted again.
 //! - A refused RotateSecret changes the function of the secret, or continues a canceled run. It changes
 //!   nothing; an incomplete run continues with its own function, unless it was canceled.
-//! - A run continues after CancelRotateSecret. Each step reads first whether the function is set.
+//! - A run continues after CancelRotateSecret, beside the run of another function. Each step reads first
+//!   whether the function is set, and whether its version is that of the incomplete run.
 //! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version,
 //!   and the version has a value.
 //! - AWSPENDING stays on the version of a successful run, and after a rollback the next RotateSecret
@@ -139,6 +140,9 @@ impl Run {
             }
             if holder(&labels, stage::CURRENT) == Some(&self.version) {
                 break;
+            }
+            if pending(&labels) != Some(&self.version) {
+                return Err("AWSPENDING was removed from its version".into());
             }
             let event = json!({
                 "Step": step, "SecretId": self.arn, "ClientRequestToken": self.version,

@@ -550,6 +550,31 @@ async fn a_refused_request_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_canceled_run_does_not_continue_beside_the_next() {
+    for function in [IDLE, OTHER] {
+        let idle = Idle::new(0);
+        let (place, _) = with_functions(&idle).await;
+        let [one, two] = ["1", "2"].map(|digit| VersionId(digit.repeat(32)));
+        rotate(&place, IDLE, &one.0).await;
+        idle.invoked(1).await;
+        let cancel = json!({"SecretId": "dev/a"});
+        place.ask("CancelRotateSecret", cancel).await;
+        let removed = place.beside.move_stage("dev/a", PENDING, Some(&one), None);
+        removed.await.unwrap();
+        let answer = rotate(&place, function, &two.0).await;
+        assert_eq!(answer["VersionId"], two.0, "{answer}");
+        idle.permits.add_permits(5);
+        idle.invoked(5).await;
+        for event in &idle.events.lock()[1..] {
+            assert_eq!(
+                (&event["Function"], &event["ClientRequestToken"]),
+                (&json!(function), &json!(two))
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn current_cannot_move_to_a_version_without_value() {
     let idle = Idle::new(0);
     let (place, first) = with_functions(&idle).await;
