@@ -11,6 +11,8 @@
 //!   Only the version of the last success and that of an incomplete run are accepted again.
 //! - A refused RotateSecret changes the function of the secret, or continues a canceled run. It changes
 //!   nothing; an incomplete run continues with its own function, unless it was canceled.
+//! - finishSecret moves AWSCURRENT and fails afterwards, for example by its time. The labels decide: the
+//!   run has succeeded, and its failure is in the log.
 //! - A run continues after CancelRotateSecret, beside the run of another function. Each step reads first
 //!   whether the function is set, and whether its version is that of the incomplete run.
 //! - A function answers all steps and does nothing. The run succeeds only if AWSCURRENT is on its version,
@@ -101,7 +103,7 @@ impl FunctionRuns {
                     tracing::info!(secret = name, function, %version, "secret rotated by function");
                 }
                 Err(error) => {
-                    tracing::error!(secret = name, function, %version, error, "rotation by function failed; RotateSecret attempts it again");
+                    tracing::error!(secret = name, function, %version, error, "rotation by function failed; RotateSecret attempts it again, unless it was canceled");
                 }
             }
         };
@@ -128,7 +130,28 @@ impl Run {
         }
     }
 
+    /// Rotates. The labels decide whether it has succeeded.
     async fn perform(
+        &self,
+        store: &LocalStore,
+        functions: &dyn RotationFunctions,
+    ) -> Result<(), String> {
+        let invoked = self.invoke_steps(store, functions).await;
+        let completed = store.complete_rotation(&self.arn, &self.version).await;
+        match (invoked, completed) {
+            (Ok(()), Ok(true)) => Ok(()),
+            (Err(error), Ok(true)) => {
+                tracing::warn!(secret = self.name, function = self.function, version = %self.version, error, "function failed after it had moved AWSCURRENT");
+                Ok(())
+            }
+            (Ok(()), Ok(false)) => Err("finishSecret did not move AWSCURRENT to a value".into()),
+            (Ok(()), Err(refusal)) => Err(refusal.to_string()),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Invokes the function for each step, until its version has AWSCURRENT.
+    async fn invoke_steps(
         &self,
         store: &LocalStore,
         functions: &dyn RotationFunctions,
@@ -151,11 +174,7 @@ impl Run {
             let invoked = functions.invoke(&self.function, &event).await;
             invoked.map_err(|error| format!("{step}: {error}"))?;
         }
-        match store.complete_rotation(&self.arn, &self.version).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("finishSecret did not move AWSCURRENT to a value".into()),
-            Err(refusal) => Err(refusal.to_string()),
-        }
+        Ok(())
     }
 
     async fn read(&self, store: &LocalStore) -> Result<(SecretRow, labels::Labels), String> {

@@ -238,6 +238,8 @@ async fn rotate_secret_starts_a_run_with_the_token() {
 struct Idle {
     events: Arc<Mutex<Vec<Json>>>,
     permits: Arc<Semaphore>,
+    /// What it answers.
+    answer: Result<(), String>,
 }
 
 impl Idle {
@@ -245,6 +247,7 @@ impl Idle {
         Self {
             events: Arc::default(),
             permits: Arc::new(Semaphore::new(permits)),
+            answer: Ok(()),
         }
     }
 
@@ -271,7 +274,7 @@ impl RotationFunctions for Idle {
         event["Function"] = json!(function);
         self.events.lock().push(event);
         self.permits.acquire().await.unwrap().forget();
-        Ok(())
+        self.answer.clone()
     }
 }
 
@@ -572,6 +575,21 @@ async fn a_canceled_run_does_not_continue_beside_the_next() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_function_that_fails_after_the_move_has_rotated() {
+    let mut idle = Idle::new(0);
+    idle.answer = Err("timeout".into());
+    let (place, first) = with_functions(&idle).await;
+    let token = "1".repeat(32);
+    rotate(&place, IDLE, &token).await;
+    idle.invoked(1).await;
+    finish(&place, &token, &first).await;
+    idle.permits.add_permits(1);
+    let seen = succeeded(&place, &Json::Null).await;
+    let labels = json!({&token: ["AWSCURRENT"], &first.0: ["AWSPREVIOUS"]});
+    assert_eq!(seen["VersionIdsToStages"], labels);
 }
 
 #[tokio::test]
