@@ -8,6 +8,7 @@
 //! - A large response fills the memory. Only its beginning is read.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -69,7 +70,7 @@ impl RotationFunctions for HttpFunctions {
             .header(CONTENT_TYPE, "application/json")
             .header("X-Amz-Invocation-Type", "RequestResponse")
             .body(event.to_string());
-        let failed = |error: reqwest::Error| error.without_url().to_string();
+        let failed = |error: reqwest::Error| failure(url, error);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         let is_error = response.headers().contains_key("X-Amz-Function-Error");
@@ -83,6 +84,22 @@ impl RotationFunctions for HttpFunctions {
         }
         outcome(status.as_u16(), is_error, &body)
     }
+}
+
+/// Why an address was not reached or did not answer. The query of the address is not part of it.
+fn failure(url: &Url, error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut reasons = format!(
+        "{}{}: {error}",
+        url.origin().ascii_serialization(),
+        url.path()
+    );
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        reasons = format!("{reasons}: {inner}");
+        cause = inner.source();
+    }
+    reasons
 }
 
 /// The outcome of an invocation. A function that returned has the status 200 and no error.
@@ -106,6 +123,20 @@ fn outcome(status: u16, is_error: bool, body: &[u8]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_unreachable_function_is_named_with_the_cause() {
+        // No server listens on the port of a listener that was closed.
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/invoke", closed.local_addr().unwrap());
+        drop(closed);
+        let url = Url::parse(&format!("{address}?code=hunter2")).unwrap();
+        let functions = HttpFunctions::new(BTreeMap::from([("arn:f".to_owned(), url)])).unwrap();
+        let error = functions.invoke("arn:f", &Json::Null).await.unwrap_err();
+        assert!(error.starts_with(&format!("{address}: ")), "{error}");
+        assert!(error.contains("Connection refused"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 
     #[test]
     fn errors_of_a_function_are_failures_without_their_text() {
