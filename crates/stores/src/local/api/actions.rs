@@ -13,7 +13,7 @@ use super::super::versions::{OpenedVersion, Value};
 use super::super::{LocalStore, random_password};
 use super::action::Action;
 use super::caller::{Caller, require, require_any};
-use super::request::{Request, read};
+use super::request::{Request, missing, read};
 use super::{ApiResult, seconds, with_stages};
 use crate::VersionId;
 
@@ -37,7 +37,7 @@ pub(super) async fn create_secret(
         name: &request.name,
         description: request.description.clone(),
         kms_key_id: request.kms_key_id.clone().and_then(shown_key_id),
-        tags: request.tags()?,
+        tags: request.tags()?.unwrap_or_default(),
         first: first.as_ref().map(|(id, value)| (id, value)),
     };
     let secret = store.create_secret(new).await?;
@@ -245,7 +245,7 @@ pub(super) async fn tag_resource(
 ) -> ApiResult {
     let request: Request = read(body)?;
     require(caller, Action::TagResource, request.secret_id()?)?;
-    let new = request.tags()?;
+    let new = request.tags()?.ok_or_else(|| missing("Tags"))?;
     store
         .change_tags(&request.secret_id, |tags| tags.extend(new))
         .await?;

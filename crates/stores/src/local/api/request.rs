@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::super::constraints::within;
+use super::super::naming::check_token;
 use super::super::refusal::{Refusal, RefusalKind};
 use super::super::versions::Value;
 use crate::VersionId;
@@ -72,10 +73,8 @@ pub(super) struct Request {
     pub recovery_window_in_days: Option<i64>,
     #[serde(deserialize_with = "null_as_default")]
     pub force_delete_without_recovery: bool,
-    #[serde(deserialize_with = "null_as_default")]
-    tags: Vec<Tag>,
-    #[serde(deserialize_with = "null_as_default")]
-    tag_keys: Vec<String>,
+    tags: Option<Vec<Tag>>,
+    tag_keys: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +131,9 @@ impl Request {
 
     /// The new version id and value, if the request has a value.
     pub(super) fn value(&mut self) -> Result<Option<(VersionId, Value)>, Refusal> {
+        if let Some(token) = &self.client_request_token {
+            check_token(token)?;
+        }
         let value = match (self.secret_string.take(), self.secret_binary.take()) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::new(
@@ -158,10 +160,13 @@ impl Request {
         Ok(Some((VersionId(token), value)))
     }
 
-    /// The tags, by key.
-    pub(super) fn tags(&self) -> Result<BTreeMap<String, String>, Refusal> {
+    /// The tags, by key; `None` without the member.
+    pub(super) fn tags(&self) -> Result<Option<BTreeMap<String, String>>, Refusal> {
+        let Some(given) = &self.tags else {
+            return Ok(None);
+        };
         let mut tags = BTreeMap::new();
-        for (n, tag) in self.tags.iter().enumerate() {
+        for (n, tag) in given.iter().enumerate() {
             let member = |name: &str| format!("tags.{}.member.{name}", n + 1);
             let Some(key) = &tag.key else {
                 return Err(Refusal::new(
@@ -173,16 +178,23 @@ impl Request {
             within(&member("value"), Some(&tag.value), TAG_VALUE)?;
             tags.insert(key.clone(), tag.value.clone());
         }
-        Ok(tags)
+        Ok(Some(tags))
     }
 
     /// The keys of the tags to remove.
     pub(super) fn tag_keys(&self) -> Result<&[String], Refusal> {
-        for (n, key) in self.tag_keys.iter().enumerate() {
+        let keys = self.tag_keys.as_deref().ok_or_else(|| missing("TagKeys"))?;
+        for (n, key) in keys.iter().enumerate() {
             within(&format!("tagKeys.{}.member", n + 1), Some(key), TAG_KEY)?;
         }
-        Ok(&self.tag_keys)
+        Ok(keys)
     }
+}
+
+/// The refusal of a request without a required member.
+pub(super) fn missing(member: &str) -> Refusal {
+    let why = format!("You must provide a value for {member}.");
+    Refusal::new(RefusalKind::InvalidParameter, why)
 }
 
 /// A member that is `null` is absent in AWS's protocol.
@@ -200,6 +212,11 @@ fn sensitive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sensitive>, D:
 
 /// Parses the body of a request.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    // A derived reader also accepts an array of the members.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let why = "The request is not a JSON object.";
+        return Err(Refusal::new(RefusalKind::Serialization, why));
+    }
     serde_json::from_slice(body).map_err(|e| {
         // The message of serde may quote a value of the request.
         Refusal::new(

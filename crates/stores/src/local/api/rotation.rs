@@ -27,6 +27,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 
 use super::super::LocalStore;
+use super::super::constraints::within;
 use super::super::labels::Labels;
 use super::super::naming::check_token;
 use super::super::refusal::{Refusal, RefusalKind};
@@ -41,6 +42,9 @@ use crate::VersionId;
 
 /// The largest AutomaticallyAfterDays of the API reference.
 const MAX_DAYS: u16 = 1000;
+
+/// The API reference's limit for the ARN of a function.
+const MAX_FUNCTION: usize = 2048;
 
 /// The rotation of a secret, as DescribeSecret and ListSecrets report it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,6 +145,8 @@ pub(super) async fn rotate_secret(
     if let Some(token) = &request.client_request_token {
         check_token(token)?;
     }
+    let function = request.rotation_lambda_arn.as_deref();
+    within("rotationLambdaARN", function, 0..=MAX_FUNCTION)?;
     let service = &*rotations.service;
     let (secret, labels, rotation) = rotated(store, service, &request.secret_id).await?;
     let Some(SecretRotation { name, .. }) = rotation else {

@@ -246,9 +246,19 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
             "ResourceNotFoundException",
         ),
         (
+            "GetSecretValue",
+            json!(["prod/a"]),
+            "SerializationException",
+        ),
+        (
             "CreateSecret",
             json!({"Name": "a b"}),
             "ValidationException",
+        ),
+        (
+            "CreateSecret",
+            json!({"Name": "b", "ClientRequestToken": "x".repeat(65)}),
+            "InvalidParameterException",
         ),
         (
             "CreateSecret",
@@ -361,8 +371,23 @@ async fn each_wrong_parameter_has_the_error_of_aws() {
             "ValidationException",
         ),
         (
+            "TagResource",
+            json!({"SecretId": "prod/a"}),
+            "InvalidParameterException",
+        ),
+        (
+            "UntagResource",
+            json!({"SecretId": "prod/a"}),
+            "InvalidParameterException",
+        ),
+        (
             "UntagResource",
             json!({"SecretId": "prod/a", "TagKeys": [""]}),
+            "ValidationException",
+        ),
+        (
+            "RotateSecret",
+            json!({"SecretId": "prod/a", "RotationLambdaARN": "x".repeat(2049)}),
             "ValidationException",
         ),
         (
