@@ -165,7 +165,7 @@ impl Run {
                 break;
             }
             if pending(&labels) != Some(&self.version) {
-                return Err("AWSPENDING was removed from its version".into());
+                return Err("its version is no longer the pending one".into());
             }
             let event = json!({
                 "Step": step, "SecretId": self.arn, "ClientRequestToken": self.version,
@@ -259,7 +259,10 @@ impl LocalStore {
             return invalid("You can't rotate a secret that has no value.".into());
         }
         let row = &found.secret;
-        if let Some(pending) = pending(&found.labels) {
+        // A run that has moved AWSCURRENT to this version, and has not stored its success yet.
+        let is_on_version = |label: &&str| holder(&found.labels, label) == Some(id);
+        let is_ending = [stage::CURRENT, stage::PENDING].iter().all(is_on_version);
+        if let Some(pending) = pending(&found.labels).or(is_ending.then_some(id)) {
             return match &row.rotation_function {
                 Some(function) if row.rotation_enabled => {
                     Ok(Some(Run::new(row, function, pending)))

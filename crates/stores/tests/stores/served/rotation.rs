@@ -509,6 +509,7 @@ async fn a_version_that_exists_starts_no_function() {
     rotate(&place, IDLE, &one).await;
     idle.invoked(1).await;
     finish(&place, &one, &second).await;
+    assert_eq!(rotate(&place, IDLE, &one).await["VersionId"], one);
     idle.permits.add_permits(1);
     succeeded(&place, &Json::Null).await;
     assert_eq!(rotate(&place, IDLE, &one).await["VersionId"], one);
