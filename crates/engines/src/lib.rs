@@ -178,6 +178,15 @@ pub struct OtherForm {
     pub replaces: Option<Finding>,
 }
 
+impl OtherForm {
+    /// Puts the changes and the finding of this form in place of those of the assumed one.
+    fn replace(self, set_password: &mut Vec<Change>, findings: &mut Vec<Finding>) {
+        *set_password = self.set_password;
+        findings.retain(|one| Some(one) != self.replaces.as_ref());
+        findings.extend(self.finding);
+    }
+}
+
 /// What a server reports of itself as a replica, and the sessions of one user there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replication {
@@ -235,13 +244,9 @@ impl Inspection {
     /// Sets the pending password in the form of the active user's, as its sign-in showed it. Without
     /// an alternative, or if the sign-in showed nothing, the inspection stays as it is.
     pub fn use_form_of(&mut self, active: Option<StoredForm>) {
-        let Some(other) = self.other_form.take_if(|other| Some(other.form) == active) else {
-            return;
-        };
-        self.set_password = other.set_password;
-        self.findings
-            .retain(|one| Some(one) != other.replaces.as_ref());
-        self.findings.extend(other.finding);
+        if let Some(other) = self.other_form.take_if(|other| Some(other.form) == active) {
+            other.replace(&mut self.set_password, &mut self.findings);
+        }
     }
 }
 

@@ -41,13 +41,9 @@ pub struct UserInspection {
 impl UserInspection {
     /// As [`Inspection::use_form_of`](crate::Inspection::use_form_of).
     pub fn use_form_of(&mut self, active: Option<StoredForm>) {
-        let Some(other) = self.other_form.take_if(|other| Some(other.form) == active) else {
-            return;
-        };
-        self.set_password = other.set_password;
-        self.findings
-            .retain(|one| Some(one) != other.replaces.as_ref());
-        self.findings.extend(other.finding);
+        if let Some(other) = self.other_form.take_if(|other| Some(other.form) == active) {
+            other.replace(&mut self.set_password, &mut self.findings);
+        }
     }
 }
 

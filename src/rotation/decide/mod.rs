@@ -319,7 +319,7 @@ impl Guards {
     /// The reasons against any run, in their order.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
-        [
+        standing([
             (self.replaced, Refusal::Replaced),
             (self.managed_elsewhere, Refusal::ManagedElsewhere),
             (self.window_closed, Refusal::WindowClosed),
@@ -336,27 +336,21 @@ impl Guards {
             (self.standby_missing, Refusal::StandbyMissing),
             (self.master_lacks, Refusal::MasterLacks),
             (self.differs, Refusal::Differs),
-        ]
-        .into_iter()
-        .filter_map(|(stands, refusal)| stands.then_some(refusal))
-        .collect()
+        ])
     }
 
     /// The reasons against a new password of the standby, which its clients may still use, or which a
     /// reader or a pooler would not receive.
     #[must_use]
     pub fn takeover_refusals(&self) -> Vec<Refusal> {
-        [
+        standing([
             (self.too_soon, Refusal::TooSoon),
             (self.standby_in_use, Refusal::StandbyInUse),
             (self.standby_unproved, Refusal::StandbyUnproved),
             (self.reader_unreachable, Refusal::ReaderUnreachable),
             (self.reader_behind, Refusal::ReaderBehind),
             (self.pooler_refused, Refusal::PoolerRefused),
-        ]
-        .into_iter()
-        .filter_map(|(stands, refusal)| stands.then_some(refusal))
-        .collect()
+        ])
     }
 
     /// The first of [`Self::takeover_refusals`].
@@ -366,7 +360,26 @@ impl Guards {
     }
 }
 
+/// The refusals whose guards stand, in their order.
+fn standing<const N: usize>(guards: [(bool, Refusal); N]) -> Vec<Refusal> {
+    let guards = guards.into_iter();
+    guards
+        .filter_map(|(stands, refusal)| stands.then_some(refusal))
+        .collect()
+}
+
 impl Observed {
+    /// Whether AWSPENDING is on a version of another run, whose password a run carries on.
+    const fn carries(&self) -> bool {
+        matches!(
+            self.elsewhere,
+            Elsewhere::Pending {
+                content: Content::Fits | Content::Outdated,
+                ..
+            }
+        )
+    }
+
     /// Whether AWSPENDING is on a version of another writer, which no run removes.
     #[must_use]
     pub const fn is_pending_of_other(&self) -> bool {
@@ -412,18 +425,11 @@ pub fn decide(o: &Observed) -> Action {
             } => Action::Refuse(Refusal::PendingConflict),
             _ => Action::LabelPending,
         },
-        _ => o.guards.takeover().map_or_else(
-            || Action::PutPending {
-                carry: matches!(
-                    o.elsewhere,
-                    Elsewhere::Pending {
-                        content: Fits | Outdated,
-                        ..
-                    }
-                ),
-            },
-            Action::Refuse,
-        ),
+        _ => {
+            let carry = o.carries();
+            let refused = o.guards.takeover();
+            refused.map_or(Action::PutPending { carry }, Action::Refuse)
+        }
     }
 }
 

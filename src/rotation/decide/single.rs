@@ -68,13 +68,7 @@ pub(super) fn decide(o: &Observed, user: &OneUser) -> Action {
     if o.is_pending_of_other() {
         return Action::Refuse(Refusal::PendingConflict);
     }
-    let carry = matches!(
-        o.elsewhere,
-        Elsewhere::Pending {
-            content: Fits | Outdated,
-            ..
-        }
-    );
+    let carry = o.carries();
     match o.own {
         Own::Pending(Fits) => {
             let next = finish(o);

@@ -205,26 +205,38 @@ fn every_reachable_state_keeps_the_promises() {
     );
 }
 
-#[test]
-fn no_guard_lets_an_effect_through() {
-    let contents = [
-        Content::Fits,
-        Content::Outdated,
-        Content::Empty,
-        Content::Foreign,
-    ];
-    let mut owns = vec![Own::NotThere, Own::Current, Own::Previous];
-    owns.extend(contents.map(Own::Unlabelled));
-    owns.extend(contents.map(Own::Pending));
-    let mut elsewheres = vec![Elsewhere::Nothing];
-    for content in contents {
+const CONTENTS: [Content; 4] = [
+    Content::Fits,
+    Content::Outdated,
+    Content::Empty,
+    Content::Foreign,
+];
+
+/// Every state of the version of the run.
+fn every_own() -> Vec<Own> {
+    let mut all = vec![Own::NotThere, Own::Current, Own::Previous];
+    all.extend(CONTENTS.map(Own::Unlabelled));
+    all.extend(CONTENTS.map(Own::Pending));
+    all
+}
+
+/// Every state of AWSPENDING on another version.
+fn every_elsewhere() -> Vec<Elsewhere> {
+    let mut all = vec![Elsewhere::Nothing];
+    for content in CONTENTS {
         for same_password in [false, true] {
-            elsewheres.push(Elsewhere::Pending {
+            all.push(Elsewhere::Pending {
                 content,
                 same_password,
             });
         }
     }
+    all
+}
+
+#[test]
+fn no_guard_lets_an_effect_through() {
+    let (owns, elsewheres) = (every_own(), every_elsewhere());
     let mut count = 0;
     // The guards about the pair are combined with two others at most, which keeps the test short.
     let few = |bits: &u32| bits >> 12 == 0 || bits.count_ones() <= 3;

@@ -13,6 +13,7 @@ pub(super) const OTHER: Id = 2;
 pub(super) const THIS_WINDOW: Id = 3;
 pub(super) const NEXT_WINDOW: Id = 4;
 pub(super) const LATER_WINDOW: Id = 5;
+/// A password that no version has.
 pub(super) const UNKNOWN: Password = 99;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

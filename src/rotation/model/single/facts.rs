@@ -3,28 +3,10 @@
 use super::*;
 use crate::rotation::decide::single::{OneUser, PasswordChange};
 use crate::rotation::decide::{Elsewhere, Hooks, Own, Proof, Standby, Users};
-
-const CONTENTS: [Content; 4] = [
-    Content::Fits,
-    Content::Outdated,
-    Content::Empty,
-    Content::Foreign,
-];
+use crate::rotation::model::{every_elsewhere, every_own};
 
 /// Every combination of the facts, without guards.
 fn combinations() -> Vec<Observed> {
-    let mut owns = vec![Own::NotThere, Own::Current, Own::Previous];
-    owns.extend(CONTENTS.map(Own::Unlabelled));
-    owns.extend(CONTENTS.map(Own::Pending));
-    let mut elsewheres = vec![Elsewhere::Nothing];
-    for content in CONTENTS {
-        for same_password in [false, true] {
-            elsewheres.push(Elsewhere::Pending {
-                content,
-                same_password,
-            });
-        }
-    }
     let proofs = [
         None,
         Some(Proof::Refused),
@@ -39,7 +21,8 @@ fn combinations() -> Vec<Observed> {
         PasswordChange::RetainsOther,
     ];
     let mut all = Vec::new();
-    for own in owns {
+    let elsewheres = every_elsewhere();
+    for own in every_own() {
         for elsewhere in &elsewheres {
             for proof in proofs {
                 for change in changes {

@@ -5,17 +5,10 @@ use crate::rotation::decide::{
     Action, Content, Elsewhere, Guards, Hooks, Observed, Own, Proof, Standby, Users,
 };
 
-pub(super) type Id = usize;
-pub(super) type Password = u8;
+pub(super) use crate::rotation::model::world::{
+    CURRENT, Id, LATER_WINDOW, NEXT_WINDOW, OTHER, PREVIOUS, Password, THIS_WINDOW, UNKNOWN,
+};
 
-pub(super) const CURRENT: Id = 0;
-pub(super) const PREVIOUS: Id = 1;
-pub(super) const OTHER: Id = 2;
-pub(super) const THIS_WINDOW: Id = 3;
-pub(super) const NEXT_WINDOW: Id = 4;
-pub(super) const LATER_WINDOW: Id = 5;
-/// A password that no version has.
-pub(super) const UNKNOWN: Password = 99;
 /// Accounts of the user, as MySQL and MariaDB have them. Twinkey signs in at the first one.
 pub(super) const ACCOUNTS: usize = 2;
 /// The most writes to the store that take effect late in one history.
